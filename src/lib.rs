@@ -1,0 +1,4 @@
+//! A Telegram MTProto proxy for small routers and small servers.
+#![forbid(unsafe_code)]
+
+pub mod wire;

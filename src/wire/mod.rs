@@ -1,0 +1,4 @@
+//! Bytes to values and back, for every protocol that the proxy speaks.
+//!
+//! No sockets, no clock, no tasks: time and randomness are parameters, buffers
+//! belong to the caller. Facts: `doc/protocol.md`.
