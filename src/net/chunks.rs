@@ -1,0 +1,464 @@
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// Bytes in one chunk.
+pub const CHUNK_LEN: usize = 4096;
+
+/// Freed chunks kept for the next taker instead of going back to the heap.
+const SPARE: usize = 32;
+
+type ChunkBytes = Box<[u8; CHUNK_LEN]>;
+
+/// A fixed number of fixed-size chunks for all connections together.
+///
+/// Chunks come from the heap when they are first needed and go back when they
+/// are not: the number is what is fixed. Running out is told to the taker,
+/// which then reads less or waits with [`reserve`](Self::reserve).
+pub struct BufferPool {
+    total: usize,
+    used: Cell<usize>,
+    /// Chunks promised to reservations and not taken yet.
+    promised: Cell<usize>,
+    spare: RefCell<Vec<ChunkBytes>>,
+    waiting: RefCell<VecDeque<Waiter>>,
+    next_waiter: Cell<u64>,
+}
+
+struct Waiter {
+    number: u64,
+    chunks: usize,
+    waker: Waker,
+}
+
+impl BufferPool {
+    /// A pool of `bytes`, rounded down to whole chunks, at least one.
+    pub fn new(bytes: usize) -> Rc<Self> {
+        Rc::new(Self {
+            total: (bytes / CHUNK_LEN).max(1),
+            used: Cell::new(0),
+            promised: Cell::new(0),
+            spare: RefCell::default(),
+            waiting: RefCell::default(),
+            next_waiter: Cell::new(0),
+        })
+    }
+
+    pub fn total_bytes(&self) -> usize {
+        self.total * CHUNK_LEN
+    }
+
+    pub fn used_bytes(&self) -> usize {
+        self.used.get() * CHUNK_LEN
+    }
+
+    /// Bytes that a taker without a reservation can still get.
+    pub fn free_bytes(&self) -> usize {
+        self.free() * CHUNK_LEN
+    }
+
+    fn free(&self) -> usize {
+        self.total
+            .saturating_sub(self.used.get() + self.promised.get())
+    }
+
+    /// Room for `bytes`, all of it, as soon as it is there. Waiters are served
+    /// in order. `None` if the pool is smaller than that.
+    pub async fn reserve(self: &Rc<Self>, bytes: usize) -> Option<Reservation> {
+        let chunks = bytes.div_ceil(CHUNK_LEN);
+        if chunks > self.total {
+            return None;
+        }
+        let mut wait = Wait {
+            pool: self,
+            number: None,
+        };
+        poll_fn(|cx| wait.poll(chunks, cx)).await;
+        drop(wait);
+        Some(Reservation {
+            pool: self.clone(),
+            chunks,
+        })
+    }
+
+    fn take(&self) -> Option<ChunkBytes> {
+        (self.free() > 0).then(|| self.take_overdrawn())
+    }
+
+    fn take_overdrawn(&self) -> ChunkBytes {
+        self.used.set(self.used.get() + 1);
+        let spare = self.spare.borrow_mut().pop();
+        spare.unwrap_or_else(|| Box::new([0; CHUNK_LEN]))
+    }
+
+    fn give_back(&self, bytes: ChunkBytes) {
+        self.used.set(self.used.get() - 1);
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE {
+            spare.push(bytes);
+        }
+        drop(spare);
+        self.wake_first();
+    }
+
+    fn wake_first(&self) {
+        let waiting = self.waiting.borrow();
+        let Some(first) = waiting.front() else { return };
+        if first.chunks <= self.free() {
+            let waker = first.waker.clone();
+            drop(waiting);
+            waker.wake();
+        }
+    }
+}
+
+/// A place in the queue; leaving early gives it up.
+struct Wait<'a> {
+    pool: &'a BufferPool,
+    number: Option<u64>,
+}
+
+impl Wait<'_> {
+    fn poll(&mut self, chunks: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let pool = self.pool;
+        let mut waiting = pool.waiting.borrow_mut();
+        let first = waiting.front().map(|waiter| waiter.number);
+        let our_turn = first.is_none() || first == self.number;
+        if our_turn && chunks <= pool.free() {
+            if self.number.take().is_some() {
+                waiting.pop_front();
+            }
+            drop(waiting);
+            pool.promised.set(pool.promised.get() + chunks);
+            pool.wake_first();
+            return Poll::Ready(());
+        }
+        let waker = cx.waker().clone();
+        match self.number {
+            Some(number) => {
+                if let Some(own) = waiting.iter_mut().find(|waiter| waiter.number == number) {
+                    own.waker = waker;
+                }
+            }
+            None => {
+                let number = pool.next_waiter.get();
+                pool.next_waiter.set(number + 1);
+                self.number = Some(number);
+                waiting.push_back(Waiter {
+                    number,
+                    chunks,
+                    waker,
+                });
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let mut waiting = self.pool.waiting.borrow_mut();
+            waiting.retain(|waiter| waiter.number != number);
+            drop(waiting);
+            self.pool.wake_first();
+        }
+    }
+}
+
+/// Chunks promised to one packet.
+pub struct Reservation {
+    pool: Rc<BufferPool>,
+    chunks: usize,
+}
+
+impl Reservation {
+    fn take(&mut self) -> Option<ChunkBytes> {
+        self.chunks = self.chunks.checked_sub(1)?;
+        self.pool.promised.set(self.pool.promised.get() - 1);
+        Some(self.pool.take_overdrawn())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.pool
+            .promised
+            .set(self.pool.promised.get() - self.chunks);
+        self.pool.wake_first();
+    }
+}
+
+struct Chunk {
+    /// `None` only while dropping.
+    bytes: Option<ChunkBytes>,
+    start: u16,
+    end: u16,
+    pool: Rc<BufferPool>,
+}
+
+impl Chunk {
+    fn new(bytes: ChunkBytes, pool: &Rc<BufferPool>) -> Self {
+        Self {
+            bytes: Some(bytes),
+            start: 0,
+            end: 0,
+            pool: pool.clone(),
+        }
+    }
+
+    fn filled(&self) -> &[u8] {
+        let range = usize::from(self.start)..usize::from(self.end);
+        self.bytes
+            .as_ref()
+            .and_then(|bytes| bytes.get(range))
+            .unwrap_or_default()
+    }
+
+    fn filled_mut(&mut self) -> &mut [u8] {
+        let range = usize::from(self.start)..usize::from(self.end);
+        self.bytes
+            .as_mut()
+            .and_then(|bytes| bytes.get_mut(range))
+            .unwrap_or_default()
+    }
+
+    /// Copies in what fits and returns how much that was.
+    fn fill(&mut self, data: &[u8]) -> usize {
+        let end = usize::from(self.end);
+        let room = self.bytes.as_mut().and_then(|bytes| bytes.get_mut(end..));
+        let room = room.unwrap_or_default();
+        let length = room.len().min(data.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..length), data.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        self.end += length as u16;
+        length
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.bytes.take() {
+            self.pool.give_back(bytes);
+        }
+    }
+}
+
+/// A queue of bytes in chunks of a [`BufferPool`]. Empty, it holds none.
+#[derive(Default)]
+pub struct Rope {
+    chunks: VecDeque<Chunk>,
+    length: usize,
+}
+
+impl Rope {
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Appends what the pool has room for and returns how much that was.
+    pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
+        self.append_with(data, pool, || pool.take())
+    }
+
+    /// Appends all of it, over the pool's limit if need be.
+    ///
+    /// For what is already ours and has no other place: the rest of one read
+    /// from a DC, of one encrypted write, or a few bytes of framing. The caller
+    /// does not read on before the pool has room again, so that the overdraft
+    /// stays below two scratch buffers a DC connection.
+    pub fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
+        self.append_with(data, pool, || Some(pool.take_overdrawn()));
+    }
+
+    /// Takes over the chunks of `other`, without copying.
+    pub fn append_rope(&mut self, mut other: Rope) {
+        self.length += other.length;
+        self.chunks.append(&mut other.chunks);
+    }
+
+    /// Appends into chunks promised before.
+    pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
+        let pool = reservation.pool.clone();
+        self.append_with(data, &pool, || reservation.take())
+    }
+
+    fn append_with(
+        &mut self,
+        mut data: &[u8],
+        pool: &Rc<BufferPool>,
+        mut take: impl FnMut() -> Option<ChunkBytes>,
+    ) -> usize {
+        let mut total = 0;
+        loop {
+            let filled = self.chunks.back_mut().map_or(0, |last| last.fill(data));
+            total += filled;
+            data = data.get(filled..).unwrap_or_default();
+            if data.is_empty() {
+                break;
+            }
+            let Some(bytes) = take() else { break };
+            self.chunks.push_back(Chunk::new(bytes, pool));
+        }
+        self.length += total;
+        total
+    }
+
+    /// The bytes in order, one slice a chunk.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        self.chunks.iter().map(Chunk::filled)
+    }
+
+    /// The first slice, to be changed in place.
+    pub fn first_mut(&mut self) -> Option<&mut [u8]> {
+        self.chunks.front_mut().map(Chunk::filled_mut)
+    }
+
+    /// Fills `slices` for one vectored write and returns those in use.
+    pub fn io_slices<'a, 'b>(&'a self, slices: &'b mut [IoSlice<'a>]) -> &'b [IoSlice<'a>] {
+        let mut used = 0;
+        for (slot, slice) in slices.iter_mut().zip(self.slices()) {
+            *slot = IoSlice::new(slice);
+            used += 1;
+        }
+        slices.get(..used).unwrap_or_default()
+    }
+
+    /// Drops `count` bytes from the front.
+    pub fn advance(&mut self, mut count: usize) {
+        self.length -= count.min(self.length);
+        while let Some(first) = self.chunks.front_mut() {
+            let length = first.filled().len();
+            if count < length {
+                first.start += count as u16;
+                return;
+            }
+            count -= length;
+            self.chunks.pop_front();
+        }
+        // An idle connection keeps no table of chunks either.
+        self.chunks = VecDeque::new();
+    }
+
+    /// Copies bytes from the front into `out`, drops them here and returns how
+    /// many there were.
+    pub fn copy_out(&mut self, out: &mut [u8]) -> usize {
+        let mut copied = 0;
+        for slice in self.slices() {
+            let Some(room) = out.get_mut(copied..) else {
+                break;
+            };
+            let length = room.len().min(slice.len());
+            if let (Some(to), Some(from)) = (room.get_mut(..length), slice.get(..length)) {
+                to.copy_from_slice(from);
+            }
+            copied += length;
+        }
+        self.advance(copied);
+        copied
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Reactor;
+    use super::*;
+    use smol::LocalExecutor;
+
+    fn contents(rope: &Rope) -> Vec<u8> {
+        rope.slices().flatten().copied().collect()
+    }
+
+    #[test]
+    fn a_rope_is_a_queue_of_bytes() {
+        let pool = BufferPool::new(8 * CHUNK_LEN);
+        let data: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
+        let mut rope = Rope::default();
+        assert_eq!(rope.append(&pool, &data), data.len());
+        assert_eq!(contents(&rope), data);
+        assert_eq!(pool.used_bytes(), 3 * CHUNK_LEN);
+        rope.advance(4_500);
+        assert_eq!(contents(&rope), data[4_500..]);
+        let mut out = [0; 100];
+        assert_eq!(rope.copy_out(&mut out), 100);
+        assert_eq!(out[..], data[4_500..4_600]);
+        assert_eq!(rope.len(), 5_400);
+        rope.advance(5_400);
+        assert_eq!((rope.len(), pool.used_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn the_pool_runs_out_and_recovers() {
+        let pool = BufferPool::new(2 * CHUNK_LEN);
+        let mut rope = Rope::default();
+        let data = vec![1; 3 * CHUNK_LEN];
+        assert_eq!(rope.append(&pool, &data), 2 * CHUNK_LEN);
+        assert_eq!(pool.free_bytes(), 0);
+        let mut kept = Rope::default();
+        assert_eq!(kept.append(&pool, &data), 0);
+        kept.append_overdrawn(&pool, &data);
+        assert_eq!((kept.len(), pool.free_bytes()), (data.len(), 0));
+        drop((rope, kept));
+        assert_eq!(pool.free_bytes(), 2 * CHUNK_LEN);
+    }
+
+    #[test]
+    fn reservations_wait_in_order_and_hold_what_they_got() {
+        let pool = BufferPool::new(4 * CHUNK_LEN);
+        let reactor = Reactor::new().unwrap();
+        let executor = LocalExecutor::new();
+        let mut holder = Rope::default();
+        holder.append(&pool, &[1; 2 * CHUNK_LEN]);
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let mut tasks = Vec::new();
+        for chunks in [4, 1] {
+            let (pool, order) = (pool.clone(), order.clone());
+            tasks.push(executor.spawn(async move {
+                let mut reservation = pool.reserve(chunks * CHUNK_LEN).await.unwrap();
+                order.borrow_mut().push(chunks);
+                let mut rope = Rope::default();
+                let data = vec![2; chunks * CHUNK_LEN];
+                assert_eq!(rope.append_promised(&mut reservation, &data), data.len());
+            }));
+        }
+        reactor.block_on(&executor, async {
+            smol::future::yield_now().await;
+            assert!(pool.reserve(5 * CHUNK_LEN).await.is_none());
+            drop(holder);
+            for task in tasks {
+                task.await;
+            }
+        });
+        assert_eq!(*order.borrow(), [4, 1]);
+        assert_eq!(pool.free_bytes(), 4 * CHUNK_LEN);
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_lets_the_next_one_in() {
+        let pool = BufferPool::new(4 * CHUNK_LEN);
+        let reactor = Reactor::new().unwrap();
+        let executor = LocalExecutor::new();
+        let mut holder = Rope::default();
+        holder.append(&pool, &[1; 2 * CHUNK_LEN]);
+        reactor.block_on(&executor, async {
+            let mut large = Box::pin(pool.reserve(4 * CHUNK_LEN));
+            assert!(smol::future::poll_once(&mut large).await.is_none());
+            let mut small = Box::pin(pool.reserve(CHUNK_LEN));
+            assert!(smol::future::poll_once(&mut small).await.is_none());
+            drop(large);
+            assert!(small.await.is_some());
+        });
+    }
+}

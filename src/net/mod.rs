@@ -1,0 +1,20 @@
+//! Sockets, readiness, timers and buffers for one thread.
+//!
+//! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
+//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
+
+mod chunks;
+mod listener;
+mod pipes;
+mod reactor;
+mod scratch;
+mod socket;
+mod timer;
+
+pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
+pub use listener::Listener;
+pub use pipes::{Pipe, PipePool};
+pub use reactor::Reactor;
+pub use scratch::{SCRATCH_LEN, Scratch};
+pub use socket::{Keepalive, Socket};
+pub use timer::Timer;

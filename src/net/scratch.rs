@@ -1,0 +1,23 @@
+use std::cell::RefCell;
+
+/// Bytes that one read from the kernel takes at most.
+pub const SCRATCH_LEN: usize = 64 * 1024;
+
+/// The one buffer that all tasks read into.
+///
+/// What is in it is used up within the closure, which cannot wait: so an idle
+/// connection holds no buffer, and 10,000 of them share these 64 KiB.
+pub struct Scratch(RefCell<Box<[u8]>>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self(RefCell::new(vec![0; SCRATCH_LEN].into_boxed_slice()))
+    }
+}
+
+impl Scratch {
+    /// Lends the buffer, or `None` to a caller inside another caller's use.
+    pub fn with<T>(&self, use_buffer: impl FnOnce(&mut [u8]) -> T) -> Option<T> {
+        Some(use_buffer(&mut self.0.try_borrow_mut().ok()?))
+    }
+}

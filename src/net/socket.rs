@@ -1,0 +1,277 @@
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType,
+    ipproto, sockopt,
+};
+use smol::io::{AsyncRead, AsyncWrite};
+
+use super::reactor::{Direction, Reactor};
+
+/// When a silent peer is probed and when it counts as dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// Idle time before the first probe and between probes.
+    pub interval: Duration,
+    pub probes: u32,
+    /// How long sent data may stay unacknowledged.
+    pub user_timeout: Duration,
+}
+
+/// A non-blocking TCP connection that belongs to one task; other tasks may
+/// still write to it with [`try_write`](Self::try_write).
+pub struct Socket {
+    fd: OwnedFd,
+    key: usize,
+    reactor: Rc<Reactor>,
+}
+
+impl Socket {
+    /// Takes over a non-blocking stream socket.
+    pub fn new(reactor: &Rc<Reactor>, fd: OwnedFd) -> io::Result<Self> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
+        let key = reactor.add_source(&fd, flags)?;
+        Ok(Self {
+            fd,
+            key,
+            reactor: reactor.clone(),
+        })
+    }
+
+    /// Connects without a time limit of its own.
+    pub async fn connect(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
+        let family = match address {
+            SocketAddr::V4(_) => AddressFamily::INET,
+            SocketAddr::V6(_) => AddressFamily::INET6,
+        };
+        let fd = rustix::net::socket_with(
+            family,
+            SocketType::STREAM,
+            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
+            Some(ipproto::TCP),
+        )?;
+        let started = rustix::net::connect(&fd, &address);
+        let socket = Self::new(reactor, fd)?;
+        match started {
+            Ok(()) => return Ok(socket),
+            Err(Errno::INPROGRESS) => {}
+            Err(error) => return Err(error.into()),
+        }
+        loop {
+            // An edge that was there before the connection stands is not it.
+            socket.reactor.clear_ready(socket.key, Direction::Write);
+            poll_fn(|cx| socket.poll_writable(cx)).await;
+            sockopt::socket_error(&socket.fd)??;
+            match rustix::net::getpeername(&socket.fd) {
+                Ok(_) => return Ok(socket),
+                Err(Errno::NOTCONN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends small packets at once.
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        Ok(sockopt::set_tcp_nodelay(&self.fd, true)?)
+    }
+
+    pub fn set_keepalive(&self, keepalive: Keepalive) -> io::Result<()> {
+        sockopt::set_socket_keepalive(&self.fd, true)?;
+        sockopt::set_tcp_keepidle(&self.fd, keepalive.interval)?;
+        sockopt::set_tcp_keepintvl(&self.fd, keepalive.interval)?;
+        sockopt::set_tcp_keepcnt(&self.fd, keepalive.probes)?;
+        let millis = u32::try_from(keepalive.user_timeout.as_millis()).unwrap_or(u32::MAX);
+        Ok(sockopt::set_tcp_user_timeout(&self.fd, millis)?)
+    }
+
+    /// Closing will send RST and drop what is unsent.
+    pub fn set_reset_on_close(&self) -> io::Result<()> {
+        Ok(sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO))?)
+    }
+
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        to_std(rustix::net::getsockname(&self.fd)?)
+    }
+
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        to_std(rustix::net::getpeername(&self.fd)?.ok_or(Errno::NOTCONN)?)
+    }
+
+    /// No more data from our side; the peer reads EOF.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.fd, Shutdown::Write)?)
+    }
+
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reactor.poll_ready(self.key, Direction::Read, cx)
+    }
+
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reactor.poll_ready(self.key, Direction::Write, cx)
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.reactor.is_ready(self.key, Direction::Write)
+    }
+
+    /// Reads what there is, at most `buffer`; 0 is the end of the stream.
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_readable(cx));
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Ok((length, _)) => {
+                    if length > 0 && length < buffer.len() {
+                        self.reactor.clear_readable_unless_hung_up(self.key);
+                    }
+                    return Poll::Ready(Ok(length));
+                }
+                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, buffer)).await
+    }
+
+    /// Fills `buffer` or fails with `UnexpectedEof`.
+    pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match self.read(buffer).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => buffer = buffer.split_at_mut(length).1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the kernel takes now: 0 when it takes nothing, after which
+    /// [`poll_writable`](Self::poll_writable) tells when it will.
+    pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
+        self.try_send(data.len(), || {
+            rustix::net::send(&self.fd, data, SendFlags::NOSIGNAL)
+        })
+    }
+
+    /// [`try_write`](Self::try_write) for several slices in one system call.
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        self.try_send(total, || {
+            let mut no_control = SendAncillaryBuffer::default();
+            rustix::net::sendmsg(&self.fd, slices, &mut no_control, SendFlags::NOSIGNAL)
+        })
+    }
+
+    /// [`try_write`](Self::try_write), telling the kernel that more follows at
+    /// once.
+    pub fn try_write_more(&self, data: &[u8]) -> io::Result<usize> {
+        self.try_send(data.len(), || {
+            rustix::net::send(&self.fd, data, SendFlags::NOSIGNAL | SendFlags::MORE)
+        })
+    }
+
+    pub async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
+        while !data.is_empty() {
+            let written = self.try_write(data)?;
+            data = data.get(written..).unwrap_or_default();
+            if !data.is_empty() {
+                poll_fn(|cx| self.poll_writable(cx)).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn try_send(
+        &self,
+        total: usize,
+        send: impl Fn() -> Result<usize, Errno>,
+    ) -> io::Result<usize> {
+        if !self.is_writable() {
+            return Ok(0);
+        }
+        loop {
+            match send() {
+                Ok(written) => {
+                    if written < total {
+                        self.reactor.clear_ready(self.key, Direction::Write);
+                    }
+                    return Ok(written);
+                }
+                Err(Errno::AGAIN) => {
+                    self.reactor.clear_ready(self.key, Direction::Write);
+                    return Ok(0);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    pub(super) fn not_readable(&self) {
+        self.reactor.clear_ready(self.key, Direction::Read);
+    }
+
+    pub(super) fn not_writable(&self) {
+        self.reactor.clear_ready(self.key, Direction::Write);
+    }
+}
+
+fn to_std(address: rustix::net::SocketAddrAny) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(address)?)
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.reactor.remove_source(self.key);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Socket::poll_read(&self, cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(data)? {
+                0 if !data.is_empty() => ready!(self.poll_writable(cx)),
+                written => return Poll::Ready(Ok(written)),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown_write())
+    }
+}

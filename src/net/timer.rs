@@ -1,0 +1,74 @@
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::reactor::{Reactor, TimerKey};
+
+/// A deadline that can be moved.
+///
+/// Setting is free; the reactor hears of it at the next poll. Tasks with a
+/// deadline that moves at every packet set it late and look again when it
+/// fires.
+pub struct Timer {
+    reactor: Rc<Reactor>,
+    deadline: Option<Instant>,
+    registered: Option<TimerKey>,
+}
+
+impl Timer {
+    pub(super) fn new(reactor: Rc<Reactor>) -> Self {
+        Self {
+            reactor,
+            deadline: None,
+            registered: None,
+        }
+    }
+
+    pub fn set(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    pub fn clear(&mut self) {
+        self.deadline = None;
+    }
+
+    /// Ready once when the deadline has passed, which clears it; pending
+    /// without a deadline.
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            self.unregister();
+            return Poll::Pending;
+        };
+        if deadline <= self.reactor.now() {
+            self.unregister();
+            self.deadline = None;
+            return Poll::Ready(());
+        }
+        match &self.registered {
+            Some(key) if key.0 == deadline && self.reactor.update_timer(key, cx.waker()) => {}
+            _ => {
+                self.unregister();
+                self.registered = Some(self.reactor.add_timer(deadline, cx.waker().clone()));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// [`poll_expired`](Self::poll_expired) as a future.
+    pub async fn expired(&mut self) {
+        poll_fn(|cx| self.poll_expired(cx)).await;
+    }
+
+    fn unregister(&mut self) {
+        if let Some(key) = self.registered.take() {
+            self.reactor.remove_timer(&key);
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.unregister();
+    }
+}
