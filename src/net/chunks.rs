@@ -1,12 +1,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::socket::Socket;
+
 /// Bytes in one chunk.
 pub const CHUNK_LEN: usize = 4096;
+
+/// Chunks of one vectored write.
+const WRITE_SLICES: usize = 16;
 
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
@@ -322,14 +327,25 @@ impl Rope {
         self.chunks.front_mut().map(Chunk::filled_mut)
     }
 
-    /// Fills `slices` for one vectored write and returns those in use.
-    pub fn io_slices<'a, 'b>(&'a self, slices: &'b mut [IoSlice<'a>]) -> &'b [IoSlice<'a>] {
-        let mut used = 0;
-        for (slot, slice) in slices.iter_mut().zip(self.slices()) {
-            *slot = IoSlice::new(slice);
-            used += 1;
+    /// Writes until the rope is empty or the kernel takes no more; returns how
+    /// many bytes it took.
+    pub fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.is_empty() {
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let mut used = 0;
+            for (slot, slice) in slices.iter_mut().zip(self.slices()) {
+                *slot = IoSlice::new(slice);
+                used += 1;
+            }
+            let written = socket.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+            if written == 0 {
+                break;
+            }
+            self.advance(written);
+            total += written;
         }
-        slices.get(..used).unwrap_or_default()
+        Ok(total)
     }
 
     /// Drops `count` bytes from the front.

@@ -5,7 +5,9 @@
 
 mod chunks;
 mod listener;
+mod notify;
 mod pipes;
+mod random;
 mod reactor;
 mod scratch;
 mod socket;
@@ -13,7 +15,9 @@ mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
 pub use listener::Listener;
+pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
+pub use random::fill_random;
 pub use reactor::Reactor;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

@@ -1,0 +1,10 @@
+/// Fills `bytes` with randomness from the kernel.
+///
+/// The kernel's generator cannot fail once it is seeded, and getrandom(2) waits
+/// for that; on a kernel without it the process cannot have secrets and stops.
+pub fn fill_random(bytes: &mut [u8]) {
+    if getrandom::fill(bytes).is_err() {
+        eprintln!("smol-mtproxy: this system has no random numbers; is /dev/urandom missing?");
+        std::process::exit(71);
+    }
+}
