@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Static musl binaries for routers, without Docker:
+#   cross/build.sh [TARGET|all] [minimal|release] [lite|full]
+# lite is the build without TLS. Each binary lands in
+# target/cross/bin/smol-mtproxy-TARGET-PROFILE-FEATURES.
+set -euo pipefail
+# shellcheck source=cross/toolchain.sh
+. "$(dirname "${BASH_SOURCE[0]}")/toolchain.sh"
+
+target=${1:-all} profile=${2:-minimal} features=${3:-lite}
+jobs=${JOBS:-2}
+
+# No unwind tables: panics abort and print their place, nothing walks the stack.
+extra_flags=(-C force-unwind-tables=no)
+# An empty feature list leaves the backtrace printer out of std.
+std_features=
+case $profile in
+    minimal) std_features=optimize_for_size ;;
+    release) ;;
+    *) echo "cross/build.sh: unknown profile '$profile': minimal or release" >&2; exit 2 ;;
+esac
+case $features in
+    lite) feature_flags=(--no-default-features) ;;
+    full) feature_flags=() ;;
+    *) echo "cross/build.sh: unknown features '$features': lite or full" >&2; exit 2 ;;
+esac
+
+main() {
+    prepare_toolchain
+    for one in $(expand_targets "$target"); do
+        build "$one"
+    done
+}
+
+build() {
+    local target=$1 start=$SECONDS out
+    out=$CARGO_TARGET_DIR/bin/smol-mtproxy-$target-$profile-$features
+    set_target_flags "$target" "${extra_flags[@]}"
+    (cd "$ROOT" && cargo zigbuild --locked -j"$jobs" --profile "$profile" --target "$target" \
+        "${feature_flags[@]}" -Zbuild-std=std,panic_abort "-Zbuild-std-features=$std_features")
+    mkdir -p "$CARGO_TARGET_DIR/bin"
+    cp "$CARGO_TARGET_DIR/$target/$profile/smol-mtproxy" "$out"
+    check_binary "$target" "$out"
+    echo "$target $profile $features: $(stat -c %s "$out") bytes, $((SECONDS - start)) s"
+}
+
+check_binary() {
+    if ! file "$2" | grep -Eq 'statically linked|static-pie linked'; then
+        echo "cross: $2 is not static" >&2
+        exit 1
+    fi
+    case $1 in
+        mips*)
+            if ! readelf -A "$2" | grep -q 'FP ABI: Soft float'; then
+                echo "cross: $2 is not soft float" >&2
+                exit 1
+            fi ;;
+    esac
+}
+
+main
