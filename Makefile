@@ -65,5 +65,36 @@ doc: ## API documentation in target/doc, warnings denied
 	@sh cross/setup.sh build
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
+bench: build ## the benchmarks of doc/performance.md
+	bash tests/bench/run.sh
+
+fuzz: ## a short fuzz run of every parser (FUZZ_SECONDS=30 each)
+	@sh cross/setup.sh build
+	bash tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+cross: ## static router binaries (TARGET=all PROFILE=minimal FEATURES=lite|full)
+	bash cross/build.sh $(TARGET) $(PROFILE) $(FEATURES)
+
+cross-test: ## build, weigh and test every router binary under qemu (TARGET=all)
+	@sh cross/setup.sh build
+	bash cross/test.sh $(TARGET)
+
+ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipsel_24kc …)
+	bash cross/package.sh ipk $(TARGET) $(PROFILE) $(FEATURES)
+
+apk: ## OpenWrt packages for newer releases
+	bash cross/package.sh apk $(TARGET) $(PROFILE) $(FEATURES)
+
+install: build ## binary, systemd unit and user (PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
+	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/smol-mtproxy
+	if [ -d $(DESTDIR)$(SYSCONFDIR)/systemd ] || [ -n '$(DESTDIR)' ]; then
+		install -d $(DESTDIR)$(SYSCONFDIR)/systemd/system
+		sed 's|/usr/local|$(PREFIX)|; s|/etc/smol-mtproxy|$(SYSCONFDIR)/smol-mtproxy|' config/smol-mtproxy.service \
+			>$(DESTDIR)$(SYSCONFDIR)/systemd/system/smol-mtproxy.service
+	fi
+	if [ -z '$(DESTDIR)' ] && ! id smol-mtproxy >/dev/null 2>&1; then
+		useradd --system --no-create-home --shell /usr/sbin/nologin smol-mtproxy
+	fi
+
 clean: ## remove everything built
 	rm -rf target .cache

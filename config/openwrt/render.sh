@@ -1,0 +1,155 @@
+# shellcheck shell=ash disable=SC2034
+# UCI section "main" -> the one flags file of smol-mtproxy. Sourced by the init
+# script, after /lib/functions.sh.
+
+FLAG_LISTS='listen secret tls_domain dc'
+FLAG_TEXTS='tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics'
+FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate'
+# allow and buffers have a shape of their own; the rest is for the init script.
+OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
+
+# Reads /etc/config/smol-mtproxy, noting the keys so that a misspelt one can be
+# named.
+load_config() {
+	SEEN_KEYS=
+	option_cb() { SEEN_KEYS="$SEEN_KEYS $1"; }
+	list_cb() { SEEN_KEYS="$SEEN_KEYS $1"; }
+	config_load smol-mtproxy
+	reset_cb
+}
+
+# render_flags FILE DATA_DIR: writes FILE whole or, when a value is bad, not at
+# all; every bad value is logged. The new file is renamed over the old one, so
+# that a reload never reads half of it.
+render_flags() {
+	local file="$1" data_dir="$2" source
+
+	BAD=
+	config_get source main flags_file
+	(umask 077 && : >"$file.new") || return 1
+	if [ -n "$source" ]; then
+		copy_flags "$source" >>"$file.new"
+	else
+		render_keys >>"$file.new"
+	fi
+	if [ -n "$BAD" ]; then
+		rm -f "$file.new"
+		return 1
+	fi
+	# In memory, unless the user says otherwise.
+	[ -n "$(flag_values "$file.new" data-dir)" ] ||
+		echo "--data-dir $data_dir" >>"$file.new"
+	mv -f "$file.new" "$file"
+}
+
+# flag_values FILE FLAG: the values that FILE gives to --FLAG, one a line.
+flag_values() {
+	sed -n "s/^[[:space:]]*--$2[[:space:]=]\{1,\}//p" "$1"
+}
+
+complain() {
+	logger -s -t smol-mtproxy -p daemon.err "/etc/config/smol-mtproxy: $1"
+}
+
+# --- one key at a time; all bad ones are named before giving up
+
+copy_flags() {
+	if [ -r "$1" ]; then
+		cat "$1"
+	else
+		bad "flags_file: cannot read '$1'; create it or remove the option"
+	fi
+}
+
+render_keys() {
+	local key
+
+	warn_unknown_keys
+	for key in $FLAG_LISTS; do
+		render_list "$key"
+	done
+	for key in $FLAG_TEXTS; do
+		render_option "$key" render_text
+	done
+	for key in $FLAG_NUMBERS; do
+		render_option "$key" render_number
+	done
+	render_option allow render_allow
+	render_option buffers render_size
+	check_secret
+}
+
+# A list, or a lone option of that name.
+render_list() {
+	local count
+
+	config_get count main "${1}_LENGTH"
+	if [ -n "$count" ]; then
+		config_list_foreach main "$1" render_text "$1"
+	else
+		render_option "$1" render_text
+	fi
+}
+
+# render_option KEY FUNCTION
+render_option() {
+	local value
+
+	config_get value main "$1"
+	[ -z "$value" ] || "$2" "$value" "$1"
+}
+
+render_text() {
+	case "$1" in
+		*[[:cntrl:]]*) bad "$2: a value may not hold line breaks or control characters" ;;
+		*) printf -- '--%s %s\n' "$(echo "$2" | tr _ -)" "$1" ;;
+	esac
+}
+
+render_number() {
+	case "$1" in
+		*[!0-9]*) bad "$2: '$1' is not a whole number" ;;
+		*) render_text "$@" ;;
+	esac
+}
+
+render_size() {
+	local number="${1%[KMGkmg]}"
+
+	case "$number" in
+		'' | *[!0-9]*) bad "$2: '$1' is not a size such as 512K or 2M" ;;
+		*) render_text "$@" ;;
+	esac
+}
+
+# Both 'dd,tls' and a list of the names.
+render_allow() {
+	render_text "$(echo "$1" | tr -s ' ' ',')" "$2"
+}
+
+# Without a secret here the program would make one, and lose it at the next boot.
+check_secret() {
+	local secrets listeners
+
+	config_get secrets main secret
+	config_get listeners main listen
+	case "$listeners" in *,secret=*) secrets="$secrets$listeners" ;; esac
+	[ -n "$secrets" ] ||
+		bad 'secret: none is set; see "secret" in doc/routers.md, or reinstall the package to have one made'
+}
+
+warn_unknown_keys() {
+	local key
+
+	for key in $SEEN_KEYS; do
+		case " $FLAG_LISTS $FLAG_TEXTS $FLAG_NUMBERS $OTHER_KEYS " in
+			*" $key "*) ;;
+			*) complain "$key: unknown key, ignored" ;;
+		esac
+	done
+}
+
+bad() {
+	BAD=1
+	complain "$1"
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds for each target, holds the sizes to cross/sizes.toml and runs the tests
+# with the cross-built binary under qemu's user-mode emulation:
+#   cross/test.sh [TARGET|all]
+# The data path's unit tests run on 32-bit big endian too, where byte order and
+# word size show.
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=cross/toolchain.sh
+. "$here/toolchain.sh"
+
+wanted=${1:-all}
+passed=0 failed=0
+
+main() {
+    for target in $(expand_targets "$wanted"); do
+        for features in lite full; do
+            step "build $target $features" "$here/build.sh" "$target" minimal "$features" || continue
+            step "size $target $features" python3 "$here/sizes.py" check "$features" "$target" "$(binary "$features")"
+        done
+        step "integration tests on $target" integration_tests
+    done
+    case $wanted in
+        all | mips-*) step "unit tests on mips-unknown-linux-musl" unit_tests mips-unknown-linux-musl ;;
+    esac
+    echo "cross: $passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}
+
+step() {
+    local name=$1
+    shift
+    echo "== $name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "== $name: FAILED"
+        return 1
+    fi
+}
+
+binary() { echo "$ROOT/target/cross/bin/smol-mtproxy-$target-minimal-$1"; }
+
+# The host's own tests, driving the emulated binary.
+integration_tests() {
+    (cd "$ROOT" && SMOL_MTPROXY_BIN=$(binary full) SMOL_MTPROXY_RUNNER=$(emulator "$target") \
+        sh cross/rust.sh cargo test --locked --test '*')
+}
+
+unit_tests() (
+    prepare_toolchain
+    set_target_flags "$1"
+    name=$(tr 'a-z-' 'A-Z_' <<<"$1")
+    export "CARGO_TARGET_${name}_RUNNER=$(emulator "$1")"
+    cd "$ROOT" && cargo-zigbuild test --locked -j"${JOBS:-2}" --workspace --lib --target "$1" \
+        -Zbuild-std=std,panic_unwind,test,proc_macro -Zbuild-std-features=
+)
+
+main

@@ -1,0 +1,340 @@
+#!/bin/sh
+# The init script and its rendering of UCI, run by the shell of routers
+# (busybox ash) against a recorder of procd's calls.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+source_dir=$here/../../config/openwrt
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+. "$here/assert.sh"
+
+# service ACTION: runs the init script with $work/config.
+service() {
+	: >"$work/calls"
+	CONFIG=$work/config CALLS=$work/calls RUN_DIR=$work/run LIB=$source_dir \
+		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
+		UJAIL=$work/ujail \
+		busybox ash "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
+}
+
+# uci_config LINE...: a section `main` of these lines.
+uci_config() {
+	{ echo "config proxy 'main'"; printf '\t%s\n' "$@"; } >"$work/config"
+}
+
+fresh() {
+	rm -rf "$work/run" "$work/ujail" "$work/config"
+	uci_config "list listen '0.0.0.0:8443'" "list secret 'dd00112233445566778899aabbccddeeff'"
+}
+
+install_ujail() { printf '#!/bin/sh\n' >"$work/ujail"; chmod +x "$work/ujail"; }
+
+default_config_starts() {
+	cp "$source_dir/smol-mtproxy.config" "$work/config"
+	echo "	list secret 'dd00112233445566778899aabbccddeeff'" >>"$work/config"
+	service start || return 1
+	file_is "$work/run/flags" <<-END
+		--listen 0.0.0.0:8443
+		--secret dd00112233445566778899aabbccddeeff
+		--data-dir $work/run/data
+	END
+	file_is "$work/calls" <<-END
+		procd_open_service [smol-mtproxy]
+		chown [smol-mtproxy:smol-mtproxy] [$work/run] [$work/run/data] [$work/run/flags]
+		procd_open_instance
+		procd_set_param [command] [$work/smol-mtproxy] [run] [--config] [$work/run/flags]
+		procd_set_param [file] [$work/run/flags]
+		procd_set_param [reload_signal] [HUP]
+		procd_set_param [respawn]
+		procd_set_param [limits] [nofile=65536 65536]
+		procd_set_param [stdout] [1]
+		procd_set_param [stderr] [1]
+		procd_set_param [user] [smol-mtproxy]
+		procd_set_param [group] [smol-mtproxy]
+		procd_set_param [no_new_privs] [1]
+		procd_open_data
+		json_add_array [firewall]
+		json_add_object []
+		json_add_string [type] [rule]
+		json_add_string [name] [smol-mtproxy-8443]
+		json_add_string [src] [wan]
+		json_add_string [proto] [tcp]
+		json_add_string [dest_port] [8443]
+		json_add_string [target] [ACCEPT]
+		json_close_object
+		json_close_array
+		procd_close_data
+		procd_close_instance
+		procd_add_reload_trigger [smol-mtproxy]
+		procd_close_service [set]
+		procd_set_config_changed [firewall]
+	END
+}
+
+flags_file_is_private() {
+	service start && equal 600 "$(stat -c %a "$work/run/flags")"
+}
+
+every_key_becomes_its_flag() {
+	uci_config \
+		"list listen '0.0.0.0:8443,name=home'" \
+		"list listen '[::]:8443,tag=0123456789abcdef0123456789abcdef'" \
+		"list secret 'home=dd00112233445566778899aabbccddeeff'" \
+		"list secret '00112233445566778899aabbccddeeff'" \
+		"option tag '0123456789abcdef0123456789abcdef'" \
+		"option allow 'classic,dd,tls'" \
+		"list tls_domain 'www.example.com'" \
+		"option route 'middle'" \
+		"option external_ip '192.0.2.1'" \
+		"option telegram_secret '/etc/telegram/secret'" \
+		"option telegram_config 'http://192.0.2.2/config'" \
+		"option telegram_config_v6 '/etc/telegram/config6'" \
+		"option refresh '7200'" \
+		"list dc '2=192.0.2.3:443'" \
+		"list dc '203=192.0.2.4:443'" \
+		"option dc_connections '1'" \
+		"option clients_per_connection '150'" \
+		"option max_clients '200'" \
+		"option buffers '1M'" \
+		"option handshake_timeout '10'" \
+		"option idle_timeout '600'" \
+		"option send_timeout '20'" \
+		"option hibernate '15'" \
+		"option data_dir '$work/kept'" \
+		"option log_level 'debug'" \
+		"option metrics '127.0.0.1:9090'" \
+		"option nofile '4096'"
+	service start || return 1
+	file_is "$work/run/flags" <<-END
+		--listen 0.0.0.0:8443,name=home
+		--listen [::]:8443,tag=0123456789abcdef0123456789abcdef
+		--secret home=dd00112233445566778899aabbccddeeff
+		--secret 00112233445566778899aabbccddeeff
+		--tls-domain www.example.com
+		--dc 2=192.0.2.3:443
+		--dc 203=192.0.2.4:443
+		--tag 0123456789abcdef0123456789abcdef
+		--route middle
+		--external-ip 192.0.2.1
+		--telegram-secret /etc/telegram/secret
+		--telegram-config http://192.0.2.2/config
+		--telegram-config-v6 /etc/telegram/config6
+		--data-dir $work/kept
+		--log-level debug
+		--metrics 127.0.0.1:9090
+		--refresh 7200
+		--dc-connections 1
+		--clients-per-connection 150
+		--max-clients 200
+		--handshake-timeout 10
+		--idle-timeout 600
+		--send-timeout 20
+		--hibernate 15
+		--allow classic,dd,tls
+		--buffers 1M
+	END
+	called "procd_set_param [limits] [nofile=4096 4096]"
+	called "chown [smol-mtproxy:smol-mtproxy] [$work/kept]"
+	not_called logger
+}
+
+lists_and_options_are_interchangeable() {
+	uci_config "option listen '0.0.0.0:8443'" "option secret 'dd00112233445566778899aabbccddeeff'" \
+		"list allow 'dd'" "list allow 'tls'"
+	service start || return 1
+	contains "$work/run/flags" '--listen 0.0.0.0:8443'
+	contains "$work/run/flags" '--secret dd00112233445566778899aabbccddeeff'
+	contains "$work/run/flags" '--allow dd,tls'
+}
+
+# refuses KEY_AND_VALUE MESSAGE: starts nothing, says why.
+refuses() {
+	fresh
+	printf '\t%s\n' "$1" >>"$work/config"
+	if service start; then
+		fail "started with $1"
+	fi
+	called_with logger "$2"
+	not_called procd_open_instance
+	absent "$work/run/flags"
+	absent "$work/run/flags.new"
+}
+
+bad_values_are_refused() {
+	refuses "option idle_timeout '5m'" "idle_timeout: '5m' is not a whole number"
+	refuses "option max_clients '-1'" "max_clients: '-1' is not a whole number"
+	refuses "option refresh '1 2'" "refresh: '1 2' is not a whole number"
+	refuses "option buffers 'lots'" "buffers: 'lots' is not a size such as 512K or 2M"
+	refuses "option buffers 'M'" "buffers: 'M' is not a size"
+	refuses "option tag 'a
+b'" 'tag: a value may not hold line breaks'
+	refuses "list dc '1=192.0.2.1:443
+--route middle'" 'dc: a value may not hold line breaks'
+	refuses "option flags_file '$work/nowhere'" "flags_file: cannot read '$work/nowhere'"
+}
+
+bad_values_are_all_named() {
+	fresh
+	printf '\t%s\n' "option hibernate 'x'" "option refresh 'y'" >>"$work/config"
+	service start && fail 'started'
+	called_with logger hibernate
+	called_with logger refresh
+}
+
+a_secret_is_needed() {
+	uci_config "list listen '0.0.0.0:8443'"
+	service start && fail 'started without a secret'
+	called_with logger 'secret: none is set'
+	uci_config "list listen '0.0.0.0:8443,secret=dd00112233445566778899aabbccddeeff'"
+	service start
+}
+
+quotes_and_spaces_survive() {
+	uci_config "list listen '0.0.0.0:8443'" \
+		"list secret 'two words=dd00112233445566778899aabbccddeeff'" \
+		"list secret 'it'\\''s=00112233445566778899aabbccddeeff'" \
+		"option telegram_config '/mnt/a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*'" \
+		"option data_dir '$work/with space'"
+	service start || return 1
+	contains "$work/run/flags" '--secret two words=dd00112233445566778899aabbccddeeff'
+	contains "$work/run/flags" "--secret it's=00112233445566778899aabbccddeeff"
+	contains "$work/run/flags" "--telegram-config /mnt/a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*"
+	[ -d "$work/with space" ] || fail 'no data directory'
+	absent "$work/ran"
+}
+
+an_unknown_key_is_named_and_ignored() {
+	fresh
+	printf '\t%s\n' "option max_client '5'" >>"$work/config"
+	service start || return 1
+	called_with logger 'max_client: unknown key, ignored'
+	called procd_open_instance
+}
+
+disabled_starts_nothing() {
+	fresh
+	printf '\t%s\n' "option enabled '0'" >>"$work/config"
+	service start || return 1
+	not_called procd_open_instance
+	called 'procd_close_service [set]'
+	absent "$work/run/flags"
+}
+
+reload_renders_by_rename() {
+	fresh
+	service start || return 1
+	before=$(stat -c %i "$work/run/flags")
+	printf '\t%s\n' "option max_clients '7'" >>"$work/config"
+	# A reader that holds the old file must keep seeing the old text whole.
+	exec 3<"$work/run/flags"
+	service reload || return 1
+	equal '' "$(grep max-clients <&3)"
+	exec 3<&-
+	contains "$work/run/flags" '--max-clients 7'
+	[ "$before" != "$(stat -c %i "$work/run/flags")" ] || fail 'written in place'
+	absent "$work/run/flags.new"
+	called 'procd_set_param [reload_signal] [HUP]'
+	called "procd_set_param [file] [$work/run/flags]"
+}
+
+reload_of_a_bad_value_changes_nothing() {
+	fresh
+	service start || return 1
+	cp "$work/run/flags" "$work/before"
+	printf '\t%s\n' "option max_clients 'many'" >>"$work/config"
+	service reload && fail 'reload succeeded'
+	file_is "$work/run/flags" <"$work/before"
+	not_called procd_open_service
+	not_called procd_kill
+	called_with logger 'not reloaded; the running configuration stays'
+}
+
+reload_after_disabling_stops() {
+	fresh
+	service start || return 1
+	printf '\t%s\n' "option enabled '0'" >>"$work/config"
+	service reload || return 1
+	called 'procd_close_service [set]'
+	not_called procd_open_instance
+}
+
+a_flags_file_of_the_users_own() {
+	printf '%s\n' '# mine' '--listen 0.0.0.0:2398' '--secret dd00112233445566778899aabbccddeeff' >"$work/mine"
+	uci_config "option flags_file '$work/mine'" "option firewall_zone 'wan'"
+	service start || return 1
+	file_is "$work/run/flags" <<-END
+		# mine
+		--listen 0.0.0.0:2398
+		--secret dd00112233445566778899aabbccddeeff
+		--data-dir $work/run/data
+	END
+	called 'json_add_string [dest_port] [2398]'
+	echo "--data-dir $work/theirs" >>"$work/mine"
+	service reload || return 1
+	equal "$work/theirs" "$(sed -n 's/--data-dir //p' "$work/run/flags")"
+}
+
+a_jail_where_there_is_one() {
+	fresh
+	install_ujail
+	printf '\t%s\n' "list listen '0.0.0.0:443'" "option telegram_config '/etc/telegram/config'" \
+		"option data_dir '$work/kept'" >>"$work/config"
+	service start || return 1
+	called 'procd_add_jail [smol-mtproxy] [procfs] [ronly]'
+	called "procd_set_param [capabilities] [$source_dir/smol-mtproxy.capabilities.json]"
+	called "procd_add_jail_mount_rw [$work/run]"
+	called "procd_add_jail_mount_rw [$work/kept]"
+	called 'procd_add_jail_mount [/etc/telegram/config]'
+	called 'procd_set_param [user] [smol-mtproxy]'
+	printf '\t%s\n' "option jail '0'" >>"$work/config"
+	service start || return 1
+	not_called procd_add_jail
+}
+
+low_ports_without_a_jail_need_root() {
+	fresh
+	printf '\t%s\n' "list listen '[::]:443,name=v6'" >>"$work/config"
+	service start || return 1
+	not_called 'procd_set_param [user]'
+	called_with logger 'runs as root'
+}
+
+the_firewall_opens_each_port_once() {
+	fresh
+	printf '\t%s\n' "list listen '[::]:8443'" "list listen '192.168.1.1:2398,name=a:1'" \
+		"option firewall_zone 'guests'" >>"$work/config"
+	service start || return 1
+	equal '2398 8443 ' "$(sed -n 's/json_add_string \[dest_port\] \[\(.*\)\]/\1/p' "$work/calls" | tr '\n' ' ')"
+	called 'json_add_string [src] [guests]'
+	fresh
+	service start || return 1
+	not_called json_add_array
+}
+
+stopping_closes_the_firewall() {
+	fresh
+	service stop || return 1
+	called 'procd_set_config_changed [firewall]'
+}
+
+the_link_command_uses_the_rendered_flags() {
+	fresh
+	# shellcheck disable=SC2016
+	printf '#!/bin/sh\necho "$@"\n' >"$work/smol-mtproxy"
+	chmod +x "$work/smol-mtproxy"
+	equal "link --config $work/run/flags" "$(service link)"
+	equal "check --config $work/run/flags" "$(service check)"
+}
+
+for test in default_config_starts flags_file_is_private every_key_becomes_its_flag \
+	lists_and_options_are_interchangeable bad_values_are_refused bad_values_are_all_named \
+	a_secret_is_needed quotes_and_spaces_survive an_unknown_key_is_named_and_ignored \
+	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
+	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one \
+	low_ports_without_a_jail_need_root the_firewall_opens_each_port_once \
+	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
+	fresh
+	run_test "$test"
+done
+report init_script
