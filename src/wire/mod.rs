@@ -2,3 +2,8 @@
 //!
 //! No sockets, no clock, no tasks: time and randomness are parameters, buffers
 //! belong to the caller. Facts: `doc/protocol.md`.
+
+pub mod dc;
+pub mod obfuscated2;
+pub mod secret;
+pub mod transport;
