@@ -1,0 +1,346 @@
+//! The proxy's built binary as a child process: started with flags, watched
+//! through its log and its metrics, ended by signals, killed when dropped.
+//!
+//! `SMOL_MTPROXY_BIN` names another binary than the one that Cargo built, and
+//! `SMOL_MTPROXY_RUNNER` a program that runs it (`qemu-mips`). With
+//! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
+//! builds without HTTPS must.
+
+mod place;
+mod watch;
+
+pub use place::{TemporaryDirectory, free_address};
+pub use watch::Metrics;
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::Kind;
+use crate::crypto::hex;
+use crate::secret::{self, DOMAIN, KEY};
+use crate::telegram::{FakeTelegram, Flag};
+use crate::wait::{eventually, patience};
+use place::Ports;
+use watch::Log;
+
+/// The binary that Cargo built for the calling test.
+#[macro_export]
+macro_rules! built_binary {
+    () => {
+        env!("CARGO_BIN_EXE_smol-mtproxy")
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Middle,
+    Direct,
+}
+
+impl Route {
+    pub const ALL: [Route; 2] = [Self::Middle, Self::Direct];
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Middle => "middle",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// What a proxy is to be started with.
+pub struct ProxyOptions {
+    binary: PathBuf,
+    flags: Vec<Flag>,
+    config_file: Option<PathBuf>,
+    directory: TemporaryDirectory,
+    max_files: Option<u64>,
+    listener: SocketAddr,
+}
+
+impl ProxyOptions {
+    /// The flags that most tests want: one listener for every kind of client
+    /// with the tests' key, metrics, and `telegram` as all of Telegram.
+    pub fn new(binary: &str, telegram: &FakeTelegram, route: Route) -> Self {
+        let mut options = Self::bare(binary);
+        let listener = options.listener;
+        options.flags.extend([
+            ("--listen", listener.to_string()),
+            ("--secret", secret::classic(&KEY)),
+            ("--allow", "classic,dd,tls".to_owned()),
+            ("--tls-domain", DOMAIN.to_owned()),
+            ("--route", route.value().to_owned()),
+        ]);
+        if let Some(tag) = &telegram.options().tag {
+            options.flags.push(("--tag", hex(tag)));
+        }
+        let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
+        let lists_from_files = lists.is_some_and(|kind| kind == "file");
+        options.flags.extend(if lists_from_files {
+            let flags = telegram.proxy_flags_with_files(options.directory.path());
+            flags.expect("the temporary directory can be written")
+        } else {
+            telegram.proxy_flags()
+        });
+        options
+    }
+
+    /// Only a data directory, metrics and the log level.
+    pub fn bare(binary: &str) -> Self {
+        let directory = TemporaryDirectory::new();
+        let ports = Ports::new();
+        let flags = vec![
+            ("--metrics", ports.one().to_string()),
+            ("--data-dir", directory.path().display().to_string()),
+            ("--log-level", "debug".to_owned()),
+        ];
+        Self {
+            binary: std::env::var_os("SMOL_MTPROXY_BIN")
+                .map_or_else(|| binary.into(), PathBuf::from),
+            flags,
+            config_file: None,
+            directory,
+            max_files: None,
+            listener: ports.one(),
+        }
+    }
+
+    /// Gives the flag `name` this value instead of those that it had.
+    pub fn set(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
+        self.flags.retain(|flag| flag.0 != name);
+        self.add(name, value)
+    }
+
+    /// Gives the flag `name` another value.
+    pub fn add(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
+        self.flags.push((name, value.to_string()));
+        self
+    }
+
+    /// The limit of open files under which the proxy runs.
+    pub fn max_files(mut self, limit: u64) -> Self {
+        self.max_files = Some(limit);
+        self
+    }
+
+    /// The address of its first listener.
+    pub fn listener(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Its own directory: the data directory, and where a test may put files.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Gives all flags in a config file, so that a reload can change them.
+    pub fn in_config_file(mut self) -> Self {
+        self.config_file = Some(self.directory.path().join("proxy.conf"));
+        self
+    }
+
+    fn write_config_file(&self) {
+        let Some(path) = &self.config_file else {
+            return;
+        };
+        let lines = self.flags.iter();
+        let lines = lines.map(|(name, value)| format!("{name} {value}\n"));
+        let written = fs::write(path, lines.collect::<String>());
+        written.expect("the temporary directory can be written");
+    }
+
+    /// Starts the binary and returns once its listener accepts.
+    pub async fn start(self) -> Proxy {
+        let mut proxy = self.spawn();
+        let (listener, started) = (proxy.options.listener, Instant::now());
+        while TcpStream::connect(listener).is_err() {
+            if let Some(status) = proxy.child.try_wait().expect("the child can be waited for") {
+                panic!("the proxy ended with {status}: {:#?}", proxy.log());
+            }
+            assert!(
+                started.elapsed() < patience(),
+                "nobody listens at {listener}: {:#?}",
+                proxy.log()
+            );
+            smol::Timer::after(Duration::from_millis(10)).await;
+        }
+        proxy
+    }
+
+    /// Starts the binary without waiting for anything.
+    pub fn spawn(self) -> Proxy {
+        self.write_config_file();
+        let mut command = self.command();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let log = Log::default();
+        log.follow(child.stdout.take().expect("it is piped"));
+        log.follow(child.stderr.take().expect("it is piped"));
+        Proxy {
+            child,
+            log,
+            options: self,
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(limit) = self.max_files {
+            let script = format!("ulimit -n {limit} && exec \"$@\"");
+            words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
+        }
+        words.extend(std::env::var_os("SMOL_MTPROXY_RUNNER"));
+        words.push(self.binary.clone().into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        match &self.config_file {
+            Some(path) => command.arg("--config").arg(path),
+            None => command.args(self.flags.iter().flat_map(|flag| [flag.0, &flag.1])),
+        };
+        command
+    }
+}
+
+/// A running proxy.
+pub struct Proxy {
+    child: Child,
+    log: Log,
+    options: ProxyOptions,
+}
+
+impl Proxy {
+    /// The address of its first listener.
+    pub fn address(&self) -> SocketAddr {
+        self.options.listener
+    }
+
+    /// A client of this proxy with the tests' key, for DC 2.
+    pub fn client(&self, kind: Kind) -> crate::client::Options {
+        kind.options(self.address())
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.options.directory()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The lines of its log so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
+    pub fn log_contains(&self, text: &str) -> bool {
+        self.log.lines().iter().any(|line| line.contains(text))
+    }
+
+    /// Its metrics as Prometheus text.
+    pub fn metrics(&self) -> Metrics {
+        let mut flags = self.options.flags.iter();
+        let flag = flags.find(|flag| flag.0 == "--metrics");
+        let address = &flag.expect("metrics are on").1;
+        let metrics = Metrics::scrape(address);
+        metrics.unwrap_or_else(|error| panic!("no metrics at {address}: {error}"))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the proxy lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes
+            .and_then(|text| text.parse().ok())
+            .expect("a number");
+        kibibytes << 10
+    }
+
+    /// Seconds of processor time used so far, in user and kernel mode.
+    pub fn processor_seconds(&self) -> f64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).expect("the proxy lives");
+        let after_name = stat.rsplit_once(')').expect("a name in parentheses").1;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Changes the flags in the config file and asks for a reload.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Vec<Flag>)) {
+        change(&mut self.options.flags);
+        self.options.write_config_file();
+        self.signal("HUP");
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let script = format!("kill -{name} {pid}");
+        let status = Command::new("sh").args(["-c", &script]).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "kill -{name} {pid}"
+        );
+    }
+
+    /// Waits for its end.
+    pub async fn exit_status(&mut self) -> ExitStatus {
+        let mut status = None;
+        let child = &mut self.child;
+        eventually("the proxy's end", || {
+            status = child.try_wait().expect("the child can be waited for");
+            status.is_some()
+        })
+        .await;
+        status.expect("just seen")
+    }
+
+    /// Asks it to end and checks that it does so well.
+    pub async fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.exit_status().await;
+        assert!(
+            status.success(),
+            "it ended with {status}: {:#?}",
+            self.log()
+        );
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let lines = self.log.lines();
+            let last = lines.len().saturating_sub(60);
+            eprintln!("the proxy's last lines:\n{}", lines[last..].join("\n"));
+        }
+    }
+}
+
+/// Starts a fake Telegram and a proxy in front of it.
+pub async fn start(
+    binary: &str,
+    route: Route,
+    telegram: crate::telegram::Options,
+    change: impl FnOnce(ProxyOptions) -> ProxyOptions,
+) -> (FakeTelegram, Proxy) {
+    let telegram = FakeTelegram::start(telegram).expect("loopback can be listened on");
+    let options = ProxyOptions::new(binary, &telegram, route);
+    let proxy = change(options).start().await;
+    (telegram, proxy)
+}

@@ -1,0 +1,106 @@
+//! `core.telegram.org`, as far as a proxy asks it (`doc/protocol.md` §5).
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use smol::Async;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::control::Http;
+use crate::counters::Counter;
+use crate::crypto::fill_random;
+use crate::shared::Shared;
+use crate::socket;
+
+const MAX_REQUEST: usize = 8192;
+
+pub(crate) async fn serve(shared: Arc<Shared>, stream: Async<TcpStream>) {
+    let Some(path) = request_path(&stream).await else {
+        return;
+    };
+    shared.counters.add(Counter::http_requests, 1);
+    let manners = shared.http();
+    let body = match path.as_str() {
+        "/getProxySecret" => shared.options.secret.clone(),
+        "/getProxyConfig" | "/getProxyConfigV6" => match &manners {
+            Http::Config(text) => text.clone().into_bytes(),
+            _ => shared.config_text(path.ends_with("V6")).into_bytes(),
+        },
+        _ => {
+            let _ = answer(&stream, 404, b"not here", 8).await;
+            return;
+        }
+    };
+    let _ = answer_as_told(&stream, manners, body).await;
+}
+
+async fn answer_as_told(
+    stream: &Async<TcpStream>,
+    manners: Http,
+    mut body: Vec<u8>,
+) -> std::io::Result<()> {
+    match manners {
+        Http::Normal | Http::Config(_) => answer(stream, 200, &body, body.len()).await,
+        Http::Down => Ok(()),
+        Http::Silent => {
+            socket::drain(stream).await;
+            Ok(())
+        }
+        Http::Slow(pause) => {
+            let head = head(200, body.len());
+            for byte in head.into_bytes().into_iter().chain(body) {
+                (&*stream).write_all(&[byte]).await?;
+                smol::Timer::after(pause).await;
+            }
+            Ok(())
+        }
+        Http::Status(status) => answer(stream, status, b"no, sorry", 9).await,
+        Http::Portal => {
+            let page = b"<html><body>Please log in to this network.</body></html>";
+            answer(stream, 200, page, page.len()).await
+        }
+        Http::Garbage => {
+            fill_random(&mut body);
+            answer(stream, 200, &body, body.len()).await
+        }
+        Http::Truncated => answer(stream, 200, &body[..body.len() / 2], body.len()).await,
+        Http::Empty => answer(stream, 200, b"", 0).await,
+    }
+}
+
+async fn answer(
+    stream: &Async<TcpStream>,
+    status: u16,
+    body: &[u8],
+    told_len: usize,
+) -> std::io::Result<()> {
+    let head = head(status, told_len);
+    (&*stream).write_all(head.as_bytes()).await?;
+    (&*stream).write_all(body).await
+}
+
+fn head(status: u16, length: usize) -> String {
+    format!(
+        "HTTP/1.1 {status} Whatever\r\nContent-Type: text/plain\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
+}
+
+async fn request_path(stream: &Async<TcpStream>) -> Option<String> {
+    let mut request = Vec::new();
+    let mut byte = [0; 512];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match (&*stream).read(&mut byte).await {
+            Ok(length @ 1..) if request.len() < MAX_REQUEST => {
+                request.extend_from_slice(&byte[..length]);
+            }
+            _ => return None,
+        }
+    }
+    let request = String::from_utf8(request).ok()?;
+    let mut words = request.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("GET"), Some(path)) => Some(path.to_owned()),
+        _ => None,
+    }
+}

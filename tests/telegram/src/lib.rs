@@ -1,0 +1,31 @@
+//! What the integration tests and benchmarks stand on:
+//!
+//! - [`telegram`]: a strict fake Telegram (middle proxies, direct DCs, the
+//!   configuration over HTTP) that notes every violation of the protocol and
+//!   misbehaves on request;
+//! - [`client`]: a Telegram client of every transport;
+//! - [`harness`]: the proxy's built binary as a child process.
+//!
+//! The protocol is implemented apart from the proxy's own code.
+
+pub mod client;
+pub mod control;
+pub mod counters;
+pub mod crypto;
+mod direct;
+pub mod harness;
+mod http;
+mod middle;
+mod obfuscated;
+mod outbox;
+pub mod payload;
+pub mod secret;
+#[cfg(test)]
+mod self_test;
+mod service;
+mod shared;
+mod socket;
+pub mod telegram;
+pub mod tls;
+pub mod transport;
+pub mod wait;

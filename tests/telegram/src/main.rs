@@ -1,0 +1,247 @@
+//! The fake Telegram as a program. Prints where it is and the proxy's flags,
+//! then obeys the lines of its standard input (`help` lists them).
+
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use argh::FromArgs;
+use fake_telegram::control::{Accept, Behaviour, Close, Cut, Damage, Http};
+use fake_telegram::crypto::from_hex;
+use fake_telegram::telegram::{FakeTelegram, Options};
+
+/// A strict fake Telegram on loopback.
+#[derive(FromArgs)]
+struct Arguments {
+    /// middle proxies of each DC (default 1)
+    #[argh(option, default = "1")]
+    addresses_per_dc: usize,
+    /// middle proxies on [::1] too
+    #[argh(switch)]
+    ipv6: bool,
+    /// the ad tag that every request must carry, 32 hex digits
+    #[argh(option, from_str_fn(parse_tag))]
+    tag: Option<[u8; 16]>,
+    /// threads that serve (default 1)
+    #[argh(option, default = "1")]
+    threads: usize,
+}
+
+const HELP: &str = "\
+rotate all|one [fin|drop|reset]     end middle-proxy connections
+rotate staggered MILLIS             end the present ones one after the other
+close-sessions                      RPC_CLOSE_EXT for every session
+close-direct [fin|drop|reset]       end the direct connections
+ping                                RPC_PING on every connection
+nonsense                            messages that a proxy must ignore
+damage DC crc|seq|length            a damaged frame on every connection of DC
+behave DC|all NAME VALUE            accept normal|refuse|drop|silent|silent-after-nonce|
+                                      handshake-error|drop-after-handshake,
+                                    stop-reading|mute|ignore-pings|refuse-crc32c|pad-nonce|
+                                      direct-silent|direct-refuse on|off,
+                                    ping-every MILLIS, clock-skew SECONDS,
+                                    cut mid-request|after-request|mid-answer,
+                                    damage crc|seq|length
+http normal|down|silent|slow|garbage|portal|truncated|empty|STATUS
+stats | violations | sessions | connections | help | quit";
+
+fn main() {
+    let arguments: Arguments = argh::from_env();
+    let options = Options {
+        addresses_per_dc: arguments.addresses_per_dc,
+        ipv6: arguments.ipv6,
+        tag: arguments.tag,
+        threads: arguments.threads,
+        ..Options::default()
+    };
+    let telegram = match FakeTelegram::start(options) {
+        Ok(telegram) => telegram,
+        Err(error) => {
+            eprintln!("cannot listen on loopback: {error}");
+            std::process::exit(1);
+        }
+    };
+    introduce(&telegram);
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            ["quit"] => return,
+            words => match obey(&telegram, words) {
+                Some(answer) => println!("{answer}"),
+                None => println!("not understood: {line}\n{HELP}"),
+            },
+        }
+        let _ = std::io::stdout().flush();
+    }
+    // Without a standard input it serves until it is killed.
+    loop {
+        std::thread::park();
+    }
+}
+
+fn introduce(telegram: &FakeTelegram) {
+    let options = telegram.options();
+    for id in &options.middle_dcs {
+        println!("middle {id} {:?}", telegram.middle_addresses(*id));
+    }
+    for id in &options.direct_dcs {
+        println!("direct {id} {:?}", telegram.direct_addresses(*id));
+    }
+    let flags = telegram.proxy_flags();
+    let flags = flags.iter().map(|(name, value)| format!(" {name} {value}"));
+    println!("flags{}", flags.collect::<String>());
+    println!("ready");
+    let _ = std::io::stdout().flush();
+}
+
+fn obey(telegram: &FakeTelegram, words: &[&str]) -> Option<String> {
+    let done = "ok".to_owned();
+    let answer = match words {
+        ["rotate", "staggered", millis] => {
+            let pause = Duration::from_millis(millis.parse().ok()?);
+            smol::block_on(telegram.rotate_staggered(Close::Fin, pause)).to_string()
+        }
+        ["rotate", which, how @ ..] => rotate(telegram, which, close(how)?)?,
+        ["close-sessions"] => telegram.close_sessions(|_| true).to_string(),
+        ["close-direct", how @ ..] => telegram.close_direct(close(how)?).to_string(),
+        ["ping"] => {
+            telegram.ping();
+            done
+        }
+        ["nonsense"] => {
+            telegram.send_nonsense();
+            done
+        }
+        ["damage", dc, what] => {
+            telegram.damage(dc.parse().ok()?, damage(what)?);
+            done
+        }
+        ["behave", "all", name, value] => {
+            let change = manner(name, value)?;
+            telegram.behave(change);
+            done
+        }
+        ["behave", dc, name, value] => {
+            let change = manner(name, value)?;
+            telegram.behave_dc(dc.parse().ok()?, change);
+            done
+        }
+        ["http", manners] => {
+            telegram.behave_http(http(manners)?);
+            done
+        }
+        ["stats"] => telegram.counters().lines().join("\n"),
+        ["violations"] => telegram.violations().join("\n"),
+        ["sessions"] => format!("{:#?}", telegram.sessions()),
+        ["connections"] => format!("{:#?}", telegram.connections()),
+        ["help"] => HELP.to_owned(),
+        _ => return None,
+    };
+    Some(answer)
+}
+
+fn rotate(telegram: &FakeTelegram, which: &str, how: Close) -> Option<String> {
+    let count = match which {
+        "all" => telegram.rotate_all(how),
+        "one" => {
+            let first = telegram.connections().first()?.number;
+            telegram.rotate(how, |one| one.number == first)
+        }
+        _ => return None,
+    };
+    Some(count.to_string())
+}
+
+fn close(words: &[&str]) -> Option<Close> {
+    match words {
+        [] | ["fin"] => Some(Close::Fin),
+        ["drop"] => Some(Close::Drop),
+        ["reset"] => Some(Close::Reset),
+        _ => None,
+    }
+}
+
+fn damage(word: &str) -> Option<Damage> {
+    match word {
+        "crc" => Some(Damage::Checksum),
+        "seq" => Some(Damage::Sequence),
+        "length" => Some(Damage::Length),
+        _ => None,
+    }
+}
+
+fn http(word: &str) -> Option<Http> {
+    Some(match word {
+        "normal" => Http::Normal,
+        "down" => Http::Down,
+        "silent" => Http::Silent,
+        "slow" => Http::Slow(Duration::from_millis(100)),
+        "garbage" => Http::Garbage,
+        "portal" => Http::Portal,
+        "truncated" => Http::Truncated,
+        "empty" => Http::Empty,
+        status => Http::Status(status.parse().ok()?),
+    })
+}
+
+/// A change of manners.
+type Change = Box<dyn Fn(&mut Behaviour)>;
+
+fn manner(name: &str, value: &str) -> Option<Change> {
+    let on = value == "on";
+    Some(match name {
+        "accept" => {
+            let accept = accept(value)?;
+            Box::new(move |b| b.accept = accept)
+        }
+        "cut" => {
+            let cut = match value {
+                "mid-request" => Cut::MidRequest(Close::Drop),
+                "after-request" => Cut::AfterRequest(Close::Drop),
+                "mid-answer" => Cut::MidAnswer(Close::Drop),
+                _ => return None,
+            };
+            Box::new(move |b| b.cut = Some(cut))
+        }
+        "damage" => {
+            let damage = damage(value)?;
+            Box::new(move |b| b.damage = Some(damage))
+        }
+        "ping-every" => {
+            let pause = Duration::from_millis(value.parse().ok()?);
+            Box::new(move |b| b.ping_every = Some(pause))
+        }
+        "clock-skew" => {
+            let skew = value.parse().ok()?;
+            Box::new(move |b| b.clock_skew = skew)
+        }
+        "stop-reading" => Box::new(move |b| b.stop_reading = on),
+        "mute" => Box::new(move |b| b.mute = on),
+        "ignore-pings" => Box::new(move |b| b.ignore_pings = on),
+        "refuse-crc32c" => Box::new(move |b| b.refuse_crc32c = on),
+        "pad-nonce" => Box::new(move |b| b.pad_nonce = on),
+        "direct-silent" => Box::new(move |b| b.direct_silent = on),
+        "direct-refuse" => Box::new(move |b| b.direct_refuse = on),
+        _ => return None,
+    })
+}
+
+fn accept(value: &str) -> Option<Accept> {
+    Some(match value {
+        "normal" => Accept::Normal,
+        "refuse" => Accept::Refuse,
+        "drop" => Accept::Drop,
+        "silent" => Accept::Silent,
+        "silent-after-nonce" => Accept::SilentAfterNonce,
+        "handshake-error" => Accept::HandshakeError(-1),
+        "drop-after-handshake" => Accept::DropAfterHandshake,
+        _ => return None,
+    })
+}
+
+fn parse_tag(text: &str) -> Result<[u8; 16], String> {
+    from_hex(text)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| "a tag is 32 hex digits".to_owned())
+}

@@ -1,0 +1,232 @@
+//! What the tasks of one fake Telegram share, and its listeners.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt;
+use smol::{Async, Executor};
+
+use crate::control::{Behaviour, Cut, Damage, Http};
+use crate::counters::Counters;
+use crate::direct::DirectConnection;
+use crate::http;
+use crate::middle::Connection;
+use crate::telegram::Options;
+
+/// What the tasks of one fake Telegram share.
+pub(crate) struct Shared {
+    pub options: Options,
+    pub counters: Counters,
+    pub web: SocketAddr,
+    pub middle: Vec<Arc<Dc>>,
+    pub direct: Vec<Arc<Dc>>,
+    pub executor: Weak<Executor<'static>>,
+    pub http: Mutex<Http>,
+    pub violations: Mutex<Vec<String>>,
+    pub connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    pub directs: Mutex<BTreeMap<u64, Arc<DirectConnection>>>,
+    pub numbers: AtomicU64,
+}
+
+impl Shared {
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(executor) = self.executor.upgrade() {
+            executor.spawn(task).detach();
+        }
+    }
+
+    pub fn violation(&self, what: String) {
+        lock(&self.violations).push(what);
+    }
+
+    pub fn http(&self) -> Http {
+        lock(&self.http).clone()
+    }
+
+    /// The first 4 bytes of the proxy secret.
+    pub fn key_selector(&self) -> &[u8] {
+        &self.options.secret[..4]
+    }
+
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    pub fn add_connection(&self, number: u64, connection: Arc<Connection>) {
+        lock(&self.connections).insert(number, connection);
+    }
+
+    pub fn remove_connection(&self, number: u64) {
+        lock(&self.connections).remove(&number);
+    }
+
+    pub fn add_direct(&self, number: u64, connection: Arc<DirectConnection>) {
+        lock(&self.directs).insert(number, connection);
+    }
+
+    pub fn remove_direct(&self, number: u64) {
+        lock(&self.directs).remove(&number);
+    }
+
+    /// The list of middle proxies in Telegram's format.
+    pub fn config_text(&self, v6: bool) -> String {
+        let mut text = format!("# fake\ndefault {};\n", self.options.default_dc);
+        for dc in &self.middle {
+            for address in dc.addresses.iter().filter(|one| one.is_ipv6() == v6) {
+                text += &format!("proxy_for {} {address};\n", dc.id);
+            }
+        }
+        text
+    }
+
+    pub fn live_connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).values().cloned().collect()
+    }
+
+    /// Serves `bound` for ever, except while its DC is told to refuse.
+    pub fn listen<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        bound: Bound,
+        refuse: fn(&Behaviour) -> bool,
+        serve: fn(Arc<Shared>, Arc<Dc>, Async<TcpStream>) -> F,
+    ) {
+        let shared = self.clone();
+        self.spawn(async move {
+            let Bound {
+                dc,
+                listener,
+                changed,
+            } = bound;
+            let Ok(address) = listener.local_addr() else {
+                return;
+            };
+            let mut listener = Async::new(listener).ok();
+            loop {
+                if dc.with(refuse) {
+                    listener = None;
+                    let _ = changed.recv().await;
+                    continue;
+                }
+                let Some(bound) = &listener else {
+                    listener = Async::<TcpListener>::bind(address).ok();
+                    if listener.is_none() {
+                        smol::Timer::after(Duration::from_millis(20)).await;
+                    }
+                    continue;
+                };
+                let accepted = async { Some(bound.accept().await) };
+                let interrupted = async {
+                    let _ = changed.recv().await;
+                    None
+                };
+                match accepted.or(interrupted).await {
+                    None => {}
+                    Some(Ok((stream, _))) => {
+                        let _ = stream.get_ref().set_nodelay(true);
+                        shared.spawn(serve(shared.clone(), dc.clone(), stream));
+                    }
+                    Some(Err(_)) => {
+                        smol::Timer::after(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+pub(crate) async fn serve_web(shared: Arc<Shared>, listener: Async<TcpListener>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => shared.spawn(http::serve(shared.clone(), stream)),
+            Err(_) => {
+                smol::Timer::after(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// One DC on one route.
+pub(crate) struct Dc {
+    pub id: i16,
+    pub addresses: Vec<SocketAddr>,
+    behaviour: Mutex<Behaviour>,
+    /// One per listener, told when the behaviour changes.
+    changed: Vec<Sender<()>>,
+}
+
+pub(crate) struct Bound {
+    dc: Arc<Dc>,
+    listener: TcpListener,
+    changed: Receiver<()>,
+}
+
+impl Dc {
+    pub fn bind(
+        id: i16,
+        count: usize,
+        ipv6: bool,
+        bound: &mut Vec<Bound>,
+    ) -> io::Result<Arc<Self>> {
+        let mut listeners = Vec::new();
+        for _ in 0..count.max(1) {
+            listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+            if ipv6 {
+                listeners.push(TcpListener::bind((Ipv6Addr::LOCALHOST, 0))?);
+            }
+        }
+        let addresses = listeners.iter().map(TcpListener::local_addr);
+        let (tellers, told): (Vec<_>, Vec<_>) = listeners.iter().map(|_| bounded(1)).unzip();
+        let dc = Arc::new(Self {
+            id,
+            addresses: addresses.collect::<io::Result<_>>()?,
+            behaviour: Mutex::default(),
+            changed: tellers,
+        });
+        bound.extend(
+            listeners
+                .into_iter()
+                .zip(told)
+                .map(|(listener, changed)| Bound {
+                    dc: dc.clone(),
+                    listener,
+                    changed,
+                }),
+        );
+        Ok(dc)
+    }
+
+    pub fn with<T>(&self, look: impl FnOnce(&Behaviour) -> T) -> T {
+        look(&lock(&self.behaviour))
+    }
+
+    pub fn behave(&self, change: impl Fn(&mut Behaviour)) {
+        change(&mut lock(&self.behaviour));
+        for listener in &self.changed {
+            let _ = listener.try_send(());
+        }
+    }
+
+    /// Takes the cut that is due, if it is of the kind that `now` accepts.
+    pub fn take_cut(&self, now: impl Fn(&Cut) -> bool) -> Option<Cut> {
+        lock(&self.behaviour).cut.take_if(|cut| now(cut))
+    }
+
+    pub fn take_damage(&self) -> Option<Damage> {
+        lock(&self.behaviour).damage.take()
+    }
+}
+
+pub(crate) fn addresses(dcs: &[Arc<Dc>], id: i16) -> Vec<SocketAddr> {
+    let of_dc = dcs.iter().filter(|dc| dc.id == id);
+    of_dc.flat_map(|dc| dc.addresses.clone()).collect()
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no holder panics")
+}

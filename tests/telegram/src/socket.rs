@@ -1,0 +1,42 @@
+//! Sockets without a buffer of their own: ten thousand idle ones cost nothing.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
+
+use smol::Async;
+
+const SCRATCH_LEN: usize = 256 << 10;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_LEN]);
+}
+
+/// The next bytes that the peer sent; none at its end of stream.
+pub async fn read_some(stream: &Async<TcpStream>) -> io::Result<Vec<u8>> {
+    loop {
+        let outcome = SCRATCH.with_borrow_mut(|scratch| {
+            let len = stream.get_ref().read(scratch)?;
+            Ok(scratch[..len].to_vec())
+        });
+        match outcome {
+            Err(error) if is_kind(&error, ErrorKind::WouldBlock) => stream.readable().await?,
+            Err(error) if is_kind(&error, ErrorKind::Interrupted) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_kind(error: &io::Error, kind: ErrorKind) -> bool {
+    error.kind() == kind
+}
+
+/// Reads and forgets until the peer ends its stream.
+pub async fn drain(stream: &Async<TcpStream>) {
+    while read_some(stream).await.is_ok_and(|bytes| !bytes.is_empty()) {}
+}
+
+/// Makes the coming close a reset instead of an orderly end.
+pub fn reset_on_close(stream: &Async<TcpStream>) {
+    let _ = rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
+}

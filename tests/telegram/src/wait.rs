@@ -1,0 +1,39 @@
+//! Waiting for conditions with a deadline, never for luck.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use smol::future::FutureExt;
+
+/// How long a condition may take before a test gives up. Longer when the
+/// binary runs in an emulator (`SMOL_MTPROXY_RUNNER`).
+pub fn patience() -> Duration {
+    let emulated = std::env::var_os("SMOL_MTPROXY_RUNNER").is_some();
+    Duration::from_secs(if emulated { 120 } else { 30 })
+}
+
+/// The future's value, or a panic that names `what` after [`patience`].
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match before(patience(), future).await {
+        Some(value) => value,
+        None => panic!("gave up waiting: {what}"),
+    }
+}
+
+/// The future's value, or `None` when `limit` passes first.
+pub async fn before<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let expiry = async {
+        smol::Timer::after(limit).await;
+        None
+    };
+    async { Some(future.await) }.or(expiry).await
+}
+
+/// Returns once `condition` holds; panics naming `what` after [`patience`].
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience();
+    while !condition() {
+        assert!(Instant::now() < deadline, "gave up waiting: {what}");
+        smol::Timer::after(Duration::from_millis(5)).await;
+    }
+}
