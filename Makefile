@@ -11,6 +11,9 @@ ARGS ?=
 TARGET ?= all
 PROFILE ?= minimal
 FEATURES ?= lite
+# Which role's template `make init-config` takes: config/ROLE.conf.
+ROLE ?= both
+CONF ?= smol-mtproxy.conf
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
 # Where `make install` puts things.
@@ -85,15 +88,32 @@ ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipse
 apk: ## OpenWrt packages for newer releases
 	bash cross/package.sh apk $(TARGET) $(PROFILE) $(FEATURES)
 
-install: build ## binary, systemd unit and user (PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
-	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/smol-mtproxy
-	if [ -d $(DESTDIR)$(SYSCONFDIR)/systemd ] || [ -n '$(DESTDIR)' ]; then
-		install -d $(DESTDIR)$(SYSCONFDIR)/systemd/system
-		sed 's|/usr/local|$(PREFIX)|; s|/etc/smol-mtproxy|$(SYSCONFDIR)/smol-mtproxy|' config/smol-mtproxy.service \
-			>$(DESTDIR)$(SYSCONFDIR)/systemd/system/smol-mtproxy.service
+init-config: ## write the flags file CONF=smol-mtproxy.conf with a fresh secret (ROLE=both)
+	@if [ ! -f config/$(ROLE).conf ]; then
+		echo 'ROLE=$(ROLE): no config/$(ROLE).conf; there are:' $$(cd config && ls *.conf) >&2
+		exit 1
 	fi
-	if [ -z '$(DESTDIR)' ] && ! id smol-mtproxy >/dev/null 2>&1; then
-		useradd --system --no-create-home --shell /usr/sbin/nologin smol-mtproxy
+	if [ -e $(CONF) ]; then
+		echo '$(CONF) exists and stays as it is; CONF=… names another' >&2
+		exit 1
+	fi
+	secret=dd$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	umask 077
+	sed "s/@SECRET@/$$secret/" config/$(ROLE).conf >$(CONF)
+	echo 'wrote $(CONF); start with: smol-mtproxy run --config $(CONF)'
+
+install: build ## binary, systemd unit, user, flags file (PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
+	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/smol-mtproxy
+	install -d $(DESTDIR)$(SYSCONFDIR)/systemd/system
+	sed 's|/usr/local|$(PREFIX)|; s|/etc/smol-mtproxy|$(SYSCONFDIR)/smol-mtproxy|' config/smol-mtproxy.service \
+		>$(DESTDIR)$(SYSCONFDIR)/systemd/system/smol-mtproxy.service
+	conf=$(DESTDIR)$(SYSCONFDIR)/smol-mtproxy.conf
+	[ -e $$conf ] || $(MAKE) --no-print-directory init-config CONF=$$conf
+	if [ -z '$(DESTDIR)' ]; then
+		id smol-mtproxy >/dev/null 2>&1 ||
+			useradd --system --user-group --no-create-home --shell /usr/sbin/nologin smol-mtproxy
+		chown root:smol-mtproxy $$conf
+		chmod 640 $$conf
 	fi
 
 clean: ## remove everything built
