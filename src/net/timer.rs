@@ -29,6 +29,13 @@ impl Timer {
         self.deadline = Some(deadline);
     }
 
+    /// Brings the deadline forward if it is later than this or not set.
+    pub fn set_earlier(&mut self, deadline: Instant) {
+        if self.deadline.is_none_or(|set| set > deadline) {
+            self.deadline = Some(deadline);
+        }
+    }
+
     pub fn clear(&mut self) {
         self.deadline = None;
     }

@@ -288,6 +288,11 @@ impl Client {
         Ok(())
     }
 
+    /// The bare connection, for a reader that only counts bytes.
+    pub fn into_stream(self) -> Async<TcpStream> {
+        self.stream
+    }
+
     /// Reads until the proxy closes; the packets and quick-acks that came.
     pub async fn until_closed(&mut self) -> io::Result<Vec<Unit>> {
         let mut units = Vec::new();

@@ -1,0 +1,233 @@
+//! The loads.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use fake_telegram::client::Client;
+use fake_telegram::payload::{self, Command};
+use smol::LocalExecutor;
+use smol::io::AsyncReadExt;
+
+use crate::subject::Subject;
+
+/// Size of one answer and one uploaded part, as Telegram's apps use them.
+const PART: u32 = 512 * 1024;
+
+/// Connections opened at a time.
+const CONNECTING: usize = 50;
+
+/// What a load took.
+#[derive(Clone, Copy)]
+pub struct Cost {
+    /// Bytes or operations.
+    pub amount: f64,
+    pub seconds: f64,
+    pub processor: f64,
+}
+
+/// `clients` at once receive `megabytes` in all.
+pub async fn download(subject: &Subject, clients: usize, megabytes: u32) -> io::Result<Cost> {
+    let each = megabytes * 1_000_000 / clients as u32;
+    let connected = connect(subject, clients).await?;
+    let started = Instant::now();
+    let processor = subject.processor_seconds()?;
+    let executor = LocalExecutor::new();
+    let tasks: Vec<_> = connected
+        .into_iter()
+        .map(|mut client| {
+            executor.spawn(async move {
+                let wish = Command::SendMe {
+                    total: each,
+                    size: PART.min(each),
+                };
+                client.send(&wish.payload()).await?;
+                // Counting is all: what is measured is the proxy.
+                let mut stream = client.into_stream();
+                let mut buffer = vec![0; 256 * 1024];
+                let mut left = each as usize;
+                while left > 0 {
+                    match stream.read(&mut buffer).await? {
+                        0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                        read => left = left.saturating_sub(read),
+                    }
+                }
+                io::Result::Ok(())
+            })
+        })
+        .collect();
+    executor
+        .run(async {
+            for task in tasks {
+                task.await?;
+            }
+            io::Result::Ok(())
+        })
+        .await?;
+    Ok(Cost {
+        amount: f64::from(each) * clients as f64,
+        seconds: started.elapsed().as_secs_f64(),
+        processor: subject.processor_seconds()? - processor,
+    })
+}
+
+/// `clients` at once send `megabytes` in all, each part acknowledged.
+pub async fn upload(subject: &Subject, clients: usize, megabytes: u32) -> io::Result<Cost> {
+    let parts = megabytes * 1_000_000 / clients as u32 / PART;
+    let part = Command::Swallow.payload_of(PART as usize);
+    let part = &part;
+    let seconds = each_client(subject, clients, |mut client| async move {
+        for _ in 0..parts {
+            client.send(part).await?;
+            client.recv_packet().await?;
+        }
+        Ok(())
+    });
+    let (seconds, processor) = seconds.await?;
+    Ok(Cost {
+        amount: f64::from(parts) * f64::from(PART) * clients as f64,
+        seconds,
+        processor,
+    })
+}
+
+/// `clients` at once send 64 bytes and wait for them to come back.
+pub async fn echo(subject: &Subject, clients: usize, messages: u32) -> io::Result<Cost> {
+    let each = messages / clients as u32;
+    let seconds = each_client(subject, clients, |mut client| async move {
+        let message = payload::echo(1, 64);
+        for _ in 0..each {
+            client.echo(&message).await?;
+        }
+        Ok(())
+    });
+    let (seconds, processor) = seconds.await?;
+    Ok(Cost {
+        amount: f64::from(each) * clients as f64,
+        seconds,
+        processor,
+    })
+}
+
+/// Connects, handshakes, has one message echoed and leaves, `count` times.
+pub async fn connects(subject: &Subject, count: usize) -> io::Result<Cost> {
+    let started = Instant::now();
+    let processor = subject.processor_seconds()?;
+    let mut left = count;
+    while left > 0 {
+        let clients = left.min(CONNECTING);
+        connect(subject, clients).await?;
+        left -= clients;
+    }
+    Ok(Cost {
+        amount: count as f64,
+        seconds: started.elapsed().as_secs_f64(),
+        processor: subject.processor_seconds()? - processor,
+    })
+}
+
+/// Memory of an idle client.
+pub struct Idle {
+    /// Bytes before any client, after one has come and gone.
+    pub empty: u64,
+    /// Bytes per client on top of that.
+    pub each: f64,
+    /// Bytes after all have left.
+    pub after: u64,
+}
+
+pub async fn idle(subject: &Subject, clients: usize) -> io::Result<Idle> {
+    connect(subject, 1).await?;
+    let empty = settled(subject, |_| true).await?;
+    let held = connect(subject, clients).await?;
+    // Past the hibernation limit of 1 s.
+    smol::Timer::after(Duration::from_secs(4)).await;
+    let full = subject.resident()?;
+    drop(held);
+    let after = settled(subject, |now| now < full).await?;
+    Ok(Idle {
+        empty,
+        each: full.saturating_sub(empty) as f64 / clients as f64,
+        after,
+    })
+}
+
+/// How much memory a 1 MiB answer takes to a client that does not read.
+pub async fn slow_answer(subject: &Subject) -> io::Result<u64> {
+    let mut client = connect(subject, 1).await?;
+    let before = settled(subject, |_| true).await?;
+    let wish = Command::SendMe {
+        total: 32 << 20,
+        size: 1 << 20,
+    };
+    for client in &mut client {
+        client.send(&wish.payload()).await?;
+    }
+    smol::Timer::after(Duration::from_secs(3)).await;
+    Ok(subject.resident()?.saturating_sub(before))
+}
+
+async fn settled(subject: &Subject, done: impl Fn(u64) -> bool) -> io::Result<u64> {
+    let deadline = Instant::now() + Duration::from_secs(4);
+    loop {
+        smol::Timer::after(Duration::from_secs(2)).await;
+        let now = subject.resident()?;
+        if done(now) || Instant::now() > deadline {
+            return Ok(now);
+        }
+    }
+}
+
+/// Runs `work` for each of `clients`; wall and processor seconds.
+async fn each_client<F>(
+    subject: &Subject,
+    clients: usize,
+    work: impl Fn(Client) -> F,
+) -> io::Result<(f64, f64)>
+where
+    F: Future<Output = io::Result<()>>,
+{
+    let connected = connect(subject, clients).await?;
+    let started = Instant::now();
+    let processor = subject.processor_seconds()?;
+    let executor = LocalExecutor::new();
+    let tasks: Vec<_> = connected
+        .into_iter()
+        .map(|client| executor.spawn(work(client)))
+        .collect();
+    executor
+        .run(async {
+            for task in tasks {
+                task.await?;
+            }
+            io::Result::Ok(())
+        })
+        .await?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok((seconds, subject.processor_seconds()? - processor))
+}
+
+/// Connected clients, each with one message echoed.
+async fn connect(subject: &Subject, clients: usize) -> io::Result<Vec<Client>> {
+    let executor = LocalExecutor::new();
+    let mut connected = Vec::with_capacity(clients);
+    executor
+        .run(async {
+            while connected.len() < clients {
+                let batch = CONNECTING.min(clients - connected.len());
+                let tasks: Vec<_> = (0..batch)
+                    .map(|_| {
+                        executor.spawn(async {
+                            let mut client = subject.client.connect().await?;
+                            client.echo(&payload::echo(0, 40)).await?;
+                            io::Result::Ok(client)
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    connected.push(task.await?);
+                }
+            }
+            Ok(connected)
+        })
+        .await
+}
