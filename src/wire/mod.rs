@@ -3,7 +3,11 @@
 //! No sockets, no clock, no tasks: time and randomness are parameters, buffers
 //! belong to the caller. Facts: `doc/protocol.md`.
 
+mod bytes;
 pub mod dc;
+pub mod full;
+pub mod middle_keys;
 pub mod obfuscated2;
+pub mod rpc;
 pub mod secret;
 pub mod transport;

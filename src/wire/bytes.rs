@@ -1,0 +1,79 @@
+//! What the decoders share: cutting the front off a slice and collecting the
+//! few bytes of a header that arrive in pieces.
+
+/// Cuts up to `limit` bytes off the front of `input`.
+pub fn take_up_to<'a>(input: &mut &'a mut [u8], limit: usize) -> &'a mut [u8] {
+    let len = limit.min(input.len());
+    input.split_off_mut(..len).unwrap_or_default()
+}
+
+/// Up to `N` bytes collected over several reads.
+pub struct Gather<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Gather<N> {
+    /// Moves bytes from `input` here until there are `N`, which then come out.
+    pub fn fill(&mut self, input: &mut &mut [u8]) -> Option<[u8; N]> {
+        let moved = take_up_to(input, self.missing(N));
+        self.push(moved);
+        (self.missing(N) == 0).then(|| {
+            self.clear();
+            self.bytes
+        })
+    }
+
+    /// How many bytes are missing until there are `want`, at most `N`.
+    pub fn missing(&self, want: usize) -> usize {
+        want.min(N).saturating_sub(self.len)
+    }
+
+    /// Appends what fits.
+    pub fn push(&mut self, data: &[u8]) {
+        for (to, from) in self.bytes.iter_mut().skip(self.len).zip(data) {
+            *to = *from;
+        }
+        self.len = (self.len + data.len()).min(N);
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl<const N: usize> Default for Gather<N> {
+    fn default() -> Self {
+        Self {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+}
+
+/// Fields of a message, front to back; every read says whether it was there.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl Reader<'_> {
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk()?;
+        self.0 = tail;
+        Some(*head)
+    }
+
+    pub fn u32_le(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub fn i32_le(&mut self) -> Option<i32> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    pub fn i64_le(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+}
