@@ -41,6 +41,7 @@ build() {
     mkdir -p "$CARGO_TARGET_DIR/bin"
     cp "$CARGO_TARGET_DIR/$target/$profile/smol-mtproxy" "$out"
     check_binary "$target" "$out"
+    python3 "$ROOT/cross/strip.py" "$out"
     echo "$target $profile $features: $(stat -c %s "$out") bytes, $((SECONDS - start)) s"
 }
 

@@ -24,11 +24,19 @@ uci_config() {
 }
 
 fresh() {
-	rm -rf "$work/run" "$work/ujail" "$work/config"
+	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config"
 	uci_config "list listen '0.0.0.0:8443'" "list secret 'dd00112233445566778899aabbccddeeff'"
 }
 
-install_ujail() { printf '#!/bin/sh\n' >"$work/ujail"; chmod +x "$work/ujail"; }
+# install_ujail STATUS: one that ends its trial run with STATUS.
+install_ujail() {
+	cat >"$work/ujail" <<-END
+		#!/bin/sh
+		printf '%s\n' "\$*" >>$work/ujail.calls
+		exit $1
+	END
+	chmod +x "$work/ujail"
+}
 
 default_config_starts() {
 	cp "$source_dir/smol-mtproxy.config" "$work/config"
@@ -277,7 +285,7 @@ a_flags_file_of_the_users_own() {
 
 a_jail_where_there_is_one() {
 	fresh
-	install_ujail
+	install_ujail 0
 	printf '\t%s\n' "list listen '0.0.0.0:443'" "option telegram_config '/etc/telegram/config'" \
 		"option data_dir '$work/kept'" >>"$work/config"
 	service start || return 1
@@ -287,9 +295,19 @@ a_jail_where_there_is_one() {
 	called "procd_add_jail_mount_rw [$work/kept]"
 	called 'procd_add_jail_mount [/etc/telegram/config]'
 	called 'procd_set_param [user] [smol-mtproxy]'
+	contains "$work/ujail.calls" "-n smol-mtproxy-trial -r /etc/hosts -- $work/smol-mtproxy secret"
 	printf '\t%s\n' "option jail '0'" >>"$work/config"
 	service start || return 1
 	not_called procd_add_jail
+}
+
+a_jail_that_cannot_run_us_is_left_out() {
+	fresh
+	install_ujail 1
+	service start || return 1
+	not_called procd_add_jail
+	not_called 'procd_set_param [capabilities]'
+	called 'procd_set_param [user] [smol-mtproxy]'
 }
 
 low_ports_without_a_jail_need_root() {
@@ -331,7 +349,7 @@ for test in default_config_starts flags_file_is_private every_key_becomes_its_fl
 	lists_and_options_are_interchangeable bad_values_are_refused bad_values_are_all_named \
 	a_secret_is_needed quotes_and_spaces_survive an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
-	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one \
+	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_need_root the_firewall_opens_each_port_once \
 	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
 	fresh
