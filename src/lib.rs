@@ -1,5 +1,9 @@
 //! A Telegram MTProto proxy for small routers and small servers.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod log;
+
+pub mod metrics;
 pub mod net;
 pub mod wire;

@@ -1,0 +1,179 @@
+//! Lines on stderr: `time level message`, one each.
+//!
+//! Under journald (systemd sets `JOURNAL_STREAM`) the time is left out and the
+//! level becomes its `<N>` prefix. Secrets never get here: their types print
+//! nothing of themselves with `Debug`.
+
+mod throttle;
+mod time;
+
+use std::fmt;
+use std::io::Write;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use throttle::Throttle;
+pub use time::utc;
+
+/// How much a line matters. Lines above the chosen level are not written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
+static JOURNALD: OnceLock<bool> = OnceLock::new();
+
+/// Writes the lines up to `level` from now on.
+pub fn set_level(level: LogLevel) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+/// Whether lines of this level are written.
+pub fn is_enabled(level: LogLevel) -> bool {
+    level as u8 <= LEVEL.load(Ordering::Relaxed)
+}
+
+/// Writes one line; what the macros call.
+pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
+    if is_enabled(level) {
+        let line = format_line(level, message, is_journald());
+        // Nobody is left to be told that stderr is gone.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+}
+
+fn is_journald() -> bool {
+    *JOURNALD.get_or_init(|| std::env::var_os("JOURNAL_STREAM").is_some())
+}
+
+fn format_line(level: LogLevel, message: fmt::Arguments<'_>, journald: bool) -> String {
+    let mut line = if journald {
+        format!("<{}>{message}", level.journald_priority())
+    } else {
+        format!("{} {level} {message}", utc(std::time::SystemTime::now()))
+    };
+    // One event, one line, whatever a peer sent.
+    if line.contains(|c: char| c.is_control()) {
+        line = line.replace(|c: char| c.is_control(), " ");
+    }
+    line.push('\n');
+    line
+}
+
+impl LogLevel {
+    const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// Syslog's numbers.
+    fn journald_priority(self) -> u8 {
+        match self {
+            Self::Error => 3,
+            Self::Warn => 4,
+            Self::Info => 6,
+            Self::Debug | Self::Trace => 7,
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
+        let found = Self::ALL.into_iter().find(|l| l.to_string() == text);
+        found.ok_or(UnknownLevel)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownLevel;
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected error, warn, info, debug or trace")
+    }
+}
+
+impl std::error::Error for UnknownLevel {}
+
+#[macro_export]
+macro_rules! error {
+    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Error, format_args!($($part)*)) };
+}
+
+#[macro_export]
+macro_rules! warn {
+    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Warn, format_args!($($part)*)) };
+}
+
+#[macro_export]
+macro_rules! info {
+    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Info, format_args!($($part)*)) };
+}
+
+#[macro_export]
+macro_rules! debug {
+    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Debug, format_args!($($part)*)) };
+}
+
+#[macro_export]
+macro_rules! trace {
+    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Trace, format_args!($($part)*)) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_a_terminal_and_one_for_journald() {
+        let line = format_line(LogLevel::Warn, format_args!("x {}", 1), false);
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert_eq!(time.len(), "2026-01-02T03:04:05Z".len());
+        assert_eq!(rest, "warn x 1\n");
+        let line = format_line(LogLevel::Warn, format_args!("x {}", 1), true);
+        assert_eq!(line, "<4>x 1\n");
+    }
+
+    #[test]
+    fn a_message_cannot_forge_a_second_line() {
+        let line = format_line(
+            LogLevel::Info,
+            format_args!("a\nb\x1b[31m\u{85}c\r\n"),
+            true,
+        );
+        assert_eq!(line, "<6>a b [31m c  \n");
+    }
+
+    #[test]
+    fn levels_are_read_as_they_are_printed() {
+        for level in LogLevel::ALL {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        assert_eq!("Info".parse::<LogLevel>(), Err(UnknownLevel));
+        assert!(LogLevel::Error < LogLevel::Trace);
+    }
+}

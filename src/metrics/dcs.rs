@@ -1,0 +1,67 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::counter::{Counter, Gauge};
+use crate::wire::dc::DcId;
+
+/// Telegram has about a dozen ids; clients may name any i16. What does not fit
+/// is counted together.
+const MAX_DCS: usize = 32;
+
+/// Numbers of one DC.
+#[derive(Debug, Default)]
+pub struct DcMetrics {
+    pub connections: Gauge,
+    pub sessions: Gauge,
+    pub opened: Counter,
+    pub failed: Counter,
+    pub ended: Counter,
+}
+
+/// The DCs that were ever used, at most [`MAX_DCS`], and one row for the rest.
+#[derive(Debug, Default)]
+pub struct Dcs {
+    rows: RefCell<Vec<(DcId, Rc<DcMetrics>)>>,
+    others: Rc<DcMetrics>,
+}
+
+impl Dcs {
+    pub fn of(&self, dc: DcId) -> Rc<DcMetrics> {
+        let mut rows = self.rows.borrow_mut();
+        if let Some((_, row)) = rows.iter().find(|(id, _)| *id == dc) {
+            return row.clone();
+        }
+        if rows.len() >= MAX_DCS {
+            return self.others.clone();
+        }
+        let row = Rc::<DcMetrics>::default();
+        rows.push((dc, row.clone()));
+        row
+    }
+
+    /// Every row with its label, in the order of the ids.
+    pub(super) fn all(&self) -> Vec<(String, Rc<DcMetrics>)> {
+        let mut rows = self.rows.borrow().clone();
+        rows.sort_by_key(|(id, _)| *id);
+        let known = rows.into_iter().map(|(id, row)| (id.to_string(), row));
+        let others = std::iter::once(("other".to_owned(), self.others.clone()));
+        known.chain(others).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_does_not_grow_without_end() {
+        let dcs = Dcs::default();
+        for id in i16::MIN..=i16::MAX {
+            dcs.of(DcId(id)).opened.inc();
+        }
+        let all = dcs.all();
+        assert_eq!(all.len(), MAX_DCS + 1);
+        let total: u64 = all.iter().map(|(_, row)| row.opened.get()).sum();
+        assert_eq!(total, 1 << 16);
+    }
+}

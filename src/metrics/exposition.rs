@@ -1,0 +1,388 @@
+use std::fmt::{Display, Write};
+
+use super::process::Process;
+use super::{ByReason, DcMetrics, Histogram, Metrics, Reason};
+
+pub(super) fn render(metrics: &Metrics, out: &mut String) {
+    let mut page = Page { out };
+    clients(metrics, &mut page);
+    telegram(metrics, &mut page);
+    resources(metrics, &mut page);
+    process(metrics, &mut page);
+}
+
+fn clients(metrics: &Metrics, page: &mut Page<'_>) {
+    page.counter("accepted", "Connections accepted", metrics.accepted.get());
+    page.gauge(
+        "handshaking",
+        "Connections whose handshake is not done",
+        metrics.handshaking.get(),
+    );
+    page.reasons(
+        "handshakes",
+        "Handshakes by outcome",
+        "outcome",
+        &metrics.handshakes,
+    );
+    page.histogram(
+        "handshake_seconds",
+        "From accepting to the end of the handshake",
+        &metrics.handshake_time,
+    );
+    page.reasons(
+        "rejected",
+        "Connections that did not become clients",
+        "reason",
+        &metrics.rejected,
+    );
+    page.counter(
+        "accept_pauses",
+        "Times that accepting stopped for lack of descriptors",
+        metrics.accept_pauses.get(),
+    );
+    page.gauge(
+        "clients",
+        "Clients past their handshake",
+        metrics.clients.get(),
+    );
+    page.reasons(
+        "clients",
+        "Clients so far, by how they talk",
+        "transport",
+        &metrics.clients_by_kind,
+    );
+    page.histogram(
+        "session_seconds",
+        "How long clients stayed",
+        &metrics.session_time,
+    );
+    page.reasons("closed", "Sessions ended", "reason", &metrics.closed);
+    page.directions(
+        "client_bytes",
+        "Bytes from (in) and to (out) clients",
+        metrics.client_bytes_in.get(),
+        metrics.client_bytes_out.get(),
+    );
+    page.directions(
+        "client_packets",
+        "Packets from (in) and to (out) clients",
+        metrics.client_packets_in.get(),
+        metrics.client_packets_out.get(),
+    );
+    page.counter(
+        "quick_acks",
+        "Quick acknowledgements delivered",
+        metrics.quick_acks.get(),
+    );
+}
+
+fn telegram(metrics: &Metrics, page: &mut Page<'_>) {
+    let dcs = metrics.dcs.all();
+    let mut per_dc = |name, kind, help, value: fn(&DcMetrics) -> u64| {
+        page.family(name, kind, help);
+        for (dc, row) in &dcs {
+            page.sample(name, &[("dc", dc)], value(row));
+        }
+    };
+    per_dc(
+        "dc_connections",
+        "gauge",
+        "Connections to Telegram",
+        |row| row.connections.get(),
+    );
+    per_dc(
+        "dc_sessions",
+        "gauge",
+        "Sessions of clients on these connections",
+        |row| row.sessions.get(),
+    );
+    per_dc(
+        "dc_connections_opened_total",
+        "counter",
+        "Connections that came about",
+        |row| row.opened.get(),
+    );
+    per_dc(
+        "dc_connections_failed_total",
+        "counter",
+        "Connections that did not come about",
+        |row| row.failed.get(),
+    );
+    per_dc(
+        "dc_connections_ended_total",
+        "counter",
+        "Connections that ended",
+        |row| row.ended.get(),
+    );
+    page.reasons(
+        "dc_connect_failures",
+        "Why connections to Telegram did not come about",
+        "reason",
+        &metrics.connect_failures,
+    );
+    page.reasons(
+        "dc_connection_ends",
+        "Why connections to Telegram ended",
+        "reason",
+        &metrics.connection_ends,
+    );
+    page.reasons(
+        "sessions",
+        "Sessions so far, by route",
+        "route",
+        &metrics.sessions_by_route,
+    );
+    page.histogram(
+        "clients_per_connection",
+        "Clients on a connection when one joins",
+        &metrics.clients_per_connection,
+    );
+    page.reasons(
+        "migrations",
+        "Clients whose connection to Telegram ended",
+        "outcome",
+        &metrics.migrations,
+    );
+    page.directions(
+        "dc_bytes",
+        "Bytes from (in) and to (out) Telegram",
+        metrics.dc_bytes_in.get(),
+        metrics.dc_bytes_out.get(),
+    );
+    page.directions(
+        "dc_packets",
+        "Packets from (in) and to (out) middle proxies",
+        metrics.dc_packets_in.get(),
+        metrics.dc_packets_out.get(),
+    );
+    page.counter(
+        "unknown_rpc",
+        "Messages of middle proxies that are not known",
+        metrics.unknown_rpc.get(),
+    );
+    page.reasons(
+        "directory_refreshes",
+        "Refreshes of Telegram's lists",
+        "outcome",
+        &metrics.refreshes,
+    );
+}
+
+fn resources(metrics: &Metrics, page: &mut Page<'_>) {
+    page.family(
+        "backpressure_seconds_total",
+        "counter",
+        "Time that connections to Telegram were not read because of slow clients",
+    );
+    let waited = metrics.backpressure.get().as_secs_f64();
+    page.sample("backpressure_seconds_total", &[], waited);
+    page.counter(
+        "backpressure_events",
+        "Times that reading Telegram stopped because of slow clients",
+        metrics.backpressure_events.get(),
+    );
+    page.gauge(
+        "buffer_bytes_used",
+        "Bytes of --buffers in use",
+        metrics.buffers_used.get(),
+    );
+    page.gauge(
+        "buffer_bytes",
+        "Bytes of --buffers",
+        metrics.buffers_total.get(),
+    );
+    page.counter(
+        "buffer_waits",
+        "Readers that waited for buffers",
+        metrics.buffer_waits.get(),
+    );
+    page.counter(
+        "config_reloads",
+        "Configs taken over at SIGHUP",
+        metrics.config_reloads.get(),
+    );
+    page.counter(
+        "config_reload_failures",
+        "Configs refused at SIGHUP; the running one stayed",
+        metrics.config_reload_failures.get(),
+    );
+}
+
+fn process(metrics: &Metrics, page: &mut Page<'_>) {
+    let process = Process::read();
+    page.family(
+        "uptime_seconds",
+        "gauge",
+        "Seconds since the process started",
+    );
+    let uptime = metrics.started.elapsed().as_secs_f64();
+    page.sample("uptime_seconds", &[], uptime);
+    page.family("build_info", "gauge", "Always 1; the build is in labels");
+    let tls = if cfg!(feature = "tls") { "yes" } else { "no" };
+    let build = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("arch", std::env::consts::ARCH),
+        ("tls", tls),
+    ];
+    page.sample("build_info", &build, 1);
+    page.family(
+        "process_cpu_seconds_total",
+        "counter",
+        "User and system time of the process",
+    );
+    page.sample("process_cpu_seconds_total", &[], process.cpu_seconds);
+    let gauges = [
+        (
+            "process_resident_memory_bytes",
+            "Resident memory",
+            process.resident_bytes,
+        ),
+        ("process_open_fds", "Open descriptors", process.open_fds),
+        (
+            "process_max_fds",
+            "Descriptors that may be open",
+            process.max_fds,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        if let Some(value) = value {
+            page.gauge(name, help, value);
+        }
+    }
+}
+
+/// The text format: `# HELP`, `# TYPE`, then samples. Labels are ours or
+/// numbers, so none needs escaping.
+struct Page<'a> {
+    out: &'a mut String,
+}
+
+impl Page<'_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.push(format_args!(
+            "# HELP smol_mtproxy_{name} {help}.\n# TYPE smol_mtproxy_{name} {kind}\n"
+        ));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.push(format_args!("smol_mtproxy_{name}"));
+        for (position, (key, text)) in labels.iter().enumerate() {
+            let before = if position == 0 { '{' } else { ',' };
+            self.push(format_args!("{before}{key}=\"{text}\""));
+        }
+        let after = if labels.is_empty() { "" } else { "}" };
+        self.push(format_args!("{after} {value}\n"));
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let name = format!("{name}_total");
+        self.family(&name, "counter", help);
+        self.sample(&name, &[], value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn directions(&mut self, name: &str, help: &str, inwards: u64, outwards: u64) {
+        let name = format!("{name}_total");
+        self.family(&name, "counter", help);
+        self.sample(&name, &[("direction", "in")], inwards);
+        self.sample(&name, &[("direction", "out")], outwards);
+    }
+
+    fn reasons<R: Reason>(&mut self, name: &str, help: &str, label: &str, counts: &ByReason<R>) {
+        let name = format!("{name}_total");
+        self.family(&name, "counter", help);
+        for reason in R::ALL {
+            self.sample(&name, &[(label, reason.label())], counts.get(*reason));
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.family(name, "histogram", help);
+        let buckets = format!("{name}_bucket");
+        for (bound, below) in histogram.cumulative() {
+            self.sample(&buckets, &[("le", &bound.to_string())], below);
+        }
+        self.sample(&buckets, &[("le", "+Inf")], histogram.count());
+        self.sample(&format!("{name}_sum"), &[], histogram.sum());
+        self.sample(&format!("{name}_count"), &[], histogram.count());
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.out.write_fmt(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::{ClientKind, CloseReason, ConnectionEnd, RejectReason};
+    use crate::wire::dc::DcId;
+
+    fn rendered(metrics: &Metrics) -> String {
+        let mut text = String::new();
+        metrics.render(&mut text);
+        text
+    }
+
+    #[test]
+    fn every_sample_belongs_to_a_family_named_once() {
+        let text = rendered(&Metrics::default());
+        let mut families = BTreeSet::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let name = rest.split(' ').next().unwrap();
+                assert!(families.insert(name), "{name} twice");
+            } else if !line.starts_with("# HELP ") {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                value.parse::<f64>().unwrap();
+                let name = name.split('{').next().unwrap();
+                let stem = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|end| name.strip_suffix(end));
+                let known = families.contains(name) || stem.is_some_and(|s| families.contains(s));
+                assert!(known, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_happened_is_shown() {
+        let metrics = Metrics::default();
+        metrics.client_joined(ClientKind::FakeTls, Duration::from_millis(3));
+        metrics.client_joined(ClientKind::Padded, Duration::from_millis(3));
+        metrics.client_left(CloseReason::IdleTimeout, Duration::from_secs(30));
+        metrics.client_rejected(RejectReason::Replay);
+        metrics.dc_opened(DcId(-2));
+        metrics.dc_opened(DcId(-2));
+        metrics.dc_ended(DcId(-2), ConnectionEnd::PingTimeout);
+        metrics.backpressure.add(Duration::from_millis(1500));
+        let text = rendered(&metrics);
+        for line in [
+            "clients 1",
+            "clients_total{transport=\"tls\"} 1",
+            "handshakes_total{outcome=\"accepted\"} 2",
+            "handshakes_total{outcome=\"rejected\"} 1",
+            "handshake_seconds_bucket{le=\"0.001\"} 0",
+            "handshake_seconds_bucket{le=\"0.005\"} 2",
+            "handshake_seconds_bucket{le=\"+Inf\"} 2",
+            "session_seconds_sum 30",
+            "rejected_total{reason=\"replay\"} 1",
+            "closed_total{reason=\"idle_timeout\"} 1",
+            "dc_connections{dc=\"-2\"} 1",
+            "dc_connections_opened_total{dc=\"-2\"} 2",
+            "dc_connection_ends_total{reason=\"ping_timeout\"} 1",
+            "backpressure_seconds_total 1.5",
+        ] {
+            let line = format!("\nsmol_mtproxy_{line}\n");
+            assert!(text.contains(&line), "{line} not in {text}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What the proxy counts, and its exposition as Prometheus text.
+//!
+//! Every reason that the log names is a variant of an enum here, with a counter
+//! of its own.
+
+mod counter;
+mod dcs;
+mod exposition;
+mod histogram;
+mod process;
+mod reasons;
+
+use std::time::{Duration, Instant};
+
+use crate::wire::dc::DcId;
+
+pub use counter::{Counter, Gauge, TotalTime};
+pub use dcs::{DcMetrics, Dcs};
+pub use histogram::Histogram;
+pub use reasons::{
+    ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, HandshakeOutcome,
+    MigrationOutcome, Reason, RefreshOutcome, RejectReason, RouteKind,
+};
+
+const HANDSHAKE_BOUNDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
+const SESSION_BOUNDS: &[f64] = &[1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0];
+const SHARING_BOUNDS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
+
+/// All numbers of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    started: Instant,
+
+    /// Connections taken from the kernel, whatever became of them.
+    pub accepted: Counter,
+    /// Connections whose handshake is not done.
+    pub handshaking: Gauge,
+    pub handshakes: ByReason<HandshakeOutcome>,
+    pub handshake_time: Histogram,
+    pub rejected: ByReason<RejectReason>,
+    /// Times that accepting stopped because descriptors ran out.
+    pub accept_pauses: Counter,
+
+    /// Clients past their handshake.
+    pub clients: Gauge,
+    pub clients_by_kind: ByReason<ClientKind>,
+    pub sessions_by_route: ByReason<RouteKind>,
+    pub session_time: Histogram,
+    pub closed: ByReason<CloseReason>,
+    /// Seen from us: `in` is what the client sent.
+    pub client_bytes_in: Counter,
+    pub client_bytes_out: Counter,
+    pub client_packets_in: Counter,
+    pub client_packets_out: Counter,
+    pub quick_acks: Counter,
+
+    pub dcs: Dcs,
+    pub connect_failures: ByReason<ConnectFailure>,
+    pub connection_ends: ByReason<ConnectionEnd>,
+    /// Clients on a connection, the new one included, when it is put there.
+    pub clients_per_connection: Histogram,
+    pub migrations: ByReason<MigrationOutcome>,
+    /// Seen from us: `in` is what Telegram sent.
+    pub dc_bytes_in: Counter,
+    pub dc_bytes_out: Counter,
+    pub dc_packets_in: Counter,
+    pub dc_packets_out: Counter,
+    pub unknown_rpc: Counter,
+
+    /// Time that a connection to Telegram was not read because a client was
+    /// slow, and how often that began.
+    pub backpressure: TotalTime,
+    pub backpressure_events: Counter,
+    /// Set before [`render`](Self::render); in bytes.
+    pub buffers_used: Gauge,
+    pub buffers_total: Gauge,
+    /// Readers that had to wait for buffers.
+    pub buffer_waits: Counter,
+
+    pub refreshes: ByReason<RefreshOutcome>,
+    pub config_reloads: Counter,
+    pub config_reload_failures: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            accepted: Counter::default(),
+            handshaking: Gauge::default(),
+            handshakes: ByReason::default(),
+            handshake_time: Histogram::new(HANDSHAKE_BOUNDS),
+            rejected: ByReason::default(),
+            accept_pauses: Counter::default(),
+            clients: Gauge::default(),
+            clients_by_kind: ByReason::default(),
+            sessions_by_route: ByReason::default(),
+            session_time: Histogram::new(SESSION_BOUNDS),
+            closed: ByReason::default(),
+            client_bytes_in: Counter::default(),
+            client_bytes_out: Counter::default(),
+            client_packets_in: Counter::default(),
+            client_packets_out: Counter::default(),
+            quick_acks: Counter::default(),
+            dcs: Dcs::default(),
+            connect_failures: ByReason::default(),
+            connection_ends: ByReason::default(),
+            clients_per_connection: Histogram::new(SHARING_BOUNDS),
+            migrations: ByReason::default(),
+            dc_bytes_in: Counter::default(),
+            dc_bytes_out: Counter::default(),
+            dc_packets_in: Counter::default(),
+            dc_packets_out: Counter::default(),
+            unknown_rpc: Counter::default(),
+            backpressure: TotalTime::default(),
+            backpressure_events: Counter::default(),
+            buffers_used: Gauge::default(),
+            buffers_total: Gauge::default(),
+            buffer_waits: Counter::default(),
+            refreshes: ByReason::default(),
+            config_reloads: Counter::default(),
+            config_reload_failures: Counter::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A client is in. Ends with [`client_left`](Self::client_left).
+    pub fn client_joined(&self, kind: ClientKind, handshake: Duration) {
+        self.clients.inc();
+        self.clients_by_kind.inc(kind);
+        self.handshakes.inc(HandshakeOutcome::Accepted);
+        self.handshake_time.observe_time(handshake);
+    }
+
+    pub fn client_left(&self, reason: CloseReason, session: Duration) {
+        self.clients.dec();
+        self.closed.inc(reason);
+        self.session_time.observe_time(session);
+    }
+
+    /// A connection did not become a client.
+    pub fn client_rejected(&self, reason: RejectReason) {
+        self.rejected.inc(reason);
+        self.handshakes.inc(match reason {
+            RejectReason::TimedOut => HandshakeOutcome::TimedOut,
+            RejectReason::Abandoned => HandshakeOutcome::Abandoned,
+            _ => HandshakeOutcome::Rejected,
+        });
+    }
+
+    /// A connection to Telegram is ready. Ends with
+    /// [`dc_ended`](Self::dc_ended).
+    pub fn dc_opened(&self, dc: DcId) {
+        let row = self.dcs.of(dc);
+        row.connections.inc();
+        row.opened.inc();
+    }
+
+    pub fn dc_failed(&self, dc: DcId, failure: ConnectFailure) {
+        self.dcs.of(dc).failed.inc();
+        self.connect_failures.inc(failure);
+    }
+
+    pub fn dc_ended(&self, dc: DcId, end: ConnectionEnd) {
+        let row = self.dcs.of(dc);
+        row.connections.dec();
+        row.ended.inc();
+        self.connection_ends.inc(end);
+    }
+
+    /// A session uses this DC. Ends with
+    /// [`session_closed`](Self::session_closed).
+    pub fn session_opened(&self, dc: DcId, route: RouteKind) {
+        self.dcs.of(dc).sessions.inc();
+        self.sessions_by_route.inc(route);
+    }
+
+    pub fn session_closed(&self, dc: DcId) {
+        self.dcs.of(dc).sessions.dec();
+    }
+
+    /// Appends everything in the Prometheus text format.
+    pub fn render(&self, out: &mut String) {
+        exposition::render(self, out);
+    }
+}

@@ -1,0 +1,227 @@
+use std::marker::PhantomData;
+
+use super::counter::Counter;
+
+/// A closed list of things that may happen. Each has a label in the metrics
+/// and a sentence in the log (`Display`), so neither can exist without the
+/// other.
+pub trait Reason: Copy + std::fmt::Display + 'static {
+    const ALL: &'static [Self];
+
+    /// Stable: dashboards and alarms are built on it.
+    fn label(self) -> &'static str;
+
+    fn index(self) -> usize;
+}
+
+/// A counter for every variant of a [`Reason`].
+#[derive(Debug)]
+pub struct ByReason<R> {
+    counts: Box<[Counter]>,
+    reasons: PhantomData<R>,
+}
+
+impl<R: Reason> Default for ByReason<R> {
+    fn default() -> Self {
+        Self {
+            counts: R::ALL.iter().map(|_| Counter::default()).collect(),
+            reasons: PhantomData,
+        }
+    }
+}
+
+impl<R: Reason> ByReason<R> {
+    pub fn inc(&self, reason: R) {
+        if let Some(count) = self.counts.get(reason.index()) {
+            count.inc();
+        }
+    }
+
+    pub fn get(&self, reason: R) -> u64 {
+        self.counts.get(reason.index()).map_or(0, Counter::get)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(Counter::get).sum()
+    }
+}
+
+/// Declares a [`Reason`]: `Variant "label" "sentence for the log";`
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident $label:literal $sentence:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $(#[doc = $sentence] $variant),+ }
+
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label),+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $(Self::$variant => $sentence),+ })
+            }
+        }
+    };
+}
+
+reasons! {
+    /// How a client that got in talks.
+    ClientKind {
+        Abridged "abridged" "classic, abridged";
+        Intermediate "intermediate" "classic, intermediate";
+        Padded "padded" "padded (dd)";
+        FakeTls "tls" "fake-TLS (ee)";
+    }
+}
+
+reasons! {
+    /// How a session reaches its DC.
+    RouteKind {
+        Middle "middle" "through a middle proxy";
+        Direct "direct" "directly";
+        Link "link" "through the link";
+    }
+}
+
+reasons! {
+    /// How a client's handshake ended.
+    HandshakeOutcome {
+        Accepted "accepted" "accepted";
+        Rejected "rejected" "rejected";
+        TimedOut "timed_out" "no whole handshake within --handshake-timeout";
+        Abandoned "abandoned" "the client went away in the middle of its handshake";
+    }
+}
+
+reasons! {
+    /// Why a connection from outside did not become a client.
+    RejectReason {
+        TooManyClients "too_many_clients" "--max-clients are connected";
+        UnknownSecret "unknown_secret" "no secret of this listener fits";
+        ClassicNotAllowed "classic_not_allowed" "a classic client, which --allow does not name";
+        PaddedNotAllowed "padded_not_allowed" "a padded (dd) client, which --allow does not name";
+        TlsNotAllowed "tls_not_allowed" "a fake-TLS (ee) client, which --allow does not name";
+        BadHello "bad_hello" "a malformed TLS hello";
+        NoServerName "no_server_name" "a TLS hello without a server name";
+        UnknownServerName "unknown_server_name" "a TLS hello for a name that is not in --tls-domain";
+        ClockSkew "clock_skew" "a TLS hello from another time: is a clock wrong?";
+        Replay "replay" "the same handshake as an earlier one";
+        BadTransport "bad_transport" "a fake-TLS client without the padded transport";
+        TimedOut "timed_out" "no whole handshake within --handshake-timeout";
+        Abandoned "abandoned" "the client went away in the middle of its handshake";
+    }
+}
+
+reasons! {
+    /// Why a client's session ended.
+    CloseReason {
+        ClientClosed "client_closed" "the client closed";
+        ClientBroken "client_broken" "the client's connection broke";
+        IdleTimeout "idle_timeout" "no byte within --idle-timeout";
+        SendTimeout "send_timeout" "the client took no data within --send-timeout";
+        PacketTooLong "packet_too_long" "the client sent a packet over 1 MiB";
+        BadPacket "bad_packet" "the client broke the transport's framing";
+        BadRecord "bad_record" "the client broke the framing of TLS records";
+        TooSlow "too_slow" "the client took its data so slowly that others waited for it";
+        ClosedByTelegram "closed_by_telegram" "Telegram closed this client";
+        MidSend "mid_send" "the connection to Telegram died with a packet half sent; the client resends";
+        MidAnswer "mid_answer" "the connection to Telegram died in the middle of an answer";
+        NoConnection "no_connection" "the connection to Telegram died and no other could be had";
+        MiddleUnavailable "middle_unavailable" "no middle proxy of the DC can be reached";
+        DirectUnavailable "direct_unavailable" "no address of the DC can be reached";
+        UnknownDc "unknown_dc" "the client asked for a DC that is not known";
+        NoLink "no_link" "there is no link to a back";
+        LinkLost "link_lost" "the link to the back broke";
+        ListenerRemoved "listener_removed" "its listener or secret is no longer in the config";
+        Shutdown "shutdown" "the proxy is stopping";
+    }
+}
+
+reasons! {
+    /// Why no connection to a DC or middle proxy came about.
+    ConnectFailure {
+        Refused "refused" "cannot connect";
+        ConnectTimeout "connect_timeout" "no answer to connecting: blocked or down";
+        HandshakeTimeout "handshake_timeout" "connected, but no answer to the handshake";
+        HandshakeClosed "handshake_closed" "closed during the handshake: wrong public address (--external-ip), or a NAT that rewrites ports";
+        HandshakeRefused "handshake_refused" "Telegram refused the handshake";
+        ClockSkew "clock_skew" "this machine's clock is off Telegram's by more than 30 s: set it (NTP)";
+        BadAnswer "bad_answer" "the answer is not a middle proxy's";
+    }
+}
+
+reasons! {
+    /// Why a connection to a DC or middle proxy ended.
+    ConnectionEnd {
+        ClosedByTelegram "closed_by_telegram" "Telegram closed it";
+        Broken "broken" "the connection broke";
+        Protocol "protocol" "Telegram's bytes made no sense (length, sequence or checksum)";
+        PingTimeout "ping_timeout" "no answer to a ping: the connection is dead";
+        Drained "drained" "renewed, or no longer needed";
+        Shutdown "shutdown" "the proxy is stopping";
+    }
+}
+
+reasons! {
+    /// What became of a client whose connection to a middle proxy ended.
+    MigrationOutcome {
+        MovedIdle "moved_idle" "moved to another connection, nothing was under way";
+        MovedQueued "moved_queued" "moved to another connection together with its waiting packet";
+        RaceMoved "race_moved" "moved at once: it was put on a connection that was just ending";
+        ClosedMidSend "closed_mid_send" "closed, because its packet was half sent";
+        ClosedMidAnswer "closed_mid_answer" "closed in the middle of an answer";
+        NoConnection "no_connection" "closed, because no other connection could be had";
+    }
+}
+
+reasons! {
+    /// How a refresh of Telegram's lists went.
+    RefreshOutcome {
+        Fetched "fetched" "fetched";
+        Unchanged "unchanged" "fetched, nothing new";
+        FetchFailed "fetch_failed" "could not be fetched";
+        Unusable "unusable" "fetched, but did not parse whole; the last good copy stays";
+        CacheFailed "cache_failed" "fetched, but could not be kept on disk";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<R: Reason>() {
+        let counters = ByReason::<R>::default();
+        for (position, reason) in R::ALL.iter().enumerate() {
+            assert_eq!(reason.index(), position);
+            let label = reason.label();
+            assert!(label.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            let same = R::ALL.iter().filter(|other| other.label() == label);
+            assert_eq!(same.count(), 1, "{label}");
+            counters.inc(*reason);
+            assert_eq!(counters.get(*reason), 1);
+            assert_eq!(counters.total(), position as u64 + 1);
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_label_and_a_counter_of_its_own() {
+        check::<ClientKind>();
+        check::<RouteKind>();
+        check::<HandshakeOutcome>();
+        check::<RejectReason>();
+        check::<CloseReason>();
+        check::<ConnectFailure>();
+        check::<ConnectionEnd>();
+        check::<MigrationOutcome>();
+        check::<RefreshOutcome>();
+    }
+}
