@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .ONESHELL:
 .SHELLFLAGS := -eu -c
 
-# Arguments of `make run`: make run ARGS='--listen 0.0.0.0:8443'
+# Arguments of `make run` and `make bench`: make run ARGS='--listen 0.0.0.0:8443'
 ARGS ?=
 # Router builds: see doc/routers.md.
 TARGET ?= all
@@ -68,8 +68,8 @@ doc: ## API documentation in target/doc, warnings denied
 	@sh cross/setup.sh build
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
-bench: build ## the benchmarks of doc/performance.md
-	bash tests/bench/run.sh
+bench: build ## the benchmarks of doc/performance.md (ARGS='--quick')
+	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS)
 
 fuzz: ## a short fuzz run of every parser (FUZZ_SECONDS=30 each)
 	@sh cross/setup.sh build
