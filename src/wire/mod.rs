@@ -8,6 +8,7 @@ pub mod dc;
 pub mod full;
 pub mod middle_keys;
 pub mod obfuscated2;
+pub mod proxy_protocol;
 pub mod rpc;
 pub mod secret;
 pub mod transport;

@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn limits(options: &[(&str, &str)]) -> Result<SecretLimits, LimitError> {
+    let mut limits = SecretLimits::default();
+    for (option, value) in options {
+        limits.set(option, value)?;
+    }
+    Ok(limits)
+}
+
+fn ledger(options: &[(&str, &str)]) -> Ledger {
+    Ledger::new([("alice", limits(options).unwrap())], "")
+}
+
+fn admit(ledger: &Ledger, client: &str, now: u64) -> Result<Membership, LimitRefusal> {
+    let account = ledger.account("alice").unwrap();
+    account.admit(client.parse().unwrap(), now)
+}
+
+#[test]
+fn text() {
+    let all = limits(&[
+        ("max-connections", "30"),
+        ("max-ips", "3"),
+        ("expires", "2027-01-31"),
+        ("quota", "50G"),
+        ("rate", "2M"),
+    ]);
+    let wanted = SecretLimits {
+        max_connections: Some(30),
+        max_ips: Some(3),
+        expires: Some(1_801_440_000),
+        quota: Some(50 << 30),
+        rate: Some(2 << 20),
+    };
+    assert_eq!(all, Ok(wanted));
+    assert_eq!(end_of_day("1970-01-01"), Some(86_400));
+    assert_eq!(end_of_day("2024-02-29"), Some(1_709_251_200));
+    for (option, wrong) in [
+        ("expires", "2023-02-29"),
+        ("expires", "2027-13-01"),
+        ("expires", "27-01-01"),
+        ("expires", "2027-01-00"),
+        ("expires", "tomorrow"),
+        ("quota", "50X"),
+        ("quota", "G"),
+        ("quota", ""),
+        ("quota", "99999999999G"),
+        ("rate", "0"),
+        ("max-ips", "-1"),
+        ("speed", "1"),
+    ] {
+        assert!(limits(&[(option, wrong)]).is_err(), "{option}={wrong}");
+    }
+}
+
+#[test]
+fn expiry_and_quota_end_sessions() {
+    let ledger = ledger(&[("expires", "1970-01-02"), ("quota", "1K")]);
+    let day = DAY_SECONDS;
+    let session = admit(&ledger, "192.0.2.1", 2 * day - 1).unwrap();
+    assert_eq!(session.check(2 * day - 1), Ok(()));
+    assert_eq!(session.check(2 * day), Err(LimitRefusal::Expired));
+    assert_eq!(session.spend(1023, Duration::ZERO), Duration::ZERO);
+    assert_eq!(session.check(5), Ok(()));
+    session.spend(1, Duration::ZERO);
+    assert_eq!(session.check(5), Err(LimitRefusal::QuotaUsed));
+    assert_eq!(
+        admit(&ledger, "192.0.2.1", 5).err(),
+        Some(LimitRefusal::QuotaUsed)
+    );
+}
+
+#[test]
+fn usage_is_kept() {
+    let quota = limits(&[("quota", "100")]).unwrap();
+    let first = Ledger::new([("alice", quota), ("bob of x", quota), ("eve", quota)], "");
+    let spend = |ledger: &Ledger, name: &str, bytes| {
+        let account = ledger.account(name).unwrap();
+        let session = account.admit("::1".parse().unwrap(), 1).unwrap();
+        session.spend(bytes, Duration::ZERO);
+    };
+    spend(&first, "alice", 7);
+    spend(&first, "bob of x", 100);
+    assert_eq!(first.usage(), "7 alice\n100 bob of x\n");
+    let mut second = Ledger::new([("alice", quota)], &first.usage());
+    assert_eq!(second.account("alice").unwrap().used(), 7);
+    // Bob was taken away and comes back: his use is not forgotten.
+    assert_eq!(second.usage(), first.usage());
+    second.set_limits([("alice", quota), ("bob of x", quota)]);
+    let bob = second.account("bob of x").unwrap();
+    let refused = bob.admit("::1".parse().unwrap(), 1).err();
+    assert_eq!(refused, Some(LimitRefusal::QuotaUsed));
+    assert_eq!(Ledger::new([], "nonsense\n-1 a\n\n").usage(), "");
+}
+
+#[test]
+fn the_rate_is_kept_in_the_long_run() {
+    let ledger = ledger(&[("rate", "1000")]);
+    let session = admit(&ledger, "192.0.2.1", 1).unwrap();
+    let mut clock = Duration::from_secs(100);
+    let mut sent = 0;
+    while clock < Duration::from_secs(110) {
+        sent += 300;
+        clock += session.spend(300, clock).max(Duration::from_millis(1));
+    }
+    assert!((10_000..=10_800).contains(&sent), "{sent}");
+}
+
+proptest! {
+    /// Live sessions and addresses against a plain list; `Some` leaves.
+    #[test]
+    fn counts_follow_the_living(
+        most in 0u32..6,
+        most_ips in 0u32..4,
+        steps in proptest::collection::vec(
+            (0u8..5, proptest::option::of(any::<proptest::sample::Index>())), 1..80),
+    ) {
+        let (connections, ips) = (most.to_string(), most_ips.to_string());
+        let ledger = ledger(&[("max-connections", &connections), ("max-ips", &ips)]);
+        let mut inside: Vec<(u8, Membership)> = Vec::new();
+        for (host, leave) in steps {
+            if let Some(who) = leave && !inside.is_empty() {
+                inside.remove(who.index(inside.len()));
+                continue;
+            }
+            let mut hosts: Vec<u8> = inside.iter().map(|(host, _)| *host).collect();
+            hosts.sort_unstable();
+            hosts.dedup();
+            let wanted = if inside.len() >= most as usize {
+                Some(LimitRefusal::TooManyConnections)
+            } else if !hosts.contains(&host) && hosts.len() >= most_ips as usize {
+                Some(LimitRefusal::TooManyAddresses)
+            } else {
+                None
+            };
+            match admit(&ledger, &format!("192.0.2.{host}"), 1) {
+                Ok(session) => {
+                    prop_assert_eq!(None, wanted);
+                    inside.push((host, session));
+                }
+                Err(refusal) => prop_assert_eq!(Some(refusal), wanted),
+            }
+        }
+        drop(inside);
+        let account = ledger.account("alice").unwrap();
+        prop_assert_eq!(account.live(), 0);
+        prop_assert!(account.addresses.borrow().is_empty());
+    }
+
+    #[test]
+    fn options_never_panic(option in "[a-z-]{0,16}|expires|quota|rate|max-ips", value in any::<String>()) {
+        let _ = limits(&[(&option, &value)]);
+    }
+}

@@ -1,0 +1,13 @@
+//! Who may come in: replays, policies, tables, per-secret limits, floods.
+//!
+//! No sockets and no clock: the time is a parameter. Whatever is counted is
+//! counted by a permit that gives its place back when it is dropped, so that no
+//! exit path can leak one.
+
+pub mod flood;
+pub mod half_open;
+pub mod limits;
+pub mod network;
+pub mod policy;
+pub mod replay;
+pub mod table;

@@ -1,0 +1,173 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn visitor(client: &str) -> Visitor<'static> {
+    Visitor {
+        listener: "main",
+        secret: "alice",
+        tls_domain: None,
+        client: client.parse().unwrap(),
+    }
+}
+
+fn policies(rules: &[&str], tables: &[Rc<Table>]) -> Result<Policies, PolicyError> {
+    let rules: Vec<Rule> = rules
+        .iter()
+        .map(|rule| rule.parse())
+        .collect::<Result<_, _>>()?;
+    Policies::new(&rules, tables, None)
+}
+
+fn table(name: &str, text: &str) -> Rc<Table> {
+    let file = std::env::temp_dir().join(format!("policy-{}-{name}", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let table = Table::open(name, &file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    table
+}
+
+#[test]
+fn text() {
+    assert_eq!(
+        "max-connections:listener+client-subnet/24:30".parse(),
+        Ok(Rule::MaxConnections {
+            keys: vec![Key::Listener, Key::ClientSubnet(24, 48)],
+            most: 30
+        })
+    );
+    assert_eq!(
+        "not-in-table:client-ipv4:bad:one".parse(),
+        Ok(Rule::NotInTable {
+            key: Key::ClientIpv4,
+            table: "bad:one".into()
+        })
+    );
+    assert_eq!("client-subnet/32/56".parse(), Ok(Key::ClientSubnet(32, 56)));
+    assert_eq!("client-subnet/64".parse(), Ok(Key::ClientSubnet(32, 64)));
+    for wrong in [
+        "",
+        "max-connections:listener",
+        "max-connections::3",
+        "max-connections:listener:many",
+        "max-connections:port:3",
+        "in-table:secret+listener:t",
+        "max-connections:client-subnet/0:1",
+        "max-connections:client-subnet/33/64:1",
+        "max-connections:client-subnet/200:1",
+        "least:secret:3",
+    ] {
+        assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
+    }
+    let error = policies(&["in-table:secret:friends"], &[]).err().unwrap();
+    assert!(error.to_string().contains("--table friends=FILE"));
+}
+
+#[test]
+fn tables_let_in_and_keep_out() {
+    let banned = table("banned", "192.0.2.0/24\n2001:db8::/32\n");
+    let friends = table("friends", "site.example\n");
+    let both = policies(
+        &[
+            "not-in-table:client-subnet/32/128:banned",
+            "in-table:tls-domain:friends",
+        ],
+        &[banned, friends.clone()],
+    )
+    .unwrap();
+    let ask = |client: &str, tls_domain| {
+        let who = Visitor {
+            tls_domain,
+            ..visitor(client)
+        };
+        both.admit(&who).map(|permit| permit.is_counted())
+    };
+    assert_eq!(ask("198.51.100.1", Some("Site.Example")), Ok(false));
+    assert_eq!(
+        ask("192.0.2.4", Some("site.example")),
+        Err(Refusal::InTable)
+    );
+    assert_eq!(
+        ask("::ffff:192.0.2.4", Some("site.example")),
+        Err(Refusal::InTable)
+    );
+    assert_eq!(
+        ask("2001:db8::1", Some("site.example")),
+        Err(Refusal::InTable)
+    );
+    assert_eq!(
+        ask("198.51.100.1", Some("other.example")),
+        Err(Refusal::NotInTable)
+    );
+    assert_eq!(ask("198.51.100.1", None), Err(Refusal::NotInTable));
+    friends.add("other.example").unwrap();
+    assert_eq!(ask("198.51.100.1", Some("other.example")), Ok(false));
+}
+
+#[test]
+fn a_later_refusal_gives_the_place_back() {
+    let banned = table("later", "192.0.2.1\n");
+    let rules = [
+        "max-connections:listener:1",
+        "not-in-table:client-ipv4:later",
+    ];
+    let policies = policies(&rules, &[banned]).unwrap();
+    assert_eq!(
+        policies.admit(&visitor("192.0.2.1")).err(),
+        Some(Refusal::InTable)
+    );
+    let permit = policies.admit(&visitor("192.0.2.2")).unwrap();
+    assert!(permit.is_counted());
+    assert!(policies.admit(&visitor("192.0.2.2")).is_err());
+}
+
+#[test]
+fn counts_live_through_a_reload() {
+    let rule: Rule = "max-connections:secret:1".parse().unwrap();
+    let old = Policies::new(std::slice::from_ref(&rule), &[], None).unwrap();
+    let permit = old.admit(&visitor("192.0.2.1")).unwrap();
+    let new = Policies::new(&[rule], &[], Some(&old)).unwrap();
+    drop(old);
+    assert!(new.admit(&visitor("192.0.2.1")).is_err());
+    drop(permit);
+    assert!(new.admit(&visitor("192.0.2.1")).is_ok());
+}
+
+proptest! {
+    /// Live permits against a plain list of who is in; `Some` leaves.
+    #[test]
+    fn limits_count_the_living(
+        most in 0u32..4,
+        steps in proptest::collection::vec(
+            (0u8..2, 0u8..6, proptest::option::of(any::<proptest::sample::Index>())), 1..80),
+    ) {
+        let rule = format!("max-connections:listener+client-subnet/30:{most}");
+        let policies = policies(&[&rule], &[]).unwrap();
+        let mut inside: Vec<((u8, u8), Permit)> = Vec::new();
+        for (listener, host, leave) in steps {
+            if let Some(who) = leave && !inside.is_empty() {
+                inside.remove(who.index(inside.len()));
+                continue;
+            }
+            let group = (listener, host / 4);
+            let who = Visitor {
+                listener: ["a", "b"][usize::from(listener)],
+                client: IpAddr::V4([192, 0, 2, host].into()),
+                ..visitor("::1")
+            };
+            let live = inside.iter().filter(|(other, _)| *other == group).count();
+            match policies.admit(&who) {
+                Ok(permit) => {
+                    prop_assert!(live < most as usize);
+                    inside.push((group, permit));
+                }
+                Err(refusal) => {
+                    prop_assert_eq!(refusal, Refusal::TooManyConnections);
+                    prop_assert_eq!(live, most as usize);
+                }
+            }
+        }
+        drop(inside);
+        prop_assert!(policies.checks.iter().all(|check| check.counter.live.borrow().is_empty()));
+    }
+}

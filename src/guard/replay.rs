@@ -1,0 +1,200 @@
+use std::hash::{BuildHasher, RandomState};
+
+/// Entries of one line: 64 bytes, what a processor fetches at once.
+const WAYS: usize = 8;
+
+/// Most lines that 24 bits of the hash can number.
+const MAX_LINES: usize = 1 << 24;
+
+/// Seconds are kept in 24 bits: 194 days.
+const TIME_MASK: u64 = (1 << 24) - 1;
+
+/// Entries that a machine with this much RAM affords: 1/256 of it, at most
+/// 4,000,000 (the reference's number, 32 MB).
+pub fn entries_for_memory(ram_bytes: u64) -> usize {
+    let entries = ram_bytes / 256 / 8;
+    entries.clamp(8_192, 4_000_000) as usize
+}
+
+/// Remembers handshakes, so that a recorded one is noticed when it comes again
+/// (`doc/protocol.md` §7).
+///
+/// A fixed number of lines of eight entries; the hash of an id names its line.
+/// A full line forgets its oldest entry. An entry is 40 bits of the hash and
+/// the time in 24 bits; the hash is keyed at random, so that nobody outside can
+/// choose ids that push others out or look like them.
+pub struct ReplayMemory {
+    hasher: RandomState,
+    /// Zero: a free entry. Starts at `offset`, a multiple of a cache line.
+    words: Vec<u64>,
+    offset: usize,
+    lines: usize,
+    max_age: u32,
+    /// Second of the first id, from which times are counted.
+    epoch: Option<u64>,
+}
+
+impl ReplayMemory {
+    /// Room for `entries` ids (rounded up to whole lines), each forgotten after
+    /// `max_age` seconds (at most 194 days). The memory is touched only as it
+    /// fills.
+    pub fn new(entries: usize, max_age: u32) -> Self {
+        let lines = entries.div_ceil(WAYS).clamp(1, MAX_LINES);
+        let words = vec![0u64; (lines + 1) * WAYS];
+        let offset = words.as_ptr().align_offset(WAYS * size_of::<u64>());
+        Self {
+            hasher: RandomState::new(),
+            words,
+            offset: if offset < WAYS { offset } else { 0 },
+            lines,
+            max_age: max_age.min(TIME_MASK as u32 - 1),
+            epoch: None,
+        }
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.lines * WAYS
+    }
+
+    /// Remembers `id` (48 bytes of an obfuscated header or the 32-byte random
+    /// of a ClientHello) seen at `now` (seconds of any clock that does not go
+    /// back); `false` if it was there already.
+    pub fn remember(&mut self, id: &[u8], now: u64) -> bool {
+        let epoch = *self.epoch.get_or_insert(now);
+        let hash = self.hasher.hash_one(id);
+        // 1 is the epoch's own second: a used entry is never zero.
+        let second = (now.saturating_sub(epoch) + 1) & TIME_MASK;
+        let max_age = u64::from(self.max_age);
+        let fingerprint = hash & !TIME_MASK;
+        // Latest first.
+        let line = self.line_mut(hash);
+        let same = |known: &u64| *known != 0 && *known & !TIME_MASK == fingerprint;
+        let place = line.iter().position(same);
+        let end = place.map_or(WAYS, |place| place + 1);
+        if let Some(later) = line.get_mut(..end) {
+            later.rotate_right(1);
+        }
+        let Some(first) = line.first_mut() else {
+            return true;
+        };
+        let then = std::mem::replace(first, fingerprint | second.max(1)) & TIME_MASK;
+        place.is_none() || second.wrapping_sub(then) & TIME_MASK > max_age
+    }
+
+    fn line_mut(&mut self, hash: u64) -> &mut [u64] {
+        // 24 bits that the fingerprint does not have, scaled to the lines.
+        let line = (((hash & TIME_MASK) * self.lines as u64) >> 24) as usize;
+        let start = self.offset + line * WAYS;
+        self.words.get_mut(start..start + WAYS).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, VecDeque};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn size_follows_the_machine() {
+        assert_eq!(entries_for_memory(64 << 20), 32_768);
+        assert_eq!(entries_for_memory(1 << 40), 4_000_000);
+        assert_eq!(entries_for_memory(1 << 20), 8_192);
+    }
+
+    #[test]
+    fn a_line_is_one_cache_line() {
+        let mut memory = ReplayMemory::new(1000, 10);
+        assert_eq!(memory.capacity(), 1000);
+        for hash in [0, 77, u64::MAX] {
+            let line = memory.line_mut(hash);
+            assert_eq!(line.len(), WAYS);
+            assert_eq!(line.as_ptr().align_offset(64), 0);
+        }
+    }
+
+    #[test]
+    fn a_quarter_full_it_forgets_almost_nothing() {
+        let mut memory = ReplayMemory::new(1 << 14, 1000);
+        let ids: Vec<[u8; 48]> = (0..1u32 << 12)
+            .map(|n| {
+                let mut id = [7; 48];
+                id[..4].copy_from_slice(&n.to_le_bytes());
+                id
+            })
+            .collect();
+        assert!(ids.iter().all(|id| memory.remember(id, 5)));
+        let forgotten = ids.iter().filter(|id| memory.remember(&id[..], 6)).count();
+        assert!(forgotten < ids.len() / 100, "{forgotten} forgotten");
+    }
+
+    /// One line, the ids in the order of their last sighting.
+    #[derive(Default)]
+    struct Model {
+        seen: HashMap<u8, u64>,
+        order: VecDeque<u8>,
+    }
+
+    impl Model {
+        fn remember(&mut self, id: u8, now: u64, max_age: u64) -> bool {
+            let fresh = self.seen.get(&id).is_none_or(|then| now - then > max_age);
+            self.order.retain(|known| *known != id);
+            self.order.push_back(id);
+            self.seen.insert(id, now);
+            if self.order.len() > WAYS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.seen.remove(&oldest);
+            }
+            fresh
+        }
+    }
+
+    proptest! {
+        /// With one line the memory is a queue of the eight latest ids.
+        #[test]
+        fn one_line_is_a_queue(
+            steps in proptest::collection::vec((0u8..14, 1u64..9), 1..200),
+            max_age in 1u32..60,
+        ) {
+            let mut memory = ReplayMemory::new(1, max_age);
+            let mut model = Model::default();
+            let mut now = 1_000_000;
+            for (id, pause) in steps {
+                now += pause;
+                prop_assert_eq!(
+                    memory.remember(&[id; 32], now),
+                    model.remember(id, now, u64::from(max_age))
+                );
+            }
+        }
+
+        /// Whatever the line, the eight latest ids are known and no other
+        /// id is taken for a known one.
+        #[test]
+        fn the_latest_are_known(
+            entries in 1usize..500,
+            ids in proptest::collection::hash_set(any::<[u8; 32]>(), 1..300),
+        ) {
+            let mut memory = ReplayMemory::new(entries, 100);
+            let ids: Vec<_> = ids.into_iter().collect();
+            for id in &ids {
+                prop_assert!(memory.remember(id, 1));
+            }
+            for id in ids.iter().rev().take(WAYS) {
+                prop_assert!(!memory.remember(id, 1));
+            }
+        }
+
+        #[test]
+        fn time_may_wrap(id in any::<[u8; 32]>(), late in 0u64..1 << 40) {
+            let mut memory = ReplayMemory::new(100, 50);
+            memory.remember(&[0; 32], 3);
+            prop_assert!(memory.remember(&id, 3 + late));
+            prop_assert!(!memory.remember(&id, 3 + late + 49));
+            prop_assert!(memory.remember(&id, 3 + late + 49 + 60));
+        }
+    }
+}

@@ -1,0 +1,382 @@
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::network::Network;
+
+/// Longest entry of a table in bytes: that of a domain name.
+const MAX_ENTRY: usize = 253;
+
+/// A named set of addresses, networks and names, usually from a file: one entry
+/// a line, `#` starts a comment.
+///
+/// Domain names match without regard to case; an address matches the networks
+/// that contain it.
+#[derive(Debug)]
+pub struct Table {
+    pub name: String,
+    file: PathBuf,
+    entries: RefCell<Entries>,
+}
+
+impl Table {
+    /// Reads `file` whole or fails.
+    pub fn open(name: &str, file: &Path) -> Result<Rc<Self>, TableError> {
+        let entries = read(file)?;
+        Ok(Rc::new(Self {
+            name: name.to_owned(),
+            file: file.to_owned(),
+            entries: RefCell::new(entries),
+        }))
+    }
+
+    /// Reads the file again; a bad file changes nothing.
+    pub fn reload(&self) -> Result<(), TableError> {
+        let entries = read(&self.file)?;
+        self.entries.replace(entries);
+        Ok(())
+    }
+
+    /// Adds an entry until the next reload; `false` if it was there.
+    pub fn add(&self, entry: &str) -> Result<bool, TableError> {
+        let entry = Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, 0, entry))?;
+        Ok(self.entries.borrow_mut().insert(entry))
+    }
+
+    /// Removes an entry; `false` if it was not there.
+    pub fn remove(&self, entry: &str) -> bool {
+        Entry::parse(entry).is_some_and(|entry| self.entries.borrow_mut().remove(&entry))
+    }
+
+    /// Every entry in order.
+    pub fn list(&self) -> Vec<String> {
+        self.entries.borrow().list()
+    }
+
+    pub fn contains_name(&self, name: &str) -> bool {
+        let entries = self.entries.borrow();
+        match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => entries.names.contains(name.to_ascii_lowercase().as_str()),
+            false => entries.names.contains(name),
+        }
+    }
+
+    pub fn contains_address(&self, address: IpAddr) -> bool {
+        self.entries.borrow().contains_address(address)
+    }
+
+    /// Writes the entries back to the file, whose comments and order stay.
+    pub fn save(&self) -> Result<(), TableError> {
+        let failed = |error| TableError::write(&self.file, error);
+        let old = std::fs::read_to_string(&self.file).unwrap_or_default();
+        let text = self.entries.borrow().rewrite(&old);
+        let beside = self.file.with_extension("new");
+        std::fs::write(&beside, text).map_err(failed)?;
+        std::fs::rename(&beside, &self.file).map_err(failed)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Entry {
+    Network(Network),
+    Name(String),
+}
+
+impl Entry {
+    fn parse(text: &str) -> Option<Self> {
+        if let Ok(network) = text.parse() {
+            return Some(Self::Network(network));
+        }
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#' && byte != b'/';
+        (!text.is_empty() && text.len() <= MAX_ENTRY && text.bytes().all(plain))
+            .then(|| Self::Name(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    names: HashSet<String>,
+    networks: HashSet<Network>,
+    /// The prefix lengths that occur, for IPv4 and for IPv6.
+    lengths: [BTreeSet<u8>; 2],
+}
+
+impl Entries {
+    /// Fails with the number (from 1) and the text of the first bad line.
+    fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let mut entries = Self::default();
+        for (index, line) in text.lines().enumerate() {
+            let Some(text) = entry_text(line) else {
+                continue;
+            };
+            let entry = Entry::parse(text).ok_or_else(|| (index + 1, text.to_owned()))?;
+            entries.insert(entry);
+        }
+        Ok(entries)
+    }
+
+    fn insert(&mut self, entry: Entry) -> bool {
+        match entry {
+            Entry::Name(name) => self.names.insert(name),
+            Entry::Network(network) => {
+                self.lengths_mut(network).insert(network.length());
+                self.networks.insert(network)
+            }
+        }
+    }
+
+    fn remove(&mut self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Name(name) => self.names.remove(name),
+            Entry::Network(gone) => {
+                let removed = self.networks.remove(gone);
+                let used = self.networks.iter().any(|other| {
+                    other.length() == gone.length() && other.is_ipv4() == gone.is_ipv4()
+                });
+                if !used {
+                    self.lengths_mut(*gone).remove(&gone.length());
+                }
+                removed
+            }
+        }
+    }
+
+    fn lengths_mut(&mut self, network: Network) -> &mut BTreeSet<u8> {
+        let [ipv4, ipv6] = &mut self.lengths;
+        if network.is_ipv4() { ipv4 } else { ipv6 }
+    }
+
+    fn contains(&self, entry: &Entry) -> bool {
+        match entry {
+            Entry::Name(name) => self.names.contains(name),
+            Entry::Network(network) => self.networks.contains(network),
+        }
+    }
+
+    fn contains_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let [ipv4, ipv6] = &self.lengths;
+        let lengths = if address.is_ipv4() { ipv4 } else { ipv6 };
+        lengths.iter().any(|length| {
+            self.networks
+                .contains(&Network::containing(address, *length))
+        })
+    }
+
+    fn list(&self) -> Vec<String> {
+        let networks: BTreeSet<_> = self.networks.iter().collect();
+        let names: BTreeSet<_> = self.names.iter().cloned().collect();
+        let networks = networks.into_iter().map(Network::to_string);
+        networks.chain(names).collect()
+    }
+
+    /// The file's text with these entries: lines of others gone, new ones at
+    /// the end.
+    fn rewrite(&self, old: &str) -> String {
+        let mut text = String::new();
+        let mut written = HashSet::new();
+        for line in old.lines() {
+            let entry = entry_text(line).and_then(Entry::parse);
+            let keep = entry.as_ref().is_none_or(|entry| self.contains(entry));
+            if keep {
+                text.push_str(line);
+                text.push('\n');
+                written.extend(entry.map(|entry| entry.to_string()));
+            }
+        }
+        for entry in self.list() {
+            if !written.contains(&entry) {
+                text.push_str(&entry);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// A line without its comment; `None` when nothing is left.
+fn entry_text(line: &str) -> Option<&str> {
+    let text = line.split('#').next().unwrap_or_default().trim();
+    (!text.is_empty()).then_some(text)
+}
+
+fn read(file: &Path) -> Result<Entries, TableError> {
+    let text = std::fs::read_to_string(file).map_err(|error| TableError::read(file, error))?;
+    Entries::parse(&text).map_err(|(line, entry)| TableError::entry(file, line, &entry))
+}
+
+#[derive(Debug)]
+pub struct TableError {
+    file: PathBuf,
+    kind: TableErrorKind,
+}
+
+#[derive(Debug)]
+enum TableErrorKind {
+    Read(io::Error),
+    Write(io::Error),
+    Entry { line: usize, entry: String },
+}
+
+impl TableError {
+    fn read(file: &Path, error: io::Error) -> Self {
+        Self::new(file, TableErrorKind::Read(error))
+    }
+
+    fn write(file: &Path, error: io::Error) -> Self {
+        Self::new(file, TableErrorKind::Write(error))
+    }
+
+    /// `line` from 1; 0 for an entry that is not from the file.
+    fn entry(file: &Path, line: usize, entry: &str) -> Self {
+        let entry = entry.chars().take(60).collect();
+        Self::new(file, TableErrorKind::Entry { line, entry })
+    }
+
+    fn new(file: &Path, kind: TableErrorKind) -> Self {
+        Self {
+            file: file.to_owned(),
+            kind,
+        }
+    }
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        match &self.kind {
+            TableErrorKind::Read(error) => write!(f, "table {file} cannot be read: {error}"),
+            TableErrorKind::Write(error) => write!(
+                f,
+                "table {file} cannot be written: {error}; make its folder writable for this user"
+            ),
+            TableErrorKind::Entry { line, entry } => write!(
+                f,
+                "{file}:{line}: {entry:?} is no table entry: write an address, a network or a name on each line"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TableError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn addresses_and_names() {
+        let text = "# banned\n192.0.2.0/24  # a net\n\n2001:db8::7\nExample.ORG\n";
+        let entries = Entries::parse(text).unwrap();
+        assert_eq!(
+            entries.list(),
+            ["192.0.2.0/24", "2001:db8::7", "example.org"]
+        );
+        for (address, inside) in [
+            ("192.0.2.99", true),
+            ("::ffff:192.0.2.99", true),
+            ("192.0.3.1", false),
+            ("2001:db8::7", true),
+            ("2001:db8::8", false),
+        ] {
+            assert_eq!(entries.contains_address(address.parse().unwrap()), inside);
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        assert_eq!(
+            Entries::parse("a.example\nb.example c.example\n").unwrap_err(),
+            (2, "b.example c.example".to_owned())
+        );
+        assert!(Entries::parse("10.0.0.0/40").is_err());
+    }
+
+    #[test]
+    fn saving_keeps_comments() {
+        let mut entries = Entries::parse("# mine\nb.example # two\na.example\n").unwrap();
+        entries.remove(&Entry::Name("a.example".into()));
+        entries.insert(Entry::Name("c.example".into()));
+        let text = entries.rewrite("# mine\nb.example # two\na.example\n");
+        assert_eq!(text, "# mine\nb.example # two\nc.example\n");
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was_saved() {
+        let folder = std::env::temp_dir().join(format!("table-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("banned.txt");
+        std::fs::write(&file, "10.0.0.0/8\n").unwrap();
+        let table = Table::open("banned", &file).unwrap();
+        assert!(table.add("Bad.Example").unwrap());
+        assert!(!table.add("bad.example").unwrap());
+        assert!(table.add("two words").is_err());
+        assert!(table.remove("10.0.0.0/8"));
+        table.save().unwrap();
+        table.reload().unwrap();
+        assert_eq!(table.list(), ["bad.example"]);
+        assert!(table.contains_name("BAD.example"));
+        assert!(!table.contains_address("10.1.1.1".parse().unwrap()));
+
+        std::fs::write(&file, "1.2.3.4/99\n").unwrap();
+        let error = table.reload().unwrap_err().to_string();
+        assert!(error.contains("banned.txt:1:"), "{error}");
+        assert_eq!(table.list(), ["bad.example"]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_parses_or_fails(text in any::<String>()) {
+            if let Ok(entries) = Entries::parse(&text) {
+                let again = Entries::parse(&entries.rewrite(&text)).unwrap();
+                prop_assert_eq!(again.list(), entries.list());
+            }
+        }
+
+        #[test]
+        fn membership_is_that_of_a_plain_list(
+            networks in proptest::collection::vec((any::<u32>(), 20u8..=32), 0..20),
+            removed in 0usize..20,
+            probe in any::<u32>(),
+            near in any::<proptest::sample::Index>(),
+        ) {
+            let mut list: Vec<Network> = networks
+                .iter()
+                .map(|(bits, length)| Network::containing(IpAddr::V4((*bits).into()), *length))
+                .collect();
+            let mut entries = Entries::default();
+            for network in &list {
+                entries.insert(Entry::Network(*network));
+            }
+            if let Some(gone) = list.get(removed).copied() {
+                entries.remove(&Entry::Network(gone));
+                list.retain(|network| *network != gone);
+            }
+            let mut probes = vec![probe];
+            if !networks.is_empty() {
+                probes.push(near.get(&networks).0 ^ 1);
+            }
+            for probe in probes {
+                let address = IpAddr::V4(probe.into());
+                let inside = list.iter().any(|network| network.contains(address));
+                prop_assert_eq!(entries.contains_address(address), inside);
+            }
+        }
+    }
+}
