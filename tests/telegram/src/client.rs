@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use smol::Async;
 use smol::io::AsyncWriteExt;
@@ -10,9 +11,10 @@ use smol::io::AsyncWriteExt;
 use crate::obfuscated::{self, Streams};
 use crate::payload;
 use crate::secret::{DOMAIN, KEY};
-use crate::socket::read_some;
+use crate::socket::{read_at_most, read_some};
 use crate::tls::{self, Hello, HelloOptions};
 use crate::transport::{Side, Transport, Unit};
+use crate::wait::within;
 
 /// How a client reaches a proxy.
 #[derive(Clone, Debug)]
@@ -97,6 +99,12 @@ impl Options {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Answered,
+    Closed,
+}
+
 pub struct Client {
     stream: Async<TcpStream>,
     local: SocketAddr,
@@ -111,6 +119,8 @@ pub struct Client {
     /// Decrypted bytes from `taken` on.
     clear: Vec<u8>,
     taken: usize,
+    /// Bytes per read, and the pause before each.
+    slowness: Option<(usize, Duration)>,
 }
 
 impl Client {
@@ -132,6 +142,7 @@ impl Client {
             sealed: Vec::new(),
             clear: Vec::new(),
             taken: 0,
+            slowness: None,
         };
         if let Some(hello) = &options.hello {
             client
@@ -148,7 +159,7 @@ impl Client {
             Some(size) => {
                 for part in hello.bytes.chunks(size.max(1)) {
                     (&self.stream).write_all(part).await?;
-                    smol::Timer::after(std::time::Duration::from_millis(1)).await;
+                    smol::Timer::after(Duration::from_millis(1)).await;
                 }
             }
         }
@@ -190,7 +201,18 @@ impl Client {
         (&self.stream).write_all(&bytes).await
     }
 
-    /// The bytes of the first `keep` bytes of a packet, the rest never sent.
+    /// Sends one packet `size` bytes at a time.
+    pub async fn send_in_pieces(&mut self, payload: &[u8], size: usize) -> io::Result<()> {
+        let packet = self.transport.frame(payload, false, 3);
+        let bytes = self.seal(packet);
+        for piece in bytes.chunks(size.max(1)) {
+            (&self.stream).write_all(piece).await?;
+            smol::future::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Sends the first `keep` bytes of a packet, never the rest.
     pub async fn send_part(&mut self, payload: &[u8], keep: usize) -> io::Result<()> {
         let mut packet = self.transport.frame(payload, false, 0);
         packet.truncate(keep);
@@ -270,6 +292,16 @@ impl Client {
         Ok(())
     }
 
+    /// Sends `payload` and tells what became of it: its echo, or the end of
+    /// the connection. Anything else, silence above all, is a panic.
+    pub async fn fate_of(&mut self, payload: &[u8]) -> Fate {
+        match within("an answer or a close", self.echo(payload)).await {
+            Ok(()) => Fate::Answered,
+            Err(error) if is_close(&error) => Fate::Closed,
+            Err(error) => panic!("neither answered nor closed: {error}"),
+        }
+    }
+
     /// Asks for `total` bytes in answers of `size` and checks each of them.
     pub async fn download(&mut self, total: u32, size: u32) -> io::Result<()> {
         self.send(&payload::Command::SendMe { total, size }.payload())
@@ -305,6 +337,11 @@ impl Client {
         }
     }
 
+    /// From now on reads `most` bytes at a time, with a pause before each.
+    pub fn read_at_most(&mut self, most: usize, pause: Duration) {
+        self.slowness = Some((most, pause));
+    }
+
     /// Sends our FIN; what the proxy still says can be read.
     pub fn finish_sending(&self) -> io::Result<()> {
         self.stream.get_ref().shutdown(Shutdown::Write)
@@ -336,7 +373,13 @@ impl Client {
     }
 
     async fn read(&mut self) -> io::Result<Vec<u8>> {
-        let bytes = read_some(&self.stream).await?;
+        let bytes = match self.slowness {
+            None => read_some(&self.stream).await?,
+            Some((most, pause)) => {
+                smol::Timer::after(pause).await;
+                read_at_most(&self.stream, most).await?
+            }
+        };
         if bytes.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }

@@ -14,9 +14,16 @@ thread_local! {
 
 /// The next bytes that the peer sent; none at its end of stream.
 pub async fn read_some(stream: &Async<TcpStream>) -> io::Result<Vec<u8>> {
+    read_at_most(stream, SCRATCH_LEN).await
+}
+
+/// The same, `most` bytes at a time.
+pub async fn read_at_most(stream: &Async<TcpStream>, most: usize) -> io::Result<Vec<u8>> {
     loop {
         let outcome = SCRATCH.with_borrow_mut(|scratch| {
-            let len = stream.get_ref().read(scratch)?;
+            let len = stream
+                .get_ref()
+                .read(&mut scratch[..most.min(SCRATCH_LEN)])?;
             Ok(scratch[..len].to_vec())
         });
         match outcome {

@@ -12,6 +12,12 @@ pub fn patience() -> Duration {
     Duration::from_secs(if emulated { 120 } else { 30 })
 }
 
+/// Runs a whole test, which may take several times [`patience`].
+pub fn run(test: impl Future<Output = ()>) {
+    let finished = smol::block_on(before(patience() * 6, test));
+    assert!(finished.is_some(), "the test hangs");
+}
+
 /// The future's value, or a panic that names `what` after [`patience`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match before(patience(), future).await {

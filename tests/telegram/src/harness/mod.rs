@@ -17,6 +17,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::Kind;
@@ -53,11 +54,12 @@ impl Route {
 }
 
 /// What a proxy is to be started with.
+#[derive(Clone)]
 pub struct ProxyOptions {
     binary: PathBuf,
     flags: Vec<Flag>,
     config_file: Option<PathBuf>,
-    directory: TemporaryDirectory,
+    directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
     listener: SocketAddr,
 }
@@ -91,7 +93,7 @@ impl ProxyOptions {
 
     /// Only a data directory, metrics and the log level.
     pub fn bare(binary: &str) -> Self {
-        let directory = TemporaryDirectory::new();
+        let directory = Arc::new(TemporaryDirectory::new());
         let ports = Ports::new();
         let flags = vec![
             ("--metrics", ports.one().to_string()),
@@ -253,6 +255,13 @@ impl Proxy {
         metrics.unwrap_or_else(|error| panic!("no metrics at {address}: {error}"))
     }
 
+    /// Clients that were moved to another connection with this outcome.
+    pub fn migrations(&self, outcome: &str) -> f64 {
+        let label = format!("outcome=\"{outcome}");
+        self.metrics()
+            .sum("smol_mtproxy_migrations_total", &[&label])
+    }
+
     /// Resident memory in bytes.
     pub fn resident_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
@@ -304,8 +313,9 @@ impl Proxy {
         status.expect("just seen")
     }
 
-    /// Asks it to end and checks that it does so well.
-    pub async fn stop(mut self) {
+    /// Asks it to end, checks that it does so well, and returns what is needed
+    /// to start it again in its directory.
+    pub async fn stop(mut self) -> ProxyOptions {
         self.signal("TERM");
         let status = self.exit_status().await;
         assert!(
@@ -313,6 +323,7 @@ impl Proxy {
             "it ended with {status}: {:#?}",
             self.log()
         );
+        self.options.clone()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -11,6 +11,7 @@ use smol::future::FutureExt;
 use super::End;
 use super::frames::{Checksum, FrameReader};
 use super::handshake::{Opener, Secured};
+use super::info::{ConnectionInfo, SessionInfo};
 use super::outgoing::{self, Outgoing, PROXY_ANS};
 use super::request::Request;
 use crate::control::{Close, Cut, Damage};
@@ -21,7 +22,6 @@ use crate::payload::quick_ack_token;
 use crate::service::{self, Session};
 use crate::shared::{Dc, Shared};
 use crate::socket;
-use crate::transport::Transport;
 
 const PROXY_REQ: [u8; 4] = [0xee, 0xf1, 0xce, 0x36];
 const CLOSE_EXT: [u8; 4] = [0xa2, 0x34, 0xb6, 0x5e];
@@ -33,37 +33,11 @@ const PONG: [u8; 4] = [0xa7, 0xea, 0x30, 0x84];
 /// Smaller frames are not cut in their middle: a request's own head would do.
 const MIN_CUT: usize = 256;
 
-/// What is known of one session, for tests to look at.
-#[derive(Clone, Debug)]
-pub struct SessionInfo {
-    pub dc: i16,
-    /// Number of the connection, counted over all DCs.
-    pub connection: u64,
-    pub conn_id: i64,
-    pub client: SocketAddr,
-    pub our: SocketAddr,
-    pub transport: Transport,
-    pub tag: Option<[u8; 16]>,
-    pub requests: u64,
-}
-
-/// What is known of one live connection.
-#[derive(Clone, Debug)]
-pub struct ConnectionInfo {
-    pub number: u64,
-    pub dc: i16,
-    /// The proxy's end.
-    pub peer: SocketAddr,
-    pub sessions: usize,
-    /// Our pings that were not answered yet.
-    pub pings_unanswered: usize,
-    pub crc32c: bool,
-}
-
 pub(crate) struct Connection {
     number: u64,
     dc: i16,
     peer: SocketAddr,
+    local: SocketAddr,
     crc32c: bool,
     outbox: Outbox<Outgoing>,
     stop: Sender<Close>,
@@ -87,7 +61,8 @@ pub(super) async fn serve(
     stream: &Async<TcpStream>,
     secured: Secured,
 ) -> End {
-    let Ok(peer) = stream.get_ref().peer_addr() else {
+    let socket = stream.get_ref();
+    let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else {
         return End::Gone;
     };
     let (outbox, pending) = outbox();
@@ -96,6 +71,7 @@ pub(super) async fn serve(
         number: shared.next_number(),
         dc: dc.id,
         peer,
+        local,
         crc32c: secured.opener.frames.checksum == Checksum::Crc32c,
         outbox,
         stop,
@@ -339,6 +315,7 @@ impl Connection {
             number: self.number,
             dc: self.dc,
             peer: self.peer,
+            local: self.local,
             sessions: state.sessions.len(),
             pings_unanswered: state.pings.len(),
             crc32c: self.crc32c,

@@ -3,12 +3,13 @@
 mod connection;
 mod frames;
 mod handshake;
+mod info;
 mod keys;
 mod outgoing;
 mod request;
 
 pub(crate) use connection::Connection;
-pub use connection::{ConnectionInfo, SessionInfo};
+pub use info::{ConnectionInfo, SessionInfo};
 
 use std::net::TcpStream;
 use std::sync::Arc;
