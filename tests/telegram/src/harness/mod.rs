@@ -20,11 +20,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::Kind;
+use crate::client::{Client, Kind};
 use crate::crypto::hex;
+use crate::payload::echo;
 use crate::secret::{self, DOMAIN, KEY};
 use crate::telegram::{FakeTelegram, Flag};
-use crate::wait::{eventually, patience};
+use crate::wait::{eventually, patience, within};
 use place::Ports;
 use watch::Log;
 
@@ -229,6 +230,15 @@ impl Proxy {
         kind.options(self.address())
     }
 
+    /// A padded client of DC `dc` that has been served.
+    pub async fn served_client(&self, dc: i16) -> Client {
+        let options = self.client(Kind::Padded).dc(dc);
+        let mut client = options.connect().await.expect("the proxy accepts");
+        let outcome = within("an echo", client.echo(&echo(1, 512))).await;
+        outcome.unwrap_or_else(|error| panic!("DC {dc} is not served: {error}"));
+        client
+    }
+
     pub fn directory(&self) -> &Path {
         self.options.directory()
     }
@@ -255,11 +265,11 @@ impl Proxy {
         metrics.unwrap_or_else(|error| panic!("no metrics at {address}: {error}"))
     }
 
-    /// Clients that were moved to another connection with this outcome.
-    pub fn migrations(&self, outcome: &str) -> f64 {
-        let label = format!("outcome=\"{outcome}");
-        self.metrics()
-            .sum("smol_mtproxy_migrations_total", &[&label])
+    /// The metric `smol_mtproxy_NAME`, summed over the samples whose labels
+    /// contain `label` (`reason="replay"`; empty: all of them).
+    pub fn counted(&self, name: &str, label: &str) -> u64 {
+        let name = format!("smol_mtproxy_{name}");
+        self.metrics().sum(&name, &[label]) as u64
     }
 
     /// Resident memory in bytes.
@@ -343,8 +353,17 @@ impl Drop for Proxy {
     }
 }
 
-/// Starts a fake Telegram and a proxy in front of it.
+/// Starts a fake Telegram with default options and a proxy in front of it.
 pub async fn start(
+    binary: &str,
+    route: Route,
+    change: impl FnOnce(ProxyOptions) -> ProxyOptions,
+) -> (FakeTelegram, Proxy) {
+    start_with(binary, route, crate::telegram::Options::default(), change).await
+}
+
+/// Starts a fake Telegram and a proxy in front of it.
+pub async fn start_with(
     binary: &str,
     route: Route,
     telegram: crate::telegram::Options,
