@@ -58,7 +58,7 @@ impl<const N: usize> Default for Gather<N> {
 /// Fields of a message, front to back; every read says whether it was there.
 pub struct Reader<'a>(pub &'a [u8]);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk()?;
         self.0 = tail;
@@ -75,5 +75,31 @@ impl Reader<'_> {
 
     pub fn i64_le(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
+    }
+
+    pub fn u16_be(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub fn slice(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(len)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    /// Bytes behind their length in one byte, as TLS writes them.
+    pub fn vec8(&mut self) -> Option<&'a [u8]> {
+        let [len] = self.array()?;
+        self.slice(len.into())
+    }
+
+    /// Bytes behind their length in two bytes.
+    pub fn vec16(&mut self) -> Option<&'a [u8]> {
+        let len = self.u16_be()?;
+        self.slice(len.into())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -4,11 +4,14 @@
 //! belong to the caller. Facts: `doc/protocol.md`.
 
 mod bytes;
+pub mod client_hello;
 pub mod dc;
+pub mod fake_tls;
 pub mod full;
 pub mod middle_keys;
 pub mod obfuscated2;
 pub mod proxy_protocol;
 pub mod rpc;
 pub mod secret;
+pub mod server_hello;
 pub mod transport;

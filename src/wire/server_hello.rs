@@ -1,0 +1,417 @@
+//! Our answer to a fake-TLS client (`doc/protocol.md` §6): a ServerHello, a
+//! ChangeCipherSpec and one record of random bytes that passes for the
+//! encrypted rest of the handshake.
+
+use curve25519_dalek::MontgomeryPoint;
+use curve25519_dalek::constants::X25519_BASEPOINT;
+use smol_mtproxy_ciphers::{hmac_sha256, sha256};
+
+use super::client_hello::ClientHello;
+use super::fake_tls::{MAX_RECORD, record_header};
+use super::secret::{Domain, Secret};
+
+const RANDOM_AT: usize = 11;
+const CHANGE_CIPHER_SPEC: [u8; 6] = [0x14, 0x03, 0x03, 0x00, 0x01, 0x01];
+
+const GROUP_X25519: u16 = 0x001d;
+const GROUP_X25519_MLKEM768: u16 = 0x11ec;
+
+/// How the site that we pass for answers a ClientHello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlightProfile {
+    /// The TLS 1.3 suite that it takes if offered; else the client's first.
+    pub cipher_suite: u16,
+    /// It answers a post-quantum key share (X25519MLKEM768) with one.
+    pub post_quantum: bool,
+    /// It writes supported_versions before key_share.
+    pub versions_first: bool,
+    /// Payload of its encrypted record at its shortest, in bytes, at most
+    /// [`MAX_RECORD`] − 2: EncryptedExtensions, certificate chain, signature
+    /// and Finished.
+    pub encrypted_len: usize,
+    /// Its certificate's key is ECDSA: the DER form of each signature, and the
+    /// record with it, is 0, 1 or 2 bytes longer than the shortest one. RSA
+    /// signatures all have one length.
+    pub ecdsa: bool,
+}
+
+impl FlightProfile {
+    /// A profile for a site that nobody measured: plausible, the same at every
+    /// start, and different from one proxy to the next.
+    pub fn unmeasured(domain: &Domain, secret: &Secret) -> Self {
+        let seed = sha256(&[b"flight profile", &secret.0, domain.as_str().as_bytes()]);
+        let [len_low, len_high, choices, ..] = seed;
+        Self {
+            cipher_suite: if choices & 0b11 == 0 { 0x1302 } else { 0x1301 },
+            post_quantum: true,
+            versions_first: choices & 0b100 != 0,
+            encrypted_len: 2500 + usize::from(u16::from_le_bytes([len_low, len_high])) % 1500,
+            ecdsa: true,
+        }
+    }
+}
+
+/// The whole answer, to be sent in one write.
+pub fn answer(
+    hello: &ClientHello,
+    secret: &Secret,
+    profile: &FlightProfile,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(profile.encrypted_len + 1400);
+    write_server_hello(&mut out, hello, profile, fill_random);
+    out.extend_from_slice(&CHANGE_CIPHER_SPEC);
+    write_encrypted(&mut out, profile, fill_random);
+    let digest = hmac_sha256(&secret.0, &[&hello.random, &out]);
+    for (byte, signed) in out.iter_mut().skip(RANDOM_AT).zip(digest) {
+        *byte = signed;
+    }
+    out
+}
+
+/// One record, its random left zero.
+fn write_server_hello(
+    out: &mut Vec<u8>,
+    hello: &ClientHello,
+    profile: &FlightProfile,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
+    out.extend_from_slice(&[0x16, 0x03, 0x03]);
+    with_length(out, 2, |out| {
+        out.push(0x02);
+        with_length(out, 3, |out| {
+            out.extend_from_slice(&[0x03, 0x03]);
+            out.extend_from_slice(&[0; 32]);
+            with_length(out, 1, |out| out.extend_from_slice(&hello.session_id));
+            out.extend_from_slice(&cipher_suite(hello, profile).to_be_bytes());
+            out.push(0);
+            with_length(out, 2, |out| {
+                if profile.versions_first {
+                    write_supported_versions(out);
+                }
+                write_key_share(
+                    out,
+                    hello.x25519_mlkem768 && profile.post_quantum,
+                    fill_random,
+                );
+                if !profile.versions_first {
+                    write_supported_versions(out);
+                }
+            });
+        });
+    });
+}
+
+fn cipher_suite(hello: &ClientHello, profile: &FlightProfile) -> u16 {
+    let offered = &hello.cipher_suites;
+    match offered.first() {
+        Some(&first) if !offered.contains(&profile.cipher_suite) => first,
+        _ => profile.cipher_suite,
+    }
+}
+
+fn write_supported_versions(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x00, 0x2b, 0x00, 0x02, 0x03, 0x04]);
+}
+
+fn write_key_share(out: &mut Vec<u8>, post_quantum: bool, fill_random: &mut dyn FnMut(&mut [u8])) {
+    out.extend_from_slice(&[0x00, 0x33]);
+    with_length(out, 2, |out| {
+        let group = if post_quantum {
+            GROUP_X25519_MLKEM768
+        } else {
+            GROUP_X25519
+        };
+        out.extend_from_slice(&group.to_be_bytes());
+        with_length(out, 2, |out| {
+            if post_quantum {
+                write_mlkem768_ciphertext(out, fill_random);
+            }
+            out.extend_from_slice(&x25519_share(fill_random));
+        });
+    });
+}
+
+/// A public key whose private key nobody keeps. Random bytes would not do:
+/// half of them are no point of the curve, and that is easily checked.
+fn x25519_share(fill_random: &mut dyn FnMut(&mut [u8])) -> [u8; 32] {
+    let mut scalar = [0; 32];
+    fill_random(&mut scalar);
+    let MontgomeryPoint(share) = X25519_BASEPOINT.mul_clamped(scalar);
+    share
+}
+
+/// What an ML-KEM-768 ciphertext looks like without its key (FIPS 203): 3·256
+/// coefficients of 10 bits, 256 of 4 bits, each a uniform number modulo q
+/// rounded to that many bits, packed little-endian; 1088 bytes. The rounding
+/// prefers some values a little, so random bytes would give us away.
+fn write_mlkem768_ciphertext(out: &mut Vec<u8>, fill_random: &mut dyn FnMut(&mut [u8])) {
+    let mut random = Residues::new(fill_random);
+    for _ in 0..3 * 256 / 4 {
+        let packed = (0..4).fold(0, |packed, i| packed | random.compressed(10) << (10 * i));
+        let [bytes @ .., _, _, _] = packed.to_le_bytes();
+        let bytes: [u8; 5] = bytes;
+        out.extend_from_slice(&bytes);
+    }
+    for _ in 0..256 / 2 {
+        let packed = random.compressed(4) | random.compressed(4) << 4;
+        out.push(packed as u8);
+    }
+}
+
+/// Uniform numbers modulo ML-KEM's q.
+struct Residues<'a> {
+    fill_random: &'a mut dyn FnMut(&mut [u8]),
+    block: [u8; 256],
+    used: usize,
+}
+
+impl<'a> Residues<'a> {
+    const Q: u64 = 3329;
+
+    fn new(fill_random: &'a mut dyn FnMut(&mut [u8])) -> Self {
+        Self {
+            fill_random,
+            block: [0; 256],
+            used: 256,
+        }
+    }
+
+    /// The next one, rounded to `bits` bits.
+    fn compressed(&mut self, bits: u32) -> u64 {
+        let rounded = ((self.next() << bits) + Self::Q / 2) / Self::Q;
+        rounded & ((1 << bits) - 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        if self.used >= self.block.len() {
+            (self.fill_random)(&mut self.block);
+            self.used = 0;
+        }
+        let chunk = self.block.get(self.used..).unwrap_or_default();
+        let wide = chunk
+            .first_chunk()
+            .map_or(0, |&chunk| u32::from_le_bytes(chunk));
+        self.used += 4;
+        // Off from uniform by less than one part in a million.
+        u64::from(wide) % Self::Q
+    }
+}
+
+fn write_encrypted(
+    out: &mut Vec<u8>,
+    profile: &FlightProfile,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
+    let len = profile.encrypted_len + signature_jitter(profile, fill_random);
+    let len = len.min(MAX_RECORD);
+    out.extend_from_slice(&record_header(len));
+    let start = out.len();
+    out.resize(start + len, 0);
+    fill_random(out.get_mut(start..).unwrap_or_default());
+}
+
+/// DER spends one byte more on each of a signature's two numbers whose top bit
+/// is set, which is one in two.
+fn signature_jitter(profile: &FlightProfile, fill_random: &mut dyn FnMut(&mut [u8])) -> usize {
+    let mut byte = [0];
+    fill_random(&mut byte);
+    if profile.ecdsa {
+        (byte[0] & 0b11).count_ones() as usize
+    } else {
+        0
+    }
+}
+
+/// Writes what `content` writes behind its length, `width` bytes BE.
+fn with_length(out: &mut Vec<u8>, width: usize, content: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.resize(at + width, 0);
+    content(out);
+    let len = out.len() - at - width;
+    let bytes = (len as u32).to_be_bytes();
+    for (to, from) in out.iter_mut().skip(at).zip(bytes.iter().skip(4 - width)) {
+        *to = *from;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::bytes::Reader;
+
+    const SECRET: Secret = Secret([0x5a; 16]);
+
+    fn counting() -> impl FnMut(&mut [u8]) {
+        let mut state = 1u64;
+        move |out| {
+            for byte in out {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                *byte = (state >> 56) as u8;
+            }
+        }
+    }
+
+    fn hello() -> ClientHello {
+        ClientHello {
+            random: [3; 32],
+            session_id: heapless::Vec::from([4; 32]),
+            cipher_suites: [0x1303, 0x1301].into(),
+            sni: None,
+            x25519: Some([5; 32]),
+            x25519_mlkem768: true,
+            tls13: true,
+        }
+    }
+
+    fn profile() -> FlightProfile {
+        FlightProfile {
+            cipher_suite: 0x1301,
+            post_quantum: true,
+            versions_first: true,
+            encrypted_len: 3000,
+            ecdsa: true,
+        }
+    }
+
+    /// Payloads of the three records.
+    fn records(answer: &[u8]) -> [&[u8]; 3] {
+        let mut reader = Reader(answer);
+        let records = [0x16, 0x14, 0x17].map(|kind| {
+            assert_eq!(reader.array(), Some([kind, 3, 3]));
+            reader.vec16().unwrap()
+        });
+        assert!(reader.is_empty());
+        records
+    }
+
+    /// Suite, group and share of a ServerHello; checks everything else in it.
+    fn read_server_hello(payload: &[u8], versions_first: bool) -> (u16, u16, Vec<u8>) {
+        let mut message = Reader(payload);
+        assert_eq!(message.array(), Some([2, 0]));
+        let mut body = Reader(message.vec16().unwrap());
+        assert!(message.is_empty());
+        assert_eq!(body.array(), Some([3, 3]));
+        assert_ne!(body.array(), Some([0; 32]));
+        assert_eq!(body.vec8(), Some(&[4; 32][..]));
+        let suite = body.u16_be().unwrap();
+        assert_eq!(body.array(), Some([0]));
+        let mut extensions = Reader(body.vec16().unwrap());
+        assert!(body.is_empty());
+        let mut found = [(); 2].map(|()| {
+            let kind = extensions.u16_be().unwrap();
+            (kind, extensions.vec16().unwrap())
+        });
+        assert!(extensions.is_empty());
+        if !versions_first {
+            found.reverse();
+        }
+        assert_eq!(found[0], (0x2b, &[3, 4][..]));
+        assert_eq!(found[1].0, 0x33);
+        let mut share = Reader(found[1].1);
+        let group = share.u16_be().unwrap();
+        let key = share.vec16().unwrap();
+        assert!(share.is_empty());
+        (suite, group, key.to_vec())
+    }
+
+    #[test]
+    fn the_client_finds_its_signature() {
+        let answer = answer(&hello(), &SECRET, &profile(), &mut counting());
+        let mut unsigned = answer.clone();
+        unsigned[11..43].fill(0);
+        let digest = hmac_sha256(&SECRET.0, &[&hello().random, &unsigned]);
+        assert_eq!(answer[11..43], digest);
+    }
+
+    #[test]
+    fn the_answer_is_what_a_server_would_choose() {
+        for post_quantum in [true, false] {
+            for versions_first in [true, false] {
+                let profile = FlightProfile {
+                    post_quantum,
+                    versions_first,
+                    ..profile()
+                };
+                let answer = answer(&hello(), &SECRET, &profile, &mut counting());
+                let [server_hello, change, encrypted] = records(&answer);
+                assert_eq!(change, [1]);
+                assert!((3000..=3002).contains(&encrypted.len()));
+                let (suite, group, share) = read_server_hello(server_hello, versions_first);
+                assert_eq!(suite, 0x1301);
+                let (expected, len) = if post_quantum {
+                    (0x11ec, 1120)
+                } else {
+                    (0x1d, 32)
+                };
+                assert_eq!((group, share.len()), (expected, len));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_chosen_that_the_client_did_not_offer() {
+        let hello = ClientHello {
+            cipher_suites: [0x1303].into(),
+            x25519_mlkem768: false,
+            ..hello()
+        };
+        let answer = answer(&hello, &SECRET, &profile(), &mut counting());
+        let (suite, group, _) = read_server_hello(records(&answer)[0], true);
+        assert_eq!((suite, group), (0x1303, 0x1d));
+    }
+
+    #[test]
+    fn every_share_is_a_point_of_the_curve() {
+        let mut random = counting();
+        for _ in 0..20 {
+            let share = MontgomeryPoint(x25519_share(&mut random));
+            assert!(share.to_edwards(0).is_some());
+        }
+    }
+
+    #[test]
+    fn no_byte_is_the_same_in_every_answer() {
+        let mut random = counting();
+        let profile = FlightProfile {
+            ecdsa: false,
+            ..profile()
+        };
+        let answers: Vec<_> = (0..20)
+            .map(|_| answer(&hello(), &SECRET, &profile, &mut random))
+            .collect();
+        let encrypted = records(&answers[0])[2].len();
+        let first_encrypted = answers[0].len() - encrypted;
+        for at in (11..43).chain(first_encrypted..answers[0].len()) {
+            let constant = answers.iter().all(|answer| answer[at] == answers[0][at]);
+            assert!(!constant, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn coefficients_are_rounded_as_ml_kem_does() {
+        let mut random = counting();
+        let mut residues = Residues::new(&mut random);
+        let mut seen = [0u32; 1024];
+        for _ in 0..200_000 {
+            seen[residues.compressed(10) as usize] += 1;
+        }
+        // 0 stands for 3 or 4 of the 3329 residues, as any other value does.
+        let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
+        assert!(*least > 120 && *most < 320, "{least}..{most}");
+        // Value 3 is what 9, 10 and 11 round to; 1 what 2, 3 and 4 round to,
+        // but 0 what 0, 1, 3328 and 3327 round to.
+        assert!(seen[0] > seen[3]);
+    }
+
+    #[test]
+    fn unmeasured_profiles_differ_between_proxies_but_not_between_starts() {
+        let domain: Domain = "example.com".parse().unwrap();
+        let of = |key: u8| FlightProfile::unmeasured(&domain, &Secret([key; 16]));
+        assert_eq!(of(1), of(1));
+        let lengths: std::collections::BTreeSet<_> =
+            (0..50).map(|key| of(key).encrypted_len).collect();
+        assert!(lengths.len() > 40);
+        assert!(lengths.iter().all(|len| (2500..4000).contains(len)));
+    }
+}
