@@ -1,6 +1,12 @@
 //! A Telegram client: every transport, every disguise, and the bad manners
 //! that a proxy meets.
 
+mod options;
+mod replay;
+
+pub use options::{Kind, Options};
+pub use replay::Capture;
+
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -10,94 +16,11 @@ use smol::io::AsyncWriteExt;
 
 use crate::obfuscated::{self, Streams};
 use crate::payload;
-use crate::secret::{DOMAIN, KEY};
+use crate::secret::KEY;
 use crate::socket::{read_at_most, read_some};
 use crate::tls::{self, Hello, HelloOptions};
 use crate::transport::{Side, Transport, Unit};
 use crate::wait::within;
-
-/// How a client reaches a proxy.
-#[derive(Clone, Debug)]
-pub struct Options {
-    pub proxy: SocketAddr,
-    /// `None`: the peer is a DC, not a proxy.
-    pub key: Option<[u8; 16]>,
-    pub transport: Transport,
-    pub hello: Option<HelloOptions>,
-    pub dc: i16,
-}
-
-/// The four kinds of client there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Abridged,
-    Intermediate,
-    Padded,
-    FakeTls,
-}
-
-impl Kind {
-    pub const ALL: [Kind; 4] = [
-        Self::Abridged,
-        Self::Intermediate,
-        Self::Padded,
-        Self::FakeTls,
-    ];
-
-    /// A client of this kind with the tests' key and domain, for DC 2.
-    pub fn options(self, proxy: SocketAddr) -> Options {
-        let transport = match self {
-            Self::Abridged => Transport::Abridged,
-            Self::Intermediate => Transport::Intermediate,
-            Self::Padded | Self::FakeTls => Transport::Padded,
-        };
-        Options {
-            proxy,
-            key: Some(KEY),
-            transport,
-            hello: (self == Self::FakeTls).then(|| HelloOptions::for_domain(DOMAIN)),
-            dc: 2,
-        }
-    }
-}
-
-impl Options {
-    pub fn dc(self, dc: i16) -> Self {
-        Self { dc, ..self }
-    }
-
-    pub fn key(self, key: [u8; 16]) -> Self {
-        Self {
-            key: Some(key),
-            ..self
-        }
-    }
-
-    pub fn hello(self, change: impl FnOnce(&mut HelloOptions)) -> Self {
-        let mut hello = self.hello;
-        change(hello.as_mut().expect("only fake-TLS clients say hello"));
-        Self {
-            hello: Some(hello.expect("just changed")),
-            ..self
-        }
-    }
-
-    pub async fn connect(&self) -> io::Result<Client> {
-        Client::connect(self).await
-    }
-
-    /// The first bytes that this client would send: a hello, or the 64 bytes
-    /// of an obfuscated stream. For clients that never finish.
-    pub fn first_bytes(&self) -> Vec<u8> {
-        match &self.hello {
-            Some(options) => Hello::new(options, &self.key.unwrap_or(KEY)).bytes,
-            None => {
-                let (header, _) = obfuscated::initiate(self.transport, self.dc, self.key.as_ref());
-                header.to_vec()
-            }
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -132,24 +55,33 @@ impl Client {
         stream.get_ref().set_nodelay(true)?;
         let (header, streams) =
             obfuscated::initiate(options.transport, options.dc, options.key.as_ref());
-        let mut client = Self {
-            local: stream.get_ref().local_addr()?,
-            stream,
-            transport: options.transport,
-            streams,
-            in_records: false,
-            unsent: header.to_vec(),
-            sealed: Vec::new(),
-            clear: Vec::new(),
-            taken: 0,
-            slowness: None,
-        };
+        let mut client = Self::over(stream, options.transport, streams)?;
+        client.unsent = header.to_vec();
         if let Some(hello) = &options.hello {
             client
                 .shake_hands(hello, &options.key.unwrap_or(KEY))
                 .await?;
         }
         Ok(client)
+    }
+
+    pub(crate) fn over(
+        stream: Async<TcpStream>,
+        transport: Transport,
+        streams: Streams,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            local: stream.get_ref().local_addr()?,
+            stream,
+            transport,
+            streams,
+            in_records: false,
+            unsent: Vec::new(),
+            sealed: Vec::new(),
+            clear: Vec::new(),
+            taken: 0,
+            slowness: None,
+        })
     }
 
     async fn shake_hands(&mut self, options: &HelloOptions, key: &[u8; 16]) -> io::Result<()> {
@@ -163,6 +95,14 @@ impl Client {
                 }
             }
         }
+        self.take_flight(&hello, key).await?;
+        (&self.stream)
+            .write_all(&tls::CHANGE_CIPHER_SPEC_RECORD)
+            .await
+    }
+
+    /// Waits for the server's flight and checks it; records follow.
+    pub(crate) async fn take_flight(&mut self, hello: &Hello, key: &[u8; 16]) -> io::Result<()> {
         let end = loop {
             match tls::flight_len(&self.sealed) {
                 Some(end) => break end,
@@ -175,9 +115,7 @@ impl Client {
         let flight: Vec<u8> = self.sealed.drain(..end).collect();
         hello.verify(&flight, key).map_err(invalid)?;
         self.in_records = true;
-        (&self.stream)
-            .write_all(&tls::CHANGE_CIPHER_SPEC_RECORD)
-            .await
+        Ok(())
     }
 
     /// The address from which this client came.
@@ -395,6 +333,6 @@ pub fn is_close(error: &io::Error) -> bool {
     )
 }
 
-fn invalid(why: String) -> io::Error {
+pub(crate) fn invalid(why: String) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, why)
 }
