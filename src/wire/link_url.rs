@@ -1,0 +1,174 @@
+//! Links that open a proxy in a Telegram app (`doc/protocol.md` §1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::secret::{SecretError, SharedSecret};
+
+/// What may stand in a query value as it is (RFC 3986, unreserved).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+const PREFIXES: [&str; 7] = [
+    "tg://proxy?",
+    "tg:proxy?",
+    "https://t.me/proxy?",
+    "http://t.me/proxy?",
+    "t.me/proxy?",
+    "https://telegram.me/proxy?",
+    "http://telegram.me/proxy?",
+];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyLink {
+    /// Host name or address; IPv6 without brackets, as clients expect it.
+    pub server: String,
+    pub port: u16,
+    pub secret: SharedSecret,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    NotALink,
+    Server,
+    Port,
+    NoSecret,
+    Secret(SecretError),
+}
+
+impl ProxyLink {
+    /// The link for those who have the app.
+    pub fn tg(&self) -> String {
+        format!("tg://proxy?{}", self.query())
+    }
+
+    /// The link that also works in a browser.
+    pub fn t_me(&self) -> String {
+        format!("https://t.me/proxy?{}", self.query())
+    }
+
+    fn query(&self) -> String {
+        let server = utf8_percent_encode(unbracketed(&self.server), ESCAPED);
+        format!("server={server}&port={}&secret={}", self.port, self.secret)
+    }
+}
+
+fn unbracketed(server: &str) -> &str {
+    server
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(server)
+}
+
+impl FromStr for ProxyLink {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let query = PREFIXES
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix))
+            .ok_or(LinkError::NotALink)?;
+        let (mut server, mut port, mut secret) = (None, None, None);
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode_str(value).decode_utf8_lossy();
+            match name {
+                "server" => server = Some(unbracketed(&value).to_owned()),
+                "port" => port = value.parse().ok(),
+                "secret" => secret = Some(value.parse().map_err(LinkError::Secret)?),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            server: server
+                .filter(|server| !server.is_empty())
+                .ok_or(LinkError::Server)?,
+            port: port.filter(|&port| port != 0).ok_or(LinkError::Port)?,
+            secret: secret.ok_or(LinkError::NoSecret)?,
+        })
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotALink => write!(
+                f,
+                "a proxy link begins with tg://proxy? or https://t.me/proxy?"
+            ),
+            Self::Server => write!(f, "the link names no server; add server=HOST"),
+            Self::Port => write!(f, "the link needs a port; add port=1..65535"),
+            Self::NoSecret => write!(f, "the link has no secret; add secret=S"),
+            Self::Secret(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(server: &str, secret: &str) -> ProxyLink {
+        ProxyLink {
+            server: server.to_owned(),
+            port: 443,
+            secret: secret.parse().unwrap(),
+        }
+    }
+
+    const PADDED: &str = "dd00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn both_forms() {
+        let link = link("proxy.example.com", PADDED);
+        let query = format!("server=proxy.example.com&port=443&secret={PADDED}");
+        assert_eq!(link.tg(), format!("tg://proxy?{query}"));
+        assert_eq!(link.t_me(), format!("https://t.me/proxy?{query}"));
+    }
+
+    #[test]
+    fn addresses_and_odd_names_are_escaped_and_read_back() {
+        for (server, written) in [
+            ("2001:db8::1", "server=2001%3Adb8%3A%3A1&"),
+            ("a&b=c d", "server=a%26b%3Dc%20d&"),
+            ("прокси.example", "server=%D0%BF"),
+        ] {
+            let link = link(server, PADDED);
+            assert!(link.tg().contains(written), "{}", link.tg());
+            assert_eq!(link.tg().parse(), Ok(link.clone()));
+            assert_eq!(link.t_me().parse(), Ok(link));
+        }
+        let bracketed = link("[2001:db8::1]", PADDED);
+        assert_eq!(bracketed.tg(), link("2001:db8::1", PADDED).tg());
+    }
+
+    #[test]
+    fn base64_secrets_in_any_order_with_parameters_of_others() {
+        let text = "t.me/proxy?secret=3QARIjNEVWZ3iJmqu8zd7v8%3D&x&port=443&server=h&y=1";
+        assert_eq!(text.parse(), Ok(link("h", PADDED)));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (text, error) in [
+            ("https://example.com/proxy?server=h", LinkError::NotALink),
+            (
+                "tg://proxy?port=1&secret=",
+                LinkError::Secret(SecretError::Length(0)),
+            ),
+            ("tg://proxy?port=1", LinkError::Server),
+            ("tg://proxy?server=h&port=0", LinkError::Port),
+            ("tg://proxy?server=h&port=65536", LinkError::Port),
+            ("tg://proxy?server=h&port=1", LinkError::NoSecret),
+        ] {
+            assert_eq!(text.parse::<ProxyLink>(), Err(error));
+        }
+    }
+}
