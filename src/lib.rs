@@ -4,6 +4,7 @@
 #[macro_use]
 pub mod log;
 
+pub mod config;
 pub mod guard;
 pub mod metrics;
 pub mod net;

@@ -1,0 +1,249 @@
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem};
+use super::flags::{Flags, Seconds};
+use super::machine::Machine;
+use super::settings::{Setting, origin_of};
+use super::values::{Allow, ListenFlag, ListenPlace, RouteChoice};
+use super::{Config, ListenerConfig, NamedSecret};
+use crate::wire::dc::DcId;
+use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
+
+/// Clients expect a proxy there; so does a censor who looks at TLS.
+const PORT: u16 = 443;
+const PORT_WITHOUT_ROOT: u16 = 8443;
+
+/// Flags, all read, and the machine's defaults become a config without
+/// contradictions. `settings` are where the flags came from, for the errors.
+pub(super) fn build(
+    flags: Flags,
+    settings: &[Setting],
+    machine: &Machine,
+) -> Result<Config, ConfigError> {
+    let mut notes = Vec::new();
+    let allow = flags.allow.unwrap_or_default();
+    let secrets = name_secrets(&flags, settings)?;
+    let listeners = listeners(&flags, settings, machine, &secrets, &mut notes)?;
+    let tls_domains = tls_domains(flags.tls_domain, &secrets, &listeners);
+    check_forms(&listeners, allow, &tls_domains)?;
+    let route = flags.route.unwrap_or_default();
+    if route == RouteChoice::Direct && listeners.iter().any(|l| l.tag.is_some()) {
+        return Err(ConfigError::new(Problem::TagWithoutMiddle));
+    }
+    Ok(Config {
+        listeners,
+        secrets,
+        allow,
+        tls_domains,
+        route,
+        tag: flags.tag,
+        external_ip: flags.external_ip,
+        telegram_secret: flags.telegram_secret,
+        telegram_config: flags.telegram_config,
+        telegram_config_v6: flags.telegram_config_v6,
+        refresh: seconds(flags.refresh, 3600),
+        dc_overrides: flags
+            .dc
+            .iter()
+            .map(|dc| (dc.0, dc.1))
+            .collect::<Vec<(DcId, SocketAddr)>>(),
+        dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
+        clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
+        max_clients: flags
+            .max_clients
+            .map_or(machine.max_clients(), |n| n.0 as usize),
+        buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
+        handshake_timeout: seconds(flags.handshake_timeout, 10),
+        idle_timeout: seconds(flags.idle_timeout, 1800),
+        send_timeout: seconds(flags.send_timeout, 60),
+        hibernate: seconds(flags.hibernate, 60),
+        data_dir: flags.data_dir.unwrap_or_else(|| machine.data_dir()),
+        log_level: flags.log_level.unwrap_or_default(),
+        metrics: flags.metrics.map(|address| address.0),
+        own_secret: false,
+        notes,
+    })
+}
+
+fn seconds(given: Option<Seconds>, default: u64) -> Duration {
+    Duration::from_secs(given.map_or(default, |seconds| seconds.0))
+}
+
+/// Every secret has a name, and no two are the same.
+fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>, ConfigError> {
+    let mut named: Vec<NamedSecret> = Vec::with_capacity(flags.secret.len());
+    let mut by_name = BTreeMap::new();
+    let mut by_text = BTreeMap::new();
+    for (index, flag) in flags.secret.iter().enumerate() {
+        let name = match &flag.name {
+            Some(name) => name.clone(),
+            None => format!("secret{}", index + 1),
+        };
+        let problem = if by_name.insert(name.clone(), ()).is_some() {
+            Some(Problem::DuplicateName { name: name.clone() })
+        } else {
+            by_text
+                .insert(flag.secret.to_string(), name.clone())
+                .map(|other| Problem::DuplicateSecret {
+                    name: name.clone(),
+                    other,
+                })
+        };
+        if let Some(problem) = problem {
+            return Err(at_nth("--secret", index, settings, problem));
+        }
+        let secret = flag.secret.clone();
+        named.push(NamedSecret { name, secret });
+    }
+    Ok(named)
+}
+
+fn listeners(
+    flags: &Flags,
+    settings: &[Setting],
+    machine: &Machine,
+    secrets: &[NamedSecret],
+    notes: &mut Vec<String>,
+) -> Result<Vec<ListenerConfig>, ConfigError> {
+    let mut listeners: Vec<(usize, ListenerConfig)> = Vec::new();
+    let default = [default_listener(machine)];
+    let wanted = match flags.listen.as_slice() {
+        [] => {
+            if !machine.may_bind_443 {
+                notes.push(format!(
+                    "listening on port {PORT_WITHOUT_ROOT}, because port {PORT} needs root (or \
+                     `setcap cap_net_bind_service=+ep` on this program); choose with --listen"
+                ));
+            }
+            default.as_slice()
+        }
+        given => given,
+    };
+    for (index, flag) in wanted.iter().enumerate() {
+        for listener in expand(flag, flags.tag, secrets) {
+            if let Some(problem) = collision(&listener, &listeners, settings) {
+                return Err(at_nth("--listen", index, settings, problem));
+            }
+            listeners.push((index, listener));
+        }
+    }
+    Ok(listeners
+        .into_iter()
+        .map(|(_, listener)| listener)
+        .collect())
+}
+
+fn default_listener(machine: &Machine) -> ListenFlag {
+    let port = if machine.may_bind_443 {
+        PORT
+    } else {
+        PORT_WITHOUT_ROOT
+    };
+    ListenFlag {
+        place: ListenPlace::Everywhere(port),
+        name: None,
+        secrets: Vec::new(),
+        tag: None,
+    }
+}
+
+/// One flag's listeners: two where it names no address.
+fn expand(flag: &ListenFlag, tag: Option<AdTag>, secrets: &[NamedSecret]) -> Vec<ListenerConfig> {
+    let one = |addr: SocketAddr, optional| {
+        let name = flag.name.clone().unwrap_or_else(|| addr.to_string());
+        ListenerConfig {
+            addr,
+            optional,
+            secrets: own_secrets(flag, &name).unwrap_or_else(|| secrets.to_vec()),
+            name,
+            tag: flag.tag.or(tag),
+        }
+    };
+    match flag.place {
+        ListenPlace::One(addr) => vec![one(addr, false)],
+        ListenPlace::Everywhere(port) => vec![
+            one((Ipv4Addr::UNSPECIFIED, port).into(), false),
+            one((Ipv6Addr::UNSPECIFIED, port).into(), true),
+        ],
+    }
+}
+
+/// The secrets of this listener alone, called after it.
+fn own_secrets(flag: &ListenFlag, listener: &str) -> Option<Vec<NamedSecret>> {
+    let called = |(index, secret): (usize, &SharedSecret)| NamedSecret {
+        name: match (index, flag.secrets.len()) {
+            (_, 1) => listener.to_owned(),
+            _ => format!("{listener}/{}", index + 1),
+        },
+        secret: secret.clone(),
+    };
+    let own: Vec<_> = flag.secrets.iter().enumerate().map(called).collect();
+    (!own.is_empty()).then_some(own)
+}
+
+fn collision(
+    new: &ListenerConfig,
+    others: &[(usize, ListenerConfig)],
+    settings: &[Setting],
+) -> Option<Problem> {
+    let address = new.addr;
+    others.iter().find_map(|(index, other)| {
+        let other = other.addr;
+        if other == address {
+            let first = origin_of(settings, "--listen", *index).cloned();
+            return Some(Problem::DuplicateListener { address, first });
+        }
+        let overlaps = other.port() == address.port()
+            && other.is_ipv4() == address.is_ipv4()
+            && (other.ip().is_unspecified() || address.ip().is_unspecified());
+        overlaps.then_some(Problem::OverlappingListener { address, other })
+    })
+}
+
+/// Those of the flag, then those that secrets name.
+fn tls_domains(
+    mut domains: Vec<Domain>,
+    secrets: &[NamedSecret],
+    listeners: &[ListenerConfig],
+) -> Vec<Domain> {
+    let own = listeners.iter().flat_map(|listener| &listener.secrets);
+    for named in secrets.iter().chain(own) {
+        if let SecretForm::FakeTls(domain) = &named.secret.form
+            && !domains.contains(domain)
+        {
+            domains.push(domain.clone());
+        }
+    }
+    domains
+}
+
+/// No secret may be useless.
+pub(super) fn check_forms(
+    listeners: &[ListenerConfig],
+    allow: Allow,
+    tls_domains: &[Domain],
+) -> Result<(), ConfigError> {
+    let only_tls = !allow.classic && !allow.dd;
+    for named in listeners.iter().flat_map(|listener| &listener.secrets) {
+        let form = match named.secret.form {
+            SecretForm::Classic if only_tls && tls_domains.is_empty() => {
+                return Err(ConfigError::new(Problem::NoTlsDomain));
+            }
+            SecretForm::Padded if !allow.dd => "dd",
+            SecretForm::FakeTls(_) if !allow.tls => "tls",
+            _ => continue,
+        };
+        let name = named.name.clone();
+        return Err(ConfigError::new(Problem::FormNotAllowed { name, form }));
+    }
+    Ok(())
+}
+
+fn at_nth(flag: &str, index: usize, settings: &[Setting], problem: Problem) -> ConfigError {
+    ConfigError {
+        origin: origin_of(settings, flag, index).cloned(),
+        problem,
+    }
+}

@@ -1,0 +1,60 @@
+use std::net::SocketAddr;
+
+use super::{Config, ListenerConfig};
+
+/// What a reload brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Flags whose values changed, in no particular order.
+    pub changed: Vec<&'static str>,
+    /// Those of them that the running process cannot take over.
+    pub need_restart: Vec<&'static str>,
+    /// Listeners to open, to change in place, and to close.
+    pub opened: Vec<SocketAddr>,
+    pub altered: Vec<SocketAddr>,
+    pub closed: Vec<SocketAddr>,
+}
+
+impl Config {
+    pub fn differences(&self, new: &Self) -> Differences {
+        let mut found = Differences::default();
+        macro_rules! compare {
+            ($($field:ident $flag:literal)+) => {
+                $(if self.$field != new.$field { found.changed.push($flag); })+
+            };
+        }
+        compare! {
+            secrets "--secret" allow "--allow" tls_domains "--tls-domain" route "--route"
+            tag "--tag" external_ip "--external-ip" telegram_secret "--telegram-secret"
+            telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
+            refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"
+            clients_per_connection "--clients-per-connection" max_clients "--max-clients"
+            handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
+            send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
+            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics"
+        }
+        let fixed = ["--buffers", "--data-dir", "--metrics"];
+        found.need_restart = found.changed.clone();
+        found.need_restart.retain(|flag| fixed.contains(flag));
+        self.compare_listeners(new, &mut found);
+        found
+    }
+
+    fn compare_listeners(&self, new: &Self, found: &mut Differences) {
+        for listener in &new.listeners {
+            match self.listener(listener.addr) {
+                None => found.opened.push(listener.addr),
+                Some(old) if old != listener => found.altered.push(listener.addr),
+                Some(_) => {}
+            }
+        }
+        let gone = |listener: &&ListenerConfig| new.listener(listener.addr).is_none();
+        let gone = self.listeners.iter().filter(gone);
+        found.closed.extend(gone.map(|listener| listener.addr));
+    }
+
+    /// The listener on this address.
+    pub fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
+        self.listeners.iter().find(|listener| listener.addr == addr)
+    }
+}

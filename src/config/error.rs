@@ -1,0 +1,264 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::flags::all_flags;
+use super::settings::Origin;
+
+/// Why there is no config: where, what, and the way out, in one line.
+#[derive(Debug)]
+pub struct ConfigError {
+    pub origin: Option<Origin>,
+    pub problem: Problem,
+}
+
+#[derive(Debug)]
+pub enum Problem {
+    UnknownFlag {
+        flag: String,
+    },
+    NoValue {
+        flag: String,
+    },
+    BadValue {
+        flag: String,
+        cause: String,
+    },
+    GivenTwice {
+        flag: String,
+        first: Option<Origin>,
+    },
+    /// A quoted value that does not end, or does not end the line.
+    BadQuotes {
+        flag: String,
+    },
+    NotText,
+    NestedConfig,
+    Unreadable {
+        path: PathBuf,
+        error: io::Error,
+    },
+    TooLarge {
+        path: PathBuf,
+    },
+    DuplicateListener {
+        address: SocketAddr,
+        first: Option<Origin>,
+    },
+    /// The kernel gives a port on all addresses or on one, not both.
+    OverlappingListener {
+        address: SocketAddr,
+        other: SocketAddr,
+    },
+    DuplicateName {
+        name: String,
+    },
+    DuplicateSecret {
+        name: String,
+        other: String,
+    },
+    /// A secret whose form `--allow` does not name.
+    FormNotAllowed {
+        name: String,
+        form: &'static str,
+    },
+    /// Bare secrets, only fake-TLS allowed, and no domain for it.
+    NoTlsDomain,
+    /// `--route middle` cannot be told to the other flags' wish.
+    TagWithoutMiddle,
+    /// The secret that an earlier run made.
+    KeptSecretUnreadable {
+        path: PathBuf,
+        error: io::Error,
+    },
+    KeptSecretDamaged {
+        path: PathBuf,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn new(problem: Problem) -> Self {
+        Self {
+            origin: None,
+            problem,
+        }
+    }
+
+    pub(super) fn at(origin: &Origin, problem: Problem) -> Self {
+        Self {
+            origin: Some(origin.clone()),
+            problem,
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Origin::File { path, line }) = &self.origin {
+            write!(f, "{}:{line}: ", path.display())?;
+        }
+        self.problem.fmt(f)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownFlag { flag } => match nearest(flag) {
+                Some(near) => write!(f, "{flag} is not a flag; did you mean {near}?"),
+                None => write!(f, "{flag} is not a flag; see smol-mtproxy --help"),
+            },
+            Self::NoValue { flag } => {
+                let help = all_flags().find(|known| known.name == flag);
+                let value = help.map_or("VALUE", |help| help.value);
+                write!(f, "{flag} needs a value: {flag} {value}")
+            }
+            Self::BadValue { flag, cause } => write!(f, "{flag}: {cause}"),
+            Self::GivenTwice { flag, first } => {
+                write!(f, "{flag} is given twice{}; keep one", First(first))
+            }
+            Self::BadQuotes { flag } => write!(
+                f,
+                "{flag}: the closing quote is missing or does not end the value; quote the whole value or nothing"
+            ),
+            Self::NotText => write!(f, "not UTF-8 text; is this the config file?"),
+            Self::NestedConfig => write!(
+                f,
+                "--config has no place in a config file; there is one file, move its lines here"
+            ),
+            Self::Unreadable { path, error } => write!(
+                f,
+                "cannot read {}: {error}; {}",
+                path.display(),
+                way_out(error.kind(), "check the path after --config")
+            ),
+            Self::TooLarge { path } => write!(
+                f,
+                "{} is over 4 MiB; is this the config file?",
+                path.display()
+            ),
+            Self::DuplicateListener { address, first } => write!(
+                f,
+                "--listen: {address} is there already{}; remove one of them",
+                First(first)
+            ),
+            Self::OverlappingListener { address, other } => write!(
+                f,
+                "--listen: {address} and {other} share a port; take one of them or another port"
+            ),
+            Self::DuplicateName { name } => write!(
+                f,
+                "--secret: two secrets are called {name}; give them different names"
+            ),
+            Self::DuplicateSecret { name, other } => write!(
+                f,
+                "--secret: {name} and {other} are the same secret; remove one or make a new one with `smol-mtproxy secret`"
+            ),
+            Self::FormNotAllowed { name, form } => write!(
+                f,
+                "the secret {name} is for {form} clients, which --allow leaves out; add {form} to --allow or give the bare 32 hex digits"
+            ),
+            Self::NoTlsDomain => write!(
+                f,
+                "--allow tls with a bare secret needs a site to look like; add --tls-domain, or make the secret with `smol-mtproxy secret ee DOMAIN`"
+            ),
+            Self::TagWithoutMiddle => write!(
+                f,
+                "--tag has no effect with --route direct; leave one of them out"
+            ),
+            Self::KeptSecretUnreadable { path, error } => write!(
+                f,
+                "cannot read the secret that an earlier run kept in {}: {error}; {}",
+                path.display(),
+                way_out(error.kind(), "give a --secret or another --data-dir")
+            ),
+            Self::KeptSecretDamaged { path } => write!(
+                f,
+                "{} does not hold 32 hex digits; restore it, or remove it to have a new secret made",
+                path.display()
+            ),
+        }
+    }
+}
+
+fn way_out(kind: io::ErrorKind, otherwise: &'static str) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => "run as a user who may read it, or change its mode",
+        io::ErrorKind::IsADirectory => "name a file, not a directory",
+        _ => otherwise,
+    }
+}
+
+struct First<'a>(&'a Option<Origin>);
+
+impl fmt::Display for First<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Origin::File { line, .. }) => write!(f, " (first in line {line})"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The flag that was probably meant.
+fn nearest(flag: &str) -> Option<&'static str> {
+    let known = all_flags().map(|known| (distance(flag, known.name), known.name));
+    let (distance, name) = known.min()?;
+    (distance <= 2).then_some(name)
+}
+
+/// Letters to insert, remove or replace to make one word the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (b, above) in other.bytes().zip(row.iter_mut().skip(1)) {
+            let here = (diagonal + usize::from(a != b))
+                .min(left + 1)
+                .min(*above + 1);
+            diagonal = *above;
+            *above = here;
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        for (one, other, expected) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("abc", "abd", 1),
+            ("abc", "ac", 1),
+            ("ac", "abc", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_recognised() {
+        let say = |flag: &str| {
+            let flag = flag.to_owned();
+            Problem::UnknownFlag { flag }.to_string()
+        };
+        assert!(say("--lisen").ends_with("did you mean --listen?"));
+        assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
+        assert!(say("--colour").ends_with("see smol-mtproxy --help"));
+    }
+}

@@ -1,0 +1,164 @@
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::error::{ConfigError, Problem};
+use super::flags::is_flag;
+use super::settings::{Origin, Setting};
+
+/// Larger than any config with thousands of secrets; a device is larger.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Reads a config file: one flag a line.
+pub(super) fn read(path: &Path) -> Result<Vec<Setting>, ConfigError> {
+    let unreadable = |error| {
+        ConfigError::new(Problem::Unreadable {
+            path: path.to_owned(),
+            error,
+        })
+    };
+    let mut text = Vec::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_BYTES + 1), &mut text)
+        .map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(ConfigError::new(Problem::TooLarge { path: path.into() }));
+    }
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
+    let path: Rc<Path> = path.into();
+    let mut settings = Vec::new();
+    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let origin = Origin::File {
+            path: path.clone(),
+            line: index + 1,
+        };
+        let setting = str::from_utf8(line)
+            .map_err(|_| Problem::NotText)
+            .and_then(parse_line);
+        match setting {
+            Ok(None) => {}
+            Ok(Some((flag, value))) => settings.push(Setting {
+                flag,
+                value,
+                origin,
+            }),
+            Err(problem) => return Err(ConfigError::at(&origin, problem)),
+        }
+    }
+    Ok(settings)
+}
+
+/// `--flag value`, `flag value`, `flag = value`, `flag="value"`, or nothing but
+/// a comment.
+fn parse_line(line: &str) -> Result<Option<(String, String)>, Problem> {
+    let line = line.trim().trim_start_matches('\u{feff}');
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let end = line.find(|c: char| c == '=' || c.is_whitespace());
+    let (name, rest) = line.split_at(end.unwrap_or(line.len()));
+    let flag = format!("--{}", name.strip_prefix("--").unwrap_or(name));
+    if flag == "--config" {
+        return Err(Problem::NestedConfig);
+    }
+    if !is_flag(&flag) {
+        return Err(Problem::UnknownFlag { flag });
+    }
+    let rest = rest.trim_start();
+    let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
+    match parse_value(rest) {
+        Some("") => Err(Problem::NoValue { flag }),
+        Some(value) => Ok(Some((flag, value.to_owned()))),
+        None => Err(Problem::BadQuotes { flag }),
+    }
+}
+
+/// The value without quotes around it and without a comment after it.
+fn parse_value(text: &str) -> Option<&str> {
+    for quote in ['"', '\''] {
+        if let Some(inner) = text.strip_prefix(quote) {
+            let (value, rest) = inner.split_once(quote)?;
+            let rest = rest.trim_start();
+            return (rest.is_empty() || rest.starts_with('#')).then_some(value);
+        }
+    }
+    let comment = text
+        .match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| text[..*at].ends_with(char::is_whitespace) || *at == 0);
+    Some(text[..comment.unwrap_or(text.len())].trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn line(text: &str) -> (String, String) {
+        parse_line(text).unwrap().unwrap()
+    }
+
+    #[test]
+    fn all_ways_to_write_a_line() {
+        for text in [
+            "--tag abc",
+            "  --tag   abc  \r",
+            "tag abc",
+            "tag=abc",
+            "tag = abc",
+            "--tag=abc",
+            "--tag \"abc\"",
+            "tag='abc' # mine",
+            "tag abc # mine",
+            "tag abc\t#mine",
+        ] {
+            assert_eq!(line(text), ("--tag".into(), "abc".into()), "{text}");
+        }
+        assert_eq!(line("data-dir '/a # b'").1, "/a # b");
+        assert_eq!(line("data-dir /a#b").1, "/a#b");
+        assert_eq!(line("data-dir /a \"b\"").1, "/a \"b\"");
+        assert_eq!(line("secret it's=x").1, "it's=x");
+        assert_eq!(line("secret a=b=").1, "a=b=");
+        for text in ["", "  ", "# --tag x", "\t#"] {
+            assert!(parse_line(text).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_named_by_number() {
+        for (text, line, cause) in [
+            ("tag\n", 1, "--tag needs a value"),
+            ("\n# x\ntag #x", 3, "--tag needs a value"),
+            ("tag 'x", 1, "quote"),
+            ("tag 'x' y", 1, "quote"),
+            ("tag ''", 1, "--tag needs a value"),
+            ("route auto\nrout auto", 2, "--rout"),
+            ("--help", 1, "--help"),
+            ("config x", 1, "--config"),
+        ] {
+            let error = parse(Path::new("f"), text.as_bytes()).unwrap_err();
+            let error = error.to_string();
+            assert!(error.starts_with(&format!("f:{line}: ")), "{error}");
+            assert!(error.contains(cause), "{error}");
+        }
+        let error = parse(Path::new("f"), b"\n\xff").unwrap_err().to_string();
+        assert!(error.starts_with("f:2: "), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text: Vec<u8>) {
+            let _ = parse(Path::new("f"), &text);
+        }
+
+        #[test]
+        fn any_quoted_value_comes_back(value in "[^'\\n\\r]{1,40}") {
+            prop_assume!(!value.trim().is_empty());
+            let (_, read) = line(&format!("data-dir '{value}'  # comment"));
+            prop_assert_eq!(read, value);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use argh::{ArgsInfo, FromArgs};
+
+use super::values::{
+    Allow, DcOverride, ListenFlag, MetricsAddress, RouteChoice, SecretFlag, Size, Source, Whole,
+};
+use crate::log::LogLevel;
+use crate::wire::secret::{AdTag, Domain};
+
+const DAY: u64 = 24 * 3600;
+pub(super) type Seconds = Whole<1, { 7 * DAY }>;
+
+/// Every flag that is also a line of the config file. The order is that of
+/// `--help`, which is made from this.
+#[derive(FromArgs, ArgsInfo)]
+pub(super) struct Flags {
+    /// address to take clients on; no address or * means all, IPv4 and IPv6
+    /// (default: port 443, or 8443 if only root may have that one)
+    #[argh(option, arg_name = "ADDR:PORT[,name=N][,secret=S][,tag=T]")]
+    pub listen: Vec<ListenFlag>,
+    /// a secret that clients may use: 32 hex digits, dd… or ee…, hex or
+    /// base64url (default: one is made and kept in --data-dir)
+    #[argh(option, arg_name = "[NAME=]S")]
+    pub secret: Vec<SecretFlag>,
+    /// how clients may talk (default: dd,tls)
+    #[argh(option, arg_name = "classic,dd,tls")]
+    pub allow: Option<Allow>,
+    /// the site to look like; links with a bare secret get a TLS form
+    #[argh(option, arg_name = "D")]
+    pub tls_domain: Vec<Domain>,
+    /// close a client that has not proven itself by then (default: 10)
+    #[argh(option, arg_name = "S")]
+    pub handshake_timeout: Option<Seconds>,
+    /// close a client that sends and gets nothing for so long (default: 1800)
+    #[argh(option, arg_name = "S")]
+    pub idle_timeout: Option<Seconds>,
+    /// close a client that takes no data for so long (default: 60)
+    #[argh(option, arg_name = "S")]
+    pub send_timeout: Option<Seconds>,
+
+    /// auto = middle if there is a tag, else direct (default: auto)
+    #[argh(option, arg_name = "auto|middle|direct")]
+    pub route: Option<RouteChoice>,
+    /// ad tag of @MTProxybot, 32 hex digits
+    #[argh(option, arg_name = "HEX")]
+    pub tag: Option<AdTag>,
+    /// this machine's address as Telegram sees it (default: found out)
+    #[argh(option, arg_name = "IP")]
+    pub external_ip: Option<IpAddr>,
+    /// where middle proxies' secret is fetched or read (default: Telegram)
+    #[argh(option, arg_name = "URL-or-FILE")]
+    pub telegram_secret: Option<Source>,
+    /// where the list of middle proxies is fetched or read (default: Telegram)
+    #[argh(option, arg_name = "URL-or-FILE")]
+    pub telegram_config: Option<Source>,
+    /// the same for IPv6 (default: Telegram)
+    #[argh(option, arg_name = "URL-or-FILE")]
+    pub telegram_config_v6: Option<Source>,
+    /// how often these are fetched again (default: 3600)
+    #[argh(option, arg_name = "S")]
+    pub refresh: Option<Seconds>,
+    /// another address for a DC, for direct connections
+    #[argh(option, arg_name = "ID=ADDR:PORT")]
+    pub dc: Vec<DcOverride>,
+    /// connections to each DC's middle proxy kept open from the start
+    /// (default: 0, opened at the first client)
+    #[argh(option, arg_name = "N")]
+    pub dc_connections: Option<Whole<0, 64>>,
+    /// open one more connection when each has so many clients (default: 300)
+    #[argh(option, arg_name = "N")]
+    pub clients_per_connection: Option<Whole<1, 10_000>>,
+
+    /// clients at a time (default: by this machine's memory)
+    #[argh(option, arg_name = "N")]
+    pub max_clients: Option<Whole<1, 10_000_000>>,
+    /// memory for data under way, as 512K, 2M, 1G; at least 1M (default: by
+    /// this machine's memory)
+    #[argh(option, arg_name = "SIZE")]
+    pub buffers: Option<Size>,
+    /// shrink a client that is idle for so long (default: 60)
+    #[argh(option, arg_name = "S")]
+    pub hibernate: Option<Seconds>,
+
+    /// file of these flags, one a line; the command line overrides it
+    #[argh(option, arg_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// where the made secret and the last lists are kept (default:
+    /// /var/lib/smol-mtproxy for root, else ~/.local/state/smol-mtproxy)
+    #[argh(option, arg_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// error, warn, info, debug or trace (default: info)
+    #[argh(option, arg_name = "L")]
+    pub log_level: Option<LogLevel>,
+    /// serve Prometheus metrics; a port alone means on 127.0.0.1
+    #[argh(option, arg_name = "ADDR:PORT")]
+    pub metrics: Option<MetricsAddress>,
+}
+
+/// Where a new heading begins in `--help`.
+const HEADINGS: [(&str, &str); 4] = [
+    ("--listen", "Clients"),
+    ("--route", "Telegram"),
+    ("--max-clients", "Limits"),
+    ("--config", "This process"),
+];
+
+/// One flag, for help and for splitting the command line.
+pub struct FlagHelp {
+    /// With its dashes.
+    pub name: &'static str,
+    pub value: &'static str,
+    pub text: &'static str,
+    /// The heading that this flag begins.
+    pub heading: Option<&'static str>,
+}
+
+/// All flags of the config, in the order of `--help`.
+pub fn all_flags() -> impl Iterator<Item = FlagHelp> {
+    let info = Flags::get_args_info();
+    info.flags.iter().filter_map(|flag| {
+        let argh::FlagInfoKind::Option { arg_name } = flag.kind else {
+            return None;
+        };
+        let heading = HEADINGS.iter().find(|(first, _)| *first == flag.long);
+        Some(FlagHelp {
+            name: flag.long,
+            value: arg_name,
+            text: flag.description,
+            heading: heading.map(|(_, title)| *title),
+        })
+    })
+}
+
+/// Whether `name`, with its dashes, is a flag of the config.
+pub fn is_flag(name: &str) -> bool {
+    all_flags().any(|flag| flag.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_is_spelled_like_this() {
+        let names: Vec<_> = all_flags().map(|flag| flag.name).collect();
+        let contract = "--config --listen --secret --tag --allow --tls-domain --route \
+            --external-ip --telegram-secret --telegram-config --telegram-config-v6 --refresh \
+            --dc --dc-connections --clients-per-connection --max-clients --buffers \
+            --handshake-timeout --idle-timeout --send-timeout --hibernate --data-dir --log-level \
+            --metrics";
+        for name in contract.split_whitespace() {
+            assert!(names.contains(&name), "{name}");
+        }
+        assert_eq!(names.len(), contract.split_whitespace().count());
+    }
+
+    #[test]
+    fn every_heading_has_its_place() {
+        let shown = all_flags().filter_map(|flag| flag.heading).count();
+        assert_eq!(shown, HEADINGS.len());
+        assert!(all_flags().next().unwrap().heading.is_some());
+    }
+}

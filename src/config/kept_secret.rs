@@ -1,0 +1,88 @@
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::error::{ConfigError, Problem};
+use crate::net::fill_random;
+use crate::wire::secret::{Secret, SecretForm, SharedSecret};
+
+/// The file in `--data-dir` for the secret that the proxy made itself: 32 hex
+/// digits and a line feed.
+const FILE: &str = "secret";
+
+/// The secret of a proxy that was given none.
+pub(super) struct KeptSecret {
+    pub secret: SharedSecret,
+    /// What the person should know about it.
+    pub note: Option<String>,
+}
+
+/// The secret that an earlier run kept, if there is one.
+pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError> {
+    let path = data_dir.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(ConfigError::new(Problem::KeptSecretUnreadable {
+                path,
+                error,
+            }));
+        }
+    };
+    match text.trim().parse() {
+        Ok(key) => Ok(Some(bare(key))),
+        Err(_) => Err(ConfigError::new(Problem::KeptSecretDamaged { path })),
+    }
+}
+
+/// The kept one, else a new one, which is kept if that is possible.
+pub(super) fn read_or_make(data_dir: &Path) -> Result<KeptSecret, ConfigError> {
+    if let Some(secret) = read(data_dir)? {
+        return Ok(KeptSecret { secret, note: None });
+    }
+    let mut key = [0; 16];
+    fill_random(&mut key);
+    let secret = bare(Secret(key));
+    let note = match keep(data_dir, &secret) {
+        Ok(()) => format!(
+            "no --secret given: made one and kept it in {}",
+            data_dir.join(FILE).display()
+        ),
+        Err(error) => format!(
+            "no --secret given: made one for this run only, because {} cannot be written: {error}; \
+             give --secret or a writable --data-dir",
+            data_dir.display()
+        ),
+    };
+    Ok(KeptSecret {
+        secret,
+        note: Some(note),
+    })
+}
+
+fn bare(key: Secret) -> SharedSecret {
+    SharedSecret {
+        key,
+        form: SecretForm::Classic,
+    }
+}
+
+/// Under another name first, so that a half-written file is never taken for
+/// the secret.
+fn keep(data_dir: &Path, secret: &SharedSecret) -> io::Result<()> {
+    let mut directories = DirBuilder::new();
+    directories.recursive(true).mode(0o700).create(data_dir)?;
+    let unfinished = data_dir.join(format!("{FILE}.new"));
+    let _ = fs::remove_file(&unfinished);
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    fs::rename(unfinished, data_dir.join(FILE))
+}

@@ -1,0 +1,168 @@
+//! Flags and one file of flags become one validated, immutable [`Config`].
+
+mod build;
+mod differences;
+mod error;
+mod file;
+mod flags;
+mod kept_secret;
+mod machine;
+mod settings;
+mod values;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::LogLevel;
+use crate::wire::dc::DcId;
+use crate::wire::secret::{AdTag, Domain, SharedSecret};
+
+pub use differences::Differences;
+pub use error::{ConfigError, Problem};
+pub use flags::{FlagHelp, all_flags, is_flag};
+pub use machine::may_bind;
+pub use settings::{Origin, Setting};
+pub use values::{Allow, BadValue, RouteChoice, Source};
+
+/// What one process goes by. Plain data, complete: defaults are filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// No two share an address. At least one.
+    pub listeners: Vec<ListenerConfig>,
+    /// Those that listeners without their own use.
+    pub secrets: Vec<NamedSecret>,
+    pub allow: Allow,
+    /// Those of `--tls-domain` first, then those that secrets name.
+    pub tls_domains: Vec<Domain>,
+    pub route: RouteChoice,
+    /// Of listeners without their own.
+    pub tag: Option<AdTag>,
+    pub external_ip: Option<IpAddr>,
+    /// `None`: Telegram's own.
+    pub telegram_secret: Option<Source>,
+    pub telegram_config: Option<Source>,
+    pub telegram_config_v6: Option<Source>,
+    pub refresh: Duration,
+    /// In the order given; several a DC are tried in turn.
+    pub dc_overrides: Vec<(DcId, SocketAddr)>,
+    pub dc_connections: usize,
+    pub clients_per_connection: usize,
+    pub max_clients: usize,
+    /// Bytes, at least 1 MiB.
+    pub buffers: usize,
+    pub handshake_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub send_timeout: Duration,
+    pub hibernate: Duration,
+    pub data_dir: PathBuf,
+    pub log_level: LogLevel,
+    pub metrics: Option<SocketAddr>,
+    /// No secret was given: the only one is the proxy's own.
+    pub own_secret: bool,
+    /// What the person should know, a line each; for the log at the start.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    pub addr: SocketAddr,
+    /// The IPv6 half of "all addresses": a machine without IPv6 does without.
+    pub optional: bool,
+    /// As given, else the address.
+    pub name: String,
+    /// Its own, or all of [`Config::secrets`].
+    pub secrets: Vec<NamedSecret>,
+    /// Its own, or [`Config::tag`].
+    pub tag: Option<AdTag>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSecret {
+    pub name: String,
+    pub secret: SharedSecret,
+}
+
+/// What to do where no secret is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingSecret {
+    /// Use the one that an earlier run kept, or make one and keep it.
+    Make,
+    /// Use the kept one, or leave listeners without.
+    Leave,
+}
+
+/// Where configs come from: the command line, the file that it names, and the
+/// machine as it was at the start.
+#[derive(Clone, Debug)]
+pub struct ConfigSource {
+    command_line: Vec<Setting>,
+    machine: machine::Machine,
+    missing_secret: MissingSecret,
+}
+
+impl ConfigSource {
+    pub fn new(command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
+        Self {
+            command_line,
+            machine: machine::Machine::look(),
+            missing_secret,
+        }
+    }
+
+    /// Reads the file, if there is one, and builds the config; again at SIGHUP.
+    /// A secret that was made but could not be kept is that of `running`.
+    pub fn load(&self, running: Option<&Config>) -> Result<Config, ConfigError> {
+        let file = match settings::parse(&self.command_line)?.config {
+            Some(path) => file::read(&path)?,
+            None => Vec::new(),
+        };
+        let settings = settings::overlay(file, &self.command_line);
+        let flags = settings::parse(&settings)?;
+        let mut config = build::build(flags, &settings, &self.machine)?;
+        if config.lacks_secrets() {
+            config.add_secret(self.missing_secret, running)?;
+        }
+        Ok(config)
+    }
+}
+
+const OWN_SECRET: &str = "own";
+
+impl Config {
+    fn lacks_secrets(&self) -> bool {
+        self.listeners.iter().any(|l| l.secrets.is_empty())
+    }
+
+    fn add_secret(
+        &mut self,
+        missing: MissingSecret,
+        running: Option<&Self>,
+    ) -> Result<(), ConfigError> {
+        let made_before = running
+            .filter(|running| running.own_secret)
+            .and_then(|running| running.secrets.first())
+            .map(|only| only.secret.clone());
+        let secret = match (made_before, missing) {
+            (Some(secret), _) => Some(secret),
+            (None, MissingSecret::Leave) => kept_secret::read(&self.data_dir)?,
+            (None, MissingSecret::Make) => {
+                let kept = kept_secret::read_or_make(&self.data_dir)?;
+                self.notes.extend(kept.note);
+                Some(kept.secret)
+            }
+        };
+        self.own_secret = true;
+        self.secrets.extend(secret.map(|secret| NamedSecret {
+            name: OWN_SECRET.to_owned(),
+            secret,
+        }));
+        for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
+            listener.secrets = self.secrets.clone();
+        }
+        build::check_forms(&self.listeners, self.allow, &self.tls_domains)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+use std::path::Path;
+
+use super::machine::Machine;
+use super::*;
+use crate::wire::secret::SecretForm;
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
+
+fn machine() -> Machine {
+    Machine {
+        memory: 64 << 20,
+        is_root: true,
+        may_bind_443: true,
+        state_home: None,
+    }
+}
+
+fn given(flags: &[(&str, &str)], file: Option<&str>) -> Vec<Setting> {
+    let path: std::rc::Rc<Path> = Path::new(file.unwrap_or_default()).into();
+    let at = |line| match file {
+        Some(_) => Origin::File {
+            path: path.clone(),
+            line,
+        },
+        None => Origin::CommandLine,
+    };
+    let settings = flags
+        .iter()
+        .enumerate()
+        .map(|(index, (flag, value))| Setting {
+            flag: (*flag).to_owned(),
+            value: (*value).to_owned(),
+            origin: at(index + 1),
+        });
+    settings.collect()
+}
+
+fn build(settings: &[Setting]) -> Result<Config, String> {
+    settings::parse(settings)
+        .and_then(|flags| build::build(flags, settings, &machine()))
+        .map_err(|error| error.to_string())
+}
+
+fn config(flags: &[(&str, &str)]) -> Config {
+    build(&given(flags, None)).unwrap()
+}
+
+fn error(flags: &[(&str, &str)]) -> String {
+    build(&given(flags, Some("f"))).unwrap_err()
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = config(&[]);
+    let addresses: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|l| l.addr.to_string())
+        .collect();
+    assert_eq!(addresses, ["0.0.0.0:443", "[::]:443"]);
+    let optional: Vec<_> = config.listeners.iter().map(|l| l.optional).collect();
+    assert_eq!(optional, [false, true]);
+    assert_eq!((config.buffers, config.max_clients), (2 << 20, 1024));
+    assert_eq!(config.allow, Allow::default());
+    assert_eq!(config.refresh, Duration::from_secs(3600));
+    assert!(config.notes.is_empty());
+}
+
+#[test]
+fn without_root_the_port_is_another_and_the_log_says_so() {
+    let mut machine = machine();
+    machine.may_bind_443 = false;
+    let flags = settings::parse(&[]).ok().unwrap();
+    let config = build::build(flags, &[], &machine).unwrap();
+    assert_eq!(config.listeners[0].addr.port(), 8443);
+    assert!(config.notes[0].contains("port 443 needs root"));
+}
+
+#[test]
+fn listeners_have_their_own_secrets_and_tag_or_the_common_ones() {
+    let own = format!("192.0.2.1:1,name=a,secret=dd{KEY},tag={}", "1".repeat(32));
+    let config = config(&[
+        ("--listen", &own),
+        ("--listen", ":2"),
+        ("--secret", KEY),
+        (
+            "--secret",
+            "bob=eeffeeddccbbaa998877665544332211006578616d706c652e636f6d",
+        ),
+        ("--tag", &"2".repeat(32)),
+    ]);
+    let [a, all, _] = config.listeners.as_slice() else {
+        panic!("{:?}", config.listeners)
+    };
+    assert_eq!((a.name.as_str(), a.tag), ("a", "1".repeat(32).parse().ok()));
+    assert_eq!(a.secrets[0].name, "a");
+    assert_eq!(a.secrets[0].secret.form, SecretForm::Padded);
+    assert_eq!((all.name.as_str(), all.tag), ("0.0.0.0:2", config.tag));
+    let names: Vec<_> = all.secrets.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["secret1", "bob"]);
+    assert_eq!(config.tls_domains, ["example.com".parse().unwrap()]);
+}
+
+#[test]
+fn contradictions_are_named_with_their_line() {
+    let ee = format!("ee{KEY}6578616d706c652e636f6d");
+    let dd = format!("dd{KEY}");
+    let cases: [(&[(&str, &str)], &str); 13] = [
+        (
+            &[("--tag", "1")],
+            "f:1: --tag: expected exactly 32 hex digits (16 bytes)",
+        ),
+        (
+            &[("--route", "auto"), ("--route", "direct")],
+            "f:2: --route is given twice (first in line 1); keep one",
+        ),
+        (
+            &[("--route", "auto"), ("--tag", "x"), ("--route", "auto")],
+            "f:2: --tag: ",
+        ),
+        (
+            &[("--listen", ":1"), ("--listen", "0.0.0.0:1")],
+            "f:2: --listen: 0.0.0.0:1 is there already (first in line 1)",
+        ),
+        (
+            &[("--route", "auto"), ("--listen", ":1"), ("--listen", ":1")],
+            "f:3: --listen: 0.0.0.0:1 is there already (first in line 2)",
+        ),
+        (
+            &[("--listen", "192.0.2.1:1"), ("--listen", ":1")],
+            "f:2: --listen: 0.0.0.0:1 and 192.0.2.1:1 share a port",
+        ),
+        (
+            &[("--secret", KEY), ("--secret", KEY)],
+            "f:2: --secret: secret2 and secret1 are the same secret",
+        ),
+        (
+            &[
+                ("--secret", &format!("a={KEY}")),
+                ("--secret", &format!("a=dd{KEY}")),
+            ],
+            "f:2: --secret: two secrets are called a",
+        ),
+        (
+            &[("--secret", &ee), ("--allow", "dd")],
+            "the secret secret1 is for tls clients",
+        ),
+        (
+            &[("--secret", &dd), ("--allow", "tls,classic")],
+            "the secret secret1 is for dd clients",
+        ),
+        (
+            &[("--secret", KEY), ("--allow", "tls")],
+            "--allow tls with a bare secret needs a site",
+        ),
+        (
+            &[("--route", "direct"), ("--tag", &"1".repeat(32))],
+            "--tag has no effect with --route direct",
+        ),
+        (
+            &[("--buffers", "10K")],
+            "f:1: --buffers: `10K` is too small",
+        ),
+    ];
+    for (flags, expected) in cases {
+        let error = error(flags);
+        assert!(error.starts_with(expected), "{error}");
+        assert!(!error.contains('\n'));
+    }
+}
+
+#[test]
+fn one_port_for_ipv4_and_ipv6() {
+    let config = config(&[
+        ("--listen", "0.0.0.0:1"),
+        ("--listen", "[::]:1"),
+        ("--listen", "192.0.2.1:2"),
+    ]);
+    assert_eq!(config.listeners.len(), 3);
+    assert!(config.listeners.iter().all(|l| !l.optional));
+}
+
+#[test]
+fn the_command_line_replaces_what_the_file_says() {
+    let file = given(
+        &[
+            ("--listen", ":1"),
+            ("--route", "middle"),
+            ("--listen", ":2"),
+        ],
+        Some("f"),
+    );
+    let line = given(&[("--listen", "192.0.2.1:3")], None);
+    let config = build(&settings::overlay(file, &line)).unwrap();
+    let addresses: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|l| l.addr.to_string())
+        .collect();
+    assert_eq!(addresses, ["192.0.2.1:3"]);
+    assert_eq!(config.route, RouteChoice::Middle);
+}
+
+#[test]
+fn secrets_stay_out_of_debug_and_of_errors() {
+    let settings = given(
+        &[("--secret", &format!("a=dd{KEY}")), ("--refresh", "x")],
+        None,
+    );
+    assert!(!format!("{settings:?}").contains(&KEY[8..16]));
+    assert!(!build(&settings).unwrap_err().contains(&KEY[8..16]));
+    let config = config(&[("--secret", &format!("a=dd{KEY}"))]);
+    assert!(!format!("{config:?}").contains(&KEY[8..16]));
+}
+
+#[test]
+fn differences_say_what_a_reload_does() {
+    let common = ("--secret", KEY);
+    let old = config(&[
+        common,
+        ("--listen", "192.0.2.1:1"),
+        ("--listen", "192.0.2.1:2,name=x"),
+        ("--listen", "192.0.2.1:3"),
+    ]);
+    assert_eq!(old.differences(&old.clone()), Differences::default());
+    let new = config(&[
+        common,
+        ("--listen", "192.0.2.1:1"),
+        ("--listen", "192.0.2.1:2,name=y"),
+        ("--listen", "192.0.2.1:4"),
+        ("--buffers", "8M"),
+        ("--log-level", "debug"),
+    ]);
+    let found = old.differences(&new);
+    assert_eq!(found.changed, ["--log-level", "--listen", "--buffers"]);
+    assert_eq!(found.need_restart, ["--buffers"]);
+    let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
+    assert_eq!(found.opened, [address(4)]);
+    assert_eq!(found.altered, [address(2)]);
+    assert_eq!(found.closed, [address(3)]);
+}
+
+#[test]
+fn a_made_secret_is_kept_and_found_again() {
+    let directory =
+        std::env::temp_dir().join(format!("smol-mtproxy-config-{}", std::process::id()));
+    let data_dir = directory.join("a/b");
+    let line = given(&[("--data-dir", data_dir.to_str().unwrap())], None);
+    let load =
+        |missing, running: Option<&Config>| ConfigSource::new(line.clone(), missing).load(running);
+    assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
+    assert!(!data_dir.exists());
+    let made = load(MissingSecret::Make, None).unwrap();
+    assert_eq!(made.listeners[0].secrets, made.secrets);
+    assert!(made.notes.iter().any(|note| note.contains("kept it in")));
+    for missing in [MissingSecret::Make, MissingSecret::Leave] {
+        let again = load(missing, None).unwrap();
+        assert_eq!(again.secrets, made.secrets);
+        assert!(!again.notes.iter().any(|note| note.contains("kept it in")));
+    }
+    let file = data_dir.join("secret");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::write(&file, "abc").unwrap();
+    let error = load(MissingSecret::Make, None).unwrap_err().to_string();
+    assert!(
+        error.contains("remove it to have a new secret made"),
+        "{error}"
+    );
+    assert_eq!(
+        load(MissingSecret::Make, Some(&made)).unwrap().secrets,
+        made.secrets
+    );
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_secret_that_cannot_be_kept_outlives_a_reload() {
+    let line = given(&[("--data-dir", "/proc/none")], None);
+    let source = ConfigSource::new(line, MissingSecret::Make);
+    let first = source.load(None).unwrap();
+    assert!(
+        first
+            .notes
+            .iter()
+            .any(|note| note.contains("for this run only"))
+    );
+    let second = source.load(Some(&first)).unwrap();
+    assert_eq!(second.secrets, first.secrets);
+}

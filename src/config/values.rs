@@ -1,0 +1,348 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::wire::dc::DcId;
+use crate::wire::secret::{AdTag, SharedSecret};
+
+/// What is wrong with a value and what would be right, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadValue(String);
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
+    Err(BadValue(text.into()))
+}
+
+/// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListenFlag {
+    pub place: ListenPlace,
+    pub name: Option<String>,
+    pub secrets: Vec<SharedSecret>,
+    pub tag: Option<AdTag>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListenPlace {
+    /// All addresses, IPv4 and IPv6.
+    Everywhere(u16),
+    One(SocketAddr),
+}
+
+impl FromStr for ListenFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut parts = text.split(',');
+        let mut flag = Self {
+            place: parts.next().unwrap_or_default().parse()?,
+            name: None,
+            secrets: Vec::new(),
+            tag: None,
+        };
+        for part in parts {
+            flag.take_option(part)?;
+        }
+        Ok(flag)
+    }
+}
+
+impl ListenFlag {
+    fn take_option(&mut self, part: &str) -> Result<(), BadValue> {
+        match part.split_once('=') {
+            Some(("name", name)) if self.name.is_none() => self.name = Some(check_name(name)?),
+            Some(("tag", tag)) if self.tag.is_none() => {
+                self.tag = Some(tag.parse().map_err(|e| BadValue(format!("tag: {e}")))?);
+            }
+            Some(("secret", secret)) => self.secrets.push(parse_secret(secret)?),
+            Some((key @ ("name" | "tag"), _)) => return bad(format!("{key}= is given twice")),
+            _ => {
+                let key = part.split('=').next().unwrap_or_default();
+                return bad(format!(
+                    "`{key}` is not an option of a listener; name=, secret= and tag= are"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for ListenPlace {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, port),
+            None => ("", text),
+        };
+        let port = match port.parse() {
+            Ok(port) if port != 0 => port,
+            _ => {
+                return bad(format!(
+                    "`{text}`: expected ADDR:PORT, as in 192.0.2.1:443, [::]:443 or :443"
+                ));
+            }
+        };
+        if host.is_empty() || host == "*" {
+            return Ok(Self::Everywhere(port));
+        }
+        Ok(Self::One(SocketAddr::new(parse_host(host)?, port)))
+    }
+}
+
+fn parse_host(host: &str) -> Result<IpAddr, BadValue> {
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    if let Some(address) = bracketed.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
+        return Ok(address.into());
+    }
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        return Ok(address.into());
+    }
+    bad(match host.parse::<Ipv6Addr>() {
+        Ok(_) => format!("put the IPv6 address in brackets: [{host}]"),
+        Err(_) => format!("`{host}` is not an address of this machine; give an IP, or * for all"),
+    })
+}
+
+/// `--secret [NAME=]S`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretFlag {
+    pub name: Option<String>,
+    pub secret: SharedSecret,
+}
+
+impl FromStr for SecretFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        // Base64 may end in `=`, so a whole secret is tried first.
+        if let Ok(secret) = text.parse() {
+            return Ok(Self { name: None, secret });
+        }
+        let (name, secret) = match text.split_once('=') {
+            Some((name, secret)) => (Some(check_name(name)?), secret),
+            None => (None, text),
+        };
+        let secret = parse_secret(secret)?;
+        Ok(Self { name, secret })
+    }
+}
+
+fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
+    // The text itself is not repeated: it is nearly a secret.
+    text.parse().map_err(|e| BadValue(format!("{e}")))
+}
+
+/// Names stand in log lines, metrics and links' captions.
+fn check_name(name: &str) -> Result<String, BadValue> {
+    const LONGEST: usize = 64;
+    let is_fine = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() && !"=,\"\\".contains(c);
+    if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_fine) {
+        return bad(format!(
+            "a name has 1 to {LONGEST} letters, digits or signs, without spaces , = \" \\"
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// How clients may talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allow {
+    /// Plain obfuscation, abridged or intermediate.
+    pub classic: bool,
+    /// Padded intermediate, secrets that begin with `dd`.
+    pub dd: bool,
+    /// Fake-TLS, secrets that begin with `ee`.
+    pub tls: bool,
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        Self {
+            classic: false,
+            dd: true,
+            tls: true,
+        }
+    }
+}
+
+impl FromStr for Allow {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut allow = Self {
+            classic: false,
+            dd: false,
+            tls: false,
+        };
+        for word in text.split(',') {
+            match word.trim() {
+                "classic" => allow.classic = true,
+                "dd" => allow.dd = true,
+                "tls" => allow.tls = true,
+                other => {
+                    return bad(format!(
+                        "`{other}`: expected classic, dd and tls, joined by commas"
+                    ));
+                }
+            }
+        }
+        Ok(allow)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteChoice {
+    /// Middle where a tag is set, else direct.
+    #[default]
+    Auto,
+    Middle,
+    Direct,
+}
+
+impl FromStr for RouteChoice {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "middle" => Ok(Self::Middle),
+            "direct" => Ok(Self::Direct),
+            _ => bad("expected auto, middle or direct"),
+        }
+    }
+}
+
+/// Where a list of Telegram's comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Url(String),
+    File(PathBuf),
+}
+
+impl FromStr for Source {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let is_url = text.starts_with("http://") || text.starts_with("https://");
+        match text.split_once("://") {
+            _ if text.is_empty() => bad("expected a URL or a file"),
+            _ if is_url && cfg!(feature = "tls") => Ok(Self::Url(text.to_owned())),
+            _ if is_url => bad("this build cannot fetch URLs; download it and give the file"),
+            Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => bad(format!(
+                "{scheme}:// is not supported; http://, https:// or a file is"
+            )),
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// `--dc ID=ADDR:PORT`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DcOverride(pub DcId, pub SocketAddr);
+
+impl FromStr for DcOverride {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let parsed = text.split_once('=').and_then(|(id, address)| {
+            let (id, address): (DcId, SocketAddr) = (id.parse().ok()?, address.parse().ok()?);
+            (id.0 != 0 && address.port() != 0).then_some(Self(id, address))
+        });
+        parsed.ok_or_else(|| {
+            BadValue(format!(
+                "`{text}`: expected ID=ADDR:PORT, as in 2=149.154.167.51:443 or 2=[2001:db8::1]:443"
+            ))
+        })
+    }
+}
+
+/// `--metrics ADDR:PORT`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MetricsAddress(pub SocketAddr);
+
+impl FromStr for MetricsAddress {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Ok(Self(match (text.parse()?, text.starts_with('*')) {
+            (ListenPlace::One(address), _) => address,
+            (ListenPlace::Everywhere(port), true) => (Ipv4Addr::UNSPECIFIED, port).into(),
+            (ListenPlace::Everywhere(port), false) => (Ipv4Addr::LOCALHOST, port).into(),
+        }))
+    }
+}
+
+/// `--buffers SIZE`, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size(pub usize);
+
+impl Size {
+    /// A client's largest packet must fit.
+    pub const MIN: usize = 1 << 20;
+}
+
+impl FromStr for Size {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = text.get(digits.len()..).unwrap_or_default();
+        let shift = match unit.to_ascii_uppercase().as_str() {
+            "" => 0,
+            "K" => 10,
+            "M" => 20,
+            "G" => 30,
+            _ => return bad(format!("`{text}`: expected a size such as 512K, 2M or 1G")),
+        };
+        let Ok(number) = digits.parse::<usize>() else {
+            return bad(format!("`{text}`: expected a size such as 512K, 2M or 1G"));
+        };
+        match number.checked_mul(1 << shift) {
+            None => bad(format!("`{text}` is more than this machine can address")),
+            Some(size) if size < Self::MIN => bad(format!(
+                "`{text}` is too small: a packet of 1M must fit, so give at least 1M"
+            )),
+            Some(size) => Ok(Self(size)),
+        }
+    }
+}
+
+/// A whole number within bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub u64);
+
+impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.parse() {
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
+            _ => bad(format!(
+                "`{text}`: expected a whole number from {MIN} to {MAX}"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "values_tests.rs"]
+mod tests;

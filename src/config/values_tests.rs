@@ -1,0 +1,168 @@
+use super::*;
+use crate::wire::secret::SecretForm;
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
+
+fn listen(text: &str) -> Result<ListenFlag, String> {
+    text.parse().map_err(|e: BadValue| e.to_string())
+}
+
+#[test]
+fn listeners() {
+    let place = |text: &str| listen(text).unwrap().place;
+    for text in [":443", "*:443", "443"] {
+        assert_eq!(place(text), ListenPlace::Everywhere(443));
+    }
+    for address in [
+        "0.0.0.0:1",
+        "192.0.2.1:65535",
+        "[::]:443",
+        "[2001:db8::1]:8443",
+    ] {
+        assert_eq!(place(address), ListenPlace::One(address.parse().unwrap()));
+    }
+    let full = listen(&format!(
+        ":1,name=home,secret=dd{KEY},secret={KEY},tag={KEY}"
+    ))
+    .unwrap();
+    assert_eq!(full.name.as_deref(), Some("home"));
+    assert_eq!(full.tag, Some(KEY.parse().unwrap()));
+    let forms: Vec<_> = full.secrets.into_iter().map(|s| s.form).collect();
+    assert_eq!(forms, [SecretForm::Padded, SecretForm::Classic]);
+}
+
+#[test]
+fn bad_listeners_name_the_way_out() {
+    for (text, cause) in [
+        ("", "expected ADDR:PORT"),
+        ("1.2.3.4", "expected ADDR:PORT"),
+        ("1.2.3.4:0", "expected ADDR:PORT"),
+        ("1.2.3.4:65536", "expected ADDR:PORT"),
+        ("::1:443", "put the IPv6 address in brackets: [::1]"),
+        (
+            "example.com:443",
+            "`example.com` is not an address of this machine",
+        ),
+        ("[1.2.3.4]:443", "`[1.2.3.4]` is not an address"),
+        (":1,name=", "a name has 1 to 64"),
+        (":1,name=a,name=b", "name= is given twice"),
+        (":1,tag=12", "tag: expected exactly 32 hex digits"),
+        (":1,secret=12", "a secret of 1 bytes"),
+        (
+            ":1,colour=red",
+            "`colour` is not an option of a listener; name=, secret= and tag= are",
+        ),
+        (":1,", "`` is not an option of a listener"),
+    ] {
+        let error = listen(text).unwrap_err();
+        assert!(error.contains(cause), "{text}: {error}");
+    }
+}
+
+#[test]
+fn secrets_with_and_without_a_name() {
+    let parse = |text: &str| text.parse::<SecretFlag>();
+    assert_eq!(parse(KEY).unwrap().name, None);
+    let named = parse(&format!("it's=dd{KEY}")).unwrap();
+    assert_eq!(named.name.as_deref(), Some("it's"));
+    assert_eq!(named.secret.to_string(), format!("dd{KEY}"));
+    // 17 bytes 0xdd 0x00 …: with padding, so that it ends in `=`.
+    let base64 = "3QARIjNEVWZ3iJmqu8zd7v8=";
+    let plain = parse(base64).unwrap();
+    assert_eq!(
+        (plain.name, plain.secret.to_string()),
+        (None, format!("dd{KEY}"))
+    );
+    let named = parse(&format!("bob={base64}")).unwrap();
+    assert_eq!(named.secret.to_string(), format!("dd{KEY}"));
+}
+
+#[test]
+fn a_bad_secret_is_not_repeated_in_the_error() {
+    let typo = format!("alice=dd{}", &KEY[1..]);
+    let error = typo.parse::<SecretFlag>().unwrap_err().to_string();
+    assert!(!error.contains(&KEY[4..12]), "{error}");
+    assert!(format!("=dd{KEY}").parse::<SecretFlag>().is_err());
+    assert!(format!("a b=dd{KEY}").parse::<SecretFlag>().is_err());
+}
+
+#[test]
+fn allowed_forms() {
+    let allow = "classic,tls".parse::<Allow>().unwrap();
+    assert_eq!((allow.classic, allow.dd, allow.tls), (true, false, true));
+    let error = "dd,ee".parse::<Allow>().unwrap_err().to_string();
+    assert!(error.contains("`ee`: expected classic, dd and tls"));
+    assert!("".parse::<Allow>().is_err());
+}
+
+#[test]
+fn sources() {
+    let parse = |text: &str| text.parse::<Source>();
+    assert_eq!(parse("/a b"), Ok(Source::File("/a b".into())));
+    if cfg!(feature = "tls") {
+        assert_eq!(parse("http://h/x"), Ok(Source::Url("http://h/x".into())));
+    } else {
+        assert!(parse("http://h/x").unwrap_err().0.contains("cannot fetch"));
+    }
+    assert!(parse("ftp://h/x").unwrap_err().0.contains("ftp://"));
+    assert!(parse("").is_err());
+}
+
+#[test]
+fn dc_overrides() {
+    let parse = |text: &str| text.parse::<DcOverride>();
+    let media = parse("-4=[2001:db8::1]:80").unwrap();
+    assert_eq!(
+        media,
+        DcOverride(DcId(-4), "[2001:db8::1]:80".parse().unwrap())
+    );
+    for bad in [
+        "2",
+        "2=",
+        "=1.2.3.4:1",
+        "0=1.2.3.4:1",
+        "2=1.2.3.4",
+        "2=1.2.3.4:0",
+        "99999=1.2.3.4:1",
+    ] {
+        assert!(parse(bad).unwrap_err().0.contains("expected ID=ADDR:PORT"));
+    }
+}
+
+#[test]
+fn metrics_stay_on_this_machine_unless_told() {
+    for (text, address) in [
+        ("9090", "127.0.0.1:9090"),
+        (":9090", "127.0.0.1:9090"),
+        ("*:9090", "0.0.0.0:9090"),
+        ("[::1]:9", "[::1]:9"),
+    ] {
+        let parsed = text.parse::<MetricsAddress>().unwrap();
+        assert_eq!(parsed.0, address.parse().unwrap());
+    }
+}
+
+#[test]
+fn sizes() {
+    let parse = |text: &str| text.parse::<Size>().map(|size| size.0);
+    assert_eq!(parse("1M"), Ok(1 << 20));
+    assert_eq!(parse("2048k"), Ok(2 << 20));
+    assert_eq!(parse("1048576"), Ok(1 << 20));
+    assert_eq!(parse("1g"), Ok(1 << 30));
+    for bad in ["", "M", "1MB", "-1M", "1.5M", "512K", "99999999999G"] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn whole_numbers_have_bounds() {
+    type Small = Whole<1, 5>;
+    assert_eq!("5".parse::<Small>(), Ok(Whole(5)));
+    for bad in ["0", "6", "x", "", "-1", "1.5"] {
+        let error = bad.parse::<Small>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("`{bad}`: expected a whole number from 1 to 5")
+        );
+    }
+}
