@@ -4,6 +4,8 @@
 #[macro_use]
 pub mod log;
 
+pub mod backend;
+pub mod client;
 pub mod config;
 pub mod guard;
 pub mod metrics;

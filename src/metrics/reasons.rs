@@ -128,6 +128,7 @@ reasons! {
         ClientBroken "client_broken" "the client's connection broke";
         IdleTimeout "idle_timeout" "no byte within --idle-timeout";
         SendTimeout "send_timeout" "the client took no data within --send-timeout";
+        StalledPacket "stalled_packet" "the client stopped in the middle of a packet for --send-timeout";
         PacketTooLong "packet_too_long" "the client sent a packet over 1 MiB";
         BadPacket "bad_packet" "the client broke the transport's framing";
         BadRecord "bad_record" "the client broke the framing of TLS records";

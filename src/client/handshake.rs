@@ -1,0 +1,245 @@
+//! From the first byte of a connection to a client with keys.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Rules;
+use super::inlet::unwrap_records;
+use crate::metrics::{ClientKind, RejectReason};
+use crate::net::{Socket, fill_random};
+use crate::wire::client_hello::{self, ClientHello, HelloError, MAX_HELLO, Parsed};
+use crate::wire::fake_tls::RecordReader;
+use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
+use crate::wire::secret::Secret;
+use crate::wire::server_hello::{self, FlightProfile};
+use crate::wire::transport::Transport;
+
+/// How far a hello's time may be from ours (`doc/protocol.md` §6), in seconds.
+const MAX_BEHIND: u32 = 20 * 60;
+const MAX_AHEAD: u32 = 10 * 60;
+
+/// Smaller times are seconds since the client's boot: eight years of them.
+const MAX_UPTIME: u32 = 1 << 28;
+
+/// An earlier time of ours is that of a machine whose clock is not set yet.
+const CLOCK_IS_SET: u32 = 1_700_000_000;
+
+/// Who came in, and how it talks.
+pub(super) struct Accepted {
+    /// Index into the secrets of the [`Rules`].
+    pub secret: usize,
+    pub header: ClientHeader,
+    /// `Some` for fake-TLS: what stands between records, past the header.
+    pub records: Option<RecordReader>,
+}
+
+impl Accepted {
+    pub fn kind(&self) -> ClientKind {
+        match self.header.transport {
+            _ if self.records.is_some() => ClientKind::FakeTls,
+            Transport::Abridged => ClientKind::Abridged,
+            Transport::Intermediate => ClientKind::Intermediate,
+            Transport::Padded => ClientKind::Padded,
+        }
+    }
+}
+
+/// Reads a client's handshake and answers it. `received` gets every byte that
+/// was read up to a rejection: what the site behind which we hide has to see.
+pub(super) async fn handshake(
+    socket: &Socket,
+    rules: &Rules,
+    received: &mut Vec<u8>,
+) -> Result<Accepted, RejectReason> {
+    loop {
+        match client_hello::parse(received) {
+            Err(HelloError::NotTls) => return plain(socket, rules, received).await,
+            Err(_) => return Err(RejectReason::BadHello),
+            Ok(Parsed::Complete { value, consumed }) => {
+                let hello = received.get(..consumed).unwrap_or_default();
+                let (secret, answer) = check_hello(hello, &value, rules)?;
+                let rest = received.split_off(consumed);
+                return fake_tls(socket, rules, secret, answer, rest).await;
+            }
+            Ok(Parsed::Incomplete) => read_more(socket, received, hello_wanted(received)).await?,
+        }
+    }
+}
+
+/// The classic and padded handshake: 64 bytes for one of the secrets.
+async fn plain(
+    socket: &Socket,
+    rules: &Rules,
+    received: &mut Vec<u8>,
+) -> Result<Accepted, RejectReason> {
+    while received.len() < HEADER_LEN {
+        read_more(socket, received, HEADER_LEN - received.len()).await?;
+    }
+    let header = received.first_chunk().ok_or(RejectReason::Abandoned)?;
+    let mut secrets = rules.secrets.iter().enumerate();
+    let (secret, header) = secrets
+        .find_map(|(index, named)| {
+            let header = obfuscated2::accept(header, &named.secret.key)?;
+            Some((index, header))
+        })
+        .ok_or(RejectReason::UnknownSecret)?;
+    match header.transport {
+        Transport::Padded if !rules.allow.dd => Err(RejectReason::PaddedNotAllowed),
+        Transport::Abridged | Transport::Intermediate if !rules.allow.classic => {
+            Err(RejectReason::ClassicNotAllowed)
+        }
+        _ => Ok(Accepted {
+            secret,
+            header,
+            records: None,
+        }),
+    }
+}
+
+/// Who signed this hello, and what to answer.
+fn check_hello(
+    bytes: &[u8],
+    hello: &ClientHello,
+    rules: &Rules,
+) -> Result<(usize, Vec<u8>), RejectReason> {
+    if !rules.allow.tls {
+        return Err(RejectReason::TlsNotAllowed);
+    }
+    let domain = hello.sni.as_ref().ok_or(RejectReason::NoServerName)?;
+    let signed_with =
+        |secret: &Secret| client_hello::verify(bytes, hello, secret).map(|time| (*secret, time));
+    let (index, (secret, time)) = rules
+        .secrets
+        .iter()
+        .enumerate()
+        .find_map(|(index, named)| Some((index, signed_with(&named.secret.key)?)))
+        .ok_or(RejectReason::UnknownSecret)?;
+    if !rules.tls_domains.is_empty() && !rules.tls_domains.contains(domain) {
+        return Err(RejectReason::UnknownServerName);
+    }
+    if !is_timely(time, unix_now()) {
+        return Err(RejectReason::ClockSkew);
+    }
+    let profile = FlightProfile::unmeasured(domain, &secret);
+    let answer = server_hello::answer(hello, &secret, &profile, &mut fill_random);
+    Ok((index, answer))
+}
+
+/// The obfuscated header of a fake-TLS client comes inside records, behind our
+/// answer. `raw` is what came with the hello.
+async fn fake_tls(
+    socket: &Socket,
+    rules: &Rules,
+    secret: usize,
+    answer: Vec<u8>,
+    mut raw: Vec<u8>,
+) -> Result<Accepted, RejectReason> {
+    let key = rules.secrets.get(secret).map(|named| named.secret.key);
+    let key = key.ok_or(RejectReason::UnknownSecret)?;
+    let written = socket.write_all(&answer).await;
+    written.map_err(|_| RejectReason::Abandoned)?;
+    drop(answer);
+    let mut records = RecordReader::new();
+    let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
+    loop {
+        let payload = unwrap_records(&mut records, &mut raw);
+        let payload = payload.map_err(|_| RejectReason::BadHello)?;
+        let payload = raw.get(payload).unwrap_or_default();
+        // Never more than is missing was read, unless it came with the hello,
+        // which no client sends: it cannot know the answer then.
+        let fits = header.extend_from_slice(payload);
+        fits.map_err(|_| RejectReason::BadTransport)?;
+        raw.clear();
+        if let Ok(header) = header.as_slice().try_into() {
+            let header = obfuscated2::accept(header, &key).ok_or(RejectReason::BadTransport)?;
+            if header.transport != Transport::Padded {
+                return Err(RejectReason::BadTransport);
+            }
+            return Ok(Accepted {
+                secret,
+                header,
+                records: Some(records),
+            });
+        }
+        read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
+    }
+}
+
+async fn read_more(
+    socket: &Socket,
+    received: &mut Vec<u8>,
+    wanted: usize,
+) -> Result<(), RejectReason> {
+    let start = received.len();
+    received.resize(start + wanted, 0);
+    let space = received.get_mut(start..).unwrap_or_default();
+    let read = socket.read(space).await.unwrap_or(0);
+    received.truncate(start + read);
+    if read == 0 {
+        return Err(RejectReason::Abandoned);
+    }
+    Ok(())
+}
+
+/// What to read of a hello that is not complete: nothing behind its record.
+fn hello_wanted(received: &[u8]) -> usize {
+    let mut rest = received;
+    while let Some((&[_, _, _, high, low], payload)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        match payload.get(length..) {
+            Some(next) => rest = next,
+            None => return (length - payload.len()).min(MAX_HELLO),
+        }
+    }
+    // Enough to tell what comes, and a header of the other kind at most.
+    if received.is_empty() {
+        HEADER_LEN
+    } else {
+        5 - rest.len().min(4)
+    }
+}
+
+fn is_timely(time: u32, now: u32) -> bool {
+    let behind = now.saturating_sub(time);
+    let ahead = time.saturating_sub(now);
+    let is_near = behind <= MAX_BEHIND && ahead <= MAX_AHEAD;
+    is_near || time < MAX_UPTIME || now < CLOCK_IS_SET
+}
+
+fn unix_now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_window() {
+        let now = CLOCK_IS_SET + 1_000_000;
+        for (time, timely) in [
+            (now, true),
+            (now - MAX_BEHIND, true),
+            (now - MAX_BEHIND - 1, false),
+            (now + MAX_AHEAD, true),
+            (now + MAX_AHEAD + 1, false),
+            (86_400 * 30, true),
+            (MAX_UPTIME, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(is_timely(time, now), timely, "{time}");
+        }
+        assert!(is_timely(now, 60), "our clock is not set");
+    }
+
+    #[test]
+    fn a_hello_is_read_record_by_record() {
+        assert_eq!(hello_wanted(&[]), 64);
+        assert_eq!(hello_wanted(&[0x16]), 4);
+        assert_eq!(hello_wanted(&[0x16, 3, 1, 0]), 1);
+        assert_eq!(hello_wanted(&[0x16, 3, 1, 2, 0]), 512);
+        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 2, 7]), 1);
+        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 1, 7]), 5);
+        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 1, 7, 0x16, 3]), 3);
+    }
+}

@@ -1,0 +1,60 @@
+use std::ops::Range;
+
+use smol_mtproxy_ciphers::CtrStream;
+
+use crate::wire::fake_tls::{RecordError, RecordReader};
+
+/// What stands between the bytes that a client sends and its packets: TLS
+/// records, if it speaks fake-TLS, and the cipher.
+pub(super) struct Inlet {
+    cipher: CtrStream,
+    records: Option<RecordReader>,
+}
+
+impl Inlet {
+    pub fn new(cipher: CtrStream, records: Option<RecordReader>) -> Self {
+        Self { cipher, records }
+    }
+
+    /// Unwraps and decrypts in place what one read brought; the result is one
+    /// slice, however many records it came in.
+    pub fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<&'a mut [u8], RecordError> {
+        let payload = match &mut self.records {
+            Some(records) => unwrap_records(records, bytes)?,
+            None => 0..bytes.len(),
+        };
+        let plain = bytes.get_mut(payload).unwrap_or_default();
+        self.cipher.apply(plain);
+        Ok(plain)
+    }
+
+    /// Drops what can be computed again at the next byte.
+    pub fn hibernate(&mut self) {
+        self.cipher.hibernate();
+    }
+}
+
+/// Moves the payloads of all records together and tells where they are now.
+/// The first one stays where it is: most reads hold one record.
+pub(super) fn unwrap_records(
+    reader: &mut RecordReader,
+    bytes: &mut [u8],
+) -> Result<Range<usize>, RecordError> {
+    let total = bytes.len();
+    let mut joined = 0..0;
+    let mut read = 0;
+    loop {
+        let mut input = bytes.get_mut(read..).unwrap_or_default();
+        let Some(length) = reader.next(&mut input)?.map(|payload| payload.len()) else {
+            return Ok(joined);
+        };
+        read = total - input.len();
+        let payload = read - length..read;
+        if joined.is_empty() {
+            joined = payload;
+        } else {
+            bytes.copy_within(payload, joined.end);
+            joined.end += length;
+        }
+    }
+}

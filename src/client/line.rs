@@ -1,0 +1,258 @@
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::inlet::Inlet;
+use super::out::ClientOut;
+use super::pace::{Due, Pace, Watched};
+use super::unframe::PacketMeter;
+use crate::backend::{Line, Sink};
+use crate::metrics::CloseReason;
+use crate::net::{CHUNK_LEN, Pipe, Rope};
+
+/// Reads in one direction before the others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Bytes that one splice moves at most.
+const SPLICE_LEN: usize = 256 * 1024;
+
+/// A read of less is cheaper than a splice of it.
+const WORTH_SPLICING: usize = 16 * 1024;
+
+/// Relays between a client and its own connection to a DC.
+///
+/// What the DC sends is encrypted for the client already: with splice(2) it
+/// does not even come to user space. What the client sends is encrypted anew.
+pub(super) struct LineRelay {
+    out: Rc<ClientOut>,
+    inlet: Inlet,
+    meter: PacketMeter,
+    line: Line,
+    /// For the DC, encrypted, refused by the kernel so far.
+    to_dc: Rope,
+    /// For the client, while it does not take it.
+    pipe: Option<Pipe>,
+    /// The last read from the DC was large.
+    is_bulk: bool,
+    has_dc_ended: bool,
+    /// Neither side was read for lack of buffers.
+    is_starved: bool,
+    pace: Pace,
+}
+
+type Progress = Result<Poll<()>, CloseReason>;
+
+impl LineRelay {
+    pub fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
+        Self {
+            pace: Pace::new(&out.context.reactor),
+            out,
+            inlet,
+            meter,
+            line,
+            to_dc: Rope::default(),
+            pipe: None,
+            is_bulk: false,
+            has_dc_ended: false,
+            is_starved: false,
+        }
+    }
+
+    /// Runs until there is a reason to close the client.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.out.park(cx.waker());
+        self.is_starved = false;
+        for direction in [Self::poll_to_client, Self::poll_to_dc] {
+            match self.take_turn(cx, direction) {
+                Ok(()) => {}
+                Err(reason) => return Poll::Ready(reason),
+            }
+        }
+        loop {
+            let watched = self.watched();
+            match ready!(self.pace.poll(cx, &self.out, watched)) {
+                Due::Close(reason) => return Poll::Ready(reason),
+                Due::Hibernate => {
+                    self.inlet.hibernate();
+                    self.line.to_dc.hibernate();
+                    self.out.hibernate();
+                }
+            }
+        }
+    }
+
+    fn take_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: fn(&mut Self, &mut Context<'_>) -> Progress,
+    ) -> Result<(), CloseReason> {
+        for _ in 0..READS_PER_TURN {
+            if step(self, cx)?.is_pending() {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// One read from the DC, once the client has what was read before.
+    fn poll_to_client(&mut self, cx: &mut Context<'_>) -> Progress {
+        if self.drain_pipe(cx)?.is_pending() || self.flush(cx)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        if self.has_dc_ended {
+            return Err(CloseReason::ClosedByTelegram);
+        }
+        if self.is_bulk && !self.out.is_wrapped_in_records() && self.pipe.is_none() {
+            self.pipe = self.out.context.pipes.take();
+        }
+        match self.pipe.take() {
+            Some(pipe) => self.splice(cx, pipe),
+            None => self.copy(cx),
+        }
+    }
+
+    fn splice(&mut self, cx: &mut Context<'_>, mut pipe: Pipe) -> Progress {
+        let length = match pipe.poll_fill(cx, &self.line.socket, SPLICE_LEN) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(length)) => length,
+            Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
+        };
+        self.received(length);
+        if length > 0 {
+            let written = pipe.try_drain(&self.out.socket, length, false);
+            self.out
+                .wrote(written.map_err(|_| CloseReason::ClientBroken)?);
+            self.pipe = Some(pipe);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn drain_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Some(pipe) = &mut self.pipe else {
+            return Ok(Poll::Ready(()));
+        };
+        while !pipe.is_empty() {
+            if self.out.socket.poll_writable(cx).is_pending() {
+                return Ok(Poll::Pending);
+            }
+            match pipe.try_drain(&self.out.socket, SPLICE_LEN, false) {
+                Ok(0) => {}
+                Ok(written) => self.out.wrote(written),
+                Err(_) => return Err(CloseReason::ClientBroken),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Progress {
+        match self.out.poll_flush(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(flushed) => flushed.map(Poll::Ready),
+        }
+    }
+
+    fn copy(&mut self, cx: &mut Context<'_>) -> Progress {
+        let context = self.out.context.clone();
+        // What is read has room only while the kernel takes some of it.
+        if self.out.socket.poll_writable(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let Some(room) = self.find_room() else {
+            return Ok(Poll::Pending);
+        };
+        let read = context.scratch.with(|buffer| {
+            let limit = room.min(buffer.len());
+            let space = buffer.get_mut(..limit).unwrap_or_default();
+            let length = match self.line.socket.poll_read(cx, space) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(length)) => length,
+                Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
+            };
+            self.received(length);
+            // All of it has room: nothing is queued, and see `room`.
+            self.out
+                .offer(space.get_mut(..length).unwrap_or_default(), usize::MAX);
+            Ok(Poll::Ready(()))
+        });
+        read.unwrap_or(Ok(Poll::Pending))
+    }
+
+    fn received(&mut self, length: usize) {
+        self.is_bulk = length >= WORTH_SPLICING;
+        self.has_dc_ended = length == 0;
+        self.out.context.metrics.dc_bytes_in.add(length as u64);
+    }
+
+    /// One read from the client, once the DC has what was read before.
+    fn poll_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
+        if self.flush_to_dc(cx)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let context = self.out.context.clone();
+        let Some(room) = self.find_room() else {
+            return Ok(Poll::Pending);
+        };
+        let read = context.scratch.with(|buffer| {
+            let limit = room.min(buffer.len());
+            let space = buffer.get_mut(..limit).unwrap_or_default();
+            let length = match self.out.socket.poll_read(cx, space) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
+                Poll::Ready(Ok(length)) => length,
+                Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
+            };
+            self.pace.last_read = context.reactor.now();
+            self.out.wake_up();
+            context.metrics.client_bytes_in.add(length as u64);
+            self.forward(space.get_mut(..length).unwrap_or_default())?;
+            Ok(Poll::Ready(()))
+        });
+        read.unwrap_or(Ok(Poll::Pending))
+    }
+
+    fn forward(&mut self, received: &mut [u8]) -> Result<(), CloseReason> {
+        let context = &self.out.context;
+        let data = self.inlet.open(received)?;
+        context
+            .metrics
+            .client_packets_in
+            .add(self.meter.pass(data)?);
+        self.line.to_dc.apply(data);
+        let written = self.line.socket.try_write(data);
+        let written = written.map_err(|_| CloseReason::NoConnection)?;
+        context.metrics.dc_bytes_out.add(data.len() as u64);
+        let rest = data.get(written..).unwrap_or_default();
+        self.to_dc.append_overdrawn(&context.buffers, rest);
+        Ok(())
+    }
+
+    fn flush_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
+        while !self.to_dc.is_empty() {
+            if self.line.socket.poll_writable(cx).is_pending() {
+                return Ok(Poll::Pending);
+            }
+            let written = self.to_dc.write_to(&self.line.socket);
+            written.map_err(|_| CloseReason::NoConnection)?;
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// How much may be read so that it has room if the kernel takes none of
+    /// it.
+    fn find_room(&mut self) -> Option<usize> {
+        let overdraft = if self.out.has_room() { CHUNK_LEN } else { 0 };
+        let room = self.out.context.buffers.free_bytes().max(overdraft);
+        self.is_starved |= room == 0;
+        (room > 0).then_some(room)
+    }
+
+    fn watched(&self) -> Watched {
+        let in_pipe = self.pipe.as_ref().map_or(0, Pipe::len);
+        Watched {
+            awake: !self.out.is_asleep(),
+            undelivered: in_pipe + self.out.undelivered() > 0,
+            unfinished: false,
+            starved: self.is_starved,
+        }
+    }
+}

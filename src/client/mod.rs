@@ -1,0 +1,133 @@
+//! One task per client: accepting, the handshake, and then one of the relays.
+//!
+//! A client reaches Telegram only through a [`Backend`]; what comes back is
+//! written by whoever has it, through [`Sink`](crate::backend::Sink).
+
+mod accept;
+mod ends;
+mod handshake;
+mod inlet;
+mod line;
+mod out;
+mod pace;
+mod packets;
+mod padding;
+mod records;
+mod registry;
+mod session;
+mod settings;
+mod unframe;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::LocalExecutor;
+
+use crate::backend::Backend;
+use crate::config::{Allow, NamedSecret, RouteChoice};
+use crate::log::Throttle;
+use crate::metrics::Metrics;
+use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
+use crate::wire::secret::{AdTag, Domain};
+
+pub use accept::{ListenerHandle, listen};
+use padding::PaddingSource;
+use registry::Registry;
+
+/// Between two lines of one kind in the log.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// What all clients share.
+pub struct ClientContext {
+    pub(crate) reactor: Rc<Reactor>,
+    executor: Rc<LocalExecutor<'static>>,
+    buffers: Rc<BufferPool>,
+    scratch: Rc<Scratch>,
+    pipes: Rc<PipePool>,
+    backend: Rc<dyn Backend>,
+    metrics: Rc<Metrics>,
+    limits: Cell<Limits>,
+    registry: Registry,
+    padding: PaddingSource,
+    fallback_log: Throttle,
+    accept_log: Throttle,
+}
+
+/// The parts that a [`ClientContext`] is made of.
+pub struct Parts {
+    pub reactor: Rc<Reactor>,
+    pub executor: Rc<LocalExecutor<'static>>,
+    pub buffers: Rc<BufferPool>,
+    pub scratch: Rc<Scratch>,
+    pub pipes: Rc<PipePool>,
+    pub backend: Rc<dyn Backend>,
+    pub metrics: Rc<Metrics>,
+    pub limits: Limits,
+}
+
+/// What a client may do, and for how long it may do nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_clients: usize,
+    /// From accepting to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// Without a byte either way.
+    pub idle_timeout: Duration,
+    /// Without the client taking a byte of what waits for it, or going on with
+    /// a packet that it began.
+    pub send_timeout: Duration,
+    /// Without a byte, until expanded keys are dropped.
+    pub hibernate: Duration,
+    pub keepalive: Keepalive,
+}
+
+/// Whom a listener lets in, and where its clients go. Replaced as a whole by a
+/// reload, for clients that come later.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The listener's name in the log.
+    pub name: String,
+    pub secrets: Vec<NamedSecret>,
+    pub tag: Option<AdTag>,
+    pub allow: Allow,
+    /// Names that a fake-TLS hello may ask for; empty: any.
+    pub tls_domains: Vec<Domain>,
+    pub route: RouteChoice,
+}
+
+impl ClientContext {
+    pub fn new(parts: Parts) -> Rc<Self> {
+        Rc::new(Self {
+            reactor: parts.reactor,
+            executor: parts.executor,
+            buffers: parts.buffers,
+            scratch: parts.scratch,
+            pipes: parts.pipes,
+            backend: parts.backend,
+            metrics: parts.metrics,
+            limits: Cell::new(parts.limits),
+            registry: Registry::default(),
+            padding: PaddingSource::default(),
+            fallback_log: Throttle::new(LOG_PERIOD),
+            accept_log: Throttle::new(LOG_PERIOD),
+        })
+    }
+
+    /// Limits from now on, for clients that are there too.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+    }
+
+    /// Connections that are open, those in their handshake included.
+    pub fn connections(&self) -> usize {
+        self.registry.count()
+    }
+
+    /// Waits until every client has left, at most `limit`; returns how many
+    /// are still there. Stop the listeners first.
+    pub async fn drain(&self, limit: Duration) -> usize {
+        let left = self.reactor.timeout(limit, self.registry.empty()).await;
+        left.map_or(self.connections(), |()| 0)
+    }
+}

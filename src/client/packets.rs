@@ -1,0 +1,242 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::inlet::Inlet;
+use super::out::ClientOut;
+use super::pace::{Due, Pace, Watched};
+use super::unframe::{PacketMeter, Unframed, Unframer};
+use crate::backend::{Body, Packet, SessionEnd, Sink, Stream};
+use crate::metrics::CloseReason;
+use crate::net::{Reservation, SCRATCH_LEN};
+use crate::wire::transport::MAX_PACKET;
+
+/// Reads from one client before the others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// With as much free, any packet that a full read may begin has room.
+const PLENTY: usize = MAX_PACKET + 2 * SCRATCH_LEN;
+
+/// Relays between a client and a [`Stream`] of packets or bytes.
+///
+/// The way to Telegram runs in the client's task; the way back is written by
+/// whoever feeds the [`ClientOut`], and this task only flushes what was left.
+pub(super) struct StreamRelay {
+    out: Rc<ClientOut>,
+    inlet: Inlet,
+    stream: Box<dyn Stream>,
+    content: Content,
+    /// Room that the packet being read waits for.
+    reserving: Option<Reserving>,
+    /// It is not for the client that nothing is read.
+    is_held_up: bool,
+    pace: Pace,
+}
+
+type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
+
+/// What the stream carries.
+pub(super) enum Content {
+    Packets(Unframer),
+    Bytes(PacketMeter),
+}
+
+/// How reading went.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    /// There is nothing to read.
+    Drained,
+    /// Telegram's side or the buffers have no room.
+    HeldUp,
+    /// There may be more, but others wait.
+    More,
+}
+
+impl StreamRelay {
+    pub fn new(
+        out: Rc<ClientOut>,
+        inlet: Inlet,
+        stream: Box<dyn Stream>,
+        content: Content,
+    ) -> Self {
+        Self {
+            pace: Pace::new(&out.context.reactor),
+            out,
+            inlet,
+            stream,
+            content,
+            reserving: None,
+            is_held_up: false,
+        }
+    }
+
+    /// Runs until there is a reason to close the client.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        self.out.park(cx.waker());
+        if let Poll::Ready(reason) = self.poll_out(cx) {
+            return Poll::Ready(reason);
+        }
+        if self.out.session_end().is_none() {
+            match self.poll_in(cx) {
+                Ok(turn) => self.note(turn, cx),
+                Err(reason) => return Poll::Ready(reason),
+            }
+        }
+        loop {
+            let watched = self.watched();
+            match ready!(self.pace.poll(cx, &self.out, watched)) {
+                Due::Close(reason) => return Poll::Ready(reason),
+                Due::Hibernate => {
+                    self.inlet.hibernate();
+                    self.out.hibernate();
+                }
+            }
+        }
+    }
+
+    /// Flushes what is left for the client; ready with the reason to close.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let end = self.out.session_end();
+        if let Some(end) = end
+            && end != SessionEnd::ClosedByTelegram
+        {
+            return Poll::Ready(end.into());
+        }
+        match (self.out.poll_flush(cx), end) {
+            (Poll::Ready(Err(reason)), _) => return Poll::Ready(reason),
+            (Poll::Ready(Ok(())), Some(end)) => return Poll::Ready(end.into()),
+            _ => {}
+        }
+        if self.out.take_resume() {
+            self.stream.resume();
+        }
+        Poll::Pending
+    }
+
+    /// Reads what there is while Telegram's side takes it.
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
+        let context = self.out.context.clone();
+        for _ in 0..READS_PER_TURN {
+            if self.poll_reserved(cx)?.is_pending() || self.stream.poll_ready(cx).is_pending() {
+                return Ok(Turn::HeldUp);
+            }
+            let read = context.scratch.with(|buffer| self.poll_read(cx, buffer));
+            match read.transpose()? {
+                Some(Poll::Ready(())) => {}
+                _ => return Ok(Turn::Drained),
+            }
+        }
+        Ok(Turn::More)
+    }
+
+    fn note(&mut self, turn: Turn, cx: &mut Context<'_>) {
+        if turn == Turn::More {
+            cx.waker().wake_by_ref();
+        }
+        let was_held_up = self.is_held_up;
+        self.is_held_up = turn == Turn::HeldUp;
+        if was_held_up && !self.is_held_up {
+            // From here on it is the client's time again.
+            self.pace.last_read = self.out.context.reactor.now();
+        }
+    }
+
+    fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CloseReason> {
+        let Some(reserving) = &mut self.reserving else {
+            return Ok(Poll::Ready(()));
+        };
+        let Poll::Ready(reservation) = reserving.as_mut().poll(cx) else {
+            if !self.is_held_up {
+                self.out.context.metrics.buffer_waits.inc();
+            }
+            return Ok(Poll::Pending);
+        };
+        self.reserving = None;
+        // All buffers together are smaller than this packet.
+        let reservation = reservation.ok_or(CloseReason::PacketTooLong)?;
+        if let Content::Packets(unframer) = &mut self.content {
+            unframer.provide(reservation);
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Poll<()>, CloseReason> {
+        let limit = self.read_limit().min(buffer.len());
+        let space = buffer.get_mut(..limit).unwrap_or_default();
+        let length = match self.out.socket.poll_read(cx, space) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
+            Poll::Ready(Ok(length)) => length,
+            Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
+        };
+        self.pace.last_read = self.out.context.reactor.now();
+        self.out.wake_up();
+        let received = space.get_mut(..length).unwrap_or_default();
+        let plain = self.inlet.open(received)?;
+        let packets = self.push(plain)?;
+        let metrics = &self.out.context.metrics;
+        metrics.client_bytes_in.add(length as u64);
+        metrics.client_packets_in.add(packets);
+        Ok(Poll::Ready(()))
+    }
+
+    /// When buffers are short, read no byte of a packet before its room is
+    /// there.
+    fn read_limit(&self) -> usize {
+        match &self.content {
+            Content::Packets(unframer) if self.out.context.buffers.free_bytes() < PLENTY => {
+                unframer.wanted()
+            }
+            _ => SCRATCH_LEN,
+        }
+    }
+
+    /// Hands on what was read; how many packets that was.
+    fn push(&mut self, plain: &[u8]) -> Result<u64, CloseReason> {
+        let unframer = match &mut self.content {
+            Content::Packets(unframer) => unframer,
+            Content::Bytes(meter) => {
+                let packets = meter.pass(plain)?;
+                if !plain.is_empty() {
+                    self.stream.push(Packet {
+                        quick_ack: false,
+                        body: Body::Slice(plain),
+                    });
+                }
+                return Ok(packets);
+            }
+        };
+        let buffers = &self.out.context.buffers;
+        let mut input = plain;
+        let mut packets = 0;
+        while let Some(unframed) = unframer.next(&mut input, buffers)? {
+            match unframed {
+                Unframed::Packet(packet) => {
+                    packets += 1;
+                    self.stream.push(packet);
+                }
+                Unframed::Reserve(bytes) => {
+                    let buffers = buffers.clone();
+                    self.reserving = Some(Box::pin(async move { buffers.reserve(bytes).await }));
+                }
+            }
+        }
+        Ok(packets)
+    }
+
+    fn watched(&self) -> Watched {
+        let is_collecting =
+            matches!(&self.content, Content::Packets(unframer) if unframer.is_collecting());
+        Watched {
+            awake: !self.out.is_asleep(),
+            undelivered: self.out.undelivered() > 0,
+            unfinished: is_collecting && !self.is_held_up,
+            starved: self.out.is_starved(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+use std::rc::Rc;
+
+use crate::backend::{Body, Packet};
+use crate::net::{BufferPool, Reservation, Rope};
+use crate::wire::transport::{PacketHeader, Transport, TransportError};
+
+/// Reads packet headers out of a stream that may be cut anywhere.
+struct HeaderReader {
+    transport: Transport,
+    partial: heapless::Vec<u8, 4>,
+}
+
+impl HeaderReader {
+    fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            partial: heapless::Vec::new(),
+        }
+    }
+
+    /// Takes the next header off the front of `input`; `None` when it is not
+    /// complete, with all of `input` taken.
+    fn next(&mut self, input: &mut &[u8]) -> Result<Option<PacketHeader>, TransportError> {
+        loop {
+            if let Some(header) = self.transport.parse_header(&self.partial)? {
+                self.partial.clear();
+                return Ok(Some(header));
+            }
+            if self.partial.is_empty()
+                && let Some(header) = self.transport.parse_header(input)?
+            {
+                *input = input.get(header.header_len..).unwrap_or_default();
+                return Ok(Some(header));
+            }
+            let Some((byte, rest)) = input.split_first() else {
+                return Ok(None);
+            };
+            *input = rest;
+            // Four bytes always make a header, so there is room for the next.
+            let _ = self.partial.push(*byte);
+        }
+    }
+
+    /// Bytes to read so that nothing behind the header comes along.
+    fn wanted(&self) -> usize {
+        match (self.transport, self.partial.len()) {
+            (Transport::Abridged, 0) => 1,
+            (_, have) => 4 - have.min(3),
+        }
+    }
+}
+
+/// Cuts what a client sends into packets.
+pub(super) struct Unframer {
+    headers: HeaderReader,
+    partial: Option<Partial>,
+}
+
+/// A packet that did not come in one read.
+struct Partial {
+    quick_ack: bool,
+    payload_left: usize,
+    padding_left: usize,
+    body: Rope,
+    reservation: Option<Reservation>,
+}
+
+pub(super) enum Unframed<'a> {
+    Packet(Packet<'a>),
+    /// A packet goes on behind what was read, for as many bytes. Room for all
+    /// of them has to be reserved before the client is read again.
+    Reserve(usize),
+}
+
+impl Unframer {
+    pub fn new(transport: Transport) -> Self {
+        Self {
+            headers: HeaderReader::new(transport),
+            partial: None,
+        }
+    }
+
+    /// Takes the next packet off the front of `input`; `None` when all of it
+    /// is taken.
+    pub fn next<'a>(
+        &mut self,
+        input: &mut &'a [u8],
+        buffers: &Rc<BufferPool>,
+    ) -> Result<Option<Unframed<'a>>, TransportError> {
+        if let Some(partial) = &mut self.partial {
+            partial.collect(input);
+            return Ok(self.finish().map(Unframed::Packet));
+        }
+        let Some(header) = self.headers.next(input)? else {
+            return Ok(None);
+        };
+        if let Some((body, rest)) = input.split_at_checked(header.body_len) {
+            *input = rest;
+            let payload = body.get(..header.payload_len).unwrap_or_default();
+            return Ok(Some(Unframed::Packet(Packet {
+                quick_ack: header.quick_ack,
+                body: Body::Slice(payload),
+            })));
+        }
+        let mut partial = Partial::new(&header);
+        let begun = partial.take_payload(input);
+        // Read only while there was room for this and the rest: see
+        // `read_limit`.
+        partial.body.append_overdrawn(buffers, begun);
+        partial.take_padding(input);
+        let missing = partial.payload_left;
+        self.partial = Some(partial);
+        Ok(Some(Unframed::Reserve(missing)))
+    }
+
+    /// The room asked for with [`Unframed::Reserve`].
+    pub fn provide(&mut self, reservation: Reservation) {
+        if let Some(partial) = &mut self.partial {
+            partial.reservation = Some(reservation);
+        }
+    }
+
+    /// A packet has begun and not ended.
+    pub fn is_collecting(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Bytes to read so that nothing comes along that has no room yet.
+    pub fn wanted(&self) -> usize {
+        match &self.partial {
+            Some(partial) => partial.payload_left + partial.padding_left,
+            None => self.headers.wanted(),
+        }
+    }
+
+    fn finish(&mut self) -> Option<Packet<'static>> {
+        let partial = self
+            .partial
+            .take_if(|partial| partial.payload_left + partial.padding_left == 0)?;
+        Some(Packet {
+            quick_ack: partial.quick_ack,
+            body: Body::Rope(partial.body),
+        })
+    }
+}
+
+impl Partial {
+    fn new(header: &PacketHeader) -> Self {
+        Self {
+            quick_ack: header.quick_ack,
+            payload_left: header.payload_len,
+            padding_left: header.body_len - header.payload_len,
+            body: Rope::default(),
+            reservation: None,
+        }
+    }
+
+    fn collect(&mut self, input: &mut &[u8]) {
+        let data = self.take_payload(input);
+        if let Some(reservation) = &mut self.reservation {
+            self.body.append_promised(reservation, data);
+        }
+        self.take_padding(input);
+    }
+
+    fn take_payload<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
+        let length = self.payload_left.min(input.len());
+        let (data, rest) = input.split_at(length);
+        self.payload_left -= length;
+        *input = rest;
+        data
+    }
+
+    fn take_padding(&mut self, input: &mut &[u8]) {
+        if self.payload_left == 0 {
+            let length = self.padding_left.min(input.len());
+            self.padding_left -= length;
+            *input = input.get(length..).unwrap_or_default();
+        }
+    }
+}
+
+/// Follows packet boundaries in a stream that passes by unchanged, so that the
+/// limits on packets hold there too.
+pub(super) struct PacketMeter {
+    headers: HeaderReader,
+    body_left: usize,
+}
+
+impl PacketMeter {
+    pub fn new(transport: Transport) -> Self {
+        Self {
+            headers: HeaderReader::new(transport),
+            body_left: 0,
+        }
+    }
+
+    /// How many packets begin in `bytes`.
+    pub fn pass(&mut self, mut bytes: &[u8]) -> Result<u64, TransportError> {
+        let mut begun = 0;
+        loop {
+            let skipped = self.body_left.min(bytes.len());
+            self.body_left -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(begun);
+            }
+            if let Some(header) = self.headers.next(&mut bytes)? {
+                self.body_left = header.body_len;
+                begun += 1;
+            }
+        }
+    }
+}
