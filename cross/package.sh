@@ -4,17 +4,18 @@
 # Builds the binary first. Packages land in target/cross/packages.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+output=$(dirname "$here")/target/cross
 kind=$1 wanted=${2:-all} profile=${3:-minimal} features=${4:-lite}
 
 packaged=0
 while read -r arch target _; do
     case $wanted in all | "$arch" | "$target") ;; *) continue ;; esac
-    binary=$here/../target/cross/bin/smol-mtproxy-$target-$profile-$features
+    binary=$output/bin/smol-mtproxy-$target-$profile-$features
     if [ "${built:-}" != "$target" ]; then
         "$here/build.sh" "$target" "$profile" "$features"
         built=$target
     fi
-    python3 "$here/package.py" "$kind" "$features" "$arch" "$binary" "$here/../target/cross/packages"
+    python3 "$here/package.py" "$kind" "$features" "$arch" "$binary" "$output/packages"
     packaged=$((packaged + 1))
 done < <(grep -v '^#' "$here/openwrt/arches")
 

@@ -32,6 +32,7 @@ render_flags() {
 	else
 		render_keys >>"$file.new"
 	fi
+	[ -n "$BAD" ] || check_secret "$file.new"
 	if [ -n "$BAD" ]; then
 		rm -f "$file.new"
 		return 1
@@ -42,9 +43,13 @@ render_flags() {
 	mv -f "$file.new" "$file"
 }
 
-# flag_values FILE FLAG: the values that FILE gives to --FLAG, one a line.
+# flag_values FILE FLAG: the values that FILE gives to --FLAG, one a line,
+# without quotes and comments. All spellings: --flag V, flag V, flag = "V".
 flag_values() {
-	sed -n "s/^[[:space:]]*--$2[[:space:]=]\{1,\}//p" "$1"
+	sed -n "s/^[[:space:]]*\(--\)\{0,1\}$2[[:space:]]*[[:space:]=][[:space:]]*//p" "$1" |
+		sed -e 's/^"\([^"]*\)".*/\1/' -e t \
+			-e "s/^'\([^']*\)'.*/\1/" -e t \
+			-e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//'
 }
 
 complain() {
@@ -76,7 +81,6 @@ render_keys() {
 	done
 	render_option allow render_allow
 	render_option buffers render_size
-	check_secret
 }
 
 # A list, or a lone option of that name.
@@ -100,10 +104,24 @@ render_option() {
 }
 
 render_text() {
+	local quote=
+
 	case "$1" in
-		*[[:cntrl:]]*) bad "$2: a value may not hold line breaks or control characters" ;;
-		*) printf -- '--%s %s\n' "$(echo "$2" | tr _ -)" "$1" ;;
+		*[[:cntrl:]]*)
+			bad "$2: a value may not hold line breaks or control characters"
+			return
+			;;
+		# What the flags file would read otherwise: quotes, comments, blanks.
+		[\"\'=\#]* | *[[:blank:]]\#* | [[:blank:]]* | *[[:blank:]]) quote='"' ;;
 	esac
+	case "$quote$1" in
+		\"*\'*\"* | \"*\"*\'*)
+			bad "$2: a value that needs quotes may not hold both kinds"
+			return
+			;;
+		\"*\"*) quote="'" ;;
+	esac
+	printf -- '--%s %s\n' "$(echo "$2" | tr _ -)" "$quote$1$quote"
 }
 
 render_number() {
@@ -127,14 +145,11 @@ render_allow() {
 	render_text "$(echo "$1" | tr -s ' ' ',')" "$2"
 }
 
-# Without a secret here the program would make one, and lose it at the next boot.
+# Without a secret the program makes one and keeps it in the data directory; in
+# memory, it would be lost at the next boot.
 check_secret() {
-	local secrets listeners
-
-	config_get secrets main secret
-	config_get listeners main listen
-	case "$listeners" in *,secret=*) secrets="$secrets$listeners" ;; esac
-	[ -n "$secrets" ] ||
+	[ -n "$(flag_values "$1" secret)$(flag_values "$1" data-dir)" ] && return
+	flag_values "$1" listen | grep -q ,secret= ||
 		bad 'secret: none is set; see "secret" in doc/routers.md, or reinstall the package to have one made'
 }
 

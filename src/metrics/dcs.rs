@@ -18,7 +18,7 @@ pub struct DcMetrics {
     pub ended: Counter,
 }
 
-/// The DCs that were ever used, at most [`MAX_DCS`], and one row for the rest.
+/// The DCs that were ever used, at most `MAX_DCS`, and one row for the rest.
 #[derive(Debug, Default)]
 pub struct Dcs {
     rows: RefCell<Vec<(DcId, Rc<DcMetrics>)>>,

@@ -26,7 +26,7 @@ const WAKE_KEY: u64 = u64::MAX;
 /// Waits for sockets and timers on behalf of every task of the thread.
 ///
 /// Sockets are registered once, edge-triggered, for both directions; a task
-/// that met `EWOULDBLOCK` parks its waker with [`poll_ready`](Self::poll_ready)
+/// that met `EWOULDBLOCK` parks its waker with `poll_ready`
 /// and is woken by the next edge. So the steady state of a relay is one
 /// `epoll_wait` per batch of events and no `epoll_ctl` at all, and an idle
 /// socket costs 24 bytes here.

@@ -55,3 +55,12 @@ not_called() {
 called_with() {
 	grep "^$1 " "$work/calls" | grep -qF -- "$2" || fail "$1 not called with '$2'"
 }
+
+# applets DIRECTORY: busybox's commands under their names, as on a router, so
+# that nothing here leans on those of a bigger system.
+applets() {
+	mkdir -p "$1"
+	for applet in $(busybox --list); do
+		ln -sf "$(command -v busybox)" "$1/$applet"
+	done
+}

@@ -7,6 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . "$here/assert.sh"
 
+applets "$work/applets"
 # A uci that keeps KEY=VALUE lines in $work/uci and writes down its calls.
 mkdir "$work/bin"
 cat >"$work/bin/uci" <<'END'
@@ -24,8 +25,8 @@ chmod +x "$work/bin/uci"
 # The package manager sources the script in a subshell, and removes it only if
 # that succeeds.
 first_boot() {
-	STORE=$work/uci CONFIG_FILE=$work/config PATH=$work/bin:$PATH \
-		busybox ash -c "( . '$here/../../config/openwrt/smol-mtproxy.defaults' )" 2>"$work/stderr"
+	STORE=$work/uci CONFIG_FILE=$work/config PATH=$work/bin:$work/applets \
+		"$work/applets/ash" -c "( . '$here/../../config/openwrt/smol-mtproxy.defaults' )" 2>"$work/stderr"
 }
 
 fresh() {

@@ -9,13 +9,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 . "$here/assert.sh"
 
+applets "$work/applets"
+
 # service ACTION: runs the init script with $work/config.
 service() {
 	: >"$work/calls"
 	CONFIG=$work/config CALLS=$work/calls RUN_DIR=$work/run LIB=$source_dir \
 		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
-		UJAIL=$work/ujail \
-		busybox ash "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
+		UJAIL=$work/ujail PATH=$work/applets \
+		"$work/applets/ash" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
 }
 
 # uci_config LINE...: a section `main` of these lines.
@@ -38,12 +40,16 @@ install_ujail() {
 	chmod +x "$work/ujail"
 }
 
+opened_ports() {
+	sed -n 's/json_add_string \[dest_port\] \[\(.*\)\]/\1/p' "$work/calls" | tr '\n' ' '
+}
+
 default_config_starts() {
 	cp "$source_dir/smol-mtproxy.config" "$work/config"
 	echo "	list secret 'dd00112233445566778899aabbccddeeff'" >>"$work/config"
 	service start || return 1
 	file_is "$work/run/flags" <<-END
-		--listen 0.0.0.0:8443
+		--listen 8443
 		--secret dd00112233445566778899aabbccddeeff
 		--data-dir $work/run/data
 	END
@@ -179,6 +185,7 @@ bad_values_are_refused() {
 b'" 'tag: a value may not hold line breaks'
 	refuses "list dc '1=192.0.2.1:443
 --route middle'" 'dc: a value may not hold line breaks'
+	refuses "option data_dir '/x #\"'\\''y'" 'data_dir: a value that needs quotes may not hold both kinds'
 	refuses "option flags_file '$work/nowhere'" "flags_file: cannot read '$work/nowhere'"
 }
 
@@ -195,7 +202,13 @@ a_secret_is_needed() {
 	service start && fail 'started without a secret'
 	called_with logger 'secret: none is set'
 	uci_config "list listen '0.0.0.0:8443,secret=dd00112233445566778899aabbccddeeff'"
-	service start
+	service start || return 1
+	uci_config "list listen '8443'" "option data_dir '$work/kept'"
+	service start || return 1
+	echo 'listen 8443' >"$work/mine"
+	uci_config "option flags_file '$work/mine'"
+	service start && fail 'started without a secret, with a flags file'
+	called_with logger 'secret: none is set'
 }
 
 quotes_and_spaces_survive() {
@@ -210,6 +223,18 @@ quotes_and_spaces_survive() {
 	contains "$work/run/flags" "--telegram-config /mnt/a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*"
 	[ -d "$work/with space" ] || fail 'no data directory'
 	absent "$work/ran"
+}
+
+what_the_file_would_misread_is_quoted() {
+	uci_config "list secret ' #1=dd00112233445566778899aabbccddeeff'" \
+		"option data_dir '$work/a #b'" \
+		"option telegram_config '/mnt/x #\"y\"'" "option telegram_secret '\"z'"
+	service start || return 1
+	contains "$work/run/flags" '--secret " #1=dd00112233445566778899aabbccddeeff"'
+	contains "$work/run/flags" "--data-dir \"$work/a #b\""
+	contains "$work/run/flags" "--telegram-config '/mnt/x #\"y\"'"
+	contains "$work/run/flags" "--telegram-secret '\"z'"
+	[ -d "$work/a #b" ] || fail 'no data directory'
 }
 
 an_unknown_key_is_named_and_ignored() {
@@ -268,16 +293,19 @@ reload_after_disabling_stops() {
 }
 
 a_flags_file_of_the_users_own() {
-	printf '%s\n' '# mine' '--listen 0.0.0.0:2398' '--secret dd00112233445566778899aabbccddeeff' >"$work/mine"
+	printf '%s\n' '# mine' '--listen 0.0.0.0:2398' 'listen = "[::]:2399" # home' \
+		"listen='2400,name=x'" '--secret dd00112233445566778899aabbccddeeff' >"$work/mine"
 	uci_config "option flags_file '$work/mine'" "option firewall_zone 'wan'"
 	service start || return 1
 	file_is "$work/run/flags" <<-END
 		# mine
 		--listen 0.0.0.0:2398
+		listen = "[::]:2399" # home
+		listen='2400,name=x'
 		--secret dd00112233445566778899aabbccddeeff
 		--data-dir $work/run/data
 	END
-	called 'json_add_string [dest_port] [2398]'
+	equal '2398 2399 2400 ' "$(opened_ports)"
 	echo "--data-dir $work/theirs" >>"$work/mine"
 	service reload || return 1
 	equal "$work/theirs" "$(sed -n 's/--data-dir //p' "$work/run/flags")"
@@ -323,7 +351,7 @@ the_firewall_opens_each_port_once() {
 	printf '\t%s\n' "list listen '[::]:8443'" "list listen '192.168.1.1:2398,name=a:1'" \
 		"option firewall_zone 'guests'" >>"$work/config"
 	service start || return 1
-	equal '2398 8443 ' "$(sed -n 's/json_add_string \[dest_port\] \[\(.*\)\]/\1/p' "$work/calls" | tr '\n' ' ')"
+	equal '2398 8443 ' "$(opened_ports)"
 	called 'json_add_string [src] [guests]'
 	fresh
 	service start || return 1
@@ -347,7 +375,7 @@ the_link_command_uses_the_rendered_flags() {
 
 for test in default_config_starts flags_file_is_private every_key_becomes_its_flag \
 	lists_and_options_are_interchangeable bad_values_are_refused bad_values_are_all_named \
-	a_secret_is_needed quotes_and_spaces_survive an_unknown_key_is_named_and_ignored \
+	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
 	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_need_root the_firewall_opens_each_port_once \
