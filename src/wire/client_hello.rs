@@ -7,7 +7,7 @@ use std::fmt;
 use smol_mtproxy_ciphers::{constant_time_eq, hmac_sha256};
 
 use super::bytes::Reader;
-use super::secret::Domain;
+use super::secret::{Domain, Secret};
 
 /// The longest hello that is read, record headers included, in bytes.
 pub const MAX_HELLO: usize = 16 * 1024;
@@ -80,7 +80,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<ClientHello>, HelloError> {
 
 /// Checks the signature of `hello`, read from `bytes`, and returns the time
 /// that it carries: unix seconds, or of some clients the seconds since boot.
-pub fn verify(bytes: &[u8], hello: &ClientHello, secret: &super::secret::Secret) -> Option<u32> {
+pub fn verify(bytes: &[u8], hello: &ClientHello, secret: &Secret) -> Option<u32> {
     let records = Records::find(bytes).ok().flatten()?;
     let raw = bytes.get(..records.end)?;
     if records.count == 1 {
@@ -97,7 +97,7 @@ pub fn verify(bytes: &[u8], hello: &ClientHello, secret: &super::secret::Secret)
     signed_time(&joined, hello, secret).or_else(|| signed_time(raw, hello, secret))
 }
 
-fn signed_time(record: &[u8], hello: &ClientHello, secret: &super::secret::Secret) -> Option<u32> {
+fn signed_time(record: &[u8], hello: &ClientHello, secret: &Secret) -> Option<u32> {
     let (head, rest) = record.split_at_checked(RANDOM_IN_RECORD)?;
     let (random, tail) = rest.split_at_checked(RANDOM_LEN)?;
     if random != hello.random {
