@@ -10,4 +10,5 @@ pub mod config;
 pub mod guard;
 pub mod metrics;
 pub mod net;
+pub mod telegram;
 pub mod wire;

@@ -95,11 +95,12 @@ impl Reading {
         if !self.open.trim().is_empty() {
             return Err(ConfigTextError::Unfinished);
         }
+        let default = self.default.ok_or(ConfigTextError::NoDefault)?;
         if self.entries.is_empty() {
             return Err(ConfigTextError::NoProxies);
         }
         Ok(ProxyConfig {
-            default: self.default.ok_or(ConfigTextError::NoDefault)?,
+            default,
             entries: self.entries,
         })
     }
@@ -175,7 +176,7 @@ mod tests {
             (&good[..good.len() - 2], Unfinished),
             ("default 2;", NoProxies),
             ("proxy_for 1 10.0.0.1:1;", NoDefault),
-            ("", NoProxies),
+            ("", NoDefault),
             ("<html>", Unfinished),
             (&"\n".repeat(MAX_TEXT + 1), TooLong),
         ] {

@@ -1,0 +1,65 @@
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Shared;
+use crate::backend::{Line, OpenError, SessionRequest};
+use crate::net::{Keepalive, Socket};
+use crate::wire::obfuscated2;
+
+/// Each address of a DC gets this long before the next one is tried.
+const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
+const KEEPALIVE: Keepalive = Keepalive {
+    interval: Duration::from_secs(60),
+    probes: 4,
+    user_timeout: Duration::from_secs(30),
+};
+
+/// Connects a client to its DC: one obfuscated connection whose replies are
+/// encrypted with the client's own key.
+pub(super) async fn open(shared: &Rc<Shared>, request: &SessionRequest) -> Result<Line, OpenError> {
+    let targets = shared
+        .directory
+        .direct(request.dc)
+        .ok_or(OpenError::UnknownDc)?;
+    for address in targets {
+        match connect(shared, address, request).await {
+            Ok(line) => {
+                shared.directory.report_success(address);
+                return Ok(line);
+            }
+            Err(error) => {
+                shared.directory.report_failure(address);
+                shared.direct_failed(request.dc, address, &error);
+            }
+        }
+    }
+    Err(OpenError::DirectUnavailable)
+}
+
+async fn connect(
+    shared: &Rc<Shared>,
+    address: SocketAddr,
+    request: &SessionRequest,
+) -> std::io::Result<Line> {
+    let reactor = &shared.reactor;
+    let connecting = Socket::connect(reactor, address);
+    let socket = reactor
+        .timeout(CONNECT_LIMIT, connecting)
+        .await
+        .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))?;
+    socket.set_nodelay()?;
+    socket.set_keepalive(KEEPALIVE)?;
+    let header = obfuscated2::dial_fast(
+        &request.to_client,
+        request.transport,
+        request.dc,
+        &mut crate::net::fill_random,
+    );
+    socket.write_all(&header.bytes).await?;
+    Ok(Line {
+        socket,
+        to_dc: header.to_dc,
+    })
+}

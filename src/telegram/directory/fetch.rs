@@ -1,0 +1,90 @@
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::config::Source;
+
+/// The longest list that is read; today's are a few KiB.
+const MAX_BODY: u64 = 256 * 1024;
+
+/// Why a list could not be had.
+#[derive(Debug)]
+pub(crate) enum FetchError {
+    File(io::Error),
+    TooLong,
+    #[cfg(feature = "tls")]
+    Http(ureq::Error),
+    /// This build cannot fetch.
+    #[cfg(not(feature = "tls"))]
+    NoHttp,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(error) => write!(f, "cannot be read: {error}"),
+            Self::TooLong => write!(f, "is over {MAX_BODY} bytes: not Telegram's list"),
+            #[cfg(feature = "tls")]
+            Self::Http(error) => write!(f, "cannot be fetched: {error}"),
+            #[cfg(not(feature = "tls"))]
+            Self::NoHttp => write!(f, "cannot be fetched by the lite build: use a file"),
+        }
+    }
+}
+
+/// Reads a whole list; blocks.
+pub(crate) fn fetch(source: &Source) -> Result<Vec<u8>, FetchError> {
+    match source {
+        Source::File(path) => read_file(path),
+        Source::Url(url) => get(url),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let file = fs::File::open(path).map_err(FetchError::File)?;
+    let mut body = Vec::new();
+    let read = file.take(MAX_BODY + 1).read_to_end(&mut body);
+    match read.map_err(FetchError::File)? as u64 {
+        length if length > MAX_BODY => Err(FetchError::TooLong),
+        _ => Ok(body),
+    }
+}
+
+#[cfg(feature = "tls")]
+pub(crate) fn get(url: &str) -> Result<Vec<u8>, FetchError> {
+    use std::sync::{Arc, OnceLock};
+    use std::time::Duration;
+
+    use ureq::tls::TlsConfig;
+
+    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
+    let agent = AGENT.get_or_init(|| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(Duration::from_secs(20)))
+            .timeout_connect(Some(Duration::from_secs(8)))
+            .max_redirects(3)
+            // Nothing is asked twice in a row: keep no connection, no buffer.
+            .max_idle_connections(0)
+            .build();
+        config.new_agent()
+    });
+    let mut response = agent.get(url).call().map_err(FetchError::Http)?;
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(MAX_BODY)
+        .read_to_vec();
+    body.map_err(|error| match error {
+        ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong,
+        error => FetchError::Http(error),
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) fn get(_: &str) -> Result<Vec<u8>, FetchError> {
+    Err(FetchError::NoHttp)
+}

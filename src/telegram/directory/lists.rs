@@ -1,0 +1,151 @@
+use std::rc::Rc;
+
+use super::cache::Cache;
+use super::snapshot;
+use crate::config::{Config, Source};
+use crate::wire::dc::DcId;
+use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
+
+/// Telegram's three lists as they are believed to be now.
+#[derive(Clone)]
+pub(super) struct Lists {
+    pub secret: Rc<[u8]>,
+    pub v4: ProxyConfig,
+    pub v6: ProxyConfig,
+}
+
+/// One of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Secret,
+    Config,
+    ConfigV6,
+}
+
+impl List {
+    pub const ALL: [Self; 3] = [Self::Secret, Self::Config, Self::ConfigV6];
+
+    /// Its name at Telegram's server and in the cache.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "getProxySecret",
+            Self::Config => "getProxyConfig",
+            Self::ConfigV6 => "getProxyConfigV6",
+        }
+    }
+
+    /// Where the config says it is; `None` if it cannot be fetched at all. A
+    /// mirror of the IPv4 list does not go with Telegram's own IPv6 list.
+    pub fn source(self, config: &Config) -> Option<Source> {
+        if self == Self::ConfigV6 && !uses_v6(config) {
+            return None;
+        }
+        let chosen = match self {
+            Self::Secret => &config.telegram_secret,
+            Self::Config => &config.telegram_config,
+            Self::ConfigV6 => &config.telegram_config_v6,
+        };
+        let own = || Source::Url(format!("https://core.telegram.org/{}", self.name()));
+        chosen.clone().or_else(|| cfg!(feature = "tls").then(own))
+    }
+}
+
+fn uses_v6(config: &Config) -> bool {
+    config.telegram_config.is_none() || config.telegram_config_v6.is_some()
+}
+
+/// Why a list is not taken.
+#[derive(Debug)]
+pub(super) struct Unusable(String);
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Lists {
+    /// The built-in ones, with what the cache has in their place.
+    pub fn at_start(cache: &Cache, config: &Config) -> Self {
+        let mut lists = Self {
+            secret: Rc::from(snapshot::PROXY_SECRET),
+            v4: snapshot::middle_v4(),
+            v6: snapshot::middle_v6(),
+        };
+        if !uses_v6(config) {
+            lists.v6.entries.clear();
+        }
+        for list in List::ALL {
+            if list == List::ConfigV6 && !uses_v6(config) {
+                continue;
+            }
+            if let Some(content) = cache.read(list.name())
+                && let Err(error) = lists.take(list, &content)
+            {
+                warn!("the kept copy of {} is not usable: {error}", list.name());
+            }
+        }
+        lists
+    }
+
+    /// Takes a new list if all of it makes sense; whether it brought anything.
+    pub fn take(&mut self, list: List, content: &[u8]) -> Result<bool, Unusable> {
+        match list {
+            List::Secret => {
+                if !(32..=256).contains(&content.len()) || looks_like_text(content) {
+                    let length = content.len();
+                    return Err(Unusable(format!("{length} bytes are no proxy secret")));
+                }
+                let changed = *self.secret != *content;
+                self.secret = Rc::from(content);
+                Ok(changed)
+            }
+            List::Config => replace(&mut self.v4, parse(content)?),
+            List::ConfigV6 => {
+                let new = parse_v6(content, self.v6.default)?;
+                replace(&mut self.v6, new)
+            }
+        }
+    }
+
+    /// The DC whose middle proxies serve `dc`.
+    pub fn middle_dc(&self, dc: DcId) -> DcId {
+        let known = self.entries().any(|(id, _)| *id == dc);
+        if known { dc } else { self.v4.default }
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &(DcId, std::net::SocketAddr)> {
+        self.v4.entries.iter().chain(&self.v6.entries)
+    }
+}
+
+/// A page of a captive portal instead of random bytes.
+fn looks_like_text(content: &[u8]) -> bool {
+    content
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+}
+
+fn replace(current: &mut ProxyConfig, new: ProxyConfig) -> Result<bool, Unusable> {
+    let changed = *current != new;
+    *current = new;
+    Ok(changed)
+}
+
+fn parse(content: &[u8]) -> Result<ProxyConfig, Unusable> {
+    let text = std::str::from_utf8(content).map_err(|_| Unusable("it is not text".to_owned()))?;
+    ProxyConfig::parse(text).map_err(|error| Unusable(error.to_string()))
+}
+
+/// There need not be any middle proxy with IPv6; a list of them that is only
+/// its `default` line is whole.
+fn parse_v6(content: &[u8], default: DcId) -> Result<ProxyConfig, Unusable> {
+    let text = std::str::from_utf8(content).unwrap_or_default();
+    match ProxyConfig::parse(text) {
+        Err(ConfigTextError::NoProxies) => Ok(ProxyConfig {
+            default,
+            entries: Vec::new(),
+        }),
+        _ => parse(content),
+    }
+}

@@ -1,0 +1,140 @@
+//! Where Telegram is: its proxy secret, the middle proxies and the DCs.
+//!
+//! There is always an answer: what was fetched last, else the copy on disk,
+//! else the built-in snapshot. [`Directory::run`] keeps it fresh.
+
+mod cache;
+mod fetch;
+mod lists;
+mod penalties;
+mod public_address;
+mod refresh;
+mod snapshot;
+#[cfg(test)]
+pub(in crate::telegram) mod tests;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::config::{Config, Source};
+use crate::metrics::Metrics;
+use crate::net::Notify;
+use crate::wire::dc::DcId;
+use cache::Cache;
+use lists::{List, Lists};
+use penalties::Penalties;
+
+pub use public_address::PublicAddress;
+
+pub struct Directory {
+    lists: RefCell<Lists>,
+    cache: Cache,
+    sources: RefCell<[Option<Source>; 3]>,
+    overrides: RefCell<Vec<(DcId, SocketAddr)>>,
+    interval: Cell<Duration>,
+    penalties: Penalties,
+    /// Connections that failed in a row.
+    failures: Cell<usize>,
+    refresh_now: Notify,
+    metrics: Rc<Metrics>,
+}
+
+impl Directory {
+    /// Answers at once, from the cache or the snapshot.
+    pub fn new(config: &Config, metrics: &Rc<Metrics>) -> Rc<Self> {
+        let cache = Cache::new(&config.data_dir);
+        let directory = Self {
+            lists: RefCell::new(Lists::at_start(&cache, config)),
+            cache,
+            sources: RefCell::default(),
+            overrides: RefCell::default(),
+            interval: Cell::new(config.refresh),
+            penalties: Penalties::default(),
+            failures: Cell::new(0),
+            refresh_now: Notify::default(),
+            metrics: metrics.clone(),
+        };
+        directory.reconfigure(config);
+        Rc::new(directory)
+    }
+
+    /// Takes over sources, interval and overrides; refreshes if a source moved.
+    pub fn reconfigure(&self, config: &Config) {
+        let sources = List::ALL.map(|list| list.source(config));
+        self.interval.set(config.refresh);
+        self.overrides.replace(config.dc_overrides.clone());
+        if self.sources.replace(sources.clone()) != sources {
+            self.refresh_now.notify();
+        }
+    }
+
+    /// Telegram's proxy secret, 32..=256 bytes.
+    pub fn secret(&self) -> Rc<[u8]> {
+        self.lists.borrow().secret.clone()
+    }
+
+    /// The DC whose middle proxies serve `dc`: itself, or the list's default.
+    pub fn middle_dc(&self, dc: DcId) -> DcId {
+        self.lists.borrow().middle_dc(dc)
+    }
+
+    /// Every DC that has middle proxies.
+    pub fn middle_dcs(&self) -> Vec<DcId> {
+        let lists = self.lists.borrow();
+        let mut dcs: Vec<_> = lists.entries().map(|(dc, _)| *dc).collect();
+        dcs.sort_unstable();
+        dcs.dedup();
+        dcs
+    }
+
+    /// Middle proxies of `dc` (of the default DC if it is unknown), in the
+    /// order to try them in.
+    pub fn middle(&self, dc: DcId) -> Vec<SocketAddr> {
+        let lists = self.lists.borrow();
+        let dc = lists.middle_dc(dc);
+        let of_dc = lists.entries().filter(|(id, _)| *id == dc);
+        self.ordered(of_dc.map(|(_, address)| *address).collect())
+    }
+
+    /// Addresses of `dc` for direct connections, in the order to try them in:
+    /// those given with --dc if there are any. `None`: there is no such DC.
+    pub fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
+        let overrides = self.overrides.borrow();
+        let same = |id: DcId| id.number() == dc.number() && id.is_test() == dc.is_test();
+        let given = |wanted: &dyn Fn(DcId) -> bool| -> Vec<SocketAddr> {
+            let of_dc = overrides.iter().filter(|(id, _)| wanted(*id));
+            of_dc.map(|(_, address)| *address).collect()
+        };
+        // Media servers may be given apart; else they are their DC's.
+        let mut addresses = given(&|id| id == dc);
+        if addresses.is_empty() {
+            addresses = given(&|id| same(id) && !id.is_media());
+        }
+        if addresses.is_empty() {
+            addresses = snapshot::direct(dc);
+        }
+        (!addresses.is_empty()).then(|| self.ordered(addresses))
+    }
+
+    pub fn report_success(&self, address: SocketAddr) {
+        self.failures.set(0);
+        self.penalties.remove(address);
+    }
+
+    /// Several failures in a row fetch the lists anew: Telegram may have moved.
+    pub fn report_failure(&self, address: SocketAddr) {
+        self.penalties.add(address, Instant::now());
+        let failures = self.failures.get() + 1;
+        self.failures.set(failures);
+        if failures.is_multiple_of(refresh::FAILURES) {
+            self.refresh_now.notify();
+        }
+    }
+
+    fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        self.penalties.order(&mut addresses, Instant::now());
+        addresses
+    }
+}

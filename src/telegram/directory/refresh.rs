@@ -1,0 +1,113 @@
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Directory;
+use super::cache::Cache;
+use super::fetch::fetch;
+use super::lists::List;
+use crate::config::Source;
+use crate::metrics::RefreshOutcome;
+use crate::net::Reactor;
+
+/// Failed connections in a row after which the lists are fetched anew.
+pub(super) const FAILURES: usize = 3;
+
+/// Never more often than this, whatever fails.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After a fetch that failed: doubled each time up to the refresh interval.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+
+impl Directory {
+    /// Fetches the lists now, every --refresh seconds, and at once after
+    /// repeated connection failures. Nothing that fails here is fatal.
+    pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let complete = self.refresh().await;
+            let interval = self.interval.get();
+            let wait = if complete {
+                retry = FIRST_RETRY;
+                interval
+            } else {
+                let wait = retry.min(interval);
+                retry = (retry * 2).min(interval.max(FIRST_RETRY));
+                wait
+            };
+            // Proxies that started together must not ask together.
+            let jitter = wait.mul_f64(0.1 * random_fraction());
+            let floor = SHORTEST_INTERVAL.min(interval);
+            reactor.sleep(floor).await;
+            let rest = (wait + jitter).saturating_sub(floor);
+            reactor.timeout(rest, self.refresh_now.changed()).await;
+        }
+    }
+
+    /// Whether every list could be had.
+    async fn refresh(&self) -> bool {
+        let mut complete = true;
+        let sources = self.sources.borrow().clone();
+        for (list, source) in List::ALL.into_iter().zip(sources) {
+            if let Some(source) = source {
+                complete &= self.refresh_one(list, source).await;
+            }
+        }
+        complete
+    }
+
+    async fn refresh_one(&self, list: List, source: Source) -> bool {
+        let name = list.name();
+        let place = match &source {
+            Source::Url(url) => url.clone(),
+            Source::File(path) => path.display().to_string(),
+        };
+        let fetched = smol::unblock(move || fetch(&source)).await;
+        let content = match fetched {
+            Ok(content) => content,
+            Err(error) => {
+                self.metrics.refreshes.inc(RefreshOutcome::FetchFailed);
+                warn!("{place} {error}; going on with the last good copy of {name}");
+                return false;
+            }
+        };
+        let taken = self.lists.borrow_mut().take(list, &content);
+        match taken {
+            Ok(true) => {
+                info!("{name}: new from {place}");
+                self.metrics.refreshes.inc(RefreshOutcome::Fetched);
+                self.keep(list, content).await;
+                true
+            }
+            Ok(false) => {
+                self.metrics.refreshes.inc(RefreshOutcome::Unchanged);
+                true
+            }
+            Err(error) => {
+                self.metrics.refreshes.inc(RefreshOutcome::Unusable);
+                warn!(
+                    "{place} is not Telegram's {name} ({error}); going on with the last good copy"
+                );
+                false
+            }
+        }
+    }
+
+    async fn keep(&self, list: List, content: Vec<u8>) {
+        let cache: Cache = self.cache.clone();
+        let kept = smol::unblock(move || cache.write(list.name(), &content)).await;
+        if let Err(error) = kept {
+            self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
+            warn!(
+                "cannot keep a copy of {} in --data-dir: {error}",
+                list.name()
+            );
+        }
+    }
+}
+
+/// Between 0 and 1.
+fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    crate::net::fill_random(&mut bytes);
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,191 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fake_telegram::control::Http;
+use fake_telegram::harness::TemporaryDirectory;
+use fake_telegram::telegram::{FakeTelegram, Options};
+use smol::LocalExecutor;
+
+use super::*;
+use crate::config::{ConfigSource, MissingSecret, Origin, Setting};
+use crate::metrics::RefreshOutcome;
+use crate::net::Reactor;
+
+/// A directory in `data_dir` with these flags.
+pub(in crate::telegram) fn directory(
+    data_dir: &TemporaryDirectory,
+    flags: &[(&'static str, String)],
+) -> (Rc<Directory>, Rc<Metrics>) {
+    let metrics = Rc::new(Metrics::default());
+    let config = config(data_dir, flags);
+    (Directory::new(&config, &metrics), metrics)
+}
+
+fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Config {
+    let data_dir = ("--data-dir", data_dir.path().display().to_string());
+    let settings = flags
+        .iter()
+        .chain([&data_dir])
+        .map(|(flag, value)| Setting {
+            flag: (*flag).to_owned(),
+            value: value.clone(),
+            origin: Origin::CommandLine,
+        });
+    ConfigSource::new(settings.collect(), MissingSecret::Leave)
+        .load(None)
+        .unwrap()
+}
+
+fn fake() -> FakeTelegram {
+    FakeTelegram::start(Options {
+        middle_dcs: vec![1, 2, -2],
+        ..Options::default()
+    })
+    .unwrap()
+}
+
+/// Runs the directory's task until `done`.
+fn run_until(directory: &Rc<Directory>, done: impl Fn() -> bool) {
+    let reactor = Reactor::new().unwrap();
+    let executor = LocalExecutor::new();
+    let running = directory.clone();
+    let task_reactor = reactor.clone();
+    let task = executor.spawn(async move { running.run(&task_reactor).await });
+    reactor.block_on(&executor, async {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(20), "it never came");
+            reactor.sleep(Duration::from_millis(5)).await;
+        }
+        task.cancel().await;
+    });
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn starts_with_the_snapshot() {
+    let data_dir = TemporaryDirectory::new();
+    let (directory, _) = directory(&data_dir, &[]);
+    assert_eq!(directory.secret().len(), 128);
+    let dc4 = directory.middle(DcId(4));
+    assert_eq!(dc4[0], address("91.108.4.136:8888"));
+    assert_eq!(dc4[1], address("[2001:67c:4e8:f004::d]:8888"));
+    assert_eq!(directory.middle_dc(DcId(77)), DcId(2));
+    assert_eq!(
+        directory.middle(DcId(77))[0],
+        address("149.154.161.144:8888")
+    );
+    let media = directory.direct(DcId(-2)).unwrap();
+    assert_eq!(media[0], address("149.154.167.51:443"));
+    let cdn = directory.direct(DcId(203)).unwrap();
+    assert_eq!(cdn, [address("91.105.192.100:443")]);
+    let test = directory.direct(DcId(10_002)).unwrap();
+    assert_eq!(test, [address("149.154.167.40:443")]);
+    assert_eq!(directory.direct(DcId(77)), None);
+}
+
+#[test]
+fn overrides_take_the_place_of_built_in_addresses() {
+    let data_dir = TemporaryDirectory::new();
+    let flags = [
+        ("--dc", "2=127.0.0.1:1".to_owned()),
+        ("--dc", "-2=127.0.0.1:2".to_owned()),
+        ("--dc", "3=127.0.0.1:3".to_owned()),
+    ];
+    let (directory, _) = directory(&data_dir, &flags);
+    let only = |id| directory.direct(DcId(id)).unwrap();
+    assert_eq!(only(2), [address("127.0.0.1:1")]);
+    assert_eq!(only(-2), [address("127.0.0.1:2")]);
+    assert_eq!(only(-3), [address("127.0.0.1:3")]);
+    assert_ne!(only(10_002), only(2));
+}
+
+#[test]
+fn fetched_lists_are_used_and_kept() {
+    let data_dir = TemporaryDirectory::new();
+    let telegram = fake();
+    for flags in [
+        telegram.proxy_flags(),
+        telegram.proxy_flags_with_files(data_dir.path()).unwrap(),
+    ] {
+        if !cfg!(feature = "tls") && flags[0].1.starts_with("http") {
+            continue;
+        }
+        let (directory, metrics) = directory(&data_dir, &flags);
+        run_until(&directory, || metrics.refreshes.total() >= 3);
+        assert_eq!(*directory.secret(), *telegram.options().secret);
+        assert_eq!(directory.middle(DcId(2)), telegram.middle_addresses(2));
+        assert_eq!(directory.middle_dcs(), [DcId(-2), DcId(1), DcId(2)]);
+    }
+    // The next start knows them without asking anybody.
+    let (directory, _) = directory(&data_dir, &[]);
+    assert_eq!(*directory.secret(), *telegram.options().secret);
+    assert_eq!(directory.middle(DcId(1)), telegram.middle_addresses(1));
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn nothing_that_a_server_answers_makes_it_worse() {
+    let data_dir = TemporaryDirectory::new();
+    let telegram = fake();
+    for manners in [
+        Http::Down,
+        Http::Status(503),
+        Http::Portal,
+        Http::Garbage,
+        Http::Truncated,
+        Http::Empty,
+        Http::Config("proxy_for 2 nonsense;".to_owned()),
+    ] {
+        telegram.behave_http(manners.clone());
+        let mut flags = telegram.proxy_flags();
+        flags.retain(|(flag, _)| *flag == "--telegram-config");
+        flags.push(("--telegram-secret", "no-such-file".to_owned()));
+        flags.push(("--telegram-config-v6", "no-such-file".to_owned()));
+        let (directory, metrics) = directory(&data_dir, &flags);
+        run_until(&directory, || metrics.refreshes.total() >= 3);
+        assert_eq!(
+            metrics.refreshes.get(RefreshOutcome::Fetched),
+            0,
+            "{manners:?}"
+        );
+        assert_eq!(directory.secret().len(), 128);
+        let dc2 = directory.middle(DcId(2));
+        assert_eq!(dc2[0], address("149.154.161.144:8888"), "{manners:?}");
+    }
+}
+
+#[test]
+fn a_damaged_copy_on_disk_is_passed_over() {
+    let data_dir = TemporaryDirectory::new();
+    for list in List::ALL {
+        fs::write(data_dir.path().join(list.name()), "default").unwrap();
+    }
+    let (directory, _) = directory(&data_dir, &[]);
+    assert_eq!(directory.secret().len(), 128);
+    assert_eq!(directory.middle(DcId(1)).len(), 2);
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn repeated_failures_fetch_at_once() {
+    let data_dir = TemporaryDirectory::new();
+    let telegram = fake();
+    let mut flags = telegram.proxy_flags();
+    flags.push(("--refresh", "1".to_owned()));
+    let (directory, metrics) = directory(&data_dir, &flags);
+    let dead = address("127.0.0.1:9");
+    run_until(&directory, || {
+        if metrics.refreshes.total() == 3 {
+            for _ in 0..refresh::FAILURES {
+                directory.report_failure(dead);
+            }
+        }
+        metrics.refreshes.total() >= 6
+    });
+}

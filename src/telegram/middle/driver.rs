@@ -1,0 +1,201 @@
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::inbound::Inbound;
+use super::{Connection, Established, OUTBOUND_LIMIT};
+use crate::backend::SessionEnd;
+use crate::metrics::ConnectionEnd;
+use crate::net::{Socket, Timer};
+use crate::wire::rpc;
+
+/// Reads per turn before other tasks get theirs.
+const READS_PER_TURN: usize = 4;
+
+/// Silence after which a ping goes out; jittered up to twice that.
+const PING_AFTER: Duration = Duration::from_secs(5);
+
+/// A ping without any answer for this long: the connection is dead.
+const PONG_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a connection looks again while a client blocks it, or while it
+/// waits for its last sessions to fall quiet.
+const RECHECK: Duration = Duration::from_millis(100);
+
+/// A client that holds up others for this long is closed.
+const STALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a draining connection waits for answers under way.
+const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+
+/// The task of one connection: owns the socket until the connection ends.
+pub(crate) struct Driver {
+    connection: Rc<Connection>,
+    socket: Socket,
+    inbound: Inbound,
+    tick: Timer,
+    heard: Instant,
+    pinged: Option<Instant>,
+    drain_until: Option<Instant>,
+}
+
+impl Driver {
+    pub fn new(established: Established) -> (Rc<Connection>, Self) {
+        let Established {
+            connection,
+            socket,
+            inbound,
+        } = established;
+        let reactor = &connection.shared.reactor;
+        let driver = Self {
+            tick: reactor.timer(),
+            heard: reactor.now(),
+            pinged: None,
+            drain_until: None,
+            inbound,
+            socket,
+            connection: connection.clone(),
+        };
+        (connection, driver)
+    }
+
+    /// Runs the connection; returns why it ended.
+    pub async fn run(&mut self, mut on_tick: impl FnMut()) -> ConnectionEnd {
+        self.schedule();
+        poll_fn(|cx| self.poll(cx, &mut on_tick)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, on_tick: &mut impl FnMut()) -> Poll<ConnectionEnd> {
+        self.connection.task.set(Some(cx.waker().clone()));
+        if let Some(end) = self.connection.kill.take() {
+            return Poll::Ready(end);
+        }
+        if let Err(end) = self.poll_io(cx) {
+            return Poll::Ready(end);
+        }
+        if self.inbound.is_blocked() || self.connection.is_draining() {
+            let soon = self.connection.shared.reactor.now() + RECHECK;
+            self.tick.set_earlier(soon);
+        }
+        while self.tick.poll_expired(cx).is_ready() {
+            if let Err(end) = self.tick() {
+                return Poll::Ready(end);
+            }
+            on_tick();
+            self.schedule();
+        }
+        if self.is_drained() {
+            return Poll::Ready(ConnectionEnd::Drained);
+        }
+        Poll::Pending
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {
+        if self.inbound.is_blocked() {
+            self.inbound.retry(&self.connection)?;
+        }
+        let mut reads = 0;
+        while !self.inbound.is_blocked() {
+            match self.inbound.poll_read(cx, &self.connection, &self.socket) {
+                Poll::Pending => break,
+                Poll::Ready(read) => {
+                    let bytes = read?;
+                    let shared = &self.connection.shared;
+                    shared.metrics.dc_bytes_in.add(bytes as u64);
+                    self.heard = shared.reactor.now();
+                    self.pinged = None;
+                }
+            }
+            reads += 1;
+            if reads == READS_PER_TURN {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.flush(cx)
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {
+        let connection = &self.connection;
+        let shared = &connection.shared;
+        let mut outbound = connection.outbound.borrow_mut();
+        let now = shared.reactor.now();
+        let flushed = outbound
+            .flush(&self.socket, &shared.scratch, connection.our, now)
+            .map_err(|_| ConnectionEnd::Broken)?;
+        shared.metrics.dc_bytes_out.add(flushed.bytes as u64);
+        shared.metrics.dc_packets_out.add(flushed.packets as u64);
+        if !outbound.is_idle() && self.socket.poll_writable(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        let roomy = outbound.pending_bytes() < OUTBOUND_LIMIT / 2;
+        drop(outbound);
+        if roomy && shared.buffers.free_bytes() > 0 {
+            connection.has_room.notify();
+        }
+        Ok(())
+    }
+
+    fn is_drained(&self) -> bool {
+        let connection = &self.connection;
+        connection.is_draining() && connection.load() == 0 && connection.outbound.borrow().is_idle()
+    }
+
+    fn schedule(&mut self) {
+        let shared = &self.connection.shared;
+        let soon = self.inbound.is_blocked() || self.connection.is_draining();
+        let wait = if soon {
+            RECHECK
+        } else {
+            shared.jittered(PING_AFTER)
+        };
+        self.tick.set(shared.reactor.now() + wait);
+    }
+
+    fn tick(&mut self) -> Result<(), ConnectionEnd> {
+        let now = self.connection.shared.reactor.now();
+        // Clients wait for buffers too; nobody else may be there to tell them.
+        self.connection.has_room.notify();
+        if self.connection.is_draining() {
+            let until = *self.drain_until.get_or_insert(now + DRAIN_LIMIT);
+            if now >= until {
+                return Err(ConnectionEnd::Drained);
+            }
+        }
+        if self.inbound.is_blocked() {
+            // Unread pongs prove nothing.
+            self.pinged = None;
+            self.close_blocker(now);
+            return Ok(());
+        }
+        self.check_life(now)
+    }
+
+    /// Alone, a slow client only holds up itself, and its own time limit sees
+    /// to it; in company it must not hold up the others for long.
+    fn close_blocker(&mut self, now: Instant) {
+        let Some((session, since)) = self.inbound.blocked_by() else {
+            return;
+        };
+        self.connection.shared.metrics.backpressure.add(RECHECK);
+        if self.connection.load() > 1 && now.duration_since(since) > STALL_LIMIT {
+            session.clone().end(SessionEnd::TooSlow);
+        }
+    }
+
+    fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
+        match self.pinged {
+            Some(pinged) if now.duration_since(pinged) > PONG_LIMIT => {
+                Err(ConnectionEnd::PingTimeout)
+            }
+            None if now.duration_since(self.heard) >= PING_AFTER => {
+                let id = self.connection.shared.random_u64() as i64;
+                self.connection.push_control(rpc::ping_body(id));
+                self.pinged = Some(now);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

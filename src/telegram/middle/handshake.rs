@@ -1,0 +1,300 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor, CbcEncryptor, ChecksumKind};
+
+use super::super::Shared;
+use super::Connection;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use crate::metrics::ConnectFailure;
+use crate::net::{Keepalive, Socket};
+use crate::wire::full::{FrameEncoder, PAD_WORD, block_padding};
+use crate::wire::middle_keys::{KeyMaterial, Purpose};
+use crate::wire::rpc::{self, HandshakeFrame, NonceFrame, RpcDecoder, RpcEvent};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(8);
+
+/// Telegram's clock and ours may differ by this much (`doc/protocol.md` §4).
+const MAX_SKEW_SECONDS: u32 = 30;
+
+/// Both sides of every known implementation call themselves this; only our
+/// own must come back.
+const PROCESS_ID: [u8; 12] = *b"IPIPPRPDTIME";
+
+const KEEPALIVE: Keepalive = Keepalive {
+    interval: Duration::from_secs(40),
+    probes: 5,
+    user_timeout: Duration::from_secs(30),
+};
+
+/// A connection that sessions can be put on.
+pub(crate) struct Established {
+    pub connection: Rc<Connection>,
+    pub socket: Socket,
+    pub inbound: Inbound,
+}
+
+/// Why no connection to a middle proxy came about.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    Connect(io::Error),
+    ConnectTimeout,
+    HandshakeTimeout,
+    /// Telegram hung up instead of answering.
+    Closed,
+    Refused(i32),
+    ClockSkew {
+        theirs: u32,
+        ours: u32,
+    },
+    BadAnswer(&'static str),
+}
+
+impl ConnectError {
+    pub fn failure(&self) -> ConnectFailure {
+        match self {
+            Self::Connect(_) => ConnectFailure::Refused,
+            Self::ConnectTimeout => ConnectFailure::ConnectTimeout,
+            Self::HandshakeTimeout => ConnectFailure::HandshakeTimeout,
+            Self::Closed => ConnectFailure::HandshakeClosed,
+            Self::Refused(_) => ConnectFailure::HandshakeRefused,
+            Self::ClockSkew { .. } => ConnectFailure::ClockSkew,
+            Self::BadAnswer(_) => ConnectFailure::BadAnswer,
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::ConnectTimeout => write!(f, "no answer to connecting: blocked or down"),
+            Self::HandshakeTimeout => write!(f, "connected, but no answer to the handshake"),
+            Self::Closed => write!(
+                f,
+                "closed during the handshake: the public address is wrong or a NAT rewrites \
+                 ports; set --external-ip, or use --route direct"
+            ),
+            Self::Refused(code) => write!(
+                f,
+                "refused the handshake (code {code}): set --external-ip, or use --route direct"
+            ),
+            Self::ClockSkew { theirs, ours } => write!(
+                f,
+                "this machine's clock is {} s off Telegram's: set it (NTP)",
+                i64::from(*ours) - i64::from(*theirs)
+            ),
+            Self::BadAnswer(what) => write!(f, "answered with {what}: not a middle proxy?"),
+        }
+    }
+}
+
+/// Connects to the middle proxy at `address` and shakes hands.
+pub(crate) async fn establish(
+    shared: &Rc<Shared>,
+    address: SocketAddr,
+) -> Result<Established, ConnectError> {
+    let reactor = &shared.reactor;
+    let socket = reactor
+        .timeout(CONNECT_LIMIT, Socket::connect(reactor, address))
+        .await
+        .ok_or(ConnectError::ConnectTimeout)?
+        .map_err(ConnectError::Connect)?;
+    let prepared = socket
+        .set_nodelay()
+        .and_then(|()| socket.set_keepalive(KEEPALIVE));
+    prepared.map_err(ConnectError::Connect)?;
+    reactor
+        .timeout(HANDSHAKE_LIMIT, shake_hands(shared, socket, address))
+        .await
+        .ok_or(ConnectError::HandshakeTimeout)?
+}
+
+async fn shake_hands(
+    shared: &Rc<Shared>,
+    socket: Socket,
+    address: SocketAddr,
+) -> Result<Established, ConnectError> {
+    let secret = shared.directory.secret();
+    let local = socket.local_address().map_err(ConnectError::Connect)?;
+    let our = shared.announced_address(local);
+    let mut encoder = FrameEncoder::new();
+    let mut reader = Reader::new(&socket);
+
+    let ours = NonceFrame {
+        key_selector: rpc::key_selector(&secret),
+        schema: rpc::SCHEMA_AES,
+        time: shared.unix_time(),
+        nonce: shared.random_bytes(),
+    };
+    let mut frame = Vec::with_capacity(64);
+    encoder.encode_into(&mut frame, &[&ours.body()]);
+    send(&socket, &frame).await?;
+    let theirs = reader.nonce().await?;
+    check_nonce(&ours, &theirs)?;
+
+    let keys = KeyMaterial {
+        server_nonce: theirs.nonce,
+        client_nonce: ours.nonce,
+        client_time: ours.time,
+        server: address,
+        client: our,
+        proxy_secret: &secret,
+    };
+    let (key, iv) = keys.derive(Purpose::Client);
+    let mut encryptor = CbcEncryptor::new(&key, &iv);
+    let (key, iv) = keys.derive(Purpose::Server);
+    reader.decryptor = Some(CbcDecryptor::new(&key, &iv));
+
+    let hello = HandshakeFrame {
+        flags: rpc::FLAG_CRC32C,
+        sender_pid: PROCESS_ID,
+        peer_pid: PROCESS_ID,
+    };
+    frame.clear();
+    encoder.encode_into(&mut frame, &[&hello.body()]);
+    frame.extend_from_slice(block_padding(frame.len()));
+    encryptor.apply(&mut frame);
+    send(&socket, &frame).await?;
+    let answer = reader.handshake().await?;
+    if answer.peer_pid != PROCESS_ID {
+        return Err(ConnectError::BadAnswer("another process id than ours"));
+    }
+
+    let checksum = if answer.flags & rpc::FLAG_CRC32C != 0 {
+        ChecksumKind::Crc32c
+    } else {
+        ChecksumKind::Crc32
+    };
+    let Some((decryptor, mut decoder, rest)) = reader.into_parts() else {
+        return Err(ConnectError::BadAnswer("no keys"));
+    };
+    decoder.set_checksum(checksum);
+    let outbound = Outbound::new(encryptor, checksum, &shared.buffers);
+    let connection = Connection::new(shared, address, our, outbound);
+    let mut inbound = Inbound::new(decryptor, decoder);
+    let mut rest = rest;
+    inbound
+        .begin(&connection, &mut rest)
+        .map_err(|_| ConnectError::BadAnswer("a broken frame"))?;
+    Ok(Established {
+        connection,
+        socket,
+        inbound,
+    })
+}
+
+async fn send(socket: &Socket, data: &[u8]) -> Result<(), ConnectError> {
+    let sent = socket.write_all(data).await;
+    sent.map_err(|_| ConnectError::Closed)
+}
+
+fn check_nonce(ours: &NonceFrame, theirs: &NonceFrame) -> Result<(), ConnectError> {
+    if theirs.schema != ours.schema || theirs.key_selector != ours.key_selector {
+        return Err(ConnectError::BadAnswer("another key or cipher than ours"));
+    }
+    if theirs.time.abs_diff(ours.time) > MAX_SKEW_SECONDS {
+        return Err(ConnectError::ClockSkew {
+            theirs: theirs.time,
+            ours: ours.time,
+        });
+    }
+    Ok(())
+}
+
+/// Reads the two handshake frames, however they are cut.
+struct Reader<'a> {
+    socket: &'a Socket,
+    decoder: RpcDecoder,
+    decryptor: Option<CbcDecryptor>,
+    /// Read and not decoded yet; encrypted once there is a decryptor.
+    rest: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(socket: &'a Socket) -> Self {
+        Self {
+            socket,
+            decoder: RpcDecoder::new(),
+            decryptor: None,
+            rest: Vec::new(),
+        }
+    }
+
+    async fn nonce(&mut self) -> Result<NonceFrame, ConnectError> {
+        loop {
+            let mut rest = std::mem::take(&mut self.rest);
+            let mut input = rest.as_mut_slice();
+            let found = match self.decoder.next(&mut input) {
+                Ok(Some(RpcEvent::Nonce(nonce))) => Some(nonce),
+                Ok(Some(_)) => return Err(ConnectError::BadAnswer("another message")),
+                Ok(None) => None,
+                Err(_) => return Err(ConnectError::BadAnswer("a broken frame")),
+            };
+            self.rest = input.to_vec();
+            if let Some(nonce) = found {
+                self.skip_padding();
+                return Ok(nonce);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    async fn handshake(&mut self) -> Result<HandshakeFrame, ConnectError> {
+        loop {
+            self.skip_padding();
+            // A word of padding may still be on its way.
+            let undecided = PAD_WORD.starts_with(&self.rest);
+            let whole = if undecided {
+                0
+            } else {
+                self.rest.len() - self.rest.len() % BLOCK_LEN
+            };
+            let carry = self.rest.split_off(whole);
+            let mut blocks = std::mem::replace(&mut self.rest, carry);
+            if let Some(decryptor) = &mut self.decryptor {
+                decryptor.apply(&mut blocks);
+            }
+            let mut input = blocks.as_mut_slice();
+            match self.decoder.next(&mut input) {
+                Ok(Some(RpcEvent::Handshake(frame))) => return Ok(frame),
+                Ok(Some(RpcEvent::HandshakeError(code))) => {
+                    return Err(ConnectError::Refused(code));
+                }
+                Ok(Some(_)) => return Err(ConnectError::BadAnswer("another message")),
+                Ok(None) => {}
+                Err(_) => return Err(ConnectError::BadAnswer("a broken frame")),
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// Some peers pad the plaintext nonce frame like an encrypted one. That a
+    /// ciphertext starts like this has a chance of 2^-32.
+    fn skip_padding(&mut self) {
+        while let Some(rest) = self.rest.strip_prefix(&PAD_WORD) {
+            self.rest = rest.to_vec();
+        }
+    }
+
+    async fn read_more(&mut self) -> Result<(), ConnectError> {
+        let mut buffer = [0; 256];
+        match self.socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => Err(ConnectError::Closed),
+            Ok(read) => {
+                self.rest
+                    .extend_from_slice(buffer.get(..read).unwrap_or_default());
+                Ok(())
+            }
+        }
+    }
+
+    fn into_parts(self) -> Option<(CbcDecryptor, RpcDecoder, Vec<u8>)> {
+        Some((self.decryptor?, self.decoder, self.rest))
+    }
+}

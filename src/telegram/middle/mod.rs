@@ -1,0 +1,252 @@
+//! One multiplexed connection to a middle proxy (`doc/protocol.md` §4).
+//!
+//! [`Connection`] is what sessions and the pool see of it; the connection's
+//! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
+//! packets ([`outbound`]).
+
+mod driver;
+mod handshake;
+mod inbound;
+mod outbound;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::Shared;
+use super::session::{MiddleSession, QueuedPacket};
+use crate::backend::SessionEnd;
+use crate::metrics::{ConnectionEnd, MigrationOutcome};
+use crate::net::Notify;
+use crate::wire::rpc;
+use outbound::Outbound;
+
+pub(super) use driver::Driver;
+pub(super) use handshake::{ConnectError, Established, establish};
+
+/// Bytes that may wait to be sent before clients are read no further.
+const OUTBOUND_LIMIT: usize = 256 * 1024;
+
+/// A client alone on a connection is not read ahead for: Telegram waits
+/// instead, so that a large answer needs little memory.
+const ALLOWANCE_ALONE: usize = 128 * 1024;
+
+/// In company a slow client's answers are kept up to this size, so that the
+/// others behind them get theirs.
+const ALLOWANCE_SHARED: usize = 1 << 20;
+
+/// Low bits of a conn_id: the session's place in the table.
+const SLOT_BITS: u32 = 20;
+
+pub(super) struct Connection {
+    shared: Rc<Shared>,
+    /// The middle proxy.
+    address: SocketAddr,
+    /// Our end as Telegram sees it; announced with every packet.
+    our: SocketAddr,
+    opened: Instant,
+    sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
+    next_serial: Cell<u32>,
+    outbound: RefCell<Outbound>,
+    has_room: Notify,
+    task: Cell<Option<Waker>>,
+    draining: Cell<bool>,
+    kill: Cell<Option<ConnectionEnd>>,
+}
+
+impl Connection {
+    pub fn new(
+        shared: &Rc<Shared>,
+        address: SocketAddr,
+        our: SocketAddr,
+        outbound: Outbound,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            shared: shared.clone(),
+            address,
+            our,
+            opened: shared.reactor.now(),
+            sessions: RefCell::default(),
+            next_serial: Cell::new(shared.random_u32()),
+            outbound: RefCell::new(outbound),
+            has_room: Notify::default(),
+            task: Cell::new(None),
+            draining: Cell::new(false),
+            kill: Cell::new(None),
+        })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    pub fn load(&self) -> usize {
+        self.sessions.borrow().len()
+    }
+
+    /// Registers a session under an id that this connection has not used.
+    pub fn attach(&self, session: &Rc<MiddleSession>) -> i64 {
+        let serial = self.next_serial.get();
+        self.next_serial.set(serial.wrapping_add(1));
+        let mut sessions = self.sessions.borrow_mut();
+        let entry = sessions.vacant_entry();
+        let conn_id = (i64::from(serial) << SLOT_BITS) | entry.key() as i64;
+        entry.insert((conn_id, session.clone()));
+        conn_id
+    }
+
+    /// Forgets a session, and tells Telegram so unless it said so itself.
+    pub fn detach(&self, conn_id: i64, tell_telegram: bool) {
+        let mut sessions = self.sessions.borrow_mut();
+        let slot = slot_of(conn_id);
+        if sessions.get(slot).is_none_or(|(id, _)| *id != conn_id) {
+            return;
+        }
+        let gone = sessions.remove(slot);
+        drop(sessions);
+        drop(gone);
+        if tell_telegram {
+            self.push_control(rpc::close_conn_body(conn_id));
+        } else {
+            self.wake();
+        }
+    }
+
+    fn find(&self, conn_id: i64) -> Option<Rc<MiddleSession>> {
+        let sessions = self.sessions.borrow();
+        let (id, session) = sessions.get(slot_of(conn_id))?;
+        (*id == conn_id).then(|| session.clone())
+    }
+
+    pub fn push(&self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
+        self.outbound
+            .borrow_mut()
+            .push_packet(session, conn_id, packet);
+        self.wake();
+    }
+
+    pub fn push_slice(
+        &self,
+        session: &Rc<MiddleSession>,
+        conn_id: i64,
+        quick_ack: bool,
+        body: &[u8],
+    ) {
+        self.outbound
+            .borrow_mut()
+            .push_slice(session, conn_id, quick_ack, body);
+        self.wake();
+    }
+
+    fn push_control(&self, body: outbound::Control) {
+        self.outbound.borrow_mut().push_control(body);
+        self.wake();
+    }
+
+    /// Ready while the queue to Telegram is short and there are buffers.
+    pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let pending = self.outbound.borrow().pending_bytes();
+        if pending < OUTBOUND_LIMIT && self.shared.buffers.free_bytes() > 0 {
+            return Poll::Ready(());
+        }
+        self.has_room.park(cx.waker());
+        Poll::Pending
+    }
+
+    /// How much one client's sink may hold.
+    fn allowance(&self) -> usize {
+        if self.load() > 1 {
+            ALLOWANCE_SHARED.min((self.shared.buffers.total_bytes() / 8).max(ALLOWANCE_ALONE))
+        } else {
+            ALLOWANCE_ALONE
+        }
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = self.task.take() {
+            waker.wake();
+        }
+    }
+
+    /// No new sessions come; those that can leave without loss do, and when
+    /// the last has left the connection closes.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.wake();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Ends the connection at the next turn of its task.
+    pub fn kill(&self, end: ConnectionEnd) {
+        self.kill.set(Some(end));
+        self.wake();
+    }
+
+    /// Takes off the sessions that have nothing under way.
+    pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
+        let now = self.shared.reactor.now();
+        let outbound = self.outbound.borrow();
+        if !outbound.is_idle() {
+            return Vec::new();
+        }
+        drop(outbound);
+        let mut quiet = Vec::new();
+        self.sessions.borrow_mut().retain(|_, (conn_id, session)| {
+            let stays = session.is_in_answer() || session.is_mid_send(now, false);
+            if !stays {
+                quiet.push((*conn_id, session.clone()));
+            }
+            stays
+        });
+        let mut sessions = Vec::with_capacity(quiet.len());
+        for (conn_id, session) in quiet {
+            self.push_control(rpc::close_conn_body(conn_id));
+            session.park();
+            sessions.push(session);
+        }
+        sessions
+    }
+
+    /// After the connection's death: parks the sessions that can be moved, with
+    /// their queued packets, and ends the others.
+    pub fn take_survivors(&self) -> Vec<Rc<MiddleSession>> {
+        let now = self.shared.reactor.now();
+        let mut outbound = self.outbound.borrow_mut();
+        let cut_short = outbound.is_cut_short();
+        let queued = outbound.take_packets();
+        drop(outbound);
+        let sessions = self.sessions.take();
+        let mut survivors = Vec::with_capacity(sessions.len());
+        for (_, (_, session)) in sessions {
+            if session.is_in_answer() {
+                self.shared.migrated(MigrationOutcome::ClosedMidAnswer);
+                session.end(SessionEnd::MidAnswer);
+            } else if session.is_mid_send(now, cut_short) {
+                self.shared.migrated(MigrationOutcome::ClosedMidSend);
+                session.end(SessionEnd::MidSend);
+            } else {
+                session.park();
+                survivors.push(session);
+            }
+        }
+        for (session, packet) in queued {
+            session.requeue(packet);
+        }
+        survivors
+    }
+}
+
+fn slot_of(conn_id: i64) -> usize {
+    (conn_id & ((1 << SLOT_BITS) - 1)) as usize
+}

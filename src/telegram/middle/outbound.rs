@@ -1,0 +1,300 @@
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
+
+use super::super::session::{MiddleSession, QueuedPacket};
+use crate::net::{BufferPool, Rope, Scratch, Socket};
+use crate::wire::full::{block_padding, frame_prefix};
+use crate::wire::rpc::ProxyReq;
+
+/// A frame is begun only where its fixed part (length, sequence number,
+/// request header) fits whole.
+const FRAME_HEAD_ROOM: usize = 128;
+
+/// A control message: a tag and an i64.
+pub(super) type Control = [u8; 12];
+
+/// Everything that waits to be sent on one middle-proxy connection.
+///
+/// Packets stay plain and in the order of their arrival until the socket can
+/// take them; only then are they framed and encrypted, 64 KiB at a time. So at
+/// the connection's death those that were not begun can go elsewhere.
+pub(crate) struct Outbound {
+    encryptor: CbcEncryptor,
+    checksum: ChecksumKind,
+    sequence: i32,
+    queue: VecDeque<Queued>,
+    /// Payloads of `queue`, and the rest of `current`'s before them.
+    payload: Rope,
+    current: Option<Current>,
+    /// Encrypted bytes that the kernel has not taken yet.
+    unsent: Rope,
+    buffers: Rc<BufferPool>,
+}
+
+enum Queued {
+    Packet(QueuedFrame),
+    Control(Control),
+}
+
+struct QueuedFrame {
+    session: Rc<MiddleSession>,
+    conn_id: i64,
+    len: usize,
+    quick_ack: bool,
+}
+
+/// The frame that is partly framed.
+struct Current {
+    remaining: usize,
+    checksum: Checksum,
+}
+
+/// What [`Outbound::flush`] got done.
+#[derive(Default)]
+pub(crate) struct Flushed {
+    pub bytes: usize,
+    pub packets: usize,
+}
+
+impl Outbound {
+    /// For a connection whose handshake used the sequence numbers −2 and −1.
+    pub fn new(encryptor: CbcEncryptor, checksum: ChecksumKind, buffers: &Rc<BufferPool>) -> Self {
+        Self {
+            encryptor,
+            checksum,
+            sequence: 0,
+            queue: VecDeque::new(),
+            payload: Rope::default(),
+            current: None,
+            unsent: Rope::default(),
+            buffers: buffers.clone(),
+        }
+    }
+
+    /// Bytes that wait, framing not counted.
+    pub fn pending_bytes(&self) -> usize {
+        self.payload.len() + self.unsent.len()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.current.is_none() && self.unsent.is_empty()
+    }
+
+    /// Part of what was framed has not reached the kernel.
+    pub fn is_cut_short(&self) -> bool {
+        self.current.is_some() || !self.unsent.is_empty()
+    }
+
+    pub fn push_packet(&mut self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
+        self.queue.push_back(Queued::Packet(QueuedFrame {
+            session: session.clone(),
+            conn_id,
+            len: packet.body.len(),
+            quick_ack: packet.quick_ack,
+        }));
+        self.payload.append_rope(packet.body);
+    }
+
+    /// [`push_packet`](Self::push_packet) for a packet in a shared buffer.
+    pub fn push_slice(
+        &mut self,
+        session: &Rc<MiddleSession>,
+        conn_id: i64,
+        quick_ack: bool,
+        body: &[u8],
+    ) {
+        self.queue.push_back(Queued::Packet(QueuedFrame {
+            session: session.clone(),
+            conn_id,
+            len: body.len(),
+            quick_ack,
+        }));
+        self.payload.append_overdrawn(&self.buffers, body);
+    }
+
+    pub fn push_control(&mut self, body: Control) {
+        self.queue.push_back(Queued::Control(body));
+    }
+
+    /// Sends what the socket takes now. Packets get the address `our` in
+    /// their header; their sessions learn the time `now`.
+    pub fn flush(
+        &mut self,
+        socket: &Socket,
+        scratch: &Scratch,
+        our: SocketAddr,
+        now: Instant,
+    ) -> io::Result<Flushed> {
+        let mut done = Flushed::default();
+        loop {
+            done.bytes += self.unsent.write_to(socket)?;
+            let blocked = !self.unsent.is_empty() || !socket.is_writable();
+            if blocked || (self.queue.is_empty() && self.current.is_none()) {
+                return Ok(done);
+            }
+            scratch
+                .with(|buffer| -> io::Result<()> {
+                    let (length, packets) = self.fill(buffer, our, now);
+                    let data = buffer.get(..length).unwrap_or_default();
+                    let written = socket.try_write(data)?;
+                    let rest = data.get(written..).unwrap_or_default();
+                    self.unsent.append_overdrawn(&self.buffers, rest);
+                    done.bytes += written;
+                    done.packets += packets;
+                    Ok(())
+                })
+                .transpose()?;
+        }
+    }
+
+    /// Takes the packets that were not begun out of the queue, in order.
+    pub fn take_packets(&mut self) -> Vec<(Rc<MiddleSession>, QueuedPacket)> {
+        let rest = self.current.take().map_or(0, |current| current.remaining);
+        self.payload.advance(rest);
+        let mut packets = Vec::new();
+        for queued in self.queue.drain(..) {
+            if let Queued::Packet(frame) = queued {
+                let body = split_front(&mut self.payload, frame.len, &self.buffers);
+                let quick_ack = frame.quick_ack;
+                packets.push((frame.session, QueuedPacket { quick_ack, body }));
+            }
+        }
+        packets
+    }
+
+    /// Frames and encrypts into `buffer`; returns the length, a multiple of
+    /// the cipher's block, and how many packets were begun.
+    fn fill(&mut self, buffer: &mut [u8], our: SocketAddr, now: Instant) -> (usize, usize) {
+        let capacity = buffer.len() - buffer.len() % BLOCK_LEN;
+        let mut out = Cursor {
+            buffer: buffer.get_mut(..capacity).unwrap_or_default(),
+            length: 0,
+        };
+        let mut packets = 0;
+        loop {
+            if !self.finish_current(&mut out) || out.room() < FRAME_HEAD_ROOM {
+                break;
+            }
+            match self.queue.pop_front() {
+                Some(Queued::Packet(frame)) => {
+                    self.begin_packet(&mut out, &frame, our, now);
+                    packets += 1;
+                }
+                Some(Queued::Control(body)) => self.put_control(&mut out, &body),
+                None => break,
+            }
+        }
+        out.put(block_padding(out.length));
+        let Cursor { buffer, length } = out;
+        self.encryptor
+            .apply(buffer.get_mut(..length).unwrap_or_default());
+        (length, packets)
+    }
+
+    fn begin_packet(
+        &mut self,
+        out: &mut Cursor<'_>,
+        frame: &QueuedFrame,
+        our: SocketAddr,
+        now: Instant,
+    ) {
+        let session = &frame.session;
+        let first8: heapless::Vec<u8, 8> =
+            self.payload.slices().flatten().copied().take(8).collect();
+        let header = ProxyReq {
+            conn_id: frame.conn_id,
+            client: session.client,
+            our,
+            tag: session.tag,
+            transport: session.transport,
+            quick_ack: frame.quick_ack,
+        }
+        .header(&first8);
+        let mut checksum = self.begin_frame(out, header.len() + frame.len);
+        checksum.update(&header);
+        out.put(&header);
+        frame.session.sent(now);
+        self.current = Some(Current {
+            remaining: frame.len,
+            checksum,
+        });
+    }
+
+    fn put_control(&mut self, out: &mut Cursor<'_>, body: &[u8]) {
+        let mut checksum = self.begin_frame(out, body.len());
+        checksum.update(body);
+        out.put(body);
+        out.put(&checksum.finish().to_le_bytes());
+    }
+
+    fn begin_frame(&mut self, out: &mut Cursor<'_>, body_len: usize) -> Checksum {
+        let prefix = frame_prefix(body_len, self.sequence);
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut checksum = Checksum::new(self.checksum);
+        checksum.update(&prefix);
+        out.put(&prefix);
+        checksum
+    }
+
+    /// Goes on with the frame that was begun; false if `out` is full before
+    /// its end. All lengths are multiples of 4, so the checksum never splits.
+    fn finish_current(&mut self, out: &mut Cursor<'_>) -> bool {
+        let Some(current) = &mut self.current else {
+            return true;
+        };
+        let start = out.length;
+        let wanted = current.remaining.min(out.room());
+        let room = out
+            .buffer
+            .get_mut(start..start + wanted)
+            .unwrap_or_default();
+        let copied = self.payload.copy_out(room);
+        current
+            .checksum
+            .update(room.get(..copied).unwrap_or_default());
+        out.length += copied;
+        current.remaining -= copied;
+        if current.remaining > 0 || out.room() < 4 {
+            return false;
+        }
+        if let Some(current) = self.current.take() {
+            out.put(&current.checksum.finish().to_le_bytes());
+        }
+        true
+    }
+}
+
+struct Cursor<'a> {
+    buffer: &'a mut [u8],
+    length: usize,
+}
+
+impl Cursor<'_> {
+    fn room(&self) -> usize {
+        self.buffer.len() - self.length
+    }
+
+    /// Callers have asked for [`room`](Self::room) before.
+    fn put(&mut self, data: &[u8]) {
+        if let Some(to) = self.buffer.get_mut(self.length..self.length + data.len()) {
+            to.copy_from_slice(data);
+            self.length += data.len();
+        }
+    }
+}
+
+fn split_front(rope: &mut Rope, length: usize, buffers: &Rc<BufferPool>) -> Rope {
+    let mut front = Rope::default();
+    while front.len() < length {
+        let Some(slice) = rope.first_mut() else { break };
+        let part = slice.len().min(length - front.len());
+        front.append_overdrawn(buffers, slice.get(..part).unwrap_or_default());
+        rope.advance(part);
+    }
+    front
+}

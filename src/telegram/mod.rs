@@ -1,0 +1,86 @@
+//! The Telegram side: where the DCs are ([`directory`]), the shared
+//! connections to middle proxies (`pool`, `middle`) and direct ones
+//! (`direct`).
+
+mod direct;
+pub mod directory;
+mod middle;
+mod pool;
+mod session;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+pub use shared::{Settings, Shared};
+
+use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
+use crate::wire::dc::DcId;
+use pool::Pool;
+use session::{MiddleSession, MiddleStream};
+
+/// The backend of this process: its own connections to Telegram.
+pub struct Telegram {
+    shared: Rc<Shared>,
+    /// One pool per DC that the directory knows, so their number is bounded
+    /// whatever clients ask for.
+    pools: RefCell<BTreeMap<DcId, Rc<Pool>>>,
+}
+
+impl Telegram {
+    pub fn new(shared: Rc<Shared>) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            pools: RefCell::default(),
+        })
+    }
+
+    /// Opens the connections that are to be open before the first client.
+    pub fn warm_up(&self) {
+        if self.shared.settings.get().dc_connections > 0 {
+            for dc in self.shared.directory.middle_dcs() {
+                self.pool(dc).keep_supplied();
+            }
+        }
+    }
+
+    /// Ends every session and connection.
+    pub fn close(&self) {
+        for pool in self.pools.borrow().values() {
+            pool.close();
+        }
+    }
+
+    fn pool(&self, dc: DcId) -> Rc<Pool> {
+        let dc = self.shared.directory.middle_dc(dc);
+        let mut pools = self.pools.borrow_mut();
+        let pool = pools.entry(dc);
+        pool.or_insert_with(|| Pool::new(&self.shared, dc)).clone()
+    }
+
+    async fn open_middle(
+        &self,
+        request: SessionRequest,
+        sink: Rc<dyn Sink>,
+    ) -> Result<Session, OpenError> {
+        let pool = self.pool(request.dc);
+        let session = MiddleSession::new(&request, sink, &pool);
+        pool.join(&session).await?;
+        Ok(Session::Packets(Box::new(MiddleStream::new(session))))
+    }
+}
+
+impl Backend for Telegram {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+        match request.route {
+            Route::Middle => Box::pin(self.open_middle(request, sink)),
+            Route::Direct => Box::pin(async move {
+                let line = direct::open(&self.shared, &request).await?;
+                Ok(Session::Line(line))
+            }),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::middle::{Connection, Driver, establish};
+use super::session::MiddleSession;
+use crate::backend::{OpenError, SessionEnd};
+use crate::metrics::{ConnectionEnd, MigrationOutcome};
+use crate::net::{BufferPool, Notify};
+use crate::wire::dc::DcId;
+
+const FIRST_RETRY: Duration = Duration::from_millis(300);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// Longest wait of a new session for a connection.
+const JOIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection that more than this time must pass until the next attempt for
+/// is not waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Connections this close in age would be rotated by Telegram together.
+const STAGGER: Duration = Duration::from_secs(5);
+
+/// The age at which one of two such connections is renewed, jittered up to
+/// twice that; Telegram's own rotation starts at 30 s.
+const RENEW_AGE: Duration = Duration::from_secs(10);
+
+/// How long a pool has more connections than its sessions need before it
+/// gives one up.
+const SHRINK_AFTER: Duration = Duration::from_secs(60);
+
+/// The connections to one DC's middle proxies and the sessions on them.
+pub(super) struct Pool {
+    shared: Rc<Shared>,
+    dc: DcId,
+    /// Open connections that take sessions; a dying or draining one is not
+    /// among them.
+    connections: RefCell<Vec<Rc<Connection>>>,
+    /// Sessions between connections.
+    parked: RefCell<Vec<Rc<MiddleSession>>>,
+    joining: Cell<usize>,
+    connecting: Cell<bool>,
+    /// Rounds over all addresses that found none, since the start.
+    failed_rounds: Cell<u64>,
+    retry_at: Cell<Option<Instant>>,
+    changed: Notify,
+    roomy_since: Cell<Option<Instant>>,
+    closed: Cell<bool>,
+}
+
+impl Pool {
+    pub fn new(shared: &Rc<Shared>, dc: DcId) -> Rc<Self> {
+        Rc::new(Self {
+            shared: shared.clone(),
+            dc,
+            connections: RefCell::default(),
+            parked: RefCell::default(),
+            joining: Cell::new(0),
+            connecting: Cell::new(false),
+            failed_rounds: Cell::new(0),
+            retry_at: Cell::new(None),
+            changed: Notify::default(),
+            roomy_since: Cell::new(None),
+            closed: Cell::new(false),
+        })
+    }
+
+    pub fn buffers(&self) -> &Rc<BufferPool> {
+        &self.shared.buffers
+    }
+
+    /// Puts a new session on the least loaded connection, waiting for one to
+    /// open if there is none.
+    pub async fn join(self: &Rc<Self>, session: &Rc<MiddleSession>) -> Result<(), OpenError> {
+        let waiting = self.wait_for_connection();
+        let connection = self.shared.reactor.timeout(JOIN_LIMIT, waiting).await;
+        let connection = connection.unwrap_or(Err(OpenError::MiddleUnavailable))?;
+        session.move_to(&connection);
+        self.keep_supplied();
+        Ok(())
+    }
+
+    /// Opens connections until there are as many as are wanted.
+    pub fn keep_supplied(self: &Rc<Self>) {
+        if self.connecting.get() || !self.wants_connection() {
+            return;
+        }
+        self.connecting.set(true);
+        let pool = self.clone();
+        self.shared.executor.spawn(pool.supply()).detach();
+    }
+
+    /// Refuses new sessions and ends all there are.
+    pub fn close(&self) {
+        self.closed.set(true);
+        for connection in self.connections.take() {
+            connection.kill(ConnectionEnd::Shutdown);
+        }
+        for session in self.parked.take() {
+            session.end(SessionEnd::Shutdown);
+        }
+        self.changed.notify();
+    }
+
+    async fn wait_for_connection(self: &Rc<Self>) -> Result<Rc<Connection>, OpenError> {
+        let rounds = self.failed_rounds.get();
+        let _counted = Joining::new(&self.joining);
+        loop {
+            if self.closed.get() {
+                return Err(OpenError::Shutdown);
+            }
+            if let Some(connection) = self.least_loaded() {
+                return Ok(connection);
+            }
+            let now = self.shared.reactor.now();
+            let late = self.retry_at.get().is_some_and(|at| at > now + PATIENCE);
+            if late || self.failed_rounds.get() != rounds {
+                return Err(OpenError::MiddleUnavailable);
+            }
+            self.keep_supplied();
+            self.changed.changed().await;
+        }
+    }
+
+    fn least_loaded(&self) -> Option<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        connections.iter().min_by_key(|one| one.load()).cloned()
+    }
+
+    fn wants_connection(&self) -> bool {
+        if self.closed.get() {
+            return false;
+        }
+        let connections = self.connections.borrow();
+        let settings = self.shared.settings.get();
+        match connections.iter().map(|one| one.load()).min() {
+            None => {
+                settings.dc_connections > 0
+                    || self.joining.get() > 0
+                    || !self.parked.borrow().is_empty()
+            }
+            Some(least) => {
+                connections.len() < settings.dc_connections
+                    || least >= settings.clients_per_connection
+            }
+        }
+    }
+
+    async fn supply(self: Rc<Self>) {
+        let mut retry = FIRST_RETRY;
+        while self.wants_connection() {
+            if self.connect().await {
+                retry = FIRST_RETRY;
+                continue;
+            }
+            self.failed_rounds.set(self.failed_rounds.get() + 1);
+            for session in self.parked.take() {
+                self.shared.migrated(MigrationOutcome::NoConnection);
+                session.end(SessionEnd::NoConnection);
+            }
+            let wait = self.shared.jittered(retry);
+            self.retry_at.set(Some(self.shared.reactor.now() + wait));
+            self.changed.notify();
+            self.shared.reactor.sleep(wait).await;
+            self.retry_at.set(None);
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+        self.connecting.set(false);
+    }
+
+    /// One round over the DC's addresses; false if none could be used.
+    async fn connect(self: &Rc<Self>) -> bool {
+        let targets = self.shared.directory.middle(self.dc);
+        for address in targets {
+            match establish(&self.shared, address).await {
+                Ok(established) => {
+                    self.shared.directory.report_success(address);
+                    self.add(established);
+                    return true;
+                }
+                Err(error) => {
+                    self.shared.directory.report_failure(address);
+                    self.shared.middle_failed(self.dc, address, &error);
+                }
+            }
+        }
+        false
+    }
+
+    fn add(self: &Rc<Self>, established: super::middle::Established) {
+        let (connection, driver) = Driver::new(established);
+        debug!("DC {}: connected to {}", self.dc, connection.address());
+        self.shared.metrics.dc_opened(self.dc);
+        self.connections.borrow_mut().push(connection.clone());
+        for session in self.parked.take() {
+            self.settle(&session, &connection);
+        }
+        self.changed.notify();
+        let task = self.clone().drive(connection, driver);
+        self.shared.executor.spawn(task).detach();
+    }
+
+    async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {
+        let end = driver.run(|| self.tick(&connection)).await;
+        let age = self.shared.reactor.now() - connection.opened();
+        let (dc, address) = (self.dc, connection.address());
+        debug!("DC {dc}: connection to {address} ended after {age:.0?}: {end}");
+        self.shared.metrics.dc_ended(self.dc, end);
+        if matches!(end, ConnectionEnd::ClosedByTelegram) && age < Duration::from_secs(1) {
+            self.shared.directory.report_failure(address);
+        }
+        // The choreography of doc/migration-flow.md: out of the pool first, so
+        // that nobody is put on it any more; then its sessions.
+        self.remove(&connection);
+        let survivors = connection.take_survivors();
+        drop(driver);
+        for session in survivors {
+            self.rehouse(session);
+        }
+        self.keep_supplied();
+    }
+
+    fn remove(&self, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|one| !Rc::ptr_eq(one, connection));
+    }
+
+    /// Finds a place for a session that lost its connection: at once on an
+    /// open one, else as soon as the next one opens.
+    fn rehouse(self: &Rc<Self>, session: Rc<MiddleSession>) {
+        if session.is_ended() {
+            return;
+        }
+        match self.least_loaded() {
+            Some(connection) => self.settle(&session, &connection),
+            None if self.closed.get() => session.end(SessionEnd::Shutdown),
+            None => self.parked.borrow_mut().push(session),
+        }
+    }
+
+    fn settle(&self, session: &Rc<MiddleSession>, connection: &Rc<Connection>) {
+        if session.is_ended() {
+            return;
+        }
+        let packets = session.move_to(connection);
+        self.shared.migrated(match packets {
+            0 => MigrationOutcome::MovedIdle,
+            _ => MigrationOutcome::MovedQueued,
+        });
+    }
+
+    /// Called by each connection's task now and then.
+    fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+        if connection.is_draining() {
+            for session in connection.take_quiet_sessions() {
+                self.rehouse(session);
+            }
+            self.keep_supplied();
+        } else if self.should_renew(connection) {
+            debug!("DC {}: renewing a connection", self.dc);
+            self.retire(connection);
+        } else if self.should_shrink() {
+            debug!("DC {}: giving up a connection", self.dc);
+            self.retire(connection);
+        }
+    }
+
+    /// Takes a connection out of service; its sessions leave one by one.
+    fn retire(self: &Rc<Self>, connection: &Rc<Connection>) {
+        self.remove(connection);
+        connection.drain();
+        self.keep_supplied();
+    }
+
+    /// Of connections that opened together, all but the first are renewed
+    /// early, so that Telegram does not close them all at once.
+    fn should_renew(&self, connection: &Rc<Connection>) -> bool {
+        let age = self.shared.reactor.now() - connection.opened();
+        if age < self.shared.jittered(RENEW_AGE) {
+            return false;
+        }
+        let connections = self.connections.borrow();
+        connections
+            .iter()
+            .take_while(|one| !Rc::ptr_eq(one, connection))
+            .any(|older| connection.opened() - older.opened() < STAGGER)
+    }
+
+    fn should_shrink(&self) -> bool {
+        let connections = self.connections.borrow();
+        let settings = self.shared.settings.get();
+        let count = connections.len();
+        let sessions: usize = connections.iter().map(|one| one.load()).sum();
+        let enough = count.saturating_sub(1) * settings.clients_per_connection / 2;
+        // The last connection goes when nobody has used it for as long.
+        let spare = sessions == 0 || (count > 1 && sessions <= enough);
+        if count <= settings.dc_connections || !spare || self.joining.get() > 0 {
+            self.roomy_since.set(None);
+            return false;
+        }
+        let now = self.shared.reactor.now();
+        let since = self.roomy_since.get().unwrap_or(now);
+        self.roomy_since.set(Some(since));
+        if now - since < SHRINK_AFTER {
+            return false;
+        }
+        self.roomy_since.set(None);
+        true
+    }
+}
+
+/// Counts a session that waits for a connection.
+struct Joining<'a>(&'a Cell<usize>);
+
+impl<'a> Joining<'a> {
+    fn new(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

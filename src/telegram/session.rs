@@ -1,0 +1,235 @@
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::middle::Connection;
+use super::pool::Pool;
+use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream};
+use crate::net::Rope;
+use crate::wire::secret::AdTag;
+use crate::wire::transport::Transport;
+
+/// How long after its last packet a session without an answer counts as
+/// waiting: at the connection's death it is closed, so that it resends, where
+/// an older silence (an acknowledgement, say, that has no answer) is moved.
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(3);
+
+/// A client's packet on its way to Telegram.
+pub(super) struct QueuedPacket {
+    pub quick_ack: bool,
+    pub body: Rope,
+}
+
+/// One client's use of a DC through middle proxies. It outlives the
+/// connections that carry it.
+pub(super) struct MiddleSession {
+    pub client: SocketAddr,
+    pub tag: Option<AdTag>,
+    pub transport: Transport,
+    sink: Rc<dyn Sink>,
+    pool: Rc<Pool>,
+    place: RefCell<Place>,
+    waker: RefCell<Option<Waker>>,
+    /// When the last packet that has had no answer since was sent.
+    unanswered_since: Cell<Option<Instant>>,
+    in_answer: Cell<bool>,
+}
+
+enum Place {
+    On {
+        connection: Rc<Connection>,
+        conn_id: i64,
+    },
+    /// Between connections, with the packets that did not leave the last one.
+    Parked(Vec<QueuedPacket>),
+    Ended,
+}
+
+impl MiddleSession {
+    pub fn new(request: &SessionRequest, sink: Rc<dyn Sink>, pool: &Rc<Pool>) -> Rc<Self> {
+        Rc::new(Self {
+            client: request.client,
+            tag: request.tag,
+            transport: request.transport,
+            sink,
+            pool: pool.clone(),
+            place: RefCell::new(Place::Parked(Vec::new())),
+            waker: RefCell::default(),
+            unanswered_since: Cell::new(None),
+            in_answer: Cell::new(false),
+        })
+    }
+
+    pub fn sink(&self) -> &Rc<dyn Sink> {
+        &self.sink
+    }
+
+    pub fn is_ended(&self) -> bool {
+        matches!(*self.place.borrow(), Place::Ended)
+    }
+
+    /// Puts the session on `connection`, and the packets that it brings along.
+    pub fn move_to(self: &Rc<Self>, connection: &Rc<Connection>) -> usize {
+        let conn_id = connection.attach(self);
+        let place = Place::On {
+            connection: connection.clone(),
+            conn_id,
+        };
+        self.unanswered_since.set(None);
+        let mut moved = 0;
+        if let Place::Parked(packets) = self.place.replace(place) {
+            moved = packets.len();
+            for packet in packets {
+                connection.push(self, conn_id, packet);
+            }
+        }
+        self.wake();
+        moved
+    }
+
+    /// Takes the session off its connection until another one is there.
+    pub fn park(&self) {
+        self.place.replace(Place::Parked(Vec::new()));
+    }
+
+    /// Keeps a packet that did not leave the last connection.
+    pub fn requeue(&self, packet: QueuedPacket) {
+        if let Place::Parked(packets) = &mut *self.place.borrow_mut() {
+            packets.push(packet);
+        }
+    }
+
+    /// Ends the session from our side; Telegram is told if it does not know.
+    pub fn end(&self, end: SessionEnd) {
+        if self.leave(end != SessionEnd::ClosedByTelegram) {
+            self.sink.end(end);
+            self.wake();
+        }
+    }
+
+    /// A packet was framed; it is on its way from now on.
+    pub fn sent(&self, now: Instant) {
+        self.unanswered_since.set(Some(now));
+    }
+
+    pub fn begin_answer(&self, len: usize) {
+        self.unanswered_since.set(None);
+        self.in_answer.set(true);
+        self.sink.begin_packet(len);
+    }
+
+    pub fn end_answer(&self) {
+        self.in_answer.set(false);
+        self.sink.end_packet();
+    }
+
+    pub fn is_in_answer(&self) -> bool {
+        self.in_answer.get()
+    }
+
+    /// A packet is under way that Telegram may or may not have; `cut_short`
+    /// tells that the connection could not write all that was framed.
+    pub fn is_mid_send(&self, now: Instant, cut_short: bool) -> bool {
+        self.unanswered_since
+            .get()
+            .is_some_and(|since| cut_short || now.duration_since(since) < LAST_MOMENT)
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn leave(&self, tell_telegram: bool) -> bool {
+        match self.place.replace(Place::Ended) {
+            Place::On {
+                connection,
+                conn_id,
+            } => {
+                connection.detach(conn_id, tell_telegram);
+                true
+            }
+            Place::Parked(_) => true,
+            Place::Ended => false,
+        }
+    }
+}
+
+/// The client's handle on its session.
+pub(super) struct MiddleStream(Rc<MiddleSession>);
+
+impl MiddleStream {
+    pub fn new(session: Rc<MiddleSession>) -> Self {
+        Self(session)
+    }
+}
+
+impl Stream for MiddleStream {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let session = &self.0;
+        let ready = match &*session.place.borrow() {
+            Place::On { connection, .. } => connection.poll_has_room(cx),
+            Place::Parked(_) => Poll::Pending,
+            Place::Ended => Poll::Ready(()),
+        };
+        if ready.is_pending() {
+            session.waker.replace(Some(cx.waker().clone()));
+        }
+        ready
+    }
+
+    fn push(&self, packet: Packet<'_>) {
+        let session = &self.0;
+        let quick_ack = packet.quick_ack;
+        let buffers = session.pool.buffers();
+        match (&mut *session.place.borrow_mut(), packet.body) {
+            (
+                Place::On {
+                    connection,
+                    conn_id,
+                },
+                Body::Slice(body),
+            ) => {
+                connection.push_slice(session, *conn_id, quick_ack, body);
+            }
+            (
+                Place::On {
+                    connection,
+                    conn_id,
+                },
+                Body::Rope(body),
+            ) => {
+                connection.push(session, *conn_id, QueuedPacket { quick_ack, body });
+            }
+            // The client was read before the session was parked: what comes is
+            // the rest of that read.
+            (Place::Parked(packets), body) => {
+                let body = match body {
+                    Body::Rope(body) => body,
+                    Body::Slice(slice) => {
+                        let mut rope = Rope::default();
+                        rope.append_overdrawn(buffers, slice);
+                        rope
+                    }
+                };
+                packets.push(QueuedPacket { quick_ack, body });
+            }
+            (Place::Ended, _) => {}
+        }
+    }
+
+    fn resume(&self) {
+        if let Place::On { connection, .. } = &*self.0.place.borrow() {
+            connection.wake();
+        }
+    }
+}
+
+impl Drop for MiddleStream {
+    fn drop(&mut self) {
+        self.0.leave(true);
+    }
+}

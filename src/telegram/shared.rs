@@ -1,0 +1,103 @@
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use smol::LocalExecutor;
+
+use super::directory::{Directory, PublicAddress};
+use super::middle::ConnectError;
+use crate::log::Throttle;
+use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
+use crate::net::{BufferPool, Reactor, Scratch, fill_random};
+use crate::wire::dc::DcId;
+
+/// What the pools go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Connections per DC that stay open without clients.
+    pub dc_connections: usize,
+    /// Sessions on one connection before another one is opened.
+    pub clients_per_connection: usize,
+}
+
+/// What everything on the Telegram side uses.
+pub struct Shared {
+    pub reactor: Rc<Reactor>,
+    pub executor: Rc<LocalExecutor<'static>>,
+    pub buffers: Rc<BufferPool>,
+    pub scratch: Rc<Scratch>,
+    pub directory: Rc<Directory>,
+    pub address: Rc<PublicAddress>,
+    pub metrics: Rc<Metrics>,
+    pub settings: Cell<Settings>,
+    /// Failures to connect come in swarms.
+    pub complaints: Throttle,
+}
+
+impl Shared {
+    pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        fill_random(&mut bytes);
+        bytes
+    }
+
+    pub(super) fn random_u32(&self) -> u32 {
+        u32::from_ne_bytes(self.random_bytes())
+    }
+
+    pub(super) fn random_u64(&self) -> u64 {
+        u64::from_ne_bytes(self.random_bytes())
+    }
+
+    /// Something between `duration` and twice that, so that what started
+    /// together does not go on together.
+    pub(super) fn jittered(&self, duration: Duration) -> Duration {
+        duration + duration.mul_f64(f64::from(self.random_u32()) / f64::from(u32::MAX))
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix_time(&self) -> u32 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs() as u32)
+    }
+
+    /// The address under which Telegram sees a connection of ours.
+    pub(super) fn announced_address(&self, local: SocketAddr) -> SocketAddr {
+        self.address.translate(local)
+    }
+}
+impl Shared {
+    pub(super) fn migrated(&self, outcome: MigrationOutcome) {
+        self.metrics.migrations.inc(outcome);
+    }
+
+    pub(super) fn unknown_rpc(&self, address: SocketAddr, tag: u32) {
+        self.metrics.unknown_rpc.inc();
+        debug!("{address}: ignored a message of unknown kind {tag:08x}");
+    }
+
+    pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
+        self.metrics.dc_failed(dc, error.failure());
+        self.complain(dc, address, "middle proxy", error);
+    }
+
+    pub(super) fn direct_failed(&self, dc: DcId, address: SocketAddr, error: &io::Error) {
+        let failure = match error.kind() {
+            io::ErrorKind::TimedOut => ConnectFailure::ConnectTimeout,
+            _ => ConnectFailure::Refused,
+        };
+        self.metrics.dc_failed(dc, failure);
+        self.complain(dc, address, "DC", error);
+    }
+
+    fn complain(&self, dc: DcId, address: SocketAddr, what: &str, error: &dyn fmt::Display) {
+        match self.complaints.pass() {
+            Some(0) => warn!("DC {dc}: {what} {address}: {error}"),
+            Some(more) => warn!("DC {dc}: {what} {address}: {error} ({more} like it before)"),
+            None => debug!("DC {dc}: {what} {address}: {error}"),
+        }
+    }
+}

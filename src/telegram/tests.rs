@@ -1,0 +1,415 @@
+//! The Telegram side against the strict fake, without clients: a recording
+//! sink in their place.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use fake_telegram::control::{Accept, Close, Cut};
+use fake_telegram::harness::TemporaryDirectory;
+use fake_telegram::payload::{self, Command};
+use fake_telegram::telegram::{FakeTelegram, Options};
+use smol::LocalExecutor;
+use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+
+use super::directory::PublicAddress;
+use super::directory::tests::directory;
+use super::*;
+use crate::backend::{Body, Packet, SessionEnd, Stream};
+use crate::log::Throttle;
+use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
+use crate::net::{BufferPool, Reactor, Scratch};
+use crate::wire::transport::Transport;
+
+const TO_CLIENT: StreamKey = StreamKey {
+    key: [3; 32],
+    iv: [4; 16],
+};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct House {
+    fake: FakeTelegram,
+    telegram: Rc<Telegram>,
+    metrics: Rc<Metrics>,
+    reactor: Rc<Reactor>,
+}
+
+impl House {
+    /// Runs `test` with a Telegram side whose DC 2 is the fake's.
+    fn run<F: Future<Output = ()>>(settings: Settings, test: impl FnOnce(Rc<Self>) -> F) {
+        let fake = FakeTelegram::start(Options {
+            middle_dcs: vec![2],
+            direct_dcs: vec![2],
+            ..Options::default()
+        })
+        .unwrap();
+        let reactor = Reactor::new().unwrap();
+        let executor = Rc::new(LocalExecutor::new());
+        let data_dir = TemporaryDirectory::new();
+        let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
+        let (directory, metrics) = directory(&data_dir, &lists);
+        let refreshing = directory.clone();
+        let refresh_reactor = reactor.clone();
+        executor
+            .spawn(async move { refreshing.run(&refresh_reactor).await })
+            .detach();
+        let telegram = Telegram::new(Rc::new(Shared {
+            reactor: reactor.clone(),
+            executor: executor.clone(),
+            buffers: BufferPool::new(1 << 20),
+            scratch: Rc::new(Scratch::default()),
+            directory: directory.clone(),
+            address: PublicAddress::new(None),
+            metrics: metrics.clone(),
+            settings: Cell::new(settings),
+            complaints: Throttle::new(Duration::from_secs(1)),
+        }));
+        let house = Rc::new(Self {
+            fake,
+            telegram,
+            metrics,
+            reactor: reactor.clone(),
+        });
+        reactor.block_on(&executor, async {
+            house
+                .until("the lists", || {
+                    *directory.secret() == *house.fake.options().secret
+                        && directory.middle(DcId(2)) == house.fake.middle_addresses(2)
+                })
+                .await;
+            test(house.clone()).await;
+        });
+        house.fake.assert_clean();
+    }
+
+    async fn open(&self) -> TestSession {
+        match self.try_open(Route::Middle).await {
+            Ok((Session::Packets(stream), sink)) => TestSession { stream, sink },
+            Ok(_) => panic!("another kind of session"),
+            Err(error) => panic!("no session: {error:?}"),
+        }
+    }
+
+    async fn try_open(&self, route: Route) -> Result<(Session, Rc<Recorder>), OpenError> {
+        let sink = Rc::new(Recorder::default());
+        let request = SessionRequest {
+            route,
+            dc: DcId(2),
+            client: SocketAddr::from(([203, 0, 113, 5], 1000)),
+            local: SocketAddr::from(([127, 0, 0, 1], 443)),
+            tag: None,
+            transport: Transport::Intermediate,
+            to_client: TO_CLIENT,
+        };
+        let session = self.telegram.open(request, sink.clone()).await?;
+        Ok((session, sink))
+    }
+
+    async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < DEADLINE, "never: {what}");
+            self.reactor.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn echo(&self, session: &TestSession, payload: &[u8]) {
+        let before = session.sink.packets.borrow().len();
+        session.push(payload);
+        self.until("an answer", || session.sink.packets.borrow().len() > before)
+            .await;
+        assert_eq!(session.sink.packets.borrow().last().unwrap(), payload);
+    }
+
+    /// Ends all connections from Telegram's side and waits until ours know.
+    async fn rotate(&self, how: Close) {
+        let ended = self.metrics.connection_ends.total();
+        let expected = ended + self.fake.rotate_all(how) as u64;
+        self.until("the proxy sees its connections end", || {
+            self.metrics.connection_ends.total() >= expected
+        })
+        .await;
+    }
+
+    fn migrated(&self, outcome: MigrationOutcome) -> u64 {
+        self.metrics.migrations.get(outcome)
+    }
+}
+
+struct TestSession {
+    stream: Box<dyn Stream>,
+    sink: Rc<Recorder>,
+}
+
+impl TestSession {
+    fn push(&self, payload: &[u8]) {
+        self.stream.push(Packet {
+            quick_ack: false,
+            body: Body::Slice(payload),
+        });
+    }
+}
+
+/// Takes what it is offered as long as it is not full.
+#[derive(Default)]
+struct Recorder {
+    packets: RefCell<Vec<Vec<u8>>>,
+    current: RefCell<Vec<u8>>,
+    taken: Cell<usize>,
+    full: Cell<bool>,
+    ended: Cell<Option<SessionEnd>>,
+}
+
+impl Sink for Recorder {
+    fn begin_packet(&self, _: usize) {
+        assert!(self.current.borrow().is_empty());
+    }
+
+    fn offer(&self, data: &mut [u8], _: usize) -> usize {
+        if self.full.get() {
+            return 0;
+        }
+        self.taken.set(self.taken.get() + data.len());
+        self.current.borrow_mut().extend_from_slice(data);
+        data.len()
+    }
+
+    fn end_packet(&self) {
+        self.packets.borrow_mut().push(self.current.take());
+    }
+
+    fn quick_ack(&self, _: [u8; 4]) {}
+
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    fn end(&self, end: SessionEnd) {
+        assert_eq!(self.ended.replace(Some(end)), None);
+    }
+}
+
+const ON_DEMAND: Settings = Settings {
+    dc_connections: 0,
+    clients_per_connection: 300,
+};
+
+#[test]
+fn small_and_large_packets_are_echoed_with_both_checksums() {
+    House::run(ON_DEMAND, |house| async move {
+        for refuse_crc32c in [false, true] {
+            house.fake.behave(|b| {
+                b.refuse_crc32c = refuse_crc32c;
+                b.pad_nonce = refuse_crc32c;
+            });
+            let session = house.open().await;
+            for length in [40, 44, 1000, 65_536, 300_000, 1 << 20] {
+                house.echo(&session, &payload::echo(7, length)).await;
+            }
+            house.rotate(Close::Fin).await;
+        }
+    });
+}
+
+#[test]
+fn idle_sessions_survive_every_kind_of_rotation() {
+    House::run(
+        Settings {
+            dc_connections: 0,
+            clients_per_connection: 20,
+        },
+        |house| async move {
+            let mut sessions = Vec::new();
+            for label in 0..50 {
+                let session = house.open().await;
+                house.echo(&session, &payload::echo(label, 48)).await;
+                sessions.push(session);
+            }
+            for how in [Close::Fin, Close::Reset, Close::Drop] {
+                house.rotate(how).await;
+                for session in &sessions {
+                    house.echo(session, &payload::echo(99, 64)).await;
+                    assert_eq!(session.sink.ended.get(), None);
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_waiting_client_is_closed_at_once_and_a_queued_packet_moves() {
+    House::run(ON_DEMAND, |house| async move {
+        let waiting = house.open().await;
+        house.echo(&waiting, &payload::echo(1, 40)).await;
+        let idle = house.open().await;
+        house.echo(&idle, &payload::echo(1, 40)).await;
+        house
+            .fake
+            .behave(|b| b.cut = Some(Cut::AfterRequest(Close::Fin)));
+        waiting.push(&payload::echo(2, 64));
+        house
+            .until("the waiting one is closed", || {
+                waiting.sink.ended.get() == Some(SessionEnd::MidSend)
+            })
+            .await;
+        house.echo(&idle, &payload::echo(3, 64)).await;
+
+        // Nothing is read any more: what is pushed stays queued.
+        house.fake.behave(|b| b.stop_reading = true);
+        let filler = house.open().await;
+        for _ in 0..8 {
+            filler.push(&payload::echo(0, 1 << 20));
+        }
+        house.reactor.sleep(Duration::from_millis(200)).await;
+        idle.push(&payload::echo(4, 64));
+        let before = idle.sink.packets.borrow().len();
+        house.reactor.sleep(Duration::from_millis(50)).await;
+        house.fake.behave(|b| b.stop_reading = false);
+        house.fake.rotate_all(Close::Reset);
+        house
+            .until("the queued packet was answered", || {
+                idle.sink.packets.borrow().len() > before
+            })
+            .await;
+        assert_eq!(filler.sink.ended.get(), Some(SessionEnd::MidSend));
+        assert!(house.migrated(MigrationOutcome::MovedQueued) >= 1);
+    });
+}
+
+#[test]
+fn an_answer_cut_in_its_middle_closes_its_client() {
+    House::run(ON_DEMAND, |house| async move {
+        let session = house.open().await;
+        house.echo(&session, &payload::echo(1, 40)).await;
+        house
+            .fake
+            .behave(|b| b.cut = Some(Cut::MidAnswer(Close::Fin)));
+        session.push(&payload::echo(2, 100_000));
+        house
+            .until("it is closed", || {
+                session.sink.ended.get() == Some(SessionEnd::MidAnswer)
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_full_sink_holds_back_telegram_and_goes_on_where_it_stopped() {
+    House::run(ON_DEMAND, |house| async move {
+        let session = house.open().await;
+        session.sink.full.set(true);
+        let total = 8 << 20;
+        session.push(
+            &Command::SendMe {
+                total,
+                size: 1 << 20,
+            }
+            .payload(),
+        );
+        house.reactor.sleep(Duration::from_millis(300)).await;
+        let held = house.telegram.shared.buffers.used_bytes();
+        assert!(held <= 2 * crate::net::SCRATCH_LEN, "{held} bytes are held");
+        session.sink.full.set(false);
+        session.stream.resume();
+        house
+            .until("all has come", || session.sink.packets.borrow().len() == 8)
+            .await;
+        for (index, packet) in session.sink.packets.borrow().iter().enumerate() {
+            assert!(*packet == payload::streamed(index as u32, 1 << 20));
+        }
+        assert_eq!(house.telegram.shared.buffers.used_bytes(), 0);
+    });
+}
+
+#[test]
+fn a_client_that_blocks_others_is_closed() {
+    House::run(ON_DEMAND, |house| async move {
+        let slow = house.open().await;
+        let other = house.open().await;
+        slow.sink.full.set(true);
+        slow.push(
+            &Command::SendMe {
+                total: 1 << 20,
+                size: 1 << 20,
+            }
+            .payload(),
+        );
+        other.push(&payload::echo(1, 64));
+        house
+            .until("the slow one is closed", || {
+                slow.sink.ended.get() == Some(SessionEnd::TooSlow)
+            })
+            .await;
+        house
+            .until("the other one has its answer", || {
+                other.sink.packets.borrow().len() == 1
+            })
+            .await;
+    });
+}
+
+#[test]
+fn connections_that_opened_together_are_renewed_apart() {
+    House::run(
+        Settings {
+            dc_connections: 2,
+            clients_per_connection: 300,
+        },
+        |house| async move {
+            house.telegram.warm_up();
+            house
+                .until("both are open", || house.fake.counters().middle_live() == 2)
+                .await;
+            let session = house.open().await;
+            house.echo(&session, &payload::echo(1, 40)).await;
+            house
+                .until("one is renewed", || {
+                    house.metrics.connection_ends.get(ConnectionEnd::Drained) >= 1
+                })
+                .await;
+            house.echo(&session, &payload::echo(2, 40)).await;
+            assert_eq!(session.sink.ended.get(), None);
+        },
+    );
+}
+
+#[test]
+fn unreachable_middle_proxies_are_reported_and_tried_again() {
+    House::run(ON_DEMAND, |house| async move {
+        house.fake.behave(|b| b.accept = Accept::Refuse);
+        let refused = house.try_open(Route::Middle).await;
+        assert!(matches!(refused, Err(OpenError::MiddleUnavailable)));
+        assert!(house.metrics.connect_failures.total() >= 1);
+        house.fake.behave(|b| b.accept = Accept::Normal);
+        let start = Instant::now();
+        let session = loop {
+            match house.try_open(Route::Middle).await {
+                Ok((Session::Packets(stream), sink)) => break TestSession { stream, sink },
+                _ => assert!(start.elapsed() < DEADLINE, "it is never tried again"),
+            }
+            house.reactor.sleep(Duration::from_millis(50)).await;
+        };
+        house.echo(&session, &payload::echo(5, 40)).await;
+    });
+}
+
+#[test]
+fn direct_lines_reach_the_dc() {
+    House::run(ON_DEMAND, |house| async move {
+        let Ok((Session::Line(mut line), _)) = house.try_open(Route::Direct).await else {
+            panic!("no line");
+        };
+        let mut packet = 64u32.to_le_bytes().to_vec();
+        let payload = payload::echo(1, 64);
+        packet.extend_from_slice(&payload);
+        line.to_dc.apply(&mut packet);
+        line.socket.write_all(&packet).await.unwrap();
+        let mut answer = [0; 68];
+        line.socket.read_exact(&mut answer).await.unwrap();
+        CtrStream::new(TO_CLIENT).apply(&mut answer);
+        assert_eq!(answer[4..], payload[..]);
+    });
+}
