@@ -1,6 +1,8 @@
 //! What the fake Telegram counted since it started.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+
+use portable_atomic::AtomicU64;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
