@@ -10,7 +10,8 @@ use smol::Task;
 
 use super::handshake::{Accepted, handshake};
 use super::registry::Place;
-use super::{ClientContext, Rules, session};
+use super::session::Client;
+use super::{ClientContext, Rules};
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Listener, Socket};
@@ -111,12 +112,17 @@ async fn pause(context: &ClientContext, error: &io::Error) {
 }
 
 /// A connection from its first byte to its last.
-async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
-    // In a box, so that a session does not keep the handshake's memory.
-    let admitted = Box::pin(admit(place.context(), &socket, &rules)).await;
-    if let Some(accepted) = admitted {
-        session::run(place, socket, rules, accepted).await;
+pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
+    // In a box, so that a session does not keep the memory of its beginning.
+    let client = Box::pin(enter(place.context(), socket, rules)).await;
+    if let Some(client) = client {
+        client.run().await;
     }
+}
+
+async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Client> {
+    let accepted = admit(context, &socket, &rules).await?;
+    Client::open(context, socket, &rules, accepted).await
 }
 
 async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Option<Accepted> {
@@ -198,7 +204,7 @@ fn log_rejection(socket: &Socket, rules: &Rules, reason: RejectReason) {
     }
 }
 
-fn peer_of(socket: &Socket) -> String {
+pub(super) fn peer_of(socket: &Socket) -> String {
     let peer = socket.peer_address();
     peer.map_or_else(|_| "a peer".into(), |address| address.to_string())
 }

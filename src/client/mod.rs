@@ -131,3 +131,6 @@ impl ClientContext {
         left.map_or(self.connections(), |()| 0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,16 @@ impl ClientOut {
         self.state.borrow().wrapped_in_records
     }
 
+    /// Hangs up at once, even if the backend holds on to its sink for a while.
+    pub fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        state.broken = true;
+        state.queue.clear();
+        state.waker = None;
+        // It fails if the client was faster.
+        let _ = self.socket.shutdown();
+    }
+
     /// Remembers whom to wake when there is something to do.
     pub fn park(&self, waker: &Waker) {
         let mut state = self.state.borrow_mut();

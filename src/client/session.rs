@@ -1,41 +1,75 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use super::accept::peer_of;
 use super::handshake::Accepted;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
 use super::packets::{Content, StreamRelay};
-use super::registry::Place;
 use super::unframe::{PacketMeter, Unframer};
 use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
+use crate::log::{LogLevel, is_enabled};
 use crate::metrics::CloseReason;
 use crate::net::Socket;
 
-/// A client past its handshake, until it leaves.
-pub(super) async fn run(place: Place, socket: Socket, rules: Rc<Rules>, accepted: Accepted) {
-    let context = place.context();
-    let started = context.reactor.now();
-    let peer = socket.peer_address();
-    // In a box, so that the relay does not keep the opening's memory.
-    let opened = Box::pin(open(context, socket, rules, accepted)).await;
-    let reason = match opened {
-        Ok(mut relay) => poll_fn(|cx| relay.poll(cx)).await,
-        Err(reason) => reason,
-    };
-    let time = context.reactor.now().duration_since(started);
-    context.metrics.client_left(reason, time);
-    if let Ok(peer) = peer {
-        debug!("{peer} left after {} s: {reason}", time.as_secs());
+/// A client past its handshake.
+pub(super) struct Client {
+    out: Rc<ClientOut>,
+    started: Instant,
+    relay: Relay,
+}
+
+impl Client {
+    /// Opens its session; `None` if that failed and the client is closed.
+    pub async fn open(
+        context: &Rc<ClientContext>,
+        socket: Socket,
+        rules: &Rules,
+        accepted: Accepted,
+    ) -> Option<Self> {
+        let started = context.reactor.now();
+        let transport = accepted.header.transport;
+        let out = ClientOut::new(context, socket, transport, accepted.records.is_some());
+        match open(&out, rules, accepted).await {
+            Ok(relay) => Some(Self {
+                out,
+                started,
+                relay,
+            }),
+            Err(reason) => {
+                leave(&out, started, reason);
+                None
+            }
+        }
+    }
+
+    /// Until it leaves.
+    pub async fn run(mut self) {
+        let reason = poll_fn(|cx| self.relay.poll(cx)).await;
+        leave(&self.out, self.started, reason);
     }
 }
 
+fn leave(out: &ClientOut, started: Instant, reason: CloseReason) {
+    let context = &out.context;
+    let time = context.reactor.now().duration_since(started);
+    context.metrics.client_left(reason, time);
+    if is_enabled(LogLevel::Debug) {
+        let peer = peer_of(&out.socket);
+        debug!("{peer} left after {} s: {reason}", time.as_secs());
+    }
+    out.close();
+}
+
+/// In boxes: each is as large as it has to be, and moving one is cheap.
 enum Relay {
-    Stream(StreamRelay),
-    Line(LineRelay),
+    Stream(Box<StreamRelay>),
+    Line(Box<LineRelay>),
 }
 
 impl Relay {
@@ -48,40 +82,37 @@ impl Relay {
 }
 
 async fn open(
-    context: &Rc<ClientContext>,
-    socket: Socket,
-    rules: Rc<Rules>,
+    out: &Rc<ClientOut>,
+    rules: &Rules,
     accepted: Accepted,
 ) -> Result<Relay, CloseReason> {
     let header = accepted.header;
     let transport = header.transport;
+    let broken = |_| CloseReason::ClientBroken;
     let request = SessionRequest {
-        route: first_route(&rules),
+        route: first_route(rules),
         dc: header.dc,
-        client: socket
-            .peer_address()
-            .map_err(|_| CloseReason::ClientBroken)?,
-        local: socket
-            .local_address()
-            .map_err(|_| CloseReason::ClientBroken)?,
+        client: out.socket.peer_address().map_err(broken)?,
+        local: out.socket.local_address().map_err(broken)?,
         tag: rules.tag,
         transport,
         to_client: header.to_client,
     };
-    let out = ClientOut::new(context, socket, transport, accepted.records.is_some());
     let inlet = Inlet::new(header.from_client, accepted.records);
-    let session = open_session(&out, request, rules.route).await?;
+    let session = open_session(out, request, rules.route).await?;
     let meter = PacketMeter::new(transport);
-    Ok(match session {
-        Session::Packets(stream) => {
-            let content = Content::Packets(Unframer::new(transport));
-            Relay::Stream(StreamRelay::new(out, inlet, stream, content))
+    let out = out.clone();
+    let (stream, content) = match session {
+        Session::Packets(stream) => (stream, Content::Packets(Unframer::new(transport))),
+        Session::Bytes(stream) => (stream, Content::Bytes(meter)),
+        Session::Line(line) => {
+            return Ok(Relay::Line(Box::new(LineRelay::new(
+                out, inlet, meter, line,
+            ))));
         }
-        Session::Bytes(stream) => {
-            Relay::Stream(StreamRelay::new(out, inlet, stream, Content::Bytes(meter)))
-        }
-        Session::Line(line) => Relay::Line(LineRelay::new(out, inlet, meter, line)),
-    })
+    };
+    let relay = StreamRelay::new(out, inlet, stream, content);
+    Ok(Relay::Stream(Box::new(relay)))
 }
 
 fn first_route(rules: &Rules) -> Route {

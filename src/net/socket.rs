@@ -111,6 +111,11 @@ impl Socket {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Write)?)
     }
 
+    /// Ends the connection both ways, before the descriptor is closed.
+    pub fn shutdown(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.fd, Shutdown::Both)?)
+    }
+
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::Read, cx)
     }

@@ -1,0 +1,173 @@
+use std::rc::Rc;
+
+use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+
+use super::app::App;
+use super::relays::payload;
+use super::telegram::Answer;
+use super::{SECRET, Setup, World};
+use crate::backend::Line;
+use crate::config::RouteChoice;
+use crate::metrics::CloseReason;
+use crate::net::{Listener, Socket};
+use crate::wire::transport::{MAX_PACKET, Transport};
+
+/// The DC's end of a line, and what decrypts what comes on it.
+struct Dc {
+    socket: Socket,
+    from_proxy: CtrStream,
+}
+
+impl Dc {
+    /// A line for the next session.
+    async fn prepare(world: &World) -> Self {
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(&world.reactor, anywhere).unwrap();
+        let address = listener.local_address().unwrap();
+        let connecting = Socket::connect(&world.reactor, address);
+        let (ours, theirs) = smol::future::zip(connecting, listener.accept()).await;
+        let key = StreamKey {
+            key: [8; 32],
+            iv: [9; 16],
+        };
+        let line = Line {
+            socket: ours.unwrap(),
+            to_dc: CtrStream::new(key.clone()),
+        };
+        let answers = &world.telegram.answers;
+        answers.borrow_mut().push_back(Answer::Line(line));
+        Self {
+            socket: theirs.unwrap(),
+            from_proxy: CtrStream::new(key),
+        }
+    }
+
+    async fn read(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.socket.read_exact(&mut bytes).await.unwrap();
+        self.from_proxy.apply(&mut bytes);
+        bytes
+    }
+}
+
+async fn connect(world: &Rc<World>, transport: Option<Transport>) -> (App, Dc) {
+    let dc = Dc::prepare(world).await;
+    let (reactor, address) = (&world.reactor, world.listener.address());
+    let app = match transport {
+        Some(transport) => App::connect(reactor, address, transport, &SECRET).await,
+        None => App::connect_tls(reactor, address, &SECRET).await,
+    };
+    let is_open = || !world.telegram.opened.borrow().is_empty();
+    world.until("a session", is_open).await;
+    (app, dc)
+}
+
+fn direct() -> Setup {
+    let mut setup = Setup::default();
+    setup.rules.route = RouteChoice::Direct;
+    setup
+}
+
+const KINDS: [Option<Transport>; 4] = [
+    Some(Transport::Abridged),
+    Some(Transport::Intermediate),
+    Some(Transport::Padded),
+    None,
+];
+
+#[test]
+fn a_line_is_encrypted_anew_one_way_and_untouched_the_other() {
+    for kind in KINDS {
+        direct().run(async |world| {
+            let (mut app, mut dc) = connect(&world, kind).await;
+            let key = world.telegram.session().request.to_client;
+            let mut to_client = CtrStream::new(key);
+            for (round, size) in [64, 5_000, 70_000, 3_000_000, 64, MAX_PACKET]
+                .into_iter()
+                .enumerate()
+            {
+                let upload = payload(size.min(MAX_PACKET), round);
+                let (header, padding): (Vec<u8>, &[u8]) = match kind.unwrap_or(Transport::Padded) {
+                    Transport::Padded => (
+                        Transport::Padded.write_header(upload.len(), 3).to_vec(),
+                        &[1, 2, 3],
+                    ),
+                    other => (other.write_header(upload.len(), 0).to_vec(), &[]),
+                };
+                let expected = [&header, &upload[..], padding].concat();
+                let (received, ()) =
+                    smol::future::zip(dc.read(expected.len()), app.send(&upload)).await;
+                assert!(received == expected, "{kind:?} {size}");
+
+                let answer = payload(size, round + 50);
+                let mut bytes = answer.clone();
+                to_client.apply(&mut bytes);
+                let (sent, received) =
+                    smol::future::zip(dc.socket.write_all(&bytes), app.read(size)).await;
+                sent.unwrap();
+                assert!(received == answer, "{kind:?} {size}");
+            }
+            assert_eq!(world.metrics.client_packets_in.get(), 6);
+            assert_eq!(world.buffers.used_bytes(), 0);
+        });
+    }
+}
+
+#[test]
+fn what_the_dc_sent_before_closing_arrives() {
+    for kind in KINDS {
+        direct().run(async |world| {
+            let (mut app, dc) = connect(&world, kind).await;
+            let mut to_client = CtrStream::new(world.telegram.session().request.to_client);
+            // More than both sockets hold, so that the end comes while some waits.
+            let answer = payload(24 << 20, 0);
+            let mut bytes = answer.clone();
+            to_client.apply(&mut bytes);
+            let sending = async {
+                dc.socket.write_all(&bytes).await.unwrap();
+                drop(dc);
+            };
+            let (received, ()) = smol::future::zip(app.read(answer.len()), sending).await;
+            assert!(received == answer, "{kind:?}");
+            assert!(app.is_closed().await);
+            assert_eq!(world.metrics.closed.get(CloseReason::ClosedByTelegram), 1);
+        });
+    }
+}
+
+#[test]
+fn a_client_that_leaves_closes_its_line() {
+    direct().run(async |world| {
+        let (app, dc) = connect(&world, Some(Transport::Padded)).await;
+        drop(app);
+        let mut byte = [0];
+        assert!(!matches!(dc.socket.read(&mut byte).await, Ok(1)));
+        assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+    });
+}
+
+#[test]
+fn the_packet_limit_holds_on_lines() {
+    direct().run(async |world| {
+        let (mut app, _dc) = connect(&world, Some(Transport::Padded)).await;
+        let bytes = app.packet(&payload(MAX_PACKET + 4, 0), false);
+        let _ = app.socket.write_all(&bytes).await;
+        assert!(app.is_closed().await);
+        assert_eq!(world.metrics.closed.get(CloseReason::PacketTooLong), 1);
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_line_is_closed() {
+    for kind in [Some(Transport::Padded), None] {
+        let mut setup = direct();
+        setup.limits.send_timeout = std::time::Duration::from_millis(150);
+        setup.run(async |world| {
+            let (_app, dc) = connect(&world, kind).await;
+            let bytes = vec![0; 64 << 20];
+            assert!(dc.socket.write_all(&bytes).await.is_err());
+            assert_eq!(world.metrics.closed.get(CloseReason::SendTimeout), 1);
+            assert_eq!(world.buffers.used_bytes(), 0);
+        });
+    }
+}

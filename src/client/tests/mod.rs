@@ -1,0 +1,144 @@
+//! Clients on loopback against a scripted Telegram.
+
+mod app;
+mod handshakes;
+mod lines;
+mod pressure;
+mod relays;
+mod segments;
+mod telegram;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use smol::LocalExecutor;
+
+use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, listen};
+use crate::config::{Allow, NamedSecret, RouteChoice};
+use crate::metrics::Metrics;
+use crate::net::{BufferPool, Keepalive, PipePool, Reactor};
+use crate::wire::secret::{Secret, SecretForm, SharedSecret};
+use telegram::Telegram;
+
+/// No condition takes as long on a machine that works.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub const SECRET: Secret = Secret([0x5a; 16]);
+pub const OTHER_SECRET: Secret = Secret([0x77; 16]);
+
+/// A proxy with one listener.
+pub struct World {
+    pub reactor: Rc<Reactor>,
+    pub context: Rc<ClientContext>,
+    pub buffers: Rc<BufferPool>,
+    pub metrics: Rc<Metrics>,
+    pub telegram: Rc<Telegram>,
+    pub listener: ListenerHandle,
+}
+
+pub struct Setup {
+    pub limits: Limits,
+    pub buffers: usize,
+    pub rules: Rules,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let named = |name: &str, key| NamedSecret {
+            name: name.into(),
+            secret: SharedSecret {
+                key,
+                form: SecretForm::Padded,
+            },
+        };
+        Self {
+            limits: Limits {
+                max_clients: 100,
+                handshake_timeout: DEADLINE,
+                idle_timeout: DEADLINE,
+                send_timeout: DEADLINE,
+                hibernate: DEADLINE,
+                keepalive: Keepalive {
+                    interval: Duration::from_secs(60),
+                    probes: 3,
+                    user_timeout: Duration::from_secs(60),
+                },
+            },
+            buffers: 16 << 20,
+            rules: Rules {
+                name: "test".into(),
+                secrets: vec![named("other", OTHER_SECRET), named("first", SECRET)],
+                tag: None,
+                allow: Allow {
+                    classic: true,
+                    dd: true,
+                    tls: true,
+                },
+                tls_domains: Vec::new(),
+                route: RouteChoice::Middle,
+            },
+        }
+    }
+}
+
+impl Setup {
+    /// Runs `test` against a proxy set up like this.
+    pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
+        let reactor = Reactor::new().unwrap();
+        let executor = Rc::new(LocalExecutor::new());
+        let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
+        let buffers = BufferPool::new(self.buffers);
+        let context = ClientContext::new(Parts {
+            reactor: reactor.clone(),
+            executor: executor.clone(),
+            buffers: buffers.clone(),
+            scratch: Rc::default(),
+            pipes: PipePool::new(8),
+            backend: telegram.clone(),
+            metrics: metrics.clone(),
+            limits: self.limits,
+        });
+        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = listen(&context, anywhere, self.rules).unwrap();
+        let world = Rc::new(World {
+            reactor: reactor.clone(),
+            context,
+            buffers,
+            metrics,
+            telegram,
+            listener,
+        });
+        reactor.block_on(&executor, test(world));
+    }
+}
+
+impl World {
+    /// Waits until `condition` holds.
+    pub async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < DEADLINE, "in vain: {what}");
+            self.reactor.sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Bytes of the future that a function of three arguments returns.
+fn future_size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn an_idle_client_is_small() {
+    let task = future_size(super::accept::client);
+    let out = size_of::<super::out::ClientOut>();
+    let stream = size_of::<super::packets::StreamRelay>();
+    let line = size_of::<super::line::LineRelay>();
+    let small = task <= 256 && out <= 320 && stream <= 352 && line <= 384;
+    assert!(
+        small,
+        "task {task}, out {out}, stream {stream}, line {line}"
+    );
+}

@@ -1,0 +1,123 @@
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::backend::{
+    Backend, Body, Line, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
+};
+
+/// A [`Backend`] that does what a test tells it.
+#[derive(Default)]
+pub struct Telegram {
+    /// How the next sessions open; packets when there is nothing here.
+    pub answers: RefCell<VecDeque<Answer>>,
+    pub opened: RefCell<Vec<Opened>>,
+}
+
+pub enum Answer {
+    Fail(OpenError),
+    Bytes,
+    Line(Line),
+}
+
+#[derive(Clone)]
+pub struct Opened {
+    pub request: SessionRequest,
+    pub sink: Rc<dyn Sink>,
+    pub script: Rc<Script>,
+}
+
+/// The state of one session.
+#[derive(Default)]
+pub struct Script {
+    /// Quick-ack flag and payload of what the client sent.
+    pub pushed: RefCell<Vec<(bool, Vec<u8>)>>,
+    /// How many of them came in chunks.
+    pub ropes: Cell<usize>,
+    pub is_full: Cell<bool>,
+    pub resumed: Cell<usize>,
+    pub closed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Telegram {
+    /// The only session so far.
+    pub fn session(&self) -> Opened {
+        let opened = self.opened.borrow();
+        assert_eq!(opened.len(), 1);
+        opened[0].clone()
+    }
+}
+
+impl Backend for Telegram {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+        let answer = self.answers.borrow_mut().pop_front();
+        let script = Rc::<Script>::default();
+        self.opened.borrow_mut().push(Opened {
+            request,
+            sink,
+            script: script.clone(),
+        });
+        Box::pin(async move {
+            let stream = Box::new(ScriptedStream(script));
+            match answer {
+                None => Ok(Session::Packets(stream)),
+                Some(Answer::Bytes) => Ok(Session::Bytes(stream)),
+                Some(Answer::Line(line)) => Ok(Session::Line(line)),
+                Some(Answer::Fail(error)) => Err(error),
+            }
+        })
+    }
+}
+
+impl Script {
+    pub fn set_full(&self, is_full: bool) {
+        self.is_full.set(is_full);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    pub fn payloads(&self) -> Vec<Vec<u8>> {
+        let pushed = self.pushed.borrow();
+        pushed.iter().map(|(_, payload)| payload.clone()).collect()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        self.payloads().concat()
+    }
+}
+
+struct ScriptedStream(Rc<Script>);
+
+impl Stream for ScriptedStream {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.0.is_full.get() {
+            return Poll::Ready(());
+        }
+        self.0.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    fn push(&self, packet: Packet<'_>) {
+        let payload = match packet.body {
+            Body::Slice(slice) => slice.to_vec(),
+            Body::Rope(rope) => {
+                self.0.ropes.set(self.0.ropes.get() + 1);
+                rope.slices().flatten().copied().collect()
+            }
+        };
+        self.0.pushed.borrow_mut().push((packet.quick_ack, payload));
+    }
+
+    fn resume(&self) {
+        self.0.resumed.set(self.0.resumed.get() + 1);
+    }
+}
+
+impl Drop for ScriptedStream {
+    fn drop(&mut self) {
+        self.0.closed.set(true);
+    }
+}
