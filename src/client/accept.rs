@@ -145,6 +145,7 @@ async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Optio
     };
     context.metrics.client_rejected(reason);
     log_rejection(socket, rules, reason);
+    drop(received);
     let left = limit.saturating_sub(time);
     context
         .reactor

@@ -21,7 +21,9 @@ const WORTH_SPLICING: usize = 16 * 1024;
 /// Relays between a client and its own connection to a DC.
 ///
 /// What the DC sends is encrypted for the client already: with splice(2) it
-/// does not even come to user space. What the client sends is encrypted anew.
+/// does not even come to user space. For fake-TLS clients it is copied: a
+/// splice per record, with its header written before, takes a third more time
+/// than a read and a vectored write of four records. What the client sends is encrypted anew.
 pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,

@@ -71,6 +71,10 @@ impl StreamRelay {
         }
     }
 
+    pub fn carries_packets(&self) -> bool {
+        matches!(self.content, Content::Packets(_))
+    }
+
     /// Runs until there is a reason to close the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());

@@ -14,13 +14,15 @@ use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::log::{LogLevel, is_enabled};
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, RouteKind};
 use crate::net::Socket;
+use crate::wire::dc::DcId;
 
 /// A client past its handshake.
 pub(super) struct Client {
     out: Rc<ClientOut>,
     started: Instant,
+    dc: DcId,
     relay: Relay,
 }
 
@@ -33,14 +35,18 @@ impl Client {
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
-        let transport = accepted.header.transport;
+        let (dc, transport) = (accepted.header.dc, accepted.header.transport);
         let out = ClientOut::new(context, socket, transport, accepted.records.is_some());
         match open(&out, rules, accepted).await {
-            Ok(relay) => Some(Self {
-                out,
-                started,
-                relay,
-            }),
+            Ok(relay) => {
+                context.metrics.session_opened(dc, relay.route());
+                Some(Self {
+                    out,
+                    started,
+                    dc,
+                    relay,
+                })
+            }
             Err(reason) => {
                 leave(&out, started, reason);
                 None
@@ -51,6 +57,7 @@ impl Client {
     /// Until it leaves.
     pub async fn run(mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
+        self.out.context.metrics.session_closed(self.dc);
         leave(&self.out, self.started, reason);
     }
 }
@@ -73,6 +80,14 @@ enum Relay {
 }
 
 impl Relay {
+    fn route(&self) -> RouteKind {
+        match self {
+            Self::Stream(relay) if relay.carries_packets() => RouteKind::Middle,
+            Self::Stream(_) => RouteKind::Link,
+            Self::Line(_) => RouteKind::Direct,
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         match self {
             Self::Stream(relay) => relay.poll(cx),

@@ -3,7 +3,7 @@ use super::telegram::Answer;
 use super::{SECRET, Setup, World};
 use crate::backend::{OpenError, Route, SessionEnd};
 use crate::config::RouteChoice;
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, RouteKind};
 use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::{MAX_PACKET, Transport};
@@ -89,7 +89,10 @@ fn packets_of_all_sizes_both_ways() {
             world
                 .until("the session's end", || script.closed.get())
                 .await;
-            assert_eq!(world.metrics.closed.get(CloseReason::ClientClosed), 1);
+            let metrics = &world.metrics;
+            assert_eq!(metrics.closed.get(CloseReason::ClientClosed), 1);
+            assert_eq!(metrics.sessions_by_route.get(RouteKind::Middle), 1);
+            assert_eq!(metrics.dcs.of(DcId(2)).sessions.get(), 0);
             world
                 .until("no buffers", || world.buffers.used_bytes() == 0)
                 .await;
