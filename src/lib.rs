@@ -5,6 +5,7 @@
 pub mod log;
 
 pub mod backend;
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod guard;

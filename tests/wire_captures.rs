@@ -7,11 +7,9 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed};
 use smol_mtproxy::wire::fake_tls::RecordReader;
-use smol_mtproxy::wire::full::frame_prefix;
 use smol_mtproxy::wire::obfuscated2::{self, HEADER_LEN};
 use smol_mtproxy::wire::secret::{Secret, SecretForm, SharedSecret};
 use smol_mtproxy::wire::transport::Transport;
-use smol_mtproxy_ciphers::CbcDecryptor;
 
 struct Capture {
     name: String,
@@ -197,17 +195,4 @@ fn a_hello_split_over_records_is_the_same_hello() {
             time
         );
     }
-}
-
-// doc/protocol.md §9: the beginning of a middle proxy's handshake frame.
-#[test]
-fn a_captured_block_of_a_middle_proxy_opens() {
-    let bytes = |text: &str| HEXLOWER.decode(text.as_bytes()).unwrap();
-    let key = bytes("15d3bf7f8fdeb898e8d519adf3a3f3e08583c70dce9c928d43ac5572becbb0d7");
-    let iv = bytes("099caff725a1db9b34735d4c7ac39ec2");
-    let mut block = bytes("24aa935f351b2cfffc6946085a284de2");
-    let mut decryptor = CbcDecryptor::new(&key.try_into().unwrap(), &iv.try_into().unwrap());
-    assert_eq!(decryptor.apply(&mut block), 16);
-    assert_eq!(block[..8], frame_prefix(32, -1));
-    assert_eq!(block[8..], bytes("f5ee827600000000"));
 }

@@ -62,7 +62,7 @@ pub(super) fn build(
         data_dir: flags.data_dir.unwrap_or_else(|| machine.data_dir()),
         log_level: flags.log_level.unwrap_or_default(),
         metrics: flags.metrics.map(|address| address.0),
-        own_secret: false,
+        own_secret: None,
         notes,
     })
 }

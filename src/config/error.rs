@@ -18,6 +18,13 @@ pub enum Problem {
     UnknownFlag {
         flag: String,
     },
+    UnknownCommand {
+        word: String,
+    },
+    /// A command's own flags and words are wrong.
+    Usage {
+        message: String,
+    },
     NoValue {
         flag: String,
     },
@@ -111,6 +118,10 @@ impl fmt::Display for Problem {
                 Some(near) => write!(f, "{flag} is not a flag; did you mean {near}?"),
                 None => write!(f, "{flag} is not a flag; see smol-mtproxy --help"),
             },
+            Self::UnknownCommand { word } => {
+                write!(f, "{word} is not a command; see smol-mtproxy --help")
+            }
+            Self::Usage { message } => f.write_str(message),
             Self::NoValue { flag } => {
                 let help = all_flags().find(|known| known.name == flag);
                 let value = help.map_or("VALUE", |help| help.value);

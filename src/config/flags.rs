@@ -75,7 +75,7 @@ pub(super) struct Flags {
     /// clients at a time (default: by this machine's memory)
     #[argh(option, arg_name = "N")]
     pub max_clients: Option<Whole<1, 10_000_000>>,
-    /// memory for data under way, as 512K, 2M, 1G; at least 1M (default: by
+    /// memory for data under way, as 2048K, 2M or 1G; at least 1M (default: by
     /// this machine's memory)
     #[argh(option, arg_name = "SIZE")]
     pub buffers: Option<Size>,

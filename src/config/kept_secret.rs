@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use super::OwnSecret;
 use super::error::{ConfigError, Problem};
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -10,13 +11,6 @@ use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 /// The file in `--data-dir` for the secret that the proxy made itself: 32 hex
 /// digits and a line feed.
 const FILE: &str = "secret";
-
-/// The secret of a proxy that was given none.
-pub(super) struct KeptSecret {
-    pub secret: SharedSecret,
-    /// What the person should know about it.
-    pub note: Option<String>,
-}
 
 /// The secret that an earlier run kept, if there is one.
 pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError> {
@@ -37,29 +31,35 @@ pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError>
     }
 }
 
-/// The kept one, else a new one, which is kept if that is possible.
-pub(super) fn read_or_make(data_dir: &Path) -> Result<KeptSecret, ConfigError> {
+/// The kept one, else a new one, which is kept if that is possible; with what
+/// the person should know about it.
+pub(super) fn read_or_make(
+    data_dir: &Path,
+) -> Result<(SharedSecret, OwnSecret, Option<String>), ConfigError> {
     if let Some(secret) = read(data_dir)? {
-        return Ok(KeptSecret { secret, note: None });
+        return Ok((secret, OwnSecret::Kept, None));
     }
     let mut key = [0; 16];
     fill_random(&mut key);
     let secret = bare(Secret(key));
-    let note = match keep(data_dir, &secret) {
-        Ok(()) => format!(
-            "no --secret given: made one and kept it in {}",
-            data_dir.join(FILE).display()
+    let (own, note) = match keep(data_dir, &secret) {
+        Ok(()) => (
+            OwnSecret::Kept,
+            format!(
+                "no --secret given: made one and kept it in {}",
+                data_dir.join(FILE).display()
+            ),
         ),
-        Err(error) => format!(
-            "no --secret given: made one for this run only, because {} cannot be written: {error}; \
-             give --secret or a writable --data-dir",
-            data_dir.display()
+        Err(error) => (
+            OwnSecret::ThisRunOnly,
+            format!(
+                "no --secret given: made one for this run only, because {} cannot be written: \
+                 {error}; give --secret or a writable --data-dir",
+                data_dir.display()
+            ),
         ),
     };
-    Ok(KeptSecret {
-        secret,
-        note: Some(note),
-    })
+    Ok((secret, own, Some(note)))
 }
 
 fn bare(key: Secret) -> SharedSecret {

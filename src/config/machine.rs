@@ -2,6 +2,8 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit};
+
 const MIB: u64 = 1 << 20;
 
 /// Capability number of "may bind ports below 1024", see capabilities(7).
@@ -13,6 +15,8 @@ const CAP_NET_BIND_SERVICE: u32 = 10;
 pub(super) struct Machine {
     /// Bytes of memory that this process may come to use.
     pub memory: u64,
+    /// The hard limit of descriptors, if there is one.
+    pub descriptors: Option<u64>,
     pub is_root: bool,
     pub may_bind_443: bool,
     /// `XDG_STATE_HOME`, else `~/.local/state`.
@@ -24,6 +28,7 @@ impl Machine {
         let is_root = rustix::process::geteuid().is_root();
         Self {
             memory: memory(),
+            descriptors: getrlimit(Resource::Nofile).maximum,
             is_root,
             may_bind_443: may_bind(443),
             state_home: state_home(),
@@ -36,9 +41,11 @@ impl Machine {
     }
 
     /// As many clients as fit an eighth of the memory at 8 KiB each, the kernel's
-    /// share included: 1024 on a 64 MB router.
+    /// share included: 1024 on a 64 MB router. No more than descriptors allow.
     pub fn max_clients(&self) -> usize {
-        (self.memory / 8 / 8192).clamp(128, 100_000) as usize
+        let fit = (self.memory / 8 / 8192).clamp(128, 100_000);
+        let allowed = self.descriptors.map_or(fit, clients_for);
+        fit.min(allowed).max(1) as usize
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -47,6 +54,12 @@ impl Machine {
             _ => PathBuf::from("/var/lib/smol-mtproxy"),
         }
     }
+}
+
+/// Clients that so many descriptors are enough for: a direct one has two, and
+/// some are for listeners, epoll and lists.
+pub fn clients_for(descriptors: u64) -> u64 {
+    descriptors.saturating_sub(64) / 2
 }
 
 /// The machine's memory, or the control group's limit if that is lower.
@@ -99,6 +112,7 @@ mod tests {
     fn with_memory(mib: u64) -> Machine {
         Machine {
             memory: mib * MIB,
+            descriptors: None,
             is_root: true,
             may_bind_443: true,
             state_home: None,
@@ -118,6 +132,9 @@ mod tests {
             assert_eq!(machine.buffers() as u64, buffers * MIB);
             assert_eq!(machine.max_clients(), clients);
         }
+        let mut machine = with_memory(1024);
+        machine.descriptors = Some(4096);
+        assert_eq!(machine.max_clients(), 2016);
     }
 
     #[test]

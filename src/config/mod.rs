@@ -21,7 +21,7 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
-pub use machine::may_bind;
+pub use machine::{clients_for, may_bind};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};
 
@@ -58,8 +58,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub log_level: LogLevel,
     pub metrics: Option<SocketAddr>,
-    /// No secret was given: the only one is the proxy's own.
-    pub own_secret: bool,
+    /// Set where no secret was given: the only one is the proxy's own.
+    pub own_secret: Option<OwnSecret>,
     /// What the person should know, a line each; for the log at the start.
     pub notes: Vec<String>,
 }
@@ -81,6 +81,15 @@ pub struct ListenerConfig {
 pub struct NamedSecret {
     pub name: String,
     pub secret: SharedSecret,
+}
+
+/// A secret that the proxy made itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnSecret {
+    /// In `--data-dir`: the next run has it too.
+    Kept,
+    /// `--data-dir` cannot be written.
+    ThisRunOnly,
 }
 
 /// What to do where no secret is given.
@@ -108,6 +117,11 @@ impl ConfigSource {
             machine: machine::Machine::look(),
             missing_secret,
         }
+    }
+
+    /// Whether the command line names a config file.
+    pub fn has_file(&self) -> bool {
+        self.command_line.iter().any(|s| s.flag == "--config")
     }
 
     /// Reads the file, if there is one, and builds the config; again at SIGHUP.
@@ -139,24 +153,26 @@ impl Config {
         missing: MissingSecret,
         running: Option<&Self>,
     ) -> Result<(), ConfigError> {
-        let made_before = running
-            .filter(|running| running.own_secret)
-            .and_then(|running| running.secrets.first())
-            .map(|only| only.secret.clone());
-        let secret = match (made_before, missing) {
-            (Some(secret), _) => Some(secret),
-            (None, MissingSecret::Leave) => kept_secret::read(&self.data_dir)?,
+        let made_before = running.and_then(|running| {
+            let only = running.secrets.first()?;
+            Some((only.secret.clone(), running.own_secret?))
+        });
+        let own = match (made_before, missing) {
+            (Some(own), _) => Some(own),
+            (None, MissingSecret::Leave) => {
+                kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))
+            }
             (None, MissingSecret::Make) => {
-                let kept = kept_secret::read_or_make(&self.data_dir)?;
-                self.notes.extend(kept.note);
-                Some(kept.secret)
+                let (secret, own, note) = kept_secret::read_or_make(&self.data_dir)?;
+                self.notes.extend(note);
+                Some((secret, own))
             }
         };
-        self.own_secret = true;
-        self.secrets.extend(secret.map(|secret| NamedSecret {
-            name: OWN_SECRET.to_owned(),
-            secret,
-        }));
+        if let Some((secret, own)) = own {
+            let name = OWN_SECRET.to_owned();
+            self.secrets.push(NamedSecret { name, secret });
+            self.own_secret = Some(own);
+        }
         for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
             listener.secrets = self.secrets.clone();
         }

@@ -9,6 +9,7 @@ const KEY: &str = "00112233445566778899aabbccddeeff";
 fn machine() -> Machine {
     Machine {
         memory: 64 << 20,
+        descriptors: None,
         is_root: true,
         may_bind_443: true,
         state_home: None,

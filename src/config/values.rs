@@ -311,10 +311,10 @@ impl FromStr for Size {
             "K" => 10,
             "M" => 20,
             "G" => 30,
-            _ => return bad(format!("`{text}`: expected a size such as 512K, 2M or 1G")),
+            _ => return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G")),
         };
         let Ok(number) = digits.parse::<usize>() else {
-            return bad(format!("`{text}`: expected a size such as 512K, 2M or 1G"));
+            return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G"));
         };
         match number.checked_mul(1 << shift) {
             None => bad(format!("`{text}` is more than this machine can address")),

@@ -26,7 +26,8 @@ use cache::Cache;
 use lists::{List, Lists};
 use penalties::Penalties;
 
-pub use public_address::PublicAddress;
+pub(crate) use fetch::fetch;
+pub use public_address::{PublicAddress, ask_services, egress_address, is_global};
 
 pub struct Directory {
     lists: RefCell<Lists>,

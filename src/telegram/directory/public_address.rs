@@ -114,7 +114,9 @@ impl PublicAddress {
     }
 }
 
-fn ask_services() -> Option<IpAddr> {
+/// This machine's address as the internet sees it; blocks, seconds at worst
+/// a service.
+pub fn ask_services() -> Option<IpAddr> {
     SERVICES.iter().find_map(|service| {
         let answer = get(service).ok()?;
         let ip: IpAddr = std::str::from_utf8(&answer).ok()?.trim().parse().ok()?;

@@ -1,0 +1,156 @@
+use argh::FromArgs;
+
+use super::commands::{Command, CommandLine, Run};
+use crate::config::{ConfigError, Origin, Problem, Setting, is_flag};
+
+/// The command line, taken apart.
+pub(super) struct Arguments {
+    pub command: Command,
+    /// The flags that a config file could hold too.
+    pub settings: Vec<Setting>,
+}
+
+/// Why there is nothing to do, or nothing but this text.
+pub(super) enum NoCommand {
+    /// `--help` of the whole program.
+    Help,
+    /// `--help` of one command.
+    CommandHelp(String),
+    Version,
+    Wrong(ConfigError),
+}
+
+/// Flags of the config may stand anywhere, as `--flag value` or `--flag=value`;
+/// what is left is a command with its own.
+pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
+    let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    if let [] | ["help" | "--help" | "-h"] = rest.as_slice() {
+        let command = Command::Run(Run {});
+        return match rest.is_empty() {
+            true => Ok(Arguments { command, settings }),
+            false => Err(NoCommand::Help),
+        };
+    }
+    let line =
+        CommandLine::from_args(&["smol-mtproxy"], &rest).map_err(|exit| match exit.status {
+            Ok(()) => NoCommand::CommandHelp(exit.output),
+            Err(()) => NoCommand::Wrong(wrong(&exit.output)),
+        })?;
+    if line.version {
+        return Err(NoCommand::Version);
+    }
+    let command = line.command.unwrap_or(Command::Run(Run {}));
+    Ok(Arguments { command, settings })
+}
+
+fn split(words: &[String]) -> Result<(Vec<Setting>, Vec<String>), ConfigError> {
+    let mut settings = Vec::new();
+    let mut rest = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.to_owned())),
+            _ => (word.as_str(), None),
+        };
+        if !is_flag(flag) {
+            rest.push(flag.to_owned());
+            rest.extend(value);
+            continue;
+        }
+        let flag = flag.to_owned();
+        match value.or_else(|| words.next().cloned()) {
+            Some(value) if !value.is_empty() => settings.push(Setting {
+                flag,
+                value,
+                origin: Origin::CommandLine,
+            }),
+            _ => return Err(on_command_line(Problem::NoValue { flag })),
+        }
+    }
+    Ok((settings, rest))
+}
+
+/// argh's message in one line.
+fn wrong(message: &str) -> ConfigError {
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unknown = message.strip_prefix("Unrecognized argument: ");
+    on_command_line(match unknown {
+        Some(flag) if flag.starts_with('-') => Problem::UnknownFlag { flag: flag.into() },
+        Some(word) => Problem::UnknownCommand { word: word.into() },
+        None => Problem::Usage { message },
+    })
+}
+
+fn on_command_line(problem: Problem) -> ConfigError {
+    ConfigError {
+        origin: Some(Origin::CommandLine),
+        problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn parsed(line: &str) -> Arguments {
+        match parse(&words(line)) {
+            Ok(arguments) => arguments,
+            Err(_) => panic!("{line}"),
+        }
+    }
+
+    fn error(line: &str) -> String {
+        match parse(&words(line)) {
+            Err(NoCommand::Wrong(error)) => error.to_string(),
+            _ => panic!("{line}"),
+        }
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere_and_run_is_the_default() {
+        for line in [
+            "--listen :1 --tag=x",
+            "run --listen=:1 --tag x",
+            "--listen :1 run --tag x",
+        ] {
+            let arguments = parsed(line);
+            assert!(matches!(arguments.command, Command::Run(_)));
+            let settings: Vec<_> = arguments
+                .settings
+                .iter()
+                .map(|s| (s.flag.as_str(), s.value.as_str()))
+                .collect();
+            assert_eq!(settings, [("--listen", ":1"), ("--tag", "x")]);
+        }
+        let arguments = parsed("link --server=h --listen :1 --json");
+        let Command::Link(link) = arguments.command else {
+            panic!()
+        };
+        assert_eq!((link.server.as_deref(), link.json), (Some("h"), true));
+    }
+
+    #[test]
+    fn slips_are_named() {
+        assert!(error("--lisen :1").contains("did you mean --listen?"));
+        assert!(error("run --listen").contains("--listen needs a value"));
+        assert!(error("--listen=").contains("--listen needs a value"));
+        assert!(error("rum").contains("rum"));
+        assert!(error("link --server").contains("--server"));
+        assert!(!error("link --server").contains('\n'));
+    }
+
+    #[test]
+    fn help_and_version() {
+        assert!(matches!(parse(&words("--help")), Err(NoCommand::Help)));
+        assert!(matches!(parse(&words("-V")), Err(NoCommand::Version)));
+        assert!(matches!(
+            parse(&words("link --help")),
+            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+        ));
+    }
+}

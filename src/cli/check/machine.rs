@@ -1,0 +1,125 @@
+use std::fs;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use rustix::process::{Resource, getrlimit};
+
+use super::verdict::Verdict;
+use crate::cli::server;
+use crate::config::{Config, RouteChoice, clients_for};
+use crate::telegram::directory::is_global;
+
+/// Kernel and process, an idle client, orientation only.
+const BYTES_PER_CLIENT: usize = 8192;
+
+pub(super) fn config(config: &Config) -> Verdict {
+    let count = config.listeners.len();
+    let route = match config.route {
+        RouteChoice::Auto if config.listeners.iter().any(|l| l.tag.is_some()) => {
+            "middle proxies where there is a tag"
+        }
+        RouteChoice::Auto | RouteChoice::Direct => "direct connections",
+        RouteChoice::Middle => "middle proxies",
+    };
+    Verdict::ok("config", format!("{count} listeners, {route}"))
+}
+
+pub(super) fn secrets(config: &Config) -> Verdict {
+    let mut names: Vec<_> = config
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.secrets)
+        .map(|named| named.name.as_str())
+        .collect();
+    names.dedup();
+    names.sort_unstable();
+    names.dedup();
+    match names.len() {
+        0 => Verdict::ok("secrets", "none yet; `run` or `link` makes one"),
+        count => Verdict::ok("secrets", format!("{count}: {}", names.join(", "))),
+    }
+}
+
+pub(super) fn descriptors(config: &Config) -> Verdict {
+    match getrlimit(Resource::Nofile).maximum {
+        Some(limit) if clients_for(limit) < config.max_clients as u64 => Verdict::warn(
+            "descriptors",
+            format!(
+                "the hard limit of {limit} is enough for {} clients, not {}; raise it (LimitNOFILE= \
+                 in systemd, `ulimit -Hn`) or lower --max-clients",
+                clients_for(limit),
+                config.max_clients
+            ),
+        ),
+        Some(limit) => Verdict::ok("descriptors", format!("up to {limit}")),
+        None => Verdict::ok("descriptors", "no limit"),
+    }
+}
+
+pub(super) fn memory(config: &Config) -> Verdict {
+    let buffers = config.buffers >> 10;
+    let clients = config.max_clients.saturating_mul(BYTES_PER_CLIENT) >> 10;
+    let finding = format!(
+        "{buffers} KiB of buffers, about {clients} KiB for {} clients",
+        config.max_clients
+    );
+    match available_kib() {
+        Some(available) if available < (buffers + clients) as u64 => Verdict::warn(
+            "memory",
+            format!(
+                "{finding}, but {available} KiB are available; lower --buffers or --max-clients"
+            ),
+        ),
+        Some(available) => Verdict::ok("memory", format!("{finding}; {available} KiB available")),
+        None => Verdict::ok("memory", finding),
+    }
+}
+
+fn available_kib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+pub(super) fn data_dir(config: &Config) -> Verdict {
+    let directory = config.data_dir.as_path();
+    let shown = directory.display();
+    // What does not exist yet is made where its nearest ancestor is.
+    let existing = directory.ancestors().find(|path| path.exists());
+    let writable = existing.is_some_and(|path: &Path| {
+        path.is_dir() && access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    });
+    match writable {
+        true => Verdict::ok("data directory", shown.to_string()),
+        false => Verdict::warn(
+            "data directory",
+            format!(
+                "{shown} cannot be written: a made secret and Telegram's lists are forgotten at \
+                 the end; give a writable --data-dir"
+            ),
+        ),
+    }
+}
+
+/// Whether clients can find this machine, and middle proxies believe it.
+pub(super) fn address(config: &Config) -> Option<Verdict> {
+    if let Some(ip) = config.external_ip {
+        return Some(Verdict::ok("address", format!("{ip} (--external-ip)")));
+    }
+    let sending = [true, false].map(server::sending_address);
+    let found = sending.into_iter().flatten().find(|ip| is_global(*ip));
+    Some(match (found, sending[0]) {
+        (Some(ip), _) => Verdict::ok("address", format!("{ip}, public")),
+        (None, Some(ip)) => Verdict::warn(
+            "address",
+            format!(
+                "{ip} is private: behind NAT forward the port and give --external-ip; direct mode \
+                 works, middle proxies only if the NAT keeps ports"
+            ),
+        ),
+        (None, None) => Verdict::fail(
+            "address",
+            "no route to the internet; check the network configuration",
+        ),
+    })
+}

@@ -1,0 +1,70 @@
+//! `check`: what may keep the proxy from working here, one verdict a line.
+
+mod clock;
+mod machine;
+mod names;
+mod ports;
+mod telegram;
+mod verdict;
+
+use super::commands::Check;
+use super::exit::Exit;
+use super::json::Json;
+use super::print;
+use crate::config::Config;
+use verdict::{Grade, Verdict};
+
+/// Fails if a verdict is `fail`.
+pub(super) fn run(options: &Check, config: &Config) -> Exit {
+    let mut verdicts = here(config);
+    if !options.offline {
+        verdicts.extend(outside(config));
+    }
+    let failed = verdicts.iter().any(|verdict| verdict.grade == Grade::Fail);
+    let text = match options.json {
+        true => format!("{}\n", json(&verdicts, failed)),
+        false => verdicts
+            .iter()
+            .map(|verdict| format!("{verdict}\n"))
+            .collect(),
+    };
+    match (print(&text), failed) {
+        (Exit::Ok, true) => Exit::Unavailable,
+        (exit, _) => exit,
+    }
+}
+
+fn here(config: &Config) -> Vec<Verdict> {
+    let mut verdicts = vec![machine::config(config), machine::secrets(config)];
+    verdicts.extend(ports::check(config));
+    verdicts.push(machine::descriptors(config));
+    verdicts.push(machine::memory(config));
+    verdicts.push(machine::data_dir(config));
+    verdicts.extend(machine::address(config));
+    verdicts
+}
+
+/// What needs the network; everything at a time, because each may take its
+/// whole time limit.
+fn outside(config: &Config) -> Vec<Verdict> {
+    let (targets, mut verdicts) = telegram::targets(config);
+    std::thread::scope(|scope| {
+        let clock = scope.spawn(|| vec![clock::check(config)]);
+        let names = scope.spawn(|| names::check(config));
+        let telegram = scope.spawn(|| telegram::check(targets));
+        for probe in [clock, names, telegram] {
+            verdicts.extend(probe.join().unwrap_or_default());
+        }
+    });
+    verdicts
+}
+
+fn json(verdicts: &[Verdict], failed: bool) -> Json {
+    Json::Object(vec![
+        ("ok", Json::Bool(!failed)),
+        (
+            "verdicts",
+            Json::List(verdicts.iter().map(Verdict::json).collect()),
+        ),
+    ])
+}

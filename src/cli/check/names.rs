@@ -1,0 +1,80 @@
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use super::verdict::Verdict;
+use crate::cli::server;
+use crate::config::Config;
+
+/// The resolver itself may try for half a minute.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether the imitated sites exist, and how well the imitation fits.
+pub(super) fn check(config: &Config) -> Vec<Verdict> {
+    let ours: Vec<IpAddr> = [true, false]
+        .into_iter()
+        .filter_map(server::sending_address)
+        .chain(config.external_ip)
+        .collect();
+    let names = config.tls_domains.iter().map(|domain| domain.as_str());
+    names
+        .map(|name| judge(name, &ours, resolve(name)))
+        .collect()
+}
+
+fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
+    let subject = format!("site {name}");
+    match found.as_deref() {
+        None => Verdict::warn(
+            subject,
+            format!(
+                "no answer from DNS within {} s; check the resolver",
+                LIMIT.as_secs()
+            ),
+        ),
+        Some([]) => Verdict::warn(
+            subject,
+            "DNS does not know it: a censor sees that; take a site that exists",
+        ),
+        Some(found) if found.iter().any(|ip| ours.contains(ip)) => {
+            Verdict::ok(subject, "points here")
+        }
+        Some(_) => Verdict::ok(
+            subject,
+            "exists, but its address is another: a censor who compares can tell; best is a \
+             domain of your own that points here",
+        ),
+    }
+}
+
+fn resolve(name: &str) -> Option<Vec<IpAddr>> {
+    let (answer, answers) = mpsc::channel();
+    let name = (name.to_owned(), 443);
+    thread::spawn(move || {
+        let found = name.to_socket_addrs();
+        let found = found.map_or(Vec::new(), |all| all.map(|addr| addr.ip()).collect());
+        // Nobody listens any more if it took too long.
+        let _ = answer.send(found);
+    });
+    answers.recv_timeout(LIMIT).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Grade;
+    use super::*;
+
+    #[test]
+    fn verdicts() {
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        let other = "192.0.2.2".parse().unwrap();
+        let grade = |found| judge("a.example", &[ip], found).grade;
+        assert_eq!(grade(None), Grade::Warn);
+        assert_eq!(grade(Some(vec![])), Grade::Warn);
+        assert_eq!(grade(Some(vec![other])), Grade::Ok);
+        let here = judge("a.example", &[ip], Some(vec![other, ip]));
+        assert_eq!(here.finding, "points here");
+        assert!(resolve("localhost").unwrap()[0].is_loopback());
+    }
+}

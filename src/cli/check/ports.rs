@@ -1,0 +1,94 @@
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+
+use super::verdict::Verdict;
+use crate::config::{Config, may_bind};
+
+/// Tries every port that the proxy would listen on.
+pub(super) fn check(config: &Config) -> Vec<Verdict> {
+    let clients = config
+        .listeners
+        .iter()
+        .map(|listener| (listener.addr, listener.optional, "listener"));
+    let metrics = config.metrics.map(|addr| (addr, false, "metrics"));
+    clients
+        .chain(metrics)
+        .map(|(addr, optional, what)| judge(addr, optional, what, try_listen(addr)))
+        .collect()
+}
+
+fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) -> Verdict {
+    let subject = format!("{what} {addr}");
+    let error = match outcome {
+        Ok(()) => return Verdict::ok(subject, "free"),
+        Err(error) => error,
+    };
+    match error.kind() {
+        // EAFNOSUPPORT has no kind of its own.
+        _ if optional && error.kind() != ErrorKind::AddrInUse && may_bind(addr.port()) => {
+            Verdict::ok(subject, "no IPv6 here, done without")
+        }
+        ErrorKind::AddrInUse => Verdict::warn(
+            subject,
+            "in use: by the running proxy, if there is one; else stop the other program or take \
+             another port",
+        ),
+        ErrorKind::PermissionDenied => Verdict::fail(
+            subject,
+            "only root may have this port; run as root, `setcap cap_net_bind_service=+ep` the \
+             program, or take a port from 1024 up",
+        ),
+        ErrorKind::AddrNotAvailable => Verdict::fail(
+            subject,
+            "not an address of this machine; take one of `ip address`, or * for all",
+        ),
+        _ => Verdict::fail(subject, format!("{error}; take another address or port")),
+    }
+}
+
+fn try_listen(addr: SocketAddr) -> io::Result<()> {
+    let family = match addr {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket(family, SocketType::STREAM, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if addr.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    bind(&socket, &addr)?;
+    Ok(listen(&socket, 1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Grade;
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_port_in_use_and_a_foreign_address() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let verdict = judge(addr, false, "listener", try_listen(addr));
+        assert_eq!(verdict.grade, Grade::Warn);
+        drop(taken);
+        let verdict = judge(addr, false, "listener", try_listen(addr));
+        assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
+        let foreign = "192.0.2.1:1234".parse().unwrap();
+        let verdict = judge(foreign, false, "listener", try_listen(foreign));
+        assert_eq!(verdict.grade, Grade::Fail);
+        assert!(verdict.finding.contains("not an address of this machine"));
+    }
+
+    #[test]
+    fn a_privileged_port_is_explained() {
+        let addr = "192.0.2.1:80".parse().unwrap();
+        let denied = Err(ErrorKind::PermissionDenied.into());
+        let verdict = judge(addr, false, "listener", denied);
+        assert_eq!(verdict.grade, Grade::Fail);
+        assert!(verdict.finding.contains("root"));
+    }
+}

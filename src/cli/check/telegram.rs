@@ -1,0 +1,165 @@
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::verdict::{Grade, Verdict};
+use crate::config::{Config, RouteChoice};
+use crate::telegram::directory::{Directory, fetch};
+use crate::wire::dc::DcId;
+use crate::wire::proxy_config::ProxyConfig;
+
+/// Those that clients of people use; 203 is the CDN.
+const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Addresses to try, by kind of connection.
+pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
+
+/// What the routes in use need. Of a list that is given and usable, else as the
+/// proxy would start.
+pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
+    let directory = Directory::new(config, &Rc::default());
+    let mut targets = Targets::new();
+    let mut verdicts = Vec::new();
+    if uses_direct(config) {
+        let of_dc = |dc| directory.direct(dc).unwrap_or_default();
+        let dcs = DIRECT_DCS.map(DcId);
+        targets.push(("direct", addresses(dcs, of_dc)));
+    }
+    if uses_middle(config) {
+        let middle = match given_list(config) {
+            Some(Ok(list)) => list.entries,
+            Some(Err(verdict)) => {
+                verdicts.push(verdict);
+                addresses(directory.middle_dcs(), |dc| directory.middle(dc))
+            }
+            None => addresses(directory.middle_dcs(), |dc| directory.middle(dc)),
+        };
+        targets.push(("middle proxy", middle));
+    }
+    (targets, verdicts)
+}
+
+fn addresses(
+    dcs: impl IntoIterator<Item = DcId>,
+    of_dc: impl Fn(DcId) -> Vec<SocketAddr>,
+) -> Vec<(DcId, SocketAddr)> {
+    let each = |dc| of_dc(dc).into_iter().map(move |addr| (dc, addr));
+    dcs.into_iter().flat_map(each).collect()
+}
+
+/// The list of --telegram-config.
+fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
+    let source = config.telegram_config.as_ref()?;
+    let unusable = |problem: String| {
+        Verdict::warn(
+            format!("--telegram-config {source}"),
+            format!("{problem}; the last good list is used"),
+        )
+    };
+    Some(
+        fetch(source)
+            .map_err(|error| unusable(error.to_string()))
+            .and_then(|text| {
+                let text = String::from_utf8_lossy(&text);
+                ProxyConfig::parse(&text).map_err(|error| unusable(error.to_string()))
+            }),
+    )
+}
+
+/// Whether each DC can be connected to.
+pub(super) fn check(targets: Targets) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (kind, addresses) in targets {
+        let (v6, v4) = addresses.into_iter().partition(|(_, addr)| addr.is_ipv6());
+        verdicts.extend(of_each_dc(kind, v4));
+        verdicts.extend(ipv6(kind, v6));
+    }
+    verdicts
+}
+
+fn uses_direct(config: &Config) -> bool {
+    let untagged = config.listeners.iter().any(|l| l.tag.is_none());
+    config.route == RouteChoice::Direct || config.route == RouteChoice::Auto && untagged
+}
+
+fn uses_middle(config: &Config) -> bool {
+    let tagged = config.listeners.iter().any(|l| l.tag.is_some());
+    config.route == RouteChoice::Middle || config.route == RouteChoice::Auto && tagged
+}
+
+fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {
+    let mut by_dc: BTreeMap<DcId, Vec<SocketAddr>> = BTreeMap::new();
+    for (dc, addr) in addresses {
+        by_dc.entry(dc).or_default().push(addr);
+    }
+    std::thread::scope(|scope| {
+        let probes: Vec<_> = by_dc
+            .into_iter()
+            .map(|(dc, all)| scope.spawn(move || of_dc(&format!("DC {dc} {kind}"), &all)))
+            .collect();
+        probes
+            .into_iter()
+            .filter_map(|probe| probe.join().ok())
+            .collect()
+    })
+}
+
+fn of_dc(subject: &str, addresses: &[SocketAddr]) -> Verdict {
+    let mut problem = String::new();
+    for addr in addresses {
+        let start = Instant::now();
+        match TcpStream::connect_timeout(addr, LIMIT) {
+            Ok(_) => {
+                let took = start.elapsed().as_millis();
+                return Verdict::ok(subject, format!("{addr} in {took} ms"));
+            }
+            Err(error) => problem = format!("{addr}: {error}"),
+        }
+    }
+    Verdict::fail(
+        subject,
+        format!("{problem}; a firewall or the provider blocks it, or it is down"),
+    )
+}
+
+/// One verdict: IPv6 is a bonus.
+fn ipv6(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Option<Verdict> {
+    let (_, first) = *addresses.first()?;
+    let mut verdict = of_dc(&format!("IPv6 {kind}"), &[first]);
+    if verdict.grade == Grade::Fail {
+        verdict = Verdict::ok(verdict.subject, "not from here; IPv4 is used");
+    }
+    Some(verdict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_dc_is_reached_by_any_of_its_addresses() {
+        let up = TcpListener::bind("127.0.0.1:0").unwrap();
+        let down = TcpListener::bind("127.0.0.1:0").unwrap();
+        let [up_addr, down_addr] = [&up, &down].map(|l| l.local_addr().unwrap());
+        drop(down);
+        let all = vec![
+            (DcId(2), down_addr),
+            (DcId(2), up_addr),
+            (DcId(-4), down_addr),
+        ];
+        let verdicts = of_each_dc("direct", all);
+        let shown: Vec<_> = verdicts
+            .iter()
+            .map(|v| (v.grade, v.subject.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [(Grade::Fail, "DC -4 direct"), (Grade::Ok, "DC 2 direct")]
+        );
+        assert!(verdicts[0].finding.contains(&down_addr.to_string()));
+    }
+}

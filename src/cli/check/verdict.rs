@@ -1,0 +1,65 @@
+use std::fmt;
+
+use crate::cli::json::Json;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line of `check`.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub grade: Grade,
+    pub subject: String,
+    /// What was found; where it is not well, also the way out.
+    pub finding: String,
+}
+
+impl Verdict {
+    pub fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+        Self::new(Grade::Ok, subject, finding)
+    }
+
+    pub fn warn(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+        Self::new(Grade::Warn, subject, finding)
+    }
+
+    pub fn fail(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+        Self::new(Grade::Fail, subject, finding)
+    }
+
+    pub fn new(grade: Grade, subject: impl Into<String>, finding: impl Into<String>) -> Self {
+        Self {
+            grade,
+            subject: subject.into(),
+            finding: finding.into(),
+        }
+    }
+
+    pub fn json(&self) -> Json {
+        Json::Object(vec![
+            ("verdict", Json::Text(self.grade.to_string())),
+            ("subject", Json::from(self.subject.as_str())),
+            ("finding", Json::from(self.finding.as_str())),
+        ])
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<4}  {}: {}", self.grade, self.subject, self.finding)
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        })
+    }
+}

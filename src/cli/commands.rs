@@ -1,0 +1,80 @@
+use argh::FromArgs;
+
+/// What is on the command line besides the flags of the config.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help", "help"))]
+/// A Telegram MTProto proxy.
+pub(super) struct CommandLine {
+    /// print the version
+    #[argh(switch, short = 'V')]
+    pub version: bool,
+    #[argh(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub(super) enum Command {
+    Run(Run),
+    Secret(MakeSecret),
+    Link(Link),
+    Check(Check),
+}
+
+/// Run the proxy (the default).
+#[derive(FromArgs)]
+#[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
+pub(super) struct Run {}
+
+/// Make a secret. It is printed alone on stdout; on stderr follow its links, if
+/// this machine's address is known.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "secret", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy secret\n\
+    smol-mtproxy secret ee www.example.com\n\
+    smol-mtproxy secret plain --json")]
+pub(super) struct MakeSecret {
+    /// plain (32 hex digits, for every form), dd (padded; the default) or
+    /// ee DOMAIN (looks like TLS to that site)
+    #[argh(positional)]
+    pub form: Vec<String>,
+    /// host name or address for the links
+    #[argh(option, arg_name = "HOST")]
+    pub server: Option<String>,
+    /// print one JSON object on stdout instead
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Print the links of every secret, with QR codes.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "link", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy link --config /etc/smol-mtproxy.conf\n\
+    smol-mtproxy link --server proxy.example.com --no-qr\n\
+    smol-mtproxy link --json")]
+pub(super) struct Link {
+    /// host name or address that clients shall connect to (default: a public
+    /// address of a listener, --external-ip, or found out)
+    #[argh(option, arg_name = "HOST")]
+    pub server: Option<String>,
+    /// no QR codes
+    #[argh(switch)]
+    pub no_qr: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Check the config and this machine: one verdict a line, and the way out.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+pub(super) struct Check {
+    /// leave out what needs the network
+    #[argh(switch)]
+    pub offline: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}

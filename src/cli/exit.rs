@@ -1,0 +1,78 @@
+use std::io;
+use std::process::ExitCode;
+
+use crate::config::{ConfigError, Origin, Problem};
+
+/// How the program ends; the numbers of sysexits(3), as far as they fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Ok = 0,
+    /// A flag or command is wrong.
+    Usage = 64,
+    /// A file that the proxy keeps is damaged.
+    Data = 65,
+    /// The config file cannot be read.
+    NoInput = 66,
+    /// Telegram, a proxy or a port cannot be had.
+    Unavailable = 69,
+    /// The system has run out of something.
+    OsError = 71,
+    /// A file cannot be written.
+    CannotCreate = 73,
+    /// The user may not do that.
+    Permission = 77,
+    /// A line of the config file is wrong, or flags contradict each other.
+    Config = 78,
+}
+
+impl Exit {
+    /// For `--help`.
+    pub(super) const MEANINGS: [(Self, &str); 9] = [
+        (Self::Ok, "all is well, or stopped by SIGTERM or SIGINT"),
+        (Self::Usage, "a flag or command is wrong"),
+        (Self::Data, "a file in --data-dir is damaged"),
+        (Self::NoInput, "the config file cannot be read"),
+        (
+            Self::Unavailable,
+            "a port, Telegram or the proxy cannot be had; check: a verdict is fail",
+        ),
+        (Self::OsError, "the system has run out of something"),
+        (Self::CannotCreate, "a file cannot be written"),
+        (Self::Permission, "not allowed for this user"),
+        (
+            Self::Config,
+            "a line of the config file is wrong, or flags contradict each other",
+        ),
+    ];
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<&ConfigError> for Exit {
+    fn from(error: &ConfigError) -> Self {
+        match (&error.problem, &error.origin) {
+            (
+                Problem::Unreadable { error, .. } | Problem::KeptSecretUnreadable { error, .. },
+                _,
+            ) => match error.kind() {
+                io::ErrorKind::PermissionDenied => Self::Permission,
+                _ => Self::NoInput,
+            },
+            (Problem::KeptSecretDamaged { .. }, _) => Self::Data,
+            (
+                Problem::UnknownFlag { .. }
+                | Problem::UnknownCommand { .. }
+                | Problem::Usage { .. }
+                | Problem::NoValue { .. }
+                | Problem::BadValue { .. }
+                | Problem::GivenTwice { .. },
+                Some(Origin::CommandLine) | None,
+            ) => Self::Usage,
+            _ => Self::Config,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use std::net::IpAddr;
+
+use super::json::Json;
+use super::qr;
+use super::server;
+use crate::config::{Allow, Config, ListenerConfig};
+use crate::wire::link_url::ProxyLink;
+use crate::wire::secret::{Domain, SecretForm, SharedSecret};
+
+/// A link with what it is for.
+pub(super) struct NamedLink {
+    pub secret_name: String,
+    pub listener_name: String,
+    /// Only this machine's own network reaches the server.
+    pub is_private: bool,
+    pub on_all_addresses: bool,
+    pub link: ProxyLink,
+}
+
+/// A link for every secret × form × listener, no link twice.
+pub(super) fn all(config: &Config, server: Option<&str>) -> Vec<NamedLink> {
+    let mut links: Vec<NamedLink> = Vec::new();
+    for listener in &config.listeners {
+        if is_shadowed(listener, config) && server.is_none() {
+            continue;
+        }
+        for link in of_listener(listener, config, server) {
+            if !links.iter().any(|known| known.link == link.link) {
+                links.push(link);
+            }
+        }
+    }
+    links
+}
+
+/// The IPv6 half of "all addresses": the IPv4 link serves everyone.
+fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
+    listener.optional
+        && (config.external_ip.is_some_and(|ip| ip.is_ipv4())
+            || server::sending_address(true).is_some())
+}
+
+fn of_listener(listener: &ListenerConfig, config: &Config, server: Option<&str>) -> Vec<NamedLink> {
+    let Some(server) = server::of(listener, config, server) else {
+        return Vec::new();
+    };
+    let mut links = Vec::new();
+    for named in &listener.secrets {
+        for secret in forms(&named.secret, config.allow, &config.tls_domains) {
+            links.push(NamedLink {
+                secret_name: named.name.clone(),
+                listener_name: listener.name.clone(),
+                is_private: server.is_private,
+                on_all_addresses: listener.addr.ip().is_unspecified(),
+                link: ProxyLink {
+                    server: server.host.clone(),
+                    port: listener.addr.port(),
+                    secret,
+                },
+            });
+        }
+    }
+    links
+}
+
+/// What a secret may be handed out as, the least conspicuous first. A `dd` or
+/// `ee` secret was meant to be that; a bare one is good for every form.
+pub(super) fn forms(
+    secret: &SharedSecret,
+    allow: Allow,
+    tls_domains: &[Domain],
+) -> Vec<SharedSecret> {
+    if secret.form != SecretForm::Classic {
+        return vec![secret.clone()];
+    }
+    let mut forms = Vec::new();
+    if allow.tls {
+        forms.extend(tls_domains.iter().cloned().map(SecretForm::FakeTls));
+    }
+    if allow.dd {
+        forms.push(SecretForm::Padded);
+    }
+    if allow.classic {
+        forms.push(SecretForm::Classic);
+    }
+    let key = secret.key;
+    let with = |form| SharedSecret { key, form };
+    forms.into_iter().map(with).collect()
+}
+
+impl NamedLink {
+    /// On all addresses of a machine that has none of the internet: there may be
+    /// one outside.
+    pub fn is_behind_nat(&self) -> bool {
+        let server = self.link.server.parse::<IpAddr>();
+        self.is_private && self.on_all_addresses && server.is_ok_and(|ip| !ip.is_loopback())
+    }
+
+    /// Caption, both links and, if wanted, the QR code.
+    pub fn show(&self, with_qr: bool, colours: bool) -> String {
+        let mut text = format!(
+            "{} on {}, {}\n  {}\n  {}\n",
+            self.secret_name,
+            self.listener_name,
+            describe(&self.link.secret.form),
+            self.link.tg(),
+            self.link.t_me()
+        );
+        if with_qr {
+            match qr::render(&self.link.tg(), colours) {
+                Ok(code) => text.push_str(&code),
+                Err(_) => text.push_str("  (too long for a QR code)\n"),
+            }
+        }
+        text
+    }
+
+    pub fn json(&self) -> Json {
+        Json::Object(vec![
+            ("secret_name", Json::from(self.secret_name.as_str())),
+            ("listener", Json::from(self.listener_name.as_str())),
+            ("form", Json::from(form_name(&self.link.secret.form))),
+            ("server", Json::from(self.link.server.as_str())),
+            ("port", Json::Number(self.link.port.into())),
+            ("secret", Json::Text(self.link.secret.to_string())),
+            ("tg", Json::Text(self.link.tg())),
+            ("t_me", Json::Text(self.link.t_me())),
+        ])
+    }
+}
+
+/// Why a link may not work from outside, and what to do.
+pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
+    let Some(link) = links.iter().find(|link| link.is_private) else {
+        return links.is_empty().then(|| {
+            "this machine's address is not known; give --server HOST or --external-ip IP".to_owned()
+        });
+    };
+    let host = &link.link.server;
+    Some(match host.parse::<IpAddr>() {
+        Ok(ip) if ip.is_loopback() => {
+            format!(
+                "{host} is reached from this machine only; for others listen on another address"
+            )
+        }
+        _ => format!(
+            "{host} is reached from the local network only; for others forward the port on the \
+             router and give --server HOST or --external-ip IP"
+        ),
+    })
+}
+
+pub(super) fn form_name(form: &SecretForm) -> &'static str {
+    match form {
+        SecretForm::Classic => "classic",
+        SecretForm::Padded => "dd",
+        SecretForm::FakeTls(_) => "tls",
+    }
+}
+
+fn describe(form: &SecretForm) -> String {
+    match form {
+        SecretForm::Classic => "classic".to_owned(),
+        SecretForm::Padded => "padded (dd)".to_owned(),
+        SecretForm::FakeTls(domain) => format!("looks like TLS to {domain} (ee)"),
+    }
+}

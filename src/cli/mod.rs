@@ -1,0 +1,77 @@
+//! The commands. `run` joins the rooms together; the others are short-lived and
+//! may block.
+
+mod arguments;
+mod check;
+mod commands;
+mod exit;
+mod exposition;
+mod help;
+mod json;
+mod link;
+mod links;
+mod qr;
+mod run;
+mod secret;
+mod server;
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+use crate::config::{ConfigError, ConfigSource, MissingSecret};
+use crate::log;
+use arguments::{Arguments, NoCommand};
+use commands::Command;
+
+pub use exit::Exit;
+
+/// Does what the command line says; `words` without the program's own name.
+pub fn main(words: &[String]) -> Exit {
+    match arguments::parse(words) {
+        Ok(arguments) => obey(arguments).unwrap_or_else(|error| fail(&error)),
+        Err(NoCommand::Help) => print(&help::text()),
+        Err(NoCommand::CommandHelp(text)) => print(&format!(
+            "{}\nThe flags of the config work here too: smol-mtproxy --help\n",
+            text.trim_end()
+        )),
+        Err(NoCommand::Version) => print(concat!("smol-mtproxy ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(NoCommand::Wrong(error)) => fail(&error),
+    }
+}
+
+fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
+    let missing_secret = match arguments.command {
+        Command::Run(_) | Command::Link(_) => MissingSecret::Make,
+        Command::Secret(_) | Command::Check(_) => MissingSecret::Leave,
+    };
+    let source = ConfigSource::new(arguments.settings, missing_secret);
+    let config = source.load(None)?;
+    log::set_level(config.log_level);
+    Ok(match &arguments.command {
+        Command::Run(_) => run::run(&source, &config),
+        Command::Secret(options) => secret::run(options, &config),
+        Command::Link(options) => link::run(options, &config),
+        Command::Check(options) => check::run(options, &config),
+    })
+}
+
+fn fail(error: &ConfigError) -> Exit {
+    complain(Exit::from(error), error)
+}
+
+/// One line on stderr.
+fn complain(exit: Exit, problem: impl Display) -> Exit {
+    eprintln!("smol-mtproxy: {problem}");
+    exit
+}
+
+/// Writes to stdout, whose reader may have left, as `head` does.
+fn print(text: &str) -> Exit {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => complain(
+            Exit::CannotCreate,
+            format_args!("cannot write to stdout: {error}"),
+        ),
+        _ => Exit::Ok,
+    }
+}

@@ -1,0 +1,68 @@
+use qrcodegen::{DataTooLong, QrCode, QrCodeEcc};
+
+/// Light modules that a reader needs around the code.
+const QUIET_ZONE: i32 = 4;
+
+/// `text` as a QR code of half-block characters, two modules a character.
+///
+/// With colours it is black on white whatever the terminal's colours are.
+/// Without, light modules are the printed ones, as on a dark terminal; phones
+/// read it inverted too.
+pub(super) fn render(text: &str, colours: bool) -> Result<String, DataTooLong> {
+    let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
+    let range = -QUIET_ZONE..code.size() + QUIET_ZONE;
+    let mut out = String::new();
+    for top in range.clone().step_by(2) {
+        if colours {
+            out.push_str("\x1b[97;40m");
+        }
+        for x in range.clone() {
+            let is_light = |y| range.contains(&y) && !code.get_module(x, y);
+            out.push(match (is_light(top), is_light(top + 1)) {
+                (true, true) => '█',
+                (true, false) => '▀',
+                (false, true) => '▄',
+                (false, false) => ' ',
+            });
+        }
+        if colours {
+            out.push_str("\x1b[0m");
+        }
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_modules_are_those_of_the_code() {
+        let text = "tg://proxy?server=192.0.2.1&port=443&secret=dd00112233445566778899aabbccddeeff";
+        let code = QrCode::encode_text(text, QrCodeEcc::Low).unwrap();
+        let plain = render(text, false).unwrap();
+        let rows: Vec<Vec<char>> = plain.lines().map(|line| line.chars().collect()).collect();
+        let side = code.size() + 2 * QUIET_ZONE;
+        assert_eq!(rows.len() as i32, (side + 1) / 2);
+        for y in 0..side {
+            for x in 0..side {
+                let character = rows[y as usize / 2][x as usize];
+                let light = match y % 2 {
+                    0 => matches!(character, '█' | '▀'),
+                    _ => matches!(character, '█' | '▄'),
+                };
+                let module = code.get_module(x - QUIET_ZONE, y - QUIET_ZONE);
+                assert_eq!(light, !module, "{x} {y}");
+            }
+        }
+        let coloured = render(text, true).unwrap();
+        let stripped = coloured.replace("\x1b[97;40m", "").replace("\x1b[0m", "");
+        assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn what_is_too_long_is_an_error() {
+        assert!(render(&"x".repeat(5000), false).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! `run`: joins the rooms together and keeps them running.
+
+mod reload;
+mod server;
+mod signals;
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+
+use super::exit::Exit;
+use super::{complain, links, print};
+use crate::config::{Config, ConfigSource};
+use crate::net::Reactor;
+
+use server::Server;
+
+/// Why the proxy could not start.
+#[derive(Debug)]
+enum RunError {
+    System(io::Error),
+    Listen(SocketAddr, io::Error),
+    Metrics(SocketAddr, io::Error),
+}
+
+/// Runs the proxy until a signal ends it. `source` gives the config again at
+/// SIGHUP.
+pub(super) fn run(source: &ConfigSource, config: &Config) -> Exit {
+    match start(source, config) {
+        Ok(()) => Exit::Ok,
+        Err(error) => complain(error.exit(), error),
+    }
+}
+
+fn start(source: &ConfigSource, config: &Config) -> Result<(), RunError> {
+    raise_descriptor_limit();
+    let reactor = Reactor::new().map_err(RunError::System)?;
+    let server = Server::new(&reactor, config.clone())?;
+    welcome(source, config);
+    let executor = server.executor.clone();
+    reactor.block_on(&executor, server.serve(source));
+    Ok(())
+}
+
+/// What the person at the keyboard needs; a service, which has a config file,
+/// prints its links with `smol-mtproxy link`.
+fn welcome(source: &ConfigSource, config: &Config) {
+    if !source.has_file() {
+        let links = links::all(config, None);
+        let colours = io::stdout().is_terminal();
+        for link in &links {
+            print(&link.show(true, colours));
+        }
+        if let Some(warning) = links::warning(&links) {
+            warn!("{warning}");
+        }
+    }
+}
+
+/// Every client takes one descriptor, in direct mode two.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!("cannot raise the limit of open files: {error}");
+    }
+}
+
+impl RunError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::System(_) => Exit::OsError,
+            Self::Listen(_, error) | Self::Metrics(_, error) => match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::Permission,
+                _ => Exit::Unavailable,
+            },
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => write!(
+                f,
+                "the system gives no epoll or signal descriptors: {error}; is the limit of open \
+                 files (ulimit -n) too low?"
+            ),
+            Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
+            Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+fn cannot_listen(
+    f: &mut fmt::Formatter<'_>,
+    flag: &str,
+    address: SocketAddr,
+    error: &io::Error,
+) -> fmt::Result {
+    let way_out = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has that port: stop it or choose another",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE: choose one above"
+        }
+        io::ErrorKind::AddrNotAvailable => "that is not an address of this machine",
+        _ => "choose another address",
+    };
+    write!(f, "{flag} {address}: {error}; {way_out}")
+}

@@ -1,0 +1,89 @@
+use super::commands::MakeSecret;
+use super::exit::Exit;
+use super::json::Json;
+use super::{complain, links, print};
+use crate::config::{Config, NamedSecret};
+use crate::net::fill_random;
+use crate::wire::secret::{Secret, SecretForm, SharedSecret};
+
+const NAME: &str = "new";
+
+/// Makes a secret.
+pub(super) fn run(options: &MakeSecret, config: &Config) -> Exit {
+    let form = match form(&options.form) {
+        Ok(form) => form,
+        Err(problem) => return complain(Exit::Usage, problem),
+    };
+    let mut key = [0; 16];
+    fill_random(&mut key);
+    let secret = SharedSecret {
+        key: Secret(key),
+        form,
+    };
+    let links = links::all(&with_only(config, &secret), options.server.as_deref());
+    if options.json {
+        let list = links.iter().map(links::NamedLink::json).collect();
+        let object = vec![
+            ("secret", Json::Text(secret.to_string())),
+            ("form", Json::from(links::form_name(&secret.form))),
+            ("links", Json::List(list)),
+        ];
+        return print(&format!("{}\n", Json::Object(object)));
+    }
+    let exit = print(&format!("{secret}\n"));
+    eprintln!("Put it in the config as: --secret NAME={secret}");
+    for link in &links {
+        eprintln!("Then its link is: {}", link.link.tg());
+    }
+    exit
+}
+
+fn form(words: &[String]) -> Result<SecretForm, String> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["plain"] => Ok(SecretForm::Classic),
+        [] | ["dd"] => Ok(SecretForm::Padded),
+        ["ee", domain] => match domain.parse() {
+            Ok(domain) => Ok(SecretForm::FakeTls(domain)),
+            Err(error) => Err(format!("{domain}: {error}")),
+        },
+        ["ee"] => Err("ee needs the site to look like: secret ee DOMAIN".to_owned()),
+        _ => Err("expected: secret [plain | dd | ee DOMAIN]".to_owned()),
+    }
+}
+
+/// The config as it would be with this secret only.
+fn with_only(config: &Config, secret: &SharedSecret) -> Config {
+    let mut config = config.clone();
+    for listener in &mut config.listeners {
+        listener.secrets = vec![NamedSecret {
+            name: NAME.to_owned(),
+            secret: secret.clone(),
+        }];
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let form = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|w| (*w).to_owned()).collect();
+            super::form(&words)
+        };
+        assert_eq!(form(&[]), Ok(SecretForm::Padded));
+        assert_eq!(form(&["plain"]), Ok(SecretForm::Classic));
+        let tls = SecretForm::FakeTls("a.example".parse().unwrap());
+        assert_eq!(form(&["ee", "a.example"]), Ok(tls));
+        assert!(form(&["ee"]).unwrap_err().contains("secret ee DOMAIN"));
+        assert!(
+            form(&["ee", "a b"])
+                .unwrap_err()
+                .contains("not a host name")
+        );
+        assert!(form(&["ff"]).is_err() && form(&["dd", "x"]).is_err());
+    }
+}

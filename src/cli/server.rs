@@ -1,0 +1,49 @@
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+
+use crate::config::{Config, ListenerConfig};
+use crate::telegram::directory::{egress_address, is_global};
+
+/// Of those for documentation: routed like any other.
+const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+/// What links name as the server of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub host: String,
+    /// Only this machine's own network reaches it.
+    pub is_private: bool,
+}
+
+/// The flag, else the listener's own public address, else --external-ip, else
+/// the address that this machine sends from.
+pub(super) fn of(listener: &ListenerConfig, config: &Config, flag: Option<&str>) -> Option<Server> {
+    if let Some(host) = flag {
+        let host = host.to_owned();
+        return Some(Server {
+            host,
+            is_private: false,
+        });
+    }
+    let own = Some(listener.addr.ip()).filter(|ip| !ip.is_unspecified());
+    let address = own
+        .filter(|ip| is_global(*ip))
+        .or(config.external_ip)
+        .or(own)
+        .or_else(|| sending_address(listener.addr.is_ipv4()))?;
+    Some(Server {
+        host: address.to_string(),
+        is_private: !is_global(address) && config.external_ip != Some(address),
+    })
+}
+
+/// The address that this machine sends from to the internet.
+pub(super) fn sending_address(v4: bool) -> Option<IpAddr> {
+    if v4 {
+        return egress_address();
+    }
+    let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+    // Nothing is sent: connecting a datagram socket only looks up the route.
+    socket.connect((SOMEWHERE_V6, 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified()).then_some(address)
+}

@@ -1,0 +1,241 @@
+//! Slow clients and slow DCs: they wait for each other, the rest does not wait
+//! for them, and memory stays where it is.
+
+use std::time::Duration;
+
+use fake_telegram::built_binary;
+use fake_telegram::client::{Client, Kind, is_close};
+use fake_telegram::harness::{self, Proxy, Route};
+use fake_telegram::payload::{Command, echo};
+use fake_telegram::wait::{before, eventually, run, within};
+
+const MIB: u64 = 1 << 20;
+
+/// What the proxy's memory may grow by in these tests: its buffers and the
+/// kernel's share of nothing. Emulators have pages of their own.
+fn growth_limit() -> u64 {
+    if std::env::var_os("SMOL_MTPROXY_RUNNER").is_some() {
+        return 32 * MIB;
+    }
+    6 * MIB
+}
+
+async fn served(proxy: &Proxy, kind: Kind, dc: i16) -> Client {
+    let mut client = proxy.client(kind).dc(dc).connect().await.unwrap();
+    within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+    client
+}
+
+/// Twenty clients ask for 8 MiB each in answers of 1 MiB and do not read; all
+/// of it must wait in Telegram, not in the proxy.
+async fn answers_wait_outside(route: Route) {
+    let change = |o: harness::ProxyOptions| o.set("--buffers", "4M").set("--send-timeout", 60);
+    let (telegram, proxy) = harness::start(built_binary!(), route, change).await;
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        clients.push(served(&proxy, Kind::ALL[number % 4], 2).await);
+    }
+    let before_load = proxy.resident_memory();
+    let (total, size) = (8 << 20, 1 << 20);
+    for client in &mut clients {
+        client
+            .send(&Command::SendMe { total, size }.payload())
+            .await
+            .unwrap();
+    }
+    let mut most = 0;
+    for _ in 0..20 {
+        smol::Timer::after(Duration::from_millis(50)).await;
+        most = most.max(proxy.resident_memory());
+    }
+    // All of them read now, a little at a time and side by side.
+    let executor = smol::LocalExecutor::new();
+    let tasks = clients
+        .into_iter()
+        .map(|mut client| executor.spawn(async move { client.take_download(total, size).await }));
+    let tasks: Vec<_> = tasks.collect();
+    let downloading = async {
+        for task in tasks {
+            within("a download", task).await.unwrap();
+        }
+    };
+    executor.run(downloading).await;
+    most = most.max(proxy.resident_memory());
+    assert!(
+        most < before_load + growth_limit(),
+        "{} KiB more than the {} KiB before",
+        (most - before_load) >> 10,
+        before_load >> 10
+    );
+    telegram.assert_clean();
+}
+
+#[test]
+fn middle_answers_wait_outside_the_proxy() {
+    run(answers_wait_outside(Route::Middle));
+}
+
+#[test]
+fn direct_answers_wait_outside_the_proxy() {
+    run(answers_wait_outside(Route::Direct));
+}
+
+#[test]
+fn a_slow_reader_gets_every_byte() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = harness::start(built_binary!(), route, |o| o).await;
+            for kind in Kind::ALL {
+                let mut client = served(&proxy, kind, 2).await;
+                let (total, size) = (4 << 20, 1 << 20);
+                client.read_at_most(16 << 10, Duration::from_millis(1));
+                within("a slow download", client.download(total, size))
+                    .await
+                    .unwrap();
+            }
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_never_reads_is_closed_and_stalls_nobody() {
+    run(async {
+        for route in Route::ALL {
+            let change = |o: harness::ProxyOptions| o.set("--send-timeout", 2);
+            let (telegram, proxy) = harness::start(built_binary!(), route, change).await;
+            let mut neighbour = served(&proxy, Kind::Padded, 2).await;
+            let mut elsewhere = served(&proxy, Kind::Padded, 4).await;
+            let mut stuck = served(&proxy, Kind::Abridged, 2).await;
+            let (total, size) = (256 << 20, 256 << 10);
+            stuck
+                .send(&Command::SendMe { total, size }.payload())
+                .await
+                .unwrap();
+            for round in 0..20 {
+                let request = echo(round, 256);
+                let limit = Duration::from_secs(8);
+                let outcome = before(limit, neighbour.echo(&request)).await;
+                assert!(
+                    matches!(outcome, Some(Ok(()))),
+                    "its neighbour: {outcome:?}"
+                );
+                let limit = Duration::from_secs(2);
+                let outcome = before(limit, elsewhere.echo(&request)).await;
+                assert!(matches!(outcome, Some(Ok(()))), "another DC's: {outcome:?}");
+                smol::Timer::after(Duration::from_millis(20)).await;
+            }
+            eventually("the end of the stuck session", || {
+                telegram.session_of(stuck.local_addr()).is_none()
+                    && telegram.counters().direct_live() <= 2
+            })
+            .await;
+            // It sees its end once it reads what the kernel holds for it.
+            let units = within("its end", stuck.until_closed()).await.unwrap();
+            assert!((units.len() as u32) < total / size, "everything came");
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn uploads_wait_while_the_dc_does_not_read() {
+    run(async {
+        for route in Route::ALL {
+            let change = |o: harness::ProxyOptions| o.set("--buffers", "4M");
+            let (telegram, proxy) = harness::start(built_binary!(), route, change).await;
+            let mut clients = Vec::new();
+            for number in 0..8 {
+                clients.push(served(&proxy, Kind::ALL[number % 4], 2).await);
+            }
+            let before_load = proxy.resident_memory();
+            telegram.behave_dc(2, |b| b.stop_reading = true);
+            let executor = smol::LocalExecutor::new();
+            let tasks = clients
+                .into_iter()
+                .map(|client| executor.spawn(upload(client)));
+            let tasks: Vec<_> = tasks.collect();
+            let uploading = async {
+                for task in tasks {
+                    within("an upload", task).await;
+                }
+            };
+            let watching = async {
+                let mut most = 0;
+                for _ in 0..20 {
+                    smol::Timer::after(Duration::from_millis(50)).await;
+                    most = most.max(proxy.resident_memory());
+                }
+                telegram.behave_dc(2, |b| b.stop_reading = false);
+                most
+            };
+            let (most, ()) = executor.run(smol::future::zip(watching, uploading)).await;
+            assert!(
+                most < before_load + growth_limit(),
+                "{route:?}: {} KiB more than the {} KiB before",
+                (most - before_load) >> 10,
+                before_load >> 10
+            );
+            telegram.assert_clean();
+        }
+    });
+}
+
+/// Sixteen packets of 1 MiB, then their short answers.
+async fn upload(mut client: Client) {
+    let packet = Command::Swallow.payload_of(1 << 20);
+    for _ in 0..16 {
+        client.send(&packet).await.unwrap();
+    }
+    for _ in 0..16 {
+        client.recv_packet().await.unwrap();
+    }
+}
+
+/// The buffers are smaller than what the clients send at once: they are slowed
+/// down, none is lost, nothing deadlocks.
+#[test]
+fn scarce_buffers_slow_clients_down() {
+    run(async {
+        let change = |o: harness::ProxyOptions| o.set("--buffers", "2M");
+        let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, change).await;
+        let mut clients = Vec::new();
+        for number in 0..16 {
+            clients.push(served(&proxy, Kind::ALL[number % 4], 2).await);
+        }
+        let executor = smol::LocalExecutor::new();
+        let tasks = clients
+            .into_iter()
+            .map(|client| executor.spawn(upload(client)));
+        let tasks: Vec<_> = tasks.collect();
+        let uploading = async {
+            for task in tasks {
+                within("an upload", task).await;
+            }
+        };
+        executor.run(uploading).await;
+        telegram.assert_clean();
+    });
+}
+
+/// Clients begin big packets and never end them; those who do end theirs are
+/// served all the same.
+#[test]
+fn unfinished_packets_do_not_hold_the_buffers_for_ever() {
+    run(async {
+        let change = |o: harness::ProxyOptions| o.set("--buffers", "4M").set("--idle-timeout", 3);
+        let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, change).await;
+        let packet = echo(1, 1 << 20);
+        let mut unfinished = Vec::new();
+        for number in 0..8 {
+            let mut client = proxy.client(Kind::ALL[number % 4]).connect().await.unwrap();
+            match client.send_part(&packet, 512 << 10).await {
+                Err(error) if !is_close(&error) => panic!("{error}"),
+                _ => unfinished.push(client),
+            }
+        }
+        let mut client = proxy.client(Kind::Padded).connect().await.unwrap();
+        within("an echo", client.echo(&packet)).await.unwrap();
+        telegram.assert_clean();
+    });
+}

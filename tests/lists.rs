@@ -1,0 +1,135 @@
+//! Telegram's lists: their server is down, slow or lying, or has news.
+
+use std::time::{Duration, Instant};
+
+use fake_telegram::built_binary;
+use fake_telegram::control::{Close, Http};
+use fake_telegram::harness::{self, ProxyOptions, Route, start};
+use fake_telegram::payload::echo;
+use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::wait::{eventually, patience, run, within};
+
+#[test]
+fn middle_proxies_that_are_down_fall_over() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let dead = harness::free_address();
+        let alive = telegram.middle_addresses(2)[0];
+        let list = format!("default 2;\nproxy_for 2 {dead};\nproxy_for 2 {alive};\n");
+        telegram.behave_http(Http::Config(list));
+        let options = ProxyOptions::new(built_binary!(), &telegram, Route::Middle);
+        let proxy = options.start().await;
+        for _ in 0..4 {
+            proxy.served_client(2).await;
+        }
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn the_configuration_server_misbehaves() {
+    for manners in [
+        Http::Down,
+        Http::Silent,
+        Http::Slow(Duration::from_millis(200)),
+        Http::Status(500),
+        Http::Portal,
+        Http::Garbage,
+        Http::Truncated,
+        Http::Empty,
+        Http::Config("default 2;\nproxy_for 2 1.2.3.4".to_owned()),
+    ] {
+        run(starts_without_lists(manners));
+    }
+}
+
+/// With no list at all the proxy starts and serves direct clients.
+async fn starts_without_lists(manners: Http) {
+    let telegram = FakeTelegram::start(Options::default()).unwrap();
+    telegram.behave_http(manners.clone());
+    let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct);
+    let began = Instant::now();
+    let proxy = options.start().await;
+    proxy.served_client(2).await;
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{manners:?} delays the start"
+    );
+    telegram.assert_clean();
+    proxy.stop().await;
+}
+
+#[test]
+fn a_lying_refresh_changes_nothing() {
+    run(async {
+        let (telegram, proxy) =
+            start(built_binary!(), Route::Middle, |o| o.set("--refresh", 1)).await;
+        let mut client = proxy.served_client(2).await;
+        for manners in [
+            Http::Portal,
+            Http::Garbage,
+            Http::Truncated,
+            Http::Empty,
+            Http::Down,
+            Http::Status(503),
+            Http::Config("default 2;\nproxy_for 2 127.0.0.1:1;\nproxy_for 3 nonsense;\n".into()),
+        ] {
+            telegram.behave_http(manners.clone());
+            let asked = telegram.counters().http_requests();
+            eventually("a refresh", || {
+                telegram.counters().http_requests() > asked + 1
+            })
+            .await;
+            telegram.rotate_all(Close::Drop);
+            within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+        }
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn a_refresh_brings_new_addresses() {
+    run(async {
+        let options = Options {
+            addresses_per_dc: 2,
+            ..Options::default()
+        };
+        let telegram = FakeTelegram::start(options).unwrap();
+        let [first, second] = telegram.middle_addresses(2)[..] else {
+            panic!("two addresses");
+        };
+        let list = |address| Http::Config(format!("default 2;\nproxy_for 2 {address};\n"));
+        telegram.behave_http(list(first));
+        let options = ProxyOptions::new(built_binary!(), &telegram, Route::Middle);
+        let proxy = options.set("--refresh", 1).start().await;
+        let mut client = proxy.served_client(2).await;
+        telegram.behave_http(list(second));
+        let deadline = Instant::now() + patience();
+        while telegram.connections().iter().all(|one| one.local != second) {
+            assert!(Instant::now() < deadline, "the new address is never used");
+            telegram.rotate(Close::Drop, |one| one.local == first);
+            client.fate_of(&echo(1, 64)).await;
+            client = proxy.served_client(2).await;
+        }
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn the_last_good_lists_are_kept_on_disk() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let options = ProxyOptions::new(built_binary!(), &telegram, Route::Middle);
+        let proxy = options.start().await;
+        proxy.served_client(2).await;
+        let asked = telegram.counters().http_requests();
+        assert!(asked >= 2, "only {asked} requests for lists");
+        let options = proxy.stop().await;
+        for manners in [Http::Down, Http::Garbage] {
+            telegram.behave_http(manners);
+        }
+        let proxy = options.start().await;
+        proxy.served_client(2).await;
+        telegram.assert_clean();
+    });
+}
