@@ -172,7 +172,9 @@ impl Pool {
 
     /// One round over the DC's addresses; false if none could be used.
     async fn connect(self: &Rc<Self>) -> bool {
-        let targets = self.shared.directory.middle(self.dc);
+        let shared = &self.shared;
+        shared.directory.ready(&shared.reactor).await;
+        let targets = shared.directory.middle(self.dc);
         for address in targets {
             match establish(&self.shared, address).await {
                 Ok(established) => {

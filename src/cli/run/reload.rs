@@ -1,4 +1,5 @@
-use super::server::{Server, limits, rules, settings};
+use super::server::{Server, settings};
+use crate::client::{Limits, Rules};
 use crate::config::{Config, ConfigSource};
 
 impl Server {
@@ -22,7 +23,7 @@ impl Server {
     fn take_over(&self, old: &Config, new: Config) {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
-        self.clients.set_limits(limits(&new));
+        self.clients.set_limits(Limits::from(&new));
         self.shared.settings.set(settings(&new));
         self.shared.directory.reconfigure(&new);
         self.shared.address.reconfigure(new.external_ip);
@@ -45,12 +46,16 @@ impl Server {
         self.listeners.borrow_mut().retain(|(address, handle)| {
             let kept = new.listener(*address);
             if let Some(listener) = kept {
-                handle.set_rules(rules(new, listener));
+                handle.set_rules(Rules::new(new, listener));
             }
             kept.is_some()
         });
         for listener in &new.listeners {
-            let open = self.listeners.borrow().iter().any(|(a, _)| *a == listener.addr);
+            let open = self
+                .listeners
+                .borrow()
+                .iter()
+                .any(|(a, _)| *a == listener.addr);
             if !open && let Err(error) = self.listen(new, listener) {
                 let error = super::RunError::Listen(listener.addr, error);
                 error!("{error}");

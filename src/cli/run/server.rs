@@ -14,7 +14,7 @@ use crate::client::{self, ClientContext, Limits, ListenerHandle, Parts, Rules};
 use crate::config::{Config, ConfigSource, ListenerConfig};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Keepalive, Listener, PipePool, Reactor, Scratch};
+use crate::net::{BufferPool, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 
@@ -27,13 +27,6 @@ const DRAIN: Duration = Duration::from_secs(3);
 
 /// Between repeated lines about DCs that cannot be reached.
 const COMPLAINTS: Duration = Duration::from_secs(10);
-
-/// Keepalive of clients: rare, because every probe wakes a phone's radio.
-const CLIENT_KEEPALIVE: Keepalive = Keepalive {
-    interval: Duration::from_secs(600),
-    probes: 3,
-    user_timeout: Duration::from_secs(60),
-};
 
 /// Everything that runs.
 pub(super) struct Server {
@@ -75,7 +68,7 @@ impl Server {
             pipes: PipePool::new(PIPES),
             backend: telegram.clone(),
             metrics: metrics.clone(),
-            limits: limits(&config),
+            limits: Limits::from(&config),
         });
         let server = Rc::new(Self {
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
@@ -118,7 +111,7 @@ impl Server {
     }
 
     pub(super) fn listen(&self, config: &Config, listener: &ListenerConfig) -> io::Result<()> {
-        match client::listen(&self.clients, listener.addr, rules(config, listener)) {
+        match client::listen(&self.clients, listener.addr, Rules::new(config, listener)) {
             Ok(handle) => {
                 let address = handle.address();
                 info!("listening on {address}");
@@ -154,9 +147,11 @@ impl Server {
         self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
-            self.spawn(exposition::serve(self.reactor.clone(), listener, move || {
-                server.render_metrics()
-            }));
+            self.spawn(exposition::serve(
+                self.reactor.clone(),
+                listener,
+                move || server.render_metrics(),
+            ));
         }
     }
 
@@ -190,28 +185,6 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
-    }
-}
-
-pub(super) fn limits(config: &Config) -> Limits {
-    Limits {
-        max_clients: config.max_clients,
-        handshake_timeout: config.handshake_timeout,
-        idle_timeout: config.idle_timeout,
-        send_timeout: config.send_timeout,
-        hibernate: config.hibernate,
-        keepalive: CLIENT_KEEPALIVE,
-    }
-}
-
-pub(super) fn rules(config: &Config, listener: &ListenerConfig) -> Rules {
-    Rules {
-        name: listener.name.clone(),
-        secrets: listener.secrets.clone(),
-        tag: listener.tag,
-        allow: config.allow,
-        tls_domains: config.tls_domains.clone(),
-        route: config.route,
     }
 }
 

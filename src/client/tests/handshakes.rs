@@ -97,7 +97,7 @@ fn strangers_see_a_silent_server_until_the_deadline() {
         setup.rules.tls_domains = vec!["example.com".parse().unwrap()];
         setup.run(async |world| {
             let start = std::time::Instant::now();
-            assert_eq!(probe(&world, &bytes).await, [], "{reason}");
+            assert_eq!(probe(&world, &bytes).await, [0u8; 0], "{reason}");
             assert!(start.elapsed() >= Duration::from_millis(190), "{reason}");
             assert_eq!(world.metrics.rejected.get(reason), 1, "{reason}");
             assert_eq!(world.metrics.rejected.total(), 1);
@@ -133,10 +133,10 @@ fn only_what_is_allowed_comes_in() {
         setup.rules.allow.dd = false;
         setup.rules.allow.tls = false;
         setup.run(async |world| {
-            assert_eq!(probe(&world, &header(transport, &SECRET)).await, []);
+            assert_eq!(probe(&world, &header(transport, &SECRET)).await, [0u8; 0]);
             assert_eq!(world.metrics.rejected.get(reason), 1);
             let hello = hello(&SECRET, unix_now(), Some("example.com"));
-            assert_eq!(probe(&world, &hello).await, []);
+            assert_eq!(probe(&world, &hello).await, [0u8; 0]);
             assert_eq!(world.metrics.rejected.get(RejectReason::TlsNotAllowed), 1);
         });
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Config, Source};
 use crate::metrics::Metrics;
-use crate::net::Notify;
+use crate::net::{Notify, Reactor};
 use crate::wire::dc::DcId;
 use cache::Cache;
 use lists::{List, Lists};
@@ -39,6 +39,9 @@ pub struct Directory {
     /// Connections that failed in a row.
     failures: Cell<usize>,
     refresh_now: Notify,
+    /// The first refresh is over, however it went.
+    settled: Cell<bool>,
+    settling: Notify,
     metrics: Rc<Metrics>,
 }
 
@@ -55,6 +58,8 @@ impl Directory {
             penalties: Penalties::default(),
             failures: Cell::new(0),
             refresh_now: Notify::default(),
+            settled: Cell::new(false),
+            settling: Notify::default(),
             metrics: metrics.clone(),
         };
         directory.reconfigure(config);
@@ -68,6 +73,15 @@ impl Directory {
         self.overrides.replace(config.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
             self.refresh_now.notify();
+        }
+    }
+
+    /// Waits for the first refresh, a few seconds at most: until then the lists
+    /// may be as old as this program.
+    pub async fn ready(&self, reactor: &Rc<Reactor>) {
+        if !self.settled.get() {
+            let settling = self.settling.changed();
+            reactor.timeout(refresh::PATIENCE, settling).await;
         }
     }
 

@@ -15,6 +15,9 @@ pub(super) const FAILURES: usize = 3;
 /// Never more often than this, whatever fails.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long the first connection waits for the first refresh.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
 /// After a fetch that failed: doubled each time up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,8 @@ impl Directory {
         let mut retry = FIRST_RETRY;
         loop {
             let complete = self.refresh().await;
+            self.settled.set(true);
+            self.settling.notify();
             let interval = self.interval.get();
             let wait = if complete {
                 retry = FIRST_RETRY;
