@@ -131,7 +131,7 @@ impl Driver {
         }
         let roomy = outbound.pending_bytes() < OUTBOUND_LIMIT / 2;
         drop(outbound);
-        if roomy && shared.buffers.free_bytes() > 0 {
+        if roomy {
             connection.has_room.notify();
         }
         Ok(())
@@ -155,8 +155,6 @@ impl Driver {
 
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
-        // Clients wait for buffers too; nobody else may be there to tell them.
-        self.connection.has_room.notify();
         if self.connection.is_draining() {
             let until = *self.drain_until.get_or_insert(now + DRAIN_LIMIT);
             if now >= until {

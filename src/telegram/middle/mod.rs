@@ -153,9 +153,8 @@ impl Connection {
 
     /// Ready while the queue to Telegram is short and there are buffers.
     pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let pending = self.outbound.borrow().pending_bytes();
-        if pending < OUTBOUND_LIMIT && self.shared.buffers.free_bytes() > 0 {
-            return Poll::Ready(());
+        if self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT {
+            return self.shared.buffers.poll_free(cx);
         }
         self.has_room.park(cx.waker());
         Poll::Pending
