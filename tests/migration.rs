@@ -39,14 +39,14 @@ async fn all_are_served(clients: &mut [Client]) {
     }
 }
 
-/// Ends all connections and waits until the proxy has noticed.
-async fn rotate_all(telegram: &FakeTelegram, how: Close) {
-    let old = telegram.connections();
-    assert_eq!(telegram.rotate_all(how), old.len());
+/// Ends all connections and waits until the proxy has noticed: a packet sent
+/// before that may be lost with its connection.
+async fn rotate_all(telegram: &FakeTelegram, proxy: &Proxy, how: Close) {
+    let ended = || proxy.counted("dc_connection_ends_total", "");
+    let (before, old) = (ended(), telegram.connections().len());
+    assert_eq!(telegram.rotate_all(how), old);
     eventually("the old connections' end", || {
-        let now = telegram.connections();
-        now.iter()
-            .all(|one| old.iter().all(|gone| gone.number != one.number))
+        ended() >= before + old as u64
     })
     .await;
 }
@@ -57,7 +57,7 @@ fn idle_clients_survive_the_end_of_their_connection() {
         let (telegram, proxy) = middle(|o| o).await;
         let mut clients = idle_clients(&proxy, 30).await;
         for how in CLOSES.into_iter().cycle().take(9) {
-            rotate_all(&telegram, how).await;
+            rotate_all(&telegram, &proxy, how).await;
             all_are_served(&mut clients).await;
         }
         let moved = proxy.counted("migrations_total", "outcome=\"moved");
@@ -77,7 +77,7 @@ fn fifty_idle_clients_survive_the_end_of_all_connections_at_once() {
             telegram.connections()
         );
         for how in CLOSES {
-            rotate_all(&telegram, how).await;
+            rotate_all(&telegram, &proxy, how).await;
             all_are_served(&mut clients).await;
             assert_eq!(telegram.sessions().len(), 50);
         }
@@ -109,7 +109,7 @@ fn a_client_stays_idle_through_an_outage() {
         let (telegram, proxy) = middle(|o| o).await;
         let mut clients = idle_clients(&proxy, 10).await;
         telegram.behave(|b| b.accept = Accept::Refuse);
-        rotate_all(&telegram, Close::Drop).await;
+        rotate_all(&telegram, &proxy, Close::Drop).await;
         smol::Timer::after(Duration::from_millis(500)).await;
         telegram.behave(|b| b.accept = Accept::Normal);
         for client in &mut clients {

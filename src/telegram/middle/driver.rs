@@ -105,6 +105,7 @@ impl Driver {
                     shared.metrics.dc_bytes_in.add(bytes as u64);
                     self.heard = shared.reactor.now();
                     self.pinged = None;
+                    self.connection.proven.set(true);
                 }
             }
             reads += 1;

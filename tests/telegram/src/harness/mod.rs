@@ -78,7 +78,9 @@ impl ProxyOptions {
             ("--tls-domain", DOMAIN.to_owned()),
             ("--route", route.value().to_owned()),
         ]);
-        if let Some(tag) = &telegram.options().tag {
+        if route == Route::Middle
+            && let Some(tag) = &telegram.options().tag
+        {
             options.flags.push(("--tag", hex(tag)));
         }
         let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
