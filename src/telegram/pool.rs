@@ -11,7 +11,9 @@ use crate::net::{BufferPool, Notify};
 use crate::wire::dc::DcId;
 
 const FIRST_RETRY: Duration = Duration::from_millis(300);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+/// People wait for the end of an outage: not longer than this, nor is Telegram
+/// asked more often.
+const LAST_RETRY: Duration = Duration::from_secs(8);
 
 /// Longest wait of a new session for a connection.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
