@@ -49,7 +49,7 @@ test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
 
 test-clients: setup
-	@if [ -f tests/real-clients/run.sh ]; then bash tests/real-clients/run.sh; fi
+	@bash tests/real-clients/run.sh
 
 setup:
 	@sh cross/setup.sh test
