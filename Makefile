@@ -22,7 +22,7 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 
 CARGO := sh cross/rust.sh cargo
-BIN := target/release/smol-mtproxy
+BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
 .PHONY: help run build test test-cargo test-clients test-openwrt lint fmt doc bench fuzz \
 	cross cross-test ipk apk init-config install clean setup
