@@ -172,7 +172,11 @@ impl Server {
     async fn stop(&self) {
         self.listeners.borrow_mut().clear();
         let clients = self.clients.connections();
-        info!("stopping: {clients} clients get {DRAIN:?} to finish");
+        match clients {
+            0 => info!("stopping"),
+            1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+            _ => info!("stopping: {clients} clients get {DRAIN:?} to finish"),
+        }
         let draining = async {
             self.clients.drain(DRAIN).await;
         };
