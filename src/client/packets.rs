@@ -78,6 +78,9 @@ impl StreamRelay {
     /// Runs until there is a reason to close the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());
+        if let Some(reason) = self.out.revoked() {
+            return Poll::Ready(reason);
+        }
         if let Poll::Ready(reason) = self.poll_out(cx) {
             return Poll::Ready(reason);
         }
@@ -122,6 +125,9 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
+            if self.out.paused_until().is_some() {
+                return Ok(Turn::HeldUp);
+            }
             if self.poll_reserved(cx)?.is_pending() || self.stream.poll_ready(cx).is_pending() {
                 return Ok(Turn::HeldUp);
             }
@@ -170,7 +176,8 @@ impl StreamRelay {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Result<Poll<()>, CloseReason> {
-        let limit = self.read_limit().min(buffer.len());
+        let limit = self.read_limit().min(self.out.read_limit());
+        let limit = limit.min(buffer.len());
         let space = buffer.get_mut(..limit).unwrap_or_default();
         let length = match self.out.socket.poll_read(cx, space) {
             Poll::Pending => return Ok(Poll::Pending),
@@ -185,6 +192,7 @@ impl StreamRelay {
         let packets = self.push(plain)?;
         let metrics = &self.out.context.metrics;
         metrics.client_bytes_in.add(length as u64);
+        self.out.spend(length);
         metrics.client_packets_in.add(packets);
         Ok(Poll::Ready(()))
     }
@@ -241,6 +249,7 @@ impl StreamRelay {
             undelivered: self.out.undelivered() > 0,
             unfinished: is_collecting && !self.is_held_up,
             starved: self.out.is_starved(),
+            paused: self.out.paused_until().is_some(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::network::Network;
+use crate::config::Network;
 
 /// Longest entry of a table in bytes: that of a domain name.
 const MAX_ENTRY: usize = 253;

@@ -10,6 +10,9 @@ const V1_START: &[u8] = b"PROXY ";
 /// Longest version 1 line with its CRLF.
 const V1_MOST: usize = 107;
 
+/// Shortest version 1 line: `PROXY UNKNOWN`.
+const V1_LEAST: usize = 15;
+
 /// Longest version 2 header taken: addresses and a few hundred bytes of TLVs.
 const V2_MOST: usize = 16 + 1024;
 
@@ -65,6 +68,24 @@ pub fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
         parse_v1(bytes)
     } else {
         Err(ProxyHeaderError::Missing)
+    }
+}
+
+/// How much to read behind `bytes`, an incomplete header, so that nothing of
+/// the stream itself comes along; at least 1.
+pub fn wanted(bytes: &[u8]) -> usize {
+    if let Some((&[.., high, low], rest)) = bytes.split_first_chunk::<16>()
+        && bytes.starts_with(V2_SIGNATURE)
+    {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        return length.saturating_sub(rest.len()).max(1);
+    }
+    // Until then it may be either; version 1 ends with CR LF.
+    match (V1_LEAST.checked_sub(bytes.len()), bytes.last()) {
+        (Some(missing @ 1..), _) => missing,
+        (_, Some(b'\r')) => 1,
+        _ if bytes.starts_with(V1_START) => 2,
+        _ => 1,
     }
 }
 
