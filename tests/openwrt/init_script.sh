@@ -118,6 +118,17 @@ every_key_becomes_its_flag() {
 		"option data_dir '$work/kept'" \
 		"option log_level 'debug'" \
 		"option metrics '127.0.0.1:9090'" \
+		"list policy 'max-connections:client-ipv4:40'" \
+		"list policy 'not-in-table:client-subnet/32:banned'" \
+		"list table 'banned=/etc/banned.txt'" \
+		"option sni_salt 'pepper'" \
+		"option proxy_protocol '127.0.0.1,192.0.2.0/24'" \
+		"option replay_cache '20000'" \
+		"option filter_server_errors 'on'" \
+		"option flood_limit '20,100'" \
+		"option reset 'on-handshake-error'" \
+		"option control '/var/run/smol-mtproxy/ctl'" \
+		"option max_handshakes '100'" \
 		"option nofile '4096'"
 	service start || return 1
 	file_is "$work/run/flags" <<-END
@@ -126,6 +137,9 @@ every_key_becomes_its_flag() {
 		--secret home=dd00112233445566778899aabbccddeeff
 		--secret 00112233445566778899aabbccddeeff
 		--tls-domain www.example.com
+		--policy max-connections:client-ipv4:40
+		--policy not-in-table:client-subnet/32:banned
+		--table banned=/etc/banned.txt
 		--dc 2=192.0.2.3:443
 		--dc 203=192.0.2.4:443
 		--tag 0123456789abcdef0123456789abcdef
@@ -137,6 +151,13 @@ every_key_becomes_its_flag() {
 		--data-dir $work/kept
 		--log-level debug
 		--metrics 127.0.0.1:9090
+		--sni-salt pepper
+		--proxy-protocol 127.0.0.1,192.0.2.0/24
+		--replay-cache 20000
+		--filter-server-errors on
+		--flood-limit 20,100
+		--reset on-handshake-error
+		--control /var/run/smol-mtproxy/ctl
 		--refresh 7200
 		--dc-connections 1
 		--clients-per-connection 150
@@ -145,6 +166,7 @@ every_key_becomes_its_flag() {
 		--idle-timeout 600
 		--send-timeout 20
 		--hibernate 15
+		--max-handshakes 100
 		--allow classic,dd,tls
 		--buffers 1M
 	END
