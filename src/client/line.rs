@@ -263,6 +263,7 @@ impl LineRelay {
             awake: !self.out.is_asleep(),
             undelivered: in_pipe + self.out.undelivered() > 0,
             unfinished: false,
+            held_up: false,
             starved: self.is_starved,
             paused: self.out.paused_until().is_some(),
         }

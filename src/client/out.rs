@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+use tinyvec::TinyVec;
 
 use super::ClientContext;
 use super::records::{RecordHeaders, Slices, unwrapped};
@@ -54,7 +55,8 @@ struct State {
     filter: ServerErrors,
     /// A packet as long as an error, until it is known whether it is one.
     suspect: Option<heapless::Vec<u8, 4, u8>>,
-    acks: Vec<[u8; 4]>,
+    /// Rarely more than a few at a time.
+    acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
     /// short.
     resume_at: Option<usize>,
@@ -100,7 +102,7 @@ impl ClientOut {
                 packet: PacketProgress::default(),
                 filter: context.limits.get().filter_server_errors,
                 suspect: None,
-                acks: Vec::new(),
+                acks: TinyVec::new(),
                 resume_at: None,
                 broken: false,
                 end: None,

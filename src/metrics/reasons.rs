@@ -154,7 +154,6 @@ reasons! {
         LinkLost "link_lost" "the link to the back broke";
         SecretExpired "secret_expired" "its secret has expired";
         QuotaUsed "quota_used" "its secret's quota is used up";
-        ListenerRemoved "listener_removed" "its listener or secret is no longer in the config";
         Shutdown "shutdown" "the proxy is stopping";
     }
 }
@@ -189,7 +188,6 @@ reasons! {
     MigrationOutcome {
         MovedIdle "moved_idle" "moved to another connection, nothing was under way";
         MovedQueued "moved_queued" "moved to another connection together with its waiting packet";
-        RaceMoved "race_moved" "moved at once: it was put on a connection that was just ending";
         ClosedMidSend "closed_mid_send" "closed, because its packet was half sent";
         ClosedMidAnswer "closed_mid_answer" "closed in the middle of an answer";
         NoConnection "no_connection" "closed, because no other connection could be had";

@@ -78,7 +78,9 @@ impl ProxyOptions {
             ("--tls-domain", DOMAIN.to_owned()),
             ("--route", route.value().to_owned()),
         ]);
-        if let Some(tag) = &telegram.options().tag {
+        if route == Route::Middle
+            && let Some(tag) = &telegram.options().tag
+        {
             options.flags.push(("--tag", hex(tag)));
         }
         let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
@@ -184,7 +186,7 @@ impl ProxyOptions {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let log = Log::default();
+        let mut log = Log::default();
         log.follow(child.stdout.take().expect("it is piped"));
         log.follow(child.stderr.take().expect("it is piped"));
         Proxy {
@@ -346,7 +348,8 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let lines = self.log.lines();
+            let mut lines = std::mem::take(&mut self.log).into_lines();
+            lines.retain(|line| !line.contains(['█', '▀']));
             let last = lines.len().saturating_sub(60);
             eprintln!("the proxy's last lines:\n{}", lines[last..].join("\n"));
         }
