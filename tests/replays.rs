@@ -66,7 +66,10 @@ fn every_kind_of_handshake_comes_in_once() {
         // The memory outlives a reload.
         let replayed = recordings.len() as u64;
         proxy.reload(|flags| flags.push(("--idle-timeout", "77".into())));
-        eventually("a reload", || proxy.counted("config_reloads_total", "") == 1).await;
+        eventually("a reload", || {
+            proxy.counted("config_reloads_total", "") == 1
+        })
+        .await;
         for bytes in &recordings {
             assert_eq!(probe(proxy.address(), bytes), [0u8; 0], "after a reload");
         }
