@@ -12,6 +12,7 @@ use super::records::{RecordHeaders, Slices, unwrapped};
 use crate::backend::{SessionEnd, Sink};
 use crate::config::{Reset, ServerErrors};
 use crate::guard::gate::Pass;
+use crate::guard::limits::Account;
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket};
 use crate::wire::transport::Transport;
@@ -35,7 +36,10 @@ const NOT_FOUND: [u8; 4] = (-404_i32).to_le_bytes();
 pub(super) struct ClientOut {
     pub context: Rc<ClientContext>,
     pub socket: Socket,
-    pub pass: Pass,
+    /// What its bytes are booked on.
+    pub account: Option<Rc<Account>>,
+    /// Until it is closed.
+    pass: Cell<Option<Pass>>,
     /// Its secret lets it stay no longer.
     revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
@@ -88,7 +92,8 @@ impl ClientOut {
         pass: Pass,
     ) -> Rc<Self> {
         Rc::new(Self {
-            pass,
+            account: pass.account(),
+            pass: Cell::new(Some(pass)),
             revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
             context: context.clone(),
@@ -121,8 +126,10 @@ impl ClientOut {
         self.state.borrow().wrapped_in_records
     }
 
-    /// Hangs up at once, even if the backend holds on to its sink for a while.
+    /// Hangs up and gives up its place at once, even if the backend holds on to
+    /// its sink for a while.
     pub fn close(&self) {
+        self.pass.take();
         let mut state = self.state.borrow_mut();
         state.broken = true;
         state.queue.clear();
@@ -146,30 +153,31 @@ impl ClientOut {
 
     /// Books bytes that went either way on the secret's account.
     pub fn spend(&self, length: usize) {
-        if self.pass.is_metered() {
+        if let Some(account) = self.metered() {
             let now = self.context.reactor.now();
-            self.pass.spend(length as u64, self.context.gate.clock(now));
+            account.spend(length as u64, self.context.gate.clock(now));
         }
     }
 
     /// Until when nothing is to be read from either side, to keep to the
     /// secret's rate.
     pub fn paused_until(&self) -> Option<Instant> {
-        if !self.pass.is_metered() {
-            return None;
-        }
+        let account = self.metered()?;
         let now = self.context.reactor.now();
-        let pause = self.pass.pause(self.context.gate.clock(now));
+        let pause = account.pause(self.context.gate.clock(now));
         now.checked_add(pause).filter(|_| !pause.is_zero())
     }
 
     /// Bytes to read at once, so that a low rate does not come in lumps.
     pub fn read_limit(&self) -> usize {
-        if !self.pass.is_metered() {
-            return usize::MAX;
-        }
-        let rate = self.pass.rate().unwrap_or(u64::MAX);
-        usize::try_from(rate / 8).map_or(usize::MAX, |part| part.max(CHUNK_LEN))
+        let rate = self.metered().and_then(|account| account.rate());
+        let part = rate.and_then(|rate| usize::try_from(rate / 8).ok());
+        part.map_or(usize::MAX, |part| part.max(CHUNK_LEN))
+    }
+
+    fn metered(&self) -> Option<&Account> {
+        let account = self.account.as_deref()?;
+        account.is_metered().then_some(account)
     }
 
     /// Remembers whom to wake when there is something to do.

@@ -28,9 +28,10 @@ impl Sessions {
     fn revoke_ended(&self, now: u64) {
         for (_, session) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
-                && let Err(reason) = out.pass.check(now)
+                && let Some(account) = &out.account
+                && let Err(refusal) = account.check(now)
             {
-                out.revoke(reason);
+                out.revoke(refusal.into());
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::flood::Flood;
 use super::half_open::{HalfOpen, Seat};
-use super::limits::{Ledger, LimitRefusal, Membership};
+use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::replay::ReplayMemory;
 use super::table::{Table, TableError};
@@ -131,7 +131,7 @@ impl Gate {
         })
     }
 
-    /// The clock of a [`Pass`].
+    /// The clock of an [`Account`].
     pub fn clock(&self, now: Instant) -> Duration {
         now.duration_since(self.started)
     }
@@ -169,35 +169,9 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Whether [`spend`](Self::spend) has anything to do.
-    pub fn is_metered(&self) -> bool {
-        self.membership.as_ref().is_some_and(Membership::is_metered)
-    }
-
-    /// Books bytes that went either way.
-    pub fn spend(&self, bytes: u64, clock: Duration) {
-        if let Some(membership) = &self.membership {
-            membership.spend(bytes, clock);
-        }
-    }
-
-    /// For how long the sessions of its secret should read nothing.
-    pub fn pause(&self, clock: Duration) -> Duration {
-        let membership = self.membership.as_ref();
-        membership.map_or(Duration::ZERO, |membership| membership.pause(clock))
-    }
-
-    /// The bytes a second of its secret.
-    pub fn rate(&self) -> Option<u64> {
-        self.membership.as_ref()?.rate()
-    }
-
-    /// May the session go on?
-    pub fn check(&self, unix_now: u64) -> Result<(), CloseReason> {
-        match &self.membership {
-            Some(membership) => Ok(membership.check(unix_now)?),
-            None => Ok(()),
-        }
+    /// Its secret's account; it may outlive the pass.
+    pub fn account(&self) -> Option<Rc<Account>> {
+        Some(self.membership.as_ref()?.account().clone())
     }
 }
 

@@ -146,6 +146,32 @@ impl Account {
         })
     }
 
+    /// Whether [`spend`](Self::spend) has anything to do.
+    pub fn is_metered(&self) -> bool {
+        self.metered.get()
+    }
+
+    /// Books bytes that went either way. `clock` is a monotonic time.
+    pub fn spend(&self, bytes: u64, clock: Duration) {
+        self.used.set(self.used.get().saturating_add(bytes));
+        let Some(rate) = self.limits.get().rate else {
+            return;
+        };
+        let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        let start = self.paid_until.get().max(clock.saturating_sub(BURST));
+        self.paid_until.set(start.saturating_add(cost));
+    }
+
+    /// How long the secret's sessions should read nothing to keep to its rate.
+    pub fn pause(&self, clock: Duration) -> Duration {
+        self.paid_until.get().saturating_sub(clock)
+    }
+
+    /// Bytes a second.
+    pub fn rate(&self) -> Option<u64> {
+        self.limits.get().rate
+    }
+
     pub fn live(&self) -> u32 {
         self.live.get()
     }
@@ -155,8 +181,9 @@ impl Account {
         self.used.get()
     }
 
-    /// Expiry and quota, which end sessions that are already open too.
-    fn check(&self, now: u64) -> Result<(), LimitRefusal> {
+    /// Expiry and quota, which end sessions that are already open too. `now` is
+    /// unix time.
+    pub fn check(&self, now: u64) -> Result<(), LimitRefusal> {
         let limits = self.limits.get();
         if limits.expires.is_some_and(|end| now >= end) {
             return Err(LimitRefusal::Expired);
@@ -176,37 +203,8 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Books bytes that went either way. `clock` is a monotonic time.
-    pub fn spend(&self, bytes: u64, clock: Duration) {
-        let account = &self.account;
-        account.used.set(account.used.get().saturating_add(bytes));
-        let Some(rate) = account.limits.get().rate else {
-            return;
-        };
-        let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        let start = account.paid_until.get().max(clock.saturating_sub(BURST));
-        let paid_until = start.saturating_add(cost);
-        account.paid_until.set(paid_until);
-    }
-
-    /// How long the secret's sessions should read nothing to keep to its rate.
-    pub fn pause(&self, clock: Duration) -> Duration {
-        self.account.paid_until.get().saturating_sub(clock)
-    }
-
-    /// May the session go on? `now` is unix time.
-    pub fn check(&self, now: u64) -> Result<(), LimitRefusal> {
-        self.account.check(now)
-    }
-
-    /// Does anything here need a look at the session's bytes?
-    pub fn is_metered(&self) -> bool {
-        self.account.metered.get()
-    }
-
-    /// Bytes a second.
-    pub fn rate(&self) -> Option<u64> {
-        self.account.limits.get().rate
+    pub fn account(&self) -> &Rc<Account> {
+        &self.account
     }
 }
 

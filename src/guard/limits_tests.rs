@@ -27,13 +27,13 @@ fn expiry_and_quota_end_sessions() {
     let ledger = ledger(&[("expires", "1970-01-02"), ("quota", "1K")]);
     let day = DAY_SECONDS;
     let session = admit(&ledger, "192.0.2.1", 2 * day - 1).unwrap();
-    assert_eq!(session.check(2 * day - 1), Ok(()));
-    assert_eq!(session.check(2 * day), Err(LimitRefusal::Expired));
-    session.spend(1023, Duration::ZERO);
-    assert_eq!(session.pause(Duration::ZERO), Duration::ZERO);
-    assert_eq!(session.check(5), Ok(()));
-    session.spend(1, Duration::ZERO);
-    assert_eq!(session.check(5), Err(LimitRefusal::QuotaUsed));
+    assert_eq!(session.account().check(2 * day - 1), Ok(()));
+    assert_eq!(session.account().check(2 * day), Err(LimitRefusal::Expired));
+    session.account().spend(1023, Duration::ZERO);
+    assert_eq!(session.account().pause(Duration::ZERO), Duration::ZERO);
+    assert_eq!(session.account().check(5), Ok(()));
+    session.account().spend(1, Duration::ZERO);
+    assert_eq!(session.account().check(5), Err(LimitRefusal::QuotaUsed));
     assert_eq!(
         admit(&ledger, "192.0.2.1", 5).err(),
         Some(LimitRefusal::QuotaUsed)
@@ -47,7 +47,7 @@ fn usage_is_kept() {
     let spend = |ledger: &Ledger, name: &str, bytes| {
         let account = ledger.account(name).unwrap();
         let session = account.admit("::1".parse().unwrap(), 1).unwrap();
-        session.spend(bytes, Duration::ZERO);
+        session.account().spend(bytes, Duration::ZERO);
     };
     spend(&first, "alice", 7);
     spend(&first, "bob of x", 100);
@@ -71,8 +71,8 @@ fn the_rate_is_kept_in_the_long_run() {
     let mut sent = 0;
     while clock < Duration::from_secs(110) {
         sent += 300;
-        session.spend(300, clock);
-        clock += session.pause(clock).max(Duration::from_millis(1));
+        session.account().spend(300, clock);
+        clock += session.account().pause(clock).max(Duration::from_millis(1));
     }
     assert!((10_000..=10_800).contains(&sent), "{sent}");
 }
