@@ -156,6 +156,11 @@ impl ClientOut {
         if let Some(account) = self.metered() {
             let now = self.context.reactor.now();
             account.spend(length as u64, self.context.gate.clock(now));
+            if account.is_used_up() {
+                // The client's task sees it when it runs next, at the latest
+                // when `Sessions` look.
+                self.revoked.set(Some(CloseReason::QuotaUsed));
+            }
         }
     }
 

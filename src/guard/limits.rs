@@ -162,6 +162,12 @@ impl Account {
         self.paid_until.set(start.saturating_add(cost));
     }
 
+    /// Nothing is left of the quota.
+    pub fn is_used_up(&self) -> bool {
+        let quota = self.limits.get().quota;
+        quota.is_some_and(|quota| self.used.get() >= quota)
+    }
+
     /// How long the secret's sessions should read nothing to keep to its rate.
     pub fn pause(&self, clock: Duration) -> Duration {
         self.paid_until.get().saturating_sub(clock)
@@ -188,7 +194,7 @@ impl Account {
         if limits.expires.is_some_and(|end| now >= end) {
             return Err(LimitRefusal::Expired);
         }
-        if limits.quota.is_some_and(|quota| self.used.get() >= quota) {
+        if self.is_used_up() {
             return Err(LimitRefusal::QuotaUsed);
         }
         Ok(())
