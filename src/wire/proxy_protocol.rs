@@ -319,6 +319,35 @@ mod tests {
             );
         }
 
+        /// Reading what is wanted ends exactly behind the header.
+        #[test]
+        fn nothing_behind_the_header_is_wanted(
+            client in any_address(),
+            local in any_address(),
+            tlvs in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 1usize..9,
+        ) {
+            let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+            let local = SocketAddr::new(client.ip(), local.port());
+            let (from, to) = (client.ip(), local.ip());
+            let (from_port, to_port) = (client.port(), local.port());
+            let line = format!("PROXY {family} {from} {to} {from_port} {to_port}\r\n");
+            let mut v2 = encode_v2(ProxyAddresses { client, local }).to_vec();
+            v2.extend_from_slice(&tlvs);
+            let length = (v2.len() - 16) as u16;
+            v2[14..16].copy_from_slice(&length.to_be_bytes());
+            for header in [line.as_bytes(), &v2, b"PROXY UNKNOWN\r\n"] {
+                let mut read = 0;
+                while parse(&header[..read]).unwrap().is_none() {
+                    let wanted = wanted(&header[..read]);
+                    prop_assert!(wanted >= 1 && read + wanted <= header.len());
+                    // A read may bring less.
+                    read += wanted.min(cut);
+                }
+                prop_assert_eq!(read, header.len());
+            }
+        }
+
         #[test]
         fn version_1_in_any_piece(client in any_address(), local in any_address()) {
             let family = match (client.is_ipv4(), local.is_ipv4()) {

@@ -36,6 +36,7 @@ pub(super) fn run(options: &Check, config: &Config) -> Exit {
 
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config), machine::secrets(config)];
+    verdicts.extend(machine::gates(config));
     verdicts.extend(ports::check(config));
     verdicts.push(machine::descriptors(config));
     verdicts.push(machine::memory(config));
