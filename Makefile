@@ -79,7 +79,7 @@ cross: ## static router binaries (TARGET=all PROFILE=minimal FEATURES=lite|full)
 	bash cross/build.sh $(TARGET) $(PROFILE) $(FEATURES)
 
 cross-test: ## build, weigh and test every router binary under qemu (TARGET=all)
-	@sh cross/setup.sh build
+	@sh cross/setup.sh test
 	bash cross/test.sh $(TARGET)
 
 ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipsel_24kc …)

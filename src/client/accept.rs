@@ -7,11 +7,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use smol::Task;
+use smol::future::FutureExt;
 
 use super::handshake::{Accepted, handshake};
 use super::registry::Place;
 use super::session::Client;
+use super::visit::{Peer, Visit};
 use super::{ClientContext, Rules};
+use crate::config::Reset;
+use crate::guard::half_open::Seat;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Listener, Socket, spawn};
@@ -66,6 +70,8 @@ async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRul
                 context.metrics.accepted.inc();
                 let rules = rules.borrow().clone();
                 start(&context, socket, rules);
+                // Who was pushed out by it goes before the next one comes.
+                smol::future::yield_now().await;
             }
             Err(error) => pause(&context, &error).await,
         }
@@ -77,6 +83,9 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
         context
             .metrics
             .client_rejected(RejectReason::TooManyClients);
+        if context.limits.get().reset != Reset::Never {
+            let _ = socket.set_reset_on_close();
+        }
         if let Some(more) = context.accept_log.pass() {
             warn!(
                 "--max-clients are connected, closing new ones ({more} more before); raise it or add a server"
@@ -118,37 +127,77 @@ pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
 }
 
 async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Client> {
-    let accepted = admit(context, &socket, &rules).await?;
-    Client::open(context, socket, &rules, accepted).await
+    let Some(peer) = Peer::of(&socket) else {
+        context.metrics.client_rejected(RejectReason::Abandoned);
+        return None;
+    };
+    let mut visit = Visit {
+        context,
+        socket: &socket,
+        rules: &rules,
+        peer,
+    };
+    let accepted = admit(&mut visit).await?;
+    let peer = visit.peer;
+    Client::open(context, socket, peer, &rules, accepted).await
 }
 
-async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Option<Accepted> {
+async fn admit(visit: &mut Visit<'_>) -> Option<Accepted> {
+    let context = visit.context;
     let started = context.reactor.now();
     context.metrics.handshaking.inc();
     let mut received = Vec::new();
-    let limit = context.limits.get().handshake_timeout;
-    let shaking = handshake(socket, rules, &mut received);
-    let outcome = context.reactor.timeout(limit, shaking).await;
+    let limits = context.limits.get();
+    let limit = limits.handshake_timeout;
+    let outcome = context
+        .reactor
+        .timeout(limit, prove(visit, &mut received))
+        .await;
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
-    let reason = match outcome {
+    let (reason, seat) = match outcome {
         Some(Ok(accepted)) => {
             context.metrics.client_joined(accepted.kind(), time);
-            log_admission(socket, rules, &accepted);
+            log_admission(visit, &accepted);
             return Some(accepted);
         }
-        Some(Err(reason)) => reason,
-        None => RejectReason::TimedOut,
+        Some(Err(rejected)) => rejected,
+        None => (RejectReason::TimedOut, None),
     };
     context.metrics.client_rejected(reason);
-    log_rejection(socket, rules, reason);
+    log_rejection(visit, reason);
     drop(received);
+    if limits.reset != Reset::Never {
+        // It fails if the peer was faster.
+        let _ = visit.socket.set_reset_on_close();
+        return None;
+    }
     let left = limit.saturating_sub(time);
-    context
-        .reactor
-        .timeout(left, turn_away(context, socket, reason))
-        .await;
+    let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
+    context.reactor.timeout(left, away).await;
     None
+}
+
+/// The handshake, as long as it may keep its seat. Who fails keeps it until it
+/// is gone.
+async fn prove(
+    visit: &mut Visit<'_>,
+    received: &mut Vec<u8>,
+) -> Result<Accepted, (RejectReason, Option<Seat>)> {
+    let seat = visit.arrive().await.map_err(|reason| (reason, None))?;
+    let pushed_out = async {
+        evicted(Some(&seat)).await;
+        Err(RejectReason::Evicted)
+    };
+    let proven = handshake(visit, received).or(pushed_out).await;
+    proven.map_err(|reason| (reason, Some(seat)))
+}
+
+async fn evicted(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.evicted().await,
+        None => smol::future::pending().await,
+    }
 }
 
 /// What a peer sees that is not a client of ours. Other than by a malformed
@@ -163,7 +212,11 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
                 discard(context, socket).await;
             }
         }
-        RejectReason::Abandoned | RejectReason::TimedOut => {}
+        RejectReason::Abandoned
+        | RejectReason::TimedOut
+        | RejectReason::Flood
+        | RejectReason::Evicted
+        | RejectReason::BadProxyHeader => {}
         _ => discard(context, socket).await,
     }
 }
@@ -183,12 +236,13 @@ async fn discard(context: &ClientContext, socket: &Socket) {
     .await;
 }
 
-fn log_admission(socket: &Socket, rules: &Rules, accepted: &Accepted) {
+fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
     if is_enabled(LogLevel::Debug) {
+        let rules = visit.rules;
         let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
         let (name, kind) = (name.unwrap_or_default(), accepted.kind());
         let dc = accepted.header.dc;
-        let peer = peer_of(socket);
+        let peer = visit.peer.client;
         debug!(
             "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
             rules.name
@@ -196,13 +250,14 @@ fn log_admission(socket: &Socket, rules: &Rules, accepted: &Accepted) {
     }
 }
 
-fn log_rejection(socket: &Socket, rules: &Rules, reason: RejectReason) {
-    if is_enabled(LogLevel::Debug) {
-        debug!("{}: {} is no client: {reason}", rules.name, peer_of(socket));
+fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
+    let peer = visit.peer.client;
+    if reason == RejectReason::BadProxyHeader
+        && let Some(more) = visit.context.relay_log.pass()
+    {
+        warn!("{peer}: {reason} ({more} more before)");
     }
-}
-
-pub(super) fn peer_of(socket: &Socket) -> String {
-    let peer = socket.peer_address();
-    peer.map_or_else(|_| "a peer".into(), |address| address.to_string())
+    if is_enabled(LogLevel::Debug) {
+        debug!("{}: {peer} is no client: {reason}", visit.rules.name);
+    }
 }

@@ -15,8 +15,10 @@ mod padding;
 mod records;
 mod registry;
 mod session;
+mod sessions;
 mod settings;
 mod unframe;
+mod visit;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,7 +27,8 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::backend::Backend;
-use crate::config::{Allow, NamedSecret, RouteChoice};
+use crate::config::{Allow, NamedSecret, Reset, RouteChoice, ServerErrors, SniSalt};
+use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
@@ -34,6 +37,7 @@ use crate::wire::secret::{AdTag, Domain};
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
+use sessions::Sessions;
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -46,12 +50,15 @@ pub struct ClientContext {
     scratch: Rc<Scratch>,
     pipes: Rc<PipePool>,
     backend: Rc<dyn Backend>,
+    gate: Rc<Gate>,
     metrics: Rc<Metrics>,
     limits: Cell<Limits>,
     registry: Registry,
+    sessions: Sessions,
     padding: PaddingSource,
     fallback_log: Throttle,
     accept_log: Throttle,
+    relay_log: Throttle,
 }
 
 /// The parts that a [`ClientContext`] is made of.
@@ -62,6 +69,7 @@ pub struct Parts {
     pub scratch: Rc<Scratch>,
     pub pipes: Rc<PipePool>,
     pub backend: Rc<dyn Backend>,
+    pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
     pub limits: Limits,
 }
@@ -80,6 +88,8 @@ pub struct Limits {
     /// Without a byte, until expanded keys are dropped.
     pub hibernate: Duration,
     pub keepalive: Keepalive,
+    pub filter_server_errors: ServerErrors,
+    pub reset: Reset,
 }
 
 /// Whom a listener lets in, and where its clients go. Replaced as a whole by a
@@ -93,6 +103,8 @@ pub struct Rules {
     pub allow: Allow,
     /// Names that a fake-TLS hello may ask for; empty: any.
     pub tls_domains: Vec<Domain>,
+    /// Fake-TLS secrets are derived for the name with this.
+    pub sni_salt: Option<SniSalt>,
     pub route: RouteChoice,
 }
 
@@ -105,12 +117,15 @@ impl ClientContext {
             scratch: parts.scratch,
             pipes: parts.pipes,
             backend: parts.backend,
+            gate: parts.gate,
             metrics: parts.metrics,
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
+            sessions: Sessions::default(),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
             accept_log: Throttle::new(LOG_PERIOD),
+            relay_log: Throttle::new(LOG_PERIOD),
         })
     }
 
