@@ -31,6 +31,20 @@ pub(super) fn write_mlkem768_ciphertext(out: &mut Vec<u8>, fill_random: &mut dyn
     }
 }
 
+/// What an ML-KEM-768 public key looks like: 3·256 numbers modulo q of 12 bits,
+/// packed little-endian, then a seed; 1184 bytes. Servers refuse numbers from q
+/// on.
+pub(super) fn write_mlkem768_key(out: &mut Vec<u8>, fill_random: &mut dyn FnMut(&mut [u8])) {
+    let mut random = Residues::new(fill_random);
+    for _ in 0..3 * 256 / 2 {
+        let [a, b, c, ..] = (random.next() | random.next() << 12).to_le_bytes();
+        out.extend_from_slice(&[a, b, c]);
+    }
+    let mut seed = [0; 32];
+    fill_random(&mut seed);
+    out.extend_from_slice(&seed);
+}
+
 /// Uniform numbers modulo ML-KEM's q.
 struct Residues<'a> {
     fill_random: &'a mut dyn FnMut(&mut [u8]),
