@@ -4,7 +4,9 @@
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
 mod chunks;
+mod flow;
 mod listener;
+mod local;
 mod notify;
 mod pipes;
 mod random;
@@ -14,7 +16,9 @@ mod socket;
 mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
+pub use flow::{Flow, FlowParts};
 pub use listener::Listener;
+pub use local::is_local_address;
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
 pub use random::fill_random;
