@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use smol::Task;
 
+use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::Place;
 use super::session::Client;
+use super::sites::{Sites, Visit};
 use super::{ClientContext, Rules};
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
@@ -27,6 +29,7 @@ type SharedRules = Rc<RefCell<Rc<Rules>>>;
 pub struct ListenerHandle {
     address: SocketAddr,
     rules: SharedRules,
+    sites: Rc<Sites>,
     _accepting: Task<()>,
 }
 
@@ -42,6 +45,12 @@ impl ListenerHandle {
     }
 }
 
+impl Drop for ListenerHandle {
+    fn drop(&mut self) {
+        self.sites.not_listening(self.address);
+    }
+}
+
 /// Starts to accept clients at `address`.
 pub fn listen(
     context: &Rc<ClientContext>,
@@ -51,10 +60,12 @@ pub fn listen(
     let listener = Listener::bind(&context.reactor, address)?;
     let address = listener.local_address()?;
     let rules: SharedRules = Rc::new(RefCell::new(Rc::new(rules)));
+    context.sites.listening(address);
     let accepting = accept(context.clone(), listener, rules.clone());
     Ok(ListenerHandle {
         address,
         rules,
+        sites: context.sites.clone(),
         _accepting: context.executor.spawn(accepting),
     })
 }
@@ -114,38 +125,61 @@ async fn pause(context: &ClientContext, error: &io::Error) {
 /// A connection from its first byte to its last.
 pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
     // In a box, so that a session does not keep the memory of its beginning.
-    let client = Box::pin(enter(place.context(), socket, rules)).await;
-    if let Some(client) = client {
-        client.run().await;
+    match Box::pin(enter(place.context(), socket, rules)).await {
+        Some(Entered::Client(client)) => client.run().await,
+        Some(Entered::Stranger(relay)) => relay.run().await,
+        None => {}
     }
 }
 
-async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Client> {
-    let accepted = admit(context, &socket, &rules).await?;
-    Client::open(context, socket, &rules, accepted).await
+enum Entered {
+    Client(Client),
+    Stranger(Box<SiteRelay>),
 }
 
-async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Option<Accepted> {
+async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+    Some(match admit(context, &socket, &rules).await? {
+        Admitted::Client(accepted) => {
+            Entered::Client(Client::open(context, socket, &rules, accepted).await?)
+        }
+        Admitted::Stranger(visit, first) => {
+            Entered::Stranger(SiteRelay::new(context, socket, visit, &first))
+        }
+    })
+}
+
+enum Admitted {
+    Client(Accepted),
+    /// To the site, with the bytes that it has not got.
+    Stranger(Visit, Vec<u8>),
+}
+
+async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Option<Admitted> {
     let started = context.reactor.now();
     context.metrics.handshaking.inc();
-    let mut received = Vec::new();
+    let opening = Opening::default();
     let limit = context.limits.get().handshake_timeout;
-    let shaking = handshake(socket, rules, &mut received);
-    let outcome = context.reactor.timeout(limit, shaking).await;
+    let reserve = Reserve::new(context, socket, &opening);
+    let shaking = handshake(context, socket, rules, &opening);
+    let outcome = reserve.watch(limit, shaking).await;
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
     let reason = match outcome {
-        Some(Ok(accepted)) => {
+        Ok(accepted) => {
             context.metrics.client_joined(accepted.kind(), time);
             log_admission(socket, rules, &accepted);
-            return Some(accepted);
+            return Some(Admitted::Client(accepted));
         }
-        Some(Err(reason)) => reason,
-        None => RejectReason::TimedOut,
+        Err(reason) => reason,
     };
     context.metrics.client_rejected(reason);
     log_rejection(socket, rules, reason);
-    drop(received);
+    if let Some((visit, rest)) = reserve.take_over(reason).await {
+        debug!("{}: {} sees {visit}", rules.name, peer_of(socket));
+        return Some(Admitted::Stranger(visit, rest));
+    }
+    drop(opening);
+    let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
     context
         .reactor
@@ -154,7 +188,8 @@ async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Optio
     None
 }
 
-/// What a peer sees that is not a client of ours. Other than by a malformed
+/// What a peer sees that is not a client of ours where there is no site to
+/// show. Other than by a malformed
 /// hello it is not told anything: the connection stays open, as that of a
 /// server with nothing to say, until the peer leaves or the time is up.
 async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {

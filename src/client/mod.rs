@@ -5,6 +5,7 @@
 
 mod accept;
 mod ends;
+mod fronting;
 mod handshake;
 mod inlet;
 mod line;
@@ -16,6 +17,7 @@ mod records;
 mod registry;
 mod session;
 mod settings;
+mod sites;
 mod unframe;
 
 use std::cell::Cell;
@@ -25,7 +27,7 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::backend::Backend;
-use crate::config::{Allow, NamedSecret, RouteChoice};
+use crate::config::{Allow, NamedSecret, RecordSizes, RouteChoice, TimeSkew};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
@@ -34,6 +36,7 @@ use crate::wire::secret::{AdTag, Domain};
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
+pub use sites::{SiteSettings, Sites};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -47,6 +50,7 @@ pub struct ClientContext {
     pipes: Rc<PipePool>,
     backend: Rc<dyn Backend>,
     metrics: Rc<Metrics>,
+    sites: Rc<Sites>,
     limits: Cell<Limits>,
     registry: Registry,
     padding: PaddingSource,
@@ -63,6 +67,7 @@ pub struct Parts {
     pub pipes: Rc<PipePool>,
     pub backend: Rc<dyn Backend>,
     pub metrics: Rc<Metrics>,
+    pub sites: Rc<Sites>,
     pub limits: Limits,
 }
 
@@ -72,6 +77,9 @@ pub struct Limits {
     pub max_clients: usize,
     /// From accepting to the end of the handshake.
     pub handshake_timeout: Duration,
+    /// By how much a fake-TLS client's clock may be off ours.
+    pub time_skew: TimeSkew,
+    pub records: RecordSizes,
     /// Without a byte either way.
     pub idle_timeout: Duration,
     /// Without the client taking a byte of what waits for it, or going on with
@@ -106,6 +114,7 @@ impl ClientContext {
             pipes: parts.pipes,
             backend: parts.backend,
             metrics: parts.metrics,
+            sites: parts.sites,
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
             padding: PaddingSource::default(),

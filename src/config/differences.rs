@@ -24,7 +24,8 @@ impl Config {
             };
         }
         compare! {
-            secrets "--secret" allow "--allow" tls_domains "--tls-domain" route "--route"
+            secrets "--secret" allow "--allow" tls_domains "--tls-domain" fronting "--fronting" time_skew "--time-skew"
+            tls_records "--tls-records" route "--route"
             tag "--tag" external_ip "--external-ip" telegram_secret "--telegram-secret"
             telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
             refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"

@@ -1,6 +1,8 @@
 //! Flags and one file of flags become one validated, immutable [`Config`].
 
 mod build;
+mod camouflage;
+mod data_dir;
 mod differences;
 mod error;
 mod file;
@@ -18,6 +20,8 @@ use crate::log::LogLevel;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
+pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
+pub use data_dir::DataDir;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -35,6 +39,9 @@ pub struct Config {
     pub allow: Allow,
     /// Those of `--tls-domain` first, then those that secrets name.
     pub tls_domains: Vec<Domain>,
+    pub fronting: Fronting,
+    pub time_skew: TimeSkew,
+    pub tls_records: RecordSizes,
     pub route: RouteChoice,
     /// Of listeners without their own.
     pub tag: Option<AdTag>,

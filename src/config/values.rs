@@ -10,6 +10,12 @@ use crate::wire::secret::{AdTag, SharedSecret};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue(String);
 
+impl BadValue {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Display for BadValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -18,7 +24,7 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
+pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(text.into()))
 }
 

@@ -18,7 +18,7 @@ mod timer;
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
 pub use flow::{Flow, FlowParts};
 pub use listener::Listener;
-pub use local::is_local_address;
+pub use local::{is_global, is_local_address};
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
 pub use random::fill_random;

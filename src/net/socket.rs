@@ -160,6 +160,20 @@ impl Socket {
         }
     }
 
+    /// Ready when there is something to read, the end of the stream included,
+    /// and leaves it there.
+    pub fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_readable(cx));
+            match rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK) {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }

@@ -10,7 +10,9 @@ use smol::LocalExecutor;
 use super::RunError;
 use super::signals::Signals;
 use crate::cli::exposition;
-use crate::client::{self, ClientContext, Limits, ListenerHandle, Parts, Rules};
+use crate::client::{
+    self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
+};
 use crate::config::{Config, ConfigSource, ListenerConfig};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -36,6 +38,7 @@ pub(super) struct Server {
     pub(super) telegram: Rc<Telegram>,
     pub(super) shared: Rc<Shared>,
     pub(super) clients: Rc<ClientContext>,
+    pub(super) sites: Rc<Sites>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
     scrapes: Cell<Option<Listener>>,
@@ -60,6 +63,15 @@ impl Server {
             complaints: Throttle::new(COMPLAINTS),
         });
         let telegram = Telegram::new(shared.clone());
+        let address = shared.address.clone();
+        let public_ip = move || address.known();
+        let sites = Sites::new(
+            reactor,
+            &executor,
+            &metrics,
+            SiteSettings::from(&config),
+            public_ip,
+        );
         let clients = ClientContext::new(Parts {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -68,6 +80,7 @@ impl Server {
             pipes: PipePool::new(PIPES),
             backend: telegram.clone(),
             metrics: metrics.clone(),
+            sites: sites.clone(),
             limits: Limits::from(&config),
         });
         let server = Rc::new(Self {
@@ -79,6 +92,7 @@ impl Server {
             telegram,
             shared,
             clients,
+            sites,
             listeners: RefCell::default(),
             config: RefCell::new(config),
         });
@@ -145,6 +159,7 @@ impl Server {
         self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
         let shared = self.shared.clone();
         self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
+        self.spawn(self.sites.clone().run());
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
             self.spawn(exposition::serve(

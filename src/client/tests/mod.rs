@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use smol::LocalExecutor;
 
-use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, listen};
-use crate::config::{Allow, NamedSecret, RouteChoice};
+use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites, listen};
+use crate::config::{Allow, Fronting, NamedSecret, RecordSizes, RouteChoice, TimeSkew};
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -42,6 +42,7 @@ pub struct Setup {
     pub limits: Limits,
     pub buffers: usize,
     pub rules: Rules,
+    pub fronting: Fronting,
 }
 
 impl Default for Setup {
@@ -57,6 +58,8 @@ impl Default for Setup {
             limits: Limits {
                 max_clients: 100,
                 handshake_timeout: DEADLINE,
+                time_skew: TimeSkew::default(),
+                records: RecordSizes::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,
@@ -79,6 +82,7 @@ impl Default for Setup {
                 tls_domains: Vec::new(),
                 route: RouteChoice::Middle,
             },
+            fronting: Fronting::default(),
         }
     }
 }
@@ -90,7 +94,15 @@ impl Setup {
         let executor = Rc::new(LocalExecutor::new());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
         let buffers = BufferPool::new(self.buffers);
+        let sites = SiteSettings {
+            fronting: self.fronting,
+            domains: self.rules.tls_domains.clone(),
+            most_strangers: 10,
+            data_dir: "/nonexistent".into(),
+        };
+        let sites = Sites::new(&reactor, &executor, &metrics, sites, || None);
         let context = ClientContext::new(Parts {
+            sites,
             reactor: reactor.clone(),
             executor: executor.clone(),
             buffers: buffers.clone(),

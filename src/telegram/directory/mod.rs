@@ -3,7 +3,6 @@
 //! There is always an answer: what was fetched last, else the copy on disk,
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
 
-mod cache;
 mod fetch;
 mod lists;
 mod penalties;
@@ -18,20 +17,20 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Source};
+use crate::config::{Config, DataDir, Source};
 use crate::metrics::Metrics;
 use crate::net::{Notify, Reactor};
 use crate::wire::dc::DcId;
-use cache::Cache;
 use lists::{List, Lists};
 use penalties::Penalties;
 
+pub use crate::net::is_global;
 pub(crate) use fetch::fetch;
-pub use public_address::{PublicAddress, ask_services, egress_address, is_global};
+pub use public_address::{PublicAddress, ask_services, egress_address};
 
 pub struct Directory {
     lists: RefCell<Lists>,
-    cache: Cache,
+    data_dir: DataDir,
     sources: RefCell<[Option<Source>; 3]>,
     overrides: RefCell<Vec<(DcId, SocketAddr)>>,
     interval: Cell<Duration>,
@@ -46,12 +45,12 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Answers at once, from the cache or the snapshot.
+    /// Answers at once, from what was kept or the snapshot.
     pub fn new(config: &Config, metrics: &Rc<Metrics>) -> Rc<Self> {
-        let cache = Cache::new(&config.data_dir);
+        let data_dir = DataDir::new(&config.data_dir);
         let directory = Self {
-            lists: RefCell::new(Lists::at_start(&cache, config)),
-            cache,
+            lists: RefCell::new(Lists::at_start(&data_dir, config)),
+            data_dir,
             sources: RefCell::default(),
             overrides: RefCell::default(),
             interval: Cell::new(config.refresh),

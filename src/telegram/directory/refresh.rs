@@ -2,7 +2,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Directory;
-use super::cache::Cache;
 use super::fetch::fetch;
 use super::lists::List;
 use crate::config::Source;
@@ -98,8 +97,8 @@ impl Directory {
     }
 
     async fn keep(&self, list: List, content: Vec<u8>) {
-        let cache: Cache = self.cache.clone();
-        let kept = smol::unblock(move || cache.write(list.name(), &content)).await;
+        let data_dir = self.data_dir.clone();
+        let kept = smol::unblock(move || data_dir.write(list.name(), &content)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
             warn!(
