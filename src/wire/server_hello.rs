@@ -5,7 +5,7 @@
 use smol_mtproxy_ciphers::{hmac_sha256, sha256};
 
 use super::bytes::with_length;
-use super::client_hello::ClientHello;
+use super::client_hello::{ClientHello, MLKEM768_KEY};
 use super::fake_tls::{MAX_RECORD, record_header};
 use super::key_share::{write_mlkem768_ciphertext, x25519_share};
 use super::secret::{Domain, Secret};
@@ -93,11 +93,8 @@ fn write_server_hello(
                 if profile.versions_first {
                     write_supported_versions(out);
                 }
-                write_key_share(
-                    out,
-                    hello.x25519_mlkem768 && profile.post_quantum,
-                    fill_random,
-                );
+                let key = hello.x25519_mlkem768.as_deref();
+                write_key_share(out, key.filter(|_| profile.post_quantum), fill_random);
                 if !profile.versions_first {
                     write_supported_versions(out);
                 }
@@ -118,18 +115,22 @@ fn write_supported_versions(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0x00, 0x2b, 0x00, 0x02, 0x03, 0x04]);
 }
 
-fn write_key_share(out: &mut Vec<u8>, post_quantum: bool, fill_random: &mut dyn FnMut(&mut [u8])) {
+/// `key` is the client's, where the answer is post-quantum.
+fn write_key_share(
+    out: &mut Vec<u8>,
+    key: Option<&[u8; MLKEM768_KEY]>,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
     out.extend_from_slice(&[0x00, 0x33]);
     with_length(out, 2, |out| {
-        let group = if post_quantum {
-            GROUP_X25519_MLKEM768
-        } else {
-            GROUP_X25519
+        let group = match key {
+            Some(_) => GROUP_X25519_MLKEM768,
+            None => GROUP_X25519,
         };
         out.extend_from_slice(&group.to_be_bytes());
         with_length(out, 2, |out| {
-            if post_quantum {
-                write_mlkem768_ciphertext(out, fill_random);
+            if let Some(key) = key {
+                write_mlkem768_ciphertext(out, key, fill_random);
             }
             out.extend_from_slice(&x25519_share(fill_random));
         });
@@ -184,7 +185,7 @@ pub(super) mod tests {
             cipher_suites: [0x1303, 0x1301].into(),
             sni: None,
             x25519: Some([5; 32]),
-            x25519_mlkem768: true,
+            x25519_mlkem768: Some(Box::new([6; MLKEM768_KEY])),
             tls13: true,
         }
     }
@@ -278,7 +279,7 @@ pub(super) mod tests {
     fn nothing_is_chosen_that_the_client_did_not_offer() {
         let hello = ClientHello {
             cipher_suites: [0x1303].into(),
-            x25519_mlkem768: false,
+            x25519_mlkem768: None,
             ..hello()
         };
         let answer = answer(&hello, &SECRET, &profile(), &mut counting());

@@ -198,7 +198,7 @@ mod tests {
             assert_eq!(consumed, bytes.len());
             assert_eq!(value.sni, Some(domain.clone()));
             assert_eq!(value.cipher_suites, [0x1301, 0x1302, 0x1303]);
-            assert!(value.tls13 && value.x25519_mlkem768 && value.x25519.is_some());
+            assert!(value.tls13 && value.x25519_mlkem768.is_some() && value.x25519.is_some());
             assert_eq!(value.session_id.len(), 32);
         }
     }
