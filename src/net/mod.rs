@@ -5,6 +5,7 @@
 
 mod chunks;
 mod flow;
+mod http_time;
 mod listener;
 mod local;
 mod notify;
@@ -17,6 +18,7 @@ mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
 pub use flow::{Flow, FlowParts};
+pub use http_time::time_at;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use notify::Notify;

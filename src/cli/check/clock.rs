@@ -1,21 +1,17 @@
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::verdict::Verdict;
 use crate::config::{Config, Source};
-use crate::wire::http_date;
+use crate::net::time_at;
 
-const LIMIT: Duration = Duration::from_secs(5);
 /// Middle proxies refuse more (`doc/protocol.md` §4).
 const MAX_SKEW: u64 = 30;
-const MAX_ANSWER: u64 = 4096;
 const HOST: &str = "core.telegram.org";
 
 /// Compares this machine's clock with the `Date` of an HTTP answer.
 pub(super) fn check(config: &Config) -> Verdict {
     let (host, port) = time_server(config);
-    match ask(&host, port) {
+    match time_at(&host, port) {
         Ok(theirs) => judge(now().abs_diff(theirs), &host),
         Err(problem) => Verdict::warn(
             "clock",
@@ -54,23 +50,6 @@ fn time_server(config: &Config) -> (String, u16) {
         Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
         _ => (place.to_owned(), 80),
     }
-}
-
-fn ask(host: &str, port: u16) -> Result<u64, String> {
-    let text = |error: std::io::Error| error.to_string();
-    let mut addresses = (host, port).to_socket_addrs().map_err(text)?;
-    let address: SocketAddr = addresses.next().ok_or("no address")?;
-    let mut stream = TcpStream::connect_timeout(&address, LIMIT).map_err(text)?;
-    stream.set_read_timeout(Some(LIMIT)).map_err(text)?;
-    let request = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(text)?;
-    let mut answer = Vec::new();
-    stream
-        .take(MAX_ANSWER)
-        .read_to_end(&mut answer)
-        .map_err(text)?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    http_date::in_answer(&answer).ok_or_else(|| "its answer has no Date".to_owned())
 }
 
 fn now() -> u64 {

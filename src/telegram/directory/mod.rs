@@ -3,6 +3,7 @@
 //! There is always an answer: what was fetched last, else the copy on disk,
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
 
+mod clock;
 mod fetch;
 mod lists;
 mod penalties;
@@ -21,6 +22,7 @@ use crate::config::{Config, DataDir, Source};
 use crate::metrics::Metrics;
 use crate::net::{Notify, Reactor};
 use crate::wire::dc::DcId;
+use clock::Clock;
 use lists::{List, Lists};
 use penalties::Penalties;
 
@@ -41,6 +43,7 @@ pub struct Directory {
     /// The first refresh is over, however it went.
     settled: Cell<bool>,
     settling: Notify,
+    clock: Clock,
     metrics: Rc<Metrics>,
 }
 
@@ -59,6 +62,7 @@ impl Directory {
             refresh_now: Notify::default(),
             settled: Cell::new(false),
             settling: Notify::default(),
+            clock: Clock::default(),
             metrics: metrics.clone(),
         };
         directory.reconfigure(config);

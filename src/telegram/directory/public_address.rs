@@ -119,7 +119,11 @@ impl PublicAddress {
 pub fn ask_services() -> Option<IpAddr> {
     SERVICES.iter().find_map(|service| {
         let answer = get(service).ok()?;
-        let ip: IpAddr = std::str::from_utf8(&answer).ok()?.trim().parse().ok()?;
+        let ip: IpAddr = std::str::from_utf8(&answer.body)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         is_global(ip).then_some(ip)
     })
 }
