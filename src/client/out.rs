@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+use tinyvec::TinyVec;
 
 use super::ClientContext;
 use super::records::{PAUSE, RecordHeaders, RecordLengths, Slices, unwrapped};
@@ -44,7 +45,8 @@ struct State {
     /// Encrypted and framed, refused by the kernel so far.
     queue: Rope,
     packet: PacketProgress,
-    acks: Vec<[u8; 4]>,
+    /// Rarely more than a few at a time.
+    acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
     /// short.
     resume_at: Option<usize>,
@@ -93,7 +95,7 @@ impl ClientOut {
                 cipher: None,
                 queue: Rope::default(),
                 packet: PacketProgress::default(),
-                acks: Vec::new(),
+                acks: TinyVec::new(),
                 resume_at: None,
                 broken: false,
                 end: None,

@@ -14,6 +14,7 @@ mod random;
 mod reactor;
 mod scratch;
 mod socket;
+mod spawn;
 mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
@@ -27,4 +28,5 @@ pub use random::fill_random;
 pub use reactor::Reactor;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
+pub use spawn::spawn;
 pub use timer::Timer;

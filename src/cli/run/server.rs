@@ -16,7 +16,7 @@ use crate::client::{
 use crate::config::{Config, ConfigSource, ListenerConfig};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Listener, PipePool, Reactor, Scratch};
+use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 
@@ -171,7 +171,7 @@ impl Server {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.executor.spawn(task).detach();
+        net::spawn(&self.executor, task).detach();
     }
 
     fn render_metrics(&self) -> String {

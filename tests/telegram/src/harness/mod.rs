@@ -6,9 +6,11 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod control_group;
 mod place;
 mod watch;
 
+pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use watch::Metrics;
 
@@ -62,6 +64,7 @@ pub struct ProxyOptions {
     config_file: Option<PathBuf>,
     directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
+    control_group: Option<PathBuf>,
     listener: SocketAddr,
 }
 
@@ -80,7 +83,9 @@ impl ProxyOptions {
             ("--fronting", "off".to_owned()),
             ("--route", route.value().to_owned()),
         ]);
-        if let Some(tag) = &telegram.options().tag {
+        if route == Route::Middle
+            && let Some(tag) = &telegram.options().tag
+        {
             options.flags.push(("--tag", hex(tag)));
         }
         let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
@@ -110,6 +115,7 @@ impl ProxyOptions {
             config_file: None,
             directory,
             max_files: None,
+            control_group: None,
             listener: ports.one(),
         }
     }
@@ -129,6 +135,12 @@ impl ProxyOptions {
     /// The limit of open files under which the proxy runs.
     pub fn max_files(mut self, limit: u64) -> Self {
         self.max_files = Some(limit);
+        self
+    }
+
+    /// Runs the proxy inside `group`.
+    pub fn inside(mut self, group: &ControlGroup) -> Self {
+        self.control_group = Some(group.processes());
         self
     }
 
@@ -186,7 +198,7 @@ impl ProxyOptions {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let log = Log::default();
+        let mut log = Log::default();
         log.follow(child.stdout.take().expect("it is piped"));
         log.follow(child.stderr.take().expect("it is piped"));
         Proxy {
@@ -198,8 +210,15 @@ impl ProxyOptions {
 
     fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
+        let mut script = String::new();
         if let Some(limit) = self.max_files {
-            let script = format!("ulimit -n {limit} && exec \"$@\"");
+            script.push_str(&format!("ulimit -n {limit} && "));
+        }
+        if let Some(processes) = &self.control_group {
+            script.push_str(&format!("echo $$ >{} && ", processes.display()));
+        }
+        if !script.is_empty() {
+            script.push_str("exec \"$@\"");
             words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         }
         words.extend(std::env::var_os("SMOL_MTPROXY_RUNNER"));
@@ -348,7 +367,8 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let lines = self.log.lines();
+            let mut lines = std::mem::take(&mut self.log).into_lines();
+            lines.retain(|line| !line.contains(['█', '▀']));
             let last = lines.len().saturating_sub(60);
             eprintln!("the proxy's last lines:\n{}", lines[last..].join("\n"));
         }
