@@ -1,6 +1,6 @@
 //! What a stranger sees: the site, with every byte that it sent.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use super::ClientContext;
 use super::handshake::Accepted;
 use super::sites::Visit;
 use crate::metrics::RejectReason;
-use crate::net::{Flow, FlowParts, Socket, Timer};
+use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
 
 /// How long a handshake may be unfinished before the site hears of it: its own
 /// patience, and its own answer to what is no handshake at all, begin then.
@@ -31,6 +31,7 @@ pub(super) struct Opening {
     received: RefCell<Vec<u8>>,
     has_ended: Cell<bool>,
     was_answered: Cell<bool>,
+    answered: Notify,
 }
 
 impl Opening {
@@ -63,6 +64,7 @@ impl Opening {
     /// From here on the peer knows that we are no web server.
     pub fn answer(&self) {
         self.was_answered.set(true);
+        self.answered.notify();
     }
 
     /// The site has something to say to that.
@@ -78,7 +80,7 @@ pub(super) struct Reserve<'a> {
     context: &'a ClientContext,
     socket: &'a Socket,
     opening: &'a Opening,
-    visit: OnceCell<Visit>,
+    visit: RefCell<Option<Visit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
     has_failed: Cell<bool>,
@@ -90,7 +92,7 @@ impl<'a> Reserve<'a> {
             context,
             socket,
             opening,
-            visit: OnceCell::new(),
+            visit: RefCell::default(),
             sent: Cell::new(0),
             has_failed: Cell::new(false),
         }
@@ -117,34 +119,49 @@ impl<'a> Reserve<'a> {
         outcome.unwrap_or(Err(RejectReason::TimedOut))
     }
 
-    /// Until the site speaks or hangs up, if the peer has not been answered.
+    /// Until the site speaks or hangs up. When the peer is answered, the site
+    /// is left.
     async fn hear_site(&self) {
-        if self.opening.was_answered.get() {
-            pending().await
-        }
-        if let Some(visit) = self.open().await {
-            let _ = poll_fn(|cx| visit.socket.poll_peek(cx)).await;
-            if !self.opening.was_answered.get() {
+        if !self.opening.was_answered.get() {
+            let answered = async {
+                while !self.opening.was_answered.get() {
+                    self.opening.answered.changed().await;
+                }
+                false
+            };
+            let spoke = async {
+                self.open().await;
+                poll_fn(|cx| self.poll_site(cx)).await;
+                true
+            };
+            if smol::future::or(answered, spoke).await {
                 return;
             }
+            self.visit.take();
         }
         pending().await
     }
 
-    /// The connection to the site, which gets what the peer has sent so far.
-    async fn open(&self) -> Option<&Visit> {
-        if self.visit.get().is_none() && !self.has_failed.get() {
-            let received = self.opening.with(|received| received.clone());
-            let visit = self.context.sites.visit(self.socket, &received).await;
-            let Some(visit) = visit else {
-                self.has_failed.set(true);
-                return None;
-            };
+    fn poll_site(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &*self.visit.borrow() {
+            Some(visit) => visit.socket.poll_peek(cx).map(|_| ()),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Connects to the site, which gets what the peer has sent so far.
+    async fn open(&self) {
+        if self.visit.borrow().is_some() || self.has_failed.get() {
+            return;
+        }
+        let received = self.opening.with(|received| received.clone());
+        let visit = self.context.sites.visit(self.socket, &received).await;
+        if let Some(visit) = &visit {
             let sent = visit.socket.try_write(&received).unwrap_or(0);
             self.sent.set(sent);
-            let _ = self.visit.set(visit);
         }
-        self.visit.get()
+        self.has_failed.set(visit.is_none());
+        self.visit.replace(visit);
     }
 
     /// The connection to the site for a peer that was rejected, with what the
@@ -153,7 +170,7 @@ impl<'a> Reserve<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
-        self.open().await?;
+        self.open().await;
         let visit = self.visit.into_inner()?;
         let rest = self
             .opening

@@ -160,7 +160,8 @@ fn who_says_nothing_hears_a_site_that_speaks_first() {
 fn a_slow_client_is_still_a_client() {
     run(async {
         let site = Site::start(Manners::Silent);
-        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        let change = |o: ProxyOptions| fronted(&site)(o).set("--handshake-timeout", 60);
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
         let hello = proxy.client(Kind::FakeTls).first_bytes();
         let mut stream = connect(&proxy);
         stream.write_all(&hello[..900]).unwrap();
@@ -174,7 +175,7 @@ fn a_slow_client_is_still_a_client() {
         expect(&mut stream, &[0x16, 3, 3], "an answer");
         eventually("the site's being left", || site.got(&hello[..900])).await;
         drop(stream);
-        // Byte by byte, at one millisecond each.
+        // Two seconds at least, at a millisecond each.
         let slow = proxy.client(Kind::FakeTls);
         let slow = slow.hello(|hello| hello.segment = Some(1));
         let mut client = within("a slow client", slow.connect()).await.unwrap();

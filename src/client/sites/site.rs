@@ -91,7 +91,11 @@ impl Site {
             spawn(&sites.executor, resolving).detach();
         }
         if self.addresses.borrow().is_empty() {
-            let resolved = self.resolved.changed();
+            let resolved = async {
+                while self.is_resolving.get() {
+                    self.resolved.changed().await;
+                }
+            };
             sites.reactor.timeout(RESOLVE_LIMIT, resolved).await;
         }
         self.addresses.borrow().clone()
