@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::ClientContext;
 use super::handshake::Accepted;
-use super::sites::SiteVisit;
+use super::sites::{Judgement, SiteVisit};
 use super::visit::{Rejection, Visit};
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
@@ -90,7 +90,6 @@ pub(super) struct Reserve<'a> {
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
-    has_failed: Cell<bool>,
 }
 
 impl<'a> Reserve<'a> {
@@ -100,7 +99,6 @@ impl<'a> Reserve<'a> {
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
-            has_failed: Cell::new(false),
         }
     }
 
@@ -137,7 +135,7 @@ impl<'a> Reserve<'a> {
                 false
             };
             let spoke = async {
-                self.open().await;
+                self.open(Judgement::Undecided).await;
                 poll_fn(|cx| self.poll_site(cx)).await;
                 true
             };
@@ -157,8 +155,8 @@ impl<'a> Reserve<'a> {
     }
 
     /// Connects to the site, which gets what the peer has sent so far.
-    async fn open(&self) {
-        if self.visit.borrow().is_some() || self.has_failed.get() {
+    async fn open(&self, judgement: Judgement) {
+        if self.visit.borrow().is_some() {
             return;
         }
         let received = self.opening.with(|received| received.clone());
@@ -168,12 +166,12 @@ impl<'a> Reserve<'a> {
             peer,
             ..
         } = self.stranger;
-        let visit = context.sites.visit(socket, peer.get(), &received).await;
+        let sites = &context.sites;
+        let visit = sites.visit(socket, peer.get(), &received, judgement).await;
         if let Some(visit) = &visit {
             let sent = visit.socket.try_write(&received).unwrap_or(0);
             self.sent.set(sent);
         }
-        self.has_failed.set(visit.is_none());
         self.visit.replace(visit);
     }
 
@@ -183,7 +181,7 @@ impl<'a> Reserve<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
-        self.open().await;
+        self.open(Judgement::Stranger).await;
         let visit = self.visit.into_inner()?;
         let rest = self
             .opening

@@ -24,7 +24,7 @@ pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
-pub use random::fill_random;
+pub use random::{fill_random, random_fraction};
 pub use reactor::Reactor;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

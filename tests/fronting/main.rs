@@ -366,6 +366,31 @@ fn only_so_many_strangers_are_at_the_site() {
     });
 }
 
+/// Silent connections do not take all the places at the site.
+#[test]
+fn silence_leaves_room_for_others() {
+    run(async {
+        let site = Site::start(Manners::Silent);
+        let change = |o: ProxyOptions| {
+            fronted(&site)(o)
+                .set("--max-clients", 64)
+                .set("--handshake-timeout", 60)
+        };
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let silent: Vec<_> = (0..20).map(|_| connect(&proxy)).collect();
+        eventually("more silence than has room", || {
+            proxy.counted("fronting_failures_total", "reason=\"too_many\"") >= 12
+        })
+        .await;
+        assert_eq!(proxy.counted("fronted", ""), 8);
+        let mut stream = connect(&proxy);
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        part(stream, "a stranger beside them");
+        drop(silent);
+        telegram.assert_clean();
+    });
+}
+
 #[test]
 fn the_site_can_be_told_who_comes() {
     run(async {

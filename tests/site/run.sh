@@ -28,4 +28,5 @@ work=$2
 ip link set lo up
 printf '127.0.0.1 localhost\n127.0.0.1 ecdsa.test\n127.0.0.1 rsa.test\n' >"$work/hosts"
 mount --bind "$work/hosts" /etc/hosts
+export PYTHONDONTWRITEBYTECODE=1
 exec python3 "$here/check.py" "$binary" "$work"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kept;
 use super::{MOST_MODELS, Model, Sites};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random};
+use crate::net::{Socket, fill_random, random_fraction};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -208,11 +208,4 @@ impl fmt::Display for ProbeError {
             Self::NoModel(error) => error.fmt(f),
         }
     }
-}
-
-/// Between 0 and 1.
-fn random_fraction() -> f64 {
-    let mut bytes = [0; 4];
-    fill_random(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
 }

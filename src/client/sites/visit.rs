@@ -25,6 +25,16 @@ pub(in crate::client) struct SiteVisit {
 /// One of those that may be there at a time.
 struct Stranger(Rc<Sites>);
 
+/// What is known of a visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::client) enum Judgement {
+    /// No client.
+    Stranger,
+    /// It may still become one. Those take half the places at most, so that
+    /// silent connections do not keep a prober from the site.
+    Undecided,
+}
+
 impl Sites {
     /// Connects the peer of `client` to the site that the bytes that it sent so
     /// far ask for, and counts why it cannot. The site has got none of them
@@ -34,13 +44,14 @@ impl Sites {
         client: &Socket,
         peer: Peer,
         received: &[u8],
+        judgement: Judgement,
     ) -> Option<SiteVisit> {
         let domain = match client_hello::parse(received) {
             Ok(Parsed::Complete { value, .. }) => value.sni,
             _ => None,
         };
         let site = self.site_for(domain.as_ref())?;
-        match self.connect(client, peer, &site, received).await {
+        match self.connect(client, peer, &site, received, judgement).await {
             Ok(visit) => Some(visit),
             Err(failure) => {
                 self.failed(&site, failure);
@@ -55,13 +66,14 @@ impl Sites {
         peer: Peer,
         site: &Rc<Site>,
         received: &[u8],
+        judgement: Judgement,
     ) -> Result<SiteVisit, FrontingFailure> {
         let sender = client.peer_address().ok();
         if sender.is_some_and(|sender| self.loops.is_from_us(sender)) {
             site.avoid(self.reactor.now());
             return Err(FrontingFailure::Loop);
         }
-        let stranger = Stranger::new(self).ok_or(FrontingFailure::TooMany)?;
+        let stranger = Stranger::new(self, judgement).ok_or(FrontingFailure::TooMany)?;
         let likeness = self.loops.begin(received).ok_or(FrontingFailure::Loop)?;
         let unanswered = Unanswered(self, Cell::new(Some(likeness)));
         let socket = site.connect(self).await?;
@@ -143,8 +155,11 @@ impl Drop for Unanswered<'_> {
 }
 
 impl Stranger {
-    fn new(sites: &Rc<Sites>) -> Option<Self> {
-        let most = sites.settings.borrow().most_strangers;
+    fn new(sites: &Rc<Sites>, judgement: Judgement) -> Option<Self> {
+        let most = match (judgement, sites.settings.borrow().most_strangers) {
+            (Judgement::Stranger, most) => most,
+            (Judgement::Undecided, most) => most / 2,
+        };
         if sites.strangers.get() >= most {
             return None;
         }

@@ -6,7 +6,7 @@ use super::fetch::fetch;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
-use crate::net::{Reactor, time_at};
+use crate::net::{Reactor, random_fraction, time_at};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;
@@ -123,11 +123,4 @@ impl Directory {
             );
         }
     }
-}
-
-/// Between 0 and 1.
-fn random_fraction() -> f64 {
-    let mut bytes = [0; 4];
-    crate::net::fill_random(&mut bytes);
-    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
 }
