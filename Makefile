@@ -22,7 +22,7 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 
 CARGO := sh cross/rust.sh cargo
-BIN := target/release/smol-mtproxy
+BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
 .PHONY: help run build test test-cargo test-clients test-openwrt lint fmt doc bench fuzz \
 	cross cross-test ipk apk init-config install clean setup
@@ -49,7 +49,7 @@ test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
 
 test-clients: setup
-	@if [ -f tests/real-clients/run.sh ]; then bash tests/real-clients/run.sh; fi
+	@bash tests/real-clients/run.sh
 
 setup:
 	@sh cross/setup.sh test

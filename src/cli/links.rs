@@ -151,7 +151,8 @@ impl NamedLink {
 pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
     let Some(link) = links.iter().find(|link| link.is_private) else {
         return links.is_empty().then(|| {
-            "this machine's address is not known; give --server HOST or --external-ip IP".to_owned()
+            "this machine's address is not known; give --external-ip IP, or link --server HOST"
+                .to_owned()
         });
     };
     let host = &link.link.server;
@@ -163,7 +164,7 @@ pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
         }
         _ => format!(
             "{host} is reached from the local network only; for others forward the port on the \
-             router and give --server HOST or --external-ip IP"
+             router and give --external-ip IP, or link --server HOST"
         ),
     })
 }

@@ -15,6 +15,7 @@ mod qr;
 mod run;
 mod secret;
 mod server;
+mod within;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

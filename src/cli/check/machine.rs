@@ -23,7 +23,8 @@ pub(super) fn config(config: &Config) -> Verdict {
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
-    Verdict::ok("config", format!("{count} listeners, {route}"))
+    let plural = if count == 1 { "" } else { "s" };
+    Verdict::ok("config", format!("{count} listener{plural}, {route}"))
 }
 
 /// Tables and policies, where there are any.

@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigSource, ListenerConfig};
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Listener, PipePool, Reactor, Scratch};
+use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 
@@ -175,7 +175,7 @@ impl Server {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.executor.spawn(task).detach();
+        net::spawn(&self.executor, task).detach();
     }
 
     fn render_metrics(&self) -> String {
@@ -191,7 +191,11 @@ impl Server {
     async fn stop(&self) {
         self.listeners.borrow_mut().clear();
         let clients = self.clients.connections();
-        info!("stopping: {clients} clients get {DRAIN:?} to finish");
+        match clients {
+            0 => info!("stopping"),
+            1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+            _ => info!("stopping: {clients} clients get {DRAIN:?} to finish"),
+        }
         let draining = async {
             self.clients.drain(DRAIN).await;
         };

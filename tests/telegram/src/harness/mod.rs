@@ -6,9 +6,11 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod control_group;
 mod place;
 mod watch;
 
+pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use watch::Metrics;
 
@@ -62,6 +64,7 @@ pub struct ProxyOptions {
     config_file: Option<PathBuf>,
     directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
+    control_group: Option<PathBuf>,
     listener: SocketAddr,
 }
 
@@ -110,6 +113,7 @@ impl ProxyOptions {
             config_file: None,
             directory,
             max_files: None,
+            control_group: None,
             listener: ports.one(),
         }
     }
@@ -129,6 +133,12 @@ impl ProxyOptions {
     /// The limit of open files under which the proxy runs.
     pub fn max_files(mut self, limit: u64) -> Self {
         self.max_files = Some(limit);
+        self
+    }
+
+    /// Runs the proxy inside `group`.
+    pub fn inside(mut self, group: &ControlGroup) -> Self {
+        self.control_group = Some(group.processes());
         self
     }
 
@@ -198,8 +208,15 @@ impl ProxyOptions {
 
     fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
+        let mut script = String::new();
         if let Some(limit) = self.max_files {
-            let script = format!("ulimit -n {limit} && exec \"$@\"");
+            script.push_str(&format!("ulimit -n {limit} && "));
+        }
+        if let Some(processes) = &self.control_group {
+            script.push_str(&format!("echo $$ >{} && ", processes.display()));
+        }
+        if !script.is_empty() {
+            script.push_str("exec \"$@\"");
             words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         }
         words.extend(std::env::var_os("SMOL_MTPROXY_RUNNER"));
