@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -126,7 +127,11 @@ pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
     }
 }
 
-async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Client> {
+pub(super) async fn enter(
+    context: &Rc<ClientContext>,
+    socket: Socket,
+    rules: Rc<Rules>,
+) -> Option<Client> {
     let Some(peer) = Peer::of(&socket) else {
         context.metrics.client_rejected(RejectReason::Abandoned);
         return None;
@@ -149,10 +154,11 @@ async fn admit(visit: &mut Visit<'_>) -> Option<Accepted> {
     let mut received = Vec::new();
     let limits = context.limits.get();
     let limit = limits.handshake_timeout;
-    let outcome = context
-        .reactor
-        .timeout(limit, prove(visit, &mut received))
-        .await;
+    // By reference: a future that is handed on by value has room twice.
+    let outcome = {
+        let proving = pin!(prove(visit, &mut received));
+        context.reactor.timeout(limit, proving).await
+    };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
     let (reason, seat) = match outcome {
@@ -174,6 +180,7 @@ async fn admit(visit: &mut Visit<'_>) -> Option<Accepted> {
     }
     let left = limit.saturating_sub(time);
     let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
+    let away = pin!(away);
     context.reactor.timeout(left, away).await;
     None
 }

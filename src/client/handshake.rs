@@ -55,19 +55,24 @@ pub(super) async fn handshake(
     visit: &Visit<'_>,
     received: &mut Vec<u8>,
 ) -> Result<Accepted, RejectReason> {
-    let socket = visit.socket;
     loop {
-        match client_hello::parse(received) {
+        // What was read of the hello is not kept beyond this.
+        let signed = match client_hello::parse(received) {
             Err(HelloError::NotTls) => return plain(visit, received).await,
             Err(_) => return Err(RejectReason::BadHello),
+            Ok(Parsed::Incomplete) => None,
             Ok(Parsed::Complete { value, consumed }) => {
                 let hello = received.get(..consumed).unwrap_or_default();
                 let signer = check_hello(hello, &value, visit)?;
                 let answer = signer.answer(&value);
-                let rest = received.split_off(consumed);
-                return fake_tls(socket, signer, answer, rest).await;
+                Some((signer, answer, received.split_off(consumed)))
             }
-            Ok(Parsed::Incomplete) => read_more(socket, received, hello_wanted(received)).await?,
+        };
+        match signed {
+            Some((signer, answer, rest)) => {
+                return fake_tls(visit.socket, signer, answer, rest).await;
+            }
+            None => read_more(visit.socket, received, hello_wanted(received)).await?,
         }
     }
 }
