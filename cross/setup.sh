@@ -42,6 +42,11 @@ want_test() {
     want unshare util-linux
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
+    # A web server, a browser and probers.
+    want nginx nginx-light
+    want openssl openssl
+    want curl curl
+    want chromium chromium
 }
 
 # One Debian source package holds compiler and std source, so they always match.

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -10,10 +10,12 @@ use std::time::Duration;
 use smol::Task;
 use smol::future::FutureExt;
 
+use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::Place;
 use super::session::Client;
-use super::visit::{Peer, Visit};
+use super::sites::{SiteVisit, Sites};
+use super::visit::{Peer, Rejection, Visit};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::guard::half_open::Seat;
@@ -32,6 +34,7 @@ type SharedRules = Rc<RefCell<Rc<Rules>>>;
 pub struct ListenerHandle {
     address: SocketAddr,
     rules: SharedRules,
+    sites: Rc<Sites>,
     _accepting: Task<()>,
 }
 
@@ -47,6 +50,12 @@ impl ListenerHandle {
     }
 }
 
+impl Drop for ListenerHandle {
+    fn drop(&mut self) {
+        self.sites.not_listening(self.address);
+    }
+}
+
 /// Starts to accept clients at `address`.
 pub fn listen(
     context: &Rc<ClientContext>,
@@ -56,10 +65,12 @@ pub fn listen(
     let listener = Listener::bind(&context.reactor, address)?;
     let address = listener.local_address()?;
     let rules: SharedRules = Rc::new(RefCell::new(Rc::new(rules)));
+    context.sites.listening(address);
     let accepting = accept(context.clone(), listener, rules.clone());
     Ok(ListenerHandle {
         address,
         rules,
+        sites: context.sites.clone(),
         _accepting: spawn(&context.executor, accepting),
     })
 }
@@ -121,63 +132,91 @@ async fn pause(context: &ClientContext, error: &io::Error) {
 /// A connection from its first byte to its last.
 pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
     // In a box, so that a session does not keep the memory of its beginning.
-    let client = Box::pin(enter(place.context(), socket, rules)).await;
-    if let Some(client) = client {
-        client.run().await;
+    match Box::pin(enter(place.context(), socket, rules)).await {
+        Some(Entered::Client(client)) => client.run().await,
+        Some(Entered::Stranger(relay)) => relay.run().await,
+        None => {}
     }
+}
+
+pub(super) enum Entered {
+    Client(Client),
+    Stranger(Box<SiteRelay>),
 }
 
 pub(super) async fn enter(
     context: &Rc<ClientContext>,
     socket: Socket,
     rules: Rc<Rules>,
-) -> Option<Client> {
+) -> Option<Entered> {
     let Some(peer) = Peer::of(&socket) else {
         context.metrics.client_rejected(RejectReason::Abandoned);
         return None;
     };
-    let mut visit = Visit {
+    let visit = Visit {
         context,
         socket: &socket,
         rules: &rules,
-        peer,
+        peer: Cell::new(peer),
     };
-    let accepted = admit(&mut visit).await?;
-    let peer = visit.peer;
-    Client::open(context, socket, peer, &rules, accepted).await
+    let admitted = admit(&visit).await?;
+    let peer = visit.peer.get();
+    Some(match admitted {
+        Admitted::Client(accepted) => {
+            Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
+        }
+        Admitted::Stranger(site, first) => {
+            Entered::Stranger(SiteRelay::new(context, socket, site, &first))
+        }
+    })
 }
 
-async fn admit(visit: &mut Visit<'_>) -> Option<Accepted> {
+enum Admitted {
+    Client(Accepted),
+    /// To the site, with the bytes that it has not got.
+    Stranger(SiteVisit, Vec<u8>),
+}
+
+async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let context = visit.context;
     let started = context.reactor.now();
     context.metrics.handshaking.inc();
-    let mut received = Vec::new();
+    let opening = Opening::default();
     let limits = context.limits.get();
     let limit = limits.handshake_timeout;
+    let reserve = Reserve::new(visit, &opening);
     // By reference: a future that is handed on by value has room twice.
     let outcome = {
-        let proving = pin!(prove(visit, &mut received));
-        context.reactor.timeout(limit, proving).await
+        let proving = pin!(prove(visit, &opening));
+        reserve.watch(limit, proving).await
     };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
-    let (reason, seat) = match outcome {
-        Some(Ok(accepted)) => {
+    let Rejection { reason, seat } = match outcome {
+        Ok(accepted) => {
             context.metrics.client_joined(accepted.kind(), time);
             log_admission(visit, &accepted);
-            return Some(accepted);
+            return Some(Admitted::Client(accepted));
         }
-        Some(Err(rejected)) => rejected,
-        None => (RejectReason::TimedOut, None),
+        Err(rejection) => rejection,
     };
     context.metrics.client_rejected(reason);
     log_rejection(visit, reason);
-    drop(received);
+    if let Some((site, rest)) = Box::pin(reserve.take_over(reason)).await {
+        debug!(
+            "{}: {} sees {site}",
+            visit.rules.name,
+            visit.peer.get().client
+        );
+        return Some(Admitted::Stranger(site, rest));
+    }
+    drop(opening);
     if limits.reset != Reset::Never {
         // It fails if the peer was faster.
         let _ = visit.socket.set_reset_on_close();
         return None;
     }
+    let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
     let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
     let away = pin!(away);
@@ -187,17 +226,17 @@ async fn admit(visit: &mut Visit<'_>) -> Option<Accepted> {
 
 /// The handshake, as long as it may keep its seat. Who fails keeps it until it
 /// is gone.
-async fn prove(
-    visit: &mut Visit<'_>,
-    received: &mut Vec<u8>,
-) -> Result<Accepted, (RejectReason, Option<Seat>)> {
-    let seat = visit.arrive().await.map_err(|reason| (reason, None))?;
+async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, Rejection> {
+    let seat = visit.arrive().await?;
     let pushed_out = async {
         evicted(Some(&seat)).await;
         Err(RejectReason::Evicted)
     };
-    let proven = handshake(visit, received).or(pushed_out).await;
-    proven.map_err(|reason| (reason, Some(seat)))
+    let proven = handshake(visit, opening).or(pushed_out).await;
+    proven.map_err(|reason| Rejection {
+        reason,
+        seat: Some(seat),
+    })
 }
 
 async fn evicted(seat: Option<&Seat>) {
@@ -207,8 +246,8 @@ async fn evicted(seat: Option<&Seat>) {
     }
 }
 
-/// What a peer sees that is not a client of ours. Other than by a malformed
-/// hello it is not told anything: the connection stays open, as that of a
+/// What a peer sees that is not a client of ours where there is no site to
+/// show. Other than by a malformed hello it is not told anything: the connection stays open, as that of a
 /// server with nothing to say, until the peer leaves or the time is up.
 async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {
     match reason {
@@ -249,7 +288,7 @@ fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
         let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
         let (name, kind) = (name.unwrap_or_default(), accepted.kind());
         let dc = accepted.header.dc;
-        let peer = visit.peer.client;
+        let peer = visit.peer.get().client;
         debug!(
             "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
             rules.name
@@ -258,7 +297,7 @@ fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
 }
 
 fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
-    let peer = visit.peer.client;
+    let peer = visit.peer.get().client;
     if reason == RejectReason::BadProxyHeader
         && let Some(more) = visit.context.relay_log.pass()
     {

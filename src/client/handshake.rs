@@ -2,8 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::fronting::Opening;
 use super::inlet::unwrap_records;
 use super::visit::Visit;
+use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
 use crate::net::{Socket, fill_random};
@@ -13,10 +15,6 @@ use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
 use crate::wire::secret::{Domain, Secret, derive_for_sni};
 use crate::wire::server_hello::{self, FlightProfile};
 use crate::wire::transport::Transport;
-
-/// How far a hello's time may be from ours (`doc/protocol.md` §6), in seconds.
-const MAX_BEHIND: u32 = 20 * 60;
-const MAX_AHEAD: u32 = 10 * 60;
 
 /// Smaller times are seconds since the client's boot: eight years of them.
 const MAX_UPTIME: u32 = 1 << 28;
@@ -49,45 +47,58 @@ impl Accepted {
     }
 }
 
-/// Reads a client's handshake and answers it. `received` gets every byte that
+/// Reads a client's handshake and answers it. `opening` gets every byte that
 /// was read up to a rejection: what the site behind which we hide has to see.
 pub(super) async fn handshake(
     visit: &Visit<'_>,
-    received: &mut Vec<u8>,
+    opening: &Opening,
 ) -> Result<Accepted, RejectReason> {
+    let socket = visit.socket;
     loop {
-        // What was read of the hello is not kept beyond this.
-        let signed = match client_hello::parse(received) {
-            Err(HelloError::NotTls) => return plain(visit, received).await,
+        match opening.with(|received| client_hello::parse(received)) {
+            Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
-            Ok(Parsed::Incomplete) => None,
             Ok(Parsed::Complete { value, consumed }) => {
-                let hello = received.get(..consumed).unwrap_or_default();
-                let signer = check_hello(hello, &value, visit)?;
-                let answer = signer.answer(&value);
-                Some((signer, answer, received.split_off(consumed)))
+                let signer = opening.with(|received| {
+                    let hello = received.get(..consumed).unwrap_or_default();
+                    check_hello(hello, &value, visit)
+                })?;
+                let answer = signer.answer(&value, visit);
+                drop(value);
+                opening.answer();
+                let rest = opening.with(|received| received.split_off(consumed));
+                return fake_tls(socket, signer, answer, rest).await;
             }
-        };
-        match signed {
-            Some((signer, answer, rest)) => {
-                return fake_tls(visit.socket, signer, answer, rest).await;
+            Ok(Parsed::Incomplete) => {
+                let wanted = opening.with(|received| hello_wanted(received));
+                read_opening(socket, opening, wanted).await?;
             }
-            None => read_more(visit.socket, received, hello_wanted(received)).await?,
         }
     }
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
-async fn plain(visit: &Visit<'_>, received: &mut Vec<u8>) -> Result<Accepted, RejectReason> {
+async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
     let rules = visit.rules;
-    while received.len() < HEADER_LEN {
-        read_more(visit.socket, received, HEADER_LEN - received.len()).await?;
-    }
-    let bytes = received.first_chunk().ok_or(RejectReason::Abandoned)?;
+    let bytes = loop {
+        let (bytes, length) =
+            opening.with(|received| (received.first_chunk().copied(), received.len()));
+        if opening.with(|received| obfuscated2::begins_like_http(received)) {
+            return Err(RejectReason::Http);
+        }
+        if let Some(bytes) = bytes {
+            break bytes;
+        }
+        if !rules.allow.dd && !rules.allow.classic {
+            // A site does not wait for 64 bytes of what is not TLS.
+            return Err(RejectReason::UnknownSecret);
+        }
+        read_opening(visit.socket, opening, HEADER_LEN - length).await?;
+    };
     let mut secrets = rules.secrets.iter().enumerate();
     let (secret, header) = secrets
         .find_map(|(index, named)| {
-            let header = obfuscated2::accept(bytes, &named.secret.key)?;
+            let header = obfuscated2::accept(&bytes, &named.secret.key)?;
             Some((index, header))
         })
         .ok_or(RejectReason::UnknownSecret)?;
@@ -98,7 +109,7 @@ async fn plain(visit: &Visit<'_>, received: &mut Vec<u8>) -> Result<Accepted, Re
         }
         _ => {}
     }
-    let pass = visit.admit(secret, None, &obfuscated2::replay_id(bytes))?;
+    let pass = visit.admit(secret, None, &obfuscated2::replay_id(&bytes))?;
     Ok(Accepted {
         secret,
         header,
@@ -118,8 +129,10 @@ struct Signer {
 }
 
 impl Signer {
-    fn answer(&self, hello: &ClientHello) -> Vec<u8> {
-        let profile = FlightProfile::unmeasured(&self.domain, &self.key);
+    fn answer(&self, hello: &ClientHello, visit: &Visit<'_>) -> Vec<u8> {
+        let measured = visit.context.sites.profile(&self.domain);
+        let profile =
+            measured.unwrap_or_else(|| FlightProfile::unmeasured(&self.domain, &self.key));
         server_hello::answer(hello, &self.key, &profile, &mut fill_random)
     }
 }
@@ -151,7 +164,7 @@ fn check_hello(
             Some((index, key, time))
         })
         .ok_or(RejectReason::UnknownSecret)?;
-    if !is_timely(time, unix_now()) {
+    if !is_timely(time, unix_now(), visit.context.limits.get().time_skew) {
         return Err(RejectReason::ClockSkew);
     }
     let pass = visit.admit(secret, Some(domain), &hello.random)?;
@@ -218,6 +231,17 @@ pub(super) async fn read_more(
     Ok(())
 }
 
+async fn read_opening(
+    socket: &Socket,
+    opening: &Opening,
+    wanted: usize,
+) -> Result<(), RejectReason> {
+    match opening.read(socket, wanted.min(READ_STEP)).await {
+        0 => Err(RejectReason::Abandoned),
+        _ => Ok(()),
+    }
+}
+
 /// What to read of a hello that is not complete: nothing behind its record.
 fn hello_wanted(received: &[u8]) -> usize {
     let mut rest = received;
@@ -236,10 +260,11 @@ fn hello_wanted(received: &[u8]) -> usize {
     }
 }
 
-fn is_timely(time: u32, now: u32) -> bool {
+fn is_timely(time: u32, now: u32, TimeSkew(limits): TimeSkew) -> bool {
+    let Some(limits) = limits else { return true };
     let behind = now.saturating_sub(time);
     let ahead = time.saturating_sub(now);
-    let is_near = behind <= MAX_BEHIND && ahead <= MAX_AHEAD;
+    let is_near = behind <= limits.behind && ahead <= limits.ahead;
     is_near || time < MAX_UPTIME || now < CLOCK_IS_SET
 }
 
@@ -251,23 +276,29 @@ pub(super) fn unix_now() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SkewLimits;
 
     #[test]
     fn the_time_window() {
         let now = CLOCK_IS_SET + 1_000_000;
+        let limits = TimeSkew(Some(SkewLimits {
+            behind: 1200,
+            ahead: 600,
+        }));
         for (time, timely) in [
             (now, true),
-            (now - MAX_BEHIND, true),
-            (now - MAX_BEHIND - 1, false),
-            (now + MAX_AHEAD, true),
-            (now + MAX_AHEAD + 1, false),
+            (now - 1200, true),
+            (now - 1201, false),
+            (now + 600, true),
+            (now + 601, false),
             (86_400 * 30, true),
             (MAX_UPTIME, false),
             (u32::MAX, false),
         ] {
-            assert_eq!(is_timely(time, now), timely, "{time}");
+            assert_eq!(is_timely(time, now, limits), timely, "{time}");
+            assert!(is_timely(time, now, TimeSkew(None)));
         }
-        assert!(is_timely(now, 60), "our clock is not set");
+        assert!(is_timely(now, 60, limits), "our clock is not set");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod accept;
 mod ends;
+mod fronting;
 mod handshake;
 mod inlet;
 mod line;
@@ -17,6 +18,7 @@ mod registry;
 mod session;
 mod sessions;
 mod settings;
+mod sites;
 mod unframe;
 mod visit;
 
@@ -27,7 +29,9 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::backend::Backend;
-use crate::config::{Allow, NamedSecret, Reset, RouteChoice, ServerErrors, SniSalt};
+use crate::config::{
+    Allow, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt, TimeSkew,
+};
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -38,6 +42,7 @@ pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
 use sessions::Sessions;
+pub use sites::{SiteSettings, Sites};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -52,6 +57,7 @@ pub struct ClientContext {
     backend: Rc<dyn Backend>,
     gate: Rc<Gate>,
     metrics: Rc<Metrics>,
+    sites: Rc<Sites>,
     limits: Cell<Limits>,
     registry: Registry,
     sessions: Sessions,
@@ -71,6 +77,7 @@ pub struct Parts {
     pub backend: Rc<dyn Backend>,
     pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
+    pub sites: Rc<Sites>,
     pub limits: Limits,
 }
 
@@ -80,6 +87,9 @@ pub struct Limits {
     pub max_clients: usize,
     /// From accepting to the end of the handshake.
     pub handshake_timeout: Duration,
+    /// By how much a fake-TLS client's clock may be off ours.
+    pub time_skew: TimeSkew,
+    pub records: RecordSizes,
     /// Without a byte either way.
     pub idle_timeout: Duration,
     /// Without the client taking a byte of what waits for it, or going on with
@@ -119,6 +129,7 @@ impl ClientContext {
             backend: parts.backend,
             gate: parts.gate,
             metrics: parts.metrics,
+            sites: parts.sites,
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
             sessions: Sessions::default(),

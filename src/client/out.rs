@@ -8,13 +8,13 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 use tinyvec::TinyVec;
 
 use super::ClientContext;
-use super::records::{RecordHeaders, Slices, unwrapped};
+use super::records::{PAUSE, RecordHeaders, RecordLengths, Slices, unwrapped};
 use crate::backend::{SessionEnd, Sink};
-use crate::config::{Reset, ServerErrors};
+use crate::config::{RecordSizes, Reset, ServerErrors};
 use crate::guard::gate::Pass;
 use crate::guard::limits::Account;
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket};
+use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket, fill_random};
 use crate::wire::transport::Transport;
 
 /// What all clients together may keep beyond the buffer pool's limit, so that
@@ -50,7 +50,8 @@ pub(super) struct ClientOut {
 
 struct State {
     transport: Transport,
-    wrapped_in_records: bool,
+    /// The lengths of the records that all goes in; `None`: no records.
+    records: Option<RecordLengths>,
     /// `None` when the bytes come encrypted for the client.
     cipher: Option<CtrStream>,
     /// Encrypted and framed, refused by the kernel so far.
@@ -91,6 +92,14 @@ impl ClientOut {
         wrapped_in_records: bool,
         pass: Pass,
     ) -> Rc<Self> {
+        let records = match context.limits.get().records {
+            RecordSizes::Full => RecordLengths::FULL,
+            RecordSizes::Auto => {
+                let mut random = [0];
+                fill_random(&mut random);
+                RecordLengths::growing(random[0])
+            }
+        };
         Rc::new(Self {
             account: pass.account(),
             pass: Cell::new(Some(pass)),
@@ -101,7 +110,7 @@ impl ClientOut {
             asleep: Cell::new(false),
             state: RefCell::new(State {
                 transport,
-                wrapped_in_records,
+                records: wrapped_in_records.then_some(records),
                 cipher: None,
                 queue: Rope::default(),
                 packet: PacketProgress::default(),
@@ -123,7 +132,7 @@ impl ClientOut {
     }
 
     pub fn is_wrapped_in_records(&self) -> bool {
-        self.state.borrow().wrapped_in_records
+        self.state.borrow().records.is_some()
     }
 
     /// Hangs up and gives up its place at once, even if the backend holds on to
@@ -298,9 +307,13 @@ impl ClientOut {
 
     /// Writes what is ready for the wire except for records.
     fn write(&self, state: &mut State, parts: [&[u8]; 3]) {
-        if state.wrapped_in_records {
+        if let Some(lengths) = &mut state.records {
+            let now = self.context.reactor.now();
+            if now.duration_since(self.last_write.get()) >= PAUSE {
+                lengths.restart();
+            }
             let total = parts.iter().map(|part| part.len()).sum();
-            let headers = RecordHeaders::new(total);
+            let headers = RecordHeaders::new(total, lengths);
             self.write_slices(state, &headers.wrap(parts));
         } else {
             self.write_slices(state, &unwrapped(parts));

@@ -17,6 +17,8 @@ impl From<&Config> for Limits {
         Self {
             max_clients: config.max_clients,
             handshake_timeout: config.handshake_timeout,
+            time_skew: config.time_skew,
+            records: config.tls_records,
             idle_timeout: config.idle_timeout,
             send_timeout: config.send_timeout,
             hibernate: config.hibernate,

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 use super::handshake::{read_more, unix_now};
@@ -15,7 +16,7 @@ pub(super) struct Visit<'a> {
     pub context: &'a ClientContext,
     pub socket: &'a Socket,
     pub rules: &'a Rules,
-    pub peer: Peer,
+    pub peer: Cell<Peer>,
 }
 
 /// The two ends of a client's connection, which a relay in front of us tells.
@@ -24,6 +25,19 @@ pub(super) struct Peer {
     pub client: SocketAddr,
     /// What the client connected to.
     pub local: SocketAddr,
+}
+
+/// Why a connection is not let in. It keeps its seat among the unproven until
+/// it is gone.
+pub(super) struct Rejection {
+    pub reason: RejectReason,
+    pub seat: Option<Seat>,
+}
+
+impl From<RejectReason> for Rejection {
+    fn from(reason: RejectReason) -> Self {
+        Self { reason, seat: None }
+    }
 }
 
 impl Peer {
@@ -39,27 +53,27 @@ impl Peer {
 impl Visit<'_> {
     /// Learns who it is, if it comes from a relay, and gives it a seat among
     /// the unproven unless there are too many of its address.
-    pub async fn arrive(&mut self) -> Result<Seat, RejectReason> {
+    pub async fn arrive(&self) -> Result<Seat, RejectReason> {
         let gate = &self.context.gate;
-        if gate.is_relay(self.peer.client.ip()) {
+        if gate.is_relay(self.peer.get().client.ip()) {
             self.read_header().await?;
         }
         let now = self.context.reactor.now();
-        gate.arrive(self.peer.client.ip(), now)?;
+        gate.arrive(self.peer.get().client.ip(), now)?;
         Ok(gate.take_seat())
     }
 
-    async fn read_header(&mut self) -> Result<(), RejectReason> {
+    async fn read_header(&self) -> Result<(), RejectReason> {
         let mut bytes = Vec::new();
         loop {
             match proxy_protocol::parse(&bytes) {
                 Err(_) => return Err(RejectReason::BadProxyHeader),
                 Ok(Some(header)) => {
                     if let Some(told) = header.addresses {
-                        self.peer = Peer {
+                        self.peer.set(Peer {
                             client: told.client,
                             local: told.local,
-                        };
+                        });
                     }
                     return Ok(());
                 }
@@ -82,7 +96,7 @@ impl Visit<'_> {
             listener: &self.rules.name,
             secret: named.map_or("", |named| &named.name),
             tls_domain: domain.map(Domain::as_str),
-            client: self.peer.client.ip(),
+            client: self.peer.get().client.ip(),
         };
         let now = self.context.reactor.now();
         let gate = &self.context.gate;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::camouflage::{Fronting, FrontingChoice, YesNo};
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
@@ -29,7 +30,14 @@ pub(super) fn build(
     let listeners = listeners(&flags, settings, machine, &secrets, &mut notes)?;
     let max_clients = max_clients(&flags, machine);
     let guard = guard(&flags, settings, machine)?;
-    let tls_domains = tls_domains(flags.tls_domain, &secrets, &listeners);
+    let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
+    let fronting = fronting(&flags, &tls_domains)?;
+    if fronting.to_any_site {
+        notes.push(
+            "--fronting-to-any-site: anybody can reach any HTTPS site through this proxy"
+                .to_owned(),
+        );
+    }
     let route = flags.route.unwrap_or_default();
     if route == RouteChoice::Direct && listeners.iter().any(|l| l.tag.is_some()) {
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
@@ -44,6 +52,9 @@ pub(super) fn build(
         guard,
         filter_server_errors: flags.filter_server_errors.unwrap_or_default(),
         reset: flags.reset.unwrap_or_default(),
+        fronting,
+        time_skew: flags.time_skew.unwrap_or_default(),
+        tls_records: flags.tls_records.unwrap_or_default(),
         route,
         tag: flags.tag,
         external_ip: flags.external_ip,
@@ -285,6 +296,25 @@ fn tls_domains(
         }
     }
     domains
+}
+
+/// Strangers see the site that the proxy is said to be, if it is.
+fn fronting(flags: &Flags, tls_domains: &[Domain]) -> Result<Fronting, ConfigError> {
+    let is_set = |flag: Option<YesNo>| flag.is_some_and(|YesNo(yes)| yes);
+    let to_any_site = is_set(flags.fronting_to_any_site);
+    let choice = match &flags.fronting {
+        Some(choice) => choice.clone(),
+        None if tls_domains.is_empty() => FrontingChoice::Off,
+        None => FrontingChoice::ByName,
+    };
+    if choice == FrontingChoice::ByName && tls_domains.is_empty() && !to_any_site {
+        return Err(ConfigError::new(Problem::NoSiteToFront));
+    }
+    Ok(Fronting {
+        choice,
+        to_any_site,
+        proxy_protocol: is_set(flags.fronting_proxy_protocol),
+    })
 }
 
 /// No secret may be useless.

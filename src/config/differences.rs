@@ -25,11 +25,13 @@ impl Config {
         }
         compare! {
             secrets "--secret" allow "--allow" tls_domains "--tls-domain" route "--route"
+            fronting "--fronting" time_skew "--time-skew" tls_records "--tls-records"
             sni_salt "--sni-salt"
             guard.policies "--policy" guard.tables "--table" guard.relays "--proxy-protocol"
             guard.replay_cache "--replay-cache" guard.flood "--flood-limit"
             guard.max_handshakes "--max-handshakes" reset "--reset"
-            filter_server_errors "--filter-server-errors" tag "--tag" external_ip "--external-ip" telegram_secret "--telegram-secret"
+            filter_server_errors "--filter-server-errors" tag "--tag"
+            external_ip "--external-ip" telegram_secret "--telegram-secret"
             telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
             refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"

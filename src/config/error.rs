@@ -79,6 +79,8 @@ pub enum Problem {
     },
     /// Bare secrets, only fake-TLS allowed, and no domain for it.
     NoTlsDomain,
+    /// `--fronting sni` without a name that may be asked for.
+    NoSiteToFront,
     /// `--route middle` cannot be told to the other flags' wish.
     TagWithoutMiddle,
     /// The secret that an earlier run made.
@@ -190,6 +192,10 @@ impl fmt::Display for Problem {
             Self::NoTlsDomain => write!(
                 f,
                 "--allow tls with a bare secret needs a site to look like; add --tls-domain, or make the secret with `smol-mtproxy secret ee DOMAIN`"
+            ),
+            Self::NoSiteToFront => write!(
+                f,
+                "--fronting sni needs a --tls-domain to lead to; add one, or name the site: --fronting HOST:PORT"
             ),
             Self::TagWithoutMiddle => write!(
                 f,

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::policy::Rule;
 use super::values::{
@@ -41,6 +42,26 @@ pub(super) struct Flags {
     /// relays in front of us (HAProxy, nginx) that send the PROXY protocol
     #[argh(option, arg_name = "ADDR[/N],…")]
     pub proxy_protocol: Option<Relays>,
+    /// what strangers see: off = a silent server, sni = the --tls-domain that
+    /// they ask for, else the first, or one site (default: sni if there is a
+    /// --tls-domain, else off)
+    #[argh(option, arg_name = "off|sni|HOST:PORT|unix:PATH")]
+    pub fronting: Option<FrontingChoice>,
+    /// with --fronting sni: connect strangers to any site that they ask for,
+    /// not only a --tls-domain (default: no)
+    #[argh(option, arg_name = "yes|no")]
+    pub fronting_to_any_site: Option<YesNo>,
+    /// tell the site strangers' addresses, by PROXY protocol v2 (default: no)
+    #[argh(option, arg_name = "yes|no")]
+    pub fronting_proxy_protocol: Option<YesNo>,
+    /// how many seconds a TLS client's clock may be off; clients that send
+    /// their uptime always may (default: 1200,600)
+    #[argh(option, arg_name = "BEHIND,AHEAD|off")]
+    pub time_skew: Option<TimeSkew>,
+    /// sizes of the records to TLS clients: auto = small ones first, as web
+    /// servers do, full = large ones (default: auto)
+    #[argh(option, arg_name = "auto|full")]
+    pub tls_records: Option<RecordSizes>,
     /// close a client that has not proven itself by then (default: 10)
     #[argh(option, arg_name = "S")]
     pub handshake_timeout: Option<Seconds>,
@@ -196,7 +217,8 @@ mod tests {
             --external-ip --telegram-secret --telegram-config --telegram-config-v6 --refresh \
             --dc --dc-connections --clients-per-connection --max-clients --buffers \
             --handshake-timeout --idle-timeout --send-timeout --hibernate --data-dir --log-level \
-            --metrics --sni-salt --proxy-protocol --policy --table --replay-cache \
+            --metrics --fronting --fronting-to-any-site --fronting-proxy-protocol --time-skew \
+            --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
             --filter-server-errors --flood-limit --max-handshakes --reset --user --control";
         for name in contract.split_whitespace() {
             assert!(names.contains(&name), "{name}");

@@ -1,6 +1,8 @@
 //! Flags and one file of flags become one validated, immutable [`Config`].
 
 mod build;
+mod camouflage;
+mod data_dir;
 mod differences;
 mod error;
 mod file;
@@ -22,6 +24,8 @@ use crate::log::LogLevel;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
+pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
+pub use data_dir::DataDir;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -48,6 +52,9 @@ pub struct Config {
     pub guard: GuardConfig,
     pub filter_server_errors: ServerErrors,
     pub reset: Reset,
+    pub fronting: Fronting,
+    pub time_skew: TimeSkew,
+    pub tls_records: RecordSizes,
     pub route: RouteChoice,
     /// Of listeners without their own.
     pub tag: Option<AdTag>,

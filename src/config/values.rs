@@ -11,6 +11,12 @@ use crate::wire::secret::{AdTag, SharedSecret};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue(String);
 
+impl BadValue {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Display for BadValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

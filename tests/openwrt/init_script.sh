@@ -99,6 +99,11 @@ every_key_becomes_its_flag() {
 		"option tag '0123456789abcdef0123456789abcdef'" \
 		"option allow 'classic,dd,tls'" \
 		"list tls_domain 'www.example.com'" \
+		"option fronting '192.0.2.5:443'" \
+		"option fronting_to_any_site 'no'" \
+		"option fronting_proxy_protocol 'yes'" \
+		"option time_skew '1200,600'" \
+		"option tls_records 'auto'" \
 		"option route 'middle'" \
 		"option external_ip '192.0.2.1'" \
 		"option telegram_secret '/etc/telegram/secret'" \
@@ -142,6 +147,11 @@ every_key_becomes_its_flag() {
 		--table banned=/etc/banned.txt
 		--dc 2=192.0.2.3:443
 		--dc 203=192.0.2.4:443
+		--fronting 192.0.2.5:443
+		--fronting-to-any-site no
+		--fronting-proxy-protocol yes
+		--time-skew 1200,600
+		--tls-records auto
 		--tag 0123456789abcdef0123456789abcdef
 		--route middle
 		--external-ip 192.0.2.1

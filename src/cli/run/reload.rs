@@ -1,5 +1,5 @@
 use super::server::{Server, settings};
-use crate::client::{Limits, Rules};
+use crate::client::{Limits, Rules, SiteSettings};
 use crate::config::{Config, ConfigSource};
 
 impl Server {
@@ -29,6 +29,7 @@ impl Server {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
         self.clients.set_limits(Limits::from(&new));
+        self.sites.reconfigure(SiteSettings::from(&new));
         self.shared.settings.set(settings(&new));
         self.shared.directory.reconfigure(&new);
         self.shared.address.reconfigure(new.external_ip);

@@ -11,7 +11,9 @@ use super::signals::Signals;
 use super::usage::UsageFile;
 use super::{RunError, control};
 use crate::cli::exposition;
-use crate::client::{self, ClientContext, Limits, ListenerHandle, Parts, Rules};
+use crate::client::{
+    self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
+};
 use crate::config::{Config, ConfigSource, ListenerConfig};
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
@@ -38,6 +40,7 @@ pub(super) struct Server {
     pub(super) telegram: Rc<Telegram>,
     pub(super) shared: Rc<Shared>,
     pub(super) clients: Rc<ClientContext>,
+    pub(super) sites: Rc<Sites>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
     pub(super) gate: Rc<Gate>,
@@ -68,6 +71,15 @@ impl Server {
         let (usage, used) = UsageFile::read(&config.data_dir);
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
+        let address = shared.address.clone();
+        let public_ip = move || address.known();
+        let sites = Sites::new(
+            reactor,
+            &executor,
+            &metrics,
+            SiteSettings::from(&config),
+            public_ip,
+        );
         let clients = ClientContext::new(Parts {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -77,6 +89,7 @@ impl Server {
             backend: telegram.clone(),
             gate: gate.clone(),
             metrics: metrics.clone(),
+            sites: sites.clone(),
             limits: Limits::from(&config),
         });
         let server = Rc::new(Self {
@@ -91,6 +104,7 @@ impl Server {
             telegram,
             shared,
             clients,
+            sites,
             listeners: RefCell::default(),
             config: RefCell::new(config),
         });
@@ -166,6 +180,7 @@ impl Server {
         if let Some(listener) = self.control.take() {
             self.spawn(control::serve(self.clone(), listener));
         }
+        self.spawn(self.sites.clone().run());
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
             self.spawn(exposition::serve(

@@ -79,6 +79,8 @@ impl ProxyOptions {
             ("--secret", secret::classic(&KEY)),
             ("--allow", "classic,dd,tls".to_owned()),
             ("--tls-domain", DOMAIN.to_owned()),
+            // Tests reach nobody outside.
+            ("--fronting", "off".to_owned()),
             ("--route", route.value().to_owned()),
         ]);
         if route == Route::Middle
