@@ -96,7 +96,7 @@ impl Server {
             gate,
             usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
-            control: Cell::new(bind_control(reactor, &config)),
+            control: Cell::default(),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -109,6 +109,8 @@ impl Server {
             config: RefCell::new(config),
         });
         server.listen_all()?;
+        let control = bind_control(reactor, &server.config.borrow());
+        server.control.set(control);
         Ok(server)
     }
 
