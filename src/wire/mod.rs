@@ -9,6 +9,7 @@ pub mod dc;
 pub mod fake_tls;
 pub mod full;
 mod key_share;
+pub mod link;
 pub mod link_url;
 pub mod middle_keys;
 pub mod obfuscated2;
