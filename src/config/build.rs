@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
+use super::link::{self, Role};
 use super::machine::Machine;
 use super::settings::{Setting, origin_of};
 use super::values::{Allow, ListenFlag, ListenPlace, RouteChoice};
@@ -23,9 +24,14 @@ pub(super) fn build(
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
     let mut notes = Vec::new();
+    let link = link::build(&flags, settings)?;
+    let role = flags.role.unwrap_or_default();
     let allow = flags.allow.unwrap_or_default();
     let secrets = name_secrets(&flags, settings)?;
-    let listeners = listeners(&flags, settings, machine, &secrets, &mut notes)?;
+    let listeners = match role {
+        Role::Back => Vec::new(),
+        Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
+    };
     let tls_domains = tls_domains(flags.tls_domain, &secrets, &listeners);
     check_forms(&listeners, allow, &tls_domains)?;
     let route = flags.route.unwrap_or_default();
@@ -33,6 +39,8 @@ pub(super) fn build(
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
     }
     Ok(Config {
+        role,
+        link,
         listeners,
         secrets,
         allow,

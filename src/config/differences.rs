@@ -31,9 +31,26 @@ impl Config {
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"
             handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
             send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics"
+            role "--role" listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics"
         }
-        let fixed = ["--buffers", "--data-dir", "--metrics"];
+        macro_rules! compare_link {
+            ($($field:ident $flag:literal)+) => {
+                $(if self.link.$field != new.link.$field { found.changed.push($flag); })+
+            };
+        }
+        compare_link! {
+            backs "--link" listen "--link-listen" connections "--link-connections"
+            wait "--link-wait" key "--link-psk" tls "--link-cert"
+        }
+        let fixed = [
+            "--buffers",
+            "--data-dir",
+            "--metrics",
+            "--role",
+            "--link",
+            "--link-listen",
+            "--link-connections",
+        ];
         found.need_restart = found.changed.clone();
         found.need_restart.retain(|flag| fixed.contains(flag));
         self.compare_listeners(new, &mut found);

@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod flags;
 mod kept_secret;
+mod link;
 mod machine;
 mod settings;
 mod values;
@@ -21,6 +22,7 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
+pub use link::{LinkConfig, LinkKey, LinkTls, Role};
 pub use machine::{clients_for, may_bind};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};
@@ -28,7 +30,9 @@ pub use values::{Allow, BadValue, RouteChoice, Source};
 /// What one process goes by. Plain data, complete: defaults are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// No two share an address. At least one.
+    pub role: Role,
+    pub link: LinkConfig,
+    /// No two share an address. At least one, except on a back.
     pub listeners: Vec<ListenerConfig>,
     /// Those that listeners without their own use.
     pub secrets: Vec<NamedSecret>,

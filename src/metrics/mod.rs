@@ -18,7 +18,7 @@ pub use counter::{Counter, Gauge, TotalTime};
 pub use dcs::{DcMetrics, Dcs};
 pub use histogram::Histogram;
 pub use reasons::{
-    ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, HandshakeOutcome,
+    ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, HandshakeOutcome, LinkEnd,
     MigrationOutcome, Reason, RefreshOutcome, RejectReason, RouteKind,
 };
 
@@ -80,6 +80,18 @@ pub struct Metrics {
     pub refreshes: ByReason<RefreshOutcome>,
     pub config_reloads: Counter,
     pub config_reload_failures: Counter,
+
+    /// Open links, and the streams on them.
+    pub links: Gauge,
+    pub link_streams: Gauge,
+    /// Round-trip time of the last ping on any link, in microseconds.
+    pub link_rtt_micros: Gauge,
+    pub link_ends: ByReason<LinkEnd>,
+    /// Seen from us, without what TLS adds.
+    pub link_bytes_in: Counter,
+    pub link_bytes_out: Counter,
+    /// Streams ended because they held more than their share of the buffers.
+    pub link_evictions: Counter,
 }
 
 impl Default for Metrics {
@@ -120,6 +132,13 @@ impl Default for Metrics {
             refreshes: ByReason::default(),
             config_reloads: Counter::default(),
             config_reload_failures: Counter::default(),
+            links: Gauge::default(),
+            link_streams: Gauge::default(),
+            link_rtt_micros: Gauge::default(),
+            link_ends: ByReason::default(),
+            link_bytes_in: Counter::default(),
+            link_bytes_out: Counter::default(),
+            link_evictions: Counter::default(),
         }
     }
 }

@@ -7,9 +7,11 @@
 //! builds without HTTPS must.
 
 mod place;
+mod split;
 mod watch;
 
 pub use place::{TemporaryDirectory, free_address};
+pub use split::{Secured, Split};
 pub use watch::Metrics;
 
 use std::ffi::OsString;
@@ -70,26 +72,33 @@ impl ProxyOptions {
     /// with the tests' key, metrics, and `telegram` as all of Telegram.
     pub fn new(binary: &str, telegram: &FakeTelegram, route: Route) -> Self {
         let mut options = Self::bare(binary);
-        let listener = options.listener;
-        options.flags.extend([
-            ("--listen", listener.to_string()),
+        options.add_clients(telegram, route);
+        options.add_telegram(telegram);
+        options
+    }
+
+    fn add_clients(&mut self, telegram: &FakeTelegram, route: Route) {
+        self.flags.extend([
+            ("--listen", self.listener.to_string()),
             ("--secret", secret::classic(&KEY)),
             ("--allow", "classic,dd,tls".to_owned()),
             ("--tls-domain", DOMAIN.to_owned()),
             ("--route", route.value().to_owned()),
         ]);
         if let Some(tag) = &telegram.options().tag {
-            options.flags.push(("--tag", hex(tag)));
+            self.flags.push(("--tag", hex(tag)));
         }
+    }
+
+    fn add_telegram(&mut self, telegram: &FakeTelegram) {
         let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
         let lists_from_files = lists.is_some_and(|kind| kind == "file");
-        options.flags.extend(if lists_from_files {
-            let flags = telegram.proxy_flags_with_files(options.directory.path());
+        self.flags.extend(if lists_from_files {
+            let flags = telegram.proxy_flags_with_files(self.directory.path());
             flags.expect("the temporary directory can be written")
         } else {
             telegram.proxy_flags()
         });
-        options
     }
 
     /// Only a data directory, metrics and the log level.
