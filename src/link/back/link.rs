@@ -1,7 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -297,7 +296,7 @@ impl Side for Rc<BackLink> {
         }
         self.room.set_task(cx.waker());
         if self.room.take() {
-            for stream in mem::take(&mut *self.stalled.borrow_mut()) {
+            for stream in self.stalled.take() {
                 stream.settle();
             }
         }

@@ -12,11 +12,8 @@ use crate::metrics::LinkEnd;
 use crate::net::{Socket, fill_random};
 use crate::wire::link::Role;
 
-const FIRST_RETRY: Duration = Duration::from_millis(200);
+const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
-
-/// A link that lasted so long was a good one.
-const LASTING: Duration = Duration::from_secs(10);
 
 /// Keeps one link to `back`, dialling again when it is lost.
 pub(super) async fn keep(front: Rc<Front>, back: SocketAddr) {
@@ -24,10 +21,10 @@ pub(super) async fn keep(front: Rc<Front>, back: SocketAddr) {
     let mut retry = FIRST_RETRY;
     let mut said = None;
     while !front.closed.get() {
-        let began = reactor.now();
         let fault = match connect(&front, back).await {
             Ok(established) => {
                 said = None;
+                retry = FIRST_RETRY;
                 drive(&front, back, established).await
             }
             Err(fault) => {
@@ -36,9 +33,6 @@ pub(super) async fn keep(front: Rc<Front>, back: SocketAddr) {
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
-        if reactor.now().duration_since(began) >= LASTING {
-            retry = FIRST_RETRY;
-        }
         reactor.sleep(jittered(retry)).await;
         retry = (retry * 2).min(LAST_RETRY);
     }

@@ -133,6 +133,11 @@ impl ProxyOptions {
         self
     }
 
+    /// Whether the flag `name` is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.iter().any(|flag| flag.0 == name)
+    }
+
     /// The limit of open files under which the proxy runs.
     pub fn max_files(mut self, limit: u64) -> Self {
         self.max_files = Some(limit);
@@ -342,6 +347,11 @@ impl Proxy {
             "it ended with {status}: {:#?}",
             self.log()
         );
+        self.options.clone()
+    }
+
+    /// What is needed to start it again in its directory.
+    pub fn again(&self) -> ProxyOptions {
         self.options.clone()
     }
 
