@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use argh::FromArgs;
 
 /// What is on the command line besides the flags of the config.
@@ -19,6 +21,7 @@ pub(super) enum Command {
     Secret(MakeSecret),
     Link(Link),
     Check(Check),
+    Certs(Certs),
 }
 
 /// Run the proxy (the default).
@@ -77,4 +80,57 @@ pub(super) struct Check {
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
+}
+
+/// Make and show the certificates of a link between front and back.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "certs", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy certs init ./link\n\
+    smol-mtproxy certs add-node ./link home\n\
+    smol-mtproxy certs show ./link")]
+pub(super) struct Certs {
+    #[argh(subcommand)]
+    pub command: CertsCommand,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub(super) enum CertsCommand {
+    Init(CertsInit),
+    AddNode(CertsAddNode),
+    Show(CertsShow),
+}
+
+/// Make a private CA and the back's certificate, with its config.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
+pub(super) struct CertsInit {
+    /// where; made if it is not there
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Make a certificate for one front, with its config.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "add-node", help_triggers("-h", "--help"))]
+pub(super) struct CertsAddNode {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+    /// what the front is called: a-z, 0-9 and -
+    #[argh(positional, arg_name = "NAME")]
+    pub name: String,
+    /// how long it is good for (default: 3650)
+    #[argh(option, arg_name = "DAYS")]
+    pub days: Option<u32>,
+}
+
+/// Show names, expiry dates and fingerprints.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "show", help_triggers("-h", "--help"))]
+pub(super) struct CertsShow {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
 }

@@ -16,6 +16,7 @@ Commands:
   link       print the links of every secret, with QR codes
   secret     make a secret: plain, dd, or ee DOMAIN
   check      check the config and this machine, one verdict a line
+  certs      make the certificates of a link: init, add-node, show
   --help     this text; COMMAND --help for a command's own flags
   --version  the version
 ";

@@ -1,12 +1,12 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 
 use super::link::Role;
 use super::values::{
-    Allow, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice, SecretFlag,
-    Size, Source, Whole, Yes,
+    Allow, BackAddress, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice,
+    SecretFlag, Size, Source, Whole, Yes,
 };
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
@@ -80,7 +80,7 @@ pub(super) struct Flags {
     pub role: Option<Role>,
     /// front: where its back takes links; several share the clients
     #[argh(option, arg_name = "ADDR:PORT")]
-    pub link: Vec<SocketAddr>,
+    pub link: Vec<BackAddress>,
     /// back: where fronts connect to
     #[argh(option, arg_name = "ADDR:PORT")]
     pub link_listen: Vec<ListenPlace>,

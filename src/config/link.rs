@@ -110,7 +110,7 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         return Ok(LinkConfig::default());
     }
     let link = LinkConfig {
-        backs: flags.link.clone(),
+        backs: flags.link.iter().map(|back| back.0).collect(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
         tls: tls(flags, settings)?,
         key: flags.link_psk.as_ref().map(read_key).transpose()?,

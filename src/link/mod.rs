@@ -7,6 +7,8 @@
 //! kernel by a limit of the link ([`connection`]).
 
 mod back;
+#[cfg(feature = "tls")]
+pub mod certificates;
 mod channel;
 mod connection;
 mod driver;

@@ -6,13 +6,17 @@ use rustix::process::{Resource, getrlimit};
 
 use super::verdict::Verdict;
 use crate::cli::server;
-use crate::config::{Config, RouteChoice, clients_for};
+use crate::config::{Config, Role, RouteChoice, clients_for};
 use crate::telegram::directory::is_global;
 
 /// Kernel and process, an idle client, orientation only.
 const BYTES_PER_CLIENT: usize = 8192;
 
 pub(super) fn config(config: &Config) -> Verdict {
+    if config.role == Role::Back {
+        let count = config.link.listen.len();
+        return Verdict::ok("config", format!("back, {count} listeners for links"));
+    }
     let count = config.listeners.len();
     let route = match config.route {
         RouteChoice::Auto if config.listeners.iter().any(|l| l.tag.is_some()) => {
@@ -21,7 +25,12 @@ pub(super) fn config(config: &Config) -> Verdict {
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
-    Verdict::ok("config", format!("{count} listeners, {route}"))
+    let through = match (config.role, config.link.backs.len()) {
+        (Role::Front, 1) => ", through a back".to_owned(),
+        (Role::Front, backs) => format!(", through {backs} backs"),
+        _ => String::new(),
+    };
+    Verdict::ok("config", format!("{count} listeners, {route}{through}"))
 }
 
 pub(super) fn secrets(config: &Config) -> Verdict {
