@@ -6,11 +6,14 @@ pub(super) use with_tls::run;
 
 /// The build without a TLS library.
 #[cfg(not(feature = "tls"))]
-pub(super) fn run(_: &Certs) -> Exit {
+pub(super) fn run(options: &Certs) -> Exit {
     super::complain(
         Exit::Unavailable,
-        "this small build has no TLS: make certificates with the full build, or use --link-psk \
-         inside a tunnel",
+        format_args!(
+            "certs {}: this small build has no TLS; make certificates with the full build, or use \
+             --link-psk inside a tunnel",
+            options.words.join(" ")
+        ),
     )
 }
 

@@ -1,3 +1,4 @@
+#[cfg(feature = "tls")]
 use std::path::PathBuf;
 
 use argh::FromArgs;
@@ -83,6 +84,7 @@ pub(super) struct Check {
 }
 
 /// Make and show the certificates of a link between front and back.
+#[cfg(feature = "tls")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "certs", help_triggers("-h", "--help"))]
 #[argh(example = "\
@@ -94,6 +96,7 @@ pub(super) struct Certs {
     pub command: CertsCommand,
 }
 
+#[cfg(feature = "tls")]
 #[derive(FromArgs)]
 #[argh(subcommand)]
 pub(super) enum CertsCommand {
@@ -103,6 +106,7 @@ pub(super) enum CertsCommand {
 }
 
 /// Make a private CA and the back's certificate, with its config.
+#[cfg(feature = "tls")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
 pub(super) struct CertsInit {
@@ -112,6 +116,7 @@ pub(super) struct CertsInit {
 }
 
 /// Make a certificate for one front, with its config.
+#[cfg(feature = "tls")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "add-node", help_triggers("-h", "--help"))]
 pub(super) struct CertsAddNode {
@@ -127,10 +132,21 @@ pub(super) struct CertsAddNode {
 }
 
 /// Show names, expiry dates and fingerprints.
+#[cfg(feature = "tls")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "show", help_triggers("-h", "--help"))]
 pub(super) struct CertsShow {
     /// the directory of `certs init`
     #[argh(positional, arg_name = "DIR")]
     pub directory: PathBuf,
+}
+
+/// Not in this small build: make certificates with the full one.
+#[cfg(not(feature = "tls"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "certs", help_triggers("-h", "--help"))]
+pub(super) struct Certs {
+    /// what the full build would be asked
+    #[argh(positional, greedy)]
+    pub words: Vec<String>,
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::channel::Channel;
 use super::fault::Fault;
@@ -55,7 +55,7 @@ impl Security {
 
 impl SetupError {
     #[cfg(feature = "tls")]
-    pub(super) fn bad(path: &Path, cause: impl fmt::Display) -> Self {
+    pub(super) fn bad(path: &std::path::Path, cause: impl fmt::Display) -> Self {
         Self::Unusable(path.into(), cause.to_string())
     }
 }

@@ -67,8 +67,9 @@ impl BackStream {
     pub fn opened(&self, session: Box<dyn Stream>) {
         if !self.is_over() {
             // What opened it ends with this call.
-            let task = self.inbound.borrow_mut().task.take();
-            task.map(Task::detach);
+            if let Some(task) = self.inbound.borrow_mut().task.take() {
+                task.detach();
+            }
             self.begin(Local::Packets(session));
         }
     }

@@ -6,6 +6,7 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+pub mod namespace;
 mod place;
 mod split;
 mod watch;
@@ -65,6 +66,8 @@ pub struct ProxyOptions {
     directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
     listener: SocketAddr,
+    /// What runs it: `nsenter …`.
+    runner: Vec<OsString>,
 }
 
 impl ProxyOptions {
@@ -118,6 +121,7 @@ impl ProxyOptions {
             directory,
             max_files: None,
             listener: ports.one(),
+            runner: Vec::new(),
         }
     }
 
@@ -141,6 +145,18 @@ impl ProxyOptions {
     /// The limit of open files under which the proxy runs.
     pub fn max_files(mut self, limit: u64) -> Self {
         self.max_files = Some(limit);
+        self
+    }
+
+    /// Takes clients, or links, at `address` instead.
+    pub fn listening_at(mut self, address: SocketAddr) -> Self {
+        let (from, to) = (self.listener.to_string(), address.to_string());
+        for (flag, value) in &mut self.flags {
+            if matches!(*flag, "--listen" | "--link-listen") {
+                *value = value.replace(&from, &to);
+            }
+        }
+        self.listener = address;
         self
     }
 
@@ -209,7 +225,7 @@ impl ProxyOptions {
     }
 
     fn command(&self) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
+        let mut words = self.runner.clone();
         if let Some(limit) = self.max_files {
             let script = format!("ulimit -n {limit} && exec \"$@\"");
             words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
