@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Builds for each target, holds the sizes to cross/sizes.toml and runs the tests
-# with the cross-built binary under qemu's user-mode emulation:
+# Builds for each target, holds the sizes to cross/sizes.toml and runs the core
+# of the integration tests with the cross-built binary, under qemu's user-mode
+# emulation where it is not this machine's own:
 #   cross/test.sh [TARGET|all]
 # On 32-bit big endian, where byte order and word size show, the unit tests and
-# the build without TLS run too.
+# the build without TLS run too. What loads the proxy until it slows down
+# (tests/backpressure.rs and the like) says nothing new under an emulator.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=cross/toolchain.sh
 . "$here/toolchain.sh"
+
+# Every transport over both routes, migration, many clients, real hellos.
+core=(session migration multiplex captures)
 
 wanted=${1:-all}
 passed=0 failed=0
@@ -52,7 +57,7 @@ integration_tests() (
     SMOL_MTPROXY_BIN=$(binary "$1")
     runner=$(emulator "$target")
     [ -z "$runner" ] || export SMOL_MTPROXY_RUNNER=$runner
-    cd "$ROOT" && sh cross/rust.sh cargo test --locked --test '*'
+    cd "$ROOT" && sh cross/rust.sh cargo test --locked --no-fail-fast "${core[@]/#/--test=}"
 )
 
 unit_tests() (

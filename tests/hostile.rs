@@ -15,13 +15,15 @@ use fake_telegram::wait::{before, eventually, patience, run, within};
 #[test]
 fn running_out_of_descriptors_pauses_accepting() {
     run(async {
-        let (telegram, proxy) = start(built_binary!(), Route::Direct, |o| o.max_files(64)).await;
+        // More clients are allowed than there are descriptors for.
+        let change = |o: ProxyOptions| o.max_files(64).set("--max-clients", 1000);
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
         let mut crowd = Vec::new();
         for _ in 0..120 {
             crowd.push(TcpStream::connect(proxy.address()).unwrap());
         }
         eventually("a word about descriptors", || {
-            proxy.log_contains("descriptor")
+            proxy.log_contains("limit of open files")
         })
         .await;
         let used = proxy.processor_seconds();

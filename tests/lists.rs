@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
+use fake_telegram::client::Fate;
 use fake_telegram::control::{Close, Http};
 use fake_telegram::harness::{self, ProxyOptions, Route, start};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
-use fake_telegram::wait::{eventually, patience, run, within};
+use fake_telegram::wait::{eventually, patience, run};
 
 #[test]
 fn middle_proxies_that_are_down_fall_over() {
@@ -81,7 +82,10 @@ fn a_lying_refresh_changes_nothing() {
             })
             .await;
             telegram.rotate_all(Close::Drop);
-            within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+            // A packet that meets the end of its connection may be lost.
+            if client.fate_of(&echo(1, 64)).await == Fate::Closed {
+                client = proxy.served_client(2).await;
+            }
         }
         telegram.assert_clean();
     });

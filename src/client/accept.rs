@@ -14,7 +14,7 @@ use super::session::Client;
 use super::{ClientContext, Rules};
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::{Listener, Socket};
+use crate::net::{Listener, Socket, spawn};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
@@ -55,7 +55,7 @@ pub fn listen(
     Ok(ListenerHandle {
         address,
         rules,
-        _accepting: context.executor.spawn(accepting),
+        _accepting: spawn(&context.executor, accepting),
     })
 }
 
@@ -88,10 +88,7 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
         .set_nodelay()
         .and_then(|()| socket.set_keepalive(context.limits.get().keepalive));
     if options.is_ok() {
-        context
-            .executor
-            .spawn(client(place, socket, rules))
-            .detach();
+        spawn(&context.executor, client(place, socket, rules)).detach();
     } else {
         // It is gone already.
         context.metrics.client_rejected(RejectReason::Abandoned);

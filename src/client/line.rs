@@ -254,6 +254,7 @@ impl LineRelay {
             awake: !self.out.is_asleep(),
             undelivered: in_pipe + self.out.undelivered() > 0,
             unfinished: false,
+            held_up: false,
             starved: self.is_starved,
         }
     }

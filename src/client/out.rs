@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+use tinyvec::TinyVec;
 
 use super::ClientContext;
 use super::records::{RecordHeaders, Slices, unwrapped};
@@ -42,7 +43,8 @@ struct State {
     /// Encrypted and framed, refused by the kernel so far.
     queue: Rope,
     packet: PacketProgress,
-    acks: Vec<[u8; 4]>,
+    /// Rarely more than a few at a time.
+    acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
     /// short.
     resume_at: Option<usize>,
@@ -83,7 +85,7 @@ impl ClientOut {
                 cipher: None,
                 queue: Rope::default(),
                 packet: PacketProgress::default(),
-                acks: Vec::new(),
+                acks: TinyVec::new(),
                 resume_at: None,
                 broken: false,
                 end: None,

@@ -33,6 +33,8 @@ pub(super) struct Watched {
     pub undelivered: bool,
     /// The client began a packet and is free to go on with it.
     pub unfinished: bool,
+    /// It is not for the client that nothing is read: the wait is not its own.
+    pub held_up: bool,
     /// Someone here waits for buffers.
     pub starved: bool,
 }
@@ -89,7 +91,8 @@ impl Pace {
                 last_active,
                 limits.idle_timeout,
                 Due::Close(CloseReason::IdleTimeout),
-            ),
+            )
+            .filter(|_| !watched.held_up),
             after(last_active, limits.hibernate, Due::Hibernate).filter(|_| watched.awake),
             after(
                 out.last_write(),
@@ -116,6 +119,7 @@ impl Watched {
         (self.awake || !other.awake)
             && (self.undelivered || !other.undelivered)
             && (self.unfinished || !other.unfinished)
+            && (!self.held_up || other.held_up)
             && (self.starved || !other.starved)
     }
 }

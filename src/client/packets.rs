@@ -122,7 +122,7 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
-            if self.poll_reserved(cx)?.is_pending() || self.stream.poll_ready(cx).is_pending() {
+            if self.poll_reserved(cx)?.is_pending() || self.poll_welcome(cx).is_pending() {
                 return Ok(Turn::HeldUp);
             }
             let read = context.scratch.with(|buffer| self.poll_read(cx, buffer));
@@ -143,6 +143,15 @@ impl StreamRelay {
         if was_held_up && !self.is_held_up {
             // From here on it is the client's time again.
             self.pace.last_read = self.out.context.reactor.now();
+        }
+    }
+
+    /// A packet that has its room is read to its end whatever the stream says:
+    /// room held by half a packet would never come free otherwise.
+    fn poll_welcome(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.content {
+            Content::Packets(unframer) if unframer.is_collecting() => Poll::Ready(()),
+            _ => self.stream.poll_ready(cx),
         }
     }
 
@@ -240,6 +249,7 @@ impl StreamRelay {
             awake: !self.out.is_asleep(),
             undelivered: self.out.undelivered() > 0,
             unfinished: is_collecting && !self.is_held_up,
+            held_up: self.is_held_up,
             starved: self.out.is_starved(),
         }
     }

@@ -70,7 +70,14 @@ fn explain(setting: &Setting, earlier: &[Setting]) -> Option<Problem> {
     let flag = setting.flag.clone();
     if let Err(exit) = attempt(std::slice::from_ref(setting)) {
         let cause = cause(setting, &exit.output);
-        return Some(Problem::BadValue { flag, cause });
+        let names_value = cause.contains(&setting.value) || holds_secret(&flag);
+        return Some(Problem::BadValue {
+            flag: match names_value {
+                true => flag,
+                false => format!("{flag} {}", setting.value),
+            },
+            cause,
+        });
     }
     let first = earlier.iter().find(|other| other.flag == flag)?;
     let both = [first.clone(), setting.clone()];
@@ -78,6 +85,11 @@ fn explain(setting: &Setting, earlier: &[Setting]) -> Option<Problem> {
         flag,
         first: Some(first.origin.clone()),
     })
+}
+
+/// Whether a value of this flag must not be repeated where others may read it.
+fn holds_secret(flag: &str) -> bool {
+    matches!(flag, "--secret" | "--listen" | "--tag")
 }
 
 /// argh's message without its repetition of the value, which may be a secret.

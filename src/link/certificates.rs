@@ -7,7 +7,6 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -142,7 +141,7 @@ fn describe(path: &Path) -> Result<Shown, CertsError> {
             date.day()
         ),
         is_expired: expires.timestamp() < since_1970().as_secs() as i64,
-        fingerprint: HEXLOWER.encode(&sha256(&[&der])),
+        fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
     })
 }
 

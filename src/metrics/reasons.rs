@@ -142,7 +142,6 @@ reasons! {
         UnknownDc "unknown_dc" "the client asked for a DC that is not known";
         NoLink "no_link" "there is no link to a back";
         LinkLost "link_lost" "the link to the back broke";
-        ListenerRemoved "listener_removed" "its listener or secret is no longer in the config";
         Shutdown "shutdown" "the proxy is stopping";
     }
 }
@@ -177,7 +176,6 @@ reasons! {
     MigrationOutcome {
         MovedIdle "moved_idle" "moved to another connection, nothing was under way";
         MovedQueued "moved_queued" "moved to another connection together with its waiting packet";
-        RaceMoved "race_moved" "moved at once: it was put on a connection that was just ending";
         ClosedMidSend "closed_mid_send" "closed, because its packet was half sent";
         ClosedMidAnswer "closed_mid_answer" "closed in the middle of an answer";
         NoConnection "no_connection" "closed, because no other connection could be had";

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::notify::Notify;
 use super::socket::Socket;
 
 /// Bytes in one chunk.
@@ -31,6 +32,7 @@ pub struct BufferPool {
     spare: RefCell<Vec<ChunkBytes>>,
     waiting: RefCell<VecDeque<Waiter>>,
     next_waiter: Cell<u64>,
+    freed: Notify,
 }
 
 struct Waiter {
@@ -49,6 +51,7 @@ impl BufferPool {
             spare: RefCell::default(),
             waiting: RefCell::default(),
             next_waiter: Cell::new(0),
+            freed: Notify::default(),
         })
     }
 
@@ -63,6 +66,15 @@ impl BufferPool {
     /// Bytes that a taker without a reservation can still get.
     pub fn free_bytes(&self) -> usize {
         self.free() * CHUNK_LEN
+    }
+
+    /// Ready while there is a free chunk.
+    pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.free() > 0 {
+            return Poll::Ready(());
+        }
+        self.freed.park(cx.waker());
+        Poll::Pending
     }
 
     fn free(&self) -> usize {
@@ -106,10 +118,14 @@ impl BufferPool {
             spare.push(bytes);
         }
         drop(spare);
-        self.wake_first();
+        self.wake_waiting();
     }
 
-    fn wake_first(&self) {
+    /// Chunks came free: wakes those who can go on now.
+    fn wake_waiting(&self) {
+        if self.free() > 0 {
+            self.freed.notify();
+        }
         let waiting = self.waiting.borrow();
         let Some(first) = waiting.front() else { return };
         if first.chunks <= self.free() {
@@ -138,7 +154,7 @@ impl Wait<'_> {
             }
             drop(waiting);
             pool.promised.set(pool.promised.get() + chunks);
-            pool.wake_first();
+            pool.wake_waiting();
             return Poll::Ready(());
         }
         let waker = cx.waker().clone();
@@ -169,7 +185,7 @@ impl Drop for Wait<'_> {
             let mut waiting = self.pool.waiting.borrow_mut();
             waiting.retain(|waiter| waiter.number != number);
             drop(waiting);
-            self.pool.wake_first();
+            self.pool.wake_waiting();
         }
     }
 }
@@ -193,7 +209,7 @@ impl Drop for Reservation {
         self.pool
             .promised
             .set(self.pool.promised.get() - self.chunks);
-        self.pool.wake_first();
+        self.pool.wake_waiting();
     }
 }
 

@@ -11,6 +11,7 @@ mod random;
 mod reactor;
 mod scratch;
 mod socket;
+mod spawn;
 mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
@@ -21,4 +22,5 @@ pub use random::fill_random;
 pub use reactor::Reactor;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
+pub use spawn::spawn;
 pub use timer::Timer;

@@ -66,6 +66,9 @@ impl Telegram {
         request: SessionRequest,
         sink: Rc<dyn Sink>,
     ) -> Result<Session, OpenError> {
+        // Which DCs there are is only known for sure from Telegram's own list.
+        let directory = &self.shared.directory;
+        directory.ready(&self.shared.reactor).await;
         let pool = self.pool(request.dc);
         let session = MiddleSession::new(&request, sink, &pool);
         pool.join(&session).await?;

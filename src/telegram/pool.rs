@@ -7,11 +7,13 @@ use super::middle::{Connection, Driver, establish};
 use super::session::MiddleSession;
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::{BufferPool, Notify};
+use crate::net::{BufferPool, Notify, spawn};
 use crate::wire::dc::DcId;
 
 const FIRST_RETRY: Duration = Duration::from_millis(300);
-const LAST_RETRY: Duration = Duration::from_secs(30);
+/// People wait for the end of an outage: not longer than this, nor is Telegram
+/// asked more often.
+const LAST_RETRY: Duration = Duration::from_secs(8);
 
 /// Longest wait of a new session for a connection.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -19,6 +21,18 @@ const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// A connection that more than this time must pass until the next attempt for
 /// is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A connection that Telegram ends sooner than this, having said nothing since
+/// the handshake, did not work.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// Connections in a row that may die young before the next one has to wait:
+/// one may meet Telegram's rotation.
+const FREE_DEATHS: u32 = 4;
+
+/// Longest wait of a new session for one more connection, while it could have
+/// a place on a crowded one.
+const CROWDED_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Connections this close in age would be rotated by Telegram together.
 const STAGGER: Duration = Duration::from_secs(5);
@@ -44,6 +58,8 @@ pub(super) struct Pool {
     connecting: Cell<bool>,
     /// Rounds over all addresses that found none, since the start.
     failed_rounds: Cell<u64>,
+    /// Connections that died young in a row.
+    young_deaths: Cell<u32>,
     retry_at: Cell<Option<Instant>>,
     changed: Notify,
     roomy_since: Cell<Option<Instant>>,
@@ -60,6 +76,7 @@ impl Pool {
             joining: Cell::new(0),
             connecting: Cell::new(false),
             failed_rounds: Cell::new(0),
+            young_deaths: Cell::new(0),
             retry_at: Cell::new(None),
             changed: Notify::default(),
             roomy_since: Cell::new(None),
@@ -74,9 +91,17 @@ impl Pool {
     /// Puts a new session on the least loaded connection, waiting for one to
     /// open if there is none.
     pub async fn join(self: &Rc<Self>, session: &Rc<MiddleSession>) -> Result<(), OpenError> {
-        let waiting = self.wait_for_connection();
-        let connection = self.shared.reactor.timeout(JOIN_LIMIT, waiting).await;
-        let connection = connection.unwrap_or(Err(OpenError::MiddleUnavailable))?;
+        let reactor = &self.shared.reactor;
+        let waiting = self.wait_for_connection(Self::roomy);
+        let roomy = reactor.timeout(CROWDED_PATIENCE, waiting).await;
+        let connection = match roomy {
+            Some(connection) => connection?,
+            None => {
+                let waiting = self.wait_for_connection(Self::least_loaded);
+                let any = reactor.timeout(JOIN_LIMIT, waiting).await;
+                any.unwrap_or(Err(OpenError::MiddleUnavailable))?
+            }
+        };
         session.move_to(&connection);
         self.keep_supplied();
         Ok(())
@@ -89,7 +114,7 @@ impl Pool {
         }
         self.connecting.set(true);
         let pool = self.clone();
-        self.shared.executor.spawn(pool.supply()).detach();
+        spawn(&self.shared.executor, pool.supply()).detach();
     }
 
     /// Refuses new sessions and ends all there are.
@@ -104,20 +129,23 @@ impl Pool {
         self.changed.notify();
     }
 
-    async fn wait_for_connection(self: &Rc<Self>) -> Result<Rc<Connection>, OpenError> {
+    async fn wait_for_connection(
+        self: &Rc<Self>,
+        choose: fn(&Self) -> Option<Rc<Connection>>,
+    ) -> Result<Rc<Connection>, OpenError> {
         let rounds = self.failed_rounds.get();
         let _counted = Joining::new(&self.joining);
         loop {
             if self.closed.get() {
                 return Err(OpenError::Shutdown);
             }
-            if let Some(connection) = self.least_loaded() {
+            if let Some(connection) = choose(self) {
                 return Ok(connection);
             }
             let now = self.shared.reactor.now();
             let late = self.retry_at.get().is_some_and(|at| at > now + PATIENCE);
             if late || self.failed_rounds.get() != rounds {
-                return Err(OpenError::MiddleUnavailable);
+                return self.least_loaded().ok_or(OpenError::MiddleUnavailable);
             }
             self.keep_supplied();
             self.changed.changed().await;
@@ -129,18 +157,23 @@ impl Pool {
         connections.iter().min_by_key(|one| one.load()).cloned()
     }
 
+    /// The least loaded connection, if it may take one more session.
+    fn roomy(&self) -> Option<Rc<Connection>> {
+        let limit = self.shared.settings.get().clients_per_connection;
+        self.least_loaded().filter(|one| one.load() < limit)
+    }
+
     fn wants_connection(&self) -> bool {
         if self.closed.get() {
             return false;
         }
+        if !self.parked.borrow().is_empty() {
+            return true;
+        }
         let connections = self.connections.borrow();
         let settings = self.shared.settings.get();
         match connections.iter().map(|one| one.load()).min() {
-            None => {
-                settings.dc_connections > 0
-                    || self.joining.get() > 0
-                    || !self.parked.borrow().is_empty()
-            }
+            None => settings.dc_connections > 0 || self.joining.get() > 0,
             Some(least) => {
                 connections.len() < settings.dc_connections
                     || least >= settings.clients_per_connection
@@ -151,23 +184,57 @@ impl Pool {
     async fn supply(self: Rc<Self>) {
         let mut retry = FIRST_RETRY;
         while self.wants_connection() {
+            if let Some(wait) = self.penance() {
+                self.wait_to_retry(wait).await;
+                if !self.wants_connection() {
+                    break;
+                }
+            }
             if self.connect().await {
                 retry = FIRST_RETRY;
+                // Those that found it crowded and those that it kills come
+                // first; then see whether one more is wanted.
+                smol::future::yield_now().await;
                 continue;
             }
             self.failed_rounds.set(self.failed_rounds.get() + 1);
-            for session in self.parked.take() {
-                self.shared.migrated(MigrationOutcome::NoConnection);
-                session.end(SessionEnd::NoConnection);
-            }
-            let wait = self.shared.jittered(retry);
-            self.retry_at.set(Some(self.shared.reactor.now() + wait));
-            self.changed.notify();
-            self.shared.reactor.sleep(wait).await;
-            self.retry_at.set(None);
+            self.give_up_parked();
+            self.wait_to_retry(retry).await;
             retry = (retry * 2).min(LAST_RETRY);
         }
         self.connecting.set(false);
+    }
+
+    /// How long to leave Telegram alone after connections that died young.
+    fn penance(&self) -> Option<Duration> {
+        let excess = self.young_deaths.get().checked_sub(FREE_DEATHS + 1)?;
+        let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
+        Some(wait.min(LAST_RETRY))
+    }
+
+    async fn wait_to_retry(&self, wait: Duration) {
+        let wait = self.shared.jittered(wait);
+        if wait > PATIENCE {
+            self.give_up_parked();
+        }
+        self.retry_at.set(Some(self.shared.reactor.now() + wait));
+        self.changed.notify();
+        self.shared.reactor.sleep(wait).await;
+        self.retry_at.set(None);
+    }
+
+    /// No new connection will be there soon: sessions without one go where
+    /// there is any place at all, or end.
+    fn give_up_parked(&self) {
+        for session in self.parked.take() {
+            match self.least_loaded() {
+                Some(connection) => self.settle(&session, &connection),
+                None => {
+                    self.shared.migrated(MigrationOutcome::NoConnection);
+                    session.end(SessionEnd::NoConnection);
+                }
+            }
+        }
     }
 
     /// One round over the DC's addresses; false if none could be used.
@@ -196,12 +263,17 @@ impl Pool {
         debug!("DC {}: connected to {}", self.dc, connection.address());
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
-        for session in self.parked.take() {
+        let limit = self.shared.settings.get().clients_per_connection;
+        let mut parked = self.parked.take();
+        let rest = parked.split_off(parked.len().min(limit));
+        for session in parked {
             self.settle(&session, &connection);
         }
+        // The next connection is for them.
+        self.parked.borrow_mut().extend(rest);
         self.changed.notify();
         let task = self.clone().drive(connection, driver);
-        self.shared.executor.spawn(task).detach();
+        spawn(&self.shared.executor, task).detach();
     }
 
     async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {
@@ -210,9 +282,7 @@ impl Pool {
         let (dc, address) = (self.dc, connection.address());
         debug!("DC {dc}: connection to {address} ended after {age:.0?}: {end}");
         self.shared.metrics.dc_ended(self.dc, end);
-        if matches!(end, ConnectionEnd::ClosedByTelegram) && age < Duration::from_secs(1) {
-            self.shared.directory.report_failure(address);
-        }
+        self.note_death(&connection, end, age);
         // The choreography of doc/migration-flow.md: out of the pool first, so
         // that nobody is put on it any more; then its sessions.
         self.remove(&connection);
@@ -222,6 +292,20 @@ impl Pool {
             self.rehouse(session);
         }
         self.keep_supplied();
+    }
+
+    fn note_death(&self, connection: &Connection, end: ConnectionEnd, age: Duration) {
+        let by_telegram = matches!(
+            end,
+            ConnectionEnd::ClosedByTelegram | ConnectionEnd::Broken | ConnectionEnd::Protocol
+        );
+        if age >= YOUNG || connection.is_proven() {
+            self.young_deaths.set(0);
+        } else if by_telegram {
+            self.young_deaths.set(self.young_deaths.get() + 1);
+            let directory = &self.shared.directory;
+            directory.report_failure(connection.address());
+        }
     }
 
     fn remove(&self, connection: &Rc<Connection>) {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use base64ct::{Base64UrlUnpadded, Encoding};
 use smol_mtproxy_ciphers::sha256;
 
 const PADDED: u8 = 0xdd;
@@ -53,7 +53,7 @@ pub enum DomainError {
 
 /// The key that only links for this SNI carry (`doc/protocol.md` §1).
 pub fn derive_for_sni(secret: &Secret, salt: &[u8], domain: &str) -> Secret {
-    let hex = HEXLOWER.encode(&secret.0);
+    let hex = base16ct::lower::encode_string(&secret.0);
     let hash = sha256(&[salt, hex.as_bytes(), domain.as_bytes()]);
     Secret(std::array::from_fn(|i| hash[i]))
 }
@@ -113,7 +113,7 @@ impl FromStr for SharedSecret {
     type Err = SecretError;
 
     fn from_str(text: &str) -> Result<Self, SecretError> {
-        match HEXLOWER_PERMISSIVE.decode(text.as_bytes()) {
+        match base16ct::mixed::decode_vec(text) {
             Ok(bytes) => Self::from_bytes(&bytes).or_else(|error| {
                 // Base64 of a secret may happen to consist of hex digits.
                 let decoded = decode_base64(text).ok_or(error)?;
@@ -154,17 +154,21 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
         .trim_end_matches('=')
         .replace('+', "-")
         .replace('/', "_");
-    BASE64URL_NOPAD.decode(url.as_bytes()).ok()
+    Base64UrlUnpadded::decode_vec(&url).ok()
 }
 
 impl fmt::Display for SharedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = HEXLOWER.encode(&self.key.0);
+        let key = base16ct::lower::encode_string(&self.key.0);
         match &self.form {
             SecretForm::Classic => write!(f, "{key}"),
             SecretForm::Padded => write!(f, "dd{key}"),
             SecretForm::FakeTls(domain) => {
-                write!(f, "ee{key}{}", HEXLOWER.encode(domain.0.as_bytes()))
+                write!(
+                    f,
+                    "ee{key}{}",
+                    base16ct::lower::encode_string(domain.0.as_bytes())
+                )
             }
         }
     }
@@ -194,14 +198,12 @@ impl FromStr for AdTag {
 
 impl fmt::Display for AdTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(&base16ct::lower::encode_string(&self.0))
     }
 }
 
 fn sixteen_from_hex(text: &str) -> Result<[u8; KEY_LEN], SecretError> {
-    let bytes = HEXLOWER_PERMISSIVE
-        .decode(text.as_bytes())
-        .map_err(|_| SecretError::NotHex)?;
+    let bytes = base16ct::mixed::decode_vec(text).map_err(|_| SecretError::NotHex)?;
     bytes.try_into().map_err(|_| SecretError::NotHex)
 }
 
@@ -248,6 +250,8 @@ impl std::error::Error for DomainError {}
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
 
     const KEY: &str = "00112233445566778899aabbccddeeff";

@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigSource, ListenerConfig, Role};
 use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Listener, PipePool, Reactor, Scratch};
+use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 use crate::wire::link;
@@ -229,7 +229,7 @@ impl Server {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.executor.spawn(task).detach();
+        net::spawn(&self.executor, task).detach();
     }
 
     fn render_metrics(&self) -> String {

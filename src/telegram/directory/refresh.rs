@@ -50,17 +50,18 @@ impl Directory {
 
     /// Whether every list could be had.
     async fn refresh(&self) -> bool {
-        let mut complete = true;
-        let sources = self.sources.borrow().clone();
-        for (list, source) in List::ALL.into_iter().zip(sources) {
-            if let Some(source) = source {
-                complete &= self.refresh_one(list, source).await;
-            }
+        let [secret, config, config_v6] = self.sources.borrow().clone();
+        let mut complete = self.refresh_one(List::Config, config).await;
+        // Any bytes make a secret: it is believed only of a server whose list
+        // makes sense.
+        if complete || matches!(secret, Some(Source::File(_))) {
+            complete &= self.refresh_one(List::Secret, secret).await;
         }
-        complete
+        complete & self.refresh_one(List::ConfigV6, config_v6).await
     }
 
-    async fn refresh_one(&self, list: List, source: Source) -> bool {
+    async fn refresh_one(&self, list: List, source: Option<Source>) -> bool {
+        let Some(source) = source else { return true };
         let name = list.name();
         let place = match &source {
             Source::Url(url) => url.clone(),

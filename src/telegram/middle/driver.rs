@@ -105,6 +105,7 @@ impl Driver {
                     shared.metrics.dc_bytes_in.add(bytes as u64);
                     self.heard = shared.reactor.now();
                     self.pinged = None;
+                    self.connection.proven.set(true);
                 }
             }
             reads += 1;
@@ -131,7 +132,7 @@ impl Driver {
         }
         let roomy = outbound.pending_bytes() < OUTBOUND_LIMIT / 2;
         drop(outbound);
-        if roomy && shared.buffers.free_bytes() > 0 {
+        if roomy {
             connection.has_room.notify();
         }
         Ok(())
@@ -155,8 +156,6 @@ impl Driver {
 
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
-        // Clients wait for buffers too; nobody else may be there to tell them.
-        self.connection.has_room.notify();
         if self.connection.is_draining() {
             let until = *self.drain_until.get_or_insert(now + DRAIN_LIMIT);
             if now >= until {

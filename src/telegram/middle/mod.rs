@@ -49,6 +49,8 @@ pub(super) struct Connection {
     /// Our end as Telegram sees it; announced with every packet.
     our: SocketAddr,
     opened: Instant,
+    /// Telegram has sent something since the handshake.
+    proven: Cell<bool>,
     sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
     next_serial: Cell<u32>,
     outbound: RefCell<Outbound>,
@@ -70,6 +72,7 @@ impl Connection {
             address,
             our,
             opened: shared.reactor.now(),
+            proven: Cell::new(false),
             sessions: RefCell::default(),
             next_serial: Cell::new(shared.random_u32()),
             outbound: RefCell::new(outbound),
@@ -86,6 +89,10 @@ impl Connection {
 
     pub fn opened(&self) -> Instant {
         self.opened
+    }
+
+    pub fn is_proven(&self) -> bool {
+        self.proven.get()
     }
 
     pub fn load(&self) -> usize {
@@ -153,9 +160,8 @@ impl Connection {
 
     /// Ready while the queue to Telegram is short and there are buffers.
     pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let pending = self.outbound.borrow().pending_bytes();
-        if pending < OUTBOUND_LIMIT && self.shared.buffers.free_bytes() > 0 {
-            return Poll::Ready(());
+        if self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT {
+            return self.shared.buffers.poll_free(cx);
         }
         self.has_room.park(cx.waker());
         Poll::Pending

@@ -6,11 +6,13 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod control_group;
 pub mod namespace;
 mod place;
 mod split;
 mod watch;
 
+pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use split::{Secured, Split};
 pub use watch::Metrics;
@@ -65,6 +67,7 @@ pub struct ProxyOptions {
     config_file: Option<PathBuf>,
     directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
+    control_group: Option<PathBuf>,
     listener: SocketAddr,
     /// What runs it: `nsenter …`.
     runner: Vec<OsString>,
@@ -88,7 +91,9 @@ impl ProxyOptions {
             ("--tls-domain", DOMAIN.to_owned()),
             ("--route", route.value().to_owned()),
         ]);
-        if let Some(tag) = &telegram.options().tag {
+        if route == Route::Middle
+            && let Some(tag) = &telegram.options().tag
+        {
             self.flags.push(("--tag", hex(tag)));
         }
     }
@@ -120,6 +125,7 @@ impl ProxyOptions {
             config_file: None,
             directory,
             max_files: None,
+            control_group: None,
             listener: ports.one(),
             runner: Vec::new(),
         }
@@ -157,6 +163,12 @@ impl ProxyOptions {
             }
         }
         self.listener = address;
+        self
+    }
+
+    /// Runs the proxy inside `group`.
+    pub fn inside(mut self, group: &ControlGroup) -> Self {
+        self.control_group = Some(group.processes());
         self
     }
 
@@ -214,7 +226,7 @@ impl ProxyOptions {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let log = Log::default();
+        let mut log = Log::default();
         log.follow(child.stdout.take().expect("it is piped"));
         log.follow(child.stderr.take().expect("it is piped"));
         Proxy {
@@ -226,8 +238,15 @@ impl ProxyOptions {
 
     fn command(&self) -> Command {
         let mut words = self.runner.clone();
+        let mut script = String::new();
         if let Some(limit) = self.max_files {
-            let script = format!("ulimit -n {limit} && exec \"$@\"");
+            script.push_str(&format!("ulimit -n {limit} && "));
+        }
+        if let Some(processes) = &self.control_group {
+            script.push_str(&format!("echo $$ >{} && ", processes.display()));
+        }
+        if !script.is_empty() {
+            script.push_str("exec \"$@\"");
             words.extend(["sh", "-c", &script, "sh"].map(OsString::from));
         }
         words.extend(std::env::var_os("SMOL_MTPROXY_RUNNER"));
@@ -381,7 +400,8 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let lines = self.log.lines();
+            let mut lines = std::mem::take(&mut self.log).into_lines();
+            lines.retain(|line| !line.contains(['█', '▀']));
             let last = lines.len().saturating_sub(60);
             eprintln!("the proxy's last lines:\n{}", lines[last..].join("\n"));
         }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use crate::wait::patience;
 
@@ -32,21 +33,32 @@ impl Metrics {
 }
 
 /// The lines that a child wrote so far.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<String>>>);
+#[derive(Default)]
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    followers: Vec<JoinHandle<()>>,
+}
 
 impl Log {
-    pub fn follow(&self, stream: impl Read + Send + 'static) {
-        let log = self.clone();
-        std::thread::spawn(move || {
+    pub fn follow(&mut self, stream: impl Read + Send + 'static) {
+        let log = self.lines.clone();
+        self.followers.push(std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                log.0.lock().expect("no holder panics").push(line);
+                log.lock().expect("no holder panics").push(line);
             }
-        });
+        }));
     }
 
     pub fn lines(&self) -> Vec<String> {
-        self.0.lock().expect("no holder panics").clone()
+        self.lines.lock().expect("no holder panics").clone()
+    }
+
+    /// All lines of a child that has ended.
+    pub fn into_lines(self) -> Vec<String> {
+        for follower in self.followers {
+            let _ = follower.join();
+        }
+        self.lines.lock().expect("no holder panics").clone()
     }
 }
 

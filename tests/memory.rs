@@ -1,0 +1,106 @@
+//! What the proxy takes of a small machine's memory. A router's binary
+//! (`SMOL_MTPROXY_BIN`) is held to the promises of doc/routers.md; a debug
+//! build, whose code alone is larger than that, to what it may grow by.
+
+use std::time::Duration;
+
+use fake_telegram::built_binary;
+use fake_telegram::client::{Client, Kind};
+use fake_telegram::harness::{self, ControlGroup, Proxy, ProxyOptions, Route};
+use fake_telegram::payload::{Command, echo};
+use fake_telegram::wait::{eventually, run, within};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const CLIENTS: usize = 1000;
+
+/// Bytes that an idle proxy may take, and one with a thousand idle clients.
+fn limits() -> (u64, u64) {
+    match std::env::var_os("SMOL_MTPROXY_BIN") {
+        Some(_) => (1536 * KIB, 4 * MIB),
+        None => (12 * MIB, 20 * MIB),
+    }
+}
+
+/// As on a router: lists from files or built in, few descriptors' worth of
+/// tables.
+fn small(options: ProxyOptions) -> ProxyOptions {
+    options
+        .set("--buffers", "1M")
+        .set("--max-clients", 2 * CLIENTS)
+        .set("--hibernate", 1)
+        .set("--log-level", "info")
+}
+
+async fn crowd(proxy: &Proxy, kind: Kind) -> Vec<Client> {
+    let mut clients = Vec::with_capacity(CLIENTS);
+    for number in 0..CLIENTS {
+        let mut client = proxy.client(kind).connect().await.unwrap();
+        let outcome = within("an echo", client.echo(&echo(1, 64))).await;
+        outcome.unwrap_or_else(|error| panic!("client {number}: {error}"));
+        clients.push(client);
+    }
+    clients
+}
+
+#[test]
+fn idle_clients_take_little() {
+    run(async {
+        let (idle_limit, crowd_limit) = limits();
+        for route in Route::ALL {
+            let (telegram, proxy) = harness::start(built_binary!(), route, small).await;
+            let idle = proxy.resident_memory();
+            assert!(idle <= idle_limit, "{route:?}: {} KiB idle", idle / KIB);
+            let clients = crowd(&proxy, Kind::FakeTls).await;
+            // They hibernate after a second.
+            eventually("a small proxy", || proxy.resident_memory() <= crowd_limit).await;
+            let full = proxy.resident_memory();
+            println!(
+                "{route:?}: {} KiB idle, {} KiB with {CLIENTS} fake-TLS clients, {} bytes each",
+                idle / KIB,
+                full / KIB,
+                full.saturating_sub(idle) / CLIENTS as u64
+            );
+            drop(clients);
+            telegram.assert_clean();
+        }
+    });
+}
+
+/// 32 MiB for the process and its share of the kernel: a thousand clients
+/// download all the same, and nobody is killed.
+#[test]
+fn a_thousand_clients_download_in_32_mib() {
+    let Some(group) = ControlGroup::with_memory(32 * MIB) else {
+        println!("skipped: no memory control group can be made here (not root?)");
+        return;
+    };
+    run(async {
+        for route in Route::ALL {
+            let change = |o: ProxyOptions| small(o).set("--send-timeout", 600).inside(&group);
+            let (telegram, mut proxy) = harness::start(built_binary!(), route, change).await;
+            let clients = crowd(&proxy, Kind::Padded).await;
+            let executor = smol::LocalExecutor::new();
+            let tasks: Vec<_> = clients
+                .into_iter()
+                .map(|client| executor.spawn(download(client)))
+                .collect();
+            let downloading = async {
+                for task in tasks {
+                    within("a download", task).await;
+                }
+            };
+            executor.run(downloading).await;
+            assert!(proxy.is_running(), "{:#?}", proxy.log());
+            telegram.assert_clean();
+        }
+    });
+}
+
+async fn download(mut client: Client) {
+    let (total, size) = (256 << 10, 64 << 10);
+    client.read_at_most(16 << 10, Duration::from_millis(1));
+    let wish = Command::SendMe { total, size };
+    client.send(&wish.payload()).await.unwrap();
+    client.take_download(total, size).await.unwrap();
+}
