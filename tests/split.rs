@@ -225,7 +225,7 @@ fn what_cannot_be_opened_is_closed_and_goes_direct_if_it_may() {
     });
 }
 
-/// Eight clients that do not read, and one that does.
+/// Eight clients that do not read, and one of another DC that does.
 #[test]
 fn slow_clients_stall_nobody_and_memory_stays() {
     run(async {
@@ -236,8 +236,8 @@ fn slow_clients_stall_nobody_and_memory_stays() {
                 false => o.set("--buffers", "4M"),
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            let mut clients = idle_clients(&split.front, 9).await;
-            let mut quick = clients.pop().unwrap();
+            let mut clients = idle_clients(&split.front, 8).await;
+            let mut quick = split.front.served_client(4).await;
             let halves = [&split.front, &split.back];
             let before_load = halves.map(Proxy::resident_memory);
             let (total, size) = (8 << 20, 1 << 20);

@@ -544,3 +544,91 @@ fn a_frozen_back_is_noticed() {
         split.back.cleared().await;
     });
 }
+
+/// Passes everything on, in order and whole, after `delay`.
+async fn relay(listener: smol::net::TcpListener, to: SocketAddr, delay: Duration) {
+    let executor = smol::LocalExecutor::new();
+    let accepting = async {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = smol::net::TcpStream::connect(to).await.unwrap();
+            executor
+                .spawn(pass(near.clone(), far.clone(), delay))
+                .detach();
+            executor.spawn(pass(far, near, delay)).detach();
+        }
+    };
+    executor.run(accepting).await
+}
+
+async fn pass(mut from: smol::net::TcpStream, mut to: smol::net::TcpStream, delay: Duration) {
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+    let (sender, receiver) = smol::channel::bounded::<(Instant, Vec<u8>)>(256);
+    let reading = async {
+        loop {
+            let mut bytes = vec![0; 64 << 10];
+            match from.read(&mut bytes).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => bytes.truncate(length),
+            }
+            let due = Instant::now() + delay;
+            if sender.send((due, bytes)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let writing = async {
+        while let Ok((due, bytes)) = receiver.recv().await {
+            smol::Timer::at(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    smol::future::or(reading, writing).await;
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_far_back_serves_all_and_opening_costs_no_round_trip() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let secured = Secured::default();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &secured)
+            .start()
+            .await;
+        let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = [listener.local_addr().unwrap()];
+        let delay = Duration::from_millis(200);
+        let relaying = relay(listener, back.address(), delay);
+        let working = async {
+            for route in Route::ALL {
+                let front =
+                    ProxyOptions::front(built_binary!(), &telegram, route, &secured, &address);
+                let front = front.start().await;
+                front.linked(1).await;
+                let mut quickest = Duration::MAX;
+                for kind in Kind::ALL {
+                    let mut client = front.client(kind).connect().await.unwrap();
+                    let began = Instant::now();
+                    within("an echo", client.echo(&echo(1, 1000)))
+                        .await
+                        .unwrap();
+                    quickest = quickest.min(began.elapsed());
+                    let downloading = client.download(3 << 20, 1 << 20);
+                    within("a download", downloading).await.unwrap();
+                    within("an echo", client.echo(&echo(1, 1 << 20)))
+                        .await
+                        .unwrap();
+                }
+                // One way and back is 400 ms; a second time would be 800.
+                assert!(quickest < 4 * delay, "{route:?}: {quickest:?}");
+                front.cleared().await;
+                front.stop().await;
+            }
+        };
+        smol::future::or(working, relaying).await;
+        back.cleared().await;
+        telegram.assert_clean();
+    });
+}
