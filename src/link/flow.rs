@@ -5,6 +5,14 @@ use super::fault::Fault;
 use crate::net::Rope;
 use crate::wire::link::{Frame, MAX_BODY};
 
+/// How the bytes of a stream are taken, which moves its window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    Quick,
+    Steady,
+    Slow,
+}
+
 /// One stream's bytes each way. All counts are of bytes in data frames.
 pub(super) struct Flow {
     pub number: u32,
@@ -14,6 +22,8 @@ pub(super) struct Flow {
     granted: Cell<u32>,
     /// Received, no longer held here, not granted again yet.
     owed: Cell<u32>,
+    /// By how much the window is larger than the link's.
+    grown: Cell<u32>,
     has_turn: Cell<bool>,
     /// To be sent when there is credit and the link has room.
     queue: RefCell<Rope>,
@@ -26,6 +36,7 @@ impl Flow {
             credit: Cell::new(link.window_out),
             granted: Cell::new(link.window_in),
             owed: Cell::new(0),
+            grown: Cell::new(0),
             has_turn: Cell::new(false),
             queue: RefCell::default(),
         }
@@ -125,11 +136,38 @@ impl Flow {
         Ok(())
     }
 
-    /// Bytes have left here: gives credit for them once that is worth a frame.
-    pub fn settled(&self, link: &Connection, count: usize) {
+    /// How much of a packet comes without more credit, whatever is owed.
+    pub fn sure_window(&self, link: &Connection) -> usize {
+        (link.window_in / 2 + self.grown.get()) as usize
+    }
+
+    /// Bytes have left here: gives credit for them once that is worth a frame,
+    /// and more of it to one whose bytes are taken at once.
+    pub fn settled(&self, link: &Connection, count: usize, pace: Pace) {
         self.owed.set(self.owed.get() + count as u32);
-        if self.owed.get() >= link.window_in / 2 {
-            self.grant(link, self.owed.take());
+        let owed = self.owed.get();
+        if owed < link.window_in / 2 {
+            return;
+        }
+        self.owed.set(0);
+        let grown = self.grown.get();
+        let most = link.context.largest_window() as u32;
+        let room = most.saturating_sub(link.window_in + grown);
+        let bytes = match pace {
+            Pace::Quick => {
+                let more = room.min(owed);
+                self.grown.set(grown + more);
+                owed + more
+            }
+            Pace::Slow => {
+                let less = grown.min(owed);
+                self.grown.set(grown - less);
+                owed - less
+            }
+            Pace::Steady => owed,
+        };
+        if bytes > 0 {
+            self.grant(link, bytes);
         }
     }
 

@@ -8,6 +8,7 @@ use super::link::Wish;
 use super::stream::BackStream;
 use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
+use crate::link::flow::Pace;
 use crate::net::{BufferPool, Reservation, Rope};
 use crate::wire::link::LinkError;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
@@ -133,7 +134,7 @@ impl BackStream {
                 let (written, kept) = line.write(&self.link.connection.context, bytes);
                 self.hold(&mut inbound, kept);
                 drop(inbound);
-                self.flow.settled(&self.link.connection, written);
+                self.settled(written);
             }
             Local::Gone => {}
         }
@@ -186,9 +187,7 @@ impl BackStream {
             reservation: None,
             unreserved: 0,
         }));
-        // With half of the window owed at most, a smaller packet comes whole
-        // without more credit.
-        if len + PACKET_HEADER_LEN > self.link.connection.window_in as usize / 2 {
+        if len + PACKET_HEADER_LEN > self.flow.sure_window(&self.link.connection) {
             inbound.large = inbound.large.wrapping_add(1);
             self.link.reserve(Wish {
                 stream: self.this.clone(),
@@ -249,11 +248,21 @@ impl BackStream {
         if is_ready {
             let count = mem::take(&mut inbound.unsettled);
             self.unhold(inbound, count);
-            self.flow.settled(&self.link.connection, count);
+            self.settled(count);
         } else {
             inbound.is_stalled = true;
             self.link.stall(&self.this);
         }
+    }
+
+    /// Gives credit, more each time: the window does not shrink again, because a
+    /// packet that has begun may count on it.
+    pub fn settled(&self, count: usize) {
+        let pace = match self.link.is_crowded() {
+            true => Pace::Steady,
+            false => Pace::Quick,
+        };
+        self.flow.settled(&self.link.connection, count, pace);
     }
 
     /// Credit for so many bytes is due when the session takes more.

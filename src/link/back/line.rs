@@ -124,6 +124,6 @@ fn flush(stream: &BackStream, cx: &mut Context<'_>) -> std::io::Result<()> {
     }
     stream.unhold(&mut inbound, total);
     drop(inbound);
-    stream.flow.settled(&stream.link.connection, total);
+    stream.settled(total);
     Ok(())
 }

@@ -90,6 +90,11 @@ impl BackLink {
         self.connection.wake();
     }
 
+    /// Windows do not grow while so much waits for Telegram.
+    pub fn is_crowded(&self) -> bool {
+        self.held.get() > self.connection.context.hold_limit() / 4
+    }
+
     pub fn hold(&self, count: usize) {
         self.held.set(self.held.get() + count);
     }

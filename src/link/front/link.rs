@@ -117,6 +117,11 @@ impl FrontLink {
         }
     }
 
+    /// Windows do not grow while so much waits for slow clients.
+    pub fn is_crowded(&self) -> bool {
+        self.held.get() > self.connection.context.hold_limit() / 4
+    }
+
     /// While slow clients hold too much, closes the one that holds most.
     fn relieve(&self) {
         let context = &self.connection.context;

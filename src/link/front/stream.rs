@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use super::link::FrontLink;
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
 use crate::link::fault::Fault;
-use crate::link::flow::Flow;
+use crate::link::flow::{Flow, Pace};
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
@@ -90,8 +90,13 @@ impl FrontStream {
             .waiting
             .append_overdrawn(&link.connection.context.buffers, rest);
         link.held.set(link.held.get() + rest.len());
+        let pace = match inbound.waiting.is_empty() {
+            true if !link.is_crowded() => Pace::Quick,
+            true => Pace::Steady,
+            false => Pace::Slow,
+        };
         drop(inbound);
-        self.flow.settled(&link.connection, taken);
+        self.flow.settled(&link.connection, taken, pace);
         Ok(())
     }
 
@@ -116,7 +121,7 @@ impl FrontStream {
         let end = inbound.end.filter(|_| inbound.waiting.is_empty());
         drop(inbound);
         self.link.held.set(self.link.held.get() - total);
-        self.flow.settled(&self.link.connection, total);
+        self.flow.settled(&self.link.connection, total, Pace::Slow);
         if let Some(end) = end {
             self.end(end);
             self.link.leave(self.number(), true);
