@@ -33,9 +33,11 @@ want_build() {
 }
 
 # Real clients run in a venv, in a network namespace of their own; the OpenWrt
-# scripts run under the shell that routers have.
+# scripts run under the shell that routers have; HAProxy stands in front of us.
 want_test() {
     want busybox busybox
+    # Not in everybody's PATH.
+    [ -x /usr/sbin/haproxy ] || want haproxy haproxy
     want ip iproute2
     want unshare util-linux
     want python3 python3

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::ClientContext;
 use super::handshake::Accepted;
-use super::sites::{Judgement, Visit};
+use super::sites::{Judgement, SiteVisit};
+use super::visit::{Rejection, Visit};
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
 
@@ -69,6 +70,13 @@ impl Opening {
 
     /// The site has something to say to that.
     fn concerns_site(&self, reason: RejectReason) -> bool {
+        if matches!(
+            reason,
+            RejectReason::Flood | RejectReason::Evicted | RejectReason::BadProxyHeader
+        ) {
+            // A flood is shed, not passed on; a relay is no stranger.
+            return false;
+        }
         let left = reason == RejectReason::Abandoned;
         let said_its_last = self.has_ended.get() && !self.received.borrow().is_empty();
         !self.was_answered.get() && (!left || said_its_last)
@@ -77,19 +85,17 @@ impl Opening {
 
 /// Watches a handshake and has the site ready.
 pub(super) struct Reserve<'a> {
-    context: &'a ClientContext,
-    socket: &'a Socket,
+    stranger: &'a Visit<'a>,
     opening: &'a Opening,
-    visit: RefCell<Option<Visit>>,
+    visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
 }
 
 impl<'a> Reserve<'a> {
-    pub fn new(context: &'a ClientContext, socket: &'a Socket, opening: &'a Opening) -> Self {
+    pub fn new(stranger: &'a Visit<'a>, opening: &'a Opening) -> Self {
         Self {
-            context,
-            socket,
+            stranger,
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
@@ -101,20 +107,21 @@ impl<'a> Reserve<'a> {
     pub async fn watch(
         &self,
         limit: Duration,
-        shaking: impl Future<Output = Result<Accepted, RejectReason>>,
-    ) -> Result<Accepted, RejectReason> {
-        let reactor = &self.context.reactor;
+        shaking: impl Future<Output = Result<Accepted, Rejection>>,
+    ) -> Result<Accepted, Rejection> {
+        let context = self.stranger.context;
+        let reactor = &context.reactor;
         let site_first = async {
-            if !self.context.sites.is_on() {
+            if !context.sites.is_on() {
                 pending().await
             }
             reactor.sleep(PATIENCE).await;
             self.hear_site().await;
-            Err(RejectReason::SiteAnswered)
+            Err(RejectReason::SiteAnswered.into())
         };
         let first = smol::future::or(shaking, site_first);
         let outcome = reactor.timeout(limit, first).await;
-        outcome.unwrap_or(Err(RejectReason::TimedOut))
+        outcome.unwrap_or(Err(RejectReason::TimedOut.into()))
     }
 
     /// Until the site speaks or hangs up. When the peer is answered, the site
@@ -153,8 +160,16 @@ impl<'a> Reserve<'a> {
             return;
         }
         let received = self.opening.with(|received| received.clone());
-        let visit = self.context.sites.visit(self.socket, &received, judgement);
-        let visit = visit.await;
+        let Visit {
+            context,
+            socket,
+            peer,
+            ..
+        } = self.stranger;
+        let visit = context
+            .sites
+            .visit(socket, peer.get(), &received, judgement)
+            .await;
         if let Some(visit) = &visit {
             let sent = visit.socket.try_write(&received).unwrap_or(0);
             self.sent.set(sent);
@@ -164,7 +179,7 @@ impl<'a> Reserve<'a> {
 
     /// The connection to the site for a peer that was rejected, with what the
     /// site has not got; `None`: the site is of no concern, or cannot be had.
-    pub async fn take_over(self, reason: RejectReason) -> Option<(Visit, Vec<u8>)> {
+    pub async fn take_over(self, reason: RejectReason) -> Option<(SiteVisit, Vec<u8>)> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
@@ -173,7 +188,7 @@ impl<'a> Reserve<'a> {
         let rest = self
             .opening
             .with(|received| received.split_off(self.sent.get().min(received.len())));
-        self.context.metrics.fronted.inc(reason);
+        self.stranger.context.metrics.fronted.inc(reason);
         Some((visit, rest))
     }
 }
@@ -182,7 +197,7 @@ impl<'a> Reserve<'a> {
 pub(super) struct SiteRelay {
     context: Rc<ClientContext>,
     stranger: Socket,
-    visit: Visit,
+    visit: SiteVisit,
     to_site: Flow,
     to_stranger: Flow,
     timer: Timer,
@@ -195,7 +210,7 @@ impl SiteRelay {
     pub fn new(
         context: &Rc<ClientContext>,
         stranger: Socket,
-        visit: Visit,
+        visit: SiteVisit,
         first: &[u8],
     ) -> Box<Self> {
         Box::new(Self {

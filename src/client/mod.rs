@@ -16,9 +16,11 @@ mod padding;
 mod records;
 mod registry;
 mod session;
+mod sessions;
 mod settings;
 mod sites;
 mod unframe;
+mod visit;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,7 +29,10 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::backend::Backend;
-use crate::config::{Allow, NamedSecret, RecordSizes, RouteChoice, TimeSkew};
+use crate::config::{
+    Allow, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt, TimeSkew,
+};
+use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
@@ -36,6 +41,7 @@ use crate::wire::secret::{AdTag, Domain};
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
+use sessions::Sessions;
 pub use sites::{SiteSettings, Sites};
 
 /// Between two lines of one kind in the log.
@@ -49,13 +55,16 @@ pub struct ClientContext {
     scratch: Rc<Scratch>,
     pipes: Rc<PipePool>,
     backend: Rc<dyn Backend>,
+    gate: Rc<Gate>,
     metrics: Rc<Metrics>,
     sites: Rc<Sites>,
     limits: Cell<Limits>,
     registry: Registry,
+    sessions: Sessions,
     padding: PaddingSource,
     fallback_log: Throttle,
     accept_log: Throttle,
+    relay_log: Throttle,
 }
 
 /// The parts that a [`ClientContext`] is made of.
@@ -66,6 +75,7 @@ pub struct Parts {
     pub scratch: Rc<Scratch>,
     pub pipes: Rc<PipePool>,
     pub backend: Rc<dyn Backend>,
+    pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
     pub sites: Rc<Sites>,
     pub limits: Limits,
@@ -88,6 +98,8 @@ pub struct Limits {
     /// Without a byte, until expanded keys are dropped.
     pub hibernate: Duration,
     pub keepalive: Keepalive,
+    pub filter_server_errors: ServerErrors,
+    pub reset: Reset,
 }
 
 /// Whom a listener lets in, and where its clients go. Replaced as a whole by a
@@ -101,6 +113,8 @@ pub struct Rules {
     pub allow: Allow,
     /// Names that a fake-TLS hello may ask for; empty: any.
     pub tls_domains: Vec<Domain>,
+    /// Fake-TLS secrets are derived for the name with this.
+    pub sni_salt: Option<SniSalt>,
     pub route: RouteChoice,
 }
 
@@ -113,13 +127,16 @@ impl ClientContext {
             scratch: parts.scratch,
             pipes: parts.pipes,
             backend: parts.backend,
+            gate: parts.gate,
             metrics: parts.metrics,
             sites: parts.sites,
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
+            sessions: Sessions::default(),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
             accept_log: Throttle::new(LOG_PERIOD),
+            relay_log: Throttle::new(LOG_PERIOD),
         })
     }
 

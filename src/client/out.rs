@@ -10,7 +10,9 @@ use tinyvec::TinyVec;
 use super::ClientContext;
 use super::records::{PAUSE, RecordHeaders, RecordLengths, Slices, unwrapped};
 use crate::backend::{SessionEnd, Sink};
-use crate::config::RecordSizes;
+use crate::config::{RecordSizes, Reset, ServerErrors};
+use crate::guard::gate::Pass;
+use crate::guard::limits::Account;
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket, fill_random};
 use crate::wire::transport::Transport;
@@ -23,6 +25,10 @@ const OVERDRAFT: usize = 16 * CHUNK_LEN;
 /// do without those beyond.
 const MAX_ACKS: usize = 64;
 
+/// Telegram's error −404, a whole payload (`doc/protocol.md` §7): whoever gets
+/// it has sent what no client sends.
+const NOT_FOUND: [u8; 4] = (-404_i32).to_le_bytes();
+
 /// Everything that goes to one client: frames it, encrypts it and writes it at
 /// once, keeping only what the kernel does not take.
 ///
@@ -30,6 +36,12 @@ const MAX_ACKS: usize = 64;
 pub(super) struct ClientOut {
     pub context: Rc<ClientContext>,
     pub socket: Socket,
+    /// What its bytes are booked on.
+    pub account: Option<Rc<Account>>,
+    /// Until it is closed.
+    pass: Cell<Option<Pass>>,
+    /// Its secret lets it stay no longer.
+    revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
     /// Without expanded keys since the client went quiet.
     asleep: Cell<bool>,
@@ -45,6 +57,9 @@ struct State {
     /// Encrypted and framed, refused by the kernel so far.
     queue: Rope,
     packet: PacketProgress,
+    filter: ServerErrors,
+    /// A packet as long as an error, until it is known whether it is one.
+    suspect: Option<heapless::Vec<u8, 4, u8>>,
     /// Rarely more than a few at a time.
     acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
@@ -75,6 +90,7 @@ impl ClientOut {
         socket: Socket,
         transport: Transport,
         wrapped_in_records: bool,
+        pass: Pass,
     ) -> Rc<Self> {
         let records = match context.limits.get().records {
             RecordSizes::Full => RecordLengths::FULL,
@@ -85,6 +101,9 @@ impl ClientOut {
             }
         };
         Rc::new(Self {
+            account: pass.account(),
+            pass: Cell::new(Some(pass)),
+            revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
             context: context.clone(),
             socket,
@@ -95,6 +114,8 @@ impl ClientOut {
                 cipher: None,
                 queue: Rope::default(),
                 packet: PacketProgress::default(),
+                filter: context.limits.get().filter_server_errors,
+                suspect: None,
                 acks: TinyVec::new(),
                 resume_at: None,
                 broken: false,
@@ -114,14 +135,63 @@ impl ClientOut {
         self.state.borrow().records.is_some()
     }
 
-    /// Hangs up at once, even if the backend holds on to its sink for a while.
+    /// Hangs up and gives up its place at once, even if the backend holds on to
+    /// its sink for a while.
     pub fn close(&self) {
+        self.pass.take();
         let mut state = self.state.borrow_mut();
         state.broken = true;
         state.queue.clear();
         state.waker = None;
         // It fails if the client was faster.
-        let _ = self.socket.shutdown();
+        let _ = match self.context.limits.get().reset {
+            Reset::Always => self.socket.reset(),
+            _ => self.socket.shutdown(),
+        };
+    }
+
+    /// Makes the client's task end it.
+    pub fn revoke(&self, reason: CloseReason) {
+        self.revoked.set(Some(reason));
+        self.fail(&mut self.state.borrow_mut());
+    }
+
+    pub fn revoked(&self) -> Option<CloseReason> {
+        self.revoked.get()
+    }
+
+    /// Books bytes that went either way on the secret's account.
+    pub fn spend(&self, length: usize) {
+        if let Some(account) = self.metered() {
+            let now = self.context.reactor.now();
+            account.spend(length as u64, self.context.gate.clock(now));
+            if account.is_used_up() {
+                // The client's task sees it when it runs next, at the latest
+                // when `Sessions` look.
+                self.revoked.set(Some(CloseReason::QuotaUsed));
+            }
+        }
+    }
+
+    /// Until when nothing is to be read from either side, to keep to the
+    /// secret's rate.
+    pub fn paused_until(&self) -> Option<Instant> {
+        let account = self.metered()?;
+        let now = self.context.reactor.now();
+        let pause = account.pause(self.context.gate.clock(now));
+        now.checked_add(pause).filter(|_| !pause.is_zero())
+    }
+
+    /// Bytes to read at once, so that a low rate does not come in lumps.
+    pub fn read_limit(&self) -> usize {
+        let rate = self.metered().and_then(|account| account.rate());
+        let part = rate.and_then(|rate| usize::try_from(rate / 8).ok());
+        part.map_or(usize::MAX, |part| part.max(CHUNK_LEN))
+    }
+
+    fn metered(&self) -> Option<&Account> {
+        let account = self.account.as_deref()?;
+        account.is_metered().then_some(account)
     }
 
     /// Remembers whom to wake when there is something to do.
@@ -180,6 +250,7 @@ impl ClientOut {
     pub fn wrote(&self, length: usize) {
         self.last_write.set(self.context.reactor.now());
         self.context.metrics.client_bytes_out.add(length as u64);
+        self.spend(length);
     }
 
     pub fn is_asleep(&self) -> bool {
@@ -276,6 +347,27 @@ impl ClientOut {
         }
     }
 
+    /// Keeps bytes of a packet that may be a server's error; how many.
+    fn withhold(&self, state: &mut State, data: &[u8]) -> usize {
+        let Some(suspect) = &mut state.suspect else {
+            return 0;
+        };
+        let missing = suspect.capacity() - suspect.len();
+        let taken = data.get(..missing).unwrap_or(data);
+        suspect.extend(taken.iter().copied());
+        if suspect.is_full()
+            && let Some(mut bytes) = state.suspect.take()
+        {
+            if *bytes == NOT_FOUND {
+                state.packet = PacketProgress::default();
+                self.context.metrics.server_errors_filtered.inc();
+            } else {
+                self.send_payload(state, &mut bytes);
+            }
+        }
+        taken.len()
+    }
+
     fn fail(&self, state: &mut State) {
         state.broken = true;
         state.queue.clear();
@@ -313,6 +405,11 @@ impl Sink for ClientOut {
             Transport::Abridged | Transport::Intermediate => heapless::Vec::new(),
         };
         self.context.metrics.client_packets_out.inc();
+        let is_suspect = state.filter != ServerErrors::Deliver && len == NOT_FOUND.len();
+        state.suspect = is_suspect.then(heapless::Vec::new);
+        if state.filter == ServerErrors::FilterFirst {
+            state.filter = ServerErrors::Deliver;
+        }
         state.packet = PacketProgress {
             header: state.transport.write_header(len, padding.len()),
             payload_left: len,
@@ -322,7 +419,7 @@ impl Sink for ClientOut {
 
     fn offer(&self, data: &mut [u8], allowance: usize) -> usize {
         let mut state = self.state.borrow_mut();
-        let mut taken = 0;
+        let mut taken = self.withhold(&mut state, data);
         while let Some((_, rest)) = data.split_at_mut_checked(taken)
             && !rest.is_empty()
         {

@@ -23,6 +23,8 @@ impl From<&Config> for Limits {
             send_timeout: config.send_timeout,
             hibernate: config.hibernate,
             keepalive: CLIENT_KEEPALIVE,
+            filter_server_errors: config.filter_server_errors,
+            reset: config.reset,
         }
     }
 }
@@ -36,6 +38,7 @@ impl Rules {
             tag: listener.tag,
             allow: config.allow,
             tls_domains: config.tls_domains.clone(),
+            sni_salt: config.sni_salt.clone(),
             route: config.route,
         }
     }

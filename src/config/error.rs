@@ -65,6 +65,13 @@ pub enum Problem {
         name: String,
         other: String,
     },
+    DuplicateTable {
+        name: String,
+    },
+    /// A policy's table that no `--table` brings.
+    NoSuchTable {
+        name: String,
+    },
     /// A secret whose form `--allow` does not name.
     FormNotAllowed {
         name: String,
@@ -169,6 +176,14 @@ impl fmt::Display for Problem {
             Self::DuplicateSecret { name, other } => write!(
                 f,
                 "--secret: {name} and {other} are the same secret; remove one or make a new one with `smol-mtproxy secret`"
+            ),
+            Self::DuplicateTable { name } => write!(
+                f,
+                "--table: two tables are called {name}; give them different names"
+            ),
+            Self::NoSuchTable { name } => write!(
+                f,
+                "--policy: there is no table {name}; add --table {name}=FILE"
             ),
             Self::FormNotAllowed { name, form } => write!(
                 f,

@@ -97,6 +97,11 @@ fn clients(metrics: &Metrics, page: &mut Page<'_>) {
         "Quick acknowledgements delivered",
         metrics.quick_acks.get(),
     );
+    page.counter(
+        "server_errors_filtered",
+        "Errors of Telegram that clients did not get",
+        metrics.server_errors_filtered.get(),
+    );
 }
 
 fn telegram(metrics: &Metrics, page: &mut Page<'_>) {

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub client_packets_in: Counter,
     pub client_packets_out: Counter,
     pub quick_acks: Counter,
+    /// Errors −404 of middle proxies that clients did not get.
+    pub server_errors_filtered: Counter,
 
     pub dcs: Dcs,
     pub connect_failures: ByReason<ConnectFailure>,
@@ -115,6 +117,7 @@ impl Default for Metrics {
             client_packets_in: Counter::default(),
             client_packets_out: Counter::default(),
             quick_acks: Counter::default(),
+            server_errors_filtered: Counter::default(),
             dcs: Dcs::default(),
             connect_failures: ByReason::default(),
             connection_ends: ByReason::default(),

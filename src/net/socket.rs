@@ -130,6 +130,11 @@ impl Socket {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Both)?)
     }
 
+    /// Ends the connection by RST at once, before the descriptor is closed.
+    pub fn reset(&self) -> io::Result<()> {
+        Ok(rustix::net::connect_unspec(&self.fd)?)
+    }
+
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::Read, cx)
     }

@@ -1,8 +1,12 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::verdict::Verdict;
+use crate::cli::within::within;
 use crate::config::{Config, Source};
 use crate::net::time_at;
+
+/// For everything from name to answer.
+const LIMIT_IN_ALL: Duration = Duration::from_secs(8);
 
 /// Middle proxies refuse more (`doc/protocol.md` §4).
 const MAX_SKEW: u64 = 30;
@@ -11,7 +15,9 @@ const HOST: &str = "core.telegram.org";
 /// Compares this machine's clock with the `Date` of an HTTP answer.
 pub(super) fn check(config: &Config) -> Verdict {
     let (host, port) = time_server(config);
-    match time_at(&host, port) {
+    let asked = host.clone();
+    let answer = within(LIMIT_IN_ALL, move || time_at(&asked, port));
+    match answer.unwrap_or_else(|| Err("no answer in time".to_owned())) {
         Ok(theirs) => judge(now().abs_diff(theirs), &host),
         Err(problem) => Verdict::warn(
             "clock",

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 
-use super::RunError;
 use super::signals::Signals;
+use super::usage::UsageFile;
+use super::{RunError, control};
 use crate::cli::exposition;
 use crate::client::{
     self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
 };
 use crate::config::{Config, ConfigSource, ListenerConfig};
+use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
@@ -41,7 +43,10 @@ pub(super) struct Server {
     pub(super) sites: Rc<Sites>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
+    pub(super) gate: Rc<Gate>,
+    pub(super) usage: UsageFile,
     scrapes: Cell<Option<Listener>>,
+    control: Cell<Option<Listener>>,
     signals: Signals,
 }
 
@@ -63,6 +68,9 @@ impl Server {
             complaints: Throttle::new(COMPLAINTS),
         });
         let telegram = Telegram::new(shared.clone());
+        let (usage, used) = UsageFile::read(&config.data_dir);
+        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = gate.map_err(RunError::Gate)?;
         let address = shared.address.clone();
         let public_ip = move || address.known();
         let sites = Sites::new(
@@ -79,12 +87,16 @@ impl Server {
             scratch,
             pipes: PipePool::new(PIPES),
             backend: telegram.clone(),
+            gate: gate.clone(),
             metrics: metrics.clone(),
             sites: sites.clone(),
             limits: Limits::from(&config),
         });
         let server = Rc::new(Self {
+            gate,
+            usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
+            control: Cell::new(bind_control(reactor, &config)),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -159,6 +171,13 @@ impl Server {
         self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
         let shared = self.shared.clone();
         self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
+        let clients = self.clients.clone();
+        self.spawn(async move { clients.enforce_limits().await });
+        let server = self.clone();
+        self.spawn(async move { server.keep_usage_for_ever().await });
+        if let Some(listener) = self.control.take() {
+            self.spawn(control::serve(self.clone(), listener));
+        }
         self.spawn(self.sites.clone().run());
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
@@ -187,12 +206,19 @@ impl Server {
     async fn stop(&self) {
         self.listeners.borrow_mut().clear();
         let clients = self.clients.connections();
-        info!("stopping: {clients} clients get {DRAIN:?} to finish");
+        match clients {
+            0 => info!("stopping"),
+            1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+            _ => info!("stopping: {clients} clients get {DRAIN:?} to finish"),
+        }
         let draining = async {
             self.clients.drain(DRAIN).await;
         };
         smol::future::or(draining, self.signals.stop()).await;
         self.telegram.close();
+        self.keep_usage();
+        // After --user it may not be ours to remove; the next run does.
+        let _ = std::fs::remove_file(&self.config.borrow().control);
     }
 }
 
@@ -200,6 +226,19 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
+    }
+}
+
+/// The proxy does without, if it must.
+fn bind_control(reactor: &Rc<Reactor>, config: &Config) -> Option<Listener> {
+    let path = &config.control;
+    match control::bind(reactor, path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            let path = path.display();
+            warn!("no socket for ctl at {path}: {error}; choose another with --control");
+            None
+        }
     }
 }
 

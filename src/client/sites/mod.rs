@@ -24,7 +24,7 @@ use crate::wire::server_hello::FlightProfile;
 
 use loops::Loops;
 use site::Site;
-pub(super) use visit::{Judgement, Visit};
+pub(super) use visit::{Judgement, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;

@@ -5,13 +5,14 @@ use std::rc::Rc;
 use super::Sites;
 use super::loops::Likeness;
 use super::site::Site;
+use crate::client::visit::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
 use crate::wire::client_hello::{self, Parsed};
-use crate::wire::proxy_protocol::{LOCAL_V2, ProxyAddresses, encode_v2};
+use crate::wire::proxy_protocol::{ProxyAddresses, encode_v2};
 
 /// A stranger's connection to its site, as long as it lasts.
-pub(in crate::client) struct Visit {
+pub(in crate::client) struct SiteVisit {
     pub socket: Socket,
     sites: Rc<Sites>,
     site: Rc<Site>,
@@ -41,15 +42,16 @@ impl Sites {
     pub(in crate::client) async fn visit(
         self: &Rc<Self>,
         client: &Socket,
+        peer: Peer,
         received: &[u8],
         judgement: Judgement,
-    ) -> Option<Visit> {
+    ) -> Option<SiteVisit> {
         let domain = match client_hello::parse(received) {
             Ok(Parsed::Complete { value, .. }) => value.sni,
             _ => None,
         };
         let site = self.site_for(domain.as_ref())?;
-        match self.connect(client, &site, received, judgement).await {
+        match self.connect(client, peer, &site, received, judgement).await {
             Ok(visit) => Some(visit),
             Err(failure) => {
                 self.failed(&site, failure);
@@ -61,12 +63,13 @@ impl Sites {
     async fn connect(
         self: &Rc<Self>,
         client: &Socket,
+        peer: Peer,
         site: &Rc<Site>,
         received: &[u8],
         judgement: Judgement,
-    ) -> Result<Visit, FrontingFailure> {
-        let peer = client.peer_address().ok();
-        if peer.is_some_and(|peer| self.loops.is_from_us(peer)) {
+    ) -> Result<SiteVisit, FrontingFailure> {
+        let sender = client.peer_address().ok();
+        if sender.is_some_and(|sender| self.loops.is_from_us(sender)) {
             site.avoid(self.reactor.now());
             return Err(FrontingFailure::Loop);
         }
@@ -80,7 +83,7 @@ impl Sites {
         if let Some(from) = from {
             self.loops.dialled(from);
         }
-        let visit = Visit {
+        let visit = SiteVisit {
             socket,
             sites: self.clone(),
             site: site.clone(),
@@ -88,7 +91,7 @@ impl Sites {
             unanswered: Cell::new(unanswered.1.take()),
             _stranger: stranger,
         };
-        visit.introduce(client).await?;
+        visit.introduce(peer).await?;
         Ok(visit)
     }
 
@@ -105,20 +108,15 @@ impl Sites {
     }
 }
 
-impl Visit {
+impl SiteVisit {
     /// Tells the site the stranger's address, if it wants to know.
-    async fn introduce(&self, client: &Socket) -> Result<(), FrontingFailure> {
+    async fn introduce(&self, peer: Peer) -> Result<(), FrontingFailure> {
         if !self.sites.settings.borrow().fronting.proxy_protocol {
             return Ok(());
         }
-        let addresses = (client.peer_address(), client.local_address());
-        let told = match addresses {
-            (Ok(client), Ok(local)) => {
-                let header = encode_v2(ProxyAddresses { client, local });
-                self.socket.write_all(&header).await
-            }
-            _ => self.socket.write_all(&LOCAL_V2).await,
-        };
+        let Peer { client, local } = peer;
+        let header = encode_v2(ProxyAddresses { client, local });
+        let told = self.socket.write_all(&header).await;
         told.map_err(|_| FrontingFailure::Refused)
     }
 
@@ -130,13 +128,13 @@ impl Visit {
     }
 }
 
-impl std::fmt::Display for Visit {
+impl std::fmt::Display for SiteVisit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.site.place.fmt(f)
     }
 }
 
-impl Drop for Visit {
+impl Drop for SiteVisit {
     fn drop(&mut self) {
         self.answered();
         if let Some(from) = self.from {
