@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -138,12 +139,16 @@ pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
     }
 }
 
-enum Entered {
+pub(super) enum Entered {
     Client(Client),
     Stranger(Box<SiteRelay>),
 }
 
-async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+pub(super) async fn enter(
+    context: &Rc<ClientContext>,
+    socket: Socket,
+    rules: Rc<Rules>,
+) -> Option<Entered> {
     let Some(peer) = Peer::of(&socket) else {
         context.metrics.client_rejected(RejectReason::Abandoned);
         return None;
@@ -180,7 +185,11 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let limits = context.limits.get();
     let limit = limits.handshake_timeout;
     let reserve = Reserve::new(visit, &opening);
-    let outcome = reserve.watch(limit, prove(visit, &opening)).await;
+    // By reference: a future that is handed on by value has room twice.
+    let outcome = {
+        let proving = pin!(prove(visit, &opening));
+        reserve.watch(limit, proving).await
+    };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
     let Rejection { reason, seat } = match outcome {
@@ -193,7 +202,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     };
     context.metrics.client_rejected(reason);
     log_rejection(visit, reason);
-    if let Some((site, rest)) = reserve.take_over(reason).await {
+    if let Some((site, rest)) = Box::pin(reserve.take_over(reason)).await {
         debug!(
             "{}: {} sees {site}",
             visit.rules.name,
@@ -210,6 +219,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
     let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
+    let away = pin!(away);
     context.reactor.timeout(left, away).await;
     None
 }

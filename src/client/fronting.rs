@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -116,10 +117,11 @@ impl<'a> Reserve<'a> {
                 pending().await
             }
             reactor.sleep(PATIENCE).await;
-            self.hear_site().await;
+            // In a box, which few get to need.
+            Box::pin(self.hear_site()).await;
             Err(RejectReason::SiteAnswered.into())
         };
-        let first = smol::future::or(shaking, site_first);
+        let first = pin!(smol::future::or(shaking, site_first));
         let outcome = reactor.timeout(limit, first).await;
         outcome.unwrap_or(Err(RejectReason::TimedOut.into()))
     }
@@ -166,10 +168,8 @@ impl<'a> Reserve<'a> {
             peer,
             ..
         } = self.stranger;
-        let visit = context
-            .sites
-            .visit(socket, peer.get(), &received, judgement)
-            .await;
+        let sites = &context.sites;
+        let visit = sites.visit(socket, peer.get(), &received, judgement).await;
         if let Some(visit) = &visit {
             let sent = visit.socket.try_write(&received).unwrap_or(0);
             self.sent.set(sent);

@@ -28,7 +28,7 @@ const READ_STEP: usize = 2048;
 
 /// Who came in, and how it talks.
 pub(super) struct Accepted {
-    /// Index into the secrets of the [`Rules`].
+    /// Index into the secrets of the [`Rules`](super::Rules).
     pub secret: usize,
     pub header: ClientHeader,
     /// `Some` for fake-TLS: what stands between records, past the header.

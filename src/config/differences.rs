@@ -37,7 +37,17 @@ impl Config {
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"
             handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
             send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control"
+            role "--role" listeners "--listen" buffers "--buffers" data_dir "--data-dir"
+            metrics "--metrics" user "--user" control "--control"
+        }
+        macro_rules! compare_link {
+            ($($field:ident $flag:literal)+) => {
+                $(if self.link.$field != new.link.$field { found.changed.push($flag); })+
+            };
+        }
+        compare_link! {
+            backs "--link" listen "--link-listen" connections "--link-connections"
+            wait "--link-wait" key "--link-psk" tls "--link-cert"
         }
         let fixed = [
             "--buffers",
@@ -45,6 +55,10 @@ impl Config {
             "--metrics",
             "--user",
             "--control",
+            "--role",
+            "--link",
+            "--link-listen",
+            "--link-connections",
         ];
         found.need_restart = found.changed.clone();
         found.need_restart.retain(|flag| fixed.contains(flag));

@@ -73,7 +73,8 @@ impl Table {
     pub fn save(&self) -> Result<(), TableError> {
         let failed = |error| TableError::write(&self.file, error);
         let old = std::fs::read_to_string(&self.file).unwrap_or_default();
-        let beside = self.file.with_extension("new");
+        let mut beside = self.file.clone().into_os_string();
+        beside.push(".new");
         std::fs::write(&beside, self.rewrite(&old)).map_err(failed)?;
         if let Ok(metadata) = std::fs::metadata(&self.file) {
             std::fs::set_permissions(&beside, metadata.permissions()).map_err(failed)?;

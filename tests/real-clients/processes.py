@@ -56,11 +56,16 @@ class Child:
 
     def tail(self, count=20):
         """Its last lines, QR codes left out."""
-        return [line for line in self.lines if line and "█" not in line][-count:]
+        return [line for line in self.lines if line and not re.search("[█▀]", line)][-count:]
 
     async def ask(self, line):
         self._process.stdin.write(f"{line}\n".encode())
         await self._process.stdin.drain()
+
+    async def ended(self):
+        status = await self._process.wait()
+        await self._reading
+        return status
 
     async def stop(self):
         """Its exit status; killed if it takes too long."""
@@ -107,9 +112,19 @@ class FakeTelegram(Child):
 
 class Proxy(Child):
     @classmethod
-    async def start(cls, flags):
+    async def spawn_with(cls, words):
         runner = os.environ.get("SMOL_MTPROXY_RUNNER", "").split()
-        binary = os.environ["SMOL_MTPROXY_BIN"]
-        self = cls(await cls.spawn([*runner, binary, *flags]))
+        return cls(await cls.spawn([*runner, os.environ["SMOL_MTPROXY_BIN"], *words]))
+
+    @classmethod
+    async def start(cls, flags):
+        self = await cls.spawn_with(flags)
         await self.wait_for("smol-mtproxy .* clients")
         return self
+
+
+async def run_proxy(*words):
+    """The exit status and the lines of one of its short-lived commands."""
+    command = await Proxy.spawn_with(words)
+    status = await command.ended()
+    return status, command.tail(100)

@@ -15,7 +15,7 @@ import urllib.request
 import warnings
 
 import telethon_client as telethon
-from processes import Child, FakeTelegram, Proxy
+from processes import Child, FakeTelegram, Proxy, run_proxy
 from tdlib import Refused, TdLib
 
 DEADLINE = 60  # seconds for one case; TDLib gives up a ping after 10
@@ -130,6 +130,8 @@ async def run(report, directory):
         *telethon_cases(report, "direct", direct),
         report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
         report.wanted("no config: TDLib pings through the links", bare, ping_links, bare, tdlib),
+        report.wanted("check: finds this Telegram", middle, check, middle, directory),
+        report.wanted("check: ends where there is no network", middle, check_alone, directory),
     )
     for name, server, unused in (
         ("middle", middle, "direct_accepted"),
@@ -212,6 +214,21 @@ async def ping_links(server, tdlib):
         raise AssertionError("no link or no QR code was printed")
     for host, port, secret in links:
         await tdlib.ping(host, int(port), secret)
+
+
+async def check(server, directory):
+    flags = [*server.telegram.flags, "--route", "middle", "--data-dir", directory]
+    status, verdicts = await run_proxy("check", *flags)
+    reached = [line for line in verdicts if re.match("ok    DC -?[0-9]+ middle proxy", line)]
+    if status or len(reached) < 11:
+        raise AssertionError(f"status {status}: {verdicts}")
+
+
+async def check_alone(directory):
+    status, verdicts = await run_proxy("check", "--data-dir", directory)
+    failed = [line for line in verdicts if re.match("fail  DC [0-9]+ direct", line)]
+    if status != 69 or len(failed) < 5:
+        raise AssertionError(f"status {status}: {verdicts}")
 
 
 async def end(server, unused):

@@ -173,3 +173,8 @@ fn an_idle_client_is_small() {
         "task {task}, out {out}, stream {stream}, line {line}, stranger {stranger}"
     );
 }
+#[test]
+fn an_unproven_client_is_small() {
+    let beginning = future_size(super::accept::enter);
+    assert!(beginning <= 2560, "{beginning}");
+}
