@@ -22,9 +22,9 @@ DESTDIR ?=
 SYSCONFDIR ?= /etc
 
 CARGO := sh cross/rust.sh cargo
-BIN := target/release/smol-mtproxy
+BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-cargo test-clients test-openwrt test-config lint fmt doc bench fuzz \
+.PHONY: help run build test test-cargo test-clients test-openwrt test-config test-site lint fmt doc bench fuzz \
 	cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -40,7 +40,7 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked
 
-test: test-cargo test-openwrt test-config test-clients ## every test: units, integration, OpenWrt scripts, real clients
+test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
@@ -51,8 +51,11 @@ test-openwrt: setup
 test-config:
 	@sh tests/config/run.sh
 
+test-site: setup
+	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi
+
 test-clients: setup
-	@if [ -f tests/real-clients/run.sh ]; then bash tests/real-clients/run.sh; fi
+	@bash tests/real-clients/run.sh
 
 setup:
 	@sh cross/setup.sh test
@@ -82,7 +85,7 @@ cross: ## static router binaries (TARGET=all PROFILE=minimal FEATURES=lite|full)
 	bash cross/build.sh $(TARGET) $(PROFILE) $(FEATURES)
 
 cross-test: ## build, weigh and test every router binary under qemu (TARGET=all)
-	@sh cross/setup.sh build
+	@sh cross/setup.sh test
 	bash cross/test.sh $(TARGET)
 
 ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipsel_24kc …)

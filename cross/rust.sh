@@ -14,11 +14,22 @@ is_new_enough() {
         [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" = "$need" ]
 }
 
+# A user without a home, as services run as, keeps crates in .cache.
+use_a_home() {
+    [ -z "${CARGO_HOME:-}" ] || return 0
+    home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+    if ! [ -w "$home" ]; then
+        CARGO_HOME=$(dirname "$here")/.cache/cargo
+        export CARGO_HOME
+    fi
+}
+
 on_path=$(command -v cargo || true)
 for dir in "${on_path%/cargo}" "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" /usr/bin; do
     if [ -n "$dir" ] && is_new_enough "$dir"; then
         PATH=$dir:$PATH
         export PATH
+        use_a_home
         exec "$@"
     fi
 done

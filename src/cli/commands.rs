@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
+use crate::wire::secret::Domain;
+
 /// What is on the command line besides the flags of the config.
 #[derive(FromArgs)]
 #[argh(help_triggers("-h", "--help", "help"))]
@@ -23,6 +25,7 @@ pub(super) enum Command {
     Link(Link),
     Check(Check),
     Certs(Certs),
+    Ctl(Ctl),
 }
 
 /// Run the proxy (the default).
@@ -63,6 +66,10 @@ pub(super) struct Link {
     /// address of a listener, --external-ip, or found out)
     #[argh(option, arg_name = "HOST")]
     pub server: Option<String>,
+    /// links for a client that names this server; with --sni-salt its secret is
+    /// derived for it
+    #[argh(option, arg_name = "DOMAIN")]
+    pub sni: Option<Domain>,
     /// no QR codes
     #[argh(switch)]
     pub no_qr: bool,
@@ -149,4 +156,26 @@ pub(super) struct Certs {
     /// what the full build would be asked
     #[argh(positional, greedy)]
     pub words: Vec<String>,
+}
+
+/// Talk to the running proxy: change its tables, see its secrets' use.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
+    smol-mtproxy ctl table del banned 192.0.2.7\n\
+    smol-mtproxy ctl table list banned --json\n\
+    smol-mtproxy ctl secrets")]
+pub(super) struct Ctl {
+    /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
+    /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
+    /// for those with a quota or a rate
+    #[argh(positional)]
+    pub words: Vec<String>,
+    /// write the table back to its file, so that the change outlives a reload
+    #[argh(switch)]
+    pub save: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
 }

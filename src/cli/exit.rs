@@ -44,6 +44,14 @@ impl Exit {
             "a line of the config file is wrong, or flags contradict each other",
         ),
     ];
+
+    /// This one, or `next` if this one is well.
+    pub(super) fn or(self, next: Self) -> Self {
+        match self {
+            Self::Ok => next,
+            _ => self,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

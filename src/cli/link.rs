@@ -1,11 +1,16 @@
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use super::commands::Link;
 use super::exit::Exit;
 use super::json::Json;
+use super::within::within;
 use super::{complain, links, print};
 use crate::config::{Config, OwnSecret, Role};
 use crate::telegram::directory::ask_services;
+
+/// How long a person waits to be told the address outside.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the links of every secret.
 pub(super) fn run(options: &Link, config: &Config) -> Exit {
@@ -25,9 +30,17 @@ pub(super) fn run(options: &Link, config: &Config) -> Exit {
             ),
         );
     }
+    let narrowed = options.sni.as_ref().map(|sni| links::for_sni(config, sni));
+    if let Some(sni) = &options.sni
+        && !config.tls_domains.is_empty()
+        && !config.tls_domains.contains(sni)
+    {
+        eprintln!("smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work");
+    }
+    let config = narrowed.as_ref().unwrap_or(config);
     let mut links = links::all(config, options.server.as_deref());
     if links.iter().any(|link| link.is_behind_nat())
-        && let Some(outside) = ask_services()
+        && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
         let config = Config {
             external_ip: Some(outside),
@@ -36,11 +49,15 @@ pub(super) fn run(options: &Link, config: &Config) -> Exit {
         links = links::all(&config, options.server.as_deref());
     }
     let warning = links::warning(&links);
+    let exit = match links.is_empty() {
+        true => Exit::Unavailable,
+        false => Exit::Ok,
+    };
     if options.json {
         let list = links.iter().map(links::NamedLink::json).collect();
         let mut object = vec![("links", Json::List(list))];
         object.extend(warning.map(|text| ("warning", Json::Text(text))));
-        return print(&format!("{}\n", Json::Object(object)));
+        return print(&format!("{}\n", Json::Object(object))).or(exit);
     }
     let colours = std::io::stdout().is_terminal();
     let shown: Vec<_> = links
@@ -50,8 +67,5 @@ pub(super) fn run(options: &Link, config: &Config) -> Exit {
     if let Some(warning) = warning {
         eprintln!("smol-mtproxy: {warning}");
     }
-    match shown.is_empty() {
-        true => Exit::Unavailable,
-        false => print(&shown.join("\n")),
-    }
+    print(&shown.join("\n")).or(exit)
 }

@@ -5,6 +5,7 @@ mod arguments;
 mod certs;
 mod check;
 mod commands;
+mod ctl;
 mod exit;
 mod exposition;
 mod help;
@@ -15,6 +16,7 @@ mod qr;
 mod run;
 mod secret;
 mod server;
+mod within;
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -46,7 +48,9 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     }
     let missing_secret = match arguments.command {
         Command::Run(_) | Command::Link(_) => MissingSecret::Make,
-        Command::Secret(_) | Command::Check(_) | Command::Certs(_) => MissingSecret::Leave,
+        Command::Secret(_) | Command::Check(_) | Command::Certs(_) | Command::Ctl(_) => {
+            MissingSecret::Leave
+        }
     };
     let source = ConfigSource::new(arguments.settings, missing_secret);
     let config = source.load(None)?;
@@ -55,6 +59,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(_) => run::run(&source, &config),
         Command::Secret(options) => secret::run(options, &config),
         Command::Link(options) => link::run(options, &config),
+        Command::Ctl(options) => ctl::run(options, &config),
         Command::Check(options) => check::run(options, &config),
         Command::Certs(options) => certs::run(options),
     })

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
@@ -7,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::verdict::Verdict;
 use crate::cli::server;
 use crate::config::{Config, Role, RouteChoice, clients_for};
+use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
 /// Kernel and process, an idle client, orientation only.
@@ -25,12 +27,29 @@ pub(super) fn config(config: &Config) -> Verdict {
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
+    let plural = if count == 1 { "" } else { "s" };
     let through = match (config.role, config.link.backs.len()) {
         (Role::Front, 1) => ", through a back".to_owned(),
         (Role::Front, backs) => format!(", through {backs} backs"),
         _ => String::new(),
     };
-    Verdict::ok("config", format!("{count} listeners, {route}{through}"))
+    Verdict::ok(
+        "config",
+        format!("{count} listener{plural}, {route}{through}"),
+    )
+}
+
+/// Tables and policies, where there are any.
+pub(super) fn gates(config: &Config) -> Option<Verdict> {
+    let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
+    match Gate::new(&config.guard, config.limits(), "", Instant::now()) {
+        Err(error) => Some(Verdict::fail("policies", error.to_string())),
+        Ok(_) if policies + tables == 0 => None,
+        Ok(_) => Some(Verdict::ok(
+            "policies",
+            format!("{policies}, with {tables} tables"),
+        )),
+    }
 }
 
 pub(super) fn secrets(config: &Config) -> Verdict {

@@ -18,27 +18,36 @@ use verdict::{Grade, Verdict};
 /// Fails if a verdict is `fail`.
 pub(super) fn run(options: &Check, config: &Config) -> Exit {
     let mut verdicts = here(config);
+    // What is known is shown before the network lets us wait.
+    let mut printed = show(options, &verdicts);
     if !options.offline {
-        verdicts.extend(outside(config));
+        let more = outside(config);
+        printed = printed.or(show(options, &more));
+        verdicts.extend(more);
     }
     let failed = verdicts.iter().any(|verdict| verdict.grade == Grade::Fail);
-    let text = match options.json {
-        true => format!("{}\n", json(&verdicts, failed)),
-        false => verdicts
-            .iter()
-            .map(|verdict| format!("{verdict}\n"))
-            .collect(),
-    };
-    match (print(&text), failed) {
-        (Exit::Ok, true) => Exit::Unavailable,
-        (exit, _) => exit,
+    if options.json {
+        printed = print(&format!("{}\n", json(&verdicts, failed)));
     }
+    match failed {
+        true => printed.or(Exit::Unavailable),
+        false => printed,
+    }
+}
+
+fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
+    if options.json {
+        return Exit::Ok;
+    }
+    let lines = verdicts.iter().map(|verdict| format!("{verdict}\n"));
+    print(&lines.collect::<String>())
 }
 
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     if config.role != Role::Back {
         verdicts.push(machine::secrets(config));
+        verdicts.extend(machine::gates(config));
     }
     verdicts.extend(ports::check(config));
     verdicts.extend(link::files(config));

@@ -1,13 +1,11 @@
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use super::verdict::Verdict;
 use crate::cli::server;
+use crate::cli::within::within;
 use crate::config::Config;
 
-/// The resolver itself may try for half a minute.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the imitated sites exist, and how well the imitation fits.
@@ -49,15 +47,11 @@ fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
 }
 
 fn resolve(name: &str) -> Option<Vec<IpAddr>> {
-    let (answer, answers) = mpsc::channel();
     let name = (name.to_owned(), 443);
-    thread::spawn(move || {
+    within(LIMIT, move || {
         let found = name.to_socket_addrs();
-        let found = found.map_or(Vec::new(), |all| all.map(|addr| addr.ip()).collect());
-        // Nobody listens any more if it took too long.
-        let _ = answer.send(found);
-    });
-    answers.recv_timeout(LIMIT).ok()
+        found.map_or(Vec::new(), |all| all.map(|addr| addr.ip()).collect())
+    })
 }
 
 #[cfg(test)]

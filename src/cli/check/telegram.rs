@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,10 @@ use crate::wire::proxy_config::ProxyConfig;
 /// Those that clients of people use; 203 is the CDN.
 const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
 
-const LIMIT: Duration = Duration::from_secs(5);
+/// For all addresses of a DC together; each gets its share.
+const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT_OF_ONE: Duration = Duration::from_secs(5);
+const MAX_ADDRESSES: u32 = 10;
 
 /// Addresses to try, by kind of connection.
 pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
@@ -61,6 +65,7 @@ fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
     };
     Some(
         fetch(source)
+            .map(|fetched| fetched.body)
             .map_err(|error| unusable(error.to_string()))
             .and_then(|text| {
                 let text = String::from_utf8_lossy(&text);
@@ -114,21 +119,29 @@ fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {
 }
 
 fn of_dc(subject: &str, addresses: &[SocketAddr]) -> Verdict {
+    let count = (addresses.len() as u32).clamp(1, MAX_ADDRESSES);
+    let share = (LIMIT / count).min(LIMIT_OF_ONE);
     let mut problem = String::new();
-    for addr in addresses {
+    for addr in addresses.iter().take(count as usize) {
         let start = Instant::now();
-        match TcpStream::connect_timeout(addr, LIMIT) {
+        match TcpStream::connect_timeout(addr, share) {
             Ok(_) => {
                 let took = start.elapsed().as_millis();
                 return Verdict::ok(subject, format!("{addr} in {took} ms"));
             }
-            Err(error) => problem = format!("{addr}: {error}"),
+            Err(error) => problem = format!("{addr}: {error}; {}", way_out(&error)),
         }
     }
-    Verdict::fail(
-        subject,
-        format!("{problem}; a firewall or the provider blocks it, or it is down"),
-    )
+    Verdict::fail(subject, problem)
+}
+
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NetworkUnreachable => {
+            "there is no way from here: look at the network configuration"
+        }
+        _ => "a firewall or the provider blocks it, or it is down",
+    }
 }
 
 /// One verdict: IPv6 is a bonus.

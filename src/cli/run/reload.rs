@@ -1,5 +1,5 @@
 use super::server::{Server, security, settings};
-use crate::client::{Limits, Rules};
+use crate::client::{Limits, Rules, SiteSettings};
 use crate::config::{Config, ConfigSource};
 
 impl Server {
@@ -9,15 +9,20 @@ impl Server {
     pub(super) fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
         match source.load(Some(&old)) {
-            Ok(new) => {
-                self.metrics.config_reloads.inc();
-                self.take_over(&old, new);
-            }
-            Err(error) => {
-                self.metrics.config_reload_failures.inc();
-                error!("the config was not reloaded: {error}");
-            }
+            Ok(new) => match self.gate.reconfigure(&new.guard, new.limits()) {
+                Ok(()) => {
+                    self.metrics.config_reloads.inc();
+                    self.take_over(&old, new);
+                }
+                Err(error) => self.reload_failed(&error),
+            },
+            Err(error) => self.reload_failed(&error),
         }
+    }
+
+    fn reload_failed(&self, error: &dyn std::fmt::Display) {
+        self.metrics.config_reload_failures.inc();
+        error!("the config was not reloaded: {error}");
     }
 
     fn take_over(&self, old: &Config, new: Config) {
@@ -26,11 +31,14 @@ impl Server {
         if let Some(clients) = &self.clients {
             clients.set_limits(Limits::from(&new));
         }
+        if let Some(sites) = &self.sites {
+            sites.reconfigure(SiteSettings::from(&new));
+        }
         if let Some(shared) = &self.shared {
             shared.settings.set(settings(&new));
             shared.directory.reconfigure(&new);
-            shared.address.reconfigure(new.external_ip);
         }
+        self.address.reconfigure(new.external_ip);
         self.secure_links(&new);
         self.change_listeners(&new);
         for address in &differences.closed {

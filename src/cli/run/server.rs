@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 
-use super::RunError;
 use super::signals::Signals;
+use super::usage::UsageFile;
+use super::{RunError, control};
 use crate::backend::Backend;
 use crate::cli::exposition;
-use crate::client::{self, ClientContext, Limits, ListenerHandle, Parts, Rules};
+use crate::client::{
+    self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
+};
 use crate::config::{Config, ConfigSource, ListenerConfig, Role};
+use crate::guard::gate::Gate;
 use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
@@ -42,12 +46,17 @@ pub(super) struct Server {
     pub(super) shared: Option<Rc<Shared>>,
     /// Not on a back.
     pub(super) clients: Option<Rc<ClientContext>>,
+    pub(super) sites: Option<Rc<Sites>>,
+    pub(super) address: Rc<PublicAddress>,
     pub(super) front: Option<Rc<Front>>,
     pub(super) back: Option<Rc<Back>>,
     links: RefCell<Vec<BackListener>>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
+    pub(super) gate: Rc<Gate>,
+    pub(super) usage: UsageFile,
     scrapes: Cell<Option<Listener>>,
+    control: Cell<Option<Listener>>,
     signals: Signals,
 }
 
@@ -64,6 +73,7 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
         };
+        let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),
@@ -71,7 +81,7 @@ impl Server {
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
                 directory: Directory::new(&config, &metrics),
-                address: PublicAddress::new(config.external_ip),
+                address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
                 complaints: Throttle::new(COMPLAINTS),
@@ -93,7 +103,16 @@ impl Server {
                 Some(made)
             }
         };
-        let clients = backend.map(|backend| {
+        let (usage, used) = UsageFile::read(&config.data_dir);
+        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = gate.map_err(RunError::Gate)?;
+        let sites = backend.is_some().then(|| {
+            let address = address.clone();
+            let public_ip = move || address.known();
+            let settings = SiteSettings::from(&config);
+            Sites::new(reactor, &executor, &metrics, settings, public_ip)
+        });
+        let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
             ClientContext::new(Parts {
                 reactor: reactor.clone(),
                 executor: executor.clone(),
@@ -101,12 +120,17 @@ impl Server {
                 scratch: scratch.clone(),
                 pipes: PipePool::new(PIPES),
                 backend,
+                gate: gate.clone(),
                 metrics: metrics.clone(),
+                sites,
                 limits: Limits::from(&config),
             })
         });
         let server = Rc::new(Self {
+            gate,
+            usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
+            control: Cell::default(),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -115,6 +139,8 @@ impl Server {
             telegram,
             shared,
             clients,
+            address,
+            sites,
             front,
             back,
             links: RefCell::default(),
@@ -122,6 +148,8 @@ impl Server {
             config: RefCell::new(config),
         });
         server.listen_all()?;
+        let control = bind_control(reactor, &server.config.borrow());
+        server.control.set(control);
         Ok(server)
     }
 
@@ -211,12 +239,22 @@ impl Server {
         if let Some(shared) = self.shared.clone() {
             self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
         }
-        if let Some(shared) = self.shared.clone() {
-            self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
-        }
+        let (address, reactor) = (self.address.clone(), self.reactor.clone());
+        self.spawn(async move { address.run(&reactor).await });
         if let Some(front) = &self.front {
             let link = &self.config.borrow().link;
             front.connect(&link.backs, link.connections);
+        }
+        if let Some(clients) = self.clients.clone() {
+            self.spawn(async move { clients.enforce_limits().await });
+        }
+        let server = self.clone();
+        self.spawn(async move { server.keep_usage_for_ever().await });
+        if let Some(listener) = self.control.take() {
+            self.spawn(control::serve(self.clone(), listener));
+        }
+        if let Some(sites) = self.sites.clone() {
+            self.spawn(sites.run());
         }
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
@@ -247,7 +285,11 @@ impl Server {
         self.links.borrow_mut().clear();
         if let Some(clients) = &self.clients {
             let count = clients.connections();
-            info!("stopping: {count} clients get {DRAIN:?} to finish");
+            match count {
+                0 => info!("stopping"),
+                1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+                _ => info!("stopping: {count} clients get {DRAIN:?} to finish"),
+            }
             let draining = async {
                 clients.drain(DRAIN).await;
             };
@@ -262,6 +304,9 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
+        self.keep_usage();
+        // After --user it may not be ours to remove; the next run does.
+        let _ = std::fs::remove_file(&self.config.borrow().control);
     }
 }
 
@@ -280,6 +325,19 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
+    }
+}
+
+/// The proxy does without, if it must.
+fn bind_control(reactor: &Rc<Reactor>, config: &Config) -> Option<Listener> {
+    let path = &config.control;
+    match control::bind(reactor, path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            let path = path.display();
+            warn!("no socket for ctl at {path}: {error}; choose another with --control");
+            None
+        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! The short-lived commands, and how wrong words are answered.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use fake_telegram::built_binary;
+use fake_telegram::harness::{TemporaryDirectory, free_address};
+use serde_json::Value;
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
+/// `www.example.com` in hex.
+const DOMAIN: &str = "7777772e6578616d706c652e636f6d";
+
+struct Said {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// What the binary says to `line`, whose words stand apart.
+fn say(line: &str) -> Said {
+    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
+    let runner = env::var_os("SMOL_MTPROXY_RUNNER");
+    let words: Vec<_> = runner.into_iter().chain([binary]).collect();
+    let output = Command::new(&words[0])
+        .args(&words[1..])
+        .args(line.split_whitespace())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    Said {
+        status: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn secrets_of_every_form() {
+    for (line, length, start, end) in [
+        ("secret", 34, "dd", ""),
+        ("secret dd", 34, "dd", ""),
+        ("secret plain", 32, "", ""),
+        ("secret ee www.example.com", 64, "ee", DOMAIN),
+    ] {
+        let said = say(line);
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        let secret = said.stdout.strip_suffix('\n').unwrap();
+        assert_eq!(secret.len(), length, "{line}");
+        assert!(secret.starts_with(start) && secret.ends_with(end));
+        let hint = format!("--secret NAME={secret}");
+        assert!(said.stderr.contains(&hint), "{}", said.stderr);
+        assert_ne!(say(line).stdout, said.stdout, "the same secret twice");
+    }
+    let said = say("secret ee www.example.com --json --server proxy.example");
+    let json: Value = serde_json::from_str(&said.stdout).unwrap();
+    let link = json["links"][0]["tg"].as_str().unwrap();
+    assert!(link.contains("server=proxy.example"), "{link}");
+    assert!(link.ends_with(json["secret"].as_str().unwrap()), "{link}");
+}
+
+#[test]
+fn links_of_every_secret_and_listener() {
+    let flags = format!(
+        "link --server proxy.example --listen :1443 --listen :2443 \
+         --secret anna=ee{KEY}{DOMAIN} --secret boris=dd{}",
+        KEY.replace("00", "99")
+    );
+    let said = say(&flags);
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    for port in [1443, 2443] {
+        let query = format!("server=proxy.example&port={port}&secret=ee{KEY}{DOMAIN}");
+        for start in ["tg://proxy?", "https://t.me/proxy?"] {
+            let link = format!("  {start}{query}\n");
+            assert_eq!(said.stdout.matches(&link).count(), 1, "{link}");
+        }
+    }
+    assert_eq!(said.stdout.matches("tg://").count(), 4);
+    // A code is at least this many lines, each of which begins light.
+    assert!(said.stdout.matches("\n████").count() > 4 * 15);
+    let without = say(&format!("{flags} --no-qr"));
+    assert!(!without.stdout.contains('█'));
+    let json: Value = serde_json::from_str(&say(&format!("{flags} --json")).stdout).unwrap();
+    let links = json["links"].as_array().unwrap();
+    assert_eq!(links.len(), 4);
+    assert_eq!(links[0]["secret_name"], "anna");
+}
+
+#[test]
+fn a_made_secret_is_kept() {
+    let directory = TemporaryDirectory::new();
+    let flags = format!(
+        "link --server proxy.example --no-qr --data-dir {}",
+        directory.path().display()
+    );
+    let first = say(&flags);
+    assert!(first.stdout.contains("secret=dd"), "{}", first.stdout);
+    assert_eq!(say(&flags).stdout, first.stdout);
+}
+
+#[test]
+fn a_check_of_this_machine_alone() {
+    let directory = TemporaryDirectory::new();
+    let listener = free_address().to_string();
+    let flags = format!(
+        "check --offline --listen {listener} --external-ip 192.0.2.1 --secret anna={KEY} \
+         --data-dir {}",
+        directory.path().display()
+    );
+    let said = say(&flags);
+    assert_eq!(said.status, 0, "{}", said.stdout);
+    for line in [
+        "ok    config: 1 listener, direct connections",
+        "ok    secrets: 1: anna",
+        "ok    address: 192.0.2.1 (--external-ip)",
+    ] {
+        assert!(said.stdout.lines().any(|l| l == line), "{}", said.stdout);
+    }
+    let foreign = say(&flags.replace(&listener, "198.51.100.1:8443"));
+    assert_eq!(foreign.status, 69, "{}", foreign.stdout);
+    assert!(foreign.stdout.contains("fail  listener 198.51.100.1:8443"));
+    let json: Value = serde_json::from_str(&say(&format!("{flags} --json")).stdout).unwrap();
+    assert_eq!(json["ok"], true);
+}
+
+#[test]
+fn wrong_words_get_one_line_and_a_status() {
+    for (line, status, way_out) in [
+        ("--lisen :1", 64, "did you mean --listen?"),
+        ("rum", 64, "smol-mtproxy --help"),
+        ("--listen", 64, "--listen needs a value"),
+        ("--listen nowhere", 64, "as in 192.0.2.1:443"),
+        ("--secret zz", 64, "smol-mtproxy secret"),
+        ("secret ee", 64, "secret ee DOMAIN"),
+        (
+            "--allow tls --secret dd00112233445566778899aabbccddeeff",
+            78,
+            "",
+        ),
+        ("--listen :1 --listen :1", 78, "remove one of them"),
+        ("--config /nonexistent/conf", 66, "--config"),
+    ] {
+        let said = say(line);
+        assert_eq!(said.status, status, "{line}: {}", said.stderr);
+        assert_eq!(said.stdout, "", "{line}");
+        assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
+        assert!(said.stderr.starts_with("smol-mtproxy: "), "{}", said.stderr);
+        assert!(said.stderr.contains(way_out), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn help_and_version() {
+    let help = say("--help");
+    assert_eq!((help.status, help.stderr.as_str()), (0, ""));
+    for command in ["run", "link", "secret", "check"] {
+        assert!(help.stdout.contains(&format!("\n  {command} ")));
+        let own = say(&format!("{command} --help"));
+        assert_eq!(own.status, 0);
+        assert!(own.stdout.starts_with("Usage: smol-mtproxy"), "{command}");
+    }
+    let version = say("--version").stdout;
+    assert_eq!(
+        version,
+        concat!("smol-mtproxy ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}

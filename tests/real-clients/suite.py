@@ -1,0 +1,251 @@
+"""Real Telegram clients through the built binary, plain, dd and ee, on both
+routes. run.sh starts this where there is no network but loopback.
+"""
+
+import asyncio
+import contextlib
+import errno
+import re
+import signal
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+import warnings
+
+import telethon_client as telethon
+from processes import Child, FakeTelegram, Proxy, run_proxy
+from tdlib import Refused, TdLib
+
+DEADLINE = 60  # seconds for one case; TDLib gives up a ping after 10
+DOMAIN = "example.com".encode().hex()
+SECRETS = {
+    "plain": "00112233445566778899aabbccddeeff",
+    "dd": "dd10112233445566778899aabbccddeeff",
+    "ee": f"ee20112233445566778899aabbccddeeff{DOMAIN}",
+}
+WRONG = {kind: secret.replace("2233", "3322") for kind, secret in SECRETS.items()}
+# Telethon's connections, and the secrets that they may be used with.
+CONNECTIONS = {
+    "abridged": (telethon.Abridged, SECRETS["plain"]),
+    "intermediate": (telethon.Intermediate, SECRETS["plain"]),
+    "padded, dd": (telethon.Padded, SECRETS["dd"]),
+    "fake TLS, ee": (telethon.FakeTls, SECRETS["ee"]),
+}
+# Abridged has a longer header from 508 bytes on, a TLS record ends at 16 KiB.
+LENGTHS = (8, 504, 508, 16384, 20004)
+
+
+class Server:
+    """A proxy with a fake Telegram of its own."""
+
+    @classmethod
+    async def start(cls, number, directory, flags):
+        self = cls()
+        self.port, self.metrics_port = 2000 + number, 3000 + number
+        self.telegram = await FakeTelegram.start()
+        own = ["--data-dir", f"{directory}/{number}", *flags]
+        self.proxy = await Proxy.start([*self.telegram.flags, *own])
+        return self
+
+    @classmethod
+    async def start_configured(cls, number, directory, route):
+        flags = ["--listen", f"127.0.0.1:{2000 + number}", "--metrics", f"{3000 + number}"]
+        flags += ["--allow", "classic,dd,tls", "--log-level", "debug", "--route", route]
+        for kind, secret in SECRETS.items():
+            flags += ["--secret", f"{kind}={secret}"]
+        return await cls.start(number, directory, flags)
+
+    async def until_metric(self, name, value):
+        while await asyncio.to_thread(self._metric, name) < value:
+            await asyncio.sleep(0.05)
+
+    def _metric(self, name):
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url) as page:
+            text = page.read().decode()
+        match = re.search(rf"^{re.escape(name)} (\d+)", text, re.MULTILINE)
+        return int(match.group(1)) if match else 0
+
+
+class Report:
+    def __init__(self, words):
+        self.words = words
+        self.passed = self.failed = 0
+        # Telethon's cryptography is all Python: more at a time are no faster.
+        self.places = asyncio.Semaphore(4)
+
+    async def case(self, name, server, steps, *args):
+        """Runs `steps(*args)`; shows the server's log if they fail."""
+        start = time.monotonic()
+        try:
+            await asyncio.wait_for(steps(*args), DEADLINE)
+        except Exception as error:
+            self.failed += 1
+            print(f"FAIL  {name}: {error!r}")
+            for line in server.proxy.tail():
+                print(f"      proxy: {line}")
+        else:
+            self.passed += 1
+            print(f"ok    {name} ({time.monotonic() - start:.1f} s)")
+        sys.stdout.flush()
+
+    async def wanted(self, name, *case):
+        if not self.words or any(word in name for word in self.words):
+            await self.case(name, *case)
+
+    async def in_turn(self, *case):
+        async with self.places:
+            await self.wanted(*case)
+
+
+async def main(words):
+    refuse_other_networks()
+    warnings.filterwarnings("ignore", message="proxy argument will be ignored")
+    this, loop = asyncio.current_task(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, this.cancel)
+    report = Report(words)
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            await run(report, directory)
+    finally:
+        for child in Child.all:
+            child.kill()
+    print(f"{report.passed} passed, {report.failed} failed")
+    return report.failed > 0 or report.passed == 0
+
+
+async def run(report, directory):
+    middle = await Server.start_configured(1, directory, "middle")
+    direct = await Server.start_configured(2, directory, "direct")
+    rotating = await Server.start_configured(3, directory, "middle")
+    bare = await Server.start(4, directory, [])
+    tdlib = TdLib(f"{directory}/tdlib")
+    await tdlib.start()
+    await asyncio.gather(
+        *tdlib_cases(report, "middle", middle, tdlib),
+        *tdlib_cases(report, "direct", direct, tdlib),
+        *telethon_cases(report, "middle", middle),
+        *telethon_cases(report, "direct", direct),
+        report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
+        report.wanted("no config: TDLib pings through the links", bare, ping_links, bare, tdlib),
+        report.wanted("check: finds this Telegram", middle, check, middle, directory),
+        report.wanted("check: ends where there is no network", middle, check_alone, directory),
+    )
+    for name, server, unused in (
+        ("middle", middle, "direct_accepted"),
+        ("direct", direct, "middle_accepted"),
+        ("rotation", rotating, "direct_accepted"),
+        ("no config", bare, "middle_accepted"),
+    ):
+        await report.case(f"{name}: everybody is content at the end", server, end, server, unused)
+    await tdlib.close()
+
+
+def tdlib_cases(report, route, server, tdlib):
+    for kind, secret in SECRETS.items():
+        name = f"{route}: TDLib pings, {kind}"
+        yield report.wanted(name, server, tdlib.ping, "127.0.0.1", server.port, secret)
+    for kind, secret in WRONG.items():
+        name = f"{route}: TDLib is refused with a wrong secret, {kind}"
+        yield report.wanted(name, server, be_refused, server, tdlib, secret)
+
+
+def telethon_cases(report, route, server):
+    for name, (kind, secret) in CONNECTIONS.items():
+        arguments = (kind, server.port, secret)
+        name = f"{route}: Telethon, {name}"
+        yield report.in_turn(f"{name}, many lengths", server, talk, *arguments)
+        yield report.in_turn(f"{name}, media of DC 4", server, greet, *arguments, -4)
+        yield report.in_turn(f"{name}, the whole client", server, start_client, *arguments)
+
+
+async def be_refused(server, tdlib, secret):
+    try:
+        seconds = await tdlib.ping("127.0.0.1", server.port, secret)
+    except Refused:
+        return
+    raise AssertionError(f"served in {seconds} s")
+
+
+async def talk(kind, port, secret):
+    async with telethon.Connection(kind, port, secret) as connection:
+        await connection.exchange_nonce()
+        for length in LENGTHS:
+            await connection.exchange_bytes(length)
+        await connection.exchange_nonce()
+
+
+async def greet(kind, port, secret, dc):
+    async with telethon.Connection(kind, port, secret, dc) as connection:
+        await connection.exchange_nonce()
+
+
+async def start_client(kind, port, secret):
+    said = await telethon.start_whole_client(kind, port, secret)
+    if not any("could not find a valid key" in line for line in said):
+        raise AssertionError(f"it got no further than: {said}")
+
+
+async def stay(server):
+    """Connections outlive those of their middle proxies."""
+    clients = [
+        telethon.Connection(kind, server.port, secret) for kind, secret in CONNECTIONS.values()
+    ]
+    async with contextlib.AsyncExitStack() as stack:
+        await asyncio.gather(*map(stack.enter_async_context, clients))
+        for rotation in (1, 2):
+            for client in clients:
+                await client.exchange_nonce()
+            await server.telegram.ask("rotate all")
+            moved = 'smol_mtproxy_migrations_total{outcome="moved_idle"}'
+            await server.until_metric(moved, rotation * len(clients))
+        for client in clients:
+            await client.exchange_nonce()
+            await client.exchange_bytes(4096)
+
+
+async def ping_links(server, tdlib):
+    """As a person does who has started the proxy with no config."""
+    printed = "\n".join(filter(None, server.proxy.lines))
+    links = re.findall(r"tg://proxy\?server=(\S+)&port=(\d+)&secret=(\w+)", printed)
+    if not links or printed.count("█\n") < 20:
+        raise AssertionError("no link or no QR code was printed")
+    for host, port, secret in links:
+        await tdlib.ping(host, int(port), secret)
+
+
+async def check(server, directory):
+    flags = [*server.telegram.flags, "--route", "middle", "--data-dir", directory]
+    status, verdicts = await run_proxy("check", *flags)
+    reached = [line for line in verdicts if re.match("ok    DC -?[0-9]+ middle proxy", line)]
+    if status or len(reached) < 11:
+        raise AssertionError(f"status {status}: {verdicts}")
+
+
+async def check_alone(directory):
+    status, verdicts = await run_proxy("check", "--data-dir", directory)
+    failed = [line for line in verdicts if re.match("fail  DC [0-9]+ direct", line)]
+    if status != 69 or len(failed) < 5:
+        raise AssertionError(f"status {status}: {verdicts}")
+
+
+async def end(server, unused):
+    """The proxy ends when told, has used one route and kept to the protocol."""
+    status = await server.proxy.stop()
+    counters = await server.telegram.counters()
+    violations = await server.telegram.violations()
+    if status or counters[unused] or violations:
+        raise AssertionError(f"status {status}; {unused} {counters[unused]}; {violations}")
+
+
+def refuse_other_networks():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # Nothing is sent: connecting a datagram socket only looks up the route.
+        if sock.connect_ex(("192.0.2.1", 9)) != errno.ENETUNREACH:
+            sys.exit("suite.py: there is a network here; start it with run.sh")
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
