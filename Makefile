@@ -40,7 +40,7 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked
 
-test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, OpenWrt and make scripts, a real site, real clients
+test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
@@ -48,11 +48,11 @@ test-cargo: setup
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
 
-test-site: setup
-	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi
-
 test-config:
 	@sh tests/config/run.sh
+
+test-site: setup
+	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi
 
 test-clients: setup
 	@bash tests/real-clients/run.sh

@@ -33,8 +33,8 @@ want_build() {
 }
 
 # Real clients run in a venv, in a network namespace of their own; the OpenWrt
-# scripts run under the shell that routers have; HAProxy stands in front of us;
-# links are cut with nftables.
+# scripts run under the shell that routers have; the link is cut with nftables;
+# HAProxy stands in front of us.
 want_test() {
     want busybox busybox
     want patch patch

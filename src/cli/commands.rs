@@ -24,8 +24,8 @@ pub(super) enum Command {
     Secret(MakeSecret),
     Link(Link),
     Check(Check),
-    Ctl(Ctl),
     Certs(Certs),
+    Ctl(Ctl),
 }
 
 /// Run the proxy (the default).
@@ -85,28 +85,6 @@ pub(super) struct Check {
     /// leave out what needs the network
     #[argh(switch)]
     pub offline: bool,
-    /// print one JSON object
-    #[argh(switch)]
-    pub json: bool,
-}
-
-/// Talk to the running proxy: change its tables, see its secrets' use.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
-#[argh(example = "\
-    smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
-    smol-mtproxy ctl table del banned 192.0.2.7\n\
-    smol-mtproxy ctl table list banned --json\n\
-    smol-mtproxy ctl secrets")]
-pub(super) struct Ctl {
-    /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
-    /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
-    /// for those with a quota or a rate
-    #[argh(positional)]
-    pub words: Vec<String>,
-    /// write the table back to its file, so that the change outlives a reload
-    #[argh(switch)]
-    pub save: bool,
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
@@ -178,4 +156,26 @@ pub(super) struct Certs {
     /// what the full build would be asked
     #[argh(positional, greedy)]
     pub words: Vec<String>,
+}
+
+/// Talk to the running proxy: change its tables, see its secrets' use.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
+    smol-mtproxy ctl table del banned 192.0.2.7\n\
+    smol-mtproxy ctl table list banned --json\n\
+    smol-mtproxy ctl secrets")]
+pub(super) struct Ctl {
+    /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
+    /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
+    /// for those with a quota or a rate
+    #[argh(positional)]
+    pub words: Vec<String>,
+    /// write the table back to its file, so that the change outlives a reload
+    #[argh(switch)]
+    pub save: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
 }

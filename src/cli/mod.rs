@@ -48,7 +48,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     }
     let missing_secret = match arguments.command {
         Command::Run(_) | Command::Link(_) => MissingSecret::Make,
-        Command::Secret(_) | Command::Check(_) | Command::Ctl(_) | Command::Certs(_) => {
+        Command::Secret(_) | Command::Check(_) | Command::Certs(_) | Command::Ctl(_) => {
             MissingSecret::Leave
         }
     };

@@ -27,10 +27,10 @@ enum RunError {
     System(io::Error),
     Listen(SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
-    Gate(GateError),
-    User(PrivilegeError),
     LinkListen(SocketAddr, io::Error),
     Link(SetupError),
+    Gate(GateError),
+    User(PrivilegeError),
 }
 
 /// Runs the proxy until a signal ends it. `source` gives the config again at

@@ -37,8 +37,7 @@ impl Config {
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"
             handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
             send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            role "--role" listeners "--listen" buffers "--buffers" data_dir "--data-dir"
-            metrics "--metrics" user "--user" control "--control"
+            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control" role "--role"
         }
         macro_rules! compare_link {
             ($($field:ident $flag:literal)+) => {
@@ -53,12 +52,12 @@ impl Config {
             "--buffers",
             "--data-dir",
             "--metrics",
-            "--user",
-            "--control",
             "--role",
             "--link",
             "--link-listen",
             "--link-connections",
+            "--user",
+            "--control",
         ];
         found.need_restart = found.changed.clone();
         found.need_restart.retain(|flag| fixed.contains(flag));

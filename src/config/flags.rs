@@ -106,35 +106,6 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "N")]
     pub clients_per_connection: Option<Whole<1, 10_000>>,
 
-    /// max-connections:KEYS:N, in-table:KEY:TABLE or not-in-table:KEY:TABLE;
-    /// keys: listener, secret, tls-domain, client-ipv4, client-ipv6,
-    /// client-subnet/N, several joined by +
-    #[argh(option, arg_name = "RULE")]
-    pub policy: Vec<Rule>,
-    /// a table for policies: addresses, networks, names, one a line; ctl changes
-    /// it at run time
-    #[argh(option, arg_name = "NAME=FILE")]
-    pub table: Vec<TableFile>,
-    /// handshakes remembered, so that a recorded one is not accepted again
-    /// (default: by this machine's memory)
-    #[argh(option, arg_name = "ENTRIES|off")]
-    pub replay_cache: Option<ReplayFlag>,
-    /// whether middle proxies' error −404 is kept from clients: as the first
-    /// answer it tells of a replay (default: first)
-    #[argh(option, arg_name = "off|first|on")]
-    pub filter_server_errors: Option<ServerErrors>,
-    /// connections a second and at once that an address (IPv6: a /64) may make
-    /// without proving a secret (default: 50,500)
-    #[argh(option, arg_name = "RATE[,BURST]|off")]
-    pub flood_limit: Option<FloodFlag>,
-    /// connections at a time that have not proven a secret; the oldest goes when
-    /// one more comes (default: half of --max-clients)
-    #[argh(option, arg_name = "N")]
-    pub max_handshakes: Option<Whole<1, 10_000_000>>,
-    /// hang up by RST: never, on-handshake-error or always (default: never)
-    #[argh(option, arg_name = "WHEN")]
-    pub reset: Option<Reset>,
-
     /// both halves in one process, or the one that takes clients (front), or
     /// the one that talks to Telegram (back) (default: both)
     #[argh(option, arg_name = "both|front|back")]
@@ -176,6 +147,35 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "N")]
     pub link_connections: Option<Whole<1, 16>>,
 
+    /// max-connections:KEYS:N, in-table:KEY:TABLE or not-in-table:KEY:TABLE;
+    /// keys: listener, secret, tls-domain, client-ipv4, client-ipv6,
+    /// client-subnet/N, several joined by +
+    #[argh(option, arg_name = "RULE")]
+    pub policy: Vec<Rule>,
+    /// a table for policies: addresses, networks, names, one a line; ctl changes
+    /// it at run time
+    #[argh(option, arg_name = "NAME=FILE")]
+    pub table: Vec<TableFile>,
+    /// handshakes remembered, so that a recorded one is not accepted again
+    /// (default: by this machine's memory)
+    #[argh(option, arg_name = "ENTRIES|off")]
+    pub replay_cache: Option<ReplayFlag>,
+    /// whether middle proxies' error −404 is kept from clients: as the first
+    /// answer it tells of a replay (default: first)
+    #[argh(option, arg_name = "off|first|on")]
+    pub filter_server_errors: Option<ServerErrors>,
+    /// connections a second and at once that an address (IPv6: a /64) may make
+    /// without proving a secret (default: 50,500)
+    #[argh(option, arg_name = "RATE[,BURST]|off")]
+    pub flood_limit: Option<FloodFlag>,
+    /// connections at a time that have not proven a secret; the oldest goes when
+    /// one more comes (default: half of --max-clients)
+    #[argh(option, arg_name = "N")]
+    pub max_handshakes: Option<Whole<1, 10_000_000>>,
+    /// hang up by RST: never, on-handshake-error or always (default: never)
+    #[argh(option, arg_name = "WHEN")]
+    pub reset: Option<Reset>,
+
     /// clients at a time (default: by this machine's memory)
     #[argh(option, arg_name = "N")]
     pub max_clients: Option<Whole<1, 10_000_000>>,
@@ -212,8 +212,8 @@ pub(super) struct Flags {
 const HEADINGS: [(&str, &str); 6] = [
     ("--listen", "Clients"),
     ("--route", "Telegram"),
-    ("--policy", "Who may come in"),
     ("--role", "Split mode"),
+    ("--policy", "Who may come in"),
     ("--max-clients", "Limits"),
     ("--config", "This process"),
 ];

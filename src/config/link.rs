@@ -80,7 +80,7 @@ const OF_BACKS: [&str; 8] = [
 ];
 
 /// Flags that say nothing to a back.
-const OF_FRONTS: [&str; 14] = [
+const OF_FRONTS: [&str; 29] = [
     "--link",
     "--link-sni",
     "--link-wait",
@@ -95,6 +95,21 @@ const OF_FRONTS: [&str; 14] = [
     "--idle-timeout",
     "--send-timeout",
     "--max-clients",
+    "--hibernate",
+    "--policy",
+    "--table",
+    "--replay-cache",
+    "--filter-server-errors",
+    "--flood-limit",
+    "--max-handshakes",
+    "--reset",
+    "--sni-salt",
+    "--proxy-protocol",
+    "--fronting",
+    "--fronting-to-any-site",
+    "--fronting-proxy-protocol",
+    "--time-skew",
+    "--tls-records",
 ];
 
 const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];

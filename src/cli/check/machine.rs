@@ -27,12 +27,12 @@ pub(super) fn config(config: &Config) -> Verdict {
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
+    let plural = if count == 1 { "" } else { "s" };
     let through = match (config.role, config.link.backs.len()) {
         (Role::Front, 1) => ", through a back".to_owned(),
         (Role::Front, backs) => format!(", through {backs} backs"),
         _ => String::new(),
     };
-    let plural = if count == 1 { "" } else { "s" };
     Verdict::ok(
         "config",
         format!("{count} listener{plural}, {route}{through}"),

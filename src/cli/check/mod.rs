@@ -47,8 +47,8 @@ fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     if config.role != Role::Back {
         verdicts.push(machine::secrets(config));
+        verdicts.extend(machine::gates(config));
     }
-    verdicts.extend(machine::gates(config));
     verdicts.extend(ports::check(config));
     verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));

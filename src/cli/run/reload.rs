@@ -37,8 +37,8 @@ impl Server {
         if let Some(shared) = &self.shared {
             shared.settings.set(settings(&new));
             shared.directory.reconfigure(&new);
-            shared.address.reconfigure(new.external_ip);
         }
+        self.address.reconfigure(new.external_ip);
         self.secure_links(&new);
         self.change_listeners(&new);
         for address in &differences.closed {

@@ -47,6 +47,7 @@ pub(super) struct Server {
     /// Not on a back.
     pub(super) clients: Option<Rc<ClientContext>>,
     pub(super) sites: Option<Rc<Sites>>,
+    pub(super) address: Rc<PublicAddress>,
     pub(super) front: Option<Rc<Front>>,
     pub(super) back: Option<Rc<Back>>,
     links: RefCell<Vec<BackListener>>,
@@ -72,6 +73,7 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
         };
+        let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),
@@ -79,7 +81,7 @@ impl Server {
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
                 directory: Directory::new(&config, &metrics),
-                address: PublicAddress::new(config.external_ip),
+                address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
                 complaints: Throttle::new(COMPLAINTS),
@@ -104,12 +106,9 @@ impl Server {
         let (usage, used) = UsageFile::read(&config.data_dir);
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
-        let sites = (config.role != Role::Back).then(|| {
-            let (given, found) = (config.external_ip, shared.clone());
-            let public_ip = move || match &found {
-                Some(shared) => shared.address.known(),
-                None => given,
-            };
+        let sites = backend.is_some().then(|| {
+            let address = address.clone();
+            let public_ip = move || address.known();
             let settings = SiteSettings::from(&config);
             Sites::new(reactor, &executor, &metrics, settings, public_ip)
         });
@@ -140,6 +139,7 @@ impl Server {
             telegram,
             shared,
             clients,
+            address,
             sites,
             front,
             back,
@@ -239,23 +239,22 @@ impl Server {
         if let Some(shared) = self.shared.clone() {
             self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
         }
-        if let Some(shared) = self.shared.clone() {
-            self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
-        }
+        let (address, reactor) = (self.address.clone(), self.reactor.clone());
+        self.spawn(async move { address.run(&reactor).await });
         if let Some(front) = &self.front {
             let link = &self.config.borrow().link;
             front.connect(&link.backs, link.connections);
         }
         if let Some(clients) = self.clients.clone() {
             self.spawn(async move { clients.enforce_limits().await });
-            let server = self.clone();
-            self.spawn(async move { server.keep_usage_for_ever().await });
+        }
+        let server = self.clone();
+        self.spawn(async move { server.keep_usage_for_ever().await });
+        if let Some(listener) = self.control.take() {
+            self.spawn(control::serve(self.clone(), listener));
         }
         if let Some(sites) = self.sites.clone() {
             self.spawn(sites.run());
-        }
-        if let Some(listener) = self.control.take() {
-            self.spawn(control::serve(self.clone(), listener));
         }
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
@@ -285,10 +284,11 @@ impl Server {
         self.listeners.borrow_mut().clear();
         self.links.borrow_mut().clear();
         if let Some(clients) = &self.clients {
-            match clients.connections() {
+            let count = clients.connections();
+            match count {
                 0 => info!("stopping"),
                 1 => info!("stopping: one client gets {DRAIN:?} to finish"),
-                count => info!("stopping: {count} clients get {DRAIN:?} to finish"),
+                _ => info!("stopping: {count} clients get {DRAIN:?} to finish"),
             }
             let draining = async {
                 clients.drain(DRAIN).await;
@@ -304,9 +304,7 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
-        if self.clients.is_some() {
-            self.keep_usage();
-        }
+        self.keep_usage();
         // After --user it may not be ours to remove; the next run does.
         let _ = std::fs::remove_file(&self.config.borrow().control);
     }

@@ -69,8 +69,8 @@ pub struct ProxyOptions {
     max_files: Option<u64>,
     control_group: Option<PathBuf>,
     listener: SocketAddr,
-    /// What runs it: `nsenter …`.
-    runner: Vec<OsString>,
+    /// A process whose network namespace is its own too.
+    namespace: Option<u32>,
 }
 
 impl ProxyOptions {
@@ -129,7 +129,7 @@ impl ProxyOptions {
             max_files: None,
             control_group: None,
             listener: ports.one(),
-            runner: Vec::new(),
+            namespace: None,
         }
     }
 
@@ -239,7 +239,10 @@ impl ProxyOptions {
     }
 
     fn command(&self) -> Command {
-        let mut words = self.runner.clone();
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(pid) = self.namespace {
+            words.extend(["nsenter", "-n", "-t", &pid.to_string()].map(OsString::from));
+        }
         let mut script = String::new();
         if let Some(limit) = self.max_files {
             script.push_str(&format!("ulimit -n {limit} && "));

@@ -86,9 +86,7 @@ impl Namespace {
 
     /// Runs the proxy there; clients and scrapes reach it from here.
     pub fn hold(&self, mut options: ProxyOptions) -> ProxyOptions {
-        let pid = self.holder.id().to_string();
-        let words = ["nsenter", "-t", &pid, "-n"];
-        options.runner = words.iter().map(|word| word.into()).collect();
+        options.namespace = Some(self.holder.id());
         let metrics = format!("{CLIENTS_THERE}:9091");
         let listener = SocketAddr::new(CLIENTS_THERE.into(), 4431);
         options = options.listening_at(listener).set("--metrics", metrics);
