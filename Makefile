@@ -24,7 +24,7 @@ SYSCONFDIR ?= /etc
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-cargo test-clients test-openwrt lint fmt doc bench fuzz \
+.PHONY: help run build test test-cargo test-clients test-openwrt test-site lint fmt doc bench fuzz \
 	cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -40,13 +40,16 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked
 
-test: test-cargo test-openwrt test-clients ## every test: units, integration, OpenWrt scripts, real clients
+test: test-cargo test-openwrt test-site test-clients ## every test: units, integration, OpenWrt scripts, a real site, real clients
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
+
+test-site: setup
+	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi
 
 test-clients: setup
 	@bash tests/real-clients/run.sh
@@ -79,7 +82,7 @@ cross: ## static router binaries (TARGET=all PROFILE=minimal FEATURES=lite|full)
 	bash cross/build.sh $(TARGET) $(PROFILE) $(FEATURES)
 
 cross-test: ## build, weigh and test every router binary under qemu (TARGET=all)
-	@sh cross/setup.sh build
+	@sh cross/setup.sh test
 	bash cross/test.sh $(TARGET)
 
 ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipsel_24kc …)

@@ -33,13 +33,20 @@ want_build() {
 }
 
 # Real clients run in a venv, in a network namespace of their own; the OpenWrt
-# scripts run under the shell that routers have.
+# scripts run under the shell that routers have; HAProxy stands in front of us.
 want_test() {
     want busybox busybox
+    # Not in everybody's PATH.
+    [ -x /usr/sbin/haproxy ] || want haproxy haproxy
     want ip iproute2
     want unshare util-linux
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
+    # A web server, a browser and probers.
+    want nginx nginx-light
+    want openssl openssl
+    want curl curl
+    want chromium chromium
 }
 
 # One Debian source package holds compiler and std source, so they always match.

@@ -137,3 +137,31 @@ fn the_last_good_lists_are_kept_on_disk() {
         telegram.assert_clean();
     });
 }
+
+/// Builds that fetch the lists learn the time with them; those that read them
+/// from files have nobody to ask.
+#[test]
+fn a_wrong_clock_is_named_once() {
+    run(async {
+        for (offset, is_wrong) in [(-3600, true), (3600, true), (5, false)] {
+            let telegram = FakeTelegram::start(Options::default()).unwrap();
+            telegram.behave_http(Http::Dated(offset));
+            let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct);
+            let proxy = options.set("--refresh", 1).start().await;
+            let fetches = std::env::var_os("SMOL_MTPROXY_LISTS").is_none();
+            eventually("two refreshes", || {
+                !fetches || telegram.counters().http_requests() >= 4
+            })
+            .await;
+            let told = proxy.log().into_iter();
+            let told = told
+                .filter(|line| line.contains("this machine's clock is"))
+                .count();
+            assert_eq!(told, usize::from(is_wrong && fetches), "{offset}");
+            let shown = proxy.counted("clock_offset_seconds", "");
+            let expected = if fetches { offset.unsigned_abs() } else { 0 };
+            assert!(shown.abs_diff(expected) <= 3, "{shown} instead of {offset}");
+            telegram.assert_clean();
+        }
+    });
+}

@@ -2,9 +2,9 @@
 # UCI section "main" -> the one flags file of smol-mtproxy. Sourced by the init
 # script, after /lib/functions.sh.
 
-FLAG_LISTS='listen secret tls_domain dc'
-FLAG_TEXTS='tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics'
-FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate'
+FLAG_LISTS='listen secret tls_domain policy table dc'
+FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control'
+FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes'
 # allow and buffers have a shape of their own; the rest is for the init script.
 OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
 

@@ -1,5 +1,7 @@
 use argh::FromArgs;
 
+use crate::wire::secret::Domain;
+
 /// What is on the command line besides the flags of the config.
 #[derive(FromArgs)]
 #[argh(help_triggers("-h", "--help", "help"))]
@@ -19,6 +21,7 @@ pub(super) enum Command {
     Secret(MakeSecret),
     Link(Link),
     Check(Check),
+    Ctl(Ctl),
 }
 
 /// Run the proxy (the default).
@@ -59,6 +62,10 @@ pub(super) struct Link {
     /// address of a listener, --external-ip, or found out)
     #[argh(option, arg_name = "HOST")]
     pub server: Option<String>,
+    /// links for a client that names this server; with --sni-salt its secret is
+    /// derived for it
+    #[argh(option, arg_name = "DOMAIN")]
+    pub sni: Option<Domain>,
     /// no QR codes
     #[argh(switch)]
     pub no_qr: bool,
@@ -74,6 +81,28 @@ pub(super) struct Check {
     /// leave out what needs the network
     #[argh(switch)]
     pub offline: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub json: bool,
+}
+
+/// Talk to the running proxy: change its tables, see its secrets' use.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
+    smol-mtproxy ctl table del banned 192.0.2.7\n\
+    smol-mtproxy ctl table list banned --json\n\
+    smol-mtproxy ctl secrets")]
+pub(super) struct Ctl {
+    /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
+    /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
+    /// for those with a quota or a rate
+    #[argh(positional)]
+    pub words: Vec<String>,
+    /// write the table back to its file, so that the change outlives a reload
+    #[argh(switch)]
+    pub save: bool,
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,

@@ -15,6 +15,7 @@ Commands:
   run        run the proxy; the default, works without any flag
   link       print the links of every secret, with QR codes
   secret     make a secret: plain, dd, or ee DOMAIN
+  ctl        change tables of the running proxy, see what secrets have used
   check      check the config and this machine, one verdict a line
   --help     this text; COMMAND --help for a command's own flags
   --version  the version

@@ -24,6 +24,14 @@ pub(super) fn run(options: &Link, config: &Config) -> Exit {
             ),
         );
     }
+    let narrowed = options.sni.as_ref().map(|sni| links::for_sni(config, sni));
+    if let Some(sni) = &options.sni
+        && !config.tls_domains.is_empty()
+        && !config.tls_domains.contains(sni)
+    {
+        eprintln!("smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work");
+    }
+    let config = narrowed.as_ref().unwrap_or(config);
     let mut links = links::all(config, options.server.as_deref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)

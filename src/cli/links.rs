@@ -3,9 +3,9 @@ use std::net::IpAddr;
 use super::json::Json;
 use super::qr;
 use super::server;
-use crate::config::{Allow, Config, ListenerConfig};
+use crate::config::{Config, ListenerConfig};
 use crate::wire::link_url::ProxyLink;
-use crate::wire::secret::{Domain, SecretForm, SharedSecret};
+use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
 /// A link with what it is for.
 pub(super) struct NamedLink {
@@ -46,7 +46,7 @@ fn of_listener(listener: &ListenerConfig, config: &Config, server: Option<&str>)
     };
     let mut links = Vec::new();
     for named in &listener.secrets {
-        for secret in forms(&named.secret, config.allow, &config.tls_domains) {
+        for secret in forms(&named.secret, config) {
             links.push(NamedLink {
                 secret_name: named.name.clone(),
                 listener_name: listener.name.clone(),
@@ -65,14 +65,11 @@ fn of_listener(listener: &ListenerConfig, config: &Config, server: Option<&str>)
 
 /// What a secret may be handed out as, the least conspicuous first. A `dd` or
 /// `ee` secret was meant to be that; a bare one is good for every form.
-pub(super) fn forms(
-    secret: &SharedSecret,
-    allow: Allow,
-    tls_domains: &[Domain],
-) -> Vec<SharedSecret> {
+pub(super) fn forms(secret: &SharedSecret, config: &Config) -> Vec<SharedSecret> {
     if secret.form != SecretForm::Classic {
-        return vec![secret.clone()];
+        return vec![derived(secret.clone(), config)];
     }
+    let (allow, tls_domains) = (config.allow, &config.tls_domains);
     let mut forms = Vec::new();
     if allow.tls {
         forms.extend(tls_domains.iter().cloned().map(SecretForm::FakeTls));
@@ -84,8 +81,29 @@ pub(super) fn forms(
         forms.push(SecretForm::Classic);
     }
     let key = secret.key;
-    let with = |form| SharedSecret { key, form };
+    let with = |form| derived(SharedSecret { key, form }, config);
     forms.into_iter().map(with).collect()
+}
+
+/// What `--sni-salt` makes of a fake-TLS secret.
+fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
+    let SharedSecret { key, form } = secret;
+    let key = match (&form, &config.sni_salt) {
+        (SecretForm::FakeTls(domain), Some(salt)) => {
+            derive_for_sni(&key, salt.as_bytes(), domain.as_str())
+        }
+        _ => key,
+    };
+    SharedSecret { key, form }
+}
+
+/// The config as it is for clients that name this server only.
+pub(super) fn for_sni(config: &Config, sni: &Domain) -> Config {
+    let mut config = config.clone();
+    for named in config.listeners.iter_mut().flat_map(|l| &mut l.secrets) {
+        named.secret.form = SecretForm::FakeTls(sni.clone());
+    }
+    config
 }
 
 impl NamedLink {

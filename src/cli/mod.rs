@@ -4,6 +4,7 @@
 mod arguments;
 mod check;
 mod commands;
+mod ctl;
 mod exit;
 mod exposition;
 mod help;
@@ -43,7 +44,7 @@ pub fn main(words: &[String]) -> Exit {
 fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     let missing_secret = match arguments.command {
         Command::Run(_) | Command::Link(_) => MissingSecret::Make,
-        Command::Secret(_) | Command::Check(_) => MissingSecret::Leave,
+        Command::Secret(_) | Command::Check(_) | Command::Ctl(_) => MissingSecret::Leave,
     };
     let source = ConfigSource::new(arguments.settings, missing_secret);
     let config = source.load(None)?;
@@ -52,6 +53,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(_) => run::run(&source, &config),
         Command::Secret(options) => secret::run(options, &config),
         Command::Link(options) => link::run(options, &config),
+        Command::Ctl(options) => ctl::run(options, &config),
         Command::Check(options) => check::run(options, &config),
     })
 }

@@ -1,8 +1,11 @@
 //! `run`: joins the rooms together and keeps them running.
 
+mod control;
+mod privileges;
 mod reload;
 mod server;
 mod signals;
+mod usage;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -11,8 +14,10 @@ use std::net::SocketAddr;
 use super::exit::Exit;
 use super::{complain, links, print};
 use crate::config::{Config, ConfigSource};
+use crate::guard::gate::GateError;
 use crate::net::Reactor;
 
+use privileges::PrivilegeError;
 use server::Server;
 
 /// Why the proxy could not start.
@@ -21,6 +26,8 @@ enum RunError {
     System(io::Error),
     Listen(SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
+    Gate(GateError),
+    User(PrivilegeError),
 }
 
 /// Runs the proxy until a signal ends it. `source` gives the config again at
@@ -36,6 +43,9 @@ fn start(source: &ConfigSource, config: &Config) -> Result<(), RunError> {
     raise_descriptor_limit();
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone())?;
+    if let Some(user) = &config.user {
+        privileges::give_up(user, &config.data_dir).map_err(RunError::User)?;
+    }
     welcome(source, config);
     let executor = server.executor.clone();
     reactor.block_on(&executor, server.serve(source));
@@ -71,6 +81,9 @@ impl RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::System(_) => Exit::OsError,
+            Self::Gate(_) => Exit::NoInput,
+            Self::User(PrivilegeError::UnknownUser(_)) => Exit::Config,
+            Self::User(_) => Exit::Permission,
             Self::Listen(_, error) | Self::Metrics(_, error) => match error.kind() {
                 io::ErrorKind::PermissionDenied => Exit::Permission,
                 _ => Exit::Unavailable,
@@ -87,6 +100,8 @@ impl fmt::Display for RunError {
                 "the system gives no epoll or signal descriptors: {error}; is the limit of open \
                  files (ulimit -n) too low?"
             ),
+            Self::Gate(error) => error.fmt(f),
+            Self::User(error) => error.fmt(f),
             Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
         }

@@ -57,6 +57,7 @@ fn with_only(config: &Config, secret: &SharedSecret) -> Config {
     let mut config = config.clone();
     for listener in &mut config.listeners {
         listener.secrets = vec![NamedSecret {
+            limits: Default::default(),
             name: NAME.to_owned(),
             secret: secret.clone(),
         }];

@@ -1,17 +1,24 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use smol::Task;
+use smol::future::FutureExt;
 
+use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::Place;
 use super::session::Client;
+use super::sites::{SiteVisit, Sites};
+use super::visit::{Peer, Rejection, Visit};
 use super::{ClientContext, Rules};
+use crate::config::Reset;
+use crate::guard::half_open::Seat;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Listener, Socket, spawn};
@@ -27,6 +34,7 @@ type SharedRules = Rc<RefCell<Rc<Rules>>>;
 pub struct ListenerHandle {
     address: SocketAddr,
     rules: SharedRules,
+    sites: Rc<Sites>,
     _accepting: Task<()>,
 }
 
@@ -42,6 +50,12 @@ impl ListenerHandle {
     }
 }
 
+impl Drop for ListenerHandle {
+    fn drop(&mut self) {
+        self.sites.not_listening(self.address);
+    }
+}
+
 /// Starts to accept clients at `address`.
 pub fn listen(
     context: &Rc<ClientContext>,
@@ -51,10 +65,12 @@ pub fn listen(
     let listener = Listener::bind(&context.reactor, address)?;
     let address = listener.local_address()?;
     let rules: SharedRules = Rc::new(RefCell::new(Rc::new(rules)));
+    context.sites.listening(address);
     let accepting = accept(context.clone(), listener, rules.clone());
     Ok(ListenerHandle {
         address,
         rules,
+        sites: context.sites.clone(),
         _accepting: spawn(&context.executor, accepting),
     })
 }
@@ -66,6 +82,8 @@ async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRul
                 context.metrics.accepted.inc();
                 let rules = rules.borrow().clone();
                 start(&context, socket, rules);
+                // Who was pushed out by it goes before the next one comes.
+                smol::future::yield_now().await;
             }
             Err(error) => pause(&context, &error).await,
         }
@@ -77,6 +95,9 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
         context
             .metrics
             .client_rejected(RejectReason::TooManyClients);
+        if context.limits.get().reset != Reset::Never {
+            let _ = socket.set_reset_on_close();
+        }
         if let Some(more) = context.accept_log.pass() {
             warn!(
                 "--max-clients are connected, closing new ones ({more} more before); raise it or add a server"
@@ -111,48 +132,122 @@ async fn pause(context: &ClientContext, error: &io::Error) {
 /// A connection from its first byte to its last.
 pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
     // In a box, so that a session does not keep the memory of its beginning.
-    let client = Box::pin(enter(place.context(), socket, rules)).await;
-    if let Some(client) = client {
-        client.run().await;
+    match Box::pin(enter(place.context(), socket, rules)).await {
+        Some(Entered::Client(client)) => client.run().await,
+        Some(Entered::Stranger(relay)) => relay.run().await,
+        None => {}
     }
 }
 
-async fn enter(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) -> Option<Client> {
-    let accepted = admit(context, &socket, &rules).await?;
-    Client::open(context, socket, &rules, accepted).await
+pub(super) enum Entered {
+    Client(Client),
+    Stranger(Box<SiteRelay>),
 }
 
-async fn admit(context: &ClientContext, socket: &Socket, rules: &Rules) -> Option<Accepted> {
+pub(super) async fn enter(
+    context: &Rc<ClientContext>,
+    socket: Socket,
+    rules: Rc<Rules>,
+) -> Option<Entered> {
+    let Some(peer) = Peer::of(&socket) else {
+        context.metrics.client_rejected(RejectReason::Abandoned);
+        return None;
+    };
+    let visit = Visit {
+        context,
+        socket: &socket,
+        rules: &rules,
+        peer: Cell::new(peer),
+    };
+    let admitted = admit(&visit).await?;
+    let peer = visit.peer.get();
+    Some(match admitted {
+        Admitted::Client(accepted) => {
+            Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
+        }
+        Admitted::Stranger(site, first) => {
+            Entered::Stranger(SiteRelay::new(context, socket, site, &first))
+        }
+    })
+}
+
+enum Admitted {
+    Client(Accepted),
+    /// To the site, with the bytes that it has not got.
+    Stranger(SiteVisit, Vec<u8>),
+}
+
+async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
+    let context = visit.context;
     let started = context.reactor.now();
     context.metrics.handshaking.inc();
-    let mut received = Vec::new();
-    let limit = context.limits.get().handshake_timeout;
-    let shaking = handshake(socket, rules, &mut received);
-    let outcome = context.reactor.timeout(limit, shaking).await;
+    let opening = Opening::default();
+    let limits = context.limits.get();
+    let limit = limits.handshake_timeout;
+    let reserve = Reserve::new(visit, &opening);
+    // By reference: a future that is handed on by value has room twice.
+    let outcome = {
+        let proving = pin!(prove(visit, &opening));
+        reserve.watch(limit, proving).await
+    };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
-    let reason = match outcome {
-        Some(Ok(accepted)) => {
+    let Rejection { reason, seat } = match outcome {
+        Ok(accepted) => {
             context.metrics.client_joined(accepted.kind(), time);
-            log_admission(socket, rules, &accepted);
-            return Some(accepted);
+            log_admission(visit, &accepted);
+            return Some(Admitted::Client(accepted));
         }
-        Some(Err(reason)) => reason,
-        None => RejectReason::TimedOut,
+        Err(rejection) => rejection,
     };
     context.metrics.client_rejected(reason);
-    log_rejection(socket, rules, reason);
-    drop(received);
+    log_rejection(visit, reason);
+    if let Some((site, rest)) = Box::pin(reserve.take_over(reason)).await {
+        debug!(
+            "{}: {} sees {site}",
+            visit.rules.name,
+            visit.peer.get().client
+        );
+        return Some(Admitted::Stranger(site, rest));
+    }
+    drop(opening);
+    if limits.reset != Reset::Never {
+        // It fails if the peer was faster.
+        let _ = visit.socket.set_reset_on_close();
+        return None;
+    }
+    let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
-    context
-        .reactor
-        .timeout(left, turn_away(context, socket, reason))
-        .await;
+    let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
+    let away = pin!(away);
+    context.reactor.timeout(left, away).await;
     None
 }
 
-/// What a peer sees that is not a client of ours. Other than by a malformed
-/// hello it is not told anything: the connection stays open, as that of a
+/// The handshake, as long as it may keep its seat. Who fails keeps it until it
+/// is gone.
+async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, Rejection> {
+    let seat = visit.arrive().await?;
+    let pushed_out = async {
+        evicted(Some(&seat)).await;
+        Err(RejectReason::Evicted)
+    };
+    let proven = handshake(visit, opening).or(pushed_out).await;
+    proven.map_err(|reason| Rejection {
+        reason,
+        seat: Some(seat),
+    })
+}
+
+async fn evicted(seat: Option<&Seat>) {
+    match seat {
+        Some(seat) => seat.evicted().await,
+        None => smol::future::pending().await,
+    }
+}
+
+/// What a peer sees that is not a client of ours where there is no site to
+/// show. Other than by a malformed hello it is not told anything: the connection stays open, as that of a
 /// server with nothing to say, until the peer leaves or the time is up.
 async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {
     match reason {
@@ -163,7 +258,11 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
                 discard(context, socket).await;
             }
         }
-        RejectReason::Abandoned | RejectReason::TimedOut => {}
+        RejectReason::Abandoned
+        | RejectReason::TimedOut
+        | RejectReason::Flood
+        | RejectReason::Evicted
+        | RejectReason::BadProxyHeader => {}
         _ => discard(context, socket).await,
     }
 }
@@ -183,12 +282,13 @@ async fn discard(context: &ClientContext, socket: &Socket) {
     .await;
 }
 
-fn log_admission(socket: &Socket, rules: &Rules, accepted: &Accepted) {
+fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
     if is_enabled(LogLevel::Debug) {
+        let rules = visit.rules;
         let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
         let (name, kind) = (name.unwrap_or_default(), accepted.kind());
         let dc = accepted.header.dc;
-        let peer = peer_of(socket);
+        let peer = visit.peer.get().client;
         debug!(
             "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
             rules.name
@@ -196,13 +296,14 @@ fn log_admission(socket: &Socket, rules: &Rules, accepted: &Accepted) {
     }
 }
 
-fn log_rejection(socket: &Socket, rules: &Rules, reason: RejectReason) {
-    if is_enabled(LogLevel::Debug) {
-        debug!("{}: {} is no client: {reason}", rules.name, peer_of(socket));
+fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
+    let peer = visit.peer.get().client;
+    if reason == RejectReason::BadProxyHeader
+        && let Some(more) = visit.context.relay_log.pass()
+    {
+        warn!("{peer}: {reason} ({more} more before)");
     }
-}
-
-pub(super) fn peer_of(socket: &Socket) -> String {
-    let peer = socket.peer_address();
-    peer.map_or_else(|_| "a peer".into(), |address| address.to_string())
+    if is_enabled(LogLevel::Debug) {
+        debug!("{}: {peer} is no client: {reason}", visit.rules.name);
+    }
 }

@@ -2,20 +2,19 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Rules;
+use super::fronting::Opening;
 use super::inlet::unwrap_records;
+use super::visit::Visit;
+use crate::config::TimeSkew;
+use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
 use crate::net::{Socket, fill_random};
 use crate::wire::client_hello::{self, ClientHello, HelloError, MAX_HELLO, Parsed};
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
-use crate::wire::secret::Secret;
+use crate::wire::secret::{Domain, Secret, derive_for_sni};
 use crate::wire::server_hello::{self, FlightProfile};
 use crate::wire::transport::Transport;
-
-/// How far a hello's time may be from ours (`doc/protocol.md` §6), in seconds.
-const MAX_BEHIND: u32 = 20 * 60;
-const MAX_AHEAD: u32 = 10 * 60;
 
 /// Smaller times are seconds since the client's boot: eight years of them.
 const MAX_UPTIME: u32 = 1 << 28;
@@ -29,11 +28,12 @@ const READ_STEP: usize = 2048;
 
 /// Who came in, and how it talks.
 pub(super) struct Accepted {
-    /// Index into the secrets of the [`Rules`].
+    /// Index into the secrets of the [`Rules`](super::Rules).
     pub secret: usize,
     pub header: ClientHeader,
     /// `Some` for fake-TLS: what stands between records, past the header.
     pub records: Option<RecordReader>,
+    pub pass: Pass,
 }
 
 impl Accepted {
@@ -47,98 +47,143 @@ impl Accepted {
     }
 }
 
-/// Reads a client's handshake and answers it. `received` gets every byte that
+/// Reads a client's handshake and answers it. `opening` gets every byte that
 /// was read up to a rejection: what the site behind which we hide has to see.
 pub(super) async fn handshake(
-    socket: &Socket,
-    rules: &Rules,
-    received: &mut Vec<u8>,
+    visit: &Visit<'_>,
+    opening: &Opening,
 ) -> Result<Accepted, RejectReason> {
+    let socket = visit.socket;
     loop {
-        match client_hello::parse(received) {
-            Err(HelloError::NotTls) => return plain(socket, rules, received).await,
+        match opening.with(|received| client_hello::parse(received)) {
+            Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
-                let hello = received.get(..consumed).unwrap_or_default();
-                let (secret, answer) = check_hello(hello, &value, rules)?;
-                let rest = received.split_off(consumed);
-                return fake_tls(socket, rules, secret, answer, rest).await;
+                let signer = opening.with(|received| {
+                    let hello = received.get(..consumed).unwrap_or_default();
+                    check_hello(hello, &value, visit)
+                })?;
+                let answer = signer.answer(&value, visit);
+                drop(value);
+                opening.answer();
+                let rest = opening.with(|received| received.split_off(consumed));
+                return fake_tls(socket, signer, answer, rest).await;
             }
-            Ok(Parsed::Incomplete) => read_more(socket, received, hello_wanted(received)).await?,
+            Ok(Parsed::Incomplete) => {
+                let wanted = opening.with(|received| hello_wanted(received));
+                read_opening(socket, opening, wanted).await?;
+            }
         }
     }
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
-async fn plain(
-    socket: &Socket,
-    rules: &Rules,
-    received: &mut Vec<u8>,
-) -> Result<Accepted, RejectReason> {
-    while received.len() < HEADER_LEN {
-        read_more(socket, received, HEADER_LEN - received.len()).await?;
-    }
-    let header = received.first_chunk().ok_or(RejectReason::Abandoned)?;
+async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
+    let rules = visit.rules;
+    let bytes = loop {
+        let (bytes, length) =
+            opening.with(|received| (received.first_chunk().copied(), received.len()));
+        if opening.with(|received| obfuscated2::begins_like_http(received)) {
+            return Err(RejectReason::Http);
+        }
+        if let Some(bytes) = bytes {
+            break bytes;
+        }
+        if !rules.allow.dd && !rules.allow.classic {
+            // A site does not wait for 64 bytes of what is not TLS.
+            return Err(RejectReason::UnknownSecret);
+        }
+        read_opening(visit.socket, opening, HEADER_LEN - length).await?;
+    };
     let mut secrets = rules.secrets.iter().enumerate();
     let (secret, header) = secrets
         .find_map(|(index, named)| {
-            let header = obfuscated2::accept(header, &named.secret.key)?;
+            let header = obfuscated2::accept(&bytes, &named.secret.key)?;
             Some((index, header))
         })
         .ok_or(RejectReason::UnknownSecret)?;
     match header.transport {
-        Transport::Padded if !rules.allow.dd => Err(RejectReason::PaddedNotAllowed),
+        Transport::Padded if !rules.allow.dd => return Err(RejectReason::PaddedNotAllowed),
         Transport::Abridged | Transport::Intermediate if !rules.allow.classic => {
-            Err(RejectReason::ClassicNotAllowed)
+            return Err(RejectReason::ClassicNotAllowed);
         }
-        _ => Ok(Accepted {
-            secret,
-            header,
-            records: None,
-        }),
+        _ => {}
+    }
+    let pass = visit.admit(secret, None, &obfuscated2::replay_id(&bytes))?;
+    Ok(Accepted {
+        secret,
+        header,
+        records: None,
+        pass,
+    })
+}
+
+/// Who signed a hello.
+struct Signer {
+    /// Index into the secrets of the [`Rules`](super::Rules).
+    secret: usize,
+    /// That secret's, or what `--sni-salt` makes of it.
+    key: Secret,
+    domain: Domain,
+    pass: Pass,
+}
+
+impl Signer {
+    fn answer(&self, hello: &ClientHello, visit: &Visit<'_>) -> Vec<u8> {
+        let measured = visit.context.sites.profile(&self.domain);
+        let profile =
+            measured.unwrap_or_else(|| FlightProfile::unmeasured(&self.domain, &self.key));
+        server_hello::answer(hello, &self.key, &profile, &mut fill_random)
     }
 }
 
-/// Who signed this hello, and what to answer.
+/// Who signed this hello. What is cheap to see is looked at before the hello
+/// is hashed once for every secret.
 fn check_hello(
     bytes: &[u8],
     hello: &ClientHello,
-    rules: &Rules,
-) -> Result<(usize, Vec<u8>), RejectReason> {
+    visit: &Visit<'_>,
+) -> Result<Signer, RejectReason> {
+    let rules = visit.rules;
     if !rules.allow.tls {
         return Err(RejectReason::TlsNotAllowed);
     }
     let domain = hello.sni.as_ref().ok_or(RejectReason::NoServerName)?;
-    let signed_with =
-        |secret: &Secret| client_hello::verify(bytes, hello, secret).map(|time| (*secret, time));
-    let (index, (secret, time)) = rules
-        .secrets
-        .iter()
-        .enumerate()
-        .find_map(|(index, named)| Some((index, signed_with(&named.secret.key)?)))
-        .ok_or(RejectReason::UnknownSecret)?;
     if !rules.tls_domains.is_empty() && !rules.tls_domains.contains(domain) {
         return Err(RejectReason::UnknownServerName);
     }
-    if !is_timely(time, unix_now()) {
+    let key_for = |secret: &Secret| match &rules.sni_salt {
+        Some(salt) => derive_for_sni(secret, salt.as_bytes(), domain.as_str()),
+        None => *secret,
+    };
+    let mut secrets = rules.secrets.iter().enumerate();
+    let (secret, key, time) = secrets
+        .find_map(|(index, named)| {
+            let key = key_for(&named.secret.key);
+            let time = client_hello::verify(bytes, hello, &key)?;
+            Some((index, key, time))
+        })
+        .ok_or(RejectReason::UnknownSecret)?;
+    if !is_timely(time, unix_now(), visit.context.limits.get().time_skew) {
         return Err(RejectReason::ClockSkew);
     }
-    let profile = FlightProfile::unmeasured(domain, &secret);
-    let answer = server_hello::answer(hello, &secret, &profile, &mut fill_random);
-    Ok((index, answer))
+    let pass = visit.admit(secret, Some(domain), &hello.random)?;
+    Ok(Signer {
+        secret,
+        key,
+        domain: domain.clone(),
+        pass,
+    })
 }
 
 /// The obfuscated header of a fake-TLS client comes inside records, behind our
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
     socket: &Socket,
-    rules: &Rules,
-    secret: usize,
+    signer: Signer,
     answer: Vec<u8>,
     mut raw: Vec<u8>,
 ) -> Result<Accepted, RejectReason> {
-    let key = rules.secrets.get(secret).map(|named| named.secret.key);
-    let key = key.ok_or(RejectReason::UnknownSecret)?;
     let written = socket.write_all(&answer).await;
     written.map_err(|_| RejectReason::Abandoned)?;
     drop(answer);
@@ -154,21 +199,23 @@ async fn fake_tls(
         fits.map_err(|_| RejectReason::BadTransport)?;
         raw.clear();
         if let Ok(header) = header.as_slice().try_into() {
-            let header = obfuscated2::accept(header, &key).ok_or(RejectReason::BadTransport)?;
+            let header =
+                obfuscated2::accept(header, &signer.key).ok_or(RejectReason::BadTransport)?;
             if header.transport != Transport::Padded {
                 return Err(RejectReason::BadTransport);
             }
             return Ok(Accepted {
-                secret,
+                secret: signer.secret,
                 header,
                 records: Some(records),
+                pass: signer.pass,
             });
         }
         read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
     }
 }
 
-async fn read_more(
+pub(super) async fn read_more(
     socket: &Socket,
     received: &mut Vec<u8>,
     wanted: usize,
@@ -182,6 +229,17 @@ async fn read_more(
         return Err(RejectReason::Abandoned);
     }
     Ok(())
+}
+
+async fn read_opening(
+    socket: &Socket,
+    opening: &Opening,
+    wanted: usize,
+) -> Result<(), RejectReason> {
+    match opening.read(socket, wanted.min(READ_STEP)).await {
+        0 => Err(RejectReason::Abandoned),
+        _ => Ok(()),
+    }
 }
 
 /// What to read of a hello that is not complete: nothing behind its record.
@@ -202,14 +260,15 @@ fn hello_wanted(received: &[u8]) -> usize {
     }
 }
 
-fn is_timely(time: u32, now: u32) -> bool {
+fn is_timely(time: u32, now: u32, TimeSkew(limits): TimeSkew) -> bool {
+    let Some(limits) = limits else { return true };
     let behind = now.saturating_sub(time);
     let ahead = time.saturating_sub(now);
-    let is_near = behind <= MAX_BEHIND && ahead <= MAX_AHEAD;
+    let is_near = behind <= limits.behind && ahead <= limits.ahead;
     is_near || time < MAX_UPTIME || now < CLOCK_IS_SET
 }
 
-fn unix_now() -> u32 {
+pub(super) fn unix_now() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs() as u32)
 }
@@ -217,23 +276,29 @@ fn unix_now() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SkewLimits;
 
     #[test]
     fn the_time_window() {
         let now = CLOCK_IS_SET + 1_000_000;
+        let limits = TimeSkew(Some(SkewLimits {
+            behind: 1200,
+            ahead: 600,
+        }));
         for (time, timely) in [
             (now, true),
-            (now - MAX_BEHIND, true),
-            (now - MAX_BEHIND - 1, false),
-            (now + MAX_AHEAD, true),
-            (now + MAX_AHEAD + 1, false),
+            (now - 1200, true),
+            (now - 1201, false),
+            (now + 600, true),
+            (now + 601, false),
             (86_400 * 30, true),
             (MAX_UPTIME, false),
             (u32::MAX, false),
         ] {
-            assert_eq!(is_timely(time, now), timely, "{time}");
+            assert_eq!(is_timely(time, now, limits), timely, "{time}");
+            assert!(is_timely(time, now, TimeSkew(None)));
         }
-        assert!(is_timely(now, 60), "our clock is not set");
+        assert!(is_timely(now, 60, limits), "our clock is not set");
     }
 
     #[test]

@@ -62,6 +62,9 @@ impl LineRelay {
     /// Runs until there is a reason to close the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());
+        if let Some(reason) = self.out.revoked() {
+            return Poll::Ready(reason);
+        }
         self.is_starved = false;
         for direction in [Self::poll_to_client, Self::poll_to_dc] {
             match self.take_turn(cx, direction) {
@@ -104,6 +107,9 @@ impl LineRelay {
         if self.has_dc_ended {
             return Err(CloseReason::ClosedByTelegram);
         }
+        if self.out.paused_until().is_some() {
+            return Ok(Poll::Pending);
+        }
         if self.is_bulk && !self.out.is_wrapped_in_records() && self.pipe.is_none() {
             self.pipe = self.out.context.pipes.take();
         }
@@ -114,7 +120,8 @@ impl LineRelay {
     }
 
     fn splice(&mut self, cx: &mut Context<'_>, mut pipe: Pipe) -> Progress {
-        let length = match pipe.poll_fill(cx, &self.line.socket, SPLICE_LEN) {
+        let most = SPLICE_LEN.min(self.out.read_limit());
+        let length = match pipe.poll_fill(cx, &self.line.socket, most) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(length)) => length,
             Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
@@ -187,7 +194,7 @@ impl LineRelay {
 
     /// One read from the client, once the DC has what was read before.
     fn poll_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.flush_to_dc(cx)?.is_pending() {
+        if self.flush_to_dc(cx)?.is_pending() || self.out.paused_until().is_some() {
             return Ok(Poll::Pending);
         }
         let context = self.out.context.clone();
@@ -206,6 +213,7 @@ impl LineRelay {
             self.pace.last_read = context.reactor.now();
             self.out.wake_up();
             context.metrics.client_bytes_in.add(length as u64);
+            self.out.spend(length);
             self.forward(space.get_mut(..length).unwrap_or_default())?;
             Ok(Poll::Ready(()))
         });
@@ -244,6 +252,7 @@ impl LineRelay {
     fn find_room(&mut self) -> Option<usize> {
         let overdraft = if self.out.has_room() { CHUNK_LEN } else { 0 };
         let room = self.out.context.buffers.free_bytes().max(overdraft);
+        let room = room.min(self.out.read_limit());
         self.is_starved |= room == 0;
         (room > 0).then_some(room)
     }
@@ -256,6 +265,7 @@ impl LineRelay {
             unfinished: false,
             held_up: false,
             starved: self.is_starved,
+            paused: self.out.paused_until().is_some(),
         }
     }
 }

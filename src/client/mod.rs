@@ -5,6 +5,7 @@
 
 mod accept;
 mod ends;
+mod fronting;
 mod handshake;
 mod inlet;
 mod line;
@@ -15,8 +16,11 @@ mod padding;
 mod records;
 mod registry;
 mod session;
+mod sessions;
 mod settings;
+mod sites;
 mod unframe;
+mod visit;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -25,7 +29,10 @@ use std::time::Duration;
 use smol::LocalExecutor;
 
 use crate::backend::Backend;
-use crate::config::{Allow, NamedSecret, RouteChoice};
+use crate::config::{
+    Allow, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt, TimeSkew,
+};
+use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
@@ -34,6 +41,8 @@ use crate::wire::secret::{AdTag, Domain};
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
+use sessions::Sessions;
+pub use sites::{SiteSettings, Sites};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -46,12 +55,16 @@ pub struct ClientContext {
     scratch: Rc<Scratch>,
     pipes: Rc<PipePool>,
     backend: Rc<dyn Backend>,
+    gate: Rc<Gate>,
     metrics: Rc<Metrics>,
+    sites: Rc<Sites>,
     limits: Cell<Limits>,
     registry: Registry,
+    sessions: Sessions,
     padding: PaddingSource,
     fallback_log: Throttle,
     accept_log: Throttle,
+    relay_log: Throttle,
 }
 
 /// The parts that a [`ClientContext`] is made of.
@@ -62,7 +75,9 @@ pub struct Parts {
     pub scratch: Rc<Scratch>,
     pub pipes: Rc<PipePool>,
     pub backend: Rc<dyn Backend>,
+    pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
+    pub sites: Rc<Sites>,
     pub limits: Limits,
 }
 
@@ -72,6 +87,9 @@ pub struct Limits {
     pub max_clients: usize,
     /// From accepting to the end of the handshake.
     pub handshake_timeout: Duration,
+    /// By how much a fake-TLS client's clock may be off ours.
+    pub time_skew: TimeSkew,
+    pub records: RecordSizes,
     /// Without a byte either way.
     pub idle_timeout: Duration,
     /// Without the client taking a byte of what waits for it, or going on with
@@ -80,6 +98,8 @@ pub struct Limits {
     /// Without a byte, until expanded keys are dropped.
     pub hibernate: Duration,
     pub keepalive: Keepalive,
+    pub filter_server_errors: ServerErrors,
+    pub reset: Reset,
 }
 
 /// Whom a listener lets in, and where its clients go. Replaced as a whole by a
@@ -93,6 +113,8 @@ pub struct Rules {
     pub allow: Allow,
     /// Names that a fake-TLS hello may ask for; empty: any.
     pub tls_domains: Vec<Domain>,
+    /// Fake-TLS secrets are derived for the name with this.
+    pub sni_salt: Option<SniSalt>,
     pub route: RouteChoice,
 }
 
@@ -105,12 +127,16 @@ impl ClientContext {
             scratch: parts.scratch,
             pipes: parts.pipes,
             backend: parts.backend,
+            gate: parts.gate,
             metrics: parts.metrics,
+            sites: parts.sites,
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
+            sessions: Sessions::default(),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
             accept_log: Throttle::new(LOG_PERIOD),
+            relay_log: Throttle::new(LOG_PERIOD),
         })
     }
 

@@ -8,10 +8,13 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 use tinyvec::TinyVec;
 
 use super::ClientContext;
-use super::records::{RecordHeaders, Slices, unwrapped};
+use super::records::{PAUSE, RecordHeaders, RecordLengths, Slices, unwrapped};
 use crate::backend::{SessionEnd, Sink};
+use crate::config::{RecordSizes, Reset, ServerErrors};
+use crate::guard::gate::Pass;
+use crate::guard::limits::Account;
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket};
+use crate::net::{CHUNK_LEN, Rope, SCRATCH_LEN, Socket, fill_random};
 use crate::wire::transport::Transport;
 
 /// What all clients together may keep beyond the buffer pool's limit, so that
@@ -22,6 +25,10 @@ const OVERDRAFT: usize = 16 * CHUNK_LEN;
 /// do without those beyond.
 const MAX_ACKS: usize = 64;
 
+/// Telegram's error −404, a whole payload (`doc/protocol.md` §7): whoever gets
+/// it has sent what no client sends.
+const NOT_FOUND: [u8; 4] = (-404_i32).to_le_bytes();
+
 /// Everything that goes to one client: frames it, encrypts it and writes it at
 /// once, keeping only what the kernel does not take.
 ///
@@ -29,6 +36,12 @@ const MAX_ACKS: usize = 64;
 pub(super) struct ClientOut {
     pub context: Rc<ClientContext>,
     pub socket: Socket,
+    /// What its bytes are booked on.
+    pub account: Option<Rc<Account>>,
+    /// Until it is closed.
+    pass: Cell<Option<Pass>>,
+    /// Its secret lets it stay no longer.
+    revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
     /// Without expanded keys since the client went quiet.
     asleep: Cell<bool>,
@@ -37,12 +50,16 @@ pub(super) struct ClientOut {
 
 struct State {
     transport: Transport,
-    wrapped_in_records: bool,
+    /// The lengths of the records that all goes in; `None`: no records.
+    records: Option<RecordLengths>,
     /// `None` when the bytes come encrypted for the client.
     cipher: Option<CtrStream>,
     /// Encrypted and framed, refused by the kernel so far.
     queue: Rope,
     packet: PacketProgress,
+    filter: ServerErrors,
+    /// A packet as long as an error, until it is known whether it is one.
+    suspect: Option<heapless::Vec<u8, 4, u8>>,
     /// Rarely more than a few at a time.
     acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
@@ -73,18 +90,32 @@ impl ClientOut {
         socket: Socket,
         transport: Transport,
         wrapped_in_records: bool,
+        pass: Pass,
     ) -> Rc<Self> {
+        let records = match context.limits.get().records {
+            RecordSizes::Full => RecordLengths::FULL,
+            RecordSizes::Auto => {
+                let mut random = [0];
+                fill_random(&mut random);
+                RecordLengths::growing(random[0])
+            }
+        };
         Rc::new(Self {
+            account: pass.account(),
+            pass: Cell::new(Some(pass)),
+            revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
             context: context.clone(),
             socket,
             asleep: Cell::new(false),
             state: RefCell::new(State {
                 transport,
-                wrapped_in_records,
+                records: wrapped_in_records.then_some(records),
                 cipher: None,
                 queue: Rope::default(),
                 packet: PacketProgress::default(),
+                filter: context.limits.get().filter_server_errors,
+                suspect: None,
                 acks: TinyVec::new(),
                 resume_at: None,
                 broken: false,
@@ -101,17 +132,66 @@ impl ClientOut {
     }
 
     pub fn is_wrapped_in_records(&self) -> bool {
-        self.state.borrow().wrapped_in_records
+        self.state.borrow().records.is_some()
     }
 
-    /// Hangs up at once, even if the backend holds on to its sink for a while.
+    /// Hangs up and gives up its place at once, even if the backend holds on to
+    /// its sink for a while.
     pub fn close(&self) {
+        self.pass.take();
         let mut state = self.state.borrow_mut();
         state.broken = true;
         state.queue.clear();
         state.waker = None;
         // It fails if the client was faster.
-        let _ = self.socket.shutdown();
+        let _ = match self.context.limits.get().reset {
+            Reset::Always => self.socket.reset(),
+            _ => self.socket.shutdown(),
+        };
+    }
+
+    /// Makes the client's task end it.
+    pub fn revoke(&self, reason: CloseReason) {
+        self.revoked.set(Some(reason));
+        self.fail(&mut self.state.borrow_mut());
+    }
+
+    pub fn revoked(&self) -> Option<CloseReason> {
+        self.revoked.get()
+    }
+
+    /// Books bytes that went either way on the secret's account.
+    pub fn spend(&self, length: usize) {
+        if let Some(account) = self.metered() {
+            let now = self.context.reactor.now();
+            account.spend(length as u64, self.context.gate.clock(now));
+            if account.is_used_up() {
+                // The client's task sees it when it runs next, at the latest
+                // when `Sessions` look.
+                self.revoked.set(Some(CloseReason::QuotaUsed));
+            }
+        }
+    }
+
+    /// Until when nothing is to be read from either side, to keep to the
+    /// secret's rate.
+    pub fn paused_until(&self) -> Option<Instant> {
+        let account = self.metered()?;
+        let now = self.context.reactor.now();
+        let pause = account.pause(self.context.gate.clock(now));
+        now.checked_add(pause).filter(|_| !pause.is_zero())
+    }
+
+    /// Bytes to read at once, so that a low rate does not come in lumps.
+    pub fn read_limit(&self) -> usize {
+        let rate = self.metered().and_then(|account| account.rate());
+        let part = rate.and_then(|rate| usize::try_from(rate / 8).ok());
+        part.map_or(usize::MAX, |part| part.max(CHUNK_LEN))
+    }
+
+    fn metered(&self) -> Option<&Account> {
+        let account = self.account.as_deref()?;
+        account.is_metered().then_some(account)
     }
 
     /// Remembers whom to wake when there is something to do.
@@ -170,6 +250,7 @@ impl ClientOut {
     pub fn wrote(&self, length: usize) {
         self.last_write.set(self.context.reactor.now());
         self.context.metrics.client_bytes_out.add(length as u64);
+        self.spend(length);
     }
 
     pub fn is_asleep(&self) -> bool {
@@ -226,9 +307,13 @@ impl ClientOut {
 
     /// Writes what is ready for the wire except for records.
     fn write(&self, state: &mut State, parts: [&[u8]; 3]) {
-        if state.wrapped_in_records {
+        if let Some(lengths) = &mut state.records {
+            let now = self.context.reactor.now();
+            if now.duration_since(self.last_write.get()) >= PAUSE {
+                lengths.restart();
+            }
             let total = parts.iter().map(|part| part.len()).sum();
-            let headers = RecordHeaders::new(total);
+            let headers = RecordHeaders::new(total, lengths);
             self.write_slices(state, &headers.wrap(parts));
         } else {
             self.write_slices(state, &unwrapped(parts));
@@ -260,6 +345,27 @@ impl ClientOut {
         if is_stuck || self.asleep.replace(false) {
             state.wake();
         }
+    }
+
+    /// Keeps bytes of a packet that may be a server's error; how many.
+    fn withhold(&self, state: &mut State, data: &[u8]) -> usize {
+        let Some(suspect) = &mut state.suspect else {
+            return 0;
+        };
+        let missing = suspect.capacity() - suspect.len();
+        let taken = data.get(..missing).unwrap_or(data);
+        suspect.extend(taken.iter().copied());
+        if suspect.is_full()
+            && let Some(mut bytes) = state.suspect.take()
+        {
+            if *bytes == NOT_FOUND {
+                state.packet = PacketProgress::default();
+                self.context.metrics.server_errors_filtered.inc();
+            } else {
+                self.send_payload(state, &mut bytes);
+            }
+        }
+        taken.len()
     }
 
     fn fail(&self, state: &mut State) {
@@ -299,6 +405,11 @@ impl Sink for ClientOut {
             Transport::Abridged | Transport::Intermediate => heapless::Vec::new(),
         };
         self.context.metrics.client_packets_out.inc();
+        let is_suspect = state.filter != ServerErrors::Deliver && len == NOT_FOUND.len();
+        state.suspect = is_suspect.then(heapless::Vec::new);
+        if state.filter == ServerErrors::FilterFirst {
+            state.filter = ServerErrors::Deliver;
+        }
         state.packet = PacketProgress {
             header: state.transport.write_header(len, padding.len()),
             payload_left: len,
@@ -308,7 +419,7 @@ impl Sink for ClientOut {
 
     fn offer(&self, data: &mut [u8], allowance: usize) -> usize {
         let mut state = self.state.borrow_mut();
-        let mut taken = 0;
+        let mut taken = self.withhold(&mut state, data);
         while let Some((_, rest)) = data.split_at_mut_checked(taken)
             && !rest.is_empty()
         {

@@ -37,6 +37,8 @@ pub(super) struct Watched {
     pub held_up: bool,
     /// Someone here waits for buffers.
     pub starved: bool,
+    /// Nothing is read, to keep to a rate.
+    pub paused: bool,
 }
 
 pub(super) enum Due {
@@ -72,6 +74,9 @@ impl Pace {
             if watched.starved {
                 at = at.min(now + STARVED_RETRY);
             }
+            if let Some(until) = out.paused_until() {
+                at = at.min(until);
+            }
             self.armed = Some(Armed { at, watched });
             self.timer.set(at);
             if self.timer.poll_expired(cx).is_pending() {
@@ -83,7 +88,10 @@ impl Pace {
     /// The first of the deadlines.
     fn next(&self, out: &ClientOut, watched: Watched) -> Option<(Instant, Due)> {
         let limits = out.context.limits.get();
-        let last_active = self.last_read.max(out.last_write());
+        let mut last_active = self.last_read.max(out.last_write());
+        if let Some(until) = out.paused_until() {
+            last_active = last_active.max(until);
+        }
         let after = |since: Instant, limit, due| Some((since.checked_add(limit)?, due));
         let send_timeout = limits.send_timeout;
         [
@@ -121,5 +129,6 @@ impl Watched {
             && (self.unfinished || !other.unfinished)
             && (!self.held_up || other.held_up)
             && (self.starved || !other.starved)
+            && (self.paused || !other.paused)
     }
 }

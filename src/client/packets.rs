@@ -78,6 +78,9 @@ impl StreamRelay {
     /// Runs until there is a reason to close the client.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());
+        if let Some(reason) = self.out.revoked() {
+            return Poll::Ready(reason);
+        }
         if let Poll::Ready(reason) = self.poll_out(cx) {
             return Poll::Ready(reason);
         }
@@ -146,11 +149,13 @@ impl StreamRelay {
         }
     }
 
-    /// A packet that has its room is read to its end whatever the stream says:
-    /// room held by half a packet would never come free otherwise.
+    /// A packet that has its room is read to its end whatever the stream or the
+    /// secret's rate says: room held by half a packet would never come free
+    /// otherwise.
     fn poll_welcome(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.content {
             Content::Packets(unframer) if unframer.is_collecting() => Poll::Ready(()),
+            _ if self.out.paused_until().is_some() => Poll::Pending,
             _ => self.stream.poll_ready(cx),
         }
     }
@@ -179,7 +184,8 @@ impl StreamRelay {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Result<Poll<()>, CloseReason> {
-        let limit = self.read_limit().min(buffer.len());
+        let limit = self.read_limit().min(self.out.read_limit());
+        let limit = limit.min(buffer.len());
         let space = buffer.get_mut(..limit).unwrap_or_default();
         let length = match self.out.socket.poll_read(cx, space) {
             Poll::Pending => return Ok(Poll::Pending),
@@ -194,6 +200,7 @@ impl StreamRelay {
         let packets = self.push(plain)?;
         let metrics = &self.out.context.metrics;
         metrics.client_bytes_in.add(length as u64);
+        self.out.spend(length);
         metrics.client_packets_in.add(packets);
         Ok(Poll::Ready(()))
     }
@@ -251,6 +258,7 @@ impl StreamRelay {
             unfinished: is_collecting && !self.is_held_up,
             held_up: self.is_held_up,
             starved: self.out.is_starved(),
+            paused: self.out.paused_until().is_some(),
         }
     }
 }

@@ -3,13 +3,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::accept::peer_of;
 use super::handshake::Accepted;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
 use super::packets::{Content, StreamRelay};
 use super::unframe::{PacketMeter, Unframer};
+use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
@@ -17,9 +17,13 @@ use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
 use crate::net::Socket;
 use crate::wire::dc::DcId;
+use crate::wire::fake_tls::RecordReader;
+use crate::wire::obfuscated2::ClientHeader;
 
 /// A client past its handshake.
 pub(super) struct Client {
+    /// In the list of sessions.
+    number: usize,
     out: Rc<ClientOut>,
     started: Instant,
     dc: DcId,
@@ -31,16 +35,24 @@ impl Client {
     pub async fn open(
         context: &Rc<ClientContext>,
         socket: Socket,
+        peer: Peer,
         rules: &Rules,
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
         let (dc, transport) = (accepted.header.dc, accepted.header.transport);
-        let out = ClientOut::new(context, socket, transport, accepted.records.is_some());
-        match open(&out, rules, accepted).await {
+        let Accepted {
+            header,
+            records,
+            pass,
+            ..
+        } = accepted;
+        let out = ClientOut::new(context, socket, transport, records.is_some(), pass);
+        match open(&out, peer, rules, header, records).await {
             Ok(relay) => {
                 context.metrics.session_opened(dc, relay.route());
                 Some(Self {
+                    number: context.sessions.enter(&out),
                     out,
                     started,
                     dc,
@@ -57,7 +69,9 @@ impl Client {
     /// Until it leaves.
     pub async fn run(mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
-        self.out.context.metrics.session_closed(self.dc);
+        let context = &self.out.context;
+        context.sessions.leave(self.number);
+        context.metrics.session_closed(self.dc);
         leave(&self.out, self.started, reason);
     }
 }
@@ -67,7 +81,8 @@ fn leave(out: &ClientOut, started: Instant, reason: CloseReason) {
     let time = context.reactor.now().duration_since(started);
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
-        let peer = peer_of(&out.socket);
+        let peer = out.socket.peer_address();
+        let peer = peer.map_or_else(|_| "a client".into(), |address| address.to_string());
         debug!("{peer} left after {} s: {reason}", time.as_secs());
     }
     out.close();
@@ -98,22 +113,22 @@ impl Relay {
 
 async fn open(
     out: &Rc<ClientOut>,
+    peer: Peer,
     rules: &Rules,
-    accepted: Accepted,
+    header: ClientHeader,
+    records: Option<RecordReader>,
 ) -> Result<Relay, CloseReason> {
-    let header = accepted.header;
     let transport = header.transport;
-    let broken = |_| CloseReason::ClientBroken;
     let request = SessionRequest {
         route: first_route(rules),
         dc: header.dc,
-        client: out.socket.peer_address().map_err(broken)?,
-        local: out.socket.local_address().map_err(broken)?,
+        client: peer.client,
+        local: peer.local,
         tag: rules.tag,
         transport,
         to_client: header.to_client,
     };
-    let inlet = Inlet::new(header.from_client, accepted.records);
+    let inlet = Inlet::new(header.from_client, records);
     let session = open_session(out, request, rules.route).await?;
     let meter = PacketMeter::new(transport);
     let out = out.clone();

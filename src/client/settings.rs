@@ -17,10 +17,14 @@ impl From<&Config> for Limits {
         Self {
             max_clients: config.max_clients,
             handshake_timeout: config.handshake_timeout,
+            time_skew: config.time_skew,
+            records: config.tls_records,
             idle_timeout: config.idle_timeout,
             send_timeout: config.send_timeout,
             hibernate: config.hibernate,
             keepalive: CLIENT_KEEPALIVE,
+            filter_server_errors: config.filter_server_errors,
+            reset: config.reset,
         }
     }
 }
@@ -34,6 +38,7 @@ impl Rules {
             tag: listener.tag,
             allow: config.allow,
             tls_domains: config.tls_domains.clone(),
+            sni_salt: config.sni_salt.clone(),
             route: config.route,
         }
     }

@@ -2,12 +2,14 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::camouflage::{Fronting, FrontingChoice, YesNo};
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
+use super::guard::GuardConfig;
 use super::machine::Machine;
 use super::settings::{Setting, origin_of};
-use super::values::{Allow, ListenFlag, ListenPlace, RouteChoice};
-use super::{Config, ListenerConfig, NamedSecret};
+use super::values::{ListenFlag, ListenPlace, RouteChoice};
+use super::{Config, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
@@ -26,17 +28,33 @@ pub(super) fn build(
     let allow = flags.allow.unwrap_or_default();
     let secrets = name_secrets(&flags, settings)?;
     let listeners = listeners(&flags, settings, machine, &secrets, &mut notes)?;
-    let tls_domains = tls_domains(flags.tls_domain, &secrets, &listeners);
-    check_forms(&listeners, allow, &tls_domains)?;
+    let max_clients = max_clients(&flags, machine);
+    let guard = guard(&flags, settings, machine)?;
+    let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
+    let fronting = fronting(&flags, &tls_domains)?;
+    if fronting.to_any_site {
+        notes.push(
+            "--fronting-to-any-site: anybody can reach any HTTPS site through this proxy"
+                .to_owned(),
+        );
+    }
     let route = flags.route.unwrap_or_default();
     if route == RouteChoice::Direct && listeners.iter().any(|l| l.tag.is_some()) {
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
     }
-    Ok(Config {
+    let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
+    let config = Config {
         listeners,
         secrets,
         allow,
         tls_domains,
+        sni_salt: flags.sni_salt,
+        guard,
+        filter_server_errors: flags.filter_server_errors.unwrap_or_default(),
+        reset: flags.reset.unwrap_or_default(),
+        fronting,
+        time_skew: flags.time_skew.unwrap_or_default(),
+        tls_records: flags.tls_records.unwrap_or_default(),
         route,
         tag: flags.tag,
         external_ip: flags.external_ip,
@@ -51,20 +69,77 @@ pub(super) fn build(
             .collect::<Vec<(DcId, SocketAddr)>>(),
         dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
         clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
-        max_clients: flags
-            .max_clients
-            .map_or(machine.max_clients(), |n| n.0 as usize),
+        max_clients,
         buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
         handshake_timeout: seconds(flags.handshake_timeout, 10),
         idle_timeout: seconds(flags.idle_timeout, 1800),
         send_timeout: seconds(flags.send_timeout, 60),
         hibernate: seconds(flags.hibernate, 60),
-        data_dir: flags.data_dir.unwrap_or_else(|| machine.data_dir()),
+        control: flags.control.unwrap_or_else(|| data_dir.join("control")),
+        data_dir,
         log_level: flags.log_level.unwrap_or_default(),
         metrics: flags.metrics.map(|address| address.0),
+        user: flags.user,
         own_secret: None,
         notes,
+    };
+    check_forms(&config)?;
+    Ok(config)
+}
+
+fn guard(
+    flags: &Flags,
+    settings: &[Setting],
+    machine: &Machine,
+) -> Result<GuardConfig, ConfigError> {
+    for (index, table) in flags.table.iter().enumerate() {
+        let earlier = flags.table.iter().take(index);
+        if earlier.into_iter().any(|other| other.name == table.name) {
+            let name = table.name.clone();
+            return Err(at_nth(
+                "--table",
+                index,
+                settings,
+                Problem::DuplicateTable { name },
+            ));
+        }
+    }
+    for (index, rule) in flags.policy.iter().enumerate() {
+        if let Rule::InTable { table: name, .. } | Rule::NotInTable { table: name, .. } = rule
+            && !flags.table.iter().any(|table| table.name == *name)
+        {
+            let name = name.clone();
+            return Err(at_nth(
+                "--policy",
+                index,
+                settings,
+                Problem::NoSuchTable { name },
+            ));
+        }
+    }
+    let max_clients = max_clients(flags, machine);
+    Ok(GuardConfig {
+        policies: flags.policy.clone(),
+        tables: flags.table.clone(),
+        relays: flags
+            .proxy_protocol
+            .clone()
+            .map_or_else(Vec::new, |relays| relays.0),
+        replay_cache: flags
+            .replay_cache
+            .map_or_else(|| machine.replay_cache(), |flag| flag.0),
+        flood: flags
+            .flood_limit
+            .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),
+        max_handshakes: flags
+            .max_handshakes
+            .map_or_else(|| (max_clients / 2).max(1), |n| n.0 as usize),
     })
+}
+
+fn max_clients(flags: &Flags, machine: &Machine) -> usize {
+    let given = flags.max_clients.map(|n| n.0 as usize);
+    given.unwrap_or_else(|| machine.max_clients())
 }
 
 fn seconds(given: Option<Seconds>, default: u64) -> Duration {
@@ -94,8 +169,11 @@ fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>,
         if let Some(problem) = problem {
             return Err(at_nth("--secret", index, settings, problem));
         }
-        let secret = flag.secret.clone();
-        named.push(NamedSecret { name, secret });
+        named.push(NamedSecret {
+            name,
+            secret: flag.secret.clone(),
+            limits: flag.limits,
+        });
     }
     Ok(named)
 }
@@ -178,6 +256,7 @@ fn own_secrets(flag: &ListenFlag, listener: &str) -> Option<Vec<NamedSecret>> {
             _ => format!("{listener}/{}", index + 1),
         },
         secret: secret.clone(),
+        limits: SecretLimits::default(),
     };
     let own: Vec<_> = flag.secrets.iter().enumerate().map(called).collect();
     (!own.is_empty()).then_some(own)
@@ -219,16 +298,37 @@ fn tls_domains(
     domains
 }
 
+/// Strangers see the site that the proxy is said to be, if it is.
+fn fronting(flags: &Flags, tls_domains: &[Domain]) -> Result<Fronting, ConfigError> {
+    let is_set = |flag: Option<YesNo>| flag.is_some_and(|YesNo(yes)| yes);
+    let to_any_site = is_set(flags.fronting_to_any_site);
+    let choice = match &flags.fronting {
+        Some(choice) => choice.clone(),
+        None if tls_domains.is_empty() => FrontingChoice::Off,
+        None => FrontingChoice::ByName,
+    };
+    if choice == FrontingChoice::ByName && tls_domains.is_empty() && !to_any_site {
+        return Err(ConfigError::new(Problem::NoSiteToFront));
+    }
+    Ok(Fronting {
+        choice,
+        to_any_site,
+        proxy_protocol: is_set(flags.fronting_proxy_protocol),
+    })
+}
+
 /// No secret may be useless.
-pub(super) fn check_forms(
-    listeners: &[ListenerConfig],
-    allow: Allow,
-    tls_domains: &[Domain],
-) -> Result<(), ConfigError> {
+pub(super) fn check_forms(config: &Config) -> Result<(), ConfigError> {
+    let allow = config.allow;
     let only_tls = !allow.classic && !allow.dd;
-    for named in listeners.iter().flat_map(|listener| &listener.secrets) {
+    let knows_names = !config.tls_domains.is_empty() || config.sni_salt.is_some();
+    for named in config
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.secrets)
+    {
         let form = match named.secret.form {
-            SecretForm::Classic if only_tls && tls_domains.is_empty() => {
+            SecretForm::Classic if only_tls && !knows_names => {
                 return Err(ConfigError::new(Problem::NoTlsDomain));
             }
             SecretForm::Padded if !allow.dd => "dd",

@@ -19,21 +19,33 @@ impl Config {
     pub fn differences(&self, new: &Self) -> Differences {
         let mut found = Differences::default();
         macro_rules! compare {
-            ($($field:ident $flag:literal)+) => {
-                $(if self.$field != new.$field { found.changed.push($flag); })+
+            ($($($field:ident).+ $flag:literal)+) => {
+                $(if self.$($field).+ != new.$($field).+ { found.changed.push($flag); })+
             };
         }
         compare! {
             secrets "--secret" allow "--allow" tls_domains "--tls-domain" route "--route"
-            tag "--tag" external_ip "--external-ip" telegram_secret "--telegram-secret"
+            fronting "--fronting" time_skew "--time-skew" tls_records "--tls-records"
+            sni_salt "--sni-salt"
+            guard.policies "--policy" guard.tables "--table" guard.relays "--proxy-protocol"
+            guard.replay_cache "--replay-cache" guard.flood "--flood-limit"
+            guard.max_handshakes "--max-handshakes" reset "--reset"
+            filter_server_errors "--filter-server-errors" tag "--tag"
+            external_ip "--external-ip" telegram_secret "--telegram-secret"
             telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
             refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"
             handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
             send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics"
+            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control"
         }
-        let fixed = ["--buffers", "--data-dir", "--metrics"];
+        let fixed = [
+            "--buffers",
+            "--data-dir",
+            "--metrics",
+            "--user",
+            "--control",
+        ];
         found.need_restart = found.changed.clone();
         found.need_restart.retain(|flag| fixed.contains(flag));
         self.compare_listeners(new, &mut found);

@@ -65,6 +65,13 @@ pub enum Problem {
         name: String,
         other: String,
     },
+    DuplicateTable {
+        name: String,
+    },
+    /// A policy's table that no `--table` brings.
+    NoSuchTable {
+        name: String,
+    },
     /// A secret whose form `--allow` does not name.
     FormNotAllowed {
         name: String,
@@ -72,6 +79,8 @@ pub enum Problem {
     },
     /// Bare secrets, only fake-TLS allowed, and no domain for it.
     NoTlsDomain,
+    /// `--fronting sni` without a name that may be asked for.
+    NoSiteToFront,
     /// `--route middle` cannot be told to the other flags' wish.
     TagWithoutMiddle,
     /// The secret that an earlier run made.
@@ -168,6 +177,14 @@ impl fmt::Display for Problem {
                 f,
                 "--secret: {name} and {other} are the same secret; remove one or make a new one with `smol-mtproxy secret`"
             ),
+            Self::DuplicateTable { name } => write!(
+                f,
+                "--table: two tables are called {name}; give them different names"
+            ),
+            Self::NoSuchTable { name } => write!(
+                f,
+                "--policy: there is no table {name}; add --table {name}=FILE"
+            ),
             Self::FormNotAllowed { name, form } => write!(
                 f,
                 "the secret {name} is for {form} clients, which --allow leaves out; add {form} to --allow or give the bare 32 hex digits"
@@ -175,6 +192,10 @@ impl fmt::Display for Problem {
             Self::NoTlsDomain => write!(
                 f,
                 "--allow tls with a bare secret needs a site to look like; add --tls-domain, or make the secret with `smol-mtproxy secret ee DOMAIN`"
+            ),
+            Self::NoSiteToFront => write!(
+                f,
+                "--fronting sni needs a --tls-domain to lead to; add one, or name the site: --fronting HOST:PORT"
             ),
             Self::TagWithoutMiddle => write!(
                 f,

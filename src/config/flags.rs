@@ -3,6 +3,9 @@ use std::path::PathBuf;
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
+use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
+use super::policy::Rule;
 use super::values::{
     Allow, DcOverride, ListenFlag, MetricsAddress, RouteChoice, SecretFlag, Size, Source, Whole,
 };
@@ -21,8 +24,10 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "ADDR:PORT[,name=N][,secret=S][,tag=T]")]
     pub listen: Vec<ListenFlag>,
     /// a secret that clients may use: 32 hex digits, dd… or ee…, hex or
-    /// base64url (default: one is made and kept in --data-dir)
-    #[argh(option, arg_name = "[NAME=]S")]
+    /// base64url (default: one is made and kept in --data-dir); limits:
+    /// max-connections=N, max-ips=N, expires=YYYY-MM-DD, quota=50G and rate=2M
+    /// (bytes a second)
+    #[argh(option, arg_name = "[NAME=]S[,LIMIT=…]")]
     pub secret: Vec<SecretFlag>,
     /// how clients may talk (default: dd,tls)
     #[argh(option, arg_name = "classic,dd,tls")]
@@ -30,6 +35,33 @@ pub(super) struct Flags {
     /// the site to look like; links with a bare secret get a TLS form
     #[argh(option, arg_name = "D")]
     pub tls_domain: Vec<Domain>,
+    /// fake-TLS clients need links derived for their server name with this
+    /// (link --sni DOMAIN); others are strangers
+    #[argh(option, arg_name = "TEXT")]
+    pub sni_salt: Option<SniSalt>,
+    /// relays in front of us (HAProxy, nginx) that send the PROXY protocol
+    #[argh(option, arg_name = "ADDR[/N],…")]
+    pub proxy_protocol: Option<Relays>,
+    /// what strangers see: off = a silent server, sni = the --tls-domain that
+    /// they ask for, else the first, or one site (default: sni if there is a
+    /// --tls-domain, else off)
+    #[argh(option, arg_name = "off|sni|HOST:PORT|unix:PATH")]
+    pub fronting: Option<FrontingChoice>,
+    /// with --fronting sni: connect strangers to any site that they ask for,
+    /// not only a --tls-domain (default: no)
+    #[argh(option, arg_name = "yes|no")]
+    pub fronting_to_any_site: Option<YesNo>,
+    /// tell the site strangers' addresses, by PROXY protocol v2 (default: no)
+    #[argh(option, arg_name = "yes|no")]
+    pub fronting_proxy_protocol: Option<YesNo>,
+    /// how many seconds a TLS client's clock may be off; clients that send
+    /// their uptime always may (default: 1200,600)
+    #[argh(option, arg_name = "BEHIND,AHEAD|off")]
+    pub time_skew: Option<TimeSkew>,
+    /// sizes of the records to TLS clients: auto = small ones first, as web
+    /// servers do, full = large ones (default: auto)
+    #[argh(option, arg_name = "auto|full")]
+    pub tls_records: Option<RecordSizes>,
     /// close a client that has not proven itself by then (default: 10)
     #[argh(option, arg_name = "S")]
     pub handshake_timeout: Option<Seconds>,
@@ -72,6 +104,35 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "N")]
     pub clients_per_connection: Option<Whole<1, 10_000>>,
 
+    /// max-connections:KEYS:N, in-table:KEY:TABLE or not-in-table:KEY:TABLE;
+    /// keys: listener, secret, tls-domain, client-ipv4, client-ipv6,
+    /// client-subnet/N, several joined by +
+    #[argh(option, arg_name = "RULE")]
+    pub policy: Vec<Rule>,
+    /// a table for policies: addresses, networks, names, one a line; ctl changes
+    /// it at run time
+    #[argh(option, arg_name = "NAME=FILE")]
+    pub table: Vec<TableFile>,
+    /// handshakes remembered, so that a recorded one is not accepted again
+    /// (default: by this machine's memory)
+    #[argh(option, arg_name = "ENTRIES|off")]
+    pub replay_cache: Option<ReplayFlag>,
+    /// whether middle proxies' error −404 is kept from clients: as the first
+    /// answer it tells of a replay (default: first)
+    #[argh(option, arg_name = "off|first|on")]
+    pub filter_server_errors: Option<ServerErrors>,
+    /// connections a second and at once that an address (IPv6: a /64) may make
+    /// without proving a secret (default: 50,500)
+    #[argh(option, arg_name = "RATE[,BURST]|off")]
+    pub flood_limit: Option<FloodFlag>,
+    /// connections at a time that have not proven a secret; the oldest goes when
+    /// one more comes (default: half of --max-clients)
+    #[argh(option, arg_name = "N")]
+    pub max_handshakes: Option<Whole<1, 10_000_000>>,
+    /// hang up by RST: never, on-handshake-error or always (default: never)
+    #[argh(option, arg_name = "WHEN")]
+    pub reset: Option<Reset>,
+
     /// clients at a time (default: by this machine's memory)
     #[argh(option, arg_name = "N")]
     pub max_clients: Option<Whole<1, 10_000_000>>,
@@ -90,6 +151,12 @@ pub(super) struct Flags {
     /// /var/lib/smol-mtproxy for root, else ~/.local/state/smol-mtproxy)
     #[argh(option, arg_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// be this user once ports are bound, if started as root
+    #[argh(option, arg_name = "NAME")]
+    pub user: Option<String>,
+    /// unix socket that ctl talks to (default: control in --data-dir)
+    #[argh(option, arg_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// error, warn, info, debug or trace (default: info)
     #[argh(option, arg_name = "L")]
     pub log_level: Option<LogLevel>,
@@ -99,9 +166,10 @@ pub(super) struct Flags {
 }
 
 /// Where a new heading begins in `--help`.
-const HEADINGS: [(&str, &str); 4] = [
+const HEADINGS: [(&str, &str); 5] = [
     ("--listen", "Clients"),
     ("--route", "Telegram"),
+    ("--policy", "Who may come in"),
     ("--max-clients", "Limits"),
     ("--config", "This process"),
 ];
@@ -149,7 +217,9 @@ mod tests {
             --external-ip --telegram-secret --telegram-config --telegram-config-v6 --refresh \
             --dc --dc-connections --clients-per-connection --max-clients --buffers \
             --handshake-timeout --idle-timeout --send-timeout --hibernate --data-dir --log-level \
-            --metrics";
+            --metrics --fronting --fronting-to-any-site --fronting-proxy-protocol --time-skew \
+            --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
+            --filter-server-errors --flood-limit --max-handshakes --reset --user --control";
         for name in contract.split_whitespace() {
             assert!(names.contains(&name), "{name}");
         }

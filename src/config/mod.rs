@@ -1,12 +1,18 @@
 //! Flags and one file of flags become one validated, immutable [`Config`].
 
 mod build;
+mod camouflage;
+mod data_dir;
 mod differences;
 mod error;
 mod file;
 mod flags;
+mod guard;
 mod kept_secret;
+mod limits;
 mod machine;
+mod network;
+mod policy;
 mod settings;
 mod values;
 
@@ -18,10 +24,16 @@ use crate::log::LogLevel;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
+pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
+pub use data_dir::DataDir;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
+pub use guard::{FloodLimits, GuardConfig, Reset, ServerErrors, SniSalt, TableFile};
+pub use limits::{LimitError, SecretLimits};
 pub use machine::{clients_for, may_bind};
+pub use network::{Network, NetworkError};
+pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};
 
@@ -35,6 +47,14 @@ pub struct Config {
     pub allow: Allow,
     /// Those of `--tls-domain` first, then those that secrets name.
     pub tls_domains: Vec<Domain>,
+    /// Fake-TLS clients have to know a secret derived for their server name.
+    pub sni_salt: Option<SniSalt>,
+    pub guard: GuardConfig,
+    pub filter_server_errors: ServerErrors,
+    pub reset: Reset,
+    pub fronting: Fronting,
+    pub time_skew: TimeSkew,
+    pub tls_records: RecordSizes,
     pub route: RouteChoice,
     /// Of listeners without their own.
     pub tag: Option<AdTag>,
@@ -58,6 +78,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub log_level: LogLevel,
     pub metrics: Option<SocketAddr>,
+    /// Whom to be once ports are bound.
+    pub user: Option<String>,
+    /// Unix socket for `ctl`.
+    pub control: PathBuf,
     /// Set where no secret was given: the only one is the proxy's own.
     pub own_secret: Option<OwnSecret>,
     /// What the person should know, a line each; for the log at the start.
@@ -81,6 +105,7 @@ pub struct ListenerConfig {
 pub struct NamedSecret {
     pub name: String,
     pub secret: SharedSecret,
+    pub limits: SecretLimits,
 }
 
 /// A secret that the proxy made itself.
@@ -144,6 +169,13 @@ impl ConfigSource {
 const OWN_SECRET: &str = "own";
 
 impl Config {
+    /// Every secret's limits by its name; those of several listeners repeat.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, SecretLimits)> {
+        let own = self.listeners.iter().flat_map(|l| &l.secrets);
+        let secrets = self.secrets.iter().chain(own);
+        secrets.map(|named| (named.name.as_str(), named.limits))
+    }
+
     fn lacks_secrets(&self) -> bool {
         self.listeners.iter().any(|l| l.secrets.is_empty())
     }
@@ -170,13 +202,17 @@ impl Config {
         };
         if let Some((secret, own)) = own {
             let name = OWN_SECRET.to_owned();
-            self.secrets.push(NamedSecret { name, secret });
+            self.secrets.push(NamedSecret {
+                name,
+                secret,
+                limits: SecretLimits::default(),
+            });
             self.own_secret = Some(own);
         }
         for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
             listener.secrets = self.secrets.clone();
         }
-        build::check_forms(&self.listeners, self.allow, &self.tls_domains)
+        build::check_forms(self)
     }
 }
 

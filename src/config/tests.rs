@@ -289,3 +289,29 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
     let second = source.load(Some(&first)).unwrap();
     assert_eq!(second.secrets, first.secrets);
 }
+
+#[test]
+fn strangers_see_the_tls_domain_unless_told_otherwise() {
+    let choice = |flags: &[(&str, &str)]| config(flags).fronting.choice;
+    let domain = ("--tls-domain", "www.example.com");
+    let site = SitePlace::Host {
+        name: "127.0.0.1".to_owned(),
+        port: 8443,
+    };
+    assert_eq!(choice(&[]), FrontingChoice::Off);
+    assert_eq!(choice(&[domain]), FrontingChoice::ByName);
+    assert_eq!(
+        choice(&[domain, ("--fronting", "off")]),
+        FrontingChoice::Off
+    );
+    assert_eq!(
+        choice(&[("--fronting", "127.0.0.1:8443")]),
+        FrontingChoice::Site(site)
+    );
+    let secret = format!("ee{KEY}7777772e6578616d706c652e636f6d");
+    assert_eq!(choice(&[("--secret", &secret)]), FrontingChoice::ByName);
+    let error = error(&[("--fronting", "sni")]);
+    assert!(error.contains("needs a --tls-domain"), "{error}");
+    let open = config(&[("--fronting", "sni"), ("--fronting-to-any-site", "yes")]);
+    assert!(open.fronting.to_any_site && open.notes[0].contains("anybody"));
+}

@@ -3,12 +3,19 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::SecretLimits;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, SharedSecret};
 
 /// What is wrong with a value and what would be right, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadValue(String);
+
+impl BadValue {
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Display for BadValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +25,7 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
+pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(text.into()))
 }
 
@@ -113,28 +120,51 @@ fn parse_host(host: &str) -> Result<IpAddr, BadValue> {
     })
 }
 
-/// `--secret [NAME=]S`
+/// `--secret [NAME=]S[,LIMIT=VALUE…]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SecretFlag {
     pub name: Option<String>,
     pub secret: SharedSecret,
+    pub limits: SecretLimits,
 }
 
 impl FromStr for SecretFlag {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut parts = text.split(',');
+        let text = parts.next().unwrap_or_default();
+        let limits = parse_limits(parts)?;
         // Base64 may end in `=`, so a whole secret is tried first.
         if let Ok(secret) = text.parse() {
-            return Ok(Self { name: None, secret });
+            let name = None;
+            return Ok(Self {
+                name,
+                secret,
+                limits,
+            });
         }
         let (name, secret) = match text.split_once('=') {
             Some((name, secret)) => (Some(check_name(name)?), secret),
             None => (None, text),
         };
         let secret = parse_secret(secret)?;
-        Ok(Self { name, secret })
+        Ok(Self {
+            name,
+            secret,
+            limits,
+        })
     }
+}
+
+fn parse_limits<'a>(parts: impl Iterator<Item = &'a str>) -> Result<SecretLimits, BadValue> {
+    let mut limits = SecretLimits::default();
+    for part in parts {
+        let (option, value) = part.split_once('=').unwrap_or((part, ""));
+        let set = limits.set(option, value);
+        set.map_err(|error| BadValue(error.to_string()))?;
+    }
+    Ok(limits)
 }
 
 fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
@@ -143,7 +173,7 @@ fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
 }
 
 /// Names stand in log lines, metrics and links' captions.
-fn check_name(name: &str) -> Result<String, BadValue> {
+pub(super) fn check_name(name: &str) -> Result<String, BadValue> {
     const LONGEST: usize = 64;
     let is_fine = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() && !"=,\"\\".contains(c);
     if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_fine) {

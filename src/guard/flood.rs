@@ -1,7 +1,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 
-use super::network::Network;
+use crate::config::{FloodLimits, Network};
 
 /// Subnets that are followed at a time, in sets of [`WAYS`].
 const SETS: usize = 1024;
@@ -9,30 +9,6 @@ const WAYS: usize = 4;
 
 /// A token is one connection; levels are kept in thousandths.
 const TOKEN: u64 = 1000;
-
-/// How many unproven connections a subnet may make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FloodLimits {
-    /// Connections a second, in the long run.
-    pub rate: u32,
-    /// Connections at once. Telegram's apps open 3–8 together at their start,
-    /// and many clients share one address behind a carrier's NAT.
-    pub burst: u32,
-    /// Prefix lengths that make a subnet.
-    pub ipv4_prefix: u8,
-    pub ipv6_prefix: u8,
-}
-
-impl Default for FloodLimits {
-    fn default() -> Self {
-        Self {
-            rate: 20,
-            burst: 100,
-            ipv4_prefix: 32,
-            ipv6_prefix: 64,
-        }
-    }
-}
 
 /// Counts connections by subnet, in a fixed amount of memory (64 KiB).
 ///
@@ -43,6 +19,7 @@ impl Default for FloodLimits {
 pub struct Flood {
     limits: FloodLimits,
     hasher: RandomState,
+    /// Empty until the first connection.
     sets: Vec<[Bucket; WAYS]>,
 }
 
@@ -68,8 +45,12 @@ impl Flood {
         Self {
             limits,
             hasher: RandomState::new(),
-            sets: vec![[Bucket::default(); WAYS]; SETS],
+            sets: Vec::new(),
         }
+    }
+
+    pub fn set_limits(&mut self, limits: FloodLimits) {
+        self.limits = limits;
     }
 
     /// May a connection from `address` come in? `now` in milliseconds of a
@@ -106,6 +87,9 @@ impl Flood {
         let hash = self.hasher.hash_one(Network::containing(address, length));
         let subnet = (hash >> 32) as u32 | 1;
         let rate = self.limits.rate;
+        if self.sets.is_empty() {
+            self.sets = vec![[Bucket::default(); WAYS]; SETS];
+        }
         let set = self.sets.get_mut(hash as usize % SETS)?;
         let bucket = set
             .iter_mut()

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 /// opens connections and says nothing pushes out itself, while a good client
 /// needs its seat for one round trip only.
 pub struct HalfOpen {
-    capacity: usize,
+    capacity: Cell<usize>,
     seats: RefCell<BTreeMap<u64, Option<Waker>>>,
     next: Cell<u64>,
 }
@@ -18,10 +18,15 @@ pub struct HalfOpen {
 impl HalfOpen {
     pub fn new(capacity: usize) -> Rc<Self> {
         Rc::new(Self {
-            capacity: capacity.max(1),
+            capacity: Cell::new(capacity.max(1)),
             seats: RefCell::default(),
             next: Cell::new(0),
         })
+    }
+
+    /// Takes effect as connections come and go.
+    pub fn set_capacity(&self, capacity: usize) {
+        self.capacity.set(capacity.max(1));
     }
 
     pub fn len(&self) -> usize {
@@ -36,16 +41,13 @@ impl HalfOpen {
     pub fn enter(self: &Rc<Self>) -> Seat {
         let number = self.next.get();
         self.next.set(number + 1);
-        let mut seats = self.seats.borrow_mut();
-        let oldest = match seats.len() < self.capacity {
-            true => None,
-            false => seats.pop_first(),
-        };
-        seats.insert(number, None);
-        drop(seats);
-        if let Some((_, Some(waker))) = oldest {
-            waker.wake();
+        while self.len() >= self.capacity.get() {
+            let oldest = self.seats.borrow_mut().pop_first();
+            if let Some((_, Some(waker))) = oldest {
+                waker.wake();
+            }
         }
+        self.seats.borrow_mut().insert(number, None);
         Seat {
             half_open: self.clone(),
             number,

@@ -1,74 +1,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-const DAY_SECONDS: u64 = 86_400;
+use crate::config::SecretLimits;
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
-
-/// What the owner allows one secret; `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SecretLimits {
-    pub max_connections: Option<u32>,
-    /// Different client addresses at a time.
-    pub max_ips: Option<u32>,
-    /// Unix time of the first second after the last valid day (UTC).
-    pub expires: Option<u64>,
-    /// Bytes in both directions together, for ever.
-    pub quota: Option<u64>,
-    /// Bytes a second in both directions together, over all of its clients.
-    pub rate: Option<u64>,
-}
-
-impl SecretLimits {
-    /// Takes `max-connections`, `max-ips`, `expires`, `quota` or `rate`.
-    pub fn set(&mut self, option: &str, value: &str) -> Result<(), LimitError> {
-        let wrong = || LimitError::Value(option.to_owned(), value.to_owned());
-        match option {
-            "max-connections" => self.max_connections = Some(value.parse().map_err(|_| wrong())?),
-            "max-ips" => self.max_ips = Some(value.parse().map_err(|_| wrong())?),
-            "expires" => self.expires = Some(end_of_day(value).ok_or_else(wrong)?),
-            "quota" => self.quota = Some(bytes(value).ok_or_else(wrong)?),
-            "rate" => {
-                let rate = bytes(value).filter(|rate| *rate > 0);
-                self.rate = Some(rate.ok_or_else(wrong)?);
-            }
-            _ => return Err(LimitError::Option(option.to_owned())),
-        }
-        Ok(())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LimitError {
-    Option(String),
-    Value(String, String),
-}
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Option(option) => write!(
-                f,
-                "unknown limit {option:?}: use max-connections, max-ips, expires, quota or rate"
-            ),
-            Self::Value(option, value) => {
-                let form = match option.as_str() {
-                    "expires" => "a date, YYYY-MM-DD",
-                    "quota" | "rate" => "a size like 500K, 2M or 50G",
-                    _ => "a number",
-                };
-                write!(f, "{option} is {form}, not {value:?}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for LimitError {}
 
 /// Why a secret lets a client in no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,16 +46,35 @@ impl Ledger {
 
     /// New limits after a reload; what is counted goes on.
     pub fn set_limits<'a>(&mut self, secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>) {
-        for account in self.accounts.values() {
-            account.limits.set(SecretLimits::default());
+        let secrets: BTreeMap<_, _> = secrets.into_iter().collect();
+        for (name, account) in &self.accounts {
+            if !secrets.contains_key(name.as_str()) {
+                account.set_limits(SecretLimits::default());
+            }
         }
         for (name, limits) in secrets {
-            self.account_or_new(name).limits.set(limits);
+            self.account_or_new(name).set_limits(limits);
         }
     }
 
     pub fn account(&self, name: &str) -> Option<&Rc<Account>> {
         self.accounts.get(name)
+    }
+
+    /// Does any secret expire or have a quota?
+    pub fn has_ends(&self) -> bool {
+        self.accounts.values().any(|account| {
+            let limits = account.limits.get();
+            limits.expires.is_some() || limits.quota.is_some()
+        })
+    }
+
+    /// A line an account: `NAME LIVE USED`.
+    pub fn lines(&self) -> Vec<String> {
+        let accounts = self.accounts.iter();
+        accounts
+            .map(|(name, account)| format!("{name} {} {}", account.live(), account.used()))
+            .collect()
     }
 
     /// One line a secret that was used: `BYTES NAME`.
@@ -140,6 +98,8 @@ impl Ledger {
 #[derive(Default)]
 pub struct Account {
     limits: Cell<SecretLimits>,
+    /// Its bytes are counted.
+    metered: Cell<bool>,
     live: Cell<u32>,
     /// Live clients by address, kept only while `max_ips` is set.
     addresses: RefCell<HashMap<IpAddr, u32>>,
@@ -149,6 +109,15 @@ pub struct Account {
 }
 
 impl Account {
+    fn set_limits(&self, limits: SecretLimits) {
+        let before = self.limits.replace(limits);
+        if before.rate != limits.rate {
+            self.paid_until.set(Duration::ZERO);
+        }
+        let metered = limits.quota.is_some() || limits.rate.is_some();
+        self.metered.set(metered);
+    }
+
     /// Lets a client in and counts it until the membership is dropped. `now` is
     /// unix time.
     pub fn admit(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
@@ -168,13 +137,45 @@ impl Account {
                 return Err(LimitRefusal::TooManyAddresses);
             }
             *addresses.entry(client).or_default() += 1;
-            counted_address = Some(client);
+            counted_address = Some(Box::new(client));
         }
         self.live.set(self.live.get() + 1);
         Ok(Membership {
             account: self.clone(),
             counted_address,
         })
+    }
+
+    /// Whether [`spend`](Self::spend) has anything to do.
+    pub fn is_metered(&self) -> bool {
+        self.metered.get()
+    }
+
+    /// Books bytes that went either way. `clock` is a monotonic time.
+    pub fn spend(&self, bytes: u64, clock: Duration) {
+        self.used.set(self.used.get().saturating_add(bytes));
+        let Some(rate) = self.limits.get().rate else {
+            return;
+        };
+        let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        let start = self.paid_until.get().max(clock.saturating_sub(BURST));
+        self.paid_until.set(start.saturating_add(cost));
+    }
+
+    /// Nothing is left of the quota.
+    pub fn is_used_up(&self) -> bool {
+        let quota = self.limits.get().quota;
+        quota.is_some_and(|quota| self.used.get() >= quota)
+    }
+
+    /// How long the secret's sessions should read nothing to keep to its rate.
+    pub fn pause(&self, clock: Duration) -> Duration {
+        self.paid_until.get().saturating_sub(clock)
+    }
+
+    /// Bytes a second.
+    pub fn rate(&self) -> Option<u64> {
+        self.limits.get().rate
     }
 
     pub fn live(&self) -> u32 {
@@ -186,13 +187,14 @@ impl Account {
         self.used.get()
     }
 
-    /// Expiry and quota, which end sessions that are already open too.
-    fn check(&self, now: u64) -> Result<(), LimitRefusal> {
+    /// Expiry and quota, which end sessions that are already open too. `now` is
+    /// unix time.
+    pub fn check(&self, now: u64) -> Result<(), LimitRefusal> {
         let limits = self.limits.get();
         if limits.expires.is_some_and(|end| now >= end) {
             return Err(LimitRefusal::Expired);
         }
-        if limits.quota.is_some_and(|quota| self.used.get() >= quota) {
+        if self.is_used_up() {
             return Err(LimitRefusal::QuotaUsed);
         }
         Ok(())
@@ -202,84 +204,29 @@ impl Account {
 /// One live session of a secret.
 pub struct Membership {
     account: Rc<Account>,
-    counted_address: Option<IpAddr>,
+    /// In a box: most secrets have no `max_ips`.
+    counted_address: Option<Box<IpAddr>>,
 }
 
 impl Membership {
-    /// Books bytes that went either way and returns how long this session
-    /// should read nothing to keep to the rate. `clock` is a monotonic time.
-    pub fn spend(&self, bytes: u64, clock: Duration) -> Duration {
-        let account = &self.account;
-        account.used.set(account.used.get().saturating_add(bytes));
-        let Some(rate) = account.limits.get().rate else {
-            return Duration::ZERO;
-        };
-        let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        let start = account.paid_until.get().max(clock.saturating_sub(BURST));
-        let paid_until = start.saturating_add(cost);
-        account.paid_until.set(paid_until);
-        paid_until.saturating_sub(clock)
-    }
-
-    /// May the session go on? `now` is unix time.
-    pub fn check(&self, now: u64) -> Result<(), LimitRefusal> {
-        self.account.check(now)
-    }
-
-    /// Does anything here need a look at the session's bytes?
-    pub fn is_metered(&self) -> bool {
-        let limits = self.account.limits.get();
-        limits.quota.is_some() || limits.rate.is_some()
+    pub fn account(&self) -> &Rc<Account> {
+        &self.account
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         self.account.live.set(self.account.live.get() - 1);
-        if let Some(client) = self.counted_address {
+        if let Some(client) = self.counted_address.as_deref() {
             let mut addresses = self.account.addresses.borrow_mut();
-            if let Some(count) = addresses.get_mut(&client) {
+            if let Some(count) = addresses.get_mut(client) {
                 *count -= 1;
                 if *count == 0 {
-                    addresses.remove(&client);
+                    addresses.remove(client);
                 }
             }
         }
     }
-}
-
-/// Bytes: a number, with K, M, G or T for powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' | b'k' => (text.get(..text.len() - 1)?, 10),
-        b'M' | b'm' => (text.get(..text.len() - 1)?, 20),
-        b'G' | b'g' => (text.get(..text.len() - 1)?, 30),
-        b'T' | b't' => (text.get(..text.len() - 1)?, 40),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-/// Unix time of the end of a day `YYYY-MM-DD` in UTC.
-fn end_of_day(text: &str) -> Option<u64> {
-    let mut parts = text.splitn(3, '-');
-    let year: u64 = parts.next().filter(|part| part.len() == 4)?.parse().ok()?;
-    let month: u64 = parts.next().filter(|part| part.len() == 2)?.parse().ok()?;
-    let day: u64 = parts.next().filter(|part| part.len() == 2)?.parse().ok()?;
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let days_of = |month| match month {
-        2 => 28 + u64::from(leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=days_of(month)).contains(&day) {
-        return None;
-    }
-    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
-    let months: u64 = (1..month).map(days_of).sum();
-    Some((years + months + day) * DAY_SECONDS)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! exit path can leak one.
 
 pub mod flood;
+pub mod gate;
 pub mod half_open;
 pub mod limits;
-pub mod network;
 pub mod policy;
 pub mod replay;
 pub mod table;

@@ -1,13 +1,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::str::FromStr;
 
-use super::network::Network;
 use super::table::Table;
+use crate::config::{Key, Network, PolicyError, Rule};
 
 /// Who asks to come in, known once its handshake is done.
 #[derive(Clone, Copy, Debug)]
@@ -21,41 +19,27 @@ pub struct Visitor<'a> {
     pub client: IpAddr,
 }
 
-/// What a rule looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    Listener,
-    Secret,
-    TlsDomain,
-    ClientIpv4,
-    ClientIpv6,
-    /// Prefix lengths for IPv4 and IPv6 clients.
-    ClientSubnet(u8, u8),
-}
-
-impl Key {
-    fn value<'a>(self, visitor: &Visitor<'a>) -> Option<Value<'a>> {
-        let address = visitor.client.to_canonical();
-        let whole = Network::containing(address, 128);
-        match self {
-            Self::Listener => Some(Value::Name(visitor.listener)),
-            Self::Secret => Some(Value::Name(visitor.secret)),
-            Self::TlsDomain => visitor.tls_domain.map(Value::Name),
-            Self::ClientIpv4 => address.is_ipv4().then_some(Value::Network(whole)),
-            Self::ClientIpv6 => address.is_ipv6().then_some(Value::Network(whole)),
-            Self::ClientSubnet(ipv4, ipv6) => {
-                let length = if address.is_ipv4() { ipv4 } else { ipv6 };
-                Some(Value::Network(Network::containing(address, length)))
-            }
+fn value_of<'a>(key: Key, visitor: &Visitor<'a>) -> Option<Value<'a>> {
+    let address = visitor.client.to_canonical();
+    let whole = Network::containing(address, 128);
+    match key {
+        Key::Listener => Some(Value::Name(visitor.listener)),
+        Key::Secret => Some(Value::Name(visitor.secret)),
+        Key::TlsDomain => visitor.tls_domain.map(Value::Name),
+        Key::ClientIpv4 => address.is_ipv4().then_some(Value::Network(whole)),
+        Key::ClientIpv6 => address.is_ipv6().then_some(Value::Network(whole)),
+        Key::ClientSubnet(ipv4, ipv6) => {
+            let length = if address.is_ipv4() { ipv4 } else { ipv6 };
+            Some(Value::Network(Network::containing(address, length)))
         }
     }
+}
 
-    fn is_in(self, table: &Table, visitor: &Visitor<'_>) -> bool {
-        match self.value(visitor) {
-            None => false,
-            Some(Value::Name(name)) => table.contains_name(name),
-            Some(Value::Network(network)) => table.contains_address(network.first()),
-        }
+fn is_in(key: Key, table: &Table, visitor: &Visitor<'_>) -> bool {
+    match value_of(key, visitor) {
+        None => false,
+        Some(Value::Name(name)) => table.contains_name(name),
+        Some(Value::Network(network)) => table.contains_address(network.first()),
     }
 }
 
@@ -82,19 +66,6 @@ impl Hash for Value<'_> {
             }
         }
     }
-}
-
-/// One `--policy`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// At most `most` live sessions whose keys have the same values. A client
-    /// that lacks one of the keys (no TLS domain, the other address family) is
-    /// not counted.
-    MaxConnections { keys: Vec<Key>, most: u32 },
-    /// Only clients whose key is in the table; who lacks the key stays out.
-    InTable { key: Key, table: String },
-    /// No clients whose key is in the table.
-    NotInTable { key: Key, table: String },
 }
 
 /// Why a client stays out.
@@ -150,22 +121,22 @@ impl Policies {
 
     /// Lets a visitor in and counts it until the permit is dropped.
     pub fn admit(&self, visitor: &Visitor<'_>) -> Result<Permit, Refusal> {
-        let mut permit = Permit::default();
+        let mut places = Vec::new();
         for check in &self.checks {
             match (&check.rule, &check.table) {
                 (Rule::MaxConnections { keys, most }, _) => {
                     let Some(group) = check.counter.group(keys, visitor) else {
                         continue;
                     };
-                    permit.places.push(check.counter.enter(group, *most)?);
+                    places.push(check.counter.enter(group, *most)?);
                 }
                 (Rule::InTable { key, .. }, Some(table)) => {
-                    if !key.is_in(table, visitor) {
+                    if !is_in(*key, table, visitor) {
                         return Err(Refusal::NotInTable);
                     }
                 }
                 (Rule::NotInTable { key, .. }, Some(table)) => {
-                    if key.is_in(table, visitor) {
+                    if is_in(*key, table, visitor) {
                         return Err(Refusal::InTable);
                     }
                 }
@@ -173,14 +144,16 @@ impl Policies {
                 (Rule::InTable { .. } | Rule::NotInTable { .. }, None) => {}
             }
         }
-        Ok(permit)
+        Ok(Permit {
+            places: places.into(),
+        })
     }
 }
 
 /// A visitor's places in the counters; dropping it gives them back.
 #[derive(Default)]
 pub struct Permit {
-    places: Vec<Place>,
+    places: Box<[Place]>,
 }
 
 impl Permit {
@@ -218,7 +191,7 @@ impl Counter {
     fn group(&self, keys: &[Key], visitor: &Visitor<'_>) -> Option<u64> {
         let mut hasher = self.hasher.build_hasher();
         for key in keys {
-            key.value(visitor)?.hash(&mut hasher);
+            value_of(*key, visitor)?.hash(&mut hasher);
         }
         Some(hasher.finish())
     }
@@ -234,101 +207,6 @@ impl Counter {
             counter: self.clone(),
             group,
         })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyError {
-    Rule(String),
-    Key(String),
-    Number(String),
-    NoSuchTable(String),
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rule(text) => write!(
-                f,
-                "policy {text:?} is unknown: write max-connections:KEYS:N, in-table:KEY:TABLE or not-in-table:KEY:TABLE"
-            ),
-            Self::Key(text) => write!(
-                f,
-                "policy key {text:?} is unknown: write listener, secret, tls-domain, client-ipv4, client-ipv6 or client-subnet/N[/N6]"
-            ),
-            Self::Number(text) => write!(f, "policy limit {text:?} is not a number"),
-            Self::NoSuchTable(name) => write!(
-                f,
-                "policy names table {name:?}, which does not exist: add --table {name}=FILE"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for PolicyError {}
-
-impl FromStr for Rule {
-    type Err = PolicyError;
-
-    fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let mut parts = text.splitn(3, ':');
-        let (Some(kind), Some(keys), Some(last)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(PolicyError::Rule(text.to_owned()));
-        };
-        let table = last.to_owned();
-        match kind {
-            "max-connections" => Ok(Self::MaxConnections {
-                keys: keys.split('+').map(str::parse).collect::<Result<_, _>>()?,
-                most: last
-                    .parse()
-                    .map_err(|_| PolicyError::Number(last.to_owned()))?,
-            }),
-            "in-table" => Ok(Self::InTable {
-                key: keys.parse()?,
-                table,
-            }),
-            "not-in-table" => Ok(Self::NotInTable {
-                key: keys.parse()?,
-                table,
-            }),
-            _ => Err(PolicyError::Rule(text.to_owned())),
-        }
-    }
-}
-
-impl FromStr for Key {
-    type Err = PolicyError;
-
-    /// `client-subnet/N/N6` names both prefix lengths. With one, of up to 32
-    /// bits, IPv6 takes twice as many: 24 and 48 (a site), 32 and 64 (a host's
-    /// network); over 32 it is IPv6's, and IPv4 addresses are taken whole.
-    fn from_str(text: &str) -> Result<Self, PolicyError> {
-        let wrong = || PolicyError::Key(text.to_owned());
-        let bits = |text: &str, most: u8| {
-            let number: u8 = text.parse().map_err(|_| wrong())?;
-            (1..=most)
-                .contains(&number)
-                .then_some(number)
-                .ok_or_else(wrong)
-        };
-        match text {
-            "listener" => Ok(Self::Listener),
-            "secret" => Ok(Self::Secret),
-            "tls-domain" => Ok(Self::TlsDomain),
-            "client-ipv4" => Ok(Self::ClientIpv4),
-            "client-ipv6" => Ok(Self::ClientIpv6),
-            _ => {
-                let lengths = text.strip_prefix("client-subnet/").ok_or_else(wrong)?;
-                if let Some((ipv4, ipv6)) = lengths.split_once('/') {
-                    return Ok(Self::ClientSubnet(bits(ipv4, 32)?, bits(ipv6, 128)?));
-                }
-                match bits(lengths, 128)? {
-                    both @ ..=32 => Ok(Self::ClientSubnet(both, both * 2)),
-                    ipv6 => Ok(Self::ClientSubnet(32, ipv6)),
-                }
-            }
-        }
     }
 }
 

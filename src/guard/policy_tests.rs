@@ -28,37 +28,7 @@ fn table(name: &str, text: &str) -> Rc<Table> {
 }
 
 #[test]
-fn text() {
-    assert_eq!(
-        "max-connections:listener+client-subnet/24:30".parse(),
-        Ok(Rule::MaxConnections {
-            keys: vec![Key::Listener, Key::ClientSubnet(24, 48)],
-            most: 30
-        })
-    );
-    assert_eq!(
-        "not-in-table:client-ipv4:bad:one".parse(),
-        Ok(Rule::NotInTable {
-            key: Key::ClientIpv4,
-            table: "bad:one".into()
-        })
-    );
-    assert_eq!("client-subnet/32/56".parse(), Ok(Key::ClientSubnet(32, 56)));
-    assert_eq!("client-subnet/64".parse(), Ok(Key::ClientSubnet(32, 64)));
-    for wrong in [
-        "",
-        "max-connections:listener",
-        "max-connections::3",
-        "max-connections:listener:many",
-        "max-connections:port:3",
-        "in-table:secret+listener:t",
-        "max-connections:client-subnet/0:1",
-        "max-connections:client-subnet/33/64:1",
-        "max-connections:client-subnet/200:1",
-        "least:secret:3",
-    ] {
-        assert!(wrong.parse::<Rule>().is_err(), "{wrong}");
-    }
+fn a_table_that_is_missing_is_named() {
     let error = policies(&["in-table:secret:friends"], &[]).err().unwrap();
     assert!(error.to_string().contains("--table friends=FILE"));
 }

@@ -9,13 +9,6 @@ const MAX_LINES: usize = 1 << 24;
 /// Seconds are kept in 24 bits: 194 days.
 const TIME_MASK: u64 = (1 << 24) - 1;
 
-/// Entries that a machine with this much RAM affords: 1/256 of it, at most
-/// 4,000,000 (the reference's number, 32 MB).
-pub fn entries_for_memory(ram_bytes: u64) -> usize {
-    let entries = ram_bytes / 256 / 8;
-    entries.clamp(8_192, 4_000_000) as usize
-}
-
 /// Remembers handshakes, so that a recorded one is noticed when it comes again
 /// (`doc/protocol.md` §7).
 ///
@@ -29,6 +22,7 @@ pub struct ReplayMemory {
     words: Vec<u64>,
     offset: usize,
     lines: usize,
+    wanted: usize,
     max_age: u32,
     /// Second of the first id, from which times are counted.
     epoch: Option<u64>,
@@ -47,9 +41,15 @@ impl ReplayMemory {
             words,
             offset: if offset < WAYS { offset } else { 0 },
             lines,
+            wanted: entries,
             max_age: max_age.min(TIME_MASK as u32 - 1),
             epoch: None,
         }
+    }
+
+    /// The `entries` that it was made for.
+    pub fn wanted(&self) -> usize {
+        self.wanted
     }
 
     pub fn capacity(&self) -> usize {
@@ -96,13 +96,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn size_follows_the_machine() {
-        assert_eq!(entries_for_memory(64 << 20), 32_768);
-        assert_eq!(entries_for_memory(1 << 40), 4_000_000);
-        assert_eq!(entries_for_memory(1 << 20), 8_192);
-    }
 
     #[test]
     fn a_line_is_one_cache_line() {

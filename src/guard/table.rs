@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::network::Network;
+use crate::config::Network;
 
 /// Longest entry of a table in bytes: that of a domain name.
 const MAX_ENTRY: usize = 253;
@@ -26,7 +26,14 @@ pub struct Table {
 impl Table {
     /// Reads `file` whole or fails.
     pub fn open(name: &str, file: &Path) -> Result<Rc<Self>, TableError> {
-        let entries = read(file)?;
+        let text = std::fs::read_to_string(file).map_err(|error| TableError::read(file, error))?;
+        Self::from_text(name, file, &text)
+    }
+
+    /// The table of a file that holds `text`.
+    pub fn from_text(name: &str, file: &Path, text: &str) -> Result<Rc<Self>, TableError> {
+        let entries = Entries::parse(text);
+        let entries = entries.map_err(|(line, entry)| TableError::entry(file, line, &entry))?;
         Ok(Rc::new(Self {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -34,14 +41,7 @@ impl Table {
         }))
     }
 
-    /// Reads the file again; a bad file changes nothing.
-    pub fn reload(&self) -> Result<(), TableError> {
-        let entries = read(&self.file)?;
-        self.entries.replace(entries);
-        Ok(())
-    }
-
-    /// Adds an entry until the next reload; `false` if it was there.
+    /// Adds an entry, which the file does not know until [`save`](Self::save); `false` if it was there.
     pub fn add(&self, entry: &str) -> Result<bool, TableError> {
         let entry = Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, 0, entry))?;
         Ok(self.entries.borrow_mut().insert(entry))
@@ -73,10 +73,19 @@ impl Table {
     pub fn save(&self) -> Result<(), TableError> {
         let failed = |error| TableError::write(&self.file, error);
         let old = std::fs::read_to_string(&self.file).unwrap_or_default();
-        let text = self.entries.borrow().rewrite(&old);
-        let beside = self.file.with_extension("new");
-        std::fs::write(&beside, text).map_err(failed)?;
+        let mut beside = self.file.clone().into_os_string();
+        beside.push(".new");
+        std::fs::write(&beside, self.rewrite(&old)).map_err(failed)?;
+        if let Ok(metadata) = std::fs::metadata(&self.file) {
+            std::fs::set_permissions(&beside, metadata.permissions()).map_err(failed)?;
+        }
         std::fs::rename(&beside, &self.file).map_err(failed)
+    }
+
+    /// A file's text with these entries: lines of others gone, new ones at the
+    /// end, comments where they were.
+    pub fn rewrite(&self, old: &str) -> String {
+        self.entries.borrow().rewrite(old)
     }
 }
 
@@ -183,8 +192,6 @@ impl Entries {
         networks.chain(names).collect()
     }
 
-    /// The file's text with these entries: lines of others gone, new ones at
-    /// the end.
     fn rewrite(&self, old: &str) -> String {
         let mut text = String::new();
         let mut written = HashSet::new();
@@ -211,11 +218,6 @@ impl Entries {
 fn entry_text(line: &str) -> Option<&str> {
     let text = line.split('#').next().unwrap_or_default().trim();
     (!text.is_empty()).then_some(text)
-}
-
-fn read(file: &Path) -> Result<Entries, TableError> {
-    let text = std::fs::read_to_string(file).map_err(|error| TableError::read(file, error))?;
-    Entries::parse(&text).map_err(|(line, entry)| TableError::entry(file, line, &entry))
 }
 
 #[derive(Debug)]
@@ -328,15 +330,14 @@ mod tests {
         assert!(table.add("two words").is_err());
         assert!(table.remove("10.0.0.0/8"));
         table.save().unwrap();
-        table.reload().unwrap();
+        let table = Table::open("banned", &file).unwrap();
         assert_eq!(table.list(), ["bad.example"]);
         assert!(table.contains_name("BAD.example"));
         assert!(!table.contains_address("10.1.1.1".parse().unwrap()));
 
         std::fs::write(&file, "1.2.3.4/99\n").unwrap();
-        let error = table.reload().unwrap_err().to_string();
+        let error = Table::open("banned", &file).unwrap_err().to_string();
         assert!(error.contains("banned.txt:1:"), "{error}");
-        assert_eq!(table.list(), ["bad.example"]);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

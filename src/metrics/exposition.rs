@@ -35,6 +35,29 @@ fn clients(metrics: &Metrics, page: &mut Page<'_>) {
         "reason",
         &metrics.rejected,
     );
+    page.reasons(
+        "fronted",
+        "Strangers connected to the site",
+        "reason",
+        &metrics.fronted,
+    );
+    page.gauge(
+        "fronted",
+        "Strangers connected to the site now",
+        metrics.fronted_now.get(),
+    );
+    page.reasons(
+        "fronting_failures",
+        "Strangers not connected to the site",
+        "reason",
+        &metrics.fronting_failures,
+    );
+    page.reasons(
+        "site_probes",
+        "Times that a site was asked for its TLS answer",
+        "outcome",
+        &metrics.site_probes,
+    );
     page.counter(
         "accept_pauses",
         "Times that accepting stopped for lack of descriptors",
@@ -73,6 +96,11 @@ fn clients(metrics: &Metrics, page: &mut Page<'_>) {
         "quick_acks",
         "Quick acknowledgements delivered",
         metrics.quick_acks.get(),
+    );
+    page.counter(
+        "server_errors_filtered",
+        "Errors of Telegram that clients did not get",
+        metrics.server_errors_filtered.get(),
     );
 }
 
@@ -159,6 +187,11 @@ fn telegram(metrics: &Metrics, page: &mut Page<'_>) {
         "unknown_rpc",
         "Messages of middle proxies that are not known",
         metrics.unknown_rpc.get(),
+    );
+    page.gauge(
+        "clock_offset_seconds",
+        "Difference between this machine's clock and Telegram's",
+        metrics.clock_offset.get(),
     );
     page.reasons(
         "directory_refreshes",

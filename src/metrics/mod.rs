@@ -18,8 +18,9 @@ pub use counter::{Counter, Gauge, TotalTime};
 pub use dcs::{DcMetrics, Dcs};
 pub use histogram::Histogram;
 pub use reasons::{
-    ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, HandshakeOutcome,
-    MigrationOutcome, Reason, RefreshOutcome, RejectReason, RouteKind,
+    ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
+    HandshakeOutcome, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome, RejectReason,
+    RouteKind,
 };
 
 const HANDSHAKE_BOUNDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
@@ -38,6 +39,11 @@ pub struct Metrics {
     pub handshakes: ByReason<HandshakeOutcome>,
     pub handshake_time: Histogram,
     pub rejected: ByReason<RejectReason>,
+    /// Strangers who were connected to the site, by why they are strangers.
+    pub fronted: ByReason<RejectReason>,
+    pub fronted_now: Gauge,
+    pub fronting_failures: ByReason<FrontingFailure>,
+    pub site_probes: ByReason<ProbeOutcome>,
     /// Times that accepting stopped because descriptors ran out.
     pub accept_pauses: Counter,
 
@@ -53,6 +59,8 @@ pub struct Metrics {
     pub client_packets_in: Counter,
     pub client_packets_out: Counter,
     pub quick_acks: Counter,
+    /// Errors −404 of middle proxies that clients did not get.
+    pub server_errors_filtered: Counter,
 
     pub dcs: Dcs,
     pub connect_failures: ByReason<ConnectFailure>,
@@ -77,6 +85,8 @@ pub struct Metrics {
     /// Readers that had to wait for buffers.
     pub buffer_waits: Counter,
 
+    /// Seconds between this machine's clock and Telegram's, either way.
+    pub clock_offset: Gauge,
     pub refreshes: ByReason<RefreshOutcome>,
     pub config_reloads: Counter,
     pub config_reload_failures: Counter,
@@ -91,6 +101,11 @@ impl Default for Metrics {
             handshakes: ByReason::default(),
             handshake_time: Histogram::new(HANDSHAKE_BOUNDS),
             rejected: ByReason::default(),
+            fronted: ByReason::default(),
+            fronted_now: Gauge::default(),
+            fronting_failures: ByReason::default(),
+            site_probes: ByReason::default(),
+            clock_offset: Gauge::default(),
             accept_pauses: Counter::default(),
             clients: Gauge::default(),
             clients_by_kind: ByReason::default(),
@@ -102,6 +117,7 @@ impl Default for Metrics {
             client_packets_in: Counter::default(),
             client_packets_out: Counter::default(),
             quick_acks: Counter::default(),
+            server_errors_filtered: Counter::default(),
             dcs: Dcs::default(),
             connect_failures: ByReason::default(),
             connection_ends: ByReason::default(),

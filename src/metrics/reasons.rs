@@ -114,10 +114,44 @@ reasons! {
         NoServerName "no_server_name" "a TLS hello without a server name";
         UnknownServerName "unknown_server_name" "a TLS hello for a name that is not in --tls-domain";
         ClockSkew "clock_skew" "a TLS hello from another time: is a clock wrong?";
+        Http "http" "an HTTP request";
+        SiteAnswered "site_answered" "an unfinished handshake, which the site did not wait for";
         Replay "replay" "the same handshake as an earlier one";
+        Flood "flood" "its address makes more connections than --flood-limit and proves nothing";
+        Evicted "evicted" "it said nothing for longest and --max-handshakes others wait";
+        BadProxyHeader "bad_proxy_header" "a relay of --proxy-protocol sent no PROXY header: switch it on there (send-proxy-v2)";
+        PolicyConnections "policy_connections" "more connections than a --policy allows";
+        NotInTable "not_in_table" "it is not in the table of a --policy";
+        InTable "in_table" "it is in a table that a --policy keeps out";
+        SecretExpired "secret_expired" "its secret has expired";
+        QuotaUsed "quota_used" "its secret's quota is used up";
+        SecretConnections "secret_connections" "more connections than its secret's max-connections";
+        SecretAddresses "secret_addresses" "more addresses than its secret's max-ips";
         BadTransport "bad_transport" "a fake-TLS client without the padded transport";
         TimedOut "timed_out" "no whole handshake within --handshake-timeout";
         Abandoned "abandoned" "the client went away in the middle of its handshake";
+    }
+}
+
+reasons! {
+    /// Why a stranger was not connected to the site.
+    FrontingFailure {
+        TooMany "too_many" "as many strangers are there as may be";
+        Unresolved "unresolved" "the site's name cannot be resolved";
+        Refused "refused" "the site cannot be connected to";
+        ConnectTimeout "connect_timeout" "the site does not answer";
+        OurAddress "our_address" "the site's address is this proxy's own";
+        Loop "loop" "the connection comes from this proxy itself";
+    }
+}
+
+reasons! {
+    /// How asking a site for its TLS answer went.
+    ProbeOutcome {
+        Measured "measured" "measured";
+        Unreachable "unreachable" "the site cannot be reached";
+        NoModel "no_model" "the site's answer is no model for ours";
+        NotKept "not_kept" "measured, but could not be kept on disk";
     }
 }
 
@@ -142,6 +176,8 @@ reasons! {
         UnknownDc "unknown_dc" "the client asked for a DC that is not known";
         NoLink "no_link" "there is no link to a back";
         LinkLost "link_lost" "the link to the back broke";
+        SecretExpired "secret_expired" "its secret has expired";
+        QuotaUsed "quota_used" "its secret's quota is used up";
         Shutdown "shutdown" "the proxy is stopping";
     }
 }
@@ -217,6 +253,8 @@ mod tests {
         check::<RouteKind>();
         check::<HandshakeOutcome>();
         check::<RejectReason>();
+        check::<FrontingFailure>();
+        check::<ProbeOutcome>();
         check::<CloseReason>();
         check::<ConnectFailure>();
         check::<ConnectionEnd>();

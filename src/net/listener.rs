@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +16,7 @@ use super::socket::Socket;
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 1024;
 
-/// A listening TCP socket.
+/// A listening stream socket.
 pub struct Listener {
     fd: OwnedFd,
     key: usize,
@@ -42,6 +43,18 @@ impl Listener {
         }
         rustix::net::bind(&fd, &address)?;
         rustix::net::listen(&fd, BACKLOG)?;
+        let key = reactor.add_source(&fd, EventFlags::IN)?;
+        Ok(Self {
+            fd,
+            key,
+            reactor: reactor.clone(),
+        })
+    }
+
+    /// Takes over a Unix socket that listens.
+    pub fn from_unix(reactor: &Rc<Reactor>, listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let fd = OwnedFd::from(listener);
         let key = reactor.add_source(&fd, EventFlags::IN)?;
         Ok(Self {
             fd,

@@ -4,7 +4,10 @@
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
 mod chunks;
+mod flow;
+mod http_time;
 mod listener;
+mod local;
 mod notify;
 mod pipes;
 mod random;
@@ -15,10 +18,13 @@ mod spawn;
 mod timer;
 
 pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
+pub use flow::{Flow, FlowParts};
+pub use http_time::time_at;
 pub use listener::Listener;
+pub use local::{is_global, is_local_address};
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
-pub use random::fill_random;
+pub use random::{fill_random, random_fraction};
 pub use reactor::Reactor;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

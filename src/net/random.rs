@@ -8,3 +8,10 @@ pub fn fill_random(bytes: &mut [u8]) {
         std::process::exit(71);
     }
 }
+
+/// Between 0 and 1, for jitter.
+pub fn random_fraction() -> f64 {
+    let mut bytes = [0; 4];
+    fill_random(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}

@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType,
-    ipproto, sockopt,
+    AddressFamily, Protocol, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, ipproto, sockopt,
 };
 use smol::io::{AsyncRead, AsyncWrite};
 
@@ -27,7 +29,7 @@ pub struct Keepalive {
     pub user_timeout: Duration,
 }
 
-/// A non-blocking TCP connection that belongs to one task; other tasks may
+/// A non-blocking connection, TCP or Unix, that belongs to one task; other tasks may
 /// still write to it with [`try_write`](Self::try_write).
 pub struct Socket {
     fd: OwnedFd,
@@ -53,13 +55,25 @@ impl Socket {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
-        let fd = rustix::net::socket_with(
-            family,
-            SocketType::STREAM,
-            SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-            Some(ipproto::TCP),
-        )?;
-        let started = rustix::net::connect(&fd, &address);
+        Self::connect_stream(reactor, family, Some(ipproto::TCP), &address).await
+    }
+
+    /// Connects to a Unix socket. It fails at once where the peer has more
+    /// connections waiting than it wants.
+    pub async fn connect_unix(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        Self::connect_stream(reactor, AddressFamily::UNIX, None, &address).await
+    }
+
+    async fn connect_stream(
+        reactor: &Rc<Reactor>,
+        family: AddressFamily,
+        protocol: Option<Protocol>,
+        address: &impl SocketAddrArg,
+    ) -> io::Result<Self> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)?;
+        let started = rustix::net::connect(&fd, address);
         let socket = Self::new(reactor, fd)?;
         match started {
             Ok(()) => return Ok(socket),
@@ -116,6 +130,11 @@ impl Socket {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Both)?)
     }
 
+    /// Ends the connection by RST at once, before the descriptor is closed.
+    pub fn reset(&self) -> io::Result<()> {
+        Ok(rustix::net::connect_unspec(&self.fd)?)
+    }
+
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::Read, cx)
     }
@@ -139,6 +158,20 @@ impl Socket {
                     }
                     return Poll::Ready(Ok(length));
                 }
+                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Ready when there is something to read, the end of the stream included,
+    /// and leaves it there.
+    pub fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_readable(cx));
+            match rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK) {
+                Ok(_) => return Poll::Ready(Ok(())),
                 Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),

@@ -1,5 +1,5 @@
-//! What the decoders share: cutting the front off a slice and collecting the
-//! few bytes of a header that arrive in pieces.
+//! What the codecs share: cutting the front off a slice, collecting the few
+//! bytes of a header that arrive in pieces, and lengths in front of fields.
 
 /// Cuts up to `limit` bytes off the front of `input`.
 pub fn take_up_to<'a>(input: &mut &'a mut [u8], limit: usize) -> &'a mut [u8] {
@@ -101,5 +101,17 @@ impl<'a> Reader<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// Writes what `content` writes behind its length, `width` bytes BE.
+pub fn with_length(out: &mut Vec<u8>, width: usize, content: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len();
+    out.resize(at + width, 0);
+    content(out);
+    let len = out.len() - at - width;
+    let bytes = (len as u32).to_be_bytes();
+    for (to, from) in out.iter_mut().skip(at).zip(bytes.iter().skip(4 - width)) {
+        *to = *from;
     }
 }

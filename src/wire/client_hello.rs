@@ -12,8 +12,11 @@ use super::secret::{Domain, Secret};
 /// The longest hello that is read, record headers included, in bytes.
 pub const MAX_HELLO: usize = 16 * 1024;
 
+/// Bytes of an ML-KEM-768 public key.
+pub const MLKEM768_KEY: usize = 1184;
+
 /// Share of the post-quantum group: ML-KEM-768 key, then x25519.
-const X25519_MLKEM768: (u16, usize) = (0x11ec, 1184 + 32);
+const X25519_MLKEM768: (u16, usize) = (0x11ec, MLKEM768_KEY + 32);
 const X25519: (u16, usize) = (0x001d, 32);
 
 const RECORD_HANDSHAKE: u8 = 0x16;
@@ -47,8 +50,9 @@ pub struct ClientHello {
     pub sni: Option<Domain>,
     /// Its x25519 key share.
     pub x25519: Option<[u8; 32]>,
-    /// It sent a key share of the post-quantum group X25519MLKEM768.
-    pub x25519_mlkem768: bool,
+    /// The ML-KEM-768 key in its share of the post-quantum group
+    /// X25519MLKEM768, as it came.
+    pub x25519_mlkem768: Option<Box<[u8; MLKEM768_KEY]>>,
     /// It offers TLS 1.3.
     pub tls13: bool,
 }
@@ -226,7 +230,7 @@ fn parse_body(body: &[u8]) -> Option<ClientHello> {
         cipher_suites,
         sni: None,
         x25519: None,
-        x25519_mlkem768: false,
+        x25519_mlkem768: None,
         tls13: false,
     };
     if !fields.is_empty() {
@@ -295,7 +299,9 @@ fn key_shares(list: &[u8], hello: &mut ClientHello) -> Option<()> {
         let share = list.vec16()?;
         match (group, share.len()) {
             X25519 => hello.x25519 = share.try_into().ok(),
-            X25519_MLKEM768 => hello.x25519_mlkem768 = true,
+            X25519_MLKEM768 => {
+                hello.x25519_mlkem768 = share.first_chunk().map(|key| Box::new(*key));
+            }
             _ => {}
         }
     }

@@ -3,6 +3,9 @@
 
 use curve25519_dalek::MontgomeryPoint;
 use curve25519_dalek::constants::X25519_BASEPOINT;
+use ml_kem::EncapsulationKey768;
+
+use super::client_hello::MLKEM768_KEY;
 
 /// A public key whose private key nobody keeps. Random bytes would not do:
 /// half of them are no point of the curve, and that is easily checked.
@@ -13,11 +16,26 @@ pub(super) fn x25519_share(fill_random: &mut dyn FnMut(&mut [u8])) -> [u8; 32] {
     share
 }
 
+/// A secret that nobody keeps, encapsulated to the client's `key`: 1088 bytes.
+/// Clients whose key is none get what looks like it.
+pub(super) fn write_mlkem768_ciphertext(
+    out: &mut Vec<u8>,
+    key: &[u8; MLKEM768_KEY],
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
+    let mut secret = [0; 32];
+    fill_random(&mut secret);
+    match EncapsulationKey768::new(key.into()) {
+        Ok(key) => out.extend_from_slice(&key.encapsulate_deterministic(&secret.into()).0),
+        Err(_) => write_like_mlkem768_ciphertext(out, fill_random),
+    }
+}
+
 /// What an ML-KEM-768 ciphertext looks like without its key (FIPS 203): 3·256
 /// coefficients of 10 bits, 256 of 4 bits, each a uniform number modulo q
 /// rounded to that many bits, packed little-endian; 1088 bytes. The rounding
 /// prefers some values a little, so random bytes would give us away.
-pub(super) fn write_mlkem768_ciphertext(out: &mut Vec<u8>, fill_random: &mut dyn FnMut(&mut [u8])) {
+fn write_like_mlkem768_ciphertext(out: &mut Vec<u8>, fill_random: &mut dyn FnMut(&mut [u8])) {
     let mut random = Residues::new(fill_random);
     for _ in 0..3 * 256 / 4 {
         let packed = (0..4).fold(0, |packed, i| packed | random.compressed(10) << (10 * i));
@@ -29,6 +47,20 @@ pub(super) fn write_mlkem768_ciphertext(out: &mut Vec<u8>, fill_random: &mut dyn
         let packed = random.compressed(4) | random.compressed(4) << 4;
         out.push(packed as u8);
     }
+}
+
+/// What an ML-KEM-768 public key looks like: 3·256 numbers modulo q of 12 bits,
+/// packed little-endian, then a seed; 1184 bytes. Servers refuse numbers from q
+/// on.
+pub(super) fn write_mlkem768_key(out: &mut Vec<u8>, fill_random: &mut dyn FnMut(&mut [u8])) {
+    let mut random = Residues::new(fill_random);
+    for _ in 0..3 * 256 / 2 {
+        let [a, b, c, ..] = (random.next() | random.next() << 12).to_le_bytes();
+        out.extend_from_slice(&[a, b, c]);
+    }
+    let mut seed = [0; 32];
+    fill_random(&mut seed);
+    out.extend_from_slice(&seed);
 }
 
 /// Uniform numbers modulo ML-KEM's q.
@@ -72,6 +104,9 @@ impl<'a> Residues<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ml_kem::DecapsulationKey768;
+    use ml_kem::kem::{Decapsulate, KeyExport};
+
     use super::*;
     use crate::wire::server_hello::tests::counting;
 
@@ -101,9 +136,35 @@ mod tests {
     }
 
     #[test]
-    fn a_ciphertext_has_its_length() {
+    fn the_client_finds_a_secret_in_the_ciphertext() {
+        let private = DecapsulationKey768::from_seed([7; 64].into());
+        let public: [u8; MLKEM768_KEY] = private.encapsulation_key().to_bytes().into();
         let mut out = Vec::new();
-        write_mlkem768_ciphertext(&mut out, &mut counting());
+        write_mlkem768_ciphertext(&mut out, &public, &mut counting());
+        let mut secret = [0; 32];
+        counting()(&mut secret);
+        let (_, expected) = private
+            .encapsulation_key()
+            .encapsulate_deterministic(&secret.into());
+        let found = private.decapsulate_slice(&out).unwrap();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_key_that_is_none_gets_what_looks_like_a_ciphertext() {
+        let mut out = Vec::new();
+        write_mlkem768_ciphertext(&mut out, &[0xff; MLKEM768_KEY], &mut counting());
         assert_eq!(out.len(), 1088);
+    }
+
+    #[test]
+    fn keys_that_nobody_has_are_valid() {
+        let mut random = counting();
+        for _ in 0..20 {
+            let mut out = Vec::new();
+            write_mlkem768_key(&mut out, &mut random);
+            let key: [u8; MLKEM768_KEY] = out.try_into().unwrap();
+            assert!(EncapsulationKey768::new((&key).into()).is_ok());
+        }
     }
 }

@@ -52,6 +52,13 @@ pub fn accept(header: &[u8; HEADER_LEN], secret: &Secret) -> Option<ClientHeader
     })
 }
 
+/// Whether this is an HTTP request: no header begins like one.
+pub fn begins_like_http(bytes: &[u8]) -> bool {
+    [b"HEAD", b"POST", b"GET ", b"OPTI"]
+        .iter()
+        .any(|method| bytes.starts_with(*method))
+}
+
 /// What makes a header the same one when it comes again (`doc/protocol.md` §7).
 pub fn replay_id(header: &[u8; HEADER_LEN]) -> [u8; 48] {
     std::array::from_fn(|i| header[8 + i])
@@ -142,15 +149,10 @@ fn random_header(fill_random: &mut dyn FnMut(&mut [u8])) -> [u8; HEADER_LEN] {
 fn looks_like_another_protocol(header: &[u8; HEADER_LEN]) -> bool {
     let [a, b, c, d, e, f, g, h, ..] = *header;
     a == 0xef
+        || begins_like_http(header)
         || matches!(
             &[a, b, c, d],
-            b"HEAD"
-                | b"POST"
-                | b"GET "
-                | b"OPTI"
-                | [0xee, 0xee, 0xee, 0xee]
-                | [0xdd, 0xdd, 0xdd, 0xdd]
-                | [0x16, 0x03, 0x01, 0x02]
+            [0xee, 0xee, 0xee, 0xee] | [0xdd, 0xdd, 0xdd, 0xdd] | [0x16, 0x03, 0x01, 0x02]
         )
         || [e, f, g, h] == [0; 4]
 }

@@ -10,6 +10,9 @@ const V1_START: &[u8] = b"PROXY ";
 /// Longest version 1 line with its CRLF.
 const V1_MOST: usize = 107;
 
+/// Shortest version 1 line: `PROXY UNKNOWN`.
+const V1_LEAST: usize = 15;
+
 /// Longest version 2 header taken: addresses and a few hundred bytes of TLVs.
 const V2_MOST: usize = 16 + 1024;
 
@@ -68,6 +71,24 @@ pub fn parse(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
     }
 }
 
+/// How much to read behind `bytes`, an incomplete header, so that nothing of
+/// the stream itself comes along; at least 1.
+pub fn wanted(bytes: &[u8]) -> usize {
+    if let Some((&[.., high, low], rest)) = bytes.split_first_chunk::<16>()
+        && bytes.starts_with(V2_SIGNATURE)
+    {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        return length.saturating_sub(rest.len()).max(1);
+    }
+    // Until then it may be either; version 1 ends with CR LF.
+    match (V1_LEAST.checked_sub(bytes.len()), bytes.last()) {
+        (Some(missing @ 1..), _) => missing,
+        (_, Some(b'\r')) => 1,
+        _ if bytes.starts_with(V1_START) => 2,
+        _ => 1,
+    }
+}
+
 /// A version 2 header for a stream that we pass on: 28 bytes for IPv4, 52 for
 /// IPv6 (also when only one of the two is).
 pub fn encode_v2(addresses: ProxyAddresses) -> heapless::Vec<u8, 52> {
@@ -94,6 +115,10 @@ pub fn encode_v2(addresses: ProxyAddresses) -> heapless::Vec<u8, 52> {
     put(&local.port().to_be_bytes());
     header
 }
+
+/// A version 2 header for a stream of our own: the peer takes the addresses of
+/// the connection itself.
+pub const LOCAL_V2: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 fn as_ipv6(address: IpAddr) -> Ipv6Addr {
     match address {
@@ -262,9 +287,7 @@ mod tests {
             known("192.0.2.1:56324", "203.0.113.7:443")
         );
 
-        let mut health_check = V2_SIGNATURE.to_vec();
-        health_check.extend([0x20, 0, 0, 0]);
-        assert_eq!(parse(&health_check).unwrap().unwrap().addresses, None);
+        assert_eq!(parse(&LOCAL_V2).unwrap().unwrap().addresses, None);
 
         for (command, family, high, low, error) in [
             (0x11, 0x11, 0, 0, ProxyHeaderError::Malformed),
@@ -296,6 +319,35 @@ mod tests {
                 parse(&bytes),
                 Ok(Some(ProxyHeader { consumed: length, addresses: Some(addresses) }))
             );
+        }
+
+        /// Reading what is wanted ends exactly behind the header.
+        #[test]
+        fn nothing_behind_the_header_is_wanted(
+            client in any_address(),
+            local in any_address(),
+            tlvs in proptest::collection::vec(any::<u8>(), 0..300),
+            cut in 1usize..9,
+        ) {
+            let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+            let local = SocketAddr::new(client.ip(), local.port());
+            let (from, to) = (client.ip(), local.ip());
+            let (from_port, to_port) = (client.port(), local.port());
+            let line = format!("PROXY {family} {from} {to} {from_port} {to_port}\r\n");
+            let mut v2 = encode_v2(ProxyAddresses { client, local }).to_vec();
+            v2.extend_from_slice(&tlvs);
+            let length = (v2.len() - 16) as u16;
+            v2[14..16].copy_from_slice(&length.to_be_bytes());
+            for header in [line.as_bytes(), &v2, b"PROXY UNKNOWN\r\n"] {
+                let mut read = 0;
+                while parse(&header[..read]).unwrap().is_none() {
+                    let wanted = wanted(&header[..read]);
+                    prop_assert!(wanted >= 1 && read + wanted <= header.len());
+                    // A read may bring less.
+                    read += wanted.min(cut);
+                }
+                prop_assert_eq!(read, header.len());
+            }
         }
 
         #[test]

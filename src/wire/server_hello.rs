@@ -4,7 +4,8 @@
 
 use smol_mtproxy_ciphers::{hmac_sha256, sha256};
 
-use super::client_hello::ClientHello;
+use super::bytes::with_length;
+use super::client_hello::{ClientHello, MLKEM768_KEY};
 use super::fake_tls::{MAX_RECORD, record_header};
 use super::key_share::{write_mlkem768_ciphertext, x25519_share};
 use super::secret::{Domain, Secret};
@@ -12,8 +13,12 @@ use super::secret::{Domain, Secret};
 const RANDOM_AT: usize = 11;
 const CHANGE_CIPHER_SPEC: [u8; 6] = [0x14, 0x03, 0x03, 0x00, 0x01, 0x01];
 
-const GROUP_X25519: u16 = 0x001d;
-const GROUP_X25519_MLKEM768: u16 = 0x11ec;
+pub(super) const GROUP_X25519: u16 = 0x001d;
+pub(super) const GROUP_X25519_MLKEM768: u16 = 0x11ec;
+
+/// DER spends one byte more on each of a signature's two numbers whose top bit
+/// is set, which is one in two.
+const ECDSA_SPREAD: usize = 2;
 
 /// How the site that we pass for answers a ClientHello.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,14 +29,14 @@ pub struct FlightProfile {
     pub post_quantum: bool,
     /// It writes supported_versions before key_share.
     pub versions_first: bool,
-    /// Payload of its encrypted record at its shortest, in bytes, at most
-    /// [`MAX_RECORD`] − 2: EncryptedExtensions, certificate chain, signature
-    /// and Finished.
+    /// Payload of our one encrypted record at its shortest, in bytes, so that
+    /// the flight is as long as the site's, however many records that has:
+    /// EncryptedExtensions, certificate chain, signature and Finished.
     pub encrypted_len: usize,
-    /// Its certificate's key is ECDSA: the DER form of each signature, and the
-    /// record with it, is 0, 1 or 2 bytes longer than the shortest one. RSA
+    /// By how many bytes that varies. Up to 2 it is an ECDSA signature, whose
+    /// DER form is 0, 1 or 2 bytes longer than the shortest one; RSA
     /// signatures all have one length.
-    pub ecdsa: bool,
+    pub spread: usize,
 }
 
 impl FlightProfile {
@@ -45,7 +50,7 @@ impl FlightProfile {
             post_quantum: true,
             versions_first: choices & 0b100 != 0,
             encrypted_len: 2500 + usize::from(u16::from_le_bytes([len_low, len_high])) % 1500,
-            ecdsa: true,
+            spread: ECDSA_SPREAD,
         }
     }
 }
@@ -88,11 +93,8 @@ fn write_server_hello(
                 if profile.versions_first {
                     write_supported_versions(out);
                 }
-                write_key_share(
-                    out,
-                    hello.x25519_mlkem768 && profile.post_quantum,
-                    fill_random,
-                );
+                let key = hello.x25519_mlkem768.as_deref();
+                write_key_share(out, key.filter(|_| profile.post_quantum), fill_random);
                 if !profile.versions_first {
                     write_supported_versions(out);
                 }
@@ -113,18 +115,22 @@ fn write_supported_versions(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0x00, 0x2b, 0x00, 0x02, 0x03, 0x04]);
 }
 
-fn write_key_share(out: &mut Vec<u8>, post_quantum: bool, fill_random: &mut dyn FnMut(&mut [u8])) {
+/// `key` is the client's, where the answer is post-quantum.
+fn write_key_share(
+    out: &mut Vec<u8>,
+    key: Option<&[u8; MLKEM768_KEY]>,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
     out.extend_from_slice(&[0x00, 0x33]);
     with_length(out, 2, |out| {
-        let group = if post_quantum {
-            GROUP_X25519_MLKEM768
-        } else {
-            GROUP_X25519
+        let group = match key {
+            Some(_) => GROUP_X25519_MLKEM768,
+            None => GROUP_X25519,
         };
         out.extend_from_slice(&group.to_be_bytes());
         with_length(out, 2, |out| {
-            if post_quantum {
-                write_mlkem768_ciphertext(out, fill_random);
+            if let Some(key) = key {
+                write_mlkem768_ciphertext(out, key, fill_random);
             }
             out.extend_from_slice(&x25519_share(fill_random));
         });
@@ -136,7 +142,7 @@ fn write_encrypted(
     profile: &FlightProfile,
     fill_random: &mut dyn FnMut(&mut [u8]),
 ) {
-    let len = profile.encrypted_len + signature_jitter(profile, fill_random);
+    let len = profile.encrypted_len + varied_by(profile.spread, fill_random);
     let len = len.min(MAX_RECORD);
     out.extend_from_slice(&record_header(len));
     let start = out.len();
@@ -144,27 +150,14 @@ fn write_encrypted(
     fill_random(out.get_mut(start..).unwrap_or_default());
 }
 
-/// DER spends one byte more on each of a signature's two numbers whose top bit
-/// is set, which is one in two.
-fn signature_jitter(profile: &FlightProfile, fill_random: &mut dyn FnMut(&mut [u8])) -> usize {
-    let mut byte = [0];
-    fill_random(&mut byte);
-    if profile.ecdsa {
-        (byte[0] & 0b11).count_ones() as usize
+fn varied_by(spread: usize, fill_random: &mut dyn FnMut(&mut [u8])) -> usize {
+    let mut bytes = [0; 4];
+    fill_random(&mut bytes);
+    if spread <= ECDSA_SPREAD {
+        let [byte, ..] = bytes;
+        (byte & 0b11).count_ones().min(spread as u32) as usize
     } else {
-        0
-    }
-}
-
-/// Writes what `content` writes behind its length, `width` bytes BE.
-fn with_length(out: &mut Vec<u8>, width: usize, content: impl FnOnce(&mut Vec<u8>)) {
-    let at = out.len();
-    out.resize(at + width, 0);
-    content(out);
-    let len = out.len() - at - width;
-    let bytes = (len as u32).to_be_bytes();
-    for (to, from) in out.iter_mut().skip(at).zip(bytes.iter().skip(4 - width)) {
-        *to = *from;
+        u32::from_le_bytes(bytes) as usize % (spread + 1)
     }
 }
 
@@ -192,7 +185,7 @@ pub(super) mod tests {
             cipher_suites: [0x1303, 0x1301].into(),
             sni: None,
             x25519: Some([5; 32]),
-            x25519_mlkem768: true,
+            x25519_mlkem768: Some(Box::new([6; MLKEM768_KEY])),
             tls13: true,
         }
     }
@@ -203,7 +196,7 @@ pub(super) mod tests {
             post_quantum: true,
             versions_first: true,
             encrypted_len: 3000,
-            ecdsa: true,
+            spread: 2,
         }
     }
 
@@ -286,7 +279,7 @@ pub(super) mod tests {
     fn nothing_is_chosen_that_the_client_did_not_offer() {
         let hello = ClientHello {
             cipher_suites: [0x1303].into(),
-            x25519_mlkem768: false,
+            x25519_mlkem768: None,
             ..hello()
         };
         let answer = answer(&hello, &SECRET, &profile(), &mut counting());
@@ -298,7 +291,7 @@ pub(super) mod tests {
     fn no_byte_is_the_same_in_every_answer() {
         let mut random = counting();
         let profile = FlightProfile {
-            ecdsa: false,
+            spread: 0,
             ..profile()
         };
         let answers: Vec<_> = (0..20)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every parser of src/wire for SECONDS each (default 30).
+# Fuzzes every parser of src/wire, and tables, for SECONDS each (default 30).
 # tests/fuzz/run.sh [SECONDS] [TARGET…]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

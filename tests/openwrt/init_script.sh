@@ -99,6 +99,11 @@ every_key_becomes_its_flag() {
 		"option tag '0123456789abcdef0123456789abcdef'" \
 		"option allow 'classic,dd,tls'" \
 		"list tls_domain 'www.example.com'" \
+		"option fronting '192.0.2.5:443'" \
+		"option fronting_to_any_site 'no'" \
+		"option fronting_proxy_protocol 'yes'" \
+		"option time_skew '1200,600'" \
+		"option tls_records 'auto'" \
 		"option route 'middle'" \
 		"option external_ip '192.0.2.1'" \
 		"option telegram_secret '/etc/telegram/secret'" \
@@ -118,6 +123,17 @@ every_key_becomes_its_flag() {
 		"option data_dir '$work/kept'" \
 		"option log_level 'debug'" \
 		"option metrics '127.0.0.1:9090'" \
+		"list policy 'max-connections:client-ipv4:40'" \
+		"list policy 'not-in-table:client-subnet/32:banned'" \
+		"list table 'banned=/etc/banned.txt'" \
+		"option sni_salt 'pepper'" \
+		"option proxy_protocol '127.0.0.1,192.0.2.0/24'" \
+		"option replay_cache '20000'" \
+		"option filter_server_errors 'on'" \
+		"option flood_limit '20,100'" \
+		"option reset 'on-handshake-error'" \
+		"option control '/var/run/smol-mtproxy/ctl'" \
+		"option max_handshakes '100'" \
 		"option nofile '4096'"
 	service start || return 1
 	file_is "$work/run/flags" <<-END
@@ -126,8 +142,16 @@ every_key_becomes_its_flag() {
 		--secret home=dd00112233445566778899aabbccddeeff
 		--secret 00112233445566778899aabbccddeeff
 		--tls-domain www.example.com
+		--policy max-connections:client-ipv4:40
+		--policy not-in-table:client-subnet/32:banned
+		--table banned=/etc/banned.txt
 		--dc 2=192.0.2.3:443
 		--dc 203=192.0.2.4:443
+		--fronting 192.0.2.5:443
+		--fronting-to-any-site no
+		--fronting-proxy-protocol yes
+		--time-skew 1200,600
+		--tls-records auto
 		--tag 0123456789abcdef0123456789abcdef
 		--route middle
 		--external-ip 192.0.2.1
@@ -137,6 +161,13 @@ every_key_becomes_its_flag() {
 		--data-dir $work/kept
 		--log-level debug
 		--metrics 127.0.0.1:9090
+		--sni-salt pepper
+		--proxy-protocol 127.0.0.1,192.0.2.0/24
+		--replay-cache 20000
+		--filter-server-errors on
+		--flood-limit 20,100
+		--reset on-handshake-error
+		--control /var/run/smol-mtproxy/ctl
 		--refresh 7200
 		--dc-connections 1
 		--clients-per-connection 150
@@ -145,6 +176,7 @@ every_key_becomes_its_flag() {
 		--idle-timeout 600
 		--send-timeout 20
 		--hibernate 15
+		--max-handshakes 100
 		--allow classic,dd,tls
 		--buffers 1M
 	END
@@ -315,13 +347,14 @@ a_jail_where_there_is_one() {
 	fresh
 	install_ujail 0
 	printf '\t%s\n' "list listen '0.0.0.0:443'" "option telegram_config '/etc/telegram/config'" \
-		"option data_dir '$work/kept'" >>"$work/config"
+		"list table 'banned=/etc/banned.txt'" "option data_dir '$work/kept'" >>"$work/config"
 	service start || return 1
 	called 'procd_add_jail [smol-mtproxy] [procfs] [ronly]'
 	called "procd_set_param [capabilities] [$source_dir/smol-mtproxy.capabilities.json]"
 	called "procd_add_jail_mount_rw [$work/run]"
 	called "procd_add_jail_mount_rw [$work/kept]"
 	called 'procd_add_jail_mount [/etc/telegram/config]'
+	called 'procd_add_jail_mount [/etc/banned.txt]'
 	called 'procd_set_param [user] [smol-mtproxy]'
 	contains "$work/ujail.calls" "-n smol-mtproxy-trial -r /etc/hosts -- $work/smol-mtproxy secret"
 	printf '\t%s\n' "option jail '0'" >>"$work/config"
@@ -338,12 +371,12 @@ a_jail_that_cannot_run_us_is_left_out() {
 	called 'procd_set_param [user] [smol-mtproxy]'
 }
 
-low_ports_without_a_jail_need_root() {
+low_ports_without_a_jail_are_bound_by_root() {
 	fresh
 	printf '\t%s\n' "list listen '[::]:443,name=v6'" >>"$work/config"
 	service start || return 1
 	not_called 'procd_set_param [user]'
-	called_with logger 'runs as root'
+	called 'procd_append_param [command] [--user] [smol-mtproxy]'
 }
 
 the_firewall_opens_each_port_once() {
@@ -378,7 +411,7 @@ for test in default_config_starts flags_file_is_private every_key_becomes_its_fl
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
 	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
-	low_ports_without_a_jail_need_root the_firewall_opens_each_port_once \
+	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
 	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
 	fresh
 	run_test "$test"

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
@@ -7,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::verdict::Verdict;
 use crate::cli::server;
 use crate::config::{Config, RouteChoice, clients_for};
+use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
 /// Kernel and process, an idle client, orientation only.
@@ -23,6 +25,19 @@ pub(super) fn config(config: &Config) -> Verdict {
     };
     let plural = if count == 1 { "" } else { "s" };
     Verdict::ok("config", format!("{count} listener{plural}, {route}"))
+}
+
+/// Tables and policies, where there are any.
+pub(super) fn gates(config: &Config) -> Option<Verdict> {
+    let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
+    match Gate::new(&config.guard, config.limits(), "", Instant::now()) {
+        Err(error) => Some(Verdict::fail("policies", error.to_string())),
+        Ok(_) if policies + tables == 0 => None,
+        Ok(_) => Some(Verdict::ok(
+            "policies",
+            format!("{policies}, with {tables} tables"),
+        )),
+    }
 }
 
 pub(super) fn secrets(config: &Config) -> Verdict {

@@ -44,6 +44,7 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
 
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config), machine::secrets(config)];
+    verdicts.extend(machine::gates(config));
     verdicts.extend(ports::check(config));
     verdicts.push(machine::descriptors(config));
     verdicts.push(machine::memory(config));

@@ -65,6 +65,7 @@ fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
     };
     Some(
         fetch(source)
+            .map(|fetched| fetched.body)
             .map_err(|error| unusable(error.to_string()))
             .and_then(|text| {
                 let text = String::from_utf8_lossy(&text);

@@ -1,5 +1,5 @@
 use super::server::{Server, settings};
-use crate::client::{Limits, Rules};
+use crate::client::{Limits, Rules, SiteSettings};
 use crate::config::{Config, ConfigSource};
 
 impl Server {
@@ -9,21 +9,27 @@ impl Server {
     pub(super) fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
         match source.load(Some(&old)) {
-            Ok(new) => {
-                self.metrics.config_reloads.inc();
-                self.take_over(&old, new);
-            }
-            Err(error) => {
-                self.metrics.config_reload_failures.inc();
-                error!("the config was not reloaded: {error}");
-            }
+            Ok(new) => match self.gate.reconfigure(&new.guard, new.limits()) {
+                Ok(()) => {
+                    self.metrics.config_reloads.inc();
+                    self.take_over(&old, new);
+                }
+                Err(error) => self.reload_failed(&error),
+            },
+            Err(error) => self.reload_failed(&error),
         }
+    }
+
+    fn reload_failed(&self, error: &dyn std::fmt::Display) {
+        self.metrics.config_reload_failures.inc();
+        error!("the config was not reloaded: {error}");
     }
 
     fn take_over(&self, old: &Config, new: Config) {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
         self.clients.set_limits(Limits::from(&new));
+        self.sites.reconfigure(SiteSettings::from(&new));
         self.shared.settings.set(settings(&new));
         self.shared.directory.reconfigure(&new);
         self.shared.address.reconfigure(new.external_ip);

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use smol::LocalExecutor;
 
-use super::RunError;
 use super::signals::Signals;
+use super::usage::UsageFile;
+use super::{RunError, control};
 use crate::cli::exposition;
-use crate::client::{self, ClientContext, Limits, ListenerHandle, Parts, Rules};
+use crate::client::{
+    self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
+};
 use crate::config::{Config, ConfigSource, ListenerConfig};
+use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
@@ -36,9 +40,13 @@ pub(super) struct Server {
     pub(super) telegram: Rc<Telegram>,
     pub(super) shared: Rc<Shared>,
     pub(super) clients: Rc<ClientContext>,
+    pub(super) sites: Rc<Sites>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
+    pub(super) gate: Rc<Gate>,
+    pub(super) usage: UsageFile,
     scrapes: Cell<Option<Listener>>,
+    control: Cell<Option<Listener>>,
     signals: Signals,
 }
 
@@ -60,6 +68,18 @@ impl Server {
             complaints: Throttle::new(COMPLAINTS),
         });
         let telegram = Telegram::new(shared.clone());
+        let (usage, used) = UsageFile::read(&config.data_dir);
+        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = gate.map_err(RunError::Gate)?;
+        let address = shared.address.clone();
+        let public_ip = move || address.known();
+        let sites = Sites::new(
+            reactor,
+            &executor,
+            &metrics,
+            SiteSettings::from(&config),
+            public_ip,
+        );
         let clients = ClientContext::new(Parts {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -67,11 +87,16 @@ impl Server {
             scratch,
             pipes: PipePool::new(PIPES),
             backend: telegram.clone(),
+            gate: gate.clone(),
             metrics: metrics.clone(),
+            sites: sites.clone(),
             limits: Limits::from(&config),
         });
         let server = Rc::new(Self {
+            gate,
+            usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
+            control: Cell::default(),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -79,10 +104,13 @@ impl Server {
             telegram,
             shared,
             clients,
+            sites,
             listeners: RefCell::default(),
             config: RefCell::new(config),
         });
         server.listen_all()?;
+        let control = bind_control(reactor, &server.config.borrow());
+        server.control.set(control);
         Ok(server)
     }
 
@@ -145,6 +173,14 @@ impl Server {
         self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
         let shared = self.shared.clone();
         self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
+        let clients = self.clients.clone();
+        self.spawn(async move { clients.enforce_limits().await });
+        let server = self.clone();
+        self.spawn(async move { server.keep_usage_for_ever().await });
+        if let Some(listener) = self.control.take() {
+            self.spawn(control::serve(self.clone(), listener));
+        }
+        self.spawn(self.sites.clone().run());
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
             self.spawn(exposition::serve(
@@ -182,6 +218,9 @@ impl Server {
         };
         smol::future::or(draining, self.signals.stop()).await;
         self.telegram.close();
+        self.keep_usage();
+        // After --user it may not be ours to remove; the next run does.
+        let _ = std::fs::remove_file(&self.config.borrow().control);
     }
 }
 
@@ -189,6 +228,19 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
+    }
+}
+
+/// The proxy does without, if it must.
+fn bind_control(reactor: &Rc<Reactor>, config: &Config) -> Option<Listener> {
+    let path = &config.control;
+    match control::bind(reactor, path) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            let path = path.display();
+            warn!("no socket for ctl at {path}: {error}; choose another with --control");
+            None
+        }
     }
 }
 

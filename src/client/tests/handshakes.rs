@@ -73,7 +73,7 @@ fn strangers_see_a_silent_server_until_the_deadline() {
         ),
         (
             b"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n........".to_vec(),
-            RejectReason::UnknownSecret,
+            RejectReason::Http,
         ),
         (
             hello(&UNKNOWN, unix_now(), Some("example.com")),

@@ -15,8 +15,12 @@ use std::time::{Duration, Instant};
 
 use smol::LocalExecutor;
 
-use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, listen};
-use crate::config::{Allow, NamedSecret, RouteChoice};
+use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites, listen};
+use crate::config::{
+    Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors,
+    TimeSkew,
+};
+use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Keepalive, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -42,11 +46,14 @@ pub struct Setup {
     pub limits: Limits,
     pub buffers: usize,
     pub rules: Rules,
+    pub guard: GuardConfig,
+    pub fronting: Fronting,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let named = |name: &str, key| NamedSecret {
+            limits: Default::default(),
             name: name.into(),
             secret: SharedSecret {
                 key,
@@ -57,6 +64,8 @@ impl Default for Setup {
             limits: Limits {
                 max_clients: 100,
                 handshake_timeout: DEADLINE,
+                time_skew: TimeSkew::default(),
+                records: RecordSizes::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,
@@ -65,8 +74,18 @@ impl Default for Setup {
                     probes: 3,
                     user_timeout: Duration::from_secs(60),
                 },
+                filter_server_errors: ServerErrors::FilterFirst,
+                reset: Reset::Never,
             },
             buffers: 16 << 20,
+            guard: GuardConfig {
+                policies: Vec::new(),
+                tables: Vec::new(),
+                relays: Vec::new(),
+                replay_cache: 1024,
+                flood: None,
+                max_handshakes: 100,
+            },
             rules: Rules {
                 name: "test".into(),
                 secrets: vec![named("other", OTHER_SECRET), named("first", SECRET)],
@@ -77,8 +96,10 @@ impl Default for Setup {
                     tls: true,
                 },
                 tls_domains: Vec::new(),
+                sni_salt: None,
                 route: RouteChoice::Middle,
             },
+            fronting: Fronting::default(),
         }
     }
 }
@@ -90,13 +111,22 @@ impl Setup {
         let executor = Rc::new(LocalExecutor::new());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
         let buffers = BufferPool::new(self.buffers);
+        let sites = SiteSettings {
+            fronting: self.fronting,
+            domains: self.rules.tls_domains.clone(),
+            most_strangers: 10,
+            data_dir: "/nonexistent".into(),
+        };
+        let sites = Sites::new(&reactor, &executor, &metrics, sites, || None);
         let context = ClientContext::new(Parts {
+            sites,
             reactor: reactor.clone(),
             executor: executor.clone(),
             buffers: buffers.clone(),
             scratch: Rc::default(),
             pipes: PipePool::new(8),
             backend: telegram.clone(),
+            gate: Gate::new(&self.guard, [], "", reactor.now()).unwrap(),
             metrics: metrics.clone(),
             limits: self.limits,
         });
@@ -136,9 +166,15 @@ fn an_idle_client_is_small() {
     let out = size_of::<super::out::ClientOut>();
     let stream = size_of::<super::packets::StreamRelay>();
     let line = size_of::<super::line::LineRelay>();
-    let small = task <= 256 && out <= 320 && stream <= 352 && line <= 384;
+    let stranger = size_of::<super::fronting::SiteRelay>();
+    let small = task <= 256 && out <= 336 && stream <= 352 && line <= 384 && stranger <= 384;
     assert!(
         small,
-        "task {task}, out {out}, stream {stream}, line {line}"
+        "task {task}, out {out}, stream {stream}, line {line}, stranger {stranger}"
     );
+}
+#[test]
+fn an_unproven_client_is_small() {
+    let beginning = future_size(super::accept::enter);
+    assert!(beginning <= 2560, "{beginning}");
 }

@@ -33,10 +33,19 @@ impl fmt::Display for FetchError {
     }
 }
 
+/// A list, and the server's time, if there was a server: seconds since 1970.
+pub(crate) struct Fetched {
+    pub body: Vec<u8>,
+    pub date: Option<u64>,
+}
+
 /// Reads a whole list; blocks.
-pub(crate) fn fetch(source: &Source) -> Result<Vec<u8>, FetchError> {
+pub(crate) fn fetch(source: &Source) -> Result<Fetched, FetchError> {
     match source {
-        Source::File(path) => read_file(path),
+        Source::File(path) => Ok(Fetched {
+            body: read_file(path)?,
+            date: None,
+        }),
         Source::Url(url) => get(url),
     }
 }
@@ -52,11 +61,13 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
 }
 
 #[cfg(feature = "tls")]
-pub(crate) fn get(url: &str) -> Result<Vec<u8>, FetchError> {
+pub(crate) fn get(url: &str) -> Result<Fetched, FetchError> {
     use std::sync::{Arc, OnceLock};
     use std::time::Duration;
 
     use ureq::tls::TlsConfig;
+
+    use crate::wire::http_date;
 
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     let agent = AGENT.get_or_init(|| {
@@ -73,18 +84,21 @@ pub(crate) fn get(url: &str) -> Result<Vec<u8>, FetchError> {
         config.new_agent()
     });
     let mut response = agent.get(url).call().map_err(FetchError::Http)?;
+    let date = response.headers().get("date");
+    let date = date.and_then(|date| http_date::parse(date.to_str().ok()?));
     let body = response
         .body_mut()
         .with_config()
         .limit(MAX_BODY)
         .read_to_vec();
-    body.map_err(|error| match error {
-        ureq::Error::BodyExceedsLimit(_) => FetchError::TooLong,
-        error => FetchError::Http(error),
-    })
+    match body {
+        Ok(body) => Ok(Fetched { body, date }),
+        Err(ureq::Error::BodyExceedsLimit(_)) => Err(FetchError::TooLong),
+        Err(error) => Err(FetchError::Http(error)),
+    }
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn get(_: &str) -> Result<Vec<u8>, FetchError> {
+pub(crate) fn get(_: &str) -> Result<Fetched, FetchError> {
     Err(FetchError::NoHttp)
 }

@@ -1,8 +1,7 @@
 use std::rc::Rc;
 
-use super::cache::Cache;
 use super::snapshot;
-use crate::config::{Config, Source};
+use crate::config::{Config, DataDir, Source};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
 
@@ -25,7 +24,7 @@ pub(super) enum List {
 impl List {
     pub const ALL: [Self; 3] = [Self::Secret, Self::Config, Self::ConfigV6];
 
-    /// Its name at Telegram's server and in the cache.
+    /// Its name at Telegram's server and in the data directory.
     pub fn name(self) -> &'static str {
         match self {
             Self::Secret => "getProxySecret",
@@ -65,8 +64,8 @@ impl std::fmt::Display for Unusable {
 }
 
 impl Lists {
-    /// The built-in ones, with what the cache has in their place.
-    pub fn at_start(cache: &Cache, config: &Config) -> Self {
+    /// The built-in ones, with what was kept in their place.
+    pub fn at_start(kept: &DataDir, config: &Config) -> Self {
         let mut lists = Self {
             secret: Rc::from(snapshot::PROXY_SECRET),
             v4: snapshot::middle_v4(),
@@ -79,7 +78,7 @@ impl Lists {
             if list == List::ConfigV6 && !uses_v6(config) {
                 continue;
             }
-            if let Some(content) = cache.read(list.name())
+            if let Some(content) = kept.read(list.name())
                 && let Err(error) = lists.take(list, &content)
             {
                 warn!("the kept copy of {} is not usable: {error}", list.name());

@@ -3,7 +3,7 @@
 //! There is always an answer: what was fetched last, else the copy on disk,
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
 
-mod cache;
+mod clock;
 mod fetch;
 mod lists;
 mod penalties;
@@ -18,20 +18,21 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, Source};
+use crate::config::{Config, DataDir, Source};
 use crate::metrics::Metrics;
 use crate::net::{Notify, Reactor};
 use crate::wire::dc::DcId;
-use cache::Cache;
+use clock::Clock;
 use lists::{List, Lists};
 use penalties::Penalties;
 
+pub use crate::net::is_global;
 pub(crate) use fetch::fetch;
-pub use public_address::{PublicAddress, ask_services, egress_address, is_global};
+pub use public_address::{PublicAddress, ask_services, egress_address};
 
 pub struct Directory {
     lists: RefCell<Lists>,
-    cache: Cache,
+    data_dir: DataDir,
     sources: RefCell<[Option<Source>; 3]>,
     overrides: RefCell<Vec<(DcId, SocketAddr)>>,
     interval: Cell<Duration>,
@@ -42,16 +43,17 @@ pub struct Directory {
     /// The first refresh is over, however it went.
     settled: Cell<bool>,
     settling: Notify,
+    clock: Clock,
     metrics: Rc<Metrics>,
 }
 
 impl Directory {
-    /// Answers at once, from the cache or the snapshot.
+    /// Answers at once, from what was kept or the snapshot.
     pub fn new(config: &Config, metrics: &Rc<Metrics>) -> Rc<Self> {
-        let cache = Cache::new(&config.data_dir);
+        let data_dir = DataDir::new(&config.data_dir);
         let directory = Self {
-            lists: RefCell::new(Lists::at_start(&cache, config)),
-            cache,
+            lists: RefCell::new(Lists::at_start(&data_dir, config)),
+            data_dir,
             sources: RefCell::default(),
             overrides: RefCell::default(),
             interval: Cell::new(config.refresh),
@@ -60,6 +62,7 @@ impl Directory {
             refresh_now: Notify::default(),
             settled: Cell::new(false),
             settling: Notify::default(),
+            clock: Clock::default(),
             metrics: metrics.clone(),
         };
         directory.reconfigure(config);

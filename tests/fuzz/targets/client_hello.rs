@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
         post_quantum: true,
         versions_first: false,
         encrypted_len: 100,
-        ecdsa: true,
+        spread: 2,
     };
     let answer = answer(&value, &secret, &profile, &mut |out| out.fill(1));
     assert!(answer.len() > 100 + value.session_id.len());

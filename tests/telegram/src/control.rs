@@ -99,6 +99,8 @@ pub enum Http {
     Garbage,
     /// The answer ends in its middle, against its own Content-Length.
     Truncated,
+    /// The lists as ever, with a `Date` so many seconds off the present.
+    Dated(i64),
     /// An empty body.
     Empty,
     /// The lists are replaced by this text; the secret is as ever.

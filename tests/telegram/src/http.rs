@@ -8,7 +8,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::control::Http;
 use crate::counters::Counter;
-use crate::crypto::fill_random;
+use crate::crypto::{fill_random, unix_time};
 use crate::shared::Shared;
 use crate::socket;
 
@@ -64,6 +64,13 @@ async fn answer_as_told(
             answer(stream, 200, &body, body.len()).await
         }
         Http::Truncated => answer(stream, 200, &body[..body.len() / 2], body.len()).await,
+        Http::Dated(offset) => {
+            let now = (i64::from(unix_time()) + offset) as u64;
+            let date = format!("Date: {}\r\nContent-Type", http_date(now));
+            let head = head(200, body.len()).replacen("Content-Type", &date, 1);
+            (&*stream).write_all(head.as_bytes()).await?;
+            (&*stream).write_all(&body).await
+        }
         Http::Empty => answer(stream, 200, b"", 0).await,
     }
 }
@@ -84,6 +91,43 @@ fn head(status: u16, length: usize) -> String {
         "HTTP/1.1 {status} Whatever\r\nContent-Type: text/plain\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n"
     )
+}
+
+/// As in `Sun, 06 Nov 1994 08:49:37 GMT`; the weekday is always the same.
+fn http_date(time: u64) -> String {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let (mut year, mut day) = (1970, time / 86_400);
+    while day >= 365 + u64::from(is_leap(year)) {
+        day -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [
+        31,
+        28 + u64::from(is_leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    let mut month = 0;
+    while day >= lengths[month] {
+        day -= lengths[month];
+        month += 1;
+    }
+    let [hour, minute, second] = [time / 3600 % 24, time / 60 % 60, time % 60];
+    let (day, month) = (day + 1, MONTHS[month]);
+    format!("Sun, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
 async fn request_path(stream: &Async<TcpStream>) -> Option<String> {

@@ -24,7 +24,7 @@ pub mod secret;
 mod self_test;
 mod service;
 mod shared;
-mod socket;
+pub mod socket;
 pub mod telegram;
 pub mod tls;
 pub mod transport;

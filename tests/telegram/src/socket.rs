@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use smol::Async;
 
@@ -10,6 +10,19 @@ const SCRATCH_LEN: usize = 256 << 10;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_LEN]);
+}
+
+/// Connects from an address of this machine.
+pub async fn connect_from(source: IpAddr, target: SocketAddr) -> io::Result<Async<TcpStream>> {
+    let family = match target {
+        SocketAddr::V4(_) => rustix::net::AddressFamily::INET,
+        SocketAddr::V6(_) => rustix::net::AddressFamily::INET6,
+    };
+    let socket = rustix::net::socket(family, rustix::net::SocketType::STREAM, None)?;
+    rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
+    // On loopback this takes no time.
+    rustix::net::connect(&socket, &target)?;
+    Async::new(TcpStream::from(socket))
 }
 
 /// The next bytes that the peer sent; none at its end of stream.

@@ -17,7 +17,7 @@ use smol::io::AsyncWriteExt;
 use crate::obfuscated::{self, Streams};
 use crate::payload;
 use crate::secret::KEY;
-use crate::socket::{read_at_most, read_some};
+use crate::socket::{connect_from, read_at_most, read_some};
 use crate::tls::{self, Hello, HelloOptions};
 use crate::transport::{Side, Transport, Unit};
 use crate::wait::within;
@@ -51,8 +51,12 @@ impl Client {
     /// checks it. The obfuscated header goes out with the first packet, as
     /// real clients do.
     pub async fn connect(options: &Options) -> io::Result<Self> {
-        let stream = Async::<TcpStream>::connect(options.proxy).await?;
+        let stream = match options.source {
+            None => Async::<TcpStream>::connect(options.proxy).await?,
+            Some(source) => connect_from(source, options.proxy).await?,
+        };
         stream.get_ref().set_nodelay(true)?;
+        (&stream).write_all(&options.greeting).await?;
         let (header, streams) =
             obfuscated::initiate(options.transport, options.dc, options.key.as_ref());
         let mut client = Self::over(stream, options.transport, streams)?;

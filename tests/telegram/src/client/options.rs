@@ -1,7 +1,7 @@
 //! Which client, of which proxy, for which DC.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Client;
 use crate::obfuscated;
@@ -18,6 +18,10 @@ pub struct Options {
     pub transport: Transport,
     pub hello: Option<HelloOptions>,
     pub dc: i16,
+    /// The address of this machine from which it comes; `None`: any.
+    pub source: Option<IpAddr>,
+    /// What a relay in front sends before anything else.
+    pub greeting: Vec<u8>,
 }
 
 /// The four kinds of client there are.
@@ -50,6 +54,8 @@ impl Kind {
             transport,
             hello: (self == Self::FakeTls).then(|| HelloOptions::for_domain(DOMAIN)),
             dc: 2,
+            source: None,
+            greeting: Vec::new(),
         }
     }
 }
@@ -57,6 +63,16 @@ impl Kind {
 impl Options {
     pub fn dc(self, dc: i16) -> Self {
         Self { dc, ..self }
+    }
+
+    pub fn source(self, source: IpAddr) -> Self {
+        let source = Some(source);
+        Self { source, ..self }
+    }
+
+    pub fn greeting(self, greeting: impl Into<Vec<u8>>) -> Self {
+        let greeting = greeting.into();
+        Self { greeting, ..self }
     }
 
     pub fn key(self, key: [u8; 16]) -> Self {

@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +79,8 @@ impl ProxyOptions {
             ("--secret", secret::classic(&KEY)),
             ("--allow", "classic,dd,tls".to_owned()),
             ("--tls-domain", DOMAIN.to_owned()),
+            // Tests reach nobody outside.
+            ("--fronting", "off".to_owned()),
             ("--route", route.value().to_owned()),
         ]);
         if route == Route::Middle
@@ -260,6 +262,22 @@ impl Proxy {
 
     pub fn directory(&self) -> &Path {
         self.options.directory()
+    }
+
+    /// Runs another command of the binary, with this proxy's data directory.
+    pub fn command(&self, words: &[&str]) -> Output {
+        let binary = &self.options.binary;
+        let runner = std::env::var_os("SMOL_MTPROXY_RUNNER");
+        let mut command = match &runner {
+            Some(runner) => Command::new(runner),
+            None => Command::new(binary),
+        };
+        if runner.is_some() {
+            command.arg(binary);
+        }
+        command.args(words).arg("--data-dir").arg(self.directory());
+        let output = command.output();
+        output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
     }
 
     pub fn pid(&self) -> u32 {

@@ -1,20 +1,27 @@
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The last good copies of Telegram's lists, files in the data directory.
-#[derive(Clone)]
-pub(super) struct Cache(PathBuf);
+/// The longest file that is read, in bytes; Telegram's lists are a few KiB.
+const LONGEST: u64 = 256 * 1024;
 
-impl Cache {
+/// Files that outlive a run. Without one the proxy does as well, from the
+/// beginning.
+#[derive(Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
     pub fn new(data_dir: &Path) -> Self {
         Self(data_dir.to_owned())
     }
 
-    /// What was kept under `name`, if anything.
+    /// What was kept under `name`, if anything of a sane length.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.0.join(name)).ok()
+        let file = File::open(self.0.join(name)).ok()?;
+        let mut content = Vec::new();
+        let read = file.take(LONGEST + 1).read_to_end(&mut content).ok()?;
+        (read as u64 <= LONGEST).then_some(content)
     }
 
     /// Keeps `content`: whole or not at all, readable by us only.

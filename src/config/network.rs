@@ -96,6 +96,13 @@ impl FromStr for Network {
         if length > whole {
             return Err(wrong());
         }
+        let length = match address {
+            // A prefix of ::ffff:0:0/96 is one of IPv4's; a shorter one is both.
+            IpAddr::V6(inner) if inner.to_ipv4_mapped().is_some() => {
+                u8::checked_sub(length, 96).ok_or_else(wrong)?
+            }
+            _ => length,
+        };
         Ok(Self::containing(address, length))
     }
 }
@@ -116,7 +123,17 @@ mod tests {
             Ok("2001:db8:1::/48")
         );
         assert_eq!(parse("::/0").as_deref(), Ok("::/0"));
-        for wrong in ["", "a", "1.2.3.4/33", "::1/129", "1.2.3.4/", "1.2.3/8"] {
+        assert_eq!(parse("::ffff:10.1.2.3/104").as_deref(), Ok("10.0.0.0/8"));
+        assert_eq!(parse("::ffff:10.1.2.3").as_deref(), Ok("10.1.2.3"));
+        for wrong in [
+            "",
+            "a",
+            "::ffff:1.2.3.4/64",
+            "1.2.3.4/33",
+            "::1/129",
+            "1.2.3.4/",
+            "1.2.3/8",
+        ] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
     }

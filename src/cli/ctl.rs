@@ -1,0 +1,111 @@
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::commands::Ctl;
+use super::exit::Exit;
+use super::json::Json;
+use super::{complain, print};
+use crate::config::Config;
+
+/// A running proxy answers at once.
+const LIMIT: Duration = Duration::from_secs(10);
+
+const USAGE: &str = "ctl takes: table add NAME ENTRY, table del NAME ENTRY, table list NAME, \
+     table save NAME or secrets";
+
+/// Talks to the proxy that runs with this config.
+pub(super) fn run(options: &Ctl, config: &Config) -> Exit {
+    let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
+    let plain = |word: &&str| word.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if !words.iter().all(plain) {
+        return complain(Exit::Usage, "a name or an entry holds no blanks");
+    }
+    let save = match *words.as_slice() {
+        ["table", "add" | "del", name, _] => options.save.then_some(name),
+        ["table", "list" | "save", _] | ["secrets"] if !options.save => None,
+        _ => return complain(Exit::Usage, USAGE),
+    };
+    let mut answer = ask(&config.control, &words);
+    if let (Ok(Ok(_)), Some(name)) = (&answer, save) {
+        let saved = ask(&config.control, &["table", "save", name]);
+        if !matches!(saved, Ok(Ok(_))) {
+            answer = saved;
+        }
+    }
+    match answer {
+        Ok(Ok(lines)) => show(options, &words, lines),
+        Ok(Err(problem)) => complain(Exit::Unavailable, problem),
+        Err(error) => complain(exit_of(&error), cannot_reach(&config.control, &error)),
+    }
+}
+
+/// The lines of the answer, or what the proxy has against it.
+fn ask(path: &Path, words: &[&str]) -> io::Result<Result<Vec<String>, String>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.write_all(format!("{}\n", words.join(" ")).as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let mut lines = answer.lines().map(str::to_owned);
+    match lines.next() {
+        Some(first) if first == "ok" => Ok(Ok(lines.collect())),
+        Some(first) => Ok(Err(first.trim_start_matches("error ").to_owned())),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn show(options: &Ctl, words: &[&str], lines: Vec<String>) -> Exit {
+    if !options.json {
+        return print(
+            &lines
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+        );
+    }
+    let object = match words {
+        ["table", "list", _] => vec![(
+            "entries",
+            Json::List(lines.into_iter().map(Json::Text).collect()),
+        )],
+        ["secrets"] => vec![(
+            "secrets",
+            Json::List(lines.iter().map(|line| secret(line)).collect()),
+        )],
+        ["table", "save", _] => vec![("saved", Json::Bool(true))],
+        _ => vec![(
+            "changed",
+            Json::Bool(lines.iter().any(|line| line == "changed")),
+        )],
+    };
+    print(&format!("{}\n", Json::Object(object)))
+}
+
+/// `NAME CLIENTS BYTES`
+fn secret(line: &str) -> Json {
+    let mut words = line.split(' ');
+    let name = words.next().unwrap_or_default();
+    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+    Json::Object(vec![
+        ("name", Json::from(name)),
+        ("clients", Json::Number(number())),
+        ("bytes", Json::Number(number())),
+    ])
+}
+
+fn exit_of(error: &io::Error) -> Exit {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::Permission,
+        _ => Exit::Unavailable,
+    }
+}
+
+fn cannot_reach(path: &Path, error: &io::Error) -> String {
+    let way_out = match error.kind() {
+        io::ErrorKind::PermissionDenied => "be root or the user that runs the proxy",
+        _ => "is the proxy running? Give ctl the same --config, --data-dir or --control",
+    };
+    format!("cannot reach {}: {error}; {way_out}", path.display())
+}

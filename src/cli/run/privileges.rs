@@ -1,0 +1,120 @@
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, chownat, statat};
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+/// A line of /etc/passwd.
+struct Account {
+    uid: Uid,
+    gid: Gid,
+}
+
+/// Why root could not be given up.
+#[derive(Debug)]
+pub(super) enum PrivilegeError {
+    UnknownUser(String),
+    Passwd(io::Error),
+    DataDir(io::Error),
+    System(io::Error),
+}
+
+/// Becomes `user` for good, if root: ports are bound, nothing else needs it.
+/// The data directory and what lies in it become the user's.
+///
+/// System calls of this kind are a thread's own: call it while there is no
+/// other thread, all later ones inherit it.
+pub(super) fn give_up(user: &str, data_dir: &Path) -> Result<(), PrivilegeError> {
+    if !geteuid().is_root() {
+        info!("--user {user} has no effect: not started as root");
+        return Ok(());
+    }
+    let passwd = fs::read_to_string("/etc/passwd").map_err(PrivilegeError::Passwd)?;
+    let account = find(&passwd, user);
+    let account = account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))?;
+    hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
+    become_user(&account).map_err(|error| PrivilegeError::System(error.into()))
+}
+
+fn become_user(account: &Account) -> rustix::io::Result<()> {
+    let Account { uid, gid } = *account;
+    set_thread_groups(&[gid])?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)
+}
+
+/// A user's name, or a number that has a line.
+fn find(passwd: &str, user: &str) -> Option<Account> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let uid = fields.nth(1)?;
+        let gid: u32 = fields.next()?.parse().ok()?;
+        (name == user || uid == user).then_some(())?;
+        Some(Account {
+            uid: Uid::from_raw(uid.parse().ok()?),
+            gid: Gid::from_raw(gid),
+        })
+    })
+}
+
+/// Links are not followed, and folders inside are not ours.
+fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
+    let Account { uid, gid } = *account;
+    let own = |path: &Path| chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
+    let entries = match fs::read_dir(data_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let status = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile {
+            own(&path)?;
+        }
+    }
+    Ok(own(data_dir)?)
+}
+
+impl fmt::Display for PrivilegeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownUser(user) => write!(
+                f,
+                "--user: there is no user {user}; make one: useradd --system {user}"
+            ),
+            Self::Passwd(error) => write!(f, "--user: cannot read /etc/passwd: {error}"),
+            Self::DataDir(error) => write!(
+                f,
+                "--user: cannot give --data-dir to that user: {error}; do it with chown"
+            ),
+            Self::System(error) => write!(
+                f,
+                "--user: cannot become that user: {error}; CAP_SETUID and CAP_SETGID are needed"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PrivilegeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_name_and_number() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nproxy:x:13:14::/bin:/bin/false\n";
+        for user in ["proxy", "13"] {
+            let account = find(passwd, user).unwrap();
+            assert_eq!(account.uid.as_raw(), 13);
+            assert_eq!(account.gid.as_raw(), 14);
+        }
+        for user in ["nobody", "", "x", "14"] {
+            assert!(find(passwd, user).is_none(), "{user}");
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What a stranger sees: the site, with every byte that it sent.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::ClientContext;
+use super::handshake::Accepted;
+use super::sites::{Judgement, SiteVisit};
+use super::visit::{Rejection, Visit};
+use crate::metrics::RejectReason;
+use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
+
+/// How long a handshake may be unfinished before the site hears of it: its own
+/// patience, and its own answer to what is no handshake at all, begin then.
+/// Clients send theirs at once.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longer than servers wait for anything themselves.
+const IDLE_LIMIT: Duration = Duration::from_secs(300);
+
+/// The same when one side has said its last, as in the kernel's FIN-WAIT-2.
+const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(60);
+
+/// The beginning of a connection, which its handshake and the site both have
+/// to see.
+#[derive(Default)]
+pub(super) struct Opening {
+    received: RefCell<Vec<u8>>,
+    has_ended: Cell<bool>,
+    was_answered: Cell<bool>,
+    answered: Notify,
+}
+
+impl Opening {
+    /// Lends what came so far.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        look(&mut self.received.borrow_mut())
+    }
+
+    /// Reads at most `wanted` bytes more; 0 is the end, or an error.
+    pub async fn read(&self, socket: &Socket, wanted: usize) -> usize {
+        poll_fn(|cx| {
+            let mut received = self.received.borrow_mut();
+            let start = received.len();
+            received.resize(start + wanted, 0);
+            let space = received.get_mut(start..).unwrap_or_default();
+            let read = socket.poll_read(cx, space);
+            let length = match &read {
+                Poll::Ready(Ok(length)) => *length,
+                _ => 0,
+            };
+            received.truncate(start + length);
+            read.map(|read| {
+                self.has_ended.set(matches!(read, Ok(0)));
+                length
+            })
+        })
+        .await
+    }
+
+    /// From here on the peer knows that we are no web server.
+    pub fn answer(&self) {
+        self.was_answered.set(true);
+        self.answered.notify();
+    }
+
+    /// The site has something to say to that.
+    fn concerns_site(&self, reason: RejectReason) -> bool {
+        if matches!(
+            reason,
+            RejectReason::Flood | RejectReason::Evicted | RejectReason::BadProxyHeader
+        ) {
+            // A flood is shed, not passed on; a relay is no stranger.
+            return false;
+        }
+        let left = reason == RejectReason::Abandoned;
+        let said_its_last = self.has_ended.get() && !self.received.borrow().is_empty();
+        !self.was_answered.get() && (!left || said_its_last)
+    }
+}
+
+/// Watches a handshake and has the site ready.
+pub(super) struct Reserve<'a> {
+    stranger: &'a Visit<'a>,
+    opening: &'a Opening,
+    visit: RefCell<Option<SiteVisit>>,
+    /// Of the bytes received, those that the site has.
+    sent: Cell<usize>,
+}
+
+impl<'a> Reserve<'a> {
+    pub fn new(stranger: &'a Visit<'a>, opening: &'a Opening) -> Self {
+        Self {
+            stranger,
+            opening,
+            visit: RefCell::default(),
+            sent: Cell::new(0),
+        }
+    }
+
+    /// The outcome of a handshake, which ends too when `limit` is over or when
+    /// the site has an answer to what came.
+    pub async fn watch(
+        &self,
+        limit: Duration,
+        shaking: impl Future<Output = Result<Accepted, Rejection>>,
+    ) -> Result<Accepted, Rejection> {
+        let context = self.stranger.context;
+        let reactor = &context.reactor;
+        let site_first = async {
+            if !context.sites.is_on() {
+                pending().await
+            }
+            reactor.sleep(PATIENCE).await;
+            // In a box, which few get to need.
+            Box::pin(self.hear_site()).await;
+            Err(RejectReason::SiteAnswered.into())
+        };
+        let first = pin!(smol::future::or(shaking, site_first));
+        let outcome = reactor.timeout(limit, first).await;
+        outcome.unwrap_or(Err(RejectReason::TimedOut.into()))
+    }
+
+    /// Until the site speaks or hangs up. When the peer is answered, the site
+    /// is left.
+    async fn hear_site(&self) {
+        if !self.opening.was_answered.get() {
+            let answered = async {
+                while !self.opening.was_answered.get() {
+                    self.opening.answered.changed().await;
+                }
+                false
+            };
+            let spoke = async {
+                self.open(Judgement::Undecided).await;
+                poll_fn(|cx| self.poll_site(cx)).await;
+                true
+            };
+            if smol::future::or(answered, spoke).await {
+                return;
+            }
+            self.visit.take();
+        }
+        pending().await
+    }
+
+    fn poll_site(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &*self.visit.borrow() {
+            Some(visit) => visit.socket.poll_peek(cx).map(|_| ()),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Connects to the site, which gets what the peer has sent so far.
+    async fn open(&self, judgement: Judgement) {
+        if self.visit.borrow().is_some() {
+            return;
+        }
+        let received = self.opening.with(|received| received.clone());
+        let Visit {
+            context,
+            socket,
+            peer,
+            ..
+        } = self.stranger;
+        let sites = &context.sites;
+        let visit = sites.visit(socket, peer.get(), &received, judgement).await;
+        if let Some(visit) = &visit {
+            let sent = visit.socket.try_write(&received).unwrap_or(0);
+            self.sent.set(sent);
+        }
+        self.visit.replace(visit);
+    }
+
+    /// The connection to the site for a peer that was rejected, with what the
+    /// site has not got; `None`: the site is of no concern, or cannot be had.
+    pub async fn take_over(self, reason: RejectReason) -> Option<(SiteVisit, Vec<u8>)> {
+        if !self.opening.concerns_site(reason) {
+            return None;
+        }
+        self.open(Judgement::Stranger).await;
+        let visit = self.visit.into_inner()?;
+        let rest = self
+            .opening
+            .with(|received| received.split_off(self.sent.get().min(received.len())));
+        self.stranger.context.metrics.fronted.inc(reason);
+        Some((visit, rest))
+    }
+}
+
+/// A stranger and its site, until one of them has enough.
+pub(super) struct SiteRelay {
+    context: Rc<ClientContext>,
+    stranger: Socket,
+    visit: SiteVisit,
+    to_site: Flow,
+    to_stranger: Flow,
+    timer: Timer,
+    moved: u64,
+    last_moved: Instant,
+}
+
+impl SiteRelay {
+    /// The site gets `first` first.
+    pub fn new(
+        context: &Rc<ClientContext>,
+        stranger: Socket,
+        visit: SiteVisit,
+        first: &[u8],
+    ) -> Box<Self> {
+        Box::new(Self {
+            to_site: Flow::starting_with(&context.buffers, first),
+            to_stranger: Flow::default(),
+            timer: context.reactor.timer(),
+            moved: 0,
+            last_moved: context.reactor.now(),
+            context: context.clone(),
+            stranger,
+            visit,
+        })
+    }
+
+    pub async fn run(mut self: Box<Self>) {
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        if ended.is_err() {
+            // As it would be without us in between.
+            let _ = self.stranger.set_reset_on_close();
+            let _ = self.visit.socket.set_reset_on_close();
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let parts = FlowParts {
+            pipes: &self.context.pipes,
+            scratch: &self.context.scratch,
+            buffers: &self.context.buffers,
+        };
+        let (stranger, site) = (&self.stranger, &self.visit.socket);
+        self.to_site.advance(cx, &parts, stranger, site)?;
+        self.to_stranger.advance(cx, &parts, site, stranger)?;
+        if self.to_site.is_done() && self.to_stranger.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.to_stranger.moved() > 0 {
+            self.visit.answered();
+        }
+        self.poll_idle(cx).map(Ok)
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.context.reactor.now();
+        let moved = self.to_site.moved() + self.to_stranger.moved();
+        if moved != self.moved {
+            self.moved = moved;
+            self.last_moved = now;
+        }
+        let limit = if self.to_site.is_done() || self.to_stranger.is_done() {
+            HALF_CLOSED_LIMIT
+        } else {
+            IDLE_LIMIT
+        };
+        let end = self.last_moved + limit;
+        // Not moved at every byte: it looks again when it fires.
+        self.timer.set_earlier(end);
+        while self.timer.poll_expired(cx).is_ready() {
+            if end <= now {
+                return Poll::Ready(());
+            }
+            self.timer.set(end);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,50 @@
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::ClientContext;
+use super::handshake::unix_now;
+use super::out::ClientOut;
+
+/// How soon a session ends whose secret has expired or used its quota.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// All open sessions.
+#[derive(Default)]
+pub(super) struct Sessions(RefCell<Slab<Weak<ClientOut>>>);
+
+impl Sessions {
+    /// The number with which it leaves again.
+    pub fn enter(&self, out: &Rc<ClientOut>) -> usize {
+        self.0.borrow_mut().insert(Rc::downgrade(out))
+    }
+
+    pub fn leave(&self, number: usize) {
+        self.0.borrow_mut().try_remove(number);
+    }
+
+    fn revoke_ended(&self, now: u64) {
+        for (_, session) in self.0.borrow().iter() {
+            if let Some(out) = session.upgrade()
+                && let Some(account) = &out.account
+                && let Err(refusal) = account.check(now)
+            {
+                out.revoke(refusal.into());
+            }
+        }
+    }
+}
+
+impl ClientContext {
+    /// Ends sessions whose secrets come to their limits, for ever.
+    pub async fn enforce_limits(&self) {
+        loop {
+            self.reactor.sleep(PERIOD).await;
+            if self.gate.has_ends() {
+                self.sessions.revoke_ended(unix_now().into());
+            }
+        }
+    }
+}

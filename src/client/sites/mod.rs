@@ -1,0 +1,182 @@
+//! The sites that strangers are connected to, and how they answer a TLS hello,
+//! which is how we answer then.
+
+mod kept;
+mod loops;
+mod probe;
+mod site;
+mod visit;
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::LocalExecutor;
+
+use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
+use crate::log::Throttle;
+use crate::metrics::Metrics;
+use crate::net::{Notify, Reactor};
+use crate::wire::secret::Domain;
+use crate::wire::server_hello::FlightProfile;
+
+use loops::Loops;
+use site::Site;
+pub(super) use visit::{Judgement, SiteVisit};
+
+/// Sites whose addresses are remembered; the one unused for longest gives way.
+const MOST_SITES: usize = 64;
+
+/// Domains whose sites are asked how they answer.
+const MOST_MODELS: usize = 16;
+
+/// Fronted connections that may be there, as a part of `--max-clients`, and in
+/// any case.
+const STRANGERS: usize = 4;
+const FEWEST_STRANGERS: usize = 16;
+
+const LOG_PERIOD: Duration = Duration::from_secs(600);
+
+/// See the module.
+pub struct Sites {
+    reactor: Rc<Reactor>,
+    executor: Rc<LocalExecutor<'static>>,
+    metrics: Rc<Metrics>,
+    settings: RefCell<Rc<SiteSettings>>,
+    /// The one used last at the end.
+    sites: RefCell<Vec<Rc<Site>>>,
+    models: RefCell<Vec<Model>>,
+    data_dir: DataDir,
+    loops: Loops,
+    strangers: Cell<usize>,
+    changed: Notify,
+    loop_log: Throttle,
+}
+
+/// What sites there are, and who may see them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteSettings {
+    pub fronting: Fronting,
+    pub domains: Vec<Domain>,
+    /// At a time.
+    pub most_strangers: usize,
+    pub data_dir: PathBuf,
+}
+
+/// How the site of a domain answers, and what the log said of it last.
+struct Model {
+    domain: Domain,
+    profile: Option<FlightProfile>,
+    said: String,
+}
+
+impl From<&Config> for SiteSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            fronting: config.fronting.clone(),
+            domains: config.tls_domains.clone(),
+            most_strangers: (config.max_clients / STRANGERS).max(FEWEST_STRANGERS),
+            data_dir: config.data_dir.clone(),
+        }
+    }
+}
+
+impl Sites {
+    /// With the profiles that an earlier run kept. `public_ip` is the address
+    /// of this machine as the internet sees it, once it is known.
+    pub fn new(
+        reactor: &Rc<Reactor>,
+        executor: &Rc<LocalExecutor<'static>>,
+        metrics: &Rc<Metrics>,
+        settings: SiteSettings,
+        public_ip: impl Fn() -> Option<IpAddr> + 'static,
+    ) -> Rc<Self> {
+        let data_dir = DataDir::new(&settings.data_dir);
+        let content = data_dir.read(kept::FILE).unwrap_or_default();
+        let models = kept::read(&content, MOST_MODELS).into_iter();
+        let models = models.map(|(domain, profile)| Model {
+            domain,
+            profile: Some(profile),
+            said: String::new(),
+        });
+        Rc::new(Self {
+            reactor: reactor.clone(),
+            executor: executor.clone(),
+            metrics: metrics.clone(),
+            settings: RefCell::new(Rc::new(settings)),
+            sites: RefCell::default(),
+            models: RefCell::new(models.collect()),
+            data_dir,
+            loops: Loops::new(Box::new(public_ip)),
+            strangers: Cell::new(0),
+            changed: Notify::default(),
+            loop_log: Throttle::new(LOG_PERIOD),
+        })
+    }
+
+    /// Takes over what a reload brings.
+    pub fn reconfigure(&self, settings: SiteSettings) {
+        let settings = Rc::new(settings);
+        let old = self.settings.replace(settings.clone());
+        if old != settings {
+            let mut models = self.models.borrow_mut();
+            models.retain(|model| settings.domains.contains(&model.domain));
+            self.changed.notify();
+        }
+    }
+
+    /// Strangers are connected to a site.
+    pub(super) fn is_on(&self) -> bool {
+        self.settings.borrow().fronting.choice != FrontingChoice::Off
+    }
+
+    /// How the site of `domain` answers, if it was asked.
+    pub(super) fn profile(&self, domain: &Domain) -> Option<FlightProfile> {
+        let models = self.models.borrow();
+        let model = models.iter().find(|model| model.domain == *domain)?;
+        model.profile.clone()
+    }
+
+    /// Connections to this address come to us.
+    pub(super) fn listening(&self, address: SocketAddr) {
+        self.loops.listening(address);
+    }
+
+    pub(super) fn not_listening(&self, address: SocketAddr) {
+        self.loops.not_listening(address);
+    }
+
+    /// The site for a stranger whose hello, if it is one, names `domain`.
+    fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
+        let settings = self.settings.borrow().clone();
+        let is_listed = |domain: &&Domain| settings.domains.contains(domain);
+        let (place, only_global) = match &settings.fronting.choice {
+            FrontingChoice::Off => return None,
+            FrontingChoice::Site(place) => (place.clone(), false),
+            FrontingChoice::ByName => match domain.filter(is_listed) {
+                Some(domain) => (SitePlace::of(domain), false),
+                None if settings.fronting.to_any_site && domain.is_some() => {
+                    (SitePlace::of(domain?), true)
+                }
+                None => (SitePlace::of(settings.domains.first()?), false),
+            },
+        };
+        Some(self.site(place, only_global))
+    }
+
+    fn site(&self, place: SitePlace, only_global: bool) -> Rc<Site> {
+        let mut sites = self.sites.borrow_mut();
+        let known = sites.iter().position(|site| site.place == place);
+        let site = match known {
+            Some(at) => sites.remove(at),
+            None => Site::new(place, only_global),
+        };
+        if sites.len() >= MOST_SITES {
+            sites.remove(0);
+        }
+        sites.push(site.clone());
+        site
+    }
+}

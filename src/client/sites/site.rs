@@ -1,0 +1,126 @@
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Sites;
+use crate::config::SitePlace;
+use crate::metrics::FrontingFailure;
+use crate::net::{Notify, Socket, is_global, spawn};
+
+/// Each address of a site gets this long before the next one is tried.
+const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+
+/// Addresses of a site that are tried.
+const MOST_ADDRESSES: usize = 3;
+
+/// How long a resolved name holds; older addresses serve until the new ones
+/// are there.
+const RESOLVE_EVERY: Duration = Duration::from_secs(300);
+
+/// A resolver without an answer takes longer than strangers wait.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a site is left alone that turned out to lead back to us.
+const AVOIDED_FOR: Duration = Duration::from_secs(600);
+
+/// A site that strangers can be connected to.
+pub(super) struct Site {
+    pub place: SitePlace,
+    /// A stranger chose it: nothing inside our own network may be reached.
+    only_global: bool,
+    addresses: RefCell<Rc<[SocketAddr]>>,
+    resolved_at: Cell<Option<Instant>>,
+    is_resolving: Cell<bool>,
+    resolved: Notify,
+    avoided_until: Cell<Option<Instant>>,
+}
+
+impl Site {
+    pub fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
+        Rc::new(Self {
+            place,
+            only_global,
+            addresses: RefCell::new(Rc::new([])),
+            resolved_at: Cell::new(None),
+            is_resolving: Cell::new(false),
+            resolved: Notify::default(),
+            avoided_until: Cell::new(None),
+        })
+    }
+
+    /// It leads back to us.
+    pub fn avoid(&self, now: Instant) {
+        self.avoided_until.set(Some(now + AVOIDED_FOR));
+    }
+
+    /// A connection to it.
+    pub async fn connect(self: &Rc<Self>, sites: &Sites) -> Result<Socket, FrontingFailure> {
+        let reactor = &sites.reactor;
+        let is_avoided = |until| reactor.now() < until;
+        if self.avoided_until.get().is_some_and(is_avoided) {
+            return Err(FrontingFailure::Loop);
+        }
+        if let SitePlace::Unix(path) = &self.place {
+            let connected = Socket::connect_unix(reactor, path).await;
+            return connected.map_err(|_| FrontingFailure::Refused);
+        }
+        let mut failure = FrontingFailure::Unresolved;
+        for address in self.addresses(sites).await.iter().copied() {
+            if sites.loops.is_ours(address) {
+                failure = FrontingFailure::OurAddress;
+                continue;
+            }
+            let connecting = Socket::connect(reactor, address);
+            failure = match reactor.timeout(CONNECT_LIMIT, connecting).await {
+                Some(Ok(socket)) => return Ok(socket),
+                Some(Err(_)) => FrontingFailure::Refused,
+                None => FrontingFailure::ConnectTimeout,
+            };
+        }
+        Err(failure)
+    }
+
+    /// Its addresses; only if there are none at all it waits for them.
+    async fn addresses(self: &Rc<Self>, sites: &Sites) -> Rc<[SocketAddr]> {
+        let now = sites.reactor.now();
+        let is_fresh = |at| now.duration_since(at) < RESOLVE_EVERY;
+        if !self.resolved_at.get().is_some_and(is_fresh) && !self.is_resolving.replace(true) {
+            let site = self.clone();
+            let resolving = async move { site.resolve(now).await };
+            spawn(&sites.executor, resolving).detach();
+        }
+        if self.addresses.borrow().is_empty() {
+            let resolved = async {
+                while self.is_resolving.get() {
+                    self.resolved.changed().await;
+                }
+            };
+            sites.reactor.timeout(RESOLVE_LIMIT, resolved).await;
+        }
+        self.addresses.borrow().clone()
+    }
+
+    async fn resolve(&self, now: Instant) {
+        if let SitePlace::Host { name, port } = self.place.clone() {
+            let found = match name.parse() {
+                Ok(ip) => vec![SocketAddr::new(ip, port)],
+                Err(_) => smol::unblock(move || look_up(&name, port)).await,
+            };
+            let may_be_reached =
+                |address: &SocketAddr| !self.only_global || is_global(address.ip());
+            let usable: Rc<[_]> = found.into_iter().filter(may_be_reached).collect();
+            if !usable.is_empty() {
+                self.addresses.replace(usable);
+                self.resolved_at.set(Some(now));
+            }
+        }
+        self.is_resolving.set(false);
+        self.resolved.notify();
+    }
+}
+
+fn look_up(name: &str, port: u16) -> Vec<SocketAddr> {
+    let found = (name, port).to_socket_addrs();
+    found.map_or_else(|_| Vec::new(), |found| found.take(MOST_ADDRESSES).collect())
+}

@@ -1,0 +1,105 @@
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use super::handshake::{read_more, unix_now};
+use super::{ClientContext, Rules};
+use crate::guard::gate::Pass;
+use crate::guard::half_open::Seat;
+use crate::guard::policy::Visitor;
+use crate::metrics::RejectReason;
+use crate::net::Socket;
+use crate::wire::proxy_protocol;
+use crate::wire::secret::Domain;
+
+/// A connection that has not proven anything yet.
+pub(super) struct Visit<'a> {
+    pub context: &'a ClientContext,
+    pub socket: &'a Socket,
+    pub rules: &'a Rules,
+    pub peer: Cell<Peer>,
+}
+
+/// The two ends of a client's connection, which a relay in front of us tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub client: SocketAddr,
+    /// What the client connected to.
+    pub local: SocketAddr,
+}
+
+/// Why a connection is not let in. It keeps its seat among the unproven until
+/// it is gone.
+pub(super) struct Rejection {
+    pub reason: RejectReason,
+    pub seat: Option<Seat>,
+}
+
+impl From<RejectReason> for Rejection {
+    fn from(reason: RejectReason) -> Self {
+        Self { reason, seat: None }
+    }
+}
+
+impl Peer {
+    /// `None`: it is gone already.
+    pub fn of(socket: &Socket) -> Option<Self> {
+        Some(Self {
+            client: socket.peer_address().ok()?,
+            local: socket.local_address().ok()?,
+        })
+    }
+}
+
+impl Visit<'_> {
+    /// Learns who it is, if it comes from a relay, and gives it a seat among
+    /// the unproven unless there are too many of its address.
+    pub async fn arrive(&self) -> Result<Seat, RejectReason> {
+        let gate = &self.context.gate;
+        if gate.is_relay(self.peer.get().client.ip()) {
+            self.read_header().await?;
+        }
+        let now = self.context.reactor.now();
+        gate.arrive(self.peer.get().client.ip(), now)?;
+        Ok(gate.take_seat())
+    }
+
+    async fn read_header(&self) -> Result<(), RejectReason> {
+        let mut bytes = Vec::new();
+        loop {
+            match proxy_protocol::parse(&bytes) {
+                Err(_) => return Err(RejectReason::BadProxyHeader),
+                Ok(Some(header)) => {
+                    if let Some(told) = header.addresses {
+                        self.peer.set(Peer {
+                            client: told.client,
+                            local: told.local,
+                        });
+                    }
+                    return Ok(());
+                }
+                Ok(None) => {}
+            }
+            let wanted = proxy_protocol::wanted(&bytes);
+            read_more(self.socket, &mut bytes, wanted).await?;
+        }
+    }
+
+    /// It knows the secret of this index: may it come in?
+    pub fn admit(
+        &self,
+        secret: usize,
+        domain: Option<&Domain>,
+        handshake_id: &[u8],
+    ) -> Result<Pass, RejectReason> {
+        let named = self.rules.secrets.get(secret);
+        let visitor = Visitor {
+            listener: &self.rules.name,
+            secret: named.map_or("", |named| &named.name),
+            tls_domain: domain.map(Domain::as_str),
+            client: self.peer.get().client.ip(),
+        };
+        let now = self.context.reactor.now();
+        let gate = &self.context.gate;
+        gate.admit(&visitor, handshake_id, now, unix_now().into())
+    }
+}

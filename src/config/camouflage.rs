@@ -1,0 +1,246 @@
+//! The values of the flags that decide what strangers see.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::values::{BadValue, bad};
+use crate::wire::secret::Domain;
+
+/// What a peer sees that is not a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fronting {
+    pub choice: FrontingChoice,
+    /// Whatever site a hello names, not only those of `--tls-domain`.
+    pub to_any_site: bool,
+    /// The site is told the peer's address, by PROXY protocol version 2.
+    pub proxy_protocol: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum FrontingChoice {
+    /// A silent server.
+    #[default]
+    Off,
+    /// The `--tls-domain` that its hello names, else the first one.
+    ByName,
+    Site(SitePlace),
+}
+
+/// Where a site is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SitePlace {
+    Host { name: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl FromStr for FrontingChoice {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "off" => Ok(Self::Off),
+            "sni" => Ok(Self::ByName),
+            place => Ok(Self::Site(place.parse()?)),
+        }
+    }
+}
+
+impl FromStr for SitePlace {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => bad("a Unix socket is given as unix:/absolute/path"),
+            };
+        }
+        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            Some(Self::Host {
+                name: parse_host(host)?,
+                port,
+            })
+        });
+        parsed.ok_or_else(|| {
+            BadValue::new(format!(
+                "`{text}`: expected off, sni, HOST:PORT as in 127.0.0.1:8443, or unix:/PATH"
+            ))
+        })
+    }
+}
+
+/// A name or an address, the latter without brackets.
+fn parse_host(host: &str) -> Option<String> {
+    let inner = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Some(inner) = inner {
+        let address: IpAddr = inner.parse().ok()?;
+        return Some(address.to_string());
+    }
+    if let Ok(IpAddr::V4(address)) = host.parse() {
+        return Some(address.to_string());
+    }
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 63
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let is_fine = host.len() <= 253 && host.split('.').all(is_name);
+    is_fine.then(|| host.to_ascii_lowercase())
+}
+
+impl SitePlace {
+    /// The web server of `domain`.
+    pub fn of(domain: &Domain) -> Self {
+        Self::Host {
+            name: domain.as_str().to_owned(),
+            port: 443,
+        }
+    }
+}
+
+impl fmt::Display for SitePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host { name, port } if name.contains(':') => write!(f, "[{name}]:{port}"),
+            Self::Host { name, port } => write!(f, "{name}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// `yes` or `no`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct YesNo(pub bool);
+
+impl FromStr for YesNo {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "yes" => Ok(Self(true)),
+            "no" => Ok(Self(false)),
+            _ => bad("expected yes or no"),
+        }
+    }
+}
+
+/// How far the time of a fake-TLS hello may be from ours, in seconds. `None`:
+/// it is not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSkew(pub Option<SkewLimits>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkewLimits {
+    pub behind: u32,
+    pub ahead: u32,
+}
+
+impl Default for TimeSkew {
+    /// `doc/protocol.md` §6.
+    fn default() -> Self {
+        Self(Some(SkewLimits {
+            behind: 20 * 60,
+            ahead: 10 * 60,
+        }))
+    }
+}
+
+impl FromStr for TimeSkew {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        const MOST: u32 = 366 * 24 * 3600;
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit <= MOST);
+        let parsed = text.split_once(',').and_then(|(behind, ahead)| {
+            Some(SkewLimits {
+                behind: limit(behind)?,
+                ahead: limit(ahead)?,
+            })
+        });
+        match parsed {
+            Some(limits) => Ok(Self(Some(limits))),
+            None => bad(format!(
+                "`{text}`: expected seconds BEHIND,AHEAD as in 1200,600, or off"
+            )),
+        }
+    }
+}
+
+/// How large the records are that carry data to fake-TLS clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecordSizes {
+    /// Small ones first, as web servers send them.
+    #[default]
+    Auto,
+    Full,
+}
+
+impl FromStr for RecordSizes {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "full" => Ok(Self::Full),
+            _ => bad("expected auto or full"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fronting() {
+        let site = |name: &str, port| {
+            let name = name.to_owned();
+            Ok(FrontingChoice::Site(SitePlace::Host { name, port }))
+        };
+        assert_eq!("off".parse(), Ok(FrontingChoice::Off));
+        assert_eq!("sni".parse(), Ok(FrontingChoice::ByName));
+        assert_eq!("127.0.0.1:8443".parse(), site("127.0.0.1", 8443));
+        assert_eq!("[::1]:443".parse(), site("::1", 443));
+        assert_eq!("Web.internal:80".parse(), site("web.internal", 80));
+        let unix = SitePlace::Unix("/run/web.sock".into());
+        assert_eq!("unix:/run/web.sock".parse(), Ok(FrontingChoice::Site(unix)));
+        for wrong in [
+            "", "443", "a:0", "a:x", ":443", "::1:443", "a b:1", "unix:web", "a..b:1",
+        ] {
+            assert!(wrong.parse::<FrontingChoice>().is_err(), "{wrong}");
+        }
+        for text in ["127.0.0.1:8443", "[::1]:443", "unix:/run/web.sock"] {
+            assert_eq!(text.parse::<SitePlace>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn skew() {
+        let of = |behind, ahead| Ok(TimeSkew(Some(SkewLimits { behind, ahead })));
+        assert_eq!("1200,600".parse(), of(1200, 600));
+        assert_eq!("0, 5".parse(), of(0, 5));
+        assert_eq!("1200,600".parse(), Ok(TimeSkew::default()));
+        assert_eq!("off".parse(), Ok(TimeSkew(None)));
+        for wrong in ["", "5", "5,", "-5,5", "1,2,3", "99999999,1"] {
+            assert!(wrong.parse::<TimeSkew>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn words() {
+        assert_eq!("yes".parse(), Ok(YesNo(true)));
+        assert!("true".parse::<YesNo>().is_err());
+        assert_eq!("full".parse(), Ok(RecordSizes::Full));
+        assert!("small".parse::<RecordSizes>().is_err());
+    }
+}

@@ -1,0 +1,247 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::values::{BadValue, bad, check_name};
+use super::{Network, Rule};
+
+/// Who may come in, besides secrets and their limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardConfig {
+    pub policies: Vec<Rule>,
+    /// No two of one name; every policy's table is there.
+    pub tables: Vec<TableFile>,
+    /// Peers that tell the client's address in a PROXY header.
+    pub relays: Vec<Network>,
+    /// Handshakes remembered against replays; 0: none.
+    pub replay_cache: usize,
+    pub flood: Option<FloodLimits>,
+    /// Connections at a time that have not proven a secret.
+    pub max_handshakes: usize,
+}
+
+/// `--table NAME=FILE`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFile {
+    pub name: String,
+    pub file: PathBuf,
+}
+
+impl FromStr for TableFile {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.split_once('=') {
+            Some((name, file)) if !file.is_empty() => Ok(Self {
+                name: check_name(name)?,
+                file: file.into(),
+            }),
+            _ => bad(format!(
+                "`{text}`: expected NAME=FILE, as in banned=/etc/banned.txt"
+            )),
+        }
+    }
+}
+
+/// How many unproven connections a subnet may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloodLimits {
+    /// Connections a second, in the long run.
+    pub rate: u32,
+    /// Connections at once. Telegram's apps open 3–8 together at their start,
+    /// and thousands of clients share one address behind a carrier's NAT, some
+    /// of them with the link of last year.
+    pub burst: u32,
+    /// Prefix lengths that make a subnet.
+    pub ipv4_prefix: u8,
+    pub ipv6_prefix: u8,
+}
+
+impl Default for FloodLimits {
+    fn default() -> Self {
+        Self {
+            rate: 50,
+            burst: 500,
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
+        }
+    }
+}
+
+/// `--flood-limit off|RATE[,BURST]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FloodFlag(pub Option<FloodLimits>);
+
+impl FromStr for FloodFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        const SECONDS_IN_BURST: u32 = 10;
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=1_000_000).contains(n));
+        let (rate, burst) = match text.split_once(',') {
+            Some((rate, burst)) => (number(rate), number(burst)),
+            None => (number(text), number(text).map(|n| n * SECONDS_IN_BURST)),
+        };
+        let limits = rate.zip(burst).map(|(rate, burst)| FloodLimits {
+            rate,
+            burst,
+            ..FloodLimits::default()
+        });
+        match limits {
+            Some(_) => Ok(Self(limits)),
+            None => bad(format!(
+                "`{text}`: expected off, or connections a second and at once, as in 50,500"
+            )),
+        }
+    }
+}
+
+/// `--replay-cache ENTRIES|off`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplayFlag(pub usize);
+
+impl FromStr for ReplayFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        const MOST: usize = 100_000_000;
+        match text.parse() {
+            _ if text == "off" => Ok(Self(0)),
+            Ok(entries) if (1..=MOST).contains(&entries) => Ok(Self(entries)),
+            _ => bad(format!(
+                "`{text}`: expected off or a number of handshakes from 1 to {MOST}"
+            )),
+        }
+    }
+}
+
+/// `--proxy-protocol ADDR[,ADDR…]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Relays(pub Vec<Network>);
+
+impl FromStr for Relays {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let networks: Result<_, _> = text.split(',').map(str::parse).collect();
+        match networks {
+            Ok(networks) => Ok(Self(networks)),
+            Err(error) => bad(format!("{error}")),
+        }
+    }
+}
+
+/// Which of Telegram's −404 answers clients do not get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerErrors {
+    Deliver,
+    /// The one that is a session's first answer: who gets that replays.
+    #[default]
+    FilterFirst,
+    FilterAll,
+}
+
+impl FromStr for ServerErrors {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "off" => Ok(Self::Deliver),
+            "first" => Ok(Self::FilterFirst),
+            "on" => Ok(Self::FilterAll),
+            _ => bad("expected off, first or on"),
+        }
+    }
+}
+
+/// Which connections are ended by RST, which leaves nothing in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reset {
+    #[default]
+    Never,
+    OnHandshakeError,
+    Always,
+}
+
+impl FromStr for Reset {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "never" => Ok(Self::Never),
+            "on-handshake-error" => Ok(Self::OnHandshakeError),
+            "always" => Ok(Self::Always),
+            _ => bad("expected never, on-handshake-error or always"),
+        }
+    }
+}
+
+/// What per-SNI secrets are derived with (`doc/protocol.md` §1). As secret as
+/// they are.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SniSalt(String);
+
+impl SniSalt {
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for SniSalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SniSalt(hidden)")
+    }
+}
+
+impl FromStr for SniSalt {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flood_limits() {
+        let parse = |text: &str| text.parse::<FloodFlag>().map(|flag| flag.0);
+        let numbers = |text| {
+            let limits = parse(text).unwrap().unwrap();
+            (limits.rate, limits.burst)
+        };
+        assert_eq!(parse("off"), Ok(None));
+        assert_eq!(numbers("20,100"), (20, 100));
+        assert_eq!(numbers("7"), (7, 70));
+        for wrong in ["", "0", "5,0", "5,", "-1", "1,2,3", "2000000"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_values() {
+        assert_eq!("off".parse(), Ok(ReplayFlag(0)));
+        assert_eq!("4096".parse(), Ok(ReplayFlag(4096)));
+        for wrong in ["0", "on", "-5", "1e6"] {
+            assert!(wrong.parse::<ReplayFlag>().is_err(), "{wrong}");
+        }
+        let relays: Relays = "127.0.0.1,10.0.0.0/8,2001:db8::/32".parse().unwrap();
+        assert_eq!(relays.0.len(), 3);
+        assert!("127.0.0.1,".parse::<Relays>().is_err());
+        let table: TableFile = "banned=/a=b".parse().unwrap();
+        assert_eq!(
+            (table.name.as_str(), table.file.to_str()),
+            ("banned", Some("/a=b"))
+        );
+        for wrong in ["banned", "banned=", "=x", "two words=x"] {
+            assert!(wrong.parse::<TableFile>().is_err(), "{wrong}");
+        }
+        let salt: SniSalt = "pepper".parse().unwrap();
+        assert!(!format!("{salt:?}").contains("pepper"));
+    }
+}

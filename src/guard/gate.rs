@@ -1,0 +1,237 @@
+use std::cell::RefCell;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::flood::Flood;
+use super::half_open::{HalfOpen, Seat};
+use super::limits::{Account, Ledger, LimitRefusal, Membership};
+use super::policy::{Permit, Policies, Refusal, Visitor};
+use super::replay::ReplayMemory;
+use super::table::{Table, TableError};
+use crate::config::{GuardConfig, Network, PolicyError, SecretLimits};
+use crate::metrics::{CloseReason, RejectReason};
+
+/// Seconds for which a handshake is remembered. Longer than the time window of
+/// fake-TLS; the padded form carries no time.
+const REPLAY_AGE: u32 = 24 * 3600;
+
+/// All that decides who may come in, for every listener.
+pub struct Gate {
+    started: Instant,
+    relays: RefCell<Vec<Network>>,
+    replays: RefCell<Option<ReplayMemory>>,
+    flood: RefCell<Option<Flood>>,
+    half_open: Rc<HalfOpen>,
+    tables: RefCell<Vec<Rc<Table>>>,
+    policies: RefCell<Policies>,
+    ledger: RefCell<Ledger>,
+}
+
+impl Gate {
+    /// `usage` is the text that an earlier run's [`usage`](Self::usage) gave.
+    pub fn new<'a>(
+        guard: &GuardConfig,
+        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
+        usage: &str,
+        now: Instant,
+    ) -> Result<Rc<Self>, GateError> {
+        let gate = Self {
+            started: now,
+            relays: RefCell::default(),
+            replays: RefCell::default(),
+            flood: RefCell::default(),
+            half_open: HalfOpen::new(guard.max_handshakes),
+            tables: RefCell::default(),
+            policies: RefCell::default(),
+            ledger: RefCell::new(Ledger::new([], usage)),
+        };
+        gate.reconfigure(guard, secrets)?;
+        Ok(Rc::new(gate))
+    }
+
+    /// Takes over another config and reads the tables again. What is counted
+    /// and remembered goes on; after an error everything is as before.
+    pub fn reconfigure<'a>(
+        &self,
+        guard: &GuardConfig,
+        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
+    ) -> Result<(), GateError> {
+        let tables = guard.tables.iter();
+        let tables: Vec<_> = tables
+            .map(|table| Table::open(&table.name, &table.file))
+            .collect::<Result<_, _>>()?;
+        let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
+        self.policies.replace(policies);
+        self.tables.replace(tables);
+        self.relays.replace(guard.relays.clone());
+        self.half_open.set_capacity(guard.max_handshakes);
+        self.remember(guard.replay_cache);
+        let flood = &mut *self.flood.borrow_mut();
+        match (flood.as_mut(), guard.flood) {
+            (Some(flood), Some(limits)) => flood.set_limits(limits),
+            (_, limits) => *flood = limits.map(Flood::new),
+        }
+        self.ledger.borrow_mut().set_limits(secrets);
+        Ok(())
+    }
+
+    fn remember(&self, entries: usize) {
+        let replays = &mut *self.replays.borrow_mut();
+        if replays.as_ref().map_or(0, ReplayMemory::wanted) != entries {
+            *replays = (entries > 0).then(|| ReplayMemory::new(entries, REPLAY_AGE));
+        }
+    }
+
+    /// Has this peer to begin with a PROXY header?
+    pub fn is_relay(&self, peer: IpAddr) -> bool {
+        let relays = self.relays.borrow();
+        relays.iter().any(|network| network.contains(peer))
+    }
+
+    /// May one more unproven connection come from there?
+    pub fn arrive(&self, client: IpAddr, now: Instant) -> Result<(), RejectReason> {
+        let now = self.millis(now);
+        let mut flood = self.flood.borrow_mut();
+        let allowed = flood.as_mut().is_none_or(|flood| flood.arrive(client, now));
+        allowed.then_some(()).ok_or(RejectReason::Flood)
+    }
+
+    /// A place among the unproven.
+    pub fn take_seat(&self) -> Seat {
+        self.half_open.enter()
+    }
+
+    /// The visitor has proven a secret with a handshake that `id` stands for
+    /// (`doc/protocol.md` §7). Lets it in until the pass is dropped.
+    pub fn admit(
+        &self,
+        visitor: &Visitor<'_>,
+        id: &[u8],
+        now: Instant,
+        unix_now: u64,
+    ) -> Result<Pass, RejectReason> {
+        let seconds = now.duration_since(self.started).as_secs();
+        if let Some(replays) = &mut *self.replays.borrow_mut()
+            && !replays.remember(id, seconds)
+        {
+            return Err(RejectReason::Replay);
+        }
+        if let Some(flood) = &mut *self.flood.borrow_mut() {
+            flood.proven(visitor.client, self.millis(now));
+        }
+        let permit = self.policies.borrow().admit(visitor)?;
+        let ledger = self.ledger.borrow();
+        let account = ledger.account(visitor.secret);
+        let membership = account.map(|account| account.admit(visitor.client, unix_now));
+        Ok(Pass {
+            _permit: permit,
+            membership: membership.transpose()?,
+        })
+    }
+
+    /// The clock of an [`Account`].
+    pub fn clock(&self, now: Instant) -> Duration {
+        now.duration_since(self.started)
+    }
+
+    /// Can sessions that are open come to their end?
+    pub fn has_ends(&self) -> bool {
+        self.ledger.borrow().has_ends()
+    }
+
+    pub fn table(&self, name: &str) -> Option<Rc<Table>> {
+        let tables = self.tables.borrow();
+        tables.iter().find(|table| table.name == name).cloned()
+    }
+
+    /// A line for every secret that was given or used: its name, its live
+    /// sessions, and the bytes counted for its quota or rate.
+    pub fn secrets(&self) -> Vec<String> {
+        self.ledger.borrow().lines()
+    }
+
+    /// What secrets with a quota or a rate have used, to be kept.
+    pub fn usage(&self) -> String {
+        self.ledger.borrow().usage()
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        now.duration_since(self.started).as_millis() as u64
+    }
+}
+
+/// A client's right to be here, and its place wherever it is counted.
+pub struct Pass {
+    _permit: Permit,
+    membership: Option<Membership>,
+}
+
+impl Pass {
+    /// Its secret's account; it may outlive the pass.
+    pub fn account(&self) -> Option<Rc<Account>> {
+        Some(self.membership.as_ref()?.account().clone())
+    }
+}
+
+impl From<Refusal> for RejectReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooManyConnections => Self::PolicyConnections,
+            Refusal::NotInTable => Self::NotInTable,
+            Refusal::InTable => Self::InTable,
+        }
+    }
+}
+
+impl From<LimitRefusal> for RejectReason {
+    fn from(refusal: LimitRefusal) -> Self {
+        match refusal {
+            LimitRefusal::Expired => Self::SecretExpired,
+            LimitRefusal::QuotaUsed => Self::QuotaUsed,
+            LimitRefusal::TooManyConnections => Self::SecretConnections,
+            LimitRefusal::TooManyAddresses => Self::SecretAddresses,
+        }
+    }
+}
+
+impl From<LimitRefusal> for CloseReason {
+    fn from(refusal: LimitRefusal) -> Self {
+        match refusal {
+            LimitRefusal::QuotaUsed => Self::QuotaUsed,
+            // The other limits end no session.
+            _ => Self::SecretExpired,
+        }
+    }
+}
+
+/// Why a config cannot be taken over.
+#[derive(Debug)]
+pub enum GateError {
+    Table(TableError),
+    Policy(PolicyError),
+}
+
+impl From<TableError> for GateError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl From<PolicyError> for GateError {
+    fn from(error: PolicyError) -> Self {
+        Self::Policy(error)
+    }
+}
+
+impl fmt::Display for GateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(error) => error.fmt(f),
+            Self::Policy(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for GateError {}

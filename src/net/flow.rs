@@ -1,0 +1,261 @@
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::chunks::{BufferPool, CHUNK_LEN, Rope};
+use super::pipes::{Pipe, PipePool};
+use super::scratch::Scratch;
+use super::socket::Socket;
+
+/// Reads before the other direction gets its turn.
+const READS_PER_TURN: usize = 4;
+
+/// Bytes that one splice moves at most.
+const SPLICE_LEN: usize = 256 * 1024;
+
+/// A read of less is cheaper than a splice of it.
+const WORTH_SPLICING: usize = 16 * 1024;
+
+/// What flows borrow while bytes are under way.
+pub struct FlowParts<'a> {
+    pub pipes: &'a Rc<PipePool>,
+    pub scratch: &'a Scratch,
+    pub buffers: &'a Rc<BufferPool>,
+}
+
+/// One direction of a plain relay: bytes from one socket to another as they
+/// come, and then their end. It reads no more while the receiver does not take
+/// what was read, and holds nothing while nothing is under way.
+#[derive(Default)]
+pub struct Flow {
+    /// Read or given at the start, and not taken by the receiver so far.
+    queue: Rope,
+    /// Instead of it, while bytes come in bulk.
+    pipe: Option<Pipe>,
+    is_bulk: bool,
+    /// The sender will send no more.
+    has_ended: bool,
+    /// The receiver knows.
+    is_done: bool,
+    moved: u64,
+}
+
+impl Flow {
+    /// Begins with `first`, which was read before.
+    pub fn starting_with(buffers: &Rc<BufferPool>, first: &[u8]) -> Self {
+        let mut flow = Self::default();
+        flow.queue.append_overdrawn(buffers, first);
+        flow
+    }
+
+    /// Everything is handed on, the end of the stream too.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Bytes that the receiver took.
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Goes on as far as it can; the sockets wake the caller for more. An
+    /// error is that of either connection: the relay is over.
+    pub fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &FlowParts<'_>,
+        from: &Socket,
+        to: &Socket,
+    ) -> io::Result<()> {
+        for _ in 0..READS_PER_TURN {
+            if self.is_done || self.hand_on(cx, to)?.is_pending() {
+                return Ok(());
+            }
+            if self.has_ended {
+                self.is_done = true;
+                return to.shutdown_write();
+            }
+            if self.read(cx, parts, from, to)?.is_pending() {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Ready when nothing is under way.
+    fn hand_on(&mut self, cx: &mut Context<'_>, to: &Socket) -> io::Result<Poll<()>> {
+        while !self.queue.is_empty() || self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty()) {
+            if to.poll_writable(cx).is_pending() {
+                return Ok(Poll::Pending);
+            }
+            let written = match &mut self.pipe {
+                Some(pipe) if self.queue.is_empty() => pipe.try_drain(to, SPLICE_LEN, false)?,
+                _ => self.queue.write_to(to)?,
+            };
+            self.moved += written as u64;
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &FlowParts<'_>,
+        from: &Socket,
+        to: &Socket,
+    ) -> io::Result<Poll<()>> {
+        if self.is_bulk && self.pipe.is_none() {
+            self.pipe = parts.pipes.take();
+        }
+        let read = match self.pipe.take() {
+            Some(pipe) => self.splice(cx, from, pipe)?,
+            None => self.copy(cx, parts, from, to)?,
+        };
+        let Poll::Ready(length) = read else {
+            return Ok(Poll::Pending);
+        };
+        self.is_bulk = length >= WORTH_SPLICING;
+        self.has_ended = length == 0;
+        Ok(Poll::Ready(()))
+    }
+
+    fn splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &Socket,
+        mut pipe: Pipe,
+    ) -> io::Result<Poll<usize>> {
+        let length = match pipe.poll_fill(cx, from, SPLICE_LEN) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(length) => length?,
+        };
+        self.pipe = (length > 0).then_some(pipe);
+        Ok(Poll::Ready(length))
+    }
+
+    /// The kernel takes most reads whole; what it does not take is queued,
+    /// which is why not more is read than has room.
+    fn copy(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &FlowParts<'_>,
+        from: &Socket,
+        to: &Socket,
+    ) -> io::Result<Poll<usize>> {
+        if to.poll_writable(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let room = parts.buffers.free_bytes().max(CHUNK_LEN);
+        let copied = parts.scratch.with(|buffer| {
+            let room = room.min(buffer.len());
+            let space = buffer.get_mut(..room).unwrap_or_default();
+            let length = match from.poll_read(cx, space) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(length) => length?,
+            };
+            let data = space.get(..length).unwrap_or_default();
+            let written = to.try_write(data)?;
+            self.moved += written as u64;
+            let rest = data.get(written..).unwrap_or_default();
+            self.queue.append_overdrawn(parts.buffers, rest);
+            Ok(Poll::Ready(length))
+        });
+        copied.unwrap_or(Ok(Poll::Pending))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::SocketAddr;
+    use std::os::unix::net::UnixListener;
+
+    use smol::LocalExecutor;
+
+    use super::*;
+    use crate::net::{Listener, Reactor, fill_random};
+
+    async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
+        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind(reactor, anywhere).unwrap();
+        let address = listener.local_address().unwrap();
+        let connecting = Socket::connect(reactor, address);
+        let (near, far) = smol::future::zip(connecting, listener.accept()).await;
+        (near.unwrap(), far.unwrap())
+    }
+
+    async fn unix_pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
+        let path = std::env::temp_dir().join(format!("smol-mtproxy-flow-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        let near = Socket::connect_unix(reactor, &path).await.unwrap();
+        let (far, _) = listener.accept().unwrap();
+        far.set_nonblocking(true).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        (near, Socket::new(reactor, far.into()).unwrap())
+    }
+
+    /// Sends `data` through a flow and returns what comes out at its end.
+    fn relay(data: &[u8], pipes: usize, first: &[u8], through_unix: bool) -> Vec<u8> {
+        let reactor = Reactor::new().unwrap();
+        let executor = LocalExecutor::new();
+        reactor.block_on(&executor, async {
+            let (sender, from) = pair(&reactor).await;
+            let (to, receiver) = match through_unix {
+                true => unix_pair(&reactor).await,
+                false => pair(&reactor).await,
+            };
+            let (pipes, scratch) = (PipePool::new(pipes), Scratch::default());
+            let buffers = BufferPool::new(64 * 1024);
+            let mut flow = Flow::starting_with(&buffers, first);
+            let parts = FlowParts {
+                pipes: &pipes,
+                scratch: &scratch,
+                buffers: &buffers,
+            };
+            let sending = async {
+                sender.write_all(data).await.unwrap();
+                sender.shutdown_write().unwrap();
+            };
+            let relaying = poll_fn(|cx| {
+                flow.advance(cx, &parts, &from, &to).unwrap();
+                if flow.is_done() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            });
+            let receiving = async {
+                let (mut received, mut buffer) = (Vec::new(), vec![0; 10_000]);
+                loop {
+                    match receiver.read(&mut buffer).await.unwrap() {
+                        0 => break received,
+                        length => received.extend_from_slice(&buffer[..length]),
+                    }
+                }
+            };
+            let ((), ((), received)) =
+                smol::future::zip(sending, smol::future::zip(relaying, receiving)).await;
+            assert_eq!(flow.moved(), received.len() as u64);
+            assert_eq!(buffers.used_bytes(), 0);
+            received
+        })
+    }
+
+    #[test]
+    fn everything_arrives_and_then_the_end() {
+        let mut data = vec![0; 3_000_000];
+        fill_random(&mut data);
+        for (length, pipes, first, unix) in [
+            (0, 1, &b""[..], false),
+            (1, 0, b"before", false),
+            (3_000_000, 1, b"before", false),
+            (3_000_000, 0, b"", false),
+            (3_000_000, 1, b"before", true),
+        ] {
+            let received = relay(&data[..length], pipes, first, unix);
+            assert!(received == [first, &data[..length]].concat(), "{length}");
+        }
+    }
+}

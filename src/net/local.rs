@@ -1,0 +1,58 @@
+use std::net::{IpAddr, UdpSocket};
+
+/// Whether `ip` belongs to this machine, whatever the interface: the kernel
+/// lets nobody bind an address of somebody else.
+pub fn is_local_address(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Whether the internet can route to it.
+pub fn is_global(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_documentation()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+                || shared)
+        }
+        IpAddr::V6(ip) => ip
+            .segments()
+            .first()
+            .is_some_and(|first| first & 0xe000 == 0x2000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_ours_and_documentation_is_not() {
+        assert!(is_local_address("127.0.0.1".parse().unwrap()));
+        assert!(is_local_address("127.9.8.7".parse().unwrap()));
+        assert!(!is_local_address("192.0.2.1".parse().unwrap()));
+        assert!(!is_local_address("2001:db8::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn global_addresses() {
+        for (ip, global) in [
+            ("8.8.8.8", true),
+            ("192.168.1.1", false),
+            ("100.64.0.1", false),
+            ("100.128.0.1", true),
+            ("169.254.1.1", false),
+            ("2a00::1", true),
+            ("fe80::1", false),
+            ("fd00::1", false),
+        ] {
+            assert_eq!(is_global(ip.parse().unwrap()), global, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+use std::cell::Cell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::metrics::Metrics;
+
+/// Middle proxies refuse more (`doc/protocol.md` §4).
+const MAX_OFFSET: u64 = 30;
+
+/// This machine's clock beside that of an HTTP server.
+#[derive(Default)]
+pub(super) struct Clock {
+    is_off: Cell<bool>,
+}
+
+impl Clock {
+    /// `theirs` is the time at `place` just now; says so once when ours is
+    /// off, and when it is right again.
+    pub fn compare(&self, metrics: &Metrics, theirs: u64, place: &str) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ours = since.map_or(0, |since| since.as_secs());
+        let offset = ours.abs_diff(theirs);
+        metrics.clock_offset.set(offset);
+        let is_off = offset > MAX_OFFSET;
+        if self.is_off.replace(is_off) == is_off {
+            return;
+        }
+        let direction = if ours < theirs { "behind" } else { "ahead of" };
+        if is_off {
+            warn!(
+                "this machine's clock is {offset} s {direction} that of {place}: middle proxies refuse more than {MAX_OFFSET} s, and TLS clients are judged by it; set it (NTP)"
+            );
+        } else {
+            info!("this machine's clock is right again");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What the owner allows one secret.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use fake_telegram::built_binary;
+use fake_telegram::client::{Client, Fate, Kind, Options, is_close};
+use fake_telegram::crypto::hex;
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, start};
+use fake_telegram::payload::{Command, echo};
+use fake_telegram::telegram::{FakeTelegram, Flag};
+use fake_telegram::wait::{eventually, run, within};
+
+const ALICE: [u8; 16] = [0xa1; 16];
+
+/// A proxy with a second secret, `alice`, under these limits.
+async fn start_with(route: Route, limits: &str) -> (FakeTelegram, Proxy) {
+    let secret = alice(limits);
+    start(built_binary!(), route, |o: ProxyOptions| {
+        o.add("--secret", secret)
+            .set("--reset", "on-handshake-error")
+            .in_config_file()
+    })
+    .await
+}
+
+fn alice(limits: &str) -> String {
+    format!("alice={},{limits}", hex(&ALICE))
+}
+
+fn client(proxy: &Proxy, kind: Kind) -> Options {
+    proxy.client(kind).key(ALICE)
+}
+
+/// A client that was served, or `None` if it was turned away.
+async fn served(options: &Options) -> Option<Client> {
+    let connected = within("a handshake", options.connect()).await;
+    let mut client = match connected {
+        Ok(client) => client,
+        Err(error) if is_close(&error) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    match client.fate_of(&echo(1, 64)).await {
+        Fate::Answered => Some(client),
+        Fate::Closed => None,
+    }
+}
+
+fn rejected(proxy: &Proxy, reason: &str) -> u64 {
+    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
+}
+
+fn closed(proxy: &Proxy, reason: &str) -> u64 {
+    proxy.counted("closed_total", &format!("reason=\"{reason}\""))
+}
+
+fn change_alice(flags: &mut Vec<Flag>, limits: &str) {
+    flags.retain(|flag| !flag.1.starts_with("alice="));
+    flags.push(("--secret", alice(limits)));
+}
+
+#[test]
+fn connections_and_addresses() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = start_with(route, "max-connections=3,max-ips=2").await;
+            let from = |kind, last| {
+                let source: IpAddr = Ipv4Addr::new(127, 78, 0, last).into();
+                client(&proxy, kind).source(source)
+            };
+            let mut inside = vec![
+                served(&from(Kind::Padded, 1)).await.unwrap(),
+                served(&from(Kind::FakeTls, 2)).await.unwrap(),
+            ];
+            assert!(
+                served(&from(Kind::Padded, 3)).await.is_none(),
+                "a third address"
+            );
+            inside.push(served(&from(Kind::Padded, 2)).await.unwrap());
+            assert!(
+                served(&from(Kind::Padded, 1)).await.is_none(),
+                "a fourth one"
+            );
+            assert_eq!(rejected(&proxy, "secret_addresses"), 1);
+            assert_eq!(rejected(&proxy, "secret_connections"), 1);
+            // Others are not concerned.
+            proxy.served_client(2).await;
+            inside.remove(0);
+            eventually("her end", || closed(&proxy, "client_closed") >= 2).await;
+            assert!(served(&from(Kind::FakeTls, 3)).await.is_some());
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn an_expired_secret_ends_its_sessions() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, mut proxy) = start_with(route, "expires=2999-12-31").await;
+            let mut inside = Vec::new();
+            for kind in Kind::ALL {
+                inside.push(served(&client(&proxy, kind)).await.unwrap());
+            }
+            let mut other = proxy.served_client(2).await;
+            proxy.reload(|flags| change_alice(flags, "expires=2020-12-31"));
+            for client in &mut inside {
+                within("its end", client.until_closed()).await.unwrap();
+            }
+            eventually("four ends", || closed(&proxy, "secret_expired") == 4).await;
+            assert!(served(&client(&proxy, Kind::FakeTls)).await.is_none());
+            assert_eq!(rejected(&proxy, "secret_expired"), 1);
+            within("an echo", other.echo(&echo(2, 64))).await.unwrap();
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_quota_ends_sessions_and_outlives_a_restart() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = start_with(route, "quota=300K").await;
+            let mut idle = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
+            let mut busy = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            within("a download", busy.download(100_000, 10_000))
+                .await
+                .unwrap();
+            let used = used_by_alice(&proxy);
+            assert!((100_000..150_000).contains(&used), "{used}");
+
+            // The use is kept when the proxy stops, and goes on from there.
+            let options = proxy.stop().await;
+            let kept = fs::read_to_string(options.directory().join("usage")).unwrap();
+            let kept: u64 = kept.strip_suffix(" alice\n").unwrap().parse().unwrap();
+            assert!(kept >= used, "{kept} < {used}");
+            within("its end", idle.until_closed()).await.unwrap();
+            let proxy = options.start().await;
+            assert_eq!(used_by_alice(&proxy), kept);
+            let mut idle = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
+            let mut busy = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            let mut rounds = 0;
+            while within("an echo or an end", busy.echo(&echo(rounds, 50_000)))
+                .await
+                .is_ok()
+            {
+                rounds += 1;
+                assert!(rounds < 20, "the quota is no limit");
+            }
+            within("its end", idle.until_closed()).await.unwrap();
+            eventually("two ends", || closed(&proxy, "quota_used") == 2).await;
+            assert!(served(&client(&proxy, Kind::Padded)).await.is_none());
+            assert_eq!(rejected(&proxy, "quota_used"), 1);
+            proxy.served_client(2).await;
+            telegram.assert_clean();
+        }
+    });
+}
+
+/// As `ctl` tells it.
+fn used_by_alice(proxy: &Proxy) -> u64 {
+    let output = proxy.command(&["ctl", "secrets", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let secrets = json["secrets"].as_array().unwrap();
+    let alice = secrets.iter().find(|secret| secret["name"] == "alice");
+    alice.unwrap()["bytes"].as_u64().unwrap()
+}
+
+/// Half a second's worth may come at once; the rest takes its time. How long is
+/// measured from below only: a busy machine is slower.
+fn shortest(bytes: u32, rate: u32) -> Duration {
+    let paced = bytes.saturating_sub(rate / 2 + rate / 4);
+    Duration::from_secs_f64(f64::from(paced) / f64::from(rate))
+}
+
+#[test]
+fn a_rate_paces_direct_downloads() {
+    run(async {
+        let (telegram, proxy) = start_with(Route::Direct, "rate=300K").await;
+        let (bytes, rate) = (600 << 10, 300 << 10);
+        for kind in [Kind::Padded, Kind::FakeTls] {
+            let mut slow = served(&client(&proxy, kind)).await.unwrap();
+            let began = Instant::now();
+            within("a download", slow.download(bytes, 60 << 10))
+                .await
+                .unwrap();
+            let took = began.elapsed();
+            assert!(took >= shortest(bytes, rate), "{kind:?}: {took:?}");
+            assert!(took < Duration::from_secs(20), "{kind:?}: {took:?}");
+        }
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn a_rate_paces_both_ways_and_all_sessions_together() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = start_with(route, "rate=400K").await;
+            let mut first = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            let mut second = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
+            let (rounds, size) = (5u32, 40_000);
+            let echoes = async |client: &mut Client| {
+                for round in 0..rounds {
+                    let payload = echo(round, size as usize);
+                    within("an echo", client.echo(&payload)).await.unwrap();
+                }
+            };
+            let began = Instant::now();
+            futures_lite::future::zip(echoes(&mut first), echoes(&mut second)).await;
+            let took = began.elapsed();
+            // Two clients, two directions.
+            let bytes = 4 * rounds * size;
+            assert!(took >= shortest(bytes, 400 << 10), "{route:?}: {took:?}");
+
+            // Others go at full speed meanwhile.
+            let mut other = proxy.served_client(2).await;
+            within("a download", other.download(4 << 20, 100_000))
+                .await
+                .unwrap();
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_paced_client_is_not_idle() {
+    run(async {
+        for route in Route::ALL {
+            let secret = alice("rate=20K");
+            let change = |o: ProxyOptions| o.add("--secret", secret).set("--idle-timeout", 1);
+            let (telegram, proxy) = start(built_binary!(), route, change).await;
+            let mut slow = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            // Far more than a second's worth, then the next request.
+            let swallowed = Command::Swallow.payload_of(50_000);
+            slow.send(&swallowed).await.unwrap();
+            within("its answer", slow.recv_packet()).await.unwrap();
+            within("an echo", slow.echo(&echo(3, 64))).await.unwrap();
+            assert_eq!(closed(&proxy, "idle_timeout"), 0);
+            telegram.assert_clean();
+        }
+    });
+}

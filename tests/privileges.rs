@@ -1,0 +1,149 @@
+//! `--user`: root binds the ports, another user serves.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use fake_telegram::built_binary;
+use fake_telegram::client::Kind;
+use fake_telegram::crypto::hex;
+use fake_telegram::harness::{ProxyOptions, Route, start};
+use fake_telegram::payload::echo;
+use fake_telegram::wait::{eventually, run, within};
+
+const USER: &str = "nobody";
+
+fn am_root() -> bool {
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !root {
+        // Not eprintln, which the test runner keeps to itself.
+        let told = "SKIPPED: only root can give root up; run this test as root\n";
+        let _ = std::io::stderr().write_all(told.as_bytes());
+    }
+    root
+}
+
+/// Its user's and group's number.
+fn numbers() -> (u32, u32) {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.starts_with("nobody:"));
+    let fields: Vec<_> = line.unwrap().split(':').collect();
+    (fields[2].parse().unwrap(), fields[3].parse().unwrap())
+}
+
+/// The numbers behind `name` in a status file of /proc.
+fn status(task: &Path, name: &str) -> Vec<u32> {
+    let text = fs::read_to_string(task.join("status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let numbers = line.unwrap().split_whitespace();
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+#[test]
+fn root_is_given_up_for_good() {
+    if !am_root() {
+        return;
+    }
+    run(async {
+        let (uid, gid) = numbers();
+        let change = |o: ProxyOptions| {
+            o.set("--user", USER)
+                .add("--secret", format!("alice={},quota=1G", hex(&[0xa1; 16])))
+                .in_config_file()
+        };
+        let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
+        let mut alice = proxy
+            .client(Kind::Padded)
+            .key([0xa1; 16])
+            .connect()
+            .await
+            .unwrap();
+        within("an echo", alice.echo(&echo(1, 64))).await.unwrap();
+        let tasks = fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+        let tasks: Vec<_> = tasks.map(|task| task.unwrap().path()).collect();
+        assert!(!tasks.is_empty());
+        for task in &tasks {
+            assert_eq!(status(task, "Uid:"), [uid; 4]);
+            assert_eq!(status(task, "Gid:"), [gid; 4]);
+            assert_eq!(status(task, "Groups:"), [gid]);
+            let text = fs::read_to_string(task.join("status")).unwrap();
+            for set in ["CapPrm:", "CapEff:"] {
+                let line = text.lines().find(|line| line.starts_with(set)).unwrap();
+                assert!(line.ends_with("\t0000000000000000"), "{line}");
+            }
+        }
+        assert_eq!(fs::metadata(proxy.directory()).unwrap().uid(), uid);
+
+        // Reloads, its own files and ctl work as before.
+        proxy.reload(|flags| flags.push(("--idle-timeout", "77".into())));
+        eventually("a reload", || {
+            proxy.counted("config_reloads_total", "") == 1
+        })
+        .await;
+        let output = proxy.command(&["ctl", "secrets"]);
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("alice 1 "));
+        telegram.assert_clean();
+        let options = proxy.stop().await;
+        let usage = fs::metadata(options.directory().join("usage")).unwrap();
+        assert_eq!((usage.uid(), usage.mode() & 0o777), (uid, 0o600));
+    });
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_named() {
+    if !am_root() {
+        return;
+    }
+    run(async {
+        let options = ProxyOptions::bare(built_binary!());
+        let listener = options.listener();
+        let options = options
+            .add("--listen", listener)
+            .add("--secret", hex(&[1; 16]));
+        let mut proxy = options.add("--user", "nobody-of-that-name").spawn();
+        assert_eq!(proxy.exit_status().await.code(), Some(78));
+        eventually("a word", || proxy.log_contains("nobody-of-that-name")).await;
+    });
+}
+
+/// Neither the log at its loudest nor the metrics hold a secret or the salt.
+#[test]
+fn nothing_secret_is_said() {
+    run(async {
+        let change = |o: ProxyOptions| {
+            o.set("--log-level", "trace")
+                .set("--sni-salt", "pepper-and-salt")
+                .add("--secret", format!("alice={},max-ips=3", hex(&[0xa1; 16])))
+                .in_config_file()
+        };
+        let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
+        for kind in [Kind::Padded, Kind::FakeTls] {
+            if let Ok(mut client) = proxy.client(kind).key([0xa1; 16]).connect().await {
+                let _ = within("an answer or an end", client.echo(&echo(1, 64))).await;
+            }
+            if kind == Kind::Padded {
+                proxy.reload(|flags| flags.retain(|flag| flag.0 != "--sni-salt"));
+                let reloads = || proxy.counted("config_reloads_total", "");
+                eventually("a reload", || reloads() == 1).await;
+            }
+        }
+        proxy.reload(|flags| flags.push(("--secret", "alice=nonsense".into())));
+        eventually("a complaint", || {
+            proxy.counted("config_reload_failures_total", "") == 1
+        })
+        .await;
+        let command_line = fs::read(format!("/proc/{}/cmdline", proxy.pid())).unwrap();
+        let said = [
+            proxy.log().join("\n"),
+            proxy.metrics().0,
+            String::from_utf8_lossy(&command_line).into_owned(),
+        ]
+        .join("\n");
+        for secret in [hex(&[0xa1; 16]).as_str(), "pepper-and-salt", "nonsense"] {
+            assert!(!said.contains(secret), "{secret} is told");
+        }
+        telegram.assert_clean();
+    });
+}
