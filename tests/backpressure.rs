@@ -181,6 +181,40 @@ fn uploads_wait_while_the_dc_does_not_read() {
     });
 }
 
+/// What waits for a DC that does not read is bounded for its clients, however
+/// many buffers there are and whatever the length of their packets.
+#[test]
+fn a_stalled_dc_leaves_the_buffers_to_others() {
+    run(async {
+        for length in [1000, 200_000, 1 << 20] {
+            let change = |o: harness::ProxyOptions| o.set("--buffers", "16M");
+            let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, change).await;
+            let mut client = served(&proxy, Kind::Abridged, 2).await;
+            telegram.behave_dc(2, |b| b.stop_reading = true);
+            let uploading = async {
+                let packet = Command::Ignore.payload_of(length);
+                while client.send(&packet).await.is_ok() {}
+            };
+            let watching = async {
+                let mut most = 0.0;
+                for _ in 0..20 {
+                    smol::Timer::after(Duration::from_millis(50)).await;
+                    let used = proxy.metrics().sum("smol_mtproxy_buffer_bytes_used", &[]);
+                    most = f64::max(most, used);
+                }
+                // A quarter of a MiB in the queue, a packet behind it and one
+                // being read.
+                assert!(
+                    most > 0.0 && most < 3.0 * MIB as f64,
+                    "{length}: {most} bytes"
+                );
+            };
+            smol::future::or(watching, uploading).await;
+            telegram.assert_clean();
+        }
+    });
+}
+
 /// Sixteen packets of 1 MiB, then their short answers.
 async fn upload(mut client: Client) {
     let packet = Command::Swallow.payload_of(1 << 20);

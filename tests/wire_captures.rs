@@ -28,7 +28,7 @@ impl Capture {
                 json: serde_json::from_slice(&fs::read(&path).unwrap()).unwrap(),
             })
             .collect();
-        assert!(captures.len() >= 14);
+        assert_eq!(captures.len(), 15);
         captures
     }
 

@@ -125,10 +125,16 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
-            if self.poll_reserved(cx)?.is_pending() || self.poll_welcome(cx).is_pending() {
+            if self.poll_reserved(cx)?.is_pending() {
                 return Ok(Turn::HeldUp);
             }
-            let read = context.scratch.with(|buffer| self.poll_read(cx, buffer));
+            let Poll::Ready(limit) = self.poll_welcome(cx) else {
+                return Ok(Turn::HeldUp);
+            };
+            let read = context.scratch.with(|buffer| {
+                let limit = limit.min(buffer.len());
+                self.poll_read(cx, buffer.get_mut(..limit).unwrap_or_default())
+            });
             match read.transpose()? {
                 Some(Poll::Ready(())) => {}
                 _ => return Ok(Turn::Drained),
@@ -149,15 +155,25 @@ impl StreamRelay {
         }
     }
 
-    /// A packet that has its room is read to its end whatever the stream or the
-    /// secret's rate says: room held by half a packet would never come free
-    /// otherwise.
-    fn poll_welcome(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &self.content {
-            Content::Packets(unframer) if unframer.is_collecting() => Poll::Ready(()),
-            _ if self.out.paused_until().is_some() => Poll::Pending,
-            _ => self.stream.poll_ready(cx),
-        }
+    /// How much may be read. A packet that has its room is read to its end
+    /// whatever the stream or the secret's rate says, because room held by half
+    /// a packet would never come free otherwise; but then nothing behind it.
+    fn poll_welcome(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        let is_paused = self.out.paused_until().is_some();
+        let is_welcome = !is_paused && self.stream.poll_ready(cx).is_ready();
+        let limit = match &self.content {
+            Content::Packets(unframer) if unframer.is_collecting() && !is_welcome => {
+                unframer.wanted()
+            }
+            _ if !is_welcome => return Poll::Pending,
+            // When buffers are short, no byte of a packet before its room is
+            // there.
+            Content::Packets(unframer) if self.out.context.buffers.free_bytes() < PLENTY => {
+                unframer.wanted()
+            }
+            _ => SCRATCH_LEN,
+        };
+        Poll::Ready(limit.min(self.out.read_limit()))
     }
 
     fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CloseReason> {
@@ -182,11 +198,8 @@ impl StreamRelay {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        buffer: &mut [u8],
+        space: &mut [u8],
     ) -> Result<Poll<()>, CloseReason> {
-        let limit = self.read_limit().min(self.out.read_limit());
-        let limit = limit.min(buffer.len());
-        let space = buffer.get_mut(..limit).unwrap_or_default();
         let length = match self.out.socket.poll_read(cx, space) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
@@ -203,17 +216,6 @@ impl StreamRelay {
         self.out.spend(length);
         metrics.client_packets_in.add(packets);
         Ok(Poll::Ready(()))
-    }
-
-    /// When buffers are short, read no byte of a packet before its room is
-    /// there.
-    fn read_limit(&self) -> usize {
-        match &self.content {
-            Content::Packets(unframer) if self.out.context.buffers.free_bytes() < PLENTY => {
-                unframer.wanted()
-            }
-            _ => SCRATCH_LEN,
-        }
     }
 
     /// Hands on what was read; how many packets that was.

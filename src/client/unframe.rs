@@ -105,7 +105,7 @@ impl Unframer {
         let mut partial = Partial::new(&header);
         let begun = partial.take_payload(input);
         // Read only while there was room for this and the rest: see
-        // `read_limit`.
+        // `StreamRelay::poll_welcome`.
         partial.body.append_overdrawn(buffers, begun);
         partial.take_padding(input);
         let missing = partial.payload_left;
