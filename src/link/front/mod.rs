@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::LinkContext;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
-use crate::net::Notify;
+use crate::net::{Notify, spawn};
 use crate::wire::dc::DcId;
 use link::FrontLink;
 
@@ -55,7 +55,7 @@ impl Front {
         for _ in 0..connections {
             for back in backs {
                 let dialling = dial::keep(self.clone(), *back);
-                self.context.executor.spawn(dialling).detach();
+                spawn(&self.context.executor, dialling).detach();
             }
         }
     }
