@@ -2,8 +2,9 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::chunks::{BufferPool, CHUNK_LEN, Rope};
+use super::buffer_pool::{BufferPool, CHUNK_LEN};
 use super::pipes::{Pipe, PipePool};
+use super::rope::Rope;
 use super::scratch::Scratch;
 use super::socket::Socket;
 

@@ -3,7 +3,7 @@
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
-mod chunks;
+mod buffer_pool;
 mod flow;
 mod http_time;
 mod listener;
@@ -12,12 +12,13 @@ mod notify;
 mod pipes;
 mod random;
 mod reactor;
+mod rope;
 mod scratch;
 mod socket;
 mod spawn;
 mod timer;
 
-pub use chunks::{BufferPool, CHUNK_LEN, Reservation, Rope};
+pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use flow::{Flow, FlowParts};
 pub use http_time::time_at;
 pub use listener::Listener;
@@ -26,6 +27,7 @@ pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_fraction};
 pub use reactor::Reactor;
+pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 pub use spawn::spawn;

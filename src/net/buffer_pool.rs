@@ -1,23 +1,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::notify::Notify;
-use super::socket::Socket;
 
 /// Bytes in one chunk.
 pub const CHUNK_LEN: usize = 4096;
 
-/// Chunks of one vectored write.
-const WRITE_SLICES: usize = 16;
-
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
 
-type ChunkBytes = Box<[u8; CHUNK_LEN]>;
+pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 
 /// A fixed number of fixed-size chunks for all connections together.
 ///
@@ -101,17 +96,17 @@ impl BufferPool {
         })
     }
 
-    fn take(&self) -> Option<ChunkBytes> {
+    pub(super) fn take(&self) -> Option<ChunkBytes> {
         (self.free() > 0).then(|| self.take_overdrawn())
     }
 
-    fn take_overdrawn(&self) -> ChunkBytes {
+    pub(super) fn take_overdrawn(&self) -> ChunkBytes {
         self.used.set(self.used.get() + 1);
         let spare = self.spare.borrow_mut().pop();
         spare.unwrap_or_else(|| Box::new([0; CHUNK_LEN]))
     }
 
-    fn give_back(&self, bytes: ChunkBytes) {
+    pub(super) fn give_back(&self, bytes: ChunkBytes) {
         self.used.set(self.used.get() - 1);
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
@@ -192,12 +187,12 @@ impl Drop for Wait<'_> {
 
 /// Chunks promised to one packet.
 pub struct Reservation {
-    pool: Rc<BufferPool>,
+    pub(super) pool: Rc<BufferPool>,
     chunks: usize,
 }
 
 impl Reservation {
-    fn take(&mut self) -> Option<ChunkBytes> {
+    pub(super) fn take(&mut self) -> Option<ChunkBytes> {
         self.chunks = self.chunks.checked_sub(1)?;
         self.pool.promised.set(self.pool.promised.get() - 1);
         Some(self.pool.take_overdrawn())
@@ -213,199 +208,9 @@ impl Drop for Reservation {
     }
 }
 
-struct Chunk {
-    /// `None` only while dropping.
-    bytes: Option<ChunkBytes>,
-    start: u16,
-    end: u16,
-    pool: Rc<BufferPool>,
-}
-
-impl Chunk {
-    fn new(bytes: ChunkBytes, pool: &Rc<BufferPool>) -> Self {
-        Self {
-            bytes: Some(bytes),
-            start: 0,
-            end: 0,
-            pool: pool.clone(),
-        }
-    }
-
-    fn filled(&self) -> &[u8] {
-        let range = usize::from(self.start)..usize::from(self.end);
-        self.bytes
-            .as_ref()
-            .and_then(|bytes| bytes.get(range))
-            .unwrap_or_default()
-    }
-
-    fn filled_mut(&mut self) -> &mut [u8] {
-        let range = usize::from(self.start)..usize::from(self.end);
-        self.bytes
-            .as_mut()
-            .and_then(|bytes| bytes.get_mut(range))
-            .unwrap_or_default()
-    }
-
-    /// Copies in what fits and returns how much that was.
-    fn fill(&mut self, data: &[u8]) -> usize {
-        let end = usize::from(self.end);
-        let room = self.bytes.as_mut().and_then(|bytes| bytes.get_mut(end..));
-        let room = room.unwrap_or_default();
-        let length = room.len().min(data.len());
-        if let (Some(to), Some(from)) = (room.get_mut(..length), data.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        self.end += length as u16;
-        length
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        if let Some(bytes) = self.bytes.take() {
-            self.pool.give_back(bytes);
-        }
-    }
-}
-
-/// A queue of bytes in chunks of a [`BufferPool`]. Empty, it holds none.
-#[derive(Default)]
-pub struct Rope {
-    chunks: VecDeque<Chunk>,
-    length: usize,
-}
-
-impl Rope {
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
-    /// Appends what the pool has room for and returns how much that was.
-    pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
-        self.append_with(data, pool, || pool.take())
-    }
-
-    /// Appends all of it, over the pool's limit if need be.
-    ///
-    /// For what is already ours and has no other place: the rest of one read
-    /// from a DC, of one encrypted write, or a few bytes of framing. The caller
-    /// does not read on before the pool has room again, so that the overdraft
-    /// stays below two scratch buffers a DC connection.
-    pub fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
-        self.append_with(data, pool, || Some(pool.take_overdrawn()));
-    }
-
-    /// Takes over the chunks of `other`, without copying.
-    pub fn append_rope(&mut self, mut other: Rope) {
-        self.length += other.length;
-        self.chunks.append(&mut other.chunks);
-    }
-
-    /// Appends into chunks promised before.
-    pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
-        let pool = reservation.pool.clone();
-        self.append_with(data, &pool, || reservation.take())
-    }
-
-    fn append_with(
-        &mut self,
-        mut data: &[u8],
-        pool: &Rc<BufferPool>,
-        mut take: impl FnMut() -> Option<ChunkBytes>,
-    ) -> usize {
-        let mut total = 0;
-        loop {
-            let filled = self.chunks.back_mut().map_or(0, |last| last.fill(data));
-            total += filled;
-            data = data.get(filled..).unwrap_or_default();
-            if data.is_empty() {
-                break;
-            }
-            let Some(bytes) = take() else { break };
-            self.chunks.push_back(Chunk::new(bytes, pool));
-        }
-        self.length += total;
-        total
-    }
-
-    /// The bytes in order, one slice a chunk.
-    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(Chunk::filled)
-    }
-
-    /// The first slice, to be changed in place.
-    pub fn first_mut(&mut self) -> Option<&mut [u8]> {
-        self.chunks.front_mut().map(Chunk::filled_mut)
-    }
-
-    /// Writes until the rope is empty or the kernel takes no more; returns how
-    /// many bytes it took.
-    pub fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
-        let mut total = 0;
-        while !self.is_empty() {
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-            let mut used = 0;
-            for (slot, slice) in slices.iter_mut().zip(self.slices()) {
-                *slot = IoSlice::new(slice);
-                used += 1;
-            }
-            let written = socket.try_write_vectored(slices.get(..used).unwrap_or_default())?;
-            if written == 0 {
-                break;
-            }
-            self.advance(written);
-            total += written;
-        }
-        Ok(total)
-    }
-
-    /// Drops `count` bytes from the front.
-    pub fn advance(&mut self, mut count: usize) {
-        self.length -= count.min(self.length);
-        while let Some(first) = self.chunks.front_mut() {
-            let length = first.filled().len();
-            if count < length {
-                first.start += count as u16;
-                return;
-            }
-            count -= length;
-            self.chunks.pop_front();
-        }
-        // An idle connection keeps no table of chunks either.
-        self.chunks = VecDeque::new();
-    }
-
-    /// Copies bytes from the front into `out`, drops them here and returns how
-    /// many there were.
-    pub fn copy_out(&mut self, out: &mut [u8]) -> usize {
-        let mut copied = 0;
-        for slice in self.slices() {
-            let Some(room) = out.get_mut(copied..) else {
-                break;
-            };
-            let length = room.len().min(slice.len());
-            if let (Some(to), Some(from)) = (room.get_mut(..length), slice.get(..length)) {
-                to.copy_from_slice(from);
-            }
-            copied += length;
-        }
-        self.advance(copied);
-        copied
-    }
-
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Reactor;
+    use super::super::{Reactor, Rope};
     use super::*;
     use smol::LocalExecutor;
 
