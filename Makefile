@@ -13,7 +13,7 @@ PROFILE ?= minimal
 FEATURES ?= lite
 # Which role's template `make init-config` takes: config/ROLE.conf.
 ROLE ?= both
-CONF ?= smol-mtproxy.conf
+CONF ?= config/local.conf
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
 # Where `make install` puts things.
@@ -24,7 +24,7 @@ SYSCONFDIR ?= /etc
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-cargo test-clients test-openwrt test-site lint fmt doc bench fuzz \
+.PHONY: help run build test test-cargo test-clients test-openwrt test-config test-site lint fmt doc bench fuzz \
 	cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -40,13 +40,16 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked
 
-test: test-cargo test-openwrt test-site test-clients ## every test: units, integration, OpenWrt scripts, a real site, real clients
+test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
+
+test-config:
+	@sh tests/config/run.sh
 
 test-site: setup
 	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi
@@ -91,27 +94,16 @@ ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipse
 apk: ## OpenWrt packages for newer releases
 	bash cross/package.sh apk $(TARGET) $(PROFILE) $(FEATURES)
 
-init-config: ## write the flags file CONF=smol-mtproxy.conf with a fresh secret (ROLE=both)
-	@if [ ! -f config/$(ROLE).conf ]; then
-		echo 'ROLE=$(ROLE): no config/$(ROLE).conf; there are:' $$(cd config && ls *.conf) >&2
-		exit 1
-	fi
-	if [ -e $(CONF) ]; then
-		echo '$(CONF) exists and stays as it is; CONF=… names another' >&2
-		exit 1
-	fi
-	secret=dd$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-	umask 077
-	sed "s/@SECRET@/$$secret/" config/$(ROLE).conf >$(CONF)
-	echo 'wrote $(CONF); start with: smol-mtproxy run --config $(CONF)'
+init-config: ## write config/local.conf from the template of ROLE=both|front|back (CONF=…)
+	@sh config/init.sh $(ROLE) $(CONF)
 
-install: build ## binary, systemd unit, user, flags file (PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
+install: build ## binary, systemd unit, user, flags file (ROLE=both|front|back PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/smol-mtproxy
 	install -d $(DESTDIR)$(SYSCONFDIR)/systemd/system
 	sed 's|/usr/local|$(PREFIX)|; s|/etc/smol-mtproxy|$(SYSCONFDIR)/smol-mtproxy|' config/smol-mtproxy.service \
 		>$(DESTDIR)$(SYSCONFDIR)/systemd/system/smol-mtproxy.service
 	conf=$(DESTDIR)$(SYSCONFDIR)/smol-mtproxy.conf
-	[ -e $$conf ] || $(MAKE) --no-print-directory init-config CONF=$$conf
+	$(MAKE) --no-print-directory init-config CONF=$$conf ROLE=$(ROLE)
 	if [ -z '$(DESTDIR)' ]; then
 		id smol-mtproxy >/dev/null 2>&1 ||
 			useradd --system --user-group --no-create-home --shell /usr/sbin/nologin smol-mtproxy

@@ -33,12 +33,15 @@ want_build() {
 }
 
 # Real clients run in a venv, in a network namespace of their own; the OpenWrt
-# scripts run under the shell that routers have; HAProxy stands in front of us.
+# scripts run under the shell that routers have; the link is cut with nftables;
+# HAProxy stands in front of us.
 want_test() {
     want busybox busybox
+    want patch patch
     # Not in everybody's PATH.
     [ -x /usr/sbin/haproxy ] || want haproxy haproxy
     want ip iproute2
+    want nft nftables
     want unshare util-linux
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv

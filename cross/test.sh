@@ -4,35 +4,67 @@
 # emulation where it is not this machine's own:
 #   cross/test.sh [TARGET|all]
 # On 32-bit big endian, where byte order and word size show, the unit tests and
-# the build without TLS run too. What loads the proxy until it slows down
+# the build without TLS run too; memory is weighed where nothing is emulated. What loads the proxy until it slows down
 # (tests/backpressure.rs and the like) says nothing new under an emulator.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=cross/toolchain.sh
 . "$here/toolchain.sh"
 
-# Every transport over both routes, migration, many clients, real hellos.
-core=(session migration multiplex captures)
+# Every transport over both routes, migration, many clients, real hellos, the
+# link with a key; with the full build the link with TLS and its certificates.
+core=(session migration multiplex captures split)
+core_full=(split_tls)
 
 wanted=${1:-all}
 passed=0 failed=0
 
 main() {
-    for target in $(expand_targets "$wanted"); do
+    read -ra targets <<<"$(expand_targets "$wanted")"
+    (prepare_toolchain) || exit 1
+    build_all
+    for target in "${targets[@]}"; do
         for features in lite full; do
-            step "build $target $features" "$here/build.sh" "$target" minimal "$features" || continue
+            step "build $target $features" built "$features" || continue
             step "size $target $features" python3 "$here/sizes.py" check "$features" "$target" "$(binary "$features")"
         done
-        step "integration tests on $target" integration_tests full url
+        step "integration tests on $target" integration_tests full url "${core[@]}" "${core_full[@]}"
         case $target in
+            x86_64-*)
+                step "memory of $target, lite" integration_tests lite file memory
+                ;;
             mips-*)
-                step "integration tests on $target, lite" integration_tests lite file
+                step "integration tests on $target, lite" integration_tests lite file "${core[@]}"
                 step "unit tests on $target" unit_tests "$target"
                 ;;
         esac
     done
     echo "cross: $passed passed, $failed failed"
     [ "$failed" = 0 ]
+}
+
+# The last step of a build, linking, takes one core: two targets at a time.
+build_all() {
+    logs=$(mktemp -d)
+    trap 'rm -rf "$logs"' EXIT
+    for target in "${targets[@]}"; do
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+        build_both >"$logs/$target" 2>&1 &
+    done
+    wait
+}
+
+build_both() {
+    for features in lite full; do
+        rm -f "$(binary "$features")"
+        "$here/build.sh" "$target" minimal "$features"
+    done
+}
+
+built() {
+    tail -n 40 "$logs/$target"
+    : >"$logs/$target"
+    [ -f "$(binary "$1")" ]
 }
 
 step() {
@@ -50,19 +82,21 @@ step() {
 
 binary() { echo "$ROOT/target/cross/bin/smol-mtproxy-$target-minimal-$1"; }
 
-# integration_tests FEATURES LISTS: the host's own tests, driving the emulated
-# binary. Without TLS it takes Telegram's lists from files.
+# integration_tests FEATURES LISTS TEST...: the host's own tests, driving the
+# emulated binary. Without TLS it takes Telegram's lists from files.
 integration_tests() (
     export SMOL_MTPROXY_BIN SMOL_MTPROXY_LISTS=$2
     SMOL_MTPROXY_BIN=$(binary "$1")
     runner=$(emulator "$target")
     [ -z "$runner" ] || export SMOL_MTPROXY_RUNNER=$runner
-    cd "$ROOT" && sh cross/rust.sh cargo test --locked --no-fail-fast "${core[@]/#/--test=}"
+    shift 2
+    cd "$ROOT" && sh cross/rust.sh cargo test --locked --no-fail-fast "${@/#/--test=}"
 )
 
 unit_tests() (
     prepare_toolchain
     set_target_flags "$1"
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/$1
     name=$(tr 'a-z-' 'A-Z_' <<<"$1")
     export "CARGO_TARGET_${name}_RUNNER=$(emulator "$1")"
     cd "$ROOT" && cargo-zigbuild test --locked -j"${JOBS:-2}" -p smol-mtproxy -p smol-mtproxy-ciphers --lib --target "$1" \

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod guard;
+pub mod link;
 pub mod metrics;
 pub mod net;
 pub mod telegram;

@@ -2,9 +2,9 @@
 # UCI section "main" -> the one flags file of smol-mtproxy. Sourced by the init
 # script, after /lib/functions.sh.
 
-FLAG_LISTS='listen secret tls_domain policy table dc'
-FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control'
-FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes'
+FLAG_LISTS='listen secret tls_domain policy table dc link link_listen'
+FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_psk link_plain_on_public link_sni link_alpn'
+FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes link_wait link_connections'
 # allow and buffers have a shape of their own; the rest is for the init script.
 OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
 
@@ -148,6 +148,8 @@ render_allow() {
 # Without a secret the program makes one and keeps it in the data directory; in
 # memory, it would be lost at the next boot.
 check_secret() {
+	# A back has no clients.
+	[ "$(flag_values "$1" role)" != back ] || return 0
 	[ -n "$(flag_values "$1" secret)$(flag_values "$1" data-dir)" ] && return
 	flag_values "$1" listen | grep -q ,secret= ||
 		bad 'secret: none is set; see "secret" in doc/routers.md, or reinstall the package to have one made'

@@ -1,3 +1,6 @@
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
+
 use argh::FromArgs;
 
 use crate::wire::secret::Domain;
@@ -21,6 +24,7 @@ pub(super) enum Command {
     Secret(MakeSecret),
     Link(Link),
     Check(Check),
+    Certs(Certs),
     Ctl(Ctl),
 }
 
@@ -84,6 +88,74 @@ pub(super) struct Check {
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
+}
+
+/// Make and show the certificates of a link between front and back.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "certs", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy certs init ./link\n\
+    smol-mtproxy certs add-node ./link home\n\
+    smol-mtproxy certs show ./link")]
+pub(super) struct Certs {
+    #[argh(subcommand)]
+    pub command: CertsCommand,
+}
+
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand)]
+pub(super) enum CertsCommand {
+    Init(CertsInit),
+    AddNode(CertsAddNode),
+    Show(CertsShow),
+}
+
+/// Make a private CA and the back's certificate, with its config.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "init", help_triggers("-h", "--help"))]
+pub(super) struct CertsInit {
+    /// where; made if it is not there
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Make a certificate for one front, with its config.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "add-node", help_triggers("-h", "--help"))]
+pub(super) struct CertsAddNode {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+    /// what the front is called: a-z, 0-9 and -
+    #[argh(positional, arg_name = "NAME")]
+    pub name: String,
+    /// how long it is good for (default: 3650)
+    #[argh(option, arg_name = "DAYS")]
+    pub days: Option<u32>,
+}
+
+/// Show names, expiry dates and fingerprints.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "show", help_triggers("-h", "--help"))]
+pub(super) struct CertsShow {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Not in this small build: make certificates with the full one.
+#[cfg(not(feature = "tls"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "certs", help_triggers("-h", "--help"))]
+pub(super) struct Certs {
+    /// what the full build would be asked
+    #[argh(positional, greedy)]
+    pub words: Vec<String>,
 }
 
 /// Talk to the running proxy: change its tables, see its secrets' use.

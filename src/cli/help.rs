@@ -17,6 +17,7 @@ Commands:
   secret     make a secret: plain, dd, or ee DOMAIN
   ctl        change tables of the running proxy, see what secrets have used
   check      check the config and this machine, one verdict a line
+  certs      make the certificates of a link: init, add-node, show
   --help     this text; COMMAND --help for a command's own flags
   --version  the version
 ";

@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::json::Json;
 use super::within::within;
 use super::{complain, links, print};
-use crate::config::{Config, OwnSecret};
+use crate::config::{Config, OwnSecret, Role};
 use crate::telegram::directory::ask_services;
 
 /// How long a person waits to be told the address outside.
@@ -14,6 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the links of every secret.
 pub(super) fn run(options: &Link, config: &Config) -> Exit {
+    if config.role == Role::Back {
+        return complain(
+            Exit::Usage,
+            "a back has no clients and so no links; run this with the config of its front",
+        );
+    }
     if config.own_secret == Some(OwnSecret::ThisRunOnly) {
         return complain(
             Exit::CannotCreate,

@@ -2,6 +2,7 @@
 //! may block.
 
 mod arguments;
+mod certs;
 mod check;
 mod commands;
 mod ctl;
@@ -42,9 +43,14 @@ pub fn main(words: &[String]) -> Exit {
 }
 
 fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
+    if let Command::Certs(options) = &arguments.command {
+        return Ok(certs::run(options));
+    }
     let missing_secret = match arguments.command {
         Command::Run(_) | Command::Link(_) => MissingSecret::Make,
-        Command::Secret(_) | Command::Check(_) | Command::Ctl(_) => MissingSecret::Leave,
+        Command::Secret(_) | Command::Check(_) | Command::Certs(_) | Command::Ctl(_) => {
+            MissingSecret::Leave
+        }
     };
     let source = ConfigSource::new(arguments.settings, missing_secret);
     let config = source.load(None)?;
@@ -55,6 +61,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Link(options) => link::run(options, &config),
         Command::Ctl(options) => ctl::run(options, &config),
         Command::Check(options) => check::run(options, &config),
+        Command::Certs(options) => certs::run(options),
     })
 }
 

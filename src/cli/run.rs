@@ -13,8 +13,9 @@ use std::net::SocketAddr;
 
 use super::exit::Exit;
 use super::{complain, links, print};
-use crate::config::{Config, ConfigSource};
+use crate::config::{Config, ConfigSource, Role};
 use crate::guard::gate::GateError;
+use crate::link::SetupError;
 use crate::net::Reactor;
 
 use privileges::PrivilegeError;
@@ -26,6 +27,8 @@ enum RunError {
     System(io::Error),
     Listen(SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
+    LinkListen(SocketAddr, io::Error),
+    Link(SetupError),
     Gate(GateError),
     User(PrivilegeError),
 }
@@ -55,7 +58,7 @@ fn start(source: &ConfigSource, config: &Config) -> Result<(), RunError> {
 /// What the person at the keyboard needs; a service, which has a config file,
 /// prints its links with `smol-mtproxy link`.
 fn welcome(source: &ConfigSource, config: &Config) {
-    if !source.has_file() {
+    if !source.has_file() && config.role != Role::Back {
         let links = links::all(config, None);
         let colours = io::stdout().is_terminal();
         for link in &links {
@@ -84,10 +87,17 @@ impl RunError {
             Self::Gate(_) => Exit::NoInput,
             Self::User(PrivilegeError::UnknownUser(_)) => Exit::Config,
             Self::User(_) => Exit::Permission,
-            Self::Listen(_, error) | Self::Metrics(_, error) => match error.kind() {
+            Self::Link(SetupError::Unreadable(_, error)) => match error.kind() {
                 io::ErrorKind::PermissionDenied => Exit::Permission,
-                _ => Exit::Unavailable,
+                _ => Exit::NoInput,
             },
+            Self::Link(SetupError::Unusable(..)) => Exit::Config,
+            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => Exit::Permission,
+                    _ => Exit::Unavailable,
+                }
+            }
         }
     }
 }
@@ -104,6 +114,8 @@ impl fmt::Display for RunError {
             Self::User(error) => error.fmt(f),
             Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
+            Self::LinkListen(address, error) => cannot_listen(f, "--link-listen", *address, error),
+            Self::Link(error) => error.fmt(f),
         }
     }
 }

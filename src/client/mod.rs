@@ -61,6 +61,8 @@ pub struct ClientContext {
     limits: Cell<Limits>,
     registry: Registry,
     sessions: Sessions,
+    /// Clients whose keys are expanded.
+    awake: Cell<usize>,
     padding: PaddingSource,
     fallback_log: Throttle,
     accept_log: Throttle,
@@ -133,6 +135,7 @@ impl ClientContext {
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
             sessions: Sessions::default(),
+            awake: Cell::new(0),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
             accept_log: Throttle::new(LOG_PERIOD),

@@ -21,6 +21,11 @@ use crate::wire::transport::Transport;
 /// one that takes its data is served even while others hold all buffers.
 const OVERDRAFT: usize = 16 * CHUNK_LEN;
 
+/// Bytes of --buffers for each client whose keys may stay expanded, which takes
+/// about 2 KiB more: 256 clients with 1 MiB. What a burst of clients leaves
+/// behind in the heap is not given back to the system.
+const BUFFERS_PER_AWAKE: usize = 4096;
+
 /// Quick acknowledgements kept back behind an unfinished packet; a client can
 /// do without those beyond.
 const MAX_ACKS: usize = 64;
@@ -100,14 +105,14 @@ impl ClientOut {
                 RecordLengths::growing(random[0])
             }
         };
-        Rc::new(Self {
+        let out = Self {
             account: pass.account(),
             pass: Cell::new(Some(pass)),
             revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
             context: context.clone(),
             socket,
-            asleep: Cell::new(false),
+            asleep: Cell::new(true),
             state: RefCell::new(State {
                 transport,
                 records: wrapped_in_records.then_some(records),
@@ -122,7 +127,9 @@ impl ClientOut {
                 end: None,
                 waker: None,
             }),
-        })
+        };
+        out.wake_up();
+        Rc::new(out)
     }
 
     /// From here on packets are framed and encrypted with `key`; without it
@@ -257,13 +264,32 @@ impl ClientOut {
         self.asleep.get()
     }
 
-    pub fn wake_up(&self) {
-        self.asleep.set(false);
+    /// Its keys are expanded from here on. Whether it was asleep.
+    pub fn wake_up(&self) -> bool {
+        let was_asleep = self.asleep.replace(false);
+        if was_asleep {
+            let awake = &self.context.awake;
+            awake.set(awake.get() + 1);
+        }
+        was_asleep
+    }
+
+    fn fall_asleep(&self) {
+        if !self.asleep.replace(true) {
+            let awake = &self.context.awake;
+            awake.set(awake.get() - 1);
+        }
+    }
+
+    /// More clients have expanded keys than the memory for buffers allows.
+    pub fn is_awake_in_a_crowd(&self) -> bool {
+        let allowed = self.context.buffers.total_bytes() / BUFFERS_PER_AWAKE;
+        !self.asleep.get() && self.context.awake.get() > allowed
     }
 
     /// Drops what can be computed again at the next byte.
     pub fn hibernate(&self) {
-        self.asleep.set(true);
+        self.fall_asleep();
         if let Some(cipher) = &mut self.state.borrow_mut().cipher {
             cipher.hibernate();
         }
@@ -342,7 +368,7 @@ impl ClientOut {
             }
         }
         let is_stuck = was_empty && !state.queue.is_empty();
-        if is_stuck || self.asleep.replace(false) {
+        if self.wake_up() || is_stuck {
             state.wake();
         }
     }
@@ -381,6 +407,12 @@ impl ClientOut {
         }
         self.write(state, [&ack, &[], &[]]);
         self.context.metrics.quick_acks.inc();
+    }
+}
+
+impl Drop for ClientOut {
+    fn drop(&mut self) {
+        self.fall_asleep();
     }
 }
 

@@ -56,6 +56,9 @@ impl Pace {
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>, out: &ClientOut, watched: Watched) -> Poll<Due> {
+        if out.is_awake_in_a_crowd() {
+            return Poll::Ready(Due::Hibernate);
+        }
         let now = out.context.reactor.now();
         if let Some(armed) = &self.armed
             && now < armed.at

@@ -6,6 +6,7 @@ use super::camouflage::{Fronting, FrontingChoice, YesNo};
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
+use super::link::{self, Role};
 use super::machine::Machine;
 use super::settings::{Setting, origin_of};
 use super::values::{ListenFlag, ListenPlace, RouteChoice};
@@ -25,9 +26,14 @@ pub(super) fn build(
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
     let mut notes = Vec::new();
+    let link = link::build(&flags, settings)?;
+    let role = flags.role.unwrap_or_default();
     let allow = flags.allow.unwrap_or_default();
     let secrets = name_secrets(&flags, settings)?;
-    let listeners = listeners(&flags, settings, machine, &secrets, &mut notes)?;
+    let listeners = match role {
+        Role::Back => Vec::new(),
+        Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
+    };
     let max_clients = max_clients(&flags, machine);
     let guard = guard(&flags, settings, machine)?;
     let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
@@ -44,6 +50,8 @@ pub(super) fn build(
     }
     let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
     let config = Config {
+        role,
+        link,
         listeners,
         secrets,
         allow,

@@ -37,12 +37,25 @@ impl Config {
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"
             handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
             send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control"
+            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control" role "--role"
+        }
+        macro_rules! compare_link {
+            ($($field:ident $flag:literal)+) => {
+                $(if self.link.$field != new.link.$field { found.changed.push($flag); })+
+            };
+        }
+        compare_link! {
+            backs "--link" listen "--link-listen" connections "--link-connections"
+            wait "--link-wait" key "--link-psk" tls "--link-cert"
         }
         let fixed = [
             "--buffers",
             "--data-dir",
             "--metrics",
+            "--role",
+            "--link",
+            "--link-listen",
+            "--link-connections",
             "--user",
             "--control",
         ];

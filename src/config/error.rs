@@ -83,6 +83,39 @@ pub enum Problem {
     NoSiteToFront,
     /// `--route middle` cannot be told to the other flags' wish.
     TagWithoutMiddle,
+    /// A flag of split mode in a process that is both halves.
+    LinkWithoutRole {
+        flag: String,
+    },
+    /// A flag for the other half.
+    NotOfRole {
+        flag: String,
+        role: &'static str,
+        other: &'static str,
+    },
+    RoleNeeds {
+        role: &'static str,
+        flag: &'static str,
+    },
+    /// Neither certificates nor a key.
+    LinkUnsecured,
+    LinkTlsIncomplete {
+        missing: &'static str,
+    },
+    /// The `lite` build.
+    NoTlsHere {
+        flag: String,
+    },
+    PlainOnPublic {
+        address: SocketAddr,
+    },
+    LinkKeyUnreadable {
+        path: PathBuf,
+        error: io::Error,
+    },
+    LinkKeyShort {
+        path: PathBuf,
+    },
     /// The secret that an earlier run made.
     KeptSecretUnreadable {
         path: PathBuf,
@@ -200,6 +233,45 @@ impl fmt::Display for Problem {
             Self::TagWithoutMiddle => write!(
                 f,
                 "--tag has no effect with --route direct; leave one of them out"
+            ),
+            Self::LinkWithoutRole { flag } => write!(
+                f,
+                "{flag} is for a process that is one half of the proxy; add --role front or --role back, or leave it out"
+            ),
+            Self::NotOfRole { flag, role, other } => write!(
+                f,
+                "{flag} has no effect on a {role}; give it to the {other}, or leave it out"
+            ),
+            Self::RoleNeeds { role, flag } => write!(f, "--role {role} needs {flag}"),
+            Self::LinkUnsecured => write!(
+                f,
+                "the link needs certificates (`smol-mtproxy certs init DIR` makes them, for --link-ca, --link-cert and --link-key) or, inside a tunnel, --link-psk"
+            ),
+            Self::LinkTlsIncomplete { missing } => write!(
+                f,
+                "TLS on the link needs --link-ca, --link-cert and --link-key; {missing} is missing"
+            ),
+            Self::NoTlsHere { flag } => write!(
+                f,
+                "{flag}: this small build has no TLS; take the full build, or use --link-psk inside a tunnel"
+            ),
+            Self::PlainOnPublic { address } => write!(
+                f,
+                "a link without TLS at {address} could be read by everyone on its way; use certificates (`smol-mtproxy certs init DIR`), or the address of a tunnel, or, if you must, --link-plain-on-public yes"
+            ),
+            Self::LinkKeyUnreadable { path, error } => write!(
+                f,
+                "--link-psk: cannot read {}: {error}; {}",
+                path.display(),
+                way_out(
+                    error.kind(),
+                    "make one with `smol-mtproxy secret plain`, the same for both ends"
+                )
+            ),
+            Self::LinkKeyShort { path } => write!(
+                f,
+                "--link-psk: {} holds less than 32 characters, which could be guessed; make one with `smol-mtproxy secret plain`",
+                path.display()
             ),
             Self::KeptSecretUnreadable { path, error } => write!(
                 f,

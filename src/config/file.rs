@@ -41,14 +41,25 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
         match setting {
             Ok(None) => {}
             Ok(Some((flag, value))) => settings.push(Setting {
+                value: beside(&path, &flag, value),
                 flag,
-                value,
                 origin,
             }),
             Err(problem) => return Err(ConfigError::at(&origin, problem)),
         }
     }
     Ok(settings)
+}
+
+/// The link's files may move together with the config that names them: their
+/// names are relative to it.
+fn beside(config: &Path, flag: &str, value: String) -> String {
+    const FILES: [&str; 4] = ["--link-ca", "--link-cert", "--link-key", "--link-psk"];
+    let directory = config.parent().filter(|_| FILES.contains(&flag));
+    let joined = directory.map(|directory| directory.join(&value));
+    joined
+        .and_then(|path| path.into_os_string().into_string().ok())
+        .unwrap_or(value)
 }
 
 /// `--flag value`, `flag value`, `flag = value`, `flag="value"`, or nothing but

@@ -5,9 +5,11 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
+use super::link::Role;
 use super::policy::Rule;
 use super::values::{
-    Allow, DcOverride, ListenFlag, MetricsAddress, RouteChoice, SecretFlag, Size, Source, Whole,
+    Allow, BackAddress, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice,
+    SecretFlag, Size, Source, Whole, Yes,
 };
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
@@ -104,6 +106,47 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "N")]
     pub clients_per_connection: Option<Whole<1, 10_000>>,
 
+    /// both halves in one process, or the one that takes clients (front), or
+    /// the one that talks to Telegram (back) (default: both)
+    #[argh(option, arg_name = "both|front|back")]
+    pub role: Option<Role>,
+    /// front: where its back takes links; several share the clients
+    #[argh(option, arg_name = "ADDR:PORT")]
+    pub link: Vec<BackAddress>,
+    /// back: where fronts connect to
+    #[argh(option, arg_name = "ADDR:PORT")]
+    pub link_listen: Vec<ListenPlace>,
+    /// CA of both ends' certificates, for a link with TLS; see the command
+    /// certs. In a config file, a relative name is relative to that file
+    #[argh(option, arg_name = "FILE")]
+    pub link_ca: Option<PathBuf>,
+    /// this end's certificate
+    #[argh(option, arg_name = "FILE")]
+    pub link_cert: Option<PathBuf>,
+    /// the key of that certificate
+    #[argh(option, arg_name = "FILE")]
+    pub link_key: Option<PathBuf>,
+    /// file of a key that both ends must have; without certificates the link is
+    /// plain, for the inside of a tunnel
+    #[argh(option, arg_name = "FILE")]
+    pub link_psk: Option<PathBuf>,
+    /// yes: let a link without TLS go over the open internet, readable and
+    /// changeable by everyone on its way
+    #[argh(option, arg_name = "yes|no")]
+    pub link_plain_on_public: Option<Yes>,
+    /// front: the site that the link's TLS asks for (default: none)
+    #[argh(option, arg_name = "NAME")]
+    pub link_sni: Option<Domain>,
+    /// protocols that the link's TLS offers (default: h2,http/1.1)
+    #[argh(option, arg_name = "NAME[,NAME]")]
+    pub link_alpn: Option<Names>,
+    /// front: how long a client waits while there is no link (default: 5)
+    #[argh(option, arg_name = "S")]
+    pub link_wait: Option<Whole<0, 60>>,
+    /// front: connections to each back (default: 1)
+    #[argh(option, arg_name = "N")]
+    pub link_connections: Option<Whole<1, 16>>,
+
     /// max-connections:KEYS:N, in-table:KEY:TABLE or not-in-table:KEY:TABLE;
     /// keys: listener, secret, tls-domain, client-ipv4, client-ipv6,
     /// client-subnet/N, several joined by +
@@ -166,9 +209,10 @@ pub(super) struct Flags {
 }
 
 /// Where a new heading begins in `--help`.
-const HEADINGS: [(&str, &str); 5] = [
+const HEADINGS: [(&str, &str); 6] = [
     ("--listen", "Clients"),
     ("--route", "Telegram"),
+    ("--role", "Split mode"),
     ("--policy", "Who may come in"),
     ("--max-clients", "Limits"),
     ("--config", "This process"),
@@ -219,7 +263,9 @@ mod tests {
             --handshake-timeout --idle-timeout --send-timeout --hibernate --data-dir --log-level \
             --metrics --fronting --fronting-to-any-site --fronting-proxy-protocol --time-skew \
             --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
-            --filter-server-errors --flood-limit --max-handshakes --reset --user --control";
+            --filter-server-errors --flood-limit --max-handshakes --reset --user --control \
+            --role --link --link-listen --link-ca --link-cert --link-key --link-psk \
+            --link-plain-on-public --link-sni --link-alpn --link-wait --link-connections";
         for name in contract.split_whitespace() {
             assert!(names.contains(&name), "{name}");
         }

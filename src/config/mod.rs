@@ -10,6 +10,7 @@ mod flags;
 mod guard;
 mod kept_secret;
 mod limits;
+mod link;
 mod machine;
 mod network;
 mod policy;
@@ -31,6 +32,7 @@ pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
 pub use guard::{FloodLimits, GuardConfig, Reset, ServerErrors, SniSalt, TableFile};
 pub use limits::{LimitError, SecretLimits};
+pub use link::{LinkConfig, LinkKey, LinkTls, Role};
 pub use machine::{clients_for, may_bind};
 pub use network::{Network, NetworkError};
 pub use policy::{Key, PolicyError, Rule};
@@ -40,7 +42,9 @@ pub use values::{Allow, BadValue, RouteChoice, Source};
 /// What one process goes by. Plain data, complete: defaults are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// No two share an address. At least one.
+    pub role: Role,
+    pub link: LinkConfig,
+    /// No two share an address. At least one, except on a back.
     pub listeners: Vec<ListenerConfig>,
     /// Those that listeners without their own use.
     pub secrets: Vec<NamedSecret>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::SecretLimits;
+use super::link::Role;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, SharedSecret};
 
@@ -281,6 +282,70 @@ impl fmt::Display for Source {
         match self {
             Self::Url(url) => f.write_str(url),
             Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "both" => Ok(Self::Both),
+            "front" => Ok(Self::Front),
+            "back" => Ok(Self::Back),
+            _ => bad("expected both, front or back"),
+        }
+    }
+}
+
+/// `--link ADDR:PORT`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BackAddress(pub SocketAddr);
+
+impl FromStr for BackAddress {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text.parse() {
+            Ok(SocketAddr::V4(address)) if address.port() != 0 => Ok(Self(address.into())),
+            Ok(SocketAddr::V6(address)) if address.port() != 0 => Ok(Self(address.into())),
+            _ => bad(format!(
+                "`{text}`: expected IP and port of the back, as in 192.0.2.1:443"
+            )),
+        }
+    }
+}
+
+/// `yes` or `no`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Yes(pub bool);
+
+impl FromStr for Yes {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "yes" => Ok(Self(true)),
+            "no" => Ok(Self(false)),
+            _ => bad("expected yes or no"),
+        }
+    }
+}
+
+/// Names joined by commas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names(pub Vec<String>);
+
+impl FromStr for Names {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        let is_fine = |name: &String| (1..=255).contains(&name.len());
+        match names.iter().all(is_fine) {
+            true => Ok(Self(names)),
+            false => bad("expected names of 1 to 255 bytes, joined by commas"),
         }
     }
 }

@@ -7,6 +7,7 @@ pub(super) fn render(metrics: &Metrics, out: &mut String) {
     let mut page = Page { out };
     clients(metrics, &mut page);
     telegram(metrics, &mut page);
+    link(metrics, &mut page);
     resources(metrics, &mut page);
     process(metrics, &mut page);
 }
@@ -198,6 +199,39 @@ fn telegram(metrics: &Metrics, page: &mut Page<'_>) {
         "Refreshes of Telegram's lists",
         "outcome",
         &metrics.refreshes,
+    );
+}
+
+fn link(metrics: &Metrics, page: &mut Page<'_>) {
+    page.gauge("links", "Open links", metrics.links.get());
+    page.gauge(
+        "link_streams",
+        "Clients on the links",
+        metrics.link_streams.get(),
+    );
+    page.family(
+        "link_rtt_seconds",
+        "gauge",
+        "Round-trip time of the last ping on a link",
+    );
+    let rtt = metrics.link_rtt_micros.get() as f64 / 1e6;
+    page.sample("link_rtt_seconds", &[], rtt);
+    page.reasons(
+        "link_ends",
+        "Links that ended or did not come about",
+        "reason",
+        &metrics.link_ends,
+    );
+    page.directions(
+        "link_bytes",
+        "Bytes from (in) and to (out) the other side of links, without TLS",
+        metrics.link_bytes_in.get(),
+        metrics.link_bytes_out.get(),
+    );
+    page.counter(
+        "link_evictions",
+        "Streams ended for holding more than their share of the buffers",
+        metrics.link_evictions.get(),
     );
 }
 

@@ -19,8 +19,8 @@ pub use dcs::{DcMetrics, Dcs};
 pub use histogram::Histogram;
 pub use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
-    HandshakeOutcome, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome, RejectReason,
-    RouteKind,
+    HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
+    RejectReason, RouteKind,
 };
 
 const HANDSHAKE_BOUNDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
@@ -90,6 +90,18 @@ pub struct Metrics {
     pub refreshes: ByReason<RefreshOutcome>,
     pub config_reloads: Counter,
     pub config_reload_failures: Counter,
+
+    /// Open links, and the streams on them.
+    pub links: Gauge,
+    pub link_streams: Gauge,
+    /// Round-trip time of the last ping on any link, in microseconds.
+    pub link_rtt_micros: Gauge,
+    pub link_ends: ByReason<LinkEnd>,
+    /// Seen from us, without what TLS adds.
+    pub link_bytes_in: Counter,
+    pub link_bytes_out: Counter,
+    /// Streams ended because they held more than their share of the buffers.
+    pub link_evictions: Counter,
 }
 
 impl Default for Metrics {
@@ -136,6 +148,13 @@ impl Default for Metrics {
             refreshes: ByReason::default(),
             config_reloads: Counter::default(),
             config_reload_failures: Counter::default(),
+            links: Gauge::default(),
+            link_streams: Gauge::default(),
+            link_rtt_micros: Gauge::default(),
+            link_ends: ByReason::default(),
+            link_bytes_in: Counter::default(),
+            link_bytes_out: Counter::default(),
+            link_evictions: Counter::default(),
         }
     }
 }

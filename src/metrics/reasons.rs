@@ -229,6 +229,28 @@ reasons! {
     }
 }
 
+reasons! {
+    /// Why a link between front and back ended, or did not come about.
+    LinkEnd {
+        Closed "closed" "the other side closed it";
+        Broken "broken" "the connection broke";
+        Silent "silent" "nothing was heard for too long";
+        Stuck "stuck" "the other side does not take what is sent";
+        Protocol "protocol" "the other side's bytes made no sense";
+        CreditOverrun "credit_overrun" "a stream sent more than it was given credit for";
+        Shutdown "shutdown" "one side is stopping";
+        Unreachable "unreachable" "cannot connect";
+        HandshakeTimeout "handshake_timeout" "no whole handshake in time";
+        NotALink "not_a_link" "the other side is no link peer";
+        Version "version" "the other side speaks another version";
+        Role "role" "both sides have the same role";
+        KeyMissing "key_missing" "only one side has a key";
+        WrongKey "wrong_key" "the two sides have different keys";
+        Tls "tls" "TLS failed: see the certificates";
+        TooMany "too_many" "there are too many links";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

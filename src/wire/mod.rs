@@ -10,6 +10,7 @@ pub mod fake_tls;
 pub mod full;
 pub mod http_date;
 mod key_share;
+pub mod link;
 pub mod link_url;
 pub mod middle_keys;
 pub mod obfuscated2;

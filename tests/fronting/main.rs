@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Kind, is_close};
-use fake_telegram::crypto::random;
+use fake_telegram::crypto::{from_hex, random};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
 use fake_telegram::payload::{Command, echo};
-use fake_telegram::secret::DOMAIN;
-use fake_telegram::tls::{APPLICATION_DATA, Clock, MAX_RECORD, split_record};
+use fake_telegram::secret::{DOMAIN, KEY};
+use fake_telegram::tls::{APPLICATION_DATA, Clock, Hello, MAX_RECORD, split_record};
 use fake_telegram::wait::{eventually, patience, run, within};
 use site::{FAREWELL, Manners, Site, mirrored};
 use smol::io::AsyncReadExt;
@@ -111,6 +111,43 @@ fn strangers_see_the_site_and_it_sees_all_of_theirs() {
         eventually("no strangers", || proxy.counted("fronted", "") == 0).await;
         telegram.assert_clean();
     });
+}
+
+/// Whoever recorded a client's first bytes sees the site with them, and so does
+/// who recorded those of a real app.
+#[test]
+fn a_replay_sees_the_site() {
+    run(async {
+        let site = Site::start(Manners::Mirror);
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        for recorded in [
+            proxy.client(Kind::FakeTls).first_bytes(),
+            tdlib_hello(),
+            proxy.client(Kind::Padded).first_bytes(),
+        ] {
+            let mut first = connect(&proxy);
+            first.write_all(&recorded).unwrap();
+            if recorded[0] == 0x16 {
+                expect(&mut first, &[0x16, 3, 3], "an answer");
+            } else {
+                eventually("a client", || proxy.counted("clients", "") == 1).await;
+            }
+            let mut again = connect(&proxy);
+            again.write_all(&recorded).unwrap();
+            expect(&mut again, &mirrored(&recorded), "a replay");
+            part(again, "a replay");
+        }
+        assert_eq!(proxy.counted("fronted_total", "reason=\"replay\""), 3);
+        telegram.assert_clean();
+    });
+}
+
+/// As TDLib sent it, signed for the present.
+fn tdlib_hello() -> Vec<u8> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/td-ee-0.json");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let recorded = from_hex(json["chunks"][0]["hex"].as_str().unwrap()).unwrap();
+    Hello::signed_anew(&recorded, &KEY).unwrap().bytes
 }
 
 /// Half a hello, a few bytes of anything, nothing at all: the site's patience

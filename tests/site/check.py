@@ -257,7 +257,13 @@ def probers():
         good = same[0] == same[1] and direct[1] == through[1]
         good = good and direct[2] - 0.5 < through[2] < direct[2] + 2.5
         check(f"prober: {what}", good, f"{direct} directly, {through} through the proxy")
-    for what, sent in [("an unsigned hello", hello), ("a hello of yesterday", stale)]:
+    replayed, _ = tls.client_hello("ecdsa.test", SECRET)
+    check("prober: a recorded hello is a client's the first time", len(flight(PROXY, replayed).records) == 3)
+    for what, sent in [
+        ("an unsigned hello", hello),
+        ("a hello of yesterday", stale),
+        ("a replayed hello", replayed),
+    ]:
         direct, through = flight(SITE, hello), flight(PROXY, sent)
         good = direct.shape() == through.shape()
         # Theirs has a record for each message, ours has one.

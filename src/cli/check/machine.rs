@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::verdict::Verdict;
 use crate::cli::server;
-use crate::config::{Config, RouteChoice, clients_for};
+use crate::config::{Config, Role, RouteChoice, clients_for};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
@@ -15,6 +15,10 @@ use crate::telegram::directory::is_global;
 const BYTES_PER_CLIENT: usize = 8192;
 
 pub(super) fn config(config: &Config) -> Verdict {
+    if config.role == Role::Back {
+        let count = config.link.listen.len();
+        return Verdict::ok("config", format!("back, {count} listeners for links"));
+    }
     let count = config.listeners.len();
     let route = match config.route {
         RouteChoice::Auto if config.listeners.iter().any(|l| l.tag.is_some()) => {
@@ -24,7 +28,15 @@ pub(super) fn config(config: &Config) -> Verdict {
         RouteChoice::Middle => "middle proxies",
     };
     let plural = if count == 1 { "" } else { "s" };
-    Verdict::ok("config", format!("{count} listener{plural}, {route}"))
+    let through = match (config.role, config.link.backs.len()) {
+        (Role::Front, 1) => ", through a back".to_owned(),
+        (Role::Front, backs) => format!(", through {backs} backs"),
+        _ => String::new(),
+    };
+    Verdict::ok(
+        "config",
+        format!("{count} listener{plural}, {route}{through}"),
+    )
 }
 
 /// Tables and policies, where there are any.

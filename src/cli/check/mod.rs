@@ -1,6 +1,7 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
 
 mod clock;
+mod link;
 mod machine;
 mod names;
 mod ports;
@@ -11,7 +12,7 @@ use super::commands::Check;
 use super::exit::Exit;
 use super::json::Json;
 use super::print;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use verdict::{Grade, Verdict};
 
 /// Fails if a verdict is `fail`.
@@ -43,9 +44,13 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
 }
 
 fn here(config: &Config) -> Vec<Verdict> {
-    let mut verdicts = vec![machine::config(config), machine::secrets(config)];
-    verdicts.extend(machine::gates(config));
+    let mut verdicts = vec![machine::config(config)];
+    if config.role != Role::Back {
+        verdicts.push(machine::secrets(config));
+        verdicts.extend(machine::gates(config));
+    }
     verdicts.extend(ports::check(config));
+    verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));
     verdicts.push(machine::memory(config));
     verdicts.push(machine::data_dir(config));
@@ -56,12 +61,16 @@ fn here(config: &Config) -> Vec<Verdict> {
 /// What needs the network; everything at a time, because each may take its
 /// whole time limit.
 fn outside(config: &Config) -> Vec<Verdict> {
-    let (targets, mut verdicts) = telegram::targets(config);
+    let (targets, mut verdicts) = match config.role {
+        Role::Front => Default::default(),
+        Role::Both | Role::Back => telegram::targets(config),
+    };
     std::thread::scope(|scope| {
         let clock = scope.spawn(|| vec![clock::check(config)]);
         let names = scope.spawn(|| names::check(config));
         let telegram = scope.spawn(|| telegram::check(targets));
-        for probe in [clock, names, telegram] {
+        let backs = scope.spawn(|| link::backs(config));
+        for probe in [clock, names, telegram, backs] {
             verdicts.extend(probe.join().unwrap_or_default());
         }
     });

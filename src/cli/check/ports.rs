@@ -13,7 +13,9 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
         .iter()
         .map(|listener| (listener.addr, listener.optional, "listener"));
     let metrics = config.metrics.map(|addr| (addr, false, "metrics"));
+    let links = config.link.listen.iter();
     clients
+        .chain(links.map(|(addr, optional)| (*addr, *optional, "link")))
         .chain(metrics)
         .map(|(addr, optional, what)| judge(addr, optional, what, try_listen(addr)))
         .collect()

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::verdict::{Grade, Verdict};
-use crate::config::{Config, RouteChoice};
+use crate::config::{Config, Role, RouteChoice};
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
@@ -86,11 +86,17 @@ pub(super) fn check(targets: Targets) -> Vec<Verdict> {
 }
 
 fn uses_direct(config: &Config) -> bool {
+    if config.role == Role::Back {
+        return true;
+    }
     let untagged = config.listeners.iter().any(|l| l.tag.is_none());
     config.route == RouteChoice::Direct || config.route == RouteChoice::Auto && untagged
 }
 
 fn uses_middle(config: &Config) -> bool {
+    if config.role == Role::Back {
+        return true;
+    }
     let tagged = config.listeners.iter().any(|l| l.tag.is_some());
     config.route == RouteChoice::Middle || config.route == RouteChoice::Auto && tagged
 }

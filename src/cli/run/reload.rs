@@ -1,4 +1,4 @@
-use super::server::{Server, settings};
+use super::server::{Server, security, settings};
 use crate::client::{Limits, Rules, SiteSettings};
 use crate::config::{Config, ConfigSource};
 
@@ -28,11 +28,18 @@ impl Server {
     fn take_over(&self, old: &Config, new: Config) {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
-        self.clients.set_limits(Limits::from(&new));
-        self.sites.reconfigure(SiteSettings::from(&new));
-        self.shared.settings.set(settings(&new));
-        self.shared.directory.reconfigure(&new);
-        self.shared.address.reconfigure(new.external_ip);
+        if let Some(clients) = &self.clients {
+            clients.set_limits(Limits::from(&new));
+        }
+        if let Some(sites) = &self.sites {
+            sites.reconfigure(SiteSettings::from(&new));
+        }
+        if let Some(shared) = &self.shared {
+            shared.settings.set(settings(&new));
+            shared.directory.reconfigure(&new);
+        }
+        self.address.reconfigure(new.external_ip);
+        self.secure_links(&new);
         self.change_listeners(&new);
         for address in &differences.closed {
             info!("no longer listening on {address}; its clients stay until they leave");
@@ -45,7 +52,29 @@ impl Server {
             changed => info!("reloaded: {}", changed.join(", ")),
         }
         self.config.replace(new);
-        self.telegram.warm_up();
+        if let Some(telegram) = &self.telegram {
+            telegram.warm_up();
+        }
+    }
+
+    /// Reads certificates and keys again, for links from now on.
+    fn secure_links(&self, new: &Config) {
+        if self.front.is_none() && self.back.is_none() {
+            return;
+        }
+        match security(new) {
+            Ok(security) => {
+                if let Some(front) = &self.front {
+                    front.reconfigure(security, new.link.wait);
+                } else if let Some(back) = &self.back {
+                    back.reconfigure(security);
+                }
+            }
+            Err(error) => {
+                self.metrics.config_reload_failures.inc();
+                error!("the link's files were not reloaded: {error}");
+            }
+        }
     }
 
     fn change_listeners(&self, new: &Config) {

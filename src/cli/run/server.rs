@@ -10,17 +10,20 @@ use smol::LocalExecutor;
 use super::signals::Signals;
 use super::usage::UsageFile;
 use super::{RunError, control};
+use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{
     self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
 };
-use crate::config::{Config, ConfigSource, ListenerConfig};
+use crate::config::{Config, ConfigSource, ListenerConfig, Role};
 use crate::guard::gate::Gate;
+use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
+use crate::wire::link;
 
 /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
 /// each while a slow client's bytes wait in them.
@@ -37,10 +40,17 @@ pub(super) struct Server {
     pub(super) executor: Rc<LocalExecutor<'static>>,
     pub(super) reactor: Rc<Reactor>,
     pub(super) metrics: Rc<Metrics>,
-    pub(super) telegram: Rc<Telegram>,
-    pub(super) shared: Rc<Shared>,
-    pub(super) clients: Rc<ClientContext>,
-    pub(super) sites: Rc<Sites>,
+    pub(super) buffers: Rc<BufferPool>,
+    /// Not on a front.
+    pub(super) telegram: Option<Rc<Telegram>>,
+    pub(super) shared: Option<Rc<Shared>>,
+    /// Not on a back.
+    pub(super) clients: Option<Rc<ClientContext>>,
+    pub(super) sites: Option<Rc<Sites>>,
+    pub(super) address: Rc<PublicAddress>,
+    pub(super) front: Option<Rc<Front>>,
+    pub(super) back: Option<Rc<Back>>,
+    links: RefCell<Vec<BackListener>>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
     pub(super) gate: Rc<Gate>,
@@ -56,41 +66,65 @@ impl Server {
         let metrics = Rc::new(Metrics::default());
         let buffers = BufferPool::new(config.buffers);
         let scratch = Rc::new(Scratch::default());
-        let shared = Rc::new(Shared {
+        let link_context = || LinkContext {
             reactor: reactor.clone(),
             executor: executor.clone(),
             buffers: buffers.clone(),
             scratch: scratch.clone(),
-            directory: Directory::new(&config, &metrics),
-            address: PublicAddress::new(config.external_ip),
             metrics: metrics.clone(),
-            settings: Cell::new(settings(&config)),
-            complaints: Throttle::new(COMPLAINTS),
+        };
+        let address = PublicAddress::new(config.external_ip);
+        let shared = (config.role != Role::Front).then(|| {
+            Rc::new(Shared {
+                reactor: reactor.clone(),
+                executor: executor.clone(),
+                buffers: buffers.clone(),
+                scratch: scratch.clone(),
+                directory: Directory::new(&config, &metrics),
+                address: address.clone(),
+                metrics: metrics.clone(),
+                settings: Cell::new(settings(&config)),
+                complaints: Throttle::new(COMPLAINTS),
+            })
         });
-        let telegram = Telegram::new(shared.clone());
+        let telegram = shared.clone().map(Telegram::new);
+        let security = || security(&config).map_err(RunError::Link);
+        let (mut front, mut back) = (None, None);
+        let backend: Option<Rc<dyn Backend>> = match (config.role, &telegram) {
+            (Role::Both, Some(telegram)) => Some(telegram.clone()),
+            (_, Some(telegram)) => {
+                let telegram = telegram.clone();
+                back = Some(Back::new(link_context(), security()?, telegram));
+                None
+            }
+            (_, None) => {
+                let made = Front::new(link_context(), security()?, config.link.wait);
+                front = Some(made.clone());
+                Some(made)
+            }
+        };
         let (usage, used) = UsageFile::read(&config.data_dir);
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
-        let address = shared.address.clone();
-        let public_ip = move || address.known();
-        let sites = Sites::new(
-            reactor,
-            &executor,
-            &metrics,
-            SiteSettings::from(&config),
-            public_ip,
-        );
-        let clients = ClientContext::new(Parts {
-            reactor: reactor.clone(),
-            executor: executor.clone(),
-            buffers,
-            scratch,
-            pipes: PipePool::new(PIPES),
-            backend: telegram.clone(),
-            gate: gate.clone(),
-            metrics: metrics.clone(),
-            sites: sites.clone(),
-            limits: Limits::from(&config),
+        let sites = backend.is_some().then(|| {
+            let address = address.clone();
+            let public_ip = move || address.known();
+            let settings = SiteSettings::from(&config);
+            Sites::new(reactor, &executor, &metrics, settings, public_ip)
+        });
+        let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
+            ClientContext::new(Parts {
+                reactor: reactor.clone(),
+                executor: executor.clone(),
+                buffers: buffers.clone(),
+                scratch: scratch.clone(),
+                pipes: PipePool::new(PIPES),
+                backend,
+                gate: gate.clone(),
+                metrics: metrics.clone(),
+                sites,
+                limits: Limits::from(&config),
+            })
         });
         let server = Rc::new(Self {
             gate,
@@ -101,10 +135,15 @@ impl Server {
             executor,
             reactor: reactor.clone(),
             metrics,
+            buffers,
             telegram,
             shared,
             clients,
+            address,
             sites,
+            front,
+            back,
+            links: RefCell::default(),
             listeners: RefCell::default(),
             config: RefCell::new(config),
         });
@@ -135,11 +174,32 @@ impl Server {
                 return Err(RunError::Listen(listener.addr, error));
             }
         }
+        for (address, optional) in &config.link.listen {
+            self.take_links(*address, *optional)?;
+        }
         Ok(())
     }
 
+    fn take_links(&self, address: SocketAddr, optional: bool) -> Result<(), RunError> {
+        let Some(back) = &self.back else {
+            return Ok(());
+        };
+        match back.listen(address) {
+            Ok(listener) => {
+                info!("taking links on {}", listener.address());
+                self.links.borrow_mut().push(listener);
+                Ok(())
+            }
+            Err(error) if optional && error.kind() != io::ErrorKind::AddrInUse => Ok(()),
+            Err(error) => Err(RunError::LinkListen(address, error)),
+        }
+    }
+
     pub(super) fn listen(&self, config: &Config, listener: &ListenerConfig) -> io::Result<()> {
-        match client::listen(&self.clients, listener.addr, Rules::new(config, listener)) {
+        let Some(clients) = &self.clients else {
+            return Ok(());
+        };
+        match client::listen(clients, listener.addr, Rules::new(config, listener)) {
             Ok(handle) => {
                 let address = handle.address();
                 info!("listening on {address}");
@@ -159,6 +219,11 @@ impl Server {
         for note in &config.notes {
             info!("{note}");
         }
+        if config.role == Role::Back {
+            let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
+            info!("smol-mtproxy {version}, back: {buffers} KiB of buffers");
+            return;
+        }
         info!(
             "smol-mtproxy {}: at most {} clients, {} KiB of buffers",
             env!("CARGO_PKG_VERSION"),
@@ -168,19 +233,29 @@ impl Server {
     }
 
     fn start_background(self: &Rc<Self>) {
-        self.telegram.warm_up();
-        let shared = self.shared.clone();
-        self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
-        let shared = self.shared.clone();
-        self.spawn(async move { shared.address.clone().run(&shared.reactor).await });
-        let clients = self.clients.clone();
-        self.spawn(async move { clients.enforce_limits().await });
+        if let Some(telegram) = &self.telegram {
+            telegram.warm_up();
+        }
+        if let Some(shared) = self.shared.clone() {
+            self.spawn(async move { shared.directory.clone().run(&shared.reactor).await });
+        }
+        let (address, reactor) = (self.address.clone(), self.reactor.clone());
+        self.spawn(async move { address.run(&reactor).await });
+        if let Some(front) = &self.front {
+            let link = &self.config.borrow().link;
+            front.connect(&link.backs, link.connections);
+        }
+        if let Some(clients) = self.clients.clone() {
+            self.spawn(async move { clients.enforce_limits().await });
+        }
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
         if let Some(listener) = self.control.take() {
             self.spawn(control::serve(self.clone(), listener));
         }
-        self.spawn(self.sites.clone().run());
+        if let Some(sites) = self.sites.clone() {
+            self.spawn(sites.run());
+        }
         if let Some(listener) = self.scrapes.take() {
             let server = self.clone();
             self.spawn(exposition::serve(
@@ -196,7 +271,7 @@ impl Server {
     }
 
     fn render_metrics(&self) -> String {
-        let buffers = &self.shared.buffers;
+        let buffers = &self.buffers;
         self.metrics.buffers_used.set(buffers.used_bytes() as u64);
         self.metrics.buffers_total.set(buffers.total_bytes() as u64);
         let mut text = String::new();
@@ -207,21 +282,43 @@ impl Server {
     /// A second signal does not wait.
     async fn stop(&self) {
         self.listeners.borrow_mut().clear();
-        let clients = self.clients.connections();
-        match clients {
-            0 => info!("stopping"),
-            1 => info!("stopping: one client gets {DRAIN:?} to finish"),
-            _ => info!("stopping: {clients} clients get {DRAIN:?} to finish"),
+        self.links.borrow_mut().clear();
+        if let Some(clients) = &self.clients {
+            let count = clients.connections();
+            match count {
+                0 => info!("stopping"),
+                1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+                _ => info!("stopping: {count} clients get {DRAIN:?} to finish"),
+            }
+            let draining = async {
+                clients.drain(DRAIN).await;
+            };
+            smol::future::or(draining, self.signals.stop()).await;
         }
-        let draining = async {
-            self.clients.drain(DRAIN).await;
-        };
-        smol::future::or(draining, self.signals.stop()).await;
-        self.telegram.close();
+        if let Some(back) = &self.back {
+            back.close().await;
+        }
+        if let Some(front) = &self.front {
+            front.close();
+        }
+        if let Some(telegram) = &self.telegram {
+            telegram.close();
+        }
         self.keep_usage();
         // After --user it may not be ours to remove; the next run does.
         let _ = std::fs::remove_file(&self.config.borrow().control);
     }
+}
+
+/// What secures the links of this role.
+pub(super) fn security(config: &Config) -> Result<Security, SetupError> {
+    Security::load(
+        &config.link,
+        match config.role {
+            Role::Back => link::Role::Back,
+            Role::Both | Role::Front => link::Role::Front,
+        },
+    )
 }
 
 pub(super) fn settings(config: &Config) -> Settings {

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tls")]
 use fake_telegram::control::Http;
 use fake_telegram::harness::TemporaryDirectory;
 use fake_telegram::telegram::{FakeTelegram, Options};
@@ -10,6 +11,7 @@ use smol::LocalExecutor;
 
 use super::*;
 use crate::config::{ConfigSource, MissingSecret, Origin, Setting};
+#[cfg(feature = "tls")]
 use crate::metrics::RefreshOutcome;
 use crate::net::Reactor;
 

@@ -7,11 +7,14 @@
 //! builds without HTTPS must.
 
 mod control_group;
+pub mod namespace;
 mod place;
+mod split;
 mod watch;
 
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
+pub use split::{Secured, Split};
 pub use watch::Metrics;
 
 use std::ffi::OsString;
@@ -66,6 +69,8 @@ pub struct ProxyOptions {
     max_files: Option<u64>,
     control_group: Option<PathBuf>,
     listener: SocketAddr,
+    /// A process whose network namespace is its own too.
+    namespace: Option<u32>,
 }
 
 impl ProxyOptions {
@@ -73,9 +78,14 @@ impl ProxyOptions {
     /// with the tests' key, metrics, and `telegram` as all of Telegram.
     pub fn new(binary: &str, telegram: &FakeTelegram, route: Route) -> Self {
         let mut options = Self::bare(binary);
-        let listener = options.listener;
-        options.flags.extend([
-            ("--listen", listener.to_string()),
+        options.add_clients(telegram, route);
+        options.add_telegram(telegram);
+        options
+    }
+
+    fn add_clients(&mut self, telegram: &FakeTelegram, route: Route) {
+        self.flags.extend([
+            ("--listen", self.listener.to_string()),
             ("--secret", secret::classic(&KEY)),
             ("--allow", "classic,dd,tls".to_owned()),
             ("--tls-domain", DOMAIN.to_owned()),
@@ -86,17 +96,19 @@ impl ProxyOptions {
         if route == Route::Middle
             && let Some(tag) = &telegram.options().tag
         {
-            options.flags.push(("--tag", hex(tag)));
+            self.flags.push(("--tag", hex(tag)));
         }
+    }
+
+    fn add_telegram(&mut self, telegram: &FakeTelegram) {
         let lists = std::env::var_os("SMOL_MTPROXY_LISTS");
         let lists_from_files = lists.is_some_and(|kind| kind == "file");
-        options.flags.extend(if lists_from_files {
-            let flags = telegram.proxy_flags_with_files(options.directory.path());
+        self.flags.extend(if lists_from_files {
+            let flags = telegram.proxy_flags_with_files(self.directory.path());
             flags.expect("the temporary directory can be written")
         } else {
             telegram.proxy_flags()
         });
-        options
     }
 
     /// Only a data directory, metrics and the log level.
@@ -117,6 +129,7 @@ impl ProxyOptions {
             max_files: None,
             control_group: None,
             listener: ports.one(),
+            namespace: None,
         }
     }
 
@@ -132,9 +145,26 @@ impl ProxyOptions {
         self
     }
 
+    /// Whether the flag `name` is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.flags.iter().any(|flag| flag.0 == name)
+    }
+
     /// The limit of open files under which the proxy runs.
     pub fn max_files(mut self, limit: u64) -> Self {
         self.max_files = Some(limit);
+        self
+    }
+
+    /// Takes clients, or links, at `address` instead.
+    pub fn listening_at(mut self, address: SocketAddr) -> Self {
+        let (from, to) = (self.listener.to_string(), address.to_string());
+        for (flag, value) in &mut self.flags {
+            if matches!(*flag, "--listen" | "--link-listen") {
+                *value = value.replace(&from, &to);
+            }
+        }
+        self.listener = address;
         self
     }
 
@@ -210,6 +240,9 @@ impl ProxyOptions {
 
     fn command(&self) -> Command {
         let mut words: Vec<OsString> = Vec::new();
+        if let Some(pid) = self.namespace {
+            words.extend(["nsenter", "-n", "-t", &pid.to_string()].map(OsString::from));
+        }
         let mut script = String::new();
         if let Some(limit) = self.max_files {
             script.push_str(&format!("ulimit -n {limit} && "));
@@ -370,6 +403,11 @@ impl Proxy {
             "it ended with {status}: {:#?}",
             self.log()
         );
+        self.options.clone()
+    }
+
+    /// What is needed to start it again in its directory.
+    pub fn again(&self) -> ProxyOptions {
         self.options.clone()
     }
 

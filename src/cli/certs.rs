@@ -1,0 +1,78 @@
+use super::commands::Certs;
+use super::exit::Exit;
+
+#[cfg(feature = "tls")]
+pub(super) use with_tls::run;
+
+/// The build without a TLS library.
+#[cfg(not(feature = "tls"))]
+pub(super) fn run(options: &Certs) -> Exit {
+    super::complain(
+        Exit::Unavailable,
+        format_args!(
+            "certs {}: this small build has no TLS; make certificates with the full build, or use \
+             --link-psk inside a tunnel",
+            options.words.join(" ")
+        ),
+    )
+}
+
+#[cfg(feature = "tls")]
+mod with_tls {
+    use std::io::ErrorKind;
+    use std::path::PathBuf;
+
+    use super::{Certs, Exit};
+    use crate::cli::commands::{CertsCommand, CertsShow};
+    use crate::cli::{complain, print};
+    use crate::link::certificates::{CertsError, add_node, init, show};
+
+    /// Makes or shows the certificates of a link.
+    pub fn run(options: &Certs) -> Exit {
+        let outcome = match &options.command {
+            CertsCommand::Init(options) => init(&options.directory).map(list),
+            CertsCommand::AddNode(options) => {
+                add_node(&options.directory, &options.name, options.days).map(list)
+            }
+            CertsCommand::Show(options) => table(options),
+        };
+        match outcome {
+            Ok(text) => print(&text),
+            Err(error) => complain(exit(&error), error),
+        }
+    }
+
+    fn list(made: Vec<PathBuf>) -> String {
+        let lines = made.iter().map(|path| format!("{}\n", path.display()));
+        lines.collect()
+    }
+
+    fn table(options: &CertsShow) -> Result<String, CertsError> {
+        let shown = show(&options.directory)?;
+        let lines = shown.iter().map(|one| {
+            let until = if one.is_expired { "EXPIRED" } else { "until" };
+            format!(
+                "{}: {}, {until} {}, SHA-256 {}\n",
+                one.file, one.name, one.expires, one.fingerprint
+            )
+        });
+        Ok(lines.collect())
+    }
+
+    fn exit(error: &CertsError) -> Exit {
+        match error {
+            CertsError::BadName(_) => Exit::Usage,
+            CertsError::NoCa(_) => Exit::NoInput,
+            CertsError::Damaged(..) => Exit::Data,
+            CertsError::Crypto(_) => Exit::OsError,
+            CertsError::Exists(_) => Exit::CannotCreate,
+            CertsError::Read(_, error) | CertsError::Write(_, error)
+                if error.kind() == ErrorKind::PermissionDenied =>
+            {
+                Exit::Permission
+            }
+            CertsError::Read(..) => Exit::NoInput,
+            CertsError::Write(..) => Exit::CannotCreate,
+        }
+    }
+}

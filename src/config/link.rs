@@ -1,0 +1,270 @@
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::error::{ConfigError, Problem};
+use super::flags::Flags;
+use super::settings::Setting;
+use super::values::ListenPlace;
+use crate::wire::secret::Domain;
+
+/// Which half of the proxy this process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Both,
+    /// Takes clients.
+    Front,
+    /// Talks to Telegram.
+    Back,
+}
+
+/// The link between front and back; in role [`Role::Both`] empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkConfig {
+    /// Of a front: where its backs are. At least one.
+    pub backs: Vec<SocketAddr>,
+    /// Of a back: where links are taken, and whether this machine may lack
+    /// that address (the IPv6 half of "all addresses"). At least one.
+    pub listen: Vec<(SocketAddr, bool)>,
+    /// At least one of these two.
+    pub tls: Option<LinkTls>,
+    pub key: Option<LinkKey>,
+    /// How long a client waits for a link.
+    pub wait: Duration,
+    /// To each back.
+    pub connections: usize,
+}
+
+/// Certificates, as PEM files, and what an onlooker sees of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkTls {
+    pub ca: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub sni: Option<Domain>,
+    pub alpn: Vec<String>,
+}
+
+/// What both ends of a link know. Never printed by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkKey(Vec<u8>);
+
+impl LinkKey {
+    /// Too much to be guessed, as 32 hex digits are.
+    const MIN: usize = 32;
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LinkKey(…)")
+    }
+}
+
+/// Flags that say nothing to a front: they are for its back.
+const OF_BACKS: [&str; 8] = [
+    "--link-listen",
+    "--telegram-secret",
+    "--telegram-config",
+    "--telegram-config-v6",
+    "--refresh",
+    "--dc",
+    "--dc-connections",
+    "--clients-per-connection",
+];
+
+/// Flags that say nothing to a back.
+const OF_FRONTS: [&str; 29] = [
+    "--link",
+    "--link-sni",
+    "--link-wait",
+    "--link-connections",
+    "--listen",
+    "--secret",
+    "--allow",
+    "--tls-domain",
+    "--tag",
+    "--route",
+    "--handshake-timeout",
+    "--idle-timeout",
+    "--send-timeout",
+    "--max-clients",
+    "--hibernate",
+    "--policy",
+    "--table",
+    "--replay-cache",
+    "--filter-server-errors",
+    "--flood-limit",
+    "--max-handshakes",
+    "--reset",
+    "--sni-salt",
+    "--proxy-protocol",
+    "--fronting",
+    "--fronting-to-any-site",
+    "--fronting-proxy-protocol",
+    "--time-skew",
+    "--tls-records",
+];
+
+const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];
+
+/// What browsers and web servers offer.
+const ALPN: [&str; 2] = ["h2", "http/1.1"];
+
+/// The link's flags, without contradictions.
+pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, ConfigError> {
+    let role = flags.role.unwrap_or_default();
+    check_role(role, settings)?;
+    if role == Role::Both {
+        return Ok(LinkConfig::default());
+    }
+    let link = LinkConfig {
+        backs: flags.link.iter().map(|back| back.0).collect(),
+        listen: flags.link_listen.iter().flat_map(expand).collect(),
+        tls: tls(flags, settings)?,
+        key: flags.link_psk.as_ref().map(read_key).transpose()?,
+        wait: Duration::from_secs(flags.link_wait.map_or(5, |seconds| seconds.0)),
+        connections: flags.link_connections.map_or(1, |count| count.0 as usize),
+    };
+    if link.tls.is_none() && link.key.is_none() {
+        return Err(ConfigError::new(Problem::LinkUnsecured));
+    }
+    let allowed = flags.link_plain_on_public.is_some_and(|yes| yes.0);
+    if link.tls.is_none() && !allowed {
+        let ends = link.listen.iter().map(|(address, _)| address);
+        if let Some(address) = ends.chain(&link.backs).find(|end| is_public(end.ip())) {
+            return Err(ConfigError::new(Problem::PlainOnPublic {
+                address: *address,
+            }));
+        }
+    }
+    Ok(link)
+}
+
+fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
+    let given = |flag: &str| settings.iter().any(|setting| setting.flag == flag);
+    for setting in settings {
+        let flag = setting.flag.as_str();
+        let problem = match role {
+            Role::Both if flag.starts_with("--link") => Problem::LinkWithoutRole {
+                flag: setting.flag.clone(),
+            },
+            Role::Front if OF_BACKS.contains(&flag) => Problem::NotOfRole {
+                flag: setting.flag.clone(),
+                role: "front",
+                other: "back",
+            },
+            Role::Back if OF_FRONTS.contains(&flag) => Problem::NotOfRole {
+                flag: setting.flag.clone(),
+                role: "back",
+                other: "front",
+            },
+            _ => continue,
+        };
+        return Err(ConfigError::at(&setting.origin, problem));
+    }
+    let (role, flag) = match role {
+        Role::Front if !given("--link") => ("front", "--link ADDR:PORT of its back"),
+        Role::Back if !given("--link-listen") => ("back", "--link-listen ADDR:PORT for its fronts"),
+        _ => return Ok(()),
+    };
+    Err(ConfigError::new(Problem::RoleNeeds { role, flag }))
+}
+
+fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
+    let of_tls = TLS_FILES.iter().chain(&["--link-sni", "--link-alpn"]);
+    let given = of_tls.filter_map(|flag| settings.iter().find(|s| s.flag == *flag));
+    let Some(first) = given.min_by_key(|setting| setting.flag.clone()) else {
+        return Ok(None);
+    };
+    if !cfg!(feature = "tls") {
+        let flag = first.flag.clone();
+        return Err(ConfigError::at(&first.origin, Problem::NoTlsHere { flag }));
+    }
+    let files = [&flags.link_ca, &flags.link_cert, &flags.link_key];
+    let [Some(ca), Some(cert), Some(key)] = files.map(Option::as_ref) else {
+        let mut missing = TLS_FILES.iter().zip(files);
+        let missing = missing.find_map(|(flag, file)| file.is_none().then_some(*flag));
+        return Err(ConfigError::new(Problem::LinkTlsIncomplete {
+            missing: missing.unwrap_or_default(),
+        }));
+    };
+    let alpn = flags.link_alpn.as_ref().map(|names| names.0.clone());
+    Ok(Some(LinkTls {
+        ca: ca.clone(),
+        cert: cert.clone(),
+        key: key.clone(),
+        sni: flags.link_sni.clone(),
+        alpn: alpn.unwrap_or_else(|| ALPN.map(str::to_owned).to_vec()),
+    }))
+}
+
+fn read_key(path: &PathBuf) -> Result<LinkKey, ConfigError> {
+    let text = fs::read(path).map_err(|error| {
+        let path = path.clone();
+        ConfigError::new(Problem::LinkKeyUnreadable { path, error })
+    })?;
+    let key = text.trim_ascii().to_vec();
+    if key.len() < LinkKey::MIN {
+        let path = path.clone();
+        return Err(ConfigError::new(Problem::LinkKeyShort { path }));
+    }
+    Ok(LinkKey(key))
+}
+
+fn expand(place: &ListenPlace) -> Vec<(SocketAddr, bool)> {
+    match place {
+        ListenPlace::One(address) => vec![(*address, false)],
+        ListenPlace::Everywhere(port) => vec![
+            ((Ipv4Addr::UNSPECIFIED, *port).into(), false),
+            ((Ipv6Addr::UNSPECIFIED, *port).into(), true),
+        ],
+    }
+}
+
+/// Whether the internet may reach it: "all addresses" may include such.
+fn is_public(ip: IpAddr) -> bool {
+    let is_ours = match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let is_shared = a == 100 && (64..128).contains(&b);
+            ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    !is_ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_internet_may_reach() {
+        for (ip, public) in [
+            ("127.0.0.1", false),
+            ("10.8.0.1", false),
+            ("192.168.1.2", false),
+            ("172.16.0.1", false),
+            ("172.32.0.1", true),
+            ("100.64.0.1", false),
+            ("100.128.0.1", true),
+            ("169.254.1.1", false),
+            ("0.0.0.0", true),
+            ("198.51.100.1", true),
+            ("::1", false),
+            ("::", true),
+            ("fd00::1", false),
+            ("fe80::1", false),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use std::future::poll_fn;
+use std::mem;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use smol_mtproxy_ciphers::CtrStream;
+
+use super::inbound::Local;
+use super::stream::BackStream;
+use crate::backend::{Line, Sink};
+use crate::link::LinkContext;
+use crate::net::{Rope, SCRATCH_LEN, Socket};
+use crate::wire::link::EndReason;
+
+/// What a line may queue beyond the credit of its stream.
+const ALLOWANCE: usize = 64 * 1024;
+
+/// Reads from the DC before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// A DC's own connection, as the link's task writes to it.
+pub(super) struct LineEnd {
+    socket: Rc<Socket>,
+    to_dc: CtrStream,
+    /// Encrypted, refused by the kernel so far.
+    pending: Rope,
+    task: Option<Waker>,
+    is_active: bool,
+}
+
+impl LineEnd {
+    /// Encrypts and sends the client's bytes; how many the kernel took, and
+    /// how many wait for the line's task. An error is that task's to find.
+    pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> (usize, usize) {
+        self.is_active = true;
+        self.to_dc.apply(bytes);
+        context.metrics.dc_bytes_out.add(bytes.len() as u64);
+        let written = match self.pending.is_empty() {
+            true => self.socket.try_write(bytes).unwrap_or(0),
+            false => 0,
+        };
+        let rest = bytes.get(written..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.pending.append_overdrawn(&context.buffers, rest);
+            self.wake();
+        }
+        (written, rest.len())
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = &self.task {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub fn rest(&mut self) {
+        if !mem::take(&mut self.is_active) {
+            self.to_dc.hibernate();
+        }
+    }
+}
+
+/// Relays between a line and its stream until one of them ends.
+pub(super) async fn relay(stream: &BackStream, line: Line) {
+    if stream.is_over() {
+        return;
+    }
+    let socket = Rc::new(line.socket);
+    stream.begin(Local::Line(Box::new(LineEnd {
+        socket: socket.clone(),
+        to_dc: line.to_dc,
+        pending: Rope::default(),
+        task: None,
+        is_active: true,
+    })));
+    match poll_fn(|cx| poll(stream, &socket, cx)).await {
+        EndReason::ClosedByTelegram => stream.end_after_queue(EndReason::ClosedByTelegram),
+        reason => stream.finish(reason),
+    }
+}
+
+fn poll(stream: &BackStream, socket: &Socket, cx: &mut Context<'_>) -> Poll<EndReason> {
+    if flush(stream, cx).is_err() {
+        return Poll::Ready(EndReason::NoConnection);
+    }
+    let context = &stream.link.connection.context;
+    for _ in 0..READS_PER_TURN {
+        let room = stream.room(SCRATCH_LEN, ALLOWANCE);
+        if room == 0 {
+            stream.want_room();
+            return Poll::Pending;
+        }
+        let read = context.scratch.with(|buffer| {
+            let space = buffer.get_mut(..room).unwrap_or_default();
+            let read = socket.poll_read(cx, space);
+            if let Poll::Ready(Ok(length)) = read {
+                context.metrics.dc_bytes_in.add(length as u64);
+                // All of it has room.
+                stream.offer(space.get_mut(..length).unwrap_or_default(), ALLOWANCE);
+            }
+            read
+        });
+        match read {
+            Some(Poll::Ready(Ok(0))) => return Poll::Ready(EndReason::ClosedByTelegram),
+            Some(Poll::Ready(Ok(_))) => {}
+            Some(Poll::Ready(Err(_))) => return Poll::Ready(EndReason::NoConnection),
+            Some(Poll::Pending) | None => return Poll::Pending,
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// Writes what the link's task could not.
+fn flush(stream: &BackStream, cx: &mut Context<'_>) -> std::io::Result<()> {
+    let mut inbound = stream.inbound.borrow_mut();
+    let Local::Line(line) = &mut inbound.local else {
+        return Ok(());
+    };
+    line.task = Some(cx.waker().clone());
+    let mut total = 0;
+    while !line.pending.is_empty() && line.socket.poll_writable(cx).is_ready() {
+        total += line.pending.write_to(&line.socket)?;
+    }
+    stream.unhold(&mut inbound, total);
+    drop(inbound);
+    stream.settled(total);
+    Ok(())
+}

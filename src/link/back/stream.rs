@@ -1,0 +1,224 @@
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use smol::Task;
+
+use super::inbound::{Inbound, Local};
+use super::link::BackLink;
+use crate::backend::{OpenError, SessionEnd, Sink, Stream};
+use crate::link::fault::Fault;
+use crate::link::flow::Flow;
+use crate::metrics::RouteKind;
+use crate::wire::dc::DcId;
+use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
+use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
+
+/// One client's session on a link: what a middle connection or a line has for
+/// the client goes through it as its [`Sink`].
+pub(super) struct BackStream {
+    pub this: Weak<Self>,
+    pub link: Rc<BackLink>,
+    pub flow: Flow,
+    dc: DcId,
+    route: RouteKind,
+    pub inbound: RefCell<Inbound>,
+    /// The length of an answer, until its first bytes go out.
+    head: Cell<Option<[u8; PACKET_HEADER_LEN]>>,
+    /// Something was refused: tell when so little is queued.
+    resume_at: Cell<Option<usize>>,
+    /// The session's end, once all before it is sent.
+    end: Cell<Option<EndReason>>,
+    is_over: Cell<bool>,
+    /// A session was counted.
+    is_counted: Cell<bool>,
+}
+
+impl BackStream {
+    pub fn new(link: &Rc<BackLink>, number: u32, open: &Open) -> Rc<Self> {
+        link.connection.context.metrics.link_streams.inc();
+        Rc::new_cyclic(|this| Self {
+            this: this.clone(),
+            link: link.clone(),
+            flow: Flow::new(&link.connection, number),
+            dc: open.dc,
+            route: match open.route {
+                OpenRoute::Middle => RouteKind::Middle,
+                OpenRoute::Direct(_) => RouteKind::Direct,
+            },
+            inbound: RefCell::default(),
+            head: Cell::new(None),
+            resume_at: Cell::new(None),
+            end: Cell::new(None),
+            is_over: Cell::new(false),
+            is_counted: Cell::new(false),
+        })
+    }
+
+    /// What opens or relays the session; dropping it gives that up.
+    pub fn set_task(&self, task: Task<()>) {
+        self.inbound.borrow_mut().task = Some(task);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// A session is there.
+    pub fn opened(&self, session: Box<dyn Stream>) {
+        if !self.is_over() {
+            // What opened it ends with this call.
+            if let Some(task) = self.inbound.borrow_mut().task.take() {
+                task.detach();
+            }
+            self.begin(Local::Packets(session));
+        }
+    }
+
+    /// From here on `local` takes what comes, and what came early.
+    pub fn begin(&self, local: Local) {
+        let metrics = &self.link.connection.context.metrics;
+        metrics.session_opened(self.dc, self.route);
+        self.is_counted.set(true);
+        if let Err(fault) = self.replay(local) {
+            self.link.connection.fail(fault);
+        }
+    }
+
+    /// There is none.
+    pub fn refused(&self, error: OpenError) {
+        self.finish(match error {
+            OpenError::MiddleUnavailable => EndReason::MiddleUnavailable,
+            OpenError::DirectUnavailable => EndReason::DirectUnavailable,
+            OpenError::UnknownDc => EndReason::UnknownDc,
+            OpenError::Shutdown => EndReason::Shutdown,
+            OpenError::NoLink => EndReason::NoConnection,
+        });
+    }
+
+    /// Says the end to the front; the session is dropped by the link's task.
+    pub fn finish(&self, reason: EndReason) {
+        if !self.is_over.replace(true) {
+            self.flow.clear();
+            self.link.leave(self.flow.number, reason);
+            self.link.finish(&self.this);
+        }
+    }
+
+    /// Lets go of the session, which tells Telegram.
+    pub fn drop_session(&self) {
+        self.is_over.set(true);
+        self.flow.clear();
+        let gone = self.inbound.replace(Inbound::gone());
+        if gone.is_gone() {
+            return;
+        }
+        self.link.unhold(gone.held);
+        let metrics = &self.link.connection.context.metrics;
+        metrics.link_streams.dec();
+        if self.is_counted.get() {
+            metrics.session_closed(self.dc);
+        }
+    }
+
+    pub fn credit(&self, bytes: u32) -> Result<(), Fault> {
+        self.flow.add_credit(bytes)?;
+        if self.flow.queued() > 0 || self.resume_at.get().is_some() {
+            self.flow.ask_turn(&self.link.connection);
+        }
+        Ok(())
+    }
+
+    /// Sends one frame of what is queued, and lets Telegram's side go on if it
+    /// waits.
+    pub fn take_turn(&self) {
+        self.flow.take_turn(&self.link.connection);
+        let queued = self.flow.queued();
+        if self.resume_at.get().is_some_and(|limit| queued <= limit) {
+            self.resume_at.set(None);
+            self.inbound.borrow().resume();
+        }
+        if queued == 0
+            && let Some(reason) = self.end.take()
+        {
+            self.finish(reason);
+        }
+    }
+
+    /// How much of `wanted` bytes would be taken now.
+    pub fn room(&self, wanted: usize, allowance: usize) -> usize {
+        let link = &self.link.connection;
+        let direct = self.flow.room(link).saturating_sub(PACKET_HEADER_LEN);
+        let queued = self.flow.queued();
+        let allowed = allowance.min(link.context.buffers.free_bytes());
+        wanted.min(direct.max(allowed.saturating_sub(queued)))
+    }
+
+    /// Remembers to tell when there is room again.
+    pub fn want_room(&self) {
+        self.resume_at.set(Some(self.flow.queued() / 2));
+        self.flow.ask_turn(&self.link.connection);
+    }
+
+    /// The session ends when all that is queued is sent.
+    pub fn end_after_queue(&self, reason: EndReason) {
+        match self.flow.queued() {
+            0 => self.finish(reason),
+            _ => self.end.set(Some(reason)),
+        }
+    }
+}
+
+impl Sink for BackStream {
+    fn begin_packet(&self, len: usize) {
+        self.head.set(Some(packet_header(len, false)));
+    }
+
+    fn offer(&self, data: &mut [u8], allowance: usize) -> usize {
+        if self.is_over() {
+            return data.len();
+        }
+        let taken = self.room(data.len(), allowance);
+        if taken > 0 {
+            let head = self.head.take();
+            let head = head.as_ref().map_or(&[][..], |head| head);
+            let data = data.get(..taken).unwrap_or_default();
+            self.flow.send(&self.link.connection, head, data);
+        }
+        if taken < data.len() {
+            self.want_room();
+        }
+        taken
+    }
+
+    fn end_packet(&self) {
+        if let Some(head) = self.head.take()
+            && !self.is_over()
+        {
+            self.flow.send(&self.link.connection, &head, &[]);
+        }
+    }
+
+    fn quick_ack(&self, token: [u8; 4]) {
+        if !self.is_over() {
+            let stream = self.flow.number;
+            self.link
+                .connection
+                .send(&Frame::QuickAck { stream, token });
+        }
+    }
+
+    fn undelivered(&self) -> usize {
+        self.flow.queued()
+    }
+
+    fn end(&self, end: SessionEnd) {
+        match end {
+            SessionEnd::ClosedByTelegram => self.end_after_queue(EndReason::ClosedByTelegram),
+            SessionEnd::MidSend => self.finish(EndReason::MidSend),
+            SessionEnd::MidAnswer => self.finish(EndReason::MidAnswer),
+            SessionEnd::TooSlow => self.finish(EndReason::TooSlow),
+            SessionEnd::Shutdown => self.finish(EndReason::Shutdown),
+            SessionEnd::NoConnection | SessionEnd::LinkLost => self.finish(EndReason::NoConnection),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The private CA of a link, and the certificates of its ends, as files.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use smol_mtproxy_ciphers::sha256;
+
+use super::tls::BACK_NAME;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const CA_DAYS: u32 = 20 * 365;
+const NODE_DAYS: u32 = 10 * 365;
+
+/// Machines without a clock of their own are behind at first.
+const BACKDATED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+const LONGEST_NAME: usize = 40;
+
+/// Why no certificate was made.
+#[derive(Debug)]
+pub enum CertsError {
+    BadName(String),
+    Exists(PathBuf),
+    NoCa(PathBuf),
+    Read(PathBuf, io::Error),
+    Write(PathBuf, io::Error),
+    Damaged(PathBuf, String),
+    Crypto(String),
+}
+
+/// A certificate as `certs show` lists it.
+pub struct Shown {
+    pub file: String,
+    pub name: String,
+    /// Of its last day, as 2036-01-31.
+    pub expires: String,
+    pub is_expired: bool,
+    /// SHA-256 of the certificate, in hex.
+    pub fingerprint: String,
+}
+
+/// Makes a CA and the back's certificate in `directory`; the files made.
+pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
+    let made = ["ca.pem", "ca.key", "back.pem", "back.key", "link.back.conf"];
+    refuse_existing(directory, &made)?;
+    let mut builder = DirBuilder::new();
+    let created = builder.recursive(true).mode(0o700).create(directory);
+    created.map_err(|error| CertsError::Write(directory.into(), error))?;
+    let key = KeyPair::generate()?;
+    let mut params = params("smol-mtproxy link CA", CA_DAYS);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca = params.self_signed(&key)?;
+    write(directory, "ca.key", 0o600, &key.serialize_pem())?;
+    write(directory, "ca.pem", 0o644, &ca.pem())?;
+    let issuer = Issuer::new(params, key);
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    node(directory, "back", BACK_NAME, usage, NODE_DAYS, &issuer)?;
+    write(directory, "link.back.conf", 0o600, BACK_CONF)?;
+    Ok(made.iter().map(|name| directory.join(name)).collect())
+}
+
+/// Makes a certificate for the front `name`, good for `days`; the files made.
+pub fn add_node(
+    directory: &Path,
+    name: &str,
+    days: Option<u32>,
+) -> Result<Vec<PathBuf>, CertsError> {
+    check_name(name)?;
+    let made = [
+        format!("{name}.pem"),
+        format!("{name}.key"),
+        format!("link.{name}.conf"),
+    ];
+    let ca = directory.join("ca.pem");
+    if !ca.exists() {
+        return Err(CertsError::NoCa(directory.into()));
+    }
+    refuse_existing(directory, &made.each_ref().map(String::as_str))?;
+    let key_path = directory.join("ca.key");
+    let key = KeyPair::from_pem(&read(&key_path)?)
+        .map_err(|error| CertsError::Damaged(key_path, error.to_string()))?;
+    let issuer = Issuer::from_ca_cert_pem(&read(&ca)?, key)
+        .map_err(|error| CertsError::Damaged(ca, error.to_string()))?;
+    let usage = ExtendedKeyUsagePurpose::ClientAuth;
+    let full_name = format!("{name}.front.smol-mtproxy.internal");
+    let days = days.unwrap_or(NODE_DAYS);
+    node(directory, name, &full_name, usage, days, &issuer)?;
+    let conf = FRONT_CONF.replace("NAME", name);
+    write(directory, &format!("link.{name}.conf"), 0o600, &conf)?;
+    Ok(made.iter().map(|name| directory.join(name)).collect())
+}
+
+/// The certificates in `directory`, by file name.
+pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
+    let unreadable = |error| CertsError::Read(directory.into(), error);
+    let mut shown = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            shown.push(describe(&path)?);
+        }
+    }
+    if shown.is_empty() {
+        return Err(CertsError::NoCa(directory.into()));
+    }
+    shown.sort_by(|one, other| one.file.cmp(&other.file));
+    Ok(shown)
+}
+
+fn describe(path: &Path) -> Result<Shown, CertsError> {
+    let damaged = |error: String| CertsError::Damaged(path.into(), error);
+    let text = read(path)?;
+    let der = CertificateDer::from_pem_slice(text.as_bytes());
+    let der = der.map_err(|error| damaged(error.to_string()))?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(&der).map_err(|error| damaged(error.to_string()))?;
+    let expires = certificate.validity().not_after;
+    let date = expires.to_datetime().date();
+    let names = certificate.subject().iter_common_name();
+    let name = names.filter_map(|name| name.as_str().ok()).next();
+    Ok(Shown {
+        file: path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        name: name.unwrap_or("no name").to_owned(),
+        expires: format!(
+            "{}-{:02}-{:02}",
+            date.year(),
+            u8::from(date.month()),
+            date.day()
+        ),
+        is_expired: expires.timestamp() < since_1970().as_secs() as i64,
+        fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
+    })
+}
+
+fn check_name(name: &str) -> Result<(), CertsError> {
+    let is_fine = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let is_taken = ["ca", "back"].contains(&name);
+    if name.is_empty()
+        || name.len() > LONGEST_NAME
+        || name.starts_with('-')
+        || !name.bytes().all(is_fine)
+        || is_taken
+    {
+        return Err(CertsError::BadName(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn params(name: &str, days: u32) -> CertificateParams {
+    let now = date_time_ymd(1970, 1, 1) + since_1970();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = now - BACKDATED;
+    params.not_after = now + DAY * days;
+    params
+}
+
+fn since_1970() -> Duration {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
+fn node(
+    directory: &Path,
+    name: &str,
+    full_name: &str,
+    usage: ExtendedKeyUsagePurpose,
+    days: u32,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<(), CertsError> {
+    let key = KeyPair::generate()?;
+    let mut params = params(name, days);
+    params.subject_alt_names = CertificateParams::new([full_name.to_owned()])?.subject_alt_names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, issuer)?;
+    write(
+        directory,
+        &format!("{name}.key"),
+        0o600,
+        &key.serialize_pem(),
+    )?;
+    write(directory, &format!("{name}.pem"), 0o644, &certificate.pem())
+}
+
+fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
+    let mut paths = names.iter().map(|name| directory.join(name));
+    match paths.find(|path| path.exists()) {
+        Some(path) => Err(CertsError::Exists(path)),
+        None => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<String, CertsError> {
+    fs::read_to_string(path).map_err(|error| CertsError::Read(path.into(), error))
+}
+
+fn write(directory: &Path, name: &str, mode: u32, text: &str) -> Result<(), CertsError> {
+    let path = directory.join(name);
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(mode).open(&path);
+    let written = file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| CertsError::Write(path, error))
+}
+
+impl From<rcgen::Error> for CertsError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Crypto(error.to_string())
+    }
+}
+
+impl fmt::Display for CertsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadName(name) => write!(
+                f,
+                "`{name}` cannot be a front's name: take 1 to {LONGEST_NAME} of a-z, 0-9 and -, \
+                 other than ca and back"
+            ),
+            Self::Exists(path) => write!(
+                f,
+                "{} is there already and stays as it is; take another directory or name, or move \
+                 it away first",
+                path.display()
+            ),
+            Self::NoCa(path) => write!(
+                f,
+                "there is no CA in {}; make one with `smol-mtproxy certs init {}`",
+                path.display(),
+                path.display()
+            ),
+            Self::Read(path, error) => write!(
+                f,
+                "cannot read {}: {error}; run this as the user that made it",
+                path.display()
+            ),
+            Self::Write(path, error) => write!(
+                f,
+                "cannot write {}: {error}; take a directory that you may write to",
+                path.display()
+            ),
+            Self::Damaged(path, cause) => write!(
+                f,
+                "{}: {cause}; restore it, or start over with `certs init` in an empty directory",
+                path.display()
+            ),
+            Self::Crypto(cause) => write!(f, "no certificate could be made: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for CertsError {}
+
+const BACK_CONF: &str = "\
+# The back: the half of the proxy that talks to Telegram. Keep this file, ca.pem,
+# back.pem and back.key in one directory, and ca.key in a safe place. Start with
+#   smol-mtproxy run --config link.back.conf
+--role back
+
+# Where fronts connect to; let only their addresses through the firewall.
+--link-listen :443
+
+--link-ca ca.pem
+--link-cert back.pem
+--link-key back.key
+
+# Needed behind NAT when clients have an ad tag.
+#--external-ip 192.0.2.1
+#--metrics 127.0.0.1:9090
+";
+
+const FRONT_CONF: &str = "\
+# The front NAME: the half of the proxy that takes clients. Copy this file,
+# ca.pem, NAME.pem and NAME.key to it, into one directory. Start with
+#   smol-mtproxy run --config link.NAME.conf
+
+# To be edited: the address of the back.
+--link BACK-ADDRESS:443
+
+--role front
+--link-ca ca.pem
+--link-cert NAME.pem
+--link-key NAME.key
+
+# The site that this connection seems to go to.
+#--link-sni www.example.com
+
+# Where clients connect. A secret is made at the first start; see the links with
+#   smol-mtproxy link --config link.NAME.conf
+--listen :443
+#--secret alice=ee0123456789abcdef0123456789abcdef7777772e6578616d706c652e636f6d
+#--tls-domain www.example.com
+#--tag 00000000000000000000000000000000
+#--metrics 127.0.0.1:9090
+";

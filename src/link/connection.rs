@@ -1,0 +1,241 @@
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::LinkContext;
+use super::fault::Fault;
+use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
+use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
+
+/// Bytes that may wait for the kernel before streams have to wait.
+const OUT_LIMIT: usize = 256 * 1024;
+
+/// What frames that cannot wait may add to that.
+const STUCK_LIMIT: usize = 4 << 20;
+
+/// Less is not worth a system call of its own: it goes out with what else the
+/// turn brings.
+const WORTH_WRITING: usize = 4096;
+
+/// Frames that one scratch buffer and a packet's header make.
+const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
+
+/// What the streams of a link see of it. Its task is the
+/// [driver](super::driver).
+pub(super) struct Connection {
+    pub context: Rc<LinkContext>,
+    pub socket: Socket,
+    /// Who is at the other end, for the log.
+    pub peer: String,
+    /// Credit of a new stream, to send and to receive.
+    pub window_out: u32,
+    pub window_in: u32,
+    /// Frames are written as they are, not through TLS.
+    pub is_plain: bool,
+    out: RefCell<Rope>,
+    /// Streams that have something to send and may, in turn.
+    turns: RefCell<VecDeque<u32>>,
+    has_room: Notify,
+    task: Cell<Option<Waker>>,
+    fault: Cell<Option<Fault>>,
+    began: Instant,
+}
+
+/// What a [`Connection`] is made of.
+pub(super) struct Parts {
+    pub context: Rc<LinkContext>,
+    pub socket: Socket,
+    pub peer: String,
+    pub window_out: u32,
+    pub is_plain: bool,
+}
+
+impl Connection {
+    pub fn new(parts: Parts) -> Rc<Self> {
+        Rc::new(Self {
+            window_in: parts.context.window() as u32,
+            began: parts.context.reactor.now(),
+            context: parts.context,
+            socket: parts.socket,
+            peer: parts.peer,
+            window_out: parts.window_out,
+            is_plain: parts.is_plain,
+            out: RefCell::default(),
+            turns: RefCell::default(),
+            has_room: Notify::default(),
+            task: Cell::new(None),
+            fault: Cell::new(None),
+        })
+    }
+
+    /// Asks whether the other side is there.
+    pub fn ping(&self) {
+        self.send(&Frame::Ping(self.age_micros()));
+    }
+
+    /// It is.
+    pub fn pong(&self, number: u64) {
+        let rtt = self.age_micros().saturating_sub(number);
+        self.context.metrics.link_rtt_micros.set(rtt);
+    }
+
+    fn age_micros(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    /// Queues a frame that cannot wait.
+    pub fn send(&self, frame: &Frame) {
+        self.append(&frame.encode());
+        self.wake();
+    }
+
+    /// Sends bytes of a stream, written at once if that is worth it.
+    pub fn send_data(&self, stream: u32, head: &[u8], data: &[u8]) {
+        let first = MAX_BODY.saturating_sub(head.len()).min(data.len());
+        let (data, mut rest) = data.split_at_checked(first).unwrap_or((data, &[]));
+        let mut headers = [[0; HEADER_LEN]; FRAMES];
+        let mut bodies = [(head, data); FRAMES];
+        let mut frames = 0;
+        for (header, body) in headers.iter_mut().zip(&mut bodies) {
+            if frames > 0 {
+                let (data, behind) = rest.split_at(rest.len().min(MAX_BODY));
+                *body = (&[], data);
+                rest = behind;
+            }
+            *header = data_header(stream, body.0.len() + body.1.len());
+            frames += 1;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let mut slices = heapless::Vec::<&[u8], { 3 * FRAMES }>::new();
+        for (header, (head, data)) in headers.iter().zip(bodies).take(frames) {
+            // There is a place for each.
+            let _ = slices.extend_from_slice(&[header, head, data]);
+        }
+        self.write(&slices);
+        if !rest.is_empty() {
+            self.send_data(stream, &[], rest);
+        }
+    }
+
+    /// Sends `count` bytes, at most [`MAX_BODY`], from the front of a stream's
+    /// queue.
+    pub fn send_from(&self, stream: u32, queue: &mut Rope, count: usize) {
+        let header = data_header(stream, count);
+        self.append(&header);
+        let mut left = count;
+        for slice in queue.slices() {
+            let piece = slice.get(..left.min(slice.len())).unwrap_or_default();
+            self.append(piece);
+            left -= piece.len();
+            if left == 0 {
+                break;
+            }
+        }
+        queue.advance(count);
+    }
+
+    fn write(&self, slices: &[&[u8]]) {
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut written = 0;
+        if self.is_plain && total >= WORTH_WRITING && self.out.borrow().is_empty() {
+            let mut io = heapless::Vec::<IoSlice<'_>, { 3 * FRAMES }>::new();
+            io.extend(slices.iter().map(|slice| IoSlice::new(slice)));
+            match self.socket.try_write_vectored(&io) {
+                Ok(length) => written = length,
+                Err(error) => return self.fail(Fault::Broken(error)),
+            }
+            self.context.metrics.link_bytes_out.add(written as u64);
+            if written == total {
+                return;
+            }
+        }
+        for slice in slices {
+            let skipped = written.min(slice.len());
+            written -= skipped;
+            self.append(slice.get(skipped..).unwrap_or_default());
+        }
+        self.wake();
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        let mut out = self.out.borrow_mut();
+        out.append_overdrawn(&self.context.buffers, bytes);
+        if out.len() > STUCK_LIMIT {
+            drop(out);
+            self.fail(Fault::Stuck);
+        }
+    }
+
+    /// What waits for the kernel.
+    pub fn with_out<T>(&self, use_out: impl FnOnce(&mut Rope) -> T) -> T {
+        use_out(&mut self.out.borrow_mut())
+    }
+
+    /// Streams have to wait.
+    pub fn is_full(&self) -> bool {
+        self.out.borrow().len() >= OUT_LIMIT
+    }
+
+    /// Wakes `waker` when the link is no longer full.
+    pub fn park(&self, waker: &Waker) {
+        self.has_room.park(waker);
+    }
+
+    /// Completes when the link is not full, or at its end.
+    pub async fn roomy(&self) {
+        while self.is_full() {
+            self.has_room.changed().await;
+        }
+    }
+
+    pub fn tell_room(&self) {
+        if self.out.borrow().len() < OUT_LIMIT / 2 {
+            self.has_room.notify();
+        }
+    }
+
+    pub fn queue_turn(&self, stream: u32) {
+        self.turns.borrow_mut().push_back(stream);
+        self.wake();
+    }
+
+    pub fn next_turn(&self) -> Option<u32> {
+        self.turns.borrow_mut().pop_front()
+    }
+
+    pub fn has_turns(&self) -> bool {
+        !self.turns.borrow().is_empty()
+    }
+
+    /// Ends the link at the next turn of its task.
+    pub fn fail(&self, fault: Fault) {
+        let first = self.fault.take();
+        self.fault.set(Some(first.unwrap_or(fault)));
+        self.wake();
+    }
+
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+
+    pub fn set_task(&self, waker: &Waker) {
+        self.task.set(Some(waker.clone()));
+    }
+
+    pub fn wake(&self) {
+        if let Some(waker) = self.task.take() {
+            waker.wake();
+        }
+    }
+
+    /// Nothing more goes out; whoever waits looks again.
+    pub fn shut(&self) {
+        self.out.borrow_mut().clear();
+        self.has_room.notify();
+    }
+}

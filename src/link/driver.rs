@@ -1,0 +1,201 @@
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::channel::Channel;
+use super::connection::{Connection, Parts};
+use super::fault::Fault;
+use super::handshake::Established;
+use super::{LinkContext, PING_EVERY, SILENCE_LIMIT};
+use crate::net::Timer;
+use crate::wire::link::{Decoder, Event, Frame};
+
+/// Reads per turn before other tasks get theirs.
+const READS_PER_TURN: usize = 4;
+
+/// What a front and a back do differently with a link.
+pub(super) trait Side {
+    /// A frame about a stream.
+    fn frame(&self, frame: Frame) -> Result<(), Fault>;
+
+    /// The next bytes of a stream.
+    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault>;
+
+    /// This stream may send one frame.
+    fn take_turn(&self, stream: u32);
+
+    /// Once every poll of the link's task: what waited for other tasks.
+    fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault>;
+
+    /// Now and then.
+    fn tick(&self) {}
+}
+
+/// The task of one link: reads and sorts frames, writes what is queued, and
+/// watches whether the other side is there.
+pub(super) struct Driver {
+    link: Rc<Connection>,
+    channel: Channel,
+    decoder: Decoder,
+    /// What came behind the handshake.
+    early: Vec<u8>,
+    tick: Timer,
+    heard: Instant,
+}
+
+impl Driver {
+    pub fn new(context: &Rc<LinkContext>, established: Established) -> (Rc<Connection>, Self) {
+        let is_plain = established.channel.is_plain();
+        let link = Connection::new(Parts {
+            context: context.clone(),
+            socket: established.socket,
+            peer: established.peer,
+            window_out: established.window,
+            is_plain,
+        });
+        let reactor = &context.reactor;
+        let driver = Self {
+            link: link.clone(),
+            channel: established.channel,
+            decoder: established.decoder,
+            early: established.early,
+            tick: reactor.timer(),
+            heard: reactor.now(),
+        };
+        (link, driver)
+    }
+
+    /// Runs the link; returns why it ended.
+    pub async fn run(&mut self, side: &impl Side) -> Fault {
+        self.tick.set(self.heard);
+        let mut early = std::mem::take(&mut self.early);
+        let fault = match self.sort(side, &mut early) {
+            Ok(()) => {
+                drop(early);
+                poll_fn(|cx| self.poll(cx, side)).await
+            }
+            Err(fault) => fault,
+        };
+        if let Some(refusal) = fault.refusal() {
+            // The last words: lost if the kernel has no room for them.
+            self.link.send(&Frame::Close(refusal));
+            let _ = self.flush();
+        }
+        self.link.shut();
+        let _ = self.link.socket.shutdown();
+        fault
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Poll<Fault> {
+        if let Err(fault) = self.step(cx, side) {
+            return Poll::Ready(fault);
+        }
+        // Not before: what this turn itself queued has gone out with it.
+        self.link.set_task(cx.waker());
+        Poll::Pending
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+        side.look_again(cx)?;
+        let mut reads = 0;
+        while reads < READS_PER_TURN && self.read(cx, side)? {
+            reads += 1;
+        }
+        if reads == READS_PER_TURN {
+            cx.waker().wake_by_ref();
+        }
+        while self.tick.poll_expired(cx).is_ready() {
+            self.tick(side)?;
+        }
+        self.write(cx, side)?;
+        // Streams may have met it in any of these.
+        self.link.take_fault().map_or(Ok(()), Err)
+    }
+
+    /// False when there is nothing to read.
+    fn read(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<bool, Fault> {
+        let link = self.link.clone();
+        let read = link.context.scratch.with(|buffer| {
+            let Self {
+                channel, decoder, ..
+            } = self;
+            channel.poll_read(cx, &link.socket, buffer, &mut |bytes| {
+                link.context.metrics.link_bytes_in.add(bytes.len() as u64);
+                sort(&link, decoder, side, bytes)
+            })
+        });
+        match read {
+            Some(Poll::Ready(heard)) => {
+                heard?;
+                self.heard = link.context.reactor.now();
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn sort(&mut self, side: &impl Side, bytes: &mut [u8]) -> Result<(), Fault> {
+        let link = self.link.clone();
+        sort(&link, &mut self.decoder, side, bytes)
+    }
+
+    /// Lets the streams fill the queue in turn while the kernel takes it.
+    fn write(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+        loop {
+            while !self.link.is_full()
+                && let Some(stream) = self.link.next_turn()
+            {
+                side.take_turn(stream);
+            }
+            let is_done = self.flush()?;
+            self.link.tell_room();
+            match is_done {
+                true if self.link.has_turns() => {}
+                true => return Ok(()),
+                false if self.link.socket.poll_writable(cx).is_pending() => return Ok(()),
+                false => {}
+            }
+        }
+    }
+
+    /// Whether the kernel took everything.
+    fn flush(&mut self) -> Result<bool, Fault> {
+        let link = self.link.clone();
+        let written = link.with_out(|out| self.channel.flush(&link.socket, out))?;
+        link.context.metrics.link_bytes_out.add(written as u64);
+        Ok(link.with_out(|out| out.is_empty()) && self.channel.is_flushed())
+    }
+
+    fn tick(&mut self, side: &impl Side) -> Result<(), Fault> {
+        let now = self.link.context.reactor.now();
+        if now.duration_since(self.heard) >= SILENCE_LIMIT {
+            return Err(Fault::Silent);
+        }
+        side.tick();
+        self.link.ping();
+        self.tick.set(now + PING_EVERY);
+        Ok(())
+    }
+}
+
+fn sort(
+    link: &Connection,
+    decoder: &mut Decoder,
+    side: &impl Side,
+    mut input: &mut [u8],
+) -> Result<(), Fault> {
+    while let Some(event) = decoder.next(&mut input)? {
+        match event {
+            Event::Data { stream, bytes } => side.data(stream, bytes)?,
+            Event::Frame(Frame::Ping(number)) => link.send(&Frame::Pong(number)),
+            Event::Frame(Frame::Pong(number)) => link.pong(number),
+            Event::Frame(Frame::Close(refusal)) => return Err(Fault::Refused(refusal)),
+            Event::Frame(Frame::Hello(_) | Frame::Proof(_)) => {
+                return Err(Fault::Unexpected("a second hello"));
+            }
+            Event::Frame(frame) => side.frame(frame)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+use std::fmt;
+use std::io;
+
+use crate::metrics::LinkEnd;
+use crate::wire::link::{LinkError, Refusal, Role};
+
+/// Why a link ended or did not come about.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Closed,
+    Broken(io::Error),
+    Silent,
+    Stuck,
+    Bytes(LinkError),
+    /// Frames that are right by themselves but not here.
+    Unexpected(&'static str),
+    CreditOverrun,
+    Shutdown,
+    Unreachable(io::Error),
+    HandshakeTimeout,
+    SameRole(Role),
+    KeyMissing {
+        here: bool,
+    },
+    WrongKey,
+    #[cfg(feature = "tls")]
+    Tls(String),
+    TooMany,
+    /// The other side says why it closes.
+    Refused(Refusal),
+}
+
+impl Fault {
+    pub fn reason(&self) -> LinkEnd {
+        match self {
+            Self::Closed => LinkEnd::Closed,
+            Self::Broken(_) => LinkEnd::Broken,
+            Self::Silent => LinkEnd::Silent,
+            Self::Stuck => LinkEnd::Stuck,
+            Self::Bytes(LinkError::NotALink) => LinkEnd::NotALink,
+            Self::Bytes(LinkError::Version(_)) => LinkEnd::Version,
+            Self::Bytes(_) | Self::Unexpected(_) => LinkEnd::Protocol,
+            Self::CreditOverrun => LinkEnd::CreditOverrun,
+            Self::Shutdown => LinkEnd::Shutdown,
+            Self::Unreachable(_) => LinkEnd::Unreachable,
+            Self::HandshakeTimeout => LinkEnd::HandshakeTimeout,
+            Self::SameRole(_) => LinkEnd::Role,
+            Self::KeyMissing { .. } => LinkEnd::KeyMissing,
+            Self::WrongKey => LinkEnd::WrongKey,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => LinkEnd::Tls,
+            Self::TooMany => LinkEnd::TooMany,
+            Self::Refused(refusal) => match refusal {
+                Refusal::Shutdown => LinkEnd::Shutdown,
+                Refusal::Version => LinkEnd::Version,
+                Refusal::Role => LinkEnd::Role,
+                Refusal::KeyMissing => LinkEnd::KeyMissing,
+                Refusal::WrongKey => LinkEnd::WrongKey,
+                Refusal::TooMany => LinkEnd::TooMany,
+                Refusal::Protocol => LinkEnd::Protocol,
+                Refusal::CreditOverrun => LinkEnd::CreditOverrun,
+            },
+        }
+    }
+
+    /// What the other side is to be told.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Some(match self {
+            Self::Shutdown => Refusal::Shutdown,
+            Self::Bytes(LinkError::NotALink) => return None,
+            Self::Bytes(LinkError::Version(_)) => Refusal::Version,
+            Self::Bytes(_) | Self::Unexpected(_) => Refusal::Protocol,
+            Self::CreditOverrun => Refusal::CreditOverrun,
+            Self::SameRole(_) => Refusal::Role,
+            Self::KeyMissing { .. } => Refusal::KeyMissing,
+            Self::WrongKey => Refusal::WrongKey,
+            Self::TooMany => Refusal::TooMany,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(error) => write!(f, "the connection broke: {error}"),
+            Self::Unreachable(error) => write!(
+                f,
+                "cannot connect: {error}; is the back running, and its port open in the firewall?"
+            ),
+            Self::Bytes(error) => write!(f, "{error}"),
+            Self::Unexpected(what) => write!(f, "{what}, which has no place here"),
+            Self::SameRole(role) => write!(
+                f,
+                "both sides are a {role}: one needs --role front, the other --role back"
+            ),
+            Self::KeyMissing { here: true } => write!(
+                f,
+                "the other side has a --link-psk and this one has none: give both the same file"
+            ),
+            Self::KeyMissing { here: false } => write!(
+                f,
+                "this side has a --link-psk and the other one has none: give both the same file"
+            ),
+            Self::WrongKey => write!(
+                f,
+                "the other side has another key: give both the same --link-psk file"
+            ),
+            Self::HandshakeTimeout => write!(
+                f,
+                "no whole handshake within {} s: is the other side a link port, with TLS on both \
+                 sides or on none?",
+                super::HANDSHAKE_LIMIT.as_secs()
+            ),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => write!(f, "TLS: {error}"),
+            Self::Refused(_) => write!(f, "the other side says: {}", self.reason()),
+            _ => self.reason().fmt(f),
+        }
+    }
+}
+
+impl From<LinkError> for Fault {
+    fn from(error: LinkError) -> Self {
+        Self::Bytes(error)
+    }
+}

@@ -1,0 +1,209 @@
+use std::cell::{Cell, RefCell};
+use std::mem;
+use std::rc::{Rc, Weak};
+use std::task::Context;
+
+use slab::Slab;
+
+use super::Front;
+use super::stream::{FrontStream, Handle};
+use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink};
+use crate::link::Place;
+use crate::link::connection::Connection;
+use crate::link::driver::Side;
+use crate::link::fault::Fault;
+use crate::wire::dc::DcId;
+use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
+
+/// One link of a front, and the clients on it.
+pub(super) struct FrontLink {
+    pub connection: Rc<Connection>,
+    front: Weak<Front>,
+    streams: RefCell<Slab<Place<FrontStream>>>,
+    /// Streams whose clients have room again.
+    roomy: RefCell<Vec<Rc<FrontStream>>>,
+    /// Bytes that clients have not taken yet.
+    pub held: Cell<usize>,
+}
+
+impl FrontLink {
+    pub fn new(front: &Rc<Front>, connection: Rc<Connection>) -> Rc<Self> {
+        Rc::new(Self {
+            connection,
+            front: Rc::downgrade(front),
+            streams: RefCell::default(),
+            roomy: RefCell::default(),
+            held: Cell::new(0),
+        })
+    }
+
+    pub fn load(&self) -> usize {
+        self.streams.borrow().len()
+    }
+
+    /// Opens a session. What it sends may follow at once.
+    pub fn open(self: &Rc<Self>, request: SessionRequest, sink: Rc<dyn Sink>) -> Session {
+        let mut streams = self.streams.borrow_mut();
+        let entry = streams.vacant_entry();
+        let number = entry.key() as u32;
+        let stream = FrontStream::new(self, number, request.route, request.dc, sink);
+        entry.insert(Place::Live(stream.clone()));
+        drop(streams);
+        self.connection.context.metrics.link_streams.inc();
+        let open = Box::new(asked(&request));
+        self.connection.send(&Frame::Open {
+            stream: number,
+            open,
+        });
+        let handle = Box::new(Handle(stream));
+        match request.route {
+            Route::Middle => Session::Packets(handle),
+            Route::Direct => Session::Bytes(handle),
+        }
+    }
+
+    /// The client's task looks at this stream again.
+    pub fn has_room(&self, stream: &Rc<FrontStream>) {
+        self.roomy.borrow_mut().push(stream.clone());
+        self.connection.wake();
+    }
+
+    /// Says the end of a stream; its number is free when the back has too.
+    pub fn leave(&self, number: u32, has_back_ended: bool) {
+        let mut streams = self.streams.borrow_mut();
+        let gone = match has_back_ended {
+            true => streams.try_remove(number as usize),
+            false => streams
+                .get_mut(number as usize)
+                .map(|place| mem::replace(place, Place::Leaving)),
+        };
+        drop(streams);
+        if gone.is_some() {
+            self.connection.context.metrics.link_streams.dec();
+            let reason = EndReason::ClientLeft;
+            self.connection.send(&Frame::End {
+                stream: number,
+                reason,
+            });
+        }
+    }
+
+    /// The link is gone: ends every session; how many there were.
+    pub fn lose(&self) -> usize {
+        let streams = mem::take(&mut *self.streams.borrow_mut());
+        self.roomy.take();
+        let mut lost = 0;
+        for (_, place) in streams {
+            if let Place::Live(stream) = place {
+                lost += 1;
+                self.connection.context.metrics.link_streams.dec();
+                stream.end(SessionEnd::LinkLost);
+            }
+        }
+        lost
+    }
+
+    pub fn middle_unavailable(&self, dc: DcId) {
+        if let Some(front) = self.front.upgrade() {
+            front.middle_unavailable(dc);
+        }
+    }
+
+    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
+            Some(Place::Leaving) => Ok(None),
+            None => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
+    /// Windows do not grow while so much waits for slow clients.
+    pub fn is_crowded(&self) -> bool {
+        self.held.get() > self.connection.context.hold_limit() / 4
+    }
+
+    /// While slow clients hold too much, closes the one that holds most.
+    fn relieve(&self) {
+        let context = &self.connection.context;
+        while self.held.get() > context.hold_limit() {
+            let streams = self.streams.borrow();
+            let live = streams.iter().filter_map(|(_, place)| match place {
+                Place::Live(stream) => Some(stream),
+                Place::Leaving => None,
+            });
+            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
+                return;
+            };
+            drop(streams);
+            context.metrics.link_evictions.inc();
+            worst.end(SessionEnd::TooSlow);
+            self.leave(worst.number(), worst.has_back_ended());
+        }
+    }
+}
+
+fn asked(request: &SessionRequest) -> Open {
+    let key = &request.to_client;
+    Open {
+        route: match request.route {
+            Route::Middle => OpenRoute::Middle,
+            Route::Direct => OpenRoute::Direct(KeyMaterial {
+                key: key.key,
+                iv: key.iv,
+            }),
+        },
+        dc: request.dc,
+        transport: request.transport,
+        client: request.client,
+        local: request.local,
+        tag: request.tag,
+    }
+}
+
+impl Side for FrontLink {
+    fn frame(&self, frame: Frame) -> Result<(), Fault> {
+        match frame {
+            Frame::Credit { stream, bytes } => match self.find(stream)? {
+                Some(stream) => stream.credit(bytes),
+                None => Ok(()),
+            },
+            Frame::QuickAck { stream, token } => {
+                if let Some(stream) = self.find(stream)? {
+                    stream.quick_ack(token);
+                }
+                Ok(())
+            }
+            Frame::End { stream, reason } => {
+                match self.find(stream)? {
+                    Some(stream) => stream.ended_by_back(reason),
+                    None => {
+                        self.streams.borrow_mut().try_remove(stream as usize);
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Fault::Unexpected("a front's frame from a back")),
+        }
+    }
+
+    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault> {
+        if let Some(stream) = self.find(stream)? {
+            stream.receive(bytes)?;
+            self.relieve();
+        }
+        Ok(())
+    }
+
+    fn take_turn(&self, stream: u32) {
+        if let Ok(Some(stream)) = self.find(stream) {
+            stream.take_turn();
+        }
+    }
+
+    fn look_again(&self, _: &mut Context<'_>) -> Result<(), Fault> {
+        for stream in self.roomy.take() {
+            stream.retry()?;
+        }
+        Ok(())
+    }
+}

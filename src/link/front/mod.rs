@@ -1,0 +1,155 @@
+//! The front's half: opens links, and sessions on them.
+
+mod dial;
+mod link;
+mod stream;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::LinkContext;
+use super::security::Security;
+use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
+use crate::net::{Notify, spawn};
+use crate::wire::dc::DcId;
+use link::FrontLink;
+
+/// How long a DC's middle proxies count as out of reach after a back said so:
+/// clients that may go direct do.
+const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
+
+/// DCs remembered for that; more are not.
+const UNAVAILABLE_DCS: usize = 32;
+
+/// The backend of a front: sessions on the links to its backs.
+pub struct Front {
+    context: Rc<LinkContext>,
+    security: RefCell<Rc<Security>>,
+    wait: Cell<Duration>,
+    links: RefCell<Vec<Rc<FrontLink>>>,
+    changed: Notify,
+    unavailable: RefCell<Vec<(DcId, Instant)>>,
+    /// That clients wait for a link has been said.
+    has_complained: Cell<bool>,
+    closed: Cell<bool>,
+}
+
+impl Front {
+    pub fn new(context: LinkContext, security: Security, wait: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            context: Rc::new(context),
+            security: RefCell::new(Rc::new(security)),
+            wait: Cell::new(wait),
+            links: RefCell::default(),
+            changed: Notify::default(),
+            unavailable: RefCell::default(),
+            has_complained: Cell::new(false),
+            closed: Cell::new(false),
+        })
+    }
+
+    /// Keeps `connections` links to each of `backs` from now on.
+    pub fn connect(self: &Rc<Self>, backs: &[SocketAddr], connections: usize) {
+        for _ in 0..connections {
+            for back in backs {
+                let dialling = dial::keep(self.clone(), *back);
+                spawn(&self.context.executor, dialling).detach();
+            }
+        }
+    }
+
+    /// For links made from now on.
+    pub fn reconfigure(&self, security: Security, wait: Duration) {
+        self.security.replace(Rc::new(security));
+        self.wait.set(wait);
+    }
+
+    /// Closes every link and makes no more.
+    pub fn close(&self) {
+        self.closed.set(true);
+        for link in self.links.borrow().iter() {
+            link.connection.fail(super::fault::Fault::Shutdown);
+        }
+        self.changed.notify();
+    }
+
+    async fn open_session(
+        &self,
+        request: SessionRequest,
+        sink: Rc<dyn Sink>,
+    ) -> Result<Session, OpenError> {
+        if request.route == Route::Middle && self.is_unavailable(request.dc) {
+            return Err(OpenError::MiddleUnavailable);
+        }
+        let reactor = &self.context.reactor;
+        let link = reactor.timeout(self.wait.get(), self.link()).await;
+        let link = link.unwrap_or(Err(OpenError::NoLink))?;
+        Ok(link.open(request, sink))
+    }
+
+    /// The link with the fewest clients, as soon as there is one with room.
+    async fn link(&self) -> Result<Rc<FrontLink>, OpenError> {
+        loop {
+            if self.closed.get() {
+                return Err(OpenError::Shutdown);
+            }
+            let least = {
+                let links = self.links.borrow();
+                links.iter().min_by_key(|link| link.load()).cloned()
+            };
+            match least {
+                Some(link) if link.connection.is_full() => link.connection.roomy().await,
+                Some(link) => return Ok(link),
+                None => {
+                    self.complain();
+                    self.changed.changed().await;
+                }
+            }
+        }
+    }
+
+    fn complain(&self) {
+        if !self.has_complained.replace(true) {
+            warn!(
+                "no link to a back: clients wait up to {} s for one, then they are closed",
+                self.wait.get().as_secs()
+            );
+        }
+    }
+
+    fn add(&self, link: &Rc<FrontLink>) {
+        self.context.metrics.links.inc();
+        self.links.borrow_mut().push(link.clone());
+        self.has_complained.set(false);
+        self.changed.notify();
+    }
+
+    fn remove(&self, link: &Rc<FrontLink>) {
+        self.context.metrics.links.dec();
+        let mut links = self.links.borrow_mut();
+        links.retain(|one| !Rc::ptr_eq(one, link));
+    }
+
+    fn is_unavailable(&self, dc: DcId) -> bool {
+        let now = self.context.reactor.now();
+        let mut unavailable = self.unavailable.borrow_mut();
+        unavailable.retain(|(_, until)| now < *until);
+        unavailable.iter().any(|(known, _)| *known == dc)
+    }
+
+    /// A back cannot reach the middle proxies of this DC.
+    fn middle_unavailable(&self, dc: DcId) {
+        if !self.is_unavailable(dc) && self.unavailable.borrow().len() < UNAVAILABLE_DCS {
+            let until = self.context.reactor.now() + UNAVAILABLE_FOR;
+            self.unavailable.borrow_mut().push((dc, until));
+        }
+    }
+}
+
+impl Backend for Front {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+        Box::pin(self.open_session(request, sink))
+    }
+}

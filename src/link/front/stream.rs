@@ -1,0 +1,278 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::link::FrontLink;
+use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
+use crate::link::fault::Fault;
+use crate::link::flow::{Flow, Pace};
+use crate::net::Rope;
+use crate::wire::dc::DcId;
+use crate::wire::link::EndReason;
+use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
+
+/// What a client's sink may hold beside what waits here.
+const ALLOWANCE: usize = 64 * 1024;
+
+/// The longest answer of Telegram, in bytes (`doc/protocol.md` §4).
+const MAX_ANSWER: usize = 16 << 20;
+
+/// One client's session on a link.
+pub(super) struct FrontStream {
+    link: Rc<FrontLink>,
+    flow: Flow,
+    dc: DcId,
+    sink: Rc<dyn Sink>,
+    inbound: RefCell<Inbound>,
+    /// Of the client's task, while it may not push.
+    waker: Cell<Option<Waker>>,
+    is_over: Cell<bool>,
+}
+
+/// From the back to the client.
+struct Inbound {
+    /// `None`: bare bytes.
+    packets: Option<PacketReader>,
+    /// What the client has not taken yet.
+    waiting: Rope,
+    /// The session's end, once the client has all of that.
+    end: Option<SessionEnd>,
+}
+
+impl FrontStream {
+    pub fn new(
+        link: &Rc<FrontLink>,
+        number: u32,
+        route: Route,
+        dc: DcId,
+        sink: Rc<dyn Sink>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            link: link.clone(),
+            flow: Flow::new(&link.connection, number),
+            dc,
+            sink,
+            inbound: RefCell::new(Inbound {
+                packets: (route == Route::Middle).then(PacketReader::default),
+                waiting: Rope::default(),
+                end: None,
+            }),
+            waker: Cell::new(None),
+            is_over: Cell::new(false),
+        })
+    }
+
+    pub fn number(&self) -> u32 {
+        self.flow.number
+    }
+
+    /// Its number is free as soon as we say its end too.
+    pub fn has_back_ended(&self) -> bool {
+        self.inbound.borrow().end.is_some()
+    }
+
+    /// Bytes that wait for the client.
+    pub fn held(&self) -> usize {
+        self.inbound.borrow().waiting.len()
+    }
+
+    /// Bytes for the client: what it does not take waits.
+    pub fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.flow.received(bytes.len())?;
+        let mut inbound = self.inbound.borrow_mut();
+        let taken = match inbound.waiting.is_empty() {
+            true => self.deliver(&mut inbound, bytes)?,
+            false => 0,
+        };
+        let rest = bytes.get(taken..).unwrap_or_default();
+        let link = &self.link;
+        inbound
+            .waiting
+            .append_overdrawn(&link.connection.context.buffers, rest);
+        link.held.set(link.held.get() + rest.len());
+        let pace = match inbound.waiting.is_empty() {
+            true if !link.is_crowded() => Pace::Quick,
+            true => Pace::Steady,
+            false => Pace::Slow,
+        };
+        drop(inbound);
+        self.flow.settled(&link.connection, taken, pace);
+        Ok(())
+    }
+
+    /// The client has room again.
+    pub fn retry(&self) -> Result<(), Fault> {
+        if self.is_over.get() {
+            return Ok(());
+        }
+        let mut inbound = self.inbound.borrow_mut();
+        let mut waiting = std::mem::take(&mut inbound.waiting);
+        let mut total = 0;
+        while let Some(chunk) = waiting.first_mut() {
+            let length = chunk.len();
+            let taken = self.deliver(&mut inbound, chunk)?;
+            waiting.advance(taken);
+            total += taken;
+            if taken < length {
+                break;
+            }
+        }
+        inbound.waiting = waiting;
+        let end = inbound.end.filter(|_| inbound.waiting.is_empty());
+        drop(inbound);
+        self.link.held.set(self.link.held.get() - total);
+        self.flow.settled(&self.link.connection, total, Pace::Slow);
+        if let Some(end) = end {
+            self.end(end);
+            self.link.leave(self.number(), true);
+        }
+        Ok(())
+    }
+
+    /// How much of `bytes` the client took.
+    fn deliver(&self, inbound: &mut Inbound, bytes: &mut [u8]) -> Result<usize, Fault> {
+        let Some(packets) = &mut inbound.packets else {
+            return Ok(self.sink.offer(bytes, ALLOWANCE));
+        };
+        let total = bytes.len();
+        let mut input = bytes;
+        while let Some(part) = packets.next(&mut input, MAX_ANSWER)? {
+            match part {
+                PacketPart::Begin { len, .. } => self.sink.begin_packet(len),
+                PacketPart::Bytes(bytes) => {
+                    let left = bytes.len() - self.sink.offer(bytes, ALLOWANCE);
+                    if left > 0 {
+                        packets.give_back(left);
+                        return Ok(total - input.len() - left);
+                    }
+                }
+                PacketPart::End => self.sink.end_packet(),
+            }
+        }
+        Ok(total)
+    }
+
+    pub fn quick_ack(&self, token: [u8; 4]) {
+        self.sink.quick_ack(token);
+    }
+
+    pub fn credit(&self, bytes: u32) -> Result<(), Fault> {
+        self.flow.add_credit(bytes)?;
+        if self.flow.queued() > 0 {
+            self.flow.ask_turn(&self.link.connection);
+        }
+        Ok(())
+    }
+
+    pub fn take_turn(&self) {
+        self.flow.take_turn(&self.link.connection);
+        if self.flow.queued() == 0 {
+            self.wake();
+        }
+    }
+
+    /// The back has said the end of this stream.
+    pub fn ended_by_back(&self, reason: EndReason) {
+        if reason == EndReason::MiddleUnavailable {
+            self.link.middle_unavailable(self.dc);
+        }
+        let end = match reason {
+            EndReason::ClosedByTelegram => SessionEnd::ClosedByTelegram,
+            EndReason::MidSend => SessionEnd::MidSend,
+            EndReason::MidAnswer => SessionEnd::MidAnswer,
+            EndReason::TooSlow => SessionEnd::TooSlow,
+            EndReason::Shutdown => SessionEnd::Shutdown,
+            EndReason::ClientLeft
+            | EndReason::NoConnection
+            | EndReason::MiddleUnavailable
+            | EndReason::DirectUnavailable
+            | EndReason::UnknownDc => SessionEnd::NoConnection,
+        };
+        let mut inbound = self.inbound.borrow_mut();
+        if end == SessionEnd::ClosedByTelegram && !inbound.waiting.is_empty() {
+            inbound.end = Some(end);
+            return;
+        }
+        drop(inbound);
+        self.end(end);
+        self.link.leave(self.number(), true);
+    }
+
+    /// Ends the session; what waits for the client is dropped.
+    pub fn end(&self, end: SessionEnd) {
+        if self.give_up() {
+            self.sink.end(end);
+            self.wake();
+        }
+    }
+
+    /// Whether it was not over already.
+    fn give_up(&self) -> bool {
+        if self.is_over.replace(true) {
+            return false;
+        }
+        self.flow.clear();
+        let mut inbound = self.inbound.borrow_mut();
+        let held = std::mem::take(&mut inbound.waiting).len();
+        self.link.held.set(self.link.held.get() - held);
+        true
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The client's hold on its session.
+pub(super) struct Handle(pub Rc<FrontStream>);
+
+impl Stream for Handle {
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let stream = &self.0;
+        let link = &stream.link.connection;
+        if stream.is_over.get() {
+            Poll::Ready(())
+        } else if stream.flow.queued() > 0 {
+            stream.waker.set(Some(cx.waker().clone()));
+            Poll::Pending
+        } else if link.is_full() {
+            link.park(cx.waker());
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    fn push(&self, packet: Packet<'_>) {
+        let stream = &self.0;
+        if stream.is_over.get() {
+            return;
+        }
+        let is_packets = stream.inbound.borrow().packets.is_some();
+        let len = match &packet.body {
+            Body::Slice(slice) => slice.len(),
+            Body::Rope(rope) => rope.len(),
+        };
+        let header = packet_header(len, packet.quick_ack);
+        let head = if is_packets { &header[..] } else { &[] };
+        let link = &stream.link.connection;
+        match packet.body {
+            Body::Slice(slice) => stream.flow.send(link, head, slice),
+            Body::Rope(rope) => stream.flow.enqueue_rope(link, head, rope),
+        }
+    }
+
+    fn resume(&self) {
+        self.0.link.has_room(&self.0);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.0.give_up() {
+            self.0.link.leave(self.0.number(), self.0.has_back_ended());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use smol_mtproxy_ciphers::constant_time_eq;
+
+use super::LinkContext;
+use super::channel::Channel;
+use super::fault::Fault;
+use super::security::Security;
+use crate::net::{Rope, Socket, fill_random};
+use crate::wire::link::{Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Role, proof};
+
+/// Bytes that one read of a handshake takes: it is a stranger still.
+const READ_LEN: usize = 8 * 1024;
+
+/// A link whose sides know each other.
+pub(super) struct Established {
+    pub socket: Socket,
+    pub channel: Channel,
+    pub decoder: Decoder,
+    /// What came behind the handshake.
+    pub early: Vec<u8>,
+    /// Credit of each stream to begin with.
+    pub window: u32,
+    pub peer: String,
+}
+
+/// Shakes hands as `role`. The other side is told why if that fails.
+pub(super) async fn shake(
+    context: &Rc<LinkContext>,
+    security: &Security,
+    role: Role,
+    socket: Socket,
+) -> Result<Established, Fault> {
+    let peer = socket.peer_address();
+    let mut talk = Talk {
+        channel: security.channel(&socket)?,
+        context: context.clone(),
+        socket,
+        decoder: Decoder::default(),
+        received: Vec::new(),
+    };
+    match talk.agree(security, role).await {
+        Ok(theirs) => Ok(Established {
+            socket: talk.socket,
+            channel: talk.channel,
+            decoder: talk.decoder,
+            early: talk.received,
+            window: theirs.window,
+            peer: peer.map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
+        }),
+        Err(fault) => {
+            if let Some(refusal) = fault.refusal() {
+                let _ = talk.say(&Frame::Close(refusal)).await;
+            }
+            Err(fault)
+        }
+    }
+}
+
+struct Talk {
+    context: Rc<LinkContext>,
+    socket: Socket,
+    channel: Channel,
+    decoder: Decoder,
+    received: Vec<u8>,
+}
+
+impl Talk {
+    /// The front speaks first and proves itself first: a stranger learns
+    /// nothing from a back.
+    async fn agree(&mut self, security: &Security, role: Role) -> Result<Hello, Fault> {
+        self.secure().await?;
+        let mut ours = Hello {
+            role,
+            is_keyed: security.key.is_some(),
+            window: self.context.window() as u32,
+            random: [0; RANDOM_LEN],
+        };
+        fill_random(&mut ours.random);
+        let theirs = match role {
+            Role::Front => {
+                self.say(&Frame::Hello(ours.clone())).await?;
+                self.hello().await?
+            }
+            Role::Back => {
+                let theirs = self.hello().await;
+                // Also to a peer of another version, which has to name both.
+                if matches!(theirs, Ok(_) | Err(Fault::Bytes(LinkError::Version(_)))) {
+                    self.say(&Frame::Hello(ours.clone())).await?;
+                }
+                theirs?
+            }
+        };
+        if theirs.role == role {
+            return Err(Fault::SameRole(role));
+        }
+        if theirs.is_keyed != ours.is_keyed {
+            let here = theirs.is_keyed;
+            return Err(Fault::KeyMissing { here });
+        }
+        if let Some(key) = &security.key {
+            match role {
+                Role::Front => {
+                    let ours_proof = proof(key.bytes(), role, &ours, &theirs);
+                    self.say(&Frame::Proof(ours_proof)).await?;
+                    let expected = proof(key.bytes(), Role::Back, &ours, &theirs);
+                    self.expect_proof(expected).await?;
+                }
+                Role::Back => {
+                    let expected = proof(key.bytes(), Role::Front, &theirs, &ours);
+                    self.expect_proof(expected).await?;
+                    let ours_proof = proof(key.bytes(), role, &theirs, &ours);
+                    self.say(&Frame::Proof(ours_proof)).await?;
+                }
+            }
+        }
+        Ok(theirs)
+    }
+
+    async fn secure(&mut self) -> Result<(), Fault> {
+        while self.channel.is_handshaking() {
+            self.flush(&mut Rope::default()).await?;
+            if self.channel.is_handshaking() {
+                self.read().await?;
+            }
+        }
+        self.flush(&mut Rope::default()).await
+    }
+
+    async fn hello(&mut self) -> Result<Hello, Fault> {
+        match self.frame().await? {
+            Frame::Hello(hello) => Ok(hello),
+            _ => Err(Fault::Bytes(LinkError::NotALink)),
+        }
+    }
+
+    async fn expect_proof(&mut self, expected: [u8; 32]) -> Result<(), Fault> {
+        match self.frame().await? {
+            Frame::Proof(proof) if constant_time_eq(&proof, &expected) => Ok(()),
+            Frame::Proof(_) => Err(Fault::WrongKey),
+            _ => Err(Fault::Unexpected("something instead of a proof")),
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Frame, Fault> {
+        loop {
+            let length = self.received.len();
+            let mut input = self.received.as_mut_slice();
+            let event = self.decoder.next(&mut input)?;
+            let frame = match event {
+                None => None,
+                Some(Event::Frame(frame)) => Some(frame),
+                Some(Event::Data { .. }) => return Err(Fault::Unexpected("data before the proof")),
+            };
+            let used = length - input.len();
+            self.received.drain(..used);
+            match frame {
+                Some(Frame::Close(refusal)) => return Err(Fault::Refused(refusal)),
+                Some(frame) => return Ok(frame),
+                None => self.read().await?,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Fault> {
+        let Self {
+            context,
+            socket,
+            channel,
+            received,
+            ..
+        } = self;
+        poll_fn(|cx| {
+            let read = context.scratch.with(|buffer| {
+                let limit = READ_LEN.min(buffer.len());
+                let buffer = buffer.get_mut(..limit).unwrap_or_default();
+                channel.poll_read(cx, socket, buffer, &mut |bytes| {
+                    received.extend_from_slice(bytes);
+                    Ok(())
+                })
+            });
+            read.unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+
+    async fn say(&mut self, frame: &Frame) -> Result<(), Fault> {
+        let mut out = Rope::default();
+        out.append_overdrawn(&self.context.buffers, &frame.encode());
+        self.flush(&mut out).await
+    }
+
+    async fn flush(&mut self, out: &mut Rope) -> Result<(), Fault> {
+        loop {
+            self.channel.flush(&self.socket, out)?;
+            if self.channel.is_flushed() && (out.is_empty() || self.channel.is_handshaking()) {
+                return Ok(());
+            }
+            poll_fn(|cx| self.socket.poll_writable(cx)).await;
+        }
+    }
+}

@@ -1,0 +1,106 @@
+use std::fmt;
+
+use smol_mtproxy_ciphers::hmac_sha256;
+
+use super::LinkError;
+use crate::wire::bytes::Reader;
+
+/// Raised with every change that an older peer would not understand.
+pub const VERSION: u16 = 1;
+
+/// Every version's hello begins with this and then its version.
+const MAGIC: [u8; 4] = *b"smLK";
+
+const KEYED: u8 = 1;
+
+/// Bytes of the random in a hello.
+pub const RANDOM_LEN: usize = 32;
+
+/// Bytes of a proof.
+pub const PROOF_LEN: usize = 32;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Front = 1,
+    Back = 2,
+}
+
+/// What each side says first:
+/// `magic 4 | version u16 | role u8 | flags u8 | window u32 | random 32`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    pub role: Role,
+    /// Its sender has a key, will prove it and wants proof (bit 0 of flags).
+    pub is_keyed: bool,
+    /// Bytes of each stream that its sender takes without further credit.
+    pub window: u32,
+    /// Fresh with every connection.
+    pub random: [u8; RANDOM_LEN],
+}
+
+impl Hello {
+    pub fn encode(&self) -> [u8; 44] {
+        let mut out = [0; 44];
+        let flags = if self.is_keyed { KEYED } else { 0 };
+        let parts: [&[u8]; 5] = [
+            &MAGIC,
+            &VERSION.to_be_bytes(),
+            &[self.role as u8, flags],
+            &self.window.to_be_bytes(),
+            &self.random,
+        ];
+        for (to, from) in out.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+        }
+        out
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Result<Self, LinkError> {
+        let mut reader = Reader(body);
+        if reader.array() != Some(MAGIC) {
+            return Err(LinkError::NotALink);
+        }
+        let version = reader.u16_be().ok_or(LinkError::NotALink)?;
+        if version != VERSION {
+            return Err(LinkError::Version(version));
+        }
+        Self::parse_fields(&mut reader).ok_or(LinkError::Body(1))
+    }
+
+    fn parse_fields(reader: &mut Reader<'_>) -> Option<Self> {
+        let [role, flags] = reader.array()?;
+        let hello = Self {
+            role: match role {
+                1 => Role::Front,
+                2 => Role::Back,
+                _ => return None,
+            },
+            is_keyed: flags & KEYED != 0,
+            window: reader.array().map(u32::from_be_bytes)?,
+            random: reader.array()?,
+        };
+        reader.is_empty().then_some(hello)
+    }
+}
+
+/// What `role` sends to prove that it has the key: an HMAC over its role and
+/// both hellos, whose randoms are fresh. So nothing that was ever said on
+/// another connection, or by the other side of this one, is a proof.
+pub fn proof(key: &[u8], role: Role, front: &Hello, back: &Hello) -> [u8; PROOF_LEN] {
+    let parts: [&[u8]; 4] = [
+        b"smol-mtproxy link proof",
+        &[role as u8],
+        &front.encode(),
+        &back.encode(),
+    ];
+    hmac_sha256(key, &parts)
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Front => "front",
+            Self::Back => "back",
+        })
+    }
+}

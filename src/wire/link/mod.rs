@@ -1,0 +1,67 @@
+//! Frames of the link between a front and a back (`doc/split-mode.md`).
+//!
+//! ```text
+//! frame   = length u32 | type u8 | stream u32 | body
+//! length  = bytes behind itself, 5 ..= 5 + MAX_BODY; all numbers big-endian
+//! ```
+//!
+//! The body of a data frame is handed on as it arrives; all others are short
+//! and come whole. The data frames of one stream carry, joined, either bare
+//! bytes (direct) or packets, each behind 4 bytes ([`packets`]).
+
+mod decode;
+mod frame;
+mod hello;
+mod open;
+pub mod packets;
+
+use std::fmt;
+
+pub use decode::{Decoder, Event};
+pub use frame::{EndReason, Frame, Refusal, data_header};
+pub use hello::{Hello, PROOF_LEN, RANDOM_LEN, Role, VERSION, proof};
+pub use open::{KeyMaterial, Open, OpenRoute};
+
+/// Bytes of `length`, `type` and `stream`.
+pub const HEADER_LEN: usize = 9;
+
+/// The largest body: at 10 Mbit/s another stream waits 13 ms for it.
+pub const MAX_BODY: usize = 16 * 1024;
+
+/// The largest body of a frame that comes whole.
+pub const MAX_CONTROL: usize = 128;
+
+/// What is wrong with the bytes of a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// Its first bytes are not a hello.
+    NotALink,
+    /// It speaks another version than [`VERSION`].
+    Version(u16),
+    Length(u32),
+    Type(u8),
+    Body(u8),
+    /// The length of a packet inside a stream.
+    Packet(usize),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotALink => write!(f, "what came is not a link's hello"),
+            Self::Version(theirs) => write!(
+                f,
+                "it speaks version {theirs} of the link, this end {VERSION}: update the older one"
+            ),
+            Self::Length(length) => write!(f, "a frame of {length} bytes"),
+            Self::Type(kind) => write!(f, "a frame of unknown type {kind}"),
+            Self::Body(kind) => write!(f, "a frame of type {kind} with a wrong body"),
+            Self::Packet(length) => write!(f, "a packet of {length} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use super::packets::{PacketPart, PacketReader, packet_header};
+use super::*;
+use crate::wire::dc::DcId;
+use crate::wire::secret::AdTag;
+use crate::wire::transport::{MAX_PACKET, Transport};
+
+fn hello() -> Hello {
+    Hello {
+        role: Role::Front,
+        is_keyed: true,
+        window: 0x1_0000,
+        random: [7; RANDOM_LEN],
+    }
+}
+
+fn open(route: OpenRoute) -> Frame {
+    let open = Box::new(Open {
+        route,
+        dc: DcId(-2),
+        transport: Transport::Padded,
+        client: "198.51.100.7:1025".parse().unwrap(),
+        local: "[2001:db8::1]:443".parse().unwrap(),
+        tag: Some(AdTag([9; 16])),
+    });
+    Frame::Open { stream: 5, open }
+}
+
+fn frames() -> Vec<Frame> {
+    let material = KeyMaterial {
+        key: [1; 32],
+        iv: [2; 16],
+    };
+    let mut frames = vec![
+        Frame::Hello(hello()),
+        Frame::Proof([3; PROOF_LEN]),
+        open(OpenRoute::Middle),
+        open(OpenRoute::Direct(material)),
+        Frame::Credit {
+            stream: 1,
+            bytes: 2,
+        },
+        Frame::QuickAck {
+            stream: 1,
+            token: [1, 2, 3, 4],
+        },
+        Frame::Ping(1 << 40),
+        Frame::Pong(u64::MAX),
+    ];
+    frames.extend(
+        EndReason::ALL
+            .iter()
+            .map(|&reason| Frame::End { stream: 3, reason }),
+    );
+    frames.extend(Refusal::ALL.iter().map(|&refusal| Frame::Close(refusal)));
+    frames
+}
+
+/// Everything in `bytes`, the data of a stream joined.
+fn decode(pieces: &mut [Vec<u8>]) -> Result<(Vec<Frame>, Vec<u8>), LinkError> {
+    let (mut decoder, mut frames, mut data) = (Decoder::default(), Vec::new(), Vec::new());
+    for piece in pieces {
+        let mut input = piece.as_mut_slice();
+        while let Some(event) = decoder.next(&mut input)? {
+            match event {
+                Event::Frame(frame) => frames.push(frame),
+                Event::Data { bytes, .. } => data.extend_from_slice(bytes),
+            }
+        }
+        assert!(input.is_empty());
+    }
+    Ok((frames, data))
+}
+
+#[test]
+fn frames_come_back_however_they_are_cut() {
+    let mut bytes: Vec<u8> = frames().iter().flat_map(Frame::encode).collect();
+    bytes.extend(data_header(5, 3).iter().chain(b"abc"));
+    bytes.extend(data_header(5, 0));
+    bytes.extend(data_header(5, 2).iter().chain(b"de"));
+    for size in [1, 2, 7, 50, bytes.len()] {
+        let mut pieces: Vec<_> = bytes.chunks(size).map(<[u8]>::to_vec).collect();
+        let expected = (frames(), b"abcde".to_vec());
+        assert_eq!(decode(&mut pieces), Ok(expected), "{size}");
+    }
+}
+
+#[test]
+fn known_answers() {
+    let expected = "0000003101000000\
+        0073 6d4c4b 0001 01 01 00010000 ";
+    let hex: String = Frame::Hello(hello()).encode()[..21]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(hex, expected.replace(char::is_whitespace, ""));
+    let end = Frame::End {
+        stream: 0x01020304,
+        reason: EndReason::UnknownDc,
+    };
+    assert_eq!(end.encode()[..], [0, 0, 0, 6, 7, 1, 2, 3, 4, 18]);
+    assert_eq!(data_header(2, 0x3000), [0, 0, 0x30, 5, 4, 0, 0, 0, 2]);
+    assert_eq!(packet_header(8, true), [0x80, 0, 0, 8]);
+}
+
+#[test]
+fn strangers_and_other_versions_are_told_apart() {
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 32], &[0xff; 32]] {
+        assert_eq!(decode(&mut [garbage.to_vec()]), Err(LinkError::NotALink));
+    }
+    let mut other = Frame::Hello(hello()).encode().to_vec();
+    other[14] = 9;
+    assert_eq!(decode(&mut [other.clone()]), Err(LinkError::Version(9)));
+    other[9] = b'x';
+    assert_eq!(decode(&mut [other]), Err(LinkError::NotALink));
+    let hello = Frame::Hello(hello()).encode().to_vec();
+    for (behind, error) in [
+        (
+            vec![0xff, 0, 0, 0, 4, 0, 0, 0, 0],
+            LinkError::Length(0xff00_0000),
+        ),
+        (vec![0, 0, 0, 4, 4, 0, 0, 0, 0], LinkError::Length(4)),
+        (vec![0, 0, 0, 5, 77, 0, 0, 0, 0], LinkError::Type(77)),
+        (vec![0, 0, 0, 5, 7, 0, 0, 0, 0], LinkError::Body(7)),
+        (vec![0, 0, 0, 6, 7, 0, 0, 0, 0, 99], LinkError::Body(7)),
+    ] {
+        assert_eq!(decode(&mut [hello.clone(), behind]), Err(error));
+    }
+}
+
+#[test]
+fn a_proof_is_good_for_one_role_and_one_pair_of_hellos() {
+    let (front, mut back) = (hello(), hello());
+    back.role = Role::Back;
+    let proof = |key: &[u8], role, back: &Hello| super::proof(key, role, &front, back);
+    let right = proof(b"key", Role::Front, &back);
+    assert_eq!(right, proof(b"key", Role::Front, &back));
+    assert_ne!(right, proof(b"kez", Role::Front, &back));
+    assert_ne!(right, proof(b"key", Role::Back, &back));
+    let mut fresh = back.clone();
+    fresh.random[31] ^= 1;
+    assert_ne!(right, proof(b"key", Role::Front, &fresh));
+}
+
+#[test]
+fn packets_of_a_stream() {
+    let mut reader = PacketReader::default();
+    let mut bytes = packet_header(8, true).to_vec();
+    bytes.extend_from_slice(b"12345678");
+    bytes.extend_from_slice(&packet_header(0, false));
+    let mut input = bytes.as_mut_slice();
+    let mut next = || {
+        let part = reader.next(&mut input, MAX_PACKET).unwrap()?;
+        Some(match part {
+            PacketPart::Begin { len, quick_ack } => format!("{len} {quick_ack}"),
+            PacketPart::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            PacketPart::End => "end".to_owned(),
+        })
+    };
+    let parts: Vec<_> = std::iter::from_fn(&mut next).collect();
+    assert_eq!(parts, ["8 true", "12345678", "end", "0 false", "end"]);
+    let mut long = packet_header(MAX_PACKET + 4, false);
+    let error = reader.next(&mut long.as_mut_slice(), MAX_PACKET);
+    assert_eq!(error, Err(LinkError::Packet(MAX_PACKET + 4)));
+}

@@ -1,0 +1,79 @@
+#!/bin/sh
+# `make init-config`: what it writes, keeps and asks. Prints "N passed, M failed".
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# check NAME COMMAND...
+check() {
+    name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "ok   $name"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $name"
+        cat "$work/out"
+    fi
+}
+
+init() { sh "$work/config/init.sh" "$1" "$work/$2" >"$work/out" 2>&1; }
+
+new_templates() {
+    rm -rf "$work/config"
+    cp -r config "$work/config"
+}
+
+writes() {
+    new_templates
+    init "$1" "$1.conf" &&
+        ! grep -q '@[A-Z_]*@' "$work/$1.conf" &&
+        [ "$(stat -c %a "$work/$1.conf")" = 600 ] &&
+        grep -q 'to edit:' "$work/out"
+}
+
+fresh_secret() {
+    rm -f "$work/both.conf" "$work/both.conf.template"
+    cp "$work/front.conf" "$work/first"
+    rm -f "$work/front.conf" "$work/front.conf.template"
+    init front front.conf && ! cmp -s "$work/first" "$work/front.conf"
+}
+
+keeps_what_is_there() {
+    echo '# mine' >>"$work/front.conf"
+    cp "$work/front.conf" "$work/before"
+    init front front.conf && cmp -s "$work/before" "$work/front.conf" &&
+        grep -q 'has not changed' "$work/out"
+}
+
+shows_and_asks() {
+    sed -i 's/^# Bounds.*/# Bounds, in a newer version./' "$work/config/front.conf"
+    cp "$work/front.conf" "$work/before"
+    echo n | init front front.conf && cmp -s "$work/before" "$work/front.conf" &&
+        grep -q '^+# Bounds, in a newer version' "$work/out" &&
+        init front front.conf </dev/null && cmp -s "$work/before" "$work/front.conf"
+}
+
+merges_on_yes() {
+    echo y | init front front.conf && grep -q 'newer version' "$work/front.conf" &&
+        grep -q '^# mine' "$work/front.conf" && cmp -s "$work/before" "$work/front.conf.old" &&
+        init front front.conf </dev/null && grep -q 'has not changed' "$work/out"
+}
+
+refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
+
+for role in both front back; do
+    check "writes_$role" writes "$role"
+done
+check makes_another_secret_each_time fresh_secret
+check keeps_what_is_there keeps_what_is_there
+check shows_a_newer_template_and_asks shows_and_asks
+check merges_on_yes merges_on_yes
+check refuses_other_roles refuses_other_roles
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

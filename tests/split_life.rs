@@ -1,0 +1,634 @@
+//! Links that break, and who tries to join one: clients are served or closed,
+//! never left in silence, and both sides' counters return to zero.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use fake_telegram::built_binary;
+use fake_telegram::client::{Client, Fate, Kind};
+use fake_telegram::control::Accept;
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split};
+use fake_telegram::payload::{Command, echo};
+use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::wait::{before, eventually, run, within};
+use smol_mtproxy::wire::link::{
+    Decoder, Event, Frame, Hello, Open, OpenRoute, Role, VERSION, data_header, proof,
+};
+use smol_mtproxy::wire::{dc::DcId, transport::Transport};
+
+async fn idle_clients(front: &Proxy, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for number in 0..count {
+        let mut client = front.client(Kind::ALL[number % 4]).connect().await.unwrap();
+        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+        clients.push(client);
+    }
+    clients
+}
+
+async fn all_are_closed(clients: Vec<Client>) {
+    for mut client in clients {
+        within("a close", client.until_closed()).await.unwrap();
+    }
+}
+
+async fn is_served(front: &Proxy) {
+    let mut client = front.client(Kind::Padded).connect().await.unwrap();
+    assert_eq!(client.fate_of(&echo(7, 64)).await, Fate::Answered);
+}
+
+fn lines(proxy: &Proxy, text: &str) -> usize {
+    let log = proxy.log();
+    log.iter().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn a_back_that_goes_closes_its_clients_and_is_found_again() {
+    run(async {
+        for route in Route::ALL {
+            let secured = Secured::default();
+            let change = |o: ProxyOptions| match o.has("--listen") {
+                true => o.set("--link-wait", 1),
+                false => o,
+            };
+            let split = Split::start(built_binary!(), route, &secured, change).await;
+            let clients = idle_clients(&split.front, 8).await;
+            let Split {
+                telegram,
+                back,
+                front,
+            } = split;
+            let options = back.stop().await;
+            all_are_closed(clients).await;
+            let lost = front.counted("closed_total", "reason=\"link_lost\"")
+                + front.counted("closed_total", "reason=\"shutdown\"");
+            assert_eq!(lost, 8);
+            front.cleared().await;
+            // Nobody is there: clients wait a little and are closed.
+            for _ in 0..3 {
+                let mut client = front.client(Kind::Padded).connect().await.unwrap();
+                assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
+            }
+            assert_eq!(front.counted("closed_total", "reason=\"no_link\""), 3);
+            assert_eq!(lines(&front, "clients wait up to"), 1, "{:#?}", front.log());
+            let _back = options.start().await;
+            front.linked(1).await;
+            is_served(&front).await;
+            front.cleared().await;
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_comes_before_its_back_is_served() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let secured = Secured::default();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
+        let listener = [back.listener()];
+        let front = ProxyOptions::front(
+            built_binary!(),
+            &telegram,
+            Route::Middle,
+            &secured,
+            &listener,
+        );
+        let front = front.set("--link-wait", 30).start().await;
+        let mut client = front.client(Kind::FakeTls).connect().await.unwrap();
+        let request = echo(1, 64);
+        let (outcome, _back) =
+            smol::future::zip(within("an echo", client.echo(&request)), back.start()).await;
+        outcome.unwrap();
+    });
+}
+
+#[test]
+fn a_front_that_goes_takes_its_sessions_along() {
+    run(async {
+        for route in Route::ALL {
+            let secured = Secured::default();
+            let split = Split::start(built_binary!(), route, &secured, |o| o).await;
+            let _clients = idle_clients(&split.front, 6).await;
+            let options = match route {
+                Route::Middle => {
+                    split.front.signal("KILL");
+                    None
+                }
+                Route::Direct => Some(split.front.stop().await),
+            };
+            drop(options);
+            eventually("the sessions' end", || {
+                split.telegram.sessions().is_empty() && split.telegram.counters().direct_live() == 0
+            })
+            .await;
+            split.back.cleared().await;
+            split.telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_back_killed_under_load_again_and_again() {
+    run(async {
+        let secured = Secured::default();
+        let Split {
+            telegram,
+            back,
+            front,
+        } = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+        let kills = async {
+            let mut back = back;
+            for _ in 0..50 {
+                smol::Timer::after(Duration::from_millis(20)).await;
+                back.signal("KILL");
+                back.exit_status().await;
+                back = back.again().start().await;
+                front.linked(1).await;
+            }
+            back
+        };
+        let executor = smol::LocalExecutor::new();
+        let tasks: Vec<_> = (0..6)
+            .map(|number| executor.spawn(keeps_asking(&front, number)))
+            .collect();
+        let began = Instant::now();
+        let working = async {
+            let back = kills.await;
+            for task in tasks {
+                task.cancel().await;
+            }
+            back
+        };
+        let back = executor.run(working).await;
+        assert!(began.elapsed() < Duration::from_secs(100));
+        is_served(&front).await;
+        front.cleared().await;
+        back.cleared().await;
+        telegram.assert_clean();
+    });
+}
+
+/// Asks for ever; every question is answered or its client is closed.
+async fn keeps_asking(front: &Proxy, number: usize) {
+    loop {
+        let Ok(mut client) = front.client(Kind::ALL[number % 4]).connect().await else {
+            continue;
+        };
+        let (total, size) = (1 << 20, 64 << 10);
+        while client.fate_of(&echo(number as u32, 40_000)).await == Fate::Answered {
+            if within("a download", client.download(total, size))
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn two_fronts_share_a_back_and_two_backs_a_front() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let secured = Secured::default();
+        let mut backs = Vec::new();
+        for _ in 0..2 {
+            let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
+            backs.push(back.start().await);
+        }
+        let addresses: Vec<SocketAddr> = backs.iter().map(Proxy::address).collect();
+        let mut fronts = Vec::new();
+        for _ in 0..2 {
+            let front = ProxyOptions::front(
+                built_binary!(),
+                &telegram,
+                Route::Middle,
+                &secured,
+                &addresses,
+            );
+            let front = front.set("--link-connections", 2).start().await;
+            front.linked(4).await;
+            fronts.push(front);
+        }
+        let mut clients = Vec::new();
+        for front in &fronts {
+            clients.extend(idle_clients(front, 8).await);
+        }
+        for back in &backs {
+            assert_eq!(back.counted("links", ""), 4);
+            assert_eq!(back.counted("link_streams", ""), 8);
+        }
+        // One is killed: its half of the clients is closed, the rest stays.
+        let second = backs.pop().unwrap();
+        second.signal("KILL");
+        let mut fates = [0; 2];
+        for client in &mut clients {
+            match client.fate_of(&echo(2, 64)).await {
+                Fate::Answered => fates[0] += 1,
+                Fate::Closed => fates[1] += 1,
+            }
+        }
+        assert_eq!(fates, [8, 8]);
+        for front in &fronts {
+            front.linked(2).await;
+            is_served(front).await;
+        }
+        // And it comes back.
+        let second = second.again().start().await;
+        for front in &fronts {
+            front.linked(4).await;
+        }
+        drop(clients);
+        let mut clients = Vec::new();
+        for front in &fronts {
+            front.cleared().await;
+            clients.extend(idle_clients(front, 4).await);
+        }
+        assert_eq!(second.counted("link_streams", ""), 4);
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn who_has_another_key_gets_no_link_and_both_say_so() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let ours = Secured::default();
+        let other = Secured::Key("another key of enough characters".to_owned());
+        let back = ProxyOptions::back(built_binary!(), &telegram, &ours)
+            .start()
+            .await;
+        let front = ProxyOptions::front(
+            built_binary!(),
+            &telegram,
+            Route::Middle,
+            &other,
+            &[back.address()],
+        );
+        let front = front.start().await;
+        for side in [&front, &back] {
+            eventually("a word about it", || {
+                side.log_contains("gets no link: the other side has another key")
+                    || side.log_contains("the other side says: the two sides have different keys")
+            })
+            .await;
+            assert!(side.counted("link_ends_total", "reason=\"wrong_key\"") > 0);
+            assert_eq!(side.counted("links", ""), 0);
+        }
+    });
+}
+
+/// A peer made of frames.
+struct Peer {
+    stream: TcpStream,
+    decoder: Decoder,
+    received: Vec<u8>,
+}
+
+impl Peer {
+    fn connect(back: &Proxy) -> Self {
+        let stream = TcpStream::connect(back.address()).unwrap();
+        let limit = Some(fake_telegram::wait::patience());
+        stream.set_read_timeout(limit).unwrap();
+        Self {
+            stream,
+            decoder: Decoder::default(),
+            received: Vec::new(),
+        }
+    }
+
+    fn say(&mut self, frame: &Frame) {
+        self.stream.write_all(&frame.encode()).unwrap();
+    }
+
+    /// The next frame that is no ping; `None` at the end.
+    fn hear(&mut self) -> Option<Frame> {
+        loop {
+            let length = self.received.len();
+            let mut input = self.received.as_mut_slice();
+            let event = self.decoder.next(&mut input).unwrap();
+            let frame = match event {
+                Some(Event::Frame(frame)) => Some(frame),
+                _ => None,
+            };
+            let used = length - input.len();
+            self.received.drain(..used);
+            match frame {
+                Some(Frame::Ping(_)) => continue,
+                Some(frame) => return Some(frame),
+                None => {}
+            }
+            let mut bytes = [0; 4096];
+            match self.stream.read(&mut bytes) {
+                Ok(0) | Err(_) => return None,
+                Ok(length) => self.received.extend_from_slice(&bytes[..length]),
+            }
+        }
+    }
+
+    /// A link, as a front with the tests' key.
+    fn joined(back: &Proxy) -> (Self, u32) {
+        let mut peer = Self::connect(back);
+        let ours = front_hello();
+        peer.say(&Frame::Hello(ours.clone()));
+        let Some(Frame::Hello(theirs)) = peer.hear() else {
+            panic!("no hello");
+        };
+        let key = match Secured::default() {
+            Secured::Key(key) => key,
+            Secured::Certificates(..) => unreachable!(),
+        };
+        let proof = proof(key.as_bytes(), Role::Front, &ours, &theirs);
+        peer.say(&Frame::Proof(proof));
+        assert!(matches!(peer.hear(), Some(Frame::Proof(_))));
+        (peer, theirs.window)
+    }
+}
+
+fn front_hello() -> Hello {
+    Hello {
+        role: Role::Front,
+        is_keyed: true,
+        window: 1 << 16,
+        random: [7; 32],
+    }
+}
+
+fn open() -> Box<Open> {
+    Box::new(Open {
+        route: OpenRoute::Middle,
+        dc: DcId(2),
+        transport: Transport::Padded,
+        client: "127.0.0.1:1".parse().unwrap(),
+        local: "127.0.0.1:2".parse().unwrap(),
+        tag: None,
+    })
+}
+
+fn closed_with(peer: &mut Peer) -> Option<String> {
+    let mut said = None;
+    while let Some(frame) = peer.hear() {
+        if let Frame::Close(refusal) = frame {
+            said = Some(format!("{refusal:?}"));
+        }
+    }
+    said
+}
+
+#[test]
+fn strangers_get_nothing_and_disturb_nobody() {
+    run(async {
+        let secured = Secured::default();
+        let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+        let mut client = split.front.served_client(2).await;
+        let back = &split.back;
+        let count = |reason: &str| back.counted("link_ends_total", &format!("reason=\"{reason}\""));
+        // Garbage.
+        for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 100], &[0; 100]] {
+            let mut stream = TcpStream::connect(back.address()).unwrap();
+            stream.write_all(garbage).unwrap();
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            assert!(bytes.is_empty(), "{bytes:?}");
+        }
+        eventually("garbage counted", || count("not_a_link") == 3).await;
+        // Another version: it is told ours.
+        let mut peer = Peer::connect(back);
+        let mut hello = Frame::Hello(front_hello()).encode().to_vec();
+        hello[14] = 9;
+        peer.stream.write_all(&hello).unwrap();
+        assert!(matches!(peer.hear(), Some(Frame::Hello(_))));
+        assert_eq!(closed_with(&mut peer).as_deref(), Some("Version"));
+        let line = format!("it speaks version 9 of the link, this end {VERSION}");
+        eventually("both versions in the log", || back.log_contains(&line)).await;
+        // A replay of what another front said, and no key at all.
+        let mut peer = Peer::connect(back);
+        peer.say(&Frame::Hello(front_hello()));
+        peer.say(&Frame::Proof([1; 32]));
+        assert_eq!(closed_with(&mut peer).as_deref(), Some("WrongKey"));
+        let mut peer = Peer::connect(back);
+        peer.say(&Frame::Hello(Hello {
+            is_keyed: false,
+            ..front_hello()
+        }));
+        assert_eq!(closed_with(&mut peer).as_deref(), Some("KeyMissing"));
+        // Another back.
+        let mut peer = Peer::connect(back);
+        peer.say(&Frame::Hello(Hello {
+            role: Role::Back,
+            ..front_hello()
+        }));
+        assert_eq!(closed_with(&mut peer).as_deref(), Some("Role"));
+        // More silent ones than there is room for, and slow ones.
+        let silent: Vec<_> = (0..70).map(|_| Peer::connect(back)).collect();
+        eventually("the oldest ones' end", || count("too_many") >= 6).await;
+        let slow = async {
+            let mut peer = Peer::connect(back);
+            let began = Instant::now();
+            for byte in Frame::Hello(front_hello()).encode() {
+                if peer.stream.write_all(&[byte]).is_err() {
+                    break;
+                }
+                smol::Timer::after(Duration::from_secs(1)).await;
+            }
+            began.elapsed()
+        };
+        let asking = async {
+            loop {
+                within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+                smol::Timer::after(Duration::from_millis(100)).await;
+            }
+        };
+        let elapsed = smol::future::or(slow, asking).await;
+        assert!(elapsed < Duration::from_secs(40), "{elapsed:?}");
+        eventually("the silent ones' end", || count("handshake_timeout") >= 64).await;
+        drop(silent);
+        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+        split.telegram.assert_clean();
+    });
+}
+
+#[test]
+fn a_peer_that_breaks_the_rules_loses_its_link_only() {
+    run(async {
+        let secured = Secured::default();
+        let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+        let mut client = split.front.served_client(2).await;
+        // Twice what it has credit for, to a DC that is not there yet.
+        split.telegram.behave_dc(4, |b| b.accept = Accept::Silent);
+        let (mut peer, window) = Peer::joined(&split.back);
+        let mut asked = open();
+        asked.dc = DcId(4);
+        peer.say(&Frame::Open {
+            stream: 0,
+            open: asked,
+        });
+        for piece in vec![0; 2 * window as usize].chunks(16 << 10) {
+            let header = data_header(0, piece.len());
+            if peer.stream.write_all(&header).is_err() || peer.stream.write_all(piece).is_err() {
+                break;
+            }
+        }
+        // It may have been cut off before it could hear why.
+        if let Some(said) = closed_with(&mut peer) {
+            assert_eq!(said, "CreditOverrun");
+        }
+        let count = |reason: &str| {
+            let label = format!("reason=\"{reason}\"");
+            split.back.counted("link_ends_total", &label)
+        };
+        eventually("the overrun to be counted", || count("credit_overrun") == 1).await;
+        // A frame for no stream, a stream opened twice, a packet of odd length.
+        for wrong in [
+            vec![Frame::Credit {
+                stream: 5,
+                bytes: 1,
+            }],
+            vec![
+                Frame::Open {
+                    stream: 3,
+                    open: open(),
+                },
+                Frame::Open {
+                    stream: 3,
+                    open: open(),
+                },
+            ],
+            vec![Frame::Open {
+                stream: 1 << 30,
+                open: open(),
+            }],
+        ] {
+            let (mut peer, _) = Peer::joined(&split.back);
+            wrong.iter().for_each(|frame| peer.say(frame));
+            assert_eq!(closed_with(&mut peer).as_deref(), Some("Protocol"));
+        }
+        eventually("the others to be counted", || count("protocol") == 3).await;
+        eventually("their streams' end", || {
+            split.back.counted("link_streams", "") == 1
+        })
+        .await;
+        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+    });
+}
+
+/// No FIN and no RST: the process is there, but says nothing.
+#[test]
+fn a_frozen_back_is_noticed() {
+    run(async {
+        let secured = Secured::default();
+        let change = |o: ProxyOptions| match o.has("--listen") {
+            true => o.set("--link-wait", 1),
+            false => o,
+        };
+        let split = Split::start(built_binary!(), Route::Middle, &secured, change).await;
+        let mut clients = idle_clients(&split.front, 4).await;
+        split.back.signal("STOP");
+        let request = Command::SendMe {
+            total: 1 << 20,
+            size: 1 << 20,
+        };
+        for client in &mut clients {
+            client.send(&request.payload()).await.unwrap();
+        }
+        let limit = Duration::from_secs(25);
+        assert!(before(limit, all_are_closed(clients)).await.is_some());
+        let silent = split.front.counted("link_ends_total", "reason=\"silent\"");
+        assert!(silent >= 1, "{silent}");
+        split.back.signal("CONT");
+        split.front.linked(1).await;
+        is_served(&split.front).await;
+        split.front.cleared().await;
+        split.back.cleared().await;
+    });
+}
+
+/// Passes everything on, in order and whole, after `delay`.
+async fn relay(listener: smol::net::TcpListener, to: SocketAddr, delay: Duration) {
+    let executor = smol::LocalExecutor::new();
+    let accepting = async {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = smol::net::TcpStream::connect(to).await.unwrap();
+            executor
+                .spawn(pass(near.clone(), far.clone(), delay))
+                .detach();
+            executor.spawn(pass(far, near, delay)).detach();
+        }
+    };
+    executor.run(accepting).await
+}
+
+async fn pass(mut from: smol::net::TcpStream, mut to: smol::net::TcpStream, delay: Duration) {
+    use smol::io::{AsyncReadExt, AsyncWriteExt};
+    let (sender, receiver) = smol::channel::bounded::<(Instant, Vec<u8>)>(256);
+    let reading = async {
+        loop {
+            let mut bytes = vec![0; 64 << 10];
+            match from.read(&mut bytes).await {
+                Ok(0) | Err(_) => return,
+                Ok(length) => bytes.truncate(length),
+            }
+            let due = Instant::now() + delay;
+            if sender.send((due, bytes)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let writing = async {
+        while let Ok((due, bytes)) = receiver.recv().await {
+            smol::Timer::at(due).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    smol::future::or(reading, writing).await;
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_far_back_serves_all_and_opening_costs_no_round_trip() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let secured = Secured::default();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &secured)
+            .start()
+            .await;
+        let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = [listener.local_addr().unwrap()];
+        let delay = Duration::from_millis(200);
+        let relaying = relay(listener, back.address(), delay);
+        let working = async {
+            for route in Route::ALL {
+                let front =
+                    ProxyOptions::front(built_binary!(), &telegram, route, &secured, &address);
+                let front = front.start().await;
+                front.linked(1).await;
+                let mut quickest = Duration::MAX;
+                for kind in [Kind::Abridged, Kind::FakeTls] {
+                    let mut client = front.client(kind).connect().await.unwrap();
+                    let began = Instant::now();
+                    within("an echo", client.echo(&echo(1, 1000)))
+                        .await
+                        .unwrap();
+                    quickest = quickest.min(began.elapsed());
+                    let downloading = client.download(3 << 20, 1 << 20);
+                    within("a download", downloading).await.unwrap();
+                    within("an echo", client.echo(&echo(1, 1 << 20)))
+                        .await
+                        .unwrap();
+                }
+                // One way and back is 400 ms; a second time would be 800.
+                assert!(quickest < 4 * delay, "{route:?}: {quickest:?}");
+                front.cleared().await;
+                front.stop().await;
+            }
+        };
+        smol::future::or(working, relaying).await;
+        back.cleared().await;
+        telegram.assert_clean();
+    });
+}

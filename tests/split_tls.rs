@@ -1,0 +1,250 @@
+//! The link through TLS with certificates of `certs`, and that command itself.
+#![cfg(feature = "tls")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fake_telegram::built_binary;
+use fake_telegram::client::{Fate, Kind};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, TemporaryDirectory};
+use fake_telegram::payload::echo;
+use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::wait::{eventually, run, within};
+
+fn certs(words: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(built_binary!());
+    command.arg("certs").arg(words[0]).arg(directory);
+    command.args(&words[1..]);
+    command.output().unwrap()
+}
+
+fn fine(words: &[&str], directory: &Path) -> String {
+    let output = certs(words, directory);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(words: &[&str], directory: &Path, code: i32) -> String {
+    let output = certs(words, directory);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
+}
+
+/// A CA with the front `home`.
+fn made() -> TemporaryDirectory {
+    let directory = TemporaryDirectory::new();
+    fine(&["init"], directory.path());
+    fine(&["add-node", "home"], directory.path());
+    directory
+}
+
+fn secured(directory: &TemporaryDirectory, front: &str) -> Secured {
+    Secured::Certificates(directory.path().into(), front.into())
+}
+
+#[test]
+fn certs_makes_what_both_ends_need_and_overwrites_nothing() {
+    let parent = TemporaryDirectory::new();
+    let directory = parent.path().join("link");
+    let printed = fine(&["init"], &directory);
+    assert_eq!(printed.lines().count(), 5, "{printed}");
+    let printed = fine(&["add-node", "home"], &directory);
+    assert_eq!(printed.lines().count(), 3, "{printed}");
+    for (file, mode) in [
+        ("ca.key", 0o600),
+        ("back.key", 0o600),
+        ("home.key", 0o600),
+        ("link.back.conf", 0o600),
+        ("ca.pem", 0o644),
+        ("home.pem", 0o644),
+    ] {
+        let metadata = fs::metadata(directory.join(file)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{file}");
+    }
+    let before = fs::read(directory.join("ca.key")).unwrap();
+    let text = refused(&["init"], &directory, 73);
+    assert!(text.contains("is there already"), "{text}");
+    let text = refused(&["add-node", "home"], &directory, 73);
+    assert!(text.contains("home.pem is there already"), "{text}");
+    assert_eq!(fs::read(directory.join("ca.key")).unwrap(), before);
+    for name in ["", "ca", "back", "../home", "Home", "a b", &"a".repeat(41)] {
+        let text = refused(&["add-node", name], &directory, 64);
+        assert!(text.contains("cannot be a front's name"), "{text}");
+    }
+    let shown = fine(&["show"], &directory);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 3, "{shown}");
+    assert!(lines[0].starts_with("back.pem: back, until 20"), "{shown}");
+    assert!(lines[2].starts_with("home.pem: home, until 20"), "{shown}");
+    let text = refused(&["add-node", "home"], parent.path(), 66);
+    assert!(text.contains("certs init"), "{text}");
+    refused(&["show"], parent.path(), 66);
+    // A place that nobody can write to, not even root.
+    let text = refused(&["init"], Path::new("/proc/link"), 73);
+    assert!(text.contains("cannot write /proc/link"), "{text}");
+}
+
+#[test]
+fn the_made_configs_are_complete_but_for_the_address() {
+    let directory = made();
+    let moved = TemporaryDirectory::new();
+    for file in ["link.home.conf", "ca.pem", "home.pem", "home.key"] {
+        fs::copy(directory.path().join(file), moved.path().join(file)).unwrap();
+    }
+    let check = |path: &Path| {
+        let mut command = Command::new(built_binary!());
+        command.args(["check", "--offline", "--config"]).arg(path);
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8(text).unwrap()
+    };
+    let front = moved.path().join("link.home.conf");
+    let text = check(&front);
+    assert!(
+        text.contains("`BACK-ADDRESS:443`: expected IP and port"),
+        "{text}"
+    );
+    let conf = fs::read_to_string(&front).unwrap();
+    fs::write(&front, conf.replace("BACK-ADDRESS", "192.0.2.1")).unwrap();
+    for path in [front, directory.path().join("link.back.conf")] {
+        let text = check(&path);
+        assert!(text.contains("link files"), "{text}");
+        assert!(!text.contains("cannot read"), "{text}");
+    }
+}
+
+#[test]
+fn clients_are_served_through_tls() {
+    run(async {
+        let directory = made();
+        for route in Route::ALL {
+            let secured = secured(&directory, "home");
+            let change = |o: ProxyOptions| match o.has("--listen") {
+                true => o.set("--link-sni", "www.example.com"),
+                false => o,
+            };
+            let split = Split::start(built_binary!(), route, &secured, change).await;
+            assert!(split.back.log_contains("(TLS)"));
+            for kind in Kind::ALL {
+                let mut client = split.front.client(kind).connect().await.unwrap();
+                for size in [64, 1000, 100 << 10, 1 << 20] {
+                    let outcome = within("an echo", client.echo(&echo(1, size))).await;
+                    outcome.unwrap_or_else(|error| panic!("{kind:?}, {size}: {error}"));
+                }
+                let downloading = client.download(8 << 20, 1 << 20);
+                within("a download", downloading).await.unwrap();
+            }
+            split.front.cleared().await;
+            split.back.cleared().await;
+            split.telegram.assert_clean();
+        }
+    });
+}
+
+/// Starts a back and a front that cannot agree; both must say why.
+async fn disagree(back: ProxyOptions, front: ProxyOptions, words: [&str; 2]) -> (Proxy, Proxy) {
+    let back = back.start().await;
+    let front = front.start().await;
+    for (side, words) in [(&back, words[0]), (&front, words[1])] {
+        eventually(&format!("`{words}` in the log"), || {
+            side.log_contains(words)
+        })
+        .await;
+        let ends = side.counted("link_ends_total", "reason=\"tls\"");
+        assert!(ends > 0, "{:#?}", side.log());
+        assert_eq!(side.counted("links", ""), 0);
+    }
+    (back, front)
+}
+
+#[test]
+fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let (ours, other) = (made(), made());
+        fine(&["add-node", "old", "--days", "0"], ours.path());
+        eventually("its expiry", || {
+            fine(&["show"], ours.path()).contains("EXPIRED")
+        })
+        .await;
+        let route = Route::Middle;
+        let back = || {
+            let back = ProxyOptions::back(built_binary!(), &telegram, &secured(&ours, "home"));
+            let address = [back.listener()];
+            (back, address)
+        };
+        let front = |secured: &Secured, address: &[std::net::SocketAddr]| {
+            ProxyOptions::front(built_binary!(), &telegram, route, secured, address)
+        };
+        // A front of another CA: it refuses the back first.
+        let (back_options, address) = back();
+        let foreign = front(&secured(&other, "home"), &address);
+        let words = [
+            "this side's certificate is of another CA",
+            "is of another CA",
+        ];
+        disagree(back_options, foreign, words).await;
+        // A foreign certificate with the right CA.
+        let (back_options, address) = back();
+        let file = |name: &str| other.path().join(name).display().to_string();
+        let foreign = front(&secured(&ours, "home"), &address)
+            .set("--link-cert", file("home.pem"))
+            .set("--link-key", file("home.key"));
+        let words = [
+            "is of another CA",
+            "this side's certificate is of another CA",
+        ];
+        disagree(back_options, foreign, words).await;
+        // An expired one.
+        let (back_options, address) = back();
+        let words = [
+            "the other side's certificate has expired",
+            "this side's certificate has expired",
+        ];
+        let old = front(&secured(&ours, "old"), &address);
+        let (_back, mut front_proxy) = disagree(back_options, old.in_config_file(), words).await;
+        // A reload takes the right one.
+        let file = |name: &str| ours.path().join(name).display().to_string();
+        front_proxy.reload(|flags| {
+            for (flag, value) in flags.iter_mut() {
+                match *flag {
+                    "--link-cert" => *value = file("home.pem"),
+                    "--link-key" => *value = file("home.key"),
+                    _ => {}
+                }
+            }
+        });
+        front_proxy.linked(1).await;
+        let mut client = front_proxy.client(Kind::Padded).connect().await.unwrap();
+        assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Answered);
+        // A front's certificate is none for a back.
+        let (back_options, address) = back();
+        let back_options = back_options
+            .set("--link-cert", file("home.pem"))
+            .set("--link-key", file("home.key"));
+        let right = front(&secured(&ours, "home"), &address);
+        let words = ["TLS: ", "is that certificate one of `certs init`"];
+        disagree(back_options, right, words).await;
+        // One side without TLS.
+        let (back_options, address) = back();
+        let plain = ProxyOptions::front(
+            built_binary!(),
+            &telegram,
+            route,
+            &Secured::default(),
+            &address,
+        );
+        let back = back_options.start().await;
+        let plain = plain.start().await;
+        eventually("a word about it", || {
+            back.log_contains("is the other side a link with TLS?")
+        })
+        .await;
+        assert_eq!(plain.counted("links", ""), 0);
+    });
+}
