@@ -171,16 +171,13 @@ async fn shake_hands(
     } else {
         ChecksumKind::Crc32
     };
-    let Some((decryptor, mut decoder, rest)) = reader.into_parts() else {
+    let Some((mut inbound, mut behind)) = reader.into_inbound(checksum) else {
         return Err(ConnectError::BadAnswer("no keys"));
     };
-    decoder.set_checksum(checksum);
     let outbound = Outbound::new(encryptor, checksum, &shared.buffers);
     let connection = Connection::new(shared, address, our, outbound);
-    let mut inbound = Inbound::new(decryptor, decoder);
-    let mut rest = rest;
     inbound
-        .begin(&connection, &mut rest)
+        .consume(&connection, &mut behind)
         .map_err(|_| ConnectError::BadAnswer("a broken frame"))?;
     Ok(Established {
         connection,
@@ -214,6 +211,8 @@ struct Reader<'a> {
     decryptor: Option<CbcDecryptor>,
     /// Read and not decoded yet; encrypted once there is a decryptor.
     rest: Vec<u8>,
+    /// What came with the last frame's blocks behind it, decrypted.
+    plain: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
@@ -223,6 +222,7 @@ impl<'a> Reader<'a> {
             decoder: RpcDecoder::new(),
             decryptor: None,
             rest: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -261,14 +261,18 @@ impl<'a> Reader<'a> {
                 decryptor.apply(&mut blocks);
             }
             let mut input = blocks.as_mut_slice();
-            match self.decoder.next(&mut input) {
-                Ok(Some(RpcEvent::Handshake(frame))) => return Ok(frame),
+            let found = match self.decoder.next(&mut input) {
+                Ok(Some(RpcEvent::Handshake(frame))) => Some(frame),
                 Ok(Some(RpcEvent::HandshakeError(code))) => {
                     return Err(ConnectError::Refused(code));
                 }
                 Ok(Some(_)) => return Err(ConnectError::BadAnswer("another message")),
-                Ok(None) => {}
+                Ok(None) => None,
                 Err(_) => return Err(ConnectError::BadAnswer("a broken frame")),
+            };
+            if let Some(frame) = found {
+                self.plain = input.to_vec();
+                return Ok(frame);
             }
             self.read_more().await?;
         }
@@ -294,7 +298,88 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn into_parts(self) -> Option<(CbcDecryptor, RpcDecoder, Vec<u8>)> {
-        Some((self.decryptor?, self.decoder, self.rest))
+    /// For the connection, with what it has to decode first.
+    fn into_inbound(self, checksum: ChecksumKind) -> Option<(Inbound, Vec<u8>)> {
+        let mut decoder = self.decoder;
+        decoder.set_checksum(checksum);
+        let inbound = Inbound::new(self.decryptor?, decoder, &self.rest);
+        Some((inbound, self.plain))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use smol::LocalExecutor;
+
+    use super::*;
+    use crate::net::Reactor;
+
+    /// Telegram's end of a handshake: what it sends until its answer, and
+    /// `more` right behind.
+    fn telegrams_bytes(key: &[u8; 32], iv: &[u8; 16], more: &[[u8; 12]]) -> Vec<u8> {
+        let mut encoder = FrameEncoder::new();
+        let nonce = NonceFrame {
+            key_selector: [1; 4],
+            schema: rpc::SCHEMA_AES,
+            time: 2,
+            nonce: [3; 16],
+        };
+        let answer = HandshakeFrame {
+            flags: 0,
+            sender_pid: [4; 12],
+            peer_pid: PROCESS_ID,
+        };
+        let mut bytes = Vec::new();
+        encoder.encode_into(&mut bytes, &[&nonce.body()]);
+        let mut encrypted = Vec::new();
+        encoder.encode_into(&mut encrypted, &[&answer.body()]);
+        for body in more {
+            encoder.encode_into(&mut encrypted, &[body]);
+        }
+        encrypted.extend_from_slice(block_padding(encrypted.len()));
+        CbcEncryptor::new(key, iv).apply(&mut encrypted);
+        bytes.extend_from_slice(&encrypted);
+        bytes
+    }
+
+    #[test]
+    fn what_comes_right_behind_the_answer_is_kept() {
+        let (key, iv) = ([5; 32], [6; 16]);
+        let pings = [7, 8, 9].map(rpc::ping_body);
+        let bytes = telegrams_bytes(&key, &iv, &pings);
+        // Everything at once, and the last bytes later.
+        for held_back in [0, 1, 15, 16, 17, 40] {
+            let reactor = Reactor::new().unwrap();
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let socket = Socket::new(&reactor, ours.into()).unwrap();
+            let (now, later) = bytes.split_at(bytes.len() - held_back);
+            theirs.write_all(now).unwrap();
+            let events = reactor.block_on(&LocalExecutor::new(), async {
+                let mut reader = Reader::new(&socket);
+                reader.nonce().await.unwrap();
+                reader.decryptor = Some(CbcDecryptor::new(&key, &iv));
+                assert_eq!(reader.handshake().await.unwrap().peer_pid, PROCESS_ID);
+                theirs.write_all(later).unwrap();
+                let mut decryptor = reader.decryptor.take().unwrap();
+                let mut rest = reader.rest.clone();
+                rest.extend_from_slice(later);
+                decryptor.apply(&mut rest);
+                let mut plain = [reader.plain, rest].concat();
+                let mut input = plain.as_mut_slice();
+                let mut ids = Vec::new();
+                while let Some(event) = reader.decoder.next(&mut input).unwrap() {
+                    let RpcEvent::Ping { id } = event else {
+                        panic!("{event:?}")
+                    };
+                    ids.push(id);
+                }
+                ids
+            });
+            assert_eq!(events, [7, 8, 9], "{held_back} bytes held back");
+        }
     }
 }

@@ -36,11 +36,12 @@ struct Blocked {
 }
 
 impl Inbound {
-    pub fn new(decryptor: CbcDecryptor, decoder: RpcDecoder) -> Self {
+    /// `carry` came with the handshake: the beginning of a cipher block.
+    pub fn new(decryptor: CbcDecryptor, decoder: RpcDecoder, carry: &[u8]) -> Self {
         Self {
             decryptor,
             decoder,
-            carry: heapless::Vec::new(),
+            carry: heapless::Vec::from_slice(carry).unwrap_or_default(),
             current: None,
             blocked: None,
         }
@@ -53,15 +54,6 @@ impl Inbound {
 
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
-    }
-
-    /// Handles bytes that came with the end of the handshake.
-    pub fn begin(&mut self, connection: &Connection, rest: &mut [u8]) -> Result<(), ConnectionEnd> {
-        let whole = rest.len() - rest.len() % BLOCK_LEN;
-        let (blocks, carry) = rest.split_at_mut(whole);
-        self.decryptor.apply(blocks);
-        self.carry = heapless::Vec::from_slice(carry).unwrap_or_default();
-        self.consume(connection, blocks)
     }
 
     /// Reads once and hands on what came; how many bytes that was.
@@ -126,7 +118,8 @@ impl Inbound {
         Ok(())
     }
 
-    fn consume(
+    /// Hands on decrypted bytes.
+    pub fn consume(
         &mut self,
         connection: &Connection,
         mut input: &mut [u8],
