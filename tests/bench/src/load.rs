@@ -1,7 +1,7 @@
-//! The loads.
+//! The loads that move bytes.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fake_telegram::client::Client;
 use fake_telegram::payload::{self, Command};
@@ -125,58 +125,6 @@ pub async fn connects(subject: &Subject, count: usize) -> io::Result<Cost> {
     })
 }
 
-/// Memory of an idle client.
-pub struct Idle {
-    /// Bytes before any client, after one has come and gone.
-    pub empty: u64,
-    /// Bytes per client on top of that.
-    pub each: f64,
-    /// Bytes after all have left.
-    pub after: u64,
-}
-
-pub async fn idle(subject: &Subject, clients: usize) -> io::Result<Idle> {
-    connect(subject, 1).await?;
-    let empty = settled(subject, |_| true).await?;
-    let held = connect(subject, clients).await?;
-    // Past the hibernation limit of 1 s.
-    smol::Timer::after(Duration::from_secs(4)).await;
-    let full = subject.resident()?;
-    drop(held);
-    let after = settled(subject, |now| now < full).await?;
-    Ok(Idle {
-        empty,
-        each: full.saturating_sub(empty) as f64 / clients as f64,
-        after,
-    })
-}
-
-/// How much memory a 1 MiB answer takes to a client that does not read.
-pub async fn slow_answer(subject: &Subject) -> io::Result<u64> {
-    let mut client = connect(subject, 1).await?;
-    let before = settled(subject, |_| true).await?;
-    let wish = Command::SendMe {
-        total: 32 << 20,
-        size: 1 << 20,
-    };
-    for client in &mut client {
-        client.send(&wish.payload()).await?;
-    }
-    smol::Timer::after(Duration::from_secs(3)).await;
-    Ok(subject.resident()?.saturating_sub(before))
-}
-
-async fn settled(subject: &Subject, done: impl Fn(u64) -> bool) -> io::Result<u64> {
-    let deadline = Instant::now() + Duration::from_secs(4);
-    loop {
-        smol::Timer::after(Duration::from_secs(2)).await;
-        let now = subject.resident()?;
-        if done(now) || Instant::now() > deadline {
-            return Ok(now);
-        }
-    }
-}
-
 /// Runs `work` for each of `clients`; wall and processor seconds.
 async fn each_client<F>(
     subject: &Subject,
@@ -207,7 +155,7 @@ where
 }
 
 /// Connected clients, each with one message echoed.
-async fn connect(subject: &Subject, clients: usize) -> io::Result<Vec<Client>> {
+pub async fn connect(subject: &Subject, clients: usize) -> io::Result<Vec<Client>> {
     let executor = LocalExecutor::new();
     let mut connected = Vec::with_capacity(clients);
     executor

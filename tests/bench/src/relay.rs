@@ -5,13 +5,14 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
+use crate::helper;
+
 const BUFFER: usize = 64 * 1024;
 
 /// Prints the address that it listens on and relays to `target` until killed.
 pub fn run(target: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    println!("{}", listener.local_addr()?);
-    io::stdout().flush()?;
+    helper::say(&listener.local_addr()?.to_string())?;
     for client in listener.incoming() {
         let client = client?;
         let server = TcpStream::connect(target)?;

@@ -1,104 +1,184 @@
-//! What is measured: the proxy's binary or the plain relay, as a process.
+//! What is measured: the plain relay, the proxy, or its two halves.
 
-use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use fake_telegram::client::{Kind, Options};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
 use fake_telegram::telegram::FakeTelegram;
 
-/// The kernel counts a process's time in these.
-const TICKS_PER_SECOND: f64 = 100.0;
+use crate::helper::{Helper, Role};
+use crate::process;
+
+/// The name of the first subject.
+pub const RELAY: &str = "plain relay";
 
 pub struct Subject {
     pub name: String,
+    /// The subject that it is compared with, besides the plain relay.
+    pub rival: Option<String>,
     pub client: Options,
-    process: Process,
+    /// In the order in which clients' bytes pass them, each with its name.
+    parts: Vec<(&'static str, Process)>,
 }
 
 enum Process {
     Proxy(Proxy),
-    Relay(Child),
+    Relay(Helper),
+}
+
+impl Process {
+    fn pid(&self) -> u32 {
+        match self {
+            Self::Proxy(proxy) => proxy.pid(),
+            Self::Relay(helper) => helper.pid(),
+        }
+    }
+}
+
+/// How front and back are joined; `None`: they are one process.
+#[derive(Clone, Copy)]
+pub enum Link {
+    None,
+    Plain,
+    Tls,
+}
+
+/// A proxy that can be measured.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub route: Route,
+    pub kind: Kind,
+    pub link: Link,
+}
+
+impl Case {
+    /// As in "middle dd".
+    fn both(self) -> String {
+        let route = match self.route {
+            Route::Middle => "middle",
+            Route::Direct => "direct",
+        };
+        let kind = match self.kind {
+            Kind::FakeTls => "ee",
+            _ => "dd",
+        };
+        format!("{route} {kind}")
+    }
+
+    pub fn name(self) -> String {
+        match self.link {
+            Link::None => self.both(),
+            Link::Plain => format!("{} split", self.both()),
+            Link::Tls => format!("{} split TLS", self.both()),
+        }
+    }
+
+    pub async fn start(self, binary: &str, telegram: &FakeTelegram) -> io::Result<Subject> {
+        let parts = match self.link {
+            Link::None => {
+                let proxy = fit(ProxyOptions::new(binary, telegram, self.route));
+                vec![("", Process::Proxy(proxy.start().await))]
+            }
+            Link::Plain => self.halves(binary, telegram, &Secured::default()).await,
+            Link::Tls => {
+                let directory = TemporaryDirectory::new();
+                let secured = certificates(binary, &directory)?;
+                self.halves(binary, telegram, &secured).await
+            }
+        };
+        let Some((_, Process::Proxy(first))) = parts.first() else {
+            return Err(io::Error::other("a proxy has a first part"));
+        };
+        Ok(Subject {
+            name: self.name(),
+            rival: (parts.len() > 1).then(|| self.both()),
+            client: first.client(self.kind),
+            parts,
+        })
+    }
+
+    async fn halves(
+        self,
+        binary: &str,
+        telegram: &FakeTelegram,
+        secured: &Secured,
+    ) -> Vec<(&'static str, Process)> {
+        let back = fit(ProxyOptions::back(binary, telegram, secured));
+        let back = back.start().await;
+        let links = [back.address()];
+        let front = ProxyOptions::front(binary, telegram, self.route, secured, &links);
+        let front = fit(front).start().await;
+        front.linked(1).await;
+        vec![
+            ("front", Process::Proxy(front)),
+            ("back", Process::Proxy(back)),
+        ]
+    }
+}
+
+/// Room for the clients of the idle loads, who hibernate soon.
+fn fit(options: ProxyOptions) -> ProxyOptions {
+    options
+        .set("--log-level", "warn")
+        .set("--max-clients", 20_000)
+        .set("--hibernate", 1)
+}
+
+/// Those of a CA and of a front, made by the binary itself. Both ends have read
+/// them when they are linked.
+fn certificates(binary: &str, directory: &TemporaryDirectory) -> io::Result<Secured> {
+    for words in [&["init"][..], &["add-node", "home"]] {
+        let mut command = Command::new(binary);
+        command.arg("certs").arg(words[0]).arg(directory.path());
+        let output = command.args(&words[1..]).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(io::Error::other(said));
+        }
+    }
+    Ok(Secured::Certificates(
+        directory.path().into(),
+        "home".to_owned(),
+    ))
 }
 
 impl Subject {
     /// The plain relay in front of the fake DC 2.
     pub fn relay(telegram: &FakeTelegram) -> io::Result<Self> {
         let target = telegram.direct_addresses(2)[0];
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["--relay-to", &target.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line)?;
-        let address: SocketAddr = line.trim().parse().expect("the relay prints its address");
+        let mut helper = Helper::start(Role::Relay(target))?;
+        let address: SocketAddr = helper.hear()?;
         Ok(Self {
-            name: "plain relay".to_owned(),
+            name: RELAY.to_owned(),
+            rival: None,
             client: Options {
                 key: None,
                 ..Kind::Padded.options(address)
             },
-            process: Process::Relay(child),
+            parts: vec![("", Process::Relay(helper))],
         })
     }
 
-    pub async fn proxy(
-        binary: &str,
-        telegram: &FakeTelegram,
-        route: Route,
-        kind: Kind,
-        name: &str,
-    ) -> Self {
-        let proxy = ProxyOptions::new(binary, telegram, route)
-            .set("--log-level", "warn")
-            .set("--max-clients", 20_000)
-            .set("--hibernate", 1)
-            .start()
-            .await;
-        Self {
-            name: name.to_owned(),
-            client: proxy.client(kind),
-            process: Process::Proxy(proxy),
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        match &self.process {
-            Process::Proxy(proxy) => proxy.pid(),
-            Process::Relay(child) => child.id(),
-        }
-    }
-
-    /// User and system time so far, in seconds.
+    /// User and system time of all its processes so far, in seconds.
     pub fn processor_seconds(&self) -> io::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: f64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok())
-            .sum();
-        Ok(ticks / TICKS_PER_SECOND)
+        let parts = self.parts.iter();
+        parts
+            .map(|(_, part)| process::processor_seconds(part.pid()))
+            .sum()
     }
 
-    /// Resident memory now, in bytes.
-    pub fn resident(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        Ok(kilobytes.unwrap_or(0) * 1024)
+    /// The names of its parts, none for the only one.
+    pub fn part_names(&self) -> impl Iterator<Item = &'static str> {
+        self.parts.iter().map(|(name, _)| *name)
     }
-}
 
-impl Drop for Subject {
-    fn drop(&mut self) {
-        if let Process::Relay(child) = &mut self.process {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+    /// Resident memory of each of its parts now, in bytes.
+    pub fn resident(&self) -> io::Result<Vec<u64>> {
+        let parts = self.parts.iter();
+        parts
+            .map(|(_, part)| process::resident(part.pid()))
+            .collect()
     }
 }

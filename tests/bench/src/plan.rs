@@ -1,0 +1,105 @@
+//! What is measured, in which order.
+
+use std::io;
+
+use fake_telegram::client::Kind;
+use fake_telegram::harness::Route;
+use fake_telegram::telegram::FakeTelegram;
+
+use crate::report::Report;
+use crate::subject::{Case, Link, Subject};
+use crate::{flood, idle, latency, load};
+
+/// In the order in which they are measured: what a split is compared with comes
+/// right before it.
+const CASES: [Case; 8] = [
+    case(Route::Direct, Kind::Padded, Link::None),
+    case(Route::Direct, Kind::Padded, Link::Plain),
+    case(Route::Direct, Kind::Padded, Link::Tls),
+    case(Route::Direct, Kind::FakeTls, Link::None),
+    case(Route::Middle, Kind::Padded, Link::None),
+    case(Route::Middle, Kind::Padded, Link::Plain),
+    case(Route::Middle, Kind::Padded, Link::Tls),
+    case(Route::Middle, Kind::FakeTls, Link::None),
+];
+
+const fn case(route: Route, kind: Kind, link: Link) -> Case {
+    Case { route, kind, link }
+}
+
+/// Half-open connections, and descriptors that a proxy has for other things.
+const HALF_OPEN: u64 = 20_000;
+const OTHER_DESCRIPTORS: u64 = 500;
+
+pub struct Plan<'a> {
+    pub binary: &'a str,
+    pub telegram: &'a FakeTelegram,
+    /// Per download and upload.
+    pub megabytes: u32,
+    pub quick: bool,
+    /// Descriptors that a process may have.
+    pub descriptors: u64,
+}
+
+impl Plan<'_> {
+    pub async fn run(&self) -> io::Result<()> {
+        let mut report = Report::default();
+        let relay = Subject::relay(self.telegram)?;
+        self.traffic(&relay, &mut report).await?;
+        drop(relay);
+        for case in CASES {
+            let proxy = case.start(self.binary, self.telegram).await?;
+            self.traffic(&proxy, &mut report).await?;
+        }
+        for case in CASES {
+            self.idle(case, &report).await?;
+        }
+        let proxy = CASES[4].start(self.binary, self.telegram).await?;
+        report.slow_answer(&proxy, idle::slow_answer(&proxy).await?);
+        drop(proxy);
+        report.flood(&flood::flood(self.binary, self.telegram).await?);
+        let fit = self.descriptors.saturating_sub(OTHER_DESCRIPTORS);
+        if fit < HALF_OPEN {
+            println!("a process may have {} descriptors only:", self.descriptors);
+        }
+        let crowd = flood::half_open(self.binary, self.telegram, HALF_OPEN.min(fit));
+        report.crowd(&crowd.await?);
+        Ok(())
+    }
+
+    async fn traffic(&self, subject: &Subject, report: &mut Report) -> io::Result<()> {
+        let (messages, connects) = match self.quick {
+            true => (30_000, 1_000),
+            false => (100_000, 2_000),
+        };
+        for clients in [1, 10, 100] {
+            let cost = load::download(subject, clients, self.megabytes).await?;
+            report.transfer(subject, &format!("download, {clients} clients"), cost);
+        }
+        let cost = load::upload(subject, 10, self.megabytes / 2).await?;
+        report.transfer(subject, "upload, 10 clients", cost);
+        let cost = load::echo(subject, 50, messages).await?;
+        report.echo(subject, "echo, 50 clients", cost);
+        report.waits(subject, &latency::echo(subject, messages / 10).await?);
+        let cost = load::connects(subject, connects).await?;
+        report.connects(subject, cost);
+        Ok(())
+    }
+
+    async fn idle(&self, case: Case, report: &Report) -> io::Result<()> {
+        let counts: &[usize] = match (self.quick, case.route, case.link) {
+            // The same memory as with a plain link, measured once.
+            (true, _, Link::Tls) => &[],
+            (true, ..) => &[1_000],
+            // Each takes a descriptor of the fake DC's too.
+            (false, Route::Direct, _) => &[1_000, 8_000],
+            (false, Route::Middle, _) => &[1_000, 10_000],
+        };
+        for &clients in counts {
+            let proxy = case.start(self.binary, self.telegram).await?;
+            let parts = idle::idle(&proxy, clients).await?;
+            report.idle(&proxy, clients, &parts);
+        }
+        Ok(())
+    }
+}
