@@ -1,10 +1,10 @@
 //! Front and back: a [`Backend`](crate::backend::Backend) through a connection
 //! to another machine. Protocol: `doc/split-mode.md`; bytes: [`crate::wire::link`].
 //!
-//! Either side runs one task a link ([`driver`]); the streams on it are small
+//! Either side runs one task a link (`driver`); the streams on it are small
 //! structs that other tasks reach through `Rc`. What a stream sends is bounded
-//! by the credit that the other side gives it ([`flow`]), what waits for the
-//! kernel by a limit of the link ([`connection`]).
+//! by the credit that the other side gives it (`flow`), what waits for the
+//! kernel by a limit of the link (`connection`).
 
 mod back;
 #[cfg(feature = "tls")]
