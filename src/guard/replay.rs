@@ -3,6 +3,9 @@ use std::hash::{BuildHasher, RandomState};
 /// Entries of one line: 64 bytes, what a processor fetches at once.
 const WAYS: usize = 8;
 
+/// Lines that are allocated together: 4 KiB.
+const LINES_PER_PAGE: usize = 64;
+
 /// Most lines that 24 bits of the hash can number.
 const MAX_LINES: usize = 1 << 24;
 
@@ -18,9 +21,9 @@ const TIME_MASK: u64 = (1 << 24) - 1;
 /// choose ids that push others out or look like them.
 pub struct ReplayMemory {
     hasher: RandomState,
-    /// Zero: a free entry. Starts at `offset`, a multiple of a cache line.
-    words: Vec<u64>,
-    offset: usize,
+    /// Made when the first of their lines is used: not every allocator's zeroed
+    /// memory is free until it is touched.
+    pages: Vec<Option<Box<[Line; LINES_PER_PAGE]>>>,
     lines: usize,
     wanted: usize,
     max_age: u32,
@@ -28,18 +31,20 @@ pub struct ReplayMemory {
     epoch: Option<u64>,
 }
 
+/// Entries in the order of their last sighting, latest first; zero: free.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line([u64; WAYS]);
+
 impl ReplayMemory {
     /// Room for `entries` ids (rounded up to whole lines), each forgotten after
-    /// `max_age` seconds (at most 194 days). The memory is touched only as it
-    /// fills.
+    /// `max_age` seconds (at most 194 days). The memory is taken as it fills.
     pub fn new(entries: usize, max_age: u32) -> Self {
         let lines = entries.div_ceil(WAYS).clamp(1, MAX_LINES);
-        let words = vec![0u64; (lines + 1) * WAYS];
-        let offset = words.as_ptr().align_offset(WAYS * size_of::<u64>());
+        let pages = lines.div_ceil(LINES_PER_PAGE);
         Self {
             hasher: RandomState::new(),
-            words,
-            offset: if offset < WAYS { offset } else { 0 },
+            pages: std::iter::repeat_with(|| None).take(pages).collect(),
             lines,
             wanted: entries,
             max_age: max_age.min(TIME_MASK as u32 - 1),
@@ -66,7 +71,6 @@ impl ReplayMemory {
         let second = (now.saturating_sub(epoch) + 1) & TIME_MASK;
         let max_age = u64::from(self.max_age);
         let fingerprint = hash & !TIME_MASK;
-        // Latest first.
         let line = self.line_mut(hash);
         let same = |known: &u64| *known != 0 && *known & !TIME_MASK == fingerprint;
         let place = line.iter().position(same);
@@ -84,8 +88,12 @@ impl ReplayMemory {
     fn line_mut(&mut self, hash: u64) -> &mut [u64] {
         // 24 bits that the fingerprint does not have, scaled to the lines.
         let line = (((hash & TIME_MASK) * self.lines as u64) >> 24) as usize;
-        let start = self.offset + line * WAYS;
-        self.words.get_mut(start..start + WAYS).unwrap_or_default()
+        let page = self.pages.get_mut(line / LINES_PER_PAGE);
+        let page = page
+            .map(|page| page.get_or_insert_with(|| Box::new([Line::default(); LINES_PER_PAGE])));
+        let line = page.and_then(|page| page.get_mut(line % LINES_PER_PAGE));
+        line.map(|Line(entries)| &mut entries[..])
+            .unwrap_or_default()
     }
 }
 
