@@ -22,11 +22,11 @@ fn limits() -> (u64, u64) {
     }
 }
 
-/// As on a router: lists from files or built in, few descriptors' worth of
-/// tables.
+/// What a router with 64 MB chooses for itself, and smaller buffers.
 fn small(options: ProxyOptions) -> ProxyOptions {
     options
         .set("--buffers", "1M")
+        .set("--replay-cache", 32_768)
         .set("--max-clients", 2 * CLIENTS)
         .set("--hibernate", 1)
         .set("--log-level", "info")
