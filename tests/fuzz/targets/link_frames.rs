@@ -26,16 +26,23 @@ fn read(is_link: bool, pieces: Vec<Vec<u8>>) -> String {
                 Ok(Some(Event::Frame(frame))) => heard += &format!("[{frame:?}]"),
                 Ok(Some(Event::Data { stream, mut bytes })) => {
                     assert!(!bytes.is_empty());
-                    for byte in bytes.iter() {
-                        heard += &format!("{stream}:{byte:02x} ");
-                    }
-                    loop {
+                    let all = bytes.to_vec();
+                    let mut parts = String::new();
+                    let outcome = loop {
                         match packets.next(&mut bytes, MAX_PACKET) {
                             Ok(Some(PacketPart::Bytes(part))) => assert!(!part.is_empty()),
-                            Ok(Some(part)) => heard += &format!("({part:?})"),
-                            Ok(None) => break,
-                            Err(error) => return format!("{heard}{error}"),
+                            Ok(Some(part)) => parts += &format!("({part:?})"),
+                            Ok(None) => break Ok(()),
+                            Err(error) => break Err(error),
                         }
+                    };
+                    // Up to an error, where a cut may have kept back the rest.
+                    for byte in &all[..all.len() - bytes.len()] {
+                        heard += &format!("{stream}:{byte:02x} ");
+                    }
+                    heard += &parts;
+                    if let Err(error) = outcome {
+                        return format!("{heard}{error}");
                     }
                     assert!(bytes.is_empty());
                 }
