@@ -117,9 +117,9 @@ class Proxy(Child):
         return cls(await cls.spawn([*runner, os.environ["SMOL_MTPROXY_BIN"], *words]))
 
     @classmethod
-    async def start(cls, flags):
+    async def start(cls, flags, sign="smol-mtproxy .* clients"):
         self = await cls.spawn_with(flags)
-        await self.wait_for("smol-mtproxy .* clients")
+        await self.wait_for(sign)
         return self
 
 

@@ -1,5 +1,5 @@
 """Real Telegram clients through the built binary, plain, dd and ee, on both
-routes. run.sh starts this where there is no network but loopback.
+routes, in one process and through front and back. run.sh starts this where there is no network but loopback.
 """
 
 import asyncio
@@ -35,15 +35,20 @@ CONNECTIONS = {
 }
 # Abridged has a longer header from 508 bytes on, a TLS record ends at 16 KiB.
 LENGTHS = (8, 504, 508, 16384, 20004)
+LINK_KEY = "0123456789abcdef" * 2
 
 
 class Server:
-    """A proxy with a fake Telegram of its own."""
+    """A proxy with a fake Telegram of its own; in split mode `proxy` is the
+    front."""
+
+    def __init__(self, number):
+        self.port, self.metrics_port = 2000 + number, 3000 + number
+        self.back = None
 
     @classmethod
     async def start(cls, number, directory, flags):
-        self = cls()
-        self.port, self.metrics_port = 2000 + number, 3000 + number
+        self = cls(number)
         self.telegram = await FakeTelegram.start()
         own = ["--data-dir", f"{directory}/{number}", *flags]
         self.proxy = await Proxy.start([*self.telegram.flags, *own])
@@ -51,11 +56,37 @@ class Server:
 
     @classmethod
     async def start_configured(cls, number, directory, route):
+        return await cls.start(number, directory, cls._for_clients(number, route))
+
+    @classmethod
+    async def start_split(cls, number, directory, route):
+        """Only the back knows Telegram."""
+        self = cls(number)
+        self.telegram = await FakeTelegram.start()
+        key = f"{directory}/{number}.psk"
+        with open(key, "w") as file:
+            file.write(LINK_KEY)
+        link = f"127.0.0.1:{4000 + number}"
+        data = f"{directory}/{number}"
+        back = ["--role", "back", "--link-listen", link, "--link-psk", key]
+        back += ["--data-dir", f"{data}-back"]
+        self.back = await Proxy.start([*self.telegram.flags, *back], "smol-mtproxy .* back:")
+        front = ["--role", "front", "--link", link, "--link-psk", key]
+        front += ["--data-dir", f"{data}-front", *cls._for_clients(number, route)]
+        self.proxy = await Proxy.start(front, "linked to the back")
+        return self
+
+    @staticmethod
+    def _for_clients(number, route):
         flags = ["--listen", f"127.0.0.1:{2000 + number}", "--metrics", f"{3000 + number}"]
         flags += ["--allow", "classic,dd,tls", "--log-level", "debug", "--route", route]
         for kind, secret in SECRETS.items():
             flags += ["--secret", f"{kind}={secret}"]
-        return await cls.start(number, directory, flags)
+        return flags
+
+    def processes(self):
+        """The clients' end first."""
+        return [self.proxy, *filter(None, [self.back])]
 
     async def until_metric(self, name, value):
         while await asyncio.to_thread(self._metric, name) < value:
@@ -84,8 +115,9 @@ class Report:
         except Exception as error:
             self.failed += 1
             print(f"FAIL  {name}: {error!r}")
-            for line in server.proxy.tail():
-                print(f"      proxy: {line}")
+            for process in server.processes():
+                for line in process.tail():
+                    print(f"      proxy: {line}")
         else:
             self.passed += 1
             print(f"ok    {name} ({time.monotonic() - start:.1f} s)")
@@ -121,6 +153,8 @@ async def run(report, directory):
     direct = await Server.start_configured(2, directory, "direct")
     rotating = await Server.start_configured(3, directory, "middle")
     bare = await Server.start(4, directory, [])
+    split_middle = await Server.start_split(5, directory, "middle")
+    split_direct = await Server.start_split(6, directory, "direct")
     tdlib = TdLib(f"{directory}/tdlib")
     await tdlib.start()
     await asyncio.gather(
@@ -128,6 +162,8 @@ async def run(report, directory):
         *tdlib_cases(report, "direct", direct, tdlib),
         *telethon_cases(report, "middle", middle),
         *telethon_cases(report, "direct", direct),
+        *split_cases(report, "split, middle", split_middle, tdlib),
+        *split_cases(report, "split, direct", split_direct, tdlib),
         report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
         report.wanted("no config: TDLib pings through the links", bare, ping_links, bare, tdlib),
         report.wanted("check: finds this Telegram", middle, check, middle, directory),
@@ -138,6 +174,8 @@ async def run(report, directory):
         ("direct", direct, "middle_accepted"),
         ("rotation", rotating, "direct_accepted"),
         ("no config", bare, "middle_accepted"),
+        ("split, middle", split_middle, "direct_accepted"),
+        ("split, direct", split_direct, "middle_accepted"),
     ):
         await report.case(f"{name}: everybody is content at the end", server, end, server, unused)
     await tdlib.close()
@@ -159,6 +197,14 @@ def telethon_cases(report, route, server):
         yield report.in_turn(f"{name}, many lengths", server, talk, *arguments)
         yield report.in_turn(f"{name}, media of DC 4", server, greet, *arguments, -4)
         yield report.in_turn(f"{name}, the whole client", server, start_client, *arguments)
+
+
+def split_cases(report, route, server, tdlib):
+    """Front and back, joined by a plain link with a key."""
+    yield from tdlib_cases(report, route, server, tdlib)
+    for name, (kind, secret) in CONNECTIONS.items():
+        name = f"{route}: Telethon, {name}, many lengths"
+        yield report.in_turn(name, server, talk, kind, server.port, secret)
 
 
 async def be_refused(server, tdlib, secret):
@@ -233,11 +279,11 @@ async def check_alone(directory):
 
 async def end(server, unused):
     """The proxy ends when told, has used one route and kept to the protocol."""
-    status = await server.proxy.stop()
+    statuses = [await process.stop() for process in server.processes()]
     counters = await server.telegram.counters()
     violations = await server.telegram.violations()
-    if status or counters[unused] or violations:
-        raise AssertionError(f"status {status}; {unused} {counters[unused]}; {violations}")
+    if any(statuses) or counters[unused] or violations:
+        raise AssertionError(f"statuses {statuses}; {unused} {counters[unused]}; {violations}")
 
 
 def refuse_other_networks():

@@ -134,6 +134,10 @@ pub async fn half_open(binary: &str, telegram: &FakeTelegram, count: u64) -> io:
     proxy.served_client(2).await;
     // Past the handshakes' timeout of 10 s.
     Timer::after(Duration::from_secs(11)).await;
+    let left = proxy.counted("handshaking", "");
+    if left > 0 {
+        return Err(io::Error::other(format!("{left} half-open ones stay")));
+    }
     Ok(Crowd {
         count: count.min(seated),
         each: full.saturating_sub(empty) as f64 / count.max(1) as f64,

@@ -28,13 +28,17 @@ struct Flags {
     #[argh(option, default = "String::from(\"target/release/smol-mtproxy\")")]
     binary: String,
 
-    /// megabytes per download and upload (default 1000, quick 300)
+    /// megabytes per download and upload (default 3000, quick 1000)
     #[argh(option)]
     megabytes: Option<u32>,
 
     /// less of everything, and no 10,000 idle clients
     #[argh(switch)]
     quick: bool,
+
+    /// only these parts: traffic, idle, slow, flood, half-open (default: all)
+    #[argh(positional)]
+    parts: Vec<String>,
 
     /// be another process of the benchmark, which starts itself so
     #[argh(option)]
@@ -56,8 +60,9 @@ fn main() -> io::Result<()> {
     let plan = Plan {
         binary: &flags.binary,
         telegram: &telegram,
-        megabytes: flags.megabytes.unwrap_or(if quick { 300 } else { 1000 }),
+        megabytes: flags.megabytes.unwrap_or(if quick { 1000 } else { 3000 }),
         quick,
+        parts: &flags.parts,
         descriptors,
     };
     smol::block_on(plan.run())?;

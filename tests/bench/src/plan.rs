@@ -37,6 +37,8 @@ pub struct Plan<'a> {
     /// Per download and upload.
     pub megabytes: u32,
     pub quick: bool,
+    /// The parts that are wanted; none: all.
+    pub parts: &'a [String],
     /// Descriptors that a process may have.
     pub descriptors: u64,
 }
@@ -44,23 +46,43 @@ pub struct Plan<'a> {
 impl Plan<'_> {
     pub async fn run(&self) -> io::Result<()> {
         let mut report = Report::default();
-        let relay = Subject::relay(self.telegram)?;
-        self.traffic(&relay, &mut report).await?;
-        drop(relay);
-        for case in CASES {
-            let proxy = case.start(self.binary, self.telegram).await?;
-            self.traffic(&proxy, &mut report).await?;
+        if self.wants("traffic") {
+            let relay = Subject::relay(self.telegram)?;
+            self.traffic(&relay, &mut report).await?;
+            drop(relay);
+            for case in CASES {
+                let proxy = case.start(self.binary, self.telegram).await?;
+                self.traffic(&proxy, &mut report).await?;
+            }
         }
-        for case in CASES {
-            self.idle(case, &report).await?;
+        if self.wants("idle") {
+            for case in CASES {
+                self.idle(case, &report).await?;
+            }
         }
-        let proxy = CASES[4].start(self.binary, self.telegram).await?;
-        report.slow_answer(&proxy, idle::slow_answer(&proxy).await?);
-        drop(proxy);
-        report.flood(&flood::flood(self.binary, self.telegram).await?);
+        if self.wants("slow") {
+            let middle = case(Route::Middle, Kind::Padded, Link::None);
+            let proxy = middle.start(self.binary, self.telegram).await?;
+            report.slow_answer(&proxy, idle::slow_answer(&proxy).await?);
+        }
+        if self.wants("flood") {
+            report.flood(&flood::flood(self.binary, self.telegram).await?);
+        }
+        if self.wants("half-open") {
+            self.half_open(&report).await?;
+        }
+        Ok(())
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
+
+    async fn half_open(&self, report: &Report) -> io::Result<()> {
         let fit = self.descriptors.saturating_sub(OTHER_DESCRIPTORS);
         if fit < HALF_OPEN {
-            println!("a process may have {} descriptors only:", self.descriptors);
+            let limit = self.descriptors;
+            println!("a process may have {limit} descriptors: {fit} half-open connections");
         }
         let crowd = flood::half_open(self.binary, self.telegram, HALF_OPEN.min(fit));
         report.crowd(&crowd.await?);

@@ -105,8 +105,8 @@ impl Case {
         telegram: &FakeTelegram,
         secured: &Secured,
     ) -> Vec<(&'static str, Process)> {
-        let back = fit(ProxyOptions::back(binary, telegram, secured));
-        let back = back.start().await;
+        let back = ProxyOptions::back(binary, telegram, secured);
+        let back = back.set("--log-level", "warn").start().await;
         let links = [back.address()];
         let front = ProxyOptions::front(binary, telegram, self.route, secured, &links);
         let front = fit(front).start().await;
@@ -118,9 +118,12 @@ impl Case {
     }
 }
 
-/// Room for the clients of the idle loads, who hibernate soon.
+/// Room for the clients of the idle loads, who hibernate soon. A replay memory of
+/// normal size takes a page more with each handshake until all are touched: its
+/// own bounded memory, not the clients'.
 fn fit(options: ProxyOptions) -> ProxyOptions {
     options
+        .set("--replay-cache", 8192)
         .set("--log-level", "warn")
         .set("--max-clients", 20_000)
         .set("--hibernate", 1)
