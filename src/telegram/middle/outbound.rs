@@ -76,9 +76,11 @@ impl Outbound {
         }
     }
 
-    /// Bytes that wait, framing not counted.
+    /// Bytes that wait, with their places in the queue: tiny packets need more
+    /// memory for these than for themselves.
     pub fn pending_bytes(&self) -> usize {
-        self.payload.len() + self.unsent.len()
+        let places = self.queue.len() * size_of::<Queued>();
+        self.payload.len() + self.unsent.len() + places
     }
 
     pub fn is_idle(&self) -> bool {
