@@ -7,14 +7,14 @@ use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind, is_close};
 use fake_telegram::harness::{self, Proxy, Route};
 use fake_telegram::payload::{Command, echo};
-use fake_telegram::wait::{before, eventually, run, within};
+use fake_telegram::wait::{before, eventually, is_emulated, run, within};
 
 const MIB: u64 = 1 << 20;
 
 /// What the proxy's memory may grow by in these tests: its buffers and the
 /// kernel's share of nothing. Emulators have pages of their own.
 fn growth_limit() -> u64 {
-    if std::env::var_os("SMOL_MTPROXY_RUNNER").is_some() {
+    if is_emulated() {
         return 32 * MIB;
     }
     6 * MIB

@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use smol::future::FutureExt;
 
-/// How long a condition may take before a test gives up. Longer when the
-/// binary runs in an emulator (`SMOL_MTPROXY_RUNNER`).
+/// Whether the binary runs in an emulator (`SMOL_MTPROXY_RUNNER`): it is slow
+/// then, and its memory is mostly the emulator's.
+pub fn is_emulated() -> bool {
+    std::env::var_os("SMOL_MTPROXY_RUNNER").is_some()
+}
+
+/// How long a condition may take before a test gives up. Longer in an emulator.
 pub fn patience() -> Duration {
-    let emulated = std::env::var_os("SMOL_MTPROXY_RUNNER").is_some();
-    Duration::from_secs(if emulated { 120 } else { 30 })
+    Duration::from_secs(if is_emulated() { 120 } else { 30 })
 }
 
 /// Runs a whole test, which may take several times [`patience`].
