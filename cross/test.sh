@@ -93,6 +93,8 @@ integration_tests() (
     cd "$ROOT" && sh cross/rust.sh cargo test --locked --no-fail-fast "${@/#/--test=}"
 )
 
+# The rooms that are bytes and numbers only; the others' tests have clocks and
+# sockets in them, for which an emulated debug build is too slow.
 unit_tests() (
     prepare_toolchain
     set_target_flags "$1"
@@ -100,7 +102,8 @@ unit_tests() (
     name=$(tr 'a-z-' 'A-Z_' <<<"$1")
     export "CARGO_TARGET_${name}_RUNNER=$(emulator "$1")"
     cd "$ROOT" && cargo-zigbuild test --locked -j"${JOBS:-2}" -p smol-mtproxy -p smol-mtproxy-ciphers --lib --target "$1" \
-        -Zbuild-std=std,panic_unwind,test,proc_macro -Zbuild-std-features=
+        -Zbuild-std=std,panic_unwind,test,proc_macro -Zbuild-std-features= -- \
+        wire:: guard:: cbc_stream:: ctr_stream:: checksum:: hash::
 )
 
 main

@@ -22,11 +22,11 @@ fn limits() -> (u64, u64) {
     }
 }
 
-/// What a router with 64 MB chooses for itself, and smaller buffers.
+/// What a router with 32 MB chooses for itself.
 fn small(options: ProxyOptions) -> ProxyOptions {
     options
         .set("--buffers", "1M")
-        .set("--replay-cache", 32_768)
+        .set("--replay-cache", 16_384)
         .set("--max-clients", 2 * CLIENTS)
         .set("--hibernate", 1)
         .set("--log-level", "info")
