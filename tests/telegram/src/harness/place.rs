@@ -1,25 +1,35 @@
 //! Where a proxy under test lives: its ports and its directory.
 
+use std::cell::Cell;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::crypto::{hex, random};
 
-/// Ports on a loopback address that nobody else uses: outgoing connections
-/// come from 127.0.0.1, so a port that was free here stays free.
-pub struct Ports(Ipv4Addr);
+/// Ports on a loopback address of their own, one in millions, below those that
+/// the kernel gives to outgoing connections. No socket tries them first: a
+/// process that another test forks just then would hold it, and the port, until
+/// it runs its program.
+pub struct Ports {
+    address: Ipv4Addr,
+    next: Cell<u16>,
+}
 
 impl Ports {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let [a, b, c] = random::<3>();
-        Self(Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254)))
+        let [a, b, c, high, low] = random();
+        Self {
+            address: Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254)),
+            next: Cell::new(10_000 + u16::from_be_bytes([high, low]) % 20_000),
+        }
     }
 
     pub fn one(&self) -> SocketAddr {
-        let listener = TcpListener::bind((self.0, 0)).expect("loopback has free ports");
-        listener.local_addr().expect("it is bound")
+        let port = self.next.get();
+        self.next.set(port + 1);
+        (self.address, port).into()
     }
 }
 
