@@ -3,8 +3,9 @@ use std::hash::{BuildHasher, RandomState};
 /// Entries of one line: 64 bytes, what a processor fetches at once.
 const WAYS: usize = 8;
 
-/// Lines that are allocated together: 4 KiB.
-const LINES_PER_PAGE: usize = 64;
+/// Lines that are allocated together: what, with the bytes of the allocator and
+/// for the alignment, fits into a page of memory.
+const LINES_PER_PAGE: usize = 62;
 
 /// Most lines that 24 bits of the hash can number.
 const MAX_LINES: usize = 1 << 24;
