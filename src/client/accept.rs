@@ -21,7 +21,7 @@ use crate::config::Reset;
 use crate::guard::half_open::Seat;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::{Listener, Socket, spawn};
+use crate::net::{Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
@@ -71,7 +71,7 @@ pub fn listen(
         address,
         rules,
         sites: context.sites.clone(),
-        _accepting: spawn(&context.executor, accepting),
+        _accepting: context.executor.spawn_patient(accepting),
     })
 }
 
@@ -105,15 +105,8 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
         }
         return;
     };
-    let options = socket
-        .set_nodelay()
-        .and_then(|()| socket.set_keepalive(context.limits.get().keepalive));
-    if options.is_ok() {
-        spawn(&context.executor, client(place, socket, rules)).detach();
-    } else {
-        // It is gone already.
-        context.metrics.client_rejected(RejectReason::Abandoned);
-    }
+    let arriving = arrive(place, socket, rules);
+    context.executor.spawn_patient(arriving).detach();
 }
 
 /// Descriptors or memory of the kernel ran out: a client that leaves gives
@@ -129,14 +122,23 @@ async fn pause(context: &ClientContext, error: &io::Error) {
     context.reactor.timeout(ACCEPT_PAUSE, left).await;
 }
 
-/// A connection from its first byte to its last.
-pub(super) async fn client(place: Place, socket: Socket, rules: Rc<Rules>) {
-    // In a box, so that a session does not keep the memory of its beginning.
+/// A connection from its first byte to its session or, if it never is a
+/// client's, to its last.
+async fn arrive(place: Place, socket: Socket, rules: Rc<Rules>) {
+    // In a box, so that a site's visitor does not keep its beginning's memory.
     match Box::pin(enter(place.context(), socket, rules)).await {
-        Some(Entered::Client(client)) => client.run().await,
+        Some(Entered::Client(client)) => {
+            let executor = place.context().executor.clone();
+            executor.spawn(stay(place, client)).detach();
+        }
         Some(Entered::Stranger(relay)) => relay.run().await,
         None => {}
     }
+}
+
+pub(super) async fn stay(place: Place, client: Client) {
+    client.run().await;
+    drop(place);
 }
 
 pub(super) enum Entered {
@@ -161,6 +163,14 @@ pub(super) async fn enter(
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();
+    let options = socket
+        .set_nodelay()
+        .and_then(|()| socket.set_keepalive(context.limits.get().keepalive));
+    if options.is_err() {
+        // It is gone already.
+        context.metrics.client_rejected(RejectReason::Abandoned);
+        return None;
+    }
     Some(match admitted {
         Admitted::Client(accepted) => {
             Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)

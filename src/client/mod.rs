@@ -26,8 +26,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use crate::backend::Backend;
 use crate::config::{
     Allow, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt, TimeSkew,
@@ -35,7 +33,7 @@ use crate::config::{
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Keepalive, PipePool, Reactor, Scratch};
+use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch};
 use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
@@ -50,7 +48,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 /// What all clients share.
 pub struct ClientContext {
     pub(crate) reactor: Rc<Reactor>,
-    executor: Rc<LocalExecutor<'static>>,
+    executor: Rc<Executor>,
     buffers: Rc<BufferPool>,
     scratch: Rc<Scratch>,
     pipes: Rc<PipePool>,
@@ -72,7 +70,7 @@ pub struct ClientContext {
 /// The parts that a [`ClientContext`] is made of.
 pub struct Parts {
     pub reactor: Rc<Reactor>,
-    pub executor: Rc<LocalExecutor<'static>>,
+    pub executor: Rc<Executor>,
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub pipes: Rc<PipePool>,

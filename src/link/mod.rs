@@ -23,10 +23,8 @@ mod tls;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Keepalive, Reactor, Scratch, Socket};
+use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
@@ -51,7 +49,7 @@ const LARGEST_WINDOW: usize = 1 << 20;
 /// What both halves of the proxy need for a link.
 pub struct LinkContext {
     pub reactor: Rc<Reactor>,
-    pub executor: Rc<LocalExecutor<'static>>,
+    pub executor: Rc<Executor>,
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub metrics: Rc<Metrics>,

@@ -172,10 +172,8 @@ mod tests {
     use std::net::SocketAddr;
     use std::os::unix::net::UnixListener;
 
-    use smol::LocalExecutor;
-
     use super::*;
-    use crate::net::{Listener, Reactor, fill_random};
+    use crate::net::{Executor, Listener, Reactor, fill_random};
 
     async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -200,7 +198,7 @@ mod tests {
     /// Sends `data` through a flow and returns what comes out at its end.
     fn relay(data: &[u8], pipes: usize, first: &[u8], through_unix: bool) -> Vec<u8> {
         let reactor = Reactor::new().unwrap();
-        let executor = LocalExecutor::new();
+        let executor = Executor::default();
         reactor.block_on(&executor, async {
             let (sender, from) = pair(&reactor).await;
             let (to, receiver) = match through_unix {

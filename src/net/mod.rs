@@ -4,6 +4,7 @@
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
 mod buffer_pool;
+mod executor;
 mod flow;
 mod http_time;
 mod listener;
@@ -15,10 +16,11 @@ mod reactor;
 mod rope;
 mod scratch;
 mod socket;
-mod spawn;
+
 mod timer;
 
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
+pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
 pub use http_time::time_at;
 pub use listener::Listener;
@@ -30,5 +32,5 @@ pub use reactor::Reactor;
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
-pub use spawn::spawn;
+
 pub use timer::Timer;

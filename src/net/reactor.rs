@@ -10,12 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use super::executor::Executor;
+use super::timer::Timer;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use slab::Slab;
-use smol::LocalExecutor;
-
-use super::timer::Timer;
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -87,17 +86,22 @@ impl Reactor {
     }
 
     /// Runs the executor's tasks until `future` is done.
-    pub fn block_on<F: Future>(&self, executor: &LocalExecutor<'_>, future: F) -> F::Output {
+    pub fn block_on<F: Future>(&self, executor: &Executor, future: F) -> F::Output {
         let waker = Waker::from(self.wake.clone());
         let mut context = Context::from_waker(&waker);
         let mut running = pin!(executor.run(future));
+        let mut patient = pin!(executor.step_patient());
         loop {
             if self.wake.woken.swap(false, Ordering::SeqCst)
                 && let Poll::Ready(output) = running.as_mut().poll(&mut context)
             {
                 return output;
             }
-            self.turn();
+            let stepped = patient.as_mut().poll(&mut context).is_ready();
+            if stepped {
+                patient.set(executor.step_patient());
+            }
+            self.turn(stepped);
         }
     }
 
@@ -131,11 +135,11 @@ impl Reactor {
         .await
     }
 
-    fn turn(&self) {
+    fn turn(&self, is_busy: bool) {
         // Sleep only if nothing woke a task; a wake between the two lines
         // below sees `sleeping` and writes the eventfd.
         self.wake.sleeping.store(true, Ordering::SeqCst);
-        let timeout = if self.wake.woken.load(Ordering::SeqCst) {
+        let timeout = if is_busy || self.wake.woken.load(Ordering::SeqCst) {
             Some(Duration::ZERO)
         } else {
             self.until_next_timer()
@@ -335,7 +339,7 @@ mod tests {
     #[test]
     fn sleeps_in_order_and_wakes_from_another_thread() {
         let reactor = Reactor::new().unwrap();
-        let executor = LocalExecutor::new();
+        let executor = Executor::default();
         let order = Rc::new(RefCell::new(Vec::new()));
         for millis in [20u64, 5, 10] {
             let (reactor, order) = (reactor.clone(), order.clone());
@@ -361,7 +365,7 @@ mod tests {
     #[test]
     fn timeouts_cut_off_and_let_through() {
         let reactor = Reactor::new().unwrap();
-        let executor = LocalExecutor::new();
+        let executor = Executor::default();
         let limit = Duration::from_millis(5);
         let (late, early) = reactor.block_on(&executor, async {
             (

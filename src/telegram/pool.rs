@@ -7,7 +7,7 @@ use super::middle::{Connection, Driver, establish};
 use super::session::MiddleSession;
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::{BufferPool, Notify, spawn};
+use crate::net::{BufferPool, Notify};
 use crate::wire::dc::DcId;
 
 const FIRST_RETRY: Duration = Duration::from_millis(300);
@@ -114,7 +114,7 @@ impl Pool {
         }
         self.connecting.set(true);
         let pool = self.clone();
-        spawn(&self.shared.executor, pool.supply()).detach();
+        self.shared.executor.spawn(pool.supply()).detach();
     }
 
     /// Refuses new sessions and ends all there are.
@@ -273,7 +273,7 @@ impl Pool {
         self.parked.borrow_mut().extend(rest);
         self.changed.notify();
         let task = self.clone().drive(connection, driver);
-        spawn(&self.shared.executor, task).detach();
+        self.shared.executor.spawn(task).detach();
     }
 
     async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {

@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use smol::LocalExecutor;
-
 use super::directory::{Directory, PublicAddress};
 use super::middle::ConnectError;
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Reactor, Scratch, fill_random};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -26,7 +24,7 @@ pub struct Settings {
 /// What everything on the Telegram side uses.
 pub struct Shared {
     pub reactor: Rc<Reactor>,
-    pub executor: Rc<LocalExecutor<'static>>,
+    pub executor: Rc<Executor>,
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub directory: Rc<Directory>,

@@ -11,7 +11,6 @@ use fake_telegram::control::{Accept, Close, Cut};
 use fake_telegram::harness::TemporaryDirectory;
 use fake_telegram::payload::{self, Command};
 use fake_telegram::telegram::{FakeTelegram, Options};
-use smol::LocalExecutor;
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
 use super::directory::PublicAddress;
@@ -20,7 +19,7 @@ use super::*;
 use crate::backend::{Body, Packet, SessionEnd, Stream};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Reactor, Scratch};
+use crate::net::{BufferPool, Executor, Reactor, Scratch};
 use crate::wire::transport::Transport;
 
 const TO_CLIENT: StreamKey = StreamKey {
@@ -48,7 +47,7 @@ impl House {
         })
         .unwrap();
         let reactor = Reactor::new().unwrap();
-        let executor = Rc::new(LocalExecutor::new());
+        let executor = Rc::new(Executor::default());
         let data_dir = TemporaryDirectory::new();
         let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
         let (directory, metrics) = directory(&data_dir, &lists);

@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use super::signals::Signals;
 use super::usage::UsageFile;
 use super::{RunError, control};
@@ -20,7 +18,7 @@ use crate::guard::gate::Gate;
 use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{self, BufferPool, Listener, PipePool, Reactor, Scratch};
+use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 use crate::wire::link;
@@ -37,7 +35,7 @@ const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// Everything that runs.
 pub(super) struct Server {
-    pub(super) executor: Rc<LocalExecutor<'static>>,
+    pub(super) executor: Rc<Executor>,
     pub(super) reactor: Rc<Reactor>,
     pub(super) metrics: Rc<Metrics>,
     pub(super) buffers: Rc<BufferPool>,
@@ -62,7 +60,7 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Config) -> Result<Rc<Self>, RunError> {
-        let executor: Rc<LocalExecutor<'static>> = Rc::new(LocalExecutor::new());
+        let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
         let buffers = BufferPool::new(config.buffers);
         let scratch = Rc::new(Scratch::default());
@@ -267,7 +265,7 @@ impl Server {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        net::spawn(&self.executor, task).detach();
+        self.executor.spawn(task).detach();
     }
 
     fn render_metrics(&self) -> String {

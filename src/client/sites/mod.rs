@@ -13,12 +13,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::LocalExecutor;
-
 use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{Notify, Reactor};
+use crate::net::{Executor, Notify, Reactor};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -42,7 +40,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(600);
 /// See the module.
 pub struct Sites {
     reactor: Rc<Reactor>,
-    executor: Rc<LocalExecutor<'static>>,
+    executor: Rc<Executor>,
     metrics: Rc<Metrics>,
     settings: RefCell<Rc<SiteSettings>>,
     /// The one used last at the end.
@@ -88,7 +86,7 @@ impl Sites {
     /// of this machine as the internet sees it, once it is known.
     pub fn new(
         reactor: &Rc<Reactor>,
-        executor: &Rc<LocalExecutor<'static>>,
+        executor: &Rc<Executor>,
         metrics: &Rc<Metrics>,
         settings: SiteSettings,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Sites;
 use crate::config::SitePlace;
 use crate::metrics::FrontingFailure;
-use crate::net::{Notify, Socket, is_global, spawn};
+use crate::net::{Notify, Socket, is_global};
 
 /// Each address of a site gets this long before the next one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
@@ -88,7 +88,7 @@ impl Site {
         if !self.resolved_at.get().is_some_and(is_fresh) && !self.is_resolving.replace(true) {
             let site = self.clone();
             let resolving = async move { site.resolve(now).await };
-            spawn(&sites.executor, resolving).detach();
+            sites.executor.spawn(resolving).detach();
         }
         if self.addresses.borrow().is_empty() {
             let resolved = async {

@@ -13,8 +13,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use smol::LocalExecutor;
-
 use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites, listen};
 use crate::config::{
     Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors,
@@ -22,7 +20,7 @@ use crate::config::{
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Keepalive, PipePool, Reactor};
+use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 use telegram::Telegram;
 
@@ -108,7 +106,7 @@ impl Setup {
     /// Runs `test` against a proxy set up like this.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
         let reactor = Reactor::new().unwrap();
-        let executor = Rc::new(LocalExecutor::new());
+        let executor = Rc::new(Executor::default());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
         let buffers = BufferPool::new(self.buffers);
         let sites = SiteSettings {
@@ -162,7 +160,7 @@ fn future_size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
 
 #[test]
 fn an_idle_client_is_small() {
-    let task = future_size(super::accept::client);
+    let task = future_size(|place, client, ()| super::accept::stay(place, client));
     let out = size_of::<super::out::ClientOut>();
     let stream = size_of::<super::packets::StreamRelay>();
     let line = size_of::<super::line::LineRelay>();

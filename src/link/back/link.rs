@@ -16,7 +16,7 @@ use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::Side;
 use crate::link::fault::Fault;
-use crate::net::{Reservation, spawn};
+use crate::net::Reservation;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -138,7 +138,7 @@ impl BackLink {
         *place = Some(Place::Live(stream.clone()));
         drop(streams);
         let task = open_session(self.backend.clone(), request(open), stream.clone());
-        let task = spawn(&self.connection.context.executor, task);
+        let task = self.connection.context.executor.spawn(task);
         stream.set_task(task);
         Ok(())
     }

@@ -22,7 +22,7 @@ use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
 use crate::guard::half_open::HalfOpen;
 use crate::log::Throttle;
-use crate::net::{Listener, Notify, Socket, spawn};
+use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Role;
 use link::BackLink;
 
@@ -78,7 +78,7 @@ impl Back {
         let accepting = self.clone().accept(listener);
         Ok(BackListener {
             address,
-            _accepting: spawn(&self.context.executor, accepting),
+            _accepting: self.context.executor.spawn(accepting),
         })
     }
 
@@ -105,7 +105,7 @@ impl Back {
             match listener.accept().await {
                 Ok(socket) => {
                     let serving = self.clone().serve(socket);
-                    spawn(&self.context.executor, serving).detach();
+                    self.context.executor.spawn(serving).detach();
                 }
                 Err(error) => {
                     warn!("cannot accept links: {error}; raise the limit of open files");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::LinkContext;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
-use crate::net::{Notify, spawn};
+use crate::net::Notify;
 use crate::wire::dc::DcId;
 use link::FrontLink;
 
@@ -55,7 +55,7 @@ impl Front {
         for _ in 0..connections {
             for back in backs {
                 let dialling = dial::keep(self.clone(), *back);
-                spawn(&self.context.executor, dialling).detach();
+                self.context.executor.spawn(dialling).detach();
             }
         }
     }

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use fake_telegram::control::Http;
 use fake_telegram::harness::TemporaryDirectory;
 use fake_telegram::telegram::{FakeTelegram, Options};
-use smol::LocalExecutor;
 
 use super::*;
 use crate::config::{ConfigSource, MissingSecret, Origin, Setting};
 #[cfg(feature = "tls")]
 use crate::metrics::RefreshOutcome;
-use crate::net::Reactor;
+use crate::net::{Executor, Reactor};
 
 /// A directory in `data_dir` with these flags.
 pub(in crate::telegram) fn directory(
@@ -51,7 +50,7 @@ fn fake() -> FakeTelegram {
 /// Runs the directory's task until `done`.
 fn run_until(directory: &Rc<Directory>, done: impl Fn() -> bool) {
     let reactor = Reactor::new().unwrap();
-    let executor = LocalExecutor::new();
+    let executor = Executor::default();
     let running = directory.clone();
     let task_reactor = reactor.clone();
     let task = executor.spawn(async move { running.run(&task_reactor).await });

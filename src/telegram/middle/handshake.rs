@@ -312,10 +312,8 @@ mod tests {
     use std::io::Write;
     use std::os::unix::net::UnixStream;
 
-    use smol::LocalExecutor;
-
     use super::*;
-    use crate::net::Reactor;
+    use crate::net::{Executor, Reactor};
 
     /// Telegram's end of a handshake: what it sends until its answer, and
     /// `more` right behind.
@@ -358,7 +356,7 @@ mod tests {
             let socket = Socket::new(&reactor, ours.into()).unwrap();
             let (now, later) = bytes.split_at(bytes.len() - held_back);
             theirs.write_all(now).unwrap();
-            let events = reactor.block_on(&LocalExecutor::new(), async {
+            let events = reactor.block_on(&Executor::default(), async {
                 let mut reader = Reader::new(&socket);
                 reader.nonce().await.unwrap();
                 reader.decryptor = Some(CbcDecryptor::new(&key, &iv));

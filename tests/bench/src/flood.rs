@@ -13,6 +13,7 @@ use smol::{LocalExecutor, Timer};
 use crate::helper::{Helper, Role};
 use crate::latency::Waits;
 use crate::process;
+use crate::processors::Apart;
 
 /// Good clients, and the pause of each between two messages.
 const GOOD: usize = 20;
@@ -28,6 +29,8 @@ pub struct Flood {
     pub flooded: Waits,
     /// Bad handshakes a second that reached the proxy.
     pub rate: f64,
+    /// Nothing but what was flooded ran on that processor.
+    pub has_own_processor: bool,
     /// Part of one processor that the proxy used while flooded.
     pub processor: f64,
     /// Bytes resident before, and at the flood's end.
@@ -46,11 +49,14 @@ async fn start(
 }
 
 pub async fn flood(binary: &str, telegram: &FakeTelegram) -> io::Result<Flood> {
+    let apart = Apart::new()?;
     let proxy = start(binary, telegram, |options| options).await;
+    apart.give_first(proxy.pid())?;
     let alone = good_clients(&proxy).await?;
     let (elsewhere, _) = {
         let mut server = Helper::start(Role::Hangup)?;
         let target = server.hear()?;
+        apart.give_first(server.pid())?;
         during_flood(&proxy, target).await?
     };
     let before = (proxy.resident_memory(), proxy.processor_seconds());
@@ -62,6 +68,7 @@ pub async fn flood(binary: &str, telegram: &FakeTelegram) -> io::Result<Flood> {
         elsewhere,
         flooded,
         rate,
+        has_own_processor: apart.is_possible(),
         processor: processor / started.elapsed().as_secs_f64(),
         resident: (before.0, proxy.resident_memory()),
     })

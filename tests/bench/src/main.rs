@@ -9,6 +9,7 @@ mod latency;
 mod load;
 mod plan;
 mod process;
+mod processors;
 mod relay;
 mod report;
 mod strangers;

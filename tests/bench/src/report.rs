@@ -117,10 +117,15 @@ impl Report {
             line("default flags", load, &figures);
         }
         let figures = format!(
-            "{:7.0} bad handshakes/s from 200 addresses, {:.0} % of a processor, {:.1} MB \
+            "{:7.0} bad handshakes/s from 200 addresses, {:.0} % of a processor{}, {:.1} MB \
              resident before, {:.1} MB at the end",
             flood.rate,
             flood.processor * 100.0,
+            if flood.has_own_processor {
+                ""
+            } else {
+                " that the load had too"
+            },
             flood.resident.0 as f64 / 1e6,
             flood.resident.1 as f64 / 1e6,
         );
