@@ -24,6 +24,8 @@ pub(super) struct FrontLink {
     roomy: RefCell<Vec<Rc<FrontStream>>>,
     /// Bytes that clients have not taken yet.
     pub held: Cell<usize>,
+    /// It gets no more streams.
+    is_retired: Cell<bool>,
 }
 
 impl FrontLink {
@@ -34,11 +36,28 @@ impl FrontLink {
             streams: RefCell::default(),
             roomy: RefCell::default(),
             held: Cell::new(0),
+            is_retired: Cell::new(false),
         })
     }
 
     pub fn load(&self) -> usize {
         self.streams.borrow().len()
+    }
+
+    /// Gets no more streams from now on, and ends with the last that it has.
+    pub fn retire(&self) {
+        self.is_retired.set(true);
+        self.end_if_done();
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.get()
+    }
+
+    fn end_if_done(&self) {
+        if self.is_retired() && self.load() == 0 {
+            self.connection.fail(Fault::Shutdown);
+        }
     }
 
     /// Opens a session. What it sends may follow at once.
@@ -86,6 +105,7 @@ impl FrontLink {
                 reason,
             });
         }
+        self.end_if_done();
     }
 
     /// The link is gone: ends every session; how many there were.
@@ -178,6 +198,7 @@ impl Side for FrontLink {
                     Some(stream) => stream.ended_by_back(reason),
                     None => {
                         self.streams.borrow_mut().try_remove(stream as usize);
+                        self.end_if_done();
                     }
                 }
                 Ok(())
