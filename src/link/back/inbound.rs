@@ -96,12 +96,6 @@ impl BackStream {
         self.inbound.borrow().held
     }
 
-    /// Bytes of the client.
-    pub fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(bytes.len())?;
-        self.accept(bytes)
-    }
-
     /// Makes `local` the taker, of what came early first.
     pub fn replay(&self, local: Local) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
@@ -119,7 +113,7 @@ impl BackStream {
         Ok(())
     }
 
-    fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         match &mut inbound.local {
             Local::Opening(early) => {

@@ -143,14 +143,6 @@ impl BackLink {
         Ok(())
     }
 
-    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
-            Some(Some(Place::Leaving)) => Ok(None),
-            _ => Err(Fault::Unexpected("a frame for no stream")),
-        }
-    }
-
     /// Says the end of a stream; its number is free when the front has too.
     pub fn leave(&self, number: u32, reason: EndReason) {
         if let Some(place) = self.streams.borrow_mut().get_mut(number as usize) {
@@ -163,7 +155,7 @@ impl BackLink {
     }
 
     /// The front has said the end of a stream.
-    fn ended_by_front(&self, number: u32) -> Result<(), Fault> {
+    fn ended_by_front(self: &Rc<Self>, number: u32) -> Result<(), Fault> {
         let stream = self.find(number)?;
         if let Some(place) = self.streams.borrow_mut().get_mut(number as usize) {
             *place = None;
@@ -176,26 +168,6 @@ impl BackLink {
             });
         }
         Ok(())
-    }
-
-    /// While more waits for Telegram than may, ends the stream that holds most.
-    fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().flatten().filter_map(|place| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let worst = live.max_by_key(|stream| stream.held());
-            let Some(worst) = worst.filter(|stream| stream.held() > 0).cloned() else {
-                return;
-            };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.finish(EndReason::TooSlow);
-            worst.drop_session();
-        }
     }
 
     fn poll_reservations(&self, cx: &mut Context<'_>) {
@@ -269,29 +241,40 @@ fn request(open: Open) -> SessionRequest {
 }
 
 impl Side for Rc<BackLink> {
+    type Stream = BackStream;
+
+    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
+            Some(Some(Place::Leaving)) => Ok(None),
+            _ => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
     fn frame(&self, frame: Frame) -> Result<(), Fault> {
         match frame {
             Frame::Open { stream, open } => self.open(stream, *open),
-            Frame::Credit { stream, bytes } => match self.find(stream)? {
-                Some(stream) => stream.credit(bytes),
-                None => Ok(()),
-            },
             Frame::End { stream, .. } => self.ended_by_front(stream),
             _ => Err(Fault::Unexpected("a back's frame from a front")),
         }
     }
 
-    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        if let Some(stream) = self.find(stream)? {
-            stream.receive(bytes)?;
-            self.relieve();
-        }
-        Ok(())
-    }
-
-    fn take_turn(&self, stream: u32) {
-        if let Ok(Some(stream)) = self.find(stream) {
-            stream.take_turn();
+    fn relieve(&self) {
+        let context = &self.connection.context;
+        while self.held.get() > context.hold_limit() {
+            let streams = self.streams.borrow();
+            let live = streams.iter().flatten().filter_map(|place| match place {
+                Place::Live(stream) => Some(stream),
+                Place::Leaving => None,
+            });
+            let worst = live.max_by_key(|stream| stream.held());
+            let Some(worst) = worst.filter(|stream| stream.held() > 0).cloned() else {
+                return;
+            };
+            drop(streams);
+            context.metrics.link_evictions.inc();
+            worst.finish(EndReason::TooSlow);
+            worst.drop_session();
         }
     }
 

@@ -6,6 +6,7 @@ use smol::Task;
 use super::inbound::{Inbound, Local};
 use super::link::BackLink;
 use crate::backend::{OpenError, SessionEnd, Sink, Stream};
+use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
 use crate::metrics::RouteKind;
@@ -120,30 +121,6 @@ impl BackStream {
         }
     }
 
-    pub fn credit(&self, bytes: u32) -> Result<(), Fault> {
-        self.flow.add_credit(bytes)?;
-        if self.flow.queued() > 0 || self.resume_at.get().is_some() {
-            self.flow.ask_turn(&self.link.connection);
-        }
-        Ok(())
-    }
-
-    /// Sends one frame of what is queued, and lets Telegram's side go on if it
-    /// waits.
-    pub fn take_turn(&self) {
-        self.flow.take_turn(&self.link.connection);
-        let queued = self.flow.queued();
-        if self.resume_at.get().is_some_and(|limit| queued <= limit) {
-            self.resume_at.set(None);
-            self.inbound.borrow().resume();
-        }
-        if queued == 0
-            && let Some(reason) = self.end.take()
-        {
-            self.finish(reason);
-        }
-    }
-
     /// How much of `wanted` bytes would be taken now.
     pub fn room(&self, wanted: usize, allowance: usize) -> usize {
         let link = &self.link.connection;
@@ -164,6 +141,37 @@ impl BackStream {
         match self.flow.queued() {
             0 => self.finish(reason),
             _ => self.end.set(Some(reason)),
+        }
+    }
+}
+
+impl LinkStream for BackStream {
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.flow.received(bytes.len())?;
+        self.accept(bytes)
+    }
+
+    fn credit(&self, bytes: u32) -> Result<(), Fault> {
+        self.flow.add_credit(bytes)?;
+        if self.flow.queued() > 0 || self.resume_at.get().is_some() {
+            self.flow.ask_turn(&self.link.connection);
+        }
+        Ok(())
+    }
+
+    /// Sends one frame of what is queued, and lets Telegram's side go on if it
+    /// waits.
+    fn take_turn(&self) {
+        self.flow.take_turn(&self.link.connection);
+        let queued = self.flow.queued();
+        if self.resume_at.get().is_some_and(|limit| queued <= limit) {
+            self.resume_at.set(None);
+            self.inbound.borrow().resume();
+        }
+        if queued == 0
+            && let Some(reason) = self.end.take()
+        {
+            self.finish(reason);
         }
     }
 }

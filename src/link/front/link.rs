@@ -129,36 +129,9 @@ impl FrontLink {
         }
     }
 
-    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
-            Some(Place::Leaving) => Ok(None),
-            None => Err(Fault::Unexpected("a frame for no stream")),
-        }
-    }
-
     /// Windows do not grow while so much waits for slow clients.
     pub fn is_crowded(&self) -> bool {
         self.held.get() > self.connection.context.hold_limit() / 4
-    }
-
-    /// While slow clients hold too much, closes the one that holds most.
-    fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().filter_map(|(_, place)| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
-                return;
-            };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.end(SessionEnd::TooSlow);
-            self.leave(worst.number(), worst.has_back_ended());
-        }
     }
 }
 
@@ -181,12 +154,18 @@ fn asked(request: &SessionRequest) -> Open {
 }
 
 impl Side for FrontLink {
+    type Stream = FrontStream;
+
+    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
+            Some(Place::Leaving) => Ok(None),
+            None => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
     fn frame(&self, frame: Frame) -> Result<(), Fault> {
         match frame {
-            Frame::Credit { stream, bytes } => match self.find(stream)? {
-                Some(stream) => stream.credit(bytes),
-                None => Ok(()),
-            },
             Frame::QuickAck { stream, token } => {
                 if let Some(stream) = self.find(stream)? {
                     stream.quick_ack(token);
@@ -207,17 +186,21 @@ impl Side for FrontLink {
         }
     }
 
-    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        if let Some(stream) = self.find(stream)? {
-            stream.receive(bytes)?;
-            self.relieve();
-        }
-        Ok(())
-    }
-
-    fn take_turn(&self, stream: u32) {
-        if let Ok(Some(stream)) = self.find(stream) {
-            stream.take_turn();
+    fn relieve(&self) {
+        let context = &self.connection.context;
+        while self.held.get() > context.hold_limit() {
+            let streams = self.streams.borrow();
+            let live = streams.iter().filter_map(|(_, place)| match place {
+                Place::Live(stream) => Some(stream),
+                Place::Leaving => None,
+            });
+            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
+                return;
+            };
+            drop(streams);
+            context.metrics.link_evictions.inc();
+            worst.end(SessionEnd::TooSlow);
+            self.leave(worst.number(), worst.has_back_ended());
         }
     }
 
