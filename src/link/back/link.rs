@@ -137,9 +137,16 @@ impl BackLink {
         let stream = BackStream::new(self, number, &open);
         *place = Some(Place::Live(stream.clone()));
         drop(streams);
-        let task = open_session(self.backend.clone(), request(open), stream.clone());
-        let task = self.connection.context.executor.spawn(task);
-        stream.set_task(task);
+        let is_quick = open.route == OpenRoute::Middle;
+        let request = request(open);
+        let mut opening = Box::pin(open_session(self.backend.clone(), request, stream.clone()));
+        // Where a connection is there, so is the session: no task is needed,
+        // and what the client sent need not be kept for it.
+        let mut cx = Context::from_waker(Waker::noop());
+        if !is_quick || opening.as_mut().poll(&mut cx).is_pending() {
+            let executor = &self.connection.context.executor;
+            stream.set_task(executor.spawn(opening));
+        }
         Ok(())
     }
 
@@ -200,11 +207,10 @@ impl BackLink {
     }
 }
 
-/// Opens a session and, where it is a line, relays it.
 async fn open_session(backend: Rc<dyn Backend>, request: SessionRequest, stream: Rc<BackStream>) {
     match backend.open(request, stream.clone()).await {
         Ok(Session::Packets(session)) => stream.opened(session),
-        Ok(Session::Line(line)) => super::line::relay(&stream, line).await,
+        Ok(Session::Line(line)) => super::line::start(&stream, line),
         // No backend of this process has one.
         Ok(Session::Bytes(_)) => stream.finish(EndReason::NoConnection),
         Err(error) => stream.refused(error),
@@ -298,5 +304,31 @@ impl Side for Rc<BackLink> {
                 stream.rest();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::back::line::LineEnd;
+
+    fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle client costs the back these, and on each its allocator's word.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_stream_is_small() {
+        println!(
+            "{} {} {}",
+            size_of::<BackStream>(),
+            size_of::<LineEnd>(),
+            future(open_session)
+        );
+        assert!(size_of::<BackStream>() <= 160);
+        assert!(size_of::<LineEnd>() <= 104);
+        // Not of an idle one, but there may be many at once.
+        assert!(future(open_session) <= 256);
     }
 }
