@@ -134,15 +134,21 @@ fn check_and_the_config_say_what_is_wrong_with_a_back() {
     });
 }
 
+/// Two backs, and a front of the first that a reload can change.
+async fn two_backs() -> (FakeTelegram, Proxy, Proxy, Proxy) {
+    let telegram = telegram();
+    let old = start_back(&telegram, free_address()).await;
+    let new = start_back(&telegram, free_address()).await;
+    let options = front(&telegram, &[old.address()]).in_config_file();
+    let front = options.start().await;
+    front.linked(1).await;
+    (telegram, old, new, front)
+}
+
 #[test]
 fn a_reload_adds_and_removes_backs_and_drops_nobody() {
     run(async {
-        let telegram = telegram();
-        let old = start_back(&telegram, free_address()).await;
-        let new = start_back(&telegram, free_address()).await;
-        let options = front(&telegram, &[old.address()]).in_config_file();
-        let mut front = options.start().await;
-        front.linked(1).await;
+        let (telegram, old, new, mut front) = two_backs().await;
         let mut first = clients(&front, 4).await;
         // One more: it gets the next clients.
         front.reload(|flags| flags.push(("--link", new.address().to_string())));
@@ -184,12 +190,7 @@ fn a_reload_adds_and_removes_backs_and_drops_nobody() {
 #[test]
 fn a_retired_back_that_dies_is_not_dialled_again() {
     run(async {
-        let telegram = telegram();
-        let old = start_back(&telegram, free_address()).await;
-        let new = start_back(&telegram, free_address()).await;
-        let options = front(&telegram, &[old.address()]).in_config_file();
-        let mut front = options.start().await;
-        front.linked(1).await;
+        let (_telegram, old, new, mut front) = two_backs().await;
         let first = clients(&front, 2).await;
         front.reload(|flags| {
             flags.retain(|flag| flag.0 != "--link");

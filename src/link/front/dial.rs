@@ -69,6 +69,7 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
                 let link = FrontLink::new(&front, connection);
                 current.replace(Rc::downgrade(&link));
                 let fault = drive(&front, &place.at(Some(address)), &link, &mut driver).await;
+                current.take();
                 if link.is_retired() {
                     front.context.metrics.link_ends.inc(fault.reason());
                     return;
