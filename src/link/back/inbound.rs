@@ -280,8 +280,7 @@ impl BackStream {
         self.link.unhold(count);
     }
 
-    /// Drops what can be computed again, if nothing has come since the last
-    /// time.
+    /// Drops what can be computed again, if little has come since the last time.
     pub fn rest(&self) {
         if let Local::Line(line) = &mut self.inbound.borrow_mut().local {
             line.rest();

@@ -15,6 +15,11 @@ use crate::wire::link::EndReason;
 /// What a line may queue beyond the credit of its stream.
 const ALLOWANCE: usize = 64 * 1024;
 
+/// Bytes between two ticks of the link that are worth a kept key schedule of up
+/// to 1 KiB: fewer are encrypted with one made for them, so that a thousand
+/// clients that only say they are there need none.
+const WORTH_EXPANDING: u32 = 4096;
+
 /// Reads from the DC before others get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -25,15 +30,19 @@ pub(super) struct LineEnd {
     /// Encrypted, refused by the kernel so far.
     pending: Option<Box<Rope>>,
     task: Option<Waker>,
-    is_active: bool,
+    /// Bytes since the last tick.
+    recent: u32,
 }
 
 impl LineEnd {
     /// Encrypts and sends the client's bytes; how many the kernel took, and
     /// how many wait for the line's task. An error is that task's to find.
     pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> (usize, usize) {
-        self.is_active = true;
+        self.recent = self.recent.saturating_add(bytes.len() as u32);
         self.to_dc.apply(bytes);
+        if self.recent < WORTH_EXPANDING {
+            self.to_dc.hibernate();
+        }
         context.metrics.dc_bytes_out.add(bytes.len() as u64);
         let written = match self.pending {
             None => self.socket.try_write(bytes).unwrap_or(0),
@@ -55,7 +64,7 @@ impl LineEnd {
     }
 
     pub fn rest(&mut self) {
-        if !mem::take(&mut self.is_active) {
+        if mem::take(&mut self.recent) < WORTH_EXPANDING {
             self.to_dc.hibernate();
         }
     }
@@ -63,17 +72,18 @@ impl LineEnd {
 
 /// Relays between a line and its stream until one of them ends: in a task of
 /// its own, because what opened the line needs more memory.
-pub(super) fn start(stream: &Rc<BackStream>, line: Line) {
+pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
     if stream.is_over() {
         return;
     }
+    line.to_dc.hibernate();
     let socket = Rc::new(line.socket);
     stream.begin(Local::Line(Box::new(LineEnd {
         socket: socket.clone(),
         to_dc: line.to_dc,
         pending: None,
         task: None,
-        is_active: true,
+        recent: 0,
     })));
     let relayed = stream.clone();
     let relaying = poll_fn(move |cx| {
