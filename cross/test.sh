@@ -42,7 +42,7 @@ main() {
                 step "memory of $target, lite" integration_tests lite file memory
                 ;;
             mips-*)
-                step "integration tests on $target, lite" integration_tests lite file "${core[@]}" "${more[@]}"
+                step "integration tests on $target, lite" integration_tests lite file session split
                 step "unit tests on $target" unit_tests "$target"
                 ;;
         esac
