@@ -5,6 +5,7 @@ mod link;
 mod machine;
 mod names;
 mod ports;
+mod sites;
 mod telegram;
 mod verdict;
 
@@ -68,9 +69,10 @@ fn outside(config: &Config) -> Vec<Verdict> {
     std::thread::scope(|scope| {
         let clock = scope.spawn(|| vec![clock::check(config)]);
         let names = scope.spawn(|| names::check(config));
+        let sites = scope.spawn(|| sites::check(config));
         let telegram = scope.spawn(|| telegram::check(targets));
         let backs = scope.spawn(|| link::backs(config));
-        for probe in [clock, names, telegram, backs] {
+        for probe in [clock, names, sites, telegram, backs] {
             verdicts.extend(probe.join().unwrap_or_default());
         }
     });
