@@ -73,7 +73,7 @@ impl Reactor {
         Ok(Rc::new(Self {
             epoll,
             wake: Arc::new(WakeSignal {
-                woken: AtomicBool::new(true),
+                woken: AtomicBool::new(false),
                 sleeping: AtomicBool::new(false),
                 fd: wake_fd,
             }),
@@ -91,6 +91,8 @@ impl Reactor {
         let mut context = Context::from_waker(&waker);
         let mut running = pin!(executor.run(future));
         let mut patient = pin!(executor.step_patient());
+        // Nothing was polled with this waker so far.
+        self.wake.woken.store(true, Ordering::SeqCst);
         loop {
             if self.wake.woken.swap(false, Ordering::SeqCst)
                 && let Poll::Ready(output) = running.as_mut().poll(&mut context)
@@ -360,6 +362,15 @@ mod tests {
         thread.join().unwrap().unwrap();
         assert_eq!(received, 7);
         assert_eq!(*order.borrow(), [5, 10, 20]);
+    }
+
+    #[test]
+    fn it_blocks_more_than_once() {
+        let reactor = Reactor::new().unwrap();
+        let executor = Executor::default();
+        for number in 0..3 {
+            assert_eq!(reactor.block_on(&executor, async { number }), number);
+        }
     }
 
     #[test]
