@@ -154,7 +154,15 @@ impl Connection {
     }
 
     fn push_control(&self, body: outbound::Control) {
-        self.outbound.borrow_mut().push_control(body);
+        if self.outbound.borrow_mut().push_control(body) {
+            self.wake();
+        } else {
+            self.kill(ConnectionEnd::Broken);
+        }
+    }
+
+    fn push_pong(&self, id: i64) {
+        self.outbound.borrow_mut().push_pong(id);
         self.wake();
     }
 

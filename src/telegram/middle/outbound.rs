@@ -9,11 +9,15 @@ use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
 use super::super::session::{MiddleSession, QueuedPacket};
 use crate::net::{BufferPool, Rope, Scratch, Socket};
 use crate::wire::full::{block_padding, frame_prefix};
-use crate::wire::rpc::ProxyReq;
+use crate::wire::rpc::{self, ProxyReq};
 
 /// A frame is begun only where its fixed part (length, sequence number,
 /// request header) fits whole.
 const FRAME_HEAD_ROOM: usize = 128;
+
+/// Control messages that may wait: more than the clients that one connection
+/// has (--clients-per-connection) can cause by leaving all at once.
+const MAX_CONTROLS: usize = 16 * 1024;
 
 /// A control message: a tag and an i64.
 pub(super) type Control = [u8; 12];
@@ -28,6 +32,10 @@ pub(crate) struct Outbound {
     checksum: ChecksumKind,
     sequence: i32,
     queue: VecDeque<Queued>,
+    /// How many of `queue` are control messages.
+    controls: usize,
+    /// The ping to be answered at the place of [`Queued::Pong`].
+    pong: Option<i64>,
     /// Payloads of `queue`, and the rest of `current`'s before them.
     payload: Rope,
     current: Option<Current>,
@@ -39,6 +47,7 @@ pub(crate) struct Outbound {
 enum Queued {
     Packet(QueuedFrame),
     Control(Control),
+    Pong,
 }
 
 struct QueuedFrame {
@@ -69,6 +78,8 @@ impl Outbound {
             checksum,
             sequence: 0,
             queue: VecDeque::new(),
+            controls: 0,
+            pong: None,
             payload: Rope::default(),
             current: None,
             unsent: Rope::default(),
@@ -119,8 +130,19 @@ impl Outbound {
         self.payload.append_overdrawn(&self.buffers, body);
     }
 
-    pub fn push_control(&mut self, body: Control) {
+    /// False: so many wait that Telegram cannot be reading.
+    pub fn push_control(&mut self, body: Control) -> bool {
         self.queue.push_back(Queued::Control(body));
+        self.controls += 1;
+        self.controls < MAX_CONTROLS
+    }
+
+    /// Answers a ping. Of pings that come while an answer waits, the latest is
+    /// the one that is answered: however many come, one answer waits.
+    pub fn push_pong(&mut self, id: i64) {
+        if self.pong.replace(id).is_none() {
+            self.queue.push_back(Queued::Pong);
+        }
     }
 
     /// Sends what the socket takes now. Packets get the address `our` in
@@ -187,7 +209,15 @@ impl Outbound {
                     self.begin_packet(&mut out, &frame, our, now);
                     packets += 1;
                 }
-                Some(Queued::Control(body)) => self.put_control(&mut out, &body),
+                Some(Queued::Control(body)) => {
+                    self.controls -= 1;
+                    self.put_control(&mut out, &body);
+                }
+                Some(Queued::Pong) => {
+                    if let Some(id) = self.pong.take() {
+                        self.put_control(&mut out, &rpc::pong_body(id));
+                    }
+                }
                 None => break,
             }
         }
@@ -299,4 +329,37 @@ fn split_front(rope: &mut Rope, length: usize, buffers: &Rc<BufferPool>) -> Rope
         rope.advance(part);
     }
     front
+}
+
+#[cfg(test)]
+mod tests {
+    use smol_mtproxy_ciphers::CbcDecryptor;
+
+    use super::*;
+
+    #[test]
+    fn one_pong_waits_and_answers_the_latest_ping() {
+        let (key, iv) = ([1; 32], [2; 16]);
+        let buffers = BufferPool::new(1 << 20);
+        let encryptor = CbcEncryptor::new(&key, &iv);
+        let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
+        let mut decryptor = CbcDecryptor::new(&key, &iv);
+        for round in 0..2 {
+            assert!(outbound.push_control(rpc::close_conn_body(5)));
+            for id in 0..1000 {
+                outbound.push_pong(id + round);
+            }
+            assert_eq!(outbound.queue.len(), 2);
+            let mut buffer = [0; 1024];
+            let our = SocketAddr::from(([127, 0, 0, 1], 1));
+            let (length, packets) = outbound.fill(&mut buffer, our, Instant::now());
+            // Two frames of 24 bytes: length, number, body and checksum.
+            assert_eq!((length, packets, outbound.is_idle()), (48, 0, true));
+            decryptor.apply(&mut buffer[..length]);
+            assert_eq!(buffer[8..20], rpc::close_conn_body(5));
+            assert_eq!(buffer[32..44], rpc::pong_body(999 + round));
+        }
+        let mut pushed = (0..).map(|id| outbound.push_control(rpc::close_conn_body(id)));
+        assert_eq!(pushed.position(|fits| !fits), Some(MAX_CONTROLS - 1));
+    }
 }
