@@ -5,6 +5,7 @@
 
 mod clock;
 mod fetch;
+mod kept;
 mod lists;
 mod penalties;
 mod public_address;

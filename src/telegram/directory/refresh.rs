@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::Directory;
 use super::fetch::fetch;
+use super::kept;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
@@ -72,15 +73,12 @@ impl Directory {
     async fn refresh_one(&self, list: List, source: Option<Source>) -> bool {
         let Some(source) = source else { return true };
         let name = list.name();
-        let place = match &source {
-            Source::Url(url) => url.clone(),
-            Source::File(path) => path.display().to_string(),
-        };
+        let place = source.clone();
         let fetched = smol::unblock(move || fetch(&source)).await;
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {
-                    self.clock.compare(&self.metrics, date, &place);
+                    self.clock.compare(&self.metrics, date, &place.to_string());
                 }
                 fetched.body
             }
@@ -95,7 +93,7 @@ impl Directory {
             Ok(true) => {
                 info!("{name}: new from {place}");
                 self.metrics.refreshes.inc(RefreshOutcome::Fetched);
-                self.keep(list, content).await;
+                self.keep(list, &place, &content).await;
                 true
             }
             Ok(false) => {
@@ -112,9 +110,10 @@ impl Directory {
         }
     }
 
-    async fn keep(&self, list: List, content: Vec<u8>) {
+    async fn keep(&self, list: List, source: &Source, content: &[u8]) {
         let data_dir = self.data_dir.clone();
-        let kept = smol::unblock(move || data_dir.write(list.name(), &content)).await;
+        let file = kept::to_file(source, content);
+        let kept = smol::unblock(move || data_dir.write(list.name(), &file)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
             warn!(
