@@ -1,3 +1,4 @@
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -84,7 +85,9 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::FetchFailed);
-                warn!("{place} {error}; going on with the last good copy of {name}");
+                self.complain(format_args!(
+                    "{place} {error}; going on with the last good copy of {name}"
+                ));
                 return false;
             }
         };
@@ -102,9 +105,9 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::Unusable);
-                warn!(
+                self.complain(format_args!(
                     "{place} is not Telegram's {name} ({error}); going on with the last good copy"
-                );
+                ));
                 false
             }
         }
@@ -116,10 +119,18 @@ impl Directory {
         let kept = smol::unblock(move || data_dir.write(list.name(), &file)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
-            warn!(
-                "cannot keep a copy of {} in --data-dir: {error}",
-                list.name()
-            );
+            let name = list.name();
+            self.complain(format_args!(
+                "cannot keep a copy of {name} in --data-dir: {error}"
+            ));
+        }
+    }
+
+    /// Direct clients do without the lists.
+    fn complain(&self, what: fmt::Arguments<'_>) {
+        match self.is_used.get() {
+            true => warn!("{what}"),
+            false => debug!("{what}"),
         }
     }
 }
