@@ -123,33 +123,51 @@ impl LineRelay {
         let most = SPLICE_LEN.min(self.out.read_limit());
         let length = match pipe.poll_fill(cx, &self.line.socket, most) {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Ok(length)) => length,
+            Poll::Ready(Ok(Some(length))) => length,
+            Poll::Ready(Ok(None)) => return self.copy(cx),
             Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
         };
         self.received(length);
         if length > 0 {
-            let written = pipe.try_drain(&self.out.socket, length, false);
-            self.out
-                .wrote(written.map_err(|_| CloseReason::ClientBroken)?);
+            let written = pipe.try_drain(&self.out.socket, length);
+            let written = written.map_err(|_| CloseReason::ClientBroken)?;
+            self.out.wrote(written.unwrap_or(0));
             self.pipe = Some(pipe);
         }
         Ok(Poll::Ready(()))
     }
 
     fn drain_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
-        let Some(pipe) = &mut self.pipe else {
-            return Ok(Poll::Ready(()));
-        };
-        while !pipe.is_empty() {
+        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
             if self.out.socket.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
-            match pipe.try_drain(&self.out.socket, SPLICE_LEN, false) {
-                Ok(0) => {}
-                Ok(written) => self.out.wrote(written),
+            match pipe.try_drain(&self.out.socket, SPLICE_LEN) {
+                Ok(Some(0)) => {}
+                Ok(Some(written)) => self.out.wrote(written),
+                Ok(None) if self.copy_from_pipe(cx)?.is_pending() => return Ok(Poll::Pending),
+                Ok(None) => {}
                 Err(_) => return Err(CloseReason::ClientBroken),
             }
         }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Hands on a chunk of what came by splice(2) and cannot go on like that.
+    fn copy_from_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
+        if self.flush(cx)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let (room, pipe) = (self.find_room(), &mut self.pipe);
+        let (Some(room), Some(pipe)) = (room, pipe) else {
+            return Ok(Poll::Pending);
+        };
+        let mut chunk = [0; CHUNK_LEN];
+        let space = chunk.get_mut(..room.min(CHUNK_LEN)).unwrap_or_default();
+        let length = pipe.read(space).map_err(|_| CloseReason::NoConnection)?;
+        // All of it has room: nothing is queued.
+        self.out
+            .offer(space.get_mut(..length).unwrap_or_default(), usize::MAX);
         Ok(Poll::Ready(()))
     }
 

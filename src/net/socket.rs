@@ -233,7 +233,7 @@ impl Socket {
     pub(super) fn try_send(
         &self,
         total: usize,
-        send: impl Fn() -> Result<usize, Errno>,
+        mut send: impl FnMut() -> Result<usize, Errno>,
     ) -> io::Result<usize> {
         if !self.is_writable() {
             return Ok(0);

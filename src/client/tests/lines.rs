@@ -9,7 +9,7 @@ use super::{SECRET, Setup, World};
 use crate::backend::Line;
 use crate::config::RouteChoice;
 use crate::metrics::CloseReason;
-use crate::net::{Listener, Socket};
+use crate::net::{CHUNK_LEN, Listener, Socket};
 use crate::wire::transport::{MAX_PACKET, Transport};
 
 /// The DC's end of a line, and what decrypts what comes on it.
@@ -131,6 +131,37 @@ fn what_the_dc_sent_before_closing_arrives() {
             assert!(received == answer, "{kind:?}");
             assert!(app.is_closed().await);
             assert_eq!(world.metrics.closed.get(CloseReason::ClosedByTelegram), 1);
+        });
+    }
+}
+
+/// What was spliced before the kernel refused arrives too, and what is copied
+/// then.
+#[test]
+fn a_line_goes_on_without_splice() {
+    for early in [true, false] {
+        direct().run(async |world| {
+            let (mut app, dc) = connect(&world, Some(Transport::Padded)).await;
+            let mut to_client = CtrStream::new(world.telegram.session().request.to_client);
+            let answer = payload(24 << 20, 0);
+            let mut bytes = answer.clone();
+            to_client.apply(&mut bytes);
+            let pipes = &world.context.pipes;
+            if early {
+                pipes.refuse();
+            }
+            let receiving = async {
+                let metrics = &world.metrics;
+                let under_way = || metrics.dc_bytes_in.get() - metrics.client_bytes_out.get();
+                let is_stuck = || early || under_way() > 2 * CHUNK_LEN as u64;
+                world.until("bytes in a pipe", is_stuck).await;
+                pipes.refuse();
+                app.read(answer.len()).await
+            };
+            let (received, sent) = smol::future::zip(receiving, dc.socket.write_all(&bytes)).await;
+            sent.unwrap();
+            assert!(received == answer, "{early}");
+            assert_eq!(world.buffers.used_bytes(), 0);
         });
     }
 }
