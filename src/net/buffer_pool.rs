@@ -64,7 +64,8 @@ impl BufferPool {
         self.free() * CHUNK_LEN
     }
 
-    /// Ready while there is a free chunk.
+    /// Ready while there is a free chunk. All that wait here are woken by one
+    /// that is freed: for connections, which then choose whose turn it is.
     pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.free() > 0 {
             return Poll::Ready(());

@@ -168,11 +168,21 @@ impl Connection {
 
     /// Ready while the queue to Telegram is short and there are buffers.
     pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT {
-            return self.shared.buffers.poll_free(cx);
+        let is_short = self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT;
+        if is_short && self.shared.buffers.free_bytes() > 0 {
+            return Poll::Ready(());
         }
         self.has_room.park(cx.waker());
+        if is_short {
+            // Its task waits for buffers on behalf of all its sessions.
+            self.wake();
+        }
         Poll::Pending
+    }
+
+    /// A session that waited for room has left.
+    pub fn unpark(&self, waker: &Waker) {
+        self.has_room.unpark(waker);
     }
 
     /// How much one client's sink may hold.
