@@ -215,6 +215,57 @@ fn a_stalled_dc_leaves_the_buffers_to_others() {
     });
 }
 
+/// Clients come and go while their DC does not read, which is stuck for good:
+/// its pings say that the connection is alive.
+#[test]
+fn clients_leave_while_the_dc_does_not_read() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = harness::start(built_binary!(), route, |o| o).await;
+            telegram.behave_dc(2, |b| b.ping_every = Some(Duration::from_millis(20)));
+            let mut clients = Vec::new();
+            for kind in Kind::ALL {
+                clients.push(served(&proxy, kind, 2).await);
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = true);
+            for client in &mut clients {
+                send_until_held(&proxy, client).await;
+            }
+            drop(clients);
+            eventually("their end", || {
+                proxy.counted("closed_total", "reason=\"client_closed\"") == 4
+            })
+            .await;
+            assert_eq!(proxy.counted("clients", ""), 0);
+            if route == Route::Middle {
+                assert_eq!(proxy.counted("dc_connection_ends_total", ""), 0);
+            } else {
+                assert_eq!(proxy.counted("buffer_bytes_used", ""), 0);
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = false);
+            proxy.served_client(2).await;
+            telegram.assert_clean();
+        }
+    });
+}
+
+/// Sends until the proxy reads no more, and so little beyond that there is
+/// room in the kernel for the client's end.
+async fn send_until_held(proxy: &Proxy, client: &mut Client) {
+    const LENGTH: usize = 50_000;
+    let packet = Command::Ignore.payload_of(LENGTH);
+    loop {
+        let wanted = proxy.counted("client_bytes_total", "direction=\"in\"") + LENGTH as u64;
+        client.send(&packet).await.unwrap();
+        let is_read = eventually("a read", || {
+            proxy.counted("client_bytes_total", "direction=\"in\"") >= wanted
+        });
+        if before(Duration::from_millis(500), is_read).await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Sixteen packets of 1 MiB, then their short answers.
 async fn upload(mut client: Client) {
     let packet = Command::Swallow.payload_of(1 << 20);

@@ -38,6 +38,8 @@ pub(super) struct LineRelay {
     has_dc_ended: bool,
     /// Neither side was read for lack of buffers.
     is_starved: bool,
+    /// The client has hung up while it cannot be read.
+    is_gone: bool,
     pace: Pace,
 }
 
@@ -56,6 +58,7 @@ impl LineRelay {
             is_bulk: false,
             has_dc_ended: false,
             is_starved: false,
+            is_gone: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl LineRelay {
             return Poll::Ready(reason);
         }
         self.is_starved = false;
+        self.is_gone = false;
         for direction in [Self::poll_to_client, Self::poll_to_dc] {
             match self.take_turn(cx, direction) {
                 Ok(()) => {}
@@ -212,12 +216,15 @@ impl LineRelay {
 
     /// One read from the client, once the DC has what was read before.
     fn poll_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.flush_to_dc(cx)?.is_pending() || self.out.paused_until().is_some() {
+        if self.flush_to_dc(cx)?.is_pending() {
+            return Ok(self.hold_up(cx));
+        }
+        if self.out.paused_until().is_some() {
             return Ok(Poll::Pending);
         }
         let context = self.out.context.clone();
         let Some(room) = self.find_room() else {
-            return Ok(Poll::Pending);
+            return Ok(self.hold_up(cx));
         };
         let read = context.scratch.with(|buffer| {
             let limit = room.min(buffer.len());
@@ -236,6 +243,12 @@ impl LineRelay {
             Ok(Poll::Ready(()))
         });
         read.unwrap_or(Ok(Poll::Pending))
+    }
+
+    /// The client is not read for now; it may leave all the same.
+    fn hold_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.is_gone = self.out.socket.poll_hung_up(cx).is_ready();
+        Poll::Pending
     }
 
     fn forward(&mut self, received: &mut [u8]) -> Result<(), CloseReason> {
@@ -282,6 +295,7 @@ impl LineRelay {
             undelivered: in_pipe + self.out.undelivered() > 0,
             unfinished: false,
             held_up: false,
+            gone: self.is_gone,
             starved: self.is_starved,
             paused: self.out.paused_until().is_some(),
         }

@@ -44,11 +44,13 @@ pub struct Reactor {
 /// Deadline first; the number tells timers with the same deadline apart.
 pub(super) type TimerKey = (Instant, u32);
 
-/// Readiness of one direction of a source.
+/// What a source can be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Read,
     Write,
+    /// Its peer will send no more; that stays so.
+    HangUp,
 }
 
 #[derive(Default)]
@@ -264,10 +266,9 @@ impl Reactor {
 
     pub(super) fn is_ready(&self, key: usize, direction: Direction) -> bool {
         let sources = self.sources.borrow();
-        sources.get(key).is_some_and(|state| match direction {
-            Direction::Read => state.readable,
-            Direction::Write => state.writable,
-        })
+        sources
+            .get(key)
+            .is_some_and(|state| state.is_ready(direction))
     }
 
     /// Pending until the next edge, with the caller's waker parked.
@@ -281,11 +282,7 @@ impl Reactor {
         let Some(state) = sources.get_mut(key) else {
             return Poll::Ready(());
         };
-        let ready = match direction {
-            Direction::Read => state.readable,
-            Direction::Write => state.writable,
-        };
-        if ready {
+        if state.is_ready(direction) {
             return Poll::Ready(());
         }
         match &mut state.waker {
@@ -301,6 +298,7 @@ impl Reactor {
             match direction {
                 Direction::Read => state.readable = false,
                 Direction::Write => state.writable = false,
+                Direction::HangUp => {}
             }
         }
     }
@@ -310,6 +308,16 @@ impl Reactor {
     pub(super) fn clear_readable_unless_hung_up(&self, key: usize) {
         if let Some(state) = self.sources.borrow_mut().get_mut(key) {
             state.readable = state.hung_up;
+        }
+    }
+}
+
+impl SourceState {
+    fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.readable,
+            Direction::Write => self.writable,
+            Direction::HangUp => self.hung_up,
         }
     }
 }

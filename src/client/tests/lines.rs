@@ -1,4 +1,5 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
@@ -178,6 +179,27 @@ fn a_client_that_leaves_closes_its_line() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_dc_does_not_read_is_gone() {
+    for kind in [Some(Transport::Padded), None] {
+        direct().run(async |world| {
+            let (mut app, dc) = connect(&world, kind).await;
+            // Until the DC's connection takes no more of it, and a little.
+            let packet = payload(50_000, 0);
+            while world.buffers.used_bytes() == 0 {
+                app.send(&packet).await;
+                world.reactor.sleep(Duration::from_millis(1)).await;
+            }
+            app.send(&packet).await;
+            drop(app);
+            assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+            assert_eq!(world.metrics.closed.get(CloseReason::ClientClosed), 1);
+            assert_eq!(world.buffers.used_bytes(), 0);
+            drop(dc);
+        });
+    }
+}
+
+#[test]
 fn the_packet_limit_holds_on_lines() {
     direct().run(async |world| {
         let (mut app, _dc) = connect(&world, Some(Transport::Padded)).await;
@@ -192,7 +214,7 @@ fn the_packet_limit_holds_on_lines() {
 fn a_client_that_takes_nothing_of_its_line_is_closed() {
     for kind in [Some(Transport::Padded), None] {
         let mut setup = direct();
-        setup.limits.send_timeout = std::time::Duration::from_millis(150);
+        setup.limits.send_timeout = Duration::from_millis(150);
         setup.run(async |world| {
             let (_app, dc) = connect(&world, kind).await;
             let bytes = vec![0; 64 << 20];
