@@ -19,6 +19,9 @@ const FRAME_HEAD_ROOM: usize = 128;
 /// has (--clients-per-connection) can cause by leaving all at once.
 const MAX_CONTROLS: usize = 16 * 1024;
 
+/// Answers to pings that may wait.
+const MAX_PONGS: usize = 64;
+
 /// A control message: a tag and an i64.
 pub(super) type Control = [u8; 12];
 
@@ -34,8 +37,8 @@ pub(crate) struct Outbound {
     queue: VecDeque<Queued>,
     /// How many of `queue` are control messages.
     controls: usize,
-    /// The ping to be answered at the place of [`Queued::Pong`].
-    pong: Option<i64>,
+    /// How many of it answer pings.
+    pongs: usize,
     /// Payloads of `queue`, and the rest of `current`'s before them.
     payload: Rope,
     current: Option<Current>,
@@ -47,7 +50,7 @@ pub(crate) struct Outbound {
 enum Queued {
     Packet(QueuedFrame),
     Control(Control),
-    Pong,
+    Pong(i64),
 }
 
 struct QueuedFrame {
@@ -79,7 +82,7 @@ impl Outbound {
             sequence: 0,
             queue: VecDeque::new(),
             controls: 0,
-            pong: None,
+            pongs: 0,
             payload: Rope::default(),
             current: None,
             unsent: Rope::default(),
@@ -137,11 +140,12 @@ impl Outbound {
         self.controls < MAX_CONTROLS
     }
 
-    /// Answers a ping. Of pings that come while an answer waits, the latest is
-    /// the one that is answered: however many come, one answer waits.
+    /// Answers a ping, unless so many answers wait that Telegram does not read
+    /// them: it has no use for more.
     pub fn push_pong(&mut self, id: i64) {
-        if self.pong.replace(id).is_none() {
-            self.queue.push_back(Queued::Pong);
+        if self.pongs < MAX_PONGS {
+            self.pongs += 1;
+            self.queue.push_back(Queued::Pong(id));
         }
     }
 
@@ -213,10 +217,9 @@ impl Outbound {
                     self.controls -= 1;
                     self.put_control(&mut out, &body);
                 }
-                Some(Queued::Pong) => {
-                    if let Some(id) = self.pong.take() {
-                        self.put_control(&mut out, &rpc::pong_body(id));
-                    }
+                Some(Queued::Pong(id)) => {
+                    self.pongs -= 1;
+                    self.put_control(&mut out, &rpc::pong_body(id));
                 }
                 None => break,
             }
@@ -338,26 +341,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_pong_waits_and_answers_the_latest_ping() {
+    fn what_a_dc_causes_that_does_not_read_is_bounded() {
         let (key, iv) = ([1; 32], [2; 16]);
         let buffers = BufferPool::new(1 << 20);
         let encryptor = CbcEncryptor::new(&key, &iv);
         let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
         let mut decryptor = CbcDecryptor::new(&key, &iv);
-        for round in 0..2 {
+        for round in [0, 7000] {
             assert!(outbound.push_control(rpc::close_conn_body(5)));
             for id in 0..1000 {
-                outbound.push_pong(id + round);
+                outbound.push_pong(round + id);
             }
-            assert_eq!(outbound.queue.len(), 2);
-            let mut buffer = [0; 1024];
+            assert_eq!(outbound.queue.len(), 1 + MAX_PONGS);
+            let mut buffer = [0; 4096];
             let our = SocketAddr::from(([127, 0, 0, 1], 1));
             let (length, packets) = outbound.fill(&mut buffer, our, Instant::now());
-            // Two frames of 24 bytes: length, number, body and checksum.
-            assert_eq!((length, packets, outbound.is_idle()), (48, 0, true));
+            assert_eq!((packets, outbound.is_idle()), (0, true));
             decryptor.apply(&mut buffer[..length]);
-            assert_eq!(buffer[8..20], rpc::close_conn_body(5));
-            assert_eq!(buffer[32..44], rpc::pong_body(999 + round));
+            // Frames of 24 bytes: length, number, body and checksum.
+            let mut bodies = buffer.chunks(24).map(|frame| &frame[8..20]);
+            assert_eq!(bodies.next().unwrap(), rpc::close_conn_body(5));
+            for id in 0..MAX_PONGS as i64 {
+                assert_eq!(bodies.next().unwrap(), rpc::pong_body(round + id));
+            }
         }
         let mut pushed = (0..).map(|id| outbound.push_control(rpc::close_conn_body(id)));
         assert_eq!(pushed.position(|fits| !fits), Some(MAX_CONTROLS - 1));
