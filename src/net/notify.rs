@@ -72,9 +72,9 @@ impl Notify {
     }
 
     /// Wakes `waker` at the next [`notify`](Self::notify), or when it is its
-    /// turn.
-    pub fn park(&self, waker: &Waker) {
-        self.waiting.borrow_mut().push(waker);
+    /// turn; false if it was waiting already.
+    pub fn park(&self, waker: &Waker) -> bool {
+        self.waiting.borrow_mut().push(waker)
     }
 
     /// Wakes the task of `waker` out of turn: it may have no reason to wait any
@@ -87,12 +87,14 @@ impl Notify {
 }
 
 impl Waiting {
-    fn push(&mut self, waker: &Waker) {
-        if let Entry::Vacant(vacant) = self.places.entry(identity(waker)) {
-            vacant.insert(self.next_place);
-            self.queue.insert(self.next_place, waker.clone());
-            self.next_place += 1;
-        }
+    fn push(&mut self, waker: &Waker) -> bool {
+        let Entry::Vacant(vacant) = self.places.entry(identity(waker)) else {
+            return false;
+        };
+        vacant.insert(self.next_place);
+        self.queue.insert(self.next_place, waker.clone());
+        self.next_place += 1;
+        true
     }
 
     fn remove(&mut self, waker: &Waker) -> Option<Waker> {

@@ -172,9 +172,8 @@ impl Connection {
         if is_short && self.shared.buffers.free_bytes() > 0 {
             return Poll::Ready(());
         }
-        self.has_room.park(cx.waker());
-        if is_short {
-            // Its task waits for buffers on behalf of all its sessions.
+        if self.has_room.park(cx.waker()) && is_short {
+            // Our task waits for buffers on behalf of all sessions.
             self.wake();
         }
         Poll::Pending
