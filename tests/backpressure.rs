@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind, is_close};
-use fake_telegram::harness::{self, Proxy, Route};
+use fake_telegram::harness::{self, Proxy, Route, Secured, Split};
 use fake_telegram::payload::{Command, echo};
 use fake_telegram::wait::{before, eventually, is_emulated, run, within};
 
@@ -213,6 +213,96 @@ fn a_stalled_dc_leaves_the_buffers_to_others() {
             telegram.assert_clean();
         }
     });
+}
+
+/// Clients come and go while their DC does not read, which is stuck for good:
+/// its pings say that the connection is alive.
+#[test]
+fn clients_leave_while_the_dc_does_not_read() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = harness::start(built_binary!(), route, |o| o).await;
+            telegram.behave_dc(2, |b| b.ping_every = Some(Duration::from_millis(20)));
+            let mut clients = Vec::new();
+            for kind in [Kind::Padded, Kind::FakeTls] {
+                clients.push(served(&proxy, kind, 2).await);
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = true);
+            for client in &mut clients {
+                send_until_held(&proxy, client).await;
+            }
+            let count = clients.len();
+            drop(clients);
+            all_left(&proxy, count).await;
+            if route == Route::Middle {
+                // It dies of its own after half a minute.
+                let ends = proxy.counted("dc_connection_ends_total", "");
+                assert!(ends == 0 || is_emulated(), "{ends}");
+            } else {
+                assert_eq!(proxy.counted("buffer_bytes_used", ""), 0);
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = false);
+            proxy.served_client(2).await;
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn clients_leave_a_front_while_the_dc_does_not_read() {
+    run(async {
+        for route in Route::ALL {
+            let secured = Secured::default();
+            let split = Split::start(built_binary!(), route, &secured, |o| o).await;
+            let Split {
+                telegram, front, ..
+            } = &split;
+            telegram.behave_dc(2, |b| b.ping_every = Some(Duration::from_millis(20)));
+            let mut clients = Vec::new();
+            for kind in [Kind::Padded, Kind::FakeTls] {
+                clients.push(served(front, kind, 2).await);
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = true);
+            for client in &mut clients {
+                send_until_held(front, client).await;
+            }
+            let count = clients.len();
+            drop(clients);
+            all_left(front, count).await;
+            for gauge in ["link_streams", "dc_sessions"] {
+                eventually(gauge, || split.back.counted(gauge, "") == 0).await;
+            }
+            telegram.behave_dc(2, |b| b.stop_reading = false);
+            front.served_client(2).await;
+            telegram.assert_clean();
+        }
+    });
+}
+
+/// The proxy's `count` clients, all there are, are seen to hang up.
+async fn all_left(proxy: &Proxy, count: usize) {
+    eventually("their end", || {
+        proxy.counted("closed_total", "reason=\"client_closed\"") == count as u64
+    })
+    .await;
+    assert_eq!(proxy.counted("clients", ""), 0);
+}
+
+/// Sends until the proxy reads no more, and so little beyond that there is
+/// room in the kernel for the client's end.
+async fn send_until_held(proxy: &Proxy, client: &mut Client) {
+    const LENGTH: usize = 50_000;
+    let packet = Command::Ignore.payload_of(LENGTH);
+    loop {
+        let wanted = proxy.counted("client_bytes_total", "direction=\"in\"") + LENGTH as u64;
+        client.send(&packet).await.unwrap();
+        let is_read = eventually("a read", || {
+            proxy.counted("client_bytes_total", "direction=\"in\"") >= wanted
+        });
+        if before(Duration::from_millis(500), is_read).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Sixteen packets of 1 MiB, then their short answers.

@@ -61,6 +61,34 @@ async fn starts_without_lists(manners: Http) {
 }
 
 #[test]
+fn only_who_uses_the_lists_is_warned_about_them() {
+    run(async {
+        for (route, manners) in [
+            (Route::Direct, Http::Down),
+            (Route::Direct, Http::Portal),
+            (Route::Middle, Http::Down),
+            (Route::Middle, Http::Portal),
+        ] {
+            let telegram = FakeTelegram::start(Options::default()).unwrap();
+            telegram.behave_http(manners);
+            let options = ProxyOptions::new(built_binary!(), &telegram, route);
+            let proxy = options.start().await;
+            eventually("the first refresh", || {
+                proxy.counted("directory_refreshes_total", "") >= 2
+            })
+            .await;
+            let fails = std::env::var_os("SMOL_MTPROXY_LISTS").is_none();
+            assert_eq!(
+                proxy.log_contains("going on with the last good copy"),
+                fails
+            );
+            let warned = proxy.log_contains(" warn ");
+            assert_eq!(warned, fails && route == Route::Middle, "{route:?}");
+        }
+    });
+}
+
+#[test]
 fn a_lying_refresh_changes_nothing() {
     run(async {
         let (telegram, proxy) =

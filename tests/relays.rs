@@ -85,6 +85,8 @@ fn telegram_hears_of_the_client_not_of_the_relay() {
                     eventually("its end", || telegram.sessions().is_empty()).await;
                 }
             }
+            let farewell = format!("{client} left after");
+            eventually("a word about it", || proxy.log_contains(&farewell)).await;
         }
         telegram.assert_clean();
     });

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fake_telegram::built_binary;
@@ -82,6 +83,47 @@ fn every_kind_of_handshake_comes_in_once() {
         assert_eq!(proxy.counted("rejected_total", REPLAYS), 2 * replayed);
         proxy.served_client(2).await;
         telegram.assert_clean();
+    });
+}
+
+#[test]
+fn the_memory_outlives_a_restart_if_it_is_kept() {
+    run(async {
+        for (first, then, kept) in [
+            ("1024,keep", "1024,keep", true),
+            ("1024,keep", "2048,keep", false),
+            ("1024,keep", "1024", false),
+            ("1024", "1024,keep", false),
+        ] {
+            let change = |o: ProxyOptions| {
+                o.set("--handshake-timeout", 2)
+                    .set("--replay-cache", first)
+                    .in_config_file()
+            };
+            let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
+            let recordings = recordings(&proxy);
+            for bytes in &recordings {
+                probe(proxy.address(), bytes);
+            }
+            let file = proxy.directory().join("replays");
+            let options = proxy.stop().await;
+            let metadata = std::fs::metadata(&file);
+            let mode = metadata.map(|metadata| metadata.permissions().mode() & 0o777);
+            assert_eq!(mode.ok(), first.ends_with("keep").then_some(0o600));
+            // Those of the run before the last one are kept as well.
+            let mut proxy = options.set("--replay-cache", then).start().await;
+            if kept {
+                proxy = proxy.stop().await.start().await;
+            }
+            for bytes in &recordings {
+                let answer = probe(proxy.address(), bytes);
+                assert_eq!(answer.is_empty(), kept || !is_hello(bytes), "{then}");
+            }
+            let replayed = if kept { recordings.len() as u64 } else { 0 };
+            assert_eq!(proxy.counted("rejected_total", REPLAYS), replayed);
+            proxy.served_client(2).await;
+            telegram.assert_clean();
+        }
     });
 }
 

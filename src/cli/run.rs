@@ -3,6 +3,7 @@
 mod control;
 mod privileges;
 mod reload;
+mod replays;
 mod server;
 mod signals;
 mod usage;

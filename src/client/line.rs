@@ -38,6 +38,8 @@ pub(super) struct LineRelay {
     has_dc_ended: bool,
     /// Neither side was read for lack of buffers.
     is_starved: bool,
+    /// The client has hung up while it cannot be read.
+    is_gone: bool,
     pace: Pace,
 }
 
@@ -56,6 +58,7 @@ impl LineRelay {
             is_bulk: false,
             has_dc_ended: false,
             is_starved: false,
+            is_gone: false,
         }
     }
 
@@ -66,6 +69,7 @@ impl LineRelay {
             return Poll::Ready(reason);
         }
         self.is_starved = false;
+        self.is_gone = false;
         for direction in [Self::poll_to_client, Self::poll_to_dc] {
             match self.take_turn(cx, direction) {
                 Ok(()) => {}
@@ -123,33 +127,51 @@ impl LineRelay {
         let most = SPLICE_LEN.min(self.out.read_limit());
         let length = match pipe.poll_fill(cx, &self.line.socket, most) {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(Ok(length)) => length,
+            Poll::Ready(Ok(Some(length))) => length,
+            Poll::Ready(Ok(None)) => return self.copy(cx),
             Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
         };
         self.received(length);
         if length > 0 {
-            let written = pipe.try_drain(&self.out.socket, length, false);
-            self.out
-                .wrote(written.map_err(|_| CloseReason::ClientBroken)?);
+            let written = pipe.try_drain(&self.out.socket, length);
+            let written = written.map_err(|_| CloseReason::ClientBroken)?;
+            self.out.wrote(written.unwrap_or(0));
             self.pipe = Some(pipe);
         }
         Ok(Poll::Ready(()))
     }
 
     fn drain_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
-        let Some(pipe) = &mut self.pipe else {
-            return Ok(Poll::Ready(()));
-        };
-        while !pipe.is_empty() {
+        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
             if self.out.socket.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
-            match pipe.try_drain(&self.out.socket, SPLICE_LEN, false) {
-                Ok(0) => {}
-                Ok(written) => self.out.wrote(written),
+            match pipe.try_drain(&self.out.socket, SPLICE_LEN) {
+                Ok(Some(0)) => {}
+                Ok(Some(written)) => self.out.wrote(written),
+                Ok(None) if self.copy_from_pipe(cx)?.is_pending() => return Ok(Poll::Pending),
+                Ok(None) => {}
                 Err(_) => return Err(CloseReason::ClientBroken),
             }
         }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Hands on a chunk of what came by splice(2) and cannot go on like that.
+    fn copy_from_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
+        if self.flush(cx)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let (room, pipe) = (self.find_room(), &mut self.pipe);
+        let (Some(room), Some(pipe)) = (room, pipe) else {
+            return Ok(Poll::Pending);
+        };
+        let mut chunk = [0; CHUNK_LEN];
+        let space = chunk.get_mut(..room.min(CHUNK_LEN)).unwrap_or_default();
+        let length = pipe.read(space).map_err(|_| CloseReason::NoConnection)?;
+        // All of it has room: nothing is queued.
+        self.out
+            .offer(space.get_mut(..length).unwrap_or_default(), usize::MAX);
         Ok(Poll::Ready(()))
     }
 
@@ -194,12 +216,15 @@ impl LineRelay {
 
     /// One read from the client, once the DC has what was read before.
     fn poll_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
-        if self.flush_to_dc(cx)?.is_pending() || self.out.paused_until().is_some() {
+        if self.flush_to_dc(cx)?.is_pending() {
+            return Ok(self.hold_up(cx));
+        }
+        if self.out.paused_until().is_some() {
             return Ok(Poll::Pending);
         }
         let context = self.out.context.clone();
         let Some(room) = self.find_room() else {
-            return Ok(Poll::Pending);
+            return Ok(self.hold_up(cx));
         };
         let read = context.scratch.with(|buffer| {
             let limit = room.min(buffer.len());
@@ -218,6 +243,12 @@ impl LineRelay {
             Ok(Poll::Ready(()))
         });
         read.unwrap_or(Ok(Poll::Pending))
+    }
+
+    /// The client is not read for now; it may leave all the same.
+    fn hold_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.is_gone = self.out.socket.poll_hung_up(cx).is_ready();
+        Poll::Pending
     }
 
     fn forward(&mut self, received: &mut [u8]) -> Result<(), CloseReason> {
@@ -264,6 +295,7 @@ impl LineRelay {
             undelivered: in_pipe + self.out.undelivered() > 0,
             unfinished: false,
             held_up: false,
+            gone: self.is_gone,
             starved: self.is_starved,
             paused: self.out.paused_until().is_some(),
         }

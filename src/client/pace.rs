@@ -9,6 +9,10 @@ use crate::net::{Reactor, Timer};
 /// How often a client that waits for buffers looks for some.
 const STARVED_RETRY: Duration = Duration::from_millis(10);
 
+/// How long a client that has hung up may go unread: what it said last is
+/// handed on if its connection is only busy, not if that is stuck.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The one timer of a client.
 ///
 /// It is set when it fires or when something begins that has a deadline of its
@@ -35,6 +39,8 @@ pub(super) struct Watched {
     pub unfinished: bool,
     /// It is not for the client that nothing is read: the wait is not its own.
     pub held_up: bool,
+    /// The client has hung up and is not read.
+    pub gone: bool,
     /// Someone here waits for buffers.
     pub starved: bool,
     /// Nothing is read, to keep to a rate.
@@ -117,6 +123,12 @@ impl Pace {
                 Due::Close(CloseReason::StalledPacket),
             )
             .filter(|_| watched.unfinished),
+            after(
+                self.last_read,
+                LAST_WORDS,
+                Due::Close(CloseReason::ClientClosed),
+            )
+            .filter(|_| watched.gone),
         ]
         .into_iter()
         .flatten()
@@ -131,6 +143,7 @@ impl Watched {
             && (self.undelivered || !other.undelivered)
             && (self.unfinished || !other.unfinished)
             && (!self.held_up || other.held_up)
+            && (self.gone || !other.gone)
             && (self.starved || !other.starved)
             && (self.paused || !other.paused)
     }

@@ -31,6 +31,8 @@ pub(super) struct StreamRelay {
     reserving: Option<Reserving>,
     /// It is not for the client that nothing is read.
     is_held_up: bool,
+    /// It has hung up meanwhile.
+    is_gone: bool,
     pace: Pace,
 }
 
@@ -68,6 +70,7 @@ impl StreamRelay {
             content,
             reserving: None,
             is_held_up: false,
+            is_gone: false,
         }
     }
 
@@ -149,8 +152,11 @@ impl StreamRelay {
         }
         let was_held_up = self.is_held_up;
         self.is_held_up = turn == Turn::HeldUp;
-        if was_held_up && !self.is_held_up {
-            // From here on it is the client's time again.
+        // Who only has to keep to a rate is read to its end.
+        let is_stuck = self.is_held_up && self.out.paused_until().is_none();
+        self.is_gone = is_stuck && self.out.socket.poll_hung_up(cx).is_ready();
+        if was_held_up != self.is_held_up {
+            // From here on it is the client's time again, or not its own.
             self.pace.last_read = self.out.context.reactor.now();
         }
     }
@@ -259,6 +265,7 @@ impl StreamRelay {
             undelivered: self.out.undelivered() > 0,
             unfinished: is_collecting && !self.is_held_up,
             held_up: self.is_held_up,
+            gone: self.is_gone,
             starved: self.out.is_starved(),
             paused: self.out.paused_until().is_some(),
         }

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -25,6 +26,8 @@ pub(super) struct Client {
     /// In the list of sessions.
     number: usize,
     out: Rc<ClientOut>,
+    /// Its address, if a relay told it.
+    told: Option<Box<SocketAddr>>,
     started: Instant,
     dc: DcId,
     relay: Relay,
@@ -40,6 +43,7 @@ impl Client {
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
+        let told = told(&socket, peer);
         let (dc, transport) = (accepted.header.dc, accepted.header.transport);
         let Accepted {
             header,
@@ -54,13 +58,14 @@ impl Client {
                 Some(Self {
                     number: context.sessions.enter(&out),
                     out,
+                    told,
                     started,
                     dc,
                     relay,
                 })
             }
             Err(reason) => {
-                leave(&out, started, reason);
+                leave(&out, told.as_deref(), started, reason);
                 None
             }
         }
@@ -72,17 +77,23 @@ impl Client {
         let context = &self.out.context;
         context.sessions.leave(self.number);
         context.metrics.session_closed(self.dc);
-        leave(&self.out, self.started, reason);
+        leave(&self.out, self.told.as_deref(), self.started, reason);
     }
 }
 
-fn leave(out: &ClientOut, started: Instant, reason: CloseReason) {
+/// What a relay told: in a box, which a client without one does not need.
+fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
+    let is_own = socket.peer_address().is_ok_and(|own| own == peer.client);
+    (!is_own).then(|| Box::new(peer.client))
+}
+
+fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: CloseReason) {
     let context = &out.context;
     let time = context.reactor.now().duration_since(started);
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
-        let peer = out.socket.peer_address();
-        let peer = peer.map_or_else(|_| "a client".into(), |address| address.to_string());
+        let peer = told.copied().or_else(|| out.socket.peer_address().ok());
+        let peer = peer.map_or_else(|| "a client".into(), |address| address.to_string());
         debug!("{peer} left after {} s: {reason}", time.as_secs());
     }
     out.close();

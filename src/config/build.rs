@@ -133,9 +133,7 @@ fn guard(
             .proxy_protocol
             .clone()
             .map_or_else(Vec::new, |relays| relays.0),
-        replay_cache: flags
-            .replay_cache
-            .map_or_else(|| machine.replay_cache(), |flag| flag.0),
+        replay_cache: flags.replay_cache.unwrap_or_else(|| machine.replay_cache()),
         flood: flags
             .flood_limit
             .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),

@@ -18,10 +18,15 @@ impl DataDir {
 
     /// What was kept under `name`, if anything of a sane length.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        self.read_at_most(name, LONGEST)
+    }
+
+    /// The same, where sane is another number of bytes.
+    pub fn read_at_most(&self, name: &str, longest: u64) -> Option<Vec<u8>> {
         let file = File::open(self.0.join(name)).ok()?;
         let mut content = Vec::new();
-        let read = file.take(LONGEST + 1).read_to_end(&mut content).ok()?;
-        (read as u64 <= LONGEST).then_some(content)
+        let read = file.take(longest + 1).read_to_end(&mut content).ok()?;
+        (read as u64 <= longest).then_some(content)
     }
 
     /// Keeps `content`: whole or not at all, readable by us only.

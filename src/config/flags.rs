@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use argh::{ArgsInfo, FromArgs};
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
-use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
+use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::HostPort;
 use super::link::Role;
 use super::policy::Rule;
@@ -158,10 +158,10 @@ pub(super) struct Flags {
     /// it at run time
     #[argh(option, arg_name = "NAME=FILE")]
     pub table: Vec<TableFile>,
-    /// handshakes remembered, so that a recorded one is not accepted again
-    /// (default: by this machine's memory)
-    #[argh(option, arg_name = "ENTRIES|off")]
-    pub replay_cache: Option<ReplayFlag>,
+    /// handshakes remembered, so that a recorded one is not accepted again; keep:
+    /// in --data-dir over a restart too (default: by this machine's memory)
+    #[argh(option, arg_name = "ENTRIES[,keep]|off")]
+    pub replay_cache: Option<ReplayCache>,
     /// whether middle proxies' error −404 is kept from clients: as the first
     /// answer it tells of a replay (default: first)
     #[argh(option, arg_name = "off|first|on")]
@@ -192,7 +192,7 @@ pub(super) struct Flags {
     /// file of these flags, one a line; the command line overrides it
     #[argh(option, arg_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// where the made secret and the last lists are kept (default:
+    /// where the made secret, the last lists and handshakes are kept (default:
     /// /var/lib/smol-mtproxy for root, else ~/.local/state/smol-mtproxy)
     #[argh(option, arg_name = "DIR")]
     pub data_dir: Option<PathBuf>,

@@ -13,8 +13,7 @@ pub struct GuardConfig {
     pub tables: Vec<TableFile>,
     /// Peers that tell the client's address in a PROXY header.
     pub relays: Vec<Network>,
-    /// Handshakes remembered against replays; 0: none.
-    pub replay_cache: usize,
+    pub replay_cache: ReplayCache,
     pub flood: Option<FloodLimits>,
     /// Connections at a time that have not proven a secret.
     pub max_handshakes: usize,
@@ -99,20 +98,30 @@ impl FromStr for FloodFlag {
     }
 }
 
-/// `--replay-cache ENTRIES|off`
+/// `--replay-cache ENTRIES[,keep]|off`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReplayFlag(pub usize);
+pub struct ReplayCache {
+    /// Handshakes remembered; 0: none.
+    pub entries: usize,
+    /// In the data directory from one run to the next.
+    pub keep: bool,
+}
 
-impl FromStr for ReplayFlag {
+impl FromStr for ReplayCache {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         const MOST: usize = 100_000_000;
-        match text.parse() {
-            _ if text == "off" => Ok(Self(0)),
-            Ok(entries) if (1..=MOST).contains(&entries) => Ok(Self(entries)),
+        let (number, keep) = match text.strip_suffix(",keep") {
+            Some(number) => (number, true),
+            None => (text, false),
+        };
+        match number.parse() {
+            _ if text == "off" => Ok(Self { entries: 0, keep }),
+            Ok(entries) if (1..=MOST).contains(&entries) => Ok(Self { entries, keep }),
             _ => bad(format!(
-                "`{text}`: expected off or a number of handshakes from 1 to {MOST}"
+                "`{text}`: expected off or a number of handshakes from 1 to {MOST}, and ,keep \
+                 behind it to keep them over a restart"
             )),
         }
     }
@@ -225,10 +234,14 @@ mod tests {
 
     #[test]
     fn other_values() {
-        assert_eq!("off".parse(), Ok(ReplayFlag(0)));
-        assert_eq!("4096".parse(), Ok(ReplayFlag(4096)));
-        for wrong in ["0", "on", "-5", "1e6"] {
-            assert!(wrong.parse::<ReplayFlag>().is_err(), "{wrong}");
+        let cache = |entries, keep| Ok(ReplayCache { entries, keep });
+        assert_eq!("off".parse(), cache(0, false));
+        assert_eq!("4096".parse(), cache(4096, false));
+        assert_eq!("4096,keep".parse(), cache(4096, true));
+        for wrong in [
+            "0", "on", "-5", "1e6", "keep", ",keep", "off,keep", "5,", "5,kept",
+        ] {
+            assert!(wrong.parse::<ReplayCache>().is_err(), "{wrong}");
         }
         let relays: Relays = "127.0.0.1,10.0.0.0/8,2001:db8::/32".parse().unwrap();
         assert_eq!(relays.0.len(), 3);

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit};
 
+use super::ReplayCache;
+
 const MIB: u64 = 1 << 20;
 
 /// Capability number of "may bind ports below 1024", see capabilities(7).
@@ -50,8 +52,11 @@ impl Machine {
 
     /// A 256th of the memory at 8 bytes each, touched as it fills: 32,768
     /// handshakes on a 64 MB router, at most 4,000,000.
-    pub fn replay_cache(&self) -> usize {
-        (self.memory / 256 / 8).clamp(8192, 4_000_000) as usize
+    pub fn replay_cache(&self) -> ReplayCache {
+        ReplayCache {
+            entries: (self.memory / 256 / 8).clamp(8192, 4_000_000) as usize,
+            keep: false,
+        }
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -139,7 +144,7 @@ mod tests {
             assert_eq!(machine.max_clients(), clients);
         }
         for (mib, handshakes) in [(1, 8192), (64, 32_768), (1 << 20, 4_000_000)] {
-            assert_eq!(with_memory(mib).replay_cache(), handshakes);
+            assert_eq!(with_memory(mib).replay_cache().entries, handshakes);
         }
         let mut machine = with_memory(1024);
         machine.descriptors = Some(4096);

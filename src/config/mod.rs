@@ -31,7 +31,7 @@ pub use data_dir::DataDir;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
-pub use guard::{FloodLimits, GuardConfig, Reset, ServerErrors, SniSalt, TableFile};
+pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::HostPort;
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};

@@ -67,7 +67,7 @@ impl Gate {
         self.tables.replace(tables);
         self.relays.replace(guard.relays.clone());
         self.half_open.set_capacity(guard.max_handshakes);
-        self.remember(guard.replay_cache);
+        self.remember(guard.replay_cache.entries);
         let flood = &mut *self.flood.borrow_mut();
         match (flood.as_mut(), guard.flood) {
             (Some(flood), Some(limits)) => flood.set_limits(limits),
@@ -82,6 +82,31 @@ impl Gate {
         if replays.as_ref().map_or(0, ReplayMemory::wanted) != entries {
             *replays = (entries > 0).then(|| ReplayMemory::new(entries, REPLAY_AGE));
         }
+    }
+
+    /// The handshakes remembered, to be kept for another run; `None`: nothing is
+    /// remembered.
+    pub fn replays(&self, now: Instant, unix_now: u64) -> Option<Vec<u8>> {
+        let replays = self.replays.borrow();
+        Some(replays.as_ref()?.save(self.seconds(now), unix_now))
+    }
+
+    /// The longest that [`replays`](Self::replays) gives, in bytes.
+    pub fn longest_replays(&self) -> u64 {
+        let replays = self.replays.borrow();
+        replays
+            .as_ref()
+            .map_or(0, |memory| memory.most_saved() as u64)
+    }
+
+    /// Takes over an earlier run's, before the first visitor; false if they are
+    /// of no use.
+    pub fn restore_replays(&self, saved: &[u8], now: Instant, unix_now: u64) -> bool {
+        let mut replays = self.replays.borrow_mut();
+        let seconds = self.seconds(now);
+        replays
+            .as_mut()
+            .is_some_and(|memory| memory.restore(saved, seconds, unix_now))
     }
 
     /// Has this peer to begin with a PROXY header?
@@ -112,7 +137,7 @@ impl Gate {
         now: Instant,
         unix_now: u64,
     ) -> Result<Pass, RejectReason> {
-        let seconds = now.duration_since(self.started).as_secs();
+        let seconds = self.seconds(now);
         if let Some(replays) = &mut *self.replays.borrow_mut()
             && !replays.remember(id, seconds)
         {
@@ -155,6 +180,10 @@ impl Gate {
     /// What secrets with a quota or a rate have used, to be kept.
     pub fn usage(&self) -> String {
         self.ledger.borrow().usage()
+    }
+
+    fn seconds(&self, now: Instant) -> u64 {
+        now.duration_since(self.started).as_secs()
     }
 
     fn millis(&self, now: Instant) -> u64 {

@@ -1,4 +1,8 @@
+mod kept;
+
 use std::hash::{BuildHasher, RandomState};
+
+use smol_mtproxy_ciphers::hmac_sha256;
 
 /// Entries of one line: 64 bytes, what a processor fetches at once.
 const WAYS: usize = 8;
@@ -21,15 +25,15 @@ const TIME_MASK: u64 = (1 << 24) - 1;
 /// the time in 24 bits; the hash is keyed at random, so that nobody outside can
 /// choose ids that push others out or look like them.
 pub struct ReplayMemory {
-    hasher: RandomState,
+    key: [u8; 32],
     /// Made when the first of their lines is used: not every allocator's zeroed
     /// memory is free until it is touched.
     pages: Vec<Option<Box<[Line; LINES_PER_PAGE]>>>,
     lines: usize,
     wanted: usize,
     max_age: u32,
-    /// Second of the first id, from which times are counted.
-    epoch: Option<u64>,
+    /// The time of the first id, and the second that it has on our own clock.
+    epoch: Option<(u64, u64)>,
 }
 
 /// Entries in the order of their last sighting, latest first; zero: free.
@@ -44,7 +48,7 @@ impl ReplayMemory {
         let lines = entries.div_ceil(WAYS).clamp(1, MAX_LINES);
         let pages = lines.div_ceil(LINES_PER_PAGE);
         Self {
-            hasher: RandomState::new(),
+            key: random_key(),
             pages: std::iter::repeat_with(|| None).take(pages).collect(),
             lines,
             wanted: entries,
@@ -66,10 +70,11 @@ impl ReplayMemory {
     /// of a ClientHello) seen at `now` (seconds of any clock that does not go
     /// back); `false` if it was there already.
     pub fn remember(&mut self, id: &[u8], now: u64) -> bool {
-        let epoch = *self.epoch.get_or_insert(now);
-        let hash = self.hasher.hash_one(id);
-        // 1 is the epoch's own second: a used entry is never zero.
-        let second = (now.saturating_sub(epoch) + 1) & TIME_MASK;
+        if self.epoch.is_none() {
+            self.begin(now, 1);
+        }
+        let hash = self.hash(id);
+        let second = self.second(now);
         let max_age = u64::from(self.max_age);
         let fingerprint = hash & !TIME_MASK;
         let line = self.line_mut(hash);
@@ -86,16 +91,43 @@ impl ReplayMemory {
         place.is_none() || second.wrapping_sub(then) & TIME_MASK > max_age
     }
 
+    fn hash(&self, id: &[u8]) -> u64 {
+        let hash = hmac_sha256(&self.key, &[id]);
+        hash.first_chunk().copied().map_or(0, u64::from_be_bytes)
+    }
+
+    /// Counts from `second` at `now`.
+    fn begin(&mut self, now: u64, second: u64) {
+        self.epoch = Some((now, second));
+    }
+
+    fn second(&self, now: u64) -> u64 {
+        let (begun, second) = self.epoch.unwrap_or((now, 1));
+        (now.saturating_sub(begun) + second) & TIME_MASK
+    }
+
     fn line_mut(&mut self, hash: u64) -> &mut [u64] {
         // 24 bits that the fingerprint does not have, scaled to the lines.
         let line = (((hash & TIME_MASK) * self.lines as u64) >> 24) as usize;
-        let page = self.pages.get_mut(line / LINES_PER_PAGE);
-        let page = page
-            .map(|page| page.get_or_insert_with(|| Box::new([Line::default(); LINES_PER_PAGE])));
-        let line = page.and_then(|page| page.get_mut(line % LINES_PER_PAGE));
-        line.map(|Line(entries)| &mut entries[..])
-            .unwrap_or_default()
+        self.numbered_mut(line).unwrap_or_default()
     }
+
+    fn numbered_mut(&mut self, line: usize) -> Option<&mut [u64]> {
+        let page = self.pages.get_mut(line / LINES_PER_PAGE)?;
+        let page = page.get_or_insert_with(|| Box::new([Line::default(); LINES_PER_PAGE]));
+        let Line(entries) = page.get_mut(line % LINES_PER_PAGE)?;
+        Some(entries)
+    }
+}
+
+/// Of std's own randomness, whose hash itself cannot be kept for another run.
+fn random_key() -> [u8; 32] {
+    let random = RandomState::new();
+    let mut key = [0; 32];
+    for (number, part) in key.chunks_exact_mut(8).enumerate() {
+        part.copy_from_slice(&random.hash_one(number).to_be_bytes());
+    }
+    key
 }
 
 #[cfg(test)]

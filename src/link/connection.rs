@@ -20,6 +20,9 @@ const STUCK_LIMIT: usize = 4 << 20;
 /// turn brings.
 const WORTH_WRITING: usize = 4096;
 
+/// Streams that hear of room together.
+const TOLD_PER_TURN: usize = 8;
+
 /// Frames that one scratch buffer and a packet's header make.
 const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
 
@@ -193,10 +196,11 @@ impl Connection {
         }
     }
 
-    pub fn tell_room(&self) {
-        if self.out.borrow().len() < OUT_LIMIT / 2 {
-            self.has_room.notify();
-        }
+    /// Wakes those whose turn it is, if there is room; whether others wait for
+    /// theirs.
+    pub fn tell_room(&self) -> bool {
+        let is_roomy = self.out.borrow().len() < OUT_LIMIT / 2;
+        is_roomy && self.has_room.notify_first(TOLD_PER_TURN)
     }
 
     pub fn queue_turn(&self, stream: u32) {

@@ -166,7 +166,9 @@ impl Driver {
                 }
             }
             let is_done = self.flush()?;
-            self.link.tell_room();
+            if self.link.tell_room() {
+                cx.waker().wake_by_ref();
+            }
             match is_done {
                 true if self.link.has_turns() => {}
                 true => return Ok(()),

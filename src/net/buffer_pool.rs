@@ -64,7 +64,8 @@ impl BufferPool {
         self.free() * CHUNK_LEN
     }
 
-    /// Ready while there is a free chunk.
+    /// Ready while there is a free chunk. All that wait here are woken by one
+    /// that is freed: for connections, which then choose whose turn it is.
     pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.free() > 0 {
             return Poll::Ready(());
@@ -156,7 +157,8 @@ impl Wait<'_> {
         let waker = cx.waker().clone();
         match self.number {
             Some(number) => {
-                if let Some(own) = waiting.iter_mut().find(|waiter| waiter.number == number) {
+                let place = place_of(&waiting, number);
+                if let Some(own) = place.and_then(|place| waiting.get_mut(place)) {
                     own.waker = waker;
                 }
             }
@@ -175,11 +177,20 @@ impl Wait<'_> {
     }
 }
 
+/// The queue is in the order of its numbers.
+fn place_of(waiting: &VecDeque<Waiter>, number: u64) -> Option<usize> {
+    waiting
+        .binary_search_by_key(&number, |waiter| waiter.number)
+        .ok()
+}
+
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if let Some(number) = self.number {
             let mut waiting = self.pool.waiting.borrow_mut();
-            waiting.retain(|waiter| waiter.number != number);
+            if let Some(place) = place_of(&waiting, number) {
+                waiting.remove(place);
+            }
             drop(waiting);
             self.pool.wake_waiting();
         }

@@ -69,7 +69,7 @@ impl Flow {
         to: &Socket,
     ) -> io::Result<()> {
         for _ in 0..READS_PER_TURN {
-            if self.is_done || self.hand_on(cx, to)?.is_pending() {
+            if self.is_done || self.hand_on(cx, parts, to)?.is_pending() {
                 return Ok(());
             }
             if self.has_ended {
@@ -85,16 +85,29 @@ impl Flow {
     }
 
     /// Ready when nothing is under way.
-    fn hand_on(&mut self, cx: &mut Context<'_>, to: &Socket) -> io::Result<Poll<()>> {
+    fn hand_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &FlowParts<'_>,
+        to: &Socket,
+    ) -> io::Result<Poll<()>> {
         while !self.queue.is_empty() || self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty()) {
             if to.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
             let written = match &mut self.pipe {
-                Some(pipe) if self.queue.is_empty() => pipe.try_drain(to, SPLICE_LEN, false)?,
-                _ => self.queue.write_to(to)?,
+                Some(pipe) if self.queue.is_empty() => pipe.try_drain(to, SPLICE_LEN)?,
+                _ => Some(self.queue.write_to(to)?),
             };
-            self.moved += written as u64;
+            match (written, &mut self.pipe) {
+                (None, Some(pipe)) => {
+                    let mut chunk = [0; CHUNK_LEN];
+                    let length = pipe.read(&mut chunk)?;
+                    let data = chunk.get(..length).unwrap_or_default();
+                    self.queue.append_overdrawn(parts.buffers, data);
+                }
+                (written, _) => self.moved += written.unwrap_or(0) as u64,
+            }
         }
         Ok(Poll::Ready(()))
     }
@@ -110,7 +123,7 @@ impl Flow {
             self.pipe = parts.pipes.take();
         }
         let read = match self.pipe.take() {
-            Some(pipe) => self.splice(cx, from, pipe)?,
+            Some(pipe) => self.splice(cx, parts, from, to, pipe)?,
             None => self.copy(cx, parts, from, to)?,
         };
         let Poll::Ready(length) = read else {
@@ -124,12 +137,17 @@ impl Flow {
     fn splice(
         &mut self,
         cx: &mut Context<'_>,
+        parts: &FlowParts<'_>,
         from: &Socket,
+        to: &Socket,
         mut pipe: Pipe,
     ) -> io::Result<Poll<usize>> {
         let length = match pipe.poll_fill(cx, from, SPLICE_LEN) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(length) => length?,
+        };
+        let Some(length) = length else {
+            return self.copy(cx, parts, from, to);
         };
         self.pipe = (length > 0).then_some(pipe);
         Ok(Poll::Ready(length))
@@ -172,8 +190,19 @@ mod tests {
     use std::net::SocketAddr;
     use std::os::unix::net::UnixListener;
 
+    use rustix::fs::OFlags;
+
     use super::*;
     use crate::net::{Executor, Listener, Reactor, fill_random};
+
+    /// What the receiving end is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Through {
+        Tcp,
+        Unix,
+        /// TCP with a flag to whose files splice(2) does not write.
+        NoSplice,
+    }
 
     async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -196,20 +225,24 @@ mod tests {
     }
 
     /// Sends `data` through a flow and returns what comes out at its end.
-    fn relay(data: &[u8], pipes: usize, first: &[u8], through_unix: bool) -> Vec<u8> {
+    fn relay(data: &[u8], pipes: &Rc<PipePool>, first: &[u8], through: Through) -> Vec<u8> {
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
         reactor.block_on(&executor, async {
             let (sender, from) = pair(&reactor).await;
-            let (to, receiver) = match through_unix {
-                true => unix_pair(&reactor).await,
-                false => pair(&reactor).await,
+            let (to, receiver) = match through {
+                Through::Unix => unix_pair(&reactor).await,
+                _ => pair(&reactor).await,
             };
-            let (pipes, scratch) = (PipePool::new(pipes), Scratch::default());
+            if through == Through::NoSplice {
+                let flags = OFlags::APPEND | OFlags::NONBLOCK;
+                rustix::fs::fcntl_setfl(&to, flags).unwrap();
+            }
+            let scratch = Scratch::default();
             let buffers = BufferPool::new(64 * 1024);
             let mut flow = Flow::starting_with(&buffers, first);
             let parts = FlowParts {
-                pipes: &pipes,
+                pipes,
                 scratch: &scratch,
                 buffers: &buffers,
             };
@@ -246,15 +279,30 @@ mod tests {
     fn everything_arrives_and_then_the_end() {
         let mut data = vec![0; 3_000_000];
         fill_random(&mut data);
-        for (length, pipes, first, unix) in [
-            (0, 1, &b""[..], false),
-            (1, 0, b"before", false),
-            (3_000_000, 1, b"before", false),
-            (3_000_000, 0, b"", false),
-            (3_000_000, 1, b"before", true),
+        for (length, pipes, first, through) in [
+            (0, 1, &b""[..], Through::Tcp),
+            (1, 0, b"before", Through::Tcp),
+            (3_000_000, 1, b"before", Through::Tcp),
+            (3_000_000, 0, b"", Through::Tcp),
+            (3_000_000, 1, b"before", Through::Unix),
         ] {
-            let received = relay(&data[..length], pipes, first, unix);
+            let received = relay(&data[..length], &PipePool::new(pipes), first, through);
             assert!(received == [first, &data[..length]].concat(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_to_splice_is_asked_once() {
+        let mut data = vec![0; 3_000_000];
+        fill_random(&mut data);
+        for (pipes, through) in [
+            (PipePool::without_pipes(), Through::Tcp),
+            (PipePool::new(1), Through::NoSplice),
+        ] {
+            for _ in 0..2 {
+                assert!(relay(&data, &pipes, b"", through) == data, "{through:?}");
+                assert!(pipes.take().is_none(), "{through:?}");
+            }
         }
     }
 }

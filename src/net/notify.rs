@@ -1,21 +1,59 @@
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::task::{Poll, RawWakerVTable, Waker};
 
-/// Wakes every task that waits for something to change; each then looks again
-/// for itself.
+/// Wakes tasks that wait for something to change; each then looks again for
+/// itself.
 #[derive(Default)]
 pub struct Notify {
     changes: Cell<u32>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Waiting>,
+}
+
+/// Tasks in the order in which they came, each once.
+#[derive(Default)]
+struct Waiting {
+    queue: BTreeMap<u64, Waker>,
+    /// Their places in it. A waker there keeps its task's address its own.
+    places: HashMap<Identity, u64>,
+    next_place: u64,
+}
+
+/// Wakers of one task have the same.
+type Identity = (*const (), *const RawWakerVTable);
+
+fn identity(waker: &Waker) -> Identity {
+    (waker.data(), waker.vtable())
 }
 
 impl Notify {
+    /// Wakes all that wait.
     pub fn notify(&self) {
         self.changes.set(self.changes.get().wrapping_add(1));
-        for waker in self.waiting.take() {
+        for waker in self.waiting.take().queue.into_values() {
             waker.wake();
         }
+    }
+
+    /// Wakes those that wait longest, `most` of them; whether others still
+    /// wait. The caller comes back for these: who is woken need not use what
+    /// there is, and does not pass it on.
+    pub fn notify_first(&self, most: usize) -> bool {
+        self.changes.set(self.changes.get().wrapping_add(1));
+        for _ in 0..most {
+            let Some(waker) = self.waiting.borrow_mut().pop() else {
+                break;
+            };
+            waker.wake();
+        }
+        self.is_awaited()
+    }
+
+    /// Somebody waits.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.borrow().queue.is_empty()
     }
 
     /// Completes at the next [`notify`](Self::notify) after its first poll,
@@ -33,17 +71,54 @@ impl Notify {
         .await;
     }
 
-    /// Wakes `waker` at the next [`notify`](Self::notify).
-    pub fn park(&self, waker: &Waker) {
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|known| known.will_wake(waker)) {
-            waiting.push(waker.clone());
+    /// Wakes `waker` at the next [`notify`](Self::notify), or when it is its
+    /// turn; false if it was waiting already.
+    pub fn park(&self, waker: &Waker) -> bool {
+        self.waiting.borrow_mut().push(waker)
+    }
+
+    /// Wakes the task of `waker` out of turn: it may have no reason to wait any
+    /// more.
+    pub fn unpark(&self, waker: &Waker) {
+        if let Some(waker) = self.waiting.borrow_mut().remove(waker) {
+            waker.wake();
         }
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, waker: &Waker) -> bool {
+        let Entry::Vacant(vacant) = self.places.entry(identity(waker)) else {
+            return false;
+        };
+        vacant.insert(self.next_place);
+        self.queue.insert(self.next_place, waker.clone());
+        self.next_place += 1;
+        true
+    }
+
+    fn remove(&mut self, waker: &Waker) -> Option<Waker> {
+        let place = self.places.remove(&identity(waker))?;
+        self.queue.remove(&place)
+    }
+
+    fn pop(&mut self) -> Option<Waker> {
+        let (_, waker) = self.queue.pop_first()?;
+        self.places.remove(&identity(&waker));
+        if self.queue.is_empty() {
+            // The table of a crowd is not kept.
+            self.places = HashMap::new();
+        }
+        Some(waker)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
     use super::*;
     use smol::future::{block_on, poll_once};
 
@@ -57,5 +132,42 @@ mod tests {
             notify.notify();
             assert!(poll_once(&mut changed).await.is_some());
         });
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn tasks_are_woken_once_and_in_their_order() {
+        let notify = Notify::default();
+        let tasks: [Arc<Count>; 4] = std::array::from_fn(|_| Arc::default());
+        let park = |index: usize| notify.park(&Waker::from(tasks[index].clone()));
+        let woken = || -> Vec<usize> {
+            let counts = tasks.iter().map(|task| task.0.load(Ordering::Relaxed));
+            counts.collect()
+        };
+        for index in [2, 0, 2, 1, 3, 0] {
+            park(index);
+        }
+        assert!(notify.notify_first(2));
+        assert_eq!(woken(), [1, 0, 1, 0]);
+        park(2);
+        assert!(notify.notify_first(1));
+        assert_eq!(woken(), [1, 1, 1, 0]);
+        notify.unpark(&Waker::from(tasks[3].clone()));
+        notify.unpark(&Waker::from(tasks[0].clone()));
+        assert_eq!(woken(), [1, 1, 1, 1]);
+        assert!(!notify.notify_first(5));
+        assert_eq!(woken(), [1, 1, 2, 1]);
+        assert!(!notify.is_awaited());
+        park(0);
+        notify.notify();
+        assert_eq!((woken()[0], notify.is_awaited()), (2, false));
     }
 }

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -20,7 +20,9 @@ const SPARE_PIPES: usize = 4;
 pub struct PipePool {
     spare: RefCell<Vec<(OwnedFd, OwnedFd)>>,
     capacity: usize,
-    in_use: std::cell::Cell<usize>,
+    in_use: Cell<usize>,
+    /// The kernel does not splice what we have: everybody copies.
+    is_refused: Cell<bool>,
 }
 
 impl PipePool {
@@ -29,13 +31,14 @@ impl PipePool {
         Rc::new(Self {
             spare: RefCell::default(),
             capacity,
-            in_use: std::cell::Cell::new(0),
+            in_use: Cell::new(0),
+            is_refused: Cell::new(false),
         })
     }
 
     /// An empty pipe, or `None` when all are in use or the kernel has none.
     pub fn take(self: &Rc<Self>) -> Option<Pipe> {
-        if self.in_use.get() >= self.capacity {
+        if self.is_refused.get() || self.in_use.get() >= self.capacity {
             return None;
         }
         let ends = match self.spare.borrow_mut().pop() {
@@ -48,6 +51,34 @@ impl PipePool {
             length: 0,
             pool: self.clone(),
         })
+    }
+
+    /// Whether `error` is that of a kernel, a filter of system calls or a kind
+    /// of socket that has no splice(2). It is not asked again then.
+    fn is_refusal(&self, error: Errno) -> bool {
+        let refused = matches!(
+            error,
+            Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM
+        );
+        if refused && !self.is_refused.replace(true) {
+            info!("no splice(2) here ({error}): relaying by copies");
+        }
+        refused
+    }
+
+    /// Whose kernel refuses from now on.
+    #[cfg(test)]
+    pub fn refuse(&self) {
+        self.is_refused.set(true);
+    }
+
+    /// One whose first pipe is none: the kernel refuses to splice into it.
+    #[cfg(test)]
+    pub(super) fn without_pipes() -> Rc<Self> {
+        let pool = Self::new(1);
+        let null = || OwnedFd::from(std::fs::File::create("/dev/null").unwrap());
+        pool.spare.borrow_mut().push((null(), null()));
+        pool
     }
 }
 
@@ -77,15 +108,15 @@ impl Pipe {
     }
 
     /// Moves at most `limit` bytes from `socket` into this empty pipe; 0 is
-    /// the end of the stream.
+    /// the end of the stream, `None` that the kernel refuses: copy instead.
     pub fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         socket: &Socket,
         limit: usize,
-    ) -> Poll<io::Result<usize>> {
-        let Some((_, writer)) = &self.ends else {
-            return Poll::Ready(Ok(0));
+    ) -> Poll<io::Result<Option<usize>>> {
+        let Some((_, writer)) = self.usable_ends() else {
+            return Poll::Ready(Ok(None));
         };
         loop {
             ready!(socket.poll_readable(cx));
@@ -93,33 +124,54 @@ impl Pipe {
             match rustix::pipe::splice(socket, None, writer, None, limit, flags) {
                 Ok(length) => {
                     self.length += length;
-                    return Poll::Ready(Ok(length));
+                    return Poll::Ready(Ok(Some(length)));
                 }
                 Err(Errno::AGAIN) => socket.not_readable(),
                 Err(Errno::INTR) => {}
+                Err(error) if self.pool.is_refusal(error) => return Poll::Ready(Ok(None)),
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
     }
 
-    /// Moves at most `limit` bytes out to `socket`: 0 when it takes none now.
-    pub fn try_drain(&mut self, socket: &Socket, limit: usize, more: bool) -> io::Result<usize> {
-        let Some((reader, _)) = &self.ends else {
-            return Ok(0);
+    /// Moves at most `limit` bytes out to `socket`: 0 when it takes none now,
+    /// `None` when the kernel refuses: [`read`](Self::read) them instead.
+    pub fn try_drain(&mut self, socket: &Socket, limit: usize) -> io::Result<Option<usize>> {
+        let Some((reader, _)) = self.usable_ends() else {
+            return Ok(None);
         };
         let limit = limit.min(self.length);
-        let mut flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        if more {
-            flags |= SpliceFlags::MORE;
-        }
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let mut refused = false;
         let moved = socket.try_send(0, || {
-            rustix::pipe::splice(reader, None, socket, None, limit, flags)
+            let moved = rustix::pipe::splice(reader, None, socket, None, limit, flags);
+            moved.or_else(|error| {
+                refused = self.pool.is_refusal(error);
+                if refused { Ok(0) } else { Err(error) }
+            })
         })?;
+        if refused {
+            return Ok(None);
+        }
         if moved == 0 && limit > 0 {
             socket.not_writable();
         }
         self.length -= moved.min(self.length);
-        Ok(moved)
+        Ok(Some(moved))
+    }
+
+    /// Takes bytes out by copying them.
+    pub fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let Some((reader, _)) = &self.ends else {
+            return Ok(0);
+        };
+        let length = rustix::io::read(reader, space)?;
+        self.length -= length.min(self.length);
+        Ok(length)
+    }
+
+    fn usable_ends(&self) -> Option<&(OwnedFd, OwnedFd)> {
+        self.ends.as_ref().filter(|_| !self.pool.is_refused.get())
     }
 }
 

@@ -44,11 +44,13 @@ pub struct Reactor {
 /// Deadline first; the number tells timers with the same deadline apart.
 pub(super) type TimerKey = (Instant, u32);
 
-/// Readiness of one direction of a source.
+/// What a source can be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Read,
     Write,
+    /// Its peer will send no more; that stays so.
+    HangUp,
 }
 
 #[derive(Default)]
@@ -73,7 +75,7 @@ impl Reactor {
         Ok(Rc::new(Self {
             epoll,
             wake: Arc::new(WakeSignal {
-                woken: AtomicBool::new(true),
+                woken: AtomicBool::new(false),
                 sleeping: AtomicBool::new(false),
                 fd: wake_fd,
             }),
@@ -91,6 +93,8 @@ impl Reactor {
         let mut context = Context::from_waker(&waker);
         let mut running = pin!(executor.run(future));
         let mut patient = pin!(executor.step_patient());
+        // Nothing was polled with this waker so far.
+        self.wake.woken.store(true, Ordering::SeqCst);
         loop {
             if self.wake.woken.swap(false, Ordering::SeqCst)
                 && let Poll::Ready(output) = running.as_mut().poll(&mut context)
@@ -272,10 +276,9 @@ impl Reactor {
 
     pub(super) fn is_ready(&self, key: usize, direction: Direction) -> bool {
         let sources = self.sources.borrow();
-        sources.get(key).is_some_and(|state| match direction {
-            Direction::Read => state.readable,
-            Direction::Write => state.writable,
-        })
+        sources
+            .get(key)
+            .is_some_and(|state| state.is_ready(direction))
     }
 
     /// Pending until the next edge, with the caller's waker parked.
@@ -289,11 +292,7 @@ impl Reactor {
         let Some(state) = sources.get_mut(key) else {
             return Poll::Ready(());
         };
-        let ready = match direction {
-            Direction::Read => state.readable,
-            Direction::Write => state.writable,
-        };
-        if ready {
+        if state.is_ready(direction) {
             return Poll::Ready(());
         }
         match &mut state.waker {
@@ -309,6 +308,7 @@ impl Reactor {
             match direction {
                 Direction::Read => state.readable = false,
                 Direction::Write => state.writable = false,
+                Direction::HangUp => {}
             }
         }
     }
@@ -318,6 +318,16 @@ impl Reactor {
     pub(super) fn clear_readable_unless_hung_up(&self, key: usize) {
         if let Some(state) = self.sources.borrow_mut().get_mut(key) {
             state.readable = state.hung_up;
+        }
+    }
+}
+
+impl SourceState {
+    fn is_ready(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Read => self.readable,
+            Direction::Write => self.writable,
+            Direction::HangUp => self.hung_up,
         }
     }
 }
@@ -370,6 +380,15 @@ mod tests {
         thread.join().unwrap().unwrap();
         assert_eq!(received, 7);
         assert_eq!(*order.borrow(), [5, 10, 20]);
+    }
+
+    #[test]
+    fn it_blocks_more_than_once() {
+        let reactor = Reactor::new().unwrap();
+        let executor = Executor::default();
+        for number in 0..3 {
+            assert_eq!(reactor.block_on(&executor, async { number }), number);
+        }
     }
 
     #[test]

@@ -143,6 +143,12 @@ impl Socket {
         self.reactor.poll_ready(self.key, Direction::Write, cx)
     }
 
+    /// Ready when the peer will send no more, whether or not what it has sent
+    /// is read.
+    pub fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.reactor.poll_ready(self.key, Direction::HangUp, cx)
+    }
+
     pub fn is_writable(&self) -> bool {
         self.reactor.is_ready(self.key, Direction::Write)
     }
@@ -233,7 +239,7 @@ impl Socket {
     pub(super) fn try_send(
         &self,
         total: usize,
-        send: impl Fn() -> Result<usize, Errno>,
+        mut send: impl FnMut() -> Result<usize, Errno>,
     ) -> io::Result<usize> {
         if !self.is_writable() {
             return Ok(0);

@@ -150,6 +150,9 @@ impl MiddleSession {
                 conn_id,
             } => {
                 connection.detach(conn_id, tell_telegram);
+                if let Some(waker) = &*self.waker.borrow() {
+                    connection.unpark(waker);
+                }
                 true
             }
             Place::Parked(_) => true,

@@ -19,7 +19,7 @@ use super::*;
 use crate::backend::{Body, Packet, SessionEnd, Stream};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch};
+use crate::net::{BufferPool, CHUNK_LEN, Executor, Reactor, Rope, Scratch};
 use crate::wire::transport::Transport;
 
 const TO_CLIENT: StreamKey = StreamKey {
@@ -321,6 +321,59 @@ fn a_full_sink_holds_back_telegram_and_goes_on_where_it_stopped() {
             assert!(*packet == payload::streamed(index as u32, 1 << 20));
         }
         assert_eq!(house.telegram.shared.buffers.used_bytes(), 0);
+    });
+}
+
+/// A crowd of sessions waits for buffers: each chunk that comes free lets in
+/// the one that waits longest and leaves the others asleep; when none of them
+/// takes what is free, all get in.
+#[test]
+fn buffers_that_come_free_wake_sessions_in_turn() {
+    const CROWD: usize = 100;
+    House::run(ON_DEMAND, |house| async move {
+        let buffers = house.telegram.shared.buffers.clone();
+        let take = |bytes| {
+            let mut rope = Rope::default();
+            rope.append(&buffers, &vec![0; bytes]);
+            rope
+        };
+        let mut held: Vec<_> = (0..10).map(|_| take(CHUNK_LEN)).collect();
+        let rest = take(buffers.total_bytes());
+        assert_eq!(buffers.free_bytes(), 0);
+        let polls = Rc::new(Cell::new(0));
+        let let_in = Rc::new(RefCell::new(Vec::new()));
+        for number in 0..CROWD {
+            let session = house.open().await;
+            let (buffers, polls, let_in) = (buffers.clone(), polls.clone(), let_in.clone());
+            let crowding = async move {
+                std::future::poll_fn(|cx| {
+                    polls.set(polls.get() + 1);
+                    session.stream.poll_ready(cx)
+                })
+                .await;
+                let mut chunk = Rope::default();
+                chunk.append(&buffers, &[0]);
+                let_in.borrow_mut().push((number, chunk, session));
+            };
+            let executor = &house.telegram.shared.executor;
+            executor.spawn(crowding).detach();
+        }
+        house.until("a crowd", || polls.get() == CROWD).await;
+        let count = || let_in.borrow().len();
+        for round in 1..=held.len() {
+            let before = polls.get();
+            held.pop();
+            house.until("one gets in", || count() == round).await;
+            house.reactor.sleep(Duration::from_millis(5)).await;
+            assert_eq!((count(), buffers.free_bytes()), (round, 0));
+            let woken = polls.get() - before;
+            assert!(woken <= 2, "{woken} were woken for a chunk");
+        }
+        let order: Vec<usize> = let_in.borrow().iter().map(|one| one.0).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        drop(rest);
+        house.until("all get in", || count() == CROWD).await;
+        let_in.borrow_mut().clear();
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::signals::Signals;
 use super::usage::UsageFile;
-use super::{RunError, control};
+use super::{RunError, control, replays};
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{
@@ -104,6 +104,7 @@ impl Server {
         let (usage, used) = UsageFile::read(&config.data_dir);
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
+        replays::restore(&gate, &config, reactor);
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
@@ -303,6 +304,7 @@ impl Server {
             telegram.close();
         }
         self.keep_usage();
+        self.keep_replays();
         // After --user it may not be ours to remove; the next run does.
         let _ = std::fs::remove_file(&self.config.borrow().control);
     }

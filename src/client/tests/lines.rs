@@ -1,4 +1,5 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
@@ -9,7 +10,7 @@ use super::{SECRET, Setup, World};
 use crate::backend::Line;
 use crate::config::RouteChoice;
 use crate::metrics::CloseReason;
-use crate::net::{Listener, Socket};
+use crate::net::{CHUNK_LEN, Listener, Socket};
 use crate::wire::transport::{MAX_PACKET, Transport};
 
 /// The DC's end of a line, and what decrypts what comes on it.
@@ -135,6 +136,37 @@ fn what_the_dc_sent_before_closing_arrives() {
     }
 }
 
+/// What was spliced before the kernel refused arrives too, and what is copied
+/// then.
+#[test]
+fn a_line_goes_on_without_splice() {
+    for early in [true, false] {
+        direct().run(async |world| {
+            let (mut app, dc) = connect(&world, Some(Transport::Padded)).await;
+            let mut to_client = CtrStream::new(world.telegram.session().request.to_client);
+            let answer = payload(24 << 20, 0);
+            let mut bytes = answer.clone();
+            to_client.apply(&mut bytes);
+            let pipes = &world.context.pipes;
+            if early {
+                pipes.refuse();
+            }
+            let receiving = async {
+                let metrics = &world.metrics;
+                let under_way = || metrics.dc_bytes_in.get() - metrics.client_bytes_out.get();
+                let is_stuck = || early || under_way() > 2 * CHUNK_LEN as u64;
+                world.until("bytes in a pipe", is_stuck).await;
+                pipes.refuse();
+                app.read(answer.len()).await
+            };
+            let (received, sent) = smol::future::zip(receiving, dc.socket.write_all(&bytes)).await;
+            sent.unwrap();
+            assert!(received == answer, "{early}");
+            assert_eq!(world.buffers.used_bytes(), 0);
+        });
+    }
+}
+
 #[test]
 fn a_client_that_leaves_closes_its_line() {
     direct().run(async |world| {
@@ -144,6 +176,27 @@ fn a_client_that_leaves_closes_its_line() {
         assert!(!matches!(dc.socket.read(&mut byte).await, Ok(1)));
         assert_eq!(world.context.drain(super::DEADLINE).await, 0);
     });
+}
+
+#[test]
+fn a_client_that_leaves_while_its_dc_does_not_read_is_gone() {
+    for kind in [Some(Transport::Padded), None] {
+        direct().run(async |world| {
+            let (mut app, dc) = connect(&world, kind).await;
+            // Until the DC's connection takes no more of it, and a little.
+            let packet = payload(50_000, 0);
+            while world.buffers.used_bytes() == 0 {
+                app.send(&packet).await;
+                world.reactor.sleep(Duration::from_millis(1)).await;
+            }
+            app.send(&packet).await;
+            drop(app);
+            assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+            assert_eq!(world.metrics.closed.get(CloseReason::ClientClosed), 1);
+            assert_eq!(world.buffers.used_bytes(), 0);
+            drop(dc);
+        });
+    }
 }
 
 #[test]
@@ -161,7 +214,7 @@ fn the_packet_limit_holds_on_lines() {
 fn a_client_that_takes_nothing_of_its_line_is_closed() {
     for kind in [Some(Transport::Padded), None] {
         let mut setup = direct();
-        setup.limits.send_timeout = std::time::Duration::from_millis(150);
+        setup.limits.send_timeout = Duration::from_millis(150);
         setup.run(async |world| {
             let (_app, dc) = connect(&world, kind).await;
             let bytes = vec![0; 64 << 20];

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites, listen};
 use crate::config::{
-    Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors,
-    TimeSkew,
+    Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset, RouteChoice,
+    ServerErrors, TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
@@ -80,7 +80,10 @@ impl Default for Setup {
                 policies: Vec::new(),
                 tables: Vec::new(),
                 relays: Vec::new(),
-                replay_cache: 1024,
+                replay_cache: ReplayCache {
+                    entries: 1024,
+                    keep: false,
+                },
                 flood: None,
                 max_handshakes: 100,
             },

@@ -155,6 +155,22 @@ fn a_client_is_not_read_while_telegram_is_full() {
 }
 
 #[test]
+fn a_client_that_leaves_while_telegram_is_full_is_gone() {
+    Setup::default().run(async |world| {
+        let (mut app, session) = connect(&world, Transport::Intermediate).await;
+        session.script.set_full(true);
+        app.send(&payload(4000, 1)).await;
+        drop(app);
+        world
+            .until("the close", || session.script.closed.get())
+            .await;
+        assert_eq!(world.metrics.closed.get(CloseReason::ClientClosed), 1);
+        assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+        assert_eq!(session.script.pushed.borrow().len(), 0);
+    });
+}
+
+#[test]
 fn a_large_packet_waits_for_its_buffers_and_small_ones_get_by() {
     let setup = Setup {
         buffers: MAX_PACKET + 64 * 1024,

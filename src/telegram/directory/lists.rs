@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use super::snapshot;
+use super::{kept, snapshot};
 use crate::config::{Config, DataDir, Source};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
@@ -39,13 +39,25 @@ impl List {
         if self == Self::ConfigV6 && !uses_v6(config) {
             return None;
         }
-        let chosen = match self {
-            Self::Secret => &config.telegram_secret,
-            Self::Config => &config.telegram_config,
-            Self::ConfigV6 => &config.telegram_config_v6,
-        };
-        let own = || Source::Url(format!("https://core.telegram.org/{}", self.name()));
-        chosen.clone().or_else(|| cfg!(feature = "tls").then(own))
+        let chosen = self.chosen(config);
+        chosen.or_else(|| cfg!(feature = "tls").then(|| self.own()))
+    }
+
+    /// Whose copy on disk is used.
+    pub fn kept_source(self, config: &Config) -> Source {
+        self.chosen(config).unwrap_or_else(|| self.own())
+    }
+
+    fn chosen(self, config: &Config) -> Option<Source> {
+        match self {
+            Self::Secret => config.telegram_secret.clone(),
+            Self::Config => config.telegram_config.clone(),
+            Self::ConfigV6 => config.telegram_config_v6.clone(),
+        }
+    }
+
+    fn own(self) -> Source {
+        Source::Url(format!("https://core.telegram.org/{}", self.name()))
     }
 }
 
@@ -78,8 +90,9 @@ impl Lists {
             if list == List::ConfigV6 && !uses_v6(config) {
                 continue;
             }
-            if let Some(content) = kept.read(list.name())
-                && let Err(error) = lists.take(list, &content)
+            if let Some(file) = kept.read(list.name())
+                && let Some(content) = kept::from_file(&list.kept_source(config), &file)
+                && let Err(error) = lists.take(list, content)
             {
                 warn!("the kept copy of {} is not usable: {error}", list.name());
             }

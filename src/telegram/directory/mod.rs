@@ -5,6 +5,7 @@
 
 mod clock;
 mod fetch;
+mod kept;
 mod lists;
 mod penalties;
 mod public_address;
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DataDir, Source};
+use crate::config::{Config, DataDir, Role, RouteChoice, Source};
 use crate::metrics::Metrics;
 use crate::net::{Notify, Reactor};
 use crate::wire::dc::DcId;
@@ -36,6 +37,8 @@ pub struct Directory {
     sources: RefCell<[Option<Source>; 3]>,
     overrides: RefCell<Vec<(DcId, SocketAddr)>>,
     interval: Cell<Duration>,
+    /// Somebody may go through middle proxies: what fails is worth a warning.
+    is_used: Cell<bool>,
     penalties: Penalties,
     /// Connections that failed in a row.
     failures: Cell<usize>,
@@ -57,6 +60,7 @@ impl Directory {
             sources: RefCell::default(),
             overrides: RefCell::default(),
             interval: Cell::new(config.refresh),
+            is_used: Cell::new(uses_middle(config)),
             penalties: Penalties::default(),
             failures: Cell::new(0),
             refresh_now: Notify::default(),
@@ -73,6 +77,7 @@ impl Directory {
     pub fn reconfigure(&self, config: &Config) {
         let sources = List::ALL.map(|list| list.source(config));
         self.interval.set(config.refresh);
+        self.is_used.set(uses_middle(config));
         self.overrides.replace(config.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
             self.refresh_now.notify();
@@ -155,4 +160,14 @@ impl Directory {
         self.penalties.order(&mut addresses, Instant::now());
         addresses
     }
+}
+
+fn uses_middle(config: &Config) -> bool {
+    let is_tagged = || config.listeners.iter().any(|one| one.tag.is_some());
+    config.role == Role::Back
+        || match config.route {
+            RouteChoice::Middle => true,
+            RouteChoice::Direct => false,
+            RouteChoice::Auto => is_tagged(),
+        }
 }

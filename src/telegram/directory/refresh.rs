@@ -1,8 +1,10 @@
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Directory;
 use super::fetch::fetch;
+use super::kept;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
@@ -72,21 +74,20 @@ impl Directory {
     async fn refresh_one(&self, list: List, source: Option<Source>) -> bool {
         let Some(source) = source else { return true };
         let name = list.name();
-        let place = match &source {
-            Source::Url(url) => url.clone(),
-            Source::File(path) => path.display().to_string(),
-        };
+        let place = source.clone();
         let fetched = smol::unblock(move || fetch(&source)).await;
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {
-                    self.clock.compare(&self.metrics, date, &place);
+                    self.clock.compare(&self.metrics, date, &place.to_string());
                 }
                 fetched.body
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::FetchFailed);
-                warn!("{place} {error}; going on with the last good copy of {name}");
+                self.complain(format_args!(
+                    "{place} {error}; going on with the last good copy of {name}"
+                ));
                 return false;
             }
         };
@@ -95,7 +96,7 @@ impl Directory {
             Ok(true) => {
                 info!("{name}: new from {place}");
                 self.metrics.refreshes.inc(RefreshOutcome::Fetched);
-                self.keep(list, content).await;
+                self.keep(list, &place, &content).await;
                 true
             }
             Ok(false) => {
@@ -104,23 +105,32 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::Unusable);
-                warn!(
+                self.complain(format_args!(
                     "{place} is not Telegram's {name} ({error}); going on with the last good copy"
-                );
+                ));
                 false
             }
         }
     }
 
-    async fn keep(&self, list: List, content: Vec<u8>) {
+    async fn keep(&self, list: List, source: &Source, content: &[u8]) {
         let data_dir = self.data_dir.clone();
-        let kept = smol::unblock(move || data_dir.write(list.name(), &content)).await;
+        let file = kept::to_file(source, content);
+        let kept = smol::unblock(move || data_dir.write(list.name(), &file)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
-            warn!(
-                "cannot keep a copy of {} in --data-dir: {error}",
-                list.name()
-            );
+            let name = list.name();
+            self.complain(format_args!(
+                "cannot keep a copy of {name} in --data-dir: {error}"
+            ));
+        }
+    }
+
+    /// Direct clients do without the lists.
+    fn complain(&self, what: fmt::Arguments<'_>) {
+        match self.is_used.get() {
+            true => warn!("{what}"),
+            false => debug!("{what}"),
         }
     }
 }

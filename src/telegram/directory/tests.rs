@@ -110,6 +110,7 @@ fn overrides_take_the_place_of_built_in_addresses() {
 fn fetched_lists_are_used_and_kept() {
     let data_dir = TemporaryDirectory::new();
     let telegram = fake();
+    let mut last = Vec::new();
     for flags in [
         telegram.proxy_flags(),
         telegram.proxy_flags_with_files(data_dir.path()).unwrap(),
@@ -122,11 +123,16 @@ fn fetched_lists_are_used_and_kept() {
         assert_eq!(*directory.secret(), *telegram.options().secret);
         assert_eq!(directory.middle(DcId(2)), telegram.middle_addresses(2));
         assert_eq!(directory.middle_dcs(), [DcId(-2), DcId(1), DcId(2)]);
+        last = flags;
     }
     // The next start knows them without asking anybody.
-    let (directory, _) = directory(&data_dir, &[]);
-    assert_eq!(*directory.secret(), *telegram.options().secret);
-    assert_eq!(directory.middle(DcId(1)), telegram.middle_addresses(1));
+    let (again, _) = directory(&data_dir, &last);
+    assert_eq!(*again.secret(), *telegram.options().secret);
+    assert_eq!(again.middle(DcId(1)), telegram.middle_addresses(1));
+    // But not one with other sources.
+    let (other, _) = directory(&data_dir, &[]);
+    assert_ne!(*other.secret(), *telegram.options().secret);
+    assert_eq!(other.middle(DcId(1))[0], address("149.154.175.50:8888"));
 }
 
 #[test]
@@ -164,8 +170,10 @@ fn nothing_that_a_server_answers_makes_it_worse() {
 #[test]
 fn a_damaged_copy_on_disk_is_passed_over() {
     let data_dir = TemporaryDirectory::new();
+    let config = config(&data_dir, &[]);
     for list in List::ALL {
-        fs::write(data_dir.path().join(list.name()), "default").unwrap();
+        let file = kept::to_file(&list.kept_source(&config), b"default");
+        fs::write(data_dir.path().join(list.name()), file).unwrap();
     }
     let (directory, _) = directory(&data_dir, &[]);
     assert_eq!(directory.secret().len(), 128);

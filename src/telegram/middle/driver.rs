@@ -7,11 +7,14 @@ use super::inbound::Inbound;
 use super::{Connection, Established, OUTBOUND_LIMIT};
 use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
-use crate::net::{Socket, Timer};
+use crate::net::{CHUNK_LEN, Socket, Timer};
 use crate::wire::rpc;
 
 /// Reads per turn before other tasks get theirs.
 const READS_PER_TURN: usize = 4;
+
+/// Sessions that go on together when there is room again.
+const LET_IN_PER_TURN: usize = 8;
 
 /// Silence after which a ping goes out; jittered up to twice that.
 const PING_AFTER: Duration = Duration::from_secs(5);
@@ -133,9 +136,21 @@ impl Driver {
         let roomy = outbound.pending_bytes() < OUTBOUND_LIMIT / 2;
         drop(outbound);
         if roomy {
-            connection.has_room.notify();
+            self.let_in(cx);
         }
         Ok(())
+    }
+
+    /// Lets sessions go on that wait for room: in their order, and no more at
+    /// a time than may find some.
+    fn let_in(&self, cx: &mut Context<'_>) {
+        let (has_room, buffers) = (&self.connection.has_room, &self.connection.shared.buffers);
+        if has_room.is_awaited() && buffers.poll_free(cx).is_ready() {
+            let most = (buffers.free_bytes() / CHUNK_LEN).min(LET_IN_PER_TURN);
+            if has_room.notify_first(most) {
+                cx.waker().wake_by_ref();
+            }
+        }
     }
 
     fn is_drained(&self) -> bool {

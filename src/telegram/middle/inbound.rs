@@ -9,7 +9,7 @@ use super::Connection;
 use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
 use crate::net::{Rope, Socket};
-use crate::wire::rpc::{self, RpcDecoder, RpcEvent};
+use crate::wire::rpc::{RpcDecoder, RpcEvent};
 
 /// Reads of this size still make progress when buffers are short.
 const SMALLEST_READ: usize = 4096;
@@ -181,7 +181,7 @@ impl Inbound {
                     session.sink().quick_ack(token);
                 }
             }
-            RpcEvent::Ping { id } => connection.push_control(rpc::pong_body(id)),
+            RpcEvent::Ping { id } => connection.push_pong(id),
             RpcEvent::Unknown { tag } => connection.shared.unknown_rpc(connection.address, tag),
             RpcEvent::Nonce(_) | RpcEvent::Handshake(_) | RpcEvent::HandshakeError(_) => {
                 return Err(ConnectionEnd::Protocol);

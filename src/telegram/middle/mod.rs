@@ -154,17 +154,34 @@ impl Connection {
     }
 
     fn push_control(&self, body: outbound::Control) {
-        self.outbound.borrow_mut().push_control(body);
+        if self.outbound.borrow_mut().push_control(body) {
+            self.wake();
+        } else {
+            self.kill(ConnectionEnd::Broken);
+        }
+    }
+
+    fn push_pong(&self, id: i64) {
+        self.outbound.borrow_mut().push_pong(id);
         self.wake();
     }
 
     /// Ready while the queue to Telegram is short and there are buffers.
     pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT {
-            return self.shared.buffers.poll_free(cx);
+        let is_short = self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT;
+        if is_short && self.shared.buffers.free_bytes() > 0 {
+            return Poll::Ready(());
         }
-        self.has_room.park(cx.waker());
+        if self.has_room.park(cx.waker()) && is_short {
+            // Our task waits for buffers on behalf of all sessions.
+            self.wake();
+        }
         Poll::Pending
+    }
+
+    /// A session that waited for room has left.
+    pub fn unpark(&self, waker: &Waker) {
+        self.has_room.unpark(waker);
     }
 
     /// How much one client's sink may hold.

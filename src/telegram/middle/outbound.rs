@@ -9,11 +9,18 @@ use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
 use super::super::session::{MiddleSession, QueuedPacket};
 use crate::net::{BufferPool, Rope, Scratch, Socket};
 use crate::wire::full::{block_padding, frame_prefix};
-use crate::wire::rpc::ProxyReq;
+use crate::wire::rpc::{self, ProxyReq};
 
 /// A frame is begun only where its fixed part (length, sequence number,
 /// request header) fits whole.
 const FRAME_HEAD_ROOM: usize = 128;
+
+/// Control messages that may wait: more than the clients that one connection
+/// has (--clients-per-connection) can cause by leaving all at once.
+const MAX_CONTROLS: usize = 16 * 1024;
+
+/// Answers to pings that may wait.
+const MAX_PONGS: usize = 64;
 
 /// A control message: a tag and an i64.
 pub(super) type Control = [u8; 12];
@@ -28,6 +35,10 @@ pub(crate) struct Outbound {
     checksum: ChecksumKind,
     sequence: i32,
     queue: VecDeque<Queued>,
+    /// How many of `queue` are control messages.
+    controls: usize,
+    /// How many of it answer pings.
+    pongs: usize,
     /// Payloads of `queue`, and the rest of `current`'s before them.
     payload: Rope,
     current: Option<Current>,
@@ -39,6 +50,7 @@ pub(crate) struct Outbound {
 enum Queued {
     Packet(QueuedFrame),
     Control(Control),
+    Pong(i64),
 }
 
 struct QueuedFrame {
@@ -69,6 +81,8 @@ impl Outbound {
             checksum,
             sequence: 0,
             queue: VecDeque::new(),
+            controls: 0,
+            pongs: 0,
             payload: Rope::default(),
             current: None,
             unsent: Rope::default(),
@@ -119,8 +133,20 @@ impl Outbound {
         self.payload.append_overdrawn(&self.buffers, body);
     }
 
-    pub fn push_control(&mut self, body: Control) {
+    /// False: so many wait that Telegram cannot be reading.
+    pub fn push_control(&mut self, body: Control) -> bool {
         self.queue.push_back(Queued::Control(body));
+        self.controls += 1;
+        self.controls < MAX_CONTROLS
+    }
+
+    /// Answers a ping, unless so many answers wait that Telegram does not read
+    /// them: it has no use for more.
+    pub fn push_pong(&mut self, id: i64) {
+        if self.pongs < MAX_PONGS {
+            self.pongs += 1;
+            self.queue.push_back(Queued::Pong(id));
+        }
     }
 
     /// Sends what the socket takes now. Packets get the address `our` in
@@ -187,7 +213,14 @@ impl Outbound {
                     self.begin_packet(&mut out, &frame, our, now);
                     packets += 1;
                 }
-                Some(Queued::Control(body)) => self.put_control(&mut out, &body),
+                Some(Queued::Control(body)) => {
+                    self.controls -= 1;
+                    self.put_control(&mut out, &body);
+                }
+                Some(Queued::Pong(id)) => {
+                    self.pongs -= 1;
+                    self.put_control(&mut out, &rpc::pong_body(id));
+                }
                 None => break,
             }
         }
@@ -299,4 +332,40 @@ fn split_front(rope: &mut Rope, length: usize, buffers: &Rc<BufferPool>) -> Rope
         rope.advance(part);
     }
     front
+}
+
+#[cfg(test)]
+mod tests {
+    use smol_mtproxy_ciphers::CbcDecryptor;
+
+    use super::*;
+
+    #[test]
+    fn what_a_dc_causes_that_does_not_read_is_bounded() {
+        let (key, iv) = ([1; 32], [2; 16]);
+        let buffers = BufferPool::new(1 << 20);
+        let encryptor = CbcEncryptor::new(&key, &iv);
+        let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
+        let mut decryptor = CbcDecryptor::new(&key, &iv);
+        for round in [0, 7000] {
+            assert!(outbound.push_control(rpc::close_conn_body(5)));
+            for id in 0..1000 {
+                outbound.push_pong(round + id);
+            }
+            assert_eq!(outbound.queue.len(), 1 + MAX_PONGS);
+            let mut buffer = [0; 4096];
+            let our = SocketAddr::from(([127, 0, 0, 1], 1));
+            let (length, packets) = outbound.fill(&mut buffer, our, Instant::now());
+            assert_eq!((packets, outbound.is_idle()), (0, true));
+            decryptor.apply(&mut buffer[..length]);
+            // Frames of 24 bytes: length, number, body and checksum.
+            let mut bodies = buffer.chunks(24).map(|frame| &frame[8..20]);
+            assert_eq!(bodies.next().unwrap(), rpc::close_conn_body(5));
+            for id in 0..MAX_PONGS as i64 {
+                assert_eq!(bodies.next().unwrap(), rpc::pong_body(round + id));
+            }
+        }
+        let mut pushed = (0..).map(|id| outbound.push_control(rpc::close_conn_body(id)));
+        assert_eq!(pushed.position(|fits| !fits), Some(MAX_CONTROLS - 1));
+    }
 }
