@@ -32,7 +32,7 @@ create() {
     esac
     secret=dd$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
     sed -e "s/@SECRET@/$secret/" -e "s/^@EXTERNAL_IP@$/$line/" \
-        -e "s/@BACK@/BACK-ADDRESS:8443/" "$template" >"$file"
+        -e "s/@BACK@/<BACK-ADDRESS>:8443/" "$template" >"$file"
     cp "$template" "$file.template"
     echo "wrote $file${address:+ (this machine's public address is $address)}"
     remind
@@ -40,7 +40,7 @@ create() {
 
 remind() {
     case $role in
-        front) echo "to edit: --link, the address of the back; the files that secure the link" ;;
+        front) echo "to edit: --link, the address or name of the back; the files that secure the link" ;;
         back) echo "to edit: --link-listen, where fronts connect to; the files that secure the link" ;;
         *) echo "to edit: nothing; see --tls-domain and --tag for more" ;;
     esac

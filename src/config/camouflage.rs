@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::host::host_name;
 use super::values::{BadValue, bad};
 use crate::wire::secret::Domain;
 
@@ -84,15 +85,7 @@ fn parse_host(host: &str) -> Option<String> {
     if let Ok(IpAddr::V4(address)) = host.parse() {
         return Some(address.to_string());
     }
-    let is_name = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 63
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let is_fine = host.len() <= 253 && host.split('.').all(is_name);
-    is_fine.then(|| host.to_ascii_lowercase())
+    host_name(host)
 }
 
 impl SitePlace {

@@ -46,16 +46,14 @@ impl Config {
         }
         compare_link! {
             backs "--link" listen "--link-listen" connections "--link-connections"
-            wait "--link-wait" key "--link-psk" tls "--link-cert"
+            plain_on_public "--link-plain-on-public" wait "--link-wait" key "--link-psk" tls "--link-cert"
         }
         let fixed = [
             "--buffers",
             "--data-dir",
             "--metrics",
             "--role",
-            "--link",
             "--link-listen",
-            "--link-connections",
             "--user",
             "--control",
         ];

@@ -5,11 +5,12 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
+use super::host::HostPort;
 use super::link::Role;
 use super::policy::Rule;
 use super::values::{
-    Allow, BackAddress, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice,
-    SecretFlag, Size, Source, Whole, Yes,
+    Allow, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice, SecretFlag,
+    Size, Source, Whole, Yes,
 };
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
@@ -110,9 +111,10 @@ pub(super) struct Flags {
     /// the one that talks to Telegram (back) (default: both)
     #[argh(option, arg_name = "both|front|back")]
     pub role: Option<Role>,
-    /// front: where its back takes links; several share the clients
-    #[argh(option, arg_name = "ADDR:PORT")]
-    pub link: Vec<BackAddress>,
+    /// front: where its back takes links, by address or by name, which is looked
+    /// up for every connection; several backs share the clients
+    #[argh(option, arg_name = "HOST:PORT")]
+    pub link: Vec<HostPort>,
     /// back: where fronts connect to
     #[argh(option, arg_name = "ADDR:PORT")]
     pub link_listen: Vec<ListenPlace>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::flags::Flags;
+use super::host::HostPort;
 use super::settings::Setting;
 use super::values::ListenPlace;
 use crate::wire::secret::Domain;
@@ -25,13 +26,15 @@ pub enum Role {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkConfig {
     /// Of a front: where its backs are. At least one.
-    pub backs: Vec<SocketAddr>,
+    pub backs: Vec<HostPort>,
     /// Of a back: where links are taken, and whether this machine may lack
     /// that address (the IPv6 half of "all addresses"). At least one.
     pub listen: Vec<(SocketAddr, bool)>,
     /// At least one of these two.
     pub tls: Option<LinkTls>,
     pub key: Option<LinkKey>,
+    /// Without TLS, even where everyone on the way can read it.
+    pub plain_on_public: bool,
     /// How long a client waits for a link.
     pub wait: Duration,
     /// To each back.
@@ -125,26 +128,35 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         return Ok(LinkConfig::default());
     }
     let link = LinkConfig {
-        backs: flags.link.iter().map(|back| back.0).collect(),
+        backs: flags.link.clone(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
         tls: tls(flags, settings)?,
         key: flags.link_psk.as_ref().map(read_key).transpose()?,
+        plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
         wait: Duration::from_secs(flags.link_wait.map_or(5, |seconds| seconds.0)),
         connections: flags.link_connections.map_or(1, |count| count.0 as usize),
     };
     if link.tls.is_none() && link.key.is_none() {
         return Err(ConfigError::new(Problem::LinkUnsecured));
     }
-    let allowed = flags.link_plain_on_public.is_some_and(|yes| yes.0);
-    if link.tls.is_none() && !allowed {
-        let ends = link.listen.iter().map(|(address, _)| address);
-        if let Some(address) = ends.chain(&link.backs).find(|end| is_public(end.ip())) {
-            return Err(ConfigError::new(Problem::PlainOnPublic {
-                address: *address,
-            }));
-        }
+    // Where a name leads to is seen when it is dialled.
+    let backs = link.backs.iter().filter_map(|back| match back {
+        HostPort::Address(address) => Some(*address),
+        HostPort::Name { .. } => None,
+    });
+    let mut ends = link.listen.iter().map(|(address, _)| *address).chain(backs);
+    if let Some(address) = ends.find(|end| link.forbids(*end)) {
+        return Err(ConfigError::new(Problem::PlainOnPublic { address }));
     }
     Ok(link)
+}
+
+impl LinkConfig {
+    /// Whether a link at `address` could be read by everyone on its way, and
+    /// nobody has allowed that.
+    pub fn forbids(&self, address: SocketAddr) -> bool {
+        self.tls.is_none() && !self.plain_on_public && is_public(address.ip())
+    }
 }
 
 fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
@@ -170,7 +182,7 @@ fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
         return Err(ConfigError::at(&setting.origin, problem));
     }
     let (role, flag) = match role {
-        Role::Front if !given("--link") => ("front", "--link ADDR:PORT of its back"),
+        Role::Front if !given("--link") => ("front", "--link HOST:PORT of its back"),
         Role::Back if !given("--link-listen") => ("back", "--link-listen ADDR:PORT for its fronts"),
         _ => return Ok(()),
     };
@@ -229,8 +241,8 @@ fn expand(place: &ListenPlace) -> Vec<(SocketAddr, bool)> {
 }
 
 /// Whether the internet may reach it: "all addresses" may include such.
-fn is_public(ip: IpAddr) -> bool {
-    let is_ours = match ip {
+pub fn is_public(ip: IpAddr) -> bool {
+    let is_ours = match ip.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
             let is_shared = a == 100 && (64..128).contains(&b);
@@ -263,6 +275,8 @@ mod tests {
             ("fd00::1", false),
             ("fe80::1", false),
             ("2001:db8::1", true),
+            ("::ffff:10.8.0.1", false),
+            ("::ffff:198.51.100.1", true),
         ] {
             assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
         }

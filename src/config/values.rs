@@ -299,24 +299,6 @@ impl FromStr for Role {
     }
 }
 
-/// `--link ADDR:PORT`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BackAddress(pub SocketAddr);
-
-impl FromStr for BackAddress {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text.parse() {
-            Ok(SocketAddr::V4(address)) if address.port() != 0 => Ok(Self(address.into())),
-            Ok(SocketAddr::V6(address)) if address.port() != 0 => Ok(Self(address.into())),
-            _ => bad(format!(
-                "`{text}`: expected IP and port of the back, as in 192.0.2.1:443"
-            )),
-        }
-    }
-}
-
 /// `yes` or `no`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Yes(pub bool);

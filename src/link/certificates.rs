@@ -292,8 +292,8 @@ const FRONT_CONF: &str = "\
 # ca.pem, NAME.pem and NAME.key to it, into one directory. Start with
 #   smol-mtproxy run --config link.NAME.conf
 
-# To be edited: the address of the back.
---link BACK-ADDRESS:443
+# To be edited: the address or the name of the back.
+--link <BACK-ADDRESS>:443
 
 --role front
 --link-ca ca.pem

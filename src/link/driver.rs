@@ -16,20 +16,34 @@ const READS_PER_TURN: usize = 4;
 
 /// What a front and a back do differently with a link.
 pub(super) trait Side {
-    /// A frame about a stream.
+    type Stream: LinkStream;
+
+    /// The stream of this number; `None` if it is over on this side.
+    fn find(&self, number: u32) -> Result<Option<Rc<Self::Stream>>, Fault>;
+
+    /// A frame that only this side gets.
     fn frame(&self, frame: Frame) -> Result<(), Fault>;
 
-    /// The next bytes of a stream.
-    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault>;
-
-    /// This stream may send one frame.
-    fn take_turn(&self, stream: u32);
+    /// Bytes came: while too many wait here, ends the stream that holds most.
+    fn relieve(&self);
 
     /// Once every poll of the link's task: what waited for other tasks.
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault>;
 
     /// Now and then.
     fn tick(&self) {}
+}
+
+/// What a link does with the streams of either side.
+pub(super) trait LinkStream {
+    /// The next bytes.
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault>;
+
+    /// The other side takes so many more.
+    fn credit(&self, bytes: u32) -> Result<(), Fault>;
+
+    /// It may send one frame.
+    fn take_turn(&self);
 }
 
 /// The task of one link: reads and sorts frames, writes what is queued, and
@@ -146,7 +160,10 @@ impl Driver {
             while !self.link.is_full()
                 && let Some(stream) = self.link.next_turn()
             {
-                side.take_turn(stream);
+                // It may have ended since it asked for one.
+                if let Ok(Some(stream)) = side.find(stream) {
+                    stream.take_turn();
+                }
             }
             let is_done = self.flush()?;
             if self.link.tell_room() {
@@ -189,7 +206,17 @@ fn sort(
 ) -> Result<(), Fault> {
     while let Some(event) = decoder.next(&mut input)? {
         match event {
-            Event::Data { stream, bytes } => side.data(stream, bytes)?,
+            Event::Data { stream, bytes } => {
+                if let Some(stream) = side.find(stream)? {
+                    stream.receive(bytes)?;
+                    side.relieve();
+                }
+            }
+            Event::Frame(Frame::Credit { stream, bytes }) => {
+                if let Some(stream) = side.find(stream)? {
+                    stream.credit(bytes)?;
+                }
+            }
             Event::Frame(Frame::Ping(number)) => link.send(&Frame::Pong(number)),
             Event::Frame(Frame::Pong(number)) => link.pong(number),
             Event::Frame(Frame::Close(refusal)) => return Err(Fault::Refused(refusal)),

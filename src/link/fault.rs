@@ -17,6 +17,10 @@ pub(super) enum Fault {
     CreditOverrun,
     Shutdown,
     Unreachable(io::Error),
+    /// No address for a name.
+    Unresolved(String),
+    /// A name leads where a link without TLS may not go.
+    PlainOnPublic,
     HandshakeTimeout,
     SameRole(Role),
     KeyMissing {
@@ -43,6 +47,8 @@ impl Fault {
             Self::CreditOverrun => LinkEnd::CreditOverrun,
             Self::Shutdown => LinkEnd::Shutdown,
             Self::Unreachable(_) => LinkEnd::Unreachable,
+            Self::Unresolved(_) => LinkEnd::Unresolved,
+            Self::PlainOnPublic => LinkEnd::PlainOnPublic,
             Self::HandshakeTimeout => LinkEnd::HandshakeTimeout,
             Self::SameRole(_) => LinkEnd::Role,
             Self::KeyMissing { .. } => LinkEnd::KeyMissing,
@@ -87,6 +93,16 @@ impl fmt::Display for Fault {
             Self::Unreachable(error) => write!(
                 f,
                 "cannot connect: {error}; is the back running, and its port open in the firewall?"
+            ),
+            Self::Unresolved(problem) => write!(
+                f,
+                "the name is not found: {problem}; is it spelled right, and does DNS work here?"
+            ),
+            Self::PlainOnPublic => write!(
+                f,
+                "without TLS the link could be read by everyone on its way there; use \
+                 certificates (`smol-mtproxy certs init DIR`), or the address of a tunnel, or, \
+                 if you must, --link-plain-on-public yes"
             ),
             Self::Bytes(error) => write!(f, "{error}"),
             Self::Unexpected(what) => write!(f, "{what}, which has no place here"),

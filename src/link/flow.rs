@@ -25,8 +25,9 @@ pub(super) struct Flow {
     /// By how much the window is larger than the link's.
     grown: Cell<u32>,
     has_turn: Cell<bool>,
-    /// To be sent when there is credit and the link has room.
-    queue: RefCell<Rope>,
+    /// To be sent when there is credit and the link has room. In a box: most
+    /// streams have nothing here.
+    queue: RefCell<Option<Box<Rope>>>,
 }
 
 impl Flow {
@@ -52,7 +53,7 @@ impl Flow {
 
     /// Bytes that wait here.
     pub fn queued(&self) -> usize {
-        self.queue.borrow().len()
+        self.queue.borrow().as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Sends what can go out now and queues the rest.
@@ -75,8 +76,9 @@ impl Flow {
 
     fn enqueue(&self, link: &Connection, parts: &[&[u8]]) {
         let mut queue = self.queue.borrow_mut();
+        let rope = queue.get_or_insert_default();
         for part in parts {
-            queue.append_overdrawn(&link.context.buffers, part);
+            rope.append_overdrawn(&link.context.buffers, part);
         }
         drop(queue);
         self.ask_turn(link);
@@ -85,15 +87,16 @@ impl Flow {
     /// Queues `head` and the chunks of `data`.
     pub fn enqueue_rope(&self, link: &Connection, head: &[u8], data: Rope) {
         let mut queue = self.queue.borrow_mut();
-        queue.append_overdrawn(&link.context.buffers, head);
-        queue.append_rope(data);
+        let rope = queue.get_or_insert_default();
+        rope.append_overdrawn(&link.context.buffers, head);
+        rope.append_rope(data);
         drop(queue);
         self.ask_turn(link);
     }
 
     /// Forgets what waits.
     pub fn clear(&self) {
-        self.queue.borrow_mut().clear();
+        self.queue.take();
     }
 
     /// Asks the link for a turn, if there is credit to use it.
@@ -107,17 +110,21 @@ impl Flow {
     pub fn take_turn(&self, link: &Connection) {
         self.has_turn.set(false);
         let mut queue = self.queue.borrow_mut();
+        let Some(rope) = &mut *queue else {
+            return;
+        };
         let credit = self.credit.get();
-        let count = queue.len().min(credit as usize).min(MAX_BODY);
+        let count = rope.len().min(credit as usize).min(MAX_BODY);
         if count > 0 {
             self.credit.set(credit - count as u32);
-            link.send_from(self.number, &mut queue, count);
+            link.send_from(self.number, rope, count);
         }
-        let more = !queue.is_empty();
+        if rope.is_empty() {
+            *queue = None;
+            return;
+        }
         drop(queue);
-        if more {
-            self.ask_turn(link);
-        }
+        self.ask_turn(link);
     }
 
     /// The other side gives credit.

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
 use super::tls::TlsSetup;
-use crate::config::{LinkConfig, LinkKey};
+use crate::config::{LinkConfig, LinkKey, is_public};
 use crate::net::Socket;
 use crate::wire::link::Role;
 
@@ -14,6 +15,8 @@ use crate::wire::link::Role;
 /// or by both.
 pub struct Security {
     pub(super) key: Option<LinkKey>,
+    /// Others could read it, and nobody has allowed that.
+    never_on_public: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsSetup>,
 }
@@ -38,9 +41,15 @@ impl Security {
         let _ = role;
         Ok(Self {
             key: config.key.clone(),
+            never_on_public: config.tls.is_none() && !config.plain_on_public,
             #[cfg(feature = "tls")]
             tls,
         })
+    }
+
+    /// Whether a link may go there.
+    pub(super) fn allows(&self, address: SocketAddr) -> bool {
+        !self.never_on_public || !is_public(address.ip())
     }
 
     pub(super) fn channel(&self, socket: &Socket) -> Result<Channel, Fault> {

@@ -240,6 +240,8 @@ reasons! {
         CreditOverrun "credit_overrun" "a stream sent more than it was given credit for";
         Shutdown "shutdown" "one side is stopping";
         Unreachable "unreachable" "cannot connect";
+        Unresolved "unresolved" "the name of the back is not found";
+        PlainOnPublic "plain_on_public" "without TLS, the name of the back leads to a public address";
         HandshakeTimeout "handshake_timeout" "no whole handshake in time";
         NotALink "not_a_link" "the other side is no link peer";
         Version "version" "the other side speaks another version";

@@ -10,7 +10,8 @@ pub fn take_up_to<'a>(input: &mut &'a mut [u8], limit: usize) -> &'a mut [u8] {
 /// Up to `N` bytes collected over several reads.
 pub struct Gather<const N: usize> {
     bytes: [u8; N],
-    len: usize,
+    /// Small, as `N` is: every client has some of these.
+    len: u16,
 }
 
 impl<const N: usize> Gather<N> {
@@ -26,23 +27,28 @@ impl<const N: usize> Gather<N> {
 
     /// How many bytes are missing until there are `want`, at most `N`.
     pub fn missing(&self, want: usize) -> usize {
-        want.min(N).saturating_sub(self.len)
+        want.min(N).saturating_sub(self.len())
     }
 
     /// Appends what fits.
     pub fn push(&mut self, data: &[u8]) {
-        for (to, from) in self.bytes.iter_mut().skip(self.len).zip(data) {
+        let len = self.len();
+        for (to, from) in self.bytes.iter_mut().skip(len).zip(data) {
             *to = *from;
         }
-        self.len = (self.len + data.len()).min(N);
+        self.len = (len + data.len()).min(N) as u16;
     }
 
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.bytes.get(..self.len()).unwrap_or_default()
     }
 
     pub fn clear(&mut self) {
         self.len = 0;
+    }
+
+    fn len(&self) -> usize {
+        self.len.into()
     }
 }
 

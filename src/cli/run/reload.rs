@@ -39,7 +39,9 @@ impl Server {
             shared.directory.reconfigure(&new);
         }
         self.address.reconfigure(new.external_ip);
-        self.secure_links(&new);
+        if old.role == new.role {
+            self.change_links(&new);
+        }
         self.change_listeners(&new);
         for address in &differences.closed {
             info!("no longer listening on {address}; its clients stay until they leave");
@@ -57,8 +59,9 @@ impl Server {
         }
     }
 
-    /// Reads certificates and keys again, for links from now on.
-    fn secure_links(&self, new: &Config) {
+    /// Reads certificates and keys again, for links from now on, and links to
+    /// other backs if there are others.
+    fn change_links(&self, new: &Config) {
         if self.front.is_none() && self.back.is_none() {
             return;
         }
@@ -74,6 +77,9 @@ impl Server {
                 self.metrics.config_reload_failures.inc();
                 error!("the link's files were not reloaded: {error}");
             }
+        }
+        if let Some(front) = &self.front {
+            front.connect(&new.link.backs, new.link.connections);
         }
     }
 

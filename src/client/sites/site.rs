@@ -1,12 +1,12 @@
 use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Sites;
 use crate::config::SitePlace;
 use crate::metrics::FrontingFailure;
-use crate::net::{Notify, Socket, is_global};
+use crate::net::{Notify, Socket, is_global, look_up};
 
 /// Each address of a site gets this long before the next one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
@@ -105,7 +105,9 @@ impl Site {
         if let SitePlace::Host { name, port } = self.place.clone() {
             let found = match name.parse() {
                 Ok(ip) => vec![SocketAddr::new(ip, port)],
-                Err(_) => smol::unblock(move || look_up(&name, port)).await,
+                Err(_) => smol::unblock(move || look_up(&name, port, MOST_ADDRESSES))
+                    .await
+                    .unwrap_or_default(),
             };
             let may_be_reached =
                 |address: &SocketAddr| !self.only_global || is_global(address.ip());
@@ -118,9 +120,4 @@ impl Site {
         self.is_resolving.set(false);
         self.resolved.notify();
     }
-}
-
-fn look_up(name: &str, port: u16) -> Vec<SocketAddr> {
-    let found = (name, port).to_socket_addrs();
-    found.map_or_else(|_| Vec::new(), |found| found.take(MOST_ADDRESSES).collect())
 }

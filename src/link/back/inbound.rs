@@ -26,16 +26,16 @@ pub(super) struct Inbound {
     /// Large packets so far.
     large: u32,
     /// Handed on, but the session takes no more: credit for them is kept back.
-    unsettled: usize,
+    unsettled: u32,
     is_stalled: bool,
     /// Bytes counted as held here.
-    pub held: usize,
+    held: u32,
 }
 
 /// Who takes what comes.
 pub(super) enum Local {
     /// Nobody yet.
-    Opening(Rope),
+    Opening(Option<Box<Rope>>),
     Packets(Box<dyn Stream>),
     Line(Box<LineEnd>),
     Gone,
@@ -52,7 +52,7 @@ struct Collecting {
 
 impl Default for Local {
     fn default() -> Self {
-        Self::Opening(Rope::default())
+        Self::Opening(None)
     }
 }
 
@@ -66,6 +66,11 @@ impl Inbound {
 
     pub fn is_gone(&self) -> bool {
         matches!(self.local, Local::Gone)
+    }
+
+    /// Bytes that wait here, over what its reservations hold.
+    pub fn held(&self) -> usize {
+        self.held as usize
     }
 
     /// Telegram's side may offer again.
@@ -93,23 +98,16 @@ impl Collecting {
 impl BackStream {
     /// Bytes that wait here, over what its reservations hold.
     pub fn held(&self) -> usize {
-        self.inbound.borrow().held
-    }
-
-    /// Bytes of the client.
-    pub fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(bytes.len())?;
-        self.accept(bytes)
+        self.inbound.borrow().held()
     }
 
     /// Makes `local` the taker, of what came early first.
     pub fn replay(&self, local: Local) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
-        let Local::Opening(mut early) = mem::replace(&mut inbound.local, local) else {
+        let Local::Opening(Some(mut early)) = mem::replace(&mut inbound.local, local) else {
             return Ok(());
         };
-        inbound.held -= early.len();
-        self.link.unhold(early.len());
+        self.unhold(&mut inbound, early.len());
         drop(inbound);
         while let Some(chunk) = early.first_mut() {
             let length = chunk.len();
@@ -119,10 +117,11 @@ impl BackStream {
         Ok(())
     }
 
-    fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         match &mut inbound.local {
             Local::Opening(early) => {
+                let early = early.get_or_insert_default();
                 early.append_overdrawn(&self.link.connection.context.buffers, bytes);
                 self.hold(&mut inbound, bytes.len());
             }
@@ -247,8 +246,8 @@ impl BackStream {
         };
         if is_ready {
             let count = mem::take(&mut inbound.unsettled);
-            self.unhold(inbound, count);
-            self.settled(count);
+            self.unhold(inbound, count as usize);
+            self.settled(count as usize);
         } else {
             inbound.is_stalled = true;
             self.link.stall(&self.this);
@@ -267,22 +266,21 @@ impl BackStream {
 
     /// Credit for so many bytes is due when the session takes more.
     fn owe(&self, inbound: &mut Inbound, count: usize) {
-        inbound.unsettled += count;
+        inbound.unsettled += count as u32;
         self.hold(inbound, count);
     }
 
     pub fn hold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held += count;
+        inbound.held += count as u32;
         self.link.hold(count);
     }
 
     pub fn unhold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held -= count;
+        inbound.held -= count as u32;
         self.link.unhold(count);
     }
 
-    /// Drops what can be computed again, if nothing has come since the last
-    /// time.
+    /// Drops what can be computed again, if little has come since the last time.
     pub fn rest(&self) {
         if let Local::Line(line) = &mut self.inbound.borrow_mut().local {
             line.rest();

@@ -15,6 +15,11 @@ use crate::wire::link::EndReason;
 /// What a line may queue beyond the credit of its stream.
 const ALLOWANCE: usize = 64 * 1024;
 
+/// Bytes between two ticks of the link that are worth a kept key schedule of up
+/// to 1 KiB: fewer are encrypted with one made for them, so that a thousand
+/// clients that only say they are there need none.
+const WORTH_EXPANDING: u32 = 4096;
+
 /// Reads from the DC before others get their turn.
 const READS_PER_TURN: usize = 4;
 
@@ -23,25 +28,30 @@ pub(super) struct LineEnd {
     socket: Rc<Socket>,
     to_dc: CtrStream,
     /// Encrypted, refused by the kernel so far.
-    pending: Rope,
+    pending: Option<Box<Rope>>,
     task: Option<Waker>,
-    is_active: bool,
+    /// Bytes since the last tick.
+    recent: u32,
 }
 
 impl LineEnd {
     /// Encrypts and sends the client's bytes; how many the kernel took, and
     /// how many wait for the line's task. An error is that task's to find.
     pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> (usize, usize) {
-        self.is_active = true;
+        self.recent = self.recent.saturating_add(bytes.len() as u32);
         self.to_dc.apply(bytes);
+        if self.recent < WORTH_EXPANDING {
+            self.to_dc.hibernate();
+        }
         context.metrics.dc_bytes_out.add(bytes.len() as u64);
-        let written = match self.pending.is_empty() {
-            true => self.socket.try_write(bytes).unwrap_or(0),
-            false => 0,
+        let written = match self.pending {
+            None => self.socket.try_write(bytes).unwrap_or(0),
+            Some(_) => 0,
         };
         let rest = bytes.get(written..).unwrap_or_default();
         if !rest.is_empty() {
-            self.pending.append_overdrawn(&context.buffers, rest);
+            let pending = self.pending.get_or_insert_default();
+            pending.append_overdrawn(&context.buffers, rest);
             self.wake();
         }
         (written, rest.len())
@@ -54,29 +64,36 @@ impl LineEnd {
     }
 
     pub fn rest(&mut self) {
-        if !mem::take(&mut self.is_active) {
+        if mem::take(&mut self.recent) < WORTH_EXPANDING {
             self.to_dc.hibernate();
         }
     }
 }
 
-/// Relays between a line and its stream until one of them ends.
-pub(super) async fn relay(stream: &BackStream, line: Line) {
+/// Relays between a line and its stream until one of them ends: in a task of
+/// its own, because what opened the line needs more memory.
+pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
     if stream.is_over() {
         return;
     }
+    line.to_dc.hibernate();
     let socket = Rc::new(line.socket);
     stream.begin(Local::Line(Box::new(LineEnd {
         socket: socket.clone(),
         to_dc: line.to_dc,
-        pending: Rope::default(),
+        pending: None,
         task: None,
-        is_active: true,
+        recent: 0,
     })));
-    match poll_fn(|cx| poll(stream, &socket, cx)).await {
-        EndReason::ClosedByTelegram => stream.end_after_queue(EndReason::ClosedByTelegram),
-        reason => stream.finish(reason),
-    }
+    let relayed = stream.clone();
+    let relaying = poll_fn(move |cx| {
+        poll(&relayed, &socket, cx).map(|reason| match reason {
+            EndReason::ClosedByTelegram => relayed.end_after_queue(reason),
+            _ => relayed.finish(reason),
+        })
+    });
+    let executor = &stream.link.connection.context.executor;
+    stream.set_task(executor.spawn(relaying));
 }
 
 fn poll(stream: &BackStream, socket: &Socket, cx: &mut Context<'_>) -> Poll<EndReason> {
@@ -119,8 +136,13 @@ fn flush(stream: &BackStream, cx: &mut Context<'_>) -> std::io::Result<()> {
     };
     line.task = Some(cx.waker().clone());
     let mut total = 0;
-    while !line.pending.is_empty() && line.socket.poll_writable(cx).is_ready() {
-        total += line.pending.write_to(&line.socket)?;
+    if let Some(pending) = &mut line.pending {
+        while !pending.is_empty() && line.socket.poll_writable(cx).is_ready() {
+            total += pending.write_to(&line.socket)?;
+        }
+        if pending.is_empty() {
+            line.pending = None;
+        }
     }
     stream.unhold(&mut inbound, total);
     drop(inbound);

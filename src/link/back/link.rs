@@ -137,18 +137,17 @@ impl BackLink {
         let stream = BackStream::new(self, number, &open);
         *place = Some(Place::Live(stream.clone()));
         drop(streams);
-        let task = open_session(self.backend.clone(), request(open), stream.clone());
-        let task = self.connection.context.executor.spawn(task);
-        stream.set_task(task);
-        Ok(())
-    }
-
-    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
-            Some(Some(Place::Leaving)) => Ok(None),
-            _ => Err(Fault::Unexpected("a frame for no stream")),
+        let is_quick = open.route == OpenRoute::Middle;
+        let request = request(open);
+        let mut opening = Box::pin(open_session(self.backend.clone(), request, stream.clone()));
+        // Where a connection is there, so is the session: no task is needed,
+        // and what the client sent need not be kept for it.
+        let mut cx = Context::from_waker(Waker::noop());
+        if !is_quick || opening.as_mut().poll(&mut cx).is_pending() {
+            let executor = &self.connection.context.executor;
+            stream.set_task(executor.spawn(opening));
         }
+        Ok(())
     }
 
     /// Says the end of a stream; its number is free when the front has too.
@@ -163,7 +162,7 @@ impl BackLink {
     }
 
     /// The front has said the end of a stream.
-    fn ended_by_front(&self, number: u32) -> Result<(), Fault> {
+    fn ended_by_front(self: &Rc<Self>, number: u32) -> Result<(), Fault> {
         let stream = self.find(number)?;
         if let Some(place) = self.streams.borrow_mut().get_mut(number as usize) {
             *place = None;
@@ -176,26 +175,6 @@ impl BackLink {
             });
         }
         Ok(())
-    }
-
-    /// While more waits for Telegram than may, ends the stream that holds most.
-    fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().flatten().filter_map(|place| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let worst = live.max_by_key(|stream| stream.held());
-            let Some(worst) = worst.filter(|stream| stream.held() > 0).cloned() else {
-                return;
-            };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.finish(EndReason::TooSlow);
-            worst.drop_session();
-        }
     }
 
     fn poll_reservations(&self, cx: &mut Context<'_>) {
@@ -228,11 +207,10 @@ impl BackLink {
     }
 }
 
-/// Opens a session and, where it is a line, relays it.
 async fn open_session(backend: Rc<dyn Backend>, request: SessionRequest, stream: Rc<BackStream>) {
     match backend.open(request, stream.clone()).await {
         Ok(Session::Packets(session)) => stream.opened(session),
-        Ok(Session::Line(line)) => super::line::relay(&stream, line).await,
+        Ok(Session::Line(line)) => super::line::start(&stream, line),
         // No backend of this process has one.
         Ok(Session::Bytes(_)) => stream.finish(EndReason::NoConnection),
         Err(error) => stream.refused(error),
@@ -269,29 +247,40 @@ fn request(open: Open) -> SessionRequest {
 }
 
 impl Side for Rc<BackLink> {
+    type Stream = BackStream;
+
+    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
+            Some(Some(Place::Leaving)) => Ok(None),
+            _ => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
     fn frame(&self, frame: Frame) -> Result<(), Fault> {
         match frame {
             Frame::Open { stream, open } => self.open(stream, *open),
-            Frame::Credit { stream, bytes } => match self.find(stream)? {
-                Some(stream) => stream.credit(bytes),
-                None => Ok(()),
-            },
             Frame::End { stream, .. } => self.ended_by_front(stream),
             _ => Err(Fault::Unexpected("a back's frame from a front")),
         }
     }
 
-    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        if let Some(stream) = self.find(stream)? {
-            stream.receive(bytes)?;
-            self.relieve();
-        }
-        Ok(())
-    }
-
-    fn take_turn(&self, stream: u32) {
-        if let Ok(Some(stream)) = self.find(stream) {
-            stream.take_turn();
+    fn relieve(&self) {
+        let context = &self.connection.context;
+        while self.held.get() > context.hold_limit() {
+            let streams = self.streams.borrow();
+            let live = streams.iter().flatten().filter_map(|place| match place {
+                Place::Live(stream) => Some(stream),
+                Place::Leaving => None,
+            });
+            let worst = live.max_by_key(|stream| stream.held());
+            let Some(worst) = worst.filter(|stream| stream.held() > 0).cloned() else {
+                return;
+            };
+            drop(streams);
+            context.metrics.link_evictions.inc();
+            worst.finish(EndReason::TooSlow);
+            worst.drop_session();
         }
     }
 
@@ -315,5 +304,31 @@ impl Side for Rc<BackLink> {
                 stream.rest();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::back::line::LineEnd;
+
+    fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle client costs the back these, and on each its allocator's word.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_stream_is_small() {
+        println!(
+            "{} {} {}",
+            size_of::<BackStream>(),
+            size_of::<LineEnd>(),
+            future(open_session)
+        );
+        assert!(size_of::<BackStream>() <= 160);
+        assert!(size_of::<LineEnd>() <= 104);
+        // Not of an idle one, but there may be many at once.
+        assert!(future(open_session) <= 256);
     }
 }

@@ -6,6 +6,7 @@ use smol::Task;
 use super::inbound::{Inbound, Local};
 use super::link::BackLink;
 use crate::backend::{OpenError, SessionEnd, Sink, Stream};
+use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
 use crate::metrics::RouteKind;
@@ -25,7 +26,7 @@ pub(super) struct BackStream {
     /// The length of an answer, until its first bytes go out.
     head: Cell<Option<[u8; PACKET_HEADER_LEN]>>,
     /// Something was refused: tell when so little is queued.
-    resume_at: Cell<Option<usize>>,
+    resume_at: Cell<Option<u32>>,
     /// The session's end, once all before it is sent.
     end: Cell<Option<EndReason>>,
     is_over: Cell<bool>,
@@ -54,9 +55,12 @@ impl BackStream {
         })
     }
 
-    /// What opens or relays the session; dropping it gives that up.
+    /// What opens or relays the session; dropping it gives that up. What it
+    /// takes over from ends by itself.
     pub fn set_task(&self, task: Task<()>) {
-        self.inbound.borrow_mut().task = Some(task);
+        if let Some(before) = self.inbound.borrow_mut().task.replace(task) {
+            before.detach();
+        }
     }
 
     pub fn is_over(&self) -> bool {
@@ -112,35 +116,11 @@ impl BackStream {
         if gone.is_gone() {
             return;
         }
-        self.link.unhold(gone.held);
+        self.link.unhold(gone.held());
         let metrics = &self.link.connection.context.metrics;
         metrics.link_streams.dec();
         if self.is_counted.get() {
             metrics.session_closed(self.dc);
-        }
-    }
-
-    pub fn credit(&self, bytes: u32) -> Result<(), Fault> {
-        self.flow.add_credit(bytes)?;
-        if self.flow.queued() > 0 || self.resume_at.get().is_some() {
-            self.flow.ask_turn(&self.link.connection);
-        }
-        Ok(())
-    }
-
-    /// Sends one frame of what is queued, and lets Telegram's side go on if it
-    /// waits.
-    pub fn take_turn(&self) {
-        self.flow.take_turn(&self.link.connection);
-        let queued = self.flow.queued();
-        if self.resume_at.get().is_some_and(|limit| queued <= limit) {
-            self.resume_at.set(None);
-            self.inbound.borrow().resume();
-        }
-        if queued == 0
-            && let Some(reason) = self.end.take()
-        {
-            self.finish(reason);
         }
     }
 
@@ -155,7 +135,7 @@ impl BackStream {
 
     /// Remembers to tell when there is room again.
     pub fn want_room(&self) {
-        self.resume_at.set(Some(self.flow.queued() / 2));
+        self.resume_at.set(Some(self.flow.queued() as u32 / 2));
         self.flow.ask_turn(&self.link.connection);
     }
 
@@ -164,6 +144,41 @@ impl BackStream {
         match self.flow.queued() {
             0 => self.finish(reason),
             _ => self.end.set(Some(reason)),
+        }
+    }
+}
+
+impl LinkStream for BackStream {
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.flow.received(bytes.len())?;
+        self.accept(bytes)
+    }
+
+    fn credit(&self, bytes: u32) -> Result<(), Fault> {
+        self.flow.add_credit(bytes)?;
+        if self.flow.queued() > 0 || self.resume_at.get().is_some() {
+            self.flow.ask_turn(&self.link.connection);
+        }
+        Ok(())
+    }
+
+    /// Sends one frame of what is queued, and lets Telegram's side go on if it
+    /// waits.
+    fn take_turn(&self) {
+        self.flow.take_turn(&self.link.connection);
+        let queued = self.flow.queued();
+        if self
+            .resume_at
+            .get()
+            .is_some_and(|limit| queued <= limit as usize)
+        {
+            self.resume_at.set(None);
+            self.inbound.borrow().resume();
+        }
+        if queued == 0
+            && let Some(reason) = self.end.take()
+        {
+            self.finish(reason);
         }
     }
 }

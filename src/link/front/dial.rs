@@ -1,45 +1,97 @@
+use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
+
+use smol::Task;
 
 use super::Front;
 use super::link::FrontLink;
+use super::place::Place;
 use crate::link::driver::Driver;
 use crate::link::fault::Fault;
 use crate::link::handshake::{Established, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::metrics::LinkEnd;
-use crate::net::{Socket, fill_random};
+use crate::net::{Socket, random_fraction};
 use crate::wire::link::Role;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
-/// Keeps one link to `back`, dialling again when it is lost.
-pub(super) async fn keep(front: Rc<Front>, back: SocketAddr) {
+/// An address gets this long to answer where another one is left to try.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
+/// Keeps one link to a back, dialling again when it is lost, until it is
+/// dropped or retired.
+pub(super) struct Keeper {
+    pub place: Rc<Place>,
+    link: Rc<RefCell<Weak<FrontLink>>>,
+    keeping: Task<()>,
+}
+
+impl Keeper {
+    pub fn start(front: &Rc<Front>, place: Rc<Place>) -> Self {
+        let link = Rc::<RefCell<Weak<FrontLink>>>::default();
+        let keeping = keep(front.clone(), place.clone(), link.clone());
+        Self {
+            place,
+            link,
+            keeping: front.context.executor.spawn(keeping),
+        }
+    }
+
+    /// The link takes no more clients, and ends when those on it have left.
+    pub fn retire(self) {
+        let place = &self.place;
+        let Some(link) = self.link.borrow().upgrade() else {
+            info!("no longer dialling {place}");
+            return;
+        };
+        let clients = link.load();
+        info!("a link to {place} gets no more clients; {clients} stay until they leave");
+        link.retire();
+        self.keeping.detach();
+    }
+}
+
+async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<FrontLink>>>) {
     let reactor = front.context.reactor.clone();
     let mut retry = FIRST_RETRY;
     let mut said = None;
     while !front.closed.get() {
-        let fault = match connect(&front, back).await {
-            Ok(established) => {
+        let fault = match dial(&front, &place).await {
+            Ok((address, established)) => {
                 said = None;
                 retry = FIRST_RETRY;
-                drive(&front, back, established).await
+                let (connection, mut driver) = Driver::new(&front.context, established);
+                let link = FrontLink::new(&front, connection);
+                current.replace(Rc::downgrade(&link));
+                let fault = drive(&front, &place.at(Some(address)), &link, &mut driver).await;
+                current.take();
+                if link.is_retired() {
+                    front.context.metrics.link_ends.inc(fault.reason());
+                    return;
+                }
+                fault
             }
-            Err(fault) => {
-                complain(back, &fault, &mut said);
+            Err((address, fault)) => {
+                complain(&place.at(address), &fault, &mut said);
                 fault
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
-        reactor.sleep(jittered(retry)).await;
+        // Something between that and twice as long.
+        reactor
+            .sleep(retry + retry.mul_f64(random_fraction()))
+            .await;
         retry = (retry * 2).min(LAST_RETRY);
     }
 }
 
 /// Once for each reason, not once for each attempt.
-fn complain(back: SocketAddr, fault: &Fault, said: &mut Option<LinkEnd>) {
+fn complain(back: &str, fault: &Fault, said: &mut Option<LinkEnd>) {
     if said.replace(fault.reason()) == Some(fault.reason()) {
         debug!("no link to {back}: {fault}");
     } else {
@@ -47,36 +99,79 @@ fn complain(back: SocketAddr, fault: &Fault, said: &mut Option<LinkEnd>) {
     }
 }
 
-async fn connect(front: &Rc<Front>, back: SocketAddr) -> Result<Established, Fault> {
+type Failed = (Option<SocketAddr>, Fault);
+
+/// Tries the addresses of a back in turn; where none takes the link, says of
+/// the first why, or of the first that answered.
+async fn dial(front: &Rc<Front>, place: &Rc<Place>) -> Result<(SocketAddr, Established), Failed> {
+    let found = place.addresses(&front.context).await;
+    let addresses = found.map_err(|fault| (None, fault))?;
+    let mut failed: Option<Failed> = None;
+    let mut left = addresses.len();
+    for address in addresses {
+        left -= 1;
+        let patience = if left > 0 {
+            CONNECT_LIMIT
+        } else {
+            HANDSHAKE_LIMIT
+        };
+        match connect(front, address, patience).await {
+            Ok(established) => return Ok((address, established)),
+            Err(fault) => {
+                let tells_more = match &failed {
+                    None => true,
+                    Some((_, Fault::Unreachable(_))) => !matches!(fault, Fault::Unreachable(_)),
+                    Some(_) => false,
+                };
+                if tells_more {
+                    failed = Some((Some(address), fault));
+                }
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| (None, Fault::Unresolved("it has no address".to_owned()))))
+}
+
+async fn connect(
+    front: &Rc<Front>,
+    address: SocketAddr,
+    patience: Duration,
+) -> Result<Established, Fault> {
     let reactor = &front.context.reactor;
+    let security = front.security.borrow().clone();
+    if !security.allows(address) {
+        return Err(Fault::PlainOnPublic);
+    }
     let connecting = async {
-        let socket = Socket::connect(reactor, back).await;
+        let socket = reactor
+            .timeout(patience, Socket::connect(reactor, address))
+            .await;
+        let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         let socket = socket.map_err(Fault::Unreachable)?;
         prepare(&socket).map_err(Fault::Unreachable)?;
-        let security = front.security.borrow().clone();
         shake(&front.context, &security, Role::Front, socket).await
     };
     let connected = reactor.timeout(HANDSHAKE_LIMIT, connecting).await;
     connected.unwrap_or(Err(Fault::HandshakeTimeout))
 }
 
-async fn drive(front: &Rc<Front>, back: SocketAddr, established: Established) -> Fault {
-    let (connection, mut driver) = Driver::new(&front.context, established);
-    let how = if connection.is_plain { "plain" } else { "TLS" };
+async fn drive(front: &Rc<Front>, back: &str, link: &Rc<FrontLink>, driver: &mut Driver) -> Fault {
+    let how = if link.connection.is_plain {
+        "plain"
+    } else {
+        "TLS"
+    };
     info!("linked to the back {back} ({how})");
-    let link = FrontLink::new(front, connection);
-    front.add(&link);
-    let fault = driver.run(&*link).await;
-    front.remove(&link);
+    front.add(link);
+    let fault = driver.run(&**link).await;
+    front.remove(link);
     let clients = link.lose();
-    warn!("the link to {back} is lost: {fault}; its {clients} clients are closed and come again");
+    if link.is_retired() && clients == 0 {
+        info!("the link to {back} is closed: its last client has left");
+    } else {
+        warn!(
+            "the link to {back} is lost: {fault}; its {clients} clients are closed and come again"
+        );
+    }
     fault
-}
-
-/// Something between `duration` and twice that.
-fn jittered(duration: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    fill_random(&mut bytes);
-    let share = f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX);
-    duration + duration.mul_f64(share)
 }

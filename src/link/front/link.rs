@@ -24,6 +24,8 @@ pub(super) struct FrontLink {
     roomy: RefCell<Vec<Rc<FrontStream>>>,
     /// Bytes that clients have not taken yet.
     pub held: Cell<usize>,
+    /// It gets no more streams.
+    is_retired: Cell<bool>,
 }
 
 impl FrontLink {
@@ -34,11 +36,28 @@ impl FrontLink {
             streams: RefCell::default(),
             roomy: RefCell::default(),
             held: Cell::new(0),
+            is_retired: Cell::new(false),
         })
     }
 
     pub fn load(&self) -> usize {
         self.streams.borrow().len()
+    }
+
+    /// Gets no more streams from now on, and ends with the last that it has.
+    pub fn retire(&self) {
+        self.is_retired.set(true);
+        self.end_if_done();
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.get()
+    }
+
+    fn end_if_done(&self) {
+        if self.is_retired() && self.load() == 0 {
+            self.connection.fail(Fault::Shutdown);
+        }
     }
 
     /// Opens a session. What it sends may follow at once.
@@ -86,6 +105,7 @@ impl FrontLink {
                 reason,
             });
         }
+        self.end_if_done();
     }
 
     /// The link is gone: ends every session; how many there were.
@@ -109,36 +129,9 @@ impl FrontLink {
         }
     }
 
-    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
-            Some(Place::Leaving) => Ok(None),
-            None => Err(Fault::Unexpected("a frame for no stream")),
-        }
-    }
-
     /// Windows do not grow while so much waits for slow clients.
     pub fn is_crowded(&self) -> bool {
         self.held.get() > self.connection.context.hold_limit() / 4
-    }
-
-    /// While slow clients hold too much, closes the one that holds most.
-    fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().filter_map(|(_, place)| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
-                return;
-            };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.end(SessionEnd::TooSlow);
-            self.leave(worst.number(), worst.has_back_ended());
-        }
     }
 }
 
@@ -161,12 +154,18 @@ fn asked(request: &SessionRequest) -> Open {
 }
 
 impl Side for FrontLink {
+    type Stream = FrontStream;
+
+    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
+            Some(Place::Leaving) => Ok(None),
+            None => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
     fn frame(&self, frame: Frame) -> Result<(), Fault> {
         match frame {
-            Frame::Credit { stream, bytes } => match self.find(stream)? {
-                Some(stream) => stream.credit(bytes),
-                None => Ok(()),
-            },
             Frame::QuickAck { stream, token } => {
                 if let Some(stream) = self.find(stream)? {
                     stream.quick_ack(token);
@@ -178,6 +177,7 @@ impl Side for FrontLink {
                     Some(stream) => stream.ended_by_back(reason),
                     None => {
                         self.streams.borrow_mut().try_remove(stream as usize);
+                        self.end_if_done();
                     }
                 }
                 Ok(())
@@ -186,17 +186,21 @@ impl Side for FrontLink {
         }
     }
 
-    fn data(&self, stream: u32, bytes: &mut [u8]) -> Result<(), Fault> {
-        if let Some(stream) = self.find(stream)? {
-            stream.receive(bytes)?;
-            self.relieve();
-        }
-        Ok(())
-    }
-
-    fn take_turn(&self, stream: u32) {
-        if let Ok(Some(stream)) = self.find(stream) {
-            stream.take_turn();
+    fn relieve(&self) {
+        let context = &self.connection.context;
+        while self.held.get() > context.hold_limit() {
+            let streams = self.streams.borrow();
+            let live = streams.iter().filter_map(|(_, place)| match place {
+                Place::Live(stream) => Some(stream),
+                Place::Leaving => None,
+            });
+            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
+                return;
+            };
+            drop(streams);
+            context.metrics.link_evictions.inc();
+            worst.end(SessionEnd::TooSlow);
+            self.leave(worst.number(), worst.has_back_ended());
         }
     }
 

@@ -2,19 +2,22 @@
 
 mod dial;
 mod link;
+mod place;
 mod stream;
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
+use crate::config::HostPort;
 use crate::net::Notify;
 use crate::wire::dc::DcId;
+use dial::Keeper;
 use link::FrontLink;
+use place::Place;
 
 /// How long a DC's middle proxies count as out of reach after a back said so:
 /// clients that may go direct do.
@@ -28,6 +31,7 @@ pub struct Front {
     context: Rc<LinkContext>,
     security: RefCell<Rc<Security>>,
     wait: Cell<Duration>,
+    keepers: RefCell<Vec<Keeper>>,
     links: RefCell<Vec<Rc<FrontLink>>>,
     changed: Notify,
     unavailable: RefCell<Vec<(DcId, Instant)>>,
@@ -42,6 +46,7 @@ impl Front {
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             wait: Cell::new(wait),
+            keepers: RefCell::default(),
             links: RefCell::default(),
             changed: Notify::default(),
             unavailable: RefCell::default(),
@@ -50,14 +55,28 @@ impl Front {
         })
     }
 
-    /// Keeps `connections` links to each of `backs` from now on.
-    pub fn connect(self: &Rc<Self>, backs: &[SocketAddr], connections: usize) {
-        for _ in 0..connections {
-            for back in backs {
-                let dialling = dial::keep(self.clone(), *back);
-                self.context.executor.spawn(dialling).detach();
+    /// Keeps `connections` links to each of `backs` from now on. Links to other
+    /// backs, and those beyond that number, get no more clients.
+    pub fn connect(self: &Rc<Self>, backs: &[HostPort], connections: usize) {
+        let mut keepers: Vec<Keeper> = Vec::new();
+        let before = self.keepers.take();
+        for keeper in before {
+            let host = &keeper.place.host;
+            let others = keepers.iter().filter(|kept| kept.place.host == *host);
+            match backs.contains(host) && others.count() < connections {
+                true => keepers.push(keeper),
+                false => keeper.retire(),
             }
         }
+        for back in backs {
+            let known = keepers.iter().find(|kept| kept.place.host == *back);
+            let place = known.map_or_else(|| Place::new(back.clone()), |kept| kept.place.clone());
+            let kept = keepers.iter().filter(|kept| kept.place.host == *back);
+            for _ in kept.count()..connections {
+                keepers.push(Keeper::start(self, place.clone()));
+            }
+        }
+        self.keepers.replace(keepers);
     }
 
     /// For links made from now on.
@@ -97,7 +116,8 @@ impl Front {
             }
             let least = {
                 let links = self.links.borrow();
-                links.iter().min_by_key(|link| link.load()).cloned()
+                let links = links.iter().filter(|link| !link.is_retired());
+                links.min_by_key(|link| link.load()).cloned()
             };
             match least {
                 Some(link) if link.connection.is_full() => link.connection.roomy().await,

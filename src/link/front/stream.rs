@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::link::FrontLink;
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
+use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::{Flow, Pace};
 use crate::net::Rope;
@@ -76,30 +77,6 @@ impl FrontStream {
         self.inbound.borrow().waiting.len()
     }
 
-    /// Bytes for the client: what it does not take waits.
-    pub fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(bytes.len())?;
-        let mut inbound = self.inbound.borrow_mut();
-        let taken = match inbound.waiting.is_empty() {
-            true => self.deliver(&mut inbound, bytes)?,
-            false => 0,
-        };
-        let rest = bytes.get(taken..).unwrap_or_default();
-        let link = &self.link;
-        inbound
-            .waiting
-            .append_overdrawn(&link.connection.context.buffers, rest);
-        link.held.set(link.held.get() + rest.len());
-        let pace = match inbound.waiting.is_empty() {
-            true if !link.is_crowded() => Pace::Quick,
-            true => Pace::Steady,
-            false => Pace::Slow,
-        };
-        drop(inbound);
-        self.flow.settled(&link.connection, taken, pace);
-        Ok(())
-    }
-
     /// The client has room again.
     pub fn retry(&self) -> Result<(), Fault> {
         if self.is_over.get() {
@@ -156,21 +133,6 @@ impl FrontStream {
         self.sink.quick_ack(token);
     }
 
-    pub fn credit(&self, bytes: u32) -> Result<(), Fault> {
-        self.flow.add_credit(bytes)?;
-        if self.flow.queued() > 0 {
-            self.flow.ask_turn(&self.link.connection);
-        }
-        Ok(())
-    }
-
-    pub fn take_turn(&self) {
-        self.flow.take_turn(&self.link.connection);
-        if self.flow.queued() == 0 {
-            self.wake();
-        }
-    }
-
     /// The back has said the end of this stream.
     pub fn ended_by_back(&self, reason: EndReason) {
         if reason == EndReason::MiddleUnavailable {
@@ -221,6 +183,47 @@ impl FrontStream {
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl LinkStream for FrontStream {
+    /// Bytes for the client: what it does not take waits.
+    fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.flow.received(bytes.len())?;
+        let mut inbound = self.inbound.borrow_mut();
+        let taken = match inbound.waiting.is_empty() {
+            true => self.deliver(&mut inbound, bytes)?,
+            false => 0,
+        };
+        let rest = bytes.get(taken..).unwrap_or_default();
+        let link = &self.link;
+        inbound
+            .waiting
+            .append_overdrawn(&link.connection.context.buffers, rest);
+        link.held.set(link.held.get() + rest.len());
+        let pace = match inbound.waiting.is_empty() {
+            true if !link.is_crowded() => Pace::Quick,
+            true => Pace::Steady,
+            false => Pace::Slow,
+        };
+        drop(inbound);
+        self.flow.settled(&link.connection, taken, pace);
+        Ok(())
+    }
+
+    fn credit(&self, bytes: u32) -> Result<(), Fault> {
+        self.flow.add_credit(bytes)?;
+        if self.flow.queued() > 0 {
+            self.flow.ask_turn(&self.link.connection);
+        }
+        Ok(())
+    }
+
+    fn take_turn(&self) {
+        self.flow.take_turn(&self.link.connection);
+        if self.flow.queued() == 0 {
+            self.wake();
         }
     }
 }

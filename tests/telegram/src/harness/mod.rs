@@ -68,6 +68,7 @@ pub struct ProxyOptions {
     directory: Arc<TemporaryDirectory>,
     max_files: Option<u64>,
     control_group: Option<PathBuf>,
+    hosts_file: Option<PathBuf>,
     listener: SocketAddr,
     /// A process whose network namespace is its own too.
     namespace: Option<u32>,
@@ -128,6 +129,7 @@ impl ProxyOptions {
             directory,
             max_files: None,
             control_group: None,
+            hosts_file: None,
             listener: ports.one(),
             namespace: None,
         }
@@ -171,6 +173,13 @@ impl ProxyOptions {
     /// Runs the proxy inside `group`.
     pub fn inside(mut self, group: &ControlGroup) -> Self {
         self.control_group = Some(group.processes());
+        self
+    }
+
+    /// Takes the names of machines from this file, which may change in place,
+    /// instead of the system's. Needs root.
+    pub fn hosts_file(mut self, path: PathBuf) -> Self {
+        self.hosts_file = Some(path);
         self
     }
 
@@ -249,6 +258,10 @@ impl ProxyOptions {
         }
         if let Some(processes) = &self.control_group {
             script.push_str(&format!("echo $$ >{} && ", processes.display()));
+        }
+        if let Some(path) = &self.hosts_file {
+            words.extend(["unshare", "-m"].map(OsString::from));
+            script.push_str(&format!("mount --bind {} /etc/hosts && ", path.display()));
         }
         if !script.is_empty() {
             script.push_str("exec \"$@\"");

@@ -1,6 +1,8 @@
 //! What holds for every input: codecs undo each other however their bytes are
 //! cut, and no parser panics or reads past what it was given.
 
+mod link;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed};
@@ -109,7 +111,7 @@ fn parse_hello(bytes: &[u8]) -> Result<Option<(ClientHello, usize)>, String> {
 
 /// A hello as TDLib sent it.
 fn captured_hello() -> Vec<u8> {
-    let json = include_str!("fixtures/td-ee-0.json");
+    let json = include_str!("../fixtures/td-ee-0.json");
     let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let hex = json["client_hello"]["hex"].as_str().unwrap();
     data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap()
