@@ -84,9 +84,20 @@ fn certs_makes_what_both_ends_need_and_overwrites_nothing() {
     let text = refused(&["add-node", "home"], parent.path(), 66);
     assert!(text.contains("certs init"), "{text}");
     refused(&["show"], parent.path(), 66);
+    fs::write(parent.path().join("x.pem"), "no certificate").unwrap();
+    refused(&["show"], parent.path(), 65);
     // A place that nobody can write to, not even root.
     let text = refused(&["init"], Path::new("/proc/link"), 73);
     assert!(text.contains("cannot write /proc/link"), "{text}");
+}
+
+#[test]
+fn a_key_of_another_ca_makes_no_front() {
+    let (ours, other) = (made(), made());
+    fs::copy(other.path().join("ca.key"), ours.path().join("ca.key")).unwrap();
+    let text = refused(&["add-node", "office"], ours.path(), 65);
+    assert!(text.contains("not what `certs init` made"), "{text}");
+    assert!(!ours.path().join("office.pem").exists());
 }
 
 #[test]

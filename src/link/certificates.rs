@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -19,6 +19,7 @@ use yasna::models::GeneralizedTime;
 use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
+use super::node_key::NodeKey;
 use super::tls::BACK_NAME;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -60,12 +61,10 @@ pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
     let mut builder = DirBuilder::new();
     let created = builder.recursive(true).mode(0o700).create(directory);
     created.map_err(|error| CertsError::Write(directory.into(), error))?;
-    let key = KeyPair::generate()?;
-    let params = ca_params();
-    let ca = params.self_signed(&key)?;
-    write(directory, "ca.key", 0o600, &key.serialize_pem())?;
+    let issuer = Issuer::new(ca_params(), NodeKey::generate()?);
+    let ca = ca_certificate(&issuer)?;
+    write(directory, "ca.key", 0o600, &issuer.key().pem())?;
     write(directory, "ca.pem", 0o644, &ca.pem())?;
-    let issuer = Issuer::new(params, key);
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
     node(directory, "back", BACK_NAME, usage, NODE_DAYS, &issuer)?;
     write(directory, "link.back.conf", 0o600, BACK_CONF)?;
@@ -90,15 +89,14 @@ pub fn add_node(
     }
     refuse_existing(directory, &made.each_ref().map(String::as_str))?;
     let key_path = directory.join("ca.key");
-    let key = KeyPair::from_pem(&read(&key_path)?)
-        .map_err(|error| CertsError::Damaged(key_path, error.to_string()))?;
-    let params = ca_params();
+    let key = NodeKey::from_pem(&read(&key_path)?)
+        .map_err(|error| CertsError::Damaged(key_path, error))?;
+    let issuer = Issuer::new(ca_params(), key);
     let damaged = |error: String| CertsError::Damaged(ca.clone(), error);
     let kept = anchor(read_certificate(&ca)?).map_err(damaged)?;
-    if kept != anchor(params.self_signed(&key)?.der().clone()).map_err(damaged)? {
+    if kept != anchor(ca_certificate(&issuer)?.into()).map_err(damaged)? {
         return Err(damaged("not what `certs init` made with ca.key".to_owned()));
     }
-    let issuer = Issuer::new(params, key);
     let usage = ExtendedKeyUsagePurpose::ClientAuth;
     let full_name = format!("{name}.front.smol-mtproxy.internal");
     let days = days.unwrap_or(NODE_DAYS);
@@ -234,6 +232,11 @@ fn ca_params() -> CertificateParams {
     params
 }
 
+/// As `self_signed` would make it, which is code of its own.
+fn ca_certificate(issuer: &Issuer<'_, NodeKey>) -> Result<Certificate, CertsError> {
+    Ok(ca_params().signed_by(issuer.key(), issuer)?)
+}
+
 /// The name and the key that a CA vouches with.
 fn anchor(ca: CertificateDer<'_>) -> Result<Vec<TrustAnchor<'static>>, String> {
     let mut store = RootCertStore::empty();
@@ -249,21 +252,16 @@ fn node(
     full_name: &str,
     usage: ExtendedKeyUsagePurpose,
     days: u32,
-    issuer: &Issuer<'_, KeyPair>,
+    issuer: &Issuer<'_, NodeKey>,
 ) -> Result<(), CertsError> {
-    let key = KeyPair::generate()?;
+    let key = NodeKey::generate()?;
     let mut params = params(name, days);
     params.subject_alt_names = CertificateParams::new([full_name.to_owned()])?.subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, issuer)?;
-    write(
-        directory,
-        &format!("{name}.key"),
-        0o600,
-        &key.serialize_pem(),
-    )?;
+    write(directory, &format!("{name}.key"), 0o600, &key.pem())?;
     write(directory, &format!("{name}.pem"), 0o644, &certificate.pem())
 }
 
