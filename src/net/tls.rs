@@ -25,13 +25,17 @@ pub fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// For servers on the internet: any that Mozilla's certificate authorities
-/// vouch for.
-pub fn public_client() -> Result<Arc<ClientConfig>, Error> {
+/// Mozilla's certificate authorities.
+pub fn public_roots() -> Arc<RootCertStore> {
     let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+    Arc::new(RootCertStore { roots })
+}
+
+/// For servers that one of `roots` vouches for.
+pub fn client(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(RootCertStore { roots })
+        .with_root_certificates(roots.clone())
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
