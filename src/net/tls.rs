@@ -14,7 +14,7 @@ use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
 use webpki::ring as algorithms;
 
 /// ring's provider without Ed25519, which no public authority signs with, and
-/// without RSA keys of our own: 60 KiB less on MIPS.
+/// without RSA keys of our own.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: ALL_CIPHER_SUITES.to_vec(),
