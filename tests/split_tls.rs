@@ -140,7 +140,7 @@ fn clients_are_served_through_tls() {
                 false => o,
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            assert!(split.back.log_contains("(TLS)"));
+            eventually("the back to name it", || split.back.log_contains("(TLS)")).await;
             for kind in Kind::ALL {
                 let mut client = split.front.client(kind).connect().await.unwrap();
                 for size in [64, 1000, 100 << 10, 1 << 20] {
