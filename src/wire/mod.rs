@@ -8,7 +8,6 @@ pub mod client_hello;
 pub mod dc;
 pub mod fake_tls;
 pub mod full;
-#[cfg(feature = "tls")]
 pub mod http;
 pub mod http_date;
 mod key_share;
