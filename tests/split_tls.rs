@@ -84,9 +84,20 @@ fn certs_makes_what_both_ends_need_and_overwrites_nothing() {
     let text = refused(&["add-node", "home"], parent.path(), 66);
     assert!(text.contains("certs init"), "{text}");
     refused(&["show"], parent.path(), 66);
+    fs::write(parent.path().join("x.pem"), "no certificate").unwrap();
+    refused(&["show"], parent.path(), 65);
     // A place that nobody can write to, not even root.
     let text = refused(&["init"], Path::new("/proc/link"), 73);
     assert!(text.contains("cannot write /proc/link"), "{text}");
+}
+
+#[test]
+fn a_key_of_another_ca_makes_no_front() {
+    let (ours, other) = (made(), made());
+    fs::copy(other.path().join("ca.key"), ours.path().join("ca.key")).unwrap();
+    let text = refused(&["add-node", "office"], ours.path(), 65);
+    assert!(text.contains("not what `certs init` made"), "{text}");
+    assert!(!ours.path().join("office.pem").exists());
 }
 
 #[test]
@@ -106,11 +117,11 @@ fn the_made_configs_are_complete_but_for_the_address() {
     let front = moved.path().join("link.home.conf");
     let text = check(&front);
     assert!(
-        text.contains("`<BACK-ADDRESS>:443`: expected the address or the name"),
+        text.contains("`BACK-ADDRESS:443`: expected IP and port"),
         "{text}"
     );
     let conf = fs::read_to_string(&front).unwrap();
-    fs::write(&front, conf.replace("<BACK-ADDRESS>", "192.0.2.1")).unwrap();
+    fs::write(&front, conf.replace("BACK-ADDRESS", "192.0.2.1")).unwrap();
     for path in [front, directory.path().join("link.back.conf")] {
         let text = check(&path);
         assert!(text.contains("link files"), "{text}");
@@ -129,7 +140,7 @@ fn clients_are_served_through_tls() {
                 false => o,
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            eventually("a word of the back", || split.back.log_contains("(TLS)")).await;
+            eventually("the back to name it", || split.back.log_contains("(TLS)")).await;
             for kind in Kind::ALL {
                 let mut client = split.front.client(kind).connect().await.unwrap();
                 for size in [64, 1000, 100 << 10, 1 << 20] {

@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyUsagePurpose, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use smol_mtproxy_ciphers::sha256;
+use yasna::models::GeneralizedTime;
+use yasna::tags::TAG_UTCTIME;
+use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
+use super::node_key::NodeKey;
 use super::tls::BACK_NAME;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -56,14 +61,10 @@ pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
     let mut builder = DirBuilder::new();
     let created = builder.recursive(true).mode(0o700).create(directory);
     created.map_err(|error| CertsError::Write(directory.into(), error))?;
-    let key = KeyPair::generate()?;
-    let mut params = params("smol-mtproxy link CA", CA_DAYS);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = params.self_signed(&key)?;
-    write(directory, "ca.key", 0o600, &key.serialize_pem())?;
+    let issuer = Issuer::new(ca_params(), NodeKey::generate()?);
+    let ca = ca_certificate(&issuer)?;
+    write(directory, "ca.key", 0o600, &issuer.key().pem())?;
     write(directory, "ca.pem", 0o644, &ca.pem())?;
-    let issuer = Issuer::new(params, key);
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
     node(directory, "back", BACK_NAME, usage, NODE_DAYS, &issuer)?;
     write(directory, "link.back.conf", 0o600, BACK_CONF)?;
@@ -88,10 +89,14 @@ pub fn add_node(
     }
     refuse_existing(directory, &made.each_ref().map(String::as_str))?;
     let key_path = directory.join("ca.key");
-    let key = KeyPair::from_pem(&read(&key_path)?)
-        .map_err(|error| CertsError::Damaged(key_path, error.to_string()))?;
-    let issuer = Issuer::from_ca_cert_pem(&read(&ca)?, key)
-        .map_err(|error| CertsError::Damaged(ca, error.to_string()))?;
+    let key = NodeKey::from_pem(&read(&key_path)?)
+        .map_err(|error| CertsError::Damaged(key_path, error))?;
+    let issuer = Issuer::new(ca_params(), key);
+    let damaged = |error: String| CertsError::Damaged(ca.clone(), error);
+    let kept = anchor(read_certificate(&ca)?).map_err(damaged)?;
+    if kept != anchor(ca_certificate(&issuer)?.into()).map_err(damaged)? {
+        return Err(damaged("not what `certs init` made with ca.key".to_owned()));
+    }
     let usage = ExtendedKeyUsagePurpose::ClientAuth;
     let full_name = format!("{name}.front.smol-mtproxy.internal");
     let days = days.unwrap_or(NODE_DAYS);
@@ -119,30 +124,75 @@ pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
 }
 
 fn describe(path: &Path) -> Result<Shown, CertsError> {
-    let damaged = |error: String| CertsError::Damaged(path.into(), error);
-    let text = read(path)?;
-    let der = CertificateDer::from_pem_slice(text.as_bytes());
-    let der = der.map_err(|error| damaged(error.to_string()))?;
-    let (_, certificate) =
-        x509_parser::parse_x509_certificate(&der).map_err(|error| damaged(error.to_string()))?;
-    let expires = certificate.validity().not_after;
-    let date = expires.to_datetime().date();
-    let names = certificate.subject().iter_common_name();
-    let name = names.filter_map(|name| name.as_str().ok()).next();
+    let der = read_certificate(path)?;
+    let (name, expires) = name_and_end(&der)
+        .map_err(|error| CertsError::Damaged(path.into(), format!("no certificate: {error}")))?;
+    let expires = expires.datetime();
+    let (year, month, day) = expires.to_calendar_date();
     Ok(Shown {
         file: path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        name: name.unwrap_or("no name").to_owned(),
-        expires: format!(
-            "{}-{:02}-{:02}",
-            date.year(),
-            u8::from(date.month()),
-            date.day()
-        ),
-        is_expired: expires.timestamp() < since_1970().as_secs() as i64,
+        name: name.unwrap_or_else(|| "no name".to_owned()),
+        expires: format!("{year}-{:02}-{day:02}", u8::from(month)),
+        is_expired: expires.unix_timestamp() < since_1970().as_secs() as i64,
         fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
     })
+}
+
+/// The subject's common name and the end of the validity (RFC 5280 §4.1).
+fn name_and_end(der: &[u8]) -> ASN1Result<(Option<String>, GeneralizedTime)> {
+    const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
+    yasna::parse_der(der, |reader| {
+        reader.read_sequence(|reader| {
+            let found = reader.next().read_sequence(|reader| {
+                // Version, serial number, signature algorithm, issuer.
+                reader.read_optional(|reader| {
+                    reader.read_tagged(Tag::context(0), |version| version.read_der())
+                })?;
+                for _ in 0..3 {
+                    reader.next().read_der()?;
+                }
+                let end = reader.next().read_sequence(|reader| {
+                    reader.next().read_der()?;
+                    time(reader.next())
+                })?;
+                let mut name = None;
+                reader.next().read_sequence_of(|reader| {
+                    reader.read_set_of(|reader| {
+                        reader.read_sequence(|reader| {
+                            let kind = reader.next().read_oid()?;
+                            let value = reader.next().read_tagged_der()?;
+                            if kind.components().as_slice() == COMMON_NAME {
+                                name = String::from_utf8(value.value().to_vec()).ok();
+                            }
+                            Ok(())
+                        })
+                    })
+                })?;
+                skip_rest(reader)?;
+                Ok((name, end))
+            })?;
+            skip_rest(reader)?;
+            Ok(found)
+        })
+    })
+}
+
+/// Two digits of the year until 2049, four from then on.
+fn time(reader: BERReader<'_, '_>) -> ASN1Result<GeneralizedTime> {
+    match reader.lookahead_tag()? {
+        TAG_UTCTIME => {
+            let time = reader.read_utctime()?;
+            Ok(GeneralizedTime::from_datetime(*time.datetime()))
+        }
+        _ => reader.read_generalized_time(),
+    }
+}
+
+fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
+    while reader.read_optional(|field| field.read_der())?.is_some() {}
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), CertsError> {
@@ -174,27 +224,44 @@ fn since_1970() -> Duration {
     since.unwrap_or_default()
 }
 
+/// Always the same but for the dates, so that the key alone makes an issuer.
+fn ca_params() -> CertificateParams {
+    let mut params = params("smol-mtproxy link CA", CA_DAYS);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+/// As `self_signed` would make it, which is code of its own.
+fn ca_certificate(issuer: &Issuer<'_, NodeKey>) -> Result<Certificate, CertsError> {
+    Ok(ca_params().signed_by(issuer.key(), issuer)?)
+}
+
+/// The name and the key that a CA vouches with.
+fn anchor(ca: CertificateDer<'_>) -> Result<Vec<TrustAnchor<'static>>, String> {
+    let mut store = RootCertStore::empty();
+    store
+        .add(ca.into_owned())
+        .map_err(|error| error.to_string())?;
+    Ok(store.roots)
+}
+
 fn node(
     directory: &Path,
     name: &str,
     full_name: &str,
     usage: ExtendedKeyUsagePurpose,
     days: u32,
-    issuer: &Issuer<'_, KeyPair>,
+    issuer: &Issuer<'_, NodeKey>,
 ) -> Result<(), CertsError> {
-    let key = KeyPair::generate()?;
+    let key = NodeKey::generate()?;
     let mut params = params(name, days);
     params.subject_alt_names = CertificateParams::new([full_name.to_owned()])?.subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
     let certificate = params.signed_by(&key, issuer)?;
-    write(
-        directory,
-        &format!("{name}.key"),
-        0o600,
-        &key.serialize_pem(),
-    )?;
+    write(directory, &format!("{name}.key"), 0o600, &key.pem())?;
     write(directory, &format!("{name}.pem"), 0o644, &certificate.pem())
 }
 
@@ -204,6 +271,11 @@ fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
         Some(path) => Err(CertsError::Exists(path)),
         None => Ok(()),
     }
+}
+
+fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, CertsError> {
+    let der = CertificateDer::from_pem_slice(read(path)?.as_bytes());
+    der.map_err(|error| CertsError::Damaged(path.into(), error.to_string()))
 }
 
 fn read(path: &Path) -> Result<String, CertsError> {

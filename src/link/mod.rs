@@ -16,6 +16,8 @@ mod fault;
 mod flow;
 mod front;
 mod handshake;
+#[cfg(feature = "tls")]
+mod node_key;
 mod security;
 #[cfg(feature = "tls")]
 mod tls;

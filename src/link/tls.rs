@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -21,6 +20,7 @@ use super::channel::Channel;
 use super::fault::Fault;
 use super::security::SetupError;
 use crate::config::LinkTls;
+use crate::net::tls::provider;
 use crate::net::{Rope, Socket};
 
 /// The name in a back's certificate, whatever name its front asks for: the SNI
@@ -99,10 +99,6 @@ fn alpn(files: &LinkTls) -> Vec<Vec<u8>> {
         .iter()
         .map(|name| name.clone().into_bytes())
         .collect()
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 struct Identity {

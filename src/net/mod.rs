@@ -6,6 +6,8 @@
 mod buffer_pool;
 mod executor;
 mod flow;
+#[cfg(feature = "tls")]
+mod http_get;
 mod http_time;
 mod listener;
 mod local;
@@ -18,11 +20,16 @@ mod rope;
 mod scratch;
 mod socket;
 
+mod timed_stream;
 mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
+#[cfg(feature = "tls")]
+pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};

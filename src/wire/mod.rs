@@ -8,6 +8,7 @@ pub mod client_hello;
 pub mod dc;
 pub mod fake_tls;
 pub mod full;
+pub mod http;
 pub mod http_date;
 mod key_share;
 pub mod link;

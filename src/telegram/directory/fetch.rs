@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::config::Source;
 
 /// The longest list that is read; today's are a few KiB.
-const MAX_BODY: u64 = 256 * 1024;
+const MAX_BODY: usize = 256 * 1024;
 
 /// Why a list could not be had.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) enum FetchError {
     File(io::Error),
     TooLong,
     #[cfg(feature = "tls")]
-    Http(ureq::Error),
+    Http(crate::net::GetError),
     /// This build cannot fetch.
     #[cfg(not(feature = "tls"))]
     NoHttp,
@@ -53,8 +53,8 @@ pub(crate) fn fetch(source: &Source) -> Result<Fetched, FetchError> {
 fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
     let file = fs::File::open(path).map_err(FetchError::File)?;
     let mut body = Vec::new();
-    let read = file.take(MAX_BODY + 1).read_to_end(&mut body);
-    match read.map_err(FetchError::File)? as u64 {
+    let read = file.take(MAX_BODY as u64 + 1).read_to_end(&mut body);
+    match read.map_err(FetchError::File)? {
         length if length > MAX_BODY => Err(FetchError::TooLong),
         _ => Ok(body),
     }
@@ -62,38 +62,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
 
 #[cfg(feature = "tls")]
 pub(crate) fn get(url: &str) -> Result<Fetched, FetchError> {
-    use std::sync::{Arc, OnceLock};
-    use std::time::Duration;
+    use crate::net;
 
-    use ureq::tls::TlsConfig;
-
-    use crate::wire::http_date;
-
-    static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
-    let agent = AGENT.get_or_init(|| {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider);
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls.build())
-            .timeout_global(Some(Duration::from_secs(20)))
-            .timeout_connect(Some(Duration::from_secs(8)))
-            .max_redirects(3)
-            // Nothing is asked twice in a row: keep no connection, no buffer.
-            .max_idle_connections(0)
-            .build();
-        config.new_agent()
-    });
-    let mut response = agent.get(url).call().map_err(FetchError::Http)?;
-    let date = response.headers().get("date");
-    let date = date.and_then(|date| http_date::parse(date.to_str().ok()?));
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(MAX_BODY)
-        .read_to_vec();
-    match body {
-        Ok(body) => Ok(Fetched { body, date }),
-        Err(ureq::Error::BodyExceedsLimit(_)) => Err(FetchError::TooLong),
+    match net::get(url, MAX_BODY) {
+        Ok(page) => Ok(Fetched {
+            body: page.body,
+            date: page.date,
+        }),
+        Err(net::GetError::TooLong) => Err(FetchError::TooLong),
         Err(error) => Err(FetchError::Http(error)),
     }
 }

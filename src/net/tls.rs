@@ -1,0 +1,111 @@
+//! TLS 1.3 as the link and the fetches speak it: rustls with what they need of
+//! ring.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring::{ALL_CIPHER_SUITES, ALL_KX_GROUPS, sign};
+use rustls::crypto::{
+    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
+};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::SigningKey;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
+use webpki::ring as algorithms;
+
+/// ring's provider without Ed25519, which no public authority signs with, and
+/// without RSA keys of our own.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: ALL_CIPHER_SUITES.to_vec(),
+        kx_groups: ALL_KX_GROUPS.to_vec(),
+        signature_verification_algorithms: SIGNATURES,
+        secure_random: &Kernel,
+        key_provider: &EcdsaKeys,
+    })
+}
+
+/// Mozilla's certificate authorities.
+pub fn public_roots() -> Arc<RootCertStore> {
+    let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+    Arc::new(RootCertStore { roots })
+}
+
+/// For servers that one of `roots` vouches for.
+pub fn client(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(roots.clone())
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        algorithms::ECDSA_P256_SHA256,
+        algorithms::ECDSA_P256_SHA384,
+        algorithms::ECDSA_P384_SHA256,
+        algorithms::ECDSA_P384_SHA384,
+        algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+        algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+        algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+        algorithms::RSA_PKCS1_2048_8192_SHA256,
+        algorithms::RSA_PKCS1_2048_8192_SHA384,
+        algorithms::RSA_PKCS1_2048_8192_SHA512,
+    ],
+    mapping: &[
+        (
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            &[algorithms::ECDSA_P256_SHA256],
+        ),
+        (
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            &[algorithms::ECDSA_P384_SHA384],
+        ),
+        (
+            SignatureScheme::RSA_PSS_SHA256,
+            &[algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY],
+        ),
+        (
+            SignatureScheme::RSA_PSS_SHA384,
+            &[algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY],
+        ),
+        (
+            SignatureScheme::RSA_PSS_SHA512,
+            &[algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY],
+        ),
+        // Of certificates; TLS 1.3 itself no longer signs with these.
+        (
+            SignatureScheme::RSA_PKCS1_SHA256,
+            &[algorithms::RSA_PKCS1_2048_8192_SHA256],
+        ),
+        (
+            SignatureScheme::RSA_PKCS1_SHA384,
+            &[algorithms::RSA_PKCS1_2048_8192_SHA384],
+        ),
+        (
+            SignatureScheme::RSA_PKCS1_SHA512,
+            &[algorithms::RSA_PKCS1_2048_8192_SHA512],
+        ),
+    ],
+};
+
+#[derive(Debug)]
+struct Kernel;
+
+impl SecureRandom for Kernel {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+        getrandom::fill(bytes).map_err(|_| GetRandomFailed)
+    }
+}
+
+#[derive(Debug)]
+struct EcdsaKeys;
+
+impl KeyProvider for EcdsaKeys {
+    fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
+        sign::any_ecdsa_type(&key).map_err(|_| {
+            Error::General("not an ECDSA key (P-256 or P-384) as `certs` makes them".to_owned())
+        })
+    }
+}
