@@ -27,7 +27,7 @@ pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
-pub use random::{fill_random, random_fraction};
+pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};

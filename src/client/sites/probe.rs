@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kept;
 use super::{MOST_MODELS, Model, Sites};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_fraction};
+use crate::net::{Socket, fill_random, random_part};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -55,7 +55,7 @@ impl Sites {
                 retry = (retry * 2).min(MEASURE_EVERY);
                 wait
             };
-            let wait = wait.mul_f64(0.75 + 0.5 * random_fraction());
+            let wait = wait / 4 * 3 + random_part(wait / 2);
             self.reactor.timeout(wait, self.changed.changed()).await;
         }
     }
@@ -77,7 +77,7 @@ impl Sites {
         let mut joined = self.profile(domain);
         for answer in 0..ANSWERS {
             if answer > 0 {
-                self.reactor.sleep(PAUSE.mul_f64(random_fraction())).await;
+                self.reactor.sleep(random_part(PAUSE)).await;
             }
             match self.ask(&site, domain).await {
                 Ok(profile) => {

@@ -9,7 +9,7 @@ use crate::link::fault::Fault;
 use crate::link::handshake::{Established, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::metrics::LinkEnd;
-use crate::net::{Socket, fill_random};
+use crate::net::{Socket, random_part};
 use crate::wire::link::Role;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -75,8 +75,5 @@ async fn drive(front: &Rc<Front>, back: SocketAddr, established: Established) ->
 
 /// Something between `duration` and twice that.
 fn jittered(duration: Duration) -> Duration {
-    let mut bytes = [0; 4];
-    fill_random(&mut bytes);
-    let share = f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX);
-    duration + duration.mul_f64(share)
+    duration + random_part(duration)
 }

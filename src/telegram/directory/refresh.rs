@@ -6,7 +6,7 @@ use super::fetch::fetch;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
-use crate::net::{Reactor, random_fraction, time_at};
+use crate::net::{Reactor, random_part, time_at};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;
@@ -40,7 +40,7 @@ impl Directory {
                 wait
             };
             // Proxies that started together must not ask together.
-            let jitter = wait.mul_f64(0.1 * random_fraction());
+            let jitter = random_part(wait / 10);
             let floor = SHORTEST_INTERVAL.min(interval);
             reactor.sleep(floor).await;
             let rest = (wait + jitter).saturating_sub(floor);
