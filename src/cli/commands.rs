@@ -79,6 +79,7 @@ pub(super) struct Link {
 }
 
 /// Check the config and this machine: one verdict a line, and the way out.
+#[cfg(feature = "check")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
 pub(super) struct Check {
@@ -88,6 +89,16 @@ pub(super) struct Check {
     /// print one JSON object
     #[argh(switch)]
     pub json: bool,
+}
+
+/// Not in this small build: check with the full one.
+#[cfg(not(feature = "check"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+pub(super) struct Check {
+    /// what the full build would be asked
+    #[argh(positional, greedy)]
+    pub words: Vec<String>,
 }
 
 /// Make and show the certificates of a link between front and back.

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod certs;
+#[cfg(feature = "check")]
 mod check;
 mod commands;
 mod ctl;
@@ -60,7 +61,16 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Secret(options) => secret::run(options, &config),
         Command::Link(options) => link::run(options, &config),
         Command::Ctl(options) => ctl::run(options, &config),
+        #[cfg(feature = "check")]
         Command::Check(options) => check::run(options, &config),
+        #[cfg(not(feature = "check"))]
+        Command::Check(options) => complain(
+            Exit::Unavailable,
+            format_args!(
+                "check {}: not in this small build; look at this machine with the full one",
+                options.words.join(" ")
+            ),
+        ),
         Command::Certs(options) => certs::run(options),
     })
 }

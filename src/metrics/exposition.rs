@@ -301,7 +301,11 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         "counter",
         "User and system time of the process",
     );
-    page.sample("process_cpu_seconds_total", &[], Decimal::seconds(process.cpu));
+    page.sample(
+        "process_cpu_seconds_total",
+        &[],
+        Decimal::seconds(process.cpu),
+    );
     let gauges = [
         (
             "process_resident_memory_bytes",
