@@ -169,7 +169,18 @@ pub(super) struct Certs {
     pub words: Vec<String>,
 }
 
+/// Not in this small build: tables are changed by their files and SIGHUP.
+#[cfg(not(feature = "ctl"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
+pub(super) struct Ctl {
+    /// what the full build would be asked
+    #[argh(positional, greedy)]
+    pub words: Vec<String>,
+}
+
 /// Talk to the running proxy: change its tables, see its secrets' use.
+#[cfg(feature = "ctl")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
 #[argh(example = "\

@@ -6,6 +6,7 @@ mod certs;
 #[cfg(feature = "check")]
 mod check;
 mod commands;
+#[cfg(feature = "ctl")]
 mod ctl;
 mod exit;
 mod exposition;
@@ -60,7 +61,17 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(_) => run::run(&source, &config),
         Command::Secret(options) => secret::run(options, &config),
         Command::Link(options) => link::run(options, &config),
+        #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config),
+        #[cfg(not(feature = "ctl"))]
+        Command::Ctl(options) => complain(
+            Exit::Unavailable,
+            format_args!(
+                "ctl {}: not in this small build; change a table's file and send SIGHUP, or take \
+                 the full build",
+                options.words.join(" ")
+            ),
+        ),
         #[cfg(feature = "check")]
         Command::Check(options) => check::run(options, &config),
         #[cfg(not(feature = "check"))]

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::RunError;
+#[cfg(feature = "ctl")]
+use super::control;
 use super::signals::Signals;
 use super::usage::UsageFile;
-use super::{RunError, control};
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{
@@ -54,7 +56,6 @@ pub(super) struct Server {
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
     scrapes: Cell<Option<Listener>>,
-    control: Cell<Option<Listener>>,
     signals: Signals,
 }
 
@@ -128,7 +129,6 @@ impl Server {
             gate,
             usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
-            control: Cell::default(),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -146,8 +146,8 @@ impl Server {
             config: RefCell::new(config),
         });
         server.listen_all()?;
-        let control = bind_control(reactor, &server.config.borrow());
-        server.control.set(control);
+        #[cfg(feature = "ctl")]
+        control::start(&server);
         Ok(server)
     }
 
@@ -248,9 +248,6 @@ impl Server {
         }
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
-        if let Some(listener) = self.control.take() {
-            self.spawn(control::serve(self.clone(), listener));
-        }
         if let Some(sites) = self.sites.clone() {
             self.spawn(sites.run());
         }
@@ -264,7 +261,7 @@ impl Server {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.executor.spawn(task).detach();
     }
 
@@ -303,8 +300,8 @@ impl Server {
             telegram.close();
         }
         self.keep_usage();
-        // After --user it may not be ours to remove; the next run does.
-        let _ = std::fs::remove_file(&self.config.borrow().control);
+        #[cfg(feature = "ctl")]
+        control::remove(&self.config.borrow());
     }
 }
 
@@ -323,19 +320,6 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
-    }
-}
-
-/// The proxy does without, if it must.
-fn bind_control(reactor: &Rc<Reactor>, config: &Config) -> Option<Listener> {
-    let path = &config.control;
-    match control::bind(reactor, path) {
-        Ok(listener) => Some(listener),
-        Err(error) => {
-            let path = path.display();
-            warn!("no socket for ctl at {path}: {error}; choose another with --control");
-            None
-        }
     }
 }
 
