@@ -38,10 +38,10 @@ struct Waiter {
 }
 
 impl BufferPool {
-    /// A pool of `bytes`, rounded down to whole chunks, at least one.
+    /// A pool of `bytes`, rounded up to whole chunks.
     pub fn new(bytes: usize) -> Rc<Self> {
         Rc::new(Self {
-            total: (bytes / CHUNK_LEN).max(1),
+            total: bytes.div_ceil(CHUNK_LEN),
             used: Cell::new(0),
             promised: Cell::new(0),
             spare: RefCell::default(),

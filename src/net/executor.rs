@@ -5,8 +5,8 @@ use smol::{LocalExecutor, Task};
 
 /// The thread's tasks, in two ranks: those that are served at once, and those
 /// of peers that have proven nothing, which take a step a turn of the
-/// [`Reactor`](super::Reactor), behind all others. So a crowd of strangers
-/// makes a client wait for one of them at most.
+/// [`Reactor`](super::Reactor), or a fifth of a busy one, behind all others. So
+/// a crowd of strangers does not make a client wait for all of them.
 ///
 /// Every future goes into a box, so that the executor's code is in the program
 /// once and not once a kind of task: 2 to 4 KiB each on MIPS.

@@ -97,9 +97,19 @@ impl Reactor {
             {
                 return output;
             }
-            let stepped = patient.as_mut().poll(&mut context).is_ready();
+            let mut step = || {
+                let stepped = patient.as_mut().poll(&mut context).is_ready();
+                if stepped {
+                    patient.set(executor.step_patient());
+                }
+                stepped
+            };
+            let stepped = step();
             if stepped {
-                patient.set(executor.step_patient());
+                // A busy turn has time for more than one, or nobody could come
+                // in while the others have much to do: a fifth of it.
+                let end = Instant::now() + self.now().elapsed() / 4;
+                while Instant::now() < end && step() {}
             }
             self.turn(stepped);
         }

@@ -543,6 +543,37 @@ fn answers_are_like_those_of_the_site() {
 }
 
 #[test]
+fn a_check_tells_how_the_site_answers() {
+    run(async {
+        let model = FlightProfile {
+            cipher_suite: 0x1302,
+            post_quantum: true,
+            versions_first: true,
+            encrypted_len: 2345,
+            spread: 0,
+        };
+        let site = Site::start(Manners::Answers(flight(&model)));
+        let no_site = Site::start(Manners::Answers(b"220 mail.example.com\r\n".to_vec()));
+        for (site, verdict) in [
+            (
+                &site,
+                "answers TLS with 1302 x25519mlkem768 versions-first 2345 0",
+            ),
+            (&no_site, "it does not speak TLS: a censor can tell"),
+        ] {
+            let change = |options| fronted(site)(options).in_config_file();
+            let (_telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+            let config = proxy.directory().join("proxy.conf").display().to_string();
+            let output = smol::unblock(move || proxy.command(&["check", "--config", &config]));
+            let said = String::from_utf8(within("a check", output).await.stdout).unwrap();
+            let subject = format!("front site {} for {DOMAIN}: ", site.address);
+            let line = said.lines().find(|line| line.contains(&subject));
+            assert!(line.is_some_and(|line| line.contains(verdict)), "{said}");
+        }
+    });
+}
+
+#[test]
 fn a_site_without_tls_is_no_model() {
     run(async {
         let site = Site::start(Manners::Answers(

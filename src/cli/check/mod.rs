@@ -5,6 +5,7 @@ mod link;
 mod machine;
 mod names;
 mod ports;
+mod sites;
 mod telegram;
 mod verdict;
 
@@ -65,9 +66,10 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Role::Front => Default::default(),
         Role::Both | Role::Back => telegram::targets(config),
     };
-    let probes: [Probe<'_>; 4] = [
+    let probes: [Probe<'_>; 5] = [
         Box::new(|| vec![clock::check(config)]),
         Box::new(|| names::check(config)),
+        Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),
         Box::new(|| link::backs(config)),
     ];

@@ -138,7 +138,7 @@ impl Sites {
     }
 
     /// Connections to this address come to us.
-    pub(super) fn listening(&self, address: SocketAddr) {
+    pub fn listening(&self, address: SocketAddr) {
         self.loops.listening(address);
     }
 

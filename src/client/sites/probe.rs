@@ -29,6 +29,9 @@ const FIRST_RETRY: Duration = Duration::from_secs(120);
 /// Between connecting and the first byte of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
+/// For one question while somebody waits for the verdict.
+const EXAMINATION: Duration = Duration::from_secs(10);
+
 /// A flight is over when nothing more comes for so long and four times what
 /// connecting took.
 const QUIET: Duration = Duration::from_millis(250);
@@ -67,6 +70,25 @@ impl Sites {
             complete &= self.measure(domain).await;
         }
         complete
+    }
+
+    /// Asks the site of each domain once. Where it is, and how it answers, in
+    /// the words of the log, or why that is no model for ours.
+    pub async fn examine(self: &Rc<Self>) -> Vec<(String, Result<String, String>)> {
+        let settings = self.settings.borrow().clone();
+        let mut found = Vec::new();
+        for domain in settings.domains.iter().take(MOST_MODELS) {
+            let Some(site) = self.site_for(Some(domain)) else {
+                continue;
+            };
+            let asked = self.reactor.timeout(EXAMINATION, self.ask(&site, domain));
+            let answer = match asked.await.unwrap_or(Err(ProbeError::Silent)) {
+                Ok(profile) => Ok(kept::describe(&profile)),
+                Err(error) => Err(error.to_string()),
+            };
+            found.push((format!("{} for {domain}", site.place), answer));
+        }
+        found
     }
 
     /// Whether that was possible.

@@ -1,0 +1,42 @@
+use std::rc::Rc;
+
+use super::verdict::Verdict;
+use crate::client::{SiteSettings, Sites};
+use crate::config::{Config, FrontingChoice, Role};
+use crate::net::{Executor, Reactor};
+
+/// Whether the sites that strangers are shown can be reached, and are models
+/// for our answers.
+pub(super) fn check(config: &Config) -> Vec<Verdict> {
+    if config.role == Role::Back || config.fronting.choice == FrontingChoice::Off {
+        return Vec::new();
+    }
+    let Ok(reactor) = Reactor::new() else {
+        return Vec::new();
+    };
+    let executor = Rc::new(Executor::default());
+    let address = config.external_ip;
+    let settings = SiteSettings::from(config);
+    let sites = Sites::new(&reactor, &executor, &Rc::default(), settings, move || {
+        address
+    });
+    for listener in &config.listeners {
+        sites.listening(listener.addr);
+    }
+    let found = reactor.block_on(&executor, sites.examine());
+    found.into_iter().map(judge).collect()
+}
+
+fn judge((site, answer): (String, Result<String, String>)) -> Verdict {
+    let subject = format!("front site {site}");
+    match answer {
+        Ok(shape) => Verdict::ok(subject, format!("answers TLS with {shape}")),
+        Err(problem) => Verdict::warn(
+            subject,
+            format!(
+                "{problem}: a censor can tell; give a site that browsers reach from here, with \
+                 TLS 1.3 (--tls-domain, --fronting)"
+            ),
+        ),
+    }
+}
