@@ -67,7 +67,7 @@ impl Driver {
     }
 
     /// Runs the link; returns why it ended.
-    pub async fn run(&mut self, side: &impl Side) -> Fault {
+    pub async fn run(&mut self, side: &dyn Side) -> Fault {
         self.tick.set(self.heard);
         let mut early = std::mem::take(&mut self.early);
         let fault = match self.sort(side, &mut early) {
@@ -87,7 +87,7 @@ impl Driver {
         fault
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Poll<Fault> {
+    fn poll(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Poll<Fault> {
         if let Err(fault) = self.step(cx, side) {
             return Poll::Ready(fault);
         }
@@ -96,7 +96,7 @@ impl Driver {
         Poll::Pending
     }
 
-    fn step(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+    fn step(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
         side.look_again(cx)?;
         let mut reads = 0;
         while reads < READS_PER_TURN && self.read(cx, side)? {
@@ -114,7 +114,7 @@ impl Driver {
     }
 
     /// False when there is nothing to read.
-    fn read(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<bool, Fault> {
+    fn read(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<bool, Fault> {
         let link = self.link.clone();
         let read = link.context.scratch.with(|buffer| {
             let Self {
@@ -135,13 +135,13 @@ impl Driver {
         }
     }
 
-    fn sort(&mut self, side: &impl Side, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn sort(&mut self, side: &dyn Side, bytes: &mut [u8]) -> Result<(), Fault> {
         let link = self.link.clone();
         sort(&link, &mut self.decoder, side, bytes)
     }
 
     /// Lets the streams fill the queue in turn while the kernel takes it.
-    fn write(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+    fn write(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
         loop {
             while !self.link.is_full()
                 && let Some(stream) = self.link.next_turn()
@@ -167,7 +167,7 @@ impl Driver {
         Ok(link.with_out(|out| out.is_empty()) && self.channel.is_flushed())
     }
 
-    fn tick(&mut self, side: &impl Side) -> Result<(), Fault> {
+    fn tick(&mut self, side: &dyn Side) -> Result<(), Fault> {
         let now = self.link.context.reactor.now();
         if now.duration_since(self.heard) >= SILENCE_LIMIT {
             return Err(Fault::Silent);
@@ -182,7 +182,7 @@ impl Driver {
 fn sort(
     link: &Connection,
     decoder: &mut Decoder,
-    side: &impl Side,
+    side: &dyn Side,
     mut input: &mut [u8],
 ) -> Result<(), Fault> {
     while let Some(event) = decoder.next(&mut input)? {

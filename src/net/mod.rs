@@ -18,6 +18,7 @@ mod scratch;
 mod socket;
 
 mod timer;
+mod unblock;
 
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use executor::Executor;
@@ -34,3 +35,4 @@ pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 
 pub use timer::Timer;
+pub use unblock::unblock;

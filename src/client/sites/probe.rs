@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kept;
 use super::{MOST_MODELS, Model, Sites};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_part};
+use crate::net::{Socket, fill_random, random_part, unblock};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -205,7 +205,7 @@ impl Sites {
         };
         let data_dir = self.data_dir.clone();
         let writing = move || data_dir.write(kept::FILE, content.as_bytes());
-        if let Err(error) = smol::unblock(writing).await {
+        if let Err(error) = unblock(writing).await {
             self.metrics.site_probes.inc(ProbeOutcome::NotKept);
             warn!("cannot keep what sites answer in --data-dir: {error}");
         }

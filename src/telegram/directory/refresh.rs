@@ -6,7 +6,7 @@ use super::fetch::fetch;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
-use crate::net::{Reactor, random_part, time_at};
+use crate::net::{Reactor, random_part, time_at, unblock};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;
@@ -64,7 +64,7 @@ impl Directory {
     async fn ask_time(&self) {
         const HOST: &str = "core.telegram.org";
         let is_alone = self.sources.borrow().iter().all(Option::is_none);
-        if is_alone && let Ok(date) = smol::unblock(|| time_at(HOST, 80)).await {
+        if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
             self.clock.compare(&self.metrics, date, HOST);
         }
     }
@@ -76,7 +76,7 @@ impl Directory {
             Source::Url(url) => url.clone(),
             Source::File(path) => path.display().to_string(),
         };
-        let fetched = smol::unblock(move || fetch(&source)).await;
+        let fetched = unblock(move || fetch(&source)).await;
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {
@@ -114,7 +114,7 @@ impl Directory {
 
     async fn keep(&self, list: List, content: Vec<u8>) {
         let data_dir = self.data_dir.clone();
-        let kept = smol::unblock(move || data_dir.write(list.name(), &content)).await;
+        let kept = unblock(move || data_dir.write(list.name(), &content)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
             warn!(
