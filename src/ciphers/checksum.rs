@@ -48,7 +48,7 @@ const fn crc32_tables() -> [[u32; 256]; 4] {
         while zeros < 4 {
             let mut bit = 0;
             while bit < 8 {
-                crc = crc >> 1 ^ (crc & 1) * 0xedb8_8320;
+                crc = (crc >> 1) ^ ((crc & 1) * 0xedb8_8320);
                 bit += 1;
             }
             tables[zeros][byte] = crc;
@@ -72,7 +72,7 @@ fn crc32_append(crc: u32, data: &[u8]) -> u32 {
         crc = at(four, all) ^ at(three, all >> 8) ^ at(two, all >> 16) ^ at(one, all >> 24);
     }
     for byte in rest {
-        crc = crc >> 8 ^ at(one, crc ^ u32::from(*byte));
+        crc = (crc >> 8) ^ at(one, crc ^ u32::from(*byte));
     }
     !crc
 }
