@@ -95,11 +95,7 @@ pub(super) struct Check {
 #[cfg(not(feature = "check"))]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
-pub(super) struct Check {
-    /// what the full build would be asked
-    #[argh(positional, greedy)]
-    pub words: Vec<String>,
-}
+pub(super) struct Check {}
 
 /// Make and show the certificates of a link between front and back.
 #[cfg(feature = "tls")]
@@ -173,11 +169,7 @@ pub(super) struct Certs {
 #[cfg(not(feature = "ctl"))]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
-pub(super) struct Ctl {
-    /// what the full build would be asked
-    #[argh(positional, greedy)]
-    pub words: Vec<String>,
-}
+pub(super) struct Ctl {}
 
 /// Talk to the running proxy: change its tables, see its secrets' use.
 #[cfg(feature = "ctl")]

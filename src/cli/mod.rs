@@ -64,23 +64,17 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config),
         #[cfg(not(feature = "ctl"))]
-        Command::Ctl(options) => complain(
+        Command::Ctl(_) => complain(
             Exit::Unavailable,
-            format_args!(
-                "ctl {}: not in this small build; change a table's file and send SIGHUP, or take \
-                 the full build",
-                options.words.join(" ")
-            ),
+            "ctl: not in this small build; change a table's file and send SIGHUP, or take the full \
+             build",
         ),
         #[cfg(feature = "check")]
         Command::Check(options) => check::run(options, &config),
         #[cfg(not(feature = "check"))]
-        Command::Check(options) => complain(
+        Command::Check(_) => complain(
             Exit::Unavailable,
-            format_args!(
-                "check {}: not in this small build; look at this machine with the full one",
-                options.words.join(" ")
-            ),
+            "check: not in this small build; look at this machine with the full one",
         ),
         Command::Certs(options) => certs::run(options),
     })
