@@ -60,11 +60,14 @@ test-clients: setup
 setup:
 	@sh cross/setup.sh test
 
-lint: ## rustfmt and clippy, with and without TLS
+lint: ## rustfmt and clippy, with all features, with none and with each
 	@sh cross/setup.sh lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --locked --no-default-features -- -D warnings
+	for feature in tls check ctl ml-kem; do
+		$(CARGO) clippy --locked --no-default-features --features "$$feature" -- -D warnings
+	done
 
 fmt: ## format the sources
 	@sh cross/setup.sh lint

@@ -117,11 +117,11 @@ fn the_made_configs_are_complete_but_for_the_address() {
     let front = moved.path().join("link.home.conf");
     let text = check(&front);
     assert!(
-        text.contains("`BACK-ADDRESS:443`: expected IP and port"),
+        text.contains("`<BACK-ADDRESS>:443`: expected the address or the name"),
         "{text}"
     );
     let conf = fs::read_to_string(&front).unwrap();
-    fs::write(&front, conf.replace("BACK-ADDRESS", "192.0.2.1")).unwrap();
+    fs::write(&front, conf.replace("<BACK-ADDRESS>", "192.0.2.1")).unwrap();
     for path in [front, directory.path().join("link.back.conf")] {
         let text = check(&path);
         assert!(text.contains("link files"), "{text}");
@@ -140,7 +140,7 @@ fn clients_are_served_through_tls() {
                 false => o,
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            eventually("the back to name it", || split.back.log_contains("(TLS)")).await;
+            eventually("a word of the back", || split.back.log_contains("(TLS)")).await;
             for kind in Kind::ALL {
                 let mut client = split.front.client(kind).connect().await.unwrap();
                 for size in [64, 1000, 100 << 10, 1 << 20] {

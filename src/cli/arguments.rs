@@ -24,7 +24,16 @@ pub(super) enum NoCommand {
 /// what is left is a command with its own.
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
-    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    // Whatever a command that is not there is asked, it says so.
+    let is_missing = match rest.first() {
+        Some(&"check") => !cfg!(feature = "check"),
+        Some(&"ctl") => !cfg!(feature = "ctl"),
+        _ => false,
+    };
+    if is_missing {
+        rest.truncate(1);
+    }
     if let [] | ["help" | "--help" | "-h"] = rest.as_slice() {
         let command = Command::Run(Run {});
         return match rest.is_empty() {

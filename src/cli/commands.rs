@@ -79,6 +79,7 @@ pub(super) struct Link {
 }
 
 /// Check the config and this machine: one verdict a line, and the way out.
+#[cfg(feature = "check")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
 pub(super) struct Check {
@@ -89,6 +90,12 @@ pub(super) struct Check {
     #[argh(switch)]
     pub json: bool,
 }
+
+/// Not in this small build: check with the full one.
+#[cfg(not(feature = "check"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
+pub(super) struct Check {}
 
 /// Make and show the certificates of a link between front and back.
 #[cfg(feature = "tls")]
@@ -158,7 +165,14 @@ pub(super) struct Certs {
     pub words: Vec<String>,
 }
 
+/// Not in this small build: tables are changed by their files and SIGHUP.
+#[cfg(not(feature = "ctl"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
+pub(super) struct Ctl {}
+
 /// Talk to the running proxy: change its tables, see its secrets' use.
+#[cfg(feature = "ctl")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
 #[argh(example = "\

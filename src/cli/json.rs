@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 /// A value. Objects keep the order of their members.
 pub(super) enum Json {
+    #[cfg(any(test, feature = "check", feature = "ctl"))]
     Bool(bool),
     Number(i64),
     Text(String),
@@ -20,6 +21,7 @@ impl From<&str> for Json {
 impl std::fmt::Display for Json {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            #[cfg(any(test, feature = "check", feature = "ctl"))]
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
             Self::Text(text) => quote(f, text),

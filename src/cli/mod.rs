@@ -3,8 +3,10 @@
 
 mod arguments;
 mod certs;
+#[cfg(feature = "check")]
 mod check;
 mod commands;
+#[cfg(feature = "ctl")]
 mod ctl;
 mod exit;
 mod exposition;
@@ -59,8 +61,21 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(_) => run::run(&source, &config),
         Command::Secret(options) => secret::run(options, &config),
         Command::Link(options) => link::run(options, &config),
+        #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config),
+        #[cfg(not(feature = "ctl"))]
+        Command::Ctl(_) => complain(
+            Exit::Unavailable,
+            "ctl: not in this small build; change a table's file and send SIGHUP, or take the full \
+             build",
+        ),
+        #[cfg(feature = "check")]
         Command::Check(options) => check::run(options, &config),
+        #[cfg(not(feature = "check"))]
+        Command::Check(_) => complain(
+            Exit::Unavailable,
+            "check: not in this small build; look at this machine with the full one",
+        ),
         Command::Certs(options) => certs::run(options),
     })
 }

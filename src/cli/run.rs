@@ -1,5 +1,6 @@
 //! `run`: joins the rooms together and keeps them running.
 
+#[cfg(feature = "ctl")]
 mod control;
 mod privileges;
 mod reload;

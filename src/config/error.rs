@@ -106,6 +106,8 @@ pub enum Problem {
     NoTlsHere {
         flag: String,
     },
+    /// `--control` in the `lite` build.
+    NoCtlHere,
     PlainOnPublic {
         address: SocketAddr,
     },
@@ -254,6 +256,9 @@ impl fmt::Display for Problem {
             Self::NoTlsHere { flag } => write!(
                 f,
                 "{flag}: this small build has no TLS; take the full build, or use --link-psk inside a tunnel"
+            ),
+            Self::NoCtlHere => f.write_str(
+                "--control: this small build has no ctl; take the full build, or leave it out",
             ),
             Self::PlainOnPublic { address } => write!(
                 f,

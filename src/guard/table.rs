@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -120,7 +120,7 @@ struct Entries {
     names: HashSet<String>,
     networks: HashSet<Network>,
     /// The prefix lengths that occur, for IPv4 and for IPv6.
-    lengths: [BTreeSet<u8>; 2],
+    lengths: [Vec<u8>; 2],
 }
 
 impl Entries {
@@ -141,7 +141,10 @@ impl Entries {
         match entry {
             Entry::Name(name) => self.names.insert(name),
             Entry::Network(network) => {
-                self.lengths_mut(network).insert(network.length());
+                let lengths = self.lengths_mut(network);
+                if !lengths.contains(&network.length()) {
+                    lengths.push(network.length());
+                }
                 self.networks.insert(network)
             }
         }
@@ -156,14 +159,15 @@ impl Entries {
                     other.length() == gone.length() && other.is_ipv4() == gone.is_ipv4()
                 });
                 if !used {
-                    self.lengths_mut(*gone).remove(&gone.length());
+                    let lengths = self.lengths_mut(*gone);
+                    lengths.retain(|length| *length != gone.length());
                 }
                 removed
             }
         }
     }
 
-    fn lengths_mut(&mut self, network: Network) -> &mut BTreeSet<u8> {
+    fn lengths_mut(&mut self, network: Network) -> &mut Vec<u8> {
         let [ipv4, ipv6] = &mut self.lengths;
         if network.is_ipv4() { ipv4 } else { ipv6 }
     }
@@ -186,10 +190,12 @@ impl Entries {
     }
 
     fn list(&self) -> Vec<String> {
-        let networks: BTreeSet<_> = self.networks.iter().collect();
-        let names: BTreeSet<_> = self.names.iter().cloned().collect();
+        let mut networks: Vec<_> = self.networks.iter().collect();
+        networks.sort_unstable();
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort_unstable();
         let networks = networks.into_iter().map(Network::to_string);
-        networks.chain(names).collect()
+        networks.chain(names.into_iter().cloned()).collect()
     }
 
     fn rewrite(&self, old: &str) -> String {

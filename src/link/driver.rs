@@ -16,10 +16,8 @@ const READS_PER_TURN: usize = 4;
 
 /// What a front and a back do differently with a link.
 pub(super) trait Side {
-    type Stream: LinkStream;
-
     /// The stream of this number; `None` if it is over on this side.
-    fn find(&self, number: u32) -> Result<Option<Rc<Self::Stream>>, Fault>;
+    fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault>;
 
     /// A frame that only this side gets.
     fn frame(&self, frame: Frame) -> Result<(), Fault>;
@@ -81,7 +79,7 @@ impl Driver {
     }
 
     /// Runs the link; returns why it ended.
-    pub async fn run(&mut self, side: &impl Side) -> Fault {
+    pub async fn run(&mut self, side: &dyn Side) -> Fault {
         self.tick.set(self.heard);
         let mut early = std::mem::take(&mut self.early);
         let fault = match self.sort(side, &mut early) {
@@ -101,7 +99,7 @@ impl Driver {
         fault
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Poll<Fault> {
+    fn poll(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Poll<Fault> {
         if let Err(fault) = self.step(cx, side) {
             return Poll::Ready(fault);
         }
@@ -110,7 +108,7 @@ impl Driver {
         Poll::Pending
     }
 
-    fn step(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+    fn step(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
         side.look_again(cx)?;
         let mut reads = 0;
         while reads < READS_PER_TURN && self.read(cx, side)? {
@@ -128,7 +126,7 @@ impl Driver {
     }
 
     /// False when there is nothing to read.
-    fn read(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<bool, Fault> {
+    fn read(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<bool, Fault> {
         let link = self.link.clone();
         let read = link.context.scratch.with(|buffer| {
             let Self {
@@ -149,19 +147,19 @@ impl Driver {
         }
     }
 
-    fn sort(&mut self, side: &impl Side, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn sort(&mut self, side: &dyn Side, bytes: &mut [u8]) -> Result<(), Fault> {
         let link = self.link.clone();
         sort(&link, &mut self.decoder, side, bytes)
     }
 
     /// Lets the streams fill the queue in turn while the kernel takes it.
-    fn write(&mut self, cx: &mut Context<'_>, side: &impl Side) -> Result<(), Fault> {
+    fn write(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
         loop {
             while !self.link.is_full()
                 && let Some(stream) = self.link.next_turn()
             {
                 // It may have ended since it asked for one.
-                if let Ok(Some(stream)) = side.find(stream) {
+                if let Ok(Some(stream)) = side.stream(stream) {
                     stream.take_turn();
                 }
             }
@@ -186,7 +184,7 @@ impl Driver {
         Ok(link.with_out(|out| out.is_empty()) && self.channel.is_flushed())
     }
 
-    fn tick(&mut self, side: &impl Side) -> Result<(), Fault> {
+    fn tick(&mut self, side: &dyn Side) -> Result<(), Fault> {
         let now = self.link.context.reactor.now();
         if now.duration_since(self.heard) >= SILENCE_LIMIT {
             return Err(Fault::Silent);
@@ -201,19 +199,19 @@ impl Driver {
 fn sort(
     link: &Connection,
     decoder: &mut Decoder,
-    side: &impl Side,
+    side: &dyn Side,
     mut input: &mut [u8],
 ) -> Result<(), Fault> {
     while let Some(event) = decoder.next(&mut input)? {
         match event {
             Event::Data { stream, bytes } => {
-                if let Some(stream) = side.find(stream)? {
+                if let Some(stream) = side.stream(stream)? {
                     stream.receive(bytes)?;
                     side.relieve();
                 }
             }
             Event::Frame(Frame::Credit { stream, bytes }) => {
-                if let Some(stream) = side.find(stream)? {
+                if let Some(stream) = side.stream(stream)? {
                     stream.credit(bytes)?;
                 }
             }

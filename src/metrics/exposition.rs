@@ -1,5 +1,6 @@
 use std::fmt::{Display, Write};
 
+use super::decimal::{Decimal, MICROS};
 use super::process::Process;
 use super::{ByReason, DcMetrics, Histogram, Metrics, Reason};
 
@@ -214,7 +215,10 @@ fn link(metrics: &Metrics, page: &mut Page<'_>) {
         "gauge",
         "Round-trip time of the last ping on a link",
     );
-    let rtt = metrics.link_rtt_micros.get() as f64 / 1e6;
+    let rtt = Decimal {
+        value: metrics.link_rtt_micros.get(),
+        places: MICROS,
+    };
     page.sample("link_rtt_seconds", &[], rtt);
     page.reasons(
         "link_ends",
@@ -241,7 +245,7 @@ fn resources(metrics: &Metrics, page: &mut Page<'_>) {
         "counter",
         "Time that connections to Telegram were not read because of slow clients",
     );
-    let waited = metrics.backpressure.get().as_secs_f64();
+    let waited = Decimal::seconds(metrics.backpressure.get());
     page.sample("backpressure_seconds_total", &[], waited);
     page.counter(
         "backpressure_events",
@@ -282,7 +286,7 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         "gauge",
         "Seconds since the process started",
     );
-    let uptime = metrics.started.elapsed().as_secs_f64();
+    let uptime = Decimal::seconds(metrics.started.elapsed());
     page.sample("uptime_seconds", &[], uptime);
     page.family("build_info", "gauge", "Always 1; the build is in labels");
     let tls = if cfg!(feature = "tls") { "yes" } else { "no" };
@@ -297,7 +301,11 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         "counter",
         "User and system time of the process",
     );
-    page.sample("process_cpu_seconds_total", &[], process.cpu_seconds);
+    page.sample(
+        "process_cpu_seconds_total",
+        &[],
+        Decimal::seconds(process.cpu),
+    );
     let gauges = [
         (
             "process_resident_memory_bytes",

@@ -5,6 +5,7 @@
 
 mod counter;
 mod dcs;
+mod decimal;
 mod exposition;
 mod histogram;
 mod process;
@@ -23,9 +24,29 @@ pub use reasons::{
     RejectReason, RouteKind,
 };
 
-const HANDSHAKE_BOUNDS: &[f64] = &[0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
-const SESSION_BOUNDS: &[f64] = &[1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0];
-const SHARING_BOUNDS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0];
+const MILLISECOND: u64 = 1000;
+const SECOND: u64 = 1000 * MILLISECOND;
+const HOUR: u64 = 3600 * SECOND;
+
+const HANDSHAKE_BOUNDS: &[u64] = &[
+    MILLISECOND,
+    5 * MILLISECOND,
+    20 * MILLISECOND,
+    100 * MILLISECOND,
+    500 * MILLISECOND,
+    2 * SECOND,
+    10 * SECOND,
+];
+const SESSION_BOUNDS: &[u64] = &[
+    SECOND,
+    10 * SECOND,
+    60 * SECOND,
+    600 * SECOND,
+    HOUR,
+    6 * HOUR,
+    24 * HOUR,
+];
+const SHARING_BOUNDS: &[u64] = &[1, 3, 10, 30, 100, 300, 1000];
 
 /// All numbers of one process.
 #[derive(Debug)]
@@ -111,7 +132,7 @@ impl Default for Metrics {
             accepted: Counter::default(),
             handshaking: Gauge::default(),
             handshakes: ByReason::default(),
-            handshake_time: Histogram::new(HANDSHAKE_BOUNDS),
+            handshake_time: Histogram::of_times(HANDSHAKE_BOUNDS),
             rejected: ByReason::default(),
             fronted: ByReason::default(),
             fronted_now: Gauge::default(),
@@ -122,7 +143,7 @@ impl Default for Metrics {
             clients: Gauge::default(),
             clients_by_kind: ByReason::default(),
             sessions_by_route: ByReason::default(),
-            session_time: Histogram::new(SESSION_BOUNDS),
+            session_time: Histogram::of_times(SESSION_BOUNDS),
             closed: ByReason::default(),
             client_bytes_in: Counter::default(),
             client_bytes_out: Counter::default(),
@@ -133,7 +154,7 @@ impl Default for Metrics {
             dcs: Dcs::default(),
             connect_failures: ByReason::default(),
             connection_ends: ByReason::default(),
-            clients_per_connection: Histogram::new(SHARING_BOUNDS),
+            clients_per_connection: Histogram::of_counts(SHARING_BOUNDS),
             migrations: ByReason::default(),
             dc_bytes_in: Counter::default(),
             dc_bytes_out: Counter::default(),

@@ -1,4 +1,5 @@
 use std::fs;
+use std::time::Duration;
 
 /// What the kernel knows of this process. `None` where /proc cannot be read,
 /// as in some jails.
@@ -7,7 +8,8 @@ pub(super) struct Process {
     pub resident_bytes: Option<u64>,
     pub open_fds: Option<u64>,
     pub max_fds: Option<u64>,
-    pub cpu_seconds: f64,
+    /// User and system time.
+    pub cpu: Duration,
 }
 
 impl Process {
@@ -20,7 +22,7 @@ impl Process {
                 // One of them is the listing's own.
                 .map(|entries| (entries.count() as u64).saturating_sub(1)),
             max_fds: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
-            cpu_seconds: cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+            cpu: Duration::new(cpu.tv_sec as u64, cpu.tv_nsec as u32),
         }
     }
 }
@@ -41,6 +43,6 @@ mod tests {
         assert!(process.resident_bytes.unwrap() > 100_000);
         assert!(process.open_fds.unwrap() >= 3);
         assert!(process.max_fds.unwrap() >= process.open_fds.unwrap());
-        assert!(process.cpu_seconds > 0.0);
+        assert!(!process.cpu.is_zero());
     }
 }

@@ -24,6 +24,7 @@ mod timed_stream;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod unblock;
 
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use executor::Executor;
@@ -36,10 +37,11 @@ pub use local::{is_global, is_local_address};
 pub use lookup::look_up;
 pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
-pub use random::{fill_random, random_fraction};
+pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 
 pub use timer::Timer;
+pub use unblock::unblock;

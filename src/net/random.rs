@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// Fills `bytes` with randomness from the kernel.
 ///
 /// The kernel's generator cannot fail once it is seeded, and getrandom(2) waits
@@ -9,9 +11,9 @@ pub fn fill_random(bytes: &mut [u8]) {
     }
 }
 
-/// Between 0 and 1, for jitter.
-pub fn random_fraction() -> f64 {
+/// Something between nothing and `whole`, for jitter.
+pub fn random_part(whole: Duration) -> Duration {
     let mut bytes = [0; 4];
     fill_random(&mut bytes);
-    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+    whole.saturating_mul(u32::from_le_bytes(bytes)) / u32::MAX
 }

@@ -9,7 +9,7 @@ use super::directory::{Directory, PublicAddress};
 use super::middle::ConnectError;
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -53,7 +53,7 @@ impl Shared {
     /// Something between `duration` and twice that, so that what started
     /// together does not go on together.
     pub(super) fn jittered(&self, duration: Duration) -> Duration {
-        duration + duration.mul_f64(f64::from(self.random_u32()) / f64::from(u32::MAX))
+        duration + random_part(duration)
     }
 
     /// Seconds since 1970.

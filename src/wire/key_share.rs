@@ -3,7 +3,6 @@
 
 use curve25519_dalek::MontgomeryPoint;
 use curve25519_dalek::constants::X25519_BASEPOINT;
-use ml_kem::EncapsulationKey768;
 
 use super::client_hello::MLKEM768_KEY;
 
@@ -18,6 +17,7 @@ pub(super) fn x25519_share(fill_random: &mut dyn FnMut(&mut [u8])) -> [u8; 32] {
 
 /// A secret that nobody keeps, encapsulated to the client's `key`: 1088 bytes.
 /// Clients whose key is none get what looks like it.
+#[cfg(feature = "ml-kem")]
 pub(super) fn write_mlkem768_ciphertext(
     out: &mut Vec<u8>,
     key: &[u8; MLKEM768_KEY],
@@ -25,10 +25,21 @@ pub(super) fn write_mlkem768_ciphertext(
 ) {
     let mut secret = [0; 32];
     fill_random(&mut secret);
-    match EncapsulationKey768::new(key.into()) {
+    match ml_kem::EncapsulationKey768::new(key.into()) {
         Ok(key) => out.extend_from_slice(&key.encapsulate_deterministic(&secret.into()).0),
         Err(_) => write_like_mlkem768_ciphertext(out, fill_random),
     }
+}
+
+/// What only the client could tell from a secret encapsulated to its key: 1088
+/// bytes. To decapsulate never fails, it gives another secret.
+#[cfg(not(feature = "ml-kem"))]
+pub(super) fn write_mlkem768_ciphertext(
+    out: &mut Vec<u8>,
+    _: &[u8; MLKEM768_KEY],
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) {
+    write_like_mlkem768_ciphertext(out, fill_random);
 }
 
 /// What an ML-KEM-768 ciphertext looks like without its key (FIPS 203): 3·256
@@ -104,9 +115,6 @@ impl<'a> Residues<'a> {
 
 #[cfg(test)]
 mod tests {
-    use ml_kem::DecapsulationKey768;
-    use ml_kem::kem::{Decapsulate, KeyExport};
-
     use super::*;
     use crate::wire::server_hello::tests::counting;
 
@@ -136,7 +144,11 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "ml-kem")]
     fn the_client_finds_a_secret_in_the_ciphertext() {
+        use ml_kem::DecapsulationKey768;
+        use ml_kem::kem::{Decapsulate, KeyExport};
+
         let private = DecapsulationKey768::from_seed([7; 64].into());
         let public: [u8; MLKEM768_KEY] = private.encapsulation_key().to_bytes().into();
         let mut out = Vec::new();
@@ -158,13 +170,14 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "ml-kem")]
     fn keys_that_nobody_has_are_valid() {
         let mut random = counting();
         for _ in 0..20 {
             let mut out = Vec::new();
             write_mlkem768_key(&mut out, &mut random);
             let key: [u8; MLKEM768_KEY] = out.try_into().unwrap();
-            assert!(EncapsulationKey768::new((&key).into()).is_ok());
+            assert!(ml_kem::EncapsulationKey768::new((&key).into()).is_ok());
         }
     }
 }

@@ -66,17 +66,26 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Role::Front => Default::default(),
         Role::Both | Role::Back => telegram::targets(config),
     };
-    std::thread::scope(|scope| {
-        let clock = scope.spawn(|| vec![clock::check(config)]);
-        let names = scope.spawn(|| names::check(config));
-        let sites = scope.spawn(|| sites::check(config));
-        let telegram = scope.spawn(|| telegram::check(targets));
-        let backs = scope.spawn(|| link::backs(config));
-        for probe in [clock, names, sites, telegram, backs] {
-            verdicts.extend(probe.join().unwrap_or_default());
-        }
-    });
+    let probes: [Probe<'_>; 5] = [
+        Box::new(|| vec![clock::check(config)]),
+        Box::new(|| names::check(config)),
+        Box::new(|| sites::check(config)),
+        Box::new(|| telegram::check(targets)),
+        Box::new(|| link::backs(config)),
+    ];
+    verdicts.extend(all_at_once(Vec::from(probes)));
     verdicts
+}
+
+type Probe<'a> = Box<dyn FnOnce() -> Vec<Verdict> + Send + 'a>;
+
+/// The verdicts of all probes, in their order.
+fn all_at_once(probes: Vec<Probe<'_>>) -> Vec<Verdict> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = probes.into_iter().map(|probe| scope.spawn(probe)).collect();
+        let verdicts = threads.into_iter().filter_map(|thread| thread.join().ok());
+        verdicts.flatten().collect()
+    })
 }
 
 fn json(verdicts: &[Verdict], failed: bool) -> Json {

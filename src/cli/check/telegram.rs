@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::verdict::{Grade, Verdict};
+use super::{Probe, all_at_once};
 use crate::config::{Config, Role, RouteChoice};
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
@@ -106,16 +107,10 @@ fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {
     for (dc, addr) in addresses {
         by_dc.entry(dc).or_default().push(addr);
     }
-    std::thread::scope(|scope| {
-        let probes: Vec<_> = by_dc
-            .into_iter()
-            .map(|(dc, all)| scope.spawn(move || of_dc(&format!("DC {dc} {kind}"), &all)))
-            .collect();
-        probes
-            .into_iter()
-            .filter_map(|probe| probe.join().ok())
-            .collect()
-    })
+    let probes = by_dc.into_iter().map(|(dc, all)| -> Probe<'_> {
+        Box::new(move || vec![of_dc(&format!("DC {dc} {kind}"), &all)])
+    });
+    all_at_once(probes.collect())
 }
 
 fn of_dc(subject: &str, addresses: &[SocketAddr]) -> Verdict {

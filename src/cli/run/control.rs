@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::fs::Mode;
 
 use super::server::Server;
+use crate::config::Config;
 use crate::guard::table::Table;
 use crate::net::{Listener, Reactor, Socket};
 
@@ -20,9 +21,27 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// Longer than any entry of a table.
 const MAX_REQUEST: usize = 1024;
 
+/// Listens at --control, as whoever the process still is. The proxy does without,
+/// if it must.
+pub(super) fn start(server: &Rc<Server>) {
+    let path = &server.config.borrow().control;
+    match bind(&server.reactor, path) {
+        Ok(listener) => server.spawn(serve(server.clone(), listener)),
+        Err(error) => {
+            let path = path.display();
+            warn!("no socket for ctl at {path}: {error}; choose another with --control");
+        }
+    }
+}
+
+/// After --user it may not be ours to remove; the next run does.
+pub(super) fn remove(config: &Config) {
+    let _ = fs::remove_file(&config.control);
+}
+
 /// Listens there, readable for this user alone. A socket that a dead process
 /// left is replaced, a living one's is not.
-pub(super) fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
+fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
     if let Some(folder) = path.parent() {
         let mut folders = DirBuilder::new();
         folders.recursive(true).mode(0o700).create(folder)?;
@@ -42,7 +61,7 @@ pub(super) fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
 }
 
 /// Answers one request at a time.
-pub(super) async fn serve(server: Rc<Server>, listener: Listener) {
+async fn serve(server: Rc<Server>, listener: Listener) {
     loop {
         match listener.accept().await {
             Ok(socket) => {

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::RunError;
+#[cfg(feature = "ctl")]
+use super::control;
+use super::replays;
 use super::signals::Signals;
 use super::usage::UsageFile;
-use super::{RunError, control, replays};
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{
@@ -54,7 +57,6 @@ pub(super) struct Server {
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
     scrapes: Cell<Option<Listener>>,
-    control: Cell<Option<Listener>>,
     signals: Signals,
 }
 
@@ -129,7 +131,6 @@ impl Server {
             gate,
             usage,
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
-            control: Cell::default(),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
@@ -147,8 +148,8 @@ impl Server {
             config: RefCell::new(config),
         });
         server.listen_all()?;
-        let control = bind_control(reactor, &server.config.borrow());
-        server.control.set(control);
+        #[cfg(feature = "ctl")]
+        control::start(&server);
         Ok(server)
     }
 
@@ -249,9 +250,6 @@ impl Server {
         }
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
-        if let Some(listener) = self.control.take() {
-            self.spawn(control::serve(self.clone(), listener));
-        }
         if let Some(sites) = self.sites.clone() {
             self.spawn(sites.run());
         }
@@ -265,7 +263,7 @@ impl Server {
         }
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.executor.spawn(task).detach();
     }
 
@@ -305,8 +303,8 @@ impl Server {
         }
         self.keep_usage();
         self.keep_replays();
-        // After --user it may not be ours to remove; the next run does.
-        let _ = std::fs::remove_file(&self.config.borrow().control);
+        #[cfg(feature = "ctl")]
+        control::remove(&self.config.borrow());
     }
 }
 
@@ -325,19 +323,6 @@ pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         dc_connections: config.dc_connections,
         clients_per_connection: config.clients_per_connection,
-    }
-}
-
-/// The proxy does without, if it must.
-fn bind_control(reactor: &Rc<Reactor>, config: &Config) -> Option<Listener> {
-    let path = &config.control;
-    match control::bind(reactor, path) {
-        Ok(listener) => Some(listener),
-        Err(error) => {
-            let path = path.display();
-            warn!("no socket for ctl at {path}: {error}; choose another with --control");
-            None
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use smol_mtproxy_ciphers::sha256;
@@ -8,14 +8,14 @@ use crate::net::is_local_address;
 
 /// Connections to sites that begin with the same bytes and got no answer: more
 /// are one connection that goes round in circles, through a NAT that hides it.
-const MOST_ALIKE: u8 = 8;
+const MOST_ALIKE: u32 = 8;
 
 /// Bytes by which connections count as alike: the random of a hello is among
 /// them.
 const COMPARED: usize = 64;
 
 /// What a connection to a site begins with.
-pub(super) type Likeness = [u8; 8];
+pub(super) type Likeness = u64;
 
 /// Keeps the proxy from being its own site: such a connection would come back,
 /// be connected to the site again, and so on until descriptors are gone.
@@ -24,8 +24,8 @@ pub(super) struct Loops {
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
     /// Our ends of the connections to sites.
-    dialled: RefCell<BTreeSet<SocketAddr>>,
-    unanswered: RefCell<BTreeMap<Likeness, u8>>,
+    dialled: RefCell<HashSet<SocketAddr>>,
+    unanswered: RefCell<HashMap<Likeness, u32>>,
 }
 
 impl Loops {
@@ -78,7 +78,7 @@ impl Loops {
     pub fn begin(&self, first: &[u8]) -> Option<Likeness> {
         let first = first.get(..COMPARED.min(first.len())).unwrap_or_default();
         let [a, b, c, d, e, f, g, h, ..] = sha256(&[first]);
-        let likeness = [a, b, c, d, e, f, g, h];
+        let likeness = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
         if !first.is_empty() {
             let mut unanswered = self.unanswered.borrow_mut();
             let count = unanswered.entry(likeness).or_default();
@@ -140,7 +140,7 @@ mod tests {
     fn what_goes_round_in_circles_ends() {
         let loops = loops(None, &[]);
         let begun: Vec<_> = (0..20).map(|_| loops.begin(b"hello")).collect();
-        assert_eq!(begun.iter().flatten().count(), usize::from(MOST_ALIKE));
+        assert_eq!(begun.iter().flatten().count(), MOST_ALIKE as usize);
         assert!(loops.begin(b"another").is_some());
         for likeness in begun.into_iter().flatten() {
             loops.answered(likeness);

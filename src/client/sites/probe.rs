@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::kept;
 use super::{MOST_MODELS, Model, Sites};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_fraction};
+use crate::net::{Socket, fill_random, random_part, unblock};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -58,7 +58,7 @@ impl Sites {
                 retry = (retry * 2).min(MEASURE_EVERY);
                 wait
             };
-            let wait = wait.mul_f64(0.75 + 0.5 * random_fraction());
+            let wait = wait / 4 * 3 + random_part(wait / 2);
             self.reactor.timeout(wait, self.changed.changed()).await;
         }
     }
@@ -99,7 +99,7 @@ impl Sites {
         let mut joined = self.profile(domain);
         for answer in 0..ANSWERS {
             if answer > 0 {
-                self.reactor.sleep(PAUSE.mul_f64(random_fraction())).await;
+                self.reactor.sleep(random_part(PAUSE)).await;
             }
             match self.ask(&site, domain).await {
                 Ok(profile) => {
@@ -205,7 +205,7 @@ impl Sites {
         };
         let data_dir = self.data_dir.clone();
         let writing = move || data_dir.write(kept::FILE, content.as_bytes());
-        if let Err(error) = smol::unblock(writing).await {
+        if let Err(error) = unblock(writing).await {
             self.metrics.site_probes.inc(ProbeOutcome::NotKept);
             warn!("cannot keep what sites answer in --data-dir: {error}");
         }

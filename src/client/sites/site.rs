@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Sites;
 use crate::config::SitePlace;
 use crate::metrics::FrontingFailure;
-use crate::net::{Notify, Socket, is_global, look_up};
+use crate::net::{Notify, Socket, is_global, look_up, unblock};
 
 /// Each address of a site gets this long before the next one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
@@ -105,7 +105,7 @@ impl Site {
         if let SitePlace::Host { name, port } = self.place.clone() {
             let found = match name.parse() {
                 Ok(ip) => vec![SocketAddr::new(ip, port)],
-                Err(_) => smol::unblock(move || look_up(&name, port, MOST_ADDRESSES))
+                Err(_) => unblock(move || look_up(&name, port, MOST_ADDRESSES))
                     .await
                     .unwrap_or_default(),
             };

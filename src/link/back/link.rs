@@ -14,7 +14,7 @@ use super::stream::BackStream;
 use crate::backend::{Backend, Route, Session, SessionRequest};
 use crate::link::Place;
 use crate::link::connection::Connection;
-use crate::link::driver::Side;
+use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
 use crate::net::Reservation;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
@@ -205,6 +205,15 @@ impl BackLink {
             }
         }
     }
+
+    /// The stream of this number; `None` if it is over on this side.
+    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
+            Some(Some(Place::Leaving)) => Ok(None),
+            _ => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
 }
 
 async fn open_session(backend: Rc<dyn Backend>, request: SessionRequest, stream: Rc<BackStream>) {
@@ -247,14 +256,8 @@ fn request(open: Open) -> SessionRequest {
 }
 
 impl Side for Rc<BackLink> {
-    type Stream = BackStream;
-
-    fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
-            Some(Some(Place::Leaving)) => Ok(None),
-            _ => Err(Fault::Unexpected("a frame for no stream")),
-        }
+    fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault> {
+        Ok(self.find(number)?.map(|stream| stream as _))
     }
 
     fn frame(&self, frame: Frame) -> Result<(), Fault> {

@@ -14,7 +14,7 @@ use crate::link::fault::Fault;
 use crate::link::handshake::{Established, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::metrics::LinkEnd;
-use crate::net::{Socket, random_fraction};
+use crate::net::{Socket, random_part};
 use crate::wire::link::Role;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -83,9 +83,7 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
         };
         front.context.metrics.link_ends.inc(fault.reason());
         // Something between that and twice as long.
-        reactor
-            .sleep(retry + retry.mul_f64(random_fraction()))
-            .await;
+        reactor.sleep(retry + random_part(retry)).await;
         retry = (retry * 2).min(LAST_RETRY);
     }
 }

@@ -10,7 +10,7 @@ use super::stream::{FrontStream, Handle};
 use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink};
 use crate::link::Place;
 use crate::link::connection::Connection;
-use crate::link::driver::Side;
+use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
@@ -123,6 +123,15 @@ impl FrontLink {
         lost
     }
 
+    /// The stream of this number; `None` if it is over on this side.
+    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
+        match self.streams.borrow().get(number as usize) {
+            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
+            Some(Place::Leaving) => Ok(None),
+            None => Err(Fault::Unexpected("a frame for no stream")),
+        }
+    }
+
     pub fn middle_unavailable(&self, dc: DcId) {
         if let Some(front) = self.front.upgrade() {
             front.middle_unavailable(dc);
@@ -154,14 +163,8 @@ fn asked(request: &SessionRequest) -> Open {
 }
 
 impl Side for FrontLink {
-    type Stream = FrontStream;
-
-    fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
-            Some(Place::Leaving) => Ok(None),
-            None => Err(Fault::Unexpected("a frame for no stream")),
-        }
+    fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault> {
+        Ok(self.find(number)?.map(|stream| stream as _))
     }
 
     fn frame(&self, frame: Frame) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::config::HostPort;
 use crate::link::fault::Fault;
 use crate::link::{HANDSHAKE_LIMIT, LinkContext};
-use crate::net::{Notify, look_up};
+use crate::net::{Notify, look_up, unblock};
 
 /// Addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 4;
@@ -42,7 +42,7 @@ impl Place {
         if !self.is_looking.replace(true) {
             let place = self.clone();
             let looking = async move {
-                let found = smol::unblock(move || look_up(&name, port, MOST_ADDRESSES)).await;
+                let found = unblock(move || look_up(&name, port, MOST_ADDRESSES)).await;
                 *place.found.borrow_mut() = found.map_err(|error| error.to_string());
                 place.is_looking.set(false);
                 place.looked.notify();

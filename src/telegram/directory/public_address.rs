@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::fetch::get;
-use crate::net::{Notify, Reactor, is_global};
+use crate::net::{Notify, Reactor, is_global, unblock};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -87,7 +87,7 @@ impl PublicAddress {
             self.say(format!("public address {local}, from the interface"));
             return CHECK_EVERY;
         }
-        match smol::unblock(ask_services).await {
+        match unblock(ask_services).await {
             Some(ip) => {
                 self.detected.set(Some(ip));
                 self.say(format!(

@@ -8,7 +8,7 @@ use super::kept;
 use super::lists::List;
 use crate::config::Source;
 use crate::metrics::RefreshOutcome;
-use crate::net::{Reactor, random_fraction, time_at};
+use crate::net::{Reactor, random_part, time_at, unblock};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;
@@ -42,7 +42,7 @@ impl Directory {
                 wait
             };
             // Proxies that started together must not ask together.
-            let jitter = wait.mul_f64(0.1 * random_fraction());
+            let jitter = random_part(wait / 10);
             let floor = SHORTEST_INTERVAL.min(interval);
             reactor.sleep(floor).await;
             let rest = (wait + jitter).saturating_sub(floor);
@@ -66,7 +66,7 @@ impl Directory {
     async fn ask_time(&self) {
         const HOST: &str = "core.telegram.org";
         let is_alone = self.sources.borrow().iter().all(Option::is_none);
-        if is_alone && let Ok(date) = smol::unblock(|| time_at(HOST, 80)).await {
+        if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
             self.clock.compare(&self.metrics, date, HOST);
         }
     }
@@ -75,7 +75,7 @@ impl Directory {
         let Some(source) = source else { return true };
         let name = list.name();
         let place = source.clone();
-        let fetched = smol::unblock(move || fetch(&source)).await;
+        let fetched = unblock(move || fetch(&source)).await;
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {
@@ -116,7 +116,7 @@ impl Directory {
     async fn keep(&self, list: List, source: &Source, content: &[u8]) {
         let data_dir = self.data_dir.clone();
         let file = kept::to_file(source, content);
-        let kept = smol::unblock(move || data_dir.write(list.name(), &file)).await;
+        let kept = unblock(move || data_dir.write(list.name(), &file)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);
             let name = list.name();
