@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use super::notify::Notify;
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
-/// memory. For 4096 bytes musl takes two pages.
+/// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
+/// of two, takes two pages.
 pub const CHUNK_LEN: usize = 4064;
 
 /// Freed chunks kept for the next taker instead of going back to the heap.
