@@ -92,6 +92,8 @@ fn few_clients_share_one_connection() {
             clients.push(client);
         }
         assert_eq!(telegram.connections().len(), 1);
+        let shared = |what| proxy.counted(&format!("clients_per_connection_{what}"), "");
+        assert_eq!((shared("count"), shared("sum")), (20, (1..=20).sum()));
         telegram.assert_clean();
     });
 }

@@ -107,6 +107,10 @@ impl Connection {
         let entry = sessions.vacant_entry();
         let conn_id = (i64::from(serial) << SLOT_BITS) | entry.key() as i64;
         entry.insert((conn_id, session.clone()));
+        let metrics = &self.shared.metrics;
+        metrics
+            .clients_per_connection
+            .observe(sessions.len() as u64);
         conn_id
     }
 
