@@ -1,8 +1,7 @@
-use std::fmt::{Display, Write};
-
 use super::decimal::{Decimal, MICROS};
+use super::page::Page;
 use super::process::Process;
-use super::{ByReason, DcMetrics, Histogram, Metrics, Reason};
+use super::{DcMetrics, Metrics};
 
 pub(super) fn render(metrics: &Metrics, out: &mut String) {
     let mut page = Page { out };
@@ -111,7 +110,7 @@ fn telegram(metrics: &Metrics, page: &mut Page<'_>) {
     let mut per_dc = |name, kind, help, value: fn(&DcMetrics) -> u64| {
         page.family(name, kind, help);
         for (dc, row) in &dcs {
-            page.sample(name, &[("dc", dc)], value(row));
+            page.sample(name, &[("dc", dc)], &value(row));
         }
     };
     per_dc(
@@ -219,7 +218,7 @@ fn link(metrics: &Metrics, page: &mut Page<'_>) {
         value: metrics.link_rtt_micros.get(),
         places: MICROS,
     };
-    page.sample("link_rtt_seconds", &[], rtt);
+    page.sample("link_rtt_seconds", &[], &rtt);
     page.reasons(
         "link_ends",
         "Links that ended or did not come about",
@@ -246,7 +245,7 @@ fn resources(metrics: &Metrics, page: &mut Page<'_>) {
         "Time that connections to Telegram were not read because of slow clients",
     );
     let waited = Decimal::seconds(metrics.backpressure.get());
-    page.sample("backpressure_seconds_total", &[], waited);
+    page.sample("backpressure_seconds_total", &[], &waited);
     page.counter(
         "backpressure_events",
         "Times that reading Telegram stopped because of slow clients",
@@ -287,7 +286,7 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         "Seconds since the process started",
     );
     let uptime = Decimal::seconds(metrics.started.elapsed());
-    page.sample("uptime_seconds", &[], uptime);
+    page.sample("uptime_seconds", &[], &uptime);
     page.family("build_info", "gauge", "Always 1; the build is in labels");
     let tls = if cfg!(feature = "tls") { "yes" } else { "no" };
     let build = [
@@ -295,7 +294,7 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         ("arch", std::env::consts::ARCH),
         ("tls", tls),
     ];
-    page.sample("build_info", &build, 1);
+    page.sample("build_info", &build, &1);
     page.family(
         "process_cpu_seconds_total",
         "counter",
@@ -304,7 +303,7 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
     page.sample(
         "process_cpu_seconds_total",
         &[],
-        Decimal::seconds(process.cpu),
+        &Decimal::seconds(process.cpu),
     );
     let gauges = [
         (
@@ -323,72 +322,6 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         if let Some(value) = value {
             page.gauge(name, help, value);
         }
-    }
-}
-
-/// The text format: `# HELP`, `# TYPE`, then samples. Labels are ours or
-/// numbers, so none needs escaping.
-struct Page<'a> {
-    out: &'a mut String,
-}
-
-impl Page<'_> {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.push(format_args!(
-            "# HELP smol_mtproxy_{name} {help}.\n# TYPE smol_mtproxy_{name} {kind}\n"
-        ));
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.push(format_args!("smol_mtproxy_{name}"));
-        for (position, (key, text)) in labels.iter().enumerate() {
-            let before = if position == 0 { '{' } else { ',' };
-            self.push(format_args!("{before}{key}=\"{text}\""));
-        }
-        let after = if labels.is_empty() { "" } else { "}" };
-        self.push(format_args!("{after} {value}\n"));
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        let name = format!("{name}_total");
-        self.family(&name, "counter", help);
-        self.sample(&name, &[], value);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "gauge", help);
-        self.sample(name, &[], value);
-    }
-
-    fn directions(&mut self, name: &str, help: &str, inwards: u64, outwards: u64) {
-        let name = format!("{name}_total");
-        self.family(&name, "counter", help);
-        self.sample(&name, &[("direction", "in")], inwards);
-        self.sample(&name, &[("direction", "out")], outwards);
-    }
-
-    fn reasons<R: Reason>(&mut self, name: &str, help: &str, label: &str, counts: &ByReason<R>) {
-        let name = format!("{name}_total");
-        self.family(&name, "counter", help);
-        for reason in R::ALL {
-            self.sample(&name, &[(label, reason.label())], counts.get(*reason));
-        }
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.family(name, "histogram", help);
-        let buckets = format!("{name}_bucket");
-        for (bound, below) in histogram.cumulative() {
-            self.sample(&buckets, &[("le", &bound.to_string())], below);
-        }
-        self.sample(&buckets, &[("le", "+Inf")], histogram.count());
-        self.sample(&format!("{name}_sum"), &[], histogram.sum());
-        self.sample(&format!("{name}_count"), &[], histogram.count());
-    }
-
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = self.out.write_fmt(text);
     }
 }
 

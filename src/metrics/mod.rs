@@ -8,6 +8,7 @@ mod dcs;
 mod decimal;
 mod exposition;
 mod histogram;
+mod page;
 mod process;
 mod reasons;
 
