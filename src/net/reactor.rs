@@ -361,20 +361,20 @@ mod tests {
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
         let order = Rc::new(RefCell::new(Vec::new()));
-        for millis in [20u64, 5, 10] {
+        let sleepers = [20u64, 5, 10].map(|millis| {
             let (reactor, order) = (reactor.clone(), order.clone());
-            executor
-                .spawn(async move {
-                    reactor.sleep(Duration::from_millis(millis)).await;
-                    order.borrow_mut().push(millis);
-                })
-                .detach();
-        }
+            executor.spawn(async move {
+                reactor.sleep(Duration::from_millis(millis)).await;
+                order.borrow_mut().push(millis);
+            })
+        });
         let (sender, receiver) = smol::channel::bounded::<u8>(1);
         let thread = std::thread::spawn(move || sender.send_blocking(7));
         let received = reactor.block_on(&executor, async {
             let received = receiver.recv().await.unwrap();
-            reactor.sleep(Duration::from_millis(30)).await;
+            for sleeper in sleepers {
+                sleeper.await;
+            }
             received
         });
         thread.join().unwrap().unwrap();

@@ -33,8 +33,6 @@ const HANDSHAKES: usize = 500;
 /// Floods `target` for `seconds`, then says how many handshakes a second it sent.
 pub fn flood(target: SocketAddr, seconds: u64) -> io::Result<()> {
     let handshakes = bad_handshakes(target);
-    // Who is timed goes first where both want one processor.
-    rustix::process::setpriority_process(None, 19)?;
     let total = FLOOD_RATE * seconds.min(MOST_SECONDS);
     let mut held = VecDeque::with_capacity(FLOOD_HELD + 1);
     let mut sent = 0;
