@@ -1,0 +1,177 @@
+use super::*;
+
+pub(super) const TO_CLIENT: StreamKey = StreamKey {
+    key: [3; 32],
+    iv: [4; 16],
+};
+
+/// A renewal takes up to 30 s on an idle machine.
+pub(super) const DEADLINE: Duration = Duration::from_secs(90);
+
+pub(super) struct House {
+    pub(super) fake: FakeTelegram,
+    pub(super) telegram: Rc<Telegram>,
+    pub(super) metrics: Rc<Metrics>,
+    pub(super) reactor: Rc<Reactor>,
+}
+
+impl House {
+    /// Runs `test` with a Telegram side whose DC 2 is the fake's.
+    pub(super) fn run<F: Future<Output = ()>>(
+        settings: Settings,
+        test: impl FnOnce(Rc<Self>) -> F,
+    ) {
+        let fake = FakeTelegram::start(Options {
+            middle_dcs: vec![2],
+            direct_dcs: vec![2],
+            ..Options::default()
+        })
+        .unwrap();
+        let reactor = Reactor::new().unwrap();
+        let executor = Rc::new(Executor::default());
+        let data_dir = TemporaryDirectory::new();
+        let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
+        let (directory, metrics) = directory(&data_dir, &lists);
+        let refreshing = directory.clone();
+        let refresh_reactor = reactor.clone();
+        executor
+            .spawn(async move { refreshing.run(&refresh_reactor).await })
+            .detach();
+        let telegram = Telegram::new(Rc::new(Shared {
+            reactor: reactor.clone(),
+            executor: executor.clone(),
+            buffers: BufferPool::new(1 << 20),
+            scratch: Rc::new(Scratch::default()),
+            directory: directory.clone(),
+            address: PublicAddress::new(None),
+            metrics: metrics.clone(),
+            settings: Cell::new(settings),
+            complaints: Throttle::new(Duration::from_secs(1)),
+        }));
+        let house = Rc::new(Self {
+            fake,
+            telegram,
+            metrics,
+            reactor: reactor.clone(),
+        });
+        reactor.block_on(&executor, async {
+            house
+                .until("the lists", || {
+                    *directory.secret() == *house.fake.options().secret
+                        && directory.middle(DcId(2)) == house.fake.middle_addresses(2)
+                })
+                .await;
+            test(house.clone()).await;
+        });
+        house.fake.assert_clean();
+    }
+
+    pub(super) async fn open(&self) -> TestSession {
+        match self.try_open(Route::Middle).await {
+            Ok((Session::Packets(stream), sink)) => TestSession { stream, sink },
+            Ok(_) => panic!("another kind of session"),
+            Err(error) => panic!("no session: {error:?}"),
+        }
+    }
+
+    pub(super) async fn try_open(
+        &self,
+        route: Route,
+    ) -> Result<(Session, Rc<Recorder>), OpenError> {
+        let sink = Rc::new(Recorder::default());
+        let request = SessionRequest {
+            route,
+            dc: DcId(2),
+            client: SocketAddr::from(([203, 0, 113, 5], 1000)),
+            local: SocketAddr::from(([127, 0, 0, 1], 443)),
+            tag: None,
+            transport: Transport::Intermediate,
+            to_client: TO_CLIENT,
+        };
+        let session = self.telegram.open(request, sink.clone()).await?;
+        Ok((session, sink))
+    }
+
+    pub(super) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < DEADLINE, "never: {what}");
+            self.reactor.sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(super) async fn echo(&self, session: &TestSession, payload: &[u8]) {
+        let before = session.sink.packets.borrow().len();
+        session.push(payload);
+        self.until("an answer", || session.sink.packets.borrow().len() > before)
+            .await;
+        assert_eq!(session.sink.packets.borrow().last().unwrap(), payload);
+    }
+
+    /// Ends all connections from Telegram's side and waits until ours know.
+    pub(super) async fn rotate(&self, how: Close) {
+        let ended = self.metrics.connection_ends.total();
+        let expected = ended + self.fake.rotate_all(how) as u64;
+        self.until("the proxy sees its connections end", || {
+            self.metrics.connection_ends.total() >= expected
+        })
+        .await;
+    }
+
+    pub(super) fn migrated(&self, outcome: MigrationOutcome) -> u64 {
+        self.metrics.migrations.get(outcome)
+    }
+}
+
+pub(super) struct TestSession {
+    pub(super) stream: Box<dyn Stream>,
+    pub(super) sink: Rc<Recorder>,
+}
+
+impl TestSession {
+    pub(super) fn push(&self, payload: &[u8]) {
+        self.stream.push(Packet {
+            quick_ack: false,
+            body: Body::Slice(payload),
+        });
+    }
+}
+
+/// Takes what it is offered as long as it is not full.
+#[derive(Default)]
+pub(super) struct Recorder {
+    pub(super) packets: RefCell<Vec<Vec<u8>>>,
+    pub(super) current: RefCell<Vec<u8>>,
+    pub(super) taken: Cell<usize>,
+    pub(super) full: Cell<bool>,
+    pub(super) ended: Cell<Option<SessionEnd>>,
+}
+
+impl Sink for Recorder {
+    fn begin_packet(&self, _: usize) {
+        assert!(self.current.borrow().is_empty());
+    }
+
+    fn offer(&self, data: &mut [u8], _: usize) -> usize {
+        if self.full.get() {
+            return 0;
+        }
+        self.taken.set(self.taken.get() + data.len());
+        self.current.borrow_mut().extend_from_slice(data);
+        data.len()
+    }
+
+    fn end_packet(&self) {
+        self.packets.borrow_mut().push(self.current.take());
+    }
+
+    fn quick_ack(&self, _: [u8; 4]) {}
+
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    fn end(&self, end: SessionEnd) {
+        assert_eq!(self.ended.replace(Some(end)), None);
+    }
+}
