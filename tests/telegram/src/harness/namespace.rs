@@ -20,9 +20,24 @@ const CLIENTS_THERE: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 /// Runs `test` in a namespace of its own, by starting this program again for
 /// the test of that name. Says so, and passes, where that is impossible.
 pub fn inside(name: &str, test: impl FnOnce()) {
+    if !ran_inside(name, test) {
+        eprintln!("SKIPPED: {name} needs root, to make network namespaces");
+    }
+}
+
+/// The same for a test that needs loopback only: it runs where it is, if it
+/// cannot have a namespace.
+pub fn apart(name: &str, test: impl Fn()) {
+    if !ran_inside(name, &test) {
+        test();
+    }
+}
+
+fn ran_inside(name: &str, test: impl FnOnce()) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         shell("ip link set lo up");
-        return test();
+        test();
+        return true;
     }
     let possible = Command::new("unshare")
         .args(["-n", "true"])
@@ -30,8 +45,7 @@ pub fn inside(name: &str, test: impl FnOnce()) {
         .status()
         .is_ok_and(|status| status.success());
     if !possible {
-        eprintln!("SKIPPED: {name} needs root, to make network namespaces");
-        return;
+        return false;
     }
     let program = std::env::current_exe().expect("this program has a path");
     let status = Command::new("unshare")
@@ -42,6 +56,7 @@ pub fn inside(name: &str, test: impl FnOnce()) {
         .status()
         .expect("unshare runs");
     assert!(status.success(), "{name} in a namespace: {status}");
+    true
 }
 
 /// A namespace joined to ours.
