@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak, mpsc};
 use std::time::Duration;
 
 use portable_atomic::AtomicU64;
-use smol::channel::{Receiver, Sender, bounded};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use smol::channel::{Receiver, Sender, unbounded};
 use smol::future::FutureExt;
 use smol::{Async, Executor};
 
@@ -104,29 +106,33 @@ impl Shared {
                 listener,
                 changed,
             } = bound;
-            let Ok(address) = listener.local_addr() else {
+            let (Ok(address), Ok(mut listener)) = (listener.local_addr(), Async::new(listener))
+            else {
                 return;
             };
-            let mut listener = Async::new(listener).ok();
+            // Dropped once what it told of is so: `Dc::behave` waits for that.
+            let mut told: Option<mpsc::Sender<()>> = None;
             loop {
                 if dc.with(refuse) {
-                    listener = None;
-                    let _ = changed.recv().await;
-                    continue;
-                }
-                let Some(bound) = &listener else {
-                    listener = Async::<TcpListener>::bind(address).ok();
-                    if listener.is_none() {
-                        smol::Timer::after(Duration::from_millis(20)).await;
+                    drop(listener);
+                    let Ok(held) = hold(address) else { return };
+                    while dc.with(refuse) {
+                        drop(told.take());
+                        told = changed.recv().await.ok();
                     }
-                    continue;
-                };
-                let accepted = async { Some(bound.accept().await) };
+                    let heard = rustix::net::listen(&held, 1024);
+                    let (Ok(()), Ok(again)) = (heard, Async::new(held.into())) else {
+                        return;
+                    };
+                    listener = again;
+                }
+                drop(told.take());
+                let accepted = async { Some(listener.accept().await) };
                 let interrupted = async {
-                    let _ = changed.recv().await;
+                    told = changed.recv().await.ok();
                     None
                 };
-                match accepted.or(interrupted).await {
+                match interrupted.or(accepted).await {
                     None => {}
                     Some(Ok((stream, _))) => {
                         let _ = stream.get_ref().set_nodelay(true);
@@ -139,6 +145,19 @@ impl Shared {
             }
         });
     }
+}
+
+/// A socket that keeps its port from the other tests while nothing listens.
+fn hold(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
 }
 
 pub(crate) async fn serve_web(shared: Arc<Shared>, listener: Async<TcpListener>) {
@@ -158,13 +177,13 @@ pub(crate) struct Dc {
     pub addresses: Vec<SocketAddr>,
     behaviour: Mutex<Behaviour>,
     /// One per listener, told when the behaviour changes.
-    changed: Vec<Sender<()>>,
+    changed: Vec<Sender<mpsc::Sender<()>>>,
 }
 
 pub(crate) struct Bound {
     dc: Arc<Dc>,
     listener: TcpListener,
-    changed: Receiver<()>,
+    changed: Receiver<mpsc::Sender<()>>,
 }
 
 impl Dc {
@@ -182,7 +201,7 @@ impl Dc {
             }
         }
         let addresses = listeners.iter().map(TcpListener::local_addr);
-        let (tellers, told): (Vec<_>, Vec<_>) = listeners.iter().map(|_| bounded(1)).unzip();
+        let (tellers, told): (Vec<_>, Vec<_>) = listeners.iter().map(|_| unbounded()).unzip();
         let dc = Arc::new(Self {
             id,
             addresses: addresses.collect::<io::Result<_>>()?,
@@ -206,11 +225,15 @@ impl Dc {
         look(&lock(&self.behaviour))
     }
 
+    /// Returns once the listeners listen or refuse as they are told now.
     pub fn behave(&self, change: impl Fn(&mut Behaviour)) {
         change(&mut lock(&self.behaviour));
+        let (told, applied) = mpsc::channel::<()>();
         for listener in &self.changed {
-            let _ = listener.try_send(());
+            let _ = listener.try_send(told.clone());
         }
+        drop(told);
+        let _ = applied.recv();
     }
 
     /// Takes the cut that is due, if it is of the kind that `now` accepts.
