@@ -89,8 +89,8 @@ struct Check {
 }
 
 impl Policies {
-    /// Ties rules to their tables. Rules that `before` had too go on counting
-    /// where they were.
+    /// Ties rules to their tables. Rules that count by the same keys as rules of
+    /// `before` go on where those were, whatever number they allow now.
     pub fn new(
         rules: &[Rule],
         tables: &[Rc<Table>],
@@ -106,17 +106,27 @@ impl Policies {
                     Some(known.clone())
                 }
             };
-            let old = before.and_then(|before| {
-                let same = before.checks.iter().find(|check| check.rule == *rule)?;
-                Some(same.counter.clone())
-            });
+            let counted = before.and_then(|before| before.counter_for(rule, &checks));
             checks.push(Check {
                 rule: rule.clone(),
                 table,
-                counter: old.unwrap_or_default(),
+                counter: counted.unwrap_or_default(),
             });
         }
         Ok(Self { checks })
+    }
+
+    /// A counter by the same keys that none of the `taken` goes on with.
+    fn counter_for(&self, rule: &Rule, taken: &[Check]) -> Option<Rc<Counter>> {
+        let free = |counter: &Rc<Counter>| !taken.iter().any(|t| Rc::ptr_eq(&t.counter, counter));
+        let mut same = self.checks.iter().filter(|old| match (&old.rule, rule) {
+            (Rule::MaxConnections { keys: old, .. }, Rule::MaxConnections { keys: new, .. }) => {
+                old == new
+            }
+            _ => false,
+        });
+        same.find(|old| free(&old.counter))
+            .map(|old| old.counter.clone())
     }
 
     /// Lets a visitor in and counts it until the permit is dropped.

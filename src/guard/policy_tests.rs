@@ -103,6 +103,24 @@ fn counts_live_through_a_reload() {
     assert!(new.admit(&visitor("192.0.2.1")).is_ok());
 }
 
+#[test]
+fn a_smaller_number_counts_who_is_in_already() {
+    let rules =
+        |texts: &[&str]| -> Vec<Rule> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+    let ask = |policies: &Policies| policies.admit(&visitor("192.0.2.1"));
+    let old = rules(&["max-connections:secret:3", "max-connections:secret:3"]);
+    let old = Policies::new(&old, &[], None).unwrap();
+    let _inside = [ask(&old).unwrap(), ask(&old).unwrap()];
+    // A rule that is there twice still counts everybody once.
+    let new = rules(&["max-connections:secret:4", "max-connections:secret:3"]);
+    let new = Policies::new(&new, &[], Some(&old)).unwrap();
+    let _third = ask(&new).unwrap();
+    assert!(ask(&new).is_err());
+    let fewer = rules(&["max-connections:secret:2"]);
+    let fewer = Policies::new(&fewer, &[], Some(&new)).unwrap();
+    assert!(ask(&fewer).is_err());
+}
+
 proptest! {
     /// Live permits against a plain list of who is in; `Some` leaves.
     #[test]
