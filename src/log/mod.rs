@@ -50,7 +50,15 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
 }
 
 fn is_journald() -> bool {
-    *JOURNALD.get_or_init(|| std::env::var_os("JOURNAL_STREAM").is_some())
+    *JOURNALD.get_or_init(|| {
+        // systemd.exec(5): "DEVICE:INODE", which a child whose stderr leads
+        // elsewhere inherits too.
+        let journal = std::env::var("JOURNAL_STREAM");
+        let stderr = rustix::fs::fstat(rustix::stdio::stderr());
+        journal.is_ok_and(|journal| {
+            stderr.is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))
+        })
+    })
 }
 
 fn format_line(level: LogLevel, message: fmt::Arguments<'_>, journald: bool) -> String {
