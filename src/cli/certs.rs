@@ -61,7 +61,7 @@ mod with_tls {
 
     fn exit(error: &CertsError) -> Exit {
         match error {
-            CertsError::BadName(_) => Exit::Usage,
+            CertsError::BadName(_) | CertsError::BadDays => Exit::Usage,
             CertsError::NoCa(_) => Exit::NoInput,
             CertsError::Damaged(..) => Exit::Data,
             CertsError::Crypto(_) => Exit::OsError,

@@ -35,6 +35,7 @@ const LONGEST_NAME: usize = 40;
 #[derive(Debug)]
 pub enum CertsError {
     BadName(String),
+    BadDays,
     Exists(PathBuf),
     NoCa(PathBuf),
     Read(PathBuf, io::Error),
@@ -78,6 +79,9 @@ pub fn add_node(
     days: Option<u32>,
 ) -> Result<Vec<PathBuf>, CertsError> {
     check_name(name)?;
+    if days.is_some_and(|days| days > CA_DAYS) {
+        return Err(CertsError::BadDays);
+    }
     let made = [
         format!("{name}.pem"),
         format!("{name}.key"),
@@ -306,6 +310,10 @@ impl fmt::Display for CertsError {
                 f,
                 "`{name}` cannot be a front's name: take 1 to {LONGEST_NAME} of a-z, 0-9 and -, \
                  other than ca and back"
+            ),
+            Self::BadDays => write!(
+                f,
+                "--days goes up to {CA_DAYS}, as long as the CA is good for"
             ),
             Self::Exists(path) => write!(
                 f,
