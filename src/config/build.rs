@@ -210,7 +210,9 @@ fn listeners(
     };
     for (index, flag) in wanted.iter().enumerate() {
         for listener in expand(flag, flags.tag, secrets) {
-            if let Some(problem) = collision(&listener, &listeners, settings) {
+            let problem = collision(&listener, &listeners, settings);
+            let problem = problem.or_else(|| takes_a_name(flag, &listener, secrets));
+            if let Some(problem) = problem {
                 return Err(at_nth("--listen", index, settings, problem));
             }
             listeners.push((index, listener));
@@ -269,6 +271,18 @@ fn own_secrets(flag: &ListenFlag, listener: &str) -> Option<Vec<NamedSecret>> {
     };
     let own: Vec<_> = flag.secrets.iter().enumerate().map(called).collect();
     (!own.is_empty()).then_some(own)
+}
+
+/// Two secrets of one name would share one account, and its limits.
+fn takes_a_name(
+    flag: &ListenFlag,
+    listener: &ListenerConfig,
+    secrets: &[NamedSecret],
+) -> Option<Problem> {
+    let own = listener.secrets.iter().filter(|_| !flag.secrets.is_empty());
+    let mut names = own.map(|named| &named.name);
+    let name = names.find(|name| secrets.iter().any(|other| other.name == **name))?;
+    Some(Problem::NameOfSecret { name: name.clone() })
 }
 
 fn collision(

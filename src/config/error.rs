@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::flags::all_flags;
 use super::settings::Origin;
+use crate::wire::secret::SharedSecret;
 
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]
@@ -59,6 +60,10 @@ pub enum Problem {
         other: SocketAddr,
     },
     DuplicateName {
+        name: String,
+    },
+    /// A listener's own secret is called as the listener, and as another.
+    NameOfSecret {
         name: String,
     },
     DuplicateSecret {
@@ -160,9 +165,13 @@ impl fmt::Display for Problem {
         match self {
             Self::UnknownFlag { flag } => match nearest(flag) {
                 Some(near) => write!(f, "{flag} is not a flag; did you mean {near}?"),
-                None => write!(f, "{flag} is not a flag; see smol-mtproxy --help"),
+                None => {
+                    let flag = repeated(flag);
+                    write!(f, "{flag} is not a flag; see smol-mtproxy --help")
+                }
             },
             Self::UnknownCommand { word } => {
+                let word = repeated(word);
                 write!(f, "{word} is not a command; see smol-mtproxy --help")
             }
             Self::Usage { message } => f.write_str(message),
@@ -207,6 +216,10 @@ impl fmt::Display for Problem {
             Self::DuplicateName { name } => write!(
                 f,
                 "--secret: two secrets are called {name}; give them different names"
+            ),
+            Self::NameOfSecret { name } => write!(
+                f,
+                "--listen: its own secret would be called {name}, as a --secret is; give the listener another name="
             ),
             Self::DuplicateSecret { name, other } => write!(
                 f,
@@ -293,6 +306,18 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A word for a message, unless it may be a secret in the wrong place: messages
+/// go to logs.
+pub(super) fn repeated(word: &str) -> &str {
+    const LONGEST: usize = 30;
+    let bare = word.trim_start_matches('-');
+    if bare.len() > LONGEST || bare.parse::<SharedSecret>().is_ok() {
+        "what stands there (perhaps a secret, so it is not repeated)"
+    } else {
+        word
+    }
+}
+
 fn way_out(kind: io::ErrorKind, otherwise: &'static str) -> &'static str {
     match kind {
         io::ErrorKind::PermissionDenied => "run as a user who may read it, or change its mode",
@@ -369,5 +394,27 @@ mod tests {
         assert!(say("--lisen").ends_with("did you mean --listen?"));
         assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
         assert!(say("--colour").ends_with("see smol-mtproxy --help"));
+        assert!(say("--colour").starts_with("--colour "));
+    }
+
+    #[test]
+    fn misplaced_secrets_are_not_repeated() {
+        for secret in [
+            "00112233445566778899aabbccddeeff",
+            "dd00112233445566778899aabbccddeeff",
+            "ABEiM0RVZneImaq7zN3u_w",
+            "ee00112233445566778899aabbccddeeff6578616d706c652e636f6d",
+        ] {
+            let flag = format!("--{secret}");
+            let word = secret.to_owned();
+            let said = [
+                Problem::UnknownFlag { flag }.to_string(),
+                Problem::UnknownCommand { word }.to_string(),
+                repeated(secret).to_owned(),
+            ];
+            for text in said {
+                assert!(!text.contains(&secret[2..]), "{text}");
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use super::error::repeated;
+
 const DAY_SECONDS: u64 = 86_400;
 
 /// What the owner allows one secret; `None` is no limit.
@@ -46,7 +48,8 @@ impl fmt::Display for LimitError {
         match self {
             Self::Option(option) => write!(
                 f,
-                "unknown limit {option:?}: use max-connections, max-ips, expires, quota or rate"
+                "unknown limit {:?}: use max-connections, max-ips, expires, quota or rate",
+                repeated(option)
             ),
             Self::Value(option, value) => {
                 let form = match option.as_str() {
@@ -142,6 +145,7 @@ mod tests {
             ("rate", "0"),
             ("max-ips", "-1"),
             ("speed", "1"),
+            ("", ""),
         ] {
             assert!(limits(&[(option, wrong)]).is_err(), "{option}={wrong}");
         }

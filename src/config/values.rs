@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::SecretLimits;
+use super::error::repeated;
 use super::link::Role;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, SharedSecret};
@@ -74,7 +75,7 @@ impl ListenFlag {
             Some(("secret", secret)) => self.secrets.push(parse_secret(secret)?),
             Some((key @ ("name" | "tag"), _)) => return bad(format!("{key}= is given twice")),
             _ => {
-                let key = part.split('=').next().unwrap_or_default();
+                let key = repeated(part.split('=').next().unwrap_or_default());
                 return bad(format!(
                     "`{key}` is not an option of a listener; name=, secret= and tag= are"
                 ));
