@@ -260,6 +260,29 @@ fn ctl_says_when_nobody_is_there() {
 }
 
 #[test]
+fn another_process_leaves_the_socket_of_the_first_alone() {
+    run(async {
+        let (telegram, proxy) = start(built_binary!(), Route::Middle, brisk).await;
+        let options = ProxyOptions::bare(built_binary!());
+        let listener = options.listener();
+        let control = proxy.directory().join("control");
+        let second = options
+            .add("--listen", listener)
+            .add("--secret", hex(&KEY))
+            .add("--control", control.display());
+        let mut second = second.spawn();
+        eventually("a word about the socket", || {
+            second.log_contains("no socket for ctl")
+        })
+        .await;
+        second.signal("TERM");
+        assert_eq!(second.exit_status().await.code(), Some(0));
+        assert!(proxy.command(&["ctl", "secrets"]).status.success());
+        telegram.assert_clean();
+    });
+}
+
+#[test]
 fn mistakes_in_policies_are_named() {
     run(async {
         for (flags, named) in [

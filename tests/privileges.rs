@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
@@ -38,6 +38,37 @@ fn status(task: &Path, name: &str) -> Vec<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let numbers = line.unwrap().split_whitespace();
     numbers.map(|number| number.parse().unwrap()).collect()
+}
+
+/// The user could not make it in a directory of root's.
+#[test]
+fn a_data_directory_that_is_missing_is_made_for_the_user() {
+    if !am_root() {
+        return;
+    }
+    run(async {
+        let (uid, _) = numbers();
+        let mut data_dir = PathBuf::new();
+        let change = |o: ProxyOptions| {
+            data_dir = o.directory().join("new/state");
+            let control = o.directory().join("sockets/control");
+            o.set("--user", USER)
+                .set("--data-dir", data_dir.display())
+                .set("--control", control.display())
+                .add("--secret", format!("alice={},quota=1G", hex(&[0xa1; 16])))
+        };
+        let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
+        let alice = proxy.client(Kind::Padded).key([0xa1; 16]);
+        let mut alice = alice.connect().await.unwrap();
+        within("an echo", alice.echo(&echo(1, 64))).await.unwrap();
+        let control = proxy.directory().join("sockets/control");
+        let control = fs::metadata(control).unwrap();
+        assert_eq!((control.uid(), control.mode() & 0o777), (uid, 0o600));
+        telegram.assert_clean();
+        let _options = proxy.stop().await;
+        let usage = fs::metadata(data_dir.join("usage")).unwrap();
+        assert_eq!((usage.uid(), usage.mode() & 0o777), (uid, 0o600));
+    });
 }
 
 #[test]

@@ -179,6 +179,8 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
         let telegram = FakeTelegram::start(Options::default()).unwrap();
         let (ours, other) = (made(), made());
         fine(&["add-node", "old", "--days", "0"], ours.path());
+        let days = ["add-node", "x", "--days", "4000000000"];
+        assert!(refused(&days, ours.path(), 64).contains("up to 7300"));
         eventually("its expiry", || {
             fine(&["show"], ours.path()).contains("EXPIRED")
         })

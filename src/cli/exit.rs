@@ -11,7 +11,7 @@ pub enum Exit {
     Usage = 64,
     /// A file that the proxy keeps is damaged.
     Data = 65,
-    /// The config file cannot be read.
+    /// The config file, or a file that it names, cannot be read.
     NoInput = 66,
     /// Telegram, a proxy or a port cannot be had.
     Unavailable = 69,
@@ -31,7 +31,10 @@ impl Exit {
         (Self::Ok, "all is well, or stopped by SIGTERM or SIGINT"),
         (Self::Usage, "a flag or command is wrong"),
         (Self::Data, "a file in --data-dir is damaged"),
-        (Self::NoInput, "the config file cannot be read"),
+        (
+            Self::NoInput,
+            "the config file, or a file that it names, cannot be read",
+        ),
         (
             Self::Unavailable,
             "a port, Telegram or the proxy cannot be had; check: a verdict is fail",
@@ -44,6 +47,14 @@ impl Exit {
             "a line of the config file is wrong, or flags contradict each other",
         ),
     ];
+
+    /// A file could not be read.
+    pub(super) fn of_input(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Permission,
+            _ => Self::NoInput,
+        }
+    }
 
     /// This one, or `next` if this one is well.
     pub(super) fn or(self, next: Self) -> Self {
@@ -64,12 +75,11 @@ impl From<&ConfigError> for Exit {
     fn from(error: &ConfigError) -> Self {
         match (&error.problem, &error.origin) {
             (
-                Problem::Unreadable { error, .. } | Problem::KeptSecretUnreadable { error, .. },
+                Problem::Unreadable { error, .. }
+                | Problem::KeptSecretUnreadable { error, .. }
+                | Problem::LinkKeyUnreadable { error, .. },
                 _,
-            ) => match error.kind() {
-                io::ErrorKind::PermissionDenied => Self::Permission,
-                _ => Self::NoInput,
-            },
+            ) => Self::of_input(error),
             (Problem::KeptSecretDamaged { .. }, _) => Self::Data,
             (
                 Problem::UnknownFlag { .. }

@@ -12,6 +12,7 @@ mod usage;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::exit::Exit;
 use super::{complain, links, print};
@@ -49,7 +50,8 @@ fn start(source: &ConfigSource, config: &Config) -> Result<(), RunError> {
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone())?;
     if let Some(user) = &config.user {
-        privileges::give_up(user, &config.data_dir).map_err(RunError::User)?;
+        let control = server.control.get().map(PathBuf::as_path);
+        privileges::give_up(user, &config.data_dir, control).map_err(RunError::User)?;
     }
     welcome(source, config);
     let executor = server.executor.clone();
@@ -86,13 +88,13 @@ impl RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::System(_) => Exit::OsError,
-            Self::Gate(_) => Exit::NoInput,
+            Self::Gate(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
             Self::User(PrivilegeError::UnknownUser(_)) => Exit::Config,
             Self::User(_) => Exit::Permission,
-            Self::Link(SetupError::Unreadable(_, error)) => match error.kind() {
-                io::ErrorKind::PermissionDenied => Exit::Permission,
-                _ => Exit::NoInput,
-            },
+            Self::Link(SetupError::Unreadable(_, error)) => Exit::of_input(error),
             Self::Link(SetupError::Unusable(..)) => Exit::Config,
             Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
                 match error.kind() {

@@ -35,7 +35,7 @@ pub struct ListenerHandle {
     address: SocketAddr,
     rules: SharedRules,
     sites: Rc<Sites>,
-    _accepting: Task<()>,
+    accepting: Option<Task<()>>,
 }
 
 impl ListenerHandle {
@@ -47,6 +47,13 @@ impl ListenerHandle {
     /// Other rules for the clients that come from now on.
     pub fn set_rules(&self, rules: Rules) {
         self.rules.replace(Rc::new(rules));
+    }
+
+    /// Returns when the port is free again, which is a moment after a drop.
+    pub async fn close(mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.cancel().await;
+        }
     }
 }
 
@@ -71,7 +78,7 @@ pub fn listen(
         address,
         rules,
         sites: context.sites.clone(),
-        _accepting: context.executor.spawn_patient(accepting),
+        accepting: Some(context.executor.spawn_patient(accepting)),
     })
 }
 

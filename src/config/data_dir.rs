@@ -1,6 +1,6 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The longest file that is read, in bytes; Telegram's lists are a few KiB.
@@ -31,15 +31,34 @@ impl DataDir {
 
     /// Keeps `content`: whole or not at all, readable by us only.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.0)?;
-        let temporary = self.0.join(format!(".{name}.new"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        fs::rename(&temporary, self.0.join(name))
+        make_private_dir(&self.0)?;
+        write_whole(&self.0.join(name), content, 0o600)
     }
+}
+
+/// Makes the directory for this user alone, unless it is there. Those that it
+/// lies in are made for all to pass: --user may give this one to another.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut directory = DirBuilder::new();
+    directory.recursive(true).mode(0o700).create(path)
+}
+
+/// Replaces a file, whole or not at all, even if the power fails: some file
+/// systems of routers would leave an empty file under the new name.
+pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".new");
+    let _ = fs::remove_file(&beside);
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
 }

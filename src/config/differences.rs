@@ -9,10 +9,6 @@ pub struct Differences {
     pub changed: Vec<&'static str>,
     /// Those of them that the running process cannot take over.
     pub need_restart: Vec<&'static str>,
-    /// Listeners to open, to change in place, and to close.
-    pub opened: Vec<SocketAddr>,
-    pub altered: Vec<SocketAddr>,
-    pub closed: Vec<SocketAddr>,
 }
 
 impl Config {
@@ -59,21 +55,7 @@ impl Config {
         ];
         found.need_restart = found.changed.clone();
         found.need_restart.retain(|flag| fixed.contains(flag));
-        self.compare_listeners(new, &mut found);
         found
-    }
-
-    fn compare_listeners(&self, new: &Self, found: &mut Differences) {
-        for listener in &new.listeners {
-            match self.listener(listener.addr) {
-                None => found.opened.push(listener.addr),
-                Some(old) if old != listener => found.altered.push(listener.addr),
-                Some(_) => {}
-            }
-        }
-        let gone = |listener: &&ListenerConfig| new.listener(listener.addr).is_none();
-        let gone = self.listeners.iter().filter(gone);
-        found.closed.extend(gone.map(|listener| listener.addr));
     }
 
     /// The listener on this address.

@@ -1,9 +1,9 @@
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::OwnSecret;
+use super::data_dir::DataDir;
 use super::error::{ConfigError, Problem};
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -69,20 +69,6 @@ fn bare(key: Secret) -> SharedSecret {
     }
 }
 
-/// Under another name first, so that a half-written file is never taken for
-/// the secret.
 fn keep(data_dir: &Path, secret: &SharedSecret) -> io::Result<()> {
-    let mut directories = DirBuilder::new();
-    directories.recursive(true).mode(0o700).create(data_dir)?;
-    let unfinished = data_dir.join(format!("{FILE}.new"));
-    let _ = fs::remove_file(&unfinished);
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    fs::rename(unfinished, data_dir.join(FILE))
+    DataDir::new(data_dir).write(FILE, format!("{secret}\n").as_bytes())
 }

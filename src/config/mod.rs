@@ -27,7 +27,7 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
-pub use data_dir::DataDir;
+pub use data_dir::{DataDir, make_private_dir, write_whole};
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -240,6 +241,16 @@ impl From<LimitRefusal> for CloseReason {
 pub enum GateError {
     Table(TableError),
     Policy(PolicyError),
+}
+
+impl GateError {
+    /// What kept a table's file from being read.
+    pub fn unread(&self) -> Option<&io::Error> {
+        match self {
+            Self::Table(error) => error.unread(),
+            Self::Policy(_) => None,
+        }
+    }
 }
 
 impl From<TableError> for GateError {

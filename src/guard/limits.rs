@@ -44,14 +44,9 @@ impl Ledger {
         ledger
     }
 
-    /// New limits after a reload; what is counted goes on.
+    /// New limits after a reload; what is counted goes on, and those of a secret
+    /// that is gone stay for the sessions that it still has.
     pub fn set_limits<'a>(&mut self, secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>) {
-        let secrets: BTreeMap<_, _> = secrets.into_iter().collect();
-        for (name, account) in &self.accounts {
-            if !secrets.contains_key(name.as_str()) {
-                account.set_limits(SecretLimits::default());
-            }
-        }
         for (name, limits) in secrets {
             self.account_or_new(name).set_limits(limits);
         }

@@ -3,10 +3,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::config::Network;
+use crate::config::{Network, write_whole};
 
 /// Longest entry of a table in bytes: that of a domain name.
 const MAX_ENTRY: usize = 253;
@@ -33,7 +34,8 @@ impl Table {
     /// The table of a file that holds `text`.
     pub fn from_text(name: &str, file: &Path, text: &str) -> Result<Rc<Self>, TableError> {
         let entries = Entries::parse(text);
-        let entries = entries.map_err(|(line, entry)| TableError::entry(file, line, &entry))?;
+        let entries =
+            entries.map_err(|(line, entry)| TableError::entry(file, Some(line), &entry))?;
         Ok(Rc::new(Self {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -43,7 +45,8 @@ impl Table {
 
     /// Adds an entry, which the file does not know until [`save`](Self::save); `false` if it was there.
     pub fn add(&self, entry: &str) -> Result<bool, TableError> {
-        let entry = Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, 0, entry))?;
+        let entry =
+            Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, None, entry))?;
         Ok(self.entries.borrow_mut().insert(entry))
     }
 
@@ -71,15 +74,11 @@ impl Table {
 
     /// Writes the entries back to the file, whose comments and order stay.
     pub fn save(&self) -> Result<(), TableError> {
-        let failed = |error| TableError::write(&self.file, error);
         let old = std::fs::read_to_string(&self.file).unwrap_or_default();
-        let mut beside = self.file.clone().into_os_string();
-        beside.push(".new");
-        std::fs::write(&beside, self.rewrite(&old)).map_err(failed)?;
-        if let Ok(metadata) = std::fs::metadata(&self.file) {
-            std::fs::set_permissions(&beside, metadata.permissions()).map_err(failed)?;
-        }
-        std::fs::rename(&beside, &self.file).map_err(failed)
+        let metadata = std::fs::metadata(&self.file);
+        let mode = metadata.map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);
+        let saved = write_whole(&self.file, self.rewrite(&old).as_bytes(), mode);
+        saved.map_err(|error| TableError::new(&self.file, TableErrorKind::Write(error)))
     }
 
     /// A file's text with these entries: lines of others gone, new ones at the
@@ -101,9 +100,16 @@ impl Entry {
             return Some(Self::Network(network));
         }
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#' && byte != b'/';
-        (!text.is_empty() && text.len() <= MAX_ENTRY && text.bytes().all(plain))
-            .then(|| Self::Name(text.to_ascii_lowercase()))
+        let is_name = !text.is_empty() && text.len() <= MAX_ENTRY && text.bytes().all(plain);
+        (is_name && !is_failed_address(text)).then(|| Self::Name(text.to_ascii_lowercase()))
     }
+}
+
+/// 192.0.2.300 or 192.0.2.1-192.0.2.9, which as a name would ban nobody. A
+/// listener's name may be its address and port.
+fn is_failed_address(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_digit() || byte == b'.' || byte == b'-';
+    text.contains('.') && text.bytes().all(is_part)
 }
 
 impl fmt::Display for Entry {
@@ -236,7 +242,11 @@ pub struct TableError {
 enum TableErrorKind {
     Read(io::Error),
     Write(io::Error),
-    Entry { line: usize, entry: String },
+    /// Without a line: asked for at run time.
+    Entry {
+        line: Option<usize>,
+        entry: String,
+    },
 }
 
 impl TableError {
@@ -244,14 +254,18 @@ impl TableError {
         Self::new(file, TableErrorKind::Read(error))
     }
 
-    fn write(file: &Path, error: io::Error) -> Self {
-        Self::new(file, TableErrorKind::Write(error))
-    }
-
-    /// `line` from 1; 0 for an entry that is not from the file.
-    fn entry(file: &Path, line: usize, entry: &str) -> Self {
+    /// `line` from 1.
+    fn entry(file: &Path, line: Option<usize>, entry: &str) -> Self {
         let entry = entry.chars().take(60).collect();
         Self::new(file, TableErrorKind::Entry { line, entry })
+    }
+
+    /// What kept the file from being read.
+    pub fn unread(&self) -> Option<&io::Error> {
+        match &self.kind {
+            TableErrorKind::Read(error) => Some(error),
+            _ => None,
+        }
     }
 
     fn new(file: &Path, kind: TableErrorKind) -> Self {
@@ -271,10 +285,15 @@ impl fmt::Display for TableError {
                 f,
                 "table {file} cannot be written: {error}; make its folder writable for this user"
             ),
-            TableErrorKind::Entry { line, entry } => write!(
-                f,
-                "{file}:{line}: {entry:?} is no table entry: write an address, a network or a name on each line"
-            ),
+            TableErrorKind::Entry { line, entry } => {
+                if let Some(line) = line {
+                    write!(f, "{file}:{line}: ")?;
+                }
+                write!(
+                    f,
+                    "{entry:?} is no table entry: an address (192.0.2.7), a network (192.0.2.0/24) or a name is"
+                )
+            }
         }
     }
 }
@@ -312,7 +331,12 @@ mod tests {
             Entries::parse("a.example\nb.example c.example\n").unwrap_err(),
             (2, "b.example c.example".to_owned())
         );
-        assert!(Entries::parse("10.0.0.0/40").is_err());
+        for text in ["10.0.0.0/40", "192.0.2.300", "192.0.2.1-192.0.2.9"] {
+            assert!(Entries::parse(text).is_err(), "{text}");
+        }
+        for text in ["192.0.2.5:443", "42", "4.example"] {
+            assert!(Entries::parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]

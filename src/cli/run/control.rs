@@ -1,9 +1,8 @@
 //! The socket that `ctl` talks to: one request a line, one answer, then the
 //! end. `ok` or `error TEXT` comes first, then the lines that were asked for.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::Mode;
 
 use super::server::Server;
-use crate::config::Config;
+use crate::config::make_private_dir;
 use crate::guard::table::Table;
 use crate::net::{Listener, Reactor, Socket};
 
@@ -26,7 +25,10 @@ const MAX_REQUEST: usize = 1024;
 pub(super) fn start(server: &Rc<Server>) {
     let path = &server.config.borrow().control;
     match bind(&server.reactor, path) {
-        Ok(listener) => server.spawn(serve(server.clone(), listener)),
+        Ok(listener) => {
+            let _ = server.control.set(path.clone());
+            server.spawn(serve(server.clone(), listener));
+        }
         Err(error) => {
             let path = path.display();
             warn!("no socket for ctl at {path}: {error}; choose another with --control");
@@ -34,17 +36,19 @@ pub(super) fn start(server: &Rc<Server>) {
     }
 }
 
-/// After --user it may not be ours to remove; the next run does.
-pub(super) fn remove(config: &Config) {
-    let _ = fs::remove_file(&config.control);
+/// The one that was bound, not that of another process. After --user it may not
+/// be ours to remove; the next run does.
+pub(super) fn remove(server: &Server) {
+    if let Some(path) = server.control.get() {
+        let _ = fs::remove_file(path);
+    }
 }
 
 /// Listens there, readable for this user alone. A socket that a dead process
 /// left is replaced, a living one's is not.
 fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
     if let Some(folder) = path.parent() {
-        let mut folders = DirBuilder::new();
-        folders.recursive(true).mode(0o700).create(folder)?;
+        make_private_dir(folder)?;
     }
     if UnixStream::connect(path).is_ok() {
         return Err(io::ErrorKind::AddrInUse.into());

@@ -3,6 +3,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::config::make_private_dir;
 use rustix::fs::{AtFlags, CWD, FileType, chownat, statat};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
@@ -19,15 +20,21 @@ pub(super) enum PrivilegeError {
     UnknownUser(String),
     Passwd(io::Error),
     DataDir(io::Error),
+    Control(io::Error),
     System(io::Error),
 }
 
 /// Becomes `user` for good, if root: ports are bound, nothing else needs it.
-/// The data directory and what lies in it become the user's.
+/// The data directory, made if need be, and what lies in it become the user's,
+/// and so does the socket for ctl.
 ///
 /// System calls of this kind are a thread's own: call it while there is no
 /// other thread, all later ones inherit it.
-pub(super) fn give_up(user: &str, data_dir: &Path) -> Result<(), PrivilegeError> {
+pub(super) fn give_up(
+    user: &str,
+    data_dir: &Path,
+    control: Option<&Path>,
+) -> Result<(), PrivilegeError> {
     if !geteuid().is_root() {
         info!("--user {user} has no effect: not started as root");
         return Ok(());
@@ -36,6 +43,9 @@ pub(super) fn give_up(user: &str, data_dir: &Path) -> Result<(), PrivilegeError>
     let account = find(&passwd, user);
     let account = account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))?;
     hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
+    if let Some(socket) = control {
+        own(socket, &account).map_err(PrivilegeError::Control)?;
+    }
     become_user(&account).map_err(|error| PrivilegeError::System(error.into()))
 }
 
@@ -63,20 +73,22 @@ fn find(passwd: &str, user: &str) -> Option<Account> {
 
 /// Links are not followed, and folders inside are not ours.
 fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
-    let Account { uid, gid } = *account;
-    let own = |path: &Path| chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-    let entries = match fs::read_dir(data_dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
+    // The user could not make it in a directory of root's.
+    make_private_dir(data_dir)?;
+    for entry in fs::read_dir(data_dir)? {
         let path = entry?.path();
         let status = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW)?;
         if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile {
-            own(&path)?;
+            own(&path, account)?;
         }
     }
-    Ok(own(data_dir)?)
+    own(data_dir, account)
+}
+
+fn own(path: &Path, account: &Account) -> io::Result<()> {
+    let Account { uid, gid } = *account;
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(chownat(CWD, path, Some(uid), Some(gid), flags)?)
 }
 
 impl fmt::Display for PrivilegeError {
@@ -90,6 +102,10 @@ impl fmt::Display for PrivilegeError {
             Self::DataDir(error) => write!(
                 f,
                 "--user: cannot give --data-dir to that user: {error}; do it with chown"
+            ),
+            Self::Control(error) => write!(
+                f,
+                "--user: cannot give the socket of --control to that user: {error}; choose another place for it"
             ),
             Self::System(error) => write!(
                 f,

@@ -6,13 +6,13 @@ impl Server {
     /// Reads the config again and takes over what a running process can.
     /// Clients of a listener that stays are not touched; a config with a
     /// mistake changes nothing.
-    pub(super) fn reload(&self, source: &ConfigSource) {
+    pub(super) async fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
         match source.load(Some(&old)) {
             Ok(new) => match self.gate.reconfigure(&new.guard, new.limits()) {
                 Ok(()) => {
+                    self.take_over(&old, new).await;
                     self.metrics.config_reloads.inc();
-                    self.take_over(&old, new);
                 }
                 Err(error) => self.reload_failed(&error),
             },
@@ -25,7 +25,7 @@ impl Server {
         error!("the config was not reloaded: {error}");
     }
 
-    fn take_over(&self, old: &Config, new: Config) {
+    async fn take_over(&self, old: &Config, new: Config) {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
         if let Some(clients) = &self.clients {
@@ -41,10 +41,7 @@ impl Server {
         self.address.reconfigure(new.external_ip);
         if old.role == new.role {
             self.change_links(&new);
-        }
-        self.change_listeners(&new);
-        for address in &differences.closed {
-            info!("no longer listening on {address}; its clients stay until they leave");
+            self.change_listeners(&new).await;
         }
         for flag in &differences.need_restart {
             warn!("{flag} changed: restart for it to take effect");
@@ -83,21 +80,28 @@ impl Server {
         }
     }
 
-    fn change_listeners(&self, new: &Config) {
-        self.listeners.borrow_mut().retain(|(address, handle)| {
-            let kept = new.listener(*address);
-            if let Some(listener) = kept {
-                handle.set_rules(Rules::new(new, listener));
+    /// Closes before it opens: the kernel gives a port on all addresses or on
+    /// one, not both.
+    async fn change_listeners(&self, new: &Config) {
+        let mut closed = Vec::new();
+        for (address, handle) in self.listeners.take() {
+            match new.listener(address) {
+                Some(listener) => {
+                    handle.set_rules(Rules::new(new, listener));
+                    self.listeners.borrow_mut().push((address, handle));
+                }
+                None => closed.push((address, handle)),
             }
-            kept.is_some()
-        });
+        }
+        for (address, handle) in closed {
+            handle.close().await;
+            info!("no longer listening on {address}; its clients stay until they leave");
+        }
         for listener in &new.listeners {
-            let open = self
-                .listeners
-                .borrow()
-                .iter()
-                .any(|(a, _)| *a == listener.addr);
+            let is_open = |(address, _): &(_, _)| *address == listener.addr;
+            let open = self.listeners.borrow().iter().any(is_open);
             if !open && let Err(error) = self.listen(new, listener) {
+                self.metrics.config_reload_failures.inc();
                 let error = super::RunError::Listen(listener.addr, error);
                 error!("{error}");
             }

@@ -1,7 +1,8 @@
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(super) struct Server {
     pub(super) config: RefCell<Config>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
+    /// The socket for ctl, once it is bound.
+    pub(super) control: OnceCell<PathBuf>,
     scrapes: Cell<Option<Listener>>,
     signals: Signals,
 }
@@ -130,6 +133,7 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
+            control: OnceCell::new(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
@@ -160,7 +164,7 @@ impl Server {
         let reloading = async {
             loop {
                 self.signals.reload().await;
-                self.reload(source);
+                self.reload(source).await;
             }
         };
         smol::future::or(self.signals.stop(), reloading).await;
@@ -304,7 +308,7 @@ impl Server {
         self.keep_usage();
         self.keep_replays();
         #[cfg(feature = "ctl")]
-        control::remove(&self.config.borrow());
+        control::remove(self);
     }
 }
 

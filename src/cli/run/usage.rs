@@ -1,17 +1,20 @@
 use std::cell::RefCell;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
+use crate::config::DataDir;
+
+const FILE: &str = "usage";
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// What secrets have used of their quotas, a file in `--data-dir`.
 pub(super) struct UsageFile {
+    data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
 }
@@ -19,7 +22,7 @@ pub(super) struct UsageFile {
 impl UsageFile {
     /// With what an earlier run left there.
     pub fn read(data_dir: &Path) -> (Self, String) {
-        let path = data_dir.join("usage");
+        let path = data_dir.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -32,14 +35,20 @@ impl UsageFile {
             }
         };
         let written = RefCell::new(text.clone());
-        (Self { path, written }, text)
+        let data_dir = DataDir::new(data_dir);
+        let file = Self {
+            data_dir,
+            path,
+            written,
+        };
+        (file, text)
     }
 
     fn keep(&self, text: String) {
         if *self.written.borrow() == text {
             return;
         }
-        match write_whole(&self.path, text.as_bytes()) {
+        match self.data_dir.write(FILE, text.as_bytes()) {
             Ok(()) => {
                 self.written.replace(text);
             }
@@ -49,18 +58,6 @@ impl UsageFile {
             ),
         }
     }
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        let mut folders = DirBuilder::new();
-        folders.recursive(true).mode(0o700).create(folder)?;
-    }
-    let unfinished = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
-    options.open(&unfinished)?.write_all(content)?;
-    fs::rename(unfinished, path)
 }
 
 impl Server {
