@@ -60,7 +60,8 @@ complain() {
 
 copy_flags() {
 	if [ -r "$1" ]; then
-		cat "$1"
+		# A last line without its end must not run into what follows it.
+		awk 1 "$1"
 	else
 		bad "flags_file: cannot read '$1'; create it or remove the option"
 	fi

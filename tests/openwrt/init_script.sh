@@ -343,6 +343,28 @@ a_flags_file_of_the_users_own() {
 	equal "$work/theirs" "$(sed -n 's/--data-dir //p' "$work/run/flags")"
 }
 
+a_flags_file_without_a_final_newline() {
+	printf '%s\n%s' '--secret dd00112233445566778899aabbccddeeff' '--listen 2398' >"$work/mine"
+	uci_config "option flags_file '$work/mine'"
+	service start || return 1
+	file_is "$work/run/flags" <<-END
+		--secret dd00112233445566778899aabbccddeeff
+		--listen 2398
+		--data-dir $work/run/data
+	END
+}
+
+a_flags_file_from_windows() {
+	printf '%s\r\n' '--secret dd00112233445566778899aabbccddeeff' '--listen 443' 'listen = "2398"' \
+		"--data-dir $work/kept" >"$work/mine"
+	uci_config "option flags_file '$work/mine'" "option firewall_zone 'wan'"
+	service start || return 1
+	[ -d "$work/kept" ] || fail 'no data directory'
+	equal '443 2398 ' "$(opened_ports)"
+	called 'procd_append_param [command] [--user] [smol-mtproxy]'
+	equal "--data-dir $work/kept" "$(tail -n 1 "$work/run/flags" | tr -d '\r')"
+}
+
 a_jail_where_there_is_one() {
 	fresh
 	install_ujail 0
@@ -410,7 +432,8 @@ for test in default_config_starts flags_file_is_private every_key_becomes_its_fl
 	lists_and_options_are_interchangeable bad_values_are_refused bad_values_are_all_named \
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
-	reload_after_disabling_stops a_flags_file_of_the_users_own a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
+	reload_after_disabling_stops a_flags_file_of_the_users_own \
+	a_flags_file_without_a_final_newline a_flags_file_from_windows a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
 	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
 	fresh
