@@ -5,6 +5,8 @@
 FLAG_LISTS='listen secret tls_domain policy table dc link link_listen'
 FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records tag route external_ip telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_psk link_plain_on_public link_sni link_alpn'
 FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes link_wait link_connections'
+# Files of the link, by flag.
+LINK_FILES='link-ca link-cert link-key link-psk'
 # allow and buffers have a shape of their own; the rest is for the init script.
 OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
 
@@ -22,10 +24,11 @@ load_config() {
 # all; every bad value is logged. The new file is renamed over the old one, so
 # that a reload never reads half of it.
 render_flags() {
-	local file="$1" data_dir="$2" source
+	local file="$1" data_dir="$2" dir="${1%/*}" source
 
 	BAD=
 	config_get source main flags_file
+	drop_new "$file"
 	(umask 077 && : >"$file.new") || return 1
 	if [ -n "$source" ]; then
 		copy_flags "$source" >>"$file.new"
@@ -33,14 +36,75 @@ render_flags() {
 		render_keys >>"$file.new"
 	fi
 	[ -n "$BAD" ] || check_secret "$file.new"
+	[ -n "$BAD" ] || copy_link_files "$file.new" "$dir" "$source"
 	if [ -n "$BAD" ]; then
-		rm -f "$file.new"
+		drop_new "$file"
 		return 1
 	fi
 	# In memory, unless the user says otherwise.
 	[ -n "$(flag_values "$file.new" data-dir)" ] ||
 		echo "--data-dir $data_dir" >>"$file.new"
+	keep_link_files "$dir"
 	mv -f "$file.new" "$file"
+}
+
+# What a rendering that failed or broke off has left.
+drop_new() {
+	local flag
+
+	rm -f "$1.new"
+	for flag in $LINK_FILES; do
+		rm -f "${1%/*}/$flag.new"
+	done
+}
+
+# copy_link_files FLAGS DIRECTORY SOURCE: the link's files come beside the flags
+# that name them. There the service can read them, whoever owns the originals,
+# and its jail shows them; a mount would go on showing a file that has since been
+# replaced. Names are relative to SOURCE, the flags file of the user's own.
+copy_link_files() {
+	local flag path
+
+	for flag in $LINK_FILES; do
+		path=$(flag_values "$1" "$flag" | tail -n 1)
+		case "$path" in
+			'') continue ;;
+			/*) ;;
+			*)
+				if [ -z "$3" ]; then
+					bad "$(echo "$flag" | tr - _): '$path' is not a whole path, such as /etc/$path"
+					continue
+				fi
+				path=$(dirname "$3")/$path
+				;;
+		esac
+		if ! (umask 077 && cat "$path" >"$2/$flag.new") 2>/dev/null; then
+			bad "$(echo "$flag" | tr - _): cannot read '$path'"
+		fi
+		sed -i "s|^[[:space:]]*\(--\)\{0,1\}$flag[[:space:]=].*|--$flag $2/$flag|" "$1"
+	done
+}
+
+# Those that the flags name; no key stays that none names any more.
+keep_link_files() {
+	local flag
+
+	for flag in $LINK_FILES; do
+		if [ -e "$1/$flag.new" ]; then
+			mv -f "$1/$flag.new" "$1/$flag"
+		else
+			rm -f "$1/$flag"
+		fi
+	done
+}
+
+# link_copies DIRECTORY: their paths.
+link_copies() {
+	local flag
+
+	for flag in $LINK_FILES; do
+		[ ! -e "$1/$flag" ] || echo "$1/$flag"
+	done
 }
 
 # flag_values FILE FLAG: the values that FILE gives to --FLAG, one a line,

@@ -4,45 +4,7 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
-source_dir=$here/../../config/openwrt
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-. "$here/assert.sh"
-
-applets "$work/applets"
-
-# service ACTION: runs the init script with $work/config.
-service() {
-	: >"$work/calls"
-	CONFIG=$work/config CALLS=$work/calls RUN_DIR=$work/run LIB=$source_dir \
-		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
-		UJAIL=$work/ujail PATH=$work/applets \
-		"$work/applets/ash" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
-}
-
-# uci_config LINE...: a section `main` of these lines.
-uci_config() {
-	{ echo "config proxy 'main'"; printf '\t%s\n' "$@"; } >"$work/config"
-}
-
-fresh() {
-	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config"
-	uci_config "list listen '0.0.0.0:8443'" "list secret 'dd00112233445566778899aabbccddeeff'"
-}
-
-# install_ujail STATUS: one that ends its trial run with STATUS.
-install_ujail() {
-	cat >"$work/ujail" <<-END
-		#!/bin/sh
-		printf '%s\n' "\$*" >>$work/ujail.calls
-		exit $1
-	END
-	chmod +x "$work/ujail"
-}
-
-opened_ports() {
-	sed -n 's/json_add_string \[dest_port\] \[\(.*\)\]/\1/p' "$work/calls" | tr '\n' ' '
-}
+. "$here/service.sh"
 
 default_config_starts() {
 	cp "$source_dir/smol-mtproxy.config" "$work/config"
@@ -132,7 +94,7 @@ every_key_becomes_its_flag() {
 		"option filter_server_errors 'on'" \
 		"option flood_limit '20,100'" \
 		"option reset 'on-handshake-error'" \
-		"option control '/var/run/smol-mtproxy/ctl'" \
+		"option control '$work/run/ctl'" \
 		"option max_handshakes '100'" \
 		"option nofile '4096'"
 	service start || return 1
@@ -167,7 +129,7 @@ every_key_becomes_its_flag() {
 		--filter-server-errors on
 		--flood-limit 20,100
 		--reset on-handshake-error
-		--control /var/run/smol-mtproxy/ctl
+		--control $work/run/ctl
 		--refresh 7200
 		--dc-connections 1
 		--clients-per-connection 150
@@ -384,6 +346,19 @@ a_jail_where_there_is_one() {
 	not_called procd_add_jail
 }
 
+the_jail_lets_ctl_have_its_socket() {
+	install_ujail 0
+	printf '\t%s\n' "option control '$work/sockets/ctl'" >>"$work/config"
+	service start || return 1
+	[ -d "$work/sockets" ] || fail 'no directory for the socket'
+	called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	called "procd_add_jail_mount_rw [$work/sockets]"
+	# One that is there is not taken away from its owner.
+	service reload || return 1
+	not_called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	called "procd_add_jail_mount_rw [$work/sockets]"
+}
+
 a_jail_that_cannot_run_us_is_left_out() {
 	fresh
 	install_ujail 1
@@ -433,7 +408,8 @@ for test in default_config_starts flags_file_is_private every_key_becomes_its_fl
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
 	reload_after_disabling_stops a_flags_file_of_the_users_own \
-	a_flags_file_without_a_final_newline a_flags_file_from_windows a_jail_where_there_is_one a_jail_that_cannot_run_us_is_left_out \
+	a_flags_file_without_a_final_newline a_flags_file_from_windows a_jail_where_there_is_one \
+	the_jail_lets_ctl_have_its_socket a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
 	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
 	fresh
