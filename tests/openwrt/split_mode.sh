@@ -88,8 +88,29 @@ a_flags_file_names_files_beside_it() {
 	done
 }
 
+a_low_port_of_the_link_is_bound_by_root() {
+	split_files
+	uci_config "option role 'back'" "list link_listen '[::]:443'" "option link_psk '$work/mine.d/link.psk'"
+	service start || return 1
+	not_called 'procd_set_param [user]'
+	called 'procd_append_param [command] [--user] [smol-mtproxy]'
+	uci_config "option role 'back'" "list link_listen ':8443'" "option link_psk '$work/mine.d/link.psk'"
+	service start || return 1
+	called 'procd_set_param [user] [smol-mtproxy]'
+}
+
+# Only the fronts should see it.
+the_firewall_leaves_the_link_alone() {
+	split_files
+	uci_config "option role 'back'" "list link_listen '8443'" "option link_psk '$work/mine.d/link.psk'" \
+		"option firewall_zone 'wan'"
+	service start || return 1
+	equal '' "$(opened_ports)"
+}
+
 for test in link_files_come_into_the_jail a_reload_takes_new_certificates \
-	link_files_that_cannot_be_read_are_named a_flags_file_names_files_beside_it; do
+	link_files_that_cannot_be_read_are_named a_flags_file_names_files_beside_it \
+	a_low_port_of_the_link_is_bound_by_root the_firewall_leaves_the_link_alone; do
 	fresh
 	run_test "$test"
 done
