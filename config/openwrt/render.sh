@@ -197,12 +197,25 @@ render_number() {
 }
 
 render_size() {
-	local number="${1%[KMGkmg]}"
+	local number="${1%[KMGkmg]}" least
 
 	case "$number" in
-		'' | *[!0-9]*) bad "$2: '$1' is not a size such as 512K or 2M" ;;
-		*) render_text "$@" ;;
+		'' | *[!0-9]*)
+			bad "$2: '$1' is not a size such as 2048K or 2M"
+			return
+			;;
 	esac
+	case "$1" in
+		*[Kk]) least=1024 ;;
+		*[MGmg]) least=1 ;;
+		*) least=1048576 ;;
+	esac
+	# More digits than the shell can count are for the program to refuse.
+	if [ "$number" -lt "$least" ] 2>/dev/null; then
+		bad "$2: '$1' is too small: a packet of 1M must fit, so give at least 1M"
+	else
+		render_text "$@"
+	fi
 }
 
 # Both 'dd,tls' and a list of the names.

@@ -173,14 +173,26 @@ bad_values_are_refused() {
 	refuses "option idle_timeout '5m'" "idle_timeout: '5m' is not a whole number"
 	refuses "option max_clients '-1'" "max_clients: '-1' is not a whole number"
 	refuses "option refresh '1 2'" "refresh: '1 2' is not a whole number"
-	refuses "option buffers 'lots'" "buffers: 'lots' is not a size such as 512K or 2M"
+	refuses "option buffers 'lots'" "buffers: 'lots' is not a size such as 2048K or 2M"
 	refuses "option buffers 'M'" "buffers: 'M' is not a size"
+	for size in 512K 1023k 0 0M 1048575; do
+		refuses "option buffers '$size'" "buffers: '$size' is too small"
+	done
 	refuses "option tag 'a
 b'" 'tag: a value may not hold line breaks'
 	refuses "list dc '1=192.0.2.1:443
 --route middle'" 'dc: a value may not hold line breaks'
 	refuses "option data_dir '/x #\"'\\''y'" 'data_dir: a value that needs quotes may not hold both kinds'
 	refuses "option flags_file '$work/nowhere'" "flags_file: cannot read '$work/nowhere'"
+}
+
+sizes_from_1m_are_taken() {
+	for size in 1M 1m 1024K 1048576 1G 0002M 99999999999999999999K; do
+		fresh
+		printf '\t%s\n' "option buffers '$size'" >>"$work/config"
+		service start || fail "refused $size"
+		contains "$work/run/flags" "--buffers $size"
+	done
 }
 
 bad_values_are_all_named() {
@@ -404,7 +416,7 @@ the_link_command_uses_the_rendered_flags() {
 }
 
 for test in default_config_starts flags_file_is_private every_key_becomes_its_flag \
-	lists_and_options_are_interchangeable bad_values_are_refused bad_values_are_all_named \
+	lists_and_options_are_interchangeable bad_values_are_refused sizes_from_1m_are_taken bad_values_are_all_named \
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
 	reload_after_disabling_stops a_flags_file_of_the_users_own \
