@@ -25,12 +25,12 @@ chmod +x "$work/bin/uci"
 # The package manager sources the script in a subshell, and removes it only if
 # that succeeds.
 first_boot() {
-	STORE=$work/uci CONFIG_FILE=$work/config PATH=$work/bin:$work/applets \
+	STORE=$work/uci CONFIG_FILE=$work/config FIRST_START=$work/first_start PATH=$work/bin:$work/applets \
 		"$work/applets/ash" -c "( . '$here/../../config/openwrt/smol-mtproxy.defaults' )" 2>"$work/stderr"
 }
 
 fresh() {
-	rm -f "$work"/uci*
+	rm -f "$work"/uci* "$work/first_start"
 	: >"$work/uci"
 	: >"$work/config"
 	chmod 0644 "$work/config"
@@ -43,6 +43,7 @@ makes_a_secret() {
 		fail "no secret: $(cat "$work/uci")"
 	equal 1 "$(grep -c 'main=proxy' "$work/uci.committed")"
 	equal 600 "$(stat -c %a "$work/config")"
+	[ -e "$work/first_start" ] || fail 'the first start is not marked'
 }
 
 makes_another_each_time() {
@@ -59,6 +60,7 @@ keeps_what_is_there() {
 	first_boot || return 1
 	equal mine "$(sed -n 's/.*secret=//p' "$work/uci")"
 	absent "$work/uci.committed"
+	absent "$work/first_start"
 }
 
 keeps_a_flags_file() {

@@ -48,6 +48,20 @@ default_config_starts() {
 	END
 }
 
+the_first_start_names_the_link_command() {
+	fresh
+	: >"$work/first_start"
+	printf '\t%s\n' "option max_clients 'many'" >>"$work/config"
+	service start && fail 'started'
+	not_called 'logger [-t] [smol-mtproxy] [-p] [daemon.notice]'
+	fresh_config
+	service start || return 1
+	called_with logger '/etc/init.d/smol-mtproxy link shows its link'
+	grep -q 00112233 "$work/calls" && fail 'the secret is in the log'
+	service start || return 1
+	not_called logger
+}
+
 flags_file_is_private() {
 	service start && equal 600 "$(stat -c %a "$work/run/flags")"
 }
@@ -415,7 +429,7 @@ the_link_command_uses_the_rendered_flags() {
 	equal "check --config $work/run/flags" "$(service check)"
 }
 
-for test in default_config_starts flags_file_is_private every_key_becomes_its_flag \
+for test in default_config_starts the_first_start_names_the_link_command flags_file_is_private every_key_becomes_its_flag \
 	lists_and_options_are_interchangeable bad_values_are_refused sizes_from_1m_are_taken bad_values_are_all_named \
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \

@@ -15,7 +15,7 @@ service() {
 	: >"$work/calls"
 	CONFIG=$work/config CALLS=$work/calls RUN_DIR=$work/run LIB=$source_dir \
 		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
-		UJAIL=$work/ujail PATH=$work/applets \
+		UJAIL=$work/ujail FIRST_START=$work/first_start PATH=$work/applets \
 		"$work/applets/ash" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
 }
 
@@ -25,7 +25,7 @@ uci_config() {
 }
 
 fresh() {
-	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config"
+	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config" "$work/first_start"
 	fresh_config
 }
 
