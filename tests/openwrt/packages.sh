@@ -179,6 +179,15 @@ the_buildroot_recipe_agrees() {
 		"$root/cross/openwrt/Makefile" | sort)"
 }
 
+# The buildroot names a target by the directory that the recipe lies in.
+the_buildroot_target_is_the_directory() {
+	for file in cross/openwrt/Makefile doc/routers.md; do
+		directory=$(sed -n 's|^[# ]*ln -s .*/cross/openwrt \(.*\)$|\1|p' "$root/$file")
+		[ -n "$directory" ] || fail "$file: no link to the recipe"
+		equal "$directory/compile" "$(sed -n 's|^[# ]*make \(package/.*\)$|\1|p' "$root/$file")"
+	done
+}
+
 every_architecture_has_a_target() {
 	bad=$(grep -v '^#' "$root/cross/openwrt/arches" | awk '$2 !~ /-unknown-linux-musl/ || NF < 3')
 	equal '' "$bad"
@@ -186,7 +195,8 @@ every_architecture_has_a_target() {
 
 for test in ipk_holds_the_files ipk_control_is_complete ipk_scripts_call_openwrts_helpers \
 	apk_holds_the_files apk_streams_and_checksums_hold apk_scripts_call_openwrts_helpers \
-	packages_are_reproducible the_buildroot_recipe_agrees every_architecture_has_a_target; do
+	packages_are_reproducible the_buildroot_recipe_agrees \
+	the_buildroot_target_is_the_directory every_architecture_has_a_target; do
 	run_test "$test"
 done
 report packages
