@@ -64,6 +64,15 @@ merges_on_yes() {
         init front front.conf </dev/null && grep -q 'has not changed' "$work/out"
 }
 
+# What `ctl table … --save` writes, in every text that names a table for systemd.
+tables_lie_where_the_unit_may_write() {
+    state=/var/lib/$(sed -n 's/^StateDirectory=//p' config/smol-mtproxy.service)
+    for text in config/both.conf README.md; do
+        table=$(sed -n 's/.*--table banned=\([^ `]*\).*/\1/p' "$text")
+        [ "${table%/*}" = "$state" ] || return 1
+    done
+}
+
 refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
 
 for role in both front back; do
@@ -74,6 +83,7 @@ check keeps_what_is_there keeps_what_is_there
 check shows_a_newer_template_and_asks shows_and_asks
 check merges_on_yes merges_on_yes
 check refuses_other_roles refuses_other_roles
+check tables_lie_where_the_unit_may_write tables_lie_where_the_unit_may_write
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
