@@ -11,8 +11,9 @@ ARGS ?=
 TARGET ?= all
 PROFILE ?= minimal
 FEATURES ?= lite
-# Which role's template `make init-config` takes: config/ROLE.conf.
-ROLE ?= both
+# Which role's template `make init-config` takes: config/ROLE.conf. Unless given,
+# that of the CONF that is there, or both.
+ROLE ?=
 CONF ?= config/local.conf
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
@@ -98,7 +99,7 @@ apk: ## OpenWrt packages for newer releases
 	bash cross/package.sh apk $(TARGET) $(PROFILE) $(FEATURES)
 
 init-config: ## write config/local.conf from the template of ROLE=both|front|back (CONF=…)
-	@sh config/init.sh $(ROLE) $(CONF)
+	@sh config/init.sh '$(ROLE)' '$(CONF)'
 
 install: build ## binary, systemd unit, user, flags file (ROLE=both|front|back PREFIX=/usr/local DESTDIR= SYSCONFDIR=/etc)
 	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/smol-mtproxy
@@ -106,7 +107,7 @@ install: build ## binary, systemd unit, user, flags file (ROLE=both|front|back P
 	sed 's|/usr/local|$(PREFIX)|; s|/etc/smol-mtproxy|$(SYSCONFDIR)/smol-mtproxy|' config/smol-mtproxy.service \
 		>$(DESTDIR)$(SYSCONFDIR)/systemd/system/smol-mtproxy.service
 	conf=$(DESTDIR)$(SYSCONFDIR)/smol-mtproxy.conf
-	$(MAKE) --no-print-directory init-config CONF=$$conf ROLE=$(ROLE)
+	$(MAKE) --no-print-directory init-config CONF=$$conf ROLE='$(ROLE)'
 	if [ -z '$(DESTDIR)' ]; then
 		id smol-mtproxy >/dev/null 2>&1 ||
 			useradd --system --user-group --no-create-home --shell /usr/sbin/nologin smol-mtproxy

@@ -2,25 +2,41 @@
 # config/init.sh ROLE FILE: writes FILE from config/ROLE.conf, with a fresh secret
 # and this machine's public address. Where FILE is there and its template has
 # changed since, shows what is new and asks; it never overwrites silently. The
-# template that FILE was made from lies beside it, as FILE.template.
+# template that FILE was made from lies beside it, as FILE.template. An empty ROLE
+# is that of FILE, or both.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 role=$1
 file=$2
-template=$here/$role.conf
 
 main() {
+    umask 077
+    if [ -e "$file" ]; then
+        keep_role
+    fi
+    role=${role:-both}
+    template=$here/$role.conf
     [ -f "$template" ] || {
         echo "ROLE=$role: take both, front or back" >&2
         exit 1
     }
-    umask 077
     if [ -e "$file" ]; then
         update
     else
         create
     fi
+}
+
+# The template of another role would be no newer version of FILE's.
+keep_role() {
+    is=$(sed -n "s/^[[:space:]]*\(--\)\{0,1\}role[[:space:]]*[[:space:]=][[:space:]]*[\"']\{0,1\}\([a-z]*\).*/\2/p" "$file" | tail -n 1)
+    is=${is:-both}
+    if [ -n "$role" ] && [ "$role" != "$is" ]; then
+        echo "$file is of role $is, not $role: leave ROLE out, or move the file away" >&2
+        exit 1
+    fi
+    role=$is
 }
 
 create() {

@@ -64,6 +64,28 @@ merges_on_yes() {
         init front front.conf </dev/null && grep -q 'has not changed' "$work/out"
 }
 
+# As `make install` on a front, which says no role.
+keeps_the_role_of_the_file() {
+    for written in '--role front' 'role = "front" # here' "  role='front'"; do
+        sed "s/^--role front/$written/" config/front.conf >"$work/kept.conf"
+        cp config/front.conf "$work/kept.conf.template"
+        env -u ROLE -u MAKEFLAGS make -s init-config CONF="$work/kept.conf" >"$work/out" 2>&1 </dev/null &&
+            grep -q 'has not changed' "$work/out" || return 1
+    done
+}
+
+refuses_another_role_than_the_files() {
+    init both role.conf && cp "$work/role.conf" "$work/before" &&
+        ! init front role.conf </dev/null && cmp -s "$work/before" "$work/role.conf" &&
+        [ "$(cat "$work/out")" = "$work/role.conf is of role both, not front: leave ROLE out, or move the file away" ] &&
+        init both role.conf </dev/null && init '' role.conf </dev/null
+}
+
+without_a_role_it_is_both() {
+    rm -f "$work/none.conf"
+    init '' none.conf && grep -q '^--listen' "$work/none.conf" && ! grep -q '^--role' "$work/none.conf"
+}
+
 # What `ctl table … --save` writes, in every text that names a table for systemd.
 tables_lie_where_the_unit_may_write() {
     state=/var/lib/$(sed -n 's/^StateDirectory=//p' config/smol-mtproxy.service)
@@ -83,6 +105,9 @@ check keeps_what_is_there keeps_what_is_there
 check shows_a_newer_template_and_asks shows_and_asks
 check merges_on_yes merges_on_yes
 check refuses_other_roles refuses_other_roles
+check keeps_the_role_of_the_file keeps_the_role_of_the_file
+check refuses_another_role_than_the_files refuses_another_role_than_the_files
+check without_a_role_it_is_both without_a_role_it_is_both
 check tables_lie_where_the_unit_may_write tables_lie_where_the_unit_may_write
 
 echo "$passed passed, $failed failed"
