@@ -81,21 +81,51 @@ update() {
     fi
 }
 
-# The changes of the template, applied to what the person made of it.
+# The changes of the template, applied to what the person made of it. The work is
+# done on copies, as patch leaves some about and they have secrets in them.
 merge() {
     if ! command -v patch >/dev/null 2>&1; then
         echo "patch is missing: edit $file by hand, then: cp $template $file.template" >&2
         exit 1
     fi
-    cp -p "$file" "$file.old"
-    if diff -u "$file.template" "$template" | patch -s -r "$file.rej" "$file"; then
-        cp "$template" "$file.template"
-        echo "merged; the file as it was is $file.old"
-    else
-        mv "$file.old" "$file"
-        echo "the changes do not fit $file, which stays as it is; see $file.rej" >&2
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    trap 'exit 1' HUP INT TERM
+    filled_in "$file.template" >"$scratch/from"
+    filled_in "$template" >"$scratch/to"
+    diff -u "$scratch/from" "$scratch/to" >"$scratch/changes" || :
+    cp "$file" "$scratch/merged"
+    if [ -s "$scratch/changes" ] && ! patch -N "$scratch/merged" "$scratch/changes" >/dev/null; then
+        echo "the changes do not fit $file, which stays as it is: make them by hand, then: cp $template $file.template" >&2
         exit 1
     fi
+    cp -p "$file" "$file.old"
+    cat "$scratch/merged" >"$file"
+    cp "$template" "$file.template"
+    echo "merged; the file as it was is $file.old"
+}
+
+# filled_in TEMPLATE: where it has a placeholder, the line that FILE has for that
+# flag, in use or commented out; or else changes near by would not fit FILE.
+filled_in() {
+    awk -v file="$file" '
+        BEGIN {
+            while ((getline text < file) > 0) {
+                flag = text
+                sub(/^#/, "", flag)
+                sub(/[ \t].*/, "", flag)
+                if (!(flag in line)) line[flag] = text
+            }
+        }
+        function fill(placeholder, flag) {
+            if (index($0, placeholder) && flag in line) $0 = line[flag]
+        }
+        {
+            fill("@SECRET@", "--secret")
+            fill("@EXTERNAL_IP@", "--external-ip")
+            fill("@BACK@", "--link")
+            print
+        }' "$1"
 }
 
 ask() {

@@ -95,6 +95,41 @@ tables_lie_where_the_unit_may_write() {
     done
 }
 
+# The lines beside those that are filled in.
+merges_beside_what_was_filled_in() {
+    new_templates
+    for role in both front back; do
+        init "$role" "near.$role" || return 1
+        sed -i -e 's/^--link <BACK-ADDRESS>.*/--link 10.8.0.1:8443/' -e 's/^--secret first=/--secret alice=/' \
+            -e 's/^#--external-ip.*/--external-ip 192.0.2.9/' "$work/near.$role"
+        cp "$work/near.$role" "$work/before"
+        sed -i -e 's/^# \(Who may connect: .*\|Needed behind NAT .*\|The address that clients .*\)/# New: \1/' \
+            -e 's/^\(--link @BACK@\|--secret first=@SECRET@\|@EXTERNAL_IP@\)$/&\n# New, below./' \
+            "$work/config/$role.conf"
+        echo y | init "$role" "near.$role" || return 1
+        diff "$work/before" "$work/near.$role" | grep '^[<>]' | grep -v -e '> # New' -e '^< # [WNT]' >>"$work/out" && return 1
+        [ "$(grep -c '^# New: ' "$work/near.$role")" = "$(grep -c '^# New: ' "$work/config/$role.conf")" ] &&
+            [ "$(grep -c '^# New, below' "$work/near.$role")" = "$(grep -c '^# New, below' "$work/config/$role.conf")" ] &&
+            [ "$(grep -c '^# New, below' "$work/near.$role")" -ge 1 ] || return 1
+    done
+}
+
+# A line that the person has changed and the new template changes as well.
+leaves_nothing_about_when_changes_do_not_fit() {
+    new_templates
+    init both clash.conf || return 1
+    sed -i -e 's/^--listen 443/--listen 8443/' -e 's/^# Where clients connect.*/# Mine./' "$work/clash.conf"
+    cp "$work/clash.conf" "$work/before"
+    cp "$work/clash.conf.template" "$work/before.template"
+    sed -i -e 's/^--listen 443/--listen 444/' -e 's/^# Where clients connect/# Where all connect/' "$work/config/both.conf"
+    mkdir "$work/tmp"
+    ! (export TMPDIR="$work/tmp" && echo y | init both clash.conf) && cmp -s "$work/before" "$work/clash.conf" &&
+        cmp -s "$work/before.template" "$work/clash.conf.template" &&
+        grep -q 'do not fit .*clash.conf, which stays as it is' "$work/out" &&
+        [ "$(cd "$work" && echo clash.conf*)" = 'clash.conf clash.conf.template' ] &&
+        [ -z "$(ls "$work/tmp")" ]
+}
+
 refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
 
 for role in both front back; do
@@ -104,6 +139,8 @@ check makes_another_secret_each_time fresh_secret
 check keeps_what_is_there keeps_what_is_there
 check shows_a_newer_template_and_asks shows_and_asks
 check merges_on_yes merges_on_yes
+check merges_beside_what_was_filled_in merges_beside_what_was_filled_in
+check leaves_nothing_about_when_changes_do_not_fit leaves_nothing_about_when_changes_do_not_fit
 check refuses_other_roles refuses_other_roles
 check keeps_the_role_of_the_file keeps_the_role_of_the_file
 check refuses_another_role_than_the_files refuses_another_role_than_the_files
