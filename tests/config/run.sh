@@ -130,6 +130,18 @@ leaves_nothing_about_when_changes_do_not_fit() {
         [ -z "$(ls "$work/tmp")" ]
 }
 
+# What the README's steps leave in a clone.
+git_ignores_what_is_secret() {
+    git rev-parse --git-dir >"$work/out" 2>&1 || return 0
+    for name in config/local.conf config/local.conf.old config/link.psk config/home.key config/link.home.conf \
+        link/ca.key link/link.back.conf; do
+        git check-ignore -q "$name" || {
+            echo "not ignored: $name" >"$work/out"
+            return 1
+        }
+    done
+}
+
 refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
 
 for role in both front back; do
@@ -141,6 +153,7 @@ check shows_a_newer_template_and_asks shows_and_asks
 check merges_on_yes merges_on_yes
 check merges_beside_what_was_filled_in merges_beside_what_was_filled_in
 check leaves_nothing_about_when_changes_do_not_fit leaves_nothing_about_when_changes_do_not_fit
+check git_ignores_what_is_secret git_ignores_what_is_secret
 check refuses_other_roles refuses_other_roles
 check keeps_the_role_of_the_file keeps_the_role_of_the_file
 check refuses_another_role_than_the_files refuses_another_role_than_the_files
