@@ -37,6 +37,10 @@ struct Flags {
     #[argh(switch)]
     quick: bool,
 
+    /// only subjects whose name begins with this, as in "direct dd split"
+    #[argh(option, default = "String::new()")]
+    subject: String,
+
     /// only these parts: traffic, idle, slow, flood, half-open (default: all)
     #[argh(positional)]
     parts: Vec<String>,
@@ -63,6 +67,7 @@ fn main() -> io::Result<()> {
         telegram: &telegram,
         megabytes: flags.megabytes.unwrap_or(if quick { 1000 } else { 3000 }),
         quick,
+        subject: &flags.subject,
         parts: &flags.parts,
         descriptors,
     };

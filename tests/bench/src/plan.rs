@@ -37,6 +37,8 @@ pub struct Plan<'a> {
     /// Per download and upload.
     pub megabytes: u32,
     pub quick: bool,
+    /// How the names of the wanted subjects begin.
+    pub subject: &'a str,
     /// The parts that are wanted; none: all.
     pub parts: &'a [String],
     /// Descriptors that a process may have.
@@ -50,13 +52,13 @@ impl Plan<'_> {
             let relay = Subject::relay(self.telegram)?;
             self.traffic(&relay, &mut report).await?;
             drop(relay);
-            for case in CASES {
+            for case in self.cases() {
                 let proxy = case.start(self.binary, self.telegram).await?;
                 self.traffic(&proxy, &mut report).await?;
             }
         }
         if self.wants("idle") {
-            for case in CASES {
+            for case in self.cases() {
                 self.idle(case, &report).await?;
             }
         }
@@ -72,6 +74,11 @@ impl Plan<'_> {
             self.half_open(&report).await?;
         }
         Ok(())
+    }
+
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        let wanted = |case: &Case| case.name().starts_with(self.subject);
+        CASES.into_iter().filter(wanted)
     }
 
     fn wants(&self, part: &str) -> bool {
