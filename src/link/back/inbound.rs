@@ -3,8 +3,8 @@ use std::task::Context;
 
 use smol::Task;
 
+use super::early::Early;
 use super::line::LineEnd;
-use super::link::Wish;
 use super::stream::BackStream;
 use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
@@ -35,7 +35,7 @@ pub(super) struct Inbound {
 /// Who takes what comes.
 pub(super) enum Local {
     /// Nobody yet.
-    Opening(Option<Box<Rope>>),
+    Opening(Option<Box<Early>>),
     Packets(Box<dyn Stream>),
     Line(Box<LineEnd>),
     Gone,
@@ -104,17 +104,12 @@ impl BackStream {
     /// Makes `local` the taker, of what came early first.
     pub fn replay(&self, local: Local) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
-        let Local::Opening(Some(mut early)) = mem::replace(&mut inbound.local, local) else {
+        let Local::Opening(Some(early)) = mem::replace(&mut inbound.local, local) else {
             return Ok(());
         };
         self.unhold(&mut inbound, early.len());
         drop(inbound);
-        while let Some(chunk) = early.first_mut() {
-            let length = chunk.len();
-            self.accept(chunk)?;
-            early.advance(length);
-        }
-        Ok(())
+        early.hand_on(|bytes| self.accept(bytes))
     }
 
     pub fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
@@ -122,7 +117,7 @@ impl BackStream {
         match &mut inbound.local {
             Local::Opening(early) => {
                 let early = early.get_or_insert_default();
-                early.append_overdrawn(&self.link.connection.context.buffers, bytes);
+                early.append(&self.link.connection.context.buffers, bytes);
                 self.hold(&mut inbound, bytes.len());
             }
             Local::Packets(_) => {
@@ -188,11 +183,8 @@ impl BackStream {
         }));
         if len + PACKET_HEADER_LEN > self.flow.sure_window(&self.link.connection) {
             inbound.large = inbound.large.wrapping_add(1);
-            self.link.reserve(Wish {
-                stream: self.this.clone(),
-                packet: inbound.large,
-                len,
-            });
+            let packet = inbound.large;
+            self.link.reserve(self.flow.number, packet, len);
         }
     }
 
@@ -250,7 +242,7 @@ impl BackStream {
             self.settled(count as usize);
         } else {
             inbound.is_stalled = true;
-            self.link.stall(&self.this);
+            self.link.stall(self.flow.number);
         }
     }
 

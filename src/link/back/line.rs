@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,9 +24,9 @@ const WORTH_EXPANDING: u32 = 4096;
 /// Reads from the DC before others get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// A DC's own connection, as the link's task writes to it.
+/// A DC's own connection: the link's task writes to it, the line's reads.
 pub(super) struct LineEnd {
-    socket: Rc<Socket>,
+    socket: Socket,
     to_dc: CtrStream,
     /// Encrypted, refused by the kernel so far.
     pending: Option<Box<Rope>>,
@@ -77,9 +78,8 @@ pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
         return;
     }
     line.to_dc.hibernate();
-    let socket = Rc::new(line.socket);
     stream.begin(Local::Line(Box::new(LineEnd {
-        socket: socket.clone(),
+        socket: line.socket,
         to_dc: line.to_dc,
         pending: None,
         task: None,
@@ -87,7 +87,7 @@ pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
     })));
     let relayed = stream.clone();
     let relaying = poll_fn(move |cx| {
-        poll(&relayed, &socket, cx).map(|reason| match reason {
+        poll(&relayed, cx).map(|reason| match reason {
             EndReason::ClosedByTelegram => relayed.end_after_queue(reason),
             _ => relayed.finish(reason),
         })
@@ -96,7 +96,7 @@ pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
     stream.set_task(executor.spawn(relaying));
 }
 
-fn poll(stream: &BackStream, socket: &Socket, cx: &mut Context<'_>) -> Poll<EndReason> {
+fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
     if flush(stream, cx).is_err() {
         return Poll::Ready(EndReason::NoConnection);
     }
@@ -109,7 +109,7 @@ fn poll(stream: &BackStream, socket: &Socket, cx: &mut Context<'_>) -> Poll<EndR
         }
         let read = context.scratch.with(|buffer| {
             let space = buffer.get_mut(..room).unwrap_or_default();
-            let read = socket.poll_read(cx, space);
+            let read = read(stream, cx, space);
             if let Poll::Ready(Ok(length)) = read {
                 context.metrics.dc_bytes_in.add(length as u64);
                 // All of it has room.
@@ -128,8 +128,16 @@ fn poll(stream: &BackStream, socket: &Socket, cx: &mut Context<'_>) -> Poll<EndR
     Poll::Pending
 }
 
+fn read(stream: &BackStream, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+    match &stream.inbound.borrow().local {
+        Local::Line(line) => line.socket.poll_read(cx, space),
+        // It is being dropped, and this task with it.
+        _ => Poll::Pending,
+    }
+}
+
 /// Writes what the link's task could not.
-fn flush(stream: &BackStream, cx: &mut Context<'_>) -> std::io::Result<()> {
+fn flush(stream: &BackStream, cx: &mut Context<'_>) -> io::Result<()> {
     let mut inbound = stream.inbound.borrow_mut();
     let Local::Line(line) = &mut inbound.local else {
         return Ok(());

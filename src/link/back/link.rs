@@ -1,6 +1,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -42,11 +43,11 @@ pub(super) struct BackLink {
 
 /// A packet that wants buffers.
 #[derive(Clone)]
-pub(super) struct Wish {
-    pub stream: Weak<BackStream>,
+struct Wish {
+    stream: Weak<BackStream>,
     /// Which of the stream's packets.
-    pub packet: u32,
-    pub len: usize,
+    packet: u32,
+    len: usize,
 }
 
 type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
@@ -73,21 +74,20 @@ impl BackLink {
         &self.room_waker
     }
 
-    pub fn stall(&self, stream: &Weak<BackStream>) {
-        self.stalled.borrow_mut().extend(stream.upgrade());
-    }
-
-    /// The stream is over on this side: its session goes as soon as nobody is
-    /// inside it.
-    pub fn finish(&self, stream: &Weak<BackStream>) {
-        self.finished.borrow_mut().extend(stream.upgrade());
-        self.connection.wake();
+    pub fn stall(&self, number: u32) {
+        self.stalled.borrow_mut().extend(self.live(number));
     }
 
     /// Wants buffers for a packet.
-    pub fn reserve(&self, wish: Wish) {
-        self.reserving.borrow_mut().push_back(wish);
-        self.connection.wake();
+    pub fn reserve(&self, number: u32, packet: u32, len: usize) {
+        if let Some(stream) = self.live(number) {
+            self.reserving.borrow_mut().push_back(Wish {
+                stream: Rc::downgrade(&stream),
+                packet,
+                len,
+            });
+            self.connection.wake();
+        }
     }
 
     /// Windows do not grow while so much waits for Telegram.
@@ -150,11 +150,17 @@ impl BackLink {
         Ok(())
     }
 
-    /// Says the end of a stream; its number is free when the front has too.
+    /// Says the end of a stream; its number is free when the front has too. Its
+    /// session goes as soon as nobody is inside it.
     pub fn leave(&self, number: u32, reason: EndReason) {
-        if let Some(place) = self.streams.borrow_mut().get_mut(number as usize) {
-            *place = Some(Place::Leaving);
+        let mut streams = self.streams.borrow_mut();
+        let place = streams.get_mut(number as usize).and_then(Option::as_mut);
+        if let Some(place) = place
+            && let Place::Live(stream) = mem::replace(place, Place::Leaving)
+        {
+            self.finished.borrow_mut().push(stream);
         }
+        drop(streams);
         self.connection.send(&Frame::End {
             stream: number,
             reason,
@@ -204,6 +210,10 @@ impl BackLink {
                 None => stream.finish(EndReason::NoConnection),
             }
         }
+    }
+
+    fn live(&self, number: u32) -> Option<Rc<BackStream>> {
+        self.find(number).ok().flatten()
     }
 
     /// The stream of this number; `None` if it is over on this side.
@@ -323,14 +333,8 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_stream_is_small() {
-        println!(
-            "{} {} {}",
-            size_of::<BackStream>(),
-            size_of::<LineEnd>(),
-            future(open_session)
-        );
-        assert!(size_of::<BackStream>() <= 160);
-        assert!(size_of::<LineEnd>() <= 104);
+        assert!(size_of::<BackStream>() <= 152);
+        assert!(size_of::<LineEnd>() <= 120);
         // Not of an idle one, but there may be many at once.
         assert!(future(open_session) <= 256);
     }

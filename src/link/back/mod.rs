@@ -1,5 +1,6 @@
 //! The back's half: takes links, and opens the sessions that fronts ask for.
 
+mod early;
 mod inbound;
 mod line;
 mod link;

@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use smol::Task;
 
@@ -17,7 +17,6 @@ use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 /// One client's session on a link: what a middle connection or a line has for
 /// the client goes through it as its [`Sink`].
 pub(super) struct BackStream {
-    pub this: Weak<Self>,
     pub link: Rc<BackLink>,
     pub flow: Flow,
     dc: DcId,
@@ -37,8 +36,7 @@ pub(super) struct BackStream {
 impl BackStream {
     pub fn new(link: &Rc<BackLink>, number: u32, open: &Open) -> Rc<Self> {
         link.connection.context.metrics.link_streams.inc();
-        Rc::new_cyclic(|this| Self {
-            this: this.clone(),
+        Rc::new(Self {
             link: link.clone(),
             flow: Flow::new(&link.connection, number),
             dc: open.dc,
@@ -104,7 +102,6 @@ impl BackStream {
         if !self.is_over.replace(true) {
             self.flow.clear();
             self.link.leave(self.flow.number, reason);
-            self.link.finish(&self.this);
         }
     }
 

@@ -1,0 +1,77 @@
+use std::rc::Rc;
+
+use crate::net::{BufferPool, Rope};
+
+/// Bytes that are kept in memory of their own size, not in a chunk: what an app
+/// says first has room, and a crowd that comes at once takes little.
+const SHORT: usize = 512;
+
+/// What came for a session that is not open yet.
+#[derive(Default)]
+pub(super) struct Early {
+    short: Vec<u8>,
+    rest: Rope,
+}
+
+impl Early {
+    pub fn len(&self) -> usize {
+        self.short.len() + self.rest.len()
+    }
+
+    pub fn append(&mut self, buffers: &Rc<BufferPool>, bytes: &[u8]) {
+        let length = match self.rest.is_empty() {
+            true => bytes.len().min(SHORT.saturating_sub(self.short.len())),
+            false => 0,
+        };
+        let (short, rest) = bytes.split_at_checked(length).unwrap_or((&[], bytes));
+        self.short.reserve_exact(short.len());
+        self.short.extend_from_slice(short);
+        self.rest.append_overdrawn(buffers, rest);
+    }
+
+    /// Hands on all of it, in order.
+    pub fn hand_on<E>(mut self, mut take: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+        if !self.short.is_empty() {
+            take(&mut self.short)?;
+        }
+        while let Some(chunk) = self.rest.first_mut() {
+            let length = chunk.len();
+            take(chunk)?;
+            self.rest.advance(length);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_long_takes_chunks() {
+        let buffers = BufferPool::new(1 << 20);
+        let data: Vec<u8> = (0..3000u32).map(|number| number as u8).collect();
+        for (pieces, has_chunks) in [
+            (&[300, 200][..], false),
+            (&[SHORT], false),
+            (&[300, 200, 1000, 5, 700], true),
+            (&[3000], true),
+        ] {
+            let mut early = Early::default();
+            let mut end = 0;
+            for piece in pieces {
+                early.append(&buffers, &data[end..end + piece]);
+                end += piece;
+                assert_eq!(early.len(), end);
+            }
+            assert_eq!(buffers.used_bytes() > 0, has_chunks, "{pieces:?}");
+            let mut out = Vec::new();
+            let taken = early.hand_on(|bytes| {
+                out.extend_from_slice(bytes);
+                Ok::<(), ()>(())
+            });
+            assert_eq!((taken, &out[..]), (Ok(()), &data[..end]));
+            assert_eq!(buffers.used_bytes(), 0);
+        }
+    }
+}
