@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,7 +45,8 @@ async fn connect(
     request: &SessionRequest,
 ) -> std::io::Result<Line> {
     let reactor = &shared.reactor;
-    let connecting = Socket::connect(reactor, address);
+    // By reference: a future that is handed on by value has room four times.
+    let connecting = pin!(Socket::connect(reactor, address));
     let socket = reactor
         .timeout(CONNECT_LIMIT, connecting)
         .await
