@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
-use std::task::{Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWakerVTable, Waker};
 
 /// Wakes tasks that wait for something to change; each then looks again for
 /// itself.
@@ -59,16 +59,11 @@ impl Notify {
     /// Completes at the next [`notify`](Self::notify) after its first poll,
     /// whatever else its task is woken for.
     pub async fn changed(&self) {
-        let mut before = None;
-        poll_fn(|cx| {
-            let changes = self.changes.get();
-            if *before.get_or_insert(changes) != changes {
-                return Poll::Ready(());
-            }
-            self.park(cx.waker());
-            Poll::Pending
-        })
-        .await;
+        let mut wait = Wait {
+            notify: self,
+            begun: None,
+        };
+        poll_fn(|cx| wait.poll(cx)).await;
     }
 
     /// Wakes `waker` at the next [`notify`](Self::notify), or when it is its
@@ -86,6 +81,36 @@ impl Notify {
     }
 }
 
+/// One wait for a change. Given up early, it leaves the list: what it waits for
+/// may never come, and the list keeps the memory of its task.
+struct Wait<'a> {
+    notify: &'a Notify,
+    /// The changes before it, and its task.
+    begun: Option<(u32, Waker)>,
+}
+
+impl Wait<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let changes = self.notify.changes.get();
+        match &mut self.begun {
+            Some((before, _)) if *before != changes => return Poll::Ready(()),
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => self.begun = Some((changes, cx.waker().clone())),
+        }
+        self.notify.park(cx.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if let Some((_, waker)) = &self.begun {
+            // Should its task wait here twice, it looks again.
+            self.notify.unpark(waker);
+        }
+    }
+}
+
 impl Waiting {
     fn push(&mut self, waker: &Waker) -> bool {
         let Entry::Vacant(vacant) = self.places.entry(identity(waker)) else {
@@ -99,17 +124,23 @@ impl Waiting {
 
     fn remove(&mut self, waker: &Waker) -> Option<Waker> {
         let place = self.places.remove(&identity(waker))?;
-        self.queue.remove(&place)
+        let waker = self.queue.remove(&place);
+        self.shrink();
+        waker
     }
 
     fn pop(&mut self) -> Option<Waker> {
         let (_, waker) = self.queue.pop_first()?;
         self.places.remove(&identity(&waker));
+        self.shrink();
+        Some(waker)
+    }
+
+    /// The table of a crowd is not kept.
+    fn shrink(&mut self) {
         if self.queue.is_empty() {
-            // The table of a crowd is not kept.
             self.places = HashMap::new();
         }
-        Some(waker)
     }
 }
 
@@ -131,6 +162,20 @@ mod tests {
             assert!(poll_once(&mut changed).await.is_none(), "polled again");
             notify.notify();
             assert!(poll_once(&mut changed).await.is_some());
+        });
+    }
+
+    #[test]
+    fn a_wait_that_is_given_up_leaves_the_list() {
+        let notify = Notify::default();
+        block_on(async {
+            for _ in 0..3 {
+                let mut changed = Box::pin(notify.changed());
+                assert!(poll_once(&mut changed).await.is_none());
+                assert!(notify.is_awaited());
+                drop(changed);
+                assert!(!notify.is_awaited());
+            }
         });
     }
 
