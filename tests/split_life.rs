@@ -105,6 +105,29 @@ fn a_client_that_comes_before_its_back_is_served() {
 }
 
 #[test]
+fn a_client_that_leaves_before_its_back_comes_frees_its_place() {
+    run(async {
+        let telegram = FakeTelegram::start(Options::default()).unwrap();
+        let secured = Secured::default();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
+        let listener = [back.listener()];
+        let route = Route::Direct;
+        let front = ProxyOptions::front(built_binary!(), &telegram, route, &secured, &listener);
+        let front = front.set("--link-wait", 60).set("--max-clients", 1);
+        let front = front.start().await;
+        for kind in Kind::ALL {
+            let mut client = front.client(kind).connect().await.unwrap();
+            client.send(&echo(1, 64)).await.unwrap();
+            eventually("a client", || front.counted("clients", "") == 1).await;
+            drop(client);
+            eventually("its end", || front.counted("clients", "") == 0).await;
+        }
+        let _back = back.start().await;
+        is_served(&front).await;
+    });
+}
+
+#[test]
 fn a_front_that_goes_takes_its_sessions_along() {
     run(async {
         for route in Route::ALL {

@@ -11,7 +11,7 @@ const STARVED_RETRY: Duration = Duration::from_millis(10);
 
 /// How long a client that has hung up may go unread: what it said last is
 /// handed on if its connection is only busy, not if that is stuck.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The one timer of a client.
 ///

@@ -1,5 +1,6 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -8,6 +9,7 @@ use super::handshake::Accepted;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
+use super::pace::LAST_WORDS;
 use super::packets::{Content, StreamRelay};
 use super::unframe::{PacketMeter, Unframer};
 use super::visit::Peer;
@@ -165,7 +167,30 @@ fn first_route(rules: &Rules) -> Route {
     }
 }
 
+/// Opens it unless the client hangs up meanwhile.
 async fn open_session(
+    out: &Rc<ClientOut>,
+    request: SessionRequest,
+    choice: RouteChoice,
+) -> Result<Session, CloseReason> {
+    let opening = pin!(open_on_routes(out, request, choice));
+    let gone = async {
+        hung_up(out).await;
+        Err(CloseReason::ClientClosed)
+    };
+    smol::future::or(opening, gone).await
+}
+
+/// Completes when the client has hung up, and a little later if it has said
+/// something that it may still be served for.
+async fn hung_up(out: &ClientOut) {
+    poll_fn(|cx| out.socket.poll_hung_up(cx)).await;
+    if !out.socket.is_at_end() {
+        out.context.reactor.sleep(LAST_WORDS).await;
+    }
+}
+
+async fn open_on_routes(
     out: &Rc<ClientOut>,
     mut request: SessionRequest,
     choice: RouteChoice,

@@ -185,6 +185,13 @@ impl Socket {
         }
     }
 
+    /// Nothing is left to read before the end of the stream. For one that has
+    /// [hung up](Self::poll_hung_up).
+    pub fn is_at_end(&self) -> bool {
+        let peeked = rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK);
+        !matches!(peeked, Ok((length, _)) if length > 0)
+    }
+
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }

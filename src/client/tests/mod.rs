@@ -3,6 +3,7 @@
 mod app;
 mod handshakes;
 mod lines;
+mod openings;
 mod pressure;
 mod relays;
 mod segments;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use crate::backend::{
     Backend, Body, Line, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
 };
+use crate::net::Notify;
 
 /// A [`Backend`] that does what a test tells it.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub struct Telegram {
 }
 
 pub enum Answer {
+    /// None before this.
+    Upon(Rc<Notify>),
     Fail(OpenError),
     Bytes,
     Line(Line),
@@ -60,9 +63,12 @@ impl Backend for Telegram {
             script: script.clone(),
         });
         Box::pin(async move {
+            if let Some(Answer::Upon(event)) = &answer {
+                event.changed().await;
+            }
             let stream = Box::new(ScriptedStream(script));
             match answer {
-                None => Ok(Session::Packets(stream)),
+                None | Some(Answer::Upon(_)) => Ok(Session::Packets(stream)),
                 Some(Answer::Bytes) => Ok(Session::Bytes(stream)),
                 Some(Answer::Line(line)) => Ok(Session::Line(line)),
                 Some(Answer::Fail(error)) => Err(error),
