@@ -13,9 +13,8 @@ use crate::wire::transport::Transport;
 /// A client whose session opens upon the event.
 async fn connect(world: &World) -> (App, Rc<Notify>) {
     let event = Rc::<Notify>::default();
-    let mut answers = world.telegram.answers.borrow_mut();
-    answers.push_back(Answer::Upon(event.clone()));
-    drop(answers);
+    let answers = &world.telegram.answers;
+    answers.borrow_mut().push_back(Answer::Upon(event.clone()));
     let count = world.telegram.opened.borrow().len();
     let address = world.listener.address();
     let app = App::connect(&world.reactor, address, Transport::Padded, &SECRET).await;
