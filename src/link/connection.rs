@@ -189,6 +189,11 @@ impl Connection {
         self.has_room.park(waker);
     }
 
+    /// A stream that waited for room is over.
+    pub fn unpark(&self, waker: &Waker) {
+        self.has_room.unpark(waker);
+    }
+
     /// Completes when the link is not full, or at its end.
     pub async fn roomy(&self) {
         while self.is_full() {

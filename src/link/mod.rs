@@ -19,6 +19,8 @@ mod handshake;
 #[cfg(feature = "tls")]
 mod node_key;
 mod security;
+#[cfg(test)]
+mod test_link;
 #[cfg(feature = "tls")]
 mod tls;
 

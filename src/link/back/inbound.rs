@@ -73,6 +73,12 @@ impl Inbound {
         self.held as usize
     }
 
+    /// It is in a list of the link's.
+    pub fn is_waiting(&self) -> bool {
+        let collecting = self.collecting.as_ref();
+        self.is_stalled || collecting.is_some_and(|packet| packet.reservation.is_none())
+    }
+
     /// Telegram's side may offer again.
     pub fn resume(&self) {
         match &self.local {

@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 
 use smol_mtproxy_ciphers::StreamKey;
 
-use super::Back;
 use super::signal::Signal;
 use super::stream::BackStream;
 use crate::backend::{Backend, Route, Session, SessionRequest};
@@ -31,8 +30,8 @@ pub(super) struct BackLink {
     streams: RefCell<Vec<Option<Place<BackStream>>>>,
     /// Whose sessions have ended and are to be dropped.
     finished: RefCell<Vec<Rc<BackStream>>>,
-    /// Whose sessions take no more for now.
-    stalled: RefCell<Vec<Rc<BackStream>>>,
+    /// Numbers of streams whose sessions take no more for now.
+    stalled: RefCell<BTreeSet<u32>>,
     room: Arc<Signal>,
     room_waker: Waker,
     /// Streams that wait for the buffers of a large packet, in order.
@@ -45,6 +44,7 @@ pub(super) struct BackLink {
 #[derive(Clone)]
 struct Wish {
     stream: Weak<BackStream>,
+    number: u32,
     /// Which of the stream's packets.
     packet: u32,
     len: usize,
@@ -53,11 +53,15 @@ struct Wish {
 type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
 
 impl BackLink {
-    pub fn new(back: &Back, connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(
+        backend: Rc<dyn Backend>,
+        held: Rc<Cell<usize>>,
+        connection: Rc<Connection>,
+    ) -> Rc<Self> {
         let room = Arc::<Signal>::default();
         Rc::new(Self {
             connection,
-            backend: back.backend.clone(),
+            backend,
             streams: RefCell::default(),
             finished: RefCell::default(),
             stalled: RefCell::default(),
@@ -65,7 +69,7 @@ impl BackLink {
             room,
             reserving: RefCell::default(),
             reservation: RefCell::default(),
-            held: back.held.clone(),
+            held,
         })
     }
 
@@ -75,7 +79,23 @@ impl BackLink {
     }
 
     pub fn stall(&self, number: u32) {
-        self.stalled.borrow_mut().extend(self.live(number));
+        self.stalled.borrow_mut().insert(number);
+    }
+
+    /// The stream of this number is gone: it waits for nothing any more.
+    pub fn forget(&self, number: u32) {
+        if self.live(number).is_some() {
+            // The number has another one already.
+            return;
+        }
+        self.stalled.borrow_mut().remove(&number);
+        let mut reserving = self.reserving.borrow_mut();
+        if reserving.front().is_some_and(|wish| wish.number == number) {
+            // What is under way is for that wish.
+            self.reservation.take();
+            self.room.wake_task();
+        }
+        reserving.retain(|wish| wish.number != number);
     }
 
     /// Wants buffers for a packet.
@@ -83,10 +103,11 @@ impl BackLink {
         if let Some(stream) = self.live(number) {
             self.reserving.borrow_mut().push_back(Wish {
                 stream: Rc::downgrade(&stream),
+                number,
                 packet,
                 len,
             });
-            self.connection.wake();
+            self.room.wake_task();
         }
     }
 
@@ -106,6 +127,9 @@ impl BackLink {
     /// The link is gone: drops every session; how many there were.
     pub fn lose(&self) -> usize {
         let streams = self.streams.take();
+        self.stalled.take();
+        self.reserving.take();
+        self.reservation.take();
         let mut lost = 0;
         for place in streams.into_iter().flatten() {
             if let Place::Live(stream) = place {
@@ -116,9 +140,6 @@ impl BackLink {
         for stream in self.finished.take() {
             stream.drop_session();
         }
-        self.stalled.take();
-        self.reserving.take();
-        self.reservation.take();
         lost
     }
 
@@ -303,8 +324,10 @@ impl Side for Rc<BackLink> {
         }
         self.room.set_task(cx.waker());
         if self.room.take() {
-            for stream in self.stalled.take() {
-                stream.settle();
+            for number in self.stalled.take() {
+                if let Some(stream) = self.live(number) {
+                    stream.settle();
+                }
             }
         }
         self.poll_reservations(cx);
@@ -321,21 +344,5 @@ impl Side for Rc<BackLink> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::link::back::line::LineEnd;
-
-    fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
-        size_of::<F>()
-    }
-
-    /// An idle client costs the back these, and on each its allocator's word.
-    #[test]
-    #[cfg(target_pointer_width = "64")]
-    fn an_idle_stream_is_small() {
-        assert!(size_of::<BackStream>() <= 152);
-        assert!(size_of::<LineEnd>() <= 120);
-        // Not of an idle one, but there may be many at once.
-        assert!(future(open_session) <= 256);
-    }
-}
+#[path = "link_tests.rs"]
+mod tests;

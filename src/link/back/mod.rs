@@ -158,7 +158,7 @@ impl Back {
         }
         let how = if connection.is_plain { "plain" } else { "TLS" };
         info!("linked to the front {} ({how})", connection.peer);
-        let link = BackLink::new(self, connection);
+        let link = BackLink::new(self.backend.clone(), self.held.clone(), connection);
         self.context.metrics.links.inc();
         self.links.borrow_mut().push(link.clone());
         let fault = driver.run(&link).await;

@@ -114,6 +114,9 @@ impl BackStream {
             return;
         }
         self.link.unhold(gone.held());
+        if gone.is_waiting() {
+            self.link.forget(self.flow.number);
+        }
         let metrics = &self.link.connection.context.metrics;
         metrics.link_streams.dec();
         if self.is_counted.get() {

@@ -66,7 +66,7 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
                 said = None;
                 retry = FIRST_RETRY;
                 let (connection, mut driver) = Driver::new(&front.context, established);
-                let link = FrontLink::new(&front, connection);
+                let link = FrontLink::new(Rc::downgrade(&front), connection);
                 current.replace(Rc::downgrade(&link));
                 let fault = drive(&front, &place.at(Some(address)), &link, &mut driver).await;
                 current.take();

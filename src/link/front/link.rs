@@ -29,10 +29,10 @@ pub(super) struct FrontLink {
 }
 
 impl FrontLink {
-    pub fn new(front: &Rc<Front>, connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(front: Weak<Front>, connection: Rc<Connection>) -> Rc<Self> {
         Rc::new(Self {
             connection,
-            front: Rc::downgrade(front),
+            front,
             streams: RefCell::default(),
             roomy: RefCell::default(),
             held: Cell::new(0),

@@ -4,6 +4,8 @@ mod dial;
 mod link;
 mod place;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -180,8 +180,11 @@ impl FrontStream {
         true
     }
 
+    /// The client's task has no reason to wait any more, in the link's list
+    /// neither.
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
+            self.link.connection.unpark(&waker);
             waker.wake();
         }
     }
@@ -241,6 +244,7 @@ impl Stream for Handle {
             stream.waker.set(Some(cx.waker().clone()));
             Poll::Pending
         } else if link.is_full() {
+            stream.waker.set(Some(cx.waker().clone()));
             link.park(cx.waker());
             Poll::Pending
         } else {
@@ -275,6 +279,7 @@ impl Stream for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.0.give_up() {
+            self.0.wake();
             self.0.link.leave(self.0.number(), self.0.has_back_ended());
         }
     }

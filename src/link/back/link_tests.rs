@@ -1,0 +1,114 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+use smol::future::poll_once;
+
+use super::*;
+use crate::backend::{Opening, Packet, Sink, Stream};
+use crate::link::back::line::LineEnd;
+use crate::link::test_link;
+use crate::net::CHUNK_LEN;
+use crate::wire::dc::DcId;
+use crate::wire::link::packets::packet_header;
+use crate::wire::transport::Transport;
+
+fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// An idle client costs the back these, and on each its allocator's word.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn an_idle_stream_is_small() {
+    assert!(size_of::<BackStream>() <= 152);
+    assert!(size_of::<LineEnd>() <= 120);
+    // Not of an idle one, but there may be many at once.
+    assert!(future(open_session) <= 256);
+}
+
+/// A Telegram that takes nothing.
+struct Stuck;
+
+impl Backend for Stuck {
+    fn open(&self, _: SessionRequest, _: Rc<dyn Sink>) -> Opening<'_> {
+        Box::pin(async { Ok(Session::Packets(Box::new(Stuck))) })
+    }
+}
+
+impl Stream for Stuck {
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn push(&self, _: Packet<'_>) {}
+
+    fn resume(&self) {}
+}
+
+fn stuck_link() -> Rc<BackLink> {
+    BackLink::new(Rc::new(Stuck), Rc::default(), test_link::connection())
+}
+
+/// Opens a stream and hands it the bytes.
+fn open(link: &Rc<BackLink>, number: u32, bytes: &mut [u8]) -> Weak<BackStream> {
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let open = Open {
+        route: OpenRoute::Middle,
+        dc: DcId(2),
+        transport: Transport::Padded,
+        client: nobody,
+        local: nobody,
+        tag: None,
+    };
+    link.open(number, open).unwrap();
+    let stream = link.live(number).unwrap();
+    stream.receive(bytes).unwrap();
+    Rc::downgrade(&stream)
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_telegram_any_more() {
+    let link = stuck_link();
+    let packet = [&packet_header(8, false)[..], &[1; 8]].concat();
+    let streams = [0, 1].map(|number| open(&link, number, &mut packet.clone()));
+    assert_eq!(link.stalled.borrow().len(), 2);
+    link.ended_by_front(0).unwrap();
+    assert_eq!(*link.stalled.borrow(), [1].into());
+    assert_eq!(streams[0].strong_count(), 0);
+    assert_eq!(streams[1].strong_count(), 1);
+    // The number is another one's now.
+    open(&link, 0, &mut packet.clone());
+    assert_eq!(link.stalled.borrow().len(), 2);
+    assert_eq!(link.lose(), 2);
+    assert_eq!(link.held.get(), 0);
+}
+
+#[test]
+fn who_leaves_does_not_wait_for_buffers_any_more() {
+    let link = stuck_link();
+    let buffers = link.connection.context.buffers.clone();
+    let free = buffers.free_bytes();
+    let taken = smol::future::block_on(buffers.reserve(free - CHUNK_LEN));
+    let mut cx = Context::from_waker(Waker::noop());
+    let large = packet_header(1 << 20, false);
+    let streams = [0, 1, 2].map(|number| open(&link, number, &mut large.clone()));
+    link.poll_reservations(&mut cx);
+    assert!(link.reservation.borrow().is_some());
+    for (gone, left) in [(1, &[0, 2][..]), (0, &[2])] {
+        link.ended_by_front(gone).unwrap();
+        let waiting = link.reserving.borrow();
+        let waiting: Vec<_> = waiting.iter().map(|wish| wish.number).collect();
+        assert_eq!(waiting, left);
+        assert_eq!(streams[gone as usize].strong_count(), 0);
+    }
+    // Nothing is held for those who have left.
+    link.poll_reservations(&mut cx);
+    drop(taken);
+    link.poll_reservations(&mut cx);
+    assert!(link.reserving.borrow().is_empty());
+    assert!(buffers.free_bytes() < free);
+    link.lose();
+    link.connection.with_out(|out| out.clear());
+    assert_eq!(buffers.free_bytes(), free);
+    let again = smol::future::block_on(poll_once(buffers.reserve(free)));
+    assert!(again.is_some());
+}
