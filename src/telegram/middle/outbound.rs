@@ -22,6 +22,9 @@ const MAX_CONTROLS: usize = 16 * 1024;
 /// Answers to pings that may wait.
 const MAX_PONGS: usize = 64;
 
+/// Places of the queue that stay when it is empty; a burst's are given back.
+const KEPT_PLACES: usize = 64;
+
 /// A control message: a tag and an i64.
 pub(super) type Control = [u8; 12];
 
@@ -161,8 +164,11 @@ impl Outbound {
         let mut done = Flushed::default();
         loop {
             done.bytes += self.unsent.write_to(socket)?;
-            let blocked = !self.unsent.is_empty() || !socket.is_writable();
-            if blocked || (self.queue.is_empty() && self.current.is_none()) {
+            if self.queue.is_empty() && self.current.is_none() {
+                self.queue.shrink_to(KEPT_PLACES);
+                return Ok(done);
+            }
+            if !self.unsent.is_empty() || !socket.is_writable() {
                 return Ok(done);
             }
             scratch
@@ -336,9 +342,35 @@ fn split_front(rope: &mut Rope, length: usize, buffers: &Rc<BufferPool>) -> Rope
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
     use smol_mtproxy_ciphers::CbcDecryptor;
 
     use super::*;
+    use crate::net::Reactor;
+
+    #[test]
+    fn a_burst_does_not_keep_its_places() {
+        let reactor = Reactor::new().unwrap();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let socket = Socket::new(&reactor, near.into()).unwrap();
+        let (scratch, buffers) = (Scratch::default(), BufferPool::new(1 << 20));
+        let encryptor = CbcEncryptor::new(&[1; 32], &[2; 16]);
+        let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
+        let our = SocketAddr::from(([127, 0, 0, 1], 1));
+        for id in 0..1500 {
+            assert!(outbound.push_control(rpc::close_conn_body(id)));
+        }
+        let flushed = outbound.flush(&socket, &scratch, our, Instant::now());
+        assert!(outbound.is_idle());
+        assert!(outbound.queue.capacity() <= 2 * KEPT_PLACES);
+        // All the same, everything went out.
+        let mut sent = vec![0; flushed.unwrap().bytes];
+        far.read_exact(&mut sent).unwrap();
+        assert_eq!(sent.len(), 1500 * 24);
+    }
 
     #[test]
     fn what_a_dc_causes_that_does_not_read_is_bounded() {
