@@ -429,6 +429,35 @@ the_link_command_uses_the_rendered_flags() {
 	equal "check --config $work/run/flags" "$(service check)"
 }
 
+# install_lite STATUS LINE: one that has no check, and thinks that of its flags.
+install_lite() {
+	cat >"$work/smol-mtproxy" <<-END
+		#!/bin/sh
+		[ "\$*" = 'check --help' ] || [ $1 = 69 ] || { echo '$2' >&2; exit $1; }
+		echo 'smol-mtproxy: check: not in this small build; and so on' >&2
+		exit 69
+	END
+	chmod +x "$work/smol-mtproxy"
+}
+
+without_a_check_the_configuration_is_checked() {
+	fresh
+	install_lite 69 ''
+	said=$(service check) || fail 'a right configuration is none'
+	case "$said" in
+		'The configuration is right.'*'not checked by the lite package'*) ;;
+		*) fail "it says '$said'" ;;
+	esac
+	equal '' "$(cat "$work/stderr")"
+	install_lite 78 'line 1: no such flag'
+	service check >"$work/stdout" && fail 'a wrong configuration is right'
+	equal '' "$(cat "$work/stdout")"
+	equal 'line 1: no such flag' "$(cat "$work/stderr")"
+	# That is how the program says it.
+	grep -q '"check: not in this small build' "$here/../../src/cli/mod.rs" ||
+		fail 'the program says something else'
+}
+
 for test in default_config_starts the_first_start_names_the_link_command flags_file_is_private every_key_becomes_its_flag \
 	lists_and_options_are_interchangeable bad_values_are_refused sizes_from_1m_are_taken bad_values_are_all_named \
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
@@ -437,7 +466,8 @@ for test in default_config_starts the_first_start_names_the_link_command flags_f
 	a_flags_file_without_a_final_newline a_flags_file_from_windows a_jail_where_there_is_one \
 	the_jail_lets_ctl_have_its_socket a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
-	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags; do
+	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags \
+	without_a_check_the_configuration_is_checked; do
 	fresh
 	run_test "$test"
 done
