@@ -1,7 +1,7 @@
 //! Where a front's backs are: by name, and in a list that a reload changes.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind};
@@ -137,6 +137,42 @@ fn check_and_the_config_say_what_is_wrong_with_a_back() {
         drop(clients(&front, 1).await);
         front.cleared().await;
         assert_eq!(back.counted("links", ""), 1);
+    });
+}
+
+#[test]
+fn a_reload_changes_where_a_back_takes_links_and_drops_nobody() {
+    run(async {
+        let telegram = telegram();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &Secured::default());
+        let mut back = back.in_config_file().start().await;
+        let (first, second) = (back.address(), free_address());
+        let old = front(&telegram, &[first]).start().await;
+        old.linked(1).await;
+        let mut clients = clients(&old, 2).await;
+
+        back.reload(|flags| flags.push(("--link-listen", second.to_string())));
+        let new = front(&telegram, &[second]).start().await;
+        new.linked(1).await;
+        drop(self::clients(&new, 2).await);
+
+        back.reload(|flags| flags.retain(|flag| flag.1 != first.to_string()));
+        is_said_once(&back, &["no longer taking links on", &first.to_string()]).await;
+        let is_closed = || TcpStream::connect(first).is_err();
+        eventually("the listener's end", is_closed).await;
+        for client in &mut clients {
+            answers(client).await;
+        }
+        drop(self::clients(&new, 2).await);
+        assert_eq!(ends(&old, "broken") + ends(&new, "broken"), 0);
+
+        // A place that is taken is named; what is there stays.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        back.reload(|flags| flags.push(("--link-listen", taken.clone())));
+        is_said_once(&back, &["error", &taken]).await;
+        drop(self::clients(&new, 2).await);
+        assert_eq!(lines(&back, &["restart for it"]), 0);
     });
 }
 

@@ -49,7 +49,6 @@ impl Config {
             "--data-dir",
             "--metrics",
             "--role",
-            "--link-listen",
             "--user",
             "--control",
         ];

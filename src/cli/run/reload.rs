@@ -56,8 +56,8 @@ impl Server {
         }
     }
 
-    /// Reads certificates and keys again, for links from now on, and links to
-    /// other backs if there are others.
+    /// Reads certificates and keys again, for links from now on, links to other
+    /// backs if there are others, and takes links where they are to be taken.
     fn change_links(&self, new: &Config) {
         if self.front.is_none() && self.back.is_none() {
             return;
@@ -77,6 +77,22 @@ impl Server {
         }
         if let Some(front) = &self.front {
             front.connect(&new.link.backs, new.link.connections);
+        }
+        self.change_link_listeners(new);
+    }
+
+    /// Links stay, whichever address they came to.
+    fn change_link_listeners(&self, new: &Config) {
+        let wanted = &new.link.listen;
+        self.links.borrow_mut().retain(|(address, _)| {
+            let is_kept = wanted.iter().any(|(kept, _)| kept == address);
+            if !is_kept {
+                info!("no longer taking links on {address}; those that are there stay");
+            }
+            is_kept
+        });
+        if let Err(error) = self.take_links(wanted) {
+            error!("{error}");
         }
     }
 

@@ -52,7 +52,8 @@ pub(super) struct Server {
     pub(super) address: Rc<PublicAddress>,
     pub(super) front: Option<Rc<Front>>,
     pub(super) back: Option<Rc<Back>>,
-    links: RefCell<Vec<BackListener>>,
+    /// By the address of the config.
+    pub(super) links: RefCell<Vec<(SocketAddr, BackListener)>>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
     pub(super) config: RefCell<Config>,
     pub(super) gate: Rc<Gate>,
@@ -178,25 +179,30 @@ impl Server {
                 return Err(RunError::Listen(listener.addr, error));
             }
         }
-        for (address, optional) in &config.link.listen {
-            self.take_links(*address, *optional)?;
-        }
-        Ok(())
+        self.take_links(&config.link.listen)
     }
 
-    fn take_links(&self, address: SocketAddr, optional: bool) -> Result<(), RunError> {
+    /// On the addresses where it does not yet; every one is tried.
+    pub(super) fn take_links(&self, addresses: &[(SocketAddr, bool)]) -> Result<(), RunError> {
         let Some(back) = &self.back else {
             return Ok(());
         };
-        match back.listen(address) {
-            Ok(listener) => {
-                info!("taking links on {}", listener.address());
-                self.links.borrow_mut().push(listener);
-                Ok(())
+        let mut links = self.links.borrow_mut();
+        let mut outcome = Ok(());
+        for &(address, optional) in addresses {
+            if links.iter().any(|(open, _)| *open == address) {
+                continue;
             }
-            Err(error) if optional && error.kind() != io::ErrorKind::AddrInUse => Ok(()),
-            Err(error) => Err(RunError::LinkListen(address, error)),
+            match back.listen(address) {
+                Ok(listener) => {
+                    info!("taking links on {}", listener.address());
+                    links.push((address, listener));
+                }
+                Err(error) if optional && error.kind() != io::ErrorKind::AddrInUse => {}
+                Err(error) => outcome = Err(RunError::LinkListen(address, error)),
+            }
         }
+        outcome
     }
 
     pub(super) fn listen(&self, config: &Config, listener: &ListenerConfig) -> io::Result<()> {
