@@ -7,11 +7,9 @@ use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::HostPort;
 use super::link::Role;
+use super::listen::{ListenFlag, ListenPlace, MetricsAddress};
 use super::policy::Rule;
-use super::values::{
-    Allow, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice, SecretFlag,
-    Size, Source, Whole, Yes,
-};
+use super::values::{Allow, DcOverride, Names, RouteChoice, SecretFlag, Size, Source, Whole, Yes};
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::error::{ConfigError, Problem};
 use super::flags::Flags;
 use super::host::HostPort;
+use super::listen::ListenPlace;
 use super::settings::Setting;
-use super::values::ListenPlace;
 use crate::wire::secret::Domain;
 
 /// Which half of the proxy this process is.

@@ -12,6 +12,7 @@ mod host;
 mod kept_secret;
 mod limits;
 mod link;
+mod listen;
 mod machine;
 mod network;
 mod policy;

@@ -1,13 +1,12 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::SecretLimits;
-use super::error::repeated;
 use super::link::Role;
 use crate::wire::dc::DcId;
-use crate::wire::secret::{AdTag, SharedSecret};
+use crate::wire::secret::SharedSecret;
 
 /// What is wrong with a value and what would be right, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,97 +28,6 @@ impl std::error::Error for BadValue {}
 
 pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(text.into()))
-}
-
-/// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ListenFlag {
-    pub place: ListenPlace,
-    pub name: Option<String>,
-    pub secrets: Vec<SharedSecret>,
-    pub tag: Option<AdTag>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ListenPlace {
-    /// All addresses, IPv4 and IPv6.
-    Everywhere(u16),
-    One(SocketAddr),
-}
-
-impl FromStr for ListenFlag {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let mut parts = text.split(',');
-        let mut flag = Self {
-            place: parts.next().unwrap_or_default().parse()?,
-            name: None,
-            secrets: Vec::new(),
-            tag: None,
-        };
-        for part in parts {
-            flag.take_option(part)?;
-        }
-        Ok(flag)
-    }
-}
-
-impl ListenFlag {
-    fn take_option(&mut self, part: &str) -> Result<(), BadValue> {
-        match part.split_once('=') {
-            Some(("name", name)) if self.name.is_none() => self.name = Some(check_name(name)?),
-            Some(("tag", tag)) if self.tag.is_none() => {
-                self.tag = Some(tag.parse().map_err(|e| BadValue(format!("tag: {e}")))?);
-            }
-            Some(("secret", secret)) => self.secrets.push(parse_secret(secret)?),
-            Some((key @ ("name" | "tag"), _)) => return bad(format!("{key}= is given twice")),
-            _ => {
-                let key = repeated(part.split('=').next().unwrap_or_default());
-                return bad(format!(
-                    "`{key}` is not an option of a listener; name=, secret= and tag= are"
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl FromStr for ListenPlace {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, port),
-            None => ("", text),
-        };
-        let port = match port.parse() {
-            Ok(port) if port != 0 => port,
-            _ => {
-                return bad(format!(
-                    "`{text}`: expected ADDR:PORT, as in 192.0.2.1:443, [::]:443 or :443"
-                ));
-            }
-        };
-        if host.is_empty() || host == "*" {
-            return Ok(Self::Everywhere(port));
-        }
-        Ok(Self::One(SocketAddr::new(parse_host(host)?, port)))
-    }
-}
-
-fn parse_host(host: &str) -> Result<IpAddr, BadValue> {
-    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    if let Some(address) = bracketed.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
-        return Ok(address.into());
-    }
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return Ok(address.into());
-    }
-    bad(match host.parse::<Ipv6Addr>() {
-        Ok(_) => format!("put the IPv6 address in brackets: [{host}]"),
-        Err(_) => format!("`{host}` is not an address of this machine; give an IP, or * for all"),
-    })
 }
 
 /// `--secret [NAME=]S[,LIMIT=VALUE…]`
@@ -169,7 +77,7 @@ fn parse_limits<'a>(parts: impl Iterator<Item = &'a str>) -> Result<SecretLimits
     Ok(limits)
 }
 
-fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
+pub(super) fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
     // The text itself is not repeated: it is nearly a secret.
     text.parse().map_err(|e| BadValue(format!("{e}")))
 }
@@ -350,22 +258,6 @@ impl FromStr for DcOverride {
                 "`{text}`: expected ID=ADDR:PORT, as in 2=149.154.167.51:443 or 2=[2001:db8::1]:443"
             ))
         })
-    }
-}
-
-/// `--metrics ADDR:PORT`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MetricsAddress(pub SocketAddr);
-
-impl FromStr for MetricsAddress {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        Ok(Self(match (text.parse()?, text.starts_with('*')) {
-            (ListenPlace::One(address), _) => address,
-            (ListenPlace::Everywhere(port), true) => (Ipv4Addr::UNSPECIFIED, port).into(),
-            (ListenPlace::Everywhere(port), false) => (Ipv4Addr::LOCALHOST, port).into(),
-        }))
     }
 }
 

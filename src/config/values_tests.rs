@@ -1,63 +1,6 @@
 use super::*;
-use crate::wire::secret::SecretForm;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
-
-fn listen(text: &str) -> Result<ListenFlag, String> {
-    text.parse().map_err(|e: BadValue| e.to_string())
-}
-
-#[test]
-fn listeners() {
-    let place = |text: &str| listen(text).unwrap().place;
-    for text in [":443", "*:443", "443"] {
-        assert_eq!(place(text), ListenPlace::Everywhere(443));
-    }
-    for address in [
-        "0.0.0.0:1",
-        "192.0.2.1:65535",
-        "[::]:443",
-        "[2001:db8::1]:8443",
-    ] {
-        assert_eq!(place(address), ListenPlace::One(address.parse().unwrap()));
-    }
-    let full = listen(&format!(
-        ":1,name=home,secret=dd{KEY},secret={KEY},tag={KEY}"
-    ))
-    .unwrap();
-    assert_eq!(full.name.as_deref(), Some("home"));
-    assert_eq!(full.tag, Some(KEY.parse().unwrap()));
-    let forms: Vec<_> = full.secrets.into_iter().map(|s| s.form).collect();
-    assert_eq!(forms, [SecretForm::Padded, SecretForm::Classic]);
-}
-
-#[test]
-fn bad_listeners_name_the_way_out() {
-    for (text, cause) in [
-        ("", "expected ADDR:PORT"),
-        ("1.2.3.4", "expected ADDR:PORT"),
-        ("1.2.3.4:0", "expected ADDR:PORT"),
-        ("1.2.3.4:65536", "expected ADDR:PORT"),
-        ("::1:443", "put the IPv6 address in brackets: [::1]"),
-        (
-            "example.com:443",
-            "`example.com` is not an address of this machine",
-        ),
-        ("[1.2.3.4]:443", "`[1.2.3.4]` is not an address"),
-        (":1,name=", "a name has 1 to 64"),
-        (":1,name=a,name=b", "name= is given twice"),
-        (":1,tag=12", "tag: expected exactly 32 hex digits"),
-        (":1,secret=12", "a secret of 1 bytes"),
-        (
-            ":1,colour=red",
-            "`colour` is not an option of a listener; name=, secret= and tag= are",
-        ),
-        (":1,", "`` is not an option of a listener"),
-    ] {
-        let error = listen(text).unwrap_err();
-        assert!(error.contains(cause), "{text}: {error}");
-    }
-}
 
 #[test]
 fn secrets_with_and_without_a_name() {
@@ -126,19 +69,6 @@ fn dc_overrides() {
         "99999=1.2.3.4:1",
     ] {
         assert!(parse(bad).unwrap_err().0.contains("expected ID=ADDR:PORT"));
-    }
-}
-
-#[test]
-fn metrics_stay_on_this_machine_unless_told() {
-    for (text, address) in [
-        ("9090", "127.0.0.1:9090"),
-        (":9090", "127.0.0.1:9090"),
-        ("*:9090", "0.0.0.0:9090"),
-        ("[::1]:9", "[::1]:9"),
-    ] {
-        let parsed = text.parse::<MetricsAddress>().unwrap();
-        assert_eq!(parsed.0, address.parse().unwrap());
     }
 }
 
