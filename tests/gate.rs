@@ -266,6 +266,8 @@ fn another_process_leaves_the_socket_of_the_first_alone() {
         let options = ProxyOptions::bare(built_binary!());
         let listener = options.listener();
         let control = proxy.directory().join("control");
+        // A moment after its listener.
+        eventually("its socket for ctl", || control.exists()).await;
         let second = options
             .add("--listen", listener)
             .add("--secret", hex(&KEY))

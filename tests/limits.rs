@@ -137,6 +137,9 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
             assert!(kept >= used, "{kept} < {used}");
             within("its end", idle.until_closed()).await.unwrap();
             let proxy = options.start().await;
+            // A moment after its listener.
+            let control = proxy.directory().join("control");
+            eventually("its socket for ctl", || control.exists()).await;
             assert_eq!(used_by_alice(&proxy), kept);
             let mut idle = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
             let mut busy = served(&client(&proxy, Kind::Padded)).await.unwrap();
