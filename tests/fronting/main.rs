@@ -272,6 +272,42 @@ fn bulk_goes_through_whole_both_ways() {
     });
 }
 
+/// However many ask the site for more than they take, clients have the buffers.
+#[test]
+fn strangers_who_do_not_read_cost_no_buffers() {
+    run(async {
+        for route in Route::ALL {
+            let site = Site::start(Manners::Floods);
+            let change = |o: ProxyOptions| {
+                fronted(&site)(o)
+                    .set("--buffers", "1M")
+                    .set("--max-clients", 1000)
+            };
+            let (telegram, proxy) = start(built_binary!(), route, change).await;
+            let mut inside = Vec::new();
+            for _ in 0..100 {
+                let mut stream = connect(&proxy);
+                let message = [&b"GET "[..], &random::<16>()].concat();
+                stream.write_all(&message).unwrap();
+                expect(&mut stream, &[0], "the answer's beginning");
+                inside.push(stream);
+            }
+            assert_eq!(proxy.counted("fronted", ""), 100);
+            for _ in 0..5 {
+                for kind in [Kind::Padded, Kind::FakeTls] {
+                    let mut client = proxy.client(kind).connect().await.unwrap();
+                    within("a download", client.download(1 << 20, 100_000))
+                        .await
+                        .unwrap();
+                    let used = proxy.counted("buffer_bytes_used", "");
+                    assert!(used < 1 << 19, "{route:?}: {used} bytes of buffers");
+                }
+            }
+            telegram.assert_clean();
+        }
+    });
+}
+
 #[test]
 fn a_reset_by_the_site_is_one_for_the_stranger() {
     run(async {
