@@ -125,7 +125,7 @@ impl Flow {
             return Ok(Poll::Pending);
         }
         if self.is_bulk && self.pipe.is_none() {
-            self.pipe = parts.pipes.take();
+            self.pipe = parts.pipes.take_modestly();
         }
         let read = match self.pipe.take() {
             Some(pipe) => self.splice(cx, parts, from, to, pipe)?,
@@ -309,5 +309,13 @@ mod tests {
                 assert!(pipes.take().is_none(), "{through:?}");
             }
         }
+    }
+
+    #[test]
+    fn half_of_the_pipes_are_left_to_others() {
+        let pipes = PipePool::new(2);
+        let flows_own = pipes.take_modestly();
+        assert!(flows_own.is_some() && pipes.take_modestly().is_none());
+        assert!(pipes.take().is_some());
     }
 }
