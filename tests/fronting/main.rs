@@ -62,6 +62,10 @@ fn strangers(proxy: &Proxy) -> Vec<(&'static str, Vec<u8>)> {
     });
     let no_name = tls.clone().hello(|hello| hello.domain = None);
     let two_records = tls.clone().key([7; 16]).hello(|hello| hello.records = 2);
+    // All that is read of a hello, in records of one byte.
+    let many_records = [1, 0, 0x30, 0].into_iter().chain([0; 2727]);
+    let many_records = many_records.flat_map(|byte| [0x16, 3, 1, 0, 1, byte]);
+    let many_records = many_records.collect::<Vec<u8>>();
     vec![
         ("unknown_secret", tls.clone().key([7; 16]).first_bytes()),
         ("unknown_secret", two_records.first_bytes()),
@@ -69,6 +73,7 @@ fn strangers(proxy: &Proxy) -> Vec<(&'static str, Vec<u8>)> {
         ("unknown_server_name", other_name.first_bytes()),
         ("no_server_name", no_name.first_bytes()),
         ("bad_hello", malformed),
+        ("bad_hello", many_records),
         ("http", b"GET / HTTP/1.0\r\n\r\n".to_vec()),
         (
             "http",
