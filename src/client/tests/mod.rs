@@ -6,6 +6,7 @@ mod lines;
 mod pressure;
 mod relays;
 mod segments;
+mod strangers;
 mod telegram;
 
 use std::future::Future;
