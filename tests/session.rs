@@ -180,6 +180,7 @@ fn hellos_may_come_in_any_pieces() {
             (1, None, false),
             (2, None, true),
             (5, Some(100), true),
+            (usize::MAX, None, true),
         ] {
             let options = proxy.client(Kind::FakeTls).hello(|hello| {
                 hello.records = records;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed};
+use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed, Records};
 use smol_mtproxy::wire::fake_tls::RecordReader;
 use smol_mtproxy::wire::obfuscated2::{self, HEADER_LEN};
 use smol_mtproxy::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -194,5 +194,61 @@ fn a_hello_split_over_records_is_the_same_hello() {
             client_hello::verify(&split, &hello, &capture.secret().key),
             time
         );
+    }
+}
+
+/// As a handshake reads it: nothing behind it, and in few steps however many
+/// records there are.
+#[test]
+fn a_hello_is_read_as_far_as_it_goes() {
+    let (_, bytes) = hellos().pop().unwrap();
+    let (whole, _) = parse(&bytes).unwrap();
+    let tens = vec![10; bytes.len() / 10 - 1];
+    let ones = vec![1; bytes.len() - 6];
+    for lengths in [&vec![], &vec![3, 2, 40, 500], &tens, &ones] {
+        let split = split_into_records(&bytes, lengths);
+        let mut records = Records::default();
+        let (mut length, mut steps) = (0, 0);
+        let hello = loop {
+            match records.parse(&split[..length]).unwrap() {
+                Parsed::Complete { value, .. } => break value,
+                Parsed::Incomplete => {
+                    assert!((1..=split.len() - length).contains(&records.wanted()));
+                    length += records.wanted();
+                    steps += 1;
+                }
+            }
+        };
+        assert_eq!(hello, whole);
+        assert_eq!(length, split.len());
+        assert!(steps < 60, "{steps} steps");
+    }
+    let split = split_into_records(&bytes, &ones);
+    let mut records = Records::default();
+    for length in 0..split.len() {
+        let parsed = records.parse(&split[..length]);
+        assert!(matches!(parsed, Ok(Parsed::Incomplete)), "{length}");
+    }
+    assert!(matches!(
+        records.parse(&split),
+        Ok(Parsed::Complete { value, .. }) if value == whole
+    ));
+}
+
+#[test]
+fn what_a_beginning_of_a_hello_wants() {
+    for (begun, wanted) in [
+        (&[][..], 5 + 4),
+        (&[0x16], 4 + 4),
+        (&[0x16, 3, 1, 0], 1 + 4),
+        (&[0x16, 3, 1, 2, 0], 512),
+        (&[0x16, 3, 1, 0, 2, 1], 1 + 5 + 2),
+        (&[0x16, 3, 1, 0, 1, 1], 5 + 3),
+        (&[0x16, 3, 1, 0, 1, 1, 0x16, 3], 3 + 3),
+        (&[0x16, 3, 1, 0, 5, 1, 0, 1, 0, 9], 5 + 255),
+    ] {
+        let mut records = Records::default();
+        assert!(matches!(records.parse(begun), Ok(Parsed::Incomplete)));
+        assert_eq!(records.wanted(), wanted, "{begun:?}");
     }
 }

@@ -151,7 +151,7 @@ impl<'a> Reserve<'a> {
 
     fn poll_site(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &*self.visit.borrow() {
-            Some(visit) => visit.socket.poll_peek(cx).map(|_| ()),
+            Some(visit) => visit.socket.poll_peek(cx, &mut [0]).map(|_| ()),
             None => Poll::Pending,
         }
     }

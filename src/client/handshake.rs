@@ -9,7 +9,7 @@ use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
 use crate::net::{Socket, fill_random};
-use crate::wire::client_hello::{self, ClientHello, HelloError, MAX_HELLO, Parsed};
+use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
 use crate::wire::secret::{Domain, Secret, derive_for_sni};
@@ -54,8 +54,12 @@ pub(super) async fn handshake(
     opening: &Opening,
 ) -> Result<Accepted, RejectReason> {
     let socket = visit.socket;
+    let mut records = client_hello::Records::default();
+    // Enough to tell what comes, and a header of the other kind at most.
+    let mut wanted = HEADER_LEN;
     loop {
-        match opening.with(|received| client_hello::parse(received)) {
+        read_opening(socket, opening, wanted).await?;
+        match opening.with(|received| records.parse(received)) {
             Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
@@ -69,10 +73,7 @@ pub(super) async fn handshake(
                 let rest = opening.with(|received| received.split_off(consumed));
                 return fake_tls(socket, signer, answer, rest).await;
             }
-            Ok(Parsed::Incomplete) => {
-                let wanted = opening.with(|received| hello_wanted(received));
-                read_opening(socket, opening, wanted).await?;
-            }
+            Ok(Parsed::Incomplete) => wanted = records.wanted(),
         }
     }
 }
@@ -242,24 +243,6 @@ async fn read_opening(
     }
 }
 
-/// What to read of a hello that is not complete: nothing behind its record.
-fn hello_wanted(received: &[u8]) -> usize {
-    let mut rest = received;
-    while let Some((&[_, _, _, high, low], payload)) = rest.split_first_chunk() {
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        match payload.get(length..) {
-            Some(next) => rest = next,
-            None => return (length - payload.len()).min(MAX_HELLO),
-        }
-    }
-    // Enough to tell what comes, and a header of the other kind at most.
-    if received.is_empty() {
-        HEADER_LEN
-    } else {
-        5 - rest.len().min(4)
-    }
-}
-
 fn is_timely(time: u32, now: u32, TimeSkew(limits): TimeSkew) -> bool {
     let Some(limits) = limits else { return true };
     let behind = now.saturating_sub(time);
@@ -299,16 +282,5 @@ mod tests {
             assert!(is_timely(time, now, TimeSkew(None)));
         }
         assert!(is_timely(now, 60, limits), "our clock is not set");
-    }
-
-    #[test]
-    fn a_hello_is_read_record_by_record() {
-        assert_eq!(hello_wanted(&[]), 64);
-        assert_eq!(hello_wanted(&[0x16]), 4);
-        assert_eq!(hello_wanted(&[0x16, 3, 1, 0]), 1);
-        assert_eq!(hello_wanted(&[0x16, 3, 1, 2, 0]), 512);
-        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 2, 7]), 1);
-        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 1, 7]), 5);
-        assert_eq!(hello_wanted(&[0x16, 3, 1, 0, 1, 7, 0x16, 3]), 3);
     }
 }

@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::out::ClientOut;
-use crate::metrics::CloseReason;
+use crate::metrics::CloseReason::{self, ClientClosed, IdleTimeout, SendTimeout, StalledPacket};
 use crate::net::{Reactor, Timer};
 
 /// How often a client that waits for buffers looks for some.
@@ -73,18 +73,12 @@ impl Pace {
             return Poll::Pending;
         }
         loop {
-            let Some((mut at, due)) = self.next(out, watched) else {
+            let Some((at, due)) = self.next(out, watched, now) else {
                 return Poll::Pending;
             };
-            if at <= now {
+            if let Some(due) = due.filter(|_| at <= now) {
                 self.armed = None;
                 return Poll::Ready(due);
-            }
-            if watched.starved {
-                at = at.min(now + STARVED_RETRY);
-            }
-            if let Some(until) = out.paused_until() {
-                at = at.min(until);
             }
             self.armed = Some(Armed { at, watched });
             self.timer.set(at);
@@ -94,46 +88,54 @@ impl Pace {
         }
     }
 
-    /// The first of the deadlines.
-    fn next(&self, out: &ClientOut, watched: Watched) -> Option<(Instant, Due)> {
+    /// The first of the deadlines; `None` is due when it is only time to look
+    /// again.
+    fn next(
+        &self,
+        out: &ClientOut,
+        watched: Watched,
+        now: Instant,
+    ) -> Option<(Instant, Option<Due>)> {
         let limits = out.context.limits.get();
-        let mut last_active = self.last_read.max(out.last_write());
+        let send_timeout = limits.send_timeout;
+        let (last_read, last_write) = (self.last_read, out.last_write());
+        let mut last_active = last_read.max(last_write);
+        let mut first = None;
+        let mut watch = |since: Instant, limit, due| {
+            if let Some(at) = since.checked_add(limit)
+                && first.as_ref().is_none_or(|(first, _)| at < *first)
+            {
+                first = Some((at, due));
+            }
+        };
         if let Some(until) = out.paused_until() {
             last_active = last_active.max(until);
+            watch(until, Duration::ZERO, None);
         }
-        let after = |since: Instant, limit, due| Some((since.checked_add(limit)?, due));
-        let send_timeout = limits.send_timeout;
-        [
-            after(
-                last_active,
-                limits.idle_timeout,
-                Due::Close(CloseReason::IdleTimeout),
-            )
-            .filter(|_| !watched.held_up),
-            after(last_active, limits.hibernate, Due::Hibernate).filter(|_| watched.awake),
-            after(
-                out.last_write(),
-                send_timeout,
-                Due::Close(CloseReason::SendTimeout),
-            )
-            .filter(|_| watched.undelivered),
-            after(
-                self.last_read,
-                send_timeout,
-                Due::Close(CloseReason::StalledPacket),
-            )
-            .filter(|_| watched.unfinished),
-            after(
-                self.last_read,
-                LAST_WORDS,
-                Due::Close(CloseReason::ClientClosed),
-            )
-            .filter(|_| watched.gone),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        if watched.starved {
+            watch(now, STARVED_RETRY, None);
+        }
+        if !watched.held_up {
+            watch(last_active, limits.idle_timeout, close(IdleTimeout));
+        }
+        if watched.awake {
+            watch(last_active, limits.hibernate, Some(Due::Hibernate));
+        }
+        if watched.undelivered {
+            watch(last_write, send_timeout, close(SendTimeout));
+        }
+        if watched.unfinished {
+            watch(last_read, send_timeout, close(StalledPacket));
+        }
+        if watched.gone {
+            watch(last_read, LAST_WORDS, close(ClientClosed));
+        }
+        first
     }
+}
+
+fn close(reason: CloseReason) -> Option<Due> {
+    Some(Due::Close(reason))
 }
 
 impl Watched {

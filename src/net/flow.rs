@@ -25,11 +25,12 @@ pub struct FlowParts<'a> {
 }
 
 /// One direction of a plain relay: bytes from one socket to another as they
-/// come, and then their end. It reads no more while the receiver does not take
-/// what was read, and holds nothing while nothing is under way.
+/// come, and then their end. It reads no more than the receiver takes, so that
+/// who takes nothing costs no buffers.
 #[derive(Default)]
 pub struct Flow {
-    /// Read or given at the start, and not taken by the receiver so far.
+    /// Given at the start or stuck in a pipe, and not taken by the receiver so
+    /// far.
     queue: Rope,
     /// Instead of it, while bytes come in bulk.
     pipe: Option<Pipe>,
@@ -119,8 +120,12 @@ impl Flow {
         from: &Socket,
         to: &Socket,
     ) -> io::Result<Poll<()>> {
+        // It may have taken only some of the last read.
+        if to.poll_writable(cx).is_pending() {
+            return Ok(Poll::Pending);
+        }
         if self.is_bulk && self.pipe.is_none() {
-            self.pipe = parts.pipes.take();
+            self.pipe = parts.pipes.take_modestly();
         }
         let read = match self.pipe.take() {
             Some(pipe) => self.splice(cx, parts, from, to, pipe)?,
@@ -153,8 +158,7 @@ impl Flow {
         Ok(Poll::Ready(length))
     }
 
-    /// The kernel takes most reads whole; what it does not take is queued,
-    /// which is why not more is read than has room.
+    /// What the receiver does not take stays where it is.
     fn copy(
         &mut self,
         cx: &mut Context<'_>,
@@ -162,22 +166,14 @@ impl Flow {
         from: &Socket,
         to: &Socket,
     ) -> io::Result<Poll<usize>> {
-        if to.poll_writable(cx).is_pending() {
-            return Ok(Poll::Pending);
-        }
-        let room = parts.buffers.free_bytes().max(CHUNK_LEN);
         let copied = parts.scratch.with(|buffer| {
-            let room = room.min(buffer.len());
-            let space = buffer.get_mut(..room).unwrap_or_default();
-            let length = match from.poll_read(cx, space) {
+            let length = match from.poll_peek(cx, buffer) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(length) => length?,
             };
-            let data = space.get(..length).unwrap_or_default();
-            let written = to.try_write(data)?;
+            let written = to.try_write(buffer.get(..length).unwrap_or_default())?;
             self.moved += written as u64;
-            let rest = data.get(written..).unwrap_or_default();
-            self.queue.append_overdrawn(parts.buffers, rest);
+            from.skip(buffer.get_mut(..written).unwrap_or_default())?;
             Ok(Poll::Ready(length))
         });
         copied.unwrap_or(Ok(Poll::Pending))
@@ -189,8 +185,10 @@ mod tests {
     use std::future::poll_fn;
     use std::net::SocketAddr;
     use std::os::unix::net::UnixListener;
+    use std::time::Duration;
 
     use rustix::fs::OFlags;
+    use rustix::net::sockopt;
 
     use super::*;
     use crate::net::{Executor, Listener, Reactor, fill_random};
@@ -224,7 +222,8 @@ mod tests {
         (near, Socket::new(reactor, far.into()).unwrap())
     }
 
-    /// Sends `data` through a flow and returns what comes out at its end.
+    /// Sends `data` through a flow and returns what comes out at its end, where
+    /// nobody takes any of it at first.
     fn relay(data: &[u8], pipes: &Rc<PipePool>, first: &[u8], through: Through) -> Vec<u8> {
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
@@ -238,6 +237,8 @@ mod tests {
                 let flags = OFlags::APPEND | OFlags::NONBLOCK;
                 rustix::fs::fcntl_setfl(&to, flags).unwrap();
             }
+            sockopt::set_socket_send_buffer_size(&to, 64 * 1024).unwrap();
+            sockopt::set_socket_recv_buffer_size(&receiver, 64 * 1024).unwrap();
             let scratch = Scratch::default();
             let buffers = BufferPool::new(64 * 1024);
             let mut flow = Flow::starting_with(&buffers, first);
@@ -259,6 +260,10 @@ mod tests {
                 }
             });
             let receiving = async {
+                while data.len() > 1_000_000 && to.is_writable() {
+                    reactor.sleep(Duration::from_millis(1)).await;
+                }
+                assert!(buffers.used_bytes() <= CHUNK_LEN);
                 let (mut received, mut buffer) = (Vec::new(), vec![0; 10_000]);
                 loop {
                     match receiver.read(&mut buffer).await.unwrap() {
@@ -304,5 +309,13 @@ mod tests {
                 assert!(pipes.take().is_none(), "{through:?}");
             }
         }
+    }
+
+    #[test]
+    fn half_of_the_pipes_are_left_to_others() {
+        let pipes = PipePool::new(2);
+        let flows_own = pipes.take_modestly();
+        assert!(flows_own.is_some() && pipes.take_modestly().is_none());
+        assert!(pipes.take().is_some());
     }
 }

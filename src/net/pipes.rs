@@ -53,6 +53,12 @@ impl PipePool {
         })
     }
 
+    /// [`take`](Self::take) that leaves half of them to others.
+    pub fn take_modestly(self: &Rc<Self>) -> Option<Pipe> {
+        let is_plenty = self.in_use.get() < self.capacity.div_ceil(2);
+        is_plenty.then(|| self.take()).flatten()
+    }
+
     /// Whether `error` is that of a kernel, a filter of system calls or a kind
     /// of socket that has no splice(2). It is not asked again then.
     fn is_refusal(&self, error: Errno) -> bool {

@@ -155,15 +155,29 @@ impl Socket {
 
     /// Reads what there is, at most `buffer`; 0 is the end of the stream.
     pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let length = ready!(self.poll_receive(cx, buffer, RecvFlags::empty()))?;
+        if length > 0 && length < buffer.len() {
+            self.reactor.clear_readable_unless_hung_up(self.key);
+        }
+        Poll::Ready(Ok(length))
+    }
+
+    /// [`poll_read`](Self::poll_read) that leaves everything where it is, for
+    /// [`skip`](Self::skip).
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_receive(cx, buffer, RecvFlags::PEEK)
+    }
+
+    fn poll_receive(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        flags: RecvFlags,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.poll_readable(cx));
-            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
-                Ok((length, _)) => {
-                    if length > 0 && length < buffer.len() {
-                        self.reactor.clear_readable_unless_hung_up(self.key);
-                    }
-                    return Poll::Ready(Ok(length));
-                }
+            match rustix::net::recv(&self.fd, &mut *buffer, flags) {
+                Ok((length, _)) => return Poll::Ready(Ok(length)),
                 Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
@@ -171,18 +185,17 @@ impl Socket {
         }
     }
 
-    /// Ready when there is something to read, the end of the stream included,
-    /// and leaves it there.
-    pub fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.poll_readable(cx));
-            match rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK) {
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
+    /// Takes away as many bytes as `peeked` has.
+    pub fn skip(&self, mut peeked: &mut [u8]) -> io::Result<()> {
+        while !peeked.is_empty() {
+            match rustix::net::recv(&self.fd, &mut *peeked, RecvFlags::empty()) {
+                Ok((0, _)) => break,
+                Ok((length, _)) => peeked = peeked.get_mut(length..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
     }
 
     /// Nothing is left to read before the end of the stream. For one that has

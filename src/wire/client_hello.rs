@@ -70,22 +70,14 @@ pub enum HelloError {
 /// Reads a ClientHello from the beginning of a connection. It may lie in
 /// several records. What cannot become one is refused as soon as it shows.
 pub fn parse(bytes: &[u8]) -> Result<Parsed<ClientHello>, HelloError> {
-    let Some(records) = Records::find(bytes)? else {
-        return Ok(Parsed::Incomplete);
-    };
-    let message = records.message(bytes);
-    let body = message.get(MESSAGE_HEADER..).unwrap_or_default();
-    let value = parse_body(body).ok_or(HelloError::Malformed)?;
-    Ok(Parsed::Complete {
-        value,
-        consumed: records.end,
-    })
+    Records::default().parse(bytes)
 }
 
 /// Checks the signature of `hello`, read from `bytes`, and returns the time
 /// that it carries: unix seconds, or of some clients the seconds since boot.
 pub fn verify(bytes: &[u8], hello: &ClientHello, secret: &Secret) -> Option<u32> {
-    let records = Records::find(bytes).ok().flatten()?;
+    let mut records = Records::default();
+    records.find(bytes).ok().filter(|is_whole| *is_whole)?;
     let raw = bytes.get(..records.end)?;
     if records.count == 1 {
         return signed_time(raw, hello, secret);
@@ -113,43 +105,73 @@ fn signed_time(record: &[u8], hello: &ClientHello, secret: &Secret) -> Option<u3
     constant_time_eq(&mask, &[0; RANDOM_LEN]).then_some(u32::from_le_bytes(time))
 }
 
-/// Where the records lie that hold one whole ClientHello.
-struct Records {
+/// Where the records lie that hold a ClientHello, as far as they have come. It
+/// goes on from there, so that many small ones are not read again and again.
+#[derive(Default)]
+pub struct Records {
+    /// Those that are whole.
     count: usize,
-    /// Bytes of the message, its header included.
-    message_len: usize,
-    /// Where the last record ends.
+    /// Of the message in them.
+    header: heapless::Vec<u8, MESSAGE_HEADER>,
+    /// Bytes of the message in them, its header included.
+    gathered: usize,
+    /// Where the last of them ends.
     end: usize,
+    wanted: usize,
 }
 
 impl Records {
-    /// `None`: more bytes are needed.
-    fn find(bytes: &[u8]) -> Result<Option<Self>, HelloError> {
-        let (mut count, mut end, mut gathered) = (0, 0, 0);
-        let mut header = heapless::Vec::<u8, MESSAGE_HEADER>::new();
+    /// The function [`parse`] for bytes that are those of the last call, and
+    /// more.
+    pub fn parse(&mut self, bytes: &[u8]) -> Result<Parsed<ClientHello>, HelloError> {
+        if !self.find(bytes)? {
+            return Ok(Parsed::Incomplete);
+        }
+        let message = self.message(bytes);
+        let body = message.get(MESSAGE_HEADER..).unwrap_or_default();
+        let value = parse_body(body).ok_or(HelloError::Malformed)?;
+        Ok(Parsed::Complete {
+            value,
+            consumed: self.end,
+        })
+    }
+
+    /// Bytes that an incomplete hello lacks at least: nothing behind it.
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Whether they hold all of it.
+    fn find(&mut self, bytes: &[u8]) -> Result<bool, HelloError> {
         loop {
-            let rest = bytes.get(end..).unwrap_or_default();
-            let Some(len) = record_len(rest, count == 0)? else {
-                return incomplete(bytes);
+            let rest = bytes.get(self.end..).unwrap_or_default();
+            let Some(len) = record_len(rest, self.count == 0)? else {
+                let left = missing(&self.header, self.gathered)?;
+                self.wanted = RECORD_HEADER.saturating_sub(rest.len()) + left;
+                break;
             };
             let payload = rest.get(RECORD_HEADER..).unwrap_or_default();
             let payload = payload.get(..len).unwrap_or(payload);
-            let missing = MESSAGE_HEADER - header.len();
-            header.extend(payload.iter().take(missing).copied());
-            let message_len = message_len(&header)?;
-            (count, end, gathered) = (count + 1, end + RECORD_HEADER + len, gathered + len);
-            match message_len {
-                Some(message_len) if gathered > message_len => return Err(HelloError::Malformed),
-                _ if end > bytes.len() => return incomplete(bytes),
-                Some(message_len) if gathered == message_len => {
-                    return Ok(Some(Self {
-                        count,
-                        message_len,
-                        end,
-                    }));
-                }
-                _ => {}
+            let mut header = self.header.clone();
+            let room = MESSAGE_HEADER - header.len();
+            header.extend(payload.iter().take(room).copied());
+            let left = missing(&header, self.gathered + len)?;
+            let end = self.end + RECORD_HEADER + len;
+            if end > bytes.len() {
+                let behind = if left > 0 { RECORD_HEADER + left } else { 0 };
+                self.wanted = end - bytes.len() + behind;
+                break;
             }
+            (self.count, self.end) = (self.count + 1, end);
+            (self.header, self.gathered) = (header, self.gathered + len);
+            if left == 0 {
+                return Ok(true);
+            }
+        }
+        if bytes.len() < MAX_HELLO {
+            Ok(false)
+        } else {
+            Err(HelloError::TooLong)
         }
     }
 
@@ -159,20 +181,12 @@ impl Records {
         if self.count == 1 {
             return Cow::Borrowed(raw.get(RECORD_HEADER..).unwrap_or_default());
         }
-        let mut message = Vec::with_capacity(self.message_len);
+        let mut message = Vec::with_capacity(self.gathered);
         let mut records = Reader(raw);
         while let Some(payload) = records.array::<3>().and_then(|_| records.vec16()) {
             message.extend_from_slice(payload);
         }
         Cow::Owned(message)
-    }
-}
-
-fn incomplete(bytes: &[u8]) -> Result<Option<Records>, HelloError> {
-    if bytes.len() < MAX_HELLO {
-        Ok(None)
-    } else {
-        Err(HelloError::TooLong)
     }
 }
 
@@ -200,7 +214,9 @@ fn record_len(bytes: &[u8], first: bool) -> Result<Option<usize>, HelloError> {
     }
 }
 
-fn message_len(header: &[u8]) -> Result<Option<usize>, HelloError> {
+/// Bytes of a message that are missing at least when `gathered` of it will be
+/// there, `header` already is.
+fn missing(header: &[u8], gathered: usize) -> Result<usize, HelloError> {
     if header
         .first()
         .is_some_and(|&kind| kind != MESSAGE_CLIENT_HELLO)
@@ -208,13 +224,13 @@ fn message_len(header: &[u8]) -> Result<Option<usize>, HelloError> {
         return Err(HelloError::NotClientHello);
     }
     let Some(&[_, a, b, c]) = header.first_chunk() else {
-        return Ok(None);
+        return Ok(MESSAGE_HEADER.saturating_sub(gathered));
     };
     let len = u32::from_be_bytes([0, a, b, c]) as usize + MESSAGE_HEADER;
     if len > MAX_HELLO - RECORD_HEADER {
         return Err(HelloError::TooLong);
     }
-    Ok(Some(len))
+    len.checked_sub(gathered).ok_or(HelloError::Malformed)
 }
 
 fn parse_body(body: &[u8]) -> Option<ClientHello> {

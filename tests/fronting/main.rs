@@ -62,6 +62,10 @@ fn strangers(proxy: &Proxy) -> Vec<(&'static str, Vec<u8>)> {
     });
     let no_name = tls.clone().hello(|hello| hello.domain = None);
     let two_records = tls.clone().key([7; 16]).hello(|hello| hello.records = 2);
+    // All that is read of a hello, in records of one byte.
+    let many_records = [1, 0, 0x30, 0].into_iter().chain([0; 2727]);
+    let many_records = many_records.flat_map(|byte| [0x16, 3, 1, 0, 1, byte]);
+    let many_records = many_records.collect::<Vec<u8>>();
     vec![
         ("unknown_secret", tls.clone().key([7; 16]).first_bytes()),
         ("unknown_secret", two_records.first_bytes()),
@@ -69,6 +73,7 @@ fn strangers(proxy: &Proxy) -> Vec<(&'static str, Vec<u8>)> {
         ("unknown_server_name", other_name.first_bytes()),
         ("no_server_name", no_name.first_bytes()),
         ("bad_hello", malformed),
+        ("bad_hello", many_records),
         ("http", b"GET / HTTP/1.0\r\n\r\n".to_vec()),
         (
             "http",
@@ -269,6 +274,42 @@ fn bulk_goes_through_whole_both_ways() {
         })
         .await;
         telegram.assert_clean();
+    });
+}
+
+/// However many ask the site for more than they take, clients have the buffers.
+#[test]
+fn strangers_who_do_not_read_cost_no_buffers() {
+    run(async {
+        for route in Route::ALL {
+            let site = Site::start(Manners::Floods);
+            let change = |o: ProxyOptions| {
+                fronted(&site)(o)
+                    .set("--buffers", "1M")
+                    .set("--max-clients", 1000)
+            };
+            let (telegram, proxy) = start(built_binary!(), route, change).await;
+            let mut inside = Vec::new();
+            for _ in 0..100 {
+                let mut stream = connect(&proxy);
+                let message = [&b"GET "[..], &random::<16>()].concat();
+                stream.write_all(&message).unwrap();
+                expect(&mut stream, &[0], "the answer's beginning");
+                inside.push(stream);
+            }
+            assert_eq!(proxy.counted("fronted", ""), 100);
+            for _ in 0..5 {
+                for kind in [Kind::Padded, Kind::FakeTls] {
+                    let mut client = proxy.client(kind).connect().await.unwrap();
+                    within("a download", client.download(1 << 20, 100_000))
+                        .await
+                        .unwrap();
+                    let used = proxy.counted("buffer_bytes_used", "");
+                    assert!(used < 1 << 19, "{route:?}: {used} bytes of buffers");
+                }
+            }
+            telegram.assert_clean();
+        }
     });
 }
 

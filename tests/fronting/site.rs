@@ -23,6 +23,8 @@ pub enum Manners {
     Greets(Vec<u8>),
     /// Says this to the first bytes, then listens.
     Answers(Vec<u8>),
+    /// Sends zeros from the first byte on for as long as it can.
+    Floods,
     /// Ends the connection with a reset at the first byte.
     Resets,
 }
@@ -126,6 +128,10 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
             Manners::Mirror | Manners::Greets(_) => mirrored(bytes),
             Manners::Answers(answer) if !was_answered => answer.clone(),
             Manners::Silent | Manners::Answers(_) => Vec::new(),
+            Manners::Floods => {
+                while stream.write_all(&[0; 100_000]).is_ok() {}
+                return;
+            }
             Manners::Resets => return stream.reset(),
         };
         was_answered = true;

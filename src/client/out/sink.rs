@@ -9,8 +9,7 @@ use crate::config::ServerErrors;
 use crate::net::{CHUNK_LEN, SCRATCH_LEN};
 use crate::wire::transport::Transport;
 
-/// Quick acknowledgements kept back behind an unfinished packet; a client can
-/// do without those beyond.
+/// Quick acknowledgements kept back behind an unfinished packet.
 const MAX_ACKS: usize = 64;
 
 /// Telegram's error −404, a whole payload (`doc/protocol.md` §7): whoever gets
@@ -77,7 +76,8 @@ impl Sink for ClientOut {
 
     fn quick_ack(&self, token: [u8; 4]) {
         let mut state = self.state.borrow_mut();
-        if state.is_over() {
+        if state.is_over() || state.queue.len() > CHUNK_LEN {
+            // No allowance bounds them, and a client can do without.
         } else if state.packet.is_done() {
             self.send_ack(&mut state, token);
         } else if state.acks.len() < MAX_ACKS {

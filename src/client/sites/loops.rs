@@ -23,7 +23,7 @@ pub(super) struct Loops {
     /// Where we listen.
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
-    /// Our ends of the connections to sites.
+    /// Our ends of the connections to sites that got no answer.
     dialled: RefCell<HashSet<SocketAddr>>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
 }
@@ -68,7 +68,7 @@ impl Loops {
         self.dialled.borrow_mut().insert(from);
     }
 
-    pub fn hung_up(&self, from: SocketAddr) {
+    pub fn forget(&self, from: SocketAddr) {
         self.dialled.borrow_mut().remove(&from);
     }
 

@@ -146,6 +146,11 @@ impl Sites {
         self.loops.not_listening(address);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_from_us(&self, peer: SocketAddr) -> bool {
+        self.loops.is_from_us(peer)
+    }
+
     /// The site for a stranger whose hello, if it is one, names `domain`.
     fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
         let settings = self.settings.borrow().clone();

@@ -16,8 +16,8 @@ pub(in crate::client) struct SiteVisit {
     pub socket: Socket,
     sites: Rc<Sites>,
     site: Rc<Site>,
-    /// Our end of it; Unix sockets have none.
-    from: Option<SocketAddr>,
+    /// Our end of it until it is answered; Unix sockets have none.
+    from: Cell<Option<SocketAddr>>,
     unanswered: Cell<Option<Likeness>>,
     _stranger: Stranger,
 }
@@ -87,7 +87,7 @@ impl Sites {
             socket,
             sites: self.clone(),
             site: site.clone(),
-            from,
+            from: Cell::new(from),
             unanswered: Cell::new(unanswered.1.take()),
             _stranger: stranger,
         };
@@ -121,7 +121,12 @@ impl SiteVisit {
     }
 
     /// The site sent something: this connection does not go round in circles.
+    /// Another connection may come from the same address and port as this one
+    /// of ours, as long as they lead to different ones.
     pub fn answered(&self) {
+        if let Some(from) = self.from.take() {
+            self.sites.loops.forget(from);
+        }
         if let Some(likeness) = self.unanswered.take() {
             self.sites.loops.answered(likeness);
         }
@@ -137,9 +142,6 @@ impl std::fmt::Display for SiteVisit {
 impl Drop for SiteVisit {
     fn drop(&mut self) {
         self.answered();
-        if let Some(from) = self.from {
-            self.sites.loops.hung_up(from);
-        }
     }
 }
 

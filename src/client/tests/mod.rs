@@ -7,6 +7,7 @@ mod openings;
 mod pressure;
 mod relays;
 mod segments;
+mod strangers;
 mod telegram;
 
 use std::future::Future;
@@ -120,6 +121,8 @@ impl Setup {
             data_dir: "/nonexistent".into(),
         };
         let sites = Sites::new(&reactor, &executor, &metrics, sites, || None);
+        let secrets = self.rules.secrets.iter();
+        let limits = secrets.map(|secret| (&*secret.name, secret.limits));
         let context = ClientContext::new(Parts {
             sites,
             reactor: reactor.clone(),
@@ -128,7 +131,7 @@ impl Setup {
             scratch: Rc::default(),
             pipes: PipePool::new(8),
             backend: telegram.clone(),
-            gate: Gate::new(&self.guard, [], "", reactor.now()).unwrap(),
+            gate: Gate::new(&self.guard, limits, "", reactor.now()).unwrap(),
             metrics: metrics.clone(),
             limits: self.limits,
         });

@@ -235,3 +235,19 @@ fn answers_get_by_without_buffers() {
         assert!(received == data);
     });
 }
+
+/// Among so many clients that none may keep its keys: nothing else wakes it.
+#[test]
+fn a_paced_client_is_read_on_in_a_crowd() {
+    let mut setup = Setup::default();
+    setup.rules.secrets[1].limits.rate = Some(40_000);
+    setup.run(async |world| {
+        world.context.awake.set(1 << 20);
+        let (mut app, session) = connect(&world, Transport::Padded).await;
+        for seed in 0..12 {
+            app.send(&payload(4000, seed)).await;
+        }
+        let all = || session.script.payloads().len() == 12;
+        world.until("all of it", all).await;
+    });
+}

@@ -4,6 +4,7 @@ use super::{SECRET, Setup, World};
 use crate::backend::{OpenError, Route, SessionEnd};
 use crate::config::RouteChoice;
 use crate::metrics::{CloseReason, RouteKind};
+use crate::net::CHUNK_LEN;
 use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::{MAX_PACKET, Transport};
@@ -161,6 +162,27 @@ fn quick_acks_wait_for_the_packet_under_way() {
             assert_eq!(world.metrics.quick_acks.get(), 3);
         });
     }
+}
+
+#[test]
+fn a_client_that_does_not_read_does_not_collect_quick_acks() {
+    Setup::default().run(async |world| {
+        let mut app = connect(&world, Transport::Abridged).await;
+        app.send(&payload(8, 0)).await;
+        world
+            .until("a session", || !world.telegram.opened.borrow().is_empty())
+            .await;
+        let sink = world.telegram.session().sink;
+        while sink.undelivered() == 0 {
+            sink.begin_packet(50_000);
+            assert_eq!(sink.offer(&mut [9; 50_000], 1 << 20), 50_000);
+            sink.end_packet();
+        }
+        for _ in 0..100_000 {
+            sink.quick_ack([1, 2, 3, 4]);
+        }
+        assert!(sink.undelivered() <= 50_004 + CHUNK_LEN);
+    });
 }
 
 #[test]
