@@ -1,17 +1,19 @@
-mod renewal;
-mod supply;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::middle::Connection;
+use super::middle::{Connection, Driver, establish};
 use super::session::MiddleSession;
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Notify};
 use crate::wire::dc::DcId;
+
+const FIRST_RETRY: Duration = Duration::from_millis(300);
+/// People wait for the end of an outage: not longer than this, nor is Telegram
+/// asked more often.
+const LAST_RETRY: Duration = Duration::from_secs(8);
 
 /// Longest wait of a new session for a connection.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -20,9 +22,28 @@ const JOIN_LIMIT: Duration = Duration::from_secs(10);
 /// is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A connection that Telegram ends sooner than this, having said nothing since
+/// the handshake, did not work.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// Connections in a row that may die young before the next one has to wait:
+/// one may meet Telegram's rotation.
+const FREE_DEATHS: u32 = 4;
+
 /// Longest wait of a new session for one more connection, while it could have
 /// a place on a crowded one.
 const CROWDED_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Connections this close in age would be rotated by Telegram together.
+const STAGGER: Duration = Duration::from_secs(5);
+
+/// The age at which one of two such connections is renewed, jittered up to
+/// twice that; Telegram's own rotation starts at 30 s.
+const RENEW_AGE: Duration = Duration::from_secs(10);
+
+/// How long a pool has more connections than its sessions need before it
+/// gives one up.
+const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
 /// The connections to one DC's middle proxies and the sessions on them.
 pub(super) struct Pool {
@@ -86,6 +107,16 @@ impl Pool {
         Ok(())
     }
 
+    /// Opens connections until there are as many as are wanted.
+    pub fn keep_supplied(self: &Rc<Self>) {
+        if self.connecting.get() || !self.wants_connection() {
+            return;
+        }
+        self.connecting.set(true);
+        let pool = self.clone();
+        self.shared.executor.spawn(pool.supply()).detach();
+    }
+
     /// Refuses new sessions and ends all there are.
     pub fn close(&self) {
         self.closed.set(true);
@@ -132,6 +163,66 @@ impl Pool {
         self.least_loaded().filter(|one| one.load() < limit)
     }
 
+    fn wants_connection(&self) -> bool {
+        if self.closed.get() {
+            return false;
+        }
+        if !self.parked.borrow().is_empty() {
+            return true;
+        }
+        let connections = self.connections.borrow();
+        let settings = self.shared.settings.get();
+        match connections.iter().map(|one| one.load()).min() {
+            None => settings.dc_connections > 0 || self.joining.get() > 0,
+            Some(least) => {
+                connections.len() < settings.dc_connections
+                    || least >= settings.clients_per_connection
+            }
+        }
+    }
+
+    async fn supply(self: Rc<Self>) {
+        let mut retry = FIRST_RETRY;
+        while self.wants_connection() {
+            if let Some(wait) = self.penance() {
+                self.wait_to_retry(wait).await;
+                if !self.wants_connection() {
+                    break;
+                }
+            }
+            if self.connect().await {
+                retry = FIRST_RETRY;
+                // Those that found it crowded and those that it kills come
+                // first; then see whether one more is wanted.
+                smol::future::yield_now().await;
+                continue;
+            }
+            self.failed_rounds.set(self.failed_rounds.get() + 1);
+            self.give_up_parked();
+            self.wait_to_retry(retry).await;
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+        self.connecting.set(false);
+    }
+
+    /// How long to leave Telegram alone after connections that died young.
+    fn penance(&self) -> Option<Duration> {
+        let excess = self.young_deaths.get().checked_sub(FREE_DEATHS + 1)?;
+        let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
+        Some(wait.min(LAST_RETRY))
+    }
+
+    async fn wait_to_retry(&self, wait: Duration) {
+        let wait = self.shared.jittered(wait);
+        if wait > PATIENCE {
+            self.give_up_parked();
+        }
+        self.retry_at.set(Some(self.shared.reactor.now() + wait));
+        self.changed.notify();
+        self.shared.reactor.sleep(wait).await;
+        self.retry_at.set(None);
+    }
+
     /// No new connection will be there soon: sessions without one go where
     /// there is any place at all, or end.
     fn give_up_parked(&self) {
@@ -144,6 +235,82 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// One round over the DC's addresses; false if none could be used.
+    async fn connect(self: &Rc<Self>) -> bool {
+        let shared = &self.shared;
+        shared.directory.ready(&shared.reactor).await;
+        let targets = shared.directory.middle(self.dc);
+        for address in targets {
+            match establish(&self.shared, address).await {
+                Ok(established) => {
+                    self.shared.directory.report_success(address);
+                    self.add(established);
+                    return true;
+                }
+                Err(error) => {
+                    self.shared.directory.report_failure(address);
+                    self.shared.middle_failed(self.dc, address, &error);
+                }
+            }
+        }
+        false
+    }
+
+    fn add(self: &Rc<Self>, established: super::middle::Established) {
+        let (connection, driver) = Driver::new(established);
+        debug!("DC {}: connected to {}", self.dc, connection.address());
+        self.shared.metrics.dc_opened(self.dc);
+        self.connections.borrow_mut().push(connection.clone());
+        let limit = self.shared.settings.get().clients_per_connection;
+        let mut parked = self.parked.take();
+        let rest = parked.split_off(parked.len().min(limit));
+        for session in parked {
+            self.settle(&session, &connection);
+        }
+        // The next connection is for them.
+        self.parked.borrow_mut().extend(rest);
+        self.changed.notify();
+        let task = self.clone().drive(connection, driver);
+        self.shared.executor.spawn(task).detach();
+    }
+
+    async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {
+        let end = driver.run(|| self.tick(&connection)).await;
+        let age = self.shared.reactor.now() - connection.opened();
+        let (dc, address) = (self.dc, connection.address());
+        debug!("DC {dc}: connection to {address} ended after {age:.0?}: {end}");
+        self.shared.metrics.dc_ended(self.dc, end);
+        self.note_death(&connection, end, age);
+        // The choreography of doc/migration-flow.md: out of the pool first, so
+        // that nobody is put on it any more; then its sessions.
+        self.remove(&connection);
+        let survivors = connection.take_survivors();
+        drop(driver);
+        for session in survivors {
+            self.rehouse(session);
+        }
+        self.keep_supplied();
+    }
+
+    fn note_death(&self, connection: &Connection, end: ConnectionEnd, age: Duration) {
+        let by_telegram = matches!(
+            end,
+            ConnectionEnd::ClosedByTelegram | ConnectionEnd::Broken | ConnectionEnd::Protocol
+        );
+        if age >= YOUNG || connection.is_proven() {
+            self.young_deaths.set(0);
+        } else if by_telegram {
+            self.young_deaths.set(self.young_deaths.get() + 1);
+            let directory = &self.shared.directory;
+            directory.report_failure(connection.address());
+        }
+    }
+
+    fn remove(&self, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|one| !Rc::ptr_eq(one, connection));
     }
 
     /// Finds a place for a session that lost its connection: at once on an
@@ -168,6 +335,65 @@ impl Pool {
             0 => MigrationOutcome::MovedIdle,
             _ => MigrationOutcome::MovedQueued,
         });
+    }
+
+    /// Called by each connection's task now and then.
+    fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+        if connection.is_draining() {
+            for session in connection.take_quiet_sessions() {
+                self.rehouse(session);
+            }
+            self.keep_supplied();
+        } else if self.should_renew(connection) {
+            debug!("DC {}: renewing a connection", self.dc);
+            self.retire(connection);
+        } else if self.should_shrink() {
+            debug!("DC {}: giving up a connection", self.dc);
+            self.retire(connection);
+        }
+    }
+
+    /// Takes a connection out of service; its sessions leave one by one.
+    fn retire(self: &Rc<Self>, connection: &Rc<Connection>) {
+        self.remove(connection);
+        connection.drain();
+        self.keep_supplied();
+    }
+
+    /// Of connections that opened together, all but the first are renewed
+    /// early, so that Telegram does not close them all at once.
+    fn should_renew(&self, connection: &Rc<Connection>) -> bool {
+        let age = self.shared.reactor.now() - connection.opened();
+        if age < self.shared.jittered(RENEW_AGE) {
+            return false;
+        }
+        let connections = self.connections.borrow();
+        connections
+            .iter()
+            .take_while(|one| !Rc::ptr_eq(one, connection))
+            .any(|older| connection.opened() - older.opened() < STAGGER)
+    }
+
+    fn should_shrink(&self) -> bool {
+        let connections = self.connections.borrow();
+        let settings = self.shared.settings.get();
+        let count = connections.len();
+        let sessions: usize = connections.iter().map(|one| one.load()).sum();
+        let enough = count.saturating_sub(1) * settings.clients_per_connection / 2;
+        // The last connection goes when nobody has used it for as long.
+        let spare = sessions == 0 || (count > 1 && sessions <= enough);
+        if count <= settings.dc_connections || !spare || self.joining.get() > 0 {
+            self.roomy_since.set(None);
+            return false;
+        }
+        let now = self.shared.reactor.now();
+        let since = self.roomy_since.get().unwrap_or(now);
+        self.roomy_since.set(Some(since));
+        if now - since < SHRINK_AFTER {
+            return false;
+        }
+        self.roomy_since.set(None);
+        true
     }
 }
 
