@@ -100,8 +100,8 @@ fn a_waiting_client_is_closed_at_once_and_a_queued_packet_moves() {
         idle.push(&payload::echo(4, 64));
         let before = idle.sink.packets.borrow().len();
         house.reactor.sleep(Duration::from_millis(50)).await;
+        house.rotate(Close::Reset).await;
         house.fake.behave(|b| b.stop_reading = false);
-        house.fake.rotate_all(Close::Reset);
         house
             .until("the queued packet was answered", || {
                 idle.sink.packets.borrow().len() > before
