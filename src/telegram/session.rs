@@ -2,19 +2,15 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::exchange::Exchange;
 use super::middle::Connection;
 use super::pool::Pool;
 use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream};
 use crate::net::Rope;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
-
-/// How long after its last packet a session without an answer counts as
-/// waiting: at the connection's death it is closed, so that it resends, where
-/// an older silence (an acknowledgement, say, that has no answer) is moved.
-pub(super) const LAST_MOMENT: Duration = Duration::from_secs(3);
 
 /// A client's packet on its way to Telegram.
 pub(super) struct QueuedPacket {
@@ -32,9 +28,7 @@ pub(super) struct MiddleSession {
     pool: Rc<Pool>,
     place: RefCell<Place>,
     waker: RefCell<Option<Waker>>,
-    /// When the last packet that has had no answer since was sent.
-    unanswered_since: Cell<Option<Instant>>,
-    in_answer: Cell<bool>,
+    exchange: Cell<Exchange>,
 }
 
 enum Place {
@@ -57,8 +51,7 @@ impl MiddleSession {
             pool: pool.clone(),
             place: RefCell::new(Place::Parked(Vec::new())),
             waker: RefCell::default(),
-            unanswered_since: Cell::new(None),
-            in_answer: Cell::new(false),
+            exchange: Cell::default(),
         })
     }
 
@@ -77,7 +70,7 @@ impl MiddleSession {
             connection: connection.clone(),
             conn_id,
         };
-        self.unanswered_since.set(None);
+        self.exchange.take();
         let mut moved = 0;
         if let Place::Parked(packets) = self.place.replace(place) {
             moved = packets.len();
@@ -109,32 +102,30 @@ impl MiddleSession {
         }
     }
 
-    /// A packet was framed; it is on its way from now on.
-    pub fn sent(&self, now: Instant) {
-        self.unanswered_since.set(Some(now));
+    /// See [`Exchange::sent`].
+    pub fn sent(&self, now: Instant, end: u64) {
+        self.exchange(|exchange| exchange.sent(now, end));
     }
 
     pub fn begin_answer(&self, len: usize) {
-        self.unanswered_since.set(None);
-        self.in_answer.set(true);
+        self.exchange(Exchange::begin_answer);
         self.sink.begin_packet(len);
     }
 
-    pub fn end_answer(&self) {
-        self.in_answer.set(false);
+    pub fn end_answer(&self, now: Instant) {
+        self.exchange(|exchange| exchange.end_answer(now));
         self.sink.end_packet();
     }
 
-    pub fn is_in_answer(&self) -> bool {
-        self.in_answer.get()
+    /// See [`Exchange::loss`].
+    pub fn loss(&self, now: Instant, written: u64) -> Option<SessionEnd> {
+        self.exchange.get().loss(now, written)
     }
 
-    /// A packet is under way that Telegram may or may not have; `cut_short`
-    /// tells that the connection could not write all that was framed.
-    pub fn is_mid_send(&self, now: Instant, cut_short: bool) -> bool {
-        self.unanswered_since
-            .get()
-            .is_some_and(|since| cut_short || now.duration_since(since) < LAST_MOMENT)
+    fn exchange(&self, change: impl FnOnce(&mut Exchange)) {
+        let mut exchange = self.exchange.get();
+        change(&mut exchange);
+        self.exchange.set(exchange);
     }
 
     pub fn wake(&self) {

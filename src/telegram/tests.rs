@@ -14,6 +14,7 @@ use fake_telegram::telegram::{FakeTelegram, Options};
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
 mod house;
+mod losses;
 
 use super::directory::PublicAddress;
 use super::directory::tests::directory;

@@ -168,7 +168,7 @@ impl Inbound {
                 if let Some(session) = self.current.take()
                     && !session.is_ended()
                 {
-                    session.end_answer();
+                    session.end_answer(connection.shared.reactor.now());
                 }
             }
             RpcEvent::CloseExt { conn_id } => {

@@ -227,10 +227,11 @@ impl Connection {
         if !outbound.is_idle() {
             return Vec::new();
         }
+        let written = outbound.written();
         drop(outbound);
         let mut quiet = Vec::new();
         self.sessions.borrow_mut().retain(|_, (conn_id, session)| {
-            let stays = session.is_in_answer() || session.is_mid_send(now, false);
+            let stays = session.loss(now, written).is_some();
             if !stays {
                 quiet.push((*conn_id, session.clone()));
             }
@@ -250,27 +251,32 @@ impl Connection {
     pub fn take_survivors(&self) -> Vec<Rc<MiddleSession>> {
         let now = self.shared.reactor.now();
         let mut outbound = self.outbound.borrow_mut();
-        let cut_short = outbound.is_cut_short();
+        let written = outbound.written();
         let queued = outbound.take_packets();
         drop(outbound);
         let sessions = self.sessions.take();
         let mut survivors = Vec::with_capacity(sessions.len());
         for (_, (_, session)) in sessions {
-            if session.is_in_answer() {
-                self.shared.migrated(MigrationOutcome::ClosedMidAnswer);
-                session.end(SessionEnd::MidAnswer);
-            } else if session.is_mid_send(now, cut_short) {
-                self.shared.migrated(MigrationOutcome::ClosedMidSend);
-                session.end(SessionEnd::MidSend);
-            } else {
-                session.park();
-                survivors.push(session);
+            match session.loss(now, written) {
+                Some(end) => self.lose(&session, end),
+                None => {
+                    session.park();
+                    survivors.push(session);
+                }
             }
         }
         for (session, packet) in queued {
             session.requeue(packet);
         }
         survivors
+    }
+
+    fn lose(&self, session: &MiddleSession, end: SessionEnd) {
+        self.shared.migrated(match end {
+            SessionEnd::MidAnswer => MigrationOutcome::ClosedMidAnswer,
+            _ => MigrationOutcome::ClosedMidSend,
+        });
+        session.end(end);
     }
 }
 

@@ -1,0 +1,54 @@
+//! What is under way when a connection ends: who loses something by it is
+//! closed, nobody else is.
+
+use super::*;
+
+fn later(millis: u32) -> Vec<u8> {
+    Command::EchoLater { millis }.payload()
+}
+
+impl House {
+    async fn answers(&self, session: &TestSession, count: usize) {
+        self.until("the answers", || {
+            session.sink.packets.borrow().len() == count
+        })
+        .await;
+    }
+
+    async fn ends(&self, session: &TestSession, end: SessionEnd) {
+        self.until("the session's end", || {
+            session.sink.ended.get() == Some(end)
+        })
+        .await;
+    }
+}
+
+#[test]
+fn of_two_requests_one_is_not_answered_yet() {
+    House::run(ON_DEMAND, |house| async move {
+        let session = house.open().await;
+        session.push(&later(100));
+        session.push(&later(60_000));
+        house.answers(&session, 1).await;
+        house.rotate(Close::Fin).await;
+        house.ends(&session, SessionEnd::MidSend).await;
+    });
+}
+
+#[test]
+fn an_answer_comes_while_a_packet_is_half_sent() {
+    House::run(ON_DEMAND, |house| async move {
+        let session = house.open().await;
+        house.echo(&session, &payload::echo(1, 40)).await;
+        session.push(&later(500));
+        let arrived = || house.fake.counters().requests() == 2;
+        house.until("the first one arrives", arrived).await;
+        house.fake.behave(|b| b.stop_reading = true);
+        // More than the kernel takes.
+        session.push(&payload::echo(0, 12 << 20));
+        house.answers(&session, 2).await;
+        house.rotate(Close::Reset).await;
+        house.ends(&session, SessionEnd::MidSend).await;
+        house.fake.behave(|b| b.stop_reading = false);
+    });
+}
