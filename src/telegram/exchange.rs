@@ -48,12 +48,14 @@ impl Exchange {
     }
 
     /// How the session must end if its connection does now, so that the client
-    /// asks again; `None` if it can move without loss. The kernel has taken
-    /// the connection's bytes up to `written`.
-    pub fn loss(&self, now: Instant, written: u64) -> Option<SessionEnd> {
+    /// asks again; `None` if it can move without loss. Telegram was last
+    /// `heard` then: that it says nothing to a session proves something only as
+    /// long as it can be heard. The kernel has taken the connection's bytes up
+    /// to `written`.
+    pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
         if self.in_answer {
             Some(SessionEnd::MidAnswer)
-        } else if self.sent_to > written || self.is_waiting(now) {
+        } else if self.sent_to > written || self.is_waiting(heard) {
             Some(SessionEnd::MidSend)
         } else {
             None

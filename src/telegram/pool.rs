@@ -286,7 +286,7 @@ impl Pool {
         // The choreography of doc/migration-flow.md: out of the pool first, so
         // that nobody is put on it any more; then its sessions.
         self.remove(&connection);
-        let survivors = connection.take_survivors();
+        let survivors = connection.take_survivors(end);
         drop(driver);
         for session in survivors {
             self.rehouse(session);

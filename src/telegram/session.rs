@@ -118,8 +118,8 @@ impl MiddleSession {
     }
 
     /// See [`Exchange::loss`].
-    pub fn loss(&self, now: Instant, written: u64) -> Option<SessionEnd> {
-        self.exchange.get().loss(now, written)
+    pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
+        self.exchange.get().loss(heard, written)
     }
 
     fn exchange(&self, change: impl FnOnce(&mut Exchange)) {

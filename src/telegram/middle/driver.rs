@@ -19,6 +19,10 @@ const LET_IN_PER_TURN: usize = 8;
 /// Silence after which a ping goes out; jittered up to twice that.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
+/// The same on a draining connection: until Telegram is heard, its silence to a
+/// session does not let that one go.
+const PING_AFTER_DRAINING: Duration = Duration::from_secs(1);
+
 /// A ping without any answer for this long: the connection is dead.
 const PONG_LIMIT: Duration = Duration::from_secs(10);
 
@@ -38,7 +42,6 @@ pub(crate) struct Driver {
     socket: Socket,
     inbound: Inbound,
     tick: Timer,
-    heard: Instant,
     pinged: Option<Instant>,
     drain_until: Option<Instant>,
 }
@@ -53,7 +56,6 @@ impl Driver {
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
-            heard: reactor.now(),
             pinged: None,
             drain_until: None,
             inbound,
@@ -106,9 +108,8 @@ impl Driver {
                     let bytes = read?;
                     let shared = &self.connection.shared;
                     shared.metrics.dc_bytes_in.add(bytes as u64);
-                    self.heard = shared.reactor.now();
                     self.pinged = None;
-                    self.connection.proven.set(true);
+                    self.connection.heard.set(Some(shared.reactor.now()));
                 }
             }
             reads += 1;
@@ -199,11 +200,15 @@ impl Driver {
     }
 
     fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
+        let ping_after = match self.connection.is_draining() {
+            true => PING_AFTER_DRAINING,
+            false => PING_AFTER,
+        };
         match self.pinged {
             Some(pinged) if now.duration_since(pinged) > PONG_LIMIT => {
                 Err(ConnectionEnd::PingTimeout)
             }
-            None if now.duration_since(self.heard) >= PING_AFTER => {
+            None if now.duration_since(self.connection.heard()) >= ping_after => {
                 let id = self.connection.shared.random_u64() as i64;
                 self.connection.push_control(rpc::ping_body(id));
                 self.pinged = Some(now);

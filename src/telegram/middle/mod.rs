@@ -49,8 +49,8 @@ pub(super) struct Connection {
     /// Our end as Telegram sees it; announced with every packet.
     our: SocketAddr,
     opened: Instant,
-    /// Telegram has sent something since the handshake.
-    proven: Cell<bool>,
+    /// When Telegram was last heard since the handshake.
+    heard: Cell<Option<Instant>>,
     sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
     next_serial: Cell<u32>,
     outbound: RefCell<Outbound>,
@@ -72,7 +72,7 @@ impl Connection {
             address,
             our,
             opened: shared.reactor.now(),
-            proven: Cell::new(false),
+            heard: Cell::new(None),
             sessions: RefCell::default(),
             next_serial: Cell::new(shared.random_u32()),
             outbound: RefCell::new(outbound),
@@ -92,7 +92,11 @@ impl Connection {
     }
 
     pub fn is_proven(&self) -> bool {
-        self.proven.get()
+        self.heard.get().is_some()
+    }
+
+    fn heard(&self) -> Instant {
+        self.heard.get().unwrap_or(self.opened)
     }
 
     pub fn load(&self) -> usize {
@@ -222,7 +226,6 @@ impl Connection {
 
     /// Takes off the sessions that have nothing under way.
     pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
-        let now = self.shared.reactor.now();
         let outbound = self.outbound.borrow();
         if !outbound.is_idle() {
             return Vec::new();
@@ -231,7 +234,7 @@ impl Connection {
         drop(outbound);
         let mut quiet = Vec::new();
         self.sessions.borrow_mut().retain(|_, (conn_id, session)| {
-            let stays = session.loss(now, written).is_some();
+            let stays = session.loss(self.heard(), written).is_some();
             if !stays {
                 quiet.push((*conn_id, session.clone()));
             }
@@ -248,8 +251,12 @@ impl Connection {
 
     /// After the connection's death: parks the sessions that can be moved, with
     /// their queued packets, and ends the others.
-    pub fn take_survivors(&self) -> Vec<Rc<MiddleSession>> {
-        let now = self.shared.reactor.now();
+    pub fn take_survivors(&self, end: ConnectionEnd) -> Vec<Rc<MiddleSession>> {
+        let heard = match end {
+            // All that came before it has been read.
+            ConnectionEnd::ClosedByTelegram => self.shared.reactor.now(),
+            _ => self.heard(),
+        };
         let mut outbound = self.outbound.borrow_mut();
         let written = outbound.written();
         let queued = outbound.take_packets();
@@ -257,7 +264,7 @@ impl Connection {
         let sessions = self.sessions.take();
         let mut survivors = Vec::with_capacity(sessions.len());
         for (_, (_, session)) in sessions {
-            match session.loss(now, written) {
+            match session.loss(heard, written) {
                 Some(end) => self.lose(&session, end),
                 None => {
                     session.park();

@@ -52,3 +52,30 @@ fn an_answer_comes_while_a_packet_is_half_sent() {
         house.fake.behave(|b| b.stop_reading = false);
     });
 }
+
+/// The kernel takes packets long after the way to Telegram has gone dark.
+#[test]
+fn a_packet_goes_into_the_dark_long_before_that_is_noticed() {
+    House::run(ON_DEMAND, |house| async move {
+        let idle = house.open().await;
+        house.echo(&idle, &payload::echo(1, 40)).await;
+        let session = house.open().await;
+        house.echo(&session, &payload::echo(1, 40)).await;
+        house.fake.behave(|b| {
+            b.mute = true;
+            b.ignore_pings = true;
+        });
+        session.push(&payload::echo(2, 40));
+        house.ends(&session, SessionEnd::MidSend).await;
+        let timeouts = house
+            .metrics
+            .connection_ends
+            .get(ConnectionEnd::PingTimeout);
+        assert_eq!(timeouts, 1);
+        house.fake.behave(|b| {
+            b.mute = false;
+            b.ignore_pings = false;
+        });
+        house.echo(&idle, &payload::echo(3, 40)).await;
+    });
+}
