@@ -118,7 +118,18 @@ impl Driver {
                 break;
             }
         }
-        self.flush(cx)
+        self.flush(cx).inspect_err(|_| self.hear_out(cx))
+    }
+
+    /// Nothing can be written any more, but there may be answers still.
+    fn hear_out(&mut self, cx: &mut Context<'_>) {
+        let connection = &self.connection;
+        while self.inbound.unblock(connection).is_ok() {
+            match self.inbound.poll_read(cx, connection, &self.socket) {
+                Poll::Ready(Ok(_)) => {}
+                _ => return,
+            }
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {

@@ -118,6 +118,20 @@ impl Inbound {
         Ok(())
     }
 
+    /// The connection is over: ends whoever blocks it, so that the answers
+    /// behind theirs reach their clients.
+    pub fn unblock(&mut self, connection: &Connection) -> Result<(), ConnectionEnd> {
+        while self.blocked.is_some() {
+            if let Some(session) = self.current.take()
+                && !session.is_ended()
+            {
+                connection.lose(&session, SessionEnd::MidAnswer);
+            }
+            self.retry(connection)?;
+        }
+        Ok(())
+    }
+
     /// Hands on decrypted bytes.
     pub fn consume(
         &mut self,
