@@ -4,6 +4,7 @@
 
 mod direct;
 pub mod directory;
+mod exchange;
 mod middle;
 mod pool;
 mod session;

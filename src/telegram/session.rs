@@ -2,19 +2,15 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::exchange::Exchange;
 use super::middle::Connection;
 use super::pool::Pool;
 use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream};
 use crate::net::Rope;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
-
-/// How long after its last packet a session without an answer counts as
-/// waiting: at the connection's death it is closed, so that it resends, where
-/// an older silence (an acknowledgement, say, that has no answer) is moved.
-pub(super) const LAST_MOMENT: Duration = Duration::from_secs(3);
 
 /// A client's packet on its way to Telegram.
 pub(super) struct QueuedPacket {
@@ -32,19 +28,16 @@ pub(super) struct MiddleSession {
     pool: Rc<Pool>,
     place: RefCell<Place>,
     waker: RefCell<Option<Waker>>,
-    /// When the last packet that has had no answer since was sent.
-    unanswered_since: Cell<Option<Instant>>,
-    in_answer: Cell<bool>,
+    exchange: Cell<Exchange>,
 }
 
-enum Place {
-    On {
-        connection: Rc<Connection>,
-        conn_id: i64,
-    },
-    /// Between connections, with the packets that did not leave the last one.
-    Parked(Vec<QueuedPacket>),
-    Ended,
+/// Neither a home nor packets: it has ended.
+struct Place {
+    /// Its connection, and its id there.
+    home: Option<(Rc<Connection>, i64)>,
+    /// What waits for the next connection: while there is none, or while the
+    /// present one is left as soon as its answers are there.
+    packets: Option<Vec<QueuedPacket>>,
 }
 
 impl MiddleSession {
@@ -55,10 +48,12 @@ impl MiddleSession {
             transport: request.transport,
             sink,
             pool: pool.clone(),
-            place: RefCell::new(Place::Parked(Vec::new())),
+            place: RefCell::new(Place {
+                home: None,
+                packets: Some(Vec::new()),
+            }),
             waker: RefCell::default(),
-            unanswered_since: Cell::new(None),
-            in_answer: Cell::new(false),
+            exchange: Cell::default(),
         })
     }
 
@@ -67,36 +62,41 @@ impl MiddleSession {
     }
 
     pub fn is_ended(&self) -> bool {
-        matches!(*self.place.borrow(), Place::Ended)
+        let place = self.place.borrow();
+        place.home.is_none() && place.packets.is_none()
     }
 
     /// Puts the session on `connection`, and the packets that it brings along.
     pub fn move_to(self: &Rc<Self>, connection: &Rc<Connection>) -> usize {
         let conn_id = connection.attach(self);
-        let place = Place::On {
-            connection: connection.clone(),
-            conn_id,
+        let place = Place {
+            home: Some((connection.clone(), conn_id)),
+            packets: None,
         };
-        self.unanswered_since.set(None);
-        let mut moved = 0;
-        if let Place::Parked(packets) = self.place.replace(place) {
-            moved = packets.len();
-            for packet in packets {
-                connection.push(self, conn_id, packet);
-            }
+        self.exchange.take();
+        let packets = self.place.replace(place).packets.unwrap_or_default();
+        let moved = packets.len();
+        for packet in packets {
+            connection.push(self, conn_id, packet);
         }
         self.wake();
         moved
     }
 
+    /// Keeps what the client sends from now on for the next connection.
+    pub fn hold(&self) {
+        self.place.borrow_mut().packets.get_or_insert_default();
+    }
+
     /// Takes the session off its connection until another one is there.
     pub fn park(&self) {
-        self.place.replace(Place::Parked(Vec::new()));
+        self.hold();
+        self.place.borrow_mut().home = None;
     }
 
     /// Keeps a packet that did not leave the last connection.
     pub fn requeue(&self, packet: QueuedPacket) {
-        if let Place::Parked(packets) = &mut *self.place.borrow_mut() {
+        if let Some(packets) = &mut self.place.borrow_mut().packets {
             packets.push(packet);
         }
     }
@@ -109,32 +109,30 @@ impl MiddleSession {
         }
     }
 
-    /// A packet was framed; it is on its way from now on.
-    pub fn sent(&self, now: Instant) {
-        self.unanswered_since.set(Some(now));
+    /// See [`Exchange::sent`].
+    pub fn sent(&self, now: Instant, end: u64) {
+        self.exchange(|exchange| exchange.sent(now, end));
     }
 
     pub fn begin_answer(&self, len: usize) {
-        self.unanswered_since.set(None);
-        self.in_answer.set(true);
+        self.exchange(Exchange::begin_answer);
         self.sink.begin_packet(len);
     }
 
-    pub fn end_answer(&self) {
-        self.in_answer.set(false);
+    pub fn end_answer(&self, now: Instant) {
+        self.exchange(|exchange| exchange.end_answer(now));
         self.sink.end_packet();
     }
 
-    pub fn is_in_answer(&self) -> bool {
-        self.in_answer.get()
+    /// See [`Exchange::loss`].
+    pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
+        self.exchange.get().loss(heard, written)
     }
 
-    /// A packet is under way that Telegram may or may not have; `cut_short`
-    /// tells that the connection could not write all that was framed.
-    pub fn is_mid_send(&self, now: Instant, cut_short: bool) -> bool {
-        self.unanswered_since
-            .get()
-            .is_some_and(|since| cut_short || now.duration_since(since) < LAST_MOMENT)
+    fn exchange(&self, change: impl FnOnce(&mut Exchange)) {
+        let mut exchange = self.exchange.get();
+        change(&mut exchange);
+        self.exchange.set(exchange);
     }
 
     pub fn wake(&self) {
@@ -144,20 +142,19 @@ impl MiddleSession {
     }
 
     fn leave(&self, tell_telegram: bool) -> bool {
-        match self.place.replace(Place::Ended) {
-            Place::On {
-                connection,
-                conn_id,
-            } => {
-                connection.detach(conn_id, tell_telegram);
-                if let Some(waker) = &*self.waker.borrow() {
-                    connection.unpark(waker);
-                }
-                true
+        let was_ended = self.is_ended();
+        let mut place = self.place.borrow_mut();
+        let home = place.home.take();
+        let packets = place.packets.take();
+        drop(place);
+        drop(packets);
+        if let Some((connection, conn_id)) = home {
+            connection.detach(conn_id, tell_telegram);
+            if let Some(waker) = &*self.waker.borrow() {
+                connection.unpark(waker);
             }
-            Place::Parked(_) => true,
-            Place::Ended => false,
         }
+        !was_ended
     }
 }
 
@@ -173,10 +170,11 @@ impl MiddleStream {
 impl Stream for MiddleStream {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let session = &self.0;
-        let ready = match &*session.place.borrow() {
-            Place::On { connection, .. } => connection.poll_has_room(cx),
-            Place::Parked(_) => Poll::Pending,
-            Place::Ended => Poll::Ready(()),
+        let place = session.place.borrow();
+        let ready = match (&place.packets, &place.home) {
+            (Some(_), _) => Poll::Pending,
+            (None, Some((connection, _))) => connection.poll_has_room(cx),
+            (None, None) => Poll::Ready(()),
         };
         if ready.is_pending() {
             session.waker.replace(Some(cx.waker().clone()));
@@ -188,28 +186,17 @@ impl Stream for MiddleStream {
         let session = &self.0;
         let quick_ack = packet.quick_ack;
         let buffers = session.pool.buffers();
-        match (&mut *session.place.borrow_mut(), packet.body) {
-            (
-                Place::On {
-                    connection,
-                    conn_id,
-                },
-                Body::Slice(body),
-            ) => {
+        let place = &mut *session.place.borrow_mut();
+        match (&mut place.packets, &place.home, packet.body) {
+            (None, Some((connection, conn_id)), Body::Slice(body)) => {
                 connection.push_slice(session, *conn_id, quick_ack, body);
             }
-            (
-                Place::On {
-                    connection,
-                    conn_id,
-                },
-                Body::Rope(body),
-            ) => {
+            (None, Some((connection, conn_id)), Body::Rope(body)) => {
                 connection.push(session, *conn_id, QueuedPacket { quick_ack, body });
             }
             // The client was read before the session was parked: what comes is
             // the rest of that read.
-            (Place::Parked(packets), body) => {
+            (Some(packets), _, body) => {
                 let body = match body {
                     Body::Rope(body) => body,
                     Body::Slice(slice) => {
@@ -220,12 +207,12 @@ impl Stream for MiddleStream {
                 };
                 packets.push(QueuedPacket { quick_ack, body });
             }
-            (Place::Ended, _) => {}
+            (None, None, _) => {}
         }
     }
 
     fn resume(&self) {
-        if let Place::On { connection, .. } = &*self.0.place.borrow() {
+        if let Some((connection, _)) = &self.0.place.borrow().home {
             connection.wake();
         }
     }

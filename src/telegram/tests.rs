@@ -14,6 +14,8 @@ use fake_telegram::telegram::{FakeTelegram, Options};
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
 mod house;
+mod losses;
+mod parked;
 
 use super::directory::PublicAddress;
 use super::directory::tests::directory;
@@ -100,8 +102,8 @@ fn a_waiting_client_is_closed_at_once_and_a_queued_packet_moves() {
         idle.push(&payload::echo(4, 64));
         let before = idle.sink.packets.borrow().len();
         house.reactor.sleep(Duration::from_millis(50)).await;
+        house.rotate(Close::Reset).await;
         house.fake.behave(|b| b.stop_reading = false);
-        house.fake.rotate_all(Close::Reset);
         house
             .until("the queued packet was answered", || {
                 idle.sink.packets.borrow().len() > before

@@ -19,6 +19,10 @@ const LET_IN_PER_TURN: usize = 8;
 /// Silence after which a ping goes out; jittered up to twice that.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
+/// The same on a draining connection: until Telegram is heard, its silence to a
+/// session does not let that one go.
+const PING_AFTER_DRAINING: Duration = Duration::from_secs(1);
+
 /// A ping without any answer for this long: the connection is dead.
 const PONG_LIMIT: Duration = Duration::from_secs(10);
 
@@ -29,6 +33,10 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// A client that holds up others for this long is closed.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
 
+/// A draining connection waits this long for its sessions to fall quiet by
+/// themselves; from then on it takes no more packets of theirs.
+const HOLD_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a draining connection waits for answers under way.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
@@ -38,9 +46,8 @@ pub(crate) struct Driver {
     socket: Socket,
     inbound: Inbound,
     tick: Timer,
-    heard: Instant,
     pinged: Option<Instant>,
-    drain_until: Option<Instant>,
+    draining_since: Option<Instant>,
 }
 
 impl Driver {
@@ -53,9 +60,8 @@ impl Driver {
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
-            heard: reactor.now(),
             pinged: None,
-            drain_until: None,
+            draining_since: None,
             inbound,
             socket,
             connection: connection.clone(),
@@ -106,9 +112,8 @@ impl Driver {
                     let bytes = read?;
                     let shared = &self.connection.shared;
                     shared.metrics.dc_bytes_in.add(bytes as u64);
-                    self.heard = shared.reactor.now();
                     self.pinged = None;
-                    self.connection.proven.set(true);
+                    self.connection.heard.set(Some(shared.reactor.now()));
                 }
             }
             reads += 1;
@@ -117,7 +122,18 @@ impl Driver {
                 break;
             }
         }
-        self.flush(cx)
+        self.flush(cx).inspect_err(|_| self.hear_out(cx))
+    }
+
+    /// Nothing can be written any more, but there may be answers still.
+    fn hear_out(&mut self, cx: &mut Context<'_>) {
+        let connection = &self.connection;
+        while self.inbound.unblock(connection).is_ok() {
+            match self.inbound.poll_read(cx, connection, &self.socket) {
+                Poll::Ready(Ok(_)) => {}
+                _ => return,
+            }
+        }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {
@@ -172,9 +188,12 @@ impl Driver {
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
-            let until = *self.drain_until.get_or_insert(now + DRAIN_LIMIT);
-            if now >= until {
+            let since = *self.draining_since.get_or_insert(now);
+            if now >= since + DRAIN_LIMIT {
                 return Err(ConnectionEnd::Drained);
+            }
+            if now >= since + HOLD_AFTER {
+                self.connection.hold_packets();
             }
         }
         if self.inbound.is_blocked() {
@@ -199,11 +218,15 @@ impl Driver {
     }
 
     fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
+        let ping_after = match self.connection.is_draining() {
+            true => PING_AFTER_DRAINING,
+            false => PING_AFTER,
+        };
         match self.pinged {
             Some(pinged) if now.duration_since(pinged) > PONG_LIMIT => {
                 Err(ConnectionEnd::PingTimeout)
             }
-            None if now.duration_since(self.heard) >= PING_AFTER => {
+            None if now.duration_since(self.connection.heard()) >= ping_after => {
                 let id = self.connection.shared.random_u64() as i64;
                 self.connection.push_control(rpc::ping_body(id));
                 self.pinged = Some(now);

@@ -118,6 +118,20 @@ impl Inbound {
         Ok(())
     }
 
+    /// The connection is over: ends whoever blocks it, so that the answers
+    /// behind theirs reach their clients.
+    pub fn unblock(&mut self, connection: &Connection) -> Result<(), ConnectionEnd> {
+        while self.blocked.is_some() {
+            if let Some(session) = self.current.take()
+                && !session.is_ended()
+            {
+                connection.lose(&session, SessionEnd::MidAnswer);
+            }
+            self.retry(connection)?;
+        }
+        Ok(())
+    }
+
     /// Hands on decrypted bytes.
     pub fn consume(
         &mut self,
@@ -168,7 +182,7 @@ impl Inbound {
                 if let Some(session) = self.current.take()
                     && !session.is_ended()
                 {
-                    session.end_answer();
+                    session.end_answer(connection.shared.reactor.now());
                 }
             }
             RpcEvent::CloseExt { conn_id } => {

@@ -49,8 +49,8 @@ pub(super) struct Connection {
     /// Our end as Telegram sees it; announced with every packet.
     our: SocketAddr,
     opened: Instant,
-    /// Telegram has sent something since the handshake.
-    proven: Cell<bool>,
+    /// When Telegram was last heard since the handshake.
+    heard: Cell<Option<Instant>>,
     sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
     next_serial: Cell<u32>,
     outbound: RefCell<Outbound>,
@@ -72,7 +72,7 @@ impl Connection {
             address,
             our,
             opened: shared.reactor.now(),
-            proven: Cell::new(false),
+            heard: Cell::new(None),
             sessions: RefCell::default(),
             next_serial: Cell::new(shared.random_u32()),
             outbound: RefCell::new(outbound),
@@ -92,7 +92,11 @@ impl Connection {
     }
 
     pub fn is_proven(&self) -> bool {
-        self.proven.get()
+        self.heard.get().is_some()
+    }
+
+    fn heard(&self) -> Instant {
+        self.heard.get().unwrap_or(self.opened)
     }
 
     pub fn load(&self) -> usize {
@@ -220,17 +224,29 @@ impl Connection {
         self.wake();
     }
 
+    /// Leaves what is not begun, and all that is to come, to the connections
+    /// that the sessions move to.
+    fn hold_packets(&self) {
+        for (_, (_, session)) in self.sessions.borrow().iter() {
+            session.hold();
+        }
+        let queued = self.outbound.borrow_mut().take_packets();
+        for (session, packet) in queued {
+            session.requeue(packet);
+        }
+    }
+
     /// Takes off the sessions that have nothing under way.
     pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
-        let now = self.shared.reactor.now();
         let outbound = self.outbound.borrow();
-        if !outbound.is_idle() {
+        if outbound.has_packets() {
             return Vec::new();
         }
+        let written = outbound.written();
         drop(outbound);
         let mut quiet = Vec::new();
         self.sessions.borrow_mut().retain(|_, (conn_id, session)| {
-            let stays = session.is_in_answer() || session.is_mid_send(now, false);
+            let stays = session.loss(self.heard(), written).is_some();
             if !stays {
                 quiet.push((*conn_id, session.clone()));
             }
@@ -247,30 +263,39 @@ impl Connection {
 
     /// After the connection's death: parks the sessions that can be moved, with
     /// their queued packets, and ends the others.
-    pub fn take_survivors(&self) -> Vec<Rc<MiddleSession>> {
-        let now = self.shared.reactor.now();
+    pub fn take_survivors(&self, end: ConnectionEnd) -> Vec<Rc<MiddleSession>> {
+        let heard = match end {
+            // All that came before it has been read.
+            ConnectionEnd::ClosedByTelegram => self.shared.reactor.now(),
+            _ => self.heard(),
+        };
         let mut outbound = self.outbound.borrow_mut();
-        let cut_short = outbound.is_cut_short();
+        let written = outbound.written();
         let queued = outbound.take_packets();
         drop(outbound);
         let sessions = self.sessions.take();
         let mut survivors = Vec::with_capacity(sessions.len());
         for (_, (_, session)) in sessions {
-            if session.is_in_answer() {
-                self.shared.migrated(MigrationOutcome::ClosedMidAnswer);
-                session.end(SessionEnd::MidAnswer);
-            } else if session.is_mid_send(now, cut_short) {
-                self.shared.migrated(MigrationOutcome::ClosedMidSend);
-                session.end(SessionEnd::MidSend);
-            } else {
-                session.park();
-                survivors.push(session);
+            match session.loss(heard, written) {
+                Some(end) => self.lose(&session, end),
+                None => {
+                    session.park();
+                    survivors.push(session);
+                }
             }
         }
         for (session, packet) in queued {
             session.requeue(packet);
         }
         survivors
+    }
+
+    fn lose(&self, session: &MiddleSession, end: SessionEnd) {
+        self.shared.migrated(match end {
+            SessionEnd::MidAnswer => MigrationOutcome::ClosedMidAnswer,
+            _ => MigrationOutcome::ClosedMidSend,
+        });
+        session.end(end);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::wire::rpc::{self, ProxyReq};
 /// request header) fits whole.
 const FRAME_HEAD_ROOM: usize = 128;
 
+const CHECKSUM_LEN: usize = 4;
+
 /// Control messages that may wait: more than the clients that one connection
 /// has (--clients-per-connection) can cause by leaving all at once.
 const MAX_CONTROLS: usize = 16 * 1024;
@@ -45,7 +47,9 @@ pub(crate) struct Outbound {
     /// Payloads of `queue`, and the rest of `current`'s before them.
     payload: Rope,
     current: Option<Current>,
-    /// Encrypted bytes that the kernel has not taken yet.
+    /// Bytes that the kernel has taken.
+    written: u64,
+    /// Encrypted bytes that it has not taken yet.
     unsent: Rope,
     buffers: Rc<BufferPool>,
 }
@@ -88,6 +92,7 @@ impl Outbound {
             pongs: 0,
             payload: Rope::default(),
             current: None,
+            written: 0,
             unsent: Rope::default(),
             buffers: buffers.clone(),
         }
@@ -104,9 +109,14 @@ impl Outbound {
         self.queue.is_empty() && self.current.is_none() && self.unsent.is_empty()
     }
 
-    /// Part of what was framed has not reached the kernel.
-    pub fn is_cut_short(&self) -> bool {
-        self.current.is_some() || !self.unsent.is_empty()
+    /// There are packets that were not begun.
+    pub fn has_packets(&self) -> bool {
+        self.queue.len() > self.controls + self.pongs
+    }
+
+    /// How many bytes the kernel has taken since the handshake.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     pub fn push_packet(&mut self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
@@ -163,7 +173,8 @@ impl Outbound {
     ) -> io::Result<Flushed> {
         let mut done = Flushed::default();
         loop {
-            done.bytes += self.unsent.write_to(socket)?;
+            let written = self.unsent.write_to(socket)?;
+            done.bytes += self.note_written(written);
             if self.queue.is_empty() && self.current.is_none() {
                 self.queue.shrink_to(KEPT_PLACES);
                 return Ok(done);
@@ -178,7 +189,7 @@ impl Outbound {
                     let written = socket.try_write(data)?;
                     let rest = data.get(written..).unwrap_or_default();
                     self.unsent.append_overdrawn(&self.buffers, rest);
-                    done.bytes += written;
+                    done.bytes += self.note_written(written);
                     done.packets += packets;
                     Ok(())
                 })
@@ -186,18 +197,26 @@ impl Outbound {
         }
     }
 
+    fn note_written(&mut self, bytes: usize) -> usize {
+        self.written += bytes as u64;
+        bytes
+    }
+
     /// Takes the packets that were not begun out of the queue, in order.
     pub fn take_packets(&mut self) -> Vec<(Rc<MiddleSession>, QueuedPacket)> {
-        let rest = self.current.take().map_or(0, |current| current.remaining);
-        self.payload.advance(rest);
+        let begun = self.current.as_ref().map_or(0, |one| one.remaining);
+        let begun = split_front(&mut self.payload, begun, &self.buffers);
         let mut packets = Vec::new();
-        for queued in self.queue.drain(..) {
+        for queued in std::mem::take(&mut self.queue) {
             if let Queued::Packet(frame) = queued {
                 let body = split_front(&mut self.payload, frame.len, &self.buffers);
                 let quick_ack = frame.quick_ack;
                 packets.push((frame.session, QueuedPacket { quick_ack, body }));
+            } else {
+                self.queue.push_back(queued);
             }
         }
+        self.payload = begun;
         packets
     }
 
@@ -259,7 +278,8 @@ impl Outbound {
         let mut checksum = self.begin_frame(out, header.len() + frame.len);
         checksum.update(&header);
         out.put(&header);
-        frame.session.sent(now);
+        let end = out.length + frame.len + CHECKSUM_LEN;
+        session.sent(now, self.written + end as u64);
         self.current = Some(Current {
             remaining: frame.len,
             checksum,
@@ -300,7 +320,7 @@ impl Outbound {
             .update(room.get(..copied).unwrap_or_default());
         out.length += copied;
         current.remaining -= copied;
-        if current.remaining > 0 || out.room() < 4 {
+        if current.remaining > 0 || out.room() < CHECKSUM_LEN {
             return false;
         }
         if let Some(current) = self.current.take() {

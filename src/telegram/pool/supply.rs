@@ -1,0 +1,157 @@
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::{JOIN_LIMIT, PATIENCE, Pool};
+use crate::backend::SessionEnd;
+use crate::metrics::MigrationOutcome;
+use crate::telegram::middle::establish;
+use crate::telegram::session::MiddleSession;
+
+const FIRST_RETRY: Duration = Duration::from_millis(300);
+/// People wait for the end of an outage: not longer than this, nor is Telegram
+/// asked more often.
+const LAST_RETRY: Duration = Duration::from_secs(8);
+
+/// Connections in a row that may die young before the next one has to wait:
+/// one may meet Telegram's rotation.
+const FREE_DEATHS: u32 = 4;
+
+/// How often it is looked whether sessions wait for too long.
+const WATCH_PARKED: Duration = Duration::from_secs(1);
+
+impl Pool {
+    /// Opens connections until there are as many as are wanted.
+    pub fn keep_supplied(self: &Rc<Self>) {
+        if self.connecting.get() || !self.wants_connection() {
+            return;
+        }
+        self.connecting.set(true);
+        let pool = self.clone();
+        self.shared.executor.spawn(pool.supply()).detach();
+    }
+
+    async fn supply(self: Rc<Self>) {
+        smol::future::or(self.open_wanted(), self.watch_parked()).await;
+        self.connecting.set(false);
+    }
+
+    async fn open_wanted(self: &Rc<Self>) {
+        let mut retry = FIRST_RETRY;
+        while self.wants_connection() {
+            if let Some(wait) = penance(self.young_deaths.get()) {
+                self.wait_to_retry(wait).await;
+                if !self.wants_connection() {
+                    break;
+                }
+            }
+            if self.connect().await {
+                retry = FIRST_RETRY;
+                // Those that found it crowded and those that it kills come
+                // first; then see whether one more is wanted.
+                smol::future::yield_now().await;
+                continue;
+            }
+            self.failed_rounds.set(self.failed_rounds.get() + 1);
+            self.give_up_parked();
+            self.wait_to_retry(retry).await;
+            retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Gives up those that wait for too long: a round over all addresses may
+    /// take minutes.
+    async fn watch_parked(&self) {
+        loop {
+            self.shared.reactor.sleep(WATCH_PARKED).await;
+            let now = self.shared.reactor.now();
+            let since = self.parked_since.get();
+            if since.is_some_and(|since| now >= since + JOIN_LIMIT) {
+                self.give_up_parked();
+            }
+        }
+    }
+
+    /// The next attempt is too far away to be waited for.
+    pub(super) fn is_late(&self) -> bool {
+        let soon = self.shared.reactor.now() + PATIENCE;
+        self.retry_at.get().is_some_and(|at| at > soon)
+    }
+
+    /// Keeps a session for the next connection.
+    pub(super) fn park(&self, session: Rc<MiddleSession>) {
+        let mut parked = self.parked.borrow_mut();
+        if parked.is_empty() {
+            self.parked_since.set(Some(self.shared.reactor.now()));
+        }
+        parked.push(session);
+    }
+
+    async fn wait_to_retry(&self, wait: Duration) {
+        let wait = self.shared.jittered(wait);
+        if wait > PATIENCE {
+            self.give_up_parked();
+        }
+        self.retry_at.set(Some(self.shared.reactor.now() + wait));
+        self.changed.notify();
+        self.shared.reactor.sleep(wait).await;
+        self.retry_at.set(None);
+    }
+
+    /// No new connection will be there soon: sessions without one go where
+    /// there is any place at all, or end.
+    fn give_up_parked(&self) {
+        for session in self.parked.take() {
+            match self.least_loaded() {
+                Some(connection) => self.settle(&session, &connection),
+                None => self.give_up(&session),
+            }
+        }
+    }
+
+    pub(super) fn give_up(&self, session: &MiddleSession) {
+        self.shared.migrated(MigrationOutcome::NoConnection);
+        session.end(SessionEnd::NoConnection);
+    }
+
+    /// One round over the DC's addresses; false if none could be used.
+    async fn connect(self: &Rc<Self>) -> bool {
+        let shared = &self.shared;
+        shared.directory.ready(&shared.reactor).await;
+        let targets = shared.directory.middle(self.dc);
+        for address in targets {
+            match establish(&self.shared, address).await {
+                Ok(established) => {
+                    self.shared.directory.report_success(address);
+                    self.add(established);
+                    return true;
+                }
+                Err(error) => {
+                    self.shared.directory.report_failure(address);
+                    self.shared.middle_failed(self.dc, address, &error);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// How long to leave Telegram alone after connections that died young.
+fn penance(young_deaths: u32) -> Option<Duration> {
+    let excess = young_deaths.checked_sub(FREE_DEATHS)?;
+    let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
+    Some(wait.min(LAST_RETRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_begins_after_the_free_deaths_and_grows() {
+        assert_eq!(penance(0), None);
+        assert_eq!(penance(FREE_DEATHS - 1), None);
+        assert_eq!(penance(FREE_DEATHS), Some(FIRST_RETRY));
+        assert_eq!(penance(FREE_DEATHS + 2), Some(FIRST_RETRY * 4));
+        assert_eq!(penance(u32::MAX), Some(LAST_RETRY));
+    }
+}
