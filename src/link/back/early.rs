@@ -4,7 +4,7 @@ use crate::net::{BufferPool, Rope};
 
 /// Bytes that are kept in memory of their own size, not in a chunk: what an app
 /// says first has room, and a crowd that comes at once takes little.
-const SHORT: usize = 512;
+const SHORT: usize = 2048;
 
 /// What came for a session that is not open yet.
 #[derive(Default)]
@@ -54,7 +54,7 @@ mod tests {
         for (pieces, has_chunks) in [
             (&[300, 200][..], false),
             (&[SHORT], false),
-            (&[300, 200, 1000, 5, 700], true),
+            (&[300, 200, 1500, 55, 700], true),
             (&[3000], true),
         ] {
             let mut early = Early::default();
