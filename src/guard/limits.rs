@@ -46,14 +46,18 @@ impl Ledger {
 
     /// New limits after a reload; what is counted goes on.
     pub fn set_limits<'a>(&mut self, secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>) {
-        let secrets: BTreeMap<_, _> = secrets.into_iter().collect();
-        for (name, account) in &self.accounts {
-            if !secrets.contains_key(name.as_str()) {
-                account.set_limits(SecretLimits::default());
-            }
+        for account in self.accounts.values() {
+            account.is_listed.set(false);
         }
         for (name, limits) in secrets {
-            self.account_or_new(name).set_limits(limits);
+            let account = self.account_or_new(name);
+            account.set_limits(limits);
+            account.is_listed.set(true);
+        }
+        for account in self.accounts.values() {
+            if !account.is_listed.get() {
+                account.set_limits(SecretLimits::default());
+            }
         }
     }
 
@@ -98,6 +102,8 @@ impl Ledger {
 #[derive(Default)]
 pub struct Account {
     limits: Cell<SecretLimits>,
+    /// The config has it.
+    is_listed: Cell<bool>,
     /// Its bytes are counted.
     metered: Cell<bool>,
     live: Cell<u32>,
