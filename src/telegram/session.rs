@@ -31,14 +31,13 @@ pub(super) struct MiddleSession {
     exchange: Cell<Exchange>,
 }
 
-enum Place {
-    On {
-        connection: Rc<Connection>,
-        conn_id: i64,
-    },
-    /// Between connections, with the packets that did not leave the last one.
-    Parked(Vec<QueuedPacket>),
-    Ended,
+/// Neither a home nor packets: it has ended.
+struct Place {
+    /// Its connection, and its id there.
+    home: Option<(Rc<Connection>, i64)>,
+    /// What waits for the next connection: while there is none, or while the
+    /// present one is left as soon as its answers are there.
+    packets: Option<Vec<QueuedPacket>>,
 }
 
 impl MiddleSession {
@@ -49,7 +48,10 @@ impl MiddleSession {
             transport: request.transport,
             sink,
             pool: pool.clone(),
-            place: RefCell::new(Place::Parked(Vec::new())),
+            place: RefCell::new(Place {
+                home: None,
+                packets: Some(Vec::new()),
+            }),
             waker: RefCell::default(),
             exchange: Cell::default(),
         })
@@ -60,36 +62,41 @@ impl MiddleSession {
     }
 
     pub fn is_ended(&self) -> bool {
-        matches!(*self.place.borrow(), Place::Ended)
+        let place = self.place.borrow();
+        place.home.is_none() && place.packets.is_none()
     }
 
     /// Puts the session on `connection`, and the packets that it brings along.
     pub fn move_to(self: &Rc<Self>, connection: &Rc<Connection>) -> usize {
         let conn_id = connection.attach(self);
-        let place = Place::On {
-            connection: connection.clone(),
-            conn_id,
+        let place = Place {
+            home: Some((connection.clone(), conn_id)),
+            packets: None,
         };
         self.exchange.take();
-        let mut moved = 0;
-        if let Place::Parked(packets) = self.place.replace(place) {
-            moved = packets.len();
-            for packet in packets {
-                connection.push(self, conn_id, packet);
-            }
+        let packets = self.place.replace(place).packets.unwrap_or_default();
+        let moved = packets.len();
+        for packet in packets {
+            connection.push(self, conn_id, packet);
         }
         self.wake();
         moved
     }
 
+    /// Keeps what the client sends from now on for the next connection.
+    pub fn hold(&self) {
+        self.place.borrow_mut().packets.get_or_insert_default();
+    }
+
     /// Takes the session off its connection until another one is there.
     pub fn park(&self) {
-        self.place.replace(Place::Parked(Vec::new()));
+        self.hold();
+        self.place.borrow_mut().home = None;
     }
 
     /// Keeps a packet that did not leave the last connection.
     pub fn requeue(&self, packet: QueuedPacket) {
-        if let Place::Parked(packets) = &mut *self.place.borrow_mut() {
+        if let Some(packets) = &mut self.place.borrow_mut().packets {
             packets.push(packet);
         }
     }
@@ -135,20 +142,19 @@ impl MiddleSession {
     }
 
     fn leave(&self, tell_telegram: bool) -> bool {
-        match self.place.replace(Place::Ended) {
-            Place::On {
-                connection,
-                conn_id,
-            } => {
-                connection.detach(conn_id, tell_telegram);
-                if let Some(waker) = &*self.waker.borrow() {
-                    connection.unpark(waker);
-                }
-                true
+        let was_ended = self.is_ended();
+        let mut place = self.place.borrow_mut();
+        let home = place.home.take();
+        let packets = place.packets.take();
+        drop(place);
+        drop(packets);
+        if let Some((connection, conn_id)) = home {
+            connection.detach(conn_id, tell_telegram);
+            if let Some(waker) = &*self.waker.borrow() {
+                connection.unpark(waker);
             }
-            Place::Parked(_) => true,
-            Place::Ended => false,
         }
+        !was_ended
     }
 }
 
@@ -164,10 +170,11 @@ impl MiddleStream {
 impl Stream for MiddleStream {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let session = &self.0;
-        let ready = match &*session.place.borrow() {
-            Place::On { connection, .. } => connection.poll_has_room(cx),
-            Place::Parked(_) => Poll::Pending,
-            Place::Ended => Poll::Ready(()),
+        let place = session.place.borrow();
+        let ready = match (&place.packets, &place.home) {
+            (Some(_), _) => Poll::Pending,
+            (None, Some((connection, _))) => connection.poll_has_room(cx),
+            (None, None) => Poll::Ready(()),
         };
         if ready.is_pending() {
             session.waker.replace(Some(cx.waker().clone()));
@@ -179,28 +186,17 @@ impl Stream for MiddleStream {
         let session = &self.0;
         let quick_ack = packet.quick_ack;
         let buffers = session.pool.buffers();
-        match (&mut *session.place.borrow_mut(), packet.body) {
-            (
-                Place::On {
-                    connection,
-                    conn_id,
-                },
-                Body::Slice(body),
-            ) => {
+        let place = &mut *session.place.borrow_mut();
+        match (&mut place.packets, &place.home, packet.body) {
+            (None, Some((connection, conn_id)), Body::Slice(body)) => {
                 connection.push_slice(session, *conn_id, quick_ack, body);
             }
-            (
-                Place::On {
-                    connection,
-                    conn_id,
-                },
-                Body::Rope(body),
-            ) => {
+            (None, Some((connection, conn_id)), Body::Rope(body)) => {
                 connection.push(session, *conn_id, QueuedPacket { quick_ack, body });
             }
             // The client was read before the session was parked: what comes is
             // the rest of that read.
-            (Place::Parked(packets), body) => {
+            (Some(packets), _, body) => {
                 let body = match body {
                     Body::Rope(body) => body,
                     Body::Slice(slice) => {
@@ -211,12 +207,12 @@ impl Stream for MiddleStream {
                 };
                 packets.push(QueuedPacket { quick_ack, body });
             }
-            (Place::Ended, _) => {}
+            (None, None, _) => {}
         }
     }
 
     fn resume(&self) {
-        if let Place::On { connection, .. } = &*self.0.place.borrow() {
+        if let Some((connection, _)) = &self.0.place.borrow().home {
             connection.wake();
         }
     }

@@ -33,6 +33,10 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// A client that holds up others for this long is closed.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
 
+/// A draining connection waits this long for its sessions to fall quiet by
+/// themselves; from then on it takes no more packets of theirs.
+const HOLD_AFTER: Duration = Duration::from_secs(5);
+
 /// How long a draining connection waits for answers under way.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
@@ -43,7 +47,7 @@ pub(crate) struct Driver {
     inbound: Inbound,
     tick: Timer,
     pinged: Option<Instant>,
-    drain_until: Option<Instant>,
+    draining_since: Option<Instant>,
 }
 
 impl Driver {
@@ -57,7 +61,7 @@ impl Driver {
         let driver = Self {
             tick: reactor.timer(),
             pinged: None,
-            drain_until: None,
+            draining_since: None,
             inbound,
             socket,
             connection: connection.clone(),
@@ -184,9 +188,12 @@ impl Driver {
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
-            let until = *self.drain_until.get_or_insert(now + DRAIN_LIMIT);
-            if now >= until {
+            let since = *self.draining_since.get_or_insert(now);
+            if now >= since + DRAIN_LIMIT {
                 return Err(ConnectionEnd::Drained);
+            }
+            if now >= since + HOLD_AFTER {
+                self.connection.hold_packets();
             }
         }
         if self.inbound.is_blocked() {

@@ -224,10 +224,22 @@ impl Connection {
         self.wake();
     }
 
+    /// Leaves what is not begun, and all that is to come, to the connections
+    /// that the sessions move to.
+    fn hold_packets(&self) {
+        for (_, (_, session)) in self.sessions.borrow().iter() {
+            session.hold();
+        }
+        let queued = self.outbound.borrow_mut().take_packets();
+        for (session, packet) in queued {
+            session.requeue(packet);
+        }
+    }
+
     /// Takes off the sessions that have nothing under way.
     pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
         let outbound = self.outbound.borrow();
-        if !outbound.is_idle() {
+        if outbound.has_packets() {
             return Vec::new();
         }
         let written = outbound.written();

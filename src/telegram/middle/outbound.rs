@@ -106,6 +106,11 @@ impl Outbound {
         self.queue.is_empty() && self.current.is_none() && self.unsent.is_empty()
     }
 
+    /// There are packets that were not begun.
+    pub fn has_packets(&self) -> bool {
+        self.queue.len() > self.controls + self.pongs
+    }
+
     /// How many bytes the kernel has taken since the handshake.
     pub fn written(&self) -> u64 {
         self.written
@@ -193,16 +198,22 @@ impl Outbound {
 
     /// Takes the packets that were not begun out of the queue, in order.
     pub fn take_packets(&mut self) -> Vec<(Rc<MiddleSession>, QueuedPacket)> {
-        let rest = self.current.take().map_or(0, |current| current.remaining);
-        self.payload.advance(rest);
+        if !self.has_packets() {
+            return Vec::new();
+        }
+        let begun = self.current.as_ref().map_or(0, |one| one.remaining);
+        let begun = split_front(&mut self.payload, begun, &self.buffers);
         let mut packets = Vec::new();
-        for queued in self.queue.drain(..) {
+        for queued in std::mem::take(&mut self.queue) {
             if let Queued::Packet(frame) = queued {
                 let body = split_front(&mut self.payload, frame.len, &self.buffers);
                 let quick_ack = frame.quick_ack;
                 packets.push((frame.session, QueuedPacket { quick_ack, body }));
+            } else {
+                self.queue.push_back(queued);
             }
         }
+        self.payload = begun;
         packets
     }
 

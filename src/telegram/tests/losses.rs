@@ -107,3 +107,34 @@ fn an_answer_behind_a_slow_client_outlives_the_connection() {
         house.echo(&other, &payload::echo(5, 40)).await;
     });
 }
+
+/// As a client does that fetches a file in parts: the next request goes out
+/// while others wait for their answers.
+#[test]
+fn a_renewal_loses_nothing_of_what_is_always_under_way() {
+    let settings = Settings {
+        dc_connections: 2,
+        clients_per_connection: 300,
+    };
+    House::run(settings, |house| async move {
+        house.telegram.warm_up();
+        let both = || house.fake.counters().middle_live() == 2;
+        house.until("both are open", both).await;
+        let sessions = [house.open().await, house.open().await];
+        let drained = || house.metrics.connection_ends.get(ConnectionEnd::Drained);
+        let mut pushed = 0;
+        while drained() == 0 {
+            assert!(pushed < 900, "none is renewed");
+            for session in &sessions {
+                assert_eq!(session.sink.ended.get(), None);
+                session.push(&later(1500));
+            }
+            pushed += 1;
+            house.reactor.sleep(Duration::from_millis(100)).await;
+        }
+        for session in &sessions {
+            house.answers(session, pushed).await;
+        }
+        assert!(house.migrated(MigrationOutcome::MovedQueued) >= 1);
+    });
+}
