@@ -1,19 +1,19 @@
+//! The connections to one DC's middle proxies: who is on which of them
+//! ([`Pool`]), and how new ones are opened (`supply`).
+
+mod supply;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::middle::{Connection, Driver, establish};
+use super::middle::{Connection, Driver};
 use super::session::MiddleSession;
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Notify};
 use crate::wire::dc::DcId;
-
-const FIRST_RETRY: Duration = Duration::from_millis(300);
-/// People wait for the end of an outage: not longer than this, nor is Telegram
-/// asked more often.
-const LAST_RETRY: Duration = Duration::from_secs(8);
 
 /// Longest wait of a new session for a connection.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -25,10 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A connection that Telegram ends sooner than this, having said nothing since
 /// the handshake, did not work.
 const YOUNG: Duration = Duration::from_secs(1);
-
-/// Connections in a row that may die young before the next one has to wait:
-/// one may meet Telegram's rotation.
-const FREE_DEATHS: u32 = 4;
 
 /// Longest wait of a new session for one more connection, while it could have
 /// a place on a crowded one.
@@ -107,16 +103,6 @@ impl Pool {
         Ok(())
     }
 
-    /// Opens connections until there are as many as are wanted.
-    pub fn keep_supplied(self: &Rc<Self>) {
-        if self.connecting.get() || !self.wants_connection() {
-            return;
-        }
-        self.connecting.set(true);
-        let pool = self.clone();
-        self.shared.executor.spawn(pool.supply()).detach();
-    }
-
     /// Refuses new sessions and ends all there are.
     pub fn close(&self) {
         self.closed.set(true);
@@ -179,83 +165,6 @@ impl Pool {
                     || least >= settings.clients_per_connection
             }
         }
-    }
-
-    async fn supply(self: Rc<Self>) {
-        let mut retry = FIRST_RETRY;
-        while self.wants_connection() {
-            if let Some(wait) = self.penance() {
-                self.wait_to_retry(wait).await;
-                if !self.wants_connection() {
-                    break;
-                }
-            }
-            if self.connect().await {
-                retry = FIRST_RETRY;
-                // Those that found it crowded and those that it kills come
-                // first; then see whether one more is wanted.
-                smol::future::yield_now().await;
-                continue;
-            }
-            self.failed_rounds.set(self.failed_rounds.get() + 1);
-            self.give_up_parked();
-            self.wait_to_retry(retry).await;
-            retry = (retry * 2).min(LAST_RETRY);
-        }
-        self.connecting.set(false);
-    }
-
-    /// How long to leave Telegram alone after connections that died young.
-    fn penance(&self) -> Option<Duration> {
-        let excess = self.young_deaths.get().checked_sub(FREE_DEATHS + 1)?;
-        let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
-        Some(wait.min(LAST_RETRY))
-    }
-
-    async fn wait_to_retry(&self, wait: Duration) {
-        let wait = self.shared.jittered(wait);
-        if wait > PATIENCE {
-            self.give_up_parked();
-        }
-        self.retry_at.set(Some(self.shared.reactor.now() + wait));
-        self.changed.notify();
-        self.shared.reactor.sleep(wait).await;
-        self.retry_at.set(None);
-    }
-
-    /// No new connection will be there soon: sessions without one go where
-    /// there is any place at all, or end.
-    fn give_up_parked(&self) {
-        for session in self.parked.take() {
-            match self.least_loaded() {
-                Some(connection) => self.settle(&session, &connection),
-                None => {
-                    self.shared.migrated(MigrationOutcome::NoConnection);
-                    session.end(SessionEnd::NoConnection);
-                }
-            }
-        }
-    }
-
-    /// One round over the DC's addresses; false if none could be used.
-    async fn connect(self: &Rc<Self>) -> bool {
-        let shared = &self.shared;
-        shared.directory.ready(&shared.reactor).await;
-        let targets = shared.directory.middle(self.dc);
-        for address in targets {
-            match establish(&self.shared, address).await {
-                Ok(established) => {
-                    self.shared.directory.report_success(address);
-                    self.add(established);
-                    return true;
-                }
-                Err(error) => {
-                    self.shared.directory.report_failure(address);
-                    self.shared.middle_failed(self.dc, address, &error);
-                }
-            }
-        }
-        false
     }
 
     fn add(self: &Rc<Self>, established: super::middle::Established) {
