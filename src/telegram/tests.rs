@@ -15,6 +15,7 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
 mod house;
 mod losses;
+mod parked;
 
 use super::directory::PublicAddress;
 use super::directory::tests::directory;

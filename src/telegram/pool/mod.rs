@@ -15,7 +15,7 @@ use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Notify};
 use crate::wire::dc::DcId;
 
-/// Longest wait of a new session for a connection.
+/// Longest wait of a session for a connection, of new ones and of others.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// A connection that more than this time must pass until the next attempt for
@@ -50,6 +50,8 @@ pub(super) struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// Sessions between connections.
     parked: RefCell<Vec<Rc<MiddleSession>>>,
+    /// Since when there are any.
+    parked_since: Cell<Option<Instant>>,
     joining: Cell<usize>,
     connecting: Cell<bool>,
     /// Rounds over all addresses that found none, since the start.
@@ -69,6 +71,7 @@ impl Pool {
             dc,
             connections: RefCell::default(),
             parked: RefCell::default(),
+            parked_since: Cell::new(None),
             joining: Cell::new(0),
             connecting: Cell::new(false),
             failed_rounds: Cell::new(0),
@@ -128,9 +131,7 @@ impl Pool {
             if let Some(connection) = choose(self) {
                 return Ok(connection);
             }
-            let now = self.shared.reactor.now();
-            let late = self.retry_at.get().is_some_and(|at| at > now + PATIENCE);
-            if late || self.failed_rounds.get() != rounds {
+            if self.is_late() || self.failed_rounds.get() != rounds {
                 return self.least_loaded().ok_or(OpenError::MiddleUnavailable);
             }
             self.keep_supplied();
@@ -231,7 +232,8 @@ impl Pool {
         match self.least_loaded() {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
-            None => self.parked.borrow_mut().push(session),
+            None if self.is_late() => self.give_up(&session),
+            None => self.park(session),
         }
     }
 

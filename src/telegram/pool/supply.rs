@@ -1,10 +1,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{PATIENCE, Pool};
+use super::{JOIN_LIMIT, PATIENCE, Pool};
 use crate::backend::SessionEnd;
 use crate::metrics::MigrationOutcome;
 use crate::telegram::middle::establish;
+use crate::telegram::session::MiddleSession;
 
 const FIRST_RETRY: Duration = Duration::from_millis(300);
 /// People wait for the end of an outage: not longer than this, nor is Telegram
@@ -14,6 +15,9 @@ const LAST_RETRY: Duration = Duration::from_secs(8);
 /// Connections in a row that may die young before the next one has to wait:
 /// one may meet Telegram's rotation.
 const FREE_DEATHS: u32 = 4;
+
+/// How often it is looked whether sessions wait for too long.
+const WATCH_PARKED: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Opens connections until there are as many as are wanted.
@@ -27,6 +31,11 @@ impl Pool {
     }
 
     async fn supply(self: Rc<Self>) {
+        smol::future::or(self.open_wanted(), self.watch_parked()).await;
+        self.connecting.set(false);
+    }
+
+    async fn open_wanted(self: &Rc<Self>) {
         let mut retry = FIRST_RETRY;
         while self.wants_connection() {
             if let Some(wait) = self.penance() {
@@ -47,7 +56,34 @@ impl Pool {
             self.wait_to_retry(retry).await;
             retry = (retry * 2).min(LAST_RETRY);
         }
-        self.connecting.set(false);
+    }
+
+    /// Gives up those that wait for too long: a round over all addresses may
+    /// take minutes.
+    async fn watch_parked(&self) {
+        loop {
+            self.shared.reactor.sleep(WATCH_PARKED).await;
+            let now = self.shared.reactor.now();
+            let since = self.parked_since.get();
+            if since.is_some_and(|since| now >= since + JOIN_LIMIT) {
+                self.give_up_parked();
+            }
+        }
+    }
+
+    /// The next attempt is too far away to be waited for.
+    pub(super) fn is_late(&self) -> bool {
+        let soon = self.shared.reactor.now() + PATIENCE;
+        self.retry_at.get().is_some_and(|at| at > soon)
+    }
+
+    /// Keeps a session for the next connection.
+    pub(super) fn park(&self, session: Rc<MiddleSession>) {
+        let mut parked = self.parked.borrow_mut();
+        if parked.is_empty() {
+            self.parked_since.set(Some(self.shared.reactor.now()));
+        }
+        parked.push(session);
     }
 
     /// How long to leave Telegram alone after connections that died young.
@@ -74,12 +110,14 @@ impl Pool {
         for session in self.parked.take() {
             match self.least_loaded() {
                 Some(connection) => self.settle(&session, &connection),
-                None => {
-                    self.shared.migrated(MigrationOutcome::NoConnection);
-                    session.end(SessionEnd::NoConnection);
-                }
+                None => self.give_up(&session),
             }
         }
+    }
+
+    pub(super) fn give_up(&self, session: &MiddleSession) {
+        self.shared.migrated(MigrationOutcome::NoConnection);
+        session.end(SessionEnd::NoConnection);
     }
 
     /// One round over the DC's addresses; false if none could be used.

@@ -21,8 +21,18 @@ impl House {
         settings: Settings,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
+        Self::run_at(1, settings, test);
+    }
+
+    /// [`run`](Self::run) where the DC has so many addresses.
+    pub(super) fn run_at<F: Future<Output = ()>>(
+        addresses_per_dc: usize,
+        settings: Settings,
+        test: impl FnOnce(Rc<Self>) -> F,
+    ) {
         let fake = FakeTelegram::start(Options {
             middle_dcs: vec![2],
+            addresses_per_dc,
             direct_dcs: vec![2],
             ..Options::default()
         })
@@ -114,6 +124,13 @@ impl House {
         let expected = ended + self.fake.rotate_all(how) as u64;
         self.until("the proxy sees its connections end", || {
             self.metrics.connection_ends.total() >= expected
+        })
+        .await;
+    }
+
+    pub(super) async fn ends(&self, session: &TestSession, end: SessionEnd) {
+        self.until("the session's end", || {
+            session.sink.ended.get() == Some(end)
         })
         .await;
     }

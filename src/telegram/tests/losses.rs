@@ -14,13 +14,6 @@ impl House {
         })
         .await;
     }
-
-    async fn ends(&self, session: &TestSession, end: SessionEnd) {
-        self.until("the session's end", || {
-            session.sink.ended.get() == Some(end)
-        })
-        .await;
-    }
 }
 
 #[test]
