@@ -38,7 +38,7 @@ impl Pool {
     async fn open_wanted(self: &Rc<Self>) {
         let mut retry = FIRST_RETRY;
         while self.wants_connection() {
-            if let Some(wait) = self.penance() {
+            if let Some(wait) = penance(self.young_deaths.get()) {
                 self.wait_to_retry(wait).await;
                 if !self.wants_connection() {
                     break;
@@ -84,13 +84,6 @@ impl Pool {
             self.parked_since.set(Some(self.shared.reactor.now()));
         }
         parked.push(session);
-    }
-
-    /// How long to leave Telegram alone after connections that died young.
-    fn penance(&self) -> Option<Duration> {
-        let excess = self.young_deaths.get().checked_sub(FREE_DEATHS + 1)?;
-        let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
-        Some(wait.min(LAST_RETRY))
     }
 
     async fn wait_to_retry(&self, wait: Duration) {
@@ -139,5 +132,26 @@ impl Pool {
             }
         }
         false
+    }
+}
+
+/// How long to leave Telegram alone after connections that died young.
+fn penance(young_deaths: u32) -> Option<Duration> {
+    let excess = young_deaths.checked_sub(FREE_DEATHS)?;
+    let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
+    Some(wait.min(LAST_RETRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_begins_after_the_free_deaths_and_grows() {
+        assert_eq!(penance(0), None);
+        assert_eq!(penance(FREE_DEATHS - 1), None);
+        assert_eq!(penance(FREE_DEATHS), Some(FIRST_RETRY));
+        assert_eq!(penance(FREE_DEATHS + 2), Some(FIRST_RETRY * 4));
+        assert_eq!(penance(u32::MAX), Some(LAST_RETRY));
     }
 }
