@@ -204,6 +204,9 @@ impl Outbound {
 
     /// Takes the packets that were not begun out of the queue, in order.
     pub fn take_packets(&mut self) -> Vec<(Rc<MiddleSession>, QueuedPacket)> {
+        if !self.has_packets() {
+            return Vec::new();
+        }
         let begun = self.current.as_ref().map_or(0, |one| one.remaining);
         let begun = split_front(&mut self.payload, begun, &self.buffers);
         let mut packets = Vec::new();
