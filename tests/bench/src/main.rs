@@ -37,6 +37,10 @@ struct Flags {
     #[argh(switch)]
     quick: bool,
 
+    /// in traffic only this subject, as it is named in the table (repeatable)
+    #[argh(option, long = "subject")]
+    subjects: Vec<String>,
+
     /// only these parts: traffic, idle, slow, flood, half-open (default: all)
     #[argh(positional)]
     parts: Vec<String>,
@@ -64,6 +68,7 @@ fn main() -> io::Result<()> {
         megabytes: flags.megabytes.unwrap_or(if quick { 1000 } else { 3000 }),
         quick,
         parts: &flags.parts,
+        subjects: &flags.subjects,
         descriptors,
     };
     smol::block_on(plan.run())?;

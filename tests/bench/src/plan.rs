@@ -39,6 +39,8 @@ pub struct Plan<'a> {
     pub quick: bool,
     /// The parts that are wanted; none: all.
     pub parts: &'a [String],
+    /// The subjects of `traffic` that are wanted; none: all.
+    pub subjects: &'a [String],
     /// Descriptors that a process may have.
     pub descriptors: u64,
 }
@@ -51,6 +53,9 @@ impl Plan<'_> {
             self.traffic(&relay, &mut report).await?;
             drop(relay);
             for case in CASES {
+                if !self.subjects.is_empty() && !self.subjects.contains(&case.name()) {
+                    continue;
+                }
                 let proxy = case.start(self.binary, self.telegram).await?;
                 self.traffic(&proxy, &mut report).await?;
             }
