@@ -155,7 +155,7 @@ impl Back {
         if self.links.borrow().len() >= MAX_LINKS {
             connection.fail(Fault::TooMany);
         }
-        let how = if connection.is_plain { "plain" } else { "TLS" };
+        let how = connection.outlet.name();
         info!("linked to the front {} ({how})", connection.peer);
         let link = BackLink::new(self, connection);
         self.context.metrics.links.inc();

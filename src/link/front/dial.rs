@@ -154,11 +154,7 @@ async fn connect(
 }
 
 async fn drive(front: &Rc<Front>, back: &str, link: &Rc<FrontLink>, driver: &mut Driver) -> Fault {
-    let how = if link.connection.is_plain {
-        "plain"
-    } else {
-        "TLS"
-    };
+    let how = link.connection.outlet.name();
     info!("linked to the back {back} ({how})");
     front.add(link);
     let fault = driver.run(&**link).await;
