@@ -167,6 +167,18 @@ fn a_reload_changes_where_a_back_takes_links_and_drops_nobody() {
         drop(self::clients(&new, 2).await);
         assert_eq!(ends(&old, "broken") + ends(&new, "broken"), 0);
 
+        // All addresses of a port, of which it has one.
+        back.reload(|flags| {
+            let listen = flags.iter_mut().find(|flag| flag.1 == second.to_string());
+            listen.unwrap().1 = format!(":{}", second.port());
+            flags.push(("--link-plain-on-public", "yes".to_owned()));
+        });
+        is_said_once(&back, &["taking links on 0.0.0.0"]).await;
+        let elsewhere = (first.ip(), second.port()).into();
+        let other = front(&telegram, &[elsewhere]).start().await;
+        other.linked(1).await;
+        drop(self::clients(&other, 2).await);
+
         // A place that is taken is named; what is there stays.
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = taken.local_addr().unwrap().to_string();

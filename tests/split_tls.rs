@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, TemporaryDirectory};
-use fake_telegram::payload::echo;
+use fake_telegram::payload::{self, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run, within};
 
@@ -153,6 +153,51 @@ fn clients_are_served_through_tls() {
             split.front.cleared().await;
             split.back.cleared().await;
             split.telegram.assert_clean();
+        }
+    });
+}
+
+/// More than the kernel takes at once, both ways, with clients that do not read
+/// for a while.
+#[test]
+fn many_large_answers_and_packets_share_a_link_through_tls() {
+    run(async {
+        let directory = made();
+        for route in Route::ALL {
+            let secured = secured(&directory, "home");
+            let split = Split::start(built_binary!(), route, &secured, |o| o).await;
+            let (total, size) = (8 << 20, 1 << 20);
+            let mut clients = Vec::new();
+            for kind in Kind::ALL.into_iter().cycle().take(9) {
+                let mut client = split.front.client(kind).connect().await.unwrap();
+                let request = payload::Command::SendMe { total, size };
+                client.send(&request.payload()).await.unwrap();
+                clients.push(client);
+            }
+            let mut quick = split.front.client(Kind::Padded).dc(4).connect().await;
+            let quick = quick.as_mut().unwrap();
+            for round in 0..4 {
+                let outcome = within("an echo", quick.echo(&echo(round, 1 << 20))).await;
+                outcome.unwrap_or_else(|error| panic!("{route:?}, {round}: {error}"));
+            }
+            let executor = smol::LocalExecutor::new();
+            let tasks: Vec<_> = clients
+                .into_iter()
+                .map(|mut client| {
+                    executor.spawn(async move {
+                        client.take_download(total, size).await?;
+                        client.echo(&echo(7, 1 << 20)).await
+                    })
+                })
+                .collect();
+            executor
+                .run(async {
+                    for task in tasks {
+                        let outcome = within("a client's work", task).await;
+                        outcome.unwrap_or_else(|error| panic!("{route:?}: {error}"));
+                    }
+                })
+                .await;
         }
     });
 }

@@ -1,9 +1,17 @@
+#[cfg(feature = "tls")]
+use std::cell::RefCell;
+use std::io::IoSlice;
+#[cfg(feature = "tls")]
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::fault::Fault;
 #[cfg(feature = "tls")]
-use super::tls::TlsChannel;
+use super::tls::{Sealer, TlsChannel};
 use crate::net::{Rope, Socket};
+
+/// Slices of one vectored write.
+pub(super) const MAX_SLICES: usize = 16;
 
 /// What frames go through on their way to and from the socket.
 pub(super) enum Channel {
@@ -12,9 +20,64 @@ pub(super) enum Channel {
     Tls(Box<TlsChannel>),
 }
 
+/// What writes to a socket whose handshake is done, as the streams of a link
+/// have it beside the link's task.
+pub(super) enum Outlet {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(Rc<RefCell<Sealer>>),
+}
+
+impl Outlet {
+    /// For the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => "TLS",
+        }
+    }
+
+    /// Writes what the kernel takes of `slices` at once; returns how much is
+    /// gone.
+    pub fn write(&self, socket: &Socket, slices: &[&[u8]]) -> Result<usize, Fault> {
+        match self {
+            Self::Plain => {
+                let mut io = heapless::Vec::<IoSlice<'_>, MAX_SLICES>::new();
+                io.extend(
+                    slices
+                        .iter()
+                        .take(MAX_SLICES)
+                        .map(|slice| IoSlice::new(slice)),
+                );
+                socket.try_write_vectored(&io).map_err(Fault::Broken)
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(sealer) => {
+                let slices = slices.iter().copied();
+                sealer.borrow_mut().write(socket, slices)
+            }
+        }
+    }
+
+    /// Nothing waits here for the kernel.
+    pub fn is_flushed(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(feature = "tls")]
+            Self::Tls(sealer) => sealer.borrow().is_flushed(),
+        }
+    }
+}
+
 impl Channel {
-    pub fn is_plain(&self) -> bool {
-        matches!(self, Self::Plain)
+    /// What comes in its place for those that only write, after the handshake.
+    pub fn outlet(&self) -> Option<Outlet> {
+        match self {
+            Self::Plain => Some(Outlet::Plain),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.sealer().map(Outlet::Tls),
+        }
     }
 
     /// Reads once and hands what came to `take`, in pieces.

@@ -1,11 +1,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Instant;
 
 use super::LinkContext;
+use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
@@ -25,6 +25,14 @@ const TOLD_PER_TURN: usize = 8;
 
 /// Frames that one scratch buffer and a packet's header make.
 const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
+const _: () = assert!(3 * FRAMES <= MAX_SLICES);
+
+/// The 9 bytes before a frame and the 22 around a record of TLS.
+const FRAMING: usize = 32;
+
+/// Bytes of a stream that with all that is put around them go into one write, and
+/// are read at once by the other side.
+pub(super) const ONE_WRITE: usize = SCRATCH_LEN - FRAMES * FRAMING;
 
 /// What the streams of a link see of it. Its task is the
 /// [driver](super::driver).
@@ -36,8 +44,7 @@ pub(super) struct Connection {
     /// Credit of a new stream, to send and to receive.
     pub window_out: u32,
     pub window_in: u32,
-    /// Frames are written as they are, not through TLS.
-    pub is_plain: bool,
+    pub outlet: Outlet,
     out: RefCell<Rope>,
     /// Streams that have something to send and may, in turn.
     turns: RefCell<VecDeque<u32>>,
@@ -54,7 +61,7 @@ pub(super) struct Parts {
     pub socket: Socket,
     pub peer: String,
     pub window_out: u32,
-    pub is_plain: bool,
+    pub outlet: Outlet,
 }
 
 impl Connection {
@@ -66,7 +73,7 @@ impl Connection {
             socket: parts.socket,
             peer: parts.peer,
             window_out: parts.window_out,
-            is_plain: parts.is_plain,
+            outlet: parts.outlet,
             out: RefCell::default(),
             turns: RefCell::default(),
             has_room: Notify::default(),
@@ -147,15 +154,13 @@ impl Connection {
     fn write(&self, slices: &[&[u8]]) {
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut written = 0;
-        if self.is_plain && total >= WORTH_WRITING && self.out.borrow().is_empty() {
-            let mut io = heapless::Vec::<IoSlice<'_>, { 3 * FRAMES }>::new();
-            io.extend(slices.iter().map(|slice| IoSlice::new(slice)));
-            match self.socket.try_write_vectored(&io) {
+        if total >= WORTH_WRITING && self.out.borrow().is_empty() {
+            match self.outlet.write(&self.socket, slices) {
                 Ok(length) => written = length,
-                Err(error) => return self.fail(Fault::Broken(error)),
+                Err(fault) => return self.fail(fault),
             }
             self.context.metrics.link_bytes_out.add(written as u64);
-            if written == total {
+            if written == total && self.outlet.is_flushed() {
                 return;
             }
         }

@@ -59,13 +59,12 @@ pub(super) struct Driver {
 
 impl Driver {
     pub fn new(context: &Rc<LinkContext>, established: Established) -> (Rc<Connection>, Self) {
-        let is_plain = established.channel.is_plain();
         let link = Connection::new(Parts {
             context: context.clone(),
             socket: established.socket,
             peer: established.peer,
             window_out: established.window,
-            is_plain,
+            outlet: established.outlet,
         });
         let reactor = &context.reactor;
         let driver = Self {

@@ -5,19 +5,24 @@ use std::task::Poll;
 use smol_mtproxy_ciphers::constant_time_eq;
 
 use super::LinkContext;
-use super::channel::Channel;
+use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
 use crate::net::{Rope, Socket, fill_random};
 use crate::wire::link::{Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Role, proof};
 
-/// Bytes that one read of a handshake takes: it is a stranger still.
-const READ_LEN: usize = 8 * 1024;
+/// Bytes that one read of a handshake takes: it is a stranger still. A record of
+/// TLS has to fit.
+const READ_LEN: usize = 17 * 1024;
+
+#[cfg(feature = "tls")]
+const _: () = assert!(READ_LEN >= super::tls::MAX_RECORD);
 
 /// A link whose sides know each other.
 pub(super) struct Established {
     pub socket: Socket,
     pub channel: Channel,
+    pub outlet: Outlet,
     pub decoder: Decoder,
     /// What came behind the handshake.
     pub early: Vec<u8>,
@@ -35,7 +40,7 @@ pub(super) async fn shake(
 ) -> Result<Established, Fault> {
     let peer = socket.peer_address();
     let mut talk = Talk {
-        channel: security.channel(&socket)?,
+        channel: security.channel(&socket, &context.buffers)?,
         context: context.clone(),
         socket,
         decoder: Decoder::default(),
@@ -43,6 +48,7 @@ pub(super) async fn shake(
     };
     match talk.agree(security, role).await {
         Ok(theirs) => Ok(Established {
+            outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
             socket: talk.socket,
             channel: talk.channel,
             decoder: talk.decoder,

@@ -2,13 +2,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
 use super::tls::TlsSetup;
 use crate::config::{LinkConfig, LinkKey, is_public};
-use crate::net::Socket;
+use crate::net::{BufferPool, Socket};
 use crate::wire::link::Role;
 
 /// How the two sides of new links know each other: by certificates, by a key,
@@ -52,12 +53,16 @@ impl Security {
         !self.never_on_public || !is_public(address.ip())
     }
 
-    pub(super) fn channel(&self, socket: &Socket) -> Result<Channel, Fault> {
+    pub(super) fn channel(
+        &self,
+        socket: &Socket,
+        buffers: &Rc<BufferPool>,
+    ) -> Result<Channel, Fault> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return tls.channel(socket);
+            return tls.channel(socket, buffers);
         }
-        let _ = socket;
+        let _ = (socket, buffers);
         Ok(Channel::Plain)
     }
 }

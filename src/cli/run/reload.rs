@@ -40,7 +40,7 @@ impl Server {
         }
         self.address.reconfigure(new.external_ip);
         if old.role == new.role {
-            self.change_links(&new);
+            self.change_links(&new).await;
             self.change_listeners(&new).await;
         }
         for flag in &differences.need_restart {
@@ -58,7 +58,7 @@ impl Server {
 
     /// Reads certificates and keys again, for links from now on, links to other
     /// backs if there are others, and takes links where they are to be taken.
-    fn change_links(&self, new: &Config) {
+    async fn change_links(&self, new: &Config) {
         if self.front.is_none() && self.back.is_none() {
             return;
         }
@@ -78,20 +78,25 @@ impl Server {
         if let Some(front) = &self.front {
             front.connect(&new.link.backs, new.link.connections);
         }
-        self.change_link_listeners(new);
+        self.change_link_listeners(new).await;
     }
 
     /// Links stay, whichever address they came to.
-    fn change_link_listeners(&self, new: &Config) {
+    async fn change_link_listeners(&self, new: &Config) {
         let wanted = &new.link.listen;
-        self.links.borrow_mut().retain(|(address, _)| {
-            let is_kept = wanted.iter().any(|(kept, _)| kept == address);
-            if !is_kept {
-                info!("no longer taking links on {address}; those that are there stay");
-            }
-            is_kept
-        });
+        let is_wanted = |(address, _): &(_, _)| wanted.iter().any(|(kept, _)| kept == address);
+        let (kept, closed) = self
+            .links
+            .take()
+            .into_iter()
+            .partition::<Vec<_>, _>(is_wanted);
+        self.links.replace(kept);
+        for (address, listener) in closed {
+            listener.close().await;
+            info!("no longer taking links on {address}; those that are there stay");
+        }
         if let Err(error) = self.take_links(wanted) {
+            self.metrics.config_reload_failures.inc();
             error!("{error}");
         }
     }

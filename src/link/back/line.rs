@@ -10,7 +10,8 @@ use super::inbound::Local;
 use super::stream::BackStream;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
-use crate::net::{Rope, SCRATCH_LEN, Socket};
+use crate::link::connection::ONE_WRITE;
+use crate::net::{Rope, Socket};
 use crate::wire::link::EndReason;
 
 /// What a line may queue beyond the credit of its stream.
@@ -102,7 +103,7 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
     }
     let context = &stream.link.connection.context;
     for _ in 0..READS_PER_TURN {
-        let room = stream.room(SCRATCH_LEN, ALLOWANCE);
+        let room = stream.room(ONE_WRITE, ALLOWANCE);
         if room == 0 {
             stream.want_room();
             return Poll::Pending;

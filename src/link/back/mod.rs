@@ -56,7 +56,7 @@ pub struct Back {
 /// Accepts links until it is dropped.
 pub struct BackListener {
     address: SocketAddr,
-    _accepting: Task<()>,
+    accepting: Task<()>,
 }
 
 impl Back {
@@ -79,7 +79,7 @@ impl Back {
         let accepting = self.clone().accept(listener);
         Ok(BackListener {
             address,
-            _accepting: self.context.executor.spawn(accepting),
+            accepting: self.context.executor.spawn(accepting),
         })
     }
 
@@ -156,7 +156,7 @@ impl Back {
         if self.links.borrow().len() >= MAX_LINKS {
             connection.fail(Fault::TooMany);
         }
-        let how = if connection.is_plain { "plain" } else { "TLS" };
+        let how = connection.outlet.name();
         info!("linked to the front {} ({how})", connection.peer);
         let link = BackLink::new(self.backend.clone(), self.held.clone(), connection);
         self.context.metrics.links.inc();
@@ -177,5 +177,10 @@ impl Back {
 impl BackListener {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns when the port is free again, which is a moment after a drop.
+    pub async fn close(self) {
+        self.accepting.cancel().await;
     }
 }

@@ -148,11 +148,7 @@ async fn drive(
     driver: &mut Driver,
     luck: &mut Luck,
 ) -> Fault {
-    let how = if link.connection.is_plain {
-        "plain"
-    } else {
-        "TLS"
-    };
+    let how = link.connection.outlet.name();
     luck.linked();
     match luck.is_bad() {
         true => debug!("linked to the back {back} ({how})"),

@@ -1,5 +1,9 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::packets::{PacketPart, PacketReader, packet_header};
 use super::*;
+use crate::wire::bytes::take_up_to;
 use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::{MAX_PACKET, Transport};
@@ -81,6 +85,75 @@ fn frames_come_back_however_they_are_cut() {
         let mut pieces: Vec<_> = bytes.chunks(size).map(<[u8]>::to_vec).collect();
         let expected = (frames(), b"abcde".to_vec());
         assert_eq!(decode(&mut pieces), Ok(expected), "{size}");
+    }
+}
+
+#[test]
+fn frames_of_one_stream_come_together() {
+    let mut bytes: Vec<u8> = Frame::Hello(hello()).encode().to_vec();
+    for (stream, text) in [
+        (5, "ab"),
+        (5, ""),
+        (5, "cde"),
+        (6, "f"),
+        (6, "g"),
+        (5, "hi"),
+    ] {
+        bytes.extend(data_header(stream, text.len()));
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let mut decoder = Decoder::default();
+    let mut input = bytes.as_mut_slice();
+    let mut found = Vec::new();
+    while let Some(event) = decoder.next(&mut input).unwrap() {
+        if let Event::Data { stream, bytes } = event {
+            found.push((stream, String::from_utf8(bytes.to_vec()).unwrap()));
+        }
+    }
+    let expected = [(5, "abcde"), (6, "fg"), (5, "hi")];
+    assert_eq!(
+        found,
+        expected.map(|(stream, text)| (stream, text.to_owned()))
+    );
+}
+
+proptest! {
+    #[test]
+    fn joined_frames_lose_nothing(
+        frames in vec((0..3u32, vec(any::<u8>(), 0..60), any::<bool>()), 1..20),
+        cuts in vec(1..80usize, 1..40),
+    ) {
+        let mut sent = Frame::Hello(hello()).encode().to_vec();
+        let mut expected: [Vec<u8>; 3] = Default::default();
+        for (stream, body, ping) in &frames {
+            sent.extend(data_header(*stream, body.len()));
+            sent.extend_from_slice(body);
+            expected[*stream as usize].extend_from_slice(body);
+            if *ping {
+                sent.extend(Frame::Ping(1).encode());
+            }
+        }
+        let mut decoder = Decoder::default();
+        let (mut found, mut pings): ([Vec<u8>; 3], _) = (Default::default(), 0);
+        let mut rest = sent.as_mut_slice();
+        for cut in cuts.iter().cycle() {
+            let mut input = take_up_to(&mut rest, *cut);
+            if input.is_empty() {
+                break;
+            }
+            while let Some(event) = decoder.next(&mut input).unwrap() {
+                match event {
+                    Event::Data { stream, bytes } => {
+                        prop_assert!(!bytes.is_empty());
+                        found[stream as usize].extend_from_slice(bytes);
+                    }
+                    Event::Frame(frame) => pings += usize::from(frame == Frame::Ping(1)),
+                }
+            }
+            prop_assert!(input.is_empty());
+        }
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(pings, frames.iter().filter(|frame| frame.2).count());
     }
 }
 

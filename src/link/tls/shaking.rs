@@ -1,0 +1,191 @@
+use std::mem;
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{Error, InvalidMessage};
+
+use super::schedule::{Agreed, Schedule};
+
+/// What is kept of a handshake until a message is whole: certificates of `certs`
+/// take a thirtieth.
+const MAX_INCOMING: usize = 32 * 1024;
+
+/// rustls as either side.
+pub enum Side {
+    Front(UnbufferedClientConnection),
+    Back(UnbufferedServerConnection),
+}
+
+/// A connection that shakes hands. It ends with the keys; the records that carry
+/// data are made and read without rustls, which copies them more often.
+pub struct Shaking {
+    /// `None` at the end.
+    side: Option<Side>,
+    incoming: Vec<u8>,
+    outgoing: Vec<u8>,
+    /// Data that came along with the end of the handshake.
+    early: Vec<u8>,
+}
+
+/// How far it is.
+pub enum Progress {
+    /// The other side has to say something.
+    Waits,
+    Done(Box<Done>),
+    /// The other side says goodbye.
+    Closed,
+}
+
+/// What a handshake leaves.
+pub struct Done {
+    pub agreed: Agreed,
+    /// To be sent before anything else.
+    pub outgoing: Vec<u8>,
+    /// Data, to be used before anything else.
+    pub early: Vec<u8>,
+    /// The beginning of a record.
+    pub partial: Vec<u8>,
+}
+
+enum Step {
+    More,
+    Waits,
+    Done,
+    Closed,
+}
+
+impl Shaking {
+    pub fn new(side: Side) -> Self {
+        Self {
+            side: Some(side),
+            incoming: Vec::new(),
+            outgoing: Vec::new(),
+            early: Vec::new(),
+        }
+    }
+
+    /// What waits for the kernel.
+    pub fn outgoing(&mut self) -> &mut Vec<u8> {
+        &mut self.outgoing
+    }
+
+    pub fn is_flushed(&self) -> bool {
+        self.outgoing.is_empty()
+    }
+
+    /// Goes on with what came. After an error there may be an alert to send.
+    pub fn advance(&mut self, received: &[u8]) -> Result<Progress, Error> {
+        self.incoming.extend_from_slice(received);
+        loop {
+            match self.step() {
+                Ok(Step::More) => {}
+                Ok(Step::Waits) if self.incoming.len() > MAX_INCOMING => {
+                    let error = InvalidMessage::HandshakePayloadTooLarge;
+                    return Err(Error::InvalidMessage(error));
+                }
+                Ok(Step::Waits) => return Ok(Progress::Waits),
+                Ok(Step::Closed) => return Ok(Progress::Closed),
+                Ok(Step::Done) => return self.finish(),
+                Err(error) => {
+                    // Not a step more: rustls must not look at what it has
+                    // refused again.
+                    while self.has_more_to_say() && self.step().is_ok() {}
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn has_more_to_say(&self) -> bool {
+        match &self.side {
+            Some(Side::Front(side)) => side.wants_write(),
+            Some(Side::Back(side)) => side.wants_write(),
+            None => false,
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, Error> {
+        let Self {
+            side,
+            incoming,
+            outgoing,
+            early,
+        } = self;
+        let (used, step) = match side {
+            Some(Side::Front(side)) => {
+                take_step(side.process_tls_records(incoming), outgoing, early)
+            }
+            Some(Side::Back(side)) => {
+                take_step(side.process_tls_records(incoming), outgoing, early)
+            }
+            None => (0, Err(Error::HandshakeNotComplete)),
+        };
+        incoming.drain(..used.min(incoming.len()));
+        step
+    }
+
+    fn finish(&mut self) -> Result<Progress, Error> {
+        let agreed = match self.side.take() {
+            Some(Side::Front(side)) => {
+                let (secrets, rest) = side.dangerous_into_kernel_connection()?;
+                Agreed::new(secrets, Schedule::Front(rest))
+            }
+            Some(Side::Back(side)) => {
+                let (secrets, rest) = side.dangerous_into_kernel_connection()?;
+                Agreed::new(secrets, Schedule::Back(rest))
+            }
+            None => Err(Error::HandshakeNotComplete),
+        };
+        Ok(Progress::Done(Box::new(Done {
+            agreed: agreed?,
+            outgoing: mem::take(&mut self.outgoing),
+            early: mem::take(&mut self.early),
+            partial: mem::take(&mut self.incoming),
+        })))
+    }
+}
+
+/// Does what rustls asks for; how much of what came is used up.
+fn take_step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    outgoing: &mut Vec<u8>,
+    early: &mut Vec<u8>,
+) -> (usize, Result<Step, Error>) {
+    let UnbufferedStatus { discard, state } = status;
+    let step = match state {
+        Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            append(outgoing, |room| data.encode(room)).map(|()| Step::More)
+        }
+        Ok(ConnectionState::TransmitTlsData(sent)) => {
+            sent.done();
+            Ok(Step::More)
+        }
+        Ok(ConnectionState::ReadTraffic(mut records)) => {
+            while let Some(Ok(record)) = records.next_record() {
+                early.extend_from_slice(record.payload);
+            }
+            Ok(Step::More)
+        }
+        Ok(ConnectionState::BlockedHandshake) => Ok(Step::Waits),
+        Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Done),
+        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Closed),
+        Ok(_) => Err(Error::HandshakeNotComplete),
+        Err(error) => Err(error),
+    };
+    (discard, step)
+}
+
+fn append(
+    out: &mut Vec<u8>,
+    mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+) -> Result<(), Error> {
+    let start = out.len();
+    if let Err(EncodeError::InsufficientSize(size)) = encode(&mut []) {
+        out.resize(start + size.required_size, 0);
+    }
+    let written = encode(out.get_mut(start..).unwrap_or_default());
+    let written = written.map_err(|error| Error::General(error.to_string()))?;
+    out.truncate(start + written);
+    Ok(())
+}
