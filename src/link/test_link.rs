@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::LinkContext;
-use super::channel::Channel;
+use super::channel::{Channel, Outlet};
 use super::connection::{Connection, Parts};
 use super::driver::{Driver, Side};
 use super::fault::Fault;
@@ -41,7 +41,7 @@ pub(super) fn connection() -> Rc<Connection> {
         socket: sockets(&context).0,
         context,
         peer: "nobody".to_owned(),
-        is_plain: false,
+        outlet: Outlet::Plain,
     })
 }
 
@@ -52,6 +52,7 @@ pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
     let established = Established {
         socket,
         channel: Channel::Plain,
+        outlet: Outlet::Plain,
         decoder: greeted(),
         early: Vec::new(),
         window: context.window() as u32,
