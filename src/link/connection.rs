@@ -43,6 +43,7 @@ pub(super) struct Connection {
     turns: RefCell<VecDeque<u32>>,
     has_room: Notify,
     task: Cell<Option<Waker>>,
+    wants_look: Cell<bool>,
     fault: Cell<Option<Fault>>,
     began: Instant,
 }
@@ -70,6 +71,7 @@ impl Connection {
             turns: RefCell::default(),
             has_room: Notify::default(),
             task: Cell::new(None),
+            wants_look: Cell::new(false),
             fault: Cell::new(None),
         })
     }
@@ -236,7 +238,20 @@ impl Connection {
         self.task.set(Some(waker.clone()));
     }
 
-    pub fn wake(&self) {
+    /// Something waits for [`Side::look_again`](super::driver::Side::look_again):
+    /// there is a turn of the task after this, even if one is under way.
+    pub fn look_again(&self) {
+        self.wants_look.set(true);
+        self.wake();
+    }
+
+    /// Whether that was asked for since the last time.
+    pub fn take_look(&self) -> bool {
+        self.wants_look.replace(false)
+    }
+
+    /// There is something to write: the turn that is under way does so anyway.
+    fn wake(&self) {
         if let Some(waker) = self.task.take() {
             waker.wake();
         }

@@ -25,7 +25,8 @@ pub(super) trait Side {
     /// Bytes came: while too many wait here, ends the stream that holds most.
     fn relieve(&self);
 
-    /// Once every poll of the link's task: what waited for other tasks.
+    /// First in every turn of the link's task: what waited for other tasks, and
+    /// what could not be done inside a stream.
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault>;
 
     /// Now and then.
@@ -105,10 +106,14 @@ impl Driver {
         }
         // Not before: what this turn itself queued has gone out with it.
         self.link.set_task(cx.waker());
+        if self.link.take_look() {
+            self.link.look_again();
+        }
         Poll::Pending
     }
 
     fn step(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
+        self.link.take_look();
         side.look_again(cx)?;
         let mut reads = 0;
         while reads < READS_PER_TURN && self.read(cx, side)? {

@@ -1,29 +1,120 @@
-//! A link for tests of one side's streams: it has no task and goes nowhere.
+//! Links for tests of one side's streams.
 
+use std::future::Future;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use super::LinkContext;
+use super::channel::Channel;
 use super::connection::{Connection, Parts};
+use super::driver::{Driver, Side};
+use super::fault::Fault;
+use super::handshake::Established;
 use crate::net::{BufferPool, Reactor, Socket};
+use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
 
-pub(super) fn connection() -> Rc<Connection> {
-    let reactor = Reactor::new().unwrap();
-    let (near, _) = UnixStream::pair().unwrap();
-    near.set_nonblocking(true).unwrap();
-    let socket = Socket::new(&reactor, near.into()).unwrap();
-    let context = Rc::new(LinkContext {
-        reactor,
+pub(super) fn context() -> LinkContext {
+    LinkContext {
+        reactor: Reactor::new().unwrap(),
         executor: Rc::default(),
         buffers: BufferPool::new(4 << 20),
         scratch: Rc::default(),
         metrics: Rc::default(),
-    });
+    }
+}
+
+fn sockets(context: &LinkContext) -> (Socket, UnixStream) {
+    let (near, far) = UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    (Socket::new(&context.reactor, near.into()).unwrap(), far)
+}
+
+/// One without a task that goes nowhere.
+pub(super) fn connection() -> Rc<Connection> {
+    let context = Rc::new(context());
     Connection::new(Parts {
         window_out: context.window() as u32,
+        socket: sockets(&context).0,
         context,
-        socket,
         peer: "nobody".to_owned(),
         is_plain: false,
     })
+}
+
+/// One with its task, and the other end.
+pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
+    let context = Rc::new(context());
+    let (socket, far) = sockets(&context);
+    let established = Established {
+        socket,
+        channel: Channel::Plain,
+        decoder: greeted(),
+        early: Vec::new(),
+        window: context.window() as u32,
+        peer: "nobody".to_owned(),
+    };
+    let (connection, driver) = Driver::new(&context, established);
+    (connection, driver, far)
+}
+
+fn greeted() -> Decoder {
+    let hello = Frame::Hello(Hello {
+        role: Role::Front,
+        is_keyed: false,
+        window: 0,
+        random: [0; RANDOM_LEN],
+    });
+    let mut decoder = Decoder::default();
+    assert!(decoder.next(&mut &mut hello.encode()[..]).is_ok());
+    decoder
+}
+
+/// A link's task that runs when it is told to, if it was woken.
+pub(super) struct Turns {
+    run: Pin<Box<dyn Future<Output = Fault>>>,
+    woken: Arc<Woken>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Turns {
+    pub fn new(mut driver: Driver, side: impl Side + 'static) -> Self {
+        Self {
+            run: Box::pin(async move { driver.run(&side).await }),
+            woken: Arc::new(Woken(true.into())),
+        }
+    }
+
+    /// Until nobody has woken it; how many there were.
+    pub fn take(&mut self) -> usize {
+        let waker = Waker::from(self.woken.clone());
+        let mut turns = 0;
+        while self.woken.0.swap(false, Ordering::Relaxed) {
+            turns += 1;
+            assert!(turns < 100, "it wakes itself again and again");
+            match self.run.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(fault) => panic!("the link has ended: {fault}"),
+                Poll::Pending => {}
+            }
+        }
+        turns
+    }
+}
+
+/// Takes note of what has come.
+pub(super) fn look(connection: &Connection) {
+    let context = &connection.context;
+    let looked = smol::future::yield_now();
+    context.reactor.block_on(&context.executor, looked);
 }

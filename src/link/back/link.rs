@@ -93,7 +93,7 @@ impl BackLink {
         if reserving.front().is_some_and(|wish| wish.number == number) {
             // What is under way is for that wish.
             self.reservation.take();
-            self.room.wake_task();
+            self.connection.look_again();
         }
         reserving.retain(|wish| wish.number != number);
     }
@@ -107,7 +107,7 @@ impl BackLink {
                 packet,
                 len,
             });
-            self.room.wake_task();
+            self.connection.look_again();
         }
     }
 
@@ -180,6 +180,7 @@ impl BackLink {
             && let Place::Live(stream) = mem::replace(place, Place::Leaving)
         {
             self.finished.borrow_mut().push(stream);
+            self.connection.look_again();
         }
         drop(streams);
         self.connection.send(&Frame::End {

@@ -1,13 +1,15 @@
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use smol::future::poll_once;
 
 use super::*;
-use crate::backend::{Opening, Packet, Sink, Stream};
+use crate::backend::{Opening, Packet, SessionEnd, Sink, Stream};
 use crate::link::back::line::LineEnd;
-use crate::link::test_link;
+use crate::link::test_link::{self, Turns};
 use crate::net::CHUNK_LEN;
 use crate::wire::dc::DcId;
+use crate::wire::link::data_header;
 use crate::wire::link::packets::packet_header;
 use crate::wire::transport::Transport;
 
@@ -111,4 +113,57 @@ fn who_leaves_does_not_wait_for_buffers_any_more() {
     assert_eq!(buffers.free_bytes(), free);
     let again = smol::future::block_on(poll_once(buffers.reserve(free)));
     assert!(again.is_some());
+}
+
+/// A Telegram that ends a session at its first packet.
+struct Ending(RefCell<Option<Rc<dyn Sink>>>);
+
+impl Backend for Ending {
+    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+        let session = Box::new(Ending(Some(sink).into()));
+        Box::pin(async { Ok(Session::Packets(session)) })
+    }
+}
+
+impl Stream for Ending {
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn push(&self, _: Packet<'_>) {
+        if let Some(sink) = self.0.take() {
+            sink.end(SessionEnd::MidSend);
+        }
+    }
+
+    fn resume(&self) {}
+}
+
+/// What comes after the task was woken by something else than the socket.
+fn comes_late(backend: Rc<dyn Backend>, bytes: &[u8]) -> (Rc<BackLink>, Weak<BackStream>) {
+    let (connection, driver, mut far) = test_link::driven();
+    let link = BackLink::new(backend, Rc::default(), connection.clone());
+    let mut turns = Turns::new(driver, link.clone());
+    let stream = open(&link, 0, &mut []);
+    turns.take();
+    connection.send(&Frame::Ping(1));
+    far.write_all(&data_header(0, bytes.len())).unwrap();
+    far.write_all(bytes).unwrap();
+    test_link::look(&connection);
+    turns.take();
+    (link, stream)
+}
+
+#[test]
+fn a_large_packet_gets_its_buffers_without_another_frame() {
+    let (link, stream) = comes_late(Rc::new(Stuck), &packet_header(1 << 20, false));
+    assert!(link.reserving.borrow().is_empty());
+    assert!(!stream.upgrade().unwrap().is_waiting_for(1));
+}
+
+#[test]
+fn a_session_that_ends_while_its_packet_is_taken_is_dropped_without_another_frame() {
+    let packet = [&packet_header(8, false)[..], &[1; 8]].concat();
+    let (_link, stream) = comes_late(Rc::new(Ending(None.into())), &packet);
+    assert_eq!(stream.strong_count(), 0);
 }

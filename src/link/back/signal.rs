@@ -21,15 +21,6 @@ impl Signal {
         }
     }
 
-    /// Makes the link's task run once more, from within it too.
-    pub fn wake_task(&self) {
-        if let Ok(task) = self.task.lock()
-            && let Some(waker) = &*task
-        {
-            waker.wake_by_ref();
-        }
-    }
-
     /// Whether it was woken since the last time.
     pub fn take(&self) -> bool {
         self.is_set.swap(false, Ordering::AcqRel)
@@ -43,6 +34,10 @@ impl Wake for Signal {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_set.store(true, Ordering::Release);
-        self.wake_task();
+        if let Ok(task) = self.task.lock()
+            && let Some(waker) = &*task
+        {
+            waker.wake_by_ref();
+        }
     }
 }

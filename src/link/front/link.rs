@@ -84,7 +84,7 @@ impl FrontLink {
     /// The client's task looks at this stream again.
     pub fn has_room(&self, stream: &Rc<FrontStream>) {
         self.roomy.borrow_mut().push(stream.clone());
-        self.connection.wake();
+        self.connection.look_again();
     }
 
     /// Says the end of a stream; its number is free when the back has too.
