@@ -43,10 +43,15 @@ impl Flow {
         }
     }
 
+    /// How many bytes the other side takes.
+    pub fn credit(&self) -> usize {
+        self.credit.get() as usize
+    }
+
     /// How many bytes can go out now.
     pub fn room(&self, link: &Connection) -> usize {
         match self.queued() == 0 && !link.is_full() {
-            true => self.credit.get() as usize,
+            true => self.credit(),
             false => 0,
         }
     }

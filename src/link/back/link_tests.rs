@@ -10,7 +10,7 @@ use crate::link::test_link::{self, Turns};
 use crate::net::CHUNK_LEN;
 use crate::wire::dc::DcId;
 use crate::wire::link::data_header;
-use crate::wire::link::packets::packet_header;
+use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
 use crate::wire::transport::Transport;
 
 fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
@@ -166,4 +166,56 @@ fn a_session_that_ends_while_its_packet_is_taken_is_dropped_without_another_fram
     let packet = [&packet_header(8, false)[..], &[1; 8]].concat();
     let (_link, stream) = comes_late(Rc::new(Ending(None.into())), &packet);
     assert_eq!(stream.strong_count(), 0);
+}
+
+const ALLOWANCE: usize = 64 * 1024;
+
+/// A Telegram that counts how often it is told to go on.
+struct Eager(Rc<Cell<usize>>);
+
+impl Backend for Eager {
+    fn open(&self, _: SessionRequest, _: Rc<dyn Sink>) -> Opening<'_> {
+        let session = Box::new(Eager(self.0.clone()));
+        Box::pin(async { Ok(Session::Packets(session)) })
+    }
+}
+
+impl Stream for Eager {
+    fn poll_ready(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn push(&self, _: Packet<'_>) {}
+
+    fn resume(&self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+#[test]
+fn telegram_is_not_told_to_go_on_while_there_is_no_room() {
+    let told = Rc::new(Cell::new(0));
+    let (connection, driver, _far) = test_link::driven();
+    let link = BackLink::new(Rc::new(Eager(told.clone())), Rc::default(), connection);
+    let mut turns = Turns::new(driver, link.clone());
+    let stream = open(&link, 0, &mut []).upgrade().unwrap();
+    turns.take();
+    let buffers = &link.connection.context.buffers;
+    let _taken = smol::future::block_on(buffers.reserve(buffers.free_bytes()));
+    let mut answer = [0; 1 << 17];
+    stream.begin_packet(answer.len());
+    stream.offer(&mut answer, ALLOWANCE);
+    stream.credit(1000).unwrap();
+    turns.take();
+    assert_eq!(told.get(), 1);
+    // All but what the next answer's header may need.
+    assert_eq!(
+        stream.offer(&mut answer, ALLOWANCE),
+        1000 - PACKET_HEADER_LEN
+    );
+    for (credit, times) in [(0, 1), (1, 2)] {
+        stream.credit(credit).unwrap();
+        turns.take();
+        assert_eq!(told.get(), times, "after credit for {credit} more");
+    }
 }

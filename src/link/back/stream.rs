@@ -136,7 +136,16 @@ impl BackStream {
     /// Remembers to tell when there is room again.
     pub fn want_room(&self) {
         self.resume_at.set(Some(self.flow.queued() as u32 / 2));
-        self.flow.ask_turn(&self.link.connection);
+        self.ask_turn();
+    }
+
+    /// Asks for a turn if that can make room. Credit for a header alone does not:
+    /// while the buffers are out, Telegram's side would be told to go on, take
+    /// nothing, and ask again.
+    fn ask_turn(&self) {
+        if self.flow.queued() > 0 || self.flow.credit() > PACKET_HEADER_LEN {
+            self.flow.ask_turn(&self.link.connection);
+        }
     }
 
     /// The session ends when all that is queued is sent.
@@ -157,7 +166,7 @@ impl LinkStream for BackStream {
     fn credit(&self, bytes: u32) -> Result<(), Fault> {
         self.flow.add_credit(bytes)?;
         if self.flow.queued() > 0 || self.resume_at.get().is_some() {
-            self.flow.ask_turn(&self.link.connection);
+            self.ask_turn();
         }
         Ok(())
     }
