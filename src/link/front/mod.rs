@@ -8,7 +8,10 @@ mod stream;
 mod tests;
 
 use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
@@ -27,6 +30,8 @@ const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 
 /// DCs remembered for that; more are not.
 const UNAVAILABLE_DCS: usize = 32;
+
+type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The backend of a front: sessions on the links to its backs.
 pub struct Front {
@@ -110,19 +115,22 @@ impl Front {
         Ok(link.open(request, sink))
     }
 
-    /// The link with the fewest clients, as soon as there is one with room.
+    /// The link with the fewest clients of those with room, as soon as there is
+    /// one.
     async fn link(&self) -> Result<Rc<FrontLink>, OpenError> {
         loop {
             if self.closed.get() {
                 return Err(OpenError::Shutdown);
             }
-            let least = {
+            let best = {
                 let links = self.links.borrow();
                 let links = links.iter().filter(|link| !link.is_retired());
-                links.min_by_key(|link| link.load()).cloned()
+                // One that stalls is the first to have few.
+                let best = links.min_by_key(|link| (link.connection.is_full(), link.load()));
+                best.cloned()
             };
-            match least {
-                Some(link) if link.connection.is_full() => link.connection.roomy().await,
+            match best {
+                Some(link) if link.connection.is_full() => self.roomy().await,
                 Some(link) => return Ok(link),
                 None => {
                     self.complain();
@@ -130,6 +138,24 @@ impl Front {
                 }
             }
         }
+    }
+
+    /// Completes when a link has room or ends, or there is another one.
+    async fn roomy(&self) {
+        let links = self.links.borrow().clone();
+        // A retired one gets nobody, however much room it has.
+        let links = links.iter().filter(|link| !link.is_retired());
+        let rooms = links.map(|link| Box::pin(link.connection.roomy()) as Wait<'_>);
+        let mut waits: Vec<_> = rooms.collect();
+        waits.push(Box::pin(self.changed.changed()));
+        poll_fn(|cx| {
+            let is_over = |wait: &mut Wait<'_>| wait.as_mut().poll(cx).is_ready();
+            match waits.iter_mut().any(is_over) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     fn complain(&self) {

@@ -2,13 +2,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
+use smol::future::{block_on, poll_once};
 use smol_mtproxy_ciphers::StreamKey;
 
+use super::Front;
 use super::link::FrontLink;
 use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink, Stream};
+use crate::config::LinkConfig;
+use crate::link::security::Security;
 use crate::link::test_link;
 use crate::wire::dc::DcId;
+use crate::wire::link::Role;
 use crate::wire::transport::Transport;
 
 struct Client;
@@ -35,6 +41,38 @@ impl Wake for Client {
     fn wake(self: Arc<Self>) {}
 }
 
+/// A front with links that go nowhere.
+fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
+    let config = LinkConfig {
+        backs: Vec::new(),
+        listen: Vec::new(),
+        tls: None,
+        key: None,
+        plain_on_public: false,
+        wait: Duration::ZERO,
+        connections: links,
+    };
+    let security = Security::load(&config, Role::Front).unwrap();
+    let front = Front::new(test_link::context(), security, config.wait);
+    let link = || FrontLink::new(Rc::downgrade(&front), test_link::connection());
+    let links: Vec<_> = (0..links).map(|_| link()).collect();
+    for link in &links {
+        front.add(link);
+    }
+    (front, links)
+}
+
+fn fill(link: &FrontLink) {
+    while !link.connection.is_full() {
+        link.connection.send_data(7, &[], &[0; 4096]);
+    }
+}
+
+fn empty(link: &FrontLink) {
+    link.connection.with_out(|out| out.clear());
+    link.connection.tell_room();
+}
+
 fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let request = SessionRequest {
@@ -59,9 +97,7 @@ fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
 fn who_leaves_does_not_wait_for_the_link_any_more() {
     let link = FrontLink::new(Weak::new(), test_link::connection());
     let stream = open(&link);
-    while !link.connection.is_full() {
-        link.connection.send_data(7, &[], &[0; 4096]);
-    }
+    fill(&link);
     let task = Arc::new(Client);
     let waker = Waker::from(task.clone());
     for _ in 0..2 {
@@ -74,4 +110,44 @@ fn who_leaves_does_not_wait_for_the_link_any_more() {
     drop((stream, waker));
     assert_eq!(Arc::strong_count(&task), 1, "the link keeps its task");
     assert!(!link.connection.tell_room());
+}
+
+#[test]
+fn a_newcomer_does_not_wait_for_a_full_link_while_another_has_room() {
+    let (front, links) = front(2);
+    let sessions = [(); 3].map(|()| open(&links[1]));
+    fill(&links[0]);
+    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
+    empty(&links[0]);
+    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    assert!(Rc::ptr_eq(&chosen.unwrap(), &links[0]));
+    drop(sessions);
+}
+
+#[test]
+fn a_newcomer_waits_for_whichever_link_has_room_first() {
+    let (front, links) = front(3);
+    let sessions = [(); 3].map(|()| open(&links[1]));
+    links[2].retire();
+    for turn in 0..3 {
+        links[..2].iter().for_each(|link| fill(link));
+        let mut wait = Box::pin(front.link());
+        assert!(block_on(poll_once(&mut wait)).is_none());
+        let roomy = match turn {
+            // The newest may be another one.
+            2 => {
+                let link = FrontLink::new(Rc::downgrade(&front), test_link::connection());
+                front.add(&link);
+                link
+            }
+            turn => {
+                empty(&links[turn]);
+                links[turn].clone()
+            }
+        };
+        let chosen = block_on(poll_once(&mut wait)).expect("there is room");
+        assert!(Rc::ptr_eq(&chosen.unwrap(), &roomy));
+    }
+    drop(sessions);
 }
