@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind};
@@ -290,5 +291,44 @@ fn a_name_is_looked_up_for_every_dial() {
             front.cleared().await;
             telegram.assert_clean();
         });
+    });
+}
+
+/// Passes on what comes until `done`.
+async fn relay_until(near: smol::net::TcpStream, to: SocketAddr, done: impl Future<Output = ()>) {
+    let far = smol::net::TcpStream::connect(to).await.unwrap();
+    let there = smol::io::copy(near.clone(), far.clone());
+    let back = smol::io::copy(far, near);
+    let passing = async {
+        let _ = smol::future::try_zip(there, back).await;
+    };
+    smol::future::or(passing, done).await;
+}
+
+/// As where something on the way cuts each link as soon as it knows what that is.
+#[test]
+fn a_link_that_never_lasts_is_dialled_less_and_less_often_and_not_logged_each_time() {
+    run(async {
+        let telegram = telegram();
+        let back = start_back(&telegram, free_address()).await;
+        let relay = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = front(&telegram, &[relay.local_addr().unwrap()]);
+        let front = front.start().await;
+        let mut cut = Instant::now();
+        for round in 0..6 {
+            let (near, _) = within("the next dial", relay.accept()).await.unwrap();
+            let least = Duration::from_millis(50 << round) / 2;
+            assert!(round == 0 || cut.elapsed() >= least, "round {round}");
+            let linked = async {
+                front.linked(1).await;
+                cut = Instant::now();
+            };
+            relay_until(near, back.address(), linked).await;
+            front.linked(0).await;
+        }
+        assert_eq!(ends(&front, "closed") + ends(&front, "broken"), 6);
+        is_said_once(&front, &["warn", "is lost", "logged no more"]).await;
+        assert_eq!(lines(&front, &["warn", "is lost"]), 3, "{:#?}", front.log());
+        assert_eq!(lines(&front, &["info", "linked to the back"]), 3);
     });
 }

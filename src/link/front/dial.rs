@@ -8,17 +8,14 @@ use smol::Task;
 
 use super::Front;
 use super::link::FrontLink;
+use super::luck::{LIFE, Luck};
 use super::place::Place;
 use crate::link::driver::Driver;
 use crate::link::fault::Fault;
 use crate::link::handshake::{Established, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
-use crate::metrics::LinkEnd;
-use crate::net::{Socket, random_part};
+use crate::net::Socket;
 use crate::wire::link::Role;
-
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(10);
 
 /// An address gets this long to answer where another one is left to try.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -58,17 +55,15 @@ impl Keeper {
 
 async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<FrontLink>>>) {
     let reactor = front.context.reactor.clone();
-    let mut retry = FIRST_RETRY;
-    let mut said = None;
+    let mut luck = Luck::default();
     while !front.closed.get() {
         let fault = match dial(&front, &place).await {
             Ok((address, established)) => {
-                said = None;
-                retry = FIRST_RETRY;
                 let (connection, mut driver) = Driver::new(&front.context, established);
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 current.replace(Rc::downgrade(&link));
-                let fault = drive(&front, &place.at(Some(address)), &link, &mut driver).await;
+                let back = place.at(Some(address));
+                let fault = drive(&front, &back, &link, &mut driver, &mut luck).await;
                 current.take();
                 if link.is_retired() {
                     front.context.metrics.link_ends.inc(fault.reason());
@@ -77,23 +72,16 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
                 fault
             }
             Err((address, fault)) => {
-                complain(&place.at(address), &fault, &mut said);
+                let back = place.at(address);
+                match luck.failed(&fault) {
+                    true => warn!("no link to {back}: {fault}; trying on"),
+                    false => debug!("no link to {back}: {fault}"),
+                }
                 fault
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
-        // Something between that and twice as long.
-        reactor.sleep(retry + random_part(retry)).await;
-        retry = (retry * 2).min(LAST_RETRY);
-    }
-}
-
-/// Once for each reason, not once for each attempt.
-fn complain(back: &str, fault: &Fault, said: &mut Option<LinkEnd>) {
-    if said.replace(fault.reason()) == Some(fault.reason()) {
-        debug!("no link to {back}: {fault}");
-    } else {
-        warn!("no link to {back}: {fault}; trying on");
+        reactor.sleep(luck.pause()).await;
     }
 }
 
@@ -153,23 +141,56 @@ async fn connect(
     connected.unwrap_or(Err(Fault::HandshakeTimeout))
 }
 
-async fn drive(front: &Rc<Front>, back: &str, link: &Rc<FrontLink>, driver: &mut Driver) -> Fault {
+async fn drive(
+    front: &Rc<Front>,
+    back: &str,
+    link: &Rc<FrontLink>,
+    driver: &mut Driver,
+    luck: &mut Luck,
+) -> Fault {
     let how = if link.connection.is_plain {
         "plain"
     } else {
         "TLS"
     };
-    info!("linked to the back {back} ({how})");
+    luck.linked();
+    match luck.is_bad() {
+        true => debug!("linked to the back {back} ({how})"),
+        false => info!("linked to the back {back} ({how})"),
+    }
     front.add(link);
-    let fault = driver.run(&**link).await;
+    let reactor = &front.context.reactor;
+    let began = reactor.now();
+    let living = async {
+        if luck.is_bad() {
+            reactor.sleep(LIFE).await;
+            info!("linked to the back {back} ({how}), and it lasts now");
+        }
+        std::future::pending().await
+    };
+    let fault = smol::future::or(driver.run(&**link), living).await;
+    luck.lost(reactor.now().duration_since(began), link.was_useful.get());
     front.remove(link);
     let clients = link.lose();
     if link.is_retired() && clients == 0 {
         info!("the link to {back} is closed: its last client has left");
     } else {
-        warn!(
-            "the link to {back} is lost: {fault}; its {clients} clients are closed and come again"
-        );
+        let clients = format!("its {clients} clients are closed and come again");
+        tell_loss(back, &fault, &clients, luck);
     }
     fault
+}
+
+fn tell_loss(back: &str, fault: &Fault, clients: &str, luck: &Luck) {
+    if luck.has_turned_bad() {
+        let life = LIFE.as_secs();
+        warn!(
+            "the link to {back} is lost: {fault}; {clients}; it is logged no more until one lasts \
+             {life} s"
+        );
+    } else if luck.is_bad() {
+        debug!("the link to {back} is lost: {fault}; {clients}");
+    } else {
+        warn!("the link to {back} is lost: {fault}; {clients}");
+    }
 }

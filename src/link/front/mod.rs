@@ -2,6 +2,7 @@
 
 mod dial;
 mod link;
+mod luck;
 mod place;
 mod stream;
 #[cfg(test)]

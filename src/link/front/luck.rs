@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use crate::link::fault::Fault;
+use crate::metrics::LinkEnd;
+use crate::net::random_part;
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// Where the last link was of use to a client, though a short one: they come again
+/// at once and wait for the next.
+const USEFUL_RETRY: Duration = Duration::from_millis(200);
+
+/// A link that lives for less is worth no more than a dial that failed: something
+/// on the way may let each begin and cut it then.
+pub(super) const LIFE: Duration = Duration::from_secs(10);
+
+/// So many of those in a row are logged.
+const TOLD: u32 = 3;
+
+/// How it went lately with the attempts at a link.
+pub(super) struct Luck {
+    retry: Duration,
+    /// Links that did not live, in a row.
+    short: u32,
+    /// Why the last dial failed, if that is logged.
+    said: Option<LinkEnd>,
+}
+
+impl Default for Luck {
+    fn default() -> Self {
+        Self {
+            retry: FIRST_RETRY,
+            short: 0,
+            said: None,
+        }
+    }
+}
+
+impl Luck {
+    /// There is a link.
+    pub fn linked(&mut self) {
+        if !self.is_bad() {
+            self.said = None;
+        }
+    }
+
+    /// It is lost again after so long; whether a client had something of it.
+    pub fn lost(&mut self, lived: Duration, was_useful: bool) {
+        if lived >= LIFE {
+            *self = Self::default();
+            return;
+        }
+        self.short = self.short.saturating_add(1);
+        if was_useful {
+            self.retry = self.retry.min(USEFUL_RETRY);
+        }
+    }
+
+    /// Links come and go: that is not logged until one lives.
+    pub fn is_bad(&self) -> bool {
+        self.short >= TOLD
+    }
+
+    /// The last of them to be logged has just gone.
+    pub fn has_turned_bad(&self) -> bool {
+        self.short == TOLD
+    }
+
+    /// A dial has failed; whether that is logged: once for each reason, not once
+    /// for each attempt.
+    pub fn failed(&mut self, fault: &Fault) -> bool {
+        self.said.replace(fault.reason()) != Some(fault.reason())
+    }
+
+    /// How long to wait before the next dial: something between that and twice as
+    /// long.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.retry;
+        self.retry = (pause * 2).min(LAST_RETRY);
+        pause + random_part(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_about(pause: Duration, wanted: Duration) -> bool {
+        pause >= wanted && pause <= wanted * 2
+    }
+
+    #[test]
+    fn who_dies_young_is_dialled_less_and_less_often() {
+        let mut luck = Luck::default();
+        let mut wanted = FIRST_RETRY;
+        for round in 0..20 {
+            luck.linked();
+            luck.lost(Duration::from_secs(1), false);
+            assert_eq!(luck.is_bad(), round + 1 >= TOLD);
+            assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
+            assert!(is_about(luck.pause(), wanted), "round {round}");
+            wanted = (wanted * 2).min(LAST_RETRY);
+        }
+        for _ in 0..3 {
+            luck.linked();
+            luck.lost(Duration::from_secs(1), true);
+            assert!(is_about(luck.pause(), USEFUL_RETRY));
+        }
+        luck.linked();
+        luck.lost(LIFE, false);
+        assert!(!luck.is_bad());
+        assert!(is_about(luck.pause(), FIRST_RETRY));
+    }
+
+    #[test]
+    fn a_reason_is_said_once_until_there_is_a_link() {
+        let mut luck = Luck::default();
+        for (round, told) in [3, 3, 3, 3, 2, 2].into_iter().enumerate() {
+            let faults = [Fault::Silent, Fault::Closed, Fault::Closed, Fault::Silent];
+            let said = faults.iter().filter(|fault| luck.failed(fault)).count();
+            assert_eq!(said, told, "round {round}");
+            luck.linked();
+            luck.lost(Duration::ZERO, false);
+        }
+    }
+}
