@@ -44,6 +44,8 @@ pub struct Directory {
     /// Connections that failed in a row.
     failures: Cell<usize>,
     refresh_now: Notify,
+    /// That was said since the last refresh began.
+    is_stale: Cell<bool>,
     /// The first refresh is over, however it went.
     settled: Cell<bool>,
     settling: Notify,
@@ -65,6 +67,7 @@ impl Directory {
             penalties: Penalties::default(),
             failures: Cell::new(0),
             refresh_now: Notify::default(),
+            is_stale: Cell::new(false),
             settled: Cell::new(false),
             settling: Notify::default(),
             clock: Clock::default(),
@@ -81,7 +84,7 @@ impl Directory {
         self.is_used.set(uses_middle(config));
         self.overrides.replace(config.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
-            self.refresh_now.notify();
+            self.want_refresh();
         }
     }
 
@@ -153,7 +156,7 @@ impl Directory {
         let failures = self.failures.get() + 1;
         self.failures.set(failures);
         if failures.is_multiple_of(refresh::FAILURES) {
-            self.refresh_now.notify();
+            self.want_refresh();
         }
     }
 

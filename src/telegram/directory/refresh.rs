@@ -28,6 +28,7 @@ impl Directory {
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
         let mut retry = FIRST_RETRY;
         loop {
+            self.is_stale.set(false);
             let complete = self.refresh().await;
             self.settled.set(true);
             self.settling.notify();
@@ -44,10 +45,23 @@ impl Directory {
             // Proxies that started together must not ask together.
             let jitter = random_part(wait / 10);
             let floor = SHORTEST_INTERVAL.min(interval);
-            reactor.sleep(floor).await;
-            let rest = (wait + jitter).saturating_sub(floor);
+            self.pause(reactor, floor, wait + jitter).await;
+        }
+    }
+
+    /// Until `wait` is over, or earlier if a refresh is wanted, but not before
+    /// `floor` is.
+    pub(super) async fn pause(&self, reactor: &Rc<Reactor>, floor: Duration, wait: Duration) {
+        reactor.sleep(floor).await;
+        if !self.is_stale.get() {
+            let rest = wait.saturating_sub(floor);
             reactor.timeout(rest, self.refresh_now.changed()).await;
         }
+    }
+
+    pub(super) fn want_refresh(&self) {
+        self.is_stale.set(true);
+        self.refresh_now.notify();
     }
 
     /// Whether every list could be had.

@@ -198,3 +198,30 @@ fn repeated_failures_fetch_at_once() {
         metrics.refreshes.total() >= 6
     });
 }
+
+#[test]
+fn what_a_reload_wants_early_is_not_forgotten() {
+    let data_dir = TemporaryDirectory::new();
+    let none = ("--telegram-config", "none".to_owned());
+    let (directory, _) = directory(&data_dir, &[none]);
+    let reactor = Reactor::new().unwrap();
+    reactor.block_on(&Executor::default(), async {
+        let floor = Duration::from_millis(1);
+        let pause = async || {
+            let pause = directory.pause(&reactor, floor, Duration::from_secs(3600));
+            reactor.timeout(Duration::from_secs(20), pause).await
+        };
+        // While the lists were being fetched.
+        directory.is_stale.set(false);
+        let file = ("--telegram-config", "/a/file".to_owned());
+        directory.reconfigure(&config(&data_dir, &[file]));
+        assert!(pause().await.is_some());
+        // While nothing may be fetched again yet.
+        directory.is_stale.set(false);
+        let reload = async {
+            directory.reconfigure(&config(&data_dir, &[]));
+        };
+        let (paused, ()) = smol::future::zip(pause(), reload).await;
+        assert!(paused.is_some());
+    });
+}
