@@ -219,3 +219,34 @@ fn telegram_is_not_told_to_go_on_while_there_is_no_room() {
         assert_eq!(told.get(), times, "after credit for {credit} more");
     }
 }
+
+#[test]
+fn quick_acknowledgements_are_dropped_for_who_does_not_read() {
+    let link = stuck_link();
+    let stream = open(&link, 0, &mut []).upgrade().unwrap();
+    let waiting = |link: &BackLink| link.connection.with_out(|out| out.len());
+    let acked = |stream: &BackStream| {
+        let before = waiting(&stream.link);
+        stream.quick_ack([1; 4]);
+        waiting(&stream.link) > before
+    };
+    assert!(acked(&stream));
+    let mut answer = [0; 1 << 17];
+    stream.begin_packet(answer.len());
+    stream.offer(&mut answer, 0);
+    assert_eq!(stream.flow.credit(), 0);
+    assert!(!acked(&stream), "without credit");
+    stream.offer(&mut [0; 16], ALLOWANCE);
+    stream.credit(1 << 20).unwrap();
+    assert!(!acked(&stream), "behind what is queued");
+    while stream.flow.queued() > 0 {
+        stream.take_turn();
+    }
+    assert!(acked(&stream));
+    while !link.connection.is_full() {
+        link.connection.send_data(7, &[], &[0; 4096]);
+    }
+    assert!(!acked(&stream), "while the link is full");
+    drop(stream);
+    link.lose();
+}

@@ -223,7 +223,9 @@ impl Sink for BackStream {
     }
 
     fn quick_ack(&self, token: [u8; 4]) {
-        if !self.is_over() {
+        // They need no credit, and a client can do without: who does not read gets
+        // none.
+        if !self.is_over() && self.flow.room(&self.link.connection) > 0 {
             let stream = self.flow.number;
             self.link
                 .connection
