@@ -1,3 +1,24 @@
+//! What a front sends for a stream, on its way to Telegram. Each byte of it is in
+//! these counts in turn:
+//!
+//! | Count | Bytes that | Raised by | Lowered by |
+//! |---|---|---|---|
+//! | [`Flow`]`::granted` | the front may still send | each frame of credit | `received` |
+//! | `unreserved` | wait for the rest of their packet, in no reservation | `Collecting::append` | `push_collected` |
+//! | `unsettled` | the session has, but takes no more | `owe` | `settle_in`, when it does |
+//! | [`Flow`]`::owed` | have left here, not yet worth a frame of credit | `settled` | the next frame |
+//!
+//! A packet that is given a reservation is in neither of the last two: credit for
+//! all of it comes with that (`grant_more`). [`Flow`]`::grown` is what the front was
+//! given beyond the link's window; here it only rises (`settled`).
+//!
+//! `held` is what the stream takes of this machine: `unreserved`, `unsettled`, what
+//! came before the session and what a line's DC has not taken. It moves by
+//! `hold` and `unhold` only, as does the sum of all streams, which `relieve` keeps
+//! within bounds; `drop_session` takes off what is left.
+//!
+//! [`Flow`]: crate::link::flow::Flow
+
 use std::mem;
 use std::task::Context;
 

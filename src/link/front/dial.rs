@@ -165,7 +165,7 @@ async fn drive(
         std::future::pending().await
     };
     let fault = smol::future::or(driver.run(&**link), living).await;
-    luck.lost(reactor.now().duration_since(began));
+    luck.lost(reactor.now().duration_since(began), link.was_useful.get());
     front.remove(link);
     let clients = link.lose();
     if link.is_retired() && clients == 0 {

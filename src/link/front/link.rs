@@ -24,6 +24,8 @@ pub(super) struct FrontLink {
     roomy: RefCell<Vec<Rc<FrontStream>>>,
     /// Bytes that clients have not taken yet.
     pub held: Cell<usize>,
+    /// A client has got something through it.
+    pub was_useful: Cell<bool>,
     /// It gets no more streams.
     is_retired: Cell<bool>,
 }
@@ -36,6 +38,7 @@ impl FrontLink {
             streams: RefCell::default(),
             roomy: RefCell::default(),
             held: Cell::new(0),
+            was_useful: Cell::new(false),
             is_retired: Cell::new(false),
         })
     }

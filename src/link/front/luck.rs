@@ -7,6 +7,10 @@ use crate::net::random_part;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
+/// Where the last link was of use to a client, though a short one: they come again
+/// at once and wait for the next.
+const USEFUL_RETRY: Duration = Duration::from_millis(200);
+
 /// A link that lives for less is worth no more than a dial that failed: something
 /// on the way may let each begin and cut it then.
 pub(super) const LIFE: Duration = Duration::from_secs(10);
@@ -41,12 +45,15 @@ impl Luck {
         }
     }
 
-    /// It is lost again after so long.
-    pub fn lost(&mut self, lived: Duration) {
+    /// It is lost again after so long; whether a client had something of it.
+    pub fn lost(&mut self, lived: Duration, was_useful: bool) {
         if lived >= LIFE {
             *self = Self::default();
-        } else {
-            self.short = self.short.saturating_add(1);
+            return;
+        }
+        self.short = self.short.saturating_add(1);
+        if was_useful {
+            self.retry = self.retry.min(USEFUL_RETRY);
         }
     }
 
@@ -89,14 +96,19 @@ mod tests {
         let mut wanted = FIRST_RETRY;
         for round in 0..20 {
             luck.linked();
-            luck.lost(Duration::from_secs(1));
+            luck.lost(Duration::from_secs(1), false);
             assert_eq!(luck.is_bad(), round + 1 >= TOLD);
             assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
             assert!(is_about(luck.pause(), wanted), "round {round}");
             wanted = (wanted * 2).min(LAST_RETRY);
         }
+        for _ in 0..3 {
+            luck.linked();
+            luck.lost(Duration::from_secs(1), true);
+            assert!(is_about(luck.pause(), USEFUL_RETRY));
+        }
         luck.linked();
-        luck.lost(LIFE);
+        luck.lost(LIFE, false);
         assert!(!luck.is_bad());
         assert!(is_about(luck.pause(), FIRST_RETRY));
     }
@@ -109,7 +121,7 @@ mod tests {
             let said = faults.iter().filter(|fault| luck.failed(fault)).count();
             assert_eq!(said, told, "round {round}");
             luck.linked();
-            luck.lost(Duration::ZERO);
+            luck.lost(Duration::ZERO, false);
         }
     }
 }

@@ -194,6 +194,7 @@ impl LinkStream for FrontStream {
     /// Bytes for the client: what it does not take waits.
     fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
         self.flow.received(bytes.len())?;
+        self.link.was_useful.set(true);
         let mut inbound = self.inbound.borrow_mut();
         let taken = match inbound.waiting.is_empty() {
             true => self.deliver(&mut inbound, bytes)?,

@@ -64,7 +64,8 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
 
 fn fill(link: &FrontLink) {
     while !link.connection.is_full() {
-        link.connection.send_data(7, &[], &[0; 4096]);
+        // Little enough not to be written at once.
+        link.connection.send_data(7, &[], &[0; 2048]);
     }
 }
 
