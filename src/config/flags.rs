@@ -1,13 +1,14 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use argh::{ArgsInfo, FromArgs};
+use argh::ArgsInfo;
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::HostPort;
 use super::link::Role;
 use super::policy::Rule;
+use super::slot::Slot;
 use super::values::{
     Allow, DcOverride, ListenFlag, ListenPlace, MetricsAddress, Names, RouteChoice, SecretFlag,
     Size, Source, Whole, Yes,
@@ -18,9 +19,33 @@ use crate::wire::secret::{AdTag, Domain};
 const DAY: u64 = 24 * 3600;
 pub(super) type Seconds = Whole<1, { 7 * DAY }>;
 
+/// The struct, and where each of its fields is by its flag. argh would make some
+/// 20 KiB of code of the same.
+macro_rules! flags {
+    ($(#[$($outer:tt)*])* pub(super) struct Flags {
+        $($(#[$($attribute:tt)*])* pub $field:ident: $value:ty,)*
+    }) => {
+        $(#[$($outer)*])*
+        pub(super) struct Flags {
+            $($(#[$($attribute)*])* pub $field: $value,)*
+        }
+
+        impl Flags {
+            /// What `flag`, with its dashes, fills.
+            pub fn slot(&mut self, flag: &str) -> Option<&mut dyn Slot> {
+                let all = Self::get_args_info().flags;
+                let at = all.iter().filter(|known| is_option(known)).position(|known| known.long == flag)?;
+                let slots: [&mut dyn Slot; _] = [$(&mut self.$field,)*];
+                slots.into_iter().nth(at)
+            }
+        }
+    };
+}
+
+flags! {
 /// Every flag that is also a line of the config file. The order is that of
 /// `--help`, which is made from this.
-#[derive(FromArgs, ArgsInfo)]
+#[derive(Default, ArgsInfo)]
 pub(super) struct Flags {
     /// address to take clients on; no address or * means all, IPv4 and IPv6
     /// (default: port 443, or 8443 if only root may have that one)
@@ -209,6 +234,12 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "ADDR:PORT")]
     pub metrics: Option<MetricsAddress>,
 }
+}
+
+/// All but argh's own `--help`.
+fn is_option(flag: &argh::FlagInfo<'_>) -> bool {
+    matches!(flag.kind, argh::FlagInfoKind::Option { .. })
+}
 
 /// Where a new heading begins in `--help`.
 const HEADINGS: [(&str, &str); 6] = [
@@ -272,6 +303,21 @@ mod tests {
             assert!(names.contains(&name), "{name}");
         }
         assert_eq!(names.len(), contract.split_whitespace().count());
+    }
+
+    #[test]
+    fn every_flag_fills_its_own_field() {
+        let mut flags = Flags::default();
+        flags.slot("--refresh").unwrap().fill("12").unwrap();
+        flags.slot("--idle-timeout").unwrap().fill("34").unwrap();
+        flags.slot("--metrics").unwrap().fill("9000").unwrap();
+        assert_eq!(flags.refresh.unwrap().0, 12);
+        assert_eq!(flags.idle_timeout.unwrap().0, 34);
+        assert!(flags.metrics.is_some() && flags.send_timeout.is_none());
+        for flag in all_flags() {
+            assert!(flags.slot(flag.name).is_some(), "{}", flag.name);
+        }
+        assert!(flags.slot("--help").is_none() && flags.slot("refresh").is_none());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod machine;
 mod network;
 mod policy;
 mod settings;
+mod slot;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};

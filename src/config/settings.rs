@@ -2,10 +2,9 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-use argh::FromArgs;
-
 use super::error::{ConfigError, Problem};
 use super::flags::Flags;
+use super::slot::NotFilled;
 
 /// Where a flag was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,64 +44,45 @@ pub(super) fn overlay(file: Vec<Setting>, command_line: &[Setting]) -> Vec<Setti
 
 /// All values read as what they are.
 pub(super) fn parse(settings: &[Setting]) -> Result<Flags, ConfigError> {
-    attempt(settings).map_err(|exit| {
-        for (index, setting) in settings.iter().enumerate() {
-            if let Some(problem) = explain(setting, &settings[..index]) {
-                return ConfigError::at(&setting.origin, problem);
+    let mut flags = Flags::default();
+    for (index, setting) in settings.iter().enumerate() {
+        let filled = match flags.slot(&setting.flag) {
+            Some(slot) => slot.fill(&setting.value),
+            None => Err(NotFilled::BadValue("unknown flag".to_owned())),
+        };
+        if let Err(not_filled) = filled {
+            let problem = explain(setting, not_filled, &settings[..index]);
+            return Err(ConfigError::at(&setting.origin, problem));
+        }
+    }
+    Ok(flags)
+}
+
+/// What is wrong with `setting`, which did not fill its flag's slot.
+fn explain(setting: &Setting, not_filled: NotFilled, earlier: &[Setting]) -> Problem {
+    let flag = setting.flag.clone();
+    match not_filled {
+        NotFilled::BadValue(cause) => {
+            let names_value = cause.contains(&setting.value) || holds_secret(&flag);
+            Problem::BadValue {
+                flag: match names_value {
+                    true => flag,
+                    false => format!("{flag} {}", setting.value),
+                },
+                cause,
             }
         }
-        let flag = "flags".to_owned();
-        let cause = exit.output.trim().to_owned();
-        ConfigError::new(Problem::BadValue { flag, cause })
-    })
-}
-
-fn attempt(settings: &[Setting]) -> Result<Flags, argh::EarlyExit> {
-    let words: Vec<&str> = settings
-        .iter()
-        .flat_map(|setting| [setting.flag.as_str(), setting.value.as_str()])
-        .collect();
-    Flags::from_args(&["smol-mtproxy"], &words)
-}
-
-/// What is wrong with `setting`, if it is the culprit.
-fn explain(setting: &Setting, earlier: &[Setting]) -> Option<Problem> {
-    let flag = setting.flag.clone();
-    if let Err(exit) = attempt(std::slice::from_ref(setting)) {
-        let cause = cause(setting, &exit.output);
-        let names_value = cause.contains(&setting.value) || holds_secret(&flag);
-        return Some(Problem::BadValue {
-            flag: match names_value {
-                true => flag,
-                false => format!("{flag} {}", setting.value),
-            },
-            cause,
-        });
+        NotFilled::Full => {
+            let first = earlier.iter().find(|other| other.flag == flag);
+            let first = first.map(|first| first.origin.clone());
+            Problem::GivenTwice { flag, first }
+        }
     }
-    let first = earlier.iter().find(|other| other.flag == flag)?;
-    let both = [first.clone(), setting.clone()];
-    attempt(&both).err().map(|_| Problem::GivenTwice {
-        flag,
-        first: Some(first.origin.clone()),
-    })
 }
 
 /// Whether a value of this flag must not be repeated where others may read it.
 fn holds_secret(flag: &str) -> bool {
     matches!(flag, "--secret" | "--listen" | "--tag")
-}
-
-/// argh's message without its repetition of the value, which may be a secret.
-fn cause(setting: &Setting, message: &str) -> String {
-    let prefix = format!(
-        "Error parsing option '{}' with value '{}': ",
-        setting.flag, setting.value
-    );
-    let message = message.trim();
-    message
-        .strip_prefix(&prefix)
-        .unwrap_or("bad value")
-        .to_owned()
 }
 
 /// Where the `index`th value of a repeatable flag was given.
