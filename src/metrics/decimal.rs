@@ -13,6 +13,10 @@ pub(super) struct Decimal {
 pub(super) const MICROS: u32 = 6;
 
 impl Decimal {
+    pub fn whole(value: u64) -> Self {
+        Self { value, places: 0 }
+    }
+
     pub fn seconds(time: Duration) -> Self {
         Self {
             value: time.as_micros() as u64,

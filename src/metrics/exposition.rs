@@ -1,292 +1,270 @@
 use super::decimal::{Decimal, MICROS};
 use super::page::Page;
-use super::process::Process;
-use super::{DcMetrics, Metrics};
+use super::row::{Row, computed, counter, directions, gauge, histogram, per_dc, reasons};
+use super::{Metrics, process};
 
-pub(super) fn render(metrics: &Metrics, out: &mut String) {
-    let mut page = Page { out };
-    clients(metrics, &mut page);
-    telegram(metrics, &mut page);
-    link(metrics, &mut page);
-    resources(metrics, &mut page);
-    process(metrics, &mut page);
-}
-
-fn clients(metrics: &Metrics, page: &mut Page<'_>) {
-    page.counter("accepted", "Connections accepted", metrics.accepted.get());
-    page.gauge(
+const ROWS: &[Row] = &[
+    counter("accepted", "Connections accepted", |m| &m.accepted),
+    gauge(
         "handshaking",
         "Connections whose handshake is not done",
-        metrics.handshaking.get(),
-    );
-    page.reasons(
-        "handshakes",
-        "Handshakes by outcome",
-        "outcome",
-        &metrics.handshakes,
-    );
-    page.histogram(
+        |m| &m.handshaking,
+    ),
+    reasons("handshakes", "Handshakes by outcome", "outcome", |m| {
+        &m.handshakes
+    }),
+    histogram(
         "handshake_seconds",
         "From accepting to the end of the handshake",
-        &metrics.handshake_time,
-    );
-    page.reasons(
+        |m| &m.handshake_time,
+    ),
+    reasons(
         "rejected",
         "Connections that did not become clients",
         "reason",
-        &metrics.rejected,
-    );
-    page.reasons(
+        |m| &m.rejected,
+    ),
+    reasons(
         "fronted",
         "Strangers connected to the site",
         "reason",
-        &metrics.fronted,
-    );
-    page.gauge(
-        "fronted",
-        "Strangers connected to the site now",
-        metrics.fronted_now.get(),
-    );
-    page.reasons(
+        |m| &m.fronted,
+    ),
+    gauge("fronted", "Strangers connected to the site now", |m| {
+        &m.fronted_now
+    }),
+    reasons(
         "fronting_failures",
         "Strangers not connected to the site",
         "reason",
-        &metrics.fronting_failures,
-    );
-    page.reasons(
+        |m| &m.fronting_failures,
+    ),
+    reasons(
         "site_probes",
         "Times that a site was asked for its TLS answer",
         "outcome",
-        &metrics.site_probes,
-    );
-    page.counter(
+        |m| &m.site_probes,
+    ),
+    counter(
         "accept_pauses",
         "Times that accepting stopped for lack of descriptors",
-        metrics.accept_pauses.get(),
-    );
-    page.gauge(
-        "clients",
-        "Clients past their handshake",
-        metrics.clients.get(),
-    );
-    page.reasons(
+        |m| &m.accept_pauses,
+    ),
+    gauge("clients", "Clients past their handshake", |m| &m.clients),
+    reasons(
         "clients",
         "Clients so far, by how they talk",
         "transport",
-        &metrics.clients_by_kind,
-    );
-    page.histogram(
-        "session_seconds",
-        "How long clients stayed",
-        &metrics.session_time,
-    );
-    page.reasons("closed", "Sessions ended", "reason", &metrics.closed);
-    page.directions(
+        |m| &m.clients_by_kind,
+    ),
+    histogram("session_seconds", "How long clients stayed", |m| {
+        &m.session_time
+    }),
+    reasons("closed", "Sessions ended", "reason", |m| &m.closed),
+    directions(
         "client_bytes",
         "Bytes from (in) and to (out) clients",
-        metrics.client_bytes_in.get(),
-        metrics.client_bytes_out.get(),
-    );
-    page.directions(
+        |m| &m.client_bytes_in,
+        |m| &m.client_bytes_out,
+    ),
+    directions(
         "client_packets",
         "Packets from (in) and to (out) clients",
-        metrics.client_packets_in.get(),
-        metrics.client_packets_out.get(),
-    );
-    page.counter(
-        "quick_acks",
-        "Quick acknowledgements delivered",
-        metrics.quick_acks.get(),
-    );
-    page.counter(
+        |m| &m.client_packets_in,
+        |m| &m.client_packets_out,
+    ),
+    counter("quick_acks", "Quick acknowledgements delivered", |m| {
+        &m.quick_acks
+    }),
+    counter(
         "server_errors_filtered",
         "Errors of Telegram that clients did not get",
-        metrics.server_errors_filtered.get(),
-    );
-}
-
-fn telegram(metrics: &Metrics, page: &mut Page<'_>) {
-    let dcs = metrics.dcs.all();
-    let mut per_dc = |name, kind, help, value: fn(&DcMetrics) -> u64| {
-        page.family(name, kind, help);
-        for (dc, row) in &dcs {
-            page.sample(name, &[("dc", dc)], &value(row));
-        }
-    };
-    per_dc(
-        "dc_connections",
-        "gauge",
-        "Connections to Telegram",
-        |row| row.connections.get(),
-    );
+        |m| &m.server_errors_filtered,
+    ),
+    per_dc("dc_connections", "gauge", "Connections to Telegram", |dc| {
+        dc.connections.get()
+    }),
     per_dc(
         "dc_sessions",
         "gauge",
         "Sessions of clients on these connections",
-        |row| row.sessions.get(),
-    );
+        |dc| dc.sessions.get(),
+    ),
     per_dc(
         "dc_connections_opened_total",
         "counter",
         "Connections that came about",
-        |row| row.opened.get(),
-    );
+        |dc| dc.opened.get(),
+    ),
     per_dc(
         "dc_connections_failed_total",
         "counter",
         "Connections that did not come about",
-        |row| row.failed.get(),
-    );
+        |dc| dc.failed.get(),
+    ),
     per_dc(
         "dc_connections_ended_total",
         "counter",
         "Connections that ended",
-        |row| row.ended.get(),
-    );
-    page.reasons(
+        |dc| dc.ended.get(),
+    ),
+    reasons(
         "dc_connect_failures",
         "Why connections to Telegram did not come about",
         "reason",
-        &metrics.connect_failures,
-    );
-    page.reasons(
+        |m| &m.connect_failures,
+    ),
+    reasons(
         "dc_connection_ends",
         "Why connections to Telegram ended",
         "reason",
-        &metrics.connection_ends,
-    );
-    page.reasons(
-        "sessions",
-        "Sessions so far, by route",
-        "route",
-        &metrics.sessions_by_route,
-    );
-    page.histogram(
+        |m| &m.connection_ends,
+    ),
+    reasons("sessions", "Sessions so far, by route", "route", |m| {
+        &m.sessions_by_route
+    }),
+    histogram(
         "clients_per_connection",
         "Clients on a connection when one joins",
-        &metrics.clients_per_connection,
-    );
-    page.reasons(
+        |m| &m.clients_per_connection,
+    ),
+    reasons(
         "migrations",
         "Clients whose connection to Telegram ended",
         "outcome",
-        &metrics.migrations,
-    );
-    page.directions(
+        |m| &m.migrations,
+    ),
+    directions(
         "dc_bytes",
         "Bytes from (in) and to (out) Telegram",
-        metrics.dc_bytes_in.get(),
-        metrics.dc_bytes_out.get(),
-    );
-    page.directions(
+        |m| &m.dc_bytes_in,
+        |m| &m.dc_bytes_out,
+    ),
+    directions(
         "dc_packets",
         "Packets from (in) and to (out) middle proxies",
-        metrics.dc_packets_in.get(),
-        metrics.dc_packets_out.get(),
-    );
-    page.counter(
+        |m| &m.dc_packets_in,
+        |m| &m.dc_packets_out,
+    ),
+    counter(
         "unknown_rpc",
         "Messages of middle proxies that are not known",
-        metrics.unknown_rpc.get(),
-    );
-    page.gauge(
+        |m| &m.unknown_rpc,
+    ),
+    gauge(
         "clock_offset_seconds",
         "Difference between this machine's clock and Telegram's",
-        metrics.clock_offset.get(),
-    );
-    page.reasons(
+        |m| &m.clock_offset,
+    ),
+    reasons(
         "directory_refreshes",
         "Refreshes of Telegram's lists",
         "outcome",
-        &metrics.refreshes,
-    );
-}
-
-fn link(metrics: &Metrics, page: &mut Page<'_>) {
-    page.gauge("links", "Open links", metrics.links.get());
-    page.gauge(
-        "link_streams",
-        "Clients on the links",
-        metrics.link_streams.get(),
-    );
-    page.family(
+        |m| &m.refreshes,
+    ),
+    gauge("links", "Open links", |m| &m.links),
+    gauge("link_streams", "Clients on the links", |m| &m.link_streams),
+    computed(
         "link_rtt_seconds",
         "gauge",
         "Round-trip time of the last ping on a link",
-    );
-    let rtt = Decimal {
-        value: metrics.link_rtt_micros.get(),
-        places: MICROS,
-    };
-    page.sample("link_rtt_seconds", &[], &rtt);
-    page.reasons(
+        |m| {
+            Some(Decimal {
+                value: m.link_rtt_micros.get(),
+                places: MICROS,
+            })
+        },
+    ),
+    reasons(
         "link_ends",
         "Links that ended or did not come about",
         "reason",
-        &metrics.link_ends,
-    );
-    page.directions(
+        |m| &m.link_ends,
+    ),
+    directions(
         "link_bytes",
         "Bytes from (in) and to (out) the other side of links, without TLS",
-        metrics.link_bytes_in.get(),
-        metrics.link_bytes_out.get(),
-    );
-    page.counter(
+        |m| &m.link_bytes_in,
+        |m| &m.link_bytes_out,
+    ),
+    counter(
         "link_evictions",
         "Streams ended for holding more than their share of the buffers",
-        metrics.link_evictions.get(),
-    );
-}
-
-fn resources(metrics: &Metrics, page: &mut Page<'_>) {
-    page.family(
+        |m| &m.link_evictions,
+    ),
+    computed(
         "backpressure_seconds_total",
         "counter",
         "Time that connections to Telegram were not read because of slow clients",
-    );
-    let waited = Decimal::seconds(metrics.backpressure.get());
-    page.sample("backpressure_seconds_total", &[], &waited);
-    page.counter(
+        |m| Some(Decimal::seconds(m.backpressure.get())),
+    ),
+    counter(
         "backpressure_events",
         "Times that reading Telegram stopped because of slow clients",
-        metrics.backpressure_events.get(),
-    );
-    page.gauge(
-        "buffer_bytes_used",
-        "Bytes of --buffers in use",
-        metrics.buffers_used.get(),
-    );
-    page.gauge(
-        "buffer_bytes",
-        "Bytes of --buffers",
-        metrics.buffers_total.get(),
-    );
-    page.counter(
-        "buffer_waits",
-        "Readers that waited for buffers",
-        metrics.buffer_waits.get(),
-    );
-    page.counter(
-        "config_reloads",
-        "Configs taken over at SIGHUP",
-        metrics.config_reloads.get(),
-    );
-    page.counter(
+        |m| &m.backpressure_events,
+    ),
+    gauge("buffer_bytes_used", "Bytes of --buffers in use", |m| {
+        &m.buffers_used
+    }),
+    gauge("buffer_bytes", "Bytes of --buffers", |m| &m.buffers_total),
+    counter("buffer_waits", "Readers that waited for buffers", |m| {
+        &m.buffer_waits
+    }),
+    counter("config_reloads", "Configs taken over at SIGHUP", |m| {
+        &m.config_reloads
+    }),
+    counter(
         "config_reload_failures",
         "Configs refused at SIGHUP; the running one stayed",
-        metrics.config_reload_failures.get(),
-    );
-}
-
-fn process(metrics: &Metrics, page: &mut Page<'_>) {
-    let process = Process::read();
-    page.family(
+        |m| &m.config_reload_failures,
+    ),
+    computed(
         "uptime_seconds",
         "gauge",
         "Seconds since the process started",
-    );
-    let uptime = Decimal::seconds(metrics.started.elapsed());
-    page.sample("uptime_seconds", &[], &uptime);
+        |m| Some(Decimal::seconds(m.started.elapsed())),
+    ),
+];
+
+/// After the build.
+const PROCESS: &[Row] = &[
+    computed(
+        "process_cpu_seconds_total",
+        "counter",
+        "User and system time of the process",
+        |_| Some(Decimal::seconds(process::cpu())),
+    ),
+    computed(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory",
+        |_| process::resident_bytes().map(Decimal::whole),
+    ),
+    computed("process_open_fds", "gauge", "Open descriptors", |_| {
+        process::open_fds().map(Decimal::whole)
+    }),
+    computed(
+        "process_max_fds",
+        "gauge",
+        "Descriptors that may be open",
+        |_| process::max_fds().map(Decimal::whole),
+    ),
+];
+
+pub(super) fn render(metrics: &Metrics, out: &mut String) {
+    let mut page = Page { out };
+    let dcs = metrics.dcs.all();
+    let show = |rows: &[Row], page: &mut Page<'_>| {
+        for row in rows {
+            row.show(metrics, &dcs, page);
+        }
+    };
+    show(ROWS, &mut page);
+    build_info(&mut page);
+    show(PROCESS, &mut page);
+}
+
+fn build_info(page: &mut Page<'_>) {
     page.family("build_info", "gauge", "Always 1; the build is in labels");
     let tls = if cfg!(feature = "tls") { "yes" } else { "no" };
     let build = [
@@ -295,34 +273,6 @@ fn process(metrics: &Metrics, page: &mut Page<'_>) {
         ("tls", tls),
     ];
     page.sample("build_info", &build, &1);
-    page.family(
-        "process_cpu_seconds_total",
-        "counter",
-        "User and system time of the process",
-    );
-    page.sample(
-        "process_cpu_seconds_total",
-        &[],
-        &Decimal::seconds(process.cpu),
-    );
-    let gauges = [
-        (
-            "process_resident_memory_bytes",
-            "Resident memory",
-            process.resident_bytes,
-        ),
-        ("process_open_fds", "Open descriptors", process.open_fds),
-        (
-            "process_max_fds",
-            "Descriptors that may be open",
-            process.max_fds,
-        ),
-    ];
-    for (name, help, value) in gauges {
-        if let Some(value) = value {
-            page.gauge(name, help, value);
-        }
-    }
 }
 
 #[cfg(test)]

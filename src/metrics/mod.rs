@@ -11,6 +11,7 @@ mod histogram;
 mod page;
 mod process;
 mod reasons;
+mod row;
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,7 @@
 use std::fmt::{Arguments, Display, Write};
 
-use super::{ByReason, Histogram, Reason};
+use super::Histogram;
+use super::reasons::Counts;
 
 /// The text format: `# HELP`, `# TYPE`, then samples. Labels are ours or
 /// numbers, so none needs escaping.
@@ -43,17 +44,13 @@ impl Page<'_> {
         self.sample(&name, &[("direction", "out")], &outwards);
     }
 
-    pub fn reasons<R: Reason>(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        counts: &ByReason<R>,
-    ) {
+    pub fn reasons(&mut self, name: &str, help: &str, label: &str, counts: &dyn Counts) {
         let name = format!("{name}_total");
         self.family(&name, "counter", help);
-        for reason in R::ALL {
-            self.sample(&name, &[(label, reason.label())], &counts.get(*reason));
+        let mut number = 0;
+        while let Some((reason, count)) = counts.nth(number) {
+            self.sample(&name, &[(label, reason)], &count);
+            number += 1;
         }
     }
 

@@ -46,6 +46,20 @@ impl<R: Reason> ByReason<R> {
     }
 }
 
+/// A [`ByReason`] of whatever reasons.
+pub(super) trait Counts {
+    /// The `number`th reason's label and count.
+    fn nth(&self, number: usize) -> Option<(&'static str, u64)>;
+}
+
+impl<R: Reason> Counts for ByReason<R> {
+    fn nth(&self, number: usize) -> Option<(&'static str, u64)> {
+        let count = self.counts.get(number)?;
+        let reason = R::ALL.get(number)?;
+        Some((reason.label(), count.get()))
+    }
+}
+
 /// Declares a [`Reason`]: `Variant "label" "sentence for the log";`
 macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($variant:ident $label:literal $sentence:literal;)+ }) => {
