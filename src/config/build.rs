@@ -165,7 +165,7 @@ fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>,
             Some(name) => name.clone(),
             None => format!("secret{}", index + 1),
         };
-        let problem = if by_name.insert(name.clone(), ()).is_some() {
+        let problem = if by_name.insert(name.clone(), String::new()).is_some() {
             Some(Problem::DuplicateName { name: name.clone() })
         } else {
             by_text

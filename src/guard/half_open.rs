@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker};
 /// needs its seat for one round trip only.
 pub struct HalfOpen {
     capacity: Cell<usize>,
-    seats: RefCell<BTreeMap<u64, Option<Waker>>>,
+    /// Wakers that do nothing until a seat is waited on.
+    seats: RefCell<BTreeMap<u64, Waker>>,
     next: Cell<u64>,
 }
 
@@ -43,11 +44,13 @@ impl HalfOpen {
         self.next.set(number + 1);
         while self.len() >= self.capacity.get() {
             let oldest = self.seats.borrow_mut().pop_first();
-            if let Some((_, Some(waker))) = oldest {
+            if let Some((_, waker)) = oldest {
                 waker.wake();
             }
         }
-        self.seats.borrow_mut().insert(number, None);
+        self.seats
+            .borrow_mut()
+            .insert(number, Waker::noop().clone());
         Seat {
             half_open: self.clone(),
             number,
@@ -71,7 +74,7 @@ impl Seat {
         match self.half_open.seats.borrow_mut().get_mut(&self.number) {
             None => Poll::Ready(()),
             Some(waker) => {
-                *waker = Some(cx.waker().clone());
+                waker.clone_from(cx.waker());
                 Poll::Pending
             }
         }

@@ -36,13 +36,21 @@ pub struct Reactor {
     wake: Arc<WakeSignal>,
     sources: RefCell<Slab<SourceState>>,
     events: RefCell<Vec<epoll::Event>>,
-    timers: RefCell<BTreeMap<TimerKey, Waker>>,
-    next_timer: Cell<u32>,
+    /// The same type as that of other queues of wakers: code for one.
+    timers: RefCell<BTreeMap<u64, Waker>>,
+    next_timer: Cell<u64>,
+    started: Instant,
     now: Cell<Instant>,
 }
 
-/// Deadline first; the number tells timers with the same deadline apart.
-pub(super) type TimerKey = (Instant, u32);
+/// A timer that is set.
+pub(super) struct TimerKey {
+    pub deadline: Instant,
+    /// The millisecond, then a number that tells timers of the same one apart.
+    place: u64,
+}
+
+const TIMER_NUMBER_BITS: u32 = 24;
 
 /// What a source can be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +91,7 @@ impl Reactor {
             events: RefCell::new(Vec::with_capacity(EVENTS_PER_TURN)),
             timers: RefCell::default(),
             next_timer: Cell::new(0),
+            started: Instant::now(),
             now: Cell::new(Instant::now()),
         }))
     }
@@ -199,22 +208,21 @@ impl Reactor {
         }
     }
 
+    /// Whole milliseconds, rounded up: epoll has no finer clock.
     fn until_next_timer(&self) -> Option<Duration> {
         let timers = self.timers.borrow();
-        let (deadline, _) = timers.first_key_value()?.0;
-        // Whole milliseconds, rounded up: epoll has no finer clock.
-        let left = deadline.saturating_duration_since(Instant::now());
-        Some(Duration::from_millis(
-            left.as_millis().min(i32::MAX as u128) as u64 + u64::from(!left.is_zero()),
-        ))
+        let (place, _) = timers.first_key_value()?;
+        let now = millis(Instant::now() - self.started);
+        let left = (place >> TIMER_NUMBER_BITS).saturating_sub(now);
+        Some(Duration::from_millis(left.min(i32::MAX as u64)))
     }
 
     fn fire_timers(&self) {
-        let now = self.now();
+        let now = millis(self.now() - self.started);
         loop {
             let mut timers = self.timers.borrow_mut();
             match timers.first_entry() {
-                Some(first) if first.key().0 <= now => {
+                Some(first) if first.key() >> TIMER_NUMBER_BITS <= now => {
                     let waker = first.remove();
                     drop(timers);
                     waker.wake();
@@ -225,16 +233,25 @@ impl Reactor {
     }
 
     pub(super) fn add_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
-        let number = self.next_timer.get();
-        self.next_timer.set(number.wrapping_add(1));
-        let key = (deadline, number);
-        self.timers.borrow_mut().insert(key, waker);
-        key
+        let mut timers = self.timers.borrow_mut();
+        let time = deadline.saturating_duration_since(self.started);
+        // Not earlier than the deadline: a timer is looked at again when it fires.
+        let millisecond = millis(time + Duration::from_nanos(999_999));
+        let place = loop {
+            let number = self.next_timer.get() & ((1 << TIMER_NUMBER_BITS) - 1);
+            self.next_timer.set(number + 1);
+            let place = millisecond << TIMER_NUMBER_BITS | number;
+            if !timers.contains_key(&place) {
+                break place;
+            }
+        };
+        timers.insert(place, waker);
+        TimerKey { deadline, place }
     }
 
     /// Replaces the waker of a timer that has not fired; false if it has.
     pub(super) fn update_timer(&self, key: &TimerKey, waker: &Waker) -> bool {
-        match self.timers.borrow_mut().get_mut(key) {
+        match self.timers.borrow_mut().get_mut(&key.place) {
             Some(slot) => {
                 slot.clone_from(waker);
                 true
@@ -244,7 +261,7 @@ impl Reactor {
     }
 
     pub(super) fn remove_timer(&self, key: &TimerKey) {
-        self.timers.borrow_mut().remove(key);
+        self.timers.borrow_mut().remove(&key.place);
     }
 
     /// Registers `fd` for both directions. New sources count as ready: their
@@ -352,6 +369,11 @@ impl Wake for WakeSignal {
     }
 }
 
+/// Enough for 34 years in the place of a timer.
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1000 + u64::from(time.subsec_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,6 +402,43 @@ mod tests {
         thread.join().unwrap().unwrap();
         assert_eq!(received, 7);
         assert_eq!(*order.borrow(), [5, 10, 20]);
+    }
+
+    #[test]
+    fn timers_of_one_deadline_all_fire_not_early() {
+        let reactor = Reactor::new().unwrap();
+        let executor = Executor::default();
+        // The numbers begin anew in the middle of them.
+        reactor.next_timer.set((1 << TIMER_NUMBER_BITS) - 50);
+        let deadline = Instant::now() + Duration::from_micros(3300);
+        let fired = Rc::new(RefCell::new(Vec::new()));
+        let waiting = [(); 100].map(|()| {
+            let (mut timer, fired) = (reactor.timer(), fired.clone());
+            timer.set(deadline);
+            executor.spawn(async move {
+                timer.expired().await;
+                fired.borrow_mut().push(Instant::now());
+            })
+        });
+        reactor.block_on(&executor, async {
+            for task in waiting {
+                task.await;
+            }
+        });
+        assert_eq!(fired.borrow().len(), 100);
+        assert!(fired.borrow().iter().all(|at| *at >= deadline));
+        assert!(reactor.timers.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_taken_is_not_given_again() {
+        let reactor = Reactor::new().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        for number in [0, 0, 1 << TIMER_NUMBER_BITS] {
+            reactor.next_timer.set(number);
+            reactor.add_timer(deadline, Waker::noop().clone());
+        }
+        assert_eq!(reactor.timers.borrow().len(), 3);
     }
 
     #[test]

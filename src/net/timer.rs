@@ -53,7 +53,8 @@ impl Timer {
             return Poll::Ready(());
         }
         match &self.registered {
-            Some(key) if key.0 == deadline && self.reactor.update_timer(key, cx.waker()) => {}
+            Some(key) if key.deadline == deadline && self.reactor.update_timer(key, cx.waker()) => {
+            }
             _ => {
                 self.unregister();
                 self.registered = Some(self.reactor.add_timer(deadline, cx.waker().clone()));
