@@ -5,6 +5,7 @@
 
 mod bytes;
 pub mod client_hello;
+mod curve25519;
 pub mod dc;
 pub mod fake_tls;
 pub mod full;
