@@ -39,10 +39,13 @@ pub struct Page {
 
 /// A page of at most `limit` bytes over HTTP or HTTPS; blocks.
 pub fn get(url: &str, limit: usize) -> Result<Page, GetError> {
-    get_trusting(&tls::public_roots(), url, limit)
+    get_trusting(&tls::public_roots, url, limit)
 }
 
-fn get_trusting(roots: &Arc<RootCertStore>, url: &str, limit: usize) -> Result<Page, GetError> {
+/// Whom to trust; made when a server speaks TLS, not before.
+type Roots<'a> = &'a dyn Fn() -> Arc<RootCertStore>;
+
+fn get_trusting(roots: Roots<'_>, url: &str, limit: usize) -> Result<Page, GetError> {
     let deadline = Instant::now() + LIMIT;
     let mut url = Url::parse(url)?;
     for _ in 0..=MAX_REDIRECTS {
@@ -66,7 +69,7 @@ fn get_trusting(roots: &Arc<RootCertStore>, url: &str, limit: usize) -> Result<P
 }
 
 fn ask(
-    roots: &Arc<RootCertStore>,
+    roots: Roots<'_>,
     url: &Url,
     limit: usize,
     deadline: Instant,
@@ -76,7 +79,7 @@ fn ask(
         return exchange(&mut stream, url, limit);
     }
     let name = ServerName::try_from(url.host.clone()).map_err(|_| HttpError::BadUrl)?;
-    let mut connection = ClientConnection::new(tls::client(roots)?, name)?;
+    let mut connection = ClientConnection::new(tls::client(&roots())?, name)?;
     let mut stream = rustls::Stream::new(&mut connection, &mut stream);
     exchange(&mut stream, url, limit)
 }

@@ -105,7 +105,7 @@ fn pages_over_https() {
         _ => moved("http://localhost/list"),
     });
     let url = |path: &str| format!("https://localhost:{}{path}", address.port());
-    let page = |path: &str| get_trusting(&secure.roots, &url(path), 1000);
+    let page = |path: &str| get_trusting(&|| secure.roots.clone(), &url(path), 1000);
     assert_eq!(page("/list").unwrap().body, b"list");
     // Nobody can tell whether this was all.
     let cut = page("/until-close");
@@ -115,7 +115,7 @@ fn pages_over_https() {
     let error = get(&url("/list"), 1000).err().unwrap().to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
     let by_address = format!("https://{address}/list");
-    let error = get_trusting(&secure.roots, &by_address, 1000)
+    let error = get_trusting(&|| secure.roots.clone(), &by_address, 1000)
         .err()
         .unwrap();
     assert!(error.to_string().contains("not valid for name"), "{error}");
