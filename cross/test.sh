@@ -40,6 +40,7 @@ main() {
         case $target in
             x86_64-*)
                 step "memory of $target, lite" integration_tests lite file memory
+                step "memory of $target, full" integration_tests full url memory
                 ;;
             mips-*)
                 step "integration tests on $target, lite" integration_tests lite file session split
