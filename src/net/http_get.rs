@@ -68,12 +68,7 @@ fn get_trusting(roots: Roots<'_>, url: &str, limit: usize) -> Result<Page, GetEr
     Err(GetError::Redirects)
 }
 
-fn ask(
-    roots: Roots<'_>,
-    url: &Url,
-    limit: usize,
-    deadline: Instant,
-) -> Result<Answer, GetError> {
+fn ask(roots: Roots<'_>, url: &Url, limit: usize, deadline: Instant) -> Result<Answer, GetError> {
     let mut stream = TimedStream::connect(&url.host, url.port, deadline)?;
     if !url.is_tls {
         return exchange(&mut stream, url, limit);
