@@ -5,7 +5,7 @@ use super::page::Page;
 use super::reasons::Counts;
 use super::{Counter, DcMetrics, Gauge, Histogram, Metrics};
 
-/// A family of the page. A table of them is a third of the size of the calls.
+/// A family of the page. A table of them is smaller than the calls.
 pub(super) struct Row {
     name: &'static str,
     help: &'static str,
