@@ -13,7 +13,6 @@ mod shared;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub use shared::{Settings, Shared};
@@ -26,9 +25,8 @@ use session::{MiddleSession, MiddleStream};
 /// The backend of this process: its own connections to Telegram.
 pub struct Telegram {
     shared: Rc<Shared>,
-    /// One pool per DC that the directory knows, so their number is bounded
-    /// whatever clients ask for.
-    pools: RefCell<BTreeMap<DcId, Rc<Pool>>>,
+    /// One per DC that the directory knows: a few, whatever clients ask for.
+    pools: RefCell<Vec<Rc<Pool>>>,
 }
 
 impl Telegram {
@@ -50,7 +48,7 @@ impl Telegram {
 
     /// Ends every session and connection.
     pub fn close(&self) {
-        for pool in self.pools.borrow().values() {
+        for pool in self.pools.borrow().iter() {
             pool.close();
         }
     }
@@ -58,8 +56,12 @@ impl Telegram {
     fn pool(&self, dc: DcId) -> Rc<Pool> {
         let dc = self.shared.directory.middle_dc(dc);
         let mut pools = self.pools.borrow_mut();
-        let pool = pools.entry(dc);
-        pool.or_insert_with(|| Pool::new(&self.shared, dc)).clone()
+        if let Some(pool) = pools.iter().find(|pool| pool.dc() == dc) {
+            return pool.clone();
+        }
+        let pool = Pool::new(&self.shared, dc);
+        pools.push(pool.clone());
+        pool
     }
 
     async fn open_middle(

@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -30,8 +30,8 @@ pub(super) struct BackLink {
     streams: RefCell<Vec<Option<Place<BackStream>>>>,
     /// Whose sessions have ended and are to be dropped.
     finished: RefCell<Vec<Rc<BackStream>>>,
-    /// Numbers of streams whose sessions take no more for now.
-    stalled: RefCell<BTreeSet<u32>>,
+    /// Numbers of streams whose sessions take no more for now, each once.
+    stalled: RefCell<Vec<u32>>,
     room: Arc<Signal>,
     room_waker: Waker,
     /// Streams that wait for the buffers of a large packet, in order.
@@ -79,7 +79,7 @@ impl BackLink {
     }
 
     pub fn stall(&self, number: u32) {
-        self.stalled.borrow_mut().insert(number);
+        self.stalled.borrow_mut().push(number);
     }
 
     /// The stream of this number is gone: it waits for nothing any more.
@@ -88,7 +88,7 @@ impl BackLink {
             // The number has another one already.
             return;
         }
-        self.stalled.borrow_mut().remove(&number);
+        self.stalled.borrow_mut().retain(|other| *other != number);
         let mut reserving = self.reserving.borrow_mut();
         if reserving.front().is_some_and(|wish| wish.number == number) {
             // What is under way is for that wish.

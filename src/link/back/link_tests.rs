@@ -74,7 +74,7 @@ fn who_leaves_does_not_wait_for_telegram_any_more() {
     let streams = [0, 1].map(|number| open(&link, number, &mut packet.clone()));
     assert_eq!(link.stalled.borrow().len(), 2);
     link.ended_by_front(0).unwrap();
-    assert_eq!(*link.stalled.borrow(), [1].into());
+    assert_eq!(*link.stalled.borrow(), [1]);
     assert_eq!(streams[0].strong_count(), 0);
     assert_eq!(streams[1].strong_count(), 1);
     // The number is another one's now.

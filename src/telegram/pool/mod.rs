@@ -106,6 +106,10 @@ impl Pool {
         Ok(())
     }
 
+    pub fn dc(&self) -> DcId {
+        self.dc
+    }
+
     /// Refuses new sessions and ends all there are.
     pub fn close(&self) {
         self.closed.set(true);
