@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -159,22 +159,21 @@ fn seconds(given: Option<Seconds>, default: u64) -> Duration {
 /// Every secret has a name, and no two are the same.
 fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>, ConfigError> {
     let mut named: Vec<NamedSecret> = Vec::with_capacity(flags.secret.len());
-    let mut by_name = BTreeMap::new();
-    let mut by_text = BTreeMap::new();
+    let (mut names, mut secrets) = (HashSet::new(), HashSet::new());
     for (index, flag) in flags.secret.iter().enumerate() {
         let name = match &flag.name {
             Some(name) => name.clone(),
             None => format!("secret{}", index + 1),
         };
-        let problem = if by_name.insert(name.clone(), String::new()).is_some() {
+        let problem = if !names.insert(name.clone()) {
             Some(Problem::DuplicateName { name: name.clone() })
+        } else if !secrets.insert(flag.secret.to_string()) {
+            let other = named.iter().find(|other| other.secret == flag.secret);
+            let other = other.map_or_else(String::new, |other| other.name.clone());
+            let name = name.clone();
+            Some(Problem::DuplicateSecret { name, other })
         } else {
-            by_text
-                .insert(flag.secret.to_string(), name.clone())
-                .map(|other| Problem::DuplicateSecret {
-                    name: name.clone(),
-                    other,
-                })
+            None
         };
         if let Some(problem) = problem {
             return Err(at_nth("--secret", index, settings, problem));
