@@ -13,7 +13,7 @@ use crate::telegram::directory::ask_services;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the links of every secret.
-pub(super) fn run(options: &Link, config: &Config) -> Exit {
+pub(super) fn run(options: &Link, mut config: Config) -> Exit {
     if config.role == Role::Back {
         return complain(
             Exit::Usage,
@@ -30,22 +30,19 @@ pub(super) fn run(options: &Link, config: &Config) -> Exit {
             ),
         );
     }
-    let narrowed = options.sni.as_ref().map(|sni| links::for_sni(config, sni));
-    if let Some(sni) = &options.sni
-        && !config.tls_domains.is_empty()
-        && !config.tls_domains.contains(sni)
-    {
-        eprintln!("smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work");
+    if let Some(sni) = &options.sni {
+        if !config.tls_domains.is_empty() && !config.tls_domains.contains(sni) {
+            eprintln!(
+                "smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work"
+            );
+        }
+        config = links::for_sni(config, sni);
     }
-    let config = narrowed.as_ref().unwrap_or(config);
-    let mut links = links::all(config, options.server.as_deref());
+    let mut links = links::all(&config, options.server.as_deref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
-        let config = Config {
-            external_ip: Some(outside),
-            ..config.clone()
-        };
+        config.external_ip = Some(outside);
         links = links::all(&config, options.server.as_deref());
     }
     let warning = links::warning(&links);

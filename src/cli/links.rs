@@ -98,8 +98,7 @@ fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
 }
 
 /// The config as it is for clients that name this server only.
-pub(super) fn for_sni(config: &Config, sni: &Domain) -> Config {
-    let mut config = config.clone();
+pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     for named in config.listeners.iter_mut().flat_map(|l| &mut l.secrets) {
         named.secret.form = SecretForm::FakeTls(sni.clone());
     }

@@ -58,9 +58,9 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     let config = source.load(None)?;
     log::set_level(config.log_level);
     Ok(match &arguments.command {
-        Command::Run(_) => run::run(&source, &config),
-        Command::Secret(options) => secret::run(options, &config),
-        Command::Link(options) => link::run(options, &config),
+        Command::Run(_) => run::run(&source, config),
+        Command::Secret(options) => secret::run(options, config),
+        Command::Link(options) => link::run(options, config),
         #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config),
         #[cfg(not(feature = "ctl"))]

@@ -13,6 +13,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::exit::Exit;
 use super::{complain, links, print};
@@ -38,14 +39,14 @@ enum RunError {
 
 /// Runs the proxy until a signal ends it. `source` gives the config again at
 /// SIGHUP.
-pub(super) fn run(source: &ConfigSource, config: &Config) -> Exit {
-    match start(source, config) {
+pub(super) fn run(source: &ConfigSource, config: Config) -> Exit {
+    match start(source, &Rc::new(config)) {
         Ok(()) => Exit::Ok,
         Err(error) => complain(error.exit(), error),
     }
 }
 
-fn start(source: &ConfigSource, config: &Config) -> Result<(), RunError> {
+fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
     raise_descriptor_limit();
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone())?;

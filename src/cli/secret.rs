@@ -9,7 +9,7 @@ use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 const NAME: &str = "new";
 
 /// Makes a secret.
-pub(super) fn run(options: &MakeSecret, config: &Config) -> Exit {
+pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
     let form = match form(&options.form) {
         Ok(form) => form,
         Err(problem) => return complain(Exit::Usage, problem),
@@ -53,8 +53,7 @@ fn form(words: &[String]) -> Result<SecretForm, String> {
 }
 
 /// The config as it would be with this secret only.
-fn with_only(config: &Config, secret: &SharedSecret) -> Config {
-    let mut config = config.clone();
+fn with_only(mut config: Config, secret: &SharedSecret) -> Config {
     for listener in &mut config.listeners {
         listener.secrets = vec![NamedSecret {
             limits: Default::default(),

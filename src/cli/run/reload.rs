@@ -1,3 +1,5 @@
+use std::rc::Rc;
+
 use super::server::{Server, security, settings};
 use crate::client::{Limits, Rules, SiteSettings};
 use crate::config::{Config, ConfigSource};
@@ -50,7 +52,7 @@ impl Server {
             [] => info!("reloaded: nothing changed"),
             changed => info!("reloaded: {}", changed.join(", ")),
         }
-        self.config.replace(new);
+        self.config.replace(Rc::new(new));
         if let Some(telegram) = &self.telegram {
             telegram.warm_up();
         }

@@ -55,7 +55,7 @@ pub(super) struct Server {
     /// By the address of the config.
     pub(super) links: RefCell<Vec<(SocketAddr, BackListener)>>,
     pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
-    pub(super) config: RefCell<Config>,
+    pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
     /// The socket for ctl, once it is bound.
@@ -65,7 +65,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(reactor: &Rc<Reactor>, config: Config) -> Result<Rc<Self>, RunError> {
+    pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
         let buffers = BufferPool::new(config.buffers);
@@ -114,7 +114,7 @@ impl Server {
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
-            let settings = SiteSettings::from(&config);
+            let settings = SiteSettings::from(&*config);
             Sites::new(reactor, &executor, &metrics, settings, public_ip)
         });
         let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
@@ -128,7 +128,7 @@ impl Server {
                 gate: gate.clone(),
                 metrics: metrics.clone(),
                 sites,
-                limits: Limits::from(&config),
+                limits: Limits::from(&*config),
             })
         });
         let server = Rc::new(Self {
