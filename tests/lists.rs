@@ -185,11 +185,14 @@ fn a_wrong_clock_is_named_once() {
                 !fetches || telegram.counters().http_requests() >= 4
             })
             .await;
-            let told = proxy.log().into_iter();
-            let told = told
-                .filter(|line| line.contains("this machine's clock is"))
-                .count();
-            assert_eq!(told, usize::from(is_wrong && fetches), "{offset}");
+            let told = || {
+                let log = proxy.log().into_iter();
+                log.filter(|line| line.contains("this machine's clock is"))
+                    .count()
+            };
+            let expected = usize::from(is_wrong && fetches);
+            eventually("a word about the clock", || told() >= expected).await;
+            assert_eq!(told(), expected, "{offset}");
             let shown = proxy.counted("clock_offset_seconds", "");
             let expected = if fetches { offset.unsigned_abs() } else { 0 };
             assert!(shown.abs_diff(expected) <= 3, "{shown} instead of {offset}");
