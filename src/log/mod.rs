@@ -9,6 +9,8 @@ mod time;
 
 use std::fmt;
 use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -54,11 +56,14 @@ fn is_journald() -> bool {
         // systemd.exec(5): "DEVICE:INODE", which a child whose stderr leads
         // elsewhere inherits too.
         let journal = std::env::var("JOURNAL_STREAM");
-        let stderr = rustix::fs::fstat(rustix::stdio::stderr());
-        journal.is_ok_and(|journal| {
-            stderr.is_ok_and(|stat| journal == format!("{}:{}", stat.st_dev, stat.st_ino))
-        })
+        journal.is_ok_and(|journal| is_stderr(&journal).unwrap_or(false))
     })
+}
+
+fn is_stderr(device_and_inode: &str) -> std::io::Result<bool> {
+    let stderr = std::io::stderr().as_fd().try_clone_to_owned()?;
+    let stat = std::fs::File::from(stderr).metadata()?;
+    Ok(device_and_inode == format!("{}:{}", stat.dev(), stat.ino()))
 }
 
 fn format_line(level: LogLevel, message: fmt::Arguments<'_>, journald: bool) -> String {

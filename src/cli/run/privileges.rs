@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::config::make_private_dir;
-use rustix::fs::{AtFlags, CWD, FileType, chownat, statat};
+use rustix::fs::{AtFlags, CWD, chownat};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -77,8 +77,7 @@ fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
     make_private_dir(data_dir)?;
     for entry in fs::read_dir(data_dir)? {
         let path = entry?.path();
-        let status = statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW)?;
-        if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile {
+        if fs::symlink_metadata(&path)?.is_file() {
             own(&path, account)?;
         }
     }
