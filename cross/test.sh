@@ -43,7 +43,7 @@ main() {
                 step "memory of $target, full" integration_tests full url memory
                 ;;
             mips-*)
-                step "integration tests on $target, lite" integration_tests lite file session split
+                step "integration tests on $target, lite" integration_tests lite file session
                 step "unit tests on $target" unit_tests "$target"
                 ;;
         esac
