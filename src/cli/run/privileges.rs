@@ -3,10 +3,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::config::make_private_dir;
 use rustix::fs::{AtFlags, CWD, chownat};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+use crate::config::make_private_dir;
 
 /// A line of /etc/passwd.
 struct Account {

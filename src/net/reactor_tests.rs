@@ -1,0 +1,88 @@
+use super::*;
+
+#[test]
+fn sleeps_in_order_and_wakes_from_another_thread() {
+    let reactor = Reactor::new().unwrap();
+    let executor = Executor::default();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let sleepers = [20u64, 5, 10].map(|millis| {
+        let (reactor, order) = (reactor.clone(), order.clone());
+        executor.spawn(async move {
+            reactor.sleep(Duration::from_millis(millis)).await;
+            order.borrow_mut().push(millis);
+        })
+    });
+    let (sender, receiver) = smol::channel::bounded::<u8>(1);
+    let thread = std::thread::spawn(move || sender.send_blocking(7));
+    let received = reactor.block_on(&executor, async {
+        let received = receiver.recv().await.unwrap();
+        for sleeper in sleepers {
+            sleeper.await;
+        }
+        received
+    });
+    thread.join().unwrap().unwrap();
+    assert_eq!(received, 7);
+    assert_eq!(*order.borrow(), [5, 10, 20]);
+}
+
+#[test]
+fn timers_of_one_deadline_all_fire_not_early() {
+    let reactor = Reactor::new().unwrap();
+    let executor = Executor::default();
+    // The numbers begin anew in the middle of them.
+    reactor.next_timer.set((1 << TIMER_NUMBER_BITS) - 50);
+    let deadline = Instant::now() + Duration::from_micros(3300);
+    let fired = Rc::new(RefCell::new(Vec::new()));
+    let waiting = [(); 100].map(|()| {
+        let (mut timer, fired) = (reactor.timer(), fired.clone());
+        timer.set(deadline);
+        executor.spawn(async move {
+            timer.expired().await;
+            fired.borrow_mut().push(Instant::now());
+        })
+    });
+    reactor.block_on(&executor, async {
+        for task in waiting {
+            task.await;
+        }
+    });
+    assert_eq!(fired.borrow().len(), 100);
+    assert!(fired.borrow().iter().all(|at| *at >= deadline));
+    assert!(reactor.timers.borrow().is_empty());
+}
+
+#[test]
+fn a_place_that_is_taken_is_not_given_again() {
+    let reactor = Reactor::new().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for number in [0, 0, 1 << TIMER_NUMBER_BITS] {
+        reactor.next_timer.set(number);
+        reactor.add_timer(deadline, Waker::noop().clone());
+    }
+    assert_eq!(reactor.timers.borrow().len(), 3);
+}
+
+#[test]
+fn it_blocks_more_than_once() {
+    let reactor = Reactor::new().unwrap();
+    let executor = Executor::default();
+    for number in 0..3 {
+        assert_eq!(reactor.block_on(&executor, async { number }), number);
+    }
+}
+
+#[test]
+fn timeouts_cut_off_and_let_through() {
+    let reactor = Reactor::new().unwrap();
+    let executor = Executor::default();
+    let limit = Duration::from_millis(5);
+    let (late, early) = reactor.block_on(&executor, async {
+        (
+            reactor.timeout(limit, std::future::pending::<()>()).await,
+            reactor.timeout(limit, async { 3 }).await,
+        )
+    });
+    assert_eq!((late, early), (None, Some(3)));
+    assert!(reactor.timers.borrow().is_empty());
+}
