@@ -583,6 +583,27 @@ fn answers_are_like_those_of_the_site() {
     });
 }
 
+/// As ECDSA signatures may, now and then.
+#[test]
+fn a_site_whose_answers_are_alike_for_a_while_is_asked_on() {
+    run(async {
+        let model = |encrypted_len| FlightProfile {
+            cipher_suite: 0x1303,
+            post_quantum: false,
+            versions_first: false,
+            encrypted_len,
+            spread: 0,
+        };
+        let mut answers = vec![flight(&model(4321)); 6];
+        answers.push(flight(&model(4323)));
+        let site = Site::start(Manners::AnswersInTurn(answers));
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
+        assert!(proxy.log_contains(" 4321 2"), "{:#?}", proxy.log());
+        telegram.assert_clean();
+    });
+}
+
 #[test]
 fn a_check_tells_how_the_site_answers() {
     run(async {
