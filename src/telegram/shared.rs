@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::directory::{Directory, PublicAddress};
-use super::middle::ConnectError;
+use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
@@ -31,6 +31,8 @@ pub struct Shared {
     pub address: Rc<PublicAddress>,
     pub metrics: Rc<Metrics>,
     pub settings: Cell<Settings>,
+    /// With middle proxies that say nothing.
+    pub patience: Patience,
     /// Failures to connect come in swarms.
     pub complaints: Throttle,
 }

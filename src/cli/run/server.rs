@@ -24,7 +24,7 @@ use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Settings, Shared, Telegram};
+use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link;
 
 /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
@@ -88,6 +88,7 @@ impl Server {
                 address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
+                patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })
         });

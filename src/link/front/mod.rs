@@ -26,7 +26,7 @@ use link::FrontLink;
 use place::Place;
 
 /// How long a DC's middle proxies count as out of reach after a back said so:
-/// clients that may go direct do.
+/// clients that may go direct do, the others are tried for.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 
 /// DCs remembered for that; more are not.
@@ -107,7 +107,8 @@ impl Front {
         request: SessionRequest,
         sink: Rc<dyn Sink>,
     ) -> Result<Session, OpenError> {
-        if request.route == Route::Middle && self.is_unavailable(request.dc) {
+        let may_skip = request.route == Route::Middle && request.has_other_route;
+        if may_skip && self.is_unavailable(request.dc) {
             return Err(OpenError::MiddleUnavailable);
         }
         let reactor = &self.context.reactor;

@@ -78,6 +78,7 @@ fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let request = SessionRequest {
         route: Route::Direct,
+        has_other_route: false,
         dc: DcId(2),
         client: nobody,
         local: nobody,

@@ -125,6 +125,13 @@ impl Directory {
         self.ordered(of_dc.map(|(_, address)| *address).collect())
     }
 
+    /// A middle proxy of `dc` is at `address`, as far as is known now.
+    pub fn is_middle(&self, dc: DcId, address: SocketAddr) -> bool {
+        let lists = self.lists.borrow();
+        let entry = (lists.middle_dc(dc), address);
+        lists.entries().any(|known| *known == entry)
+    }
+
     /// Addresses of `dc` for direct connections, in the order to try them in:
     /// those given with --dc if there are any. `None`: there is no such DC.
     pub fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
@@ -158,6 +165,13 @@ impl Directory {
         if failures.is_multiple_of(refresh::FAILURES) {
             self.want_refresh();
         }
+    }
+
+    /// Takes this list of middle proxies, as if it had been fetched.
+    #[cfg(test)]
+    pub(in crate::telegram) fn take_config(&self, text: &str) {
+        let taken = self.lists.borrow_mut().take(List::Config, text.as_bytes());
+        assert!(matches!(taken, Ok(true)));
     }
 
     fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
