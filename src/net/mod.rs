@@ -3,6 +3,7 @@
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
+mod addresses;
 mod buffer_pool;
 mod executor;
 mod flow;
@@ -27,6 +28,7 @@ mod timer;
 pub mod tls;
 mod unblock;
 
+pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};

@@ -69,7 +69,14 @@ impl Shared {
         self.address.translate(local)
     }
 }
+
 impl Shared {
+    /// A connection to Telegram is there.
+    pub(super) fn reached(&self, address: SocketAddr) {
+        self.directory.report_success(address);
+        self.address.reached();
+    }
+
     pub(super) fn migrated(&self, outcome: MigrationOutcome) {
         self.metrics.migrations.inc(outcome);
     }
@@ -81,6 +88,9 @@ impl Shared {
 
     pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
         self.metrics.dc_failed(dc, error.failure());
+        if matches!(error, ConnectError::Closed | ConnectError::Refused(_)) {
+            self.address.doubt();
+        }
         self.complain(dc, address, "middle proxy", error);
     }
 

@@ -208,20 +208,38 @@ fn what_a_reload_wants_early_is_not_forgotten() {
     reactor.block_on(&Executor::default(), async {
         let floor = Duration::from_millis(1);
         let pause = async || {
-            let pause = directory.pause(&reactor, floor, Duration::from_secs(3600));
+            let hour = Duration::from_secs(3600);
+            let pause = directory.pause.wait(&reactor, floor, hour);
             reactor.timeout(Duration::from_secs(20), pause).await
         };
         // While the lists were being fetched.
-        directory.is_stale.set(false);
+        directory.pause.begin();
         let file = ("--telegram-config", "/a/file".to_owned());
         directory.reconfigure(&config(&data_dir, &[file]));
         assert!(pause().await.is_some());
         // While nothing may be fetched again yet.
-        directory.is_stale.set(false);
+        directory.pause.begin();
         let reload = async {
             directory.reconfigure(&config(&data_dir, &[]));
         };
         let (paused, ()) = smol::future::zip(pause(), reload).await;
         assert!(paused.is_some());
+    });
+}
+
+/// As after a start without network: the lists come soon after it does.
+#[test]
+#[cfg(feature = "tls")]
+fn lists_that_could_not_be_had_are_fetched_again_soon() {
+    let data_dir = TemporaryDirectory::new();
+    let telegram = fake();
+    telegram.behave_http(Http::Down);
+    let (directory, metrics) = directory(&data_dir, &telegram.proxy_flags());
+    let failed = || metrics.refreshes.get(RefreshOutcome::FetchFailed);
+    run_until(&directory, || {
+        if failed() >= 2 {
+            telegram.behave_http(Http::Normal);
+        }
+        metrics.refreshes.get(RefreshOutcome::Fetched) >= 3
     });
 }

@@ -95,8 +95,10 @@ impl Pool {
         self.retire(connection);
     }
 
-    /// Says that a connection is dead of which nothing was heard any more.
+    /// A connection is dead of which nothing was heard any more: says so, and
+    /// whatever forgot it may have another address for us now.
     pub(super) fn tell_silence(&self, connection: &Connection, moved: usize, sessions: usize) {
+        self.shared.address.doubt();
         let (dc, address) = (self.dc, connection.address());
         let now = self.shared.reactor.now();
         let silence = now.duration_since(connection.heard()).as_secs();

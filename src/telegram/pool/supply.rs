@@ -139,7 +139,7 @@ impl Pool {
         for address in targets {
             match establish(&self.shared, address).await {
                 Ok(established) => {
-                    self.shared.directory.report_success(address);
+                    self.shared.reached(address);
                     self.add(established);
                     return true;
                 }
