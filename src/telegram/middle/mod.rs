@@ -260,6 +260,13 @@ impl Connection {
         }
     }
 
+    /// Whether a session has nothing under way here.
+    pub fn lets_go(&self, session: &MiddleSession) -> bool {
+        let outbound = self.outbound.borrow();
+        let loss = session.loss(self.heard(), outbound.written());
+        !outbound.has_packets() && loss.is_none()
+    }
+
     /// Takes off the sessions that have nothing under way.
     pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
         let outbound = self.outbound.borrow();

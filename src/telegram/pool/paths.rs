@@ -28,6 +28,22 @@ impl Pool {
         }
     }
 
+    /// Takes a session that is about to say something off a connection that does
+    /// not answer, if it loses nothing by that and there is a better one.
+    pub fn leave_silence(
+        &self,
+        session: &Rc<MiddleSession>,
+        connection: &Connection,
+        conn_id: i64,
+    ) -> bool {
+        let Some(better) = self.least_loaded().filter(|_| connection.lets_go(session)) else {
+            return false;
+        };
+        connection.detach(conn_id, true);
+        self.settle(session, &better);
+        true
+    }
+
     fn best(&self, is_fit: impl Fn(&Connection) -> bool) -> Option<Rc<Connection>> {
         let connections = self.connections.borrow();
         let fit = connections.iter().filter(|one| is_fit(one));

@@ -31,13 +31,16 @@ fn a_dark_connection_gets_nobody_new_and_ends_on_time() {
         let first = house.fake.connections()[0].number;
         assert_eq!(house.fake.darken(true, |_| true), 1);
         let start = Instant::now();
-        let speaking = house.open().await;
+        let [speaking, silent] = [house.open().await, house.open().await];
         speaking.push(&payload::echo(2, 40));
         // Longer than until a ping is unanswered for too long.
         let doubted = 2 * PATIENCE.ping_after + PATIENCE.doubt_after;
         house.reactor.sleep(doubted).await;
         let newcomer = house.open().await;
         house.echo(&newcomer, &payload::echo(3, 40)).await;
+        // Who has nothing under way says what it has to say there, too.
+        std::future::poll_fn(|cx| idle.stream.poll_ready(cx)).await;
+        house.echo(&idle, &payload::echo(4, 40)).await;
         assert_eq!((house.live(), house.timeouts()), (2, 0));
         house.ends(&speaking, SessionEnd::MidSend).await;
         let took = start.elapsed();
@@ -45,9 +48,10 @@ fn a_dark_connection_gets_nobody_new_and_ends_on_time() {
         assert!(took >= PATIENCE.ping_after + PATIENCE.pong_limit);
         assert!(took <= 2 * PATIENCE.ping_after + PATIENCE.pong_limit + SLACK);
         assert_eq!(house.timeouts(), 1);
-        // Who had nothing under way has lost nothing.
-        house.echo(&idle, &payload::echo(4, 40)).await;
-        assert_eq!(idle.sink.ended.get(), None);
+        for session in [&idle, &silent] {
+            house.echo(session, &payload::echo(5, 40)).await;
+            assert_eq!(session.sink.ended.get(), None);
+        }
         house.fake.darken(false, |one| one.number == first);
     });
 }
