@@ -3,6 +3,7 @@
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
+mod addresses;
 mod buffer_pool;
 mod executor;
 mod flow;
@@ -13,6 +14,7 @@ mod listener;
 mod local;
 mod lookup;
 mod notify;
+mod pause;
 mod pipes;
 mod random;
 mod reactor;
@@ -26,6 +28,7 @@ mod timer;
 pub mod tls;
 mod unblock;
 
+pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
@@ -36,6 +39,7 @@ pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use lookup::look_up;
 pub use notify::Notify;
+pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;

@@ -19,13 +19,13 @@ use crate::client::{
 };
 use crate::config::{Config, ConfigSource, ListenerConfig, Role};
 use crate::guard::gate::Gate;
-use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
+use crate::link::{self, Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Settings, Shared, Telegram};
-use crate::wire::link;
+use crate::telegram::{Patience, Settings, Shared, Telegram};
+use crate::wire::link::Role as LinkRole;
 
 /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
 /// each while a slow client's bytes wait in them.
@@ -76,6 +76,7 @@ impl Server {
             buffers: buffers.clone(),
             scratch: scratch.clone(),
             metrics: metrics.clone(),
+            patience: link::Patience::default(),
         };
         let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {
@@ -88,6 +89,7 @@ impl Server {
                 address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
+                patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })
         });
@@ -323,8 +325,8 @@ pub(super) fn security(config: &Config) -> Result<Security, SetupError> {
     Security::load(
         &config.link,
         match config.role {
-            Role::Back => link::Role::Back,
-            Role::Both | Role::Front => link::Role::Front,
+            Role::Back => LinkRole::Back,
+            Role::Both | Role::Front => LinkRole::Front,
         },
     )
 }

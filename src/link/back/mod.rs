@@ -134,7 +134,7 @@ impl Back {
     }
 
     async fn admit(&self, socket: Socket) -> Result<Established, Fault> {
-        prepare(&socket).map_err(Fault::Broken)?;
+        prepare(&socket, &self.context.patience).map_err(Fault::Broken)?;
         let seat = self.half_open.enter();
         let security = self.security.borrow().clone();
         let shaking = async {

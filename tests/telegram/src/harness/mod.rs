@@ -147,6 +147,12 @@ impl ProxyOptions {
         self
     }
 
+    /// Leaves the flag `name` out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.flags.retain(|flag| flag.0 != name);
+        self
+    }
+
     /// Whether the flag `name` is given.
     pub fn has(&self, name: &str) -> bool {
         self.flags.iter().any(|flag| flag.0 == name)
