@@ -193,8 +193,9 @@ pub(super) struct Flags {
     /// without proving a secret (default: 50,500)
     #[argh(option, arg_name = "RATE[,BURST]|off")]
     pub flood_limit: Option<FloodFlag>,
-    /// connections at a time that have not proven a secret; the oldest goes when
-    /// one more comes (default: half of --max-clients)
+    /// connections at a time that have not proven a secret; the oldest of the
+    /// address with most goes when one more comes (default: half of --max-clients,
+    /// at least 64)
     #[argh(option, arg_name = "N")]
     pub max_handshakes: Option<Whole<1, 10_000_000>>,
     /// hang up by RST: never, on-handshake-error or always (default: never)
