@@ -99,6 +99,8 @@ pub struct Account {
     /// Live clients by address, kept only while `max_ips` is set.
     addresses: RefCell<HashMap<IpAddr, u32>>,
     used: Cell<u64>,
+    /// That is all of its quota.
+    used_up: Cell<bool>,
     /// When all bytes so far are paid for at the rate; the caller's clock.
     paid_until: Cell<Duration>,
 }
@@ -111,6 +113,13 @@ impl Account {
         }
         let metered = limits.quota.is_some() || limits.rate.is_some();
         self.metered.set(metered);
+        self.look_at_quota();
+    }
+
+    fn look_at_quota(&self) {
+        let quota = self.limits.get().quota;
+        let used_up = quota.is_some_and(|quota| self.used.get() >= quota);
+        self.used_up.set(used_up);
     }
 
     /// Lets a client in and counts it until the membership is dropped. `now` is
@@ -149,6 +158,7 @@ impl Account {
     /// Books bytes that went either way. `clock` is a monotonic time.
     pub fn spend(&self, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
+        self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
         };
@@ -159,8 +169,13 @@ impl Account {
 
     /// Nothing is left of the quota.
     pub fn is_used_up(&self) -> bool {
-        let quota = self.limits.get().quota;
-        quota.is_some_and(|quota| self.used.get() >= quota)
+        self.used_up.get()
+    }
+
+    /// Bytes left of the quota; `None` without one.
+    pub fn quota_left(&self) -> Option<u64> {
+        let quota = self.limits.get().quota?;
+        Some(quota.saturating_sub(self.used.get()))
     }
 
     /// How long the secret's sessions should read nothing to keep to its rate.

@@ -94,7 +94,12 @@ impl Server {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
-                back = Some(Back::new(link_context(), security()?, telegram));
+                back = Some(Back::new(
+                    link_context(),
+                    security()?,
+                    telegram,
+                    config.descriptors,
+                ));
                 None
             }
             (_, None) => {
