@@ -306,3 +306,34 @@ fn a_paced_client_is_not_idle() {
         }
     });
 }
+
+/// Downloads of other sessions do not keep one of the same secret from its turn.
+#[test]
+fn sessions_of_a_secret_take_turns_at_its_rate() {
+    run(async {
+        let (telegram, proxy) = start_with(Route::Direct, "rate=200K").await;
+        let executor = LocalExecutor::new();
+        for kind in [Kind::Padded, Kind::FakeTls] {
+            let mut greedy = served(&client(&proxy, kind)).await.unwrap();
+            let command = Command::SendMe {
+                total: 20 << 20,
+                size: 60 << 10,
+            };
+            greedy.send(&command.payload()).await.unwrap();
+            let taking = async move { while greedy.recv_packet().await.is_ok() {} };
+            executor.spawn(taking).detach();
+        }
+        let mut modest = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        let began = Instant::now();
+        let echoes = async {
+            for number in 0..10 {
+                let answered = within("an echo", modest.echo(&echo(number, 64))).await;
+                answered.unwrap();
+            }
+        };
+        executor.run(echoes).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        telegram.assert_clean();
+    });
+}

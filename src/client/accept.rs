@@ -127,7 +127,7 @@ async fn pause(context: &ClientContext, error: &io::Error) {
     context.metrics.accept_pauses.inc();
     if let Some(more) = context.accept_log.pass() {
         warn!(
-            "cannot accept clients: {error} ({more} more times before); the system is out of files or memory: raise fs.file-max or lower --max-clients"
+            "cannot accept clients: {error} ({more} more times before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
         );
     }
     let left = context.registry.one_left();

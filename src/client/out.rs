@@ -177,7 +177,7 @@ impl ClientOut {
         };
         let was_used_up = account.is_used_up();
         let now = self.context.reactor.now();
-        account.spend(length as u64, self.context.gate.clock(now));
+        account.spend(self.identity(), length as u64, self.context.gate.clock(now));
         if account.is_used_up() && !was_used_up {
             self.context.sessions.end_all_of(account);
         }
@@ -188,7 +188,7 @@ impl ClientOut {
     pub fn paused_until(&self) -> Option<Instant> {
         let account = self.metered()?;
         let now = self.context.reactor.now();
-        let pause = account.pause(self.context.gate.clock(now));
+        let pause = account.pause(self.identity(), self.context.gate.clock(now));
         now.checked_add(pause).filter(|_| !pause.is_zero())
     }
 
@@ -203,6 +203,11 @@ impl ClientOut {
         let limit = part.into_iter().chain(left).min();
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         limit.unwrap_or(usize::MAX)
+    }
+
+    /// No other session has the same.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn metered(&self) -> Option<&Account> {

@@ -9,6 +9,9 @@ use crate::config::SecretLimits;
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
 
+/// By how much who has spent last lets the others of its secret go before.
+const COURTESY: Duration = Duration::from_millis(20);
+
 /// Why a secret lets a client in no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitRefusal {
@@ -103,6 +106,8 @@ pub struct Account {
     used_up: Cell<bool>,
     /// When all bytes so far are paid for at the rate; the caller's clock.
     paid_until: Cell<Duration>,
+    /// The session that has spent last.
+    last: Cell<usize>,
 }
 
 impl Account {
@@ -155,14 +160,16 @@ impl Account {
         self.metered.get()
     }
 
-    /// Books bytes that went either way. `clock` is a monotonic time.
-    pub fn spend(&self, bytes: u64, clock: Duration) {
+    /// Books bytes that went either way. `session` is a number that no other
+    /// session has, `clock` a monotonic time.
+    pub fn spend(&self, session: usize, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
         self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
         };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        self.last.set(session);
         let start = self.paid_until.get().max(clock.saturating_sub(BURST));
         self.paid_until.set(start.saturating_add(cost));
     }
@@ -178,9 +185,15 @@ impl Account {
         Some(quota.saturating_sub(self.used.get()))
     }
 
-    /// How long the secret's sessions should read nothing to keep to its rate.
-    pub fn pause(&self, clock: Duration) -> Duration {
-        self.paid_until.get().saturating_sub(clock)
+    /// How long a session should read nothing to keep to the secret's rate. They
+    /// all wait for the same moment; whose turn was the last comes after the
+    /// others.
+    pub fn pause(&self, session: usize, clock: Duration) -> Duration {
+        let mut until = self.paid_until.get();
+        if until > clock && self.last.get() == session {
+            until = until.saturating_add(COURTESY);
+        }
+        until.saturating_sub(clock)
     }
 
     /// Bytes a second.

@@ -124,7 +124,11 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    warn!("cannot accept links: {error}; raise the limit of open files");
+                    if let Some(more) = self.complaints.pass() {
+                        warn!(
+                            "cannot accept links: {error} ({more} more lines before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
+                        );
+                    }
                     self.context.reactor.sleep(ACCEPT_PAUSE).await;
                 }
             }
