@@ -202,7 +202,8 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "WHEN")]
     pub reset: Option<Reset>,
 
-    /// clients at a time (default: by this machine's memory)
+    /// clients at a time (default: by this machine's memory and limit of open
+    /// files)
     #[argh(option, arg_name = "N")]
     pub max_clients: Option<Whole<1, 10_000_000>>,
     /// memory for data under way, as 2048K, 2M or 1G; at least 1M (default: by
