@@ -47,7 +47,6 @@ pub(super) fn run(source: &ConfigSource, config: Config) -> Exit {
 }
 
 fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
-    raise_descriptor_limit();
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone())?;
     if let Some(user) = &config.user {
@@ -72,16 +71,6 @@ fn welcome(source: &ConfigSource, config: &Config) {
         if let Some(warning) = links::warning(&links) {
             warn!("{warning}");
         }
-    }
-}
-
-/// Every client takes one descriptor, in direct mode two.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!("cannot raise the limit of open files: {error}");
     }
 }
 

@@ -128,6 +128,9 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
+            if let Some(reason) = self.out.revoked() {
+                return Err(reason);
+            }
             if self.poll_reserved(cx)?.is_pending() {
                 return Ok(Turn::HeldUp);
             }

@@ -3,6 +3,7 @@
 mod build;
 mod camouflage;
 mod data_dir;
+mod descriptors;
 mod differences;
 mod error;
 mod file;
@@ -30,6 +31,7 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{DataDir, make_private_dir, write_whole};
+pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -37,7 +39,7 @@ pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniS
 pub use host::HostPort;
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
-pub use machine::{clients_for, may_bind};
+pub use machine::may_bind;
 pub use network::{Network, NetworkError};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
@@ -77,6 +79,9 @@ pub struct Config {
     pub dc_connections: usize,
     pub clients_per_connection: usize,
     pub max_clients: usize,
+    pub descriptors: Descriptors,
+    /// Which limits are lower than was asked for, why, and what to raise.
+    pub lowered: Option<String>,
     /// Bytes, at least 1 MiB.
     pub buffers: usize,
     pub handshake_timeout: Duration,

@@ -68,6 +68,35 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
+fn limits_that_contradict_each_other_are_lowered_and_said() {
+    let build = |flags: &[(&str, &str)], descriptors| {
+        let mut machine = machine();
+        machine.descriptors = Some(descriptors);
+        let flags = settings::parse(&given(flags, None)).ok().unwrap();
+        build::build(flags, &[], &machine).unwrap()
+    };
+    let config = build(&[("--max-clients", "1000")], 1024);
+    assert!((250..500).contains(&config.max_clients), "{config:?}");
+    let said = config.lowered.unwrap();
+    for word in ["--max-clients 1000 to", "1024", "LimitNOFILE=", "ulimit"] {
+        assert!(said.contains(word), "{said}");
+    }
+    let enough = said.split("raise it to ").nth(1).unwrap();
+    let enough = enough.split(' ').next().unwrap().parse().unwrap();
+    let config = build(&[("--max-clients", "1000")], enough);
+    assert_eq!((config.max_clients, config.lowered), (1000, None));
+    // A default is as many as there is room for.
+    let config = build(&[], 1024);
+    assert!((250..500).contains(&config.max_clients));
+    assert_eq!(config.lowered, None);
+    let flags = [("--max-clients", "100"), ("--max-handshakes", "5000")];
+    let config = build(&flags, 65_536);
+    assert_eq!(config.guard.max_handshakes, 164);
+    let said = config.lowered.unwrap();
+    assert!(said.contains("--max-handshakes 5000 to 164"), "{said}");
+}
+
+#[test]
 fn without_root_the_port_is_another_and_the_log_says_so() {
     let mut machine = machine();
     machine.may_bind_443 = false;

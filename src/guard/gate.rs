@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::acquaintances::Acquaintances;
 use super::flood::Flood;
-use super::half_open::{HalfOpen, Seat};
+use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::replay::ReplayMemory;
@@ -25,6 +26,7 @@ pub struct Gate {
     replays: RefCell<Option<ReplayMemory>>,
     flood: RefCell<Option<Flood>>,
     half_open: Rc<HalfOpen>,
+    acquaintances: RefCell<Acquaintances>,
     tables: RefCell<Vec<Rc<Table>>>,
     policies: RefCell<Policies>,
     ledger: RefCell<Ledger>,
@@ -44,6 +46,7 @@ impl Gate {
             replays: RefCell::default(),
             flood: RefCell::default(),
             half_open: HalfOpen::new(guard.max_handshakes),
+            acquaintances: RefCell::default(),
             tables: RefCell::default(),
             policies: RefCell::default(),
             ledger: RefCell::new(Ledger::new([], usage)),
@@ -125,8 +128,30 @@ impl Gate {
     }
 
     /// A place among the unproven.
-    pub fn take_seat(&self) -> Seat {
-        self.half_open.enter()
+    pub fn take_seat(&self, client: IpAddr, now: Instant) -> Seat {
+        let origin = Origin::of(client);
+        self.half_open.enter(origin, self.knows(origin, now))
+    }
+
+    /// Who has this seat comes from there, says a relay.
+    pub fn move_seat(&self, seat: &Seat, client: IpAddr, now: Instant) {
+        let origin = Origin::of(client);
+        seat.come_from(origin, self.knows(origin, now));
+    }
+
+    fn knows(&self, origin: Origin, now: Instant) -> bool {
+        let acquaintances = self.acquaintances.borrow();
+        acquaintances.knows(origin, self.seconds(now))
+    }
+
+    /// The unproven that are here, those at the site too.
+    pub fn unproven(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// Leaves so many of the unproven.
+    pub fn shrink_unproven_to(&self, most: usize) {
+        self.half_open.shrink_to(most);
     }
 
     /// The visitor has proven a secret with a handshake that `id` stands for
@@ -144,6 +169,8 @@ impl Gate {
         {
             return Err(RejectReason::Replay);
         }
+        let origin = Origin::of(visitor.client);
+        self.acquaintances.borrow_mut().meet(origin, seconds);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(visitor.client, self.millis(now));
         }

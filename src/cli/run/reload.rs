@@ -48,6 +48,13 @@ impl Server {
         for flag in &differences.need_restart {
             warn!("{flag} changed: restart for it to take effect");
         }
+        if let Some(lowered) = new
+            .lowered
+            .as_ref()
+            .filter(|now| old.lowered.as_ref() != Some(*now))
+        {
+            warn!("{lowered}");
+        }
         match differences.changed.as_slice() {
             [] => info!("reloaded: nothing changed"),
             changed => info!("reloaded: {}", changed.join(", ")),

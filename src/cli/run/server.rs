@@ -27,10 +27,6 @@ use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
 
-/// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
-/// each while a slow client's bytes wait in them.
-const PIPES: usize = 32;
-
 /// How long clients get to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -100,7 +96,12 @@ impl Server {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
-                back = Some(Back::new(link_context(), security()?, telegram));
+                back = Some(Back::new(
+                    link_context(),
+                    security()?,
+                    telegram,
+                    config.descriptors,
+                ));
                 None
             }
             (_, None) => {
@@ -125,7 +126,7 @@ impl Server {
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                pipes: PipePool::new(PIPES),
+                pipes: PipePool::new(config.descriptors.pipes),
                 backend,
                 gate: gate.clone(),
                 metrics: metrics.clone(),
@@ -230,6 +231,9 @@ impl Server {
         let config = self.config.borrow();
         for note in &config.notes {
             info!("{note}");
+        }
+        if let Some(lowered) = &config.lowered {
+            warn!("{lowered}");
         }
         if config.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
