@@ -1,10 +1,10 @@
 use std::fmt;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
+use super::files::read_file;
 use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::ListenPlace;
@@ -117,6 +117,9 @@ const OF_FRONTS: [&str; 29] = [
 
 const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];
 
+/// Longer than any key.
+const LONGEST_KEY: u64 = 64 * 1024;
+
 /// What browsers and web servers offer.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
 
@@ -218,7 +221,7 @@ fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigErr
 }
 
 fn read_key(path: &PathBuf) -> Result<LinkKey, ConfigError> {
-    let text = fs::read(path).map_err(|error| {
+    let text = read_file(path, LONGEST_KEY).map_err(|error| {
         let path = path.clone();
         ConfigError::new(Problem::LinkKeyUnreadable { path, error })
     })?;
