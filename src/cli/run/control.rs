@@ -52,9 +52,9 @@ pub(super) fn start(server: &Rc<Server>) {
 
 /// The one that was bound, not that of another process. After --user it may not
 /// be ours to remove; the next run does.
-pub(super) fn remove(server: &Server) {
-    if let Some(path) = server.control.get() {
-        let _ = fs::remove_file(path);
+pub(super) async fn remove(server: &Server) {
+    if let Some(path) = server.control.get().cloned() {
+        let _ = unblock(|| fs::remove_file(path)).await;
     }
 }
 

@@ -287,11 +287,13 @@ impl Server {
         }
     }
 
-    /// What outlives the run, if a disk takes it; a second signal does not wait
-    /// for that either.
-    async fn keep_files(&self) {
+    /// Keeps what outlives the run, if a disk takes it, and removes what does
+    /// not; a second signal does not wait for that either.
+    async fn leave_files(&self) {
         let writing = async {
             let files = smol::future::zip(self.keep_usage(), self.keep_replays());
+            #[cfg(feature = "ctl")]
+            let files = smol::future::zip(files, control::remove(self));
             if self.reactor.timeout(LAST_WRITES, files).await.is_none() {
                 warn!(
                     "--data-dir has not taken the last files in {LAST_WRITES:?}: is its disk busy or \
@@ -341,9 +343,7 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
-        self.keep_files().await;
-        #[cfg(feature = "ctl")]
-        control::remove(self);
+        self.leave_files().await;
     }
 }
 
