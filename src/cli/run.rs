@@ -65,7 +65,12 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
     }
     welcome(source, config);
     // Not before: that a user is given up holds for later threads alone.
-    log::detach().map_err(RunError::System)?;
+    if let Err(error) = log::detach() {
+        warn!(
+            "no thread for the log: {error}; if its reader stands still, so does the proxy: is the \
+             limit of processes (ulimit -u) too low?"
+        );
+    }
     let executor = server.executor.clone();
     reactor.block_on(&executor, server.serve(source));
     log::finish(LAST_LINES);

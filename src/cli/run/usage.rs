@@ -52,7 +52,7 @@ impl UsageFile {
         let work = || {
             let (text, data_dir) = (usage(), self.data_dir.clone());
             let is_new = *self.written.borrow() != text;
-            is_new.then(|| move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
+            is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
         };
         match self.lane.run(work).await {
             None => {}
