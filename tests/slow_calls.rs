@@ -143,6 +143,55 @@ fn a_log_that_is_read_loses_nothing_even_at_the_end() {
     });
 }
 
+/// A process that crashes, for the test below.
+#[test]
+#[ignore = "it crashes on purpose, when another test starts it"]
+fn crashes() {
+    smol_mtproxy::log::detach().unwrap();
+    let lines = std::env::var("LINES").unwrap_or_default();
+    for number in 0..lines.parse().unwrap_or(0) {
+        smol_mtproxy::info!("line {number} {}", "x".repeat(100));
+    }
+    panic!("on purpose,\nin two lines");
+}
+
+fn crash(lines: usize) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "crashes", "--ignored", "--nocapture"])
+        .env("LINES", lines.to_string())
+        .stdout(Stdio::null());
+    command
+}
+
+#[test]
+fn a_crash_is_the_last_line_and_ends_though_nobody_reads_it() {
+    let output = crash(1000).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("Z ")).collect();
+    assert_eq!(lines.len(), 1001, "{log}");
+    for (number, line) in lines.iter().take(1000).enumerate() {
+        assert!(line.contains(&format!("info line {number} ")), "{line}");
+    }
+    let last = lines[1000];
+    assert!(last.contains("error crashed: panicked at"), "{last}");
+    assert!(
+        last.ends_with(": on purpose, in two lines; please report it"),
+        "{last}"
+    );
+
+    let mut child = crash(10_000).stderr(Stdio::piped()).spawn().unwrap();
+    run(async {
+        eventually("its end", || child.try_wait().unwrap().is_some()).await;
+    });
+    let mut log = String::new();
+    child.stderr.unwrap().read_to_string(&mut log).unwrap();
+    assert!(
+        log.contains("info line 0 ") && !log.contains("crashed"),
+        "{log}"
+    );
+}
+
 fn make_fifo(path: &Path) {
     let _ = fs::remove_file(path);
     let made = Command::new("mkfifo").arg(path).status();

@@ -25,6 +25,9 @@ const CAPACITY: usize = if cfg!(feature = "tls") {
 /// The thread calls two system calls: most of this is never touched.
 const STACK: usize = 64 * 1024;
 
+/// Longer than most lines.
+const LINE: usize = 512;
+
 /// For the last words of a process that crashed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -53,7 +56,9 @@ pub fn detach() -> io::Result<()> {
         return Ok(());
     }
     let thread = thread::Builder::new().stack_size(STACK);
-    if let Err(error) = thread.spawn(write_for_ever) {
+    // From here: a thread that allocates has a heap of its own in some systems.
+    let buffer = Vec::with_capacity(LINE);
+    if let Err(error) = thread.spawn(|| write_for_ever(buffer)) {
         lock().is_threaded = false;
         return Err(error);
     }
@@ -122,8 +127,7 @@ fn wait(mut log: MutexGuard<'_, Log>, limit: Duration) {
     }
 }
 
-fn write_for_ever() {
-    let mut line = Vec::new();
+fn write_for_ever(mut line: Vec<u8>) {
     let mut log = lock();
     loop {
         if log.queue.pop(&mut line) {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -67,9 +68,12 @@ fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
     if is_taken(path)? {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::other("there is a file that is no socket"));
+        }
+        Ok(_) => fs::remove_file(path)?,
+        Err(_) => {}
     }
     // From its first moment; nothing else runs yet that could make files.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
