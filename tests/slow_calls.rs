@@ -84,7 +84,14 @@ async fn lost(proxy: &Proxy) -> u64 {
 #[test]
 fn a_log_that_nobody_reads_stops_nobody() {
     run(async {
-        let change = |o: ProxyOptions| talkative(o).unread_log();
+        let change = |mut o: ProxyOptions| {
+            // Their links and codes are more than a pipe takes.
+            for number in 0..60 {
+                let key = hex(&[number; 16]);
+                o = o.add("--secret", format!("s{number}={key}"));
+            }
+            talkative(o).unread_log()
+        };
         let (telegram, mut proxy) = harness::start(built_binary!(), Route::Middle, change).await;
         let mut client = client_of(&proxy).await;
         let filling = async {

@@ -186,7 +186,7 @@ impl ProxyOptions {
         self
     }
 
-    /// Nobody reads its log until [`Proxy::read_log`].
+    /// Nobody reads what it says until [`Proxy::read_log`].
     pub fn unread_log(mut self) -> Self {
         self.unread_log = true;
         self
@@ -247,9 +247,8 @@ impl ProxyOptions {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         let mut log = Log::default();
-        log.follow(child.stdout.take().expect("it is piped"));
         if !self.unread_log {
-            log.follow(child.stderr.take().expect("it is piped"));
+            follow(&mut log, &mut child);
         }
         Proxy {
             child,
@@ -287,6 +286,15 @@ impl ProxyOptions {
             None => command.args(self.flags.iter().flat_map(|flag| [flag.0, &flag.1])),
         };
         command
+    }
+}
+
+fn follow(log: &mut Log, child: &mut Child) {
+    if let Some(stdout) = child.stdout.take() {
+        log.follow(stdout);
+    }
+    if let Some(stderr) = child.stderr.take() {
+        log.follow(stderr);
     }
 }
 
@@ -349,9 +357,7 @@ impl Proxy {
 
     /// Begins to read the log that was not read so far.
     pub fn read_log(&mut self) {
-        if let Some(stderr) = self.child.stderr.take() {
-            self.log.follow(stderr);
-        }
+        follow(&mut self.log, &mut self.child);
     }
 
     /// The lines of its log so far.
