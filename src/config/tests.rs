@@ -17,7 +17,7 @@ fn machine() -> Machine {
 }
 
 fn given(flags: &[(&str, &str)], file: Option<&str>) -> Vec<Setting> {
-    let path: std::rc::Rc<Path> = Path::new(file.unwrap_or_default()).into();
+    let path: std::sync::Arc<Path> = Path::new(file.unwrap_or_default()).into();
     let at = |line| match file {
         Some(_) => Origin::File {
             path: path.clone(),
@@ -287,8 +287,7 @@ fn a_made_secret_is_kept_and_found_again() {
         std::env::temp_dir().join(format!("smol-mtproxy-config-{}", std::process::id()));
     let data_dir = directory.join("a/b");
     let line = given(&[("--data-dir", data_dir.to_str().unwrap())], None);
-    let load =
-        |missing, running: Option<&Config>| ConfigSource::new(line.clone(), missing).load(running);
+    let load = |missing, running| ConfigSource::new(line.clone(), missing).load(running);
     assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
     assert!(!data_dir.exists());
     let made = load(MissingSecret::Make, None).unwrap();
@@ -309,7 +308,9 @@ fn a_made_secret_is_kept_and_found_again() {
         "{error}"
     );
     assert_eq!(
-        load(MissingSecret::Make, Some(&made)).unwrap().secrets,
+        load(MissingSecret::Make, made.made_secret())
+            .unwrap()
+            .secrets,
         made.secrets
     );
     std::fs::remove_dir_all(directory).unwrap();
@@ -326,7 +327,7 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
             .iter()
             .any(|note| note.contains("for this run only"))
     );
-    let second = source.load(Some(&first)).unwrap();
+    let second = source.load(first.made_secret()).unwrap();
     assert_eq!(second.secrets, first.secrets);
 }
 

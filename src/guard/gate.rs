@@ -11,7 +11,7 @@ use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::replay::ReplayMemory;
-use super::table::{Table, TableError};
+use super::table::{ReadTable, Snapshot, Table, TableError};
 use crate::config::{GuardConfig, Network, PolicyError, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 
@@ -34,6 +34,7 @@ pub struct Gate {
 
 impl Gate {
     /// `usage` is the text that an earlier run's [`usage`](Self::usage) gave.
+    /// Reads the tables; blocks.
     pub fn new<'a>(
         guard: &GuardConfig,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
@@ -51,24 +52,24 @@ impl Gate {
             policies: RefCell::default(),
             ledger: RefCell::new(Ledger::new([], usage)),
         };
-        gate.reconfigure(guard, secrets)?;
+        gate.reconfigure(guard, ReadTable::read_all(&guard.tables)?, secrets)?;
         Ok(Rc::new(gate))
     }
 
-    /// Takes over another config and reads the tables again. What is counted
-    /// and remembered goes on; after an error everything is as before.
+    /// Takes over another config and its tables. What is counted and remembered
+    /// goes on; after an error everything is as before. Gives what the tables
+    /// held: to free much of it takes time, which another thread has.
     pub fn reconfigure<'a>(
         &self,
         guard: &GuardConfig,
+        tables: Vec<ReadTable>,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
-    ) -> Result<(), GateError> {
-        let tables = guard.tables.iter();
-        let tables: Vec<_> = tables
-            .map(|table| Table::open(&table.name, &table.file))
-            .collect::<Result<_, _>>()?;
+    ) -> Result<Vec<Snapshot>, PolicyError> {
+        let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
         self.policies.replace(policies);
-        self.tables.replace(tables);
+        let old = self.tables.replace(tables);
+        let old = old.iter().map(|table| table.snapshot()).collect();
         self.relays.replace(guard.relays.clone());
         self.half_open.set_capacity(guard.max_handshakes);
         self.remember(guard.replay_cache.entries);
@@ -78,7 +79,7 @@ impl Gate {
             (_, limits) => *flood = limits.map(Flood::new),
         }
         self.ledger.borrow_mut().set_limits(secrets);
-        Ok(())
+        Ok(old)
     }
 
     fn remember(&self, entries: usize) {

@@ -34,7 +34,7 @@ use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 pub use back::{Back, BackListener};
 pub use front::Front;
 pub use life::Patience;
-pub use security::{Security, SetupError};
+pub use security::{Security, SecurityFiles, SetupError};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@ mod flow;
 #[cfg(feature = "tls")]
 mod http_get;
 mod http_time;
+mod lane;
 mod listener;
 mod local;
 mod lookup;
@@ -35,6 +36,7 @@ pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
+pub use lane::Lane;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use lookup::look_up;

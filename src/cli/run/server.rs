@@ -19,13 +19,18 @@ use crate::client::{
 };
 use crate::config::{Config, ConfigSource, ListenerConfig, Role};
 use crate::guard::gate::Gate;
-use crate::link::{self, Back, BackListener, Front, LinkContext, Security, SetupError};
-use crate::log::Throttle;
+use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
+use crate::log::{self, Throttle};
 use crate::metrics::Metrics;
+#[cfg(feature = "ctl")]
+use crate::net::Lane;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
+
+/// How long a disk gets for the last state.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How long clients get to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -54,6 +59,9 @@ pub(super) struct Server {
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
+    /// Of tables, by ctl.
+    #[cfg(feature = "ctl")]
+    pub(super) saves: Lane,
     /// The socket for ctl, once it is bound.
     pub(super) control: OnceCell<PathBuf>,
     scrapes: Cell<Option<Listener>>,
@@ -90,7 +98,10 @@ impl Server {
             })
         });
         let telegram = shared.clone().map(Telegram::new);
-        let security = || security(&config).map_err(RunError::Link);
+        let security = || {
+            let loaded = Security::load(&config.link, link_role(&config));
+            loaded.map_err(RunError::Link)
+        };
         let (mut front, mut back) = (None, None);
         let backend: Option<Rc<dyn Backend>> = match (config.role, &telegram) {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
@@ -137,6 +148,8 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
+            #[cfg(feature = "ctl")]
+            saves: Lane::default(),
             control: OnceCell::new(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
             signals: Signals::new(reactor).map_err(RunError::System)?,
@@ -273,10 +286,28 @@ impl Server {
             let server = self.clone();
             self.spawn(exposition::serve(
                 self.reactor.clone(),
+                self.executor.clone(),
                 listener,
                 move || server.render_metrics(),
             ));
         }
+    }
+
+    /// Keeps what outlives the run, if a disk takes it, and removes what does
+    /// not; a second signal does not wait for that either.
+    async fn leave_files(&self) {
+        let writing = async {
+            let files = smol::future::zip(self.keep_usage(), self.keep_replays());
+            #[cfg(feature = "ctl")]
+            let files = smol::future::zip(files, control::remove(self));
+            if self.reactor.timeout(LAST_WRITES, files).await.is_none() {
+                warn!(
+                    "--data-dir has not taken the last files in {LAST_WRITES:?}: is its disk busy or \
+                     gone? The next run begins with those of earlier"
+                );
+            }
+        };
+        smol::future::or(writing, self.signals.stop()).await;
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -287,6 +318,7 @@ impl Server {
         let buffers = &self.buffers;
         self.metrics.buffers_used.set(buffers.used_bytes() as u64);
         self.metrics.buffers_total.set(buffers.total_bytes() as u64);
+        self.metrics.log_lines_lost.set(log::lost());
         let mut text = String::new();
         self.metrics.render(&mut text);
         text
@@ -317,22 +349,15 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
-        self.keep_usage();
-        self.keep_replays();
-        #[cfg(feature = "ctl")]
-        control::remove(self);
+        self.leave_files().await;
     }
 }
 
-/// What secures the links of this role.
-pub(super) fn security(config: &Config) -> Result<Security, SetupError> {
-    Security::load(
-        &config.link,
-        match config.role {
-            Role::Back => LinkRole::Back,
-            Role::Both | Role::Front => LinkRole::Front,
-        },
-    )
+pub(super) fn link_role(config: &Config) -> LinkRole {
+    match config.role {
+        Role::Back => LinkRole::Back,
+        Role::Both | Role::Front => LinkRole::Front,
+    }
 }
 
 pub(super) fn settings(config: &Config) -> Settings {
