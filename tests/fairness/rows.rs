@@ -52,7 +52,7 @@ const AT_ONCE: Limits = Limits::echoes(250);
 const BLOCKED_ONCE: Limits = SOON.but_once(9000).median(1000);
 const BLOCKED_ONCE_IN_FULL: Limits = A_SECOND.but_once(6000).elsewhere(250).median(250);
 
-const SLOWED: Limits = SOON.but_once(8000).median(500);
+const SLOWED: Limits = SOON.but_once(6000).median(500);
 const SLOWED_IN_FULL: Limits = A_SECOND.but_once(6000).elsewhere(250).median(250);
 
 /// MiB: what four packets of 1 MiB take that the kernel does not hold, twice.
@@ -74,12 +74,12 @@ rows! {
     packets_sent_a_byte_at_a_time: [both keyed tls], SOON, A_SECOND;
     packets_announced_again_and_again: [both keyed], SOON, A_SECOND;
     packets_announced_with_another_secret: [both], SOON, A_SECOND;
-    packets_of_another_front_on_a_slow_line: [keyed tls], SOON, A_SECOND;
+    packets_of_another_front_on_a_slow_line: [keyed tls], Limits::echoes(1500), A_SECOND;
     packets_of_another_front_that_is_frozen: [keyed tls], SOON, A_SECOND;
 
     answers_not_taken: [both keyed tls], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
     answers_not_taken_with_another_secret: [both], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
-    answers_not_taken_at_another_front: [keyed tls], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    answers_not_taken_at_another_front: [keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
     answers_taken_slowly: [both keyed tls], SLOWED, SLOWED_IN_FULL;
     answers_taken_in_drips: [both keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
 

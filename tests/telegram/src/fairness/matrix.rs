@@ -55,7 +55,7 @@ matrix! {
         |terms| not_reading(terms, Neighbour::Client);
     answers_not_taken_with_another_secret: [Both],
         |terms| not_reading(terms, Neighbour::OtherSecret);
-    answers_not_taken_at_another_front: [Keyed, Tls],
+    answers_not_taken_at_another_front: [Keyed],
         |terms| not_reading(terms, Neighbour::OtherFront);
     answers_taken_slowly: [Both, Keyed, Tls], reading_slowly;
     answers_taken_in_drips: [Both, Keyed], dripping;

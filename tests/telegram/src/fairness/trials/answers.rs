@@ -51,7 +51,7 @@ pub async fn reading_slowly(terms: Terms<'_>) -> Outcome {
         Watch::newcomer("64 B, newcomer", other),
     ]);
     let others = others.await;
-    let (total, time) = (60 << 20, terms.pick(8, 20) * SECOND);
+    let (total, time) = (60 << 20, terms.pick(6, 20) * SECOND);
     let attack = attack::slow_reader(arena.client(0), total);
     attack.is_on().await;
     Timer::after(SETTLING * 2).await;
