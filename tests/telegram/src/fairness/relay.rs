@@ -13,7 +13,7 @@ use smol::io::AsyncWriteExt;
 use smol::{Async, LocalExecutor, Timer};
 
 use crate::harness::free_address;
-use crate::socket::read_at_most;
+use crate::socket::{connect_from, read_at_most};
 
 /// Bytes handed on at a time.
 const PIECE: usize = 16 << 10;
@@ -29,7 +29,7 @@ pub struct Line {
     pub rate: Option<u32>,
 }
 
-/// Runs until it is dropped.
+/// Has a loopback address of its own. Runs until it is dropped.
 pub struct Relay {
     address: SocketAddr,
     /// Told to cut what is connected now.
@@ -102,7 +102,8 @@ async fn serve<'a>(
 }
 
 async fn carry(near: Async<TcpStream>, target: SocketAddr, line: Line) -> io::Result<()> {
-    let far = Async::<TcpStream>::connect(target).await?;
+    let here = near.get_ref().local_addr()?.ip();
+    let far = connect_from(here, target).await?;
     for end in [&near, &far] {
         end.get_ref().set_nodelay(true)?;
     }

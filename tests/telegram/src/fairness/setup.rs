@@ -141,7 +141,13 @@ impl Setup {
         let back = back.start().await;
         for (number, (route, secured)) in self.doors.iter().zip(&secured).enumerate() {
             let mut address = back.address();
-            if let Some(line) = self.line.filter(|_| number == 0) {
+            // With a key alone, a back knows fronts by their addresses: one of two
+            // has another.
+            let line = match self.doors.len() {
+                1 => self.line,
+                _ => Some(self.line.unwrap_or_default()),
+            };
+            if let Some(line) = line.filter(|_| number == 0) {
                 let relay = Relay::start(address, line);
                 address = relay.address();
                 arena.relay = Some(relay);

@@ -33,7 +33,11 @@ pub async fn spending(terms: Terms<'_>, route: Route, spending: Spending) -> Out
     attack.is_over().await;
     let passed = attack.amount() + sent() - before;
     let past = passed.saturating_sub(QUOTA) as f64 / (1 << 20) as f64;
-    Outcome::default().figure("past the quota", past, "MiB")
+    let mut outcome = Outcome::default().figure("past the quota", past, "MiB");
+    if arena.doors[0].counted("closed_total", "reason=\"quota_used\"") == 0 {
+        outcome.failures.push("the quota was not used".to_owned());
+    }
+    outcome
 }
 
 /// Clients that come and go, and ask for answers that they do not wait for.
