@@ -24,6 +24,13 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
 
+# Words behind `bench` are its parts: make bench fairness
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+PARTS := traffic idle slow flood half-open fairness
+.PHONY: $(PARTS)
+$(PARTS): ; @:
+endif
+
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
@@ -86,8 +93,8 @@ doc: ## API documentation in target/doc, warnings denied
 	@sh cross/setup.sh build
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
-bench: build ## the benchmarks of doc/performance.md (ARGS='--quick')
-	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS)
+bench: build ## the benchmarks of doc/performance.md, or some: make bench fairness (ARGS='--quick')
+	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS) $(filter $(PARTS),$(MAKECMDGOALS))
 
 fuzz: ## a short fuzz run of every parser (FUZZ_SECONDS=30 each)
 	@sh cross/setup.sh build
