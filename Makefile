@@ -56,7 +56,7 @@ test-release: ## what is too long for CI: every build of every target, longer fu
 	$(MAKE) --no-print-directory --keep-going test-long fuzz cross-test SUITE=whole
 
 test-long: setup
-	$(CARGO) test --workspace --locked -- --ignored
+	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
