@@ -2,14 +2,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol::future::{block_on, poll_once};
 use smol_mtproxy_ciphers::StreamKey;
 
 use super::Front;
 use super::link::FrontLink;
-use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink, Stream};
+use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::LinkConfig;
 use crate::link::security::Security;
 use crate::link::test_link;
@@ -32,6 +32,14 @@ impl Sink for Client {
 
     fn undelivered(&self) -> usize {
         0
+    }
+
+    fn taking(&self) -> Taking {
+        Taking {
+            last: Instant::now(),
+            lag: Duration::ZERO,
+            starved: false,
+        }
     }
 
     fn end(&self, _: SessionEnd) {}

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::inbound::Inbound;
 use super::{Connection, Established, OUTBOUND_LIMIT};
-use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
 use crate::net::{CHUNK_LEN, Socket, Timer};
 use crate::wire::rpc;
@@ -19,19 +18,23 @@ const LET_IN_PER_TURN: usize = 8;
 /// Silence after which a ping goes out; jittered up to twice that.
 const PING_AFTER: Duration = Duration::from_secs(5);
 
-/// The same on a draining connection: until Telegram is heard, its silence to a
-/// session does not let that one go.
+/// The same on a connection that sessions are to leave: until Telegram is
+/// heard, its silence to a session does not let that one go.
 const PING_AFTER_DRAINING: Duration = Duration::from_secs(1);
+
+/// While a client blocks the connection, only a write that fails tells that it
+/// is gone.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// A ping without any answer for this long: the connection is dead.
 const PONG_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often a connection looks again while a client blocks it, or while it
-/// waits for its last sessions to fall quiet.
+/// How often a connection looks again while it waits for sessions to fall
+/// quiet.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// A client that holds up others for this long is closed.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
+/// The same while a client blocks it.
+const RECHECK_BLOCKED: Duration = Duration::from_millis(20);
 
 /// A draining connection waits this long for its sessions to fall quiet by
 /// themselves; from then on it takes no more packets of theirs.
@@ -40,6 +43,9 @@ const HOLD_AFTER: Duration = Duration::from_secs(5);
 /// How long a draining connection waits for answers under way.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
+/// The same while a client takes them slowly; Telegram ends it before.
+const SLOW_DRAIN_LIMIT: Duration = Duration::from_secs(75);
+
 /// The task of one connection: owns the socket until the connection ends.
 pub(crate) struct Driver {
     connection: Rc<Connection>,
@@ -47,6 +53,8 @@ pub(crate) struct Driver {
     inbound: Inbound,
     tick: Timer,
     pinged: Option<Instant>,
+    /// The last ping on which nothing depends.
+    probed: Option<Instant>,
     draining_since: Option<Instant>,
 }
 
@@ -61,6 +69,7 @@ impl Driver {
         let driver = Self {
             tick: reactor.timer(),
             pinged: None,
+            probed: None,
             draining_since: None,
             inbound,
             socket,
@@ -83,9 +92,11 @@ impl Driver {
         if let Err(end) = self.poll_io(cx) {
             return Poll::Ready(end);
         }
-        if self.inbound.is_blocked() || self.connection.is_draining() {
-            let soon = self.connection.shared.reactor.now() + RECHECK;
-            self.tick.set_earlier(soon);
+        let is_free_again = self.connection.note_blocker(self.inbound.blocked_by());
+        if let Some(wait) = self.recheck() {
+            let now = self.connection.shared.reactor.now();
+            let wait = if is_free_again { Duration::ZERO } else { wait };
+            self.tick.set_earlier(now + wait);
         }
         while self.tick.poll_expired(cx).is_ready() {
             if let Err(end) = self.tick() {
@@ -110,6 +121,7 @@ impl Driver {
                 Poll::Pending => break,
                 Poll::Ready(read) => {
                     let bytes = read?;
+                    self.connection.note_brought(bytes);
                     let shared = &self.connection.shared;
                     shared.metrics.dc_bytes_in.add(bytes as u64);
                     self.pinged = None;
@@ -121,6 +133,9 @@ impl Driver {
                 cx.waker().wake_by_ref();
                 break;
             }
+        }
+        if self.inbound.is_blocked() && self.connection.keeps_back() {
+            return Ok(());
         }
         self.flush(cx).inspect_err(|_| self.hear_out(cx))
     }
@@ -176,20 +191,32 @@ impl Driver {
 
     fn schedule(&mut self) {
         let shared = &self.connection.shared;
-        let soon = self.inbound.is_blocked() || self.connection.is_draining();
-        let wait = if soon {
-            RECHECK
-        } else {
-            shared.jittered(PING_AFTER)
-        };
+        let wait = self.recheck();
+        let wait = wait.unwrap_or_else(|| shared.jittered(PING_AFTER));
         self.tick.set(shared.reactor.now() + wait);
+    }
+
+    /// How soon to look again, if not only for life's sake.
+    fn recheck(&self) -> Option<Duration> {
+        let connection = &self.connection;
+        if self.inbound.is_blocked() {
+            Some(RECHECK_BLOCKED)
+        } else if connection.is_draining() || connection.is_isolated() {
+            Some(RECHECK)
+        } else {
+            None
+        }
     }
 
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
             let since = *self.draining_since.get_or_insert(now);
-            if now >= since + DRAIN_LIMIT {
+            let limit = match self.inbound.is_blocked() {
+                true => SLOW_DRAIN_LIMIT,
+                false => DRAIN_LIMIT,
+            };
+            if now >= since + limit {
                 return Err(ConnectionEnd::Drained);
             }
             if now >= since + HOLD_AFTER {
@@ -197,28 +224,25 @@ impl Driver {
             }
         }
         if self.inbound.is_blocked() {
-            // Unread pongs prove nothing.
+            // Unread pongs prove nothing, but a write may fail.
             self.pinged = None;
-            self.close_blocker(now);
+            if self.probed.is_none_or(|probed| now >= probed + PROBE_EVERY) {
+                self.probed = Some(now);
+                self.ping();
+            }
             return Ok(());
         }
         self.check_life(now)
     }
 
-    /// Alone, a slow client only holds up itself, and its own time limit sees
-    /// to it; in company it must not hold up the others for long.
-    fn close_blocker(&mut self, now: Instant) {
-        let Some((session, since)) = self.inbound.blocked_by() else {
-            return;
-        };
-        self.connection.shared.metrics.backpressure.add(RECHECK);
-        if self.connection.load() > 1 && now.duration_since(since) > STALL_LIMIT {
-            session.clone().end(SessionEnd::TooSlow);
-        }
+    fn ping(&self) {
+        let id = self.connection.shared.random_u64() as i64;
+        self.connection.push_control(rpc::ping_body(id));
     }
 
     fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
-        let ping_after = match self.connection.is_draining() {
+        let leaving = self.connection.is_draining() || self.connection.is_isolated();
+        let ping_after = match leaving {
             true => PING_AFTER_DRAINING,
             false => PING_AFTER,
         };
@@ -227,8 +251,7 @@ impl Driver {
                 Err(ConnectionEnd::PingTimeout)
             }
             None if now.duration_since(self.connection.heard()) >= ping_after => {
-                let id = self.connection.shared.random_u64() as i64;
-                self.connection.push_control(rpc::ping_body(id));
+                self.ping();
                 self.pinged = Some(now);
                 Ok(())
             }

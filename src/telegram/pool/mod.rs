@@ -1,6 +1,7 @@
 //! The connections to one DC's middle proxies: who is on which of them
 //! ([`Pool`]), and how new ones are opened (`supply`).
 
+mod lanes;
 mod supply;
 
 use std::cell::{Cell, RefCell};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::middle::{Connection, Driver};
 use super::session::MiddleSession;
+use super::slowness::{Lanes, Patience};
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Notify};
@@ -61,6 +63,8 @@ pub(super) struct Pool {
     retry_at: Cell<Option<Instant>>,
     changed: Notify,
     roomy_since: Cell<Option<Instant>>,
+    patience: Cell<Patience>,
+    lanes: Cell<Lanes>,
     closed: Cell<bool>,
 }
 
@@ -79,6 +83,8 @@ impl Pool {
             retry_at: Cell::new(None),
             changed: Notify::default(),
             roomy_since: Cell::new(None),
+            patience: Cell::default(),
+            lanes: Cell::default(),
             closed: Cell::new(false),
         })
     }
@@ -136,16 +142,24 @@ impl Pool {
                 return Ok(connection);
             }
             if self.is_late() || self.failed_rounds.get() != rounds {
-                return self.least_loaded().ok_or(OpenError::MiddleUnavailable);
+                return self.any().ok_or(OpenError::MiddleUnavailable);
             }
             self.keep_supplied();
             self.changed.changed().await;
         }
     }
 
+    /// Of those that are not left to slow clients.
     fn least_loaded(&self) -> Option<Rc<Connection>> {
         let connections = self.connections.borrow();
-        connections.iter().min_by_key(|one| one.load()).cloned()
+        let open = connections.iter().filter(|one| !one.is_isolated());
+        open.min_by_key(|one| (one.is_blocked(), one.load()))
+            .cloned()
+    }
+
+    /// A connection where none is to be had soon.
+    fn any(&self) -> Option<Rc<Connection>> {
+        self.least_loaded().or_else(|| self.lane())
     }
 
     /// The least loaded connection, if it may take one more session.
@@ -163,11 +177,11 @@ impl Pool {
         }
         let connections = self.connections.borrow();
         let settings = self.shared.settings.get();
-        match connections.iter().map(|one| one.load()).min() {
+        let open = connections.iter().filter(|one| !one.is_isolated());
+        match open.clone().map(|one| one.load()).min() {
             None => settings.dc_connections > 0 || self.joining.get() > 0,
             Some(least) => {
-                connections.len() < settings.dc_connections
-                    || least >= settings.clients_per_connection
+                open.count() < settings.dc_connections || least >= settings.clients_per_connection
             }
         }
     }
@@ -178,8 +192,16 @@ impl Pool {
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
         let limit = self.shared.settings.get().clients_per_connection;
-        let mut parked = self.parked.take();
-        let rest = parked.split_off(parked.len().min(limit));
+        let now = self.shared.reactor.now();
+        let parked = self.parked.take().into_iter();
+        let (slow, mut parked): (Vec<_>, Vec<_>) = parked.partition(|one| one.is_slow(now));
+        let mut rest = parked.split_off(parked.len().min(limit));
+        if parked.is_empty() && !slow.is_empty() {
+            self.isolate(&connection, now);
+            parked = slow;
+        } else {
+            rest.extend(slow);
+        }
         for session in parked {
             self.settle(&session, &connection);
         }
@@ -233,10 +255,14 @@ impl Pool {
         if session.is_ended() {
             return;
         }
-        match self.least_loaded() {
+        let place = match session.is_slow(self.shared.reactor.now()) {
+            true => self.lane(),
+            false => self.least_loaded(),
+        };
+        match place {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
-            None if self.is_late() => self.give_up(&session),
+            None if self.is_late() => self.settle_anywhere(&session),
             None => self.park(session),
         }
     }
@@ -254,11 +280,14 @@ impl Pool {
 
     /// Called by each connection's task now and then.
     fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+        self.look_after(connection);
         if connection.is_draining() {
-            for session in connection.take_quiet_sessions() {
+            for session in connection.take_quiet_sessions(|_| true) {
                 self.rehouse(session);
             }
             self.keep_supplied();
+        } else if connection.is_isolated() {
+            // Who is slow there would not be done in time.
         } else if self.should_renew(connection) {
             debug!("DC {}: renewing a connection", self.dc);
             self.retire(connection);
@@ -292,8 +321,9 @@ impl Pool {
     fn should_shrink(&self) -> bool {
         let connections = self.connections.borrow();
         let settings = self.shared.settings.get();
-        let count = connections.len();
-        let sessions: usize = connections.iter().map(|one| one.load()).sum();
+        let open = connections.iter().filter(|one| !one.is_isolated());
+        let count = open.clone().count();
+        let sessions: usize = open.map(|one| one.load()).sum();
         let enough = count.saturating_sub(1) * settings.clients_per_connection / 2;
         // The last connection goes when nobody has used it for as long.
         let spare = sessions == 0 || (count > 1 && sessions <= enough);

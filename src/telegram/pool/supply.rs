@@ -101,10 +101,14 @@ impl Pool {
     /// there is any place at all, or end.
     fn give_up_parked(&self) {
         for session in self.parked.take() {
-            match self.least_loaded() {
-                Some(connection) => self.settle(&session, &connection),
-                None => self.give_up(&session),
-            }
+            self.settle_anywhere(&session);
+        }
+    }
+
+    pub(super) fn settle_anywhere(&self, session: &Rc<MiddleSession>) {
+        match self.any() {
+            Some(connection) => self.settle(session, &connection),
+            None => self.give_up(session),
         }
     }
 
