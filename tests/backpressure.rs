@@ -1,7 +1,7 @@
 //! Slow clients and slow DCs: they wait for each other, the rest does not wait
 //! for them, and memory stays where it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind, is_close};
@@ -361,5 +361,85 @@ fn unfinished_packets_do_not_hold_the_buffers_for_ever() {
         let mut client = proxy.client(Kind::Padded).connect().await.unwrap();
         within("an echo", client.echo(&packet)).await.unwrap();
         telegram.assert_clean();
+    });
+}
+
+/// Thirty clients that never read, on one DC with one that does: it waits once,
+/// about as long as for one of them, not for each in turn.
+#[test]
+fn many_that_never_read_cost_others_little_more_than_one() {
+    run(async {
+        let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, |o| o).await;
+        let mut neighbour = served(&proxy, Kind::Padded, 2).await;
+        let mut stuck = Vec::new();
+        let size = 1 << 20;
+        for number in 0..30 {
+            let mut client = served(&proxy, Kind::ALL[number % 4], 2).await;
+            let request = Command::SendMe { total: size, size }.payload();
+            for _ in 0..12 {
+                client.send(&request).await.unwrap();
+            }
+            stuck.push(client);
+        }
+        let mut waits = Vec::new();
+        for round in 0..100 {
+            let start = Instant::now();
+            within("its neighbour's echo", neighbour.echo(&echo(round, 64)))
+                .await
+                .unwrap();
+            waits.push(start.elapsed());
+            smol::Timer::after(Duration::from_millis(50)).await;
+        }
+        waits.sort();
+        // The first of them alone took 5 s.
+        let longest = waits.last().unwrap();
+        assert!(*longest < Duration::from_secs(12), "{longest:?}");
+        let second = waits[waits.len() - 2];
+        assert!(second < Duration::from_secs(5), "{second:?}");
+        assert!(waits[50] < Duration::from_millis(500), "{:?}", waits[50]);
+        assert!(proxy.counted("isolations_total", "") > 0);
+        telegram.assert_clean();
+    });
+}
+
+/// One that does read, if slowly, is left a connection of its own.
+#[test]
+fn a_slow_reader_stays_and_holds_up_nobody() {
+    run(async {
+        for split in [false, true] {
+            let secured = Secured::default();
+            let (telegram, front, _back) = if split {
+                let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+                (split.telegram, split.front, Some(split.back))
+            } else {
+                let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, |o| o).await;
+                (telegram, proxy, None)
+            };
+            let mut neighbour = served(&front, Kind::Padded, 2).await;
+            let mut slow = served(&front, Kind::FakeTls, 2).await;
+            slow.read_at_most(50_000, Duration::from_millis(50));
+            let (total, size) = (24 << 20, 1 << 20);
+            let reading = async {
+                let download = slow.download(total, size);
+                let outcome = before(Duration::from_secs(10), download).await;
+                assert!(!matches!(outcome, Some(Err(_))), "{outcome:?}");
+            };
+            let mut waits = Vec::new();
+            let echoing = async {
+                loop {
+                    let start = Instant::now();
+                    within("its neighbour's echo", neighbour.echo(&echo(1, 64)))
+                        .await
+                        .unwrap();
+                    waits.push(start.elapsed());
+                    smol::Timer::after(Duration::from_millis(50)).await;
+                }
+            };
+            smol::future::or(reading, echoing).await;
+            waits.sort();
+            let median = waits[waits.len() / 2];
+            assert!(median < Duration::from_millis(500), "{median:?}");
+            telegram.assert_clean();
+        }
     });
 }

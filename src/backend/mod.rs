@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
@@ -124,8 +125,23 @@ pub trait Sink {
     /// Bytes taken that the client's kernel socket has not accepted yet.
     fn undelivered(&self) -> usize;
 
+    /// How the client takes what it is sent. Asks its kernel once more, which
+    /// tells of room by itself only when a third of what it holds is gone.
+    fn taking(&self) -> Taking;
+
     /// The session is over; nothing follows.
     fn end(&self, end: SessionEnd);
+}
+
+/// How a client takes what it is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking {
+    /// When it last took a byte, or had nothing left to take.
+    pub last: Instant,
+    /// How late that may be known.
+    pub lag: Duration,
+    /// It is for lack of buffers, not for the client, that no more is taken.
+    pub starved: bool,
 }
 
 /// Why Telegram's side ended a session.

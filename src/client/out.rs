@@ -224,9 +224,13 @@ impl ClientOut {
         }
     }
 
-    /// Ready when nothing is queued, or with the reason to close.
+    /// Ready when nothing is queued, or with the reason to close. Asks the
+    /// kernel each time, as [`Sink::taking`](crate::backend::Sink::taking) does.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         let mut state = self.state.borrow_mut();
+        if !state.queue.is_empty() {
+            self.socket.expect_writable();
+        }
         loop {
             if let Some(reason) = self.revoked() {
                 return Poll::Ready(Err(reason));

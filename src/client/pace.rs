@@ -13,6 +13,11 @@ const STARVED_RETRY: Duration = Duration::from_millis(10);
 /// handed on if its connection is only busy, not if that is stuck.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How often the kernel is asked whether it takes more of what waits for a
+/// client: by itself it says so only when a third of what it holds is gone,
+/// which takes half a minute at 50 KB/s.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The one timer of a client.
 ///
 /// It is set when it fires or when something begins that has a deadline of its
@@ -123,6 +128,7 @@ impl Pace {
         }
         if watched.undelivered {
             watch(last_write, send_timeout, close(SendTimeout));
+            watch(now, ASK_AGAIN, None);
         }
         if watched.unfinished {
             watch(last_read, send_timeout, close(StalledPacket));

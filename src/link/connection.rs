@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::LinkContext;
 use super::channel::{MAX_SLICES, Outlet};
@@ -20,6 +20,9 @@ const STUCK_LIMIT: usize = 4 << 20;
 /// Less is not worth a system call of its own: it goes out with what else the
 /// turn brings.
 const WORTH_WRITING: usize = 4096;
+
+/// A peer that answers later than this is not waited for as long.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// Streams that hear of room together.
 const TOLD_PER_TURN: usize = 8;
@@ -57,6 +60,7 @@ pub(super) struct Connection {
     wants_look: Cell<bool>,
     fault: Cell<Option<Fault>>,
     began: Instant,
+    round_trip: Cell<Duration>,
 }
 
 /// What a [`Connection`] is made of.
@@ -87,6 +91,7 @@ impl Connection {
             task: Cell::new(None),
             wants_look: Cell::new(false),
             fault: Cell::new(None),
+            round_trip: Cell::default(),
         })
     }
 
@@ -134,6 +139,26 @@ impl Connection {
     pub fn pong(&self, number: u64) {
         let rtt = self.age_micros().saturating_sub(number);
         self.context.metrics.link_rtt_micros.set(rtt);
+        let rtt = Duration::from_micros(rtt);
+        self.round_trip.set(rtt.min(LONGEST_ROUND_TRIP));
+    }
+
+    /// Milliseconds since it began; they start anew after 49 days.
+    pub fn clock(&self) -> u32 {
+        let age = self.context.reactor.now().duration_since(self.began);
+        age.as_millis() as u32
+    }
+
+    /// When its clock last showed `clock`.
+    pub fn instant(&self, clock: u32) -> Instant {
+        let ago = Duration::from_millis(self.clock().wrapping_sub(clock).into());
+        let now = self.context.reactor.now();
+        now.checked_sub(ago).unwrap_or(now)
+    }
+
+    /// How long the last ping took, at most a second.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip.get()
     }
 
     fn age_micros(&self) -> u64 {

@@ -203,6 +203,16 @@ const ROWS: &[Row] = &[
         "Times that reading Telegram stopped because of slow clients",
         |m| &m.backpressure_events,
     ),
+    counter(
+        "isolations",
+        "Connections to Telegram left to the slow clients on them",
+        |m| &m.isolations,
+    ),
+    counter(
+        "slow_cuts",
+        "Sessions ended for taking nothing while others waited behind them",
+        |m| &m.slow_cuts,
+    ),
     gauge("buffer_bytes_used", "Bytes of --buffers in use", |m| {
         &m.buffers_used
     }),

@@ -102,6 +102,10 @@ pub struct Metrics {
     /// slow, and how often that began.
     pub backpressure: TotalTime,
     pub backpressure_events: Counter,
+    /// Connections to Telegram left to the slow clients on them.
+    pub isolations: Counter,
+    /// Sessions ended for taking nothing while others waited behind them.
+    pub slow_cuts: Counter,
     /// Set before [`render`](Self::render); in bytes.
     pub buffers_used: Gauge,
     pub buffers_total: Gauge,
@@ -167,6 +171,8 @@ impl Default for Metrics {
             unknown_rpc: Counter::default(),
             backpressure: TotalTime::default(),
             backpressure_events: Counter::default(),
+            isolations: Counter::default(),
+            slow_cuts: Counter::default(),
             buffers_used: Gauge::default(),
             buffers_total: Gauge::default(),
             buffer_waits: Counter::default(),

@@ -217,6 +217,7 @@ reasons! {
         Protocol "protocol" "Telegram's bytes made no sense (length, sequence or checksum)";
         PingTimeout "ping_timeout" "no answer to a ping: the connection is dead";
         Drained "drained" "renewed, or no longer needed";
+        Slow "slow" "too many are left to slow clients, and this was the slowest";
         Shutdown "shutdown" "the proxy is stopping";
     }
 }

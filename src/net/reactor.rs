@@ -330,6 +330,13 @@ impl Reactor {
         }
     }
 
+    /// Until the next write says otherwise.
+    pub(super) fn set_writable(&self, key: usize) {
+        if let Some(state) = self.sources.borrow_mut().get_mut(key) {
+            state.writable = true;
+        }
+    }
+
     /// After a read that took all there was: no edge has to be missed for it
     /// unless the end of the stream is already known.
     pub(super) fn clear_readable_unless_hung_up(&self, key: usize) {

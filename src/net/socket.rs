@@ -149,6 +149,12 @@ impl Socket {
         self.reactor.poll_ready(self.key, Direction::HangUp, cx)
     }
 
+    /// Makes the next write ask the kernel though it took nothing before: it
+    /// says that it takes more only when that is worth its while.
+    pub fn expect_writable(&self) {
+        self.reactor.set_writable(self.key);
+    }
+
     pub fn is_writable(&self) -> bool {
         self.reactor.is_ready(self.key, Direction::Write)
     }

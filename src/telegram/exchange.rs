@@ -4,7 +4,10 @@ use crate::backend::SessionEnd;
 
 /// How long a session that hears nothing counts as waiting for its answers.
 /// What has none after that (an acknowledgement, say) is taken to need none.
-const LAST_MOMENT: Duration = Duration::from_secs(3);
+pub(super) const LAST_MOMENT: Duration = Duration::from_secs(3);
+
+/// Whoever gets an answer of so many bytes often gets more of them.
+const BULK: usize = 32 * 1024;
 
 /// What is under way between a session and Telegram on one connection.
 ///
@@ -20,6 +23,8 @@ pub(super) struct Exchange {
     /// Where the last packet ends in the bytes of the connection.
     sent_to: u64,
     in_answer: bool,
+    /// The last answer was a large one.
+    in_bulk: bool,
 }
 
 impl Exchange {
@@ -33,7 +38,8 @@ impl Exchange {
         self.sent_to = end;
     }
 
-    pub fn begin_answer(&mut self) {
+    pub fn begin_answer(&mut self, len: usize) {
+        self.in_bulk = len >= BULK;
         self.unanswered = self.unanswered.saturating_sub(1);
         self.in_answer = true;
     }
@@ -44,7 +50,18 @@ impl Exchange {
     }
 
     fn is_waiting(&self, at: Instant) -> bool {
-        self.unanswered > 0 && self.moved.is_some_and(|moved| moved + LAST_MOMENT > at)
+        self.unanswered > 0 && self.has_moved(at)
+    }
+
+    /// Large answers come, and one more may be on its way though none is asked
+    /// for: no loss, but better waited for.
+    pub fn is_in_bulk(&self, at: Instant) -> bool {
+        self.in_bulk && self.has_moved(at)
+    }
+
+    /// Within the last moment before `at`, or after it.
+    fn has_moved(&self, at: Instant) -> bool {
+        self.moved.is_some_and(|moved| moved + LAST_MOMENT > at)
     }
 
     /// How the session must end if its connection does now, so that the client
@@ -70,7 +87,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn answer(exchange: &mut Exchange, now: Instant) {
-        exchange.begin_answer();
+        exchange.begin_answer(100);
         assert_eq!(exchange.loss(now, 1000), Some(SessionEnd::MidAnswer));
         exchange.end_answer(now);
     }
@@ -107,6 +124,20 @@ mod tests {
         exchange.sent(later, 20);
         answer(&mut exchange, later);
         assert_eq!(exchange.loss(later, 20), None);
+    }
+
+    #[test]
+    fn large_answers_are_followed_by_others() {
+        let start = Instant::now();
+        let mut exchange = Exchange::default();
+        exchange.sent(start, 10);
+        exchange.begin_answer(BULK);
+        exchange.end_answer(start);
+        assert!(exchange.is_in_bulk(start + LAST_MOMENT / 2));
+        assert_eq!(exchange.loss(start, 10), None);
+        assert!(!exchange.is_in_bulk(start + LAST_MOMENT));
+        answer(&mut exchange, start);
+        assert!(!exchange.is_in_bulk(start));
     }
 
     /// More answers than packets: one of them may be an update.

@@ -5,10 +5,12 @@
 mod direct;
 pub mod directory;
 mod exchange;
+mod held;
 mod middle;
 mod pool;
 mod session;
 mod shared;
+mod slowness;
 #[cfg(test)]
 mod tests;
 

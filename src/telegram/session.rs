@@ -5,9 +5,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::exchange::Exchange;
+use super::held::Held;
 use super::middle::Connection;
 use super::pool::Pool;
-use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream};
+use super::slowness::Slowness;
+use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::net::Rope;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
@@ -29,6 +31,7 @@ pub(super) struct MiddleSession {
     place: RefCell<Place>,
     waker: RefCell<Option<Waker>>,
     exchange: Cell<Exchange>,
+    slowness: Cell<Slowness>,
 }
 
 /// Neither a home nor packets: it has ended.
@@ -37,7 +40,7 @@ struct Place {
     home: Option<(Rc<Connection>, i64)>,
     /// What waits for the next connection: while there is none, or while the
     /// present one is left as soon as its answers are there.
-    packets: Option<Vec<QueuedPacket>>,
+    packets: Option<Held>,
 }
 
 impl MiddleSession {
@@ -50,10 +53,11 @@ impl MiddleSession {
             pool: pool.clone(),
             place: RefCell::new(Place {
                 home: None,
-                packets: Some(Vec::new()),
+                packets: Some(Held::default()),
             }),
             waker: RefCell::default(),
             exchange: Cell::default(),
+            slowness: Cell::default(),
         })
     }
 
@@ -74,11 +78,9 @@ impl MiddleSession {
             packets: None,
         };
         self.exchange.take();
-        let packets = self.place.replace(place).packets.unwrap_or_default();
-        let moved = packets.len();
-        for packet in packets {
-            connection.push(self, conn_id, packet);
-        }
+        let held = self.place.replace(place).packets.unwrap_or_default();
+        let moved = held.packets.len();
+        connection.push_held(self, conn_id, held);
         self.wake();
         moved
     }
@@ -86,6 +88,20 @@ impl MiddleSession {
     /// Keeps what the client sends from now on for the next connection.
     pub fn hold(&self) {
         self.place.borrow_mut().packets.get_or_insert_default();
+    }
+
+    /// Hands its connection what was kept.
+    pub fn release(self: &Rc<Self>) {
+        let mut place = self.place.borrow_mut();
+        let Some((connection, conn_id)) = place.home.clone() else {
+            return;
+        };
+        let Some(held) = place.packets.take() else {
+            return;
+        };
+        drop(place);
+        connection.push_held(self, conn_id, held);
+        self.wake();
     }
 
     /// Takes the session off its connection until another one is there.
@@ -96,8 +112,8 @@ impl MiddleSession {
 
     /// Keeps a packet that did not leave the last connection.
     pub fn requeue(&self, packet: QueuedPacket) {
-        if let Some(packets) = &mut self.place.borrow_mut().packets {
-            packets.push(packet);
+        if let Some(held) = &mut self.place.borrow_mut().packets {
+            held.push(self.pool.buffers(), packet);
         }
     }
 
@@ -115,7 +131,7 @@ impl MiddleSession {
     }
 
     pub fn begin_answer(&self, len: usize) {
-        self.exchange(Exchange::begin_answer);
+        self.exchange(|exchange| exchange.begin_answer(len));
         self.sink.begin_packet(len);
     }
 
@@ -127,6 +143,33 @@ impl MiddleSession {
     /// See [`Exchange::loss`].
     pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
         self.exchange.get().loss(heard, written)
+    }
+
+    /// It blocks its connection `now`. See [`Slowness`].
+    pub fn blocks(&self, now: Instant, taking: &Taking) {
+        let mut slowness = self.slowness.get();
+        slowness.blocks(now, taking.last, taking.lag);
+        self.slowness.set(slowness);
+    }
+
+    /// The connection that it blocks is left to it.
+    pub fn isolate(&self) {
+        let mut slowness = self.slowness.get();
+        slowness.isolate();
+        self.slowness.set(slowness);
+    }
+
+    pub fn is_slow(&self, now: Instant) -> bool {
+        self.slowness.get().is_slow(now)
+    }
+
+    pub fn reads(&self, now: Instant) -> bool {
+        self.slowness.get().reads(now)
+    }
+
+    /// See [`Exchange::is_in_bulk`].
+    pub fn is_in_bulk(&self, heard: Instant) -> bool {
+        self.exchange.get().is_in_bulk(heard)
     }
 
     fn exchange(&self, change: impl FnOnce(&mut Exchange)) {
@@ -212,16 +255,9 @@ impl Stream for MiddleStream {
             }
             // The client was read before the session was parked: what comes is
             // the rest of that read.
-            (Some(packets), _, body) => {
-                let body = match body {
-                    Body::Rope(body) => body,
-                    Body::Slice(slice) => {
-                        let mut rope = Rope::default();
-                        rope.append_overdrawn(buffers, slice);
-                        rope
-                    }
-                };
-                packets.push(QueuedPacket { quick_ack, body });
+            (Some(held), _, Body::Slice(body)) => held.push_slice(buffers, quick_ack, body),
+            (Some(held), _, Body::Rope(body)) => {
+                held.push(buffers, QueuedPacket { quick_ack, body });
             }
             (None, None, _) => {}
         }

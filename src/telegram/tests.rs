@@ -18,11 +18,12 @@ mod house;
 mod losses;
 mod moves;
 mod parked;
+mod slow;
 
 use super::directory::PublicAddress;
 use super::directory::tests::directory;
 use super::*;
-use crate::backend::{Body, Packet, SessionEnd, Stream};
+use crate::backend::{Body, Packet, SessionEnd, Stream, Taking};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, CHUNK_LEN, Executor, Reactor, Rope, Scratch};
@@ -211,33 +212,6 @@ fn buffers_that_come_free_wake_sessions_in_turn() {
         drop(rest);
         house.until("all get in", || count() == CROWD).await;
         let_in.borrow_mut().clear();
-    });
-}
-
-#[test]
-fn a_client_that_blocks_others_is_closed() {
-    House::run(ON_DEMAND, |house| async move {
-        let slow = house.open().await;
-        let other = house.open().await;
-        slow.sink.full.set(true);
-        slow.push(
-            &Command::SendMe {
-                total: 1 << 20,
-                size: 1 << 20,
-            }
-            .payload(),
-        );
-        other.push(&payload::echo(1, 64));
-        house
-            .until("the slow one is closed", || {
-                slow.sink.ended.get() == Some(SessionEnd::TooSlow)
-            })
-            .await;
-        house
-            .until("the other one has its answer", || {
-                other.sink.packets.borrow().len() == 1
-            })
-            .await;
     });
 }
 

@@ -1,10 +1,11 @@
 //! What Telegram's side calls: framing, encrypting and writing.
 
 use std::mem;
+use std::time::Duration;
 
 use super::super::records::{PAUSE, RecordHeaders, Slices, unwrapped};
 use super::{ClientOut, PacketProgress, State};
-use crate::backend::{SessionEnd, Sink};
+use crate::backend::{SessionEnd, Sink, Taking};
 use crate::config::ServerErrors;
 use crate::net::{CHUNK_LEN, SCRATCH_LEN};
 use crate::wire::transport::Transport;
@@ -87,6 +88,26 @@ impl Sink for ClientOut {
 
     fn undelivered(&self) -> usize {
         self.state.borrow().queue.len()
+    }
+
+    fn taking(&self) -> Taking {
+        let mut state = self.state.borrow_mut();
+        if !state.queue.is_empty() {
+            self.socket.expect_writable();
+            match state.queue.write_to(&self.socket) {
+                Ok(0) => {}
+                Ok(written) => {
+                    self.wrote(written);
+                    state.wake();
+                }
+                Err(_) => self.fail(&mut state),
+            }
+        }
+        Taking {
+            last: self.last_write(),
+            lag: Duration::ZERO,
+            starved: state.resume_at.is_some() && state.queue.is_empty(),
+        }
     }
 
     fn end(&self, end: SessionEnd) {

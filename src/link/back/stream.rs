@@ -5,7 +5,7 @@ use smol::Task;
 
 use super::inbound::{Inbound, Local};
 use super::link::BackLink;
-use crate::backend::{OpenError, SessionEnd, Sink, Stream};
+use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
@@ -26,6 +26,9 @@ pub(super) struct BackStream {
     head: Cell<Option<[u8; PACKET_HEADER_LEN]>>,
     /// Something was refused: tell when so little is queued.
     resume_at: Cell<Option<u32>>,
+    /// When the front last gave credit, for what its client has taken, or had
+    /// some left: on the link's clock.
+    taken: Cell<u32>,
     /// The session's end, once all before it is sent.
     end: Cell<Option<EndReason>>,
     is_over: Cell<bool>,
@@ -47,6 +50,7 @@ impl BackStream {
             inbound: RefCell::default(),
             head: Cell::new(None),
             resume_at: Cell::new(None),
+            taken: Cell::new(link.connection.clock()),
             end: Cell::new(None),
             is_over: Cell::new(false),
             is_counted: Cell::new(false),
@@ -165,6 +169,7 @@ impl LinkStream for BackStream {
 
     fn credit(&self, bytes: u32) -> Result<(), Fault> {
         self.flow.add_credit(bytes)?;
+        self.taken.set(self.link.connection.clock());
         if self.flow.queued() > 0 || self.resume_at.get().is_some() {
             self.ask_turn();
         }
@@ -203,6 +208,9 @@ impl Sink for BackStream {
         }
         let taken = self.room(data.len(), allowance);
         if taken > 0 {
+            if self.flow.queued() == 0 && self.flow.credit() > 0 {
+                self.taken.set(self.link.connection.clock());
+            }
             let head = self.head.take();
             let head = head.as_ref().map_or(&[][..], |head| head);
             let data = data.get(..taken).unwrap_or_default();
@@ -235,6 +243,15 @@ impl Sink for BackStream {
 
     fn undelivered(&self) -> usize {
         self.flow.queued()
+    }
+
+    fn taking(&self) -> Taking {
+        let link = &self.link.connection;
+        Taking {
+            last: link.instant(self.taken.get()),
+            lag: link.round_trip(),
+            starved: self.flow.queued() == 0 && self.flow.credit() > PACKET_HEADER_LEN,
+        }
     }
 
     fn end(&self, end: SessionEnd) {

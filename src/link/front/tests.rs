@@ -9,7 +9,7 @@ use smol_mtproxy_ciphers::StreamKey;
 
 use super::Front;
 use super::link::FrontLink;
-use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream};
+use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::LinkConfig;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
@@ -33,6 +33,14 @@ impl Sink for Client {
 
     fn undelivered(&self) -> usize {
         0
+    }
+
+    fn taking(&self) -> Taking {
+        Taking {
+            last: Instant::now(),
+            lag: Duration::ZERO,
+            starved: false,
+        }
     }
 
     fn end(&self, _: SessionEnd) {}

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::inbound::Inbound;
 use super::life::{Life, Step};
 use super::{Connection, Established, OUTBOUND_LIMIT};
-use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
 use crate::net::{CHUNK_LEN, Socket, Timer};
 use crate::wire::rpc;
@@ -17,12 +16,16 @@ const READS_PER_TURN: usize = 4;
 /// Sessions that go on together when there is room again.
 const LET_IN_PER_TURN: usize = 8;
 
-/// How often a connection looks again while a client blocks it, or while it
-/// waits for its last sessions to fall quiet.
+/// While a client blocks the connection, only a write that fails tells that it
+/// is gone.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a connection looks again while it waits for sessions to fall
+/// quiet.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// A client that holds up others for this long is closed.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
+/// The same while a client blocks it.
+const RECHECK_BLOCKED: Duration = Duration::from_millis(20);
 
 /// A draining connection waits this long for its sessions to fall quiet by
 /// themselves; from then on it takes no more packets of theirs.
@@ -31,12 +34,17 @@ const HOLD_AFTER: Duration = Duration::from_secs(5);
 /// How long a draining connection waits for answers under way.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
+/// The same while a client takes them slowly; Telegram ends it before.
+const SLOW_DRAIN_LIMIT: Duration = Duration::from_secs(75);
+
 /// The task of one connection: owns the socket until the connection ends.
 pub(crate) struct Driver {
     connection: Rc<Connection>,
     socket: Socket,
     inbound: Inbound,
     tick: Timer,
+    /// The last ping on which nothing depends.
+    probed: Option<Instant>,
     draining_since: Option<Instant>,
 }
 
@@ -50,6 +58,7 @@ impl Driver {
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
+            probed: None,
             draining_since: None,
             inbound,
             socket,
@@ -76,9 +85,11 @@ impl Driver {
         if was_silent && !self.connection.is_silent() {
             on_tick();
         }
-        if self.inbound.is_blocked() || self.connection.is_draining() {
-            let soon = self.connection.shared.reactor.now() + RECHECK;
-            self.tick.set_earlier(soon);
+        let is_free_again = self.connection.note_blocker(self.inbound.blocked_by());
+        if let Some(wait) = self.recheck() {
+            let now = self.connection.shared.reactor.now();
+            let wait = if is_free_again { Duration::ZERO } else { wait };
+            self.tick.set_earlier(now + wait);
         }
         while self.tick.poll_expired(cx).is_ready() {
             if let Err(end) = self.tick() {
@@ -103,6 +114,7 @@ impl Driver {
                 Poll::Pending => break,
                 Poll::Ready(read) => {
                     let bytes = read?;
+                    self.connection.note_brought(bytes);
                     let shared = &self.connection.shared;
                     shared.metrics.dc_bytes_in.add(bytes as u64);
                     let now = shared.reactor.now();
@@ -114,6 +126,9 @@ impl Driver {
                 cx.waker().wake_by_ref();
                 break;
             }
+        }
+        if self.inbound.is_blocked() && self.connection.keeps_back() {
+            return Ok(());
         }
         self.flush(cx).inspect_err(|_| self.hear_out(cx))
     }
@@ -174,19 +189,35 @@ impl Driver {
     fn schedule(&mut self) {
         let connection = &self.connection;
         let now = connection.shared.reactor.now();
-        let soon = self.inbound.is_blocked() || connection.is_draining();
-        let next = match connection.look() {
-            Step::Wait(until) if !soon => until,
-            _ => now + RECHECK,
+        let next = match (self.recheck(), connection.look()) {
+            (Some(wait), _) => now + wait,
+            (None, Step::Wait(until)) => until,
+            (None, _) => now + RECHECK,
         };
         self.tick.set(next);
+    }
+
+    /// How soon to look again, if not only for life's sake.
+    fn recheck(&self) -> Option<Duration> {
+        let connection = &self.connection;
+        if self.inbound.is_blocked() {
+            Some(RECHECK_BLOCKED)
+        } else if connection.is_draining() || connection.is_isolated() {
+            Some(RECHECK)
+        } else {
+            None
+        }
     }
 
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
             let since = *self.draining_since.get_or_insert(now);
-            if now >= since + DRAIN_LIMIT {
+            let limit = match self.inbound.is_blocked() {
+                true => SLOW_DRAIN_LIMIT,
+                false => DRAIN_LIMIT,
+            };
+            if now >= since + limit {
                 return Err(ConnectionEnd::Drained);
             }
             if now >= since + HOLD_AFTER {
@@ -194,36 +225,30 @@ impl Driver {
             }
         }
         if self.inbound.is_blocked() {
-            // Unread pongs prove nothing.
+            // Unread pongs prove nothing, but a write may fail.
             self.connection.life(Life::excuse);
-            self.close_blocker(now);
+            if self.probed.is_none_or(|probed| now >= probed + PROBE_EVERY) {
+                self.probed = Some(now);
+                self.ping();
+            }
             return Ok(());
         }
         self.check_life(now)
     }
 
-    /// Alone, a slow client only holds up itself, and its own time limit sees
-    /// to it; in company it must not hold up the others for long.
-    fn close_blocker(&mut self, now: Instant) {
-        let Some((session, since)) = self.inbound.blocked_by() else {
-            return;
-        };
-        self.connection.shared.metrics.backpressure.add(RECHECK);
-        if self.connection.load() > 1 && now.duration_since(since) > STALL_LIMIT {
-            session.clone().end(SessionEnd::TooSlow);
-        }
+    fn ping(&self) {
+        let id = self.connection.shared.random_u64() as i64;
+        self.connection.push_control(rpc::ping_body(id));
     }
 
     fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
-        let connection = &self.connection;
-        match connection.look() {
+        match self.connection.look() {
             Step::Dead => return Err(ConnectionEnd::PingTimeout),
             Step::Ping => {
-                let shared = &connection.shared;
-                let id = shared.random_u64() as i64;
+                let shared = &self.connection.shared;
                 let quiet = shared.jittered(shared.patience.ping_after);
-                connection.push_control(rpc::ping_body(id));
-                connection.life(|life| life.ping(now, quiet));
+                self.ping();
+                self.connection.life(|life| life.ping(now, quiet));
             }
             Step::Wait(_) => {}
         }

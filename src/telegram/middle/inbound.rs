@@ -1,6 +1,5 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor};
 
@@ -29,7 +28,6 @@ pub(crate) struct Inbound {
 /// A client that did not take all of its answer. What was read behind it waits
 /// here, decrypted, and the connection is not read further.
 struct Blocked {
-    since: Instant,
     /// Bytes at the front of `rest` that belong to the current answer.
     answer: usize,
     rest: Rope,
@@ -47,9 +45,9 @@ impl Inbound {
         }
     }
 
-    /// The client that holds up the connection, and since when.
-    pub fn blocked_by(&self) -> Option<(&Rc<MiddleSession>, Instant)> {
-        Some((self.current.as_ref()?, self.blocked.as_ref()?.since))
+    /// The client that holds up the connection.
+    pub fn blocked_by(&self) -> Option<&Rc<MiddleSession>> {
+        self.current.as_ref().filter(|_| self.is_blocked())
     }
 
     pub fn is_blocked(&self) -> bool {
@@ -208,7 +206,7 @@ impl Inbound {
     fn offer(&self, connection: &Connection, data: &mut [u8]) -> usize {
         match &self.current {
             Some(session) if !session.is_ended() => {
-                session.sink().offer(data, connection.allowance())
+                session.sink().offer(data, connection.allowance(session))
             }
             _ => data.len(),
         }
@@ -220,7 +218,6 @@ impl Inbound {
         rest.append_overdrawn(buffers, answer);
         rest.append_overdrawn(buffers, behind);
         self.blocked = Some(Blocked {
-            since: connection.shared.reactor.now(),
             answer: answer.len(),
             rest,
         });

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 pub struct Patience {
     /// A ping goes out after this, jittered up to twice as long.
     pub ping_after: Duration,
-    /// The same on a draining connection: until Telegram is heard, its silence
-    /// to a session does not let that one go.
-    pub ping_after_draining: Duration,
+    /// The same on a connection that sessions are to leave: until Telegram is
+    /// heard, its silence to a session does not let that one go.
+    pub ping_after_leaving: Duration,
     /// A ping without any answer for so long: new sessions go elsewhere.
     pub doubt_after: Duration,
     /// For so long: the connection is dead.
@@ -18,7 +18,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             ping_after: Duration::from_secs(5),
-            ping_after_draining: Duration::from_secs(1),
+            ping_after_leaving: Duration::from_secs(1),
             doubt_after: Duration::from_secs(2),
             pong_limit: Duration::from_secs(10),
         }
@@ -89,10 +89,10 @@ impl Life {
         self.pinged = None;
     }
 
-    pub fn look(&self, now: Instant, patience: &Patience, is_draining: bool) -> Step {
+    pub fn look(&self, now: Instant, patience: &Patience, is_left: bool) -> Step {
         let Some(since) = self.unanswered_since() else {
-            let quiet = match is_draining {
-                true => patience.ping_after_draining,
+            let quiet = match is_left {
+                true => patience.ping_after_leaving,
                 false => self.quiet,
             };
             let due = self.heard() + quiet;

@@ -7,6 +7,7 @@
 mod driver;
 mod handshake;
 mod inbound;
+mod isolation;
 mod life;
 mod outbound;
 
@@ -19,11 +20,13 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::Shared;
+use super::held::Held;
 use super::session::{MiddleSession, QueuedPacket};
 use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::Notify;
 use crate::wire::rpc;
+use isolation::Standing;
 use life::{Life, Step};
 use outbound::Outbound;
 
@@ -33,14 +36,6 @@ pub use life::Patience;
 
 /// Bytes that may wait to be sent before clients are read no further.
 const OUTBOUND_LIMIT: usize = 256 * 1024;
-
-/// A client alone on a connection is not read ahead for: Telegram waits
-/// instead, so that a large answer needs little memory.
-const ALLOWANCE_ALONE: usize = 128 * 1024;
-
-/// In company a slow client's answers are kept up to this size, so that the
-/// others behind them get theirs.
-const ALLOWANCE_SHARED: usize = 1 << 20;
 
 /// Low bits of a conn_id: the session's place in the table.
 const SLOT_BITS: u32 = 20;
@@ -59,6 +54,7 @@ pub(super) struct Connection {
     has_room: Notify,
     task: Cell<Option<Waker>>,
     draining: Cell<bool>,
+    standing: Standing,
     kill: Cell<Option<ConnectionEnd>>,
 }
 
@@ -83,6 +79,7 @@ impl Connection {
             has_room: Notify::default(),
             task: Cell::new(None),
             draining: Cell::new(false),
+            standing: Standing::default(),
             kill: Cell::new(None),
         })
     }
@@ -114,7 +111,8 @@ impl Connection {
     fn look(&self) -> Step {
         let shared = &self.shared;
         let life = self.life.get();
-        life.look(shared.reactor.now(), &shared.patience, self.is_draining())
+        let is_left = self.is_draining() || self.is_isolated();
+        life.look(shared.reactor.now(), &shared.patience, is_left)
     }
 
     fn life(&self, change: impl FnOnce(&mut Life)) {
@@ -185,6 +183,13 @@ impl Connection {
         self.wake();
     }
 
+    pub fn push_held(&self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
+        if !held.packets.is_empty() {
+            self.outbound.borrow_mut().push_held(session, conn_id, held);
+            self.wake();
+        }
+    }
+
     fn push_control(&self, body: outbound::Control) {
         if self.outbound.borrow_mut().push_control(body) {
             self.wake();
@@ -216,15 +221,6 @@ impl Connection {
         self.has_room.unpark(waker);
     }
 
-    /// How much one client's sink may hold.
-    fn allowance(&self) -> usize {
-        if self.load() > 1 {
-            ALLOWANCE_SHARED.min((self.shared.buffers.total_bytes() / 8).max(ALLOWANCE_ALONE))
-        } else {
-            ALLOWANCE_ALONE
-        }
-    }
-
     pub fn wake(&self) {
         if let Some(waker) = self.task.take() {
             waker.wake();
@@ -250,25 +246,27 @@ impl Connection {
 
     /// Leaves what is not begun, and all that is to come, to the connections
     /// that the sessions move to.
-    fn hold_packets(&self) {
+    pub fn hold_packets(&self) {
         for (_, (_, session)) in self.sessions.borrow().iter() {
             session.hold();
         }
-        let queued = self.outbound.borrow_mut().take_packets();
-        for (session, packet) in queued {
-            session.requeue(packet);
-        }
+        let mut outbound = self.outbound.borrow_mut();
+        outbound.take_packets(|session, packet| session.requeue(packet));
     }
 
     /// Whether a session has nothing under way here.
     pub fn lets_go(&self, session: &MiddleSession) -> bool {
         let outbound = self.outbound.borrow();
-        let loss = session.loss(self.heard(), outbound.written());
+        let loss = self.waits(session, outbound.written());
         !outbound.has_packets() && loss.is_none()
     }
 
-    /// Takes off the sessions that have nothing under way.
-    pub fn take_quiet_sessions(&self) -> Vec<Rc<MiddleSession>> {
+    /// Takes off those of the sessions that `leaves` picks that have nothing
+    /// under way.
+    pub fn take_quiet_sessions(
+        &self,
+        leaves: impl Fn(&MiddleSession) -> bool,
+    ) -> Vec<Rc<MiddleSession>> {
         let outbound = self.outbound.borrow();
         if outbound.has_packets() {
             return Vec::new();
@@ -277,7 +275,7 @@ impl Connection {
         drop(outbound);
         let mut quiet = Vec::new();
         self.sessions.borrow_mut().retain(|_, (conn_id, session)| {
-            let stays = session.loss(self.heard(), written).is_some();
+            let stays = !leaves(session) || self.waits(session, written).is_some();
             if !stays {
                 quiet.push((*conn_id, session.clone()));
             }
@@ -298,12 +296,9 @@ impl Connection {
         let heard = match end {
             // All that came before it has been read.
             ConnectionEnd::ClosedByTelegram => self.shared.reactor.now(),
-            _ => self.heard(),
+            _ => self.heard_out(),
         };
-        let mut outbound = self.outbound.borrow_mut();
-        let written = outbound.written();
-        let queued = outbound.take_packets();
-        drop(outbound);
+        let written = self.outbound.borrow().written();
         let sessions = self.sessions.take();
         let mut survivors = Vec::with_capacity(sessions.len());
         for (_, (_, session)) in sessions {
@@ -315,13 +310,13 @@ impl Connection {
                 }
             }
         }
-        for (session, packet) in queued {
-            session.requeue(packet);
-        }
+        let mut outbound = self.outbound.borrow_mut();
+        outbound.take_packets(|session, packet| session.requeue(packet));
         survivors
     }
 
-    fn lose(&self, session: &MiddleSession, end: SessionEnd) {
+    /// Ends a session whose client then asks again.
+    pub fn lose(&self, session: &MiddleSession, end: SessionEnd) {
         self.shared.migrated(match end {
             SessionEnd::MidAnswer => MigrationOutcome::ClosedMidAnswer,
             _ => MigrationOutcome::ClosedMidSend,

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
 
+use super::super::held::Held;
 use super::super::session::{MiddleSession, QueuedPacket};
 use crate::net::{BufferPool, Rope, Scratch, Socket};
 use crate::wire::full::{block_padding, frame_prefix};
@@ -134,6 +135,18 @@ impl Outbound {
         self.payload.append_rope(packet.body);
     }
 
+    pub fn push_held(&mut self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
+        for (len, quick_ack) in held.packets {
+            self.queue.push_back(Queued::Packet(QueuedFrame {
+                session: session.clone(),
+                conn_id,
+                len: len as usize,
+                quick_ack,
+            }));
+        }
+        self.payload.append_rope(held.payload);
+    }
+
     /// [`push_packet`](Self::push_packet) for a packet in a shared buffer.
     pub fn push_slice(
         &mut self,
@@ -208,24 +221,22 @@ impl Outbound {
     }
 
     /// Takes the packets that were not begun out of the queue, in order.
-    pub fn take_packets(&mut self) -> Vec<(Rc<MiddleSession>, QueuedPacket)> {
+    pub fn take_packets(&mut self, take: impl Fn(&MiddleSession, QueuedPacket)) {
         if !self.has_packets() {
-            return Vec::new();
+            return;
         }
         let begun = self.current.as_ref().map_or(0, |one| one.remaining);
         let begun = split_front(&mut self.payload, begun, &self.buffers);
-        let mut packets = Vec::new();
         for queued in std::mem::take(&mut self.queue) {
             if let Queued::Packet(frame) = queued {
                 let body = split_front(&mut self.payload, frame.len, &self.buffers);
                 let quick_ack = frame.quick_ack;
-                packets.push((frame.session, QueuedPacket { quick_ack, body }));
+                take(&frame.session, QueuedPacket { quick_ack, body });
             } else {
                 self.queue.push_back(queued);
             }
         }
         self.payload = begun;
-        packets
     }
 
     /// Frames and encrypts into `buffer`; returns the length, a multiple of

@@ -1,6 +1,7 @@
 //! The connections to one DC's middle proxies: who is on which of them
 //! ([`Pool`]), and how new ones are opened (`supply`).
 
+mod lanes;
 mod paths;
 mod supply;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::middle::{Connection, Driver};
 use super::session::MiddleSession;
+use super::slowness::{Lanes, Patience};
 use crate::backend::{OpenError, SessionEnd};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
@@ -72,6 +74,8 @@ pub(super) struct Pool {
     /// It is being left because Telegram has moved.
     leaving: RefCell<Weak<Connection>>,
     silences: Throttle,
+    patience: Cell<Patience>,
+    lanes: Cell<Lanes>,
     closed: Cell<bool>,
 }
 
@@ -94,6 +98,8 @@ impl Pool {
             roomy_since: Cell::new(None),
             leaving: RefCell::default(),
             silences: Throttle::new(LOG_PERIOD),
+            patience: Cell::default(),
+            lanes: Cell::default(),
             closed: Cell::new(false),
         })
     }
@@ -159,7 +165,7 @@ impl Pool {
                 return Ok(connection);
             }
             if self.is_late() || self.failed_rounds.get() != rounds {
-                return self.least_loaded().ok_or(OpenError::MiddleUnavailable);
+                return self.any().ok_or(OpenError::MiddleUnavailable);
             }
             self.keep_supplied();
             self.changed.changed().await;
@@ -172,8 +178,16 @@ impl Pool {
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
         let limit = self.shared.settings.get().clients_per_connection;
-        let mut parked = self.parked.take();
-        let rest = parked.split_off(parked.len().min(limit));
+        let now = self.shared.reactor.now();
+        let parked = self.parked.take().into_iter();
+        let (slow, mut parked): (Vec<_>, Vec<_>) = parked.partition(|one| one.is_slow(now));
+        let mut rest = parked.split_off(parked.len().min(limit));
+        if parked.is_empty() && !slow.is_empty() {
+            self.isolate(&connection, now);
+            parked = slow;
+        } else {
+            rest.extend(slow);
+        }
         for session in parked {
             self.settle(&session, &connection);
         }
@@ -231,7 +245,7 @@ impl Pool {
         if session.is_ended() {
             return;
         }
-        match self.least_loaded() {
+        match self.next_place(&session) {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
             None if self.is_late() => self.settle_anywhere(&session),
@@ -252,11 +266,14 @@ impl Pool {
 
     /// Called by each connection's task now and then.
     fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+        self.look_after(connection);
         if connection.is_draining() {
-            for session in connection.take_quiet_sessions() {
+            for session in connection.take_quiet_sessions(|_| true) {
                 self.rehouse(session);
             }
             self.keep_supplied();
+        } else if connection.is_isolated() {
+            // Who is slow there would not be done in time.
         } else if self.should_renew(connection) {
             debug!("DC {}: renewing a connection", self.dc);
             self.retire(connection);
@@ -294,8 +311,9 @@ impl Pool {
     fn should_shrink(&self) -> bool {
         let connections = self.connections.borrow();
         let settings = self.shared.settings.get();
-        let count = connections.len();
-        let sessions: usize = connections.iter().map(|one| one.load()).sum();
+        let open = connections.iter().filter(|one| !one.is_isolated());
+        let count = open.clone().count();
+        let sessions: usize = open.map(|one| one.load()).sum();
         let enough = count.saturating_sub(1) * settings.clients_per_connection / 2;
         // The last connection goes when nobody has used it for as long.
         let spare = sessions == 0 || (count > 1 && sessions <= enough);

@@ -8,9 +8,10 @@ use crate::telegram::session::MiddleSession;
 /// from that for those who are to be put on one.
 impl Pool {
     /// The best connection for a new session. One that does not answer is none:
-    /// who is put on it may wait for long and is closed then.
+    /// who is put on it may wait for long and is closed then. One that is left to
+    /// slow clients is none either.
     pub(super) fn least_loaded(&self) -> Option<Rc<Connection>> {
-        self.best(|one| !one.is_silent())
+        self.best(|one| !one.is_silent() && !one.is_isolated())
     }
 
     /// That, if it may take one more session.
@@ -19,10 +20,28 @@ impl Pool {
         self.best(|one| self.is_good(one) && one.load() < limit)
     }
 
+    /// The connection for slow sessions with the fewest of them.
+    pub(super) fn lane(&self) -> Option<Rc<Connection>> {
+        self.best(|one| !one.is_silent() && one.is_isolated())
+    }
+
+    /// A connection that answers, where no better one is to be had soon.
+    pub(super) fn any(&self) -> Option<Rc<Connection>> {
+        self.least_loaded().or_else(|| self.lane())
+    }
+
+    /// Where a session goes that loses its place.
+    pub(super) fn next_place(&self, session: &MiddleSession) -> Option<Rc<Connection>> {
+        match session.is_slow(self.shared.reactor.now()) {
+            true => self.lane(),
+            false => self.least_loaded(),
+        }
+    }
+
     /// For a session that was there before: it loses nothing on a connection
     /// that does not answer while it says nothing itself.
     pub(super) fn settle_anywhere(&self, session: &Rc<MiddleSession>) {
-        match self.least_loaded().or_else(|| self.best(|_| true)) {
+        match self.any().or_else(|| self.best(|_| true)) {
             Some(connection) => self.settle(session, &connection),
             None => self.give_up(session),
         }
@@ -36,7 +55,10 @@ impl Pool {
         connection: &Connection,
         conn_id: i64,
     ) -> bool {
-        let Some(better) = self.least_loaded().filter(|_| connection.lets_go(session)) else {
+        let Some(better) = self
+            .next_place(session)
+            .filter(|_| connection.lets_go(session))
+        else {
             return false;
         };
         connection.detach(conn_id, true);
@@ -47,13 +69,13 @@ impl Pool {
     fn best(&self, is_fit: impl Fn(&Connection) -> bool) -> Option<Rc<Connection>> {
         let connections = self.connections.borrow();
         let fit = connections.iter().filter(|one| is_fit(one));
-        fit.min_by_key(|one| (self.is_outdated(one), one.load()))
+        fit.min_by_key(|one| (self.is_outdated(one), one.is_blocked(), one.load()))
             .cloned()
     }
 
-    /// It answers, and it is where Telegram is.
+    /// It answers, it is where Telegram is, and not left to slow clients.
     fn is_good(&self, connection: &Connection) -> bool {
-        !connection.is_silent() && !self.is_outdated(connection)
+        !connection.is_silent() && !connection.is_isolated() && !self.is_outdated(connection)
     }
 
     /// Telegram's list does not name it any more.

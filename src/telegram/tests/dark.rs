@@ -5,7 +5,7 @@ use super::*;
 /// A part of what people have.
 const PATIENCE: Patience = Patience {
     ping_after: Duration::from_millis(500),
-    ping_after_draining: Duration::from_millis(100),
+    ping_after_leaving: Duration::from_millis(100),
     doubt_after: Duration::from_millis(200),
     pong_limit: Duration::from_millis(3000),
 };

@@ -177,10 +177,13 @@ impl TestSession {
 /// Takes what it is offered as long as it is not full.
 #[derive(Default)]
 pub(super) struct Recorder {
+    /// Bytes that it takes before it is full; 0: any number.
+    pub(super) room: Cell<usize>,
     pub(super) packets: RefCell<Vec<Vec<u8>>>,
     pub(super) current: RefCell<Vec<u8>>,
     pub(super) taken: Cell<usize>,
     pub(super) full: Cell<bool>,
+    pub(super) last_taken: Cell<Option<Instant>>,
     pub(super) ended: Cell<Option<SessionEnd>>,
 }
 
@@ -191,9 +194,22 @@ impl Sink for Recorder {
 
     fn offer(&self, data: &mut [u8], _: usize) -> usize {
         if self.full.get() {
+            if self.last_taken.get().is_none() {
+                self.last_taken.set(Some(Instant::now()));
+            }
             return 0;
         }
+        let data = match self.room.get() {
+            0 => data,
+            room => {
+                let taken = room.min(data.len());
+                self.room.set(room - taken);
+                self.full.set(taken == room);
+                &mut data[..taken]
+            }
+        };
         self.taken.set(self.taken.get() + data.len());
+        self.last_taken.set(Some(Instant::now()));
         self.current.borrow_mut().extend_from_slice(data);
         data.len()
     }
@@ -206,6 +222,14 @@ impl Sink for Recorder {
 
     fn undelivered(&self) -> usize {
         0
+    }
+
+    fn taking(&self) -> Taking {
+        Taking {
+            last: self.last_taken.get().unwrap_or_else(Instant::now),
+            lag: Duration::ZERO,
+            starved: false,
+        }
     }
 
     fn end(&self, end: SessionEnd) {

@@ -79,11 +79,11 @@ fn an_answer_behind_a_slow_client_outlives_the_connection() {
         let [slow, other, third] = [house.open().await, house.open().await, house.open().await];
         house.echo(&third, &payload::echo(1, 40)).await;
         slow.sink.full.set(true);
+        other.push(&later(300));
         slow.push(&payload::echo(2, 40));
         let blocked = || house.metrics.backpressure.get();
         let never = Duration::ZERO;
         house.until("it blocks", || blocked() > never).await;
-        other.push(&payload::echo(3, 40));
         let answered = || house.fake.counters().answers() == 3;
         house.until("the other one's answer", answered).await;
         let before = blocked();
@@ -91,10 +91,10 @@ fn an_answer_behind_a_slow_client_outlives_the_connection() {
         house.fake.rotate_all(Close::Reset);
         house
             .until("a write fails", || {
-                third.push(&payload::echo(4, 40));
                 house.migrated(MigrationOutcome::ClosedMidAnswer) == 1
             })
             .await;
+        house.echo(&third, &payload::echo(4, 40)).await;
         assert_eq!(slow.sink.ended.get(), Some(SessionEnd::MidAnswer));
         house.answers(&other, 1).await;
         house.echo(&other, &payload::echo(5, 40)).await;

@@ -1,0 +1,209 @@
+//! Who blocks a connection, who waits behind, and who may leave. The pool
+//! decides what becomes of it (`super::super::pool::lanes`).
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Connection;
+use crate::backend::SessionEnd;
+use crate::telegram::exchange::LAST_MOMENT;
+use crate::telegram::session::MiddleSession;
+use crate::telegram::slowness::{Buffers, Burden};
+
+/// A client alone on a connection is not read ahead for: Telegram waits
+/// instead, so that a large answer needs little memory.
+const ALLOWANCE_ALONE: usize = 128 * 1024;
+
+/// In company a slow client's answers are kept up to this size, so that the
+/// others behind them get theirs.
+const ALLOWANCE_SHARED: usize = 1 << 20;
+
+/// How a connection fares with slow clients.
+#[derive(Default)]
+pub(super) struct Standing {
+    /// The session that blocks it.
+    blocker: RefCell<Option<Rc<MiddleSession>>>,
+    noted: Cell<Option<Instant>>,
+    burden: Cell<Burden>,
+    /// Until when Telegram's silence to a session proves something: what was
+    /// behind the blocker's may be anybody's answer.
+    heard_out: Cell<Option<Instant>>,
+    /// When it was last free again.
+    freed: Cell<Option<Instant>>,
+    /// It is for lack of buffers that the blocker takes no more.
+    starved: Cell<bool>,
+    /// Others wait for what is behind the blocker's.
+    others_wait: Cell<bool>,
+    /// Since when it is left to slow clients.
+    isolated: Cell<Option<Instant>>,
+    /// Bytes that it brought since then.
+    brought: Cell<u64>,
+}
+
+impl Connection {
+    /// Says who blocks it from now on. Whether that is nobody any more.
+    pub(super) fn note_blocker(&self, blocker: Option<&Rc<MiddleSession>>) -> bool {
+        let standing = &self.standing;
+        let was_blocked = standing.blocker.borrow().is_some();
+        if !was_blocked && blocker.is_none() {
+            return false;
+        }
+        let now = self.shared.reactor.now();
+        let metrics = &self.shared.metrics;
+        let noted = standing.noted.replace(Some(now));
+        match (was_blocked, noted) {
+            (true, Some(noted)) => metrics.backpressure.add(now - noted),
+            _ => metrics.backpressure_events.inc(),
+        }
+        let is_blocked = blocker.is_some();
+        match (was_blocked, is_blocked) {
+            (false, true) => standing.heard_out.set(Some(self.heard_out())),
+            (true, false) => standing.freed.set(Some(now)),
+            _ => {}
+        }
+        let mut burden = standing.burden.get();
+        burden.note(now, is_blocked);
+        standing.burden.set(burden);
+        if !is_blocked {
+            standing.others_wait.set(false);
+            standing.starved.set(false);
+        }
+        standing.blocker.replace(blocker.cloned());
+        was_blocked && !is_blocked
+    }
+
+    pub fn blocker(&self) -> Option<Rc<MiddleSession>> {
+        self.standing.blocker.borrow().clone()
+    }
+
+    pub fn is_blocked(&self) -> bool {
+        self.standing.blocker.borrow().is_some()
+    }
+
+    /// When Telegram was last heard with nothing of what it sent left behind a
+    /// client that blocks the connection: that is taken to be read a
+    /// [moment](LAST_MOMENT) after it is free again.
+    pub fn heard_out(&self) -> Instant {
+        let heard = self.heard();
+        let freed = self.standing.freed.get();
+        let is_behind = self.is_blocked() || freed.is_some_and(|at| heard < at + LAST_MOMENT);
+        let before = self.standing.heard_out.get().filter(|_| is_behind);
+        before.unwrap_or(heard)
+    }
+
+    /// See [`Burden`].
+    pub fn burden(&self, now: Instant) -> Duration {
+        self.standing.burden.get().weight(now)
+    }
+
+    /// Whether sessions other than `blocker` wait for answers, or with packets
+    /// that are kept back.
+    pub fn others_wait(&self, blocker: &Rc<MiddleSession>) -> bool {
+        let outbound = self.outbound.borrow();
+        let written = outbound.written();
+        let keeps_any = self.keeps_back() && outbound.has_packets();
+        drop(outbound);
+        let sessions = self.sessions.borrow();
+        let mut others = sessions.iter().map(|(_, (_, session))| session);
+        let others_wait =
+            others.any(|one| !Rc::ptr_eq(one, blocker) && self.waits(one, written).is_some());
+        self.standing.others_wait.set(others_wait);
+        others_wait || keeps_any
+    }
+
+    /// See [`MiddleSession::loss`].
+    pub(super) fn waits(&self, session: &MiddleSession, written: u64) -> Option<SessionEnd> {
+        session.loss(self.heard_out(), written)
+    }
+
+    /// While it is blocked, what it is given would only wait for longer than
+    /// elsewhere: it stays here for a moment, then everybody else leaves.
+    pub(super) fn keeps_back(&self) -> bool {
+        !self.is_isolated() && !self.is_draining() && !self.is_starved() && self.load() > 1
+    }
+
+    /// What is kept back might hold the very buffers that the blocker lacks.
+    pub fn is_starved(&self) -> bool {
+        self.standing.starved.get()
+    }
+
+    pub fn note_starved(&self, is_starved: bool) {
+        if self.standing.starved.replace(is_starved) != is_starved {
+            self.wake();
+        }
+    }
+
+    /// Leaves it to the slow clients on it: no new sessions come, and those of
+    /// others leave as soon as they have nothing under way.
+    pub fn isolate(&self, now: Instant) {
+        self.standing.isolated.set(Some(now));
+        self.standing.brought.set(0);
+        self.wake();
+    }
+
+    pub fn is_isolated(&self) -> bool {
+        self.standing.isolated.get().is_some()
+    }
+
+    pub fn isolated_since(&self) -> Option<Instant> {
+        self.standing.isolated.get()
+    }
+
+    /// Bytes a second that it has brought since it is isolated.
+    pub fn pace(&self, now: Instant) -> u64 {
+        let since = self.isolated_since().unwrap_or(now);
+        let millis = (now - since).as_millis().max(1);
+        (u128::from(self.standing.brought.get()) * 1000 / millis) as u64
+    }
+
+    pub(super) fn note_brought(&self, bytes: usize) {
+        let brought = &self.standing.brought;
+        brought.set(brought.get() + bytes as u64);
+    }
+
+    /// It is like any other again.
+    pub fn restore(&self) {
+        self.standing.isolated.set(None);
+        self.standing.burden.set(Burden::default());
+        if !self.is_draining() {
+            self.release(|_| true);
+        }
+    }
+
+    /// Gives it what the sessions that `chosen` picks kept back.
+    pub fn release(&self, chosen: impl Fn(&MiddleSession) -> bool) {
+        let sessions = self.sessions.borrow();
+        let chosen = sessions.iter().filter(|(_, (_, one))| chosen(one));
+        let chosen: Vec<_> = chosen.map(|(_, (_, one))| one.clone()).collect();
+        drop(sessions);
+        for session in chosen {
+            session.release();
+        }
+    }
+
+    /// The sessions that `chosen` picks.
+    pub fn sessions_where(
+        &self,
+        chosen: impl Fn(&MiddleSession) -> bool,
+    ) -> Vec<Rc<MiddleSession>> {
+        let sessions = self.sessions.borrow();
+        let all = sessions.iter().map(|(_, (_, session))| session);
+        all.filter(|session| chosen(session)).cloned().collect()
+    }
+
+    /// How much one client's sink may hold.
+    pub(super) fn allowance(&self, session: &MiddleSession) -> usize {
+        let pool = &self.shared.buffers;
+        let most = match self.load() > 1 {
+            true => ALLOWANCE_SHARED.min((pool.total_bytes() / 8).max(ALLOWANCE_ALONE)),
+            false => ALLOWANCE_ALONE,
+        };
+        let buffers = Buffers {
+            total: pool.total_bytes(),
+            free: pool.free_bytes(),
+            own: session.sink().undelivered(),
+        };
+        buffers.allowance(most, self.standing.others_wait.get())
+    }
+}
