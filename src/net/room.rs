@@ -64,6 +64,8 @@ pub(super) struct Room {
     taken: usize,
     /// Chunks for those who have been called and have not come yet.
     called: usize,
+    /// Chunks that those who have some have to come.
+    missing: usize,
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
     queue: BTreeMap<Place, Id>,
@@ -160,6 +162,7 @@ impl Room {
             capacity,
             taken: 0,
             called: 0,
+            missing: 0,
             claims: BTreeMap::new(),
             next_id: 0,
             queue: BTreeMap::new(),
@@ -262,7 +265,7 @@ impl Room {
         if rest > available {
             return false;
         }
-        if is_new && rest + self.kept_from(id, now) > available {
+        if is_new && !self.may_begin(id, rest, available, now) {
             return false;
         }
         self.leave_queue(id, now);
@@ -289,12 +292,8 @@ impl Room {
             claim.aside = aside;
             return Some(Taken::Aside);
         }
-        claim.rest = claim.rest.checked_sub(1)?;
-        if claim.state == State::Called {
-            self.called -= 1;
-        }
-        claim.held += 1;
-        self.taken += 1;
+        claim.rest.checked_sub(1)?;
+        self.hold(id, 1);
         Some(Taken::Fresh)
     }
 
@@ -304,14 +303,23 @@ impl Room {
             return 0;
         };
         let count = chunks.min(claim.rest);
+        claim.aside += count;
+        self.hold(id, count);
+        count
+    }
+
+    fn hold(&mut self, id: Id, count: usize) {
+        let Some(claim) = self.claims.get_mut(&id) else {
+            return;
+        };
         if claim.state == State::Called {
             self.called -= count;
         }
+        self.missing -= claim.missing();
         claim.rest -= count;
         claim.held += count;
-        claim.aside += count;
+        self.missing += claim.missing();
         self.taken += count;
-        count
     }
 
     /// So many bytes of it have come.
@@ -332,6 +340,7 @@ impl Room {
         if claim.state == State::Called {
             self.called -= claim.rest;
         }
+        self.missing -= claim.missing();
         self.taken -= claim.aside;
         claim.aside
     }
@@ -354,12 +363,13 @@ impl Room {
         }
         let mut called = Vec::new();
         let mut least = usize::MAX;
+        let kept = self.kept(now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
             let wanted = match claim.held {
-                0 => claim.rest + self.kept_from(*id, now),
+                0 => claim.rest + self.kept_from(*id, kept),
                 _ => claim.rest,
             };
             if wanted > available {
@@ -397,17 +407,26 @@ impl Room {
         Outcome { called, revoked }
     }
 
-    /// Chunks that are not for this one to begin with: what those who are under
-    /// way will soon want, and the favourite.
-    fn kept_from(&self, id: Id, now: Instant) -> usize {
-        let favourite = self.favourite.map(|(favourite, _)| favourite);
-        if favourite == Some(id) {
-            return 0;
-        }
-        let favourite = favourite.and_then(|favourite| self.claims.get(&favourite));
-        let favourite = favourite.filter(|claim| claim.state != State::Called);
+    /// Whether it may begin.
+    fn may_begin(&self, id: Id, rest: usize, available: usize, now: Instant) -> bool {
+        let is_plenty = self.favourite.is_none() && rest + self.missing <= available;
+        is_plenty || rest + self.kept_from(id, self.kept(now)) <= available
+    }
+
+    /// Chunks that are not for others to begin with: what those who are under way
+    /// will soon want, and the favourite.
+    fn kept(&self, now: Instant) -> usize {
         let expected = self.claims.values().map(|claim| claim.expected(now));
+        let favourite = self.favourite.and_then(|(id, _)| self.claims.get(&id));
+        let favourite = favourite.filter(|claim| claim.state != State::Called);
         expected.sum::<usize>() + favourite.map_or(0, |claim| claim.rest)
+    }
+
+    fn kept_from(&self, id: Id, kept: usize) -> usize {
+        match self.favourite {
+            Some((favourite, _)) if favourite == id => 0,
+            _ => kept,
+        }
     }
 
     fn choose_favourite(&mut self, now: Instant) {
@@ -577,6 +596,13 @@ impl Claim {
             last: 0,
             this: 0,
         };
+    }
+
+    fn missing(&self) -> usize {
+        match self.held {
+            0 => 0,
+            _ => self.rest,
+        }
     }
 
     fn expected(&self, now: Instant) -> usize {

@@ -213,6 +213,8 @@ impl World {
         let held: usize = self.clients.iter().map(|client| client.held).sum();
         assert_eq!(self.room.tally().taken, held);
         assert!(held <= self.room.capacity);
+        let missing = self.room.claims.values().map(Claim::missing);
+        assert_eq!(self.room.missing, missing.sum::<usize>());
         // Somebody can be read to the end of his packet.
         let rest = |client: &Client| client.plan.packet.div_ceil(CHUNK_LEN) - client.held;
         let mut holders = self.clients.iter().filter(|client| client.held > 0);
