@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::notify::Notify;
 use super::reactor::Reactor;
-use super::room::{Id, Room, Taken, User};
-use crate::metrics::Revocation;
+use super::reservation::Reservation;
+use super::room::{Id, Room, User};
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
 /// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
@@ -39,14 +39,14 @@ pub struct BufferPool {
     total: usize,
     used: Cell<usize>,
     /// Chunks set aside for reservations and not filled yet.
-    aside: Cell<usize>,
+    pub(super) aside: Cell<usize>,
     spare: RefCell<Vec<ChunkBytes>>,
     freed: Notify,
-    room: RefCell<Room>,
+    pub(super) room: RefCell<Room>,
     /// Of those who wait for room or would hear that they have to go.
-    wakers: RefCell<HashMap<Id, Waker>>,
+    pub(super) wakers: RefCell<HashMap<Id, Waker>>,
     /// Somebody has begun to wait for room.
-    short: Notify,
+    pub(super) short: Notify,
 }
 
 /// What large packets of clients take now.
@@ -92,7 +92,7 @@ impl BufferPool {
             aside: Cell::new(0),
             spare: RefCell::default(),
             freed: Notify::default(),
-            room: RefCell::new(Room::new(reservable)),
+            room: RefCell::new(Room::new(reservable, (total - reservable) / 2)),
             wakers: RefCell::default(),
             short: Notify::default(),
         })
@@ -140,7 +140,7 @@ impl BufferPool {
         Poll::Pending
     }
 
-    fn free(&self) -> usize {
+    pub(super) fn free(&self) -> usize {
         self.total
             .saturating_sub(self.used.get() + self.aside.get())
     }
@@ -160,7 +160,7 @@ impl BufferPool {
     /// packet whose sender cannot be told to wait once it has begun. Who sends
     /// little of it holds all of it, and so has to go before others; better
     /// [announce](Self::announce) it and set aside as it comes. `None` if the pool
-    /// is too small for it, or after [minutes](Revocation::TooLong) in vain.
+    /// is too small for it, or after 5 minutes in vain.
     pub async fn reserve(self: &Rc<Self>, user: User, bytes: usize) -> Option<Reservation> {
         let reservation = self.announce(user, bytes)?;
         let room = poll_fn(|cx| reservation.poll_room(cx)).await;
@@ -196,7 +196,7 @@ impl BufferPool {
         }
     }
 
-    fn park(&self, id: Id, cx: &mut Context<'_>) {
+    pub(super) fn park(&self, id: Id, cx: &mut Context<'_>) {
         let mut wakers = self.wakers.borrow_mut();
         let waker = wakers.entry(id).or_insert_with(|| cx.waker().clone());
         waker.clone_from(cx.waker());
@@ -226,7 +226,7 @@ impl BufferPool {
     }
 
     /// Chunks came free: wakes those who can go on now.
-    fn wake_waiting(&self) {
+    pub(super) fn wake_waiting(&self) {
         let free = self.free();
         if free > 0 {
             self.freed.notify();
@@ -235,7 +235,7 @@ impl BufferPool {
     }
 
     /// Lets those go on who have room now.
-    fn call(&self) {
+    pub(super) fn call(&self) {
         let mut room = self.room.borrow_mut();
         if room.is_short() {
             let called = room.call(self.free(), Instant::now());
@@ -249,106 +249,11 @@ fn apart(total: usize) -> usize {
     (total / APART).min(MOST_APART)
 }
 
-/// A client's large packet on its way into the pool, by its length.
-///
-/// It is gone when others waited for what it holds: see
-/// [`poll_revoked`](Self::poll_revoked).
-pub struct Reservation {
-    pub(super) pool: Rc<BufferPool>,
-    id: Id,
-}
-
-impl Reservation {
-    /// Whether what comes of the packet may be read and
-    /// [appended](super::Rope::append_promised) now.
-    pub fn has_room(&self) -> bool {
-        let (pool, now) = (&self.pool, Instant::now());
-        pool.room.borrow_mut().ask(self.id, pool.free(), now)
-    }
-
-    /// Its sender has finished a large packet before: it does not wait behind
-    /// those of its user who have not.
-    pub fn vouch(&self) {
-        self.pool.room.borrow_mut().vouch(self.id);
-    }
-
-    /// Bytes that have to be there before it [waits](Self::poll_room), if it does
-    /// not end with fewer.
-    pub fn worth_waiting(&self) -> usize {
-        self.pool.room.borrow().worth_waiting(self.id)
-    }
-
-    /// Waits for [`has_room`](Self::has_room). Not before
-    /// [enough](Self::worth_waiting) is there to be read: those who wait here make
-    /// others go.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
-        if let Some(reason) = self.revoked() {
-            return Poll::Ready(Err(reason));
-        }
-        if self.has_room() {
-            return Poll::Ready(Ok(()));
-        }
-        let pool = &self.pool;
-        pool.room.borrow_mut().wait(self.id, Instant::now());
-        pool.park(self.id, cx);
-        pool.short.notify();
-        Poll::Pending
-    }
-
-    /// Sets room for the next `bytes` of it aside, at most for all of it: for a
-    /// sender that will be told to send as much. Only while it
-    /// [has room](Self::has_room).
-    pub fn set_aside(&self, bytes: usize) {
-        let chunks = bytes.div_ceil(CHUNK_LEN);
-        let count = self.pool.room.borrow_mut().set_aside(self.id, chunks);
-        self.pool.aside.set(self.pool.aside.get() + count);
-    }
-
-    /// Ready when its holder has to give it up, packet and all: the packet came
-    /// too slowly and others waited for its buffers.
-    pub fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {
-        if let Some(reason) = self.revoked() {
-            return Poll::Ready(reason);
-        }
-        self.pool.park(self.id, cx);
-        Poll::Pending
-    }
-
-    pub fn revoked(&self) -> Option<Revocation> {
-        self.pool.room.borrow().revoked(self.id)
-    }
-
-    pub(super) fn take(&mut self) -> Option<ChunkBytes> {
-        let pool = &self.pool;
-        match pool.room.borrow_mut().take(self.id)? {
-            Taken::Fresh => {}
-            Taken::Aside => pool.aside.set(pool.aside.get() - 1),
-        }
-        Some(pool.take_overdrawn())
-    }
-
-    pub(super) fn received(&mut self, bytes: usize) {
-        let (pool, now) = (&self.pool, Instant::now());
-        pool.room.borrow_mut().received(self.id, bytes, now);
-        // It was let in for all its rest, and may have brought little.
-        pool.call();
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        let pool = &self.pool;
-        pool.wakers.borrow_mut().remove(&self.id);
-        let aside = pool.room.borrow_mut().close(self.id, Instant::now());
-        pool.aside.set(pool.aside.get() - aside);
-        pool.wake_waiting();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Executor, Reactor, Rope};
     use super::*;
+    use crate::metrics::Revocation;
 
     fn contents(rope: &Rope) -> Vec<u8> {
         rope.slices().flatten().copied().collect()

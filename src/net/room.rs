@@ -7,10 +7,12 @@
 //! wait for each other without end, and who announces much and sends little holds
 //! no more than he has sent.
 
+mod claim;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use super::buffer_pool::CHUNK_LEN;
+use self::claim::{Claim, Flow, Place, State};
 use crate::metrics::Revocation;
 
 /// Whose turn it is among those who wait: each gets the same, however many
@@ -21,37 +23,11 @@ pub struct User(pub u64);
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
 
-/// Bytes a second of a sender that nobody may call slow.
-pub(super) const GOOD_PACE: u64 = 16 * 1024;
-
-/// A sender is late when it is so far behind [`GOOD_PACE`].
-pub(super) const LATE: Duration = Duration::from_millis(300);
-
-/// How much earlier than at that pace bytes count at most: what came at once does
-/// not excuse a long silence.
-const AHEAD: Duration = Duration::from_millis(200);
-
-/// Who has waited so long makes late ones go.
-pub(super) const BLOCKED: Duration = Duration::from_millis(250);
-
-/// Bytes of a packet that has not begun that make it wait.
-const FIRST_BYTES: usize = 16 * 1024;
-
-/// What a sender brought in one or the other of these times, twice as much is
-/// kept for it by those who would begin another packet.
-const STRIDE: Duration = Duration::from_millis(100);
-
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
 const PATIENCE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(400);
 const REST: Duration = Duration::from_millis(800);
-
-/// While others wait, so many bytes in each such time, and all within
-/// [`LONGEST`].
-pub(super) const WINDOW: Duration = Duration::from_secs(30);
-pub(super) const WINDOW_BYTES: usize = 30 * 4096;
-pub(super) const LONGEST: Duration = Duration::from_secs(300);
 
 /// Users whose last turn is remembered.
 const MOST_USERS: usize = 4096;
@@ -59,6 +35,8 @@ const MOST_USERS: usize = 4096;
 pub(super) struct Room {
     /// Chunks that claims may hold together.
     capacity: usize,
+    /// Chunks beyond these for claims of one chunk.
+    extra: usize,
     /// Chunks that are set aside, or filled and not free again, whether or not
     /// their packet is complete.
     taken: usize,
@@ -76,69 +54,17 @@ pub(super) struct Room {
     next_turns: HashMap<Flow, u64>,
     /// With less free, a look into the queue is in vain.
     least: usize,
+    /// Or if nothing small waits.
+    has_small: bool,
     favourite: Option<(Id, Instant)>,
     next_favourite: Option<Instant>,
     waiting_since: Option<Instant>,
-}
-
-/// A user's packets; those of senders who have finished one before are served
-/// as if they were another's.
-type Flow = (User, bool);
-
-struct Claim {
-    flow: Flow,
-    /// Chunks to come.
-    rest: usize,
-    /// Chunks that it has, filled or set aside.
-    held: usize,
-    /// Chunks of these that are set aside.
-    aside: usize,
-    announced: Instant,
-    /// When it should send again, at [`GOOD_PACE`].
-    due: Instant,
-    window: Window,
-    stride: Stride,
-    /// Its place among those who wait, once it has waited.
-    turn: Option<u64>,
-    state: State,
-    revoked: Option<Revocation>,
-}
-
-/// What a packet brought lately, in bytes.
-#[derive(Clone, Copy)]
-struct Stride {
-    since: Instant,
-    last: usize,
-    this: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Window {
-    since: Instant,
-    bytes: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// It is for its sender to go on.
-    Open,
-    Waiting(Place, Instant),
-    /// There is room for it, which it has not looked for yet.
-    Called,
 }
 
 /// Where a chunk came from.
 pub(super) enum Taken {
     Fresh,
     Aside,
-}
-
-/// Everybody by his user's turn, in chunks that the user has had or waits for
-/// before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    turn: u64,
-    number: u64,
 }
 
 /// What there is to do after a [`look`](Room::look).
@@ -157,9 +83,10 @@ pub(super) struct Tally {
 }
 
 impl Room {
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, extra: usize) -> Self {
         Self {
             capacity,
+            extra,
             taken: 0,
             called: 0,
             missing: 0,
@@ -170,6 +97,7 @@ impl Room {
             turn: 0,
             next_turns: HashMap::new(),
             least: 0,
+            has_small: false,
             favourite: None,
             next_favourite: None,
             waiting_since: None,
@@ -201,26 +129,7 @@ impl Room {
         }
         let id = self.next_id;
         self.next_id += 1;
-        let claim = Claim {
-            flow: (user, false),
-            rest: chunks,
-            held: 0,
-            aside: 0,
-            announced: now,
-            due: now,
-            window: Window {
-                since: now,
-                bytes: 0,
-            },
-            stride: Stride {
-                since: now,
-                last: 0,
-                this: 0,
-            },
-            turn: None,
-            state: State::Open,
-            revoked: None,
-        };
+        let claim = Claim::new(user, chunks, now);
         self.claims.insert(id, claim);
         Some(id)
     }
@@ -232,18 +141,22 @@ impl Room {
         }
     }
 
-    /// Bytes of it that are to be there before it may wait, or all of its rest:
-    /// with less, it is its sender who is waited for.
+    /// Bytes of it that are to be there before it may wait.
     pub fn worth_waiting(&self, id: Id) -> usize {
-        match self.claims.get(&id) {
-            Some(claim) if claim.held > 0 => CHUNK_LEN,
-            _ => FIRST_BYTES,
-        }
+        self.claims.get(&id).map_or(0, Claim::worth_waiting)
     }
 
     /// Chunks that whoever is not called can have, with `free` in the pool.
     pub fn available(&self, free: usize) -> usize {
-        let own = self.capacity.saturating_sub(self.taken);
+        self.available_to(false, free)
+    }
+
+    fn available_to(&self, is_small: bool, free: usize) -> usize {
+        let most = match is_small {
+            true => self.capacity + self.extra,
+            false => self.capacity,
+        };
+        let own = most.saturating_sub(self.taken);
         free.min(own).saturating_sub(self.called)
     }
 
@@ -260,12 +173,12 @@ impl Room {
             claim.go_on(now);
             self.called -= claim.rest;
         }
-        let (rest, is_new) = (claim.rest, claim.held == 0);
-        let available = self.available(free);
+        let (rest, is_new, is_small) = (claim.rest, claim.held == 0, claim.is_small);
+        let available = self.available_to(is_small, free);
         if rest > available {
             return false;
         }
-        if is_new && !self.may_begin(id, rest, available, now) {
+        if is_new && !is_small && !self.may_begin(id, rest, available, now) {
             return false;
         }
         self.leave_queue(id, now);
@@ -298,12 +211,15 @@ impl Room {
     }
 
     /// Sets so many chunks of its rest aside, or all; how many.
-    pub fn set_aside(&mut self, id: Id, chunks: usize) -> usize {
+    pub fn set_aside(&mut self, id: Id, chunks: usize, now: Instant) -> usize {
         let Some(claim) = self.claims.get_mut(&id) else {
             return 0;
         };
         let count = chunks.min(claim.rest);
         claim.aside += count;
+        if count > 0 {
+            claim.told(now);
+        }
         self.hold(id, count);
         count
     }
@@ -357,26 +273,32 @@ impl Room {
     /// Calls those of the queue who have room now; each is to
     /// [`ask`](Self::ask) again.
     pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let mut available = self.available(free);
-        if self.queue.is_empty() || available < self.least {
+        let available = self.available(free);
+        let for_small = self.available_to(true, free);
+        let is_in_vain = available < self.least && !(self.has_small && for_small > 0);
+        if self.queue.is_empty() || is_in_vain {
             return Vec::new();
         }
         let mut called = Vec::new();
-        let mut least = usize::MAX;
+        let (mut least, mut has_small, mut given) = (usize::MAX, false, 0);
         let kept = self.kept(now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
-            let wanted = match claim.held {
-                0 => claim.rest + self.kept_from(*id, kept),
-                _ => claim.rest,
+            let (wanted, most) = match claim.held {
+                _ if claim.is_small => (claim.rest, for_small),
+                0 => (claim.rest + self.kept_from(*id, kept), available),
+                _ => (claim.rest, available),
             };
-            if wanted > available {
-                least = least.min(wanted);
+            if given + wanted > most {
+                has_small |= claim.is_small;
+                if !claim.is_small {
+                    least = least.min(wanted);
+                }
                 continue;
             }
-            available -= claim.rest;
+            given += claim.rest;
             called.push((*place, *id));
         }
         for (place, id) in &called {
@@ -387,7 +309,7 @@ impl Room {
                 self.called += claim.rest;
             }
         }
-        self.least = least;
+        (self.least, self.has_small) = (least, has_small);
         self.tidy();
         called.into_iter().map(|(_, id)| id).collect()
     }
@@ -491,6 +413,7 @@ impl Room {
         self.next_number += 1;
         claim.state = State::Waiting(place, now);
         self.least = self.least.min(claim.rest);
+        self.has_small |= claim.is_small;
         self.queue.insert(place, id);
         self.waiting_since.get_or_insert(now);
         self.tidy();
@@ -537,25 +460,25 @@ impl Room {
     fn blocking(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let coming = self.claims.values().filter(|claim| claim.revoked.is_some());
         let coming: usize = coming.map(|claim| claim.held).sum();
-        let available = self.available(free) + coming;
         let late = self.claims.iter().filter_map(|(id, claim)| {
             let waste = claim.waste(now)?;
             Some((waste, claim.held, *id))
         });
         let mut late: Vec<_> = late.collect();
         let most: usize = late.iter().map(|(_, held, _)| held).sum();
-        let mut missing = 0;
+        let (mut wanted, mut missing) = (0, 0);
         for id in self.queue.values() {
             let claim = self.claims.get(id);
             let Some(claim) = claim.filter(|claim| claim.is_blocked(now)) else {
                 continue;
             };
-            let wanted = missing + claim.rest;
-            if wanted > available && wanted - available <= most {
-                missing = wanted;
+            let available = self.available_to(claim.is_small, free) + coming;
+            let short = (wanted + claim.rest).saturating_sub(available);
+            if short > 0 && short <= most {
+                wanted += claim.rest;
+                missing = missing.max(short);
             }
         }
-        let mut missing = missing.saturating_sub(available);
         late.sort_unstable_by(|one, other| other.cmp(one));
         let mut found = Vec::new();
         for (_, held, id) in late {
@@ -583,92 +506,5 @@ impl Room {
     }
 }
 
-impl Claim {
-    /// It had to wait, or begins: its sender's time runs from here.
-    fn go_on(&mut self, now: Instant) {
-        self.due = self.due.max(now);
-        self.window = Window {
-            since: now,
-            bytes: 0,
-        };
-        self.stride = Stride {
-            since: now,
-            last: 0,
-            this: 0,
-        };
-    }
-
-    fn missing(&self) -> usize {
-        match self.held {
-            0 => 0,
-            _ => self.rest,
-        }
-    }
-
-    fn expected(&self, now: Instant) -> usize {
-        let Stride { since, last, this } = self.stride;
-        if self.held == 0 || self.state != State::Open || now >= since + 2 * STRIDE {
-            return 0;
-        }
-        self.rest.min(2 * last.max(this) / CHUNK_LEN)
-    }
-
-    fn received(&mut self, bytes: usize, now: Instant) {
-        let earned = Duration::from_micros(bytes as u64 * 1_000_000 / GOOD_PACE);
-        let from = now.checked_sub(LATE).map_or(now, |at| at.max(self.due));
-        self.due = (from + earned).min(now + AHEAD);
-        self.window.bytes += bytes;
-        let stride = &mut self.stride;
-        let age = now.saturating_duration_since(stride.since);
-        if age >= STRIDE {
-            stride.last = if age < 2 * STRIDE { stride.this } else { 0 };
-            (stride.this, stride.since) = (0, now);
-        }
-        stride.this += bytes;
-    }
-
-    fn waited(&self, now: Instant) -> Option<Duration> {
-        match self.state {
-            State::Waiting(_, since) => Some(now.saturating_duration_since(since)),
-            State::Open | State::Called => None,
-        }
-    }
-
-    fn is_blocked(&self, now: Instant) -> bool {
-        self.waited(now).is_some_and(|waited| waited >= BLOCKED)
-    }
-
-    fn is_late(&self, now: Instant) -> bool {
-        self.state == State::Open && now.saturating_duration_since(self.due) >= LATE
-    }
-
-    /// Chunks times milliseconds that it wastes; `None` if it does not.
-    fn waste(&self, now: Instant) -> Option<u64> {
-        let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
-        let behind = now.saturating_duration_since(self.due).as_millis();
-        counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
-    }
-
-    fn overdue(&mut self, since: Instant, now: Instant) -> Option<Revocation> {
-        if self.revoked.is_some() {
-            return None;
-        }
-        if now.saturating_duration_since(self.announced) >= LONGEST {
-            return Some(Revocation::TooLong);
-        }
-        if self.held == 0 || self.state != State::Open {
-            return None;
-        }
-        let begun = self.window.since.max(since);
-        if now.saturating_duration_since(begun) < WINDOW {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.window.bytes);
-        self.window.since = now;
-        (bytes < WINDOW_BYTES).then_some(Revocation::TooSlow)
-    }
-}
-
 #[cfg(test)]
-#[path = "room_tests.rs"]
 mod tests;

@@ -2,7 +2,8 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use super::buffer_pool::{BufferPool, ChunkBytes, Reservation};
+use super::buffer_pool::{BufferPool, ChunkBytes};
+use super::reservation::Reservation;
 use super::socket::Socket;
 
 /// Chunks of one vectored write.

@@ -1,7 +1,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::claim::{BLOCKED, GOOD_PACE, LATE, LONGEST, TOLD};
 use super::*;
+use crate::net::CHUNK_LEN;
 
 /// What the kernel keeps of a client that is not read.
 const KERNEL: usize = 64 * 1024;
@@ -86,7 +88,7 @@ struct World {
 impl World {
     fn new(capacity: usize, plans: &[Plan]) -> Self {
         let mut world = Self {
-            room: Room::new(capacity),
+            room: Room::new(capacity, capacity / 16),
             free: capacity + capacity / 8,
             start: Instant::now(),
             step: 0,
@@ -212,14 +214,19 @@ impl World {
     fn check(&self) {
         let held: usize = self.clients.iter().map(|client| client.held).sum();
         assert_eq!(self.room.tally().taken, held);
-        assert!(held <= self.room.capacity);
+        assert!(held <= self.room.capacity + self.room.extra);
         let missing = self.room.claims.values().map(Claim::missing);
         assert_eq!(self.room.missing, missing.sum::<usize>());
         // Somebody can be read to the end of his packet.
         let rest = |client: &Client| client.plan.packet.div_ceil(CHUNK_LEN) - client.held;
         let mut holders = self.clients.iter().filter(|client| client.held > 0);
         let available = self.room.available(self.free) + self.room.called;
-        assert!(held == 0 || holders.any(|client| rest(client) <= available));
+        let small = self
+            .clients
+            .iter()
+            .filter(|client| client.plan.packet <= CHUNK_LEN);
+        let small: usize = small.map(|client| client.held).sum();
+        assert!(held == 0 || holders.any(|client| rest(client) <= available + small));
     }
 
     fn end(mut self) {
@@ -288,6 +295,34 @@ fn who_announces_a_large_packet_and_sends_little_of_it_does_not_hold_up_others()
     }
 }
 
+/// Whatever the large packets do, and the small ones that are not finished.
+#[test]
+fn small_packets_pass() {
+    for (packet, manner) in [
+        (MIB, Manner::Stop(128)),
+        (MIB, Manner::Steady(40)),
+        (300_000, Manner::Stop(128)),
+        (300_000, Manner::Steady(40)),
+    ] {
+        let other = Plan {
+            packet,
+            manner,
+            ..honest(packet)
+        };
+        let worst = run(SMALL, &[honest(64)], &[other; 80], 3000);
+        assert!(worst <= STEP * 5, "{manner:?}: {worst:?}");
+    }
+    for manner in [Manner::Stop(128), Manner::Bursts(1, 40)] {
+        let other = Plan {
+            packet: 4000,
+            manner,
+            ..honest(4000)
+        };
+        let worst = run(SMALL, &[honest(64)], &[other; 600], 2000);
+        assert!(worst < Duration::from_secs(2), "{manner:?}: {worst:?}");
+    }
+}
+
 /// They announce no more than he does, and so are told from him by what they do
 /// only. From another address, he waits for those who have begun.
 #[test]
@@ -326,7 +361,7 @@ fn many_good_senders_all_get_through() {
 
 #[test]
 fn a_sender_that_is_slower_than_a_packet_may_be_goes_while_others_wait() {
-    let mut room = Room::new(100);
+    let mut room = Room::new(100, 0);
     let start = Instant::now();
     let slow = room.claim(User(1), 60, start).unwrap();
     assert!(room.ask(slow, 100, start));
@@ -350,8 +385,28 @@ fn a_sender_that_is_slower_than_a_packet_may_be_goes_while_others_wait() {
 }
 
 #[test]
+fn who_is_told_to_send_has_time_for_it() {
+    let mut room = Room::new(100, 0);
+    let start = Instant::now();
+    let told = room.claim(User(1), 60, start).unwrap();
+    assert!(room.ask(told, 100, start));
+    assert_eq!(room.set_aside(told, 200, start), 60);
+    let waiting = room.claim(User(1), 50, start).unwrap();
+    room.wait(waiting, start);
+    let at = |time| start + time;
+    assert!(room.look(100, at(BLOCKED)).revoked.is_empty());
+    let just = at(TOLD + LATE - STEP);
+    assert!(room.look(100, just).revoked.is_empty());
+    assert_eq!(room.look(100, at(TOLD + LATE)).revoked, [told]);
+    assert_eq!(room.close(told, at(LONGEST)), 60);
+    assert_eq!(room.call(100, at(LONGEST)), [waiting]);
+    assert!(room.ask(waiting, 100, at(LONGEST)));
+    assert_eq!(room.tally().waiters, 0);
+}
+
+#[test]
 fn nobody_goes_while_nobody_waits() {
-    let mut room = Room::new(100);
+    let mut room = Room::new(100, 0);
     let start = Instant::now();
     let slow = room.claim(User(1), 60, start).unwrap();
     assert!(room.ask(slow, 100, start) && room.take(slow).is_some());
@@ -362,7 +417,7 @@ fn nobody_goes_while_nobody_waits() {
 
 #[test]
 fn the_memory_of_users_is_bounded() {
-    let mut room = Room::new(100);
+    let mut room = Room::new(100, 0);
     let now = Instant::now();
     room.taken = 100;
     for user in 0..3 * MOST_USERS as u64 {
