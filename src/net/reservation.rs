@@ -1,6 +1,6 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN, ChunkBytes};
 use super::room::{Id, Taken};
@@ -58,8 +58,15 @@ impl Reservation {
     pub fn set_aside(&self, bytes: usize) {
         let (chunks, pool) = (bytes.div_ceil(CHUNK_LEN), &self.pool);
         let mut room = pool.room.borrow_mut();
-        let count = room.set_aside(self.id, chunks, Instant::now());
+        let count = room.set_aside(self.id, chunks);
         pool.aside.set(pool.aside.get() + count);
+    }
+
+    /// Its sender has to be told first, and nothing comes for so long: until then it
+    /// is not late.
+    pub fn give_time(&self, time: Duration) {
+        let mut room = self.pool.room.borrow_mut();
+        room.is_away(self.id, Instant::now() + time);
     }
 
     /// Ready when its holder has to give it up, packet and all: the packet came

@@ -211,17 +211,21 @@ impl Room {
     }
 
     /// Sets so many chunks of its rest aside, or all; how many.
-    pub fn set_aside(&mut self, id: Id, chunks: usize, now: Instant) -> usize {
+    pub fn set_aside(&mut self, id: Id, chunks: usize) -> usize {
         let Some(claim) = self.claims.get_mut(&id) else {
             return 0;
         };
         let count = chunks.min(claim.rest);
         claim.aside += count;
-        if count > 0 {
-            claim.told(now);
-        }
         self.hold(id, count);
         count
+    }
+
+    /// Its sender is so far away that nothing comes before `at`.
+    pub fn is_away(&mut self, id: Id, at: Instant) {
+        if let Some(claim) = self.claims.get_mut(&id) {
+            claim.away = claim.away.max(at);
+        }
     }
 
     fn hold(&mut self, id: Id, count: usize) {

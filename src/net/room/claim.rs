@@ -16,10 +16,6 @@ pub const LATE: Duration = Duration::from_millis(300);
 /// not excuse a long silence.
 pub const AHEAD: Duration = Duration::from_millis(200);
 
-/// How long it may take until who was told to send does: there and back through a
-/// link, beyond what makes one late.
-pub const TOLD: Duration = Duration::from_millis(250);
-
 /// Who has waited so long makes late ones go.
 pub const BLOCKED: Duration = Duration::from_millis(250);
 
@@ -53,6 +49,8 @@ pub struct Claim {
     announced: Instant,
     /// When it should send again, at [`GOOD_PACE`].
     due: Instant,
+    /// Before that it can have sent nothing that would be here.
+    pub away: Instant,
     window: Window,
     stride: Stride,
     /// Its place among those who wait, once it has waited.
@@ -102,6 +100,7 @@ impl Claim {
             aside: 0,
             announced: now,
             due: now,
+            away: now,
             window: Window {
                 since: now,
                 bytes: 0,
@@ -160,11 +159,6 @@ impl Claim {
         stride.this += bytes;
     }
 
-    /// Its sender is told to send more.
-    pub fn told(&mut self, now: Instant) {
-        self.due = self.due.max(now + TOLD);
-    }
-
     /// Bytes of it that are to be there before it may wait, or all of its rest:
     /// with less, it is its sender who is waited for.
     pub fn worth_waiting(&self) -> usize {
@@ -185,14 +179,18 @@ impl Claim {
         self.waited(now).is_some_and(|waited| waited >= BLOCKED)
     }
 
+    fn behind(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.due.max(self.away))
+    }
+
     pub fn is_late(&self, now: Instant) -> bool {
-        self.state == State::Open && now.saturating_duration_since(self.due) >= LATE
+        self.state == State::Open && self.behind(now) >= LATE
     }
 
     /// Chunks times milliseconds that it wastes; `None` if it does not.
     pub fn waste(&self, now: Instant) -> Option<u64> {
         let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
-        let behind = now.saturating_duration_since(self.due).as_millis();
+        let behind = self.behind(now).as_millis();
         counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
     }
 

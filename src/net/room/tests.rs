@@ -1,7 +1,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::claim::{BLOCKED, GOOD_PACE, LATE, LONGEST, TOLD};
+use super::claim::{BLOCKED, GOOD_PACE, LATE, LONGEST};
 use super::*;
 use crate::net::CHUNK_LEN;
 
@@ -385,19 +385,21 @@ fn a_sender_that_is_slower_than_a_packet_may_be_goes_while_others_wait() {
 }
 
 #[test]
-fn who_is_told_to_send_has_time_for_it() {
+fn who_is_far_away_is_not_late_before_anything_can_come() {
+    let way = Duration::from_millis(250);
     let mut room = Room::new(100, 0);
     let start = Instant::now();
     let told = room.claim(User(1), 60, start).unwrap();
     assert!(room.ask(told, 100, start));
-    assert_eq!(room.set_aside(told, 200, start), 60);
+    assert_eq!(room.set_aside(told, 200), 60);
+    room.is_away(told, start + way);
     let waiting = room.claim(User(1), 50, start).unwrap();
     room.wait(waiting, start);
     let at = |time| start + time;
     assert!(room.look(100, at(BLOCKED)).revoked.is_empty());
-    let just = at(TOLD + LATE - STEP);
+    let just = at(way + LATE - STEP);
     assert!(room.look(100, just).revoked.is_empty());
-    assert_eq!(room.look(100, at(TOLD + LATE)).revoked, [told]);
+    assert_eq!(room.look(100, at(way + LATE)).revoked, [told]);
     assert_eq!(room.close(told, at(LONGEST)), 60);
     assert_eq!(room.call(100, at(LONGEST)), [waiting]);
     assert!(room.ask(waiting, 100, at(LONGEST)));
