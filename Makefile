@@ -15,6 +15,8 @@ FEATURES ?= lite
 # that of the CONF that is there, or both.
 ROLE ?=
 CONF ?= config/local.conf
+# What of it `make cross-test` runs: whole, or the core that CI does.
+SUITE ?= whole
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 30
 # Where `make install` puts things.
@@ -22,11 +24,18 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SYSCONFDIR ?= /etc
 
+# Words behind `bench` are its parts: make bench fairness
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+PARTS := traffic idle slow flood half-open fairness
+.PHONY: $(PARTS)
+$(PARTS): ; @:
+endif
+
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-cargo test-clients test-openwrt test-config test-site lint fmt doc bench fuzz \
-	cross cross-test ipk apk init-config install clean setup
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site lint fmt doc bench \
+	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
 	@echo 'smol-mtproxy: make TARGET'
@@ -42,6 +51,12 @@ build: ## release build: target/release/smol-mtproxy
 	$(CARGO) build --release --locked
 
 test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
+
+test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
+	$(MAKE) --no-print-directory --keep-going test-long fuzz cross-test SUITE=whole
+
+test-long: setup
+	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
 
 test-cargo: setup
 	$(CARGO) test --workspace --locked
@@ -78,8 +93,8 @@ doc: ## API documentation in target/doc, warnings denied
 	@sh cross/setup.sh build
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
-bench: build ## the benchmarks of doc/performance.md (ARGS='--quick')
-	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS)
+bench: build ## the benchmarks of doc/performance.md, or some: make bench fairness (ARGS='--quick')
+	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS) $(filter $(PARTS),$(MAKECMDGOALS))
 
 fuzz: ## a short fuzz run of every parser (FUZZ_SECONDS=30 each)
 	@sh cross/setup.sh build
@@ -88,9 +103,9 @@ fuzz: ## a short fuzz run of every parser (FUZZ_SECONDS=30 each)
 cross: ## static router binaries (TARGET=all PROFILE=minimal FEATURES=lite|full)
 	bash cross/build.sh $(TARGET) $(PROFILE) $(FEATURES)
 
-cross-test: ## build, weigh and test every router binary under qemu (TARGET=all)
+cross-test: ## build, weigh and test every router binary under qemu (TARGET=all SUITE=whole|core)
 	@sh cross/setup.sh test
-	bash cross/test.sh $(TARGET)
+	bash cross/test.sh $(TARGET) $(SUITE)
 
 ipk: ## OpenWrt <= 24.10 packages in target/cross/packages (TARGET=all, or mipsel_24kc …)
 	bash cross/package.sh ipk $(TARGET) $(PROFILE) $(FEATURES)

@@ -43,6 +43,8 @@ want_test() {
     want ip iproute2
     want nft nftables
     want unshare util-linux
+    # Delays system calls of the proxy.
+    want strace strace
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
     # A web server, a browser and probers.

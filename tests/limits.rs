@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind, Options, is_close};
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, start};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, start};
 use fake_telegram::payload::{Command, echo};
 use fake_telegram::telegram::{FakeTelegram, Flag};
 use fake_telegram::wait::{eventually, run, within};
+use smol::LocalExecutor;
 
 const ALICE: [u8; 16] = [0xa1; 16];
 
@@ -161,6 +162,66 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
     });
 }
 
+/// Forty sessions ask for far more than is left, all at once, and take it as fast
+/// as it comes. A read is 64 KiB.
+#[test]
+fn a_quota_ends_all_sessions_at_once() {
+    run(async {
+        for route in Route::ALL {
+            let (telegram, proxy) = start_with(route, "quota=1M").await;
+            overdraw(&proxy, &proxy, route).await;
+            telegram.assert_clean();
+            let change = |o: ProxyOptions| match o.has("--listen") {
+                true => o.add("--secret", alice("quota=1M")),
+                false => o,
+            };
+            let split = Split::start(built_binary!(), route, &Secured::default(), change).await;
+            overdraw(&split.front, &split.back, route).await;
+            split.telegram.assert_clean();
+        }
+    });
+}
+
+async fn overdraw(proxy: &Proxy, back: &Proxy, route: Route) {
+    const SESSIONS: usize = 40;
+    const QUOTA: u64 = 1 << 20;
+    let mut sessions = Vec::new();
+    for number in 0..SESSIONS {
+        let kind = Kind::ALL[number % Kind::ALL.len()];
+        sessions.push(served(&client(proxy, kind)).await.unwrap());
+    }
+    let mut idle = served(&client(proxy, Kind::FakeTls)).await.unwrap();
+    let command = Command::SendMe {
+        total: 4 << 20,
+        size: 100_000,
+    };
+    for session in &mut sessions {
+        // The quota may be used up before the last has asked.
+        let _ = session.send(&command.payload()).await;
+    }
+    let executor = LocalExecutor::new();
+    let taking = sessions.into_iter().map(|mut session| {
+        executor.spawn(async move { while session.recv_packet().await.is_ok() {} })
+    });
+    let taking: Vec<_> = taking.collect();
+    within(
+        "their ends",
+        executor.run(async {
+            for one in taking {
+                one.await;
+            }
+        }),
+    )
+    .await;
+    within("the idle one's end", idle.until_closed())
+        .await
+        .unwrap();
+    let used = proxy.counted("client_bytes_total", "direction=\"out\"");
+    assert!(used <= QUOTA + 64 * 1024, "{route:?}: {used} bytes sent");
+    eventually("all ends", || closed(proxy, "quota_used") > SESSIONS as u64).await;
+    eventually("no session", || back.counted("dc_sessions", "") == 0).await;
+}
+
 /// As `ctl` tells it.
 fn used_by_alice(proxy: &Proxy) -> u64 {
     let output = proxy.command(&["ctl", "secrets", "--json"]);
@@ -243,5 +304,36 @@ fn a_paced_client_is_not_idle() {
             assert_eq!(closed(&proxy, "idle_timeout"), 0);
             telegram.assert_clean();
         }
+    });
+}
+
+/// Downloads of other sessions do not keep one of the same secret from its turn.
+#[test]
+fn sessions_of_a_secret_take_turns_at_its_rate() {
+    run(async {
+        let (telegram, proxy) = start_with(Route::Direct, "rate=200K").await;
+        let executor = LocalExecutor::new();
+        for kind in [Kind::Padded, Kind::FakeTls] {
+            let mut greedy = served(&client(&proxy, kind)).await.unwrap();
+            let command = Command::SendMe {
+                total: 20 << 20,
+                size: 60 << 10,
+            };
+            greedy.send(&command.payload()).await.unwrap();
+            let taking = async move { while greedy.recv_packet().await.is_ok() {} };
+            executor.spawn(taking).detach();
+        }
+        let mut modest = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        let began = Instant::now();
+        let echoes = async {
+            for number in 0..10 {
+                let answered = within("an echo", modest.echo(&echo(number, 64))).await;
+                answered.unwrap();
+            }
+        };
+        executor.run(echoes).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        telegram.assert_clean();
     });
 }

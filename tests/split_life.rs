@@ -404,7 +404,9 @@ fn closed_with(peer: &mut Peer) -> Option<String> {
 fn strangers_get_nothing_and_disturb_nobody() {
     run(async {
         let secured = Secured::default();
-        let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+        // Room for 128 half-open links.
+        let change = |o: ProxyOptions| o.set("--buffers", "1M");
+        let split = Split::start(built_binary!(), Route::Middle, &secured, change).await;
         let mut client = split.front.served_client(2).await;
         let back = &split.back;
         let count = |reason: &str| back.counted("link_ends_total", &format!("reason=\"{reason}\""));
@@ -445,8 +447,8 @@ fn strangers_get_nothing_and_disturb_nobody() {
         }));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("Role"));
         // More silent ones than there is room for, and slow ones.
-        let silent: Vec<_> = (0..70).map(|_| Peer::connect(back)).collect();
-        eventually("the oldest ones' end", || count("too_many") >= 6).await;
+        let silent: Vec<_> = (0..134).map(|_| Peer::connect(back)).collect();
+        eventually("the oldest ones' end", || count("pushed_out") >= 6).await;
         let slow = async {
             let mut peer = Peer::connect(back);
             let began = Instant::now();
@@ -466,7 +468,7 @@ fn strangers_get_nothing_and_disturb_nobody() {
         };
         let elapsed = smol::future::or(slow, asking).await;
         assert!(elapsed < Duration::from_secs(40), "{elapsed:?}");
-        eventually("the silent ones' end", || count("handshake_timeout") >= 64).await;
+        eventually("the silent ones' end", || count("handshake_timeout") >= 128).await;
         drop(silent);
         within("an echo", client.echo(&echo(1, 64))).await.unwrap();
         split.telegram.assert_clean();

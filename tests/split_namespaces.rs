@@ -2,7 +2,7 @@
 //! between them is pulled, cut or bad.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind};
@@ -53,6 +53,23 @@ impl Cabled {
         clients
     }
 
+    /// Long before the link counts as lost, new clients wait for another one, a
+    /// second here, and not for an answer on it.
+    async fn newcomers_are_not_put_on_it(&self) {
+        let start = Instant::now();
+        loop {
+            let mut client = self.front.client(Kind::Padded).connect().await.unwrap();
+            let fate = before(Duration::from_secs(3), client.fate_of(&echo(1, 64))).await;
+            assert_eq!(self.front.counted("links", ""), 1, "it is lost by now");
+            if fate.is_some() {
+                let after = start.elapsed().as_secs_f32();
+                println!("{after:.1} s after the cut a new client is closed after its wait");
+                assert_eq!(fate, Some(Fate::Closed));
+                return;
+            }
+        }
+    }
+
     /// With the cable cut: clients in the middle of something are closed in
     /// time, new ones too; mended, all is as before.
     async fn survives(self, cut: impl FnOnce(&Namespace), mend: impl FnOnce(&Namespace)) {
@@ -70,7 +87,9 @@ impl Cabled {
                 client.until_closed().await.unwrap();
             }
         };
-        assert!(before(NOTICED, closing).await.is_some(), "silence");
+        let closing = before(NOTICED, closing);
+        let (closed, ()) = smol::future::zip(closing, self.newcomers_are_not_put_on_it()).await;
+        assert!(closed.is_some(), "silence");
         let mut client = self.front.client(Kind::Padded).connect().await.unwrap();
         assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
         self.front.cleared().await;

@@ -31,6 +31,9 @@ pub enum Route {
 #[derive(Clone)]
 pub struct SessionRequest {
     pub route: Route,
+    /// Where this route is out of reach now, the client takes another: it is
+    /// told so at once. For one without another the route is tried again.
+    pub has_other_route: bool,
     pub dc: DcId,
     /// The client's own address, which middle proxies are told.
     pub client: SocketAddr,

@@ -9,8 +9,10 @@ use super::json::Json;
 use super::{complain, print};
 use crate::config::Config;
 
-/// A running proxy answers at once.
+/// A running proxy answers at once, unless it waits for a disk, which it says
+/// after a minute.
 const LIMIT: Duration = Duration::from_secs(10);
+const SAVE_LIMIT: Duration = Duration::from_secs(70);
 
 const USAGE: &str = "ctl takes: table add NAME ENTRY, table del NAME ENTRY, table list NAME, \
      table save NAME or secrets";
@@ -44,7 +46,11 @@ pub(super) fn run(options: &Ctl, config: &Config) -> Exit {
 /// The lines of the answer, or what the proxy has against it.
 fn ask(path: &Path, words: &[&str]) -> io::Result<Result<Vec<String>, String>> {
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(LIMIT))?;
+    let limit = match words {
+        ["table", "save", _] => SAVE_LIMIT,
+        _ => LIMIT,
+    };
+    stream.set_read_timeout(Some(limit))?;
     stream.write_all(format!("{}\n", words.join(" ")).as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

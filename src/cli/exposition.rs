@@ -2,31 +2,55 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::net::{Listener, Reactor, Socket};
+use super::callers;
+use crate::guard::half_open::HalfOpen;
+use crate::net::{Executor, Listener, Reactor, Socket};
 
-/// A scraper that is slower than this is hung up on.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// A scraper that asks or reads slower than this is hung up on.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Who connects and has not asked yet; one more, and the oldest of them goes.
+const MOST_SILENT: usize = 8;
+
+/// Who has asked and is being answered, likewise: each holds a page, some 20 KiB.
+const MOST_READERS: usize = 4;
 
 /// No scraper sends longer request headers.
 const MAX_REQUEST: usize = 4096;
 
-/// Answers `GET /metrics` with what `render` writes, one request at a time:
-/// scrapers are few, and a slow one costs the others five seconds at most.
-pub(super) async fn serve(reactor: Rc<Reactor>, listener: Listener, render: impl Fn() -> String) {
-    loop {
-        match listener.accept().await {
-            Ok(socket) => {
-                let answering = answer(&socket, &render);
-                // An unfinished request leaves nothing to clean up.
-                let _ = reactor.timeout(REQUEST_LIMIT, answering).await;
+/// Answers `GET /metrics` with what `render` writes. Scrapers are few; several
+/// are served at once, so that a silent or slow one is in nobody's way.
+pub(super) async fn serve(
+    reactor: Rc<Reactor>,
+    executor: Rc<Executor>,
+    listener: Listener,
+    render: impl Fn() -> String + 'static,
+) {
+    let (silent, readers) = (HalfOpen::new(MOST_SILENT), HalfOpen::new(MOST_READERS));
+    let render = Rc::new(render);
+    let clock = reactor.clone();
+    let answer = move |socket: Socket| {
+        let (silent, readers) = (silent.clone(), readers.clone());
+        let (reactor, render) = (clock.clone(), render.clone());
+        async move {
+            let from = callers::origin_of(&socket);
+            let asked =
+                callers::seated(&reactor, &silent, from, LIMIT, read_request(&socket)).await;
+            if let Some(Ok(request)) = asked {
+                let answering = answer(&socket, request, &*render);
+                // An unfinished answer leaves nothing to clean up.
+                let _ = callers::seated(&reactor, &readers, from, LIMIT, answering).await;
             }
-            Err(_) => reactor.sleep(REQUEST_LIMIT).await,
         }
-    }
+    };
+    callers::serve(&reactor, &executor, &listener, answer).await;
 }
 
-async fn answer(socket: &Socket, render: &impl Fn() -> String) -> io::Result<()> {
-    let request = read_request(socket).await?;
+async fn answer(
+    socket: &Socket,
+    request: Option<String>,
+    render: &impl Fn() -> String,
+) -> io::Result<()> {
     let (status, body) = match request.as_deref() {
         Some("GET /metrics" | "GET /") => ("200 OK", render()),
         Some(other) if other.starts_with("GET ") => ("404 Not Found", "try /metrics\n".into()),

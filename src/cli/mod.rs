@@ -2,6 +2,7 @@
 //! may block.
 
 mod arguments;
+mod callers;
 mod certs;
 #[cfg(feature = "check")]
 mod check;

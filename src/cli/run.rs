@@ -14,16 +14,25 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::exit::Exit;
+use super::within::within;
 use super::{complain, links, print};
 use crate::config::{Config, ConfigSource, Role};
 use crate::guard::gate::GateError;
 use crate::link::SetupError;
+use crate::log;
 use crate::net::Reactor;
 
 use privileges::PrivilegeError;
 use server::Server;
+
+/// How long the log's reader gets for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// How long a terminal gets for links and codes.
+const WELCOME: Duration = Duration::from_secs(2);
 
 /// Why the proxy could not start.
 #[derive(Debug)]
@@ -47,7 +56,6 @@ pub(super) fn run(source: &ConfigSource, config: Config) -> Exit {
 }
 
 fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
-    raise_descriptor_limit();
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone())?;
     if let Some(user) = &config.user {
@@ -55,8 +63,16 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
         privileges::give_up(user, &config.data_dir, control).map_err(RunError::User)?;
     }
     welcome(source, config);
+    // Not before: that a user is given up holds for later threads alone.
+    if let Err(error) = log::detach() {
+        warn!(
+            "no thread for the log: {error}; if its reader stands still, so does the proxy: is the \
+             limit of processes (ulimit -u) too low?"
+        );
+    }
     let executor = server.executor.clone();
     reactor.block_on(&executor, server.serve(source));
+    log::finish(LAST_LINES);
     Ok(())
 }
 
@@ -66,22 +82,12 @@ fn welcome(source: &ConfigSource, config: &Config) {
     if !source.has_file() && config.role != Role::Back {
         let links = links::all(config, None);
         let colours = io::stdout().is_terminal();
-        for link in &links {
-            print(&link.show(true, colours));
-        }
+        let text: String = links.iter().map(|link| link.show(true, colours)).collect();
+        // A terminal may stand still; clients need not wait for it.
+        within(WELCOME, move || print(&text));
         if let Some(warning) = links::warning(&links) {
             warn!("{warning}");
         }
-    }
-}
-
-/// Every client takes one descriptor, in direct mode two.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!("cannot raise the limit of open files: {error}");
     }
 }
 

@@ -26,11 +26,15 @@ pub(super) fn within<T: Send + 'static>(
 fn wait_for(limit: Duration, work: Box<dyn FnOnce() + Send>) {
     let finished = Arc::new(AtomicBool::new(false));
     let (done, waiting) = (finished.clone(), thread::current());
-    thread::spawn(move || {
+    let spawned = thread::Builder::new().spawn(move || {
         work();
         done.store(true, Ordering::Release);
         waiting.unpark();
     });
+    // No room for a thread here: no result either.
+    if spawned.is_err() {
+        return;
+    }
     let end = Instant::now() + limit;
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -12,13 +12,12 @@ use smol::future::FutureExt;
 
 use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
-use super::registry::Place;
+use super::registry::{Place, SessionPlace};
 use super::session::Client;
 use super::sites::{SiteVisit, Sites};
-use super::visit::{Peer, Rejection, Visit};
+use super::visit::{Peer, Visit};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
-use crate::guard::half_open::Seat;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Listener, Socket};
@@ -98,22 +97,28 @@ async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRul
 }
 
 fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
-    let Some(place) = Place::take(context) else {
+    let Some(peer) = Peer::of(&socket) else {
+        return context.metrics.client_rejected(RejectReason::Abandoned);
+    };
+    let Some(place) = Place::take(context, peer) else {
         context
             .metrics
             .client_rejected(RejectReason::TooManyClients);
         if context.limits.get().reset != Reset::Never {
             let _ = socket.set_reset_on_close();
         }
-        if let Some(more) = context.accept_log.pass() {
-            warn!(
-                "--max-clients are connected, closing new ones ({more} more before); raise it or add a server"
-            );
-        }
-        return;
+        return log_full_house(context);
     };
     let arriving = arrive(place, socket, rules);
     context.executor.spawn_patient(arriving).detach();
+}
+
+fn log_full_house(context: &ClientContext) {
+    if let Some(more) = context.accept_log.pass() {
+        warn!(
+            "--max-clients are connected, closing new ones ({more} more before); raise it or add a server"
+        );
+    }
 }
 
 /// Descriptors or memory of the kernel ran out: a client that leaves gives
@@ -122,7 +127,7 @@ async fn pause(context: &ClientContext, error: &io::Error) {
     context.metrics.accept_pauses.inc();
     if let Some(more) = context.accept_log.pass() {
         warn!(
-            "cannot accept clients: {error} ({more} more times before); raise the limit of open files (ulimit -n, LimitNOFILE=) or set --max-clients"
+            "cannot accept clients: {error} ({more} more times before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
         );
     }
     let left = context.registry.one_left();
@@ -133,17 +138,19 @@ async fn pause(context: &ClientContext, error: &io::Error) {
 /// client's, to its last.
 async fn arrive(place: Place, socket: Socket, rules: Rc<Rules>) {
     // In a box, so that a site's visitor does not keep its beginning's memory.
-    match Box::pin(enter(place.context(), socket, rules)).await {
+    match Box::pin(enter(&place, socket, rules)).await {
         Some(Entered::Client(client)) => {
             let executor = place.context().executor.clone();
-            executor.spawn(stay(place, client)).detach();
+            if let Some(place) = place.into_session() {
+                executor.spawn(stay(place, client)).detach();
+            }
         }
-        Some(Entered::Stranger(relay)) => relay.run().await,
+        Some(Entered::Stranger(relay)) => relay.run().or(evicted(&place)).await,
         None => {}
     }
 }
 
-pub(super) async fn stay(place: Place, client: Client) {
+pub(super) async fn stay(place: SessionPlace, client: Client) {
     client.run().await;
     drop(place);
 }
@@ -153,20 +160,14 @@ pub(super) enum Entered {
     Stranger(Box<SiteRelay>),
 }
 
-pub(super) async fn enter(
-    context: &Rc<ClientContext>,
-    socket: Socket,
-    rules: Rc<Rules>,
-) -> Option<Entered> {
-    let Some(peer) = Peer::of(&socket) else {
-        context.metrics.client_rejected(RejectReason::Abandoned);
-        return None;
-    };
+pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+    let context = place.context();
     let visit = Visit {
         context,
+        place,
         socket: &socket,
         rules: &rules,
-        peer: Cell::new(peer),
+        peer: Cell::new(place.peer),
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();
@@ -209,17 +210,23 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
-    let Rejection { reason, seat } = match outcome {
+    let reason = match outcome {
         Ok(accepted) => {
             context.metrics.client_joined(accepted.kind(), time);
             log_admission(visit, &accepted);
             return Some(Admitted::Client(accepted));
         }
-        Err(rejection) => rejection,
+        Err(reason) => reason,
     };
     context.metrics.client_rejected(reason);
     log_rejection(visit, reason);
-    if let Some((site, rest)) = Box::pin(reserve.take_over(reason)).await {
+    visit.place.give_up_hope(visit.peer.get());
+    let site = Box::pin(reserve.take_over(reason).or(async {
+        evicted(visit.place).await;
+        None
+    }));
+    if let Some((site, rest)) = site.await {
+        visit.place.go_to_site();
         debug!(
             "{}: {} sees {site}",
             visit.rules.name,
@@ -235,32 +242,27 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     }
     let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
-    let away = turn_away(context, visit.socket, reason).or(evicted(seat.as_ref()));
+    let away = turn_away(context, visit.socket, reason).or(evicted(visit.place));
     let away = pin!(away);
     context.reactor.timeout(left, away).await;
     None
 }
 
-/// The handshake, as long as it may keep its seat. Who fails keeps it until it
-/// is gone.
-async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, Rejection> {
-    let seat = visit.arrive().await?;
+/// The handshake, as long as it may keep its place.
+async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
+    let shaking = async {
+        visit.arrive().await?;
+        handshake(visit, opening).await
+    };
     let pushed_out = async {
-        evicted(Some(&seat)).await;
+        evicted(visit.place).await;
         Err(RejectReason::Evicted)
     };
-    let proven = handshake(visit, opening).or(pushed_out).await;
-    proven.map_err(|reason| Rejection {
-        reason,
-        seat: Some(seat),
-    })
+    shaking.or(pushed_out).await
 }
 
-async fn evicted(seat: Option<&Seat>) {
-    match seat {
-        Some(seat) => seat.evicted().await,
-        None => smol::future::pending().await,
-    }
+async fn evicted(place: &Place) {
+    poll_fn(|cx| place.poll_evicted(cx)).await;
 }
 
 /// What a peer sees that is not a client of ours where there is no site to
@@ -279,6 +281,7 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
         | RejectReason::TimedOut
         | RejectReason::Flood
         | RejectReason::Evicted
+        | RejectReason::TooManyClients
         | RejectReason::BadProxyHeader => {}
         _ => discard(context, socket).await,
     }
@@ -315,6 +318,9 @@ fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
 
 fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
     let peer = visit.peer.get().client;
+    if reason == RejectReason::TooManyClients {
+        log_full_house(visit.context);
+    }
     if reason == RejectReason::BadProxyHeader
         && let Some(more) = visit.context.relay_log.pass()
     {

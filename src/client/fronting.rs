@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::ClientContext;
 use super::handshake::Accepted;
 use super::sites::{Judgement, SiteVisit};
-use super::visit::{Rejection, Visit};
+use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
 
@@ -73,9 +73,13 @@ impl Opening {
     fn concerns_site(&self, reason: RejectReason) -> bool {
         if matches!(
             reason,
-            RejectReason::Flood | RejectReason::Evicted | RejectReason::BadProxyHeader
+            RejectReason::Flood
+                | RejectReason::Evicted
+                | RejectReason::TooManyClients
+                | RejectReason::BadProxyHeader
         ) {
-            // A flood is shed, not passed on; a relay is no stranger.
+            // A flood is shed, not passed on; a relay is no stranger, nor is a client
+            // for whom there is no place.
             return false;
         }
         let left = reason == RejectReason::Abandoned;
@@ -108,8 +112,8 @@ impl<'a> Reserve<'a> {
     pub async fn watch(
         &self,
         limit: Duration,
-        shaking: impl Future<Output = Result<Accepted, Rejection>>,
-    ) -> Result<Accepted, Rejection> {
+        shaking: impl Future<Output = Result<Accepted, RejectReason>>,
+    ) -> Result<Accepted, RejectReason> {
         let context = self.stranger.context;
         let reactor = &context.reactor;
         let site_first = async {
@@ -119,11 +123,11 @@ impl<'a> Reserve<'a> {
             reactor.sleep(PATIENCE).await;
             // In a box, which few get to need.
             Box::pin(self.hear_site()).await;
-            Err(RejectReason::SiteAnswered.into())
+            Err(RejectReason::SiteAnswered)
         };
         let first = pin!(smol::future::or(shaking, site_first));
         let outcome = reactor.timeout(limit, first).await;
-        outcome.unwrap_or(Err(RejectReason::TimedOut.into()))
+        outcome.unwrap_or(Err(RejectReason::TimedOut))
     }
 
     /// Until the site speaks or hangs up. When the peer is answered, the site

@@ -95,6 +95,9 @@ impl LineRelay {
         step: fn(&mut Self, &mut Context<'_>) -> Progress,
     ) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
+            if let Some(reason) = self.out.revoked() {
+                return Err(reason);
+            }
             if step(self, cx)?.is_pending() {
                 return Ok(());
             }
@@ -143,10 +146,14 @@ impl LineRelay {
 
     fn drain_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
         while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
+            if let Some(reason) = self.out.revoked() {
+                return Err(reason);
+            }
             if self.out.socket.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
-            match pipe.try_drain(&self.out.socket, SPLICE_LEN) {
+            let most = SPLICE_LEN.min(self.out.read_limit());
+            match pipe.try_drain(&self.out.socket, most) {
                 Ok(Some(0)) => {}
                 Ok(Some(written)) => self.out.wrote(written),
                 Ok(None) if self.copy_from_pipe(cx)?.is_pending() => return Ok(Poll::Pending),

@@ -85,7 +85,10 @@ pub struct Parts {
 /// What a client may do, and for how long it may do nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Sessions at a time.
     pub max_clients: usize,
+    /// Connections that may prove themselves, should all other places be taken.
+    pub beside: usize,
     /// From accepting to the end of the handshake.
     pub handshake_timeout: Duration,
     /// By how much a fake-TLS client's clock may be off ours.
@@ -148,15 +151,10 @@ impl ClientContext {
         self.limits.set(limits);
     }
 
-    /// Connections that are open, those in their handshake included.
-    pub fn connections(&self) -> usize {
-        self.registry.count()
-    }
-
     /// Waits until every client has left, at most `limit`; returns how many
     /// are still there. Stop the listeners first.
     pub async fn drain(&self, limit: Duration) -> usize {
-        let left = self.reactor.timeout(limit, self.registry.empty()).await;
+        let left = self.reactor.timeout(limit, self.empty()).await;
         left.map_or(self.connections(), |()| 0)
     }
 }

@@ -153,23 +153,33 @@ impl ClientOut {
     /// Makes the client's task end it.
     pub fn revoke(&self, reason: CloseReason) {
         self.revoked.set(Some(reason));
-        self.fail(&mut self.state.borrow_mut());
+        // Whoever is writing to it at the moment sees for himself.
+        if let Ok(mut state) = self.state.try_borrow_mut() {
+            self.fail(&mut state);
+        }
     }
 
+    /// Why nothing more may go either way.
     pub fn revoked(&self) -> Option<CloseReason> {
-        self.revoked.get()
+        let used_up = || self.is_used_up().then_some(CloseReason::QuotaUsed);
+        self.revoked.get().or_else(used_up)
     }
 
-    /// Books bytes that went either way on the secret's account.
+    fn is_used_up(&self) -> bool {
+        self.metered().is_some_and(|account| account.is_used_up())
+    }
+
+    /// Books bytes that went either way on the secret's account. With the last of
+    /// its quota all of the secret's sessions end.
     pub fn spend(&self, length: usize) {
-        if let Some(account) = self.metered() {
-            let now = self.context.reactor.now();
-            account.spend(length as u64, self.context.gate.clock(now));
-            if account.is_used_up() {
-                // The client's task sees it when it runs next, at the latest
-                // when `Sessions` look.
-                self.revoked.set(Some(CloseReason::QuotaUsed));
-            }
+        let Some(account) = self.account.as_ref().filter(|one| one.is_metered()) else {
+            return;
+        };
+        let was_used_up = account.is_used_up();
+        let now = self.context.reactor.now();
+        account.spend(self.identity(), length as u64, self.context.gate.clock(now));
+        if account.is_used_up() && !was_used_up {
+            self.context.sessions.end_all_of(account);
         }
     }
 
@@ -178,15 +188,26 @@ impl ClientOut {
     pub fn paused_until(&self) -> Option<Instant> {
         let account = self.metered()?;
         let now = self.context.reactor.now();
-        let pause = account.pause(self.context.gate.clock(now));
+        let pause = account.pause(self.identity(), self.context.gate.clock(now));
         now.checked_add(pause).filter(|_| !pause.is_zero())
     }
 
-    /// Bytes to read at once, so that a low rate does not come in lumps.
+    /// Bytes to read at once, so that a low rate does not come in lumps, and no
+    /// more comes than is left of a quota.
     pub fn read_limit(&self) -> usize {
-        let rate = self.metered().and_then(|account| account.rate());
-        let part = rate.and_then(|rate| usize::try_from(rate / 8).ok());
-        part.map_or(usize::MAX, |part| part.max(CHUNK_LEN))
+        let Some(account) = self.metered() else {
+            return usize::MAX;
+        };
+        let part = account.rate().map(|rate| (rate / 8).max(CHUNK_LEN as u64));
+        let left = account.quota_left().map(|left| left.max(1));
+        let limit = part.into_iter().chain(left).min();
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        limit.unwrap_or(usize::MAX)
+    }
+
+    /// No other session has the same.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn metered(&self) -> Option<&Account> {
@@ -207,6 +228,9 @@ impl ClientOut {
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         let mut state = self.state.borrow_mut();
         loop {
+            if let Some(reason) = self.revoked() {
+                return Poll::Ready(Err(reason));
+            }
             if state.broken {
                 return Poll::Ready(Err(CloseReason::ClientBroken));
             }
@@ -214,7 +238,7 @@ impl ClientOut {
                 return Poll::Ready(Ok(()));
             }
             ready!(self.socket.poll_writable(cx));
-            match state.queue.write_to(&self.socket) {
+            match state.queue.write_once(&self.socket) {
                 Ok(0) => {}
                 Ok(written) => self.wrote(written),
                 Err(_) => self.fail(&mut state),

@@ -121,6 +121,9 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
+            if let Some(reason) = self.out.revoked() {
+                return Err(reason);
+            }
             if let Some(turn) = self.find_room(cx)? {
                 return Ok(turn);
             }

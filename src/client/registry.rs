@@ -1,57 +1,175 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use super::ClientContext;
+use super::visit::Peer;
+use crate::guard::half_open::{Hope, Seat};
+use crate::metrics::RejectReason;
 use crate::net::Notify;
 
-/// How many connections there are.
+/// How many sessions there are, and who waits for a connection to end.
 #[derive(Default)]
 pub(super) struct Registry {
-    count: Cell<usize>,
+    sessions: Cell<usize>,
     left: Notify,
 }
 
-/// A connection's place; leaving gives it back.
-pub(super) struct Place(Rc<ClientContext>);
-
 impl Registry {
-    pub fn count(&self) -> usize {
-        self.count.get()
-    }
-
     /// Completes when the next connection ends.
     pub async fn one_left(&self) {
         self.left.changed().await;
     }
+}
+
+/// A connection's place; leaving gives it back.
+///
+/// --max-clients is for those that have proven a secret. The others have what
+/// these leave, and in any case a few beside them, so that there always is a way
+/// in; there they push out each other.
+pub(super) struct Place {
+    context: Rc<ClientContext>,
+    pub peer: Peer,
+    standing: RefCell<Standing>,
+}
+
+enum Standing {
+    Unproven(Unproven),
+    Session(SessionPlace),
+}
+
+struct Unproven {
+    seat: Seat,
+    context: Rc<ClientContext>,
+}
+
+/// One of --max-clients.
+pub(super) struct SessionPlace(Rc<ClientContext>);
+
+impl ClientContext {
+    /// Connections that are open, those in their handshake included.
+    pub fn connections(&self) -> usize {
+        self.registry.sessions.get() + self.gate.unproven()
+    }
+
+    fn is_full(&self) -> bool {
+        self.registry.sessions.get() >= self.limits.get().max_clients
+    }
 
     /// Completes when there is no connection.
-    pub async fn empty(&self) {
-        while self.count() > 0 {
-            self.left.changed().await;
+    pub(super) async fn empty(&self) {
+        while self.connections() > 0 {
+            self.registry.left.changed().await;
         }
     }
 }
 
 impl Place {
-    /// `None` when --max-clients are connected.
-    pub fn take(context: &Rc<ClientContext>) -> Option<Self> {
-        let count = &context.registry.count;
-        if count.get() >= context.limits.get().max_clients {
+    /// `None` when there are --max-clients sessions.
+    pub fn take(context: &Rc<ClientContext>, peer: Peer) -> Option<Self> {
+        if context.is_full() {
             return None;
         }
-        count.set(count.get() + 1);
-        Some(Self(context.clone()))
+        let place = Self {
+            context: context.clone(),
+            peer,
+            standing: RefCell::new(Standing::Unproven(Unproven::enter(context, peer))),
+        };
+        Some(place)
     }
 
     pub fn context(&self) -> &Rc<ClientContext> {
-        &self.0
+        &self.context
+    }
+
+    /// A relay has told who it is.
+    pub fn come_from(&self, peer: Peer) {
+        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+            let now = self.context.reactor.now();
+            let gate = &self.context.gate;
+            gate.move_seat(seat, peer.client.ip(), now);
+        }
+    }
+
+    /// It has proven a secret: nobody pushes it out from here on.
+    pub fn become_session(&self) -> Result<(), RejectReason> {
+        if self.context.is_full() {
+            return Err(RejectReason::TooManyClients);
+        }
+        let place = SessionPlace::new(&self.context);
+        self.standing.replace(Standing::Session(place));
+        Ok(())
+    }
+
+    /// The place of one that is a client now; `None` if it never became one.
+    pub fn into_session(self) -> Option<SessionPlace> {
+        match self.standing.into_inner() {
+            Standing::Session(place) => Some(place),
+            Standing::Unproven(_) => None,
+        }
+    }
+
+    /// It is no client, or not any more.
+    pub fn give_up_hope(&self, peer: Peer) {
+        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+            return seat.set_hope(Hope::None);
+        }
+        let unproven = Unproven::enter(&self.context, peer);
+        unproven.seat.set_hope(Hope::None);
+        self.standing.replace(Standing::Unproven(unproven));
+    }
+
+    /// It is shown the site, whose guests are counted by themselves.
+    pub fn go_to_site(&self) {
+        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+            seat.set_hope(Hope::Site);
+            seat.set_aside();
+        }
+    }
+
+    /// Ready when it has to make room for another.
+    pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &*self.standing.borrow() {
+            Standing::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
+            Standing::Session(_) => Poll::Pending,
+        }
     }
 }
 
-impl Drop for Place {
+impl Unproven {
+    /// Takes another one's place if there is no room.
+    fn enter(context: &Rc<ClientContext>, peer: Peer) -> Self {
+        let limits = context.limits.get();
+        let sessions = context.registry.sessions.get();
+        let room = limits.max_clients.saturating_sub(sessions);
+        let room = room.max(limits.beside);
+        context.gate.shrink_unproven_to(room.saturating_sub(1));
+        let now = context.reactor.now();
+        Self {
+            seat: context.gate.take_seat(peer.client.ip(), now),
+            context: context.clone(),
+        }
+    }
+}
+
+impl SessionPlace {
+    fn new(context: &Rc<ClientContext>) -> Self {
+        let sessions = &context.registry.sessions;
+        sessions.set(sessions.get() + 1);
+        Self(context.clone())
+    }
+}
+
+impl Drop for SessionPlace {
     fn drop(&mut self) {
         let registry = &self.0.registry;
-        registry.count.set(registry.count() - 1);
+        registry.sessions.set(registry.sessions.get() - 1);
         registry.left.notify();
+    }
+}
+
+impl Drop for Unproven {
+    fn drop(&mut self) {
+        self.context.registry.left.notify();
     }
 }

@@ -132,8 +132,10 @@ async fn open(
     records: Option<RecordReader>,
 ) -> Result<Relay, CloseReason> {
     let transport = header.transport;
+    let route = first_route(rules);
     let request = SessionRequest {
-        route: first_route(rules),
+        route,
+        has_other_route: route == Route::Middle && rules.route == RouteChoice::Auto,
         dc: header.dc,
         client: peer.client,
         local: peer.local,
@@ -142,7 +144,7 @@ async fn open(
         to_client: header.to_client,
     };
     let inlet = Inlet::new(header.from_client, records);
-    let session = open_session(out, request, rules.route).await?;
+    let session = open_session(out, request).await?;
     let meter = PacketMeter::new(transport);
     let user = User::client(peer.client.ip());
     let out = out.clone();
@@ -172,9 +174,8 @@ fn first_route(rules: &Rules) -> Route {
 async fn open_session(
     out: &Rc<ClientOut>,
     request: SessionRequest,
-    choice: RouteChoice,
 ) -> Result<Session, CloseReason> {
-    let opening = pin!(open_on_routes(out, request, choice));
+    let opening = pin!(open_on_routes(out, request));
     let gone = async {
         hung_up(out).await;
         Err(CloseReason::ClientClosed)
@@ -194,11 +195,11 @@ async fn hung_up(out: &ClientOut) {
 async fn open_on_routes(
     out: &Rc<ClientOut>,
     mut request: SessionRequest,
-    choice: RouteChoice,
 ) -> Result<Session, CloseReason> {
     let context = &out.context;
     let opened = open_on_route(out, &request).await;
-    if choice != RouteChoice::Auto || opened.as_ref().err() != Some(&OpenError::MiddleUnavailable) {
+    let is_out_of_reach = opened.as_ref().err() == Some(&OpenError::MiddleUnavailable);
+    if !is_out_of_reach || !request.has_other_route {
         return Ok(opened?);
     }
     if let Some(more) = context.fallback_log.pass() {
@@ -208,6 +209,7 @@ async fn open_on_routes(
         );
     }
     request.route = Route::Direct;
+    request.has_other_route = false;
     Ok(open_on_route(out, &request).await?)
 }
 

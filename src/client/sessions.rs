@@ -7,8 +7,10 @@ use slab::Slab;
 use super::ClientContext;
 use super::handshake::unix_now;
 use super::out::ClientOut;
+use crate::guard::limits::Account;
+use crate::metrics::CloseReason;
 
-/// How soon a session ends whose secret has expired or used its quota.
+/// How soon a session ends whose secret has expired.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// All open sessions.
@@ -23,6 +25,18 @@ impl Sessions {
 
     pub fn leave(&self, number: usize) {
         self.0.borrow_mut().try_remove(number);
+    }
+
+    /// Ends those of a secret whose quota is used up.
+    pub fn end_all_of(&self, account: &Rc<Account>) {
+        for (_, session) in self.0.borrow().iter() {
+            if let Some(out) = session.upgrade()
+                && let Some(own) = &out.account
+                && Rc::ptr_eq(own, account)
+            {
+                out.revoke(CloseReason::QuotaUsed);
+            }
+        }
     }
 
     fn revoke_ended(&self, now: u64) {

@@ -2,9 +2,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use super::handshake::{read_more, unix_now};
+use super::registry::Place;
 use super::{ClientContext, Rules};
 use crate::guard::gate::Pass;
-use crate::guard::half_open::Seat;
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
 use crate::net::Socket;
@@ -14,6 +14,7 @@ use crate::wire::secret::Domain;
 /// A connection that has not proven anything yet.
 pub(super) struct Visit<'a> {
     pub context: &'a ClientContext,
+    pub place: &'a Place,
     pub socket: &'a Socket,
     pub rules: &'a Rules,
     pub peer: Cell<Peer>,
@@ -27,19 +28,6 @@ pub(super) struct Peer {
     pub local: SocketAddr,
 }
 
-/// Why a connection is not let in. It keeps its seat among the unproven until
-/// it is gone.
-pub(super) struct Rejection {
-    pub reason: RejectReason,
-    pub seat: Option<Seat>,
-}
-
-impl From<RejectReason> for Rejection {
-    fn from(reason: RejectReason) -> Self {
-        Self { reason, seat: None }
-    }
-}
-
 impl Peer {
     /// `None`: it is gone already.
     pub fn of(socket: &Socket) -> Option<Self> {
@@ -51,16 +39,15 @@ impl Peer {
 }
 
 impl Visit<'_> {
-    /// Learns who it is, if it comes from a relay, and gives it a seat among
-    /// the unproven unless there are too many of its address.
-    pub async fn arrive(&self) -> Result<Seat, RejectReason> {
+    /// Learns who it is, if it comes from a relay. Not if there are too many of
+    /// its address.
+    pub async fn arrive(&self) -> Result<(), RejectReason> {
         let gate = &self.context.gate;
         if gate.is_relay(self.peer.get().client.ip()) {
             self.read_header().await?;
         }
         let now = self.context.reactor.now();
-        gate.arrive(self.peer.get().client.ip(), now)?;
-        Ok(gate.take_seat())
+        gate.arrive(self.peer.get().client.ip(), now)
     }
 
     async fn read_header(&self) -> Result<(), RejectReason> {
@@ -70,10 +57,12 @@ impl Visit<'_> {
                 Err(_) => return Err(RejectReason::BadProxyHeader),
                 Ok(Some(header)) => {
                     if let Some(told) = header.addresses {
-                        self.peer.set(Peer {
+                        let peer = Peer {
                             client: told.client,
                             local: told.local,
-                        });
+                        };
+                        self.peer.set(peer);
+                        self.place.come_from(peer);
                     }
                     return Ok(());
                 }
@@ -84,7 +73,8 @@ impl Visit<'_> {
         }
     }
 
-    /// It knows the secret of this index: may it come in?
+    /// It knows the secret of this index: may it come in? Then it has a client's
+    /// place.
     pub fn admit(
         &self,
         secret: usize,
@@ -100,6 +90,8 @@ impl Visit<'_> {
         };
         let now = self.context.reactor.now();
         let gate = &self.context.gate;
-        gate.admit(&visitor, handshake_id, now, unix_now().into())
+        let pass = gate.admit(&visitor, handshake_id, now, unix_now().into())?;
+        self.place.become_session()?;
+        Ok(pass)
     }
 }

@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::camouflage::{Fronting, FrontingChoice, YesNo};
+use super::descriptors::{self, Wants};
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
@@ -11,7 +12,7 @@ use super::listen::{ListenFlag, ListenPlace};
 use super::machine::Machine;
 use super::settings::{Setting, origin_of};
 use super::values::RouteChoice;
-use super::{Config, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
+use super::{Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
@@ -39,7 +40,7 @@ pub(super) fn build(
         Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
     };
     let max_clients = max_clients(&flags, machine);
-    let guard = guard(&flags, settings, machine)?;
+    let mut guard = guard(&flags, settings, machine)?;
     let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
     let fronting = fronting(&flags, &tls_domains)?;
     if fronting.to_any_site {
@@ -52,6 +53,26 @@ pub(super) fn build(
     if route == RouteChoice::Direct && listeners.iter().any(|l| l.tag.is_some()) {
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
     }
+    let dc_connections = flags.dc_connections.map_or(0, |n| n.0 as usize);
+    let clients_per_connection = flags.clients_per_connection.map_or(300, |n| n.0 as usize);
+    let buffers = flags.buffers.map_or(machine.buffers(), |size| size.0);
+    let wants = Wants {
+        role,
+        max_clients,
+        direct: role == Role::Both && route != RouteChoice::Middle,
+        site: fronting.choice != FrontingChoice::Off,
+        listeners: listeners.len() + link.listen.len(),
+        links: link.backs.len() * link.connections,
+        dc_connections,
+        clients_per_connection,
+        buffers,
+    };
+    let descriptors = descriptors::share_out(machine.descriptors, &wants);
+    guard.max_handshakes = max_handshakes(&flags, descriptors);
+    let lowered = match role {
+        Role::Back => None,
+        Role::Both | Role::Front => lower(&flags, &wants, descriptors, machine.descriptors),
+    };
     let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
     let config = Config {
         role,
@@ -79,10 +100,15 @@ pub(super) fn build(
             .iter()
             .map(|dc| (dc.0, dc.1))
             .collect::<Vec<(DcId, SocketAddr)>>(),
-        dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
-        clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
-        max_clients,
-        buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
+        dc_connections,
+        clients_per_connection,
+        max_clients: match role {
+            Role::Back => max_clients,
+            Role::Both | Role::Front => descriptors.clients,
+        },
+        descriptors,
+        lowered,
+        buffers,
         handshake_timeout: seconds(flags.handshake_timeout, 10),
         idle_timeout: seconds(flags.idle_timeout, 1800),
         send_timeout: seconds(flags.send_timeout, 60),
@@ -97,6 +123,36 @@ pub(super) fn build(
     };
     check_forms(&config)?;
     Ok(config)
+}
+
+/// Lowers what others' limits leave no room for; the line that says so, where
+/// somebody asked for more.
+fn lower(flags: &Flags, wants: &Wants, there: Descriptors, limit: Option<u64>) -> Option<String> {
+    let clients = there.clients;
+    let mut lowered = Vec::new();
+    if let Some(asked) = flags.max_clients
+        && asked.0 as usize > clients
+    {
+        lowered.push(format!("--max-clients {} to {clients}", asked.0));
+    }
+    if let Some(asked) = flags.max_handshakes
+        && asked.0 as usize > there.places()
+    {
+        let places = there.places();
+        lowered.push(format!("--max-handshakes {} to {places}", asked.0));
+    }
+    if lowered.is_empty() {
+        return None;
+    }
+    let lowered = lowered.join(" and ");
+    Some(match limit.filter(|_| clients < wants.max_clients) {
+        Some(limit) => format!(
+            "lowered {lowered}: the limit of open files is {limit}; raise it to {} (LimitNOFILE= \
+             in systemd, `ulimit -Hn`) or ask for less",
+            descriptors::enough(wants)
+        ),
+        None => format!("lowered {lowered}: there are no more places; raise --max-clients"),
+    })
 }
 
 fn guard(
@@ -129,7 +185,6 @@ fn guard(
             ));
         }
     }
-    let max_clients = max_clients(flags, machine);
     Ok(GuardConfig {
         policies: flags.policy.clone(),
         tables: flags.table.clone(),
@@ -141,10 +196,17 @@ fn guard(
         flood: flags
             .flood_limit
             .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),
-        max_handshakes: flags
-            .max_handshakes
-            .map_or_else(|| (max_clients / 2).max(1), |n| n.0 as usize),
+        // Known once descriptors are shared out.
+        max_handshakes: 1,
     })
+}
+
+/// By default half of the clients, and those who may prove themselves beside a
+/// full house in any case.
+fn max_handshakes(flags: &Flags, there: Descriptors) -> usize {
+    let given = flags.max_handshakes.map(|n| n.0 as usize);
+    let wanted = given.unwrap_or_else(|| (there.clients / 2).max(there.beside));
+    wanted.min(there.places()).max(1)
 }
 
 fn max_clients(flags: &Flags, machine: &Machine) -> usize {

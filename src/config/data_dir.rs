@@ -1,7 +1,9 @@
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use super::files::read_file;
 
 /// The longest file that is read, in bytes; Telegram's lists are a few KiB.
 const LONGEST: u64 = 256 * 1024;
@@ -23,10 +25,7 @@ impl DataDir {
 
     /// The same, where sane is another number of bytes.
     pub fn read_at_most(&self, name: &str, longest: u64) -> Option<Vec<u8>> {
-        let file = File::open(self.0.join(name)).ok()?;
-        let mut content = Vec::new();
-        let read = file.take(longest + 1).read_to_end(&mut content).ok()?;
-        (read as u64 <= longest).then_some(content)
+        read_file(&self.0.join(name), longest).ok()
     }
 
     /// Keeps `content`: whole or not at all, readable by us only.

@@ -1,34 +1,29 @@
-use std::fs;
+use std::io;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
+use super::files::read_file;
 use super::flags::is_flag;
 use super::settings::{Origin, Setting};
 
-/// Larger than any config with thousands of secrets; a device is larger.
+/// Larger than any config with thousands of secrets.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads a config file: one flag a line.
 pub(super) fn read(path: &Path) -> Result<Vec<Setting>, ConfigError> {
-    let unreadable = |error| {
-        ConfigError::new(Problem::Unreadable {
-            path: path.to_owned(),
-            error,
+    let text = read_file(path, MAX_BYTES).map_err(|error| {
+        let path = path.to_owned();
+        ConfigError::new(match error.kind() {
+            io::ErrorKind::FileTooLarge => Problem::TooLarge { path },
+            _ => Problem::Unreadable { path, error },
         })
-    };
-    let mut text = Vec::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_BYTES + 1), &mut text)
-        .map_err(unreadable)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(ConfigError::new(Problem::TooLarge { path: path.into() }));
-    }
+    })?;
     parse(path, &text)
 }
 
 fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
-    let path: Rc<Path> = path.into();
+    let path: Arc<Path> = path.into();
     let mut settings = Vec::new();
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let origin = Origin::File {

@@ -193,15 +193,17 @@ pub(super) struct Flags {
     /// without proving a secret (default: 50,500)
     #[argh(option, arg_name = "RATE[,BURST]|off")]
     pub flood_limit: Option<FloodFlag>,
-    /// connections at a time that have not proven a secret; the oldest goes when
-    /// one more comes (default: half of --max-clients)
+    /// connections at a time that have not proven a secret; the oldest of the
+    /// address with most goes when one more comes (default: half of --max-clients,
+    /// at least 64)
     #[argh(option, arg_name = "N")]
     pub max_handshakes: Option<Whole<1, 10_000_000>>,
     /// hang up by RST: never, on-handshake-error or always (default: never)
     #[argh(option, arg_name = "WHEN")]
     pub reset: Option<Reset>,
 
-    /// clients at a time (default: by this machine's memory)
+    /// clients at a time (default: by this machine's memory and limit of open
+    /// files)
     #[argh(option, arg_name = "N")]
     pub max_clients: Option<Whole<1, 10_000_000>>,
     /// memory for data under way, as 2048K, 2M or 1G; at least 1M (default: by

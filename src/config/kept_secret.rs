@@ -1,10 +1,10 @@
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::OwnSecret;
 use super::data_dir::DataDir;
 use super::error::{ConfigError, Problem};
+use super::files::read_text;
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
@@ -12,10 +12,13 @@ use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 /// digits and a line feed.
 const FILE: &str = "secret";
 
+/// Longer than any secret.
+const LONGEST: u64 = 4096;
+
 /// The secret that an earlier run kept, if there is one.
 pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError> {
     let path = data_dir.join(FILE);
-    let text = match fs::read_to_string(&path) {
+    let text = match read_text(&path, LONGEST) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

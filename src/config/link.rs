@@ -1,10 +1,10 @@
 use std::fmt;
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
+use super::files::read_file;
 use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::ListenPlace;
@@ -117,6 +117,9 @@ const OF_FRONTS: [&str; 29] = [
 
 const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];
 
+/// Longer than any key.
+const LONGEST_KEY: u64 = 64 * 1024;
+
 /// What browsers and web servers offer.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
 
@@ -131,7 +134,7 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         backs: flags.link.clone(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
         tls: tls(flags, settings)?,
-        key: flags.link_psk.as_ref().map(read_key).transpose()?,
+        key: flags.link_psk.as_deref().map(read_key).transpose()?,
         plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
         wait: Duration::from_secs(flags.link_wait.map_or(5, |seconds| seconds.0)),
         connections: flags.link_connections.map_or(1, |count| count.0 as usize),
@@ -217,14 +220,14 @@ fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigErr
     }))
 }
 
-fn read_key(path: &PathBuf) -> Result<LinkKey, ConfigError> {
-    let text = fs::read(path).map_err(|error| {
-        let path = path.clone();
+fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
+    let text = read_file(path, LONGEST_KEY).map_err(|error| {
+        let path = path.to_owned();
         ConfigError::new(Problem::LinkKeyUnreadable { path, error })
     })?;
     let key = text.trim_ascii().to_vec();
     if key.len() < LinkKey::MIN {
-        let path = path.clone();
+        let path = path.to_owned();
         return Err(ConfigError::new(Problem::LinkKeyShort { path }));
     }
     Ok(LinkKey(key))

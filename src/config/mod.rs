@@ -3,9 +3,11 @@
 mod build;
 mod camouflage;
 mod data_dir;
+mod descriptors;
 mod differences;
 mod error;
 mod file;
+mod files;
 mod flags;
 mod guard;
 mod host;
@@ -30,14 +32,16 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{DataDir, make_private_dir, write_whole};
+pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
+pub use files::{read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::HostPort;
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
-pub use machine::{clients_for, may_bind};
+pub use machine::may_bind;
 pub use network::{Network, NetworkError};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
@@ -77,6 +81,9 @@ pub struct Config {
     pub dc_connections: usize,
     pub clients_per_connection: usize,
     pub max_clients: usize,
+    pub descriptors: Descriptors,
+    /// Which limits are lower than was asked for, why, and what to raise.
+    pub lowered: Option<String>,
     /// Bytes, at least 1 MiB.
     pub buffers: usize,
     pub handshake_timeout: Duration,
@@ -125,6 +132,9 @@ pub enum OwnSecret {
     ThisRunOnly,
 }
 
+/// That secret, and how long it lasts.
+pub type OwnedSecret = (SharedSecret, OwnSecret);
+
 /// What to do where no secret is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingSecret {
@@ -158,8 +168,8 @@ impl ConfigSource {
     }
 
     /// Reads the file, if there is one, and builds the config; again at SIGHUP.
-    /// A secret that was made but could not be kept is that of `running`.
-    pub fn load(&self, running: Option<&Config>) -> Result<Config, ConfigError> {
+    /// The proxy's own secret is the one that it runs with. Blocks.
+    pub fn load(&self, running: Option<OwnedSecret>) -> Result<Config, ConfigError> {
         let file = match settings::parse(&self.command_line)?.config {
             Some(path) => file::read(&path)?,
             None => Vec::new(),
@@ -184,6 +194,12 @@ impl Config {
         secrets.map(|named| (named.name.as_str(), named.limits))
     }
 
+    /// The secret that the proxy made itself, if that is what it runs with.
+    pub fn made_secret(&self) -> Option<OwnedSecret> {
+        let only = self.secrets.first()?;
+        Some((only.secret.clone(), self.own_secret?))
+    }
+
     fn lacks_secrets(&self) -> bool {
         self.listeners.iter().any(|l| l.secrets.is_empty())
     }
@@ -191,13 +207,9 @@ impl Config {
     fn add_secret(
         &mut self,
         missing: MissingSecret,
-        running: Option<&Self>,
+        running: Option<OwnedSecret>,
     ) -> Result<(), ConfigError> {
-        let made_before = running.and_then(|running| {
-            let only = running.secrets.first()?;
-            Some((only.secret.clone(), running.own_secret?))
-        });
-        let own = match (made_before, missing) {
+        let own = match (running, missing) {
             (Some(own), _) => Some(own),
             (None, MissingSecret::Leave) => {
                 kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
 use super::flags::Flags;
@@ -12,7 +12,7 @@ pub enum Origin {
     CommandLine,
     /// Lines are counted from 1.
     File {
-        path: Rc<Path>,
+        path: Arc<Path>,
         line: usize,
     },
 }

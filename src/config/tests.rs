@@ -17,7 +17,7 @@ fn machine() -> Machine {
 }
 
 fn given(flags: &[(&str, &str)], file: Option<&str>) -> Vec<Setting> {
-    let path: std::rc::Rc<Path> = Path::new(file.unwrap_or_default()).into();
+    let path: std::sync::Arc<Path> = Path::new(file.unwrap_or_default()).into();
     let at = |line| match file {
         Some(_) => Origin::File {
             path: path.clone(),
@@ -65,6 +65,35 @@ fn defaults_are_filled_in() {
     assert_eq!(config.allow, Allow::default());
     assert_eq!(config.refresh, Duration::from_secs(3600));
     assert!(config.notes.is_empty());
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_lowered_and_said() {
+    let build = |flags: &[(&str, &str)], descriptors| {
+        let mut machine = machine();
+        machine.descriptors = Some(descriptors);
+        let flags = settings::parse(&given(flags, None)).ok().unwrap();
+        build::build(flags, &[], &machine).unwrap()
+    };
+    let config = build(&[("--max-clients", "1000")], 1024);
+    assert!((250..500).contains(&config.max_clients), "{config:?}");
+    let said = config.lowered.unwrap();
+    for word in ["--max-clients 1000 to", "1024", "LimitNOFILE=", "ulimit"] {
+        assert!(said.contains(word), "{said}");
+    }
+    let enough = said.split("raise it to ").nth(1).unwrap();
+    let enough = enough.split(' ').next().unwrap().parse().unwrap();
+    let config = build(&[("--max-clients", "1000")], enough);
+    assert_eq!((config.max_clients, config.lowered), (1000, None));
+    // A default is as many as there is room for.
+    let config = build(&[], 1024);
+    assert!((250..500).contains(&config.max_clients));
+    assert_eq!(config.lowered, None);
+    let flags = [("--max-clients", "100"), ("--max-handshakes", "5000")];
+    let config = build(&flags, 65_536);
+    assert_eq!(config.guard.max_handshakes, 164);
+    let said = config.lowered.unwrap();
+    assert!(said.contains("--max-handshakes 5000 to 164"), "{said}");
 }
 
 #[test]
@@ -258,8 +287,7 @@ fn a_made_secret_is_kept_and_found_again() {
         std::env::temp_dir().join(format!("smol-mtproxy-config-{}", std::process::id()));
     let data_dir = directory.join("a/b");
     let line = given(&[("--data-dir", data_dir.to_str().unwrap())], None);
-    let load =
-        |missing, running: Option<&Config>| ConfigSource::new(line.clone(), missing).load(running);
+    let load = |missing, running| ConfigSource::new(line.clone(), missing).load(running);
     assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
     assert!(!data_dir.exists());
     let made = load(MissingSecret::Make, None).unwrap();
@@ -280,7 +308,9 @@ fn a_made_secret_is_kept_and_found_again() {
         "{error}"
     );
     assert_eq!(
-        load(MissingSecret::Make, Some(&made)).unwrap().secrets,
+        load(MissingSecret::Make, made.made_secret())
+            .unwrap()
+            .secrets,
         made.secrets
     );
     std::fs::remove_dir_all(directory).unwrap();
@@ -297,7 +327,7 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
             .iter()
             .any(|note| note.contains("for this run only"))
     );
-    let second = source.load(Some(&first)).unwrap();
+    let second = source.load(first.made_secret()).unwrap();
     assert_eq!(second.secrets, first.secrets);
 }
 

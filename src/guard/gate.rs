@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::acquaintances::Acquaintances;
 use super::flood::Flood;
-use super::half_open::{HalfOpen, Seat};
+use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::replay::ReplayMemory;
-use super::table::{Table, TableError};
+use super::table::{ReadTable, Snapshot, Table, TableError};
 use crate::config::{GuardConfig, Network, PolicyError, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 
@@ -25,6 +26,7 @@ pub struct Gate {
     replays: RefCell<Option<ReplayMemory>>,
     flood: RefCell<Option<Flood>>,
     half_open: Rc<HalfOpen>,
+    acquaintances: RefCell<Acquaintances>,
     tables: RefCell<Vec<Rc<Table>>>,
     policies: RefCell<Policies>,
     ledger: RefCell<Ledger>,
@@ -32,6 +34,7 @@ pub struct Gate {
 
 impl Gate {
     /// `usage` is the text that an earlier run's [`usage`](Self::usage) gave.
+    /// Reads the tables; blocks.
     pub fn new<'a>(
         guard: &GuardConfig,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
@@ -44,28 +47,29 @@ impl Gate {
             replays: RefCell::default(),
             flood: RefCell::default(),
             half_open: HalfOpen::new(guard.max_handshakes),
+            acquaintances: RefCell::default(),
             tables: RefCell::default(),
             policies: RefCell::default(),
             ledger: RefCell::new(Ledger::new([], usage)),
         };
-        gate.reconfigure(guard, secrets)?;
+        gate.reconfigure(guard, ReadTable::read_all(&guard.tables)?, secrets)?;
         Ok(Rc::new(gate))
     }
 
-    /// Takes over another config and reads the tables again. What is counted
-    /// and remembered goes on; after an error everything is as before.
+    /// Takes over another config and its tables. What is counted and remembered
+    /// goes on; after an error everything is as before. Gives what the tables
+    /// held: to free much of it takes time, which another thread has.
     pub fn reconfigure<'a>(
         &self,
         guard: &GuardConfig,
+        tables: Vec<ReadTable>,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
-    ) -> Result<(), GateError> {
-        let tables = guard.tables.iter();
-        let tables: Vec<_> = tables
-            .map(|table| Table::open(&table.name, &table.file))
-            .collect::<Result<_, _>>()?;
+    ) -> Result<Vec<Snapshot>, PolicyError> {
+        let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
         self.policies.replace(policies);
-        self.tables.replace(tables);
+        let old = self.tables.replace(tables);
+        let old = old.iter().map(|table| table.snapshot()).collect();
         self.relays.replace(guard.relays.clone());
         self.half_open.set_capacity(guard.max_handshakes);
         self.remember(guard.replay_cache.entries);
@@ -75,7 +79,7 @@ impl Gate {
             (_, limits) => *flood = limits.map(Flood::new),
         }
         self.ledger.borrow_mut().set_limits(secrets);
-        Ok(())
+        Ok(old)
     }
 
     fn remember(&self, entries: usize) {
@@ -125,8 +129,30 @@ impl Gate {
     }
 
     /// A place among the unproven.
-    pub fn take_seat(&self) -> Seat {
-        self.half_open.enter()
+    pub fn take_seat(&self, client: IpAddr, now: Instant) -> Seat {
+        let origin = Origin::of(client);
+        self.half_open.enter(origin, self.knows(origin, now))
+    }
+
+    /// Who has this seat comes from there, says a relay.
+    pub fn move_seat(&self, seat: &Seat, client: IpAddr, now: Instant) {
+        let origin = Origin::of(client);
+        seat.come_from(origin, self.knows(origin, now));
+    }
+
+    fn knows(&self, origin: Origin, now: Instant) -> bool {
+        let acquaintances = self.acquaintances.borrow();
+        acquaintances.knows(origin, self.seconds(now))
+    }
+
+    /// The unproven that are here, those at the site too.
+    pub fn unproven(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// Leaves so many of the unproven.
+    pub fn shrink_unproven_to(&self, most: usize) {
+        self.half_open.shrink_to(most);
     }
 
     /// The visitor has proven a secret with a handshake that `id` stands for
@@ -144,6 +170,8 @@ impl Gate {
         {
             return Err(RejectReason::Replay);
         }
+        let origin = Origin::of(visitor.client);
+        self.acquaintances.borrow_mut().meet(origin, seconds);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(visitor.client, self.millis(now));
         }

@@ -4,23 +4,43 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-/// The connections that have not proven themselves yet, oldest first.
+use super::fair_queue::{FairQueue, Member};
+pub use super::fair_queue::{Hope, Origin};
+
+/// The connections that have not proven themselves yet.
 ///
-/// When one more comes than there is room for, the oldest is told to go: whoever
-/// opens connections and says nothing pushes out itself, while a good client
-/// needs its seat for one round trip only.
+/// When one more comes than there is room for, one is told to go
+/// ([`FairQueue`]): whoever opens connections and says nothing pushes out
+/// itself, while a good client needs its seat for one or two round trips only.
 pub struct HalfOpen {
     capacity: Cell<usize>,
-    /// Wakers that do nothing until a seat is waited on.
-    seats: RefCell<BTreeMap<u64, Waker>>,
+    crowd: RefCell<Crowd>,
     next: Cell<u64>,
+}
+
+#[derive(Default)]
+struct Crowd {
+    all: FairQueue,
+    /// Those that the capacity is for.
+    seated: FairQueue,
+    /// Wakers that do nothing until a seat is waited on.
+    wakers: BTreeMap<u64, Waker>,
+}
+
+impl Crowd {
+    /// The waker of whoever is told to go.
+    fn push_out(&mut self, member: Member) -> Option<Waker> {
+        self.all.remove(member);
+        self.seated.remove(member);
+        self.wakers.remove(&member.number)
+    }
 }
 
 impl HalfOpen {
     pub fn new(capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             capacity: Cell::new(capacity.max(1)),
-            seats: RefCell::default(),
+            crowd: RefCell::default(),
             next: Cell::new(0),
         })
     }
@@ -30,30 +50,60 @@ impl HalfOpen {
         self.capacity.set(capacity.max(1));
     }
 
+    /// Those who were set aside too.
     pub fn len(&self) -> usize {
-        self.seats.borrow().len()
+        self.crowd.borrow().all.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes a seat, the oldest one's if all are taken.
-    pub fn enter(self: &Rc<Self>) -> Seat {
+    /// Takes a seat, another one's if all are taken. `is_trusted`: somebody from
+    /// there has proven himself lately.
+    pub fn enter(self: &Rc<Self>, origin: Origin, is_trusted: bool) -> Seat {
+        self.push_out(|crowd| match crowd.seated.len() >= self.capacity.get() {
+            true => crowd.seated.first(),
+            false => None,
+        });
         let number = self.next.get();
         self.next.set(number + 1);
-        while self.len() >= self.capacity.get() {
-            let oldest = self.seats.borrow_mut().pop_first();
-            if let Some((_, waker)) = oldest {
-                waker.wake();
-            }
-        }
-        self.seats
-            .borrow_mut()
-            .insert(number, Waker::noop().clone());
+        let member = Member {
+            origin,
+            hope: Hope::Some,
+            number,
+        };
+        let mut crowd = self.crowd.borrow_mut();
+        crowd.all.insert(member, is_trusted);
+        crowd.seated.insert(member, is_trusted);
+        crowd.wakers.insert(number, Waker::noop().clone());
+        drop(crowd);
         Seat {
             half_open: self.clone(),
-            number,
+            member: Cell::new(member),
+            is_trusted: Cell::new(is_trusted),
+        }
+    }
+
+    /// Leaves so many, with those who were set aside.
+    pub fn shrink_to(&self, most: usize) {
+        self.push_out(|crowd| match crowd.all.len() > most {
+            true => crowd.all.first(),
+            false => None,
+        });
+    }
+
+    fn push_out(&self, next: impl Fn(&Crowd) -> Option<Member>) {
+        loop {
+            let mut crowd = self.crowd.borrow_mut();
+            let Some(member) = next(&crowd) else {
+                return;
+            };
+            let waker = crowd.push_out(member);
+            drop(crowd);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 }
@@ -61,17 +111,48 @@ impl HalfOpen {
 /// A place among the half-open connections until it is dropped.
 pub struct Seat {
     half_open: Rc<HalfOpen>,
-    number: u64,
+    member: Cell<Member>,
+    is_trusted: Cell<bool>,
 }
 
 impl Seat {
+    /// It comes from elsewhere than it seemed.
+    pub fn come_from(&self, origin: Origin, is_trusted: bool) {
+        self.is_trusted.set(is_trusted);
+        self.change(|member| member.origin = origin);
+    }
+
+    pub fn set_hope(&self, hope: Hope) {
+        self.change(|member| member.hope = hope);
+    }
+
+    /// The capacity is not for this one: it only can be pushed out.
+    pub fn set_aside(&self) {
+        let mut crowd = self.half_open.crowd.borrow_mut();
+        crowd.seated.remove(self.member.get());
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Member)) {
+        let before = self.member.get();
+        let mut member = before;
+        change(&mut member);
+        self.member.set(member);
+        let crowd = &mut *self.half_open.crowd.borrow_mut();
+        for queue in [&mut crowd.all, &mut crowd.seated] {
+            if queue.remove(before) {
+                queue.insert(member, self.is_trusted.get());
+            }
+        }
+    }
+
     /// Completes when the seat has been given to a newcomer.
     pub async fn evicted(&self) {
         poll_fn(|cx| self.poll_evicted(cx)).await;
     }
 
     pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.half_open.seats.borrow_mut().get_mut(&self.number) {
+        let mut crowd = self.half_open.crowd.borrow_mut();
+        match crowd.wakers.get_mut(&self.member.get().number) {
             None => Poll::Ready(()),
             Some(waker) => {
                 waker.clone_from(cx.waker());
@@ -83,7 +164,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.half_open.seats.borrow_mut().remove(&self.number);
+        let mut crowd = self.half_open.crowd.borrow_mut();
+        crowd.push_out(self.member.get());
     }
 }
 
@@ -96,6 +178,14 @@ mod tests {
 
     use super::*;
 
+    fn here() -> Origin {
+        Origin::of([127, 0, 0, 1].into())
+    }
+
+    fn there() -> Origin {
+        Origin::of([192, 0, 2, 1].into())
+    }
+
     fn is_evicted(seat: &Seat) -> bool {
         seat.poll_evicted(&mut Context::from_waker(Waker::noop()))
             .is_ready()
@@ -104,23 +194,42 @@ mod tests {
     #[test]
     fn the_evicted_task_wakes() {
         let half_open = HalfOpen::new(1);
-        let first = half_open.enter();
+        let first = half_open.enter(here(), false);
         let waits = async {
             first.evicted().await;
             true
         };
         let pushes = async {
             smol::future::yield_now().await;
-            let _second = half_open.enter();
+            let _second = half_open.enter(here(), false);
             smol::future::pending().await
         };
         assert!(smol::block_on(waits.or(pushes)));
     }
 
+    #[test]
+    fn who_is_set_aside_takes_no_seat_but_can_be_pushed_out() {
+        let half_open = HalfOpen::new(1);
+        let aside = half_open.enter(here(), false);
+        aside.set_hope(Hope::Site);
+        aside.set_aside();
+        let seated = half_open.enter(there(), false);
+        assert!(!is_evicted(&aside) && half_open.len() == 2);
+        half_open.shrink_to(1);
+        assert!(is_evicted(&aside) && !is_evicted(&seated));
+        // What is told of one that is gone changes nothing.
+        aside.set_hope(Hope::Begun);
+        aside.come_from(there(), true);
+        assert_eq!(half_open.len(), 1);
+        seated.come_from(here(), false);
+        drop((aside, seated));
+        assert!(half_open.is_empty());
+    }
+
     proptest! {
         /// `Some(n)`: the n-th seat is left, `None`: one more comes.
         #[test]
-        fn seats_are_a_bounded_queue(
+        fn seats_of_one_address_are_a_bounded_queue(
             capacity in 1usize..6,
             steps in proptest::collection::vec(proptest::option::of(any::<proptest::sample::Index>()), 1..60),
         ) {
@@ -134,7 +243,7 @@ mod tests {
                         model.retain(|known| *known != number);
                     }
                     _ => {
-                        seats.push((number, half_open.enter()));
+                        seats.push((number, half_open.enter(here(), false)));
                         model.push_back(number);
                         if model.len() > capacity {
                             model.pop_front();

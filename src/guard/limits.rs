@@ -9,6 +9,9 @@ use crate::config::SecretLimits;
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
 
+/// By how much who has spent last lets the others of its secret go before.
+const COURTESY: Duration = Duration::from_millis(20);
+
 /// Why a secret lets a client in no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitRefusal {
@@ -99,8 +102,12 @@ pub struct Account {
     /// Live clients by address, kept only while `max_ips` is set.
     addresses: RefCell<HashMap<IpAddr, u32>>,
     used: Cell<u64>,
+    /// That is all of its quota.
+    used_up: Cell<bool>,
     /// When all bytes so far are paid for at the rate; the caller's clock.
     paid_until: Cell<Duration>,
+    /// The session that has spent last.
+    last: Cell<usize>,
 }
 
 impl Account {
@@ -111,6 +118,13 @@ impl Account {
         }
         let metered = limits.quota.is_some() || limits.rate.is_some();
         self.metered.set(metered);
+        self.look_at_quota();
+    }
+
+    fn look_at_quota(&self) {
+        let quota = self.limits.get().quota;
+        let used_up = quota.is_some_and(|quota| self.used.get() >= quota);
+        self.used_up.set(used_up);
     }
 
     /// Lets a client in and counts it until the membership is dropped. `now` is
@@ -146,26 +160,40 @@ impl Account {
         self.metered.get()
     }
 
-    /// Books bytes that went either way. `clock` is a monotonic time.
-    pub fn spend(&self, bytes: u64, clock: Duration) {
+    /// Books bytes that went either way. `session` is a number that no other
+    /// session has, `clock` a monotonic time.
+    pub fn spend(&self, session: usize, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
+        self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
         };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        self.last.set(session);
         let start = self.paid_until.get().max(clock.saturating_sub(BURST));
         self.paid_until.set(start.saturating_add(cost));
     }
 
     /// Nothing is left of the quota.
     pub fn is_used_up(&self) -> bool {
-        let quota = self.limits.get().quota;
-        quota.is_some_and(|quota| self.used.get() >= quota)
+        self.used_up.get()
     }
 
-    /// How long the secret's sessions should read nothing to keep to its rate.
-    pub fn pause(&self, clock: Duration) -> Duration {
-        self.paid_until.get().saturating_sub(clock)
+    /// Bytes left of the quota; `None` without one.
+    pub fn quota_left(&self) -> Option<u64> {
+        let quota = self.limits.get().quota?;
+        Some(quota.saturating_sub(self.used.get()))
+    }
+
+    /// How long a session should read nothing to keep to the secret's rate. They
+    /// all wait for the same moment; whose turn was the last comes after the
+    /// others.
+    pub fn pause(&self, session: usize, clock: Duration) -> Duration {
+        let mut until = self.paid_until.get();
+        if until > clock && self.last.get() == session {
+            until = until.saturating_add(COURTESY);
+        }
+        until.saturating_sub(clock)
     }
 
     /// Bytes a second.

@@ -29,10 +29,10 @@ fn expiry_and_quota_end_sessions() {
     let session = admit(&ledger, "192.0.2.1", 2 * day - 1).unwrap();
     assert_eq!(session.account().check(2 * day - 1), Ok(()));
     assert_eq!(session.account().check(2 * day), Err(LimitRefusal::Expired));
-    session.account().spend(1023, Duration::ZERO);
-    assert_eq!(session.account().pause(Duration::ZERO), Duration::ZERO);
+    session.account().spend(1, 1023, Duration::ZERO);
+    assert_eq!(session.account().pause(1, Duration::ZERO), Duration::ZERO);
     assert_eq!(session.account().check(5), Ok(()));
-    session.account().spend(1, Duration::ZERO);
+    session.account().spend(1, 1, Duration::ZERO);
     assert_eq!(session.account().check(5), Err(LimitRefusal::QuotaUsed));
     assert_eq!(
         admit(&ledger, "192.0.2.1", 5).err(),
@@ -47,7 +47,7 @@ fn usage_is_kept() {
     let spend = |ledger: &Ledger, name: &str, bytes| {
         let account = ledger.account(name).unwrap();
         let session = account.admit("::1".parse().unwrap(), 1).unwrap();
-        session.account().spend(bytes, Duration::ZERO);
+        session.account().spend(1, bytes, Duration::ZERO);
     };
     spend(&first, "alice", 7);
     spend(&first, "bob of x", 100);
@@ -71,8 +71,11 @@ fn the_rate_is_kept_in_the_long_run() {
     let mut sent = 0;
     while clock < Duration::from_secs(110) {
         sent += 300;
-        session.account().spend(300, clock);
-        clock += session.account().pause(clock).max(Duration::from_millis(1));
+        session.account().spend(1, 300, clock);
+        clock += session
+            .account()
+            .pause(1, clock)
+            .max(Duration::from_millis(1));
     }
     assert!((10_000..=10_800).contains(&sent), "{sent}");
 }

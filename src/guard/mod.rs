@@ -4,6 +4,8 @@
 //! counted by a permit that gives its place back when it is dropped, so that no
 //! exit path can leak one.
 
+pub mod acquaintances;
+pub mod fair_queue;
 pub mod flood;
 pub mod gate;
 pub mod half_open;

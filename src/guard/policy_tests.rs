@@ -1,6 +1,9 @@
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::guard::table::ReadTable;
 
 fn visitor(client: &str) -> Visitor<'static> {
     Visitor {
@@ -20,11 +23,8 @@ fn policies(rules: &[&str], tables: &[Rc<Table>]) -> Result<Policies, PolicyErro
 }
 
 fn table(name: &str, text: &str) -> Rc<Table> {
-    let file = std::env::temp_dir().join(format!("policy-{}-{name}", std::process::id()));
-    std::fs::write(&file, text).unwrap();
-    let table = Table::open(name, &file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    table
+    let table = ReadTable::from_text(name, Path::new("table"), text);
+    Rc::new(Table::from(table.unwrap()))
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::config::{Network, write_whole};
+use crate::config::{Network, TableFile, read_text, write_whole};
+
+/// Longest table in bytes: some 250,000 addresses.
+const LONGEST: u64 = 4 << 20;
 
 /// Longest entry of a table in bytes: that of a domain name.
 const MAX_ENTRY: usize = 253;
@@ -21,43 +24,118 @@ const MAX_ENTRY: usize = 253;
 pub struct Table {
     pub name: String,
     file: PathBuf,
-    entries: RefCell<Entries>,
+    /// Shared with a thread that lists or saves them.
+    entries: RefCell<Arc<Entries>>,
 }
 
-impl Table {
-    /// Reads `file` whole or fails.
-    pub fn open(name: &str, file: &Path) -> Result<Rc<Self>, TableError> {
-        let text = std::fs::read_to_string(file).map_err(|error| TableError::read(file, error))?;
+/// A table as it was in its file; a thread that may wait can read it.
+#[derive(Debug)]
+pub struct ReadTable {
+    name: String,
+    file: PathBuf,
+    entries: Entries,
+}
+
+impl ReadTable {
+    /// Reads every file whole or fails; blocks.
+    pub fn read_all(tables: &[TableFile]) -> Result<Vec<Self>, TableError> {
+        let tables = tables.iter();
+        tables
+            .map(|table| Self::read(&table.name, &table.file))
+            .collect()
+    }
+
+    fn read(name: &str, file: &Path) -> Result<Self, TableError> {
+        let text = read_text(file, LONGEST).map_err(|error| TableError::read(file, error))?;
         Self::from_text(name, file, &text)
     }
 
     /// The table of a file that holds `text`.
-    pub fn from_text(name: &str, file: &Path, text: &str) -> Result<Rc<Self>, TableError> {
+    pub fn from_text(name: &str, file: &Path, text: &str) -> Result<Self, TableError> {
         let entries = Entries::parse(text);
         let entries =
             entries.map_err(|(line, entry)| TableError::entry(file, Some(line), &entry))?;
-        Ok(Rc::new(Self {
+        Ok(Self {
             name: name.to_owned(),
             file: file.to_owned(),
-            entries: RefCell::new(entries),
-        }))
+            entries,
+        })
+    }
+}
+
+impl From<ReadTable> for Table {
+    fn from(read: ReadTable) -> Self {
+        Self {
+            name: read.name,
+            file: read.file,
+            entries: RefCell::new(Arc::new(read.entries)),
+        }
+    }
+}
+
+/// The entries of a table at one moment; a thread that may wait can list them
+/// and write them to the table's file.
+#[derive(Debug)]
+pub struct Snapshot {
+    file: PathBuf,
+    entries: Arc<Entries>,
+}
+
+impl Snapshot {
+    /// Every entry in order.
+    pub fn list(&self) -> Vec<String> {
+        self.entries.list()
     }
 
-    /// Adds an entry, which the file does not know until [`save`](Self::save); `false` if it was there.
+    /// Writes the entries back to the file, whose comments and order stay;
+    /// blocks.
+    pub fn save(&self) -> Result<(), TableError> {
+        let failed = |error| TableError::new(&self.file, TableErrorKind::Write(error));
+        let old = match read_text(&self.file, LONGEST) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(TableError::read(&self.file, error));
+            }
+            old => old.unwrap_or_default(),
+        };
+        let metadata = std::fs::metadata(&self.file);
+        let mode = metadata.map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);
+        let text = self.rewrite(&old);
+        if text.len() as u64 > LONGEST {
+            return Err(TableError::new(&self.file, TableErrorKind::TooLarge));
+        }
+        write_whole(&self.file, text.as_bytes(), mode).map_err(failed)
+    }
+
+    /// A file's text with these entries: lines of others gone, new ones at the
+    /// end, comments where they were.
+    pub fn rewrite(&self, old: &str) -> String {
+        self.entries.rewrite(old)
+    }
+}
+
+impl Table {
+    /// Adds an entry, which the file does not know until it is
+    /// [saved](Snapshot::save); `false` if it was there.
     pub fn add(&self, entry: &str) -> Result<bool, TableError> {
         let entry =
             Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, None, entry))?;
-        Ok(self.entries.borrow_mut().insert(entry))
+        let mut entries = self.entries.borrow_mut();
+        Ok(!entries.contains(&entry) && Arc::make_mut(&mut entries).insert(entry))
     }
 
     /// Removes an entry; `false` if it was not there.
     pub fn remove(&self, entry: &str) -> bool {
-        Entry::parse(entry).is_some_and(|entry| self.entries.borrow_mut().remove(&entry))
+        let mut entries = self.entries.borrow_mut();
+        let known = Entry::parse(entry).filter(|entry| entries.contains(entry));
+        known.is_some_and(|entry| Arc::make_mut(&mut entries).remove(&entry))
     }
 
-    /// Every entry in order.
-    pub fn list(&self) -> Vec<String> {
-        self.entries.borrow().list()
+    /// What it holds now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            file: self.file.clone(),
+            entries: self.entries.borrow().clone(),
+        }
     }
 
     pub fn contains_name(&self, name: &str) -> bool {
@@ -70,21 +148,6 @@ impl Table {
 
     pub fn contains_address(&self, address: IpAddr) -> bool {
         self.entries.borrow().contains_address(address)
-    }
-
-    /// Writes the entries back to the file, whose comments and order stay.
-    pub fn save(&self) -> Result<(), TableError> {
-        let old = std::fs::read_to_string(&self.file).unwrap_or_default();
-        let metadata = std::fs::metadata(&self.file);
-        let mode = metadata.map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);
-        let saved = write_whole(&self.file, self.rewrite(&old).as_bytes(), mode);
-        saved.map_err(|error| TableError::new(&self.file, TableErrorKind::Write(error)))
-    }
-
-    /// A file's text with these entries: lines of others gone, new ones at the
-    /// end, comments where they were.
-    pub fn rewrite(&self, old: &str) -> String {
-        self.entries.borrow().rewrite(old)
     }
 }
 
@@ -121,7 +184,7 @@ impl fmt::Display for Entry {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entries {
     names: HashSet<String>,
     networks: HashSet<Network>,
@@ -241,6 +304,7 @@ pub struct TableError {
 #[derive(Debug)]
 enum TableErrorKind {
     Read(io::Error),
+    TooLarge,
     Write(io::Error),
     /// Without a line: asked for at run time.
     Entry {
@@ -251,7 +315,11 @@ enum TableErrorKind {
 
 impl TableError {
     fn read(file: &Path, error: io::Error) -> Self {
-        Self::new(file, TableErrorKind::Read(error))
+        let kind = match error.kind() {
+            io::ErrorKind::FileTooLarge => TableErrorKind::TooLarge,
+            _ => TableErrorKind::Read(error),
+        };
+        Self::new(file, kind)
     }
 
     /// `line` from 1.
@@ -281,6 +349,12 @@ impl fmt::Display for TableError {
         let file = self.file.display();
         match &self.kind {
             TableErrorKind::Read(error) => write!(f, "table {file} cannot be read: {error}"),
+            TableErrorKind::TooLarge => write!(
+                f,
+                "table {file} is over {} MiB; write neighbouring addresses as networks, or make \
+                 several tables of it, each with its --policy",
+                LONGEST >> 20
+            ),
             TableErrorKind::Write(error) => write!(
                 f,
                 "table {file} cannot be written: {error}; make its folder writable for this user"
@@ -354,20 +428,36 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("banned.txt");
         std::fs::write(&file, "10.0.0.0/8\n").unwrap();
-        let table = Table::open("banned", &file).unwrap();
+        let open = || ReadTable::read("banned", &file);
+        let table = Table::from(open().unwrap());
+        let before = table.snapshot();
         assert!(table.add("Bad.Example").unwrap());
         assert!(!table.add("bad.example").unwrap());
         assert!(table.add("two words").is_err());
         assert!(table.remove("10.0.0.0/8"));
-        table.save().unwrap();
-        let table = Table::open("banned", &file).unwrap();
-        assert_eq!(table.list(), ["bad.example"]);
+        table.snapshot().save().unwrap();
+        assert_eq!(before.list(), ["10.0.0.0/8"]);
+        let table = Table::from(open().unwrap());
+        assert_eq!(table.snapshot().list(), ["bad.example"]);
         assert!(table.contains_name("BAD.example"));
         assert!(!table.contains_address("10.1.1.1".parse().unwrap()));
 
         std::fs::write(&file, "1.2.3.4/99\n").unwrap();
-        let error = Table::open("banned", &file).unwrap_err().to_string();
+        let error = open().unwrap_err().to_string();
         assert!(error.contains("banned.txt:1:"), "{error}");
+
+        // Comments alone leave no room for an entry.
+        let comment = format!("#{}\n", "x".repeat(LONGEST as usize - 4));
+        std::fs::write(&file, &comment).unwrap();
+        let table = Table::from(open().unwrap());
+        table.add("a.example").unwrap();
+        let error = table.snapshot().save().unwrap_err().to_string();
+        assert!(error.contains("over 4 MiB; write"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), comment);
+        std::fs::write(&file, comment + "more\n").unwrap();
+        let error = open().unwrap_err();
+        assert!(error.unread().is_none());
+        assert!(error.to_string().contains("over 4 MiB; write"), "{error}");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

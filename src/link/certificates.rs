@@ -20,7 +20,8 @@ use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
 use super::node_key::NodeKey;
-use super::tls::BACK_NAME;
+use super::tls::{BACK_NAME, LONGEST_PEM};
+use crate::config::read_text;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_DAYS: u32 = 20 * 365;
@@ -283,7 +284,7 @@ fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, CertsError> 
 }
 
 fn read(path: &Path) -> Result<String, CertsError> {
-    fs::read_to_string(path).map_err(|error| CertsError::Read(path.into(), error))
+    read_text(path, LONGEST_PEM).map_err(|error| CertsError::Read(path.into(), error))
 }
 
 fn write(directory: &Path, name: &str, mode: u32, text: &str) -> Result<(), CertsError> {

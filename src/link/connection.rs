@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::LinkContext;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
+use super::life::{Life, Step};
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
@@ -49,6 +50,9 @@ pub(super) struct Connection {
     /// Streams that have something to send and may, in turn.
     turns: RefCell<VecDeque<u32>>,
     has_room: Notify,
+    life: Cell<Life>,
+    /// Woken when it answers after all.
+    answered: Notify,
     task: Cell<Option<Waker>>,
     wants_look: Cell<bool>,
     fault: Cell<Option<Fault>>,
@@ -66,9 +70,12 @@ pub(super) struct Parts {
 
 impl Connection {
     pub fn new(parts: Parts) -> Rc<Self> {
+        let began = parts.context.reactor.now();
         Rc::new(Self {
             window_in: parts.context.window() as u32,
-            began: parts.context.reactor.now(),
+            began,
+            life: Cell::new(Life::new(began)),
+            answered: Notify::default(),
             context: parts.context,
             socket: parts.socket,
             peer: parts.peer,
@@ -86,6 +93,41 @@ impl Connection {
     /// Asks whether the other side is there.
     pub fn ping(&self) {
         self.send(&Frame::Ping(self.age_micros()));
+        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
+        self.life(|life| life.ping(now, patience));
+    }
+
+    /// Something came from it.
+    pub fn hear(&self) {
+        let now = self.context.reactor.now();
+        self.life(|life| life.hear(now));
+    }
+
+    /// Its kernel has made room.
+    pub fn take(&self) {
+        let now = self.context.reactor.now();
+        self.life(|life| life.take(now));
+    }
+
+    pub fn look(&self) -> Step {
+        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
+        self.life.get().look(now, patience)
+    }
+
+    /// A ping is unanswered for so long that nobody new should be put on it.
+    pub fn is_silent(&self) -> bool {
+        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
+        self.life.get().is_silent(now, patience)
+    }
+
+    fn life(&self, change: impl FnOnce(&mut Life)) {
+        let was_silent = self.is_silent();
+        let mut life = self.life.get();
+        change(&mut life);
+        self.life.set(life);
+        if was_silent && !self.is_silent() {
+            self.answered.notify();
+        }
     }
 
     /// It is.
@@ -201,10 +243,10 @@ impl Connection {
         self.has_room.unpark(waker);
     }
 
-    /// Completes when the link is not full, or at its end.
-    pub async fn roomy(&self) {
-        while self.is_full() {
-            self.has_room.changed().await;
+    /// Completes when the link is neither full nor silent, or at its end.
+    pub async fn welcoming(&self) {
+        while self.is_full() || self.is_silent() {
+            smol::future::or(self.has_room.changed(), self.answered.changed()).await;
         }
     }
 
@@ -265,6 +307,8 @@ impl Connection {
     /// Nothing more goes out; whoever waits looks again.
     pub fn shut(&self) {
         self.out.borrow_mut().clear();
+        self.life.set(Life::new(self.context.reactor.now()));
         self.has_room.notify();
+        self.answered.notify();
     }
 }

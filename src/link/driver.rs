@@ -1,13 +1,13 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
+use super::LinkContext;
 use super::channel::Channel;
 use super::connection::{Connection, Parts};
 use super::fault::Fault;
 use super::handshake::Established;
-use super::{LinkContext, PING_EVERY, SILENCE_LIMIT};
+use super::life::Step;
 use crate::net::Timer;
 use crate::wire::link::{Decoder, Event, Frame};
 
@@ -54,7 +54,8 @@ pub(super) struct Driver {
     /// What came behind the handshake.
     early: Vec<u8>,
     tick: Timer,
-    heard: Instant,
+    /// The kernel has not taken everything.
+    is_stuck: bool,
 }
 
 impl Driver {
@@ -73,14 +74,14 @@ impl Driver {
             decoder: established.decoder,
             early: established.early,
             tick: reactor.timer(),
-            heard: reactor.now(),
+            is_stuck: false,
         };
         (link, driver)
     }
 
     /// Runs the link; returns why it ended.
     pub async fn run(&mut self, side: &dyn Side) -> Fault {
-        self.tick.set(self.heard);
+        self.tick.set(self.link.context.reactor.now());
         let mut early = std::mem::take(&mut self.early);
         let fault = match self.sort(side, &mut early) {
             Ok(()) => {
@@ -144,7 +145,7 @@ impl Driver {
         match read {
             Some(Poll::Ready(heard)) => {
                 heard?;
-                self.heard = link.context.reactor.now();
+                link.hear();
                 Ok(true)
             }
             _ => Ok(false),
@@ -185,17 +186,24 @@ impl Driver {
         let link = self.link.clone();
         let written = link.with_out(|out| self.channel.flush(&link.socket, out))?;
         link.context.metrics.link_bytes_out.add(written as u64);
-        Ok(link.with_out(|out| out.is_empty()) && self.channel.is_flushed())
+        if self.is_stuck && written > 0 {
+            link.take();
+        }
+        let is_done = link.with_out(|out| out.is_empty()) && self.channel.is_flushed();
+        self.is_stuck = !is_done;
+        Ok(is_done)
     }
 
     fn tick(&mut self, side: &dyn Side) -> Result<(), Fault> {
-        let now = self.link.context.reactor.now();
-        if now.duration_since(self.heard) >= SILENCE_LIMIT {
-            return Err(Fault::Silent);
+        if self.link.look() == Step::Ping {
+            side.tick();
+            self.link.ping();
         }
-        side.tick();
-        self.link.ping();
-        self.tick.set(now + PING_EVERY);
+        match self.link.look() {
+            Step::Wait(until) => self.tick.set(until),
+            Step::Ping => {}
+            Step::Dead => return Err(Fault::Silent),
+        }
         Ok(())
     }
 }

@@ -29,7 +29,10 @@ pub(super) enum Fault {
     WrongKey,
     #[cfg(feature = "tls")]
     Tls(String),
+    /// Too many links.
     TooMany,
+    /// Strangers took its seat before it has proven itself.
+    PushedOut,
     /// The other side says why it closes.
     Refused(Refusal),
 }
@@ -56,6 +59,7 @@ impl Fault {
             #[cfg(feature = "tls")]
             Self::Tls(_) => LinkEnd::Tls,
             Self::TooMany => LinkEnd::TooMany,
+            Self::PushedOut => LinkEnd::PushedOut,
             Self::Refused(refusal) => match refusal {
                 Refusal::Shutdown => LinkEnd::Shutdown,
                 Refusal::Version => LinkEnd::Version,
@@ -127,6 +131,11 @@ impl fmt::Display for Fault {
                 "no whole handshake within {} s: is the other side a link port, with TLS on both \
                  sides or on none?",
                 super::HANDSHAKE_LIMIT.as_secs()
+            ),
+            Self::PushedOut => write!(
+                f,
+                "others that connect to the link's port and prove nothing have pushed out its \
+                 handshake; let only your fronts reach that port (firewall)"
             ),
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "TLS: {error}"),

@@ -31,12 +31,14 @@ pub(super) struct Established {
     pub peer: String,
 }
 
-/// Shakes hands as `role`. The other side is told why if that fails.
+/// Shakes hands as `role`; `begun` is told when the other side has begun as a link
+/// does. It is told why if that fails.
 pub(super) async fn shake(
     context: &Rc<LinkContext>,
     security: &Security,
     role: Role,
     socket: Socket,
+    begun: &dyn Fn(),
 ) -> Result<Established, Fault> {
     let peer = socket.peer_address();
     let mut talk = Talk {
@@ -45,6 +47,7 @@ pub(super) async fn shake(
         socket,
         decoder: Decoder::default(),
         received: Vec::new(),
+        begun,
     };
     match talk.agree(security, role).await {
         Ok(theirs) => Ok(Established {
@@ -65,15 +68,16 @@ pub(super) async fn shake(
     }
 }
 
-struct Talk {
+struct Talk<'a> {
     context: Rc<LinkContext>,
     socket: Socket,
     channel: Channel,
     decoder: Decoder,
     received: Vec<u8>,
+    begun: &'a dyn Fn(),
 }
 
-impl Talk {
+impl Talk<'_> {
     /// The front speaks first and proves itself first: a stranger learns
     /// nothing from a back.
     async fn agree(&mut self, security: &Security, role: Role) -> Result<Hello, Fault> {
@@ -96,7 +100,9 @@ impl Talk {
                 if matches!(theirs, Ok(_) | Err(Fault::Bytes(LinkError::Version(_)))) {
                     self.say(&Frame::Hello(ours.clone())).await?;
                 }
-                theirs?
+                let theirs = theirs?;
+                (self.begun)();
+                theirs
             }
         };
         if theirs.role == role {
@@ -130,6 +136,10 @@ impl Talk {
             self.flush(&mut Rope::default()).await?;
             if self.channel.is_handshaking() {
                 self.read().await?;
+                if !self.channel.is_flushed() {
+                    // A hello that gets an answer.
+                    (self.begun)();
+                }
             }
         }
         self.flush(&mut Rope::default()).await

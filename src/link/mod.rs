@@ -16,6 +16,7 @@ mod fault;
 mod flow;
 mod front;
 mod handshake;
+mod life;
 #[cfg(feature = "tls")]
 mod node_key;
 mod security;
@@ -32,16 +33,11 @@ use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
-pub use security::{Security, SetupError};
+pub use life::Patience;
+pub use security::{Security, SecurityFiles, SetupError};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-
-/// How often each side asks whether the other is there.
-const PING_EVERY: Duration = Duration::from_secs(5);
-
-/// A side that says nothing for so long is gone.
-const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
 /// A stream's window, a share of `--buffers`, and how far it grows while what
 /// comes is taken at once: 1 MiB is 80 Mbit/s for one client at 100 ms.
@@ -57,6 +53,8 @@ pub struct LinkContext {
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub metrics: Rc<Metrics>,
+    /// With links that say nothing.
+    pub patience: Patience,
 }
 
 impl LinkContext {
@@ -77,12 +75,12 @@ impl LinkContext {
     }
 }
 
-fn prepare(socket: &Socket) -> std::io::Result<()> {
+fn prepare(socket: &Socket, patience: &Patience) -> std::io::Result<()> {
     socket.set_nodelay()?;
     socket.set_keepalive(Keepalive {
-        interval: PING_EVERY,
+        interval: patience.ping_every,
         probes: 3,
-        user_timeout: SILENCE_LIMIT,
+        user_timeout: patience.silence_limit,
     })
 }
 

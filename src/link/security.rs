@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
-use super::tls::TlsSetup;
+use super::tls::{TlsSetup, TlsSide};
 use crate::config::{LinkConfig, LinkKey, is_public};
 use crate::net::{BufferPool, Socket};
 use crate::wire::link::Role;
@@ -22,6 +22,14 @@ pub struct Security {
     tls: Option<TlsSetup>,
 }
 
+/// What the files hold; a thread that may wait can read them.
+pub struct SecurityFiles {
+    key: Option<LinkKey>,
+    never_on_public: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<TlsSide>,
+}
+
 /// Why the files that secure links cannot be used.
 #[derive(Debug)]
 pub enum SetupError {
@@ -29,14 +37,14 @@ pub enum SetupError {
     Unusable(PathBuf, String),
 }
 
-impl Security {
-    /// Reads the files that `config` names.
-    pub fn load(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
+impl SecurityFiles {
+    /// Reads the files that `config` names; blocks.
+    pub fn read(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
         let tls = match (&config.tls, role) {
             (None, _) => None,
-            (Some(files), Role::Front) => Some(TlsSetup::front(files)?),
-            (Some(files), Role::Back) => Some(TlsSetup::back(files)?),
+            (Some(files), Role::Front) => Some(TlsSide::front(files)?),
+            (Some(files), Role::Back) => Some(TlsSide::back(files)?),
         };
         #[cfg(not(feature = "tls"))]
         let _ = role;
@@ -46,6 +54,13 @@ impl Security {
             #[cfg(feature = "tls")]
             tls,
         })
+    }
+}
+
+impl Security {
+    /// Reads the files that `config` names; blocks.
+    pub fn load(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
+        SecurityFiles::read(config, role).map(Self::from)
     }
 
     /// Whether a link may go there.
@@ -64,6 +79,17 @@ impl Security {
         }
         let _ = (socket, buffers);
         Ok(Channel::Plain)
+    }
+}
+
+impl From<SecurityFiles> for Security {
+    fn from(files: SecurityFiles) -> Self {
+        Self {
+            key: files.key,
+            never_on_public: files.never_on_public,
+            #[cfg(feature = "tls")]
+            tls: files.tls.map(TlsSetup::new),
+        }
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::LinkContext;
 use super::channel::{Channel, Outlet};
 use super::connection::{Connection, Parts};
 use super::driver::{Driver, Side};
 use super::fault::Fault;
 use super::handshake::Established;
+use super::{LinkContext, Patience};
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
 
@@ -24,6 +24,7 @@ pub(super) fn context() -> LinkContext {
         buffers: BufferPool::new(4 << 20),
         scratch: Rc::default(),
         metrics: Rc::default(),
+        patience: Patience::default(),
     }
 }
 
@@ -35,7 +36,15 @@ fn sockets(context: &LinkContext) -> (Socket, UnixStream) {
 
 /// One without a task that goes nowhere.
 pub(super) fn connection() -> Rc<Connection> {
-    let context = Rc::new(context());
+    connection_with(Patience::default())
+}
+
+/// [`connection`] with so much patience.
+pub(super) fn connection_with(patience: Patience) -> Rc<Connection> {
+    let context = Rc::new(LinkContext {
+        patience,
+        ..context()
+    });
     Connection::new(Parts {
         window_out: context.window() as u32,
         socket: sockets(&context).0,
@@ -47,7 +56,15 @@ pub(super) fn connection() -> Rc<Connection> {
 
 /// One with its task, and the other end.
 pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
-    let context = Rc::new(context());
+    driven_with(Patience::default())
+}
+
+/// [`driven`] with so much patience.
+pub(super) fn driven_with(patience: Patience) -> (Rc<Connection>, Driver, UnixStream) {
+    let context = Rc::new(LinkContext {
+        patience,
+        ..context()
+    });
     let (socket, far) = sockets(&context);
     let established = Established {
         socket,

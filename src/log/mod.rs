@@ -3,12 +3,16 @@
 //! Under journald (systemd sets `JOURNAL_STREAM`) the time is left out and the
 //! level becomes its `<N>` prefix. Secrets never get here: their types print
 //! nothing of themselves with `Debug`.
+//!
+//! A command writes its lines itself. `run` hands them to a thread ([`detach`]):
+//! whoever reads them may stand still, and then lines are lost, not time.
 
+mod queue;
 mod throttle;
 mod time;
+mod writer;
 
 use std::fmt;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
@@ -17,6 +21,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use throttle::Throttle;
 pub use time::utc;
+pub use writer::{detach, finish, lost};
 
 /// How much a line matters. Lines above the chosen level are not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +51,7 @@ pub fn is_enabled(level: LogLevel) -> bool {
 pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     if is_enabled(level) {
         let line = format_line(level, message, is_journald());
-        // Nobody is left to be told that stderr is gone.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        writer::write(line.as_bytes());
     }
 }
 

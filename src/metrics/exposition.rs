@@ -240,6 +240,12 @@ const ROWS: &[Row] = &[
         |m| &m.config_reload_failures,
     ),
     computed(
+        "log_lines_lost_total",
+        "counter",
+        "Lines lost because the reader of the log stood still",
+        |m| Some(Decimal::whole(m.log_lines_lost.get())),
+    ),
+    computed(
         "uptime_seconds",
         "gauge",
         "Seconds since the process started",

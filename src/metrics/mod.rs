@@ -119,6 +119,8 @@ pub struct Metrics {
     pub refreshes: ByReason<RefreshOutcome>,
     pub config_reloads: Counter,
     pub config_reload_failures: Counter,
+    /// Set before [`render`](Self::render).
+    pub log_lines_lost: Gauge,
 
     /// Open links, and the streams on them.
     pub links: Gauge,
@@ -181,6 +183,7 @@ impl Default for Metrics {
             refreshes: ByReason::default(),
             config_reloads: Counter::default(),
             config_reload_failures: Counter::default(),
+            log_lines_lost: Gauge::default(),
             links: Gauge::default(),
             link_streams: Gauge::default(),
             link_rtt_micros: Gauge::default(),

@@ -8,9 +8,13 @@ pub(super) fn cpu() -> Duration {
 }
 
 pub(super) fn open_fds() -> Option<u64> {
-    let entries = fs::read_dir("/proc/self/fd").ok()?;
-    // One of them is the listing's own.
-    Some((entries.count() as u64).saturating_sub(1))
+    const FOLDER: &str = "/proc/self/fd";
+    // Since Linux 6.2 its size is their number. To list ten thousand takes 10 ms.
+    match fs::metadata(FOLDER).ok()?.len() {
+        // One of them is the listing's own.
+        0 => Some((fs::read_dir(FOLDER).ok()?.count() as u64).saturating_sub(1)),
+        count => Some(count),
+    }
 }
 
 pub(super) fn max_fds() -> Option<u64> {

@@ -132,7 +132,7 @@ reasons! {
         SiteAnswered "site_answered" "an unfinished handshake, which the site did not wait for";
         Replay "replay" "the same handshake as an earlier one";
         Flood "flood" "its address makes more connections than --flood-limit and proves nothing";
-        Evicted "evicted" "it said nothing for longest and --max-handshakes others wait";
+        Evicted "evicted" "it has proven nothing, and others need its place (--max-handshakes, --max-clients)";
         BadProxyHeader "bad_proxy_header" "a relay of --proxy-protocol sent no PROXY header: switch it on there (send-proxy-v2)";
         PolicyConnections "policy_connections" "more connections than a --policy allows";
         NotInTable "not_in_table" "it is not in the table of a --policy";
@@ -275,6 +275,7 @@ reasons! {
         WrongKey "wrong_key" "the two sides have different keys";
         Tls "tls" "TLS failed: see the certificates";
         TooMany "too_many" "there are too many links";
+        PushedOut "pushed_out" "strangers pushed out its handshake";
     }
 }
 

@@ -3,16 +3,19 @@
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
 
+mod addresses;
 mod buffer_pool;
 mod executor;
 mod flow;
 #[cfg(feature = "tls")]
 mod http_get;
 mod http_time;
+mod lane;
 mod listener;
 mod local;
 mod lookup;
 mod notify;
+mod pause;
 mod pipes;
 mod random;
 mod reactor;
@@ -28,16 +31,19 @@ mod timer;
 pub mod tls;
 mod unblock;
 
+pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
+pub use lane::Lane;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use lookup::look_up;
 pub use notify::Notify;
+pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
+/// For the log's reader.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Fills `bytes` with randomness from the kernel.
 ///
 /// The kernel's generator cannot fail once it is seeded, and getrandom(2) waits
 /// for that; on a kernel without it the process cannot have secrets and stops.
 pub fn fill_random(bytes: &mut [u8]) {
     if getrandom::fill(bytes).is_err() {
-        eprintln!("smol-mtproxy: this system has no random numbers; is /dev/urandom missing?");
+        error!("this system has no random numbers; is /dev/urandom missing?");
+        crate::log::finish(LAST_WORDS);
         std::process::exit(71);
     }
 }

@@ -151,20 +151,26 @@ impl Rope {
     pub fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty() {
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-            let mut used = 0;
-            for (slot, slice) in slices.iter_mut().zip(self.slices()) {
-                *slot = IoSlice::new(slice);
-                used += 1;
-            }
-            let written = socket.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+            let written = self.write_once(socket)?;
             if written == 0 {
                 break;
             }
-            self.advance(written);
             total += written;
         }
         Ok(total)
+    }
+
+    /// [`write_to`](Self::write_to) of some chunks at most.
+    pub fn write_once(&mut self, socket: &Socket) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        let mut used = 0;
+        for (slot, slice) in slices.iter_mut().zip(self.slices()) {
+            *slot = IoSlice::new(slice);
+            used += 1;
+        }
+        let written = socket.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+        self.advance(written);
+        Ok(written)
     }
 
     /// Drops `count` bytes from the front.

@@ -27,7 +27,7 @@ pub(super) async fn open(shared: &Rc<Shared>, request: &SessionRequest) -> Resul
     for address in targets {
         match connect(shared, address, request).await {
             Ok(line) => {
-                shared.directory.report_success(address);
+                shared.reached(address);
                 return Ok(line);
             }
             Err(error) => {

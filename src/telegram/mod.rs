@@ -15,6 +15,7 @@ mod tests;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use middle::Patience;
 pub use shared::{Settings, Shared};
 
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
@@ -74,7 +75,7 @@ impl Telegram {
         directory.ready(&self.shared.reactor).await;
         let pool = self.pool(request.dc);
         let session = MiddleSession::new(&request, sink, &pool);
-        pool.join(&session).await?;
+        pool.join(&session, request.has_other_route).await?;
         Ok(Session::Packets(Box::new(MiddleStream::new(session))))
     }
 }

@@ -135,6 +135,21 @@ impl MiddleSession {
         self.exchange.set(exchange);
     }
 
+    /// What the client says next is not to go where nobody answers.
+    fn leave_silence(self: &Rc<Self>) {
+        let place = self.place.borrow();
+        let home = place.home.as_ref().filter(|(home, _)| home.is_silent());
+        let Some((connection, conn_id)) = home.filter(|_| place.packets.is_none()).cloned() else {
+            return;
+        };
+        drop(place);
+        if self.pool.leave_silence(self, &connection, conn_id)
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            connection.unpark(waker);
+        }
+    }
+
     pub fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -170,6 +185,7 @@ impl MiddleStream {
 impl Stream for MiddleStream {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let session = &self.0;
+        session.leave_silence();
         let place = session.place.borrow();
         let ready = match (&place.packets, &place.home) {
             (Some(_), _) => Poll::Pending,

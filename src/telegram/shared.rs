@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::directory::{Directory, PublicAddress};
-use super::middle::ConnectError;
+use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
@@ -31,6 +31,8 @@ pub struct Shared {
     pub address: Rc<PublicAddress>,
     pub metrics: Rc<Metrics>,
     pub settings: Cell<Settings>,
+    /// With middle proxies that say nothing.
+    pub patience: Patience,
     /// Failures to connect come in swarms.
     pub complaints: Throttle,
 }
@@ -67,7 +69,14 @@ impl Shared {
         self.address.translate(local)
     }
 }
+
 impl Shared {
+    /// A connection to Telegram is there.
+    pub(super) fn reached(&self, address: SocketAddr) {
+        self.directory.report_success(address);
+        self.address.reached();
+    }
+
     pub(super) fn migrated(&self, outcome: MigrationOutcome) {
         self.metrics.migrations.inc(outcome);
     }
@@ -79,6 +88,9 @@ impl Shared {
 
     pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
         self.metrics.dc_failed(dc, error.failure());
+        if matches!(error, ConnectError::Closed | ConnectError::Refused(_)) {
+            self.address.doubt();
+        }
         self.complain(dc, address, "middle proxy", error);
     }
 

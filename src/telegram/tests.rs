@@ -13,8 +13,10 @@ use fake_telegram::payload::{self, Command};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
+mod dark;
 mod house;
 mod losses;
+mod moves;
 mod parked;
 
 use super::directory::PublicAddress;

@@ -3,11 +3,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use rustix::fs::{Access, access};
-use rustix::process::{Resource, getrlimit};
 
 use super::verdict::Verdict;
 use crate::cli::server;
-use crate::config::{Config, Role, RouteChoice, clients_for};
+use crate::config::{Config, Role, RouteChoice};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
@@ -69,19 +68,15 @@ pub(super) fn secrets(config: &Config) -> Verdict {
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {
-    match getrlimit(Resource::Nofile).maximum {
-        Some(limit) if clients_for(limit) < config.max_clients as u64 => Verdict::warn(
-            "descriptors",
-            format!(
-                "the hard limit of {limit} is enough for {} clients, not {}; raise it (LimitNOFILE= \
-                 in systemd, `ulimit -Hn`) or lower --max-clients",
-                clients_for(limit),
-                config.max_clients
-            ),
-        ),
-        Some(limit) => Verdict::ok("descriptors", format!("up to {limit}")),
-        None => Verdict::ok("descriptors", "no limit"),
+    if let Some(lowered) = &config.lowered {
+        return Verdict::warn("descriptors", lowered.clone());
     }
+    let shares = config.descriptors;
+    let enough_for = match config.role {
+        Role::Back => format!("{} direct sessions", shares.lines),
+        Role::Both | Role::Front => format!("{} clients", shares.clients),
+    };
+    Verdict::ok("descriptors", format!("enough for {enough_for}"))
 }
 
 pub(super) fn memory(config: &Config) -> Verdict {

@@ -3,19 +3,34 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::server::Server;
+use crate::cli::callers;
 use crate::config::make_private_dir;
-use crate::guard::table::Table;
-use crate::net::{Listener, Reactor, Socket};
+use crate::guard::half_open::HalfOpen;
+use crate::guard::table::{Snapshot, Table};
+use crate::net::{Listener, Reactor, Socket, unblock};
 
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// To ask, and to read the answer.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// For a disk to take a table; `ctl` waits a little longer.
+const SAVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Who connects and has not asked yet; one more, and the oldest of them goes.
+const MOST_SILENT: usize = 8;
+
+/// Who has asked, likewise: each may hold the list of a table.
+const MOST_ASKERS: usize = 8;
 
 /// Longer than any entry of a table.
 const MAX_REQUEST: usize = 1024;
@@ -38,9 +53,9 @@ pub(super) fn start(server: &Rc<Server>) {
 
 /// The one that was bound, not that of another process. After --user it may not
 /// be ours to remove; the next run does.
-pub(super) fn remove(server: &Server) {
-    if let Some(path) = server.control.get() {
-        let _ = fs::remove_file(path);
+pub(super) async fn remove(server: &Server) {
+    if let Some(path) = server.control.get().cloned() {
+        let _ = unblock(|| fs::remove_file(path)).await;
     }
 }
 
@@ -50,12 +65,15 @@ fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
     if let Some(folder) = path.parent() {
         make_private_dir(folder)?;
     }
-    if UnixStream::connect(path).is_ok() {
+    if is_taken(path)? {
         return Err(io::ErrorKind::AddrInUse.into());
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::other("there is a file that is no socket"));
+        }
+        Ok(_) => fs::remove_file(path)?,
+        Err(_) => {}
     }
     // From its first moment; nothing else runs yet that could make files.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
@@ -64,29 +82,43 @@ fn bind(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Listener> {
     Listener::from_unix(reactor, bound?)
 }
 
-/// Answers one request at a time.
-async fn serve(server: Rc<Server>, listener: Listener) {
-    loop {
-        match listener.accept().await {
-            Ok(socket) => {
-                let answering = answer(&server, &socket);
-                let _ = server.reactor.timeout(REQUEST_LIMIT, answering).await;
-            }
-            Err(_) => server.reactor.sleep(REQUEST_LIMIT).await,
-        }
-    }
+/// Whether somebody listens there; without waiting for one who takes nobody.
+fn is_taken(path: &Path) -> io::Result<bool> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let connected = rustix::net::connect(&socket, &SocketAddrUnix::new(path)?);
+    Ok(matches!(connected, Ok(()) | Err(Errno::AGAIN)))
 }
 
-async fn answer(server: &Server, socket: &Socket) -> io::Result<()> {
-    let request = read_line(socket).await?;
+/// Answers several at once: none is in the way of another.
+async fn serve(server: Rc<Server>, listener: Listener) {
+    let (silent, askers) = (HalfOpen::new(MOST_SILENT), HalfOpen::new(MOST_ASKERS));
+    let serving = server.clone();
+    let answer = move |socket: Socket| {
+        let (server, silent, askers) = (serving.clone(), silent.clone(), askers.clone());
+        async move {
+            let reactor = &server.reactor;
+            let from = callers::origin_of(&socket);
+            let asked = callers::seated(reactor, &silent, from, LIMIT, read_line(&socket)).await;
+            if let Some(Ok(request)) = asked {
+                let answering = answer(&server, &socket, &request);
+                let limit = SAVE_LIMIT + LIMIT;
+                let _ = callers::seated(reactor, &askers, from, limit, answering).await;
+            }
+        }
+    };
+    callers::serve(&server.reactor, &server.executor, &listener, answer).await;
+}
+
+async fn answer(server: &Server, socket: &Socket, request: &str) -> io::Result<()> {
     let words: Vec<&str> = request.split_whitespace().collect();
-    let text = match obey(server, &words) {
-        Ok(lines) => lines
-            .iter()
-            .fold("ok\n".to_owned(), |text, line| text + line + "\n"),
+    let text = match obey(server, &words).await {
+        Ok(lines) => format!("ok\n{lines}"),
         Err(problem) => format!("error {problem}\n"),
     };
-    socket.write_all(text.as_bytes()).await
+    let written = socket.write_all(text.as_bytes());
+    let written = server.reactor.timeout(LIMIT, written).await;
+    written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn read_line(socket: &Socket) -> io::Result<String> {
@@ -102,11 +134,15 @@ async fn read_line(socket: &Socket) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-fn obey(server: &Server, words: &[&str]) -> Result<Vec<String>, String> {
+/// The lines of the answer, each with its end.
+async fn obey(server: &Server, words: &[&str]) -> Result<String, String> {
     match *words {
-        ["secrets"] => Ok(server.gate.secrets()),
-        ["table", "list", name] => Ok(table(server, name)?.list()),
-        ["table", "save", name] => save(&*table(server, name)?),
+        ["secrets"] => Ok(text(server.gate.secrets())),
+        ["table", "list", name] => {
+            let entries = table(server, name)?.snapshot();
+            Ok(unblock(move || text(entries.list())).await)
+        }
+        ["table", "save", name] => save(server, &*table(server, name)?).await,
         ["table", action @ ("add" | "del"), name, entry] => {
             let table = table(server, name)?;
             let changed = match action {
@@ -116,9 +152,8 @@ fn obey(server: &Server, words: &[&str]) -> Result<Vec<String>, String> {
             if changed {
                 info!("ctl: table {action} {name} {entry}");
             }
-            Ok(vec![
-                if changed { "changed" } else { "unchanged" }.to_owned(),
-            ])
+            let outcome = if changed { "changed\n" } else { "unchanged\n" };
+            Ok(outcome.to_owned())
         }
         _ => Err("unknown request: is ctl of another version?".to_owned()),
     }
@@ -129,7 +164,24 @@ fn table(server: &Server, name: &str) -> Result<Rc<Table>, String> {
     table.ok_or_else(|| format!("there is no table {name}; start with --table {name}=FILE"))
 }
 
-fn save(table: &Table) -> Result<Vec<String>, String> {
-    table.save().map_err(|error| error.to_string())?;
-    Ok(Vec::new())
+fn text(lines: Vec<String>) -> String {
+    lines
+        .iter()
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Answers when the file is as the table was at its turn.
+async fn save(server: &Server, table: &Table) -> Result<String, String> {
+    let saving = server.saves.run(|| {
+        let entries: Snapshot = table.snapshot();
+        Some(move || entries.save())
+    });
+    match server.reactor.timeout(SAVE_LIMIT, saving).await {
+        Some(Some(Err(error))) => Err(error.to_string()),
+        Some(_) => Ok(String::new()),
+        None => Err(format!(
+            "table {} is not written after {SAVE_LIMIT:?}, but may still be: is its disk busy or gone?",
+            table.name
+        )),
+    }
 }

@@ -7,7 +7,9 @@ use rustix::fs::{AtFlags, CWD, chownat};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use crate::config::make_private_dir;
+use crate::config::{make_private_dir, read_text};
+
+const LONGEST_PASSWD: u64 = 16 << 20;
 
 /// A line of /etc/passwd.
 struct Account {
@@ -40,7 +42,8 @@ pub(super) fn give_up(
         info!("--user {user} has no effect: not started as root");
         return Ok(());
     }
-    let passwd = fs::read_to_string("/etc/passwd").map_err(PrivilegeError::Passwd)?;
+    let passwd =
+        read_text(Path::new("/etc/passwd"), LONGEST_PASSWD).map_err(PrivilegeError::Passwd)?;
     let account = find(&passwd, user);
     let account = account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))?;
     hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;

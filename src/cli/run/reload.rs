@@ -1,25 +1,73 @@
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::server::{Server, security, settings};
+use super::server::{Server, link_role, settings};
 use crate::client::{Limits, Rules, SiteSettings};
-use crate::config::{Config, ConfigSource};
+use crate::config::{Config, ConfigSource, OwnedSecret};
+use crate::guard::gate::GateError;
+use crate::guard::table::ReadTable;
+use crate::link::{Security, SecurityFiles, SetupError};
+use crate::net::unblock;
+
+/// A disk that takes longer is worth a line.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// All that a reload reads from files.
+struct Fresh {
+    config: Config,
+    tables: Vec<ReadTable>,
+    link: Result<SecurityFiles, SetupError>,
+}
+
+/// Blocks, and may for long: a table can have megabytes, a disk can be gone.
+fn read(source: &ConfigSource, running: Option<OwnedSecret>) -> Result<Fresh, String> {
+    let config = source.load(running).map_err(|error| error.to_string())?;
+    let tables = ReadTable::read_all(&config.guard.tables);
+    let tables = tables.map_err(|error| error.to_string())?;
+    Ok(Fresh {
+        link: SecurityFiles::read(&config.link, link_role(&config)),
+        tables,
+        config,
+    })
+}
 
 impl Server {
     /// Reads the config again and takes over what a running process can.
     /// Clients of a listener that stays are not touched; a config with a
-    /// mistake changes nothing.
+    /// mistake changes nothing. Clients are served while it is read.
     pub(super) async fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
-        match source.load(Some(&old)) {
-            Ok(new) => match self.gate.reconfigure(&new.guard, new.limits()) {
-                Ok(()) => {
-                    self.take_over(&old, new).await;
-                    self.metrics.config_reloads.inc();
-                }
-                Err(error) => self.reload_failed(&error),
-            },
-            Err(error) => self.reload_failed(&error),
+        let (source, running) = (source.clone(), old.made_secret());
+        let reading = unblock(move || read(&source, running));
+        let Fresh {
+            config: new,
+            tables,
+            link,
+        } = match self.with_patience(reading).await {
+            Ok(fresh) => fresh,
+            Err(error) => return self.reload_failed(&error),
+        };
+        let replaced = self.gate.reconfigure(&new.guard, tables, new.limits());
+        let replaced = match replaced.map_err(GateError::from) {
+            Ok(replaced) => replaced,
+            Err(error) => return self.reload_failed(&error),
+        };
+        self.take_over(&old, new, link).await;
+        self.metrics.config_reloads.inc();
+        unblock(move || drop(replaced)).await;
+    }
+
+    async fn with_patience<T>(&self, reading: impl Future<Output = T>) -> T {
+        let mut reading = std::pin::pin!(reading);
+        let read = self.reactor.timeout(PATIENCE, &mut reading).await;
+        if let Some(read) = read {
+            return read;
         }
+        warn!(
+            "the config or a file that it names is not read after {PATIENCE:?}, so the running one \
+             stays until then: is a disk busy or gone?"
+        );
+        reading.await
     }
 
     fn reload_failed(&self, error: &dyn std::fmt::Display) {
@@ -27,7 +75,7 @@ impl Server {
         error!("the config was not reloaded: {error}");
     }
 
-    async fn take_over(&self, old: &Config, new: Config) {
+    async fn take_over(&self, old: &Config, new: Config, link: Result<SecurityFiles, SetupError>) {
         let differences = old.differences(&new);
         crate::log::set_level(new.log_level);
         if let Some(clients) = &self.clients {
@@ -42,11 +90,18 @@ impl Server {
         }
         self.address.reconfigure(new.external_ip);
         if old.role == new.role {
-            self.change_links(&new).await;
+            self.change_links(&new, link).await;
             self.change_listeners(&new).await;
         }
         for flag in &differences.need_restart {
             warn!("{flag} changed: restart for it to take effect");
+        }
+        if let Some(lowered) = new
+            .lowered
+            .as_ref()
+            .filter(|now| old.lowered.as_ref() != Some(*now))
+        {
+            warn!("{lowered}");
         }
         match differences.changed.as_slice() {
             [] => info!("reloaded: nothing changed"),
@@ -58,13 +113,13 @@ impl Server {
         }
     }
 
-    /// Reads certificates and keys again, for links from now on, links to other
+    /// Takes certificates and keys over, for links from now on, links to other
     /// backs if there are others, and takes links where they are to be taken.
-    async fn change_links(&self, new: &Config) {
+    async fn change_links(&self, new: &Config, files: Result<SecurityFiles, SetupError>) {
         if self.front.is_none() && self.back.is_none() {
             return;
         }
-        match security(new) {
+        match files.map(Security::from) {
             Ok(security) => {
                 if let Some(front) = &self.front {
                     front.reconfigure(security, new.link.wait);

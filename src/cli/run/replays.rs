@@ -6,11 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::server::Server;
 use crate::config::{Config, DataDir};
 use crate::guard::gate::Gate;
-use crate::net::Reactor;
+use crate::net::{Reactor, unblock};
 
 const NAME: &str = "replays";
 
-/// Takes over what the last run kept.
+/// Takes over what the last run kept; blocks.
 pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
     if !config.guard.replay_cache.keep {
         return;
@@ -25,14 +25,16 @@ pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
 }
 
 impl Server {
-    pub(super) fn keep_replays(&self) {
-        let config = self.config.borrow();
+    pub(super) async fn keep_replays(&self) {
+        let config = self.config.borrow().clone();
         if !config.guard.replay_cache.keep {
             return;
         }
-        if let Some(saved) = self.gate.replays(self.reactor.now(), unix_now())
-            && let Err(error) = DataDir::new(&config.data_dir).write(NAME, &saved)
-        {
+        let Some(saved) = self.gate.replays(self.reactor.now(), unix_now()) else {
+            return;
+        };
+        let data_dir = DataDir::new(&config.data_dir);
+        if let Err(error) = unblock(move || data_dir.write(NAME, &saved)).await {
             let place = config.data_dir.display();
             warn!("cannot keep handshakes in {place}: {error}; give a writable --data-dir");
         }

@@ -19,18 +19,19 @@ use crate::client::{
 };
 use crate::config::{Config, ConfigSource, ListenerConfig, Role};
 use crate::guard::gate::Gate;
-use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
-use crate::log::Throttle;
+use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
+use crate::log::{self, Throttle};
 use crate::metrics::Metrics;
+#[cfg(feature = "ctl")]
+use crate::net::Lane;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Settings, Shared, Telegram};
-use crate::wire::link;
+use crate::telegram::{Patience, Settings, Shared, Telegram};
+use crate::wire::link::Role as LinkRole;
 use crate::wire::transport::MAX_PACKET;
 
-/// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
-/// each while a slow client's bytes wait in them.
-const PIPES: usize = 32;
+/// How long a disk gets for the last state.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How long clients get to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -59,6 +60,9 @@ pub(super) struct Server {
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
+    /// Of tables, by ctl.
+    #[cfg(feature = "ctl")]
+    pub(super) saves: Lane,
     /// The socket for ctl, once it is bound.
     pub(super) control: OnceCell<PathBuf>,
     scrapes: Cell<Option<Listener>>,
@@ -77,6 +81,7 @@ impl Server {
             buffers: buffers.clone(),
             scratch: scratch.clone(),
             metrics: metrics.clone(),
+            patience: link::Patience::default(),
         };
         let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {
@@ -89,17 +94,26 @@ impl Server {
                 address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
+                patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })
         });
         let telegram = shared.clone().map(Telegram::new);
-        let security = || security(&config).map_err(RunError::Link);
+        let security = || {
+            let loaded = Security::load(&config.link, link_role(&config));
+            loaded.map_err(RunError::Link)
+        };
         let (mut front, mut back) = (None, None);
         let backend: Option<Rc<dyn Backend>> = match (config.role, &telegram) {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
-                back = Some(Back::new(link_context(), security()?, telegram));
+                back = Some(Back::new(
+                    link_context(),
+                    security()?,
+                    telegram,
+                    config.descriptors,
+                ));
                 None
             }
             (_, None) => {
@@ -124,7 +138,7 @@ impl Server {
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                pipes: PipePool::new(PIPES),
+                pipes: PipePool::new(config.descriptors.pipes),
                 backend,
                 gate: gate.clone(),
                 metrics: metrics.clone(),
@@ -135,6 +149,8 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
+            #[cfg(feature = "ctl")]
+            saves: Lane::default(),
             control: OnceCell::new(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
             signals: Signals::new(reactor).map_err(RunError::System)?,
@@ -230,6 +246,9 @@ impl Server {
         for note in &config.notes {
             info!("{note}");
         }
+        if let Some(lowered) = &config.lowered {
+            warn!("{lowered}");
+        }
         if config.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
             info!("smol-mtproxy {version}, back: {buffers} KiB of buffers");
@@ -270,10 +289,28 @@ impl Server {
             let server = self.clone();
             self.spawn(exposition::serve(
                 self.reactor.clone(),
+                self.executor.clone(),
                 listener,
                 move || server.render_metrics(),
             ));
         }
+    }
+
+    /// Keeps what outlives the run, if a disk takes it, and removes what does
+    /// not; a second signal does not wait for that either.
+    async fn leave_files(&self) {
+        let writing = async {
+            let files = smol::future::zip(self.keep_usage(), self.keep_replays());
+            #[cfg(feature = "ctl")]
+            let files = smol::future::zip(files, control::remove(self));
+            if self.reactor.timeout(LAST_WRITES, files).await.is_none() {
+                warn!(
+                    "--data-dir has not taken the last files in {LAST_WRITES:?}: is its disk busy or \
+                     gone? The next run begins with those of earlier"
+                );
+            }
+        };
+        smol::future::or(writing, self.signals.stop()).await;
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -288,6 +325,7 @@ impl Server {
         metrics.buffers_claimed.set(claims.bytes as u64);
         metrics.buffer_holders.set(claims.holders as u64);
         metrics.buffer_waiters.set(claims.waiters as u64);
+        metrics.log_lines_lost.set(log::lost());
         let mut text = String::new();
         self.metrics.render(&mut text);
         text
@@ -318,22 +356,15 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
-        self.keep_usage();
-        self.keep_replays();
-        #[cfg(feature = "ctl")]
-        control::remove(self);
+        self.leave_files().await;
     }
 }
 
-/// What secures the links of this role.
-pub(super) fn security(config: &Config) -> Result<Security, SetupError> {
-    Security::load(
-        &config.link,
-        match config.role {
-            Role::Back => link::Role::Back,
-            Role::Both | Role::Front => link::Role::Front,
-        },
-    )
+pub(super) fn link_role(config: &Config) -> LinkRole {
+    match config.role {
+        Role::Back => LinkRole::Back,
+        Role::Both | Role::Front => LinkRole::Front,
+    }
 }
 
 pub(super) fn settings(config: &Config) -> Settings {

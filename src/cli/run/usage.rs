@@ -1,13 +1,16 @@
 use std::cell::RefCell;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::config::DataDir;
+use crate::config::{DataDir, read_text};
+use crate::net::Lane;
 
 const FILE: &str = "usage";
+
+/// Longer than those of 10,000 secrets.
+const LONGEST: u64 = 4 << 20;
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -17,13 +20,14 @@ pub(super) struct UsageFile {
     data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
+    lane: Lane,
 }
 
 impl UsageFile {
-    /// With what an earlier run left there.
+    /// With what an earlier run left there; blocks.
     pub fn read(data_dir: &Path) -> (Self, String) {
         let path = data_dir.join(FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match read_text(&path, LONGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => {
@@ -34,25 +38,28 @@ impl UsageFile {
                 String::new()
             }
         };
-        let written = RefCell::new(text.clone());
-        let data_dir = DataDir::new(data_dir);
         let file = Self {
-            data_dir,
+            data_dir: DataDir::new(data_dir),
             path,
-            written,
+            written: RefCell::new(text.clone()),
+            lane: Lane::default(),
         };
         (file, text)
     }
 
-    fn keep(&self, text: String) {
-        if *self.written.borrow() == text {
-            return;
-        }
-        match self.data_dir.write(FILE, text.as_bytes()) {
-            Ok(()) => {
+    /// Writes what `usage` gives once it is this one's turn, if it changed.
+    async fn keep(&self, usage: impl FnOnce() -> String) {
+        let work = || {
+            let (text, data_dir) = (usage(), self.data_dir.clone());
+            let is_new = *self.written.borrow() != text;
+            is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
+        };
+        match self.lane.run(work).await {
+            None => {}
+            Some(Ok(text)) => {
                 self.written.replace(text);
             }
-            Err(error) => warn!(
+            Some(Err(error)) => warn!(
                 "cannot keep what secrets have used, {}: {error}; give a writable --data-dir",
                 self.path.display()
             ),
@@ -64,11 +71,11 @@ impl Server {
     pub(super) async fn keep_usage_for_ever(&self) {
         loop {
             self.reactor.sleep(PERIOD).await;
-            self.keep_usage();
+            self.keep_usage().await;
         }
     }
 
-    pub(super) fn keep_usage(&self) {
-        self.usage.keep(self.gate.usage());
+    pub(super) async fn keep_usage(&self) {
+        self.usage.keep(|| self.gate.usage()).await;
     }
 }

@@ -143,6 +143,9 @@ impl ClientOut {
     }
 
     fn write_slices(&self, state: &mut State, slices: &Slices<'_>) {
+        if self.revoked().is_some() {
+            return self.fail(state);
+        }
         let was_empty = state.queue.is_empty();
         let mut written = 0;
         if was_empty {

@@ -30,11 +30,6 @@ const MOST_SITES: usize = 64;
 /// Domains whose sites are asked how they answer.
 const MOST_MODELS: usize = 16;
 
-/// Fronted connections that may be there, as a part of `--max-clients`, and in
-/// any case.
-const STRANGERS: usize = 4;
-const FEWEST_STRANGERS: usize = 16;
-
 const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// See the module.
@@ -75,7 +70,7 @@ impl From<&Config> for SiteSettings {
         Self {
             fronting: config.fronting.clone(),
             domains: config.tls_domains.clone(),
-            most_strangers: (config.max_clients / STRANGERS).max(FEWEST_STRANGERS),
+            most_strangers: config.descriptors.strangers,
             data_dir: config.data_dir.clone(),
         }
     }

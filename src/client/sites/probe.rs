@@ -27,8 +27,9 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// Certificates are renewed, servers updated.
 const MEASURE_EVERY: Duration = Duration::from_secs(4 * 3600);
 
-/// After a failure, doubled each time up to [`MEASURE_EVERY`].
-const FIRST_RETRY: Duration = Duration::from_secs(120);
+/// After a failure, which may only be a network that is not there yet; doubled each
+/// time up to [`MEASURE_EVERY`].
+const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// Between connecting and the first byte of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);

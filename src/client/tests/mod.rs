@@ -63,6 +63,7 @@ impl Default for Setup {
         Self {
             limits: Limits {
                 max_clients: 100,
+                beside: 64,
                 handshake_timeout: DEADLINE,
                 time_skew: TimeSkew::default(),
                 records: RecordSizes::Auto,

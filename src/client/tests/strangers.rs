@@ -1,6 +1,11 @@
-use super::Setup;
+use super::app::App;
+use super::{SECRET, Setup, World};
 use crate::config::{FrontingChoice, SitePlace};
+use crate::metrics::RejectReason;
 use crate::net::{Listener, Socket};
+use crate::wire::dc::DcId;
+use crate::wire::obfuscated2::{self, HEADER_LEN};
+use crate::wire::transport::Transport;
 
 /// The kernel may give a stranger on this machine, or a relay's connection, the
 /// address and port from which we are connected to the site.
@@ -26,5 +31,84 @@ fn who_comes_from_where_a_site_has_answered_is_not_ourselves() {
         stranger.read_exact(&mut [0; 4]).await.unwrap();
         world.until("a place", || !sites.is_from_us(ours)).await;
         drop(stranger);
+    });
+}
+
+fn header() -> [u8; HEADER_LEN] {
+    let fill = &mut crate::net::fill_random;
+    let (header, _) = obfuscated2::dial(Transport::Padded, DcId(1), Some(&SECRET), fill);
+    header.bytes
+}
+
+async fn connect(world: &World) -> Socket {
+    let address = world.listener.address();
+    Socket::connect(&world.reactor, address).await.unwrap()
+}
+
+async fn is_closed(socket: &Socket) -> bool {
+    matches!(socket.read(&mut [0; 16]).await, Ok(0) | Err(_))
+}
+
+/// Both came while there was a place: only one finds it with its proof.
+#[test]
+fn the_last_place_is_of_who_proves_a_secret_first() {
+    let mut setup = Setup::default();
+    setup.limits.max_clients = 1;
+    setup.run(async |world| {
+        let silent = [connect(&world).await, connect(&world).await];
+        world
+            .until("two unproven", || world.context.connections() == 2)
+            .await;
+        let address = world.listener.address();
+        let first = App::connect(&world.reactor, address, Transport::Padded, &SECRET).await;
+        world
+            .until("a session", || world.metrics.clients.get() == 1)
+            .await;
+        // The house is full: who comes now is closed, who is there may still try.
+        assert!(is_closed(&connect(&world).await).await);
+        let rejected = &world.metrics.rejected;
+        assert_eq!(rejected.get(RejectReason::TooManyClients), 1);
+        let [late, other] = silent;
+        late.write_all(&header()).await.unwrap();
+        assert!(is_closed(&late).await);
+        assert_eq!(rejected.get(RejectReason::TooManyClients), 2);
+        drop(first);
+        world
+            .until("a place", || world.metrics.clients.get() == 0)
+            .await;
+        other.write_all(&header()).await.unwrap();
+        world
+            .until("another session", || world.metrics.clients.get() == 1)
+            .await;
+        drop((late, other));
+        assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+        assert_eq!(world.context.connections(), 0);
+    });
+}
+
+/// At the limit of all places strangers go who are waiting for their end, even
+/// while fewer than --max-handshakes are there.
+#[test]
+fn who_was_turned_away_makes_room_first() {
+    let mut setup = Setup::default();
+    setup.limits.max_clients = 4;
+    setup.limits.beside = 3;
+    setup.run(async |world| {
+        let silent = [connect(&world).await, connect(&world).await];
+        let stranger = connect(&world).await;
+        stranger.write_all(&[7; 64]).await.unwrap();
+        let unknown = || world.metrics.rejected.get(RejectReason::UnknownSecret);
+        world.until("a stranger", || unknown() == 1).await;
+        let mut crowd = Vec::new();
+        for _ in 0..2 {
+            crowd.push(connect(&world).await);
+        }
+        assert!(is_closed(&stranger).await);
+        let evicted = || world.metrics.rejected.get(RejectReason::Evicted);
+        assert_eq!((evicted(), world.context.connections()), (0, 4));
+        // Now the oldest.
+        crowd.push(connect(&world).await);
+        assert!(is_closed(&silent[0]).await);
+        assert_eq!((evicted(), world.context.connections()), (1, 4));
     });
 }

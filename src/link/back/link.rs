@@ -278,6 +278,8 @@ fn request(open: Open) -> SessionRequest {
     };
     SessionRequest {
         route,
+        // What the front's client may do instead is not known here.
+        has_other_route: false,
         dc: open.dc,
         client: open.client,
         local: open.local,

@@ -14,16 +14,21 @@ use crate::link::driver::Driver;
 use crate::link::fault::Fault;
 use crate::link::handshake::{Established, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
-use crate::net::Socket;
+use crate::net::{Pause, Socket};
 use crate::wire::link::Role;
 
 /// An address gets this long to answer where another one is left to try.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
+/// Between dials while clients wait for a link, at least.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Keeps one link to a back, dialling again when it is lost, until it is
 /// dropped or retired.
 pub(super) struct Keeper {
     pub place: Rc<Place>,
+    /// Before the next dial.
+    pub pause: Rc<Pause>,
     link: Rc<RefCell<Weak<FrontLink>>>,
     keeping: Task<()>,
 }
@@ -31,9 +36,11 @@ pub(super) struct Keeper {
 impl Keeper {
     pub fn start(front: &Rc<Front>, place: Rc<Place>) -> Self {
         let link = Rc::<RefCell<Weak<FrontLink>>>::default();
-        let keeping = keep(front.clone(), place.clone(), link.clone());
+        let pause = Rc::<Pause>::default();
+        let keeping = keep(front.clone(), place.clone(), pause.clone(), link.clone());
         Self {
             place,
+            pause,
             link,
             keeping: front.context.executor.spawn(keeping),
         }
@@ -53,7 +60,12 @@ impl Keeper {
     }
 }
 
-async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<FrontLink>>>) {
+async fn keep(
+    front: Rc<Front>,
+    place: Rc<Place>,
+    pause: Rc<Pause>,
+    current: Rc<RefCell<Weak<FrontLink>>>,
+) {
     let reactor = front.context.reactor.clone();
     let mut luck = Luck::default();
     while !front.closed.get() {
@@ -81,7 +93,11 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
-        reactor.sleep(luck.pause()).await;
+        pause.begin();
+        if front.is_awaited() {
+            pause.cut_short();
+        }
+        pause.wait(&reactor, SHORTEST_PAUSE, luck.pause()).await;
     }
 }
 
@@ -134,8 +150,8 @@ async fn connect(
             .await;
         let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         let socket = socket.map_err(Fault::Unreachable)?;
-        prepare(&socket).map_err(Fault::Unreachable)?;
-        shake(&front.context, &security, Role::Front, socket).await
+        prepare(&socket, &front.context.patience).map_err(Fault::Unreachable)?;
+        shake(&front.context, &security, Role::Front, socket, &|| ()).await
     };
     let connected = reactor.timeout(HANDSHAKE_LIMIT, connecting).await;
     connected.unwrap_or(Err(Fault::HandshakeTimeout))

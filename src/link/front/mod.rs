@@ -19,6 +19,7 @@ use super::LinkContext;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::HostPort;
+use crate::log::Throttle;
 use crate::net::Notify;
 use crate::wire::dc::DcId;
 use dial::Keeper;
@@ -26,11 +27,14 @@ use link::FrontLink;
 use place::Place;
 
 /// How long a DC's middle proxies count as out of reach after a back said so:
-/// clients that may go direct do.
+/// clients that may go direct do, the others are tried for.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 
 /// DCs remembered for that; more are not.
 const UNAVAILABLE_DCS: usize = 32;
+
+/// Between lines about backs that do not answer.
+const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -45,6 +49,7 @@ pub struct Front {
     unavailable: RefCell<Vec<(DcId, Instant)>>,
     /// That clients wait for a link has been said.
     has_complained: Cell<bool>,
+    silences: Throttle,
     closed: Cell<bool>,
 }
 
@@ -59,6 +64,7 @@ impl Front {
             changed: Notify::default(),
             unavailable: RefCell::default(),
             has_complained: Cell::new(false),
+            silences: Throttle::new(LOG_PERIOD),
             closed: Cell::new(false),
         })
     }
@@ -107,7 +113,8 @@ impl Front {
         request: SessionRequest,
         sink: Rc<dyn Sink>,
     ) -> Result<Session, OpenError> {
-        if request.route == Route::Middle && self.is_unavailable(request.dc) {
+        let may_skip = request.route == Route::Middle && request.has_other_route;
+        if may_skip && self.is_unavailable(request.dc) {
             return Err(OpenError::MiddleUnavailable);
         }
         let reactor = &self.context.reactor;
@@ -116,8 +123,8 @@ impl Front {
         Ok(link.open(request, sink))
     }
 
-    /// The link with the fewest clients of those with room, as soon as there is
-    /// one.
+    /// The link with the fewest clients of those that answer and have room, as
+    /// soon as there is one.
     async fn link(&self) -> Result<Rc<FrontLink>, OpenError> {
         loop {
             if self.closed.get() {
@@ -127,26 +134,35 @@ impl Front {
                 let links = self.links.borrow();
                 let links = links.iter().filter(|link| !link.is_retired());
                 // One that stalls is the first to have few.
-                let best = links.min_by_key(|link| (link.connection.is_full(), link.load()));
+                let best = links.min_by_key(|link| {
+                    let connection = &link.connection;
+                    (connection.is_silent(), connection.is_full(), link.load())
+                });
                 best.cloned()
             };
             match best {
-                Some(link) if link.connection.is_full() => self.roomy().await,
+                Some(link) if link.connection.is_silent() => {
+                    self.complain_of_silence();
+                    self.welcoming().await;
+                }
+                Some(link) if link.connection.is_full() => self.welcoming().await,
                 Some(link) => return Ok(link),
                 None => {
                     self.complain();
+                    self.hasten();
                     self.changed.changed().await;
                 }
             }
         }
     }
 
-    /// Completes when a link has room or ends, or there is another one.
-    async fn roomy(&self) {
+    /// Completes when a link answers and has room, or ends, or there is another
+    /// one.
+    async fn welcoming(&self) {
         let links = self.links.borrow().clone();
         // A retired one gets nobody, however much room it has.
         let links = links.iter().filter(|link| !link.is_retired());
-        let rooms = links.map(|link| Box::pin(link.connection.roomy()) as Wait<'_>);
+        let rooms = links.map(|link| Box::pin(link.connection.welcoming()) as Wait<'_>);
         let mut waits: Vec<_> = rooms.collect();
         waits.push(Box::pin(self.changed.changed()));
         poll_fn(|cx| {
@@ -166,6 +182,28 @@ impl Front {
                 self.wait.get().as_secs()
             );
         }
+    }
+
+    fn complain_of_silence(&self) {
+        if self.silences.pass().is_some() {
+            warn!(
+                "no back answers: clients wait up to {} s for an answer or another link, then \
+                 they are closed",
+                self.wait.get().as_secs()
+            );
+        }
+    }
+
+    /// Somebody waits for a link: the next dials are not put off for long.
+    fn hasten(&self) {
+        for keeper in self.keepers.borrow().iter() {
+            keeper.pause.cut_short();
+        }
+    }
+
+    /// Somebody waits for a link.
+    fn is_awaited(&self) -> bool {
+        self.changed.is_awaited()
     }
 
     fn add(&self, link: &Rc<FrontLink>) {

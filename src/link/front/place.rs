@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::config::HostPort;
 use crate::link::fault::Fault;
@@ -11,12 +12,21 @@ use crate::net::{Notify, look_up, unblock};
 /// Addresses of a name that are tried.
 const MOST_ADDRESSES: usize = 4;
 
+/// A lookup that takes longer may have begun while there was no network: the
+/// next dial begins another one beside it.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// Lookups under way at a time.
+const MOST_LOOKUPS: u32 = 2;
+
 /// Where a back is. A name is looked up anew for every dial, outside this
-/// thread; at most one lookup is under way, for all who dial meanwhile.
+/// thread; who dials meanwhile waits for the same answer.
 pub(super) struct Place {
     pub host: HostPort,
     found: RefCell<Result<Vec<SocketAddr>, String>>,
-    is_looking: Cell<bool>,
+    lookups: Cell<u32>,
+    /// When the last one began.
+    begun: Cell<Option<Instant>>,
     looked: Notify,
 }
 
@@ -25,7 +35,8 @@ impl Place {
         Rc::new(Self {
             host,
             found: RefCell::new(Ok(Vec::new())),
-            is_looking: Cell::new(false),
+            lookups: Cell::new(0),
+            begun: Cell::new(None),
             looked: Notify::default(),
         })
     }
@@ -39,20 +50,23 @@ impl Place {
             HostPort::Address(address) => return Ok(vec![*address]),
             HostPort::Name { name, port } => (name.clone(), *port),
         };
-        if !self.is_looking.replace(true) {
+        let now = context.reactor.now();
+        let is_late = self.begun.get().is_some_and(|begun| now >= begun + FRESH);
+        let lookups = self.lookups.get();
+        if lookups == 0 || (is_late && lookups < MOST_LOOKUPS) {
+            self.begun.set(Some(now));
+            self.lookups.set(lookups + 1);
             let place = self.clone();
             let looking = async move {
                 let found = unblock(move || look_up(&name, port, MOST_ADDRESSES)).await;
                 *place.found.borrow_mut() = found.map_err(|error| error.to_string());
-                place.is_looking.set(false);
+                place.lookups.set(place.lookups.get() - 1);
                 place.looked.notify();
             };
             context.executor.spawn(looking).detach();
         }
         let looked = async {
-            while self.is_looking.get() {
-                self.looked.changed().await;
-            }
+            self.looked.changed().await;
             self.found.borrow().clone()
         };
         let found = context.reactor.timeout(HANDSHAKE_LIMIT, looked).await;

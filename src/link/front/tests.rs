@@ -2,17 +2,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smol::future::{block_on, poll_once};
 use smol_mtproxy_ciphers::StreamKey;
 
 use super::Front;
 use super::link::FrontLink;
-use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink, Stream};
+use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream};
 use crate::config::LinkConfig;
+use crate::link::fault::Fault;
 use crate::link::security::Security;
-use crate::link::test_link;
+use crate::link::{Patience, test_link};
 use crate::wire::dc::DcId;
 use crate::wire::link::Role;
 use crate::wire::transport::Transport;
@@ -41,6 +42,13 @@ impl Wake for Client {
     fn wake(self: Arc<Self>) {}
 }
 
+/// Moments in the place of seconds.
+const SHORT: Patience = Patience {
+    ping_every: Duration::from_millis(100),
+    doubt_after: Duration::from_millis(40),
+    silence_limit: Duration::from_millis(300),
+};
+
 /// A front with links that go nowhere.
 fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     let config = LinkConfig {
@@ -54,7 +62,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     };
     let security = Security::load(&config, Role::Front).unwrap();
     let front = Front::new(test_link::context(), security, config.wait);
-    let link = || FrontLink::new(Rc::downgrade(&front), test_link::connection());
+    let link = || FrontLink::new(Rc::downgrade(&front), test_link::connection_with(SHORT));
     let links: Vec<_> = (0..links).map(|_| link()).collect();
     for link in &links {
         front.add(link);
@@ -74,10 +82,21 @@ fn empty(link: &FrontLink) {
     link.connection.tell_room();
 }
 
-fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
+/// A ping goes out on it, and nothing comes for so long that it counts as silent.
+fn silence(link: &FrontLink) {
+    let connection = &link.connection;
+    connection.ping();
+    let context = &connection.context;
+    let waiting = context.reactor.sleep(SHORT.doubt_after);
+    context.reactor.block_on(&context.executor, waiting);
+    assert!(connection.is_silent());
+}
+
+fn request(route: Route, has_other_route: bool) -> SessionRequest {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let request = SessionRequest {
-        route: Route::Direct,
+    SessionRequest {
+        route,
+        has_other_route,
         dc: DcId(2),
         client: nobody,
         local: nobody,
@@ -87,8 +106,11 @@ fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
             key: [0; 32],
             iv: [0; 16],
         },
-    };
-    match link.open(request, Rc::new(Client)) {
+    }
+}
+
+fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
+    match link.open(request(Route::Direct, false), Rc::new(Client)) {
         Session::Bytes(stream) => stream,
         _ => panic!("a direct session is one of bytes"),
     }
@@ -151,4 +173,74 @@ fn a_newcomer_waits_for_whichever_link_has_room_first() {
         assert!(Rc::ptr_eq(&chosen.unwrap(), &roomy));
     }
     drop(sessions);
+}
+
+#[test]
+fn a_newcomer_is_not_put_on_a_link_that_does_not_answer() {
+    let (front, links) = front(2);
+    let sessions = [(); 3].map(|()| open(&links[1]));
+    silence(&links[0]);
+    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
+    // One that is only full is waited for, whichever it is.
+    fill(&links[1]);
+    let mut wait = Box::pin(front.link());
+    assert!(block_on(poll_once(&mut wait)).is_none());
+    empty(&links[1]);
+    let chosen = block_on(poll_once(&mut wait)).expect("there is room");
+    assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
+    silence(&links[1]);
+    for link in [&links[1], &links[0]] {
+        let mut wait = Box::pin(front.link());
+        assert!(block_on(poll_once(&mut wait)).is_none(), "none answers");
+        link.connection.hear();
+        let chosen = block_on(poll_once(&mut wait)).expect("it answers");
+        assert!(Rc::ptr_eq(&chosen.unwrap(), link));
+        silence(link);
+    }
+    // The wait for one that dies goes on for the next.
+    let mut wait = Box::pin(front.link());
+    assert!(block_on(poll_once(&mut wait)).is_none());
+    for link in &links {
+        link.connection.shut();
+        front.remove(link);
+    }
+    assert!(block_on(poll_once(&mut wait)).is_none());
+    let next = FrontLink::new(Rc::downgrade(&front), test_link::connection());
+    front.add(&next);
+    let chosen = block_on(poll_once(&mut wait)).expect("there is another");
+    assert!(Rc::ptr_eq(&chosen.unwrap(), &next));
+    drop(sessions);
+}
+
+#[test]
+fn a_link_that_says_nothing_ends_on_time() {
+    let patience = Patience {
+        ping_every: Duration::from_secs(5),
+        ..SHORT
+    };
+    let (connection, mut driver, _far) = test_link::driven_with(patience);
+    let link = FrontLink::new(Weak::new(), connection.clone());
+    let context = &connection.context;
+    let start = Instant::now();
+    let fault = context
+        .reactor
+        .block_on(&context.executor, driver.run(&*link));
+    let took = start.elapsed();
+    assert!(matches!(fault, Fault::Silent), "{fault}");
+    assert!(took >= patience.silence_limit && took < patience.ping_every / 2);
+}
+
+#[test]
+fn only_who_may_go_direct_is_told_that_middle_proxies_were_out_of_reach() {
+    let (front, links) = front(1);
+    front.middle_unavailable(DcId(2));
+    let open = |has_other_route| {
+        let request = request(Route::Middle, has_other_route);
+        let opened = block_on(poll_once(front.open_session(request, Rc::new(Client))));
+        opened.expect("no wait").map(drop)
+    };
+    assert_eq!(open(true), Err(OpenError::MiddleUnavailable));
+    assert_eq!(open(false), Ok(()));
+    drop(links);
 }

@@ -13,7 +13,6 @@ mod shaking;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ use rustls::{
 use super::channel::Channel;
 use super::fault::Fault;
 use super::security::SetupError;
-use crate::config::LinkTls;
+use crate::config::{LinkTls, read_file};
 use crate::net::tls::{has_aes, provider};
 use crate::net::{BufferPool, Socket};
 use sealer::Batch;
@@ -46,18 +45,22 @@ pub(super) use sealer::Sealer;
 /// is there for who looks on.
 pub const BACK_NAME: &str = "back.smol-mtproxy.internal";
 
+/// Longer than any chain of certificates, in bytes.
+pub(super) const LONGEST_PEM: u64 = 1 << 20;
+
 /// What new links of a front or back are made with.
 pub(super) struct TlsSetup {
-    side: SideSetup,
+    side: TlsSide,
     batch: Batch,
 }
 
-enum SideSetup {
+/// The part of it that comes from files; another thread may have read them.
+pub(super) enum TlsSide {
     Front(Arc<ClientConfig>, Option<ServerName<'static>>),
     Back(Arc<ServerConfig>),
 }
 
-impl TlsSetup {
+impl TlsSide {
     pub fn front(files: &LinkTls) -> Result<Self, SetupError> {
         let identity = Identity::read(files)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(identity.roots, provider())
@@ -75,7 +78,7 @@ impl TlsSetup {
         config.enable_secret_extraction = true;
         let sni = files.sni.as_ref().map(|name| name.as_str().to_owned());
         let sni = sni.and_then(|name| ServerName::try_from(name).ok());
-        Ok(Self::new(SideSetup::Front(Arc::new(config), sni)))
+        Ok(Self::Front(Arc::new(config), sni))
     }
 
     pub fn back(files: &LinkTls) -> Result<Self, SetupError> {
@@ -96,10 +99,12 @@ impl TlsSetup {
         // The side without instructions for AES has its way, be it this one or,
         // by the order that it asks in, the front.
         config.ignore_client_order = !has_aes();
-        Ok(Self::new(SideSetup::Back(Arc::new(config))))
+        Ok(Self::Back(Arc::new(config)))
     }
+}
 
-    fn new(side: SideSetup) -> Self {
+impl TlsSetup {
+    pub fn new(side: TlsSide) -> Self {
         Self {
             side,
             batch: sealer::new_batch(),
@@ -108,7 +113,7 @@ impl TlsSetup {
 
     pub fn channel(&self, socket: &Socket, buffers: &Rc<BufferPool>) -> Result<Channel, Fault> {
         let side = match &self.side {
-            SideSetup::Front(config, sni) => {
+            TlsSide::Front(config, sni) => {
                 let name = match (sni, socket.peer_address()) {
                     (Some(name), _) => name.clone(),
                     (None, Ok(peer)) => ServerName::from(peer.ip()),
@@ -116,7 +121,7 @@ impl TlsSetup {
                 };
                 UnbufferedClientConnection::new(config.clone(), name).map(Side::Front)
             }
-            SideSetup::Back(config) => {
+            TlsSide::Back(config) => {
                 UnbufferedServerConnection::new(config.clone()).map(Side::Back)
             }
         };
@@ -167,7 +172,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-    fs::read(path).map_err(|error| SetupError::Unreadable(PathBuf::from(path), error))
+    read_file(path, LONGEST_PEM).map_err(|error| SetupError::Unreadable(PathBuf::from(path), error))
 }
 
 /// Checks a back's certificate against [`BACK_NAME`] instead of the SNI, so

@@ -30,14 +30,15 @@ fn setups() -> (TlsSetup, TlsSetup) {
         sni: None,
         alpn: vec!["h2".to_owned()],
     };
-    let front = TlsSetup::front(&files("home")).unwrap();
-    (front, TlsSetup::back(&files("back")).unwrap())
+    let front = TlsSetup::new(TlsSide::front(&files("home")).unwrap());
+    let back = TlsSide::back(&files("back")).unwrap();
+    (front, TlsSetup::new(back))
 }
 
 fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let (front, back) = setups();
     match (front.side, back.side) {
-        (SideSetup::Front(front, _), SideSetup::Back(back)) => (front, back),
+        (TlsSide::Front(front, _), TlsSide::Back(back)) => (front, back),
         _ => unreachable!(),
     }
 }

@@ -1,9 +1,8 @@
 use std::fmt;
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
-use crate::config::Source;
+use crate::config::{self, Source};
 
 /// The longest list that is read; today's are a few KiB.
 const MAX_BODY: usize = 256 * 1024;
@@ -51,13 +50,10 @@ pub(crate) fn fetch(source: &Source) -> Result<Fetched, FetchError> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    let file = fs::File::open(path).map_err(FetchError::File)?;
-    let mut body = Vec::new();
-    let read = file.take(MAX_BODY as u64 + 1).read_to_end(&mut body);
-    match read.map_err(FetchError::File)? {
-        length if length > MAX_BODY => Err(FetchError::TooLong),
-        _ => Ok(body),
-    }
+    config::read_file(path, MAX_BODY as u64).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => FetchError::TooLong,
+        _ => FetchError::File(error),
+    })
 }
 
 #[cfg(feature = "tls")]

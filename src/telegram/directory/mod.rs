@@ -20,8 +20,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, DataDir, Role, RouteChoice, Source};
+use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{Notify, Reactor};
+use crate::net::{Notify, Pause, Reactor};
 use crate::wire::dc::DcId;
 use clock::Clock;
 use lists::{List, Lists};
@@ -43,9 +44,14 @@ pub struct Directory {
     penalties: Penalties,
     /// Connections that failed in a row.
     failures: Cell<usize>,
-    refresh_now: Notify,
-    /// That was said since the last refresh began.
-    is_stale: Cell<bool>,
+    /// Between refreshes.
+    pause: Pause,
+    /// The last refresh could not have every list.
+    is_incomplete: Cell<bool>,
+    /// Nothing of Telegram has been reached lately.
+    is_cut_off: Cell<bool>,
+    /// About lists that cannot be had, one for each.
+    complaints: [Throttle; 3],
     /// The first refresh is over, however it went.
     settled: Cell<bool>,
     settling: Notify,
@@ -66,8 +72,10 @@ impl Directory {
             is_used: Cell::new(uses_middle(config)),
             penalties: Penalties::default(),
             failures: Cell::new(0),
-            refresh_now: Notify::default(),
-            is_stale: Cell::new(false),
+            pause: Pause::default(),
+            is_incomplete: Cell::new(false),
+            is_cut_off: Cell::new(true),
+            complaints: std::array::from_fn(|_| Throttle::new(refresh::LOG_PERIOD)),
             settled: Cell::new(false),
             settling: Notify::default(),
             clock: Clock::default(),
@@ -84,7 +92,7 @@ impl Directory {
         self.is_used.set(uses_middle(config));
         self.overrides.replace(config.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
-            self.want_refresh();
+            self.pause.cut_short();
         }
     }
 
@@ -94,6 +102,8 @@ impl Directory {
         if !self.settled.get() {
             let settling = self.settling.changed();
             reactor.timeout(refresh::PATIENCE, settling).await;
+            // Nobody else waits for a refresh that takes so long.
+            self.settled.set(true);
         }
     }
 
@@ -125,6 +135,13 @@ impl Directory {
         self.ordered(of_dc.map(|(_, address)| *address).collect())
     }
 
+    /// A middle proxy of `dc` is at `address`, as far as is known now.
+    pub fn is_middle(&self, dc: DcId, address: SocketAddr) -> bool {
+        let lists = self.lists.borrow();
+        let entry = (lists.middle_dc(dc), address);
+        lists.entries().any(|known| *known == entry)
+    }
+
     /// Addresses of `dc` for direct connections, in the order to try them in:
     /// those given with --dc if there are any. `None`: there is no such DC.
     pub fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
@@ -148,6 +165,9 @@ impl Directory {
     pub fn report_success(&self, address: SocketAddr) {
         self.failures.set(0);
         self.penalties.remove(address);
+        if self.is_cut_off.replace(false) && self.is_incomplete.get() {
+            self.pause.cut_short();
+        }
     }
 
     /// Several failures in a row fetch the lists anew: Telegram may have moved.
@@ -156,8 +176,16 @@ impl Directory {
         let failures = self.failures.get() + 1;
         self.failures.set(failures);
         if failures.is_multiple_of(refresh::FAILURES) {
-            self.want_refresh();
+            self.is_cut_off.set(true);
+            self.pause.cut_short();
         }
+    }
+
+    /// Takes this list of middle proxies, as if it had been fetched.
+    #[cfg(test)]
+    pub(in crate::telegram) fn take_config(&self, text: &str) {
+        let taken = self.lists.borrow_mut().take(List::Config, text.as_bytes());
+        assert!(matches!(taken, Ok(true)));
     }
 
     fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {

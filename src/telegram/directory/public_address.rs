@@ -1,10 +1,12 @@
 use std::cell::{Cell, RefCell};
+use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::get;
-use crate::net::{Notify, Reactor, is_global, unblock};
+use crate::net::{AddressWatch, Pause, Reactor, is_global, unblock};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -17,31 +19,85 @@ const SERVICES: [&str; 4] = [
 
 /// An address can change under a running proxy (a router's does daily).
 const CHECK_EVERY: Duration = Duration::from_secs(3600);
-const RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// While it is unknown, and between doubts: doubled each time while nothing new
+/// is found.
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether our own address is another, should the kernel
+/// not tell.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// Between such looks, however often the kernel tells of changes.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// Under which address Telegram sees this machine. Middle proxies mix it into
 /// their keys, so a wrong one means no connection (`doc/protocol.md` §4).
 pub struct PublicAddress {
     configured: Cell<Option<IpAddr>>,
     detected: Cell<Option<IpAddr>>,
+    /// Our own address of connections to the internet, when that was found out.
+    egress: Cell<Option<IpAddr>>,
+    /// A connection has succeeded since.
+    has_reached: Cell<bool>,
     said: RefCell<String>,
-    changed: Notify,
+    pause: Pause,
+    means: Means,
+}
+
+/// How it is found out, and how soon again.
+struct Means {
+    first_retry: Duration,
+    egress: Box<dyn Fn() -> Option<IpAddr>>,
+    /// Blocks.
+    ask: Arc<dyn Fn() -> Option<IpAddr> + Send + Sync>,
 }
 
 impl PublicAddress {
     pub fn new(configured: Option<IpAddr>) -> Rc<Self> {
+        Self::found_by(
+            configured,
+            Means {
+                first_retry: FIRST_RETRY,
+                egress: Box::new(egress_address),
+                ask: Arc::new(ask_services),
+            },
+        )
+    }
+
+    fn found_by(configured: Option<IpAddr>, means: Means) -> Rc<Self> {
         Rc::new(Self {
             configured: Cell::new(configured),
             detected: Cell::new(None),
+            egress: Cell::new(None),
+            has_reached: Cell::new(false),
             said: RefCell::default(),
-            changed: Notify::default(),
+            pause: Pause::default(),
+            means,
         })
     }
 
     /// Takes over --external-ip after a reload.
     pub fn reconfigure(&self, configured: Option<IpAddr>) {
         if self.configured.replace(configured) != configured {
-            self.changed.notify();
+            self.pause.cut_short();
+        }
+    }
+
+    /// Something went wrong as it does where the address has become another:
+    /// looks again soon.
+    pub fn doubt(&self) {
+        if self.configured.get().is_none() && self.detected.get().is_some() {
+            self.pause.cut_short();
+        }
+    }
+
+    /// A connection to Telegram has succeeded: who could not be asked for the
+    /// address can be now.
+    pub fn reached(&self) {
+        if !self.has_reached.replace(true) && self.known().is_none() {
+            self.pause.cut_short();
         }
     }
 
@@ -65,45 +121,80 @@ impl PublicAddress {
         }
     }
 
-    /// Finds out the address, says what it means, and looks again hourly.
+    /// Finds out the address and says what it means: hourly, when our own
+    /// address changes, and when there is a doubt.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+        let watch = AddressWatch::new(reactor)
+            .inspect_err(|error| debug!("the kernel tells of no new addresses: {error}"))
+            .ok();
+        let first_retry = self.means.first_retry;
+        let mut retry = first_retry;
         loop {
-            let wait = self.look().await;
-            reactor.timeout(wait, self.changed.changed()).await;
+            self.pause.begin();
+            let before = (self.known(), self.egress.get());
+            let is_known = self.look().await;
+            if before != (self.known(), self.egress.get()) {
+                retry = first_retry;
+            }
+            let (shortest, longest) = match is_known {
+                true => (retry, CHECK_EVERY),
+                false => (first_retry, retry),
+            };
+            let pausing = self.pause.wait(reactor, shortest, longest);
+            smol::future::or(pausing, self.moved(reactor, watch.as_ref())).await;
+            retry = (retry * 2).min(LAST_RETRY);
         }
     }
 
-    async fn look(&self) -> Duration {
+    /// Completes when our own address is another than at the last look.
+    async fn moved(&self, reactor: &Rc<Reactor>, watch: Option<&AddressWatch>) {
+        while (self.means.egress)() == self.egress.get() {
+            reactor.sleep(BREATH).await;
+            let told = async {
+                match watch {
+                    Some(watch) => watch.changed().await,
+                    None => pending().await,
+                }
+            };
+            reactor.timeout(LOOK_EVERY, told).await;
+        }
+    }
+
+    /// Whether the address is known now.
+    async fn look(&self) -> bool {
+        let egress = (self.means.egress)();
+        if self.egress.replace(egress) != egress {
+            self.has_reached.set(false);
+        }
         if let Some(ip) = self.configured.get() {
             self.say(format!("public address {ip}, as given"));
-            return CHECK_EVERY;
+            return true;
         }
-        let Some(local) = egress_address() else {
+        let Some(local) = egress else {
             self.say("no route to the internet yet: is the network up?".to_owned());
-            return RETRY_AFTER;
+            return false;
         };
         if is_global(local) {
             self.detected.set(Some(local));
             self.say(format!("public address {local}, from the interface"));
-            return CHECK_EVERY;
+            return true;
         }
-        match unblock(ask_services).await {
+        let ask = self.means.ask.clone();
+        let found = unblock(move || ask()).await;
+        match found {
             Some(ip) => {
                 self.detected.set(Some(ip));
                 self.say(format!(
                     "behind NAT: {local} here, {ip} outside; direct mode works, middle mode if \
                      the NAT keeps ports"
                 ));
-                CHECK_EVERY
             }
-            None => {
-                self.say(format!(
-                    "behind NAT: {local} here, the public address is unknown; direct mode works, \
-                     for middle mode set --external-ip"
-                ));
-                RETRY_AFTER
-            }
+            None => self.say(format!(
+                "behind NAT: {local} here, the public address is unknown; direct mode works, \
+                 for middle mode set --external-ip"
+            )),
         }
+        found.is_some()
     }
 
     fn say(&self, line: String) {
@@ -142,7 +233,12 @@ pub fn egress_address() -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
     use super::*;
+    use crate::net::Executor;
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -175,5 +271,97 @@ mod tests {
             address("9.9.9.9:5")
         );
         assert_eq!(public.known(), Some("9.9.9.9".parse().unwrap()));
+    }
+
+    /// A network in the place of this machine's.
+    #[derive(Default)]
+    struct Network {
+        egress: Cell<Option<IpAddr>>,
+        outside: Arc<Mutex<Option<IpAddr>>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Network {
+        /// Runs `test` beside the address that is found out on it.
+        fn run<F: Future<Output = ()>>(
+            test: impl FnOnce(Rc<Self>, Rc<PublicAddress>, Rc<Reactor>) -> F,
+        ) {
+            let network = Rc::new(Self::default());
+            let (seen, outside) = (network.clone(), network.outside.clone());
+            let asked = network.asked.clone();
+            let means = Means {
+                first_retry: Duration::from_millis(200),
+                egress: Box::new(move || seen.egress.get()),
+                ask: Arc::new(move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    *outside.lock().unwrap()
+                }),
+            };
+            let address = PublicAddress::found_by(None, means);
+            let reactor = Reactor::new().unwrap();
+            let running = address.clone().run(&reactor);
+            let testing = test(network, address.clone(), reactor.clone());
+            reactor.block_on(&Executor::default(), smol::future::or(testing, running));
+        }
+
+        fn is_outside(&self, ip: &str) {
+            *self.outside.lock().unwrap() = Some(ip.parse().unwrap());
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn until(reactor: &Rc<Reactor>, what: &str, condition: impl Fn() -> bool) -> Duration {
+        let start = Instant::now();
+        while !condition() {
+            assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+            reactor.sleep(Duration::from_millis(5)).await;
+        }
+        start.elapsed()
+    }
+
+    #[test]
+    fn it_is_asked_for_again_soon_after_a_start_without_network() {
+        Network::run(|network, address, reactor| async move {
+            let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+            let is = |text: &'static str| {
+                let address = address.clone();
+                move || address.known() == ip(text)
+            };
+            reactor.sleep(Duration::from_millis(100)).await;
+            // Behind a NAT, with nobody to ask at first.
+            network.egress.set(ip("10.0.0.2"));
+            until(&reactor, "the first question", || network.asked() > 0).await;
+            network.is_outside("198.51.100.7");
+            until(&reactor, "it is told", is("198.51.100.7")).await;
+            // Another one outside shows only in what Telegram refuses.
+            network.is_outside("198.51.100.8");
+            address.doubt();
+            until(&reactor, "the other one", is("198.51.100.8")).await;
+            let asked = network.asked();
+            for _ in 0..200 {
+                address.doubt();
+                reactor.sleep(Duration::from_millis(5)).await;
+            }
+            // After 200, 400 and 800 ms.
+            let more = network.asked() - asked;
+            assert!((1..=3).contains(&more), "asked {more} times");
+        });
+    }
+
+    #[test]
+    fn the_first_connection_that_succeeds_makes_for_a_question() {
+        Network::run(|network, address, reactor| async move {
+            network.egress.set(Some("10.0.0.2".parse().unwrap()));
+            // The next one is 3.2 s away by then.
+            until(&reactor, "some questions", || network.asked() == 5).await;
+            network.is_outside("198.51.100.7");
+            reactor.sleep(Duration::from_millis(200)).await;
+            address.reached();
+            let took = until(&reactor, "it is told", || address.known().is_some()).await;
+            assert!(took < Duration::from_millis(1500), "{took:?}");
+        });
     }
 }

@@ -16,52 +16,45 @@ pub(super) const FAILURES: usize = 3;
 /// Never more often than this, whatever fails.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The same while a list is missing: there may just be no network.
+const SHORTEST_WHILE_INCOMPLETE: Duration = Duration::from_secs(10);
+
 /// How long the first connection waits for the first refresh.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// After a fetch that failed: doubled each time up to the refresh interval.
-const FIRST_RETRY: Duration = Duration::from_secs(60);
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+
+/// Between lines about one list that cannot be had.
+pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 impl Directory {
-    /// Fetches the lists now, every --refresh seconds, and at once after
-    /// repeated connection failures. Nothing that fails here is fatal.
+    /// Fetches the lists now, every --refresh seconds, at once after repeated
+    /// connection failures, and, where some are missing, when Telegram is
+    /// reached again. Nothing that fails here is fatal.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
         let mut retry = FIRST_RETRY;
         loop {
-            self.is_stale.set(false);
+            self.pause.begin();
             let complete = self.refresh().await;
+            self.is_incomplete.set(!complete);
             self.settled.set(true);
             self.settling.notify();
             self.ask_time().await;
             let interval = self.interval.get();
-            let wait = if complete {
+            let (floor, wait) = if complete {
                 retry = FIRST_RETRY;
-                interval
+                (SHORTEST_INTERVAL, interval)
             } else {
                 let wait = retry.min(interval);
                 retry = (retry * 2).min(interval.max(FIRST_RETRY));
-                wait
+                (SHORTEST_WHILE_INCOMPLETE, wait)
             };
             // Proxies that started together must not ask together.
             let jitter = random_part(wait / 10);
-            let floor = SHORTEST_INTERVAL.min(interval);
-            self.pause(reactor, floor, wait + jitter).await;
+            let floor = floor.min(interval);
+            self.pause.wait(reactor, floor, wait + jitter).await;
         }
-    }
-
-    /// Until `wait` is over, or earlier if a refresh is wanted, but not before
-    /// `floor` is.
-    pub(super) async fn pause(&self, reactor: &Rc<Reactor>, floor: Duration, wait: Duration) {
-        reactor.sleep(floor).await;
-        if !self.is_stale.get() {
-            let rest = wait.saturating_sub(floor);
-            reactor.timeout(rest, self.refresh_now.changed()).await;
-        }
-    }
-
-    pub(super) fn want_refresh(&self) {
-        self.is_stale.set(true);
-        self.refresh_now.notify();
     }
 
     /// Whether every list could be had.
@@ -99,9 +92,10 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::FetchFailed);
-                self.complain(format_args!(
-                    "{place} {error}; going on with the last good copy of {name}"
-                ));
+                self.complain_of(
+                    list,
+                    format_args!("{place} {error}; going on with the last good copy of {name}"),
+                );
                 return false;
             }
         };
@@ -119,9 +113,13 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::Unusable);
-                self.complain(format_args!(
-                    "{place} is not Telegram's {name} ({error}); going on with the last good copy"
-                ));
+                self.complain_of(
+                    list,
+                    format_args!(
+                        "{place} is not Telegram's {name} ({error}); going on with the last good \
+                         copy"
+                    ),
+                );
                 false
             }
         }
@@ -137,6 +135,15 @@ impl Directory {
             self.complain(format_args!(
                 "cannot keep a copy of {name} in --data-dir: {error}"
             ));
+        }
+    }
+
+    /// What went wrong with a list, once in a while.
+    fn complain_of(&self, list: List, what: fmt::Arguments<'_>) {
+        let complaints = self.complaints.get(list as usize);
+        match complaints.is_none_or(|one| one.pass().is_some()) {
+            true => self.complain(what),
+            false => debug!("{what}"),
         }
     }
 

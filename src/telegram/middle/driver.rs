@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::inbound::Inbound;
+use super::life::{Life, Step};
 use super::{Connection, Established, OUTBOUND_LIMIT};
 use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
@@ -15,16 +16,6 @@ const READS_PER_TURN: usize = 4;
 
 /// Sessions that go on together when there is room again.
 const LET_IN_PER_TURN: usize = 8;
-
-/// Silence after which a ping goes out; jittered up to twice that.
-const PING_AFTER: Duration = Duration::from_secs(5);
-
-/// The same on a draining connection: until Telegram is heard, its silence to a
-/// session does not let that one go.
-const PING_AFTER_DRAINING: Duration = Duration::from_secs(1);
-
-/// A ping without any answer for this long: the connection is dead.
-const PONG_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often a connection looks again while a client blocks it, or while it
 /// waits for its last sessions to fall quiet.
@@ -46,7 +37,6 @@ pub(crate) struct Driver {
     socket: Socket,
     inbound: Inbound,
     tick: Timer,
-    pinged: Option<Instant>,
     draining_since: Option<Instant>,
 }
 
@@ -60,7 +50,6 @@ impl Driver {
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
-            pinged: None,
             draining_since: None,
             inbound,
             socket,
@@ -80,8 +69,12 @@ impl Driver {
         if let Some(end) = self.connection.kill.take() {
             return Poll::Ready(end);
         }
+        let was_silent = self.connection.is_silent();
         if let Err(end) = self.poll_io(cx) {
             return Poll::Ready(end);
+        }
+        if was_silent && !self.connection.is_silent() {
+            on_tick();
         }
         if self.inbound.is_blocked() || self.connection.is_draining() {
             let soon = self.connection.shared.reactor.now() + RECHECK;
@@ -112,8 +105,8 @@ impl Driver {
                     let bytes = read?;
                     let shared = &self.connection.shared;
                     shared.metrics.dc_bytes_in.add(bytes as u64);
-                    self.pinged = None;
-                    self.connection.heard.set(Some(shared.reactor.now()));
+                    let now = shared.reactor.now();
+                    self.connection.life(|life| life.hear(now));
                 }
             }
             reads += 1;
@@ -141,9 +134,13 @@ impl Driver {
         let shared = &connection.shared;
         let mut outbound = connection.outbound.borrow_mut();
         let now = shared.reactor.now();
+        let was_stuck = outbound.is_stuck();
         let flushed = outbound
             .flush(&self.socket, &shared.scratch, connection.our, now)
             .map_err(|_| ConnectionEnd::Broken)?;
+        if was_stuck && flushed.bytes > 0 {
+            connection.life(|life| life.take(now));
+        }
         shared.metrics.dc_bytes_out.add(flushed.bytes as u64);
         shared.metrics.dc_packets_out.add(flushed.packets as u64);
         if !outbound.is_idle() && self.socket.poll_writable(cx).is_ready() {
@@ -175,14 +172,14 @@ impl Driver {
     }
 
     fn schedule(&mut self) {
-        let shared = &self.connection.shared;
-        let soon = self.inbound.is_blocked() || self.connection.is_draining();
-        let wait = if soon {
-            RECHECK
-        } else {
-            shared.jittered(PING_AFTER)
+        let connection = &self.connection;
+        let now = connection.shared.reactor.now();
+        let soon = self.inbound.is_blocked() || connection.is_draining();
+        let next = match connection.look() {
+            Step::Wait(until) if !soon => until,
+            _ => now + RECHECK,
         };
-        self.tick.set(shared.reactor.now() + wait);
+        self.tick.set(next);
     }
 
     fn tick(&mut self) -> Result<(), ConnectionEnd> {
@@ -198,7 +195,7 @@ impl Driver {
         }
         if self.inbound.is_blocked() {
             // Unread pongs prove nothing.
-            self.pinged = None;
+            self.connection.life(Life::excuse);
             self.close_blocker(now);
             return Ok(());
         }
@@ -218,21 +215,18 @@ impl Driver {
     }
 
     fn check_life(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
-        let ping_after = match self.connection.is_draining() {
-            true => PING_AFTER_DRAINING,
-            false => PING_AFTER,
-        };
-        match self.pinged {
-            Some(pinged) if now.duration_since(pinged) > PONG_LIMIT => {
-                Err(ConnectionEnd::PingTimeout)
+        let connection = &self.connection;
+        match connection.look() {
+            Step::Dead => return Err(ConnectionEnd::PingTimeout),
+            Step::Ping => {
+                let shared = &connection.shared;
+                let id = shared.random_u64() as i64;
+                let quiet = shared.jittered(shared.patience.ping_after);
+                connection.push_control(rpc::ping_body(id));
+                connection.life(|life| life.ping(now, quiet));
             }
-            None if now.duration_since(self.connection.heard()) >= ping_after => {
-                let id = self.connection.shared.random_u64() as i64;
-                self.connection.push_control(rpc::ping_body(id));
-                self.pinged = Some(now);
-                Ok(())
-            }
-            _ => Ok(()),
+            Step::Wait(_) => {}
         }
+        Ok(())
     }
 }

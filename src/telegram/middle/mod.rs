@@ -7,6 +7,7 @@
 mod driver;
 mod handshake;
 mod inbound;
+mod life;
 mod outbound;
 
 use std::cell::{Cell, RefCell};
@@ -23,10 +24,12 @@ use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::Notify;
 use crate::wire::rpc;
+use life::{Life, Step};
 use outbound::Outbound;
 
 pub(super) use driver::Driver;
 pub(super) use handshake::{ConnectError, Established, establish};
+pub use life::Patience;
 
 /// Bytes that may wait to be sent before clients are read no further.
 const OUTBOUND_LIMIT: usize = 256 * 1024;
@@ -49,8 +52,7 @@ pub(super) struct Connection {
     /// Our end as Telegram sees it; announced with every packet.
     our: SocketAddr,
     opened: Instant,
-    /// When Telegram was last heard since the handshake.
-    heard: Cell<Option<Instant>>,
+    life: Cell<Life>,
     sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
     next_serial: Cell<u32>,
     outbound: RefCell<Outbound>,
@@ -67,12 +69,14 @@ impl Connection {
         our: SocketAddr,
         outbound: Outbound,
     ) -> Rc<Self> {
+        let opened = shared.reactor.now();
+        let quiet = shared.jittered(shared.patience.ping_after);
         Rc::new(Self {
             shared: shared.clone(),
             address,
             our,
-            opened: shared.reactor.now(),
-            heard: Cell::new(None),
+            opened,
+            life: Cell::new(Life::new(opened, quiet)),
             sessions: RefCell::default(),
             next_serial: Cell::new(shared.random_u32()),
             outbound: RefCell::new(outbound),
@@ -92,11 +96,31 @@ impl Connection {
     }
 
     pub fn is_proven(&self) -> bool {
-        self.heard.get().is_some()
+        self.life.get().is_proven()
     }
 
-    fn heard(&self) -> Instant {
-        self.heard.get().unwrap_or(self.opened)
+    /// When Telegram was last heard.
+    pub fn heard(&self) -> Instant {
+        self.life.get().heard()
+    }
+
+    /// A ping is unanswered for so long that nobody new should be put on it.
+    pub fn is_silent(&self) -> bool {
+        let shared = &self.shared;
+        let life = self.life.get();
+        life.is_silent(shared.reactor.now(), &shared.patience)
+    }
+
+    fn look(&self) -> Step {
+        let shared = &self.shared;
+        let life = self.life.get();
+        life.look(shared.reactor.now(), &shared.patience, self.is_draining())
+    }
+
+    fn life(&self, change: impl FnOnce(&mut Life)) {
+        let mut life = self.life.get();
+        change(&mut life);
+        self.life.set(life);
     }
 
     pub fn load(&self) -> usize {
@@ -234,6 +258,13 @@ impl Connection {
         for (session, packet) in queued {
             session.requeue(packet);
         }
+    }
+
+    /// Whether a session has nothing under way here.
+    pub fn lets_go(&self, session: &MiddleSession) -> bool {
+        let outbound = self.outbound.borrow();
+        let loss = session.loss(self.heard(), outbound.written());
+        !outbound.has_packets() && loss.is_none()
     }
 
     /// Takes off the sessions that have nothing under way.

@@ -105,6 +105,11 @@ impl Outbound {
         self.payload.len() + self.unsent.len() + places
     }
 
+    /// The kernel has refused some of it.
+    pub fn is_stuck(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.current.is_none() && self.unsent.is_empty()
     }

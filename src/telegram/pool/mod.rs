@@ -1,18 +1,20 @@
 //! The connections to one DC's middle proxies: who is on which of them
 //! ([`Pool`]), and how new ones are opened (`supply`).
 
+mod paths;
 mod supply;
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::middle::{Connection, Driver};
 use super::session::MiddleSession;
 use crate::backend::{OpenError, SessionEnd};
+use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::{BufferPool, Notify};
+use crate::net::{BufferPool, Notify, Pause};
 use crate::wire::dc::DcId;
 
 /// Longest wait of a session for a connection, of new ones and of others.
@@ -41,6 +43,9 @@ const RENEW_AGE: Duration = Duration::from_secs(10);
 /// gives one up.
 const SHRINK_AFTER: Duration = Duration::from_secs(60);
 
+/// Between lines about connections that fell silent.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+
 /// The connections to one DC's middle proxies and the sessions on them.
 pub(super) struct Pool {
     shared: Rc<Shared>,
@@ -59,8 +64,14 @@ pub(super) struct Pool {
     /// Connections that died young in a row.
     young_deaths: Cell<u32>,
     retry_at: Cell<Option<Instant>>,
+    retry: Pause,
+    /// The earliest time for it, whoever wants it.
+    retry_from: Cell<Option<Instant>>,
     changed: Notify,
     roomy_since: Cell<Option<Instant>>,
+    /// It is being left because Telegram has moved.
+    leaving: RefCell<Weak<Connection>>,
+    silences: Throttle,
     closed: Cell<bool>,
 }
 
@@ -77,8 +88,12 @@ impl Pool {
             failed_rounds: Cell::new(0),
             young_deaths: Cell::new(0),
             retry_at: Cell::new(None),
+            retry: Pause::default(),
+            retry_from: Cell::new(None),
             changed: Notify::default(),
             roomy_since: Cell::new(None),
+            leaving: RefCell::default(),
+            silences: Throttle::new(LOG_PERIOD),
             closed: Cell::new(false),
         })
     }
@@ -88,9 +103,17 @@ impl Pool {
     }
 
     /// Puts a new session on the least loaded connection, waiting for one to
-    /// open if there is none.
-    pub async fn join(self: &Rc<Self>, session: &Rc<MiddleSession>) -> Result<(), OpenError> {
+    /// open if there is none. A client that has another route waits for no
+    /// attempt that is far away; for one that has not the next comes earlier.
+    pub async fn join(
+        self: &Rc<Self>,
+        session: &Rc<MiddleSession>,
+        has_other_route: bool,
+    ) -> Result<(), OpenError> {
         let reactor = &self.shared.reactor;
+        if !has_other_route {
+            self.want_retry();
+        }
         let waiting = self.wait_for_connection(Self::roomy);
         let roomy = reactor.timeout(CROWDED_PATIENCE, waiting).await;
         let connection = match roomy {
@@ -143,35 +166,6 @@ impl Pool {
         }
     }
 
-    fn least_loaded(&self) -> Option<Rc<Connection>> {
-        let connections = self.connections.borrow();
-        connections.iter().min_by_key(|one| one.load()).cloned()
-    }
-
-    /// The least loaded connection, if it may take one more session.
-    fn roomy(&self) -> Option<Rc<Connection>> {
-        let limit = self.shared.settings.get().clients_per_connection;
-        self.least_loaded().filter(|one| one.load() < limit)
-    }
-
-    fn wants_connection(&self) -> bool {
-        if self.closed.get() {
-            return false;
-        }
-        if !self.parked.borrow().is_empty() {
-            return true;
-        }
-        let connections = self.connections.borrow();
-        let settings = self.shared.settings.get();
-        match connections.iter().map(|one| one.load()).min() {
-            None => settings.dc_connections > 0 || self.joining.get() > 0,
-            Some(least) => {
-                connections.len() < settings.dc_connections
-                    || least >= settings.clients_per_connection
-            }
-        }
-    }
-
     fn add(self: &Rc<Self>, established: super::middle::Established) {
         let (connection, driver) = Driver::new(established);
         debug!("DC {}: connected to {}", self.dc, connection.address());
@@ -200,7 +194,11 @@ impl Pool {
         // The choreography of doc/migration-flow.md: out of the pool first, so
         // that nobody is put on it any more; then its sessions.
         self.remove(&connection);
+        let sessions = connection.load();
         let survivors = connection.take_survivors(end);
+        if end == ConnectionEnd::PingTimeout {
+            self.tell_silence(&connection, survivors.len(), sessions);
+        }
         drop(driver);
         for session in survivors {
             self.rehouse(session);
@@ -236,7 +234,7 @@ impl Pool {
         match self.least_loaded() {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
-            None if self.is_late() => self.give_up(&session),
+            None if self.is_late() => self.settle_anywhere(&session),
             None => self.park(session),
         }
     }
@@ -262,9 +260,13 @@ impl Pool {
         } else if self.should_renew(connection) {
             debug!("DC {}: renewing a connection", self.dc);
             self.retire(connection);
+        } else if self.should_leave(connection) {
+            self.leave(connection);
         } else if self.should_shrink() {
             debug!("DC {}: giving up a connection", self.dc);
             self.retire(connection);
+        } else {
+            self.look_at_paths();
         }
     }
 

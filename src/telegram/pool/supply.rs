@@ -12,6 +12,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(300);
 /// asked more often.
 const LAST_RETRY: Duration = Duration::from_secs(8);
 
+/// Earlier than this, jittered up to twice that, no client makes for the next
+/// attempt.
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+
 /// Connections in a row that may die young before the next one has to wait:
 /// one may meet Telegram's rotation.
 const FREE_DEATHS: u32 = 4;
@@ -39,7 +43,8 @@ impl Pool {
         let mut retry = FIRST_RETRY;
         while self.wants_connection() {
             if let Some(wait) = penance(self.young_deaths.get()) {
-                self.wait_to_retry(wait).await;
+                let wait = self.shared.jittered(wait);
+                self.wait_to_retry(wait, wait).await;
                 if !self.wants_connection() {
                     break;
                 }
@@ -53,7 +58,9 @@ impl Pool {
             }
             self.failed_rounds.set(self.failed_rounds.get() + 1);
             self.give_up_parked();
-            self.wait_to_retry(retry).await;
+            let shortest = self.shared.jittered(SHORTEST_RETRY);
+            let wait = self.shared.jittered(retry);
+            self.wait_to_retry(shortest, wait).await;
             retry = (retry * 2).min(LAST_RETRY);
         }
     }
@@ -86,25 +93,36 @@ impl Pool {
         parked.push(session);
     }
 
-    async fn wait_to_retry(&self, wait: Duration) {
-        let wait = self.shared.jittered(wait);
+    async fn wait_to_retry(&self, shortest: Duration, wait: Duration) {
         if wait > PATIENCE {
             self.give_up_parked();
         }
-        self.retry_at.set(Some(self.shared.reactor.now() + wait));
+        let now = self.shared.reactor.now();
+        self.retry_from.set(Some(now + shortest.min(wait)));
+        self.retry_at.set(Some(now + wait));
         self.changed.notify();
-        self.shared.reactor.sleep(wait).await;
+        self.retry.begin();
+        self.retry.wait(&self.shared.reactor, shortest, wait).await;
         self.retry_at.set(None);
+    }
+
+    /// A client is here that has nowhere else to go: the next attempt is not put
+    /// off for what the last ones met.
+    pub(super) fn want_retry(&self) {
+        let (Some(at), Some(from)) = (self.retry_at.get(), self.retry_from.get()) else {
+            return;
+        };
+        if from < at {
+            self.retry_at.set(Some(from));
+            self.retry.cut_short();
+        }
     }
 
     /// No new connection will be there soon: sessions without one go where
     /// there is any place at all, or end.
     fn give_up_parked(&self) {
         for session in self.parked.take() {
-            match self.least_loaded() {
-                Some(connection) => self.settle(&session, &connection),
-                None => self.give_up(&session),
-            }
+            self.settle_anywhere(&session);
         }
     }
 
@@ -121,7 +139,7 @@ impl Pool {
         for address in targets {
             match establish(&self.shared, address).await {
                 Ok(established) => {
-                    self.shared.directory.report_success(address);
+                    self.shared.reached(address);
                     self.add(established);
                     return true;
                 }

@@ -30,6 +30,16 @@ impl House {
         settings: Settings,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
+        Self::run_with(addresses_per_dc, Patience::default(), settings, test);
+    }
+
+    /// [`run_at`](Self::run_at), with so much patience.
+    pub(super) fn run_with<F: Future<Output = ()>>(
+        addresses_per_dc: usize,
+        patience: Patience,
+        settings: Settings,
+        test: impl FnOnce(Rc<Self>) -> F,
+    ) {
         let fake = FakeTelegram::start(Options {
             middle_dcs: vec![2],
             addresses_per_dc,
@@ -56,6 +66,7 @@ impl House {
             address: PublicAddress::new(None),
             metrics: metrics.clone(),
             settings: Cell::new(settings),
+            patience,
             complaints: Throttle::new(Duration::from_secs(1)),
         }));
         let house = Rc::new(Self {
@@ -88,9 +99,18 @@ impl House {
         &self,
         route: Route,
     ) -> Result<(Session, Rc<Recorder>), OpenError> {
+        self.try_open_with(route, false).await
+    }
+
+    pub(super) async fn try_open_with(
+        &self,
+        route: Route,
+        has_other_route: bool,
+    ) -> Result<(Session, Rc<Recorder>), OpenError> {
         let sink = Rc::new(Recorder::default());
         let request = SessionRequest {
             route,
+            has_other_route,
             dc: DcId(2),
             client: SocketAddr::from(([203, 0, 113, 5], 1000)),
             local: SocketAddr::from(([127, 0, 0, 1], 443)),

@@ -1,6 +1,7 @@
 //! `make bench`: what the proxy costs, measured against a plain TCP relay in
 //! the same run. The method is in `doc/performance.md`.
 
+mod fairness;
 mod flood;
 mod hangup;
 mod helper;
@@ -37,11 +38,13 @@ struct Flags {
     #[argh(switch)]
     quick: bool,
 
-    /// only subjects whose name begins with this, as in "direct dd split"
+    /// only subjects whose name begins with this, as in "direct dd split"; of
+    /// fairness only set-ups, as in "split, key"
     #[argh(option, default = "String::new()")]
     subject: String,
 
-    /// only these parts: traffic, idle, slow, flood, half-open (default: all)
+    /// only these parts: traffic, idle, slow, flood, half-open (default: these),
+    /// fairness
     #[argh(positional)]
     parts: Vec<String>,
 
@@ -62,8 +65,10 @@ fn main() -> io::Result<()> {
         ..Options::default()
     })?;
     let quick = flags.quick;
+    // Once in the life of this process.
+    let binary: &str = flags.binary.leak();
     let plan = Plan {
-        binary: &flags.binary,
+        binary,
         telegram: &telegram,
         megabytes: flags.megabytes.unwrap_or(if quick { 1000 } else { 3000 }),
         quick,

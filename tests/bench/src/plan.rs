@@ -8,7 +8,7 @@ use fake_telegram::telegram::FakeTelegram;
 
 use crate::report::Report;
 use crate::subject::{Case, Link, Subject};
-use crate::{flood, idle, latency, load};
+use crate::{fairness, flood, idle, latency, load};
 
 /// In the order in which they are measured: what a split is compared with comes
 /// right before it.
@@ -32,14 +32,14 @@ const HALF_OPEN: u64 = 20_000;
 const OTHER_DESCRIPTORS: u64 = 500;
 
 pub struct Plan<'a> {
-    pub binary: &'a str,
+    pub binary: &'static str,
     pub telegram: &'a FakeTelegram,
     /// Per download and upload.
     pub megabytes: u32,
     pub quick: bool,
     /// How the names of the wanted subjects begin.
     pub subject: &'a str,
-    /// The parts that are wanted; none: all.
+    /// The parts that are wanted; none: all but fairness.
     pub parts: &'a [String],
     /// Descriptors that a process may have.
     pub descriptors: u64,
@@ -72,6 +72,10 @@ impl Plan<'_> {
         }
         if self.wants("half-open") {
             self.half_open(&report).await?;
+        }
+        // Each row has a Telegram of its own.
+        if self.parts.iter().any(|wanted| wanted == "fairness") {
+            fairness::fairness(self.binary, self.subject, self.quick).await;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use fake_telegram::fairness::{Layout, Outcome};
+
 use crate::flood::{Crowd, Flood};
 use crate::idle::Idle;
 use crate::latency::Waits;
@@ -142,6 +144,12 @@ impl Report {
         let load = format!("{} half-open", crowd.count);
         line("middle dd", &load, &figures);
     }
+}
+
+/// A line for each of those who were watched, and one for each other figure.
+pub fn outcome(row: &str, layout: Layout, outcome: &Outcome) {
+    println!("{}, {}", row.replace('_', " "), layout.name());
+    print!("{outcome}");
 }
 
 /// The ratios to those with whom the subject is compared.

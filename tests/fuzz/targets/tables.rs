@@ -3,21 +3,20 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::guard::table::Table;
+use smol_mtproxy::guard::table::{ReadTable, Table};
 
 // A table that was read is saved so that it is the same when it is read again,
 // and whatever it lists is in it and can be taken out.
 fuzz_target!(|text: &str| {
     let file = Path::new("table");
-    let Ok(table) = Table::from_text("fuzz", file, text) else {
+    let read = |text: &str| ReadTable::from_text("fuzz", file, text).map(Table::from);
+    let Ok(table) = read(text) else {
         return;
     };
-    let entries = table.list();
-    let saved = table.rewrite(text);
-    assert_eq!(
-        Table::from_text("fuzz", file, &saved).unwrap().list(),
-        entries
-    );
+    let before = table.snapshot();
+    let entries = before.list();
+    let saved = before.rewrite(text);
+    assert_eq!(read(&saved).unwrap().snapshot().list(), entries);
     for entry in &entries {
         assert!(!table.add(entry).unwrap());
         match entry.parse() {
@@ -26,12 +25,8 @@ fuzz_target!(|text: &str| {
         }
         assert!(table.remove(entry));
     }
-    assert!(table.list().is_empty());
-    let emptied = table.rewrite(&saved);
-    assert!(
-        Table::from_text("fuzz", file, &emptied)
-            .unwrap()
-            .list()
-            .is_empty()
-    );
+    assert_eq!(before.list(), entries);
+    let after = table.snapshot();
+    assert!(after.list().is_empty());
+    assert!(read(&after.rewrite(&saved)).unwrap().snapshot().list().is_empty());
 });

@@ -84,6 +84,8 @@ counters! {
     direct_live,
     /// Packets taken by direct DCs.
     direct_packets,
+    /// Bytes of payload in them.
+    direct_bytes,
     /// Requests for the configuration over HTTP.
     http_requests,
 }

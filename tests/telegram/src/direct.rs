@@ -162,7 +162,9 @@ impl DirectConnection {
         let Unit::Packet { payload, quick_ack } = unit else {
             return;
         };
-        self.shared.counters.add(Counter::direct_packets, 1);
+        let counters = &self.shared.counters;
+        counters.add(Counter::direct_packets, 1);
+        counters.add(Counter::direct_bytes, payload.len() as u64);
         if dc.with(|behaviour| behaviour.mute) {
             return;
         }

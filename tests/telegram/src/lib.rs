@@ -13,6 +13,7 @@ pub mod control;
 pub mod counters;
 pub mod crypto;
 mod direct;
+pub mod fairness;
 pub mod harness;
 mod http;
 mod middle;

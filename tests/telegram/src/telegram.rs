@@ -241,6 +241,14 @@ impl FakeTelegram {
         self.rotate(how, |_| true)
     }
 
+    /// The way to the middle-proxy connections that `chosen` picks is dark, or
+    /// is not any more: what comes on them waits; how many.
+    pub fn darken(&self, dark: bool, chosen: impl Fn(&ConnectionInfo) -> bool) -> usize {
+        let connections = self.shared.live_connections();
+        let chosen = connections.iter().filter(|one| chosen(&one.info()));
+        chosen.map(|one| one.darken(dark)).count()
+    }
+
     /// Ends the present middle-proxy connections one after the other.
     pub async fn rotate_staggered(&self, how: Close, pause: Duration) -> usize {
         let connections = self.shared.live_connections();

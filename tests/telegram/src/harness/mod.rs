@@ -72,6 +72,8 @@ pub struct ProxyOptions {
     listener: SocketAddr,
     /// A process whose network namespace is its own too.
     namespace: Option<u32>,
+    /// Nobody reads what it says.
+    unread_log: bool,
 }
 
 impl ProxyOptions {
@@ -132,6 +134,7 @@ impl ProxyOptions {
             hosts_file: None,
             listener: ports.one(),
             namespace: None,
+            unread_log: false,
         }
     }
 
@@ -144,6 +147,12 @@ impl ProxyOptions {
     /// Gives the flag `name` another value.
     pub fn add(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.flags.push((name, value.to_string()));
+        self
+    }
+
+    /// Leaves the flag `name` out.
+    pub fn without(mut self, name: &str) -> Self {
+        self.flags.retain(|flag| flag.0 != name);
         self
     }
 
@@ -180,6 +189,12 @@ impl ProxyOptions {
     /// instead of the system's. Needs root.
     pub fn hosts_file(mut self, path: PathBuf) -> Self {
         self.hosts_file = Some(path);
+        self
+    }
+
+    /// Nobody reads what it says until [`Proxy::read_log`].
+    pub fn unread_log(mut self) -> Self {
+        self.unread_log = true;
         self
     }
 
@@ -238,8 +253,9 @@ impl ProxyOptions {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
         let mut log = Log::default();
-        log.follow(child.stdout.take().expect("it is piped"));
-        log.follow(child.stderr.take().expect("it is piped"));
+        if !self.unread_log {
+            follow(&mut log, &mut child);
+        }
         Proxy {
             child,
             log,
@@ -279,6 +295,15 @@ impl ProxyOptions {
     }
 }
 
+fn follow(log: &mut Log, child: &mut Child) {
+    if let Some(stdout) = child.stdout.take() {
+        log.follow(stdout);
+    }
+    if let Some(stderr) = child.stderr.take() {
+        log.follow(stderr);
+    }
+}
+
 /// A running proxy.
 pub struct Proxy {
     child: Child,
@@ -312,6 +337,13 @@ impl Proxy {
 
     /// Runs another command of the binary, with this proxy's data directory.
     pub fn command(&self, words: &[&str]) -> Output {
+        let mut command = self.prepared(words);
+        let output = command.output();
+        output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+    }
+
+    /// The same, to be run.
+    pub fn prepared(&self, words: &[&str]) -> Command {
         let binary = &self.options.binary;
         let runner = std::env::var_os("SMOL_MTPROXY_RUNNER");
         let mut command = match &runner {
@@ -322,12 +354,16 @@ impl Proxy {
             command.arg(binary);
         }
         command.args(words).arg("--data-dir").arg(self.directory());
-        let output = command.output();
-        output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
+        command
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Begins to read the log that was not read so far.
+    pub fn read_log(&mut self) {
+        follow(&mut self.log, &mut self.child);
     }
 
     /// The lines of its log so far.
@@ -339,11 +375,16 @@ impl Proxy {
         self.log.lines().iter().any(|line| line.contains(text))
     }
 
-    /// Its metrics as Prometheus text.
-    pub fn metrics(&self) -> Metrics {
+    /// Where its metrics are.
+    pub fn metrics_address(&self) -> &str {
         let mut flags = self.options.flags.iter();
         let flag = flags.find(|flag| flag.0 == "--metrics");
-        let address = &flag.expect("metrics are on").1;
+        &flag.expect("metrics are on").1
+    }
+
+    /// Its metrics as Prometheus text.
+    pub fn metrics(&self) -> Metrics {
+        let address = self.metrics_address();
         let metrics = Metrics::scrape(address);
         metrics.unwrap_or_else(|error| panic!("no metrics at {address}: {error}"))
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use smol::Async;
@@ -41,6 +42,8 @@ pub(crate) struct Connection {
     crc32c: bool,
     outbox: Outbox<Outgoing>,
     stop: Sender<Close>,
+    /// What comes is not looked at for now.
+    dark: AtomicBool,
     state: Mutex<State>,
     shared: Arc<Shared>,
 }
@@ -75,6 +78,7 @@ pub(super) async fn serve(
         crc32c: secured.opener.frames.checksum == Checksum::Crc32c,
         outbox,
         stop,
+        dark: AtomicBool::new(false),
         state: Mutex::default(),
         shared: shared.clone(),
     });
@@ -129,7 +133,12 @@ impl Connection {
                 smol::Timer::after(std::time::Duration::from_millis(10)).await;
             }
             match socket::read_some(stream).await {
-                Ok(bytes) if !bytes.is_empty() => reader.push(&bytes),
+                Ok(bytes) if !bytes.is_empty() => {
+                    while self.dark.load(Ordering::Relaxed) {
+                        smol::Timer::after(std::time::Duration::from_millis(10)).await;
+                    }
+                    reader.push(&bytes);
+                }
                 _ => return End::Gone,
             }
         }
@@ -299,6 +308,10 @@ impl Connection {
             self.shared.counters.add(Counter::close_exts, 1);
             self.push(&[&CLOSE_EXT, &conn_id.to_le_bytes()]);
         }
+    }
+
+    pub fn darken(&self, dark: bool) {
+        self.dark.store(dark, Ordering::Relaxed);
     }
 
     pub fn close(&self, how: Close) {

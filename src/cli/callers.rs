@@ -1,0 +1,88 @@
+//! Connections that serve the operator, not clients: the page of metrics, `ctl`.
+
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use smol::future::{or, yield_now};
+
+use crate::guard::half_open::{HalfOpen, Origin};
+use crate::net::{Executor, Listener, Reactor, Socket};
+
+/// After descriptors ran out.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Answers every connection in a task of its own.
+pub(super) async fn serve<F: Future<Output = ()> + 'static>(
+    reactor: &Rc<Reactor>,
+    executor: &Executor,
+    listener: &Listener,
+    answer: impl Fn(Socket) -> F,
+) {
+    loop {
+        match listener.accept().await {
+            Ok(socket) => executor.spawn(answer(socket)).detach(),
+            Err(_) => reactor.sleep(PAUSE).await,
+        }
+        // This one gets its seat before another is taken.
+        yield_now().await;
+    }
+}
+
+/// Where a caller is. Those on this machine's own sockets are all in one place.
+pub(super) fn origin_of(socket: &Socket) -> Origin {
+    let address = socket.peer_address().map(|peer| peer.ip());
+    Origin::of(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
+}
+
+/// What `work` gives, if it is done within `limit` and before so many others
+/// have come that its seat is needed: of the address with most of them first.
+pub(super) async fn seated<T>(
+    reactor: &Rc<Reactor>,
+    seats: &Rc<HalfOpen>,
+    origin: Origin,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let seat = seats.enter(origin, false);
+    let pushed_out = async {
+        seat.evicted().await;
+        None
+    };
+    or(reactor.timeout(limit, work), pushed_out).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[test]
+    fn whoever_stays_longest_gives_way() {
+        let (reactor, executor) = (Reactor::new().unwrap(), Executor::default());
+        let seats = HalfOpen::new(2);
+        let here = Origin::of(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let long = Duration::from_secs(600);
+        let silent = || {
+            let (reactor, seats) = (reactor.clone(), seats.clone());
+            executor.spawn(async move {
+                let outcome = seated(&reactor, &seats, here, long, pending::<()>()).await;
+                assert_eq!(outcome, None);
+            })
+        };
+        let (first, _second) = (silent(), silent());
+        reactor.block_on(&executor, async {
+            yield_now().await;
+            assert_eq!(seats.len(), 2);
+            let answer = seated(&reactor, &seats, here, long, async { 7 }).await;
+            assert_eq!(answer, Some(7));
+            first.await;
+            assert_eq!(seats.len(), 1);
+            let short = Duration::from_millis(1);
+            let answer = seated(&reactor, &seats, here, short, pending::<()>()).await;
+            assert_eq!(answer, None);
+        });
+    }
+}

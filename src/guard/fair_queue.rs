@@ -1,0 +1,147 @@
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// An address that has proven itself counts as this many times fewer
+/// connections: an app opens 3 to 8 at once, and so may its neighbours behind
+/// the same address.
+const TRUST: usize = 8;
+
+/// Where a connection comes from: an IPv4 address, or an IPv6 /64, which one
+/// subscriber has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(u64);
+
+impl Origin {
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // No /64 of that value is in use.
+            IpAddr::V4(address) => Self(0xffff << 32 | u64::from(u32::from(address))),
+            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64),
+        }
+    }
+}
+
+/// What may still come of a connection; the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hope {
+    /// It was turned away and only has not gone yet.
+    None,
+    /// It is shown the site: no client, but to be treated as the site would.
+    Site,
+    /// It may still prove itself.
+    Some,
+    /// It has begun as those do who prove themselves.
+    Begun,
+}
+
+/// One of a [`FairQueue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub origin: Origin,
+    pub hope: Hope,
+    /// Lower numbers came earlier; no two are the same.
+    pub number: u64,
+}
+
+/// Who has to go first when there is no room for all who have proven nothing:
+/// of the address with most of them the least promising, of these the oldest.
+///
+/// So a crowd pushes out itself. Who comes from an address with `k` others stays
+/// as long as the crowd has fewer than `room / (k + 1)` addresses, at whatever
+/// rate it comes; with more, as long as it takes the crowd to come once anew.
+#[derive(Default)]
+pub struct FairQueue {
+    members: BTreeSet<(Origin, Hope, u64)>,
+    groups: HashMap<Origin, Group>,
+    /// The last one goes first.
+    ranking: BTreeSet<Rank>,
+}
+
+#[derive(Default)]
+struct Group {
+    count: usize,
+    is_trusted: bool,
+    rank: Option<Rank>,
+}
+
+type Rank = (usize, Reverse<(Hope, u64)>, Origin);
+
+impl FairQueue {
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// `is_trusted`: somebody from there has proven himself lately.
+    pub fn insert(&mut self, member: Member, is_trusted: bool) {
+        let Member {
+            origin,
+            hope,
+            number,
+        } = member;
+        if self.members.insert((origin, hope, number)) {
+            let group = self.groups.entry(origin).or_default();
+            group.count += 1;
+            group.is_trusted = is_trusted;
+            self.rank(origin);
+        }
+    }
+
+    /// Whether it was there.
+    pub fn remove(&mut self, member: Member) -> bool {
+        let Member {
+            origin,
+            hope,
+            number,
+        } = member;
+        let was_there = self.members.remove(&(origin, hope, number));
+        if was_there && let Some(group) = self.groups.get_mut(&origin) {
+            group.count -= 1;
+            self.rank(origin);
+        }
+        was_there
+    }
+
+    /// Who goes first.
+    pub fn first(&self) -> Option<Member> {
+        let &(_, Reverse((hope, number)), origin) = self.ranking.last()?;
+        Some(Member {
+            origin,
+            hope,
+            number,
+        })
+    }
+
+    fn rank(&mut self, origin: Origin) {
+        let Some(group) = self.groups.get_mut(&origin) else {
+            return;
+        };
+        if let Some(old) = group.rank.take() {
+            self.ranking.remove(&old);
+        }
+        let all_of_it = (origin, Hope::None, 0)..=(origin, Hope::Begun, u64::MAX);
+        let Some(&(_, hope, number)) = self.members.range(all_of_it).next() else {
+            self.groups.remove(&origin);
+            if self.groups.is_empty() {
+                // The table of a crowd is not kept.
+                self.groups = HashMap::new();
+            }
+            return;
+        };
+        let weight = match group.is_trusted {
+            true => group.count / TRUST,
+            false => group.count,
+        };
+        let rank = (weight, Reverse((hope, number)), origin);
+        group.rank = Some(rank);
+        self.ranking.insert(rank);
+    }
+}
+
+#[cfg(test)]
+#[path = "fair_queue_tests.rs"]
+mod tests;

@@ -1,0 +1,122 @@
+//! The rows of the matrix and their limits.
+
+use fake_telegram::fairness::{Layout, MATRIX};
+
+use crate::judge;
+use crate::limits::Limits;
+
+/// `ROW: [SET-UPS], LIMITS, LIMITS IN FULL;`: two tests for each set-up.
+macro_rules! rows {
+    ($($row:ident: [$($layout:ident)*], $limits:expr, $full:expr;)*) => {
+        $(
+            mod $row {
+                use super::*;
+                $(rows!(@row $layout, $row, $limits, $full);)*
+            }
+        )*
+
+        /// Those that have limits here.
+        const TESTED: &[(&str, &[&str])] = &[
+            $((stringify!($row), &[$(stringify!($layout)),*]),)*
+        ];
+    };
+    (@row both, $row:ident, $limits:expr, $full:expr) => {
+        rows!(@tests both, both_in_full, Layout::Both, $row, $limits, $full);
+    };
+    (@row keyed, $row:ident, $limits:expr, $full:expr) => {
+        rows!(@tests keyed, keyed_in_full, Layout::Keyed, $row, $limits, $full);
+    };
+    (@row tls, $row:ident, $limits:expr, $full:expr) => {
+        #[cfg(feature = "tls")]
+        rows!(@tests tls, tls_in_full, Layout::Tls, $row, $limits, $full);
+    };
+    (@tests $name:ident, $in_full:ident, $layout:expr, $row:ident, $limits:expr, $full:expr) => {
+        #[test]
+        fn $name() {
+            judge(stringify!($row), $layout, false, &$limits);
+        }
+
+        #[test]
+        #[ignore = "long, and for a release build on an idle machine: make test-release"]
+        fn $in_full() {
+            judge(stringify!($row), $layout, true, &$full);
+        }
+    };
+}
+
+const SOON: Limits = Limits::echoes(2500);
+const A_SECOND: Limits = Limits::echoes(1000);
+const AT_ONCE: Limits = Limits::echoes(250);
+
+/// Who does not read may block the others once, all of them together.
+const BLOCKED_ONCE: Limits = SOON.but_once(9000).median(1000);
+const BLOCKED_ONCE_IN_FULL: Limits = A_SECOND.but_once(6000).elsewhere(250).median(250);
+
+const SLOWED: Limits = SOON.but_once(6000).median(500);
+const SLOWED_IN_FULL: Limits = A_SECOND.but_once(6000).elsewhere(250).median(250);
+
+/// MiB: what four packets of 1 MiB take that the kernel does not hold, twice.
+const UPLOADED: &[(&str, f64)] = &[("back's memory grew by", 8.0)];
+
+/// The last one is for whoever comes next.
+const DESCRIPTORS: &[(&str, f64)] = &[("descriptors of the back", 255.0)];
+const DESCRIPTORS_IN_FULL: &[(&str, f64)] = &[("descriptors of the back", 1023.0)];
+
+const NO_SESSION_CUT: &[(&str, f64)] = &[("sessions cut", 0.0)];
+
+/// MiB: a read of 64 KiB of each of 40 sessions, and as much on its way.
+const PAST_THE_QUOTA: Limits = SOON.figures(&[("past the quota", 5.0)]);
+
+rows! {
+    packets_announced: [both keyed tls], SOON, A_SECOND;
+    packets_announced_with_few_buffers: [both], SOON, A_SECOND;
+    packets_sent_by_half: [both keyed tls], SOON, A_SECOND;
+    packets_sent_a_byte_at_a_time: [both keyed tls], SOON, A_SECOND;
+    packets_announced_again_and_again: [both keyed], SOON, A_SECOND;
+    packets_announced_with_another_secret: [both], SOON, A_SECOND;
+    packets_of_another_front_on_a_slow_line: [keyed tls], Limits::echoes(1500), A_SECOND;
+    packets_of_another_front_that_is_frozen: [keyed tls], SOON, A_SECOND;
+
+    answers_not_taken: [both keyed tls], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    answers_not_taken_with_another_secret: [both], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    answers_not_taken_at_another_front: [keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    answers_taken_slowly: [both keyed tls], SLOWED, SLOWED_IN_FULL;
+    answers_taken_in_drips: [both keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+
+    uploads_to_a_dc_that_does_not_read: [both keyed tls],
+        SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+    direct_uploads_to_a_dc_that_does_not_read: [both keyed tls],
+        SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+
+    descriptors_taken_by_another_front: [keyed tls],
+        SOON.figures(DESCRIPTORS), A_SECOND.figures(DESCRIPTORS_IN_FULL);
+    places_taken_by_silent_strangers: [both],
+        SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
+    all_places_taken_by_silent_strangers: [both], SOON, A_SECOND;
+    places_taken_by_visitors_of_the_site: [both],
+        SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
+    all_places_taken_by_visitors_of_the_site: [both], SOON, A_SECOND;
+    seats_taken_at_the_link: [keyed tls],
+        Limits::echoes(8000).with_cuts(), Limits::echoes(5000).with_cuts();
+
+    a_quota_used_up_by_downloads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+    a_quota_used_up_by_uploads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+    a_quota_used_up_by_direct_downloads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+    a_quota_used_up_by_direct_uploads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+
+    sessions_that_come_and_go: [both keyed], SOON, AT_ONCE;
+    answers_left_in_their_middle: [both keyed], SOON, AT_ONCE;
+}
+
+#[test]
+fn every_row_of_the_matrix_has_limits() {
+    let name = |layout: &Layout| format!("{layout:?}").to_lowercase();
+    let matrix = MATRIX.iter().map(|row| {
+        let layouts = row.layouts.iter().map(name).collect::<Vec<_>>();
+        (row.name, layouts.join(" "))
+    });
+    let tested = TESTED
+        .iter()
+        .map(|(row, layouts)| (*row, layouts.join(" ")));
+    assert_eq!(matrix.collect::<Vec<_>>(), tested.collect::<Vec<_>>());
+}

@@ -1,0 +1,92 @@
+//! Every attack, with the set-ups in which it is tried.
+
+use smol::future::BoxedLocal;
+use smol::future::FutureExt;
+
+use super::attack::{Hold, Spending};
+use super::outcome::Outcome;
+use super::setup::Layout::{self, Both, Keyed, Tls};
+use super::trials::{
+    Crowd, Neighbour, Rush, Terms, Trouble, announcing, crowding, dripping, hurrying, knocking,
+    lagging, not_reading, reading_slowly, sitting, spending, uploading,
+};
+use crate::harness::Route::{Direct, Middle};
+
+pub struct Row {
+    pub name: &'static str,
+    pub layouts: &'static [Layout],
+    pub trial: fn(Terms<'static>) -> BoxedLocal<Outcome>,
+}
+
+macro_rules! matrix {
+    ($($name:ident: $layouts:expr, $trial:expr;)*) => {
+        pub const MATRIX: &[Row] = &[$(
+            Row {
+                name: stringify!($name),
+                layouts: &$layouts,
+                trial: |terms| {
+                    let trial: fn(Terms<'static>) -> _ = $trial;
+                    trial(terms).boxed_local()
+                },
+            },
+        )*];
+    };
+}
+
+matrix! {
+    packets_announced: [Both, Keyed, Tls],
+        |terms| announcing(terms, Hold::Nothing, "2M", Neighbour::Client, false);
+    packets_announced_with_few_buffers: [Both],
+        |terms| announcing(terms, Hold::Nothing, "1M", Neighbour::Client, false);
+    packets_sent_by_half: [Both, Keyed, Tls],
+        |terms| announcing(terms, Hold::Half, "2M", Neighbour::Client, false);
+    packets_sent_a_byte_at_a_time: [Both, Keyed, Tls],
+        |terms| announcing(terms, Hold::Drip, "2M", Neighbour::Client, false);
+    packets_announced_again_and_again: [Both, Keyed],
+        |terms| announcing(terms, Hold::Nothing, "2M", Neighbour::Client, true);
+    packets_announced_with_another_secret: [Both],
+        |terms| announcing(terms, Hold::Nothing, "2M", Neighbour::OtherSecret, false);
+    packets_of_another_front_on_a_slow_line: [Keyed, Tls],
+        |terms| lagging(terms, Trouble::SlowLine);
+    packets_of_another_front_that_is_frozen: [Keyed, Tls],
+        |terms| lagging(terms, Trouble::Frozen);
+
+    answers_not_taken: [Both, Keyed, Tls],
+        |terms| not_reading(terms, Neighbour::Client);
+    answers_not_taken_with_another_secret: [Both],
+        |terms| not_reading(terms, Neighbour::OtherSecret);
+    answers_not_taken_at_another_front: [Keyed],
+        |terms| not_reading(terms, Neighbour::OtherFront);
+    answers_taken_slowly: [Both, Keyed, Tls], reading_slowly;
+    answers_taken_in_drips: [Both, Keyed], dripping;
+
+    uploads_to_a_dc_that_does_not_read: [Both, Keyed, Tls],
+        |terms| uploading(terms, Middle);
+    direct_uploads_to_a_dc_that_does_not_read: [Both, Keyed, Tls],
+        |terms| uploading(terms, Direct);
+
+    descriptors_taken_by_another_front: [Keyed, Tls], sitting;
+    places_taken_by_silent_strangers: [Both],
+        |terms| crowding(terms, Crowd { sessions: 60, strangers: 45, at_site: false });
+    all_places_taken_by_silent_strangers: [Both],
+        |terms| crowding(terms, Crowd { sessions: 0, strangers: 100, at_site: false });
+    places_taken_by_visitors_of_the_site: [Both],
+        |terms| crowding(terms, Crowd { sessions: 60, strangers: 45, at_site: true });
+    all_places_taken_by_visitors_of_the_site: [Both],
+        |terms| crowding(terms, Crowd { sessions: 0, strangers: 100, at_site: true });
+    seats_taken_at_the_link: [Keyed, Tls], knocking;
+
+    a_quota_used_up_by_downloads: [Both, Keyed],
+        |terms| spending(terms, Middle, Spending::Downloads);
+    a_quota_used_up_by_uploads: [Both, Keyed],
+        |terms| spending(terms, Middle, Spending::Uploads);
+    a_quota_used_up_by_direct_downloads: [Both, Keyed],
+        |terms| spending(terms, Direct, Spending::Downloads);
+    a_quota_used_up_by_direct_uploads: [Both, Keyed],
+        |terms| spending(terms, Direct, Spending::Uploads);
+
+    sessions_that_come_and_go: [Both, Keyed],
+        |terms| hurrying(terms, Rush::ComeAndGo);
+    answers_left_in_their_middle: [Both, Keyed],
+        |terms| hurrying(terms, Rush::AskAndLeave);
+}
