@@ -19,6 +19,8 @@ mod pause;
 mod pipes;
 mod random;
 mod reactor;
+mod reservation;
+mod room;
 mod rope;
 mod scratch;
 mod socket;
@@ -30,7 +32,7 @@ pub mod tls;
 mod unblock;
 
 pub use addresses::AddressWatch;
-pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
+pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
@@ -45,6 +47,8 @@ pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
+pub use reservation::Reservation;
+pub use room::User;
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

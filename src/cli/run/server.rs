@@ -28,6 +28,7 @@ use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
+use crate::wire::transport::MAX_PACKET;
 
 /// How long a disk gets for the last state.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -72,7 +73,7 @@ impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
-        let buffers = BufferPool::new(config.buffers);
+        let buffers = BufferPool::with_room_for(MAX_PACKET, config.buffers);
         let scratch = Rc::new(Scratch::default());
         let link_context = || LinkContext {
             reactor: reactor.clone(),
@@ -277,6 +278,8 @@ impl Server {
         if let Some(clients) = self.clients.clone() {
             self.spawn(async move { clients.enforce_limits().await });
         }
+        let (buffers, reactor) = (self.buffers.clone(), self.reactor.clone());
+        self.spawn(async move { buffers.keep_fair(&reactor).await });
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
         if let Some(sites) = self.sites.clone() {
@@ -315,10 +318,14 @@ impl Server {
     }
 
     fn render_metrics(&self) -> String {
-        let buffers = &self.buffers;
-        self.metrics.buffers_used.set(buffers.used_bytes() as u64);
-        self.metrics.buffers_total.set(buffers.total_bytes() as u64);
-        self.metrics.log_lines_lost.set(log::lost());
+        let (metrics, buffers) = (&self.metrics, &self.buffers);
+        metrics.buffers_used.set(buffers.used_bytes() as u64);
+        metrics.buffers_total.set(buffers.total_bytes() as u64);
+        let claims = buffers.claims();
+        metrics.buffers_claimed.set(claims.bytes as u64);
+        metrics.buffer_holders.set(claims.holders as u64);
+        metrics.buffer_waiters.set(claims.waiters as u64);
+        metrics.log_lines_lost.set(log::lost());
         let mut text = String::new();
         self.metrics.render(&mut text);
         text

@@ -16,7 +16,7 @@ use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
-use crate::net::Reservation;
+use crate::net::{Reservation, User};
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -219,7 +219,7 @@ impl BackLink {
             let mut current = self.reservation.borrow_mut();
             let reserving = current.get_or_insert_with(|| {
                 let buffers = self.connection.context.buffers.clone();
-                Box::pin(async move { buffers.reserve(wish.len).await })
+                Box::pin(async move { buffers.reserve(User(0), wish.len).await })
             });
             let Poll::Ready(reservation) = reserving.as_mut().poll(cx) else {
                 return;

@@ -1,0 +1,111 @@
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::buffer_pool::{BufferPool, CHUNK_LEN, ChunkBytes};
+use super::room::{Id, Taken};
+use crate::metrics::Revocation;
+
+/// A client's large packet on its way into the pool, by its length.
+///
+/// It is gone when others waited for what it holds: see
+/// [`poll_revoked`](Self::poll_revoked).
+pub struct Reservation {
+    pub(super) pool: Rc<BufferPool>,
+    pub(super) id: Id,
+}
+
+impl Reservation {
+    /// Whether what comes of the packet may be read and
+    /// [appended](super::Rope::append_promised) now.
+    pub fn has_room(&self) -> bool {
+        let (pool, now) = (&self.pool, Instant::now());
+        pool.room.borrow_mut().ask(self.id, pool.free(), now)
+    }
+
+    /// Its sender has finished a large packet before: it does not wait behind
+    /// those of its user who have not.
+    pub fn vouch(&self) {
+        self.pool.room.borrow_mut().vouch(self.id);
+    }
+
+    /// Bytes that have to be there before it [waits](Self::poll_room), if it does
+    /// not end with fewer.
+    pub fn worth_waiting(&self) -> usize {
+        self.pool.room.borrow().worth_waiting(self.id)
+    }
+
+    /// Waits for [`has_room`](Self::has_room). Not before
+    /// [enough](Self::worth_waiting) is there to be read: those who wait here make
+    /// others go.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
+        if let Some(reason) = self.revoked() {
+            return Poll::Ready(Err(reason));
+        }
+        if self.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        let pool = &self.pool;
+        pool.room.borrow_mut().wait(self.id, Instant::now());
+        pool.park(self.id, cx);
+        pool.short.notify();
+        Poll::Pending
+    }
+
+    /// Sets room for the next `bytes` of it aside, at most for all of it: for a
+    /// sender that will be told to send as much. Only while it
+    /// [has room](Self::has_room).
+    pub fn set_aside(&self, bytes: usize) {
+        let (chunks, pool) = (bytes.div_ceil(CHUNK_LEN), &self.pool);
+        let mut room = pool.room.borrow_mut();
+        let count = room.set_aside(self.id, chunks);
+        pool.aside.set(pool.aside.get() + count);
+    }
+
+    /// Its sender has to be told first, and nothing comes for so long: until then it
+    /// is not late.
+    pub fn give_time(&self, time: Duration) {
+        let mut room = self.pool.room.borrow_mut();
+        room.is_away(self.id, Instant::now() + time);
+    }
+
+    /// Ready when its holder has to give it up, packet and all: the packet came
+    /// too slowly and others waited for its buffers.
+    pub fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {
+        if let Some(reason) = self.revoked() {
+            return Poll::Ready(reason);
+        }
+        self.pool.park(self.id, cx);
+        Poll::Pending
+    }
+
+    pub fn revoked(&self) -> Option<Revocation> {
+        self.pool.room.borrow().revoked(self.id)
+    }
+
+    pub(super) fn take(&mut self) -> Option<ChunkBytes> {
+        let pool = &self.pool;
+        match pool.room.borrow_mut().take(self.id)? {
+            Taken::Fresh => {}
+            Taken::Aside => pool.aside.set(pool.aside.get() - 1),
+        }
+        Some(pool.take_overdrawn())
+    }
+
+    pub(super) fn received(&mut self, bytes: usize) {
+        let (pool, now) = (&self.pool, Instant::now());
+        pool.room.borrow_mut().received(self.id, bytes, now);
+        // It was let in for all its rest, and may have brought little.
+        pool.call();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let pool = &self.pool;
+        pool.wakers.borrow_mut().remove(&self.id);
+        let aside = pool.room.borrow_mut().close(self.id, Instant::now());
+        pool.aside.set(pool.aside.get() - aside);
+        pool.wake_waiting();
+    }
+}

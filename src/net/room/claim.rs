@@ -1,0 +1,215 @@
+//! One large packet: what it holds, and how it comes.
+
+use std::time::{Duration, Instant};
+
+use super::User;
+use crate::metrics::Revocation;
+use crate::net::CHUNK_LEN;
+
+/// Bytes a second of a sender that nobody may call slow.
+pub const GOOD_PACE: u64 = 16 * 1024;
+
+/// A sender is late when it is so far behind [`GOOD_PACE`].
+pub const LATE: Duration = Duration::from_millis(300);
+
+/// How much earlier than at that pace bytes count at most: what came at once does
+/// not excuse a long silence.
+pub const AHEAD: Duration = Duration::from_millis(200);
+
+/// Who has waited so long makes late ones go.
+pub const BLOCKED: Duration = Duration::from_millis(250);
+
+/// Bytes of a packet that has not begun that make it wait.
+pub const FIRST_BYTES: usize = 16 * 1024;
+
+/// What a sender brought in one or the other of these times, twice as much is
+/// kept for it by those who would begin another packet.
+pub const STRIDE: Duration = Duration::from_millis(100);
+
+/// While others wait, so many bytes in each such time, and all within
+/// [`LONGEST`].
+pub const WINDOW: Duration = Duration::from_secs(30);
+pub const WINDOW_BYTES: usize = 30 * 4096;
+pub const LONGEST: Duration = Duration::from_secs(300);
+
+/// A user's packets; those of senders who have finished one before are served
+/// as if they were another's.
+pub type Flow = (User, bool);
+
+pub struct Claim {
+    pub flow: Flow,
+    /// It is of one chunk: it passes by all others.
+    pub is_small: bool,
+    /// Chunks to come.
+    pub rest: usize,
+    /// Chunks that it has, filled or set aside.
+    pub held: usize,
+    /// Chunks of these that are set aside.
+    pub aside: usize,
+    announced: Instant,
+    /// When it should send again, at [`GOOD_PACE`].
+    due: Instant,
+    /// Before that it can have sent nothing that would be here.
+    pub away: Instant,
+    window: Window,
+    stride: Stride,
+    /// Its place among those who wait, once it has waited.
+    pub turn: Option<u64>,
+    pub state: State,
+    pub revoked: Option<Revocation>,
+}
+
+/// What a packet brought lately, in bytes.
+#[derive(Clone, Copy)]
+pub struct Stride {
+    since: Instant,
+    last: usize,
+    this: usize,
+}
+
+#[derive(Clone, Copy)]
+pub struct Window {
+    since: Instant,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is for its sender to go on.
+    Open,
+    Waiting(Place, Instant),
+    /// There is room for it, which it has not looked for yet.
+    Called,
+}
+
+/// Everybody by his user's turn, in chunks that the user has had or waits for
+/// before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub turn: u64,
+    pub number: u64,
+}
+
+impl Claim {
+    pub fn new(user: User, chunks: usize, now: Instant) -> Self {
+        Self {
+            flow: (user, false),
+            is_small: chunks <= 1,
+            rest: chunks,
+            held: 0,
+            aside: 0,
+            announced: now,
+            due: now,
+            away: now,
+            window: Window {
+                since: now,
+                bytes: 0,
+            },
+            stride: Stride {
+                since: now,
+                last: 0,
+                this: 0,
+            },
+            turn: None,
+            state: State::Open,
+            revoked: None,
+        }
+    }
+
+    /// It had to wait, or begins: its sender's time runs from here.
+    pub fn go_on(&mut self, now: Instant) {
+        self.due = self.due.max(now);
+        self.window = Window {
+            since: now,
+            bytes: 0,
+        };
+        self.stride = Stride {
+            since: now,
+            last: 0,
+            this: 0,
+        };
+    }
+
+    pub fn missing(&self) -> usize {
+        match self.held {
+            0 => 0,
+            _ => self.rest,
+        }
+    }
+
+    pub fn expected(&self, now: Instant) -> usize {
+        let Stride { since, last, this } = self.stride;
+        if self.held == 0 || self.state != State::Open || now >= since + 2 * STRIDE {
+            return 0;
+        }
+        self.rest.min(2 * last.max(this) / CHUNK_LEN)
+    }
+
+    pub fn received(&mut self, bytes: usize, now: Instant) {
+        let earned = Duration::from_micros(bytes as u64 * 1_000_000 / GOOD_PACE);
+        let from = now.checked_sub(LATE).map_or(now, |at| at.max(self.due));
+        self.due = (from + earned).min(now + AHEAD);
+        self.window.bytes += bytes;
+        let stride = &mut self.stride;
+        let age = now.saturating_duration_since(stride.since);
+        if age >= STRIDE {
+            stride.last = if age < 2 * STRIDE { stride.this } else { 0 };
+            (stride.this, stride.since) = (0, now);
+        }
+        stride.this += bytes;
+    }
+
+    /// Bytes of it that are to be there before it may wait, or all of its rest:
+    /// with less, it is its sender who is waited for.
+    pub fn worth_waiting(&self) -> usize {
+        match self.held {
+            0 => FIRST_BYTES,
+            _ => CHUNK_LEN,
+        }
+    }
+
+    pub fn waited(&self, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Waiting(_, since) => Some(now.saturating_duration_since(since)),
+            State::Open | State::Called => None,
+        }
+    }
+
+    pub fn is_blocked(&self, now: Instant) -> bool {
+        self.waited(now).is_some_and(|waited| waited >= BLOCKED)
+    }
+
+    fn behind(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.due.max(self.away))
+    }
+
+    pub fn is_late(&self, now: Instant) -> bool {
+        self.state == State::Open && self.behind(now) >= LATE
+    }
+
+    /// Chunks times milliseconds that it wastes; `None` if it does not.
+    pub fn waste(&self, now: Instant) -> Option<u64> {
+        let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
+        let behind = self.behind(now).as_millis();
+        counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
+    }
+
+    pub fn overdue(&mut self, since: Instant, now: Instant) -> Option<Revocation> {
+        if self.revoked.is_some() {
+            return None;
+        }
+        if now.saturating_duration_since(self.announced) >= LONGEST {
+            return Some(Revocation::TooLong);
+        }
+        if self.held == 0 || self.state != State::Open {
+            return None;
+        }
+        let begun = self.window.since.max(since);
+        if now.saturating_duration_since(begun) < WINDOW {
+            return None;
+        }
+        let bytes = std::mem::take(&mut self.window.bytes);
+        self.window.since = now;
+        (bytes < WINDOW_BYTES).then_some(Revocation::TooSlow)
+    }
+}
