@@ -73,6 +73,32 @@ pub fn clients_for(descriptors: u64) -> u64 {
     descriptors.saturating_sub(64) / 2
 }
 
+/// Streams that a back takes of all its fronts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkPlaces {
+    pub streams: usize,
+    /// Those with a descriptor of their own: of clients that go direct.
+    pub lines: usize,
+}
+
+impl LinkPlaces {
+    /// What memory and the present limit of descriptors allow.
+    pub fn look() -> Self {
+        Self::of(memory(), getrlimit(Resource::Nofile).current)
+    }
+
+    /// An eighth of the memory at 4 KiB a stream, the kernel's share included, and
+    /// all descriptors that links, listeners, lists and middle proxies leave.
+    fn of(memory: u64, descriptors: Option<u64>) -> Self {
+        let streams = (memory / 8 / 4096).clamp(256, 400_000);
+        let left = descriptors.map(|limit| limit.saturating_sub(512).max(limit / 2));
+        Self {
+            streams: streams as usize,
+            lines: streams.min(left.unwrap_or(streams)).max(1) as usize,
+        }
+    }
+}
+
 /// The machine's memory, or the control group's limit if that is lower.
 fn memory() -> u64 {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -149,6 +175,21 @@ mod tests {
         let mut machine = with_memory(1024);
         machine.descriptors = Some(4096);
         assert_eq!(machine.max_clients(), 2016);
+    }
+
+    #[test]
+    fn a_back_takes_as_many_streams_as_fit() {
+        for (mib, descriptors, streams, lines) in [
+            (16, None, 512, 512),
+            (64, Some(1024), 2048, 512),
+            (1024, Some(1024), 32_768, 512),
+            (1024, Some(4096), 32_768, 3584),
+            (1024, Some(1 << 20), 32_768, 32_768),
+            (65_536, None, 400_000, 400_000),
+        ] {
+            let places = LinkPlaces::of(mib * MIB, descriptors);
+            assert_eq!(places, LinkPlaces { streams, lines }, "{mib} MiB");
+        }
     }
 
     #[test]

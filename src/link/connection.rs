@@ -5,8 +5,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::LinkContext;
+use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
+use super::window::Sizes;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
@@ -41,9 +43,12 @@ pub(super) struct Connection {
     pub socket: Socket,
     /// Who is at the other end, for the log.
     pub peer: String,
-    /// Credit of a new stream, to send and to receive.
+    /// Whose link it is.
+    pub account: Account,
+    /// Credit of a new stream, to send.
     pub window_out: u32,
-    pub window_in: u32,
+    /// And to receive.
+    pub sizes: Sizes,
     pub outlet: Outlet,
     out: RefCell<Rope>,
     /// Streams that have something to send and may, in turn.
@@ -60,6 +65,7 @@ pub(super) struct Parts {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     pub peer: String,
+    pub account: Account,
     pub window_out: u32,
     pub outlet: Outlet,
 }
@@ -67,11 +73,12 @@ pub(super) struct Parts {
 impl Connection {
     pub fn new(parts: Parts) -> Rc<Self> {
         Rc::new(Self {
-            window_in: parts.context.window() as u32,
+            sizes: parts.context.sizes(),
             began: parts.context.reactor.now(),
             context: parts.context,
             socket: parts.socket,
             peer: parts.peer,
+            account: parts.account,
             window_out: parts.window_out,
             outlet: parts.outlet,
             out: RefCell::default(),

@@ -6,6 +6,7 @@
 //! by the credit that the other side gives it (`flow`), what waits for the
 //! kernel by a limit of the link (`connection`).
 
+mod account;
 mod back;
 #[cfg(feature = "tls")]
 pub mod certificates;
@@ -23,16 +24,20 @@ mod security;
 mod test_link;
 #[cfg(feature = "tls")]
 mod tls;
+mod window;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
 pub use security::{Security, SetupError};
+use window::{Limits, Sizes, Whole};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -50,6 +55,9 @@ const SMALLEST_WINDOW: usize = 32 * 1024;
 const LARGEST_FIRST_WINDOW: usize = 64 * 1024;
 const LARGEST_WINDOW: usize = 1 << 20;
 
+/// Links that a back has at most.
+const MAX_LINKS: usize = 256;
+
 /// What both halves of the proxy need for a link.
 pub struct LinkContext {
     pub reactor: Rc<Reactor>,
@@ -57,6 +65,8 @@ pub struct LinkContext {
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub metrics: Rc<Metrics>,
+    /// How many streams a back takes.
+    pub places: LinkPlaces,
 }
 
 impl LinkContext {
@@ -71,9 +81,21 @@ impl LinkContext {
         share.clamp(SMALLEST_WINDOW, LARGEST_WINDOW)
     }
 
-    /// Bytes that all streams together may leave here.
-    fn hold_limit(&self) -> usize {
-        (self.buffers.total_bytes() / 2).max(4 * SMALLEST_WINDOW)
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            first: self.window() as u32,
+            largest: self.largest_window() as u32,
+        }
+    }
+
+    /// What all streams of this side share.
+    fn whole(&self) -> Rc<RefCell<Whole>> {
+        Rc::new(RefCell::new(Whole::new(Limits {
+            buffers: self.buffers.total_bytes().max(8 * SMALLEST_WINDOW),
+            links: MAX_LINKS,
+            streams: self.places.streams,
+            lines: self.places.lines,
+        })))
     }
 }
 

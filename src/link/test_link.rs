@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::LinkContext;
+use super::account::Account;
 use super::channel::{Channel, Outlet};
 use super::connection::{Connection, Parts};
 use super::driver::{Driver, Side};
 use super::fault::Fault;
 use super::handshake::Established;
+use crate::config::LinkPlaces;
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
 
@@ -24,6 +26,10 @@ pub(super) fn context() -> LinkContext {
         buffers: BufferPool::new(4 << 20),
         scratch: Rc::default(),
         metrics: Rc::default(),
+        places: LinkPlaces {
+            streams: 100,
+            lines: 60,
+        },
     }
 }
 
@@ -36,19 +42,28 @@ fn sockets(context: &LinkContext) -> (Socket, UnixStream) {
 /// One without a task that goes nowhere.
 pub(super) fn connection() -> Rc<Connection> {
     let context = Rc::new(context());
+    let account = Account::new(&context.whole(), "somebody");
+    connection_of(&context, account)
+}
+
+/// The same, of somebody.
+pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<Connection> {
     Connection::new(Parts {
         window_out: context.window() as u32,
-        socket: sockets(&context).0,
-        context,
+        socket: sockets(context).0,
+        context: context.clone(),
         peer: "nobody".to_owned(),
+        account,
         outlet: Outlet::Plain,
     })
 }
 
 /// One with its task, and the other end.
-pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
-    let context = Rc::new(context());
-    let (socket, far) = sockets(&context);
+pub(super) fn driven_of(
+    context: &Rc<LinkContext>,
+    account: Account,
+) -> (Rc<Connection>, Driver, UnixStream) {
+    let (socket, far) = sockets(context);
     let established = Established {
         socket,
         channel: Channel::Plain,
@@ -57,12 +72,13 @@ pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
         early: Vec::new(),
         window: context.window() as u32,
         peer: "nobody".to_owned(),
+        name: account.name().to_owned(),
     };
-    let (connection, driver) = Driver::new(&context, established);
+    let (connection, driver) = Driver::new(context, established, account);
     (connection, driver, far)
 }
 
-fn greeted() -> Decoder {
+pub(super) fn greeted() -> Decoder {
     let hello = Frame::Hello(Hello {
         role: Role::Front,
         is_keyed: false,

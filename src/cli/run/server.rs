@@ -17,7 +17,7 @@ use crate::cli::exposition;
 use crate::client::{
     self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
 };
-use crate::config::{Config, ConfigSource, ListenerConfig, Role};
+use crate::config::{Config, ConfigSource, LinkPlaces, ListenerConfig, Role};
 use crate::guard::gate::Gate;
 use crate::link::{Back, BackListener, Front, LinkContext, Security, SetupError};
 use crate::log::Throttle;
@@ -76,6 +76,7 @@ impl Server {
             buffers: buffers.clone(),
             scratch: scratch.clone(),
             metrics: metrics.clone(),
+            places: LinkPlaces::look(),
         };
         let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {

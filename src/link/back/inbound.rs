@@ -1,25 +1,15 @@
-//! What a front sends for a stream, on its way to Telegram. Each byte of it is in
-//! these counts in turn:
+//! What a front sends for a stream, on its way to Telegram. Its bytes are held by
+//! the stream's window ([`Window`]) until they have left here:
 //!
-//! | Count | Bytes that | Raised by | Lowered by |
-//! |---|---|---|---|
-//! | [`Flow`]`::granted` | the front may still send | each frame of credit | `received` |
-//! | `unreserved` | wait for the rest of their packet, in no reservation | `Collecting::append` | `push_collected` |
-//! | `unsettled` | the session has, but takes no more | `owe` | `settle_in`, when it does |
-//! | [`Flow`]`::owed` | have left here, not yet worth a frame of credit | `settled` | the next frame |
+//! - what comes before the session, or waits for a line's DC, until that takes it;
+//! - packets, once the session has them and takes more (`unsettled`);
+//! - a packet that is longer than what its window is sure to bring waits until the
+//!   session takes more. Then it gets buffers of its own, and credit for all of it.
 //!
-//! A packet that is given a reservation is in neither of the last two: credit for
-//! all of it comes with that (`grant_more`). [`Flow`]`::grown` is what the front was
-//! given beyond the link's window; here it only rises (`settled`).
-//!
-//! `held` is what the stream takes of this machine: `unreserved`, `unsettled`, what
-//! came before the session and what a line's DC has not taken. It moves by
-//! `hold` and `unhold` only, as does the sum of all streams, which `relieve` keeps
-//! within bounds; `drop_session` takes off what is left.
-//!
-//! [`Flow`]: crate::link::flow::Flow
+//! [`Window`]: crate::link::window::Window
 
 use std::mem;
+use std::rc::Rc;
 use std::task::Context;
 
 use smol::Task;
@@ -27,9 +17,10 @@ use smol::Task;
 use super::early::Early;
 use super::line::LineEnd;
 use super::stream::BackStream;
+use super::wish::{UnderWay, Wish};
 use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
-use crate::link::flow::Pace;
+use crate::link::window::Pace;
 use crate::net::{BufferPool, Reservation, Rope};
 use crate::wire::link::LinkError;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
@@ -49,8 +40,6 @@ pub(super) struct Inbound {
     /// Handed on, but the session takes no more: credit for them is kept back.
     unsettled: u32,
     is_stalled: bool,
-    /// Bytes counted as held here.
-    held: u32,
 }
 
 /// Who takes what comes.
@@ -66,9 +55,21 @@ struct Collecting {
     quick_ack: bool,
     len: usize,
     body: Rope,
-    reservation: Option<Reservation>,
-    /// Bytes of it in no reservation.
-    unreserved: usize,
+    place: PacketPlace,
+}
+
+/// Where a packet finds buffers.
+enum PacketPlace {
+    /// In its window.
+    Window,
+    /// Nowhere until the session takes more.
+    Unwelcome,
+    /// In a list of the link's.
+    Awaited,
+    Reserved {
+        buffers: Reservation,
+        _under_way: UnderWay,
+    },
 }
 
 impl Default for Local {
@@ -89,15 +90,14 @@ impl Inbound {
         matches!(self.local, Local::Gone)
     }
 
-    /// Bytes that wait here, over what its reservations hold.
-    pub fn held(&self) -> usize {
-        self.held as usize
-    }
-
     /// It is in a list of the link's.
     pub fn is_waiting(&self) -> bool {
+        self.is_stalled || self.is_awaiting()
+    }
+
+    fn is_awaiting(&self) -> bool {
         let collecting = self.collecting.as_ref();
-        self.is_stalled || collecting.is_some_and(|packet| packet.reservation.is_none())
+        collecting.is_some_and(|packet| matches!(packet.place, PacketPlace::Awaited))
     }
 
     /// Telegram's side may offer again.
@@ -111,30 +111,23 @@ impl Inbound {
 }
 
 impl Collecting {
-    /// How many bytes went where no reservation is.
-    fn append(&mut self, buffers: &std::rc::Rc<BufferPool>, data: &[u8]) -> usize {
-        let reservation = self.reservation.as_mut();
-        let promised = reservation.map_or(0, |own| self.body.append_promised(own, data));
+    fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
+        let promised = match &mut self.place {
+            PacketPlace::Reserved { buffers, .. } => self.body.append_promised(buffers, data),
+            _ => 0,
+        };
         let rest = data.get(promised..).unwrap_or_default();
-        self.body.append_overdrawn(buffers, rest);
-        self.unreserved += rest.len();
-        rest.len()
+        self.body.append_overdrawn(pool, rest);
     }
 }
 
 impl BackStream {
-    /// Bytes that wait here, over what its reservations hold.
-    pub fn held(&self) -> usize {
-        self.inbound.borrow().held()
-    }
-
     /// Makes `local` the taker, of what came early first.
     pub fn replay(&self, local: Local) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         let Local::Opening(Some(early)) = mem::replace(&mut inbound.local, local) else {
             return Ok(());
         };
-        self.unhold(&mut inbound, early.len());
         drop(inbound);
         early.hand_on(|bytes| self.accept(bytes))
     }
@@ -145,15 +138,13 @@ impl BackStream {
             Local::Opening(early) => {
                 let early = early.get_or_insert_default();
                 early.append(&self.link.connection.context.buffers, bytes);
-                self.hold(&mut inbound, bytes.len());
             }
             Local::Packets(_) => {
                 self.take_packets(&mut inbound, bytes)?;
                 self.settle_in(&mut inbound);
             }
             Local::Line(line) => {
-                let (written, kept) = line.write(&self.link.connection.context, bytes);
-                self.hold(&mut inbound, kept);
+                let written = line.write(&self.link.connection.context, bytes);
                 drop(inbound);
                 self.settled(written);
             }
@@ -171,7 +162,7 @@ impl BackStream {
                     return Err(LinkError::Packet(len).into());
                 }
                 PacketPart::Begin { len, quick_ack } => {
-                    self.owe(inbound, PACKET_HEADER_LEN);
+                    inbound.unsettled += PACKET_HEADER_LEN as u32;
                     is_whole_acked = quick_ack;
                     if input.len() < len {
                         self.collect(inbound, len, quick_ack);
@@ -180,8 +171,7 @@ impl BackStream {
                 PacketPart::Bytes(data) => match &mut inbound.collecting {
                     Some(packet) => {
                         let context = &self.link.connection.context;
-                        let unreserved = packet.append(&context.buffers, data);
-                        self.hold(inbound, unreserved);
+                        packet.append(&context.buffers, data);
                     }
                     None => {
                         let length = data.len();
@@ -191,7 +181,7 @@ impl BackStream {
                                 body: Body::Slice(data),
                             });
                         }
-                        self.owe(inbound, length);
+                        inbound.unsettled += length as u32;
                     }
                 },
                 PacketPart::End => self.push_collected(inbound),
@@ -201,28 +191,28 @@ impl BackStream {
     }
 
     fn collect(&self, inbound: &mut Inbound, len: usize, quick_ack: bool) {
+        let sure = self.flow.sure_window(&self.link.connection);
+        let is_large = len + PACKET_HEADER_LEN > sure;
         inbound.collecting = Some(Box::new(Collecting {
             quick_ack,
             len,
             body: Rope::default(),
-            reservation: None,
-            unreserved: 0,
+            place: match is_large {
+                true => PacketPlace::Unwelcome,
+                false => PacketPlace::Window,
+            },
         }));
-        if len + PACKET_HEADER_LEN > self.flow.sure_window(&self.link.connection) {
-            inbound.large = inbound.large.wrapping_add(1);
-            let packet = inbound.large;
-            self.link.reserve(self.flow.number, packet, len);
-        }
+        inbound.large = inbound.large.wrapping_add(is_large.into());
     }
 
     fn push_collected(&self, inbound: &mut Inbound) {
         let Some(packet) = inbound.collecting.take() else {
             return;
         };
-        self.unhold(inbound, packet.unreserved);
-        // A reservation came with credit for the whole packet.
-        if packet.reservation.is_none() {
-            self.owe(inbound, packet.len);
+        match packet.place {
+            // Credit for all of it came with that.
+            PacketPlace::Reserved { .. } => {}
+            _ => inbound.unsettled += packet.len as u32,
         }
         if let Local::Packets(session) = &inbound.local {
             session.push(Packet {
@@ -235,16 +225,28 @@ impl BackStream {
     /// Whether this packet still wants buffers.
     pub fn is_waiting_for(&self, packet: u32) -> bool {
         let inbound = self.inbound.borrow();
-        let collecting = inbound.collecting.as_ref();
-        inbound.large == packet && collecting.is_some_and(|one| one.reservation.is_none())
+        inbound.large == packet && inbound.is_awaiting()
     }
 
-    /// There are buffers for the packet that is being collected.
-    pub fn reserved(&self, reservation: Reservation, len: usize) {
-        if let Some(packet) = &mut self.inbound.borrow_mut().collecting {
-            packet.reservation = Some(reservation);
+    /// There are buffers for the packet that is being collected. Should the session
+    /// take no more meanwhile, others get them.
+    pub fn reserved(&self, buffers: Reservation, under_way: UnderWay) {
+        let mut inbound = self.inbound.borrow_mut();
+        let is_welcome = self.poll_welcome(&mut inbound);
+        let Some(packet) = &mut inbound.collecting else {
+            return;
+        };
+        if !is_welcome {
+            packet.place = PacketPlace::Unwelcome;
+            return;
         }
-        self.flow.grant_more(&self.link.connection, len);
+        packet.place = PacketPlace::Reserved {
+            buffers,
+            _under_way: under_way,
+        };
+        let (len, have) = (packet.len, packet.body.len());
+        drop(inbound);
+        self.flow.reserved(&self.link.connection, len, have);
     }
 
     /// The session may take more: gives the credit that was kept back.
@@ -254,23 +256,47 @@ impl BackStream {
         self.settle_in(&mut inbound);
     }
 
+    /// Gives back credit, and asks for buffers, if the session takes more.
     fn settle_in(&self, inbound: &mut Inbound) {
-        if inbound.unsettled == 0 || inbound.is_stalled {
+        let collecting = inbound.collecting.as_mut();
+        let unwelcome = collecting.filter(|one| matches!(one.place, PacketPlace::Unwelcome));
+        let has_wish = unwelcome.is_some();
+        if inbound.unsettled == 0 && !has_wish || !self.poll_welcome(inbound) {
             return;
+        }
+        let count = mem::take(&mut inbound.unsettled);
+        self.settled(count as usize);
+        let packet = inbound.large;
+        if has_wish
+            && let Some(collecting) = &mut inbound.collecting
+            && let Some(stream) = self.link.live(self.flow.number)
+        {
+            collecting.place = PacketPlace::Awaited;
+            self.link.reserve(Wish {
+                stream: Rc::downgrade(&stream),
+                number: self.flow.number,
+                packet,
+                to: self.dc(),
+                len: collecting.len,
+            });
+        }
+    }
+
+    /// Whether the session takes more; else the link looks again when it may.
+    fn poll_welcome(&self, inbound: &mut Inbound) -> bool {
+        if inbound.is_stalled {
+            return false;
         }
         let mut cx = Context::from_waker(self.link.room_waker());
         let is_ready = match &inbound.local {
             Local::Packets(session) => session.poll_ready(&mut cx).is_ready(),
             _ => true,
         };
-        if is_ready {
-            let count = mem::take(&mut inbound.unsettled);
-            self.unhold(inbound, count as usize);
-            self.settled(count as usize);
-        } else {
+        if !is_ready {
             inbound.is_stalled = true;
             self.link.stall(self.flow.number);
         }
+        is_ready
     }
 
     /// Gives credit, more each time: the window does not shrink again, because a
@@ -281,22 +307,6 @@ impl BackStream {
             false => Pace::Quick,
         };
         self.flow.settled(&self.link.connection, count, pace);
-    }
-
-    /// Credit for so many bytes is due when the session takes more.
-    fn owe(&self, inbound: &mut Inbound, count: usize) {
-        inbound.unsettled += count as u32;
-        self.hold(inbound, count);
-    }
-
-    pub fn hold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held += count as u32;
-        self.link.hold(count);
-    }
-
-    pub fn unhold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held -= count as u32;
-        self.link.unhold(count);
     }
 
     /// Drops what can be computed again, if little has come since the last time.

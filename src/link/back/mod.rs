@@ -1,13 +1,15 @@
 //! The back's half: takes links, and opens the sessions that fronts ask for.
 
 mod early;
+mod fronts;
 mod inbound;
 mod line;
 mod link;
 mod signal;
 mod stream;
+mod wish;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,12 +27,11 @@ use crate::guard::half_open::HalfOpen;
 use crate::log::Throttle;
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Role;
+use fronts::Fronts;
 use link::BackLink;
 
 /// Links that have not proven themselves; one more pushes out the oldest.
 const MAX_HALF_OPEN: usize = 64;
-
-const MAX_LINKS: usize = 256;
 
 /// How long links get to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -46,10 +47,8 @@ pub struct Back {
     security: RefCell<Rc<Security>>,
     backend: Rc<dyn Backend>,
     half_open: Rc<HalfOpen>,
-    links: RefCell<Vec<Rc<BackLink>>>,
+    fronts: Rc<Fronts>,
     changed: Notify,
-    /// Bytes that wait for Telegram, of all links.
-    held: Rc<Cell<usize>>,
     complaints: Throttle,
 }
 
@@ -62,13 +61,12 @@ pub struct BackListener {
 impl Back {
     pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
         Rc::new(Self {
+            fronts: Fronts::new(&context),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             backend,
             half_open: HalfOpen::new(MAX_HALF_OPEN),
-            links: RefCell::default(),
             changed: Notify::default(),
-            held: Rc::default(),
             complaints: Throttle::new(LOG_PERIOD),
         })
     }
@@ -90,11 +88,11 @@ impl Back {
 
     /// Ends every session and link.
     pub async fn close(&self) {
-        for link in self.links.borrow().iter() {
+        for link in self.fronts.links() {
             link.connection.fail(Fault::Shutdown);
         }
         let gone = async {
-            while !self.links.borrow().is_empty() {
+            while !self.fronts.links().is_empty() {
                 self.changed.changed().await;
             }
         };
@@ -152,20 +150,16 @@ impl Back {
     }
 
     async fn drive(self: &Rc<Self>, established: Established) -> Fault {
-        let (connection, mut driver) = Driver::new(&self.context, established);
-        if self.links.borrow().len() >= MAX_LINKS {
-            connection.fail(Fault::TooMany);
-        }
+        let account = self.fronts.account(&established.name);
+        let (connection, mut driver) = Driver::new(&self.context, established, account);
         let how = connection.outlet.name();
         info!("linked to the front {} ({how})", connection.peer);
-        let link = BackLink::new(self.backend.clone(), self.held.clone(), connection);
+        let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         self.context.metrics.links.inc();
-        self.links.borrow_mut().push(link.clone());
+        self.fronts.add(&link);
         let fault = driver.run(&link).await;
         self.context.metrics.links.dec();
-        self.links
-            .borrow_mut()
-            .retain(|one| !Rc::ptr_eq(one, &link));
+        self.fronts.remove(&link);
         let clients = link.lose();
         let peer = &link.connection.peer;
         info!("the link to the front {peer} is lost: {fault}; its {clients} clients are dropped");

@@ -59,7 +59,8 @@ async fn keep(front: Rc<Front>, place: Rc<Place>, current: Rc<RefCell<Weak<Front
     while !front.closed.get() {
         let fault = match dial(&front, &place).await {
             Ok((address, established)) => {
-                let (connection, mut driver) = Driver::new(&front.context, established);
+                let (connection, mut driver) =
+                    Driver::new(&front.context, established, front.account.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 current.replace(Rc::downgrade(&link));
                 let back = place.at(Some(address));
