@@ -65,6 +65,7 @@ pub struct ClientContext {
     fallback_log: Throttle,
     accept_log: Throttle,
     relay_log: Throttle,
+    buffers_log: Throttle,
 }
 
 /// The parts that a [`ClientContext`] is made of.
@@ -138,6 +139,7 @@ impl ClientContext {
             fallback_log: Throttle::new(LOG_PERIOD),
             accept_log: Throttle::new(LOG_PERIOD),
             relay_log: Throttle::new(LOG_PERIOD),
+            buffers_log: Throttle::new(LOG_PERIOD),
         })
     }
 

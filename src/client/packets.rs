@@ -1,21 +1,19 @@
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::inlet::Inlet;
 use super::out::ClientOut;
 use super::pace::{Due, Pace, Watched};
-use super::unframe::{PacketMeter, Unframed, Unframer};
+use super::unframe::{PacketMeter, Unframer};
 use crate::backend::{Body, Packet, SessionEnd, Sink, Stream};
-use crate::metrics::CloseReason;
-use crate::net::{Reservation, SCRATCH_LEN};
+use crate::metrics::{CloseReason, Revocation};
+use crate::net::SCRATCH_LEN;
 use crate::wire::transport::MAX_PACKET;
 
 /// Reads from one client before the others get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// With as much free, any packet that a full read may begin has room.
+/// With as much reservable, any packet that a full read may begin has room.
 const PLENTY: usize = MAX_PACKET + 2 * SCRATCH_LEN;
 
 /// Relays between a client and a [`Stream`] of packets or bytes.
@@ -27,16 +25,12 @@ pub(super) struct StreamRelay {
     inlet: Inlet,
     stream: Box<dyn Stream>,
     content: Content,
-    /// Room that the packet being read waits for.
-    reserving: Option<Reserving>,
     /// It is not for the client that nothing is read.
     is_held_up: bool,
     /// It has hung up meanwhile.
     is_gone: bool,
     pace: Pace,
 }
-
-type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
 
 /// What the stream carries.
 pub(super) enum Content {
@@ -68,7 +62,6 @@ impl StreamRelay {
             inlet,
             stream,
             content,
-            reserving: None,
             is_held_up: false,
             is_gone: false,
         }
@@ -128,8 +121,8 @@ impl StreamRelay {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
-            if self.poll_reserved(cx)?.is_pending() {
-                return Ok(Turn::HeldUp);
+            if let Some(turn) = self.find_room(cx)? {
+                return Ok(turn);
             }
             let Poll::Ready(limit) = self.poll_welcome(cx) else {
                 return Ok(Turn::HeldUp);
@@ -161,9 +154,9 @@ impl StreamRelay {
         }
     }
 
-    /// How much may be read. A packet that has its room is read to its end
-    /// whatever the stream or the secret's rate says, because room held by half
-    /// a packet would never come free otherwise; but then nothing behind it.
+    /// How much may be read. A packet that has begun is read to its end whatever
+    /// the stream or the secret's rate says, because buffers held by half a packet
+    /// would never come free otherwise; but then nothing behind it.
     fn poll_welcome(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let is_paused = self.out.paused_until().is_some();
         let is_welcome = !is_paused && self.stream.poll_ready(cx).is_ready();
@@ -174,31 +167,59 @@ impl StreamRelay {
             _ if !is_welcome => return Poll::Pending,
             // When buffers are short, no byte of a packet before its room is
             // there.
-            Content::Packets(unframer) if self.out.context.buffers.free_bytes() < PLENTY => {
-                unframer.wanted()
-            }
+            Content::Packets(unframer) if !self.has_plenty() => unframer.wanted(),
             _ => SCRATCH_LEN,
         };
         Poll::Ready(limit.min(self.out.read_limit()))
     }
 
-    fn poll_reserved(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, CloseReason> {
-        let Some(reserving) = &mut self.reserving else {
-            return Ok(Poll::Ready(()));
+    fn has_plenty(&self) -> bool {
+        let buffers = &self.out.context.buffers;
+        buffers.reservable_bytes() >= PLENTY.min(buffers.most_reservable_bytes())
+    }
+
+    /// Room for the packet that has begun; without it, why there is nothing to
+    /// read. Only who has sent something waits, and makes others go.
+    fn find_room(&mut self, cx: &mut Context<'_>) -> Result<Option<Turn>, CloseReason> {
+        let Content::Packets(unframer) = &self.content else {
+            return Ok(None);
         };
-        let Poll::Ready(reservation) = reserving.as_mut().poll(cx) else {
-            if !self.is_held_up {
-                self.out.context.metrics.buffer_waits.inc();
-            }
-            return Ok(Poll::Pending);
+        let Some(reservation) = unframer.reservation() else {
+            return Ok(None);
         };
-        self.reserving = None;
-        // All buffers together are smaller than this packet.
-        let reservation = reservation.ok_or(CloseReason::PacketTooLong)?;
-        if let Content::Packets(unframer) = &mut self.content {
-            unframer.provide(reservation);
+        if let Poll::Ready(reason) = reservation.poll_revoked(cx) {
+            return Err(self.lose_room(reason));
         }
-        Ok(Poll::Ready(()))
+        if reservation.has_room() {
+            return Ok(None);
+        }
+        match self.out.socket.poll_peek(cx, &mut [0; 1]) {
+            Poll::Pending => return Ok(Some(Turn::Drained)),
+            Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
+        }
+        match reservation.poll_room(cx) {
+            Poll::Ready(Ok(())) => Ok(None),
+            Poll::Ready(Err(reason)) => Err(self.lose_room(reason)),
+            Poll::Pending => {
+                if !self.is_held_up {
+                    self.out.context.metrics.buffer_waits.inc();
+                }
+                Ok(Some(Turn::HeldUp))
+            }
+        }
+    }
+
+    fn lose_room(&self, reason: Revocation) -> CloseReason {
+        let context = &self.out.context;
+        context.metrics.buffer_revocations.inc(reason);
+        if let Some(more) = context.buffers_log.pass() {
+            warn!(
+                "buffers are short: a client's unfinished packet is given up, {reason} ({more} more before); a larger --buffers has room for more"
+            );
+        }
+        CloseReason::HeldBuffers
     }
 
     fn poll_read(
@@ -242,17 +263,9 @@ impl StreamRelay {
         let buffers = &self.out.context.buffers;
         let mut input = plain;
         let mut packets = 0;
-        while let Some(unframed) = unframer.next(&mut input, buffers)? {
-            match unframed {
-                Unframed::Packet(packet) => {
-                    packets += 1;
-                    self.stream.push(packet);
-                }
-                Unframed::Reserve(bytes) => {
-                    let buffers = buffers.clone();
-                    self.reserving = Some(Box::pin(async move { buffers.reserve(bytes).await }));
-                }
-            }
+        while let Some(packet) = unframer.next(&mut input, buffers)? {
+            packets += 1;
+            self.stream.push(packet);
         }
         Ok(packets)
     }

@@ -18,7 +18,7 @@ use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
-use crate::net::Socket;
+use crate::net::{Socket, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::ClientHeader;
@@ -144,9 +144,10 @@ async fn open(
     let inlet = Inlet::new(header.from_client, records);
     let session = open_session(out, request, rules.route).await?;
     let meter = PacketMeter::new(transport);
+    let user = User::client(peer.client.ip());
     let out = out.clone();
     let (stream, content) = match session {
-        Session::Packets(stream) => (stream, Content::Packets(Unframer::new(transport))),
+        Session::Packets(stream) => (stream, Content::Packets(Unframer::new(transport, user))),
         Session::Bytes(stream) => (stream, Content::Bytes(meter)),
         Session::Line(line) => {
             return Ok(Relay::Line(Box::new(LineRelay::new(

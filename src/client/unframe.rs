@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use crate::backend::{Body, Packet};
-use crate::net::{BufferPool, Reservation, Rope};
+use crate::net::{BufferPool, Reservation, Rope, User};
 use crate::wire::transport::{PacketHeader, Transport, TransportError};
 
 /// Reads packet headers out of a stream that may be cut anywhere.
@@ -53,6 +53,8 @@ impl HeaderReader {
 /// Cuts what a client sends into packets.
 pub(super) struct Unframer {
     headers: HeaderReader,
+    /// Whose packets they are.
+    user: User,
     partial: Option<Partial>,
 }
 
@@ -62,34 +64,28 @@ struct Partial {
     payload_left: usize,
     padding_left: usize,
     body: Rope,
-    reservation: Option<Reservation>,
-}
-
-pub(super) enum Unframed<'a> {
-    Packet(Packet<'a>),
-    /// A packet goes on behind what was read, for as many bytes. Room for all
-    /// of them has to be reserved before the client is read again.
-    Reserve(usize),
+    reservation: Reservation,
 }
 
 impl Unframer {
-    pub fn new(transport: Transport) -> Self {
+    pub fn new(transport: Transport, user: User) -> Self {
         Self {
             headers: HeaderReader::new(transport),
+            user,
             partial: None,
         }
     }
 
     /// Takes the next packet off the front of `input`; `None` when all of it
-    /// is taken.
+    /// is taken. What goes on behind it has a reservation from then on.
     pub fn next<'a>(
         &mut self,
         input: &mut &'a [u8],
         buffers: &Rc<BufferPool>,
-    ) -> Result<Option<Unframed<'a>>, TransportError> {
+    ) -> Result<Option<Packet<'a>>, TransportError> {
         if let Some(partial) = &mut self.partial {
             partial.collect(input);
-            return Ok(self.finish().map(Unframed::Packet));
+            return Ok(self.finish());
         }
         let Some(header) = self.headers.next(input)? else {
             return Ok(None);
@@ -97,27 +93,26 @@ impl Unframer {
         if let Some((body, rest)) = input.split_at_checked(header.body_len) {
             *input = rest;
             let payload = body.get(..header.payload_len).unwrap_or_default();
-            return Ok(Some(Unframed::Packet(Packet {
+            return Ok(Some(Packet {
                 quick_ack: header.quick_ack,
                 body: Body::Slice(payload),
-            })));
+            }));
         }
-        let mut partial = Partial::new(&header);
-        let begun = partial.take_payload(input);
-        // Read only while there was room for this and the rest: see
-        // `StreamRelay::poll_welcome`.
-        partial.body.append_overdrawn(buffers, begun);
-        partial.take_padding(input);
-        let missing = partial.payload_left;
-        self.partial = Some(partial);
-        Ok(Some(Unframed::Reserve(missing)))
+        let length = header.payload_len;
+        // All buffers together may be smaller than this packet.
+        let reservation = buffers
+            .announce(self.user, length)
+            .ok_or(TransportError::TooLong(length))?;
+        let partial = self.partial.insert(Partial::new(&header, reservation));
+        // What begins here was read only while there was room for all of it:
+        // see `StreamRelay::poll_welcome`.
+        partial.collect(input);
+        Ok(self.finish())
     }
 
-    /// The room asked for with [`Unframed::Reserve`].
-    pub fn provide(&mut self, reservation: Reservation) {
-        if let Some(partial) = &mut self.partial {
-            partial.reservation = Some(reservation);
-        }
+    /// What the packet that has begun and not ended takes.
+    pub fn reservation(&self) -> Option<&Reservation> {
+        self.partial.as_ref().map(|partial| &partial.reservation)
     }
 
     /// A packet has begun and not ended.
@@ -145,21 +140,19 @@ impl Unframer {
 }
 
 impl Partial {
-    fn new(header: &PacketHeader) -> Self {
+    fn new(header: &PacketHeader, reservation: Reservation) -> Self {
         Self {
             quick_ack: header.quick_ack,
             payload_left: header.payload_len,
             padding_left: header.body_len - header.payload_len,
             body: Rope::default(),
-            reservation: None,
+            reservation,
         }
     }
 
     fn collect(&mut self, input: &mut &[u8]) {
         let data = self.take_payload(input);
-        if let Some(reservation) = &mut self.reservation {
-            self.body.append_promised(reservation, data);
-        }
+        self.body.append_promised(&mut self.reservation, data);
         self.take_padding(input);
     }
 

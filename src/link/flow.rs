@@ -142,12 +142,12 @@ impl Flow {
         self.window.get().held()
     }
 
-    /// Bytes came.
-    pub fn received(&self, link: &Connection, count: usize) -> Result<(), Fault> {
+    /// Bytes came: how many of them have buffers of their own.
+    pub fn received(&self, link: &Connection, count: usize) -> Result<usize, Fault> {
         let held = self.change(|window| window.receive(count));
         let held = held.map_err(|_| Fault::CreditOverrun)?;
         link.account.with(|whole, user| whole.hold(user, held));
-        Ok(())
+        Ok(count - held)
     }
 
     /// What was received goes with the stream.
@@ -171,11 +171,18 @@ impl Flow {
         self.grant(link, bytes);
     }
 
-    /// There are buffers for a packet, of which `have` bytes are here: gives
-    /// credit for all of it.
-    pub fn reserved(&self, link: &Connection, len: usize, have: usize) {
+    /// How many more the other side may send, and how many of these have buffers of
+    /// their own.
+    pub fn granted(&self) -> (usize, usize) {
+        let window = self.window.get();
+        (window.granted(), window.reserved())
+    }
+
+    /// There are buffers for `have` bytes that are here and for the next `more`:
+    /// gives credit for all of these.
+    pub fn reserved(&self, link: &Connection, have: usize, more: usize) {
         link.account.with(|whole, user| whole.unhold(user, have));
-        let bytes = self.change(|window| window.reserve(len, have));
+        let bytes = self.change(|window| window.reserve(have, more));
         self.grant(link, bytes);
     }
 

@@ -8,9 +8,8 @@
 //! | `held` | are here | `receive` | `settle`, when they have left; `reserve` |
 //! | `owed` | have left, and are not yet worth a frame of credit | `settle` | the next frame |
 //!
-//! Together they are the window, first size and `grown`, and what is missing of a
-//! packet that has buffers of its own (`reserved`): its bytes take nothing of the
-//! window, for credit for all of it comes with the buffers.
+//! Together they are the window, first size and `grown`, and `reserved`: what is
+//! to come of a packet that has buffers of its own, and takes nothing of the window.
 
 use slab::Slab;
 
@@ -98,15 +97,24 @@ impl Window {
         (sizes.first / 2 + self.grown) as usize
     }
 
-    /// There are buffers for the packet that is coming, of which `have` bytes are
-    /// here: they are not held any more, and the rest will not be. The credit to
-    /// send: for all of it, and what is owed.
-    pub fn reserve(&mut self, len: usize, have: usize) -> u32 {
+    /// How many more the other side may send now.
+    pub fn granted(&self) -> usize {
+        self.granted as usize
+    }
+
+    /// Of these, how many have buffers of their own.
+    pub fn reserved(&self) -> usize {
+        self.reserved as usize
+    }
+
+    /// There are buffers for `have` bytes that are here, which are not held any
+    /// more, and for the next `more`. The credit to send.
+    pub fn reserve(&mut self, have: usize, more: usize) -> u32 {
         let have = (have as u32).min(self.held);
-        let len = len as u32;
+        let more = more as u32;
         self.held -= have;
-        self.reserved = len.saturating_sub(have);
-        self.grant(len)
+        self.reserved += more;
+        self.grant(have + more)
     }
 
     /// Bytes have left here. The credit to send, once that is worth a frame: more
@@ -284,18 +292,19 @@ impl Whole {
             .saturating_sub(queued)
     }
 
-    /// Whether a packet that needs buffers may come: one to each DC, and more as
-    /// long as those to one DC take but a part of the buffers. A DC that stops to
-    /// read gets all that are under way.
+    /// Whether a packet that needs buffers may come: one always, and others as long
+    /// as all take but a part of the buffers, and those to one DC a part of that. A
+    /// DC that stops to read gets all that are under way.
     pub fn may_come(&self, user: usize, to: DcId, len: usize) -> bool {
         let Some(user) = self.users.get(user) else {
             return false;
         };
-        let mut known = user.under_way.iter();
-        match known.find(|(dc, _)| *dc == to) {
-            Some((_, bytes)) => bytes + len <= self.share(self.limits.buffers / 4),
-            None => true,
-        }
+        let under_way = &user.under_way;
+        let all: usize = under_way.iter().map(|(_, bytes)| bytes).sum();
+        let there = under_way.iter().find(|(dc, _)| *dc == to);
+        let there = there.map_or(0, |(_, bytes)| *bytes);
+        let fits = |taken, part| taken == 0 || taken + len <= self.share(part);
+        fits(all, self.limits.buffers / 2) && fits(there, self.limits.buffers / 4)
     }
 
     pub fn comes(&mut self, user: usize, to: DcId, len: usize) {

@@ -212,9 +212,30 @@ const ROWS: &[Row] = &[
         &m.buffers_used
     }),
     gauge("buffer_bytes", "Bytes of --buffers", |m| &m.buffers_total),
+    gauge(
+        "buffer_bytes_claimed",
+        "Bytes of --buffers with large packets of clients",
+        |m| &m.buffers_claimed,
+    ),
+    gauge(
+        "buffer_holders",
+        "Unfinished packets that hold buffers",
+        |m| &m.buffer_holders,
+    ),
+    gauge(
+        "buffer_waiters",
+        "Unfinished packets that wait for buffers",
+        |m| &m.buffer_waiters,
+    ),
     counter("buffer_waits", "Readers that waited for buffers", |m| {
         &m.buffer_waits
     }),
+    reasons(
+        "buffer_revocations",
+        "Unfinished packets given up because others waited for buffers",
+        "reason",
+        |m| &m.buffer_revocations,
+    ),
     counter("config_reloads", "Configs taken over at SIGHUP", |m| {
         &m.config_reloads
     }),

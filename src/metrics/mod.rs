@@ -23,7 +23,7 @@ pub use histogram::Histogram;
 pub use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
     HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
-    RejectReason, RouteKind,
+    RejectReason, Revocation, RouteKind,
 };
 
 const MILLISECOND: u64 = 1000;
@@ -107,6 +107,12 @@ pub struct Metrics {
     pub buffers_total: Gauge,
     /// Readers that had to wait for buffers.
     pub buffer_waits: Counter,
+    /// Large packets of clients. Set before [`render`](Self::render): bytes of
+    /// the buffers that they hold, how many hold some, how many wait for some.
+    pub buffers_claimed: Gauge,
+    pub buffer_holders: Gauge,
+    pub buffer_waiters: Gauge,
+    pub buffer_revocations: ByReason<Revocation>,
 
     /// Seconds between this machine's clock and Telegram's, either way.
     pub clock_offset: Gauge,
@@ -170,6 +176,10 @@ impl Default for Metrics {
             buffers_used: Gauge::default(),
             buffers_total: Gauge::default(),
             buffer_waits: Counter::default(),
+            buffers_claimed: Gauge::default(),
+            buffer_holders: Gauge::default(),
+            buffer_waiters: Gauge::default(),
+            buffer_revocations: ByReason::default(),
             refreshes: ByReason::default(),
             config_reloads: Counter::default(),
             config_reload_failures: Counter::default(),

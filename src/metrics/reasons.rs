@@ -180,6 +180,7 @@ reasons! {
         PacketTooLong "packet_too_long" "the client sent a packet over 1 MiB";
         BadPacket "bad_packet" "the client broke the transport's framing";
         BadRecord "bad_record" "the client broke the framing of TLS records";
+        HeldBuffers "held_buffers" "the client was slow to finish a packet, and others waited for its buffers";
         TooSlow "too_slow" "the client took its data so slowly that others waited for it";
         ClosedByTelegram "closed_by_telegram" "Telegram closed this client";
         MidSend "mid_send" "the connection to Telegram died with a packet half sent; the client resends";
@@ -193,6 +194,16 @@ reasons! {
         SecretExpired "secret_expired" "its secret has expired";
         QuotaUsed "quota_used" "its secret's quota is used up";
         Shutdown "shutdown" "the proxy is stopping";
+    }
+}
+
+reasons! {
+    /// Why the buffers of an unfinished packet went to others, who waited for
+    /// them.
+    Revocation {
+        Blocking "blocking" "others waited for buffers that it held, and it did not go on";
+        TooSlow "too_slow" "it came slower than 4 KiB/s over 30 s";
+        TooLong "too_long" "it was not there after 5 minutes";
     }
 }
 
@@ -294,6 +305,7 @@ mod tests {
         check::<FrontingFailure>();
         check::<ProbeOutcome>();
         check::<CloseReason>();
+        check::<Revocation>();
         check::<ConnectFailure>();
         check::<ConnectionEnd>();
         check::<MigrationOutcome>();

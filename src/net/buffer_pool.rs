@@ -1,10 +1,15 @@
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use super::notify::Notify;
+use super::reactor::Reactor;
+use super::room::{Id, Room, Taken, User};
+use crate::metrics::Revocation;
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
 /// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
@@ -14,41 +19,82 @@ pub const CHUNK_LEN: usize = 4064;
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
 
+/// The part of the pool that no reservation takes: so much of it, and at most so
+/// many chunks.
+const APART: usize = 8;
+const MOST_APART: usize = 256;
+
+/// How often those who wait make us look for who holds them up.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 
 /// A fixed number of fixed-size chunks for all connections together.
 ///
 /// Chunks come from the heap when they are first needed and go back when they
-/// are not: the number is what is fixed. Running out is told to the taker,
-/// which then reads less or waits with [`reserve`](Self::reserve).
+/// are not: the number is what is fixed. Running out is told to the taker, which
+/// then reads less or waits. Large packets of clients get theirs by a
+/// [`Reservation`]; a part of the pool is never theirs, so that all else passes.
 pub struct BufferPool {
     total: usize,
     used: Cell<usize>,
-    /// Chunks promised to reservations and not taken yet.
-    promised: Cell<usize>,
+    /// Chunks set aside for reservations and not filled yet.
+    aside: Cell<usize>,
     spare: RefCell<Vec<ChunkBytes>>,
-    waiting: RefCell<VecDeque<Waiter>>,
-    next_waiter: Cell<u64>,
     freed: Notify,
+    room: RefCell<Room>,
+    /// Of those who wait for room or would hear that they have to go.
+    wakers: RefCell<HashMap<Id, Waker>>,
+    /// Somebody has begun to wait for room.
+    short: Notify,
 }
 
-struct Waiter {
-    number: u64,
-    chunks: usize,
-    waker: Waker,
+/// What large packets of clients take now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Filled or set aside, complete packets that wait for Telegram included.
+    pub bytes: usize,
+    /// Unfinished packets that hold some, and that wait for some.
+    pub holders: usize,
+    pub waiters: usize,
+}
+
+impl User {
+    /// A client, by its address: IPv6 by the /64 network, which is one
+    /// customer's.
+    pub fn client(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(u64::from(u32::from(address))),
+            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64),
+        }
+    }
 }
 
 impl BufferPool {
     /// A pool of `bytes`, rounded up to whole chunks.
     pub fn new(bytes: usize) -> Rc<Self> {
+        let total = bytes.div_ceil(CHUNK_LEN);
+        Self::with(total, total - apart(total))
+    }
+
+    /// A pool of `bytes`, or as much more as it takes that a packet of `largest`
+    /// bytes has room and leaves a part free.
+    pub fn with_room_for(largest: usize, bytes: usize) -> Rc<Self> {
+        let total = bytes.div_ceil(CHUNK_LEN);
+        let reservable = (total - apart(total)).max(largest.div_ceil(CHUNK_LEN));
+        Self::with(reservable + apart(total), reservable)
+    }
+
+    fn with(total: usize, reservable: usize) -> Rc<Self> {
         Rc::new(Self {
-            total: bytes.div_ceil(CHUNK_LEN),
+            total,
             used: Cell::new(0),
-            promised: Cell::new(0),
+            aside: Cell::new(0),
             spare: RefCell::default(),
-            waiting: RefCell::default(),
-            next_waiter: Cell::new(0),
             freed: Notify::default(),
+            room: RefCell::new(Room::new(reservable)),
+            wakers: RefCell::default(),
+            short: Notify::default(),
         })
     }
 
@@ -65,6 +111,25 @@ impl BufferPool {
         self.free() * CHUNK_LEN
     }
 
+    /// Bytes of the largest packet that may begin now.
+    pub fn reservable_bytes(&self) -> usize {
+        self.room.borrow().available(self.free()) * CHUNK_LEN
+    }
+
+    /// Bytes of the largest packet that ever may.
+    pub fn most_reservable_bytes(&self) -> usize {
+        self.room.borrow().capacity() * CHUNK_LEN
+    }
+
+    pub fn claims(&self) -> Claims {
+        let tally = self.room.borrow().tally();
+        Claims {
+            bytes: tally.taken * CHUNK_LEN,
+            holders: tally.holders,
+            waiters: tally.waiters,
+        }
+    }
+
     /// Ready while there is a free chunk. All that wait here are woken by one
     /// that is freed: for connections, which then choose whose turn it is.
     pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -77,26 +142,64 @@ impl BufferPool {
 
     fn free(&self) -> usize {
         self.total
-            .saturating_sub(self.used.get() + self.promised.get())
+            .saturating_sub(self.used.get() + self.aside.get())
     }
 
-    /// Room for `bytes`, all of it, as soon as it is there. Waiters are served
-    /// in order. `None` if the pool is smaller than that.
-    pub async fn reserve(self: &Rc<Self>, bytes: usize) -> Option<Reservation> {
+    /// Announces a packet of so many bytes, which takes no buffers yet. `None`
+    /// if the pool is too small for it.
+    pub fn announce(self: &Rc<Self>, user: User, bytes: usize) -> Option<Reservation> {
         let chunks = bytes.div_ceil(CHUNK_LEN);
-        if chunks > self.total {
-            return None;
-        }
-        let mut wait = Wait {
-            pool: self,
-            number: None,
-        };
-        poll_fn(|cx| wait.poll(chunks, cx)).await;
-        drop(wait);
+        let id = self.room.borrow_mut().claim(user, chunks, Instant::now())?;
         Some(Reservation {
             pool: self.clone(),
-            chunks,
+            id,
         })
+    }
+
+    /// Room for `bytes`, all of it set aside, as soon as it is there: for a
+    /// packet whose sender cannot be told to wait once it has begun. Who sends
+    /// little of it holds all of it, and so has to go before others; better
+    /// [announce](Self::announce) it and set aside as it comes. `None` if the pool
+    /// is too small for it, or after [minutes](Revocation::TooLong) in vain.
+    pub async fn reserve(self: &Rc<Self>, user: User, bytes: usize) -> Option<Reservation> {
+        let reservation = self.announce(user, bytes)?;
+        let room = poll_fn(|cx| reservation.poll_room(cx)).await;
+        room.ok().map(|()| {
+            reservation.set_aside(bytes);
+            reservation
+        })
+    }
+
+    /// Takes from those who hold up others, for as long as the pool is in use.
+    pub async fn keep_fair(&self, reactor: &Rc<Reactor>) {
+        loop {
+            if self.room.borrow().is_short() {
+                reactor.sleep(LOOK_EVERY).await;
+                self.look(reactor.now());
+            } else {
+                self.short.changed().await;
+            }
+        }
+    }
+
+    fn look(&self, now: Instant) {
+        let outcome = self.room.borrow_mut().look(self.free(), now);
+        self.wake(outcome.called);
+        self.wake(outcome.revoked);
+    }
+
+    fn wake(&self, ids: Vec<Id>) {
+        for id in ids {
+            if let Some(waker) = self.wakers.borrow_mut().remove(&id) {
+                waker.wake();
+            }
+        }
+    }
+
+    fn park(&self, id: Id, cx: &mut Context<'_>) {
+        let mut wakers = self.wakers.borrow_mut();
+        let waker = wakers.entry(id).or_insert_with(|| cx.waker().clone());
+        waker.clone_from(cx.waker());
     }
 
     pub(super) fn take(&self) -> Option<ChunkBytes> {
@@ -109,8 +212,11 @@ impl BufferPool {
         spare.unwrap_or_else(|| Box::new([0; CHUNK_LEN]))
     }
 
-    pub(super) fn give_back(&self, bytes: ChunkBytes) {
+    pub(super) fn give_back(&self, bytes: ChunkBytes, is_claimed: bool) {
         self.used.set(self.used.get() - 1);
+        if is_claimed {
+            self.room.borrow_mut().freed();
+        }
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
             spare.push(bytes);
@@ -121,103 +227,97 @@ impl BufferPool {
 
     /// Chunks came free: wakes those who can go on now.
     fn wake_waiting(&self) {
-        if self.free() > 0 {
+        let free = self.free();
+        if free > 0 {
             self.freed.notify();
         }
-        let waiting = self.waiting.borrow();
-        let Some(first) = waiting.front() else { return };
-        if first.chunks <= self.free() {
-            let waker = first.waker.clone();
-            drop(waiting);
-            waker.wake();
-        }
+        let called = self.room.borrow_mut().call(free);
+        self.wake(called);
     }
 }
 
-/// A place in the queue; leaving early gives it up.
-struct Wait<'a> {
-    pool: &'a BufferPool,
-    number: Option<u64>,
+fn apart(total: usize) -> usize {
+    (total / APART).min(MOST_APART)
 }
 
-impl Wait<'_> {
-    fn poll(&mut self, chunks: usize, cx: &mut Context<'_>) -> Poll<()> {
-        let pool = self.pool;
-        let mut waiting = pool.waiting.borrow_mut();
-        let first = waiting.front().map(|waiter| waiter.number);
-        let our_turn = first.is_none() || first == self.number;
-        if our_turn && chunks <= pool.free() {
-            if self.number.take().is_some() {
-                waiting.pop_front();
-            }
-            drop(waiting);
-            pool.promised.set(pool.promised.get() + chunks);
-            pool.wake_waiting();
-            return Poll::Ready(());
-        }
-        let waker = cx.waker().clone();
-        match self.number {
-            Some(number) => {
-                let place = place_of(&waiting, number);
-                if let Some(own) = place.and_then(|place| waiting.get_mut(place)) {
-                    own.waker = waker;
-                }
-            }
-            None => {
-                let number = pool.next_waiter.get();
-                pool.next_waiter.set(number + 1);
-                self.number = Some(number);
-                waiting.push_back(Waiter {
-                    number,
-                    chunks,
-                    waker,
-                });
-            }
-        }
-        Poll::Pending
-    }
-}
-
-/// The queue is in the order of its numbers.
-fn place_of(waiting: &VecDeque<Waiter>, number: u64) -> Option<usize> {
-    waiting
-        .binary_search_by_key(&number, |waiter| waiter.number)
-        .ok()
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            let mut waiting = self.pool.waiting.borrow_mut();
-            if let Some(place) = place_of(&waiting, number) {
-                waiting.remove(place);
-            }
-            drop(waiting);
-            self.pool.wake_waiting();
-        }
-    }
-}
-
-/// Chunks promised to one packet.
+/// A client's large packet on its way into the pool, by its length.
+///
+/// It is gone when others waited for what it holds: see
+/// [`poll_revoked`](Self::poll_revoked).
 pub struct Reservation {
     pub(super) pool: Rc<BufferPool>,
-    chunks: usize,
+    id: Id,
 }
 
 impl Reservation {
+    /// Whether what comes of the packet may be read and
+    /// [appended](super::Rope::append_promised) now.
+    pub fn has_room(&self) -> bool {
+        let (pool, now) = (&self.pool, Instant::now());
+        pool.room.borrow_mut().ask(self.id, pool.free(), now)
+    }
+
+    /// Waits for [`has_room`](Self::has_room). Not before bytes are there to be
+    /// read: those who wait here make others go.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
+        if let Some(reason) = self.revoked() {
+            return Poll::Ready(Err(reason));
+        }
+        if self.has_room() {
+            return Poll::Ready(Ok(()));
+        }
+        let pool = &self.pool;
+        pool.room.borrow_mut().wait(self.id, Instant::now());
+        pool.park(self.id, cx);
+        pool.short.notify();
+        Poll::Pending
+    }
+
+    /// Sets room for the next `bytes` of it aside, at most for all of it: for a
+    /// sender that will be told to send as much. Only while it
+    /// [has room](Self::has_room).
+    pub fn set_aside(&self, bytes: usize) {
+        let chunks = bytes.div_ceil(CHUNK_LEN);
+        let count = self.pool.room.borrow_mut().set_aside(self.id, chunks);
+        self.pool.aside.set(self.pool.aside.get() + count);
+    }
+
+    /// Ready when its holder has to give it up, packet and all: the packet came
+    /// too slowly and others waited for its buffers.
+    pub fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {
+        if let Some(reason) = self.revoked() {
+            return Poll::Ready(reason);
+        }
+        self.pool.park(self.id, cx);
+        Poll::Pending
+    }
+
+    pub fn revoked(&self) -> Option<Revocation> {
+        self.pool.room.borrow().revoked(self.id)
+    }
+
     pub(super) fn take(&mut self) -> Option<ChunkBytes> {
-        self.chunks = self.chunks.checked_sub(1)?;
-        self.pool.promised.set(self.pool.promised.get() - 1);
-        Some(self.pool.take_overdrawn())
+        let pool = &self.pool;
+        match pool.room.borrow_mut().take(self.id)? {
+            Taken::Fresh => {}
+            Taken::Aside => pool.aside.set(pool.aside.get() - 1),
+        }
+        Some(pool.take_overdrawn())
+    }
+
+    pub(super) fn received(&mut self, bytes: usize) {
+        let mut room = self.pool.room.borrow_mut();
+        room.received(self.id, bytes, Instant::now());
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.pool
-            .promised
-            .set(self.pool.promised.get() - self.chunks);
-        self.pool.wake_waiting();
+        let pool = &self.pool;
+        pool.wakers.borrow_mut().remove(&self.id);
+        let aside = pool.room.borrow_mut().close(self.id, Instant::now());
+        pool.aside.set(pool.aside.get() - aside);
+        pool.wake_waiting();
     }
 }
 
@@ -263,35 +363,46 @@ mod tests {
         assert_eq!(pool.free_bytes(), 2 * CHUNK_LEN);
     }
 
+    const ONE: User = User(1);
+
     #[test]
     fn reservations_wait_in_order_and_hold_what_they_got() {
         let pool = BufferPool::new(4 * CHUNK_LEN);
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
         let mut holder = Rope::default();
-        holder.append(&pool, &[1; 2 * CHUNK_LEN]);
+        holder.append(&pool, &[1; 3 * CHUNK_LEN]);
         let order = Rc::new(RefCell::new(Vec::new()));
         let mut tasks = Vec::new();
-        for chunks in [4, 1] {
+        let chunks = 2;
+        for number in 0..3 {
             let (pool, order) = (pool.clone(), order.clone());
             tasks.push(executor.spawn(async move {
-                let mut reservation = pool.reserve(chunks * CHUNK_LEN).await.unwrap();
-                order.borrow_mut().push(chunks);
+                let mut reservation = pool.reserve(ONE, chunks * CHUNK_LEN).await.unwrap();
+                order.borrow_mut().push(number);
                 let mut rope = Rope::default();
                 let data = vec![2; chunks * CHUNK_LEN];
                 assert_eq!(rope.append_promised(&mut reservation, &data), data.len());
+                assert_eq!(rope.append_promised(&mut reservation, &[0; CHUNK_LEN]), 0);
             }));
         }
         reactor.block_on(&executor, async {
             smol::future::yield_now().await;
-            assert!(pool.reserve(5 * CHUNK_LEN).await.is_none());
+            assert_eq!(pool.claims().waiters, 3);
+            assert!(pool.reserve(ONE, 5 * CHUNK_LEN).await.is_none());
             drop(holder);
             for task in tasks {
                 task.await;
             }
         });
-        assert_eq!(*order.borrow(), [4, 1]);
+        assert_eq!(*order.borrow(), [0, 1, 2]);
         assert_eq!(pool.free_bytes(), 4 * CHUNK_LEN);
+        let nothing = Claims {
+            bytes: 0,
+            holders: 0,
+            waiters: 0,
+        };
+        assert_eq!(pool.claims(), nothing);
     }
 
     #[test]
@@ -299,15 +410,69 @@ mod tests {
         let pool = BufferPool::new(4 * CHUNK_LEN);
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
-        let mut holder = Rope::default();
-        holder.append(&pool, &[1; 2 * CHUNK_LEN]);
         reactor.block_on(&executor, async {
-            let mut large = Box::pin(pool.reserve(4 * CHUNK_LEN));
+            let all = pool.reserve(ONE, 4 * CHUNK_LEN).await;
+            assert_eq!(pool.free_bytes(), 0);
+            let mut large = Box::pin(pool.reserve(ONE, 4 * CHUNK_LEN));
             assert!(smol::future::poll_once(&mut large).await.is_none());
-            let mut small = Box::pin(pool.reserve(CHUNK_LEN));
+            let mut small = Box::pin(pool.reserve(ONE, CHUNK_LEN));
             assert!(smol::future::poll_once(&mut small).await.is_none());
-            drop(large);
+            drop((large, all));
             assert!(small.await.is_some());
         });
+    }
+
+    #[test]
+    fn reservations_leave_a_part_for_all_else() {
+        let packet = 100 * CHUNK_LEN;
+        for bytes in [packet, 2 * packet, 50 * packet] {
+            let pool = BufferPool::with_room_for(packet, bytes);
+            let mut taken = Vec::new();
+            while pool.reservable_bytes() >= packet {
+                let reservation = pool.announce(ONE, packet).unwrap();
+                assert!(reservation.has_room());
+                reservation.set_aside(packet);
+                taken.push(reservation);
+            }
+            assert!(!taken.is_empty());
+            assert!(pool.free_bytes() >= (pool.total_bytes() / 10).min(MOST_APART * CHUNK_LEN));
+            assert!(pool.total_bytes() < bytes + packet / 4);
+            taken.clear();
+            assert_eq!(pool.free_bytes(), pool.total_bytes());
+        }
+    }
+
+    #[test]
+    fn who_holds_up_others_is_told_to_go() {
+        let pool = BufferPool::new(4 * CHUNK_LEN);
+        let reactor = Reactor::new().unwrap();
+        let executor = Executor::default();
+        let fair = pool.clone();
+        let clock = reactor.clone();
+        executor
+            .spawn(async move { fair.keep_fair(&clock).await })
+            .detach();
+        reactor.block_on(&executor, async {
+            let mut silent = pool.announce(ONE, 3 * CHUNK_LEN).unwrap();
+            let mut rope = Rope::default();
+            rope.append_promised(&mut silent, &[1; 2 * CHUNK_LEN]);
+            let waiting = pool.reserve(ONE, 4 * CHUNK_LEN);
+            let going = async {
+                let reason = poll_fn(|cx| silent.poll_revoked(cx)).await;
+                assert_eq!(reason, Revocation::Blocking);
+                drop((silent, rope));
+            };
+            let (reserved, ()) = smol::future::zip(waiting, going).await;
+            assert!(reserved.is_some());
+        });
+    }
+
+    #[test]
+    fn users_are_told_apart_by_network() {
+        let user = |text: &str| User::client(text.parse().unwrap());
+        assert_eq!(user("192.0.2.1"), user("::ffff:192.0.2.1"));
+        assert_ne!(user("192.0.2.1"), user("192.0.2.2"));
+        assert_eq!(user("2001:db8:0:1::1"), user("2001:db8:0:1:2::"));
+        assert_ne!(user("2001:db8:0:1::1"), user("2001:db8:0:2::1"));
     }
 }

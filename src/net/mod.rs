@@ -16,6 +16,7 @@ mod notify;
 mod pipes;
 mod random;
 mod reactor;
+mod room;
 mod rope;
 mod scratch;
 mod socket;
@@ -26,7 +27,7 @@ mod timer;
 pub mod tls;
 mod unblock;
 
-pub use buffer_pool::{BufferPool, CHUNK_LEN, Reservation};
+pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims, Reservation};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
@@ -39,6 +40,7 @@ pub use notify::Notify;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
+pub use room::User;
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

@@ -13,15 +13,18 @@ struct Chunk {
     bytes: Option<ChunkBytes>,
     start: u16,
     end: u16,
+    /// Taken for a reservation.
+    is_claimed: bool,
     pool: Rc<BufferPool>,
 }
 
 impl Chunk {
-    fn new(bytes: ChunkBytes, pool: &Rc<BufferPool>) -> Self {
+    fn new(bytes: ChunkBytes, is_claimed: bool, pool: &Rc<BufferPool>) -> Self {
         Self {
             bytes: Some(bytes),
             start: 0,
             end: 0,
+            is_claimed,
             pool: pool.clone(),
         }
     }
@@ -59,7 +62,7 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         if let Some(bytes) = self.bytes.take() {
-            self.pool.give_back(bytes);
+            self.pool.give_back(bytes, self.is_claimed);
         }
     }
 }
@@ -82,7 +85,7 @@ impl Rope {
 
     /// Appends what the pool has room for and returns how much that was.
     pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
-        self.append_with(data, pool, || pool.take())
+        self.append_with(data, pool, false, || pool.take())
     }
 
     /// Appends all of it, over the pool's limit if need be.
@@ -92,7 +95,7 @@ impl Rope {
     /// does not read on before the pool has room again, so that the overdraft
     /// stays below two scratch buffers a DC connection.
     pub fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
-        self.append_with(data, pool, || Some(pool.take_overdrawn()));
+        self.append_with(data, pool, false, || Some(pool.take_overdrawn()));
     }
 
     /// Takes over the chunks of `other`, without copying.
@@ -101,16 +104,20 @@ impl Rope {
         self.chunks.append(&mut other.chunks);
     }
 
-    /// Appends into chunks promised before.
+    /// Appends what has come of a reservation's packet, and no more than was
+    /// announced.
     pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
         let pool = reservation.pool.clone();
-        self.append_with(data, &pool, || reservation.take())
+        let length = self.append_with(data, &pool, true, || reservation.take());
+        reservation.received(length);
+        length
     }
 
     fn append_with(
         &mut self,
         mut data: &[u8],
         pool: &Rc<BufferPool>,
+        is_claimed: bool,
         mut take: impl FnMut() -> Option<ChunkBytes>,
     ) -> usize {
         let mut total = 0;
@@ -122,7 +129,7 @@ impl Rope {
                 break;
             }
             let Some(bytes) = take() else { break };
-            self.chunks.push_back(Chunk::new(bytes, pool));
+            self.chunks.push_back(Chunk::new(bytes, is_claimed, pool));
         }
         self.length += total;
         total

@@ -26,6 +26,7 @@ use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Settings, Shared, Telegram};
 use crate::wire::link;
+use crate::wire::transport::MAX_PACKET;
 
 /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
 /// each while a slow client's bytes wait in them.
@@ -68,7 +69,7 @@ impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
-        let buffers = BufferPool::new(config.buffers);
+        let buffers = BufferPool::with_room_for(MAX_PACKET, config.buffers);
         let scratch = Rc::new(Scratch::default());
         let link_context = || LinkContext {
             reactor: reactor.clone(),
@@ -259,6 +260,8 @@ impl Server {
         if let Some(clients) = self.clients.clone() {
             self.spawn(async move { clients.enforce_limits().await });
         }
+        let (buffers, reactor) = (self.buffers.clone(), self.reactor.clone());
+        self.spawn(async move { buffers.keep_fair(&reactor).await });
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
         if let Some(sites) = self.sites.clone() {
@@ -279,9 +282,13 @@ impl Server {
     }
 
     fn render_metrics(&self) -> String {
-        let buffers = &self.buffers;
-        self.metrics.buffers_used.set(buffers.used_bytes() as u64);
-        self.metrics.buffers_total.set(buffers.total_bytes() as u64);
+        let (metrics, buffers) = (&self.metrics, &self.buffers);
+        metrics.buffers_used.set(buffers.used_bytes() as u64);
+        metrics.buffers_total.set(buffers.total_bytes() as u64);
+        let claims = buffers.claims();
+        metrics.buffers_claimed.set(claims.bytes as u64);
+        metrics.buffer_holders.set(claims.holders as u64);
+        metrics.buffer_waiters.set(claims.waiters as u64);
         let mut text = String::new();
         self.metrics.render(&mut text);
         text

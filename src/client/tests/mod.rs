@@ -140,11 +140,15 @@ impl Setup {
         let world = Rc::new(World {
             reactor: reactor.clone(),
             context,
-            buffers,
+            buffers: buffers.clone(),
             metrics,
             telegram,
             listener,
         });
+        let (fair, clock) = (buffers.clone(), reactor.clone());
+        executor
+            .spawn(async move { fair.keep_fair(&clock).await })
+            .detach();
         reactor.block_on(&executor, test(world));
     }
 }

@@ -7,8 +7,8 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 use super::relays::payload;
 use crate::backend::Body;
 use crate::client::inlet::Inlet;
-use crate::client::unframe::{PacketMeter, Unframed, Unframer};
-use crate::net::BufferPool;
+use crate::client::unframe::{PacketMeter, Unframer};
+use crate::net::{BufferPool, User};
 use crate::wire::fake_tls::{RecordReader, record_header};
 use crate::wire::transport::Transport;
 
@@ -68,7 +68,10 @@ fn received(
 ) -> (Vec<Vec<u8>>, u64) {
     let buffers = BufferPool::new(16 << 20);
     let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
-    let (mut unframer, mut meter) = (Unframer::new(transport), PacketMeter::new(transport));
+    let (mut unframer, mut meter) = (
+        Unframer::new(transport, User(1)),
+        PacketMeter::new(transport),
+    );
     let (mut packets, mut metered) = (Vec::new(), 0);
     let mut rest = &mut bytes[..];
     for cut in cuts.iter().cycle() {
@@ -93,17 +96,11 @@ fn unframe(
     packets: &mut Vec<Vec<u8>>,
 ) {
     let mut input = plain;
-    while let Some(unframed) = unframer.next(&mut input, buffers).unwrap() {
-        match unframed {
-            Unframed::Packet(packet) => packets.push(match packet.body {
-                Body::Slice(slice) => slice.to_vec(),
-                Body::Rope(rope) => rope.slices().flatten().copied().collect(),
-            }),
-            Unframed::Reserve(bytes) => {
-                let reserved = smol::block_on(buffers.reserve(bytes));
-                unframer.provide(reserved.unwrap());
-            }
-        }
+    while let Some(packet) = unframer.next(&mut input, buffers).unwrap() {
+        packets.push(match packet.body {
+            Body::Slice(slice) => slice.to_vec(),
+            Body::Rope(rope) => rope.slices().flatten().copied().collect(),
+        });
     }
 }
 
@@ -144,7 +141,7 @@ proptest! {
     ) {
         let buffers = BufferPool::new(4 << 20);
         let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
-        let mut unframer = Unframer::new(transport);
+        let mut unframer = Unframer::new(transport, User(1));
         if let Ok(plain) = inlet.open(&mut bytes) {
             let mut input = &plain[..];
             while let Ok(Some(_)) = unframer.next(&mut input, &buffers) {}

@@ -11,7 +11,7 @@ use crate::link::account::Account;
 use crate::link::fault::Fault;
 use crate::link::window::{Admission, Place, Whole};
 use crate::log::Throttle;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Revocation};
 use crate::wire::link::EndReason;
 
 /// Between lines about fronts that want too much.
@@ -24,6 +24,7 @@ pub(super) struct Fronts {
     links: RefCell<Vec<Weak<BackLink>>>,
     refusals: Throttle,
     evictions: Throttle,
+    revocations: Throttle,
 }
 
 impl Fronts {
@@ -34,6 +35,7 @@ impl Fronts {
             links: RefCell::default(),
             refusals: Throttle::new(LOG_PERIOD),
             evictions: Throttle::new(LOG_PERIOD),
+            revocations: Throttle::new(LOG_PERIOD),
         })
     }
 
@@ -138,6 +140,18 @@ impl Fronts {
                 );
             }
             end(&largest, EndReason::TooSlow);
+        }
+    }
+
+    /// A packet that did not come has lost its buffers to others.
+    pub fn revoked(&self, account: &Account, reason: Revocation) {
+        self.metrics.buffer_revocations.inc(reason);
+        if let Some(before) = self.revocations.pass() {
+            let name = account.name();
+            warn!(
+                "buffers are short: a packet of the front {name} is given up, {reason}; raise \
+                 --buffers, or look why that front stalls ({before} more before)"
+            );
         }
     }
 

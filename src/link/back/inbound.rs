@@ -10,7 +10,7 @@
 
 use std::mem;
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use smol::Task;
 
@@ -21,10 +21,14 @@ use super::wish::{UnderWay, Wish};
 use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
-use crate::net::{BufferPool, Reservation, Rope};
-use crate::wire::link::LinkError;
+use crate::metrics::Revocation;
+use crate::net::{BufferPool, Reservation, Rope, User};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
+use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
+
+/// The part of the free buffers that a large packet may be ahead of its bytes.
+const LEAD: usize = 8;
 
 /// From the front to Telegram.
 #[derive(Default)]
@@ -55,6 +59,8 @@ struct Collecting {
     quick_ack: bool,
     len: usize,
     body: Rope,
+    /// Bytes of it that its window holds.
+    held: usize,
     place: PacketPlace,
 }
 
@@ -66,10 +72,16 @@ enum PacketPlace {
     Unwelcome,
     /// In a list of the link's.
     Awaited,
-    Reserved {
-        buffers: Reservation,
-        _under_way: UnderWay,
-    },
+    Large(Large),
+}
+
+/// What a packet has that comes beyond its window.
+struct Large {
+    reservation: Reservation,
+    /// There was room once: from then on it comes to its end.
+    has_begun: bool,
+    is_waiting: bool,
+    _under_way: UnderWay,
 }
 
 impl Default for Local {
@@ -92,7 +104,9 @@ impl Inbound {
 
     /// It is in a list of the link's.
     pub fn is_waiting(&self) -> bool {
-        self.is_stalled || self.is_awaiting()
+        let collecting = self.collecting.as_ref();
+        let is_large = |packet: &Collecting| matches!(packet.place, PacketPlace::Large(_));
+        self.is_stalled || self.is_awaiting() || collecting.is_some_and(|one| is_large(one))
     }
 
     fn is_awaiting(&self) -> bool {
@@ -111,9 +125,13 @@ impl Inbound {
 }
 
 impl Collecting {
-    fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
+    /// Bytes of it came, some of which are not held by the window.
+    fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8], unheld: usize) {
+        self.held += data.len() - unheld;
         let promised = match &mut self.place {
-            PacketPlace::Reserved { buffers, .. } => self.body.append_promised(buffers, data),
+            PacketPlace::Large(large) if large.has_begun => {
+                self.body.append_promised(&mut large.reservation, data)
+            }
             _ => 0,
         };
         let rest = data.get(promised..).unwrap_or_default();
@@ -129,10 +147,11 @@ impl BackStream {
             return Ok(());
         };
         drop(inbound);
-        early.hand_on(|bytes| self.accept(bytes))
+        early.hand_on(|bytes| self.accept(bytes, 0))
     }
 
-    pub fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+    /// Bytes came, the first few of which are not held by the window.
+    pub fn accept(&self, bytes: &mut [u8], unheld: usize) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         match &mut inbound.local {
             Local::Opening(early) => {
@@ -140,8 +159,11 @@ impl BackStream {
                 early.append(&self.link.connection.context.buffers, bytes);
             }
             Local::Packets(_) => {
-                self.take_packets(&mut inbound, bytes)?;
+                self.take_packets(&mut inbound, bytes, unheld)?;
                 self.settle_in(&mut inbound);
+                let lost = self.ask_for_room(&mut inbound);
+                drop(inbound);
+                self.lose_room(lost);
             }
             Local::Line(line) => {
                 let written = line.write(&self.link.connection.context, bytes);
@@ -153,7 +175,12 @@ impl BackStream {
         Ok(())
     }
 
-    fn take_packets(&self, inbound: &mut Inbound, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn take_packets(
+        &self,
+        inbound: &mut Inbound,
+        bytes: &mut [u8],
+        mut unheld: usize,
+    ) -> Result<(), Fault> {
         let mut input = bytes;
         let mut is_whole_acked = false;
         while let Some(part) = inbound.reader.next(&mut input, MAX_PACKET)? {
@@ -171,7 +198,9 @@ impl BackStream {
                 PacketPart::Bytes(data) => match &mut inbound.collecting {
                     Some(packet) => {
                         let context = &self.link.connection.context;
-                        packet.append(&context.buffers, data);
+                        let own = unheld.min(data.len());
+                        unheld -= own;
+                        packet.append(&context.buffers, data, own);
                     }
                     None => {
                         let length = data.len();
@@ -197,6 +226,7 @@ impl BackStream {
             quick_ack,
             len,
             body: Rope::default(),
+            held: 0,
             place: match is_large {
                 true => PacketPlace::Unwelcome,
                 false => PacketPlace::Window,
@@ -209,10 +239,9 @@ impl BackStream {
         let Some(packet) = inbound.collecting.take() else {
             return;
         };
-        match packet.place {
-            // Credit for all of it came with that.
-            PacketPlace::Reserved { .. } => {}
-            _ => inbound.unsettled += packet.len as u32,
+        inbound.unsettled += packet.held as u32;
+        if matches!(packet.place, PacketPlace::Large(_)) {
+            self.link.forget_large(self.flow.number);
         }
         if let Local::Packets(session) = &inbound.local {
             session.push(Packet {
@@ -228,9 +257,9 @@ impl BackStream {
         inbound.large == packet && inbound.is_awaiting()
     }
 
-    /// There are buffers for the packet that is being collected. Should the session
-    /// take no more meanwhile, others get them.
-    pub fn reserved(&self, buffers: Reservation, under_way: UnderWay) {
+    /// The packet that is being collected may come, unless the session takes no
+    /// more meanwhile.
+    pub fn may_come(&self, under_way: UnderWay) {
         let mut inbound = self.inbound.borrow_mut();
         let is_welcome = self.poll_welcome(&mut inbound);
         let Some(packet) = &mut inbound.collecting else {
@@ -238,15 +267,86 @@ impl BackStream {
         };
         if !is_welcome {
             packet.place = PacketPlace::Unwelcome;
+            self.link.forget_large(self.flow.number);
             return;
         }
-        packet.place = PacketPlace::Reserved {
-            buffers,
-            _under_way: under_way,
+        let link = &self.link.connection;
+        let user = User(link.account.user() as u64);
+        let missing = packet.len.saturating_sub(packet.body.len());
+        let Some(reservation) = link.context.buffers.announce(user, missing) else {
+            // All buffers together are smaller than this packet.
+            drop(inbound);
+            return self.finish(EndReason::NoConnection);
         };
-        let (len, have) = (packet.len, packet.body.len());
+        packet.place = PacketPlace::Large(Large {
+            reservation,
+            has_begun: false,
+            is_waiting: false,
+            _under_way: under_way,
+        });
         drop(inbound);
-        self.flow.reserved(&self.link.connection, len, have);
+        self.find_room();
+    }
+
+    /// There may be buffers for the packet that comes, or it has to give up what it
+    /// has.
+    pub fn find_room(&self) {
+        let lost = self.ask_for_room(&mut self.inbound.borrow_mut());
+        self.lose_room(lost);
+    }
+
+    /// Asks for buffers for what is here of a large packet, and for more to come:
+    /// not for one that is only announced. A good front has all of it and sends it
+    /// as soon as it may, so that little of the buffers waits for what does not come.
+    fn ask_for_room(&self, inbound: &mut Inbound) -> Option<Revocation> {
+        let link = &self.link.connection;
+        let packet = inbound.collecting.as_mut()?;
+        let PacketPlace::Large(large) = &mut packet.place else {
+            return None;
+        };
+        let cx = &mut Context::from_waker(self.link.buffers_waker());
+        if let Poll::Ready(reason) = large.reservation.poll_revoked(cx) {
+            return Some(reason);
+        }
+        let worth = link.sizes.first as usize / 2;
+        let here = packet.body.len();
+        let missing = packet.len.saturating_sub(here);
+        let (granted, reserved) = self.flow.granted();
+        let ahead = || match here + PACKET_HEADER_LEN >= worth {
+            true => (link.context.buffers.reservable_bytes() / LEAD).min(missing),
+            false => 0,
+        };
+        let more = ahead().saturating_sub(reserved);
+        let is_short = packet.held > 0 && (packet.held >= worth || granted < worth);
+        let is_worth_it = more > 0 && more >= worth.min(missing.saturating_sub(reserved));
+        if !large.is_waiting && !is_short && !is_worth_it {
+            return None;
+        }
+        match large.reservation.poll_room(cx) {
+            Poll::Ready(Ok(())) => {
+                (large.has_begun, large.is_waiting) = (true, false);
+                let more = ahead().saturating_sub(reserved);
+                large.reservation.set_aside(more);
+                let have = mem::take(&mut packet.held);
+                self.flow.reserved(link, have, more);
+                None
+            }
+            Poll::Ready(Err(reason)) => Some(reason),
+            Poll::Pending => {
+                large.is_waiting = true;
+                None
+            }
+        }
+    }
+
+    /// The buffers of its packet are for others: the stream is over.
+    fn lose_room(&self, lost: Option<Revocation>) {
+        if let Some(reason) = lost {
+            self.link
+                .fronts
+                .revoked(&self.link.connection.account, reason);
+            self.finish(EndReason::TooSlow);
+        }
     }
 
     /// The session may take more: gives the credit that was kept back.

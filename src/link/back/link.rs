@@ -3,10 +3,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::mem;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use smol_mtproxy_ciphers::StreamKey;
 
@@ -20,7 +19,6 @@ use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
 use crate::link::window;
-use crate::net::Reservation;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -43,11 +41,11 @@ pub(super) struct BackLink {
     wishes: RefCell<VecDeque<Wish>>,
     /// One of them may have what it waits for.
     may_have_wish: Cell<bool>,
-    /// The one that waits for buffers.
-    reserving: RefCell<Option<(Wish, UnderWay, Reserving)>>,
+    /// Numbers of streams with a packet that takes buffers as it comes, each once.
+    large: RefCell<Vec<u32>>,
+    buffers: Arc<Signal>,
+    buffers_waker: Waker,
 }
-
-type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
 
 impl BackLink {
     pub fn new(
@@ -56,6 +54,7 @@ impl BackLink {
         connection: Rc<Connection>,
     ) -> Rc<Self> {
         let room = Arc::<Signal>::default();
+        let buffers = Arc::<Signal>::default();
         Rc::new(Self {
             connection,
             backend,
@@ -67,13 +66,20 @@ impl BackLink {
             room,
             wishes: RefCell::default(),
             may_have_wish: Cell::new(false),
-            reserving: RefCell::default(),
+            large: RefCell::default(),
+            buffers_waker: Waker::from(buffers.clone()),
+            buffers,
         })
     }
 
     /// What wakes the streams that are [`stalled`](Self::stall).
     pub fn room_waker(&self) -> &Waker {
         &self.room_waker
+    }
+
+    /// What wakes those with a [`large`](Self::take_large) packet.
+    pub fn buffers_waker(&self) -> &Waker {
+        &self.buffers_waker
     }
 
     pub fn stall(&self, number: u32) {
@@ -90,12 +96,12 @@ impl BackLink {
         let mut wishes = self.wishes.borrow_mut();
         wishes.retain(|wish| wish.number != number);
         drop(wishes);
-        let mut reserving = self.reserving.borrow_mut();
-        let gone = reserving.take_if(|(wish, ..)| wish.number == number);
-        drop(reserving);
-        if gone.is_some() {
-            self.look_for_wishes();
-        }
+        self.forget_large(number);
+    }
+
+    /// The large packet of a stream is here.
+    pub fn forget_large(&self, number: u32) {
+        self.large.borrow_mut().retain(|other| *other != number);
     }
 
     /// A packet of a stream wants buffers.
@@ -120,8 +126,7 @@ impl BackLink {
         let streams = self.streams.take();
         self.stalled.take();
         self.wishes.take();
-        let reserving = self.reserving.take();
-        drop(reserving);
+        self.large.take();
         self.free_numbers(streams.len());
         let mut lost = 0;
         for place in streams.into_values() {
@@ -224,52 +229,25 @@ impl BackLink {
         Ok(())
     }
 
-    fn poll_reservations(&self, cx: &mut Context<'_>) {
-        loop {
-            if self.reserving.borrow().is_none() && !self.begin_reservation() {
-                return;
-            }
-            let mut current = self.reserving.borrow_mut();
-            let Some((_, _, reserving)) = &mut *current else {
-                return;
-            };
-            let Poll::Ready(reservation) = reserving.as_mut().poll(cx) else {
-                return;
-            };
-            let done = current.take();
-            drop(current);
-            let Some((wish, under_way, _)) = done else {
+    /// Lets the packets come that may.
+    fn grant_wishes(&self) {
+        while self.may_have_wish.take() {
+            let account = &self.connection.account;
+            let mut wishes = self.wishes.borrow_mut();
+            wishes.retain(|wish| wish.stream().is_some());
+            let welcome = wishes.iter().position(|wish| {
+                account.with(|whole, user| whole.may_come(user, wish.to, wish.len))
+            });
+            let Some(wish) = welcome.and_then(|at| wishes.remove(at)) else {
                 return;
             };
-            match (wish.stream(), reservation) {
-                (Some(stream), Some(reservation)) => stream.reserved(reservation, under_way),
-                (Some(stream), None) => stream.finish(EndReason::NoConnection),
-                (None, _) => {}
+            drop(wishes);
+            self.may_have_wish.set(true);
+            if let Some(stream) = wish.stream() {
+                self.large.borrow_mut().push(wish.number);
+                stream.may_come(UnderWay::new(&self.fronts, account, &wish));
             }
         }
-    }
-
-    /// Asks for the buffers of the first packet that may come.
-    fn begin_reservation(&self) -> bool {
-        if !self.may_have_wish.take() {
-            return false;
-        }
-        let account = &self.connection.account;
-        let mut wishes = self.wishes.borrow_mut();
-        wishes.retain(|wish| wish.stream().is_some());
-        let welcome = wishes
-            .iter()
-            .position(|wish| account.with(|whole, user| whole.may_come(user, wish.to, wish.len)));
-        let Some(wish) = welcome.and_then(|at| wishes.remove(at)) else {
-            return false;
-        };
-        drop(wishes);
-        self.may_have_wish.set(true);
-        let under_way = UnderWay::new(&self.fronts, account, &wish);
-        let (buffers, len) = (self.connection.context.buffers.clone(), wish.len);
-        let reserving = Box::pin(async move { buffers.reserve(len).await });
-        self.reserving.replace(Some((wish, under_way, reserving)));
-        true
     }
 
     pub fn live(&self, number: u32) -> Option<Rc<BackStream>> {
@@ -361,7 +339,16 @@ impl Side for Rc<BackLink> {
                 }
             }
         }
-        self.poll_reservations(cx);
+        self.buffers.set_task(cx.waker());
+        if self.buffers.take() {
+            let large = self.large.borrow().clone();
+            for number in large {
+                if let Some(stream) = self.live(number) {
+                    stream.find_room();
+                }
+            }
+        }
+        self.grant_wishes();
         Ok(())
     }
 

@@ -2,15 +2,14 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::rc::Weak;
-
-use smol::future::poll_once;
+use std::task::Poll;
 
 use super::*;
 use crate::backend::{Opening, Packet, SessionEnd, Sink, Stream};
 use crate::link::LinkContext;
 use crate::link::back::line::LineEnd;
 use crate::link::test_link::{self, Turns};
-use crate::net::CHUNK_LEN;
+use crate::net::{BufferPool, CHUNK_LEN, Rope};
 use crate::wire::dc::DcId;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
 use crate::wire::link::{Event, data_header};
@@ -203,35 +202,62 @@ fn who_leaves_does_not_wait_for_telegram_any_more() {
     assert_eq!(held(&link), 0);
 }
 
+/// Takes so many bytes of the buffers.
+fn take(buffers: &Rc<BufferPool>, bytes: usize) -> Rope {
+    let mut rope = Rope::default();
+    assert_eq!(rope.append(buffers, &vec![0; bytes]), bytes);
+    rope
+}
+
+/// The beginning of a large packet: as much as comes without more credit.
+fn large_packet() -> Vec<u8> {
+    let mut bytes = vec![1; 1 << 15];
+    bytes[..PACKET_HEADER_LEN].copy_from_slice(&packet_header(LARGE as usize, false));
+    bytes
+}
+
+const LARGE: u32 = 1 << 19;
+
 #[test]
 fn who_leaves_does_not_wait_for_buffers_any_more() {
     let link = House::new().link("a front", &Rc::default());
     let buffers = link.connection.context.buffers.clone();
-    let free = buffers.free_bytes();
-    let taken = smol::future::block_on(buffers.reserve(free - CHUNK_LEN));
-    let mut cx = Context::from_waker(Waker::noop());
-    let large = packet_header(1 << 20, false);
-    let streams = [0, 1, 2].map(|number| open(&link, number, &mut large.clone()));
-    link.poll_reservations(&mut cx);
-    assert!(link.reserving.borrow().is_some());
-    for (gone, left) in [(1, &[2][..]), (0, &[])] {
+    // Each may have sent so much of its packet.
+    let sent = large_packet();
+    let taken = take(&buffers, buffers.free_bytes() - 4 * CHUNK_LEN);
+    let streams = [0, 1, 2, 3].map(|number| open(&link, number, &mut sent.clone()));
+    turn(&link);
+    for number in [0, 1] {
+        let stream = link.live(number).unwrap();
+        stream.receive(&mut sent.clone()[..1 << 14]).unwrap();
+    }
+    let waiting = |link: &BackLink| -> [Vec<u32>; 2] {
+        let wishes = link.wishes.borrow();
+        let wishes = wishes.iter().map(|wish| wish.number);
+        [link.large.borrow().clone(), wishes.collect()]
+    };
+    assert_eq!(waiting(&link), [vec![0, 1], vec![2, 3]]);
+    assert_eq!(buffers.claims().waiters, 2);
+    for (gone, left) in [
+        (3, [vec![0, 1], vec![2]]),
+        (0, [vec![1, 2], vec![]]),
+        (1, [vec![2], vec![]]),
+    ] {
         link.ended_by_front(gone).unwrap();
-        link.poll_reservations(&mut cx);
-        let waiting = link.wishes.borrow();
-        let waiting: Vec<_> = waiting.iter().map(|wish| wish.number).collect();
-        assert_eq!(waiting, left);
+        turn(&link);
+        assert_eq!(waiting(&link), left);
         assert_eq!(streams[gone as usize].strong_count(), 0);
     }
     // Nothing is held for those who have left.
+    assert_eq!((buffers.claims().bytes, buffers.claims().waiters), (0, 0));
     drop(taken);
-    link.poll_reservations(&mut cx);
-    assert!(link.wishes.borrow().is_empty() && link.reserving.borrow().is_none());
-    assert!(buffers.free_bytes() < free);
+    let stream = link.live(2).unwrap();
+    stream.receive(&mut sent.clone()[..1 << 14]).unwrap();
+    drop(stream);
+    assert!(buffers.claims().bytes > 0);
     link.lose();
     link.connection.with_out(|out| out.clear());
-    assert_eq!(buffers.free_bytes(), free);
-    let again = smol::future::block_on(poll_once(buffers.reserve(free)));
-    assert!(again.is_some());
+    assert_eq!((buffers.used_bytes(), buffers.claims().bytes), (0, 0));
 }
 
 /// A Telegram that ends a session at its first packet.
@@ -274,9 +300,15 @@ fn comes_late(backend: Rc<dyn Backend>, bytes: &[u8]) -> (Rc<BackLink>, Weak<Bac
 #[test]
 fn a_large_packet_gets_its_buffers_without_another_frame() {
     let backend = Rc::new(SessionOf(Rc::default()));
-    let (link, stream) = comes_late(backend, &packet_header(1 << 20, false));
-    assert!(link.wishes.borrow().is_empty() && link.reserving.borrow().is_none());
-    assert!(!stream.upgrade().unwrap().is_waiting_for(1));
+    let (link, stream) = comes_late(backend, &large_packet()[..1 << 14]);
+    let mut rest = large_packet();
+    stream
+        .upgrade()
+        .unwrap()
+        .receive(&mut rest[1 << 14..])
+        .unwrap();
+    assert!(link.wishes.borrow().is_empty());
+    assert!(credit(&link, 0) >= 1 << 15);
 }
 
 #[test]
@@ -296,7 +328,7 @@ fn telegram_is_not_told_to_go_on_while_there_is_no_room() {
     let stream = open(&link, 0, &mut []).upgrade().unwrap();
     turns.take();
     let buffers = &link.connection.context.buffers;
-    let _taken = smol::future::block_on(buffers.reserve(buffers.free_bytes()));
+    let _taken = take(buffers, buffers.free_bytes());
     let mut answer = [0; 1 << 17];
     stream.begin_packet(answer.len());
     stream.offer(&mut answer, ALLOWANCE);
@@ -351,64 +383,103 @@ fn a_large_packet_gets_no_credit_while_its_session_takes_nothing() {
     let dc = Dc::stuck();
     let link = House::new().link("a front", &dc);
     let buffers = link.connection.context.buffers.clone();
-    let free = buffers.free_bytes();
-    let large = packet_header(1 << 20, false);
-    let stream = open(&link, 0, &mut large.clone()).upgrade().unwrap();
-    turn(&link);
-    assert_eq!((credit(&link, 0), buffers.free_bytes()), (0, free));
+    let stream = open(&link, 0, &mut large_packet()).upgrade().unwrap();
+    let mut sent = 1 << 15;
+    let mut credited = 1 << 16;
+    for _ in 0..3 {
+        turn(&link);
+        assert_eq!((credit(&link, 0), buffers.claims().bytes), (0, 0));
+    }
     dc.take_more();
     turn(&link);
-    // For its header too.
-    assert_eq!(credit(&link, 0), (1 << 20) + PACKET_HEADER_LEN as u32);
-    assert_eq!(held(&link), 0);
-    // The next one waits too.
+    // Once it has begun it comes to its end, whatever the session says.
     dc.is_stuck.set(true);
-    for _ in 0..64 {
-        stream.receive(&mut [1; 1 << 14]).unwrap();
+    let whole = LARGE + PACKET_HEADER_LEN as u32;
+    while dc.took.get() == 0 {
+        credited += credit(&link, 0);
+        let count = (credited - sent).min(whole - sent).min(1 << 14);
+        assert!(count > 0, "stuck at {sent}");
+        stream.receive(&mut vec![1; count as usize]).unwrap();
+        sent += count;
+        turn(&link);
     }
-    assert_eq!(dc.took.get(), 1 << 20);
-    stream.receive(&mut large.clone()).unwrap();
+    assert_eq!((dc.took.get() as u32, sent), (LARGE, whole));
+    assert_eq!(buffers.claims().bytes, 0);
+    // The next one waits again.
+    stream.receive(&mut large_packet()).unwrap();
     turn(&link);
-    assert_eq!((credit(&link, 0), buffers.free_bytes()), (0, free));
+    assert_eq!((credit(&link, 0), buffers.claims().bytes), (0, 0));
     drop(stream);
+    link.lose();
+    assert_eq!(held(&link), 0);
+}
+
+#[test]
+fn a_packet_that_is_only_announced_takes_nothing() {
+    let link = House::new().link("a front", &Rc::default());
+    let buffers = link.connection.context.buffers.clone();
+    for number in 0..70 {
+        open(&link, number, &mut packet_header(LARGE as usize, false));
+    }
+    turn(&link);
+    let claims = buffers.claims();
+    assert_eq!((claims.bytes, claims.waiters), (0, 0));
     link.lose();
 }
 
 #[test]
-fn what_was_welcome_waits_again_if_the_session_is_full_when_there_are_buffers() {
-    let dc = Rc::<Dc>::default();
-    let link = House::new().link("a front", &dc);
-    let buffers = link.connection.context.buffers.clone();
-    let taken = smol::future::block_on(buffers.reserve(buffers.free_bytes() - CHUNK_LEN));
-    open(&link, 0, &mut packet_header(1 << 20, false));
-    turn(&link);
-    dc.is_stuck.set(true);
-    drop(taken);
-    let free = buffers.free_bytes();
-    turn(&link);
-    assert_eq!((credit(&link, 0), buffers.free_bytes()), (0, free));
-    dc.take_more();
-    turn(&link);
-    assert!(credit(&link, 0) >= 1 << 20);
-    link.lose();
+fn a_stream_that_stalls_in_a_packet_gives_way_to_who_waits() {
+    let house = House::new();
+    let [bad, good] = ["bad", "good"].map(|front| house.link(front, &Rc::default()));
+    let buffers = house.context.buffers.clone();
+    // Room for one of two, but not for what the other may be ahead.
+    let room = LARGE as usize + 2 * (1 << 15) + 2 * CHUNK_LEN;
+    let _taken = take(&buffers, buffers.free_bytes() - room);
+    let stalled = open(&bad, 0, &mut large_packet());
+    turn(&bad);
+    assert!(buffers.claims().bytes > 0);
+    let reactor = house.context.reactor.clone();
+    let fair = buffers.clone();
+    let clock = reactor.clone();
+    let executor = &house.context.executor;
+    executor
+        .spawn(async move { fair.keep_fair(&clock).await })
+        .detach();
+    open(&good, 0, &mut large_packet());
+    turn(&good);
+    assert_eq!(buffers.claims().waiters, 1);
+    reactor.block_on(executor, async {
+        while credit(&good, 0) == 0 {
+            reactor.sleep(std::time::Duration::from_millis(5)).await;
+            turn(&bad);
+            turn(&good);
+        }
+    });
+    assert_eq!(stalled.strong_count(), 0);
+    assert!(frames(&bad).contains(&Frame::End {
+        stream: 0,
+        reason: EndReason::TooSlow
+    }));
+    for link in [bad, good] {
+        link.lose();
+    }
 }
 
 #[test]
 fn packets_to_one_dc_do_not_hold_up_those_to_another() {
     let link = House::new().link("a front", &Rc::default());
-    let large = packet_header(1 << 20, false);
-    for (number, dc) in [(0, 2), (1, 2), (2, 4), (3, 2)] {
-        open_to(dc, &link, number, &mut large.clone());
+    for (number, dc) in [(0, 2), (1, 2), (2, 2), (3, 4), (4, 2)] {
+        open_to(dc, &link, number, &mut large_packet());
     }
     turn(&link);
     let waiting = |link: &BackLink| -> Vec<u32> {
         let wishes = link.wishes.borrow();
         wishes.iter().map(|wish| wish.number).collect()
     };
-    assert_eq!(waiting(&link), [1, 3]);
+    assert_eq!(waiting(&link), [2, 4]);
     link.ended_by_front(0).unwrap();
     turn(&link);
-    assert_eq!(waiting(&link), [3]);
+    assert_eq!(waiting(&link), [4]);
     link.lose();
 }
 

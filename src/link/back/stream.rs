@@ -193,8 +193,8 @@ impl BackStream {
 
 impl LinkStream for BackStream {
     fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(&self.link.connection, bytes.len())?;
-        self.accept(bytes)
+        let unheld = self.flow.received(&self.link.connection, bytes.len())?;
+        self.accept(bytes, unheld)
     }
 
     fn credit(&self, bytes: u32) -> Result<(), Fault> {
