@@ -201,11 +201,15 @@ struct User {
     held: usize,
     /// For this user, without credit to send it.
     queued: usize,
-    /// Bytes of packets that have buffers and are not here yet, by where they go.
-    under_way: Vec<(DcId, usize)>,
     /// Numbers in use, of streams that are over on one side too.
     numbers: usize,
     places: [usize; PLACES],
+}
+
+impl User {
+    fn count(&self, place: Place) -> usize {
+        self.places.get(place as usize).map_or(0, |count| *count)
+    }
 }
 
 impl Whole {
@@ -292,42 +296,11 @@ impl Whole {
             .saturating_sub(queued)
     }
 
-    /// Whether a packet that needs buffers may come: one always, and others as long
-    /// as all take but a part of the buffers, and those to one DC a part of that. A
-    /// DC that stops to read gets all that are under way.
-    pub fn may_come(&self, user: usize, to: DcId, len: usize) -> bool {
-        let Some(user) = self.users.get(user) else {
-            return false;
-        };
-        let under_way = &user.under_way;
-        let all: usize = under_way.iter().map(|(_, bytes)| bytes).sum();
-        let there = under_way.iter().find(|(dc, _)| *dc == to);
-        let there = there.map_or(0, |(_, bytes)| *bytes);
-        let fits = |taken, part| taken == 0 || taken + len <= self.share(part);
-        fits(all, self.limits.buffers / 2) && fits(there, self.limits.buffers / 4)
-    }
-
-    pub fn comes(&mut self, user: usize, to: DcId, len: usize) {
-        let Some(user) = self.users.get_mut(user) else {
-            return;
-        };
-        match user.under_way.iter_mut().find(|(dc, _)| *dc == to) {
-            Some((_, bytes)) => *bytes += len,
-            None => user.under_way.push((to, len)),
-        }
-    }
-
-    /// It is here, or does not come any more.
-    pub fn has_come(&mut self, user: usize, to: DcId, len: usize) {
-        let Some(user) = self.users.get_mut(user) else {
-            return;
-        };
-        user.under_way.retain_mut(|(dc, bytes)| {
-            if *dc == to {
-                *bytes = bytes.saturating_sub(len);
-            }
-            *bytes > 0
-        });
+    /// Bytes of large packets that may be under way on one link of this user.
+    pub fn coming_limit(&self, user: usize) -> usize {
+        let links = self.users.get(user);
+        let links = links.map_or(0, |user| user.count(Place::Link));
+        self.share(self.limits.buffers / 2) / links.max(1)
     }
 
     fn limit(&self, place: Place) -> usize {
@@ -343,7 +316,7 @@ impl Whole {
     /// who comes later finds some.
     pub fn admit(&self, user: usize, place: Place) -> Admission {
         let limit = self.limit(place);
-        let count = |user: &User| user.places.get(place as usize).map_or(0, |count| *count);
+        let count = |user: &User| user.count(place);
         let taken: usize = self.users.iter().map(|(_, user)| count(user)).sum();
         let own = self.users.get(user).map_or(0, count);
         let share = limit / self.users.len().max(2);
@@ -391,6 +364,40 @@ impl Whole {
         if let Some(user) = self.users.get_mut(user) {
             user.numbers = user.numbers.saturating_sub(count);
         }
+    }
+}
+
+/// The packets of one link that get buffers of their own and are not here yet.
+#[derive(Default)]
+pub(super) struct Coming(Vec<(DcId, usize)>);
+
+impl Coming {
+    /// Whether one more may come: the first always, others as long as all take no
+    /// more than `limit`, and those to one DC half of it. A DC that stops to read
+    /// gets all that are under way.
+    pub fn may_come(&self, to: DcId, len: usize, limit: usize) -> bool {
+        let all: usize = self.0.iter().map(|(_, bytes)| bytes).sum();
+        let there = self.0.iter().find(|(dc, _)| *dc == to);
+        let there = there.map_or(0, |(_, bytes)| *bytes);
+        let fits = |taken, limit| taken == 0 || taken + len <= limit;
+        fits(all, limit) && fits(there, limit / 2)
+    }
+
+    pub fn comes(&mut self, to: DcId, len: usize) {
+        match self.0.iter_mut().find(|(dc, _)| *dc == to) {
+            Some((_, bytes)) => *bytes += len,
+            None => self.0.push((to, len)),
+        }
+    }
+
+    /// It is here, or does not come any more.
+    pub fn has_come(&mut self, to: DcId, len: usize) {
+        self.0.retain_mut(|(dc, bytes)| {
+            if *dc == to {
+                *bytes = bytes.saturating_sub(len);
+            }
+            *bytes > 0
+        });
     }
 }
 

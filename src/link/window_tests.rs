@@ -326,28 +326,33 @@ proptest! {
 }
 
 #[test]
-fn packets_under_way_are_bounded_for_each_dc_and_front() {
+fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
     let mut whole = Whole::new(LIMITS);
     let [one, other] = [(); 2].map(|()| whole.enter());
-    let (here, there) = (DcId(2), DcId(4));
-    let share = LIMITS.buffers / 4 / 2;
-    // The first, whatever its length.
-    assert!(whole.may_come(one, here, 1 << 20));
-    whole.comes(one, here, 1 << 20);
-    assert!(!whole.may_come(one, here, 4) && !whole.may_come(one, there, 4));
-    assert!(whole.may_come(other, here, 1 << 20));
-    whole.comes(other, here, share / 2);
-    assert!(whole.may_come(other, here, share / 2));
-    assert!(!whole.may_come(other, here, share / 2 + 1));
-    // And as much to other DCs.
-    assert!(whole.may_come(other, there, share * 3 / 2));
-    assert!(!whole.may_come(other, there, share * 3 / 2 + 1));
-    whole.has_come(one, here, 1 << 20);
-    assert!(whole.may_come(one, here, 1 << 20));
-    assert!(whole.users[one].under_way.is_empty());
-    // Who shares no more leaves more to the others.
+    for user in [one, one, other] {
+        whole.take(user, Place::Link);
+    }
+    let share = LIMITS.buffers / 2 / 2;
+    assert_eq!(whole.coming_limit(one), share / 2);
+    assert_eq!(whole.coming_limit(other), share);
     whole.leave(one);
-    assert!(whole.may_come(other, here, share));
+    assert_eq!(whole.coming_limit(other), share * 2);
+
+    let (here, there) = (DcId(2), DcId(4));
+    let mut coming = Coming::default();
+    // The first, whatever its length.
+    assert!(coming.may_come(here, 1 << 20, share));
+    coming.comes(here, 1 << 20);
+    assert!(!coming.may_come(here, 4, share) && !coming.may_come(there, 4, share));
+    coming.has_come(here, 1 << 20);
+    coming.comes(here, share / 4);
+    assert!(coming.may_come(here, share / 4, share));
+    assert!(!coming.may_come(here, share / 4 + 1, share));
+    // And more to other DCs.
+    assert!(coming.may_come(there, share * 3 / 4, share));
+    assert!(!coming.may_come(there, share * 3 / 4 + 1, share));
+    coming.has_come(here, share / 4);
+    assert!(coming.0.is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which fronts there are, and what each takes of this back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(super) struct Fronts {
     whole: Rc<RefCell<Whole>>,
     metrics: Rc<Metrics>,
     links: RefCell<Vec<Weak<BackLink>>>,
+    next_link: Cell<u64>,
     refusals: Throttle,
     evictions: Throttle,
     revocations: Throttle,
@@ -33,6 +34,7 @@ impl Fronts {
             whole: context.whole(),
             metrics: context.metrics.clone(),
             links: RefCell::default(),
+            next_link: Cell::new(0),
             refusals: Throttle::new(LOG_PERIOD),
             evictions: Throttle::new(LOG_PERIOD),
             revocations: Throttle::new(LOG_PERIOD),
@@ -45,6 +47,13 @@ impl Fronts {
         let known = links.iter().map(|link| &link.connection.account);
         let known = known.filter(|account| account.name() == name).next();
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
+    }
+
+    /// A number for a link that no other has.
+    pub fn number_link(&self) -> u64 {
+        let number = self.next_link.get();
+        self.next_link.set(number + 1);
+        number
     }
 
     /// One more link is there, which has a place if there is one.
@@ -152,14 +161,6 @@ impl Fronts {
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \
                  --buffers, or look why that front stalls ({before} more before)"
             );
-        }
-    }
-
-    /// A packet of a front is here: others of its may come.
-    pub fn look_again(&self, account: &Account) {
-        let links = self.links();
-        for link in links.iter().filter(|link| is_of(link, account.user())) {
-            link.look_for_wishes();
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
-use crate::net::{BufferPool, Reservation, Rope, User};
+use crate::net::{BufferPool, Reservation, Rope};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
@@ -271,9 +271,8 @@ impl BackStream {
             return;
         }
         let link = &self.link.connection;
-        let user = User(link.account.user() as u64);
         let missing = packet.len.saturating_sub(packet.body.len());
-        let Some(reservation) = link.context.buffers.announce(user, missing) else {
+        let Some(reservation) = link.context.buffers.announce(self.link.user, missing) else {
             // All buffers together are smaller than this packet.
             drop(inbound);
             return self.finish(EndReason::NoConnection);
@@ -295,9 +294,8 @@ impl BackStream {
         self.lose_room(lost);
     }
 
-    /// Asks for buffers for what is here of a large packet, and for more to come:
-    /// not for one that is only announced. A good front has all of it and sends it
-    /// as soon as it may, so that little of the buffers waits for what does not come.
+    /// Asks for buffers for what is here of a large packet, and for more to come: a
+    /// good front has all of it and sends it as soon as it may.
     fn ask_for_room(&self, inbound: &mut Inbound) -> Option<Revocation> {
         let link = &self.link.connection;
         let packet = inbound.collecting.as_mut()?;
@@ -312,10 +310,7 @@ impl BackStream {
         let here = packet.body.len();
         let missing = packet.len.saturating_sub(here);
         let (granted, reserved) = self.flow.granted();
-        let ahead = || match here + PACKET_HEADER_LEN >= worth {
-            true => (link.context.buffers.reservable_bytes() / LEAD).min(missing),
-            false => 0,
-        };
+        let ahead = || (link.context.buffers.reservable_bytes() / LEAD).min(missing);
         let more = ahead().saturating_sub(reserved);
         let is_short = packet.held > 0 && (packet.held >= worth || granted < worth);
         let is_worth_it = more > 0 && more >= worth.min(missing.saturating_sub(reserved));
@@ -358,9 +353,16 @@ impl BackStream {
 
     /// Gives back credit, and asks for buffers, if the session takes more.
     fn settle_in(&self, inbound: &mut Inbound) {
-        let collecting = inbound.collecting.as_mut();
-        let unwelcome = collecting.filter(|one| matches!(one.place, PacketPlace::Unwelcome));
-        let has_wish = unwelcome.is_some();
+        // Not one that is only announced.
+        let begun = self.link.connection.sizes.first as usize / 2;
+        let is_unwelcome = |packet: &Collecting| {
+            let is_begun = packet.body.len() + PACKET_HEADER_LEN >= begun;
+            is_begun && matches!(packet.place, PacketPlace::Unwelcome)
+        };
+        let has_wish = inbound
+            .collecting
+            .as_ref()
+            .is_some_and(|one| is_unwelcome(one));
         if inbound.unsettled == 0 && !has_wish || !self.poll_welcome(inbound) {
             return;
         }

@@ -18,7 +18,8 @@ use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
-use crate::link::window;
+use crate::link::window::{self, Coming};
+use crate::net::User;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -41,6 +42,10 @@ pub(super) struct BackLink {
     wishes: RefCell<VecDeque<Wish>>,
     /// One of them may have what it waits for.
     may_have_wish: Cell<bool>,
+    /// Large packets that need not wait.
+    pub coming: RefCell<Coming>,
+    /// Who waits for buffers, as these know it.
+    pub user: User,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
     buffers: Arc<Signal>,
@@ -66,6 +71,8 @@ impl BackLink {
             room,
             wishes: RefCell::default(),
             may_have_wish: Cell::new(false),
+            coming: RefCell::default(),
+            user: User(fronts.number_link()),
             large: RefCell::default(),
             buffers_waker: Waker::from(buffers.clone()),
             buffers,
@@ -230,22 +237,23 @@ impl BackLink {
     }
 
     /// Lets the packets come that may.
-    fn grant_wishes(&self) {
+    fn grant_wishes(self: &Rc<Self>) {
         while self.may_have_wish.take() {
             let account = &self.connection.account;
+            let limit = account.with(|whole, user| whole.coming_limit(user));
+            let coming = self.coming.borrow();
             let mut wishes = self.wishes.borrow_mut();
             wishes.retain(|wish| wish.stream().is_some());
-            let welcome = wishes.iter().position(|wish| {
-                account.with(|whole, user| whole.may_come(user, wish.to, wish.len))
-            });
+            let mut waiting = wishes.iter();
+            let welcome = waiting.position(|wish| coming.may_come(wish.to, wish.len, limit));
             let Some(wish) = welcome.and_then(|at| wishes.remove(at)) else {
                 return;
             };
-            drop(wishes);
+            drop((coming, wishes));
             self.may_have_wish.set(true);
             if let Some(stream) = wish.stream() {
                 self.large.borrow_mut().push(wish.number);
-                stream.may_come(UnderWay::new(&self.fronts, account, &wish));
+                stream.may_come(UnderWay::new(self, &wish));
             }
         }
     }

@@ -1,8 +1,7 @@
 use std::rc::{Rc, Weak};
 
-use super::fronts::Fronts;
+use super::link::BackLink;
 use super::stream::BackStream;
-use crate::link::account::Account;
 use crate::wire::dc::DcId;
 
 /// A packet that is longer than its stream's window: it wants buffers before it
@@ -24,21 +23,19 @@ impl Wish {
     }
 }
 
-/// Counts a packet among those that its front has under way, until it is dropped.
+/// Counts a packet among those that are under way on its link, until it is dropped.
 pub(super) struct UnderWay {
-    fronts: Rc<Fronts>,
-    account: Account,
+    link: Rc<BackLink>,
     to: DcId,
     len: usize,
 }
 
 impl UnderWay {
-    pub fn new(fronts: &Rc<Fronts>, account: &Account, wish: &Wish) -> Self {
+    pub fn new(link: &Rc<BackLink>, wish: &Wish) -> Self {
         let (to, len) = (wish.to, wish.len);
-        account.with(|whole, user| whole.comes(user, to, len));
+        link.coming.borrow_mut().comes(to, len);
         Self {
-            fronts: fronts.clone(),
-            account: account.clone(),
+            link: link.clone(),
             to,
             len,
         }
@@ -47,9 +44,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let (to, len) = (self.to, self.len);
-        self.account
-            .with(|whole, user| whole.has_come(user, to, len));
-        self.fronts.look_again(&self.account);
+        self.link.coming.borrow_mut().has_come(self.to, self.len);
+        self.link.look_for_wishes();
     }
 }
