@@ -300,7 +300,7 @@ impl Whole {
     pub fn coming_limit(&self, user: usize) -> usize {
         let links = self.users.get(user);
         let links = links.map_or(0, |user| user.count(Place::Link));
-        self.share(self.limits.buffers / 2) / links.max(1)
+        self.share(self.limits.buffers / 4 * 3) / links.max(1)
     }
 
     fn limit(&self, place: Place) -> usize {
@@ -373,14 +373,14 @@ pub(super) struct Coming(Vec<(DcId, usize)>);
 
 impl Coming {
     /// Whether one more may come: the first always, others as long as all take no
-    /// more than `limit`, and those to one DC half of it. A DC that stops to read
+    /// more than `limit`, and those to one DC two thirds of it. A DC that stops to read
     /// gets all that are under way.
     pub fn may_come(&self, to: DcId, len: usize, limit: usize) -> bool {
         let all: usize = self.0.iter().map(|(_, bytes)| bytes).sum();
         let there = self.0.iter().find(|(dc, _)| *dc == to);
         let there = there.map_or(0, |(_, bytes)| *bytes);
         let fits = |taken, limit| taken == 0 || taken + len <= limit;
-        fits(all, limit) && fits(there, limit / 2)
+        fits(all, limit) && fits(there, limit / 3 * 2)
     }
 
     pub fn comes(&mut self, to: DcId, len: usize) {

@@ -332,7 +332,7 @@ fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
     for user in [one, one, other] {
         whole.take(user, Place::Link);
     }
-    let share = LIMITS.buffers / 2 / 2;
+    let share = LIMITS.buffers / 4 * 3 / 2;
     assert_eq!(whole.coming_limit(one), share / 2);
     assert_eq!(whole.coming_limit(other), share);
     whole.leave(one);
@@ -345,13 +345,13 @@ fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
     coming.comes(here, 1 << 20);
     assert!(!coming.may_come(here, 4, share) && !coming.may_come(there, 4, share));
     coming.has_come(here, 1 << 20);
-    coming.comes(here, share / 4);
-    assert!(coming.may_come(here, share / 4, share));
-    assert!(!coming.may_come(here, share / 4 + 1, share));
+    coming.comes(here, share / 3);
+    assert!(coming.may_come(here, share / 3, share));
+    assert!(!coming.may_come(here, share / 3 + 1, share));
     // And more to other DCs.
-    assert!(coming.may_come(there, share * 3 / 4, share));
-    assert!(!coming.may_come(there, share * 3 / 4 + 1, share));
-    coming.has_come(here, share / 4);
+    assert!(coming.may_come(there, share / 3 * 2, share));
+    assert!(!coming.may_come(there, share / 3 * 2 + 1, share));
+    coming.has_come(here, share / 3);
     assert!(coming.0.is_empty());
 }
 

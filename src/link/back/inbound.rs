@@ -28,7 +28,7 @@ use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
 
 /// The part of the free buffers that a large packet may be ahead of its bytes.
-const LEAD: usize = 8;
+const LEAD: usize = 2;
 
 /// From the front to Telegram.
 #[derive(Default)]

@@ -216,7 +216,7 @@ fn large_packet() -> Vec<u8> {
     bytes
 }
 
-const LARGE: u32 = 1 << 19;
+const LARGE: u32 = 1 << 20;
 
 #[test]
 fn who_leaves_does_not_wait_for_buffers_any_more() {
