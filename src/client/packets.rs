@@ -193,10 +193,10 @@ impl StreamRelay {
         if reservation.has_room() {
             return Ok(None);
         }
-        match self.out.socket.poll_peek(cx, &mut [0; 1]) {
+        let enough = unframer.wanted().min(reservation.worth_waiting());
+        match self.out.socket.poll_filled(cx, enough) {
             Poll::Pending => return Ok(Some(Turn::Drained)),
-            Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
         }
         match reservation.poll_room(cx) {

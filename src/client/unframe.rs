@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use crate::backend::{Body, Packet};
-use crate::net::{BufferPool, Reservation, Rope, User};
+use crate::net::{BufferPool, Reservation, Rope, SCRATCH_LEN, User};
 use crate::wire::transport::{PacketHeader, Transport, TransportError};
 
 /// Reads packet headers out of a stream that may be cut anywhere.
@@ -55,6 +55,8 @@ pub(super) struct Unframer {
     headers: HeaderReader,
     /// Whose packets they are.
     user: User,
+    /// A large one came whole.
+    has_finished: bool,
     partial: Option<Partial>,
 }
 
@@ -72,6 +74,7 @@ impl Unframer {
         Self {
             headers: HeaderReader::new(transport),
             user,
+            has_finished: false,
             partial: None,
         }
     }
@@ -103,6 +106,9 @@ impl Unframer {
         let reservation = buffers
             .announce(self.user, length)
             .ok_or(TransportError::TooLong(length))?;
+        if self.has_finished {
+            reservation.vouch();
+        }
         let partial = self.partial.insert(Partial::new(&header, reservation));
         // What begins here was read only while there was room for all of it:
         // see `StreamRelay::poll_welcome`.
@@ -132,6 +138,7 @@ impl Unframer {
         let partial = self
             .partial
             .take_if(|partial| partial.payload_left + partial.padding_left == 0)?;
+        self.has_finished |= partial.body.len() >= SCRATCH_LEN;
         Some(Packet {
             quick_ack: partial.quick_ack,
             body: Body::Rope(partial.body),

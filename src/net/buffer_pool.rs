@@ -231,8 +231,17 @@ impl BufferPool {
         if free > 0 {
             self.freed.notify();
         }
-        let called = self.room.borrow_mut().call(free);
-        self.wake(called);
+        self.call();
+    }
+
+    /// Lets those go on who have room now.
+    fn call(&self) {
+        let mut room = self.room.borrow_mut();
+        if room.is_short() {
+            let called = room.call(self.free(), Instant::now());
+            drop(room);
+            self.wake(called);
+        }
     }
 }
 
@@ -257,8 +266,21 @@ impl Reservation {
         pool.room.borrow_mut().ask(self.id, pool.free(), now)
     }
 
-    /// Waits for [`has_room`](Self::has_room). Not before bytes are there to be
-    /// read: those who wait here make others go.
+    /// Its sender has finished a large packet before: it does not wait behind
+    /// those of its user who have not.
+    pub fn vouch(&self) {
+        self.pool.room.borrow_mut().vouch(self.id);
+    }
+
+    /// Bytes that have to be there before it [waits](Self::poll_room), if it does
+    /// not end with fewer.
+    pub fn worth_waiting(&self) -> usize {
+        self.pool.room.borrow().worth_waiting(self.id)
+    }
+
+    /// Waits for [`has_room`](Self::has_room). Not before
+    /// [enough](Self::worth_waiting) is there to be read: those who wait here make
+    /// others go.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
         if let Some(reason) = self.revoked() {
             return Poll::Ready(Err(reason));
@@ -306,8 +328,10 @@ impl Reservation {
     }
 
     pub(super) fn received(&mut self, bytes: usize) {
-        let mut room = self.pool.room.borrow_mut();
-        room.received(self.id, bytes, Instant::now());
+        let (pool, now) = (&self.pool, Instant::now());
+        pool.room.borrow_mut().received(self.id, bytes, now);
+        // It was let in for all its rest, and may have brought little.
+        pool.call();
     }
 }
 

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use super::buffer_pool::CHUNK_LEN;
 use crate::metrics::Revocation;
 
 /// Whose turn it is among those who wait: each gets the same, however many
@@ -24,18 +25,25 @@ pub(super) type Id = u64;
 pub(super) const GOOD_PACE: u64 = 16 * 1024;
 
 /// A sender is late when it is so far behind [`GOOD_PACE`].
-pub(super) const LATE: Duration = Duration::from_millis(500);
+pub(super) const LATE: Duration = Duration::from_millis(300);
 
 /// How much earlier than at that pace bytes count at most: what came at once does
 /// not excuse a long silence.
-const AHEAD: Duration = Duration::from_millis(250);
+const AHEAD: Duration = Duration::from_millis(200);
 
 /// Who has waited so long makes late ones go.
 pub(super) const BLOCKED: Duration = Duration::from_millis(250);
 
+/// Bytes of a packet that has not begun that make it wait.
+const FIRST_BYTES: usize = 16 * 1024;
+
+/// What a sender brought in one or the other of these times, twice as much is
+/// kept for it by those who would begin another packet.
+const STRIDE: Duration = Duration::from_millis(100);
+
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(400);
 const REST: Duration = Duration::from_millis(800);
 
@@ -56,14 +64,16 @@ pub(super) struct Room {
     taken: usize,
     /// Chunks for those who have been called and have not come yet.
     called: usize,
+    /// Chunks that those who have some have to come.
+    missing: usize,
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
     queue: BTreeMap<Place, Id>,
     next_number: u64,
-    /// Of the last one called from the queue.
+    /// The last one of those called from the queue.
     turn: u64,
-    /// Behind what each user has queued.
-    last_turns: HashMap<User, u64>,
+    /// Behind what each user has queued, in chunks.
+    next_turns: HashMap<Flow, u64>,
     /// With less free, a look into the queue is in vain.
     least: usize,
     favourite: Option<(Id, Instant)>,
@@ -71,8 +81,12 @@ pub(super) struct Room {
     waiting_since: Option<Instant>,
 }
 
+/// A user's packets; those of senders who have finished one before are served
+/// as if they were another's.
+type Flow = (User, bool);
+
 struct Claim {
-    user: User,
+    flow: Flow,
     /// Chunks to come.
     rest: usize,
     /// Chunks that it has, filled or set aside.
@@ -83,8 +97,19 @@ struct Claim {
     /// When it should send again, at [`GOOD_PACE`].
     due: Instant,
     window: Window,
+    stride: Stride,
+    /// Its place among those who wait, once it has waited.
+    turn: Option<u64>,
     state: State,
     revoked: Option<Revocation>,
+}
+
+/// What a packet brought lately, in bytes.
+#[derive(Clone, Copy)]
+struct Stride {
+    since: Instant,
+    last: usize,
+    this: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -108,7 +133,8 @@ pub(super) enum Taken {
     Aside,
 }
 
-/// Those who have begun come first; others by their user's turn.
+/// Everybody by his user's turn, in chunks that the user has had or waits for
+/// before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     turn: u64,
@@ -136,12 +162,13 @@ impl Room {
             capacity,
             taken: 0,
             called: 0,
+            missing: 0,
             claims: BTreeMap::new(),
             next_id: 0,
             queue: BTreeMap::new(),
             next_number: 0,
-            turn: 1,
-            last_turns: HashMap::new(),
+            turn: 0,
+            next_turns: HashMap::new(),
             least: 0,
             favourite: None,
             next_favourite: None,
@@ -175,7 +202,7 @@ impl Room {
         let id = self.next_id;
         self.next_id += 1;
         let claim = Claim {
-            user,
+            flow: (user, false),
             rest: chunks,
             held: 0,
             aside: 0,
@@ -185,11 +212,33 @@ impl Room {
                 since: now,
                 bytes: 0,
             },
+            stride: Stride {
+                since: now,
+                last: 0,
+                this: 0,
+            },
+            turn: None,
             state: State::Open,
             revoked: None,
         };
         self.claims.insert(id, claim);
         Some(id)
+    }
+
+    /// Its sender has finished a packet before.
+    pub fn vouch(&mut self, id: Id) {
+        if let Some(claim) = self.claims.get_mut(&id) {
+            claim.flow.1 = true;
+        }
+    }
+
+    /// Bytes of it that are to be there before it may wait, or all of its rest:
+    /// with less, it is its sender who is waited for.
+    pub fn worth_waiting(&self, id: Id) -> usize {
+        match self.claims.get(&id) {
+            Some(claim) if claim.held > 0 => CHUNK_LEN,
+            _ => FIRST_BYTES,
+        }
     }
 
     /// Chunks that whoever is not called can have, with `free` in the pool.
@@ -212,14 +261,15 @@ impl Room {
             self.called -= claim.rest;
         }
         let (rest, is_new) = (claim.rest, claim.held == 0);
-        let mut wanted = rest;
-        if is_new {
-            wanted += self.kept_for_favourite(id);
+        let available = self.available(free);
+        if rest > available {
+            return false;
         }
-        if wanted > self.available(free) {
+        if is_new && !self.may_begin(id, rest, available, now) {
             return false;
         }
         self.leave_queue(id, now);
+        self.tidy();
         if let Some(claim) = self.claims.get_mut(&id).filter(|_| is_new) {
             claim.go_on(now);
         }
@@ -242,12 +292,8 @@ impl Room {
             claim.aside = aside;
             return Some(Taken::Aside);
         }
-        claim.rest = claim.rest.checked_sub(1)?;
-        if claim.state == State::Called {
-            self.called -= 1;
-        }
-        claim.held += 1;
-        self.taken += 1;
+        claim.rest.checked_sub(1)?;
+        self.hold(id, 1);
         Some(Taken::Fresh)
     }
 
@@ -257,14 +303,23 @@ impl Room {
             return 0;
         };
         let count = chunks.min(claim.rest);
+        claim.aside += count;
+        self.hold(id, count);
+        count
+    }
+
+    fn hold(&mut self, id: Id, count: usize) {
+        let Some(claim) = self.claims.get_mut(&id) else {
+            return;
+        };
         if claim.state == State::Called {
             self.called -= count;
         }
+        self.missing -= claim.missing();
         claim.rest -= count;
         claim.held += count;
-        claim.aside += count;
+        self.missing += claim.missing();
         self.taken += count;
-        count
     }
 
     /// So many bytes of it have come.
@@ -278,12 +333,14 @@ impl Room {
     /// that are filled stay taken until they are [`freed`](Self::freed).
     pub fn close(&mut self, id: Id, now: Instant) -> usize {
         self.leave_queue(id, now);
+        self.tidy();
         let Some(claim) = self.claims.remove(&id) else {
             return 0;
         };
         if claim.state == State::Called {
             self.called -= claim.rest;
         }
+        self.missing -= claim.missing();
         self.taken -= claim.aside;
         claim.aside
     }
@@ -299,19 +356,20 @@ impl Room {
 
     /// Calls those of the queue who have room now; each is to
     /// [`ask`](Self::ask) again.
-    pub fn call(&mut self, free: usize) -> Vec<Id> {
+    pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let mut available = self.available(free);
         if self.queue.is_empty() || available < self.least {
             return Vec::new();
         }
         let mut called = Vec::new();
         let mut least = usize::MAX;
+        let kept = self.kept(now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
             let wanted = match claim.held {
-                0 => claim.rest + self.kept_for_favourite(*id),
+                0 => claim.rest + self.kept_from(*id, kept),
                 _ => claim.rest,
             };
             if wanted > available {
@@ -344,17 +402,31 @@ impl Room {
         let mut revoked = self.overdue(since, now);
         self.choose_favourite(now);
         self.least = 0;
-        let called = self.call(free);
+        let called = self.call(free, now);
         revoked.extend(self.blocking(free, now));
         Outcome { called, revoked }
     }
 
-    /// Chunks that are not for this one to begin with.
-    fn kept_for_favourite(&self, id: Id) -> usize {
-        let favourite = self.favourite.filter(|(favourite, _)| *favourite != id);
-        let claim = favourite.and_then(|(favourite, _)| self.claims.get(&favourite));
-        let claim = claim.filter(|claim| claim.state != State::Called);
-        claim.map_or(0, |claim| claim.rest)
+    /// Whether it may begin.
+    fn may_begin(&self, id: Id, rest: usize, available: usize, now: Instant) -> bool {
+        let is_plenty = self.favourite.is_none() && rest + self.missing <= available;
+        is_plenty || rest + self.kept_from(id, self.kept(now)) <= available
+    }
+
+    /// Chunks that are not for others to begin with: what those who are under way
+    /// will soon want, and the favourite.
+    fn kept(&self, now: Instant) -> usize {
+        let expected = self.claims.values().map(|claim| claim.expected(now));
+        let favourite = self.favourite.and_then(|(id, _)| self.claims.get(&id));
+        let favourite = favourite.filter(|claim| claim.state != State::Called);
+        expected.sum::<usize>() + favourite.map_or(0, |claim| claim.rest)
+    }
+
+    fn kept_from(&self, id: Id, kept: usize) -> usize {
+        match self.favourite {
+            Some((favourite, _)) if favourite == id => 0,
+            _ => kept,
+        }
     }
 
     fn choose_favourite(&mut self, now: Instant) {
@@ -383,6 +455,9 @@ impl Room {
         let claim = self.claims.get(&id);
         if claim.is_some_and(|claim| matches!(claim.state, State::Waiting(..))) {
             self.leave_queue(id, now);
+            if let Some(claim) = self.claims.get_mut(&id) {
+                claim.turn = None;
+            }
             self.enqueue(id, now);
         }
     }
@@ -394,16 +469,26 @@ impl Room {
         if claim.revoked.is_some() {
             return;
         }
-        let mut place = Place {
-            turn: 0,
+        let first = self
+            .queue
+            .keys()
+            .next()
+            .map_or(self.turn, |place| place.turn);
+        let turn = claim.turn.unwrap_or_else(|| match claim.held {
+            0 => {
+                let next = self.next_turns.entry(claim.flow).or_insert(first);
+                let turn = first.max(*next);
+                *next = turn + claim.rest as u64;
+                turn
+            }
+            _ => first,
+        });
+        claim.turn = Some(turn);
+        let place = Place {
+            turn,
             number: self.next_number,
         };
         self.next_number += 1;
-        if claim.held == 0 {
-            let last = self.last_turns.entry(claim.user).or_default();
-            place.turn = self.turn.max(*last);
-            *last = place.turn + claim.rest as u64;
-        }
         claim.state = State::Waiting(place, now);
         self.least = self.least.min(claim.rest);
         self.queue.insert(place, id);
@@ -418,7 +503,6 @@ impl Room {
             claim.state = State::Open;
             claim.go_on(now);
             self.queue.remove(&place);
-            self.tidy();
         }
     }
 
@@ -426,13 +510,12 @@ impl Room {
     fn tidy(&mut self) {
         if self.queue.is_empty() {
             self.waiting_since = None;
-            self.last_turns = HashMap::new();
-            self.turn = 1;
-        } else if self.last_turns.len() > MOST_USERS {
+            self.next_turns = HashMap::new();
+        } else if self.next_turns.len() > MOST_USERS {
             let turn = self.turn;
-            self.last_turns.retain(|_, last| *last > turn);
-            if self.last_turns.len() > MOST_USERS / 2 {
-                self.last_turns.clear();
+            self.next_turns.retain(|_, next| *next > turn);
+            if self.next_turns.len() > MOST_USERS / 2 {
+                self.next_turns.clear();
             }
         }
     }
@@ -461,15 +544,18 @@ impl Room {
         });
         let mut late: Vec<_> = late.collect();
         let most: usize = late.iter().map(|(_, held, _)| held).sum();
-        let missing = self.queue.values().find_map(|id| {
-            let claim = self.claims.get(id)?;
-            let is_blocked = claim.waited(now)? >= BLOCKED;
-            let missing = claim.rest.saturating_sub(available);
-            (is_blocked && missing > 0 && missing <= most).then_some(missing)
-        });
-        let Some(mut missing) = missing else {
-            return Vec::new();
-        };
+        let mut missing = 0;
+        for id in self.queue.values() {
+            let claim = self.claims.get(id);
+            let Some(claim) = claim.filter(|claim| claim.is_blocked(now)) else {
+                continue;
+            };
+            let wanted = missing + claim.rest;
+            if wanted > available && wanted - available <= most {
+                missing = wanted;
+            }
+        }
+        let mut missing = missing.saturating_sub(available);
         late.sort_unstable_by(|one, other| other.cmp(one));
         let mut found = Vec::new();
         for (_, held, id) in late {
@@ -505,6 +591,26 @@ impl Claim {
             since: now,
             bytes: 0,
         };
+        self.stride = Stride {
+            since: now,
+            last: 0,
+            this: 0,
+        };
+    }
+
+    fn missing(&self) -> usize {
+        match self.held {
+            0 => 0,
+            _ => self.rest,
+        }
+    }
+
+    fn expected(&self, now: Instant) -> usize {
+        let Stride { since, last, this } = self.stride;
+        if self.held == 0 || self.state != State::Open || now >= since + 2 * STRIDE {
+            return 0;
+        }
+        self.rest.min(2 * last.max(this) / CHUNK_LEN)
     }
 
     fn received(&mut self, bytes: usize, now: Instant) {
@@ -512,6 +618,13 @@ impl Claim {
         let from = now.checked_sub(LATE).map_or(now, |at| at.max(self.due));
         self.due = (from + earned).min(now + AHEAD);
         self.window.bytes += bytes;
+        let stride = &mut self.stride;
+        let age = now.saturating_duration_since(stride.since);
+        if age >= STRIDE {
+            stride.last = if age < 2 * STRIDE { stride.this } else { 0 };
+            (stride.this, stride.since) = (0, now);
+        }
+        stride.this += bytes;
     }
 
     fn waited(&self, now: Instant) -> Option<Duration> {
@@ -519,6 +632,10 @@ impl Claim {
             State::Waiting(_, since) => Some(now.saturating_duration_since(since)),
             State::Open | State::Called => None,
         }
+    }
+
+    fn is_blocked(&self, now: Instant) -> bool {
+        self.waited(now).is_some_and(|waited| waited >= BLOCKED)
     }
 
     fn is_late(&self, now: Instant) -> bool {

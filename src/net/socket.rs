@@ -168,6 +168,21 @@ impl Socket {
         self.poll_receive(cx, buffer, RecvFlags::PEEK)
     }
 
+    /// Ready when `count` bytes are there to be read, or as many as there will
+    /// be.
+    pub fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_readable(cx));
+            let there = rustix::io::ioctl_fionread(&self.fd)?;
+            let is_last = self.reactor.is_ready(self.key, Direction::HangUp);
+            if is_last || there >= count as u64 {
+                return Poll::Ready(Ok(()));
+            }
+            // The next byte is an edge.
+            self.reactor.clear_ready(self.key, Direction::Read);
+        }
+    }
+
     fn poll_receive(
         &self,
         cx: &mut Context<'_>,

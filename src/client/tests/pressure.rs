@@ -5,7 +5,7 @@ use super::relays::payload;
 use super::telegram::Opened;
 use super::{SECRET, Setup, World};
 use crate::backend::Sink;
-use crate::metrics::CloseReason;
+use crate::metrics::{CloseReason, Revocation};
 use crate::net::{CHUNK_LEN, Rope};
 use crate::wire::transport::{MAX_PACKET, Transport};
 
@@ -202,6 +202,136 @@ fn a_large_packet_waits_for_its_buffers_and_small_ones_get_by() {
         sent.unwrap();
         assert!(session.script.payloads()[1] == payload(MAX_PACKET, 2));
         assert_eq!(world.buffers.free_bytes(), world.buffers.total_bytes());
+    });
+}
+
+/// Another client than those before it.
+async fn join(world: &World) -> (App, Opened) {
+    let address = world.listener.address();
+    let before = world.telegram.opened.borrow().len();
+    let app = App::connect(&world.reactor, address, Transport::Intermediate, &SECRET).await;
+    let is_open = || world.telegram.opened.borrow().len() > before;
+    world.until("a session", is_open).await;
+    let opened = world.telegram.opened.borrow()[before].clone();
+    (app, opened)
+}
+
+fn held_buffers(world: &World) -> u64 {
+    world.metrics.closed.get(CloseReason::HeldBuffers)
+}
+
+#[test]
+fn who_announces_large_packets_does_not_hold_up_others() {
+    for sent in [0, 1, 5000, MAX_PACKET / 2] {
+        let setup = Setup {
+            buffers: 2 * MAX_PACKET,
+            ..Setup::default()
+        };
+        setup.run(async |world| {
+            let mut holders = Vec::new();
+            let executor = smol::LocalExecutor::new();
+            for number in 0..20 {
+                let (mut app, _) = join(&world).await;
+                let bytes = app.packet(&payload(MAX_PACKET, number), false);
+                let task = executor.spawn(async move {
+                    // It may be given up for others.
+                    let _ = app.socket.write_all(&bytes[..4 + sent]).await;
+                    app
+                });
+                holders.push(task);
+            }
+            let (mut app, session) = join(&world).await;
+            let test = async {
+                let most = || world.buffers.claims().waiters + held_buffers(&world) as usize > 10;
+                if sent > MAX_PACKET / 4 {
+                    world.until("a crowd", most).await;
+                }
+                for (number, size) in [64, 300_000, 64, 300_000].into_iter().enumerate() {
+                    let start = world.reactor.now();
+                    app.send(&payload(size, number)).await;
+                    let is_there = || session.script.payloads().len() > number;
+                    world.until("its packet", is_there).await;
+                    let took = world.reactor.now() - start;
+                    assert!(took < Duration::from_secs(5), "{sent} {size}: {took:?}");
+                }
+                assert_eq!(session.script.payloads()[3], payload(300_000, 3));
+                if sent < CHUNK_LEN {
+                    assert_eq!(held_buffers(&world), 0);
+                }
+            };
+            executor.run(test).await;
+            drop((app, holders));
+            assert_eq!(world.context.drain(super::DEADLINE).await, 0);
+            assert_eq!(world.buffers.claims().bytes, 0);
+            assert_eq!(world.buffers.free_bytes(), world.buffers.total_bytes());
+        });
+    }
+}
+
+#[test]
+fn a_client_that_stops_inside_a_packet_goes_when_another_needs_its_buffers() {
+    let setup = Setup {
+        buffers: MAX_PACKET + MAX_PACKET / 4,
+        ..Setup::default()
+    };
+    setup.run(async |world| {
+        let (mut silent, held) = join(&world).await;
+        let bytes = silent.packet(&payload(MAX_PACKET, 0), false);
+        silent.socket.write_all(&bytes[..600_000]).await.unwrap();
+        let is_held = || world.buffers.claims().bytes >= 600_000 - 2 * CHUNK_LEN;
+        world.until("half a packet", is_held).await;
+        assert_eq!(world.buffers.claims().holders, 1);
+        let (mut other, session) = join(&world).await;
+        // This has room beside it, and the next one has not.
+        other.send(&payload(300_000, 1)).await;
+        let first = || session.script.payloads().len() == 1;
+        world.until("a packet beside it", first).await;
+        assert_eq!(held_buffers(&world), 0);
+        other.send(&payload(MAX_PACKET, 2)).await;
+        let second = || session.script.payloads().len() == 2;
+        world.until("a packet in its place", second).await;
+        assert!(silent.is_closed().await);
+        assert!(held.script.closed.get());
+        assert_eq!(held_buffers(&world), 1);
+        let revocations = &world.metrics.buffer_revocations;
+        assert_eq!(revocations.get(Revocation::Blocking), 1);
+        assert!(world.metrics.buffer_waits.get() > 0);
+        assert_eq!(world.buffers.free_bytes(), world.buffers.total_bytes());
+    });
+}
+
+#[test]
+fn many_uploads_at_once_all_arrive() {
+    let setup = Setup {
+        buffers: 2 * MAX_PACKET,
+        ..Setup::default()
+    };
+    setup.run(async |world| {
+        let executor = smol::LocalExecutor::new();
+        let mut uploads = Vec::new();
+        for number in 0..20 {
+            let (mut app, session) = join(&world).await;
+            let (reactor, size) = (world.reactor.clone(), MAX_PACKET / 2);
+            uploads.push(executor.spawn(async move {
+                let bytes = app.packet(&payload(size, number), false);
+                for piece in bytes.chunks(size / 20) {
+                    app.socket.write_all(piece).await.unwrap();
+                    reactor.sleep(Duration::from_millis(20)).await;
+                }
+                (app, session)
+            }));
+        }
+        let arriving = async {
+            for (number, upload) in uploads.into_iter().enumerate() {
+                let (_app, session) = upload.await;
+                let is_there = || session.script.payloads().len() == 1;
+                world.until("an upload", is_there).await;
+                assert!(session.script.payloads()[0] == payload(MAX_PACKET / 2, number));
+            }
+        };
+        executor.run(arriving).await;
+        assert_eq!(held_buffers(&world), 0);
+        assert_eq!(world.buffers.claims().bytes, 0);
     });
 }
 
