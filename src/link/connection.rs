@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::LinkContext;
 use super::account::Account;
@@ -15,8 +15,12 @@ use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 /// Bytes that may wait for the kernel before streams have to wait.
 const OUT_LIMIT: usize = 256 * 1024;
 
-/// What frames that cannot wait may add to that.
-const STUCK_LIMIT: usize = 4 << 20;
+/// What frames that cannot wait may add to that: a 16th of the buffers, within these.
+const LEAST_STUCK: usize = 1 << 20;
+const MOST_STUCK: usize = 4 << 20;
+
+/// A peer is not believed to be further away.
+const LONGEST_RTT: Duration = Duration::from_secs(2);
 
 /// Less is not worth a system call of its own: it goes out with what else the
 /// turn brings.
@@ -57,6 +61,7 @@ pub(super) struct Connection {
     task: Cell<Option<Waker>>,
     wants_look: Cell<bool>,
     fault: Cell<Option<Fault>>,
+    rtt: Cell<Duration>,
     began: Instant,
 }
 
@@ -87,6 +92,7 @@ impl Connection {
             task: Cell::new(None),
             wants_look: Cell::new(false),
             fault: Cell::new(None),
+            rtt: Cell::default(),
         })
     }
 
@@ -99,6 +105,12 @@ impl Connection {
     pub fn pong(&self, number: u64) {
         let rtt = self.age_micros().saturating_sub(number);
         self.context.metrics.link_rtt_micros.set(rtt);
+        self.rtt.set(Duration::from_micros(rtt).min(LONGEST_RTT));
+    }
+
+    /// How long an answer took last, what waited on its way included.
+    pub fn rtt(&self) -> Duration {
+        self.rtt.get()
     }
 
     fn age_micros(&self) -> u64 {
@@ -182,7 +194,8 @@ impl Connection {
     fn append(&self, bytes: &[u8]) {
         let mut out = self.out.borrow_mut();
         out.append_overdrawn(&self.context.buffers, bytes);
-        if out.len() > STUCK_LIMIT {
+        let share = self.context.buffers.total_bytes() / 16;
+        if out.len() > share.clamp(LEAST_STUCK, MOST_STUCK) {
             drop(out);
             self.fail(Fault::Stuck);
         }

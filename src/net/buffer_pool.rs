@@ -304,6 +304,13 @@ impl Reservation {
         self.pool.aside.set(self.pool.aside.get() + count);
     }
 
+    /// Its sender has to be told first, and nothing comes for so long: until then it
+    /// is not late.
+    pub fn give_time(&self, time: Duration) {
+        let mut room = self.pool.room.borrow_mut();
+        room.is_away(self.id, Instant::now() + time);
+    }
+
     /// Ready when its holder has to give it up, packet and all: the packet came
     /// too slowly and others waited for its buffers.
     pub fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {

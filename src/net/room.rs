@@ -96,6 +96,8 @@ struct Claim {
     announced: Instant,
     /// When it should send again, at [`GOOD_PACE`].
     due: Instant,
+    /// Before that it can have sent nothing that would be here.
+    away: Instant,
     window: Window,
     stride: Stride,
     /// Its place among those who wait, once it has waited.
@@ -208,6 +210,7 @@ impl Room {
             aside: 0,
             announced: now,
             due: now,
+            away: now,
             window: Window {
                 since: now,
                 bytes: 0,
@@ -320,6 +323,13 @@ impl Room {
         claim.held += count;
         self.missing += claim.missing();
         self.taken += count;
+    }
+
+    /// Its sender is so far away that nothing comes before `at`.
+    pub fn is_away(&mut self, id: Id, at: Instant) {
+        if let Some(claim) = self.claims.get_mut(&id) {
+            claim.away = claim.away.max(at);
+        }
     }
 
     /// So many bytes of it have come.
@@ -638,14 +648,18 @@ impl Claim {
         self.waited(now).is_some_and(|waited| waited >= BLOCKED)
     }
 
+    fn behind(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.due.max(self.away))
+    }
+
     fn is_late(&self, now: Instant) -> bool {
-        self.state == State::Open && now.saturating_duration_since(self.due) >= LATE
+        self.state == State::Open && self.behind(now) >= LATE
     }
 
     /// Chunks times milliseconds that it wastes; `None` if it does not.
     fn waste(&self, now: Instant) -> Option<u64> {
         let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
-        let behind = now.saturating_duration_since(self.due).as_millis();
+        let behind = self.behind(now).as_millis();
         counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
     }
 

@@ -423,3 +423,20 @@ proptest! {
         prop_assert!(worst < limit, "{worst:?}, alone {alone:?}");
     }
 }
+
+#[test]
+fn who_is_far_away_is_not_late_before_anything_can_come() {
+    let now = Instant::now();
+    let mut room = Room::new(10);
+    let far = room.claim(User(1), 8, now).unwrap();
+    assert!(room.ask(far, 10, now));
+    assert_eq!(room.set_aside(far, 8), 8);
+    room.is_away(far, now + Duration::from_secs(2));
+    let near = room.claim(User(2), 8, now).unwrap();
+    assert!(!room.ask(near, 2, now));
+    room.wait(near, now);
+    for (milliseconds, revoked) in [(500, &[][..]), (1900, &[]), (2600, &[far])] {
+        let later = now + Duration::from_millis(milliseconds);
+        assert_eq!(room.look(2, later).revoked, revoked, "after {milliseconds} ms");
+    }
+}

@@ -322,6 +322,7 @@ impl BackStream {
                 (large.has_begun, large.is_waiting) = (true, false);
                 let more = ahead().saturating_sub(reserved);
                 large.reservation.set_aside(more);
+                large.reservation.give_time(link.rtt());
                 let have = mem::take(&mut packet.held);
                 self.flow.reserved(link, have, more);
                 None
