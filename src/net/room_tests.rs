@@ -437,6 +437,10 @@ fn who_is_far_away_is_not_late_before_anything_can_come() {
     room.wait(near, now);
     for (milliseconds, revoked) in [(500, &[][..]), (1900, &[]), (2600, &[far])] {
         let later = now + Duration::from_millis(milliseconds);
-        assert_eq!(room.look(2, later).revoked, revoked, "after {milliseconds} ms");
+        assert_eq!(
+            room.look(2, later).revoked,
+            revoked,
+            "after {milliseconds} ms"
+        );
     }
 }

@@ -44,8 +44,8 @@ impl Fronts {
     /// The account of the front `name`: the one of its other links if it has any.
     pub fn account(&self, name: &str) -> Account {
         let links = self.links();
-        let known = links.iter().map(|link| &link.connection.account);
-        let known = known.filter(|account| account.name() == name).next();
+        let mut known = links.iter().map(|link| &link.connection.account);
+        let known = known.find(|account| account.name() == name);
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
     }
 
