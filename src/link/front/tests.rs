@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::Front;
 use super::link::FrontLink;
 use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink, Stream};
 use crate::config::LinkConfig;
+use crate::link::driver::Side;
 use crate::link::security::Security;
 use crate::link::test_link;
 use crate::wire::dc::DcId;
@@ -37,6 +39,30 @@ impl Sink for Client {
     fn end(&self, _: SessionEnd) {}
 }
 
+/// One that takes nothing, and takes note of its end.
+#[derive(Default)]
+struct Slow(Cell<Option<SessionEnd>>);
+
+impl Sink for Slow {
+    fn begin_packet(&self, _: usize) {}
+
+    fn offer(&self, _: &mut [u8], _: usize) -> usize {
+        0
+    }
+
+    fn end_packet(&self) {}
+
+    fn quick_ack(&self, _: [u8; 4]) {}
+
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    fn end(&self, end: SessionEnd) {
+        self.0.set(Some(end));
+    }
+}
+
 impl Wake for Client {
     fn wake(self: Arc<Self>) {}
 }
@@ -54,7 +80,8 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     };
     let security = Security::load(&config, Role::Front).unwrap();
     let front = Front::new(test_link::context(), security, config.wait);
-    let link = || FrontLink::new(Rc::downgrade(&front), test_link::connection());
+    let connection = || test_link::connection_of(&front.context, front.account.clone());
+    let link = || FrontLink::new(Rc::downgrade(&front), connection());
     let links: Vec<_> = (0..links).map(|_| link()).collect();
     for link in &links {
         front.add(link);
@@ -75,6 +102,10 @@ fn empty(link: &FrontLink) {
 }
 
 fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
+    open_for(link, Rc::new(Client))
+}
+
+fn open_for(link: &Rc<FrontLink>, client: Rc<dyn Sink>) -> Box<dyn Stream> {
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
     let request = SessionRequest {
         route: Route::Direct,
@@ -88,7 +119,7 @@ fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
             iv: [0; 16],
         },
     };
-    match link.open(request, Rc::new(Client)) {
+    match link.open(request, client) {
         Session::Bytes(stream) => stream,
         _ => panic!("a direct session is one of bytes"),
     }
@@ -151,4 +182,31 @@ fn a_newcomer_waits_for_whichever_link_has_room_first() {
         assert!(Rc::ptr_eq(&chosen.unwrap(), &roomy));
     }
     drop(sessions);
+}
+
+#[test]
+fn the_client_that_holds_most_is_closed_on_whichever_link_it_is() {
+    let (front, links) = front(2);
+    let receive = |link: &FrontLink, number: u32, count: usize| {
+        let stream = link.stream(number).unwrap().unwrap();
+        stream.receive(&mut vec![1; count]).unwrap();
+        link.relieve();
+    };
+    let greedy = Rc::<Slow>::default();
+    let mut sessions = vec![open_for(&links[0], greedy.clone())];
+    receive(&links[0], 0, 1 << 16);
+    let limit = front.context.buffers.total_bytes() / 2;
+    let part = 60_000;
+    for number in 0..(limit / part) as u32 {
+        assert!(greedy.0.get().is_none());
+        let modest = Rc::<Slow>::default();
+        sessions.push(open_for(&links[1], modest));
+        receive(&links[1], number, part);
+    }
+    assert_eq!(greedy.0.get(), Some(SessionEnd::TooSlow));
+    assert_eq!(links[1].load(), sessions.len() - 1);
+    drop(sessions);
+    front
+        .account
+        .with(|whole, user| assert_eq!(whole.held_by(user), 0));
 }
