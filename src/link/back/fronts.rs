@@ -127,17 +127,19 @@ impl Fronts {
         );
     }
 
-    /// While more is held than may be, ends the largest stream of the front that
-    /// holds most over its share.
+    /// While more is held than may be, ends a stream of the front that holds most
+    /// over its share: the largest, on the link with most.
     pub fn relieve(&self) {
         loop {
             let Some(front) = self.whole.borrow().burden() else {
                 return;
             };
             let links = self.links();
+            // Without certificates two fronts may share an address: not the link of
+            // the one that keeps to less.
             let of_front = links.iter().filter(|link| is_of(link, front));
-            let largest = of_front.filter_map(|link| link.largest());
-            let Some(largest) = largest.max_by_key(|stream| stream.held()) else {
+            let most = of_front.max_by_key(|link| link.held());
+            let Some(largest) = most.and_then(|link| link.largest()) else {
                 return;
             };
             self.metrics.link_evictions.inc();

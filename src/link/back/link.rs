@@ -148,6 +148,12 @@ impl BackLink {
         lost
     }
 
+    /// What all streams here hold.
+    pub fn held(&self) -> usize {
+        let streams = self.streams.borrow();
+        live(&streams).map(|stream| stream.held()).sum()
+    }
+
     /// The stream here that holds most.
     pub fn largest(&self) -> Option<Rc<BackStream>> {
         let streams = self.streams.borrow();
