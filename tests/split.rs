@@ -291,6 +291,7 @@ fn uploads_wait_while_the_dc_does_not_read() {
             let split = Split::start(built_binary!(), route, &secured, change).await;
             let clients = idle_clients(&split.front, 8).await;
             let mut elsewhere = split.front.served_client(4).await;
+            let mut large = split.front.served_client(4).await;
             split.telegram.behave_dc(2, |b| b.stop_reading = true);
             let before_load = split.back.resident_memory();
             let executor = smol::LocalExecutor::new();
@@ -305,6 +306,9 @@ fn uploads_wait_while_the_dc_does_not_read() {
                     outcome.unwrap();
                     smol::Timer::after(Duration::from_millis(30)).await;
                 }
+                let limit = Duration::from_secs(5);
+                let outcome = before(limit, large.echo(&echo(1, 256 << 10))).await;
+                assert!(matches!(outcome, Some(Ok(()))), "{route:?}: {outcome:?}");
                 let now = split.back.resident_memory();
                 split.telegram.behave_dc(2, |b| b.stop_reading = false);
                 now
@@ -317,7 +321,7 @@ fn uploads_wait_while_the_dc_does_not_read() {
             let (now, ()) = executor.run(smol::future::zip(watching, uploading)).await;
             let allowed = before_load + (24 << 20);
             assert!(now < allowed || is_emulated(), "{route:?}: {now}");
-            drop(elsewhere);
+            drop((elsewhere, large));
             split.front.cleared().await;
             split.back.cleared().await;
             split.telegram.assert_clean();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::ReplayCache;
+use super::{Descriptors, ReplayCache};
 
 const MIB: u64 = 1 << 20;
 
@@ -72,6 +72,32 @@ fn raise_descriptor_limit() -> Option<u64> {
     // It fails in strange sandboxes: then the soft limit is what there is.
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current
+}
+
+/// What a back takes of all its fronts together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkPlaces {
+    pub links: usize,
+    pub streams: usize,
+    /// Streams with a descriptor of their own: of clients that go direct.
+    pub lines: usize,
+}
+
+impl LinkPlaces {
+    /// What memory and the shares of descriptors allow.
+    pub fn of_this_machine(descriptors: &Descriptors) -> Self {
+        Self::of(memory(), descriptors)
+    }
+
+    /// An eighth of the memory at 4 KiB a stream, the kernel's share included.
+    fn of(memory: u64, descriptors: &Descriptors) -> Self {
+        let streams = (memory / 8 / 4096).clamp(256, 400_000) as usize;
+        Self {
+            links: descriptors.links,
+            streams,
+            lines: streams.min(descriptors.lines),
+        }
+    }
 }
 
 /// The machine's memory, or the control group's limit if that is lower.
@@ -146,6 +172,39 @@ mod tests {
         }
         for (mib, handshakes) in [(1, 8192), (64, 32_768), (1 << 20, 4_000_000)] {
             assert_eq!(with_memory(mib).replay_cache().entries, handshakes);
+        }
+    }
+
+    #[test]
+    fn a_back_takes_as_many_streams_as_fit() {
+        let mut descriptors = Descriptors {
+            clients: 0,
+            beside: 0,
+            strangers: 0,
+            pipes: 0,
+            link_seats: 64,
+            links: 256,
+            lines: 0,
+        };
+        for (mib, allowed, streams, lines) in [
+            (16, 1 << 20, 512, 512),
+            (64, 512, 2048, 512),
+            (1024, 3584, 32_768, 3584),
+            (1024, 1 << 20, 32_768, 32_768),
+            (65_536, usize::MAX, 400_000, 400_000),
+        ] {
+            descriptors.lines = allowed;
+            let places = LinkPlaces::of(mib * MIB, &descriptors);
+            let links = 256;
+            assert_eq!(
+                places,
+                LinkPlaces {
+                    links,
+                    streams,
+                    lines
+                },
+                "{mib} MiB"
+            );
         }
     }
 

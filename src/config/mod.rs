@@ -41,7 +41,7 @@ pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniS
 pub use host::HostPort;
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
-pub use machine::may_bind;
+pub use machine::{LinkPlaces, may_bind};
 pub use network::{Network, NetworkError};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};

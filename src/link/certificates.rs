@@ -145,6 +145,12 @@ fn describe(path: &Path) -> Result<Shown, CertsError> {
     })
 }
 
+/// The subject's common name, if there is one that is not longer than it may be.
+pub(super) fn common_name(der: &[u8]) -> Option<String> {
+    let (name, _) = name_and_end(der).ok()?;
+    name.filter(|name| !name.is_empty() && name.len() <= 64)
+}
+
 /// The subject's common name and the end of the validity (RFC 5280 §4.1).
 fn name_and_end(der: &[u8]) -> ASN1Result<(Option<String>, GeneralizedTime)> {
     const COMMON_NAME: &[u64] = &[2, 5, 4, 3];

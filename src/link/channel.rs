@@ -80,6 +80,15 @@ impl Channel {
         }
     }
 
+    /// The name in the other side's certificate, after the handshake.
+    pub fn peer_name(&self) -> Option<String> {
+        match self {
+            Self::Plain => None,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.peer_name(),
+        }
+    }
+
     /// Reads once and hands what came to `take`, in pieces.
     pub fn poll_read(
         &mut self,

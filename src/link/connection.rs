@@ -5,17 +5,20 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
+use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::life::{Life, Step};
+use super::window::Sizes;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
 /// Bytes that may wait for the kernel before streams have to wait.
 const OUT_LIMIT: usize = 256 * 1024;
 
-/// What frames that cannot wait may add to that.
-const STUCK_LIMIT: usize = 4 << 20;
+/// What frames that cannot wait may add to that: a 16th of the buffers, within these.
+const LEAST_STUCK: usize = 1 << 20;
+const MOST_STUCK: usize = 4 << 20;
 
 /// Less is not worth a system call of its own: it goes out with what else the
 /// turn brings.
@@ -45,9 +48,12 @@ pub(super) struct Connection {
     pub socket: Socket,
     /// Who is at the other end, for the log.
     pub peer: String,
-    /// Credit of a new stream, to send and to receive.
+    /// Whose link it is.
+    pub account: Account,
+    /// Credit of a new stream, to send.
     pub window_out: u32,
-    pub window_in: u32,
+    /// And to receive.
+    pub sizes: Sizes,
     pub outlet: Outlet,
     out: RefCell<Rope>,
     /// Streams that have something to send and may, in turn.
@@ -68,6 +74,7 @@ pub(super) struct Parts {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     pub peer: String,
+    pub account: Account,
     pub window_out: u32,
     pub outlet: Outlet,
 }
@@ -76,13 +83,14 @@ impl Connection {
     pub fn new(parts: Parts) -> Rc<Self> {
         let began = parts.context.reactor.now();
         Rc::new(Self {
-            window_in: parts.context.window() as u32,
+            sizes: parts.context.sizes(),
             began,
             life: Cell::new(Life::new(began)),
             answered: Notify::default(),
             context: parts.context,
             socket: parts.socket,
             peer: parts.peer,
+            account: parts.account,
             window_out: parts.window_out,
             outlet: parts.outlet,
             out: RefCell::default(),
@@ -242,7 +250,8 @@ impl Connection {
     fn append(&self, bytes: &[u8]) {
         let mut out = self.out.borrow_mut();
         out.append_overdrawn(&self.context.buffers, bytes);
-        if out.len() > STUCK_LIMIT {
+        let share = self.context.buffers.total_bytes() / 16;
+        if out.len() > share.clamp(LEAST_STUCK, MOST_STUCK) {
             drop(out);
             self.fail(Fault::Stuck);
         }

@@ -3,6 +3,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::LinkContext;
+use super::account::Account;
 use super::channel::Channel;
 use super::connection::{Connection, Parts};
 use super::fault::Fault;
@@ -59,11 +60,16 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub fn new(context: &Rc<LinkContext>, established: Established) -> (Rc<Connection>, Self) {
+    pub fn new(
+        context: &Rc<LinkContext>,
+        established: Established,
+        account: Account,
+    ) -> (Rc<Connection>, Self) {
         let link = Connection::new(Parts {
             context: context.clone(),
             socket: established.socket,
             peer: established.peer,
+            account,
             window_out: established.window,
             outlet: established.outlet,
         });
@@ -227,6 +233,8 @@ fn sort(
                     stream.credit(bytes)?;
                 }
             }
+            // One that lets frames wait has no use for a row of pongs.
+            Event::Frame(Frame::Ping(_)) if link.is_full() => {}
             Event::Frame(Frame::Ping(number)) => link.send(&Frame::Pong(number)),
             Event::Frame(Frame::Pong(number)) => link.pong(number),
             Event::Frame(Frame::Close(refusal)) => return Err(Fault::Refused(refusal)),

@@ -2,28 +2,15 @@ use std::cell::{Cell, RefCell};
 
 use super::connection::Connection;
 use super::fault::Fault;
+use super::window::{Pace, Window};
 use crate::net::Rope;
 use crate::wire::link::{Frame, MAX_BODY};
 
-/// How the bytes of a stream are taken, which moves its window.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
-    Quick,
-    Steady,
-    Slow,
-}
-
-/// One stream's bytes each way. All counts are of bytes in data frames.
+/// One stream's bytes each way: its window, and what waits for credit. All counts
+/// are of bytes in data frames.
 pub(super) struct Flow {
     pub number: u32,
-    /// How many more we may send.
-    credit: Cell<u32>,
-    /// How many more the other side may send.
-    granted: Cell<u32>,
-    /// Received, no longer held here, not granted again yet.
-    owed: Cell<u32>,
-    /// By how much the window is larger than the link's.
-    grown: Cell<u32>,
+    window: Cell<Window>,
     has_turn: Cell<bool>,
     /// To be sent when there is credit and the link has room. In a box: most
     /// streams have nothing here.
@@ -34,18 +21,22 @@ impl Flow {
     pub fn new(link: &Connection, number: u32) -> Self {
         Self {
             number,
-            credit: Cell::new(link.window_out),
-            granted: Cell::new(link.window_in),
-            owed: Cell::new(0),
-            grown: Cell::new(0),
+            window: Cell::new(Window::new(link.window_out, link.sizes)),
             has_turn: Cell::new(false),
             queue: RefCell::default(),
         }
     }
 
+    fn change<T>(&self, change: impl FnOnce(&mut Window) -> T) -> T {
+        let mut window = self.window.get();
+        let outcome = change(&mut window);
+        self.window.set(window);
+        outcome
+    }
+
     /// How many bytes the other side takes.
     pub fn credit(&self) -> usize {
-        self.credit.get() as usize
+        self.window.get().credit()
     }
 
     /// How many bytes can go out now.
@@ -71,7 +62,7 @@ impl Flow {
         let (data, rest) = data.split_at_checked(now).unwrap_or((data, &[]));
         let sent = head.len() + data.len();
         if sent > 0 {
-            self.credit.set(self.credit.get() - sent as u32);
+            self.change(|window| window.spend(sent));
             link.send_data(self.number, head, data);
         }
         if !rest.is_empty() {
@@ -82,10 +73,13 @@ impl Flow {
     fn enqueue(&self, link: &Connection, parts: &[&[u8]]) {
         let mut queue = self.queue.borrow_mut();
         let rope = queue.get_or_insert_default();
+        let before = rope.len();
         for part in parts {
             rope.append_overdrawn(&link.context.buffers, part);
         }
+        let more = rope.len() - before;
         drop(queue);
+        link.account.with(|whole, user| whole.queue(user, more));
         self.ask_turn(link);
     }
 
@@ -93,20 +87,23 @@ impl Flow {
     pub fn enqueue_rope(&self, link: &Connection, head: &[u8], data: Rope) {
         let mut queue = self.queue.borrow_mut();
         let rope = queue.get_or_insert_default();
+        let more = head.len() + data.len();
         rope.append_overdrawn(&link.context.buffers, head);
         rope.append_rope(data);
         drop(queue);
+        link.account.with(|whole, user| whole.queue(user, more));
         self.ask_turn(link);
     }
 
     /// Forgets what waits.
-    pub fn clear(&self) {
-        self.queue.take();
+    pub fn clear(&self, link: &Connection) {
+        let count = self.queue.take().map_or(0, |queue| queue.len());
+        link.account.with(|whole, user| whole.unqueue(user, count));
     }
 
     /// Asks the link for a turn, if there is credit to use it.
     pub fn ask_turn(&self, link: &Connection) {
-        if self.credit.get() > 0 && !self.has_turn.replace(true) {
+        if self.credit() > 0 && !self.has_turn.replace(true) {
             link.queue_turn(self.number);
         }
     }
@@ -118,11 +115,11 @@ impl Flow {
         let Some(rope) = &mut *queue else {
             return;
         };
-        let credit = self.credit.get();
-        let count = rope.len().min(credit as usize).min(MAX_BODY);
+        let count = rope.len().min(self.credit()).min(MAX_BODY);
         if count > 0 {
-            self.credit.set(credit - count as u32);
+            self.change(|window| window.spend(count));
             link.send_from(self.number, rope, count);
+            link.account.with(|whole, user| whole.unqueue(user, count));
         }
         if rope.is_empty() {
             *queue = None;
@@ -134,63 +131,65 @@ impl Flow {
 
     /// The other side gives credit.
     pub fn add_credit(&self, bytes: u32) -> Result<(), Fault> {
-        let credit = self.credit.get().checked_add(bytes);
-        self.credit
-            .set(credit.ok_or(Fault::Unexpected("credit without end"))?);
-        Ok(())
+        match self.change(|window| window.add_credit(bytes)) {
+            true => Ok(()),
+            false => Err(Fault::Unexpected("credit without end")),
+        }
     }
 
-    /// Bytes came.
-    pub fn received(&self, count: usize) -> Result<(), Fault> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let granted = self.granted.get().checked_sub(count);
-        self.granted.set(granted.ok_or(Fault::CreditOverrun)?);
-        Ok(())
+    /// Bytes that came and are here.
+    pub fn held(&self) -> usize {
+        self.window.get().held()
+    }
+
+    /// Bytes came: how many of them have buffers of their own.
+    pub fn received(&self, link: &Connection, count: usize) -> Result<usize, Fault> {
+        let held = self.change(|window| window.receive(count));
+        let held = held.map_err(|_| Fault::CreditOverrun)?;
+        link.account.with(|whole, user| whole.hold(user, held));
+        Ok(count - held)
+    }
+
+    /// What was received goes with the stream.
+    pub fn forget_held(&self, link: &Connection) {
+        let held = self.held();
+        // It gives no more credit.
+        self.change(|window| window.settle(held, Pace::Steady, link.sizes));
+        link.account.with(|whole, user| whole.unhold(user, held));
     }
 
     /// How much of a packet comes without more credit, whatever is owed.
     pub fn sure_window(&self, link: &Connection) -> usize {
-        (link.window_in / 2 + self.grown.get()) as usize
+        self.window.get().sure(link.sizes)
     }
 
     /// Bytes have left here: gives credit for them once that is worth a frame,
     /// and more of it to one whose bytes are taken at once.
     pub fn settled(&self, link: &Connection, count: usize, pace: Pace) {
-        self.owed.set(self.owed.get() + count as u32);
-        let owed = self.owed.get();
-        if owed < link.window_in / 2 {
-            return;
-        }
-        self.owed.set(0);
-        let grown = self.grown.get();
-        let most = link.context.largest_window() as u32;
-        let room = most.saturating_sub(link.window_in + grown);
-        let bytes = match pace {
-            Pace::Quick => {
-                let more = room.min(owed);
-                self.grown.set(grown + more);
-                owed + more
-            }
-            Pace::Slow => {
-                let less = grown.min(owed);
-                self.grown.set(grown - less);
-                owed - less
-            }
-            Pace::Steady => owed,
-        };
-        if bytes > 0 {
-            self.grant(link, bytes);
-        }
+        link.account.with(|whole, user| whole.unhold(user, count));
+        let bytes = self.change(|window| window.settle(count, pace, link.sizes));
+        self.grant(link, bytes);
     }
 
-    /// Gives credit beyond the window, and all that is owed.
-    pub fn grant_more(&self, link: &Connection, count: usize) {
-        self.grant(link, self.owed.take() + count as u32);
+    /// How many more the other side may send, and how many of these have buffers of
+    /// their own.
+    pub fn granted(&self) -> (usize, usize) {
+        let window = self.window.get();
+        (window.granted(), window.reserved())
+    }
+
+    /// There are buffers for `have` bytes that are here and for the next `more`:
+    /// gives credit for all of these.
+    pub fn reserved(&self, link: &Connection, have: usize, more: usize) {
+        link.account.with(|whole, user| whole.unhold(user, have));
+        let bytes = self.change(|window| window.reserve(have, more));
+        self.grant(link, bytes);
     }
 
     fn grant(&self, link: &Connection, bytes: u32) {
-        self.granted.set(self.granted.get() + bytes);
-        let stream = self.number;
-        link.send(&Frame::Credit { stream, bytes });
+        if bytes > 0 {
+            let stream = self.number;
+            link.send(&Frame::Credit { stream, bytes });
+        }
     }
 }

@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -29,6 +30,9 @@ pub(super) struct Established {
     /// Credit of each stream to begin with.
     pub window: u32,
     pub peer: String,
+    /// Who it is, whatever address it comes from: the name in its certificate. Of
+    /// one without, the address.
+    pub name: String,
 }
 
 /// Shakes hands as `role`; `begun` is told when the other side has begun as a link
@@ -52,6 +56,7 @@ pub(super) async fn shake(
     match talk.agree(security, role).await {
         Ok(theirs) => Ok(Established {
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
+            name: name(talk.channel.peer_name(), peer.as_ref().ok()),
             socket: talk.socket,
             channel: talk.channel,
             decoder: talk.decoder,
@@ -66,6 +71,19 @@ pub(super) async fn shake(
             Err(fault)
         }
     }
+}
+
+/// Of an IPv6 address what a machine has for itself, which can change the rest.
+fn name(certified: Option<String>, address: Option<&SocketAddr>) -> String {
+    let address = || match address.map(|address| address.ip().to_canonical()) {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => {
+            let network = ip.to_bits() >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from_bits(network))
+        }
+        None => "gone".to_owned(),
+    };
+    certified.unwrap_or_else(address)
 }
 
 struct Talk<'a> {

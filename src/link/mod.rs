@@ -6,6 +6,7 @@
 //! by the credit that the other side gives it (`flow`), what waits for the
 //! kernel by a limit of the link (`connection`).
 
+mod account;
 mod back;
 #[cfg(feature = "tls")]
 pub mod certificates;
@@ -24,10 +25,13 @@ mod security;
 mod test_link;
 #[cfg(feature = "tls")]
 mod tls;
+mod window;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 
@@ -35,6 +39,7 @@ pub use back::{Back, BackListener};
 pub use front::Front;
 pub use life::Patience;
 pub use security::{Security, SecurityFiles, SetupError};
+use window::{Limits, Sizes, Whole};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -55,6 +60,8 @@ pub struct LinkContext {
     pub metrics: Rc<Metrics>,
     /// With links that say nothing.
     pub patience: Patience,
+    /// How many links and streams a back takes.
+    pub places: LinkPlaces,
 }
 
 impl LinkContext {
@@ -69,9 +76,21 @@ impl LinkContext {
         share.clamp(SMALLEST_WINDOW, LARGEST_WINDOW)
     }
 
-    /// Bytes that all streams together may leave here.
-    fn hold_limit(&self) -> usize {
-        (self.buffers.total_bytes() / 2).max(4 * SMALLEST_WINDOW)
+    fn sizes(&self) -> Sizes {
+        Sizes {
+            first: self.window() as u32,
+            largest: self.largest_window() as u32,
+        }
+    }
+
+    /// What all streams of this side share.
+    fn whole(&self) -> Rc<RefCell<Whole>> {
+        Rc::new(RefCell::new(Whole::new(Limits {
+            buffers: self.buffers.total_bytes().max(8 * SMALLEST_WINDOW),
+            links: self.places.links,
+            streams: self.places.streams,
+            lines: self.places.lines,
+        })))
     }
 }
 

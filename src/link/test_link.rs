@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::account::Account;
 use super::channel::{Channel, Outlet};
 use super::connection::{Connection, Parts};
 use super::driver::{Driver, Side};
 use super::fault::Fault;
 use super::handshake::Established;
 use super::{LinkContext, Patience};
+use crate::config::LinkPlaces;
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
 
@@ -25,6 +27,11 @@ pub(super) fn context() -> LinkContext {
         scratch: Rc::default(),
         metrics: Rc::default(),
         patience: Patience::default(),
+        places: LinkPlaces {
+            links: 256,
+            streams: 100,
+            lines: 60,
+        },
     }
 }
 
@@ -36,36 +43,29 @@ fn sockets(context: &LinkContext) -> (Socket, UnixStream) {
 
 /// One without a task that goes nowhere.
 pub(super) fn connection() -> Rc<Connection> {
-    connection_with(Patience::default())
+    let context = Rc::new(context());
+    let account = Account::new(&context.whole(), "somebody");
+    connection_of(&context, account)
 }
 
-/// [`connection`] with so much patience.
-pub(super) fn connection_with(patience: Patience) -> Rc<Connection> {
-    let context = Rc::new(LinkContext {
-        patience,
-        ..context()
-    });
+/// The same, of somebody.
+pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<Connection> {
     Connection::new(Parts {
         window_out: context.window() as u32,
-        socket: sockets(&context).0,
-        context,
+        socket: sockets(context).0,
+        context: context.clone(),
         peer: "nobody".to_owned(),
+        account,
         outlet: Outlet::Plain,
     })
 }
 
 /// One with its task, and the other end.
-pub(super) fn driven() -> (Rc<Connection>, Driver, UnixStream) {
-    driven_with(Patience::default())
-}
-
-/// [`driven`] with so much patience.
-pub(super) fn driven_with(patience: Patience) -> (Rc<Connection>, Driver, UnixStream) {
-    let context = Rc::new(LinkContext {
-        patience,
-        ..context()
-    });
-    let (socket, far) = sockets(&context);
+pub(super) fn driven_of(
+    context: &Rc<LinkContext>,
+    account: Account,
+) -> (Rc<Connection>, Driver, UnixStream) {
+    let (socket, far) = sockets(context);
     let established = Established {
         socket,
         channel: Channel::Plain,
@@ -74,12 +74,13 @@ pub(super) fn driven_with(patience: Patience) -> (Rc<Connection>, Driver, UnixSt
         early: Vec::new(),
         window: context.window() as u32,
         peer: "nobody".to_owned(),
+        name: account.name().to_owned(),
     };
-    let (connection, driver) = Driver::new(&context, established);
+    let (connection, driver) = Driver::new(context, established, account);
     (connection, driver, far)
 }
 
-fn greeted() -> Decoder {
+pub(super) fn greeted() -> Decoder {
     let hello = Frame::Hello(Hello {
         role: Role::Front,
         is_keyed: false,

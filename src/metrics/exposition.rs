@@ -192,6 +192,11 @@ const ROWS: &[Row] = &[
         "Streams ended for holding more than their share of the buffers",
         |m| &m.link_evictions,
     ),
+    counter(
+        "link_refusals",
+        "Streams ended because their front has its share of a back's places",
+        |m| &m.link_refusals,
+    ),
     computed(
         "backpressure_seconds_total",
         "counter",

@@ -137,6 +137,8 @@ pub struct Metrics {
     pub link_bytes_out: Counter,
     /// Streams ended because they held more than their share of the buffers.
     pub link_evictions: Counter,
+    /// Streams that a back had no place for.
+    pub link_refusals: Counter,
 }
 
 impl Default for Metrics {
@@ -197,6 +199,7 @@ impl Default for Metrics {
             link_bytes_in: Counter::default(),
             link_bytes_out: Counter::default(),
             link_evictions: Counter::default(),
+            link_refusals: Counter::default(),
         }
     }
 }

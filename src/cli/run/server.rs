@@ -17,7 +17,7 @@ use crate::cli::exposition;
 use crate::client::{
     self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
 };
-use crate::config::{Config, ConfigSource, ListenerConfig, Role};
+use crate::config::{Config, ConfigSource, LinkPlaces, ListenerConfig, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
@@ -82,6 +82,7 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
             patience: link::Patience::default(),
+            places: LinkPlaces::of_this_machine(&config.descriptors),
         };
         let address = PublicAddress::new(config.external_ip);
         let shared = (config.role != Role::Front).then(|| {

@@ -14,10 +14,6 @@ pub(super) struct Early {
 }
 
 impl Early {
-    pub fn len(&self) -> usize {
-        self.short.len() + self.rest.len()
-    }
-
     pub fn append(&mut self, buffers: &Rc<BufferPool>, bytes: &[u8]) {
         let length = match self.rest.is_empty() {
             true => bytes.len().min(SHORT.saturating_sub(self.short.len())),
@@ -62,7 +58,6 @@ mod tests {
             for piece in pieces {
                 early.append(&buffers, &data[end..end + piece]);
                 end += piece;
-                assert_eq!(early.len(), end);
             }
             assert_eq!(buffers.used_bytes() > 0, has_chunks, "{pieces:?}");
             let mut out = Vec::new();

@@ -1,39 +1,34 @@
-//! What a front sends for a stream, on its way to Telegram. Each byte of it is in
-//! these counts in turn:
+//! What a front sends for a stream, on its way to Telegram. Its bytes are held by
+//! the stream's window ([`Window`]) until they have left here:
 //!
-//! | Count | Bytes that | Raised by | Lowered by |
-//! |---|---|---|---|
-//! | [`Flow`]`::granted` | the front may still send | each frame of credit | `received` |
-//! | `unreserved` | wait for the rest of their packet, in no reservation | `Collecting::append` | `push_collected` |
-//! | `unsettled` | the session has, but takes no more | `owe` | `settle_in`, when it does |
-//! | [`Flow`]`::owed` | have left here, not yet worth a frame of credit | `settled` | the next frame |
+//! - what comes before the session, or waits for a line's DC, until that takes it;
+//! - packets, once the session has them and takes more (`unsettled`);
+//! - a packet that is longer than what its window is sure to bring waits until the
+//!   session takes more. Then it gets buffers of its own, and credit for all of it.
 //!
-//! A packet that is given a reservation is in neither of the last two: credit for
-//! all of it comes with that (`grant_more`). [`Flow`]`::grown` is what the front was
-//! given beyond the link's window; here it only rises (`settled`).
-//!
-//! `held` is what the stream takes of this machine: `unreserved`, `unsettled`, what
-//! came before the session and what a line's DC has not taken. It moves by
-//! `hold` and `unhold` only, as does the sum of all streams, which `relieve` keeps
-//! within bounds; `drop_session` takes off what is left.
-//!
-//! [`Flow`]: crate::link::flow::Flow
+//! [`Window`]: crate::link::window::Window
 
 use std::mem;
-use std::task::Context;
+use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use smol::Task;
 
 use super::early::Early;
 use super::line::LineEnd;
 use super::stream::BackStream;
+use super::wish::{UnderWay, Wish};
 use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
-use crate::link::flow::Pace;
+use crate::link::window::Pace;
+use crate::metrics::Revocation;
 use crate::net::{BufferPool, Reservation, Rope};
-use crate::wire::link::LinkError;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
+use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
+
+/// The part of the free buffers that a large packet may be ahead of its bytes.
+const LEAD: usize = 2;
 
 /// From the front to Telegram.
 #[derive(Default)]
@@ -49,8 +44,6 @@ pub(super) struct Inbound {
     /// Handed on, but the session takes no more: credit for them is kept back.
     unsettled: u32,
     is_stalled: bool,
-    /// Bytes counted as held here.
-    held: u32,
 }
 
 /// Who takes what comes.
@@ -66,9 +59,29 @@ struct Collecting {
     quick_ack: bool,
     len: usize,
     body: Rope,
-    reservation: Option<Reservation>,
-    /// Bytes of it in no reservation.
-    unreserved: usize,
+    /// Bytes of it that its window holds.
+    held: usize,
+    place: PacketPlace,
+}
+
+/// Where a packet finds buffers.
+enum PacketPlace {
+    /// In its window.
+    Window,
+    /// Nowhere until the session takes more.
+    Unwelcome,
+    /// In a list of the link's.
+    Awaited,
+    Large(Large),
+}
+
+/// What a packet has that comes beyond its window.
+struct Large {
+    reservation: Reservation,
+    /// There was room once: from then on it comes to its end.
+    has_begun: bool,
+    is_waiting: bool,
+    _under_way: UnderWay,
 }
 
 impl Default for Local {
@@ -89,15 +102,16 @@ impl Inbound {
         matches!(self.local, Local::Gone)
     }
 
-    /// Bytes that wait here, over what its reservations hold.
-    pub fn held(&self) -> usize {
-        self.held as usize
-    }
-
     /// It is in a list of the link's.
     pub fn is_waiting(&self) -> bool {
         let collecting = self.collecting.as_ref();
-        self.is_stalled || collecting.is_some_and(|packet| packet.reservation.is_none())
+        let is_large = |packet: &Collecting| matches!(packet.place, PacketPlace::Large(_));
+        self.is_stalled || self.is_awaiting() || collecting.is_some_and(|one| is_large(one))
+    }
+
+    fn is_awaiting(&self) -> bool {
+        let collecting = self.collecting.as_ref();
+        collecting.is_some_and(|packet| matches!(packet.place, PacketPlace::Awaited))
     }
 
     /// Telegram's side may offer again.
@@ -111,49 +125,48 @@ impl Inbound {
 }
 
 impl Collecting {
-    /// How many bytes went where no reservation is.
-    fn append(&mut self, buffers: &std::rc::Rc<BufferPool>, data: &[u8]) -> usize {
-        let reservation = self.reservation.as_mut();
-        let promised = reservation.map_or(0, |own| self.body.append_promised(own, data));
+    /// Bytes of it came, some of which are not held by the window.
+    fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8], unheld: usize) {
+        self.held += data.len() - unheld;
+        let promised = match &mut self.place {
+            PacketPlace::Large(large) if large.has_begun => {
+                self.body.append_promised(&mut large.reservation, data)
+            }
+            _ => 0,
+        };
         let rest = data.get(promised..).unwrap_or_default();
-        self.body.append_overdrawn(buffers, rest);
-        self.unreserved += rest.len();
-        rest.len()
+        self.body.append_overdrawn(pool, rest);
     }
 }
 
 impl BackStream {
-    /// Bytes that wait here, over what its reservations hold.
-    pub fn held(&self) -> usize {
-        self.inbound.borrow().held()
-    }
-
     /// Makes `local` the taker, of what came early first.
     pub fn replay(&self, local: Local) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         let Local::Opening(Some(early)) = mem::replace(&mut inbound.local, local) else {
             return Ok(());
         };
-        self.unhold(&mut inbound, early.len());
         drop(inbound);
-        early.hand_on(|bytes| self.accept(bytes))
+        early.hand_on(|bytes| self.accept(bytes, 0))
     }
 
-    pub fn accept(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+    /// Bytes came, the first few of which are not held by the window.
+    pub fn accept(&self, bytes: &mut [u8], unheld: usize) -> Result<(), Fault> {
         let mut inbound = self.inbound.borrow_mut();
         match &mut inbound.local {
             Local::Opening(early) => {
                 let early = early.get_or_insert_default();
                 early.append(&self.link.connection.context.buffers, bytes);
-                self.hold(&mut inbound, bytes.len());
             }
             Local::Packets(_) => {
-                self.take_packets(&mut inbound, bytes)?;
+                self.take_packets(&mut inbound, bytes, unheld)?;
                 self.settle_in(&mut inbound);
+                let lost = self.ask_for_room(&mut inbound);
+                drop(inbound);
+                self.lose_room(lost);
             }
             Local::Line(line) => {
-                let (written, kept) = line.write(&self.link.connection.context, bytes);
-                self.hold(&mut inbound, kept);
+                let written = line.write(&self.link.connection.context, bytes);
                 drop(inbound);
                 self.settled(written);
             }
@@ -162,7 +175,12 @@ impl BackStream {
         Ok(())
     }
 
-    fn take_packets(&self, inbound: &mut Inbound, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn take_packets(
+        &self,
+        inbound: &mut Inbound,
+        bytes: &mut [u8],
+        mut unheld: usize,
+    ) -> Result<(), Fault> {
         let mut input = bytes;
         let mut is_whole_acked = false;
         while let Some(part) = inbound.reader.next(&mut input, MAX_PACKET)? {
@@ -171,7 +189,7 @@ impl BackStream {
                     return Err(LinkError::Packet(len).into());
                 }
                 PacketPart::Begin { len, quick_ack } => {
-                    self.owe(inbound, PACKET_HEADER_LEN);
+                    inbound.unsettled += PACKET_HEADER_LEN as u32;
                     is_whole_acked = quick_ack;
                     if input.len() < len {
                         self.collect(inbound, len, quick_ack);
@@ -180,8 +198,9 @@ impl BackStream {
                 PacketPart::Bytes(data) => match &mut inbound.collecting {
                     Some(packet) => {
                         let context = &self.link.connection.context;
-                        let unreserved = packet.append(&context.buffers, data);
-                        self.hold(inbound, unreserved);
+                        let own = unheld.min(data.len());
+                        unheld -= own;
+                        packet.append(&context.buffers, data, own);
                     }
                     None => {
                         let length = data.len();
@@ -191,7 +210,7 @@ impl BackStream {
                                 body: Body::Slice(data),
                             });
                         }
-                        self.owe(inbound, length);
+                        inbound.unsettled += length as u32;
                     }
                 },
                 PacketPart::End => self.push_collected(inbound),
@@ -201,28 +220,28 @@ impl BackStream {
     }
 
     fn collect(&self, inbound: &mut Inbound, len: usize, quick_ack: bool) {
+        let sure = self.flow.sure_window(&self.link.connection);
+        let is_large = len + PACKET_HEADER_LEN > sure;
         inbound.collecting = Some(Box::new(Collecting {
             quick_ack,
             len,
             body: Rope::default(),
-            reservation: None,
-            unreserved: 0,
+            held: 0,
+            place: match is_large {
+                true => PacketPlace::Unwelcome,
+                false => PacketPlace::Window,
+            },
         }));
-        if len + PACKET_HEADER_LEN > self.flow.sure_window(&self.link.connection) {
-            inbound.large = inbound.large.wrapping_add(1);
-            let packet = inbound.large;
-            self.link.reserve(self.flow.number, packet, len);
-        }
+        inbound.large = inbound.large.wrapping_add(is_large.into());
     }
 
     fn push_collected(&self, inbound: &mut Inbound) {
         let Some(packet) = inbound.collecting.take() else {
             return;
         };
-        self.unhold(inbound, packet.unreserved);
-        // A reservation came with credit for the whole packet.
-        if packet.reservation.is_none() {
-            self.owe(inbound, packet.len);
+        inbound.unsettled += packet.held as u32;
+        if matches!(packet.place, PacketPlace::Large(_)) {
+            self.link.forget_large(self.flow.number);
         }
         if let Local::Packets(session) = &inbound.local {
             session.push(Packet {
@@ -235,16 +254,95 @@ impl BackStream {
     /// Whether this packet still wants buffers.
     pub fn is_waiting_for(&self, packet: u32) -> bool {
         let inbound = self.inbound.borrow();
-        let collecting = inbound.collecting.as_ref();
-        inbound.large == packet && collecting.is_some_and(|one| one.reservation.is_none())
+        inbound.large == packet && inbound.is_awaiting()
     }
 
-    /// There are buffers for the packet that is being collected.
-    pub fn reserved(&self, reservation: Reservation, len: usize) {
-        if let Some(packet) = &mut self.inbound.borrow_mut().collecting {
-            packet.reservation = Some(reservation);
+    /// The packet that is being collected may come, unless the session takes no
+    /// more meanwhile.
+    pub fn may_come(&self, under_way: UnderWay) {
+        let mut inbound = self.inbound.borrow_mut();
+        let is_welcome = self.poll_welcome(&mut inbound);
+        let Some(packet) = &mut inbound.collecting else {
+            return;
+        };
+        if !is_welcome {
+            packet.place = PacketPlace::Unwelcome;
+            self.link.forget_large(self.flow.number);
+            return;
         }
-        self.flow.grant_more(&self.link.connection, len);
+        let link = &self.link.connection;
+        let missing = packet.len.saturating_sub(packet.body.len());
+        let Some(reservation) = link.context.buffers.announce(self.link.user, missing) else {
+            // All buffers together are smaller than this packet.
+            drop(inbound);
+            return self.finish(EndReason::NoConnection);
+        };
+        packet.place = PacketPlace::Large(Large {
+            reservation,
+            has_begun: false,
+            is_waiting: false,
+            _under_way: under_way,
+        });
+        drop(inbound);
+        self.find_room();
+    }
+
+    /// There may be buffers for the packet that comes, or it has to give up what it
+    /// has.
+    pub fn find_room(&self) {
+        let lost = self.ask_for_room(&mut self.inbound.borrow_mut());
+        self.lose_room(lost);
+    }
+
+    /// Asks for buffers for what is here of a large packet, and for more to come: a
+    /// good front has all of it and sends it as soon as it may.
+    fn ask_for_room(&self, inbound: &mut Inbound) -> Option<Revocation> {
+        let link = &self.link.connection;
+        let packet = inbound.collecting.as_mut()?;
+        let PacketPlace::Large(large) = &mut packet.place else {
+            return None;
+        };
+        let cx = &mut Context::from_waker(self.link.buffers_waker());
+        if let Poll::Ready(reason) = large.reservation.poll_revoked(cx) {
+            return Some(reason);
+        }
+        let worth = link.sizes.first as usize / 2;
+        let here = packet.body.len();
+        let missing = packet.len.saturating_sub(here);
+        let (granted, reserved) = self.flow.granted();
+        let ahead = || (link.context.buffers.reservable_bytes() / LEAD).min(missing);
+        let more = ahead().saturating_sub(reserved);
+        let is_short = packet.held > 0 && (packet.held >= worth || granted < worth);
+        let is_worth_it = more > 0 && more >= worth.min(missing.saturating_sub(reserved));
+        if !large.is_waiting && !is_short && !is_worth_it {
+            return None;
+        }
+        match large.reservation.poll_room(cx) {
+            Poll::Ready(Ok(())) => {
+                (large.has_begun, large.is_waiting) = (true, false);
+                let more = ahead().saturating_sub(reserved);
+                large.reservation.set_aside(more);
+                large.reservation.give_time(link.round_trip());
+                let have = mem::take(&mut packet.held);
+                self.flow.reserved(link, have, more);
+                None
+            }
+            Poll::Ready(Err(reason)) => Some(reason),
+            Poll::Pending => {
+                large.is_waiting = true;
+                None
+            }
+        }
+    }
+
+    /// The buffers of its packet are for others: the stream is over.
+    fn lose_room(&self, lost: Option<Revocation>) {
+        if let Some(reason) = lost {
+            self.link
+                .fronts
+                .revoked(&self.link.connection.account, reason);
+            self.finish(EndReason::TooSlow);
+        }
     }
 
     /// The session may take more: gives the credit that was kept back.
@@ -254,23 +352,54 @@ impl BackStream {
         self.settle_in(&mut inbound);
     }
 
+    /// Gives back credit, and asks for buffers, if the session takes more.
     fn settle_in(&self, inbound: &mut Inbound) {
-        if inbound.unsettled == 0 || inbound.is_stalled {
+        // Not one that is only announced.
+        let begun = self.link.connection.sizes.first as usize / 2;
+        let is_unwelcome = |packet: &Collecting| {
+            let is_begun = packet.body.len() + PACKET_HEADER_LEN >= begun;
+            is_begun && matches!(packet.place, PacketPlace::Unwelcome)
+        };
+        let has_wish = inbound
+            .collecting
+            .as_ref()
+            .is_some_and(|one| is_unwelcome(one));
+        if inbound.unsettled == 0 && !has_wish || !self.poll_welcome(inbound) {
             return;
+        }
+        let count = mem::take(&mut inbound.unsettled);
+        self.settled(count as usize);
+        let packet = inbound.large;
+        if has_wish
+            && let Some(collecting) = &mut inbound.collecting
+            && let Some(stream) = self.link.live(self.flow.number)
+        {
+            collecting.place = PacketPlace::Awaited;
+            self.link.reserve(Wish {
+                stream: Rc::downgrade(&stream),
+                number: self.flow.number,
+                packet,
+                to: self.dc(),
+                len: collecting.len,
+            });
+        }
+    }
+
+    /// Whether the session takes more; else the link looks again when it may.
+    fn poll_welcome(&self, inbound: &mut Inbound) -> bool {
+        if inbound.is_stalled {
+            return false;
         }
         let mut cx = Context::from_waker(self.link.room_waker());
         let is_ready = match &inbound.local {
             Local::Packets(session) => session.poll_ready(&mut cx).is_ready(),
             _ => true,
         };
-        if is_ready {
-            let count = mem::take(&mut inbound.unsettled);
-            self.unhold(inbound, count as usize);
-            self.settled(count as usize);
-        } else {
+        if !is_ready {
             inbound.is_stalled = true;
             self.link.stall(self.flow.number);
         }
+        is_ready
     }
 
     /// Gives credit, more each time: the window does not shrink again, because a
@@ -281,22 +410,6 @@ impl BackStream {
             false => Pace::Quick,
         };
         self.flow.settled(&self.link.connection, count, pace);
-    }
-
-    /// Credit for so many bytes is due when the session takes more.
-    fn owe(&self, inbound: &mut Inbound, count: usize) {
-        inbound.unsettled += count as u32;
-        self.hold(inbound, count);
-    }
-
-    pub fn hold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held += count as u32;
-        self.link.hold(count);
-    }
-
-    pub fn unhold(&self, inbound: &mut Inbound, count: usize) {
-        inbound.held -= count as u32;
-        self.link.unhold(count);
     }
 
     /// Drops what can be computed again, if little has come since the last time.

@@ -37,9 +37,9 @@ pub(super) struct LineEnd {
 }
 
 impl LineEnd {
-    /// Encrypts and sends the client's bytes; how many the kernel took, and
-    /// how many wait for the line's task. An error is that task's to find.
-    pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> (usize, usize) {
+    /// Encrypts and sends the client's bytes; how many the kernel took: the rest
+    /// waits for the line's task. An error is that task's to find.
+    pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
         self.recent = self.recent.saturating_add(bytes.len() as u32);
         self.to_dc.apply(bytes);
         if self.recent < WORTH_EXPANDING {
@@ -56,7 +56,7 @@ impl LineEnd {
             pending.append_overdrawn(&context.buffers, rest);
             self.wake();
         }
-        (written, rest.len())
+        written
     }
 
     pub fn wake(&self) {
@@ -153,7 +153,6 @@ fn flush(stream: &BackStream, cx: &mut Context<'_>) -> io::Result<()> {
             line.pending = None;
         }
     }
-    stream.unhold(&mut inbound, total);
     drop(inbound);
     stream.settled(total);
     Ok(())

@@ -1,22 +1,25 @@
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::mem;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use smol_mtproxy_ciphers::StreamKey;
 
+use super::fronts::Fronts;
 use super::signal::Signal;
 use super::stream::BackStream;
+use super::wish::{UnderWay, Wish};
 use crate::backend::{Backend, Route, Session, SessionRequest};
 use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
-use crate::net::{Reservation, User};
+use crate::link::window::{self, Coming};
+use crate::net::User;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -26,56 +29,64 @@ const MAX_STREAM: u32 = 1 << 18;
 pub(super) struct BackLink {
     pub connection: Rc<Connection>,
     backend: Rc<dyn Backend>,
+    pub fronts: Rc<Fronts>,
     /// By number.
-    streams: RefCell<Vec<Option<Place<BackStream>>>>,
+    streams: RefCell<HashMap<u32, Place<BackStream>>>,
     /// Whose sessions have ended and are to be dropped.
     finished: RefCell<Vec<Rc<BackStream>>>,
     /// Numbers of streams whose sessions take no more for now, each once.
     stalled: RefCell<Vec<u32>>,
     room: Arc<Signal>,
     room_waker: Waker,
-    /// Streams that wait for the buffers of a large packet, in order.
-    reserving: RefCell<VecDeque<Wish>>,
-    reservation: RefCell<Option<Reserving>>,
-    held: Rc<Cell<usize>>,
+    /// Large packets that wait for others to come, in order.
+    wishes: RefCell<VecDeque<Wish>>,
+    /// One of them may have what it waits for.
+    may_have_wish: Cell<bool>,
+    /// Large packets that need not wait.
+    pub coming: RefCell<Coming>,
+    /// Who waits for buffers, as these know it.
+    pub user: User,
+    /// Numbers of streams with a packet that takes buffers as it comes, each once.
+    large: RefCell<Vec<u32>>,
+    buffers: Arc<Signal>,
+    buffers_waker: Waker,
 }
-
-/// A packet that wants buffers.
-#[derive(Clone)]
-struct Wish {
-    stream: Weak<BackStream>,
-    number: u32,
-    /// Which of the stream's packets.
-    packet: u32,
-    len: usize,
-}
-
-type Reserving = Pin<Box<dyn Future<Output = Option<Reservation>>>>;
 
 impl BackLink {
     pub fn new(
         backend: Rc<dyn Backend>,
-        held: Rc<Cell<usize>>,
+        fronts: &Rc<Fronts>,
         connection: Rc<Connection>,
     ) -> Rc<Self> {
         let room = Arc::<Signal>::default();
+        let buffers = Arc::<Signal>::default();
         Rc::new(Self {
             connection,
             backend,
+            fronts: fronts.clone(),
             streams: RefCell::default(),
             finished: RefCell::default(),
             stalled: RefCell::default(),
             room_waker: Waker::from(room.clone()),
             room,
-            reserving: RefCell::default(),
-            reservation: RefCell::default(),
-            held,
+            wishes: RefCell::default(),
+            may_have_wish: Cell::new(false),
+            coming: RefCell::default(),
+            user: User(fronts.number_link()),
+            large: RefCell::default(),
+            buffers_waker: Waker::from(buffers.clone()),
+            buffers,
         })
     }
 
     /// What wakes the streams that are [`stalled`](Self::stall).
     pub fn room_waker(&self) -> &Waker {
         &self.room_waker
+    }
+
+    /// What wakes those with a [`large`](Self::take_large) packet.
+    pub fn buffers_waker(&self) -> &Waker {
+        &self.buffers_waker
     }
 
     pub fn stall(&self, number: u32) {
@@ -89,49 +100,43 @@ impl BackLink {
             return;
         }
         self.stalled.borrow_mut().retain(|other| *other != number);
-        let mut reserving = self.reserving.borrow_mut();
-        if reserving.front().is_some_and(|wish| wish.number == number) {
-            // What is under way is for that wish.
-            self.reservation.take();
-            self.connection.look_again();
-        }
-        reserving.retain(|wish| wish.number != number);
+        let mut wishes = self.wishes.borrow_mut();
+        wishes.retain(|wish| wish.number != number);
+        drop(wishes);
+        self.forget_large(number);
     }
 
-    /// Wants buffers for a packet.
-    pub fn reserve(&self, number: u32, packet: u32, len: usize) {
-        if let Some(stream) = self.live(number) {
-            self.reserving.borrow_mut().push_back(Wish {
-                stream: Rc::downgrade(&stream),
-                number,
-                packet,
-                len,
-            });
-            self.connection.look_again();
-        }
+    /// The large packet of a stream is here.
+    pub fn forget_large(&self, number: u32) {
+        self.large.borrow_mut().retain(|other| *other != number);
+    }
+
+    /// A packet of a stream wants buffers.
+    pub fn reserve(&self, wish: Wish) {
+        self.wishes.borrow_mut().push_back(wish);
+        self.look_for_wishes();
+    }
+
+    /// What a wish waits for may be there.
+    pub fn look_for_wishes(&self) {
+        self.may_have_wish.set(true);
+        self.connection.look_again();
     }
 
     /// Windows do not grow while so much waits for Telegram.
     pub fn is_crowded(&self) -> bool {
-        self.held.get() > self.connection.context.hold_limit() / 4
-    }
-
-    pub fn hold(&self, count: usize) {
-        self.held.set(self.held.get() + count);
-    }
-
-    pub fn unhold(&self, count: usize) {
-        self.held.set(self.held.get() - count);
+        self.connection.account.with(|whole, _| whole.is_crowded())
     }
 
     /// The link is gone: drops every session; how many there were.
     pub fn lose(&self) -> usize {
         let streams = self.streams.take();
         self.stalled.take();
-        self.reserving.take();
-        self.reservation.take();
+        self.wishes.take();
+        self.large.take();
+        self.free_numbers(streams.len());
         let mut lost = 0;
-        for place in streams.into_iter().flatten() {
+        for place in streams.into_values() {
             if let Place::Live(stream) = place {
                 lost += 1;
                 stream.drop_session();
@@ -143,20 +148,56 @@ impl BackLink {
         lost
     }
 
+    /// What all streams here hold.
+    pub fn held(&self) -> usize {
+        let streams = self.streams.borrow();
+        live(&streams).map(|stream| stream.held()).sum()
+    }
+
+    /// The stream here that holds most.
+    pub fn largest(&self) -> Option<Rc<BackStream>> {
+        let streams = self.streams.borrow();
+        let largest = live(&streams).max_by_key(|stream| stream.held());
+        largest.filter(|stream| stream.held() > 0).cloned()
+    }
+
+    /// The stream here that came last, more or less, of those that have a `place`.
+    pub fn newest(&self, place: window::Place) -> Option<Rc<BackStream>> {
+        let streams = self.streams.borrow();
+        let having = live(&streams).filter(|stream| stream.has(place));
+        having.max_by_key(|stream| stream.flow.number).cloned()
+    }
+
+    fn free_numbers(&self, count: usize) {
+        let account = &self.connection.account;
+        account.with(|whole, user| whole.free_numbers(user, count));
+    }
+
     fn open(self: &Rc<Self>, number: u32, open: Open) -> Result<(), Fault> {
         if number >= MAX_STREAM {
             return Err(Fault::Unexpected("too many streams"));
         }
-        let mut streams = self.streams.borrow_mut();
-        let index = number as usize;
-        if streams.len() <= index {
-            streams.resize_with(index + 1, || None);
-        }
-        let Some(place @ None) = streams.get_mut(index) else {
+        if self.streams.borrow().contains_key(&number) {
             return Err(Fault::Unexpected("a second opening of a stream"));
-        };
+        }
+        let account = &self.connection.account;
+        if !account.with(|whole, user| whole.take_number(user)) {
+            return Err(Fault::Unexpected(
+                "a front that never says that streams end",
+            ));
+        }
+        let is_line = open.route != OpenRoute::Middle;
+        let has_place = (!is_line || self.fronts.admit(account, window::Place::Line))
+            && self.fronts.admit(account, window::Place::Stream);
+        let mut streams = self.streams.borrow_mut();
+        if !has_place {
+            streams.insert(number, Place::Leaving);
+            drop(streams);
+            self.say_end(number, EndReason::NoConnection);
+            return Ok(());
+        }
         let stream = BackStream::new(self, number, &open);
-        *place = Some(Place::Live(stream.clone()));
+        streams.insert(number, Place::Live(stream.clone()));
         drop(streams);
         let is_quick = open.route == OpenRoute::Middle;
         let request = request(open);
@@ -175,77 +216,73 @@ impl BackLink {
     /// session goes as soon as nobody is inside it.
     pub fn leave(&self, number: u32, reason: EndReason) {
         let mut streams = self.streams.borrow_mut();
-        let place = streams.get_mut(number as usize).and_then(Option::as_mut);
-        if let Some(place) = place
-            && let Place::Live(stream) = mem::replace(place, Place::Leaving)
+        if let Entry::Occupied(mut entry) = streams.entry(number)
+            && let Place::Live(stream) = mem::replace(entry.get_mut(), Place::Leaving)
         {
             self.finished.borrow_mut().push(stream);
             self.connection.look_again();
         }
         drop(streams);
-        self.connection.send(&Frame::End {
-            stream: number,
-            reason,
-        });
+        self.say_end(number, reason);
+    }
+
+    fn say_end(&self, stream: u32, reason: EndReason) {
+        self.connection.send(&Frame::End { stream, reason });
     }
 
     /// The front has said the end of a stream.
     fn ended_by_front(self: &Rc<Self>, number: u32) -> Result<(), Fault> {
         let stream = self.find(number)?;
-        if let Some(place) = self.streams.borrow_mut().get_mut(number as usize) {
-            *place = None;
-        }
+        self.streams.borrow_mut().remove(&number);
+        self.free_numbers(1);
         if let Some(stream) = stream {
             stream.drop_session();
-            self.connection.send(&Frame::End {
-                stream: number,
-                reason: EndReason::ClientLeft,
-            });
+            self.say_end(number, EndReason::ClientLeft);
         }
         Ok(())
     }
 
-    fn poll_reservations(&self, cx: &mut Context<'_>) {
-        loop {
-            let Some(wish) = self.reserving.borrow().front().cloned() else {
+    /// Lets the packets come that may.
+    fn grant_wishes(self: &Rc<Self>) {
+        while self.may_have_wish.take() {
+            let account = &self.connection.account;
+            let limit = account.with(|whole, user| whole.coming_limit(user));
+            let coming = self.coming.borrow();
+            let mut wishes = self.wishes.borrow_mut();
+            wishes.retain(|wish| wish.stream().is_some());
+            let mut waiting = wishes.iter();
+            let welcome = waiting.position(|wish| coming.may_come(wish.to, wish.len, limit));
+            let Some(wish) = welcome.and_then(|at| wishes.remove(at)) else {
                 return;
             };
-            let stream = wish.stream.upgrade();
-            let Some(stream) = stream.filter(|stream| stream.is_waiting_for(wish.packet)) else {
-                self.reservation.take();
-                self.reserving.borrow_mut().pop_front();
-                continue;
-            };
-            let mut current = self.reservation.borrow_mut();
-            let reserving = current.get_or_insert_with(|| {
-                let buffers = self.connection.context.buffers.clone();
-                Box::pin(async move { buffers.reserve(User(0), wish.len).await })
-            });
-            let Poll::Ready(reservation) = reserving.as_mut().poll(cx) else {
-                return;
-            };
-            *current = None;
-            drop(current);
-            self.reserving.borrow_mut().pop_front();
-            match reservation {
-                Some(reservation) => stream.reserved(reservation, wish.len),
-                None => stream.finish(EndReason::NoConnection),
+            drop((coming, wishes));
+            self.may_have_wish.set(true);
+            if let Some(stream) = wish.stream() {
+                self.large.borrow_mut().push(wish.number);
+                stream.may_come(UnderWay::new(self, &wish));
             }
         }
     }
 
-    fn live(&self, number: u32) -> Option<Rc<BackStream>> {
+    pub fn live(&self, number: u32) -> Option<Rc<BackStream>> {
         self.find(number).ok().flatten()
     }
 
     /// The stream of this number; `None` if it is over on this side.
     fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
-        match self.streams.borrow().get(number as usize) {
-            Some(Some(Place::Live(stream))) => Ok(Some(stream.clone())),
-            Some(Some(Place::Leaving)) => Ok(None),
-            _ => Err(Fault::Unexpected("a frame for no stream")),
+        match self.streams.borrow().get(&number) {
+            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
+            Some(Place::Leaving) => Ok(None),
+            None => Err(Fault::Unexpected("a frame for no stream")),
         }
     }
+}
+
+fn live(streams: &HashMap<u32, Place<BackStream>>) -> impl Iterator<Item = &Rc<BackStream>> {
+    streams.values().filter_map(|place| match place {
+        Place::Live(stream) => Some(stream),
+        Place::Leaving => None,
+    })
 }
 
 async fn open_session(backend: Rc<dyn Backend>, request: SessionRequest, stream: Rc<BackStream>) {
@@ -303,22 +340,7 @@ impl Side for Rc<BackLink> {
     }
 
     fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().flatten().filter_map(|place| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let worst = live.max_by_key(|stream| stream.held());
-            let Some(worst) = worst.filter(|stream| stream.held() > 0).cloned() else {
-                return;
-            };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.finish(EndReason::TooSlow);
-            worst.drop_session();
-        }
+        self.fronts.relieve();
     }
 
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -333,15 +355,22 @@ impl Side for Rc<BackLink> {
                 }
             }
         }
-        self.poll_reservations(cx);
+        self.buffers.set_task(cx.waker());
+        if self.buffers.take() {
+            let large = self.large.borrow().clone();
+            for number in large {
+                if let Some(stream) = self.live(number) {
+                    stream.find_room();
+                }
+            }
+        }
+        self.grant_wishes();
         Ok(())
     }
 
     fn tick(&self) {
-        for place in self.streams.borrow().iter().flatten() {
-            if let Place::Live(stream) = place {
-                stream.rest();
-            }
+        for stream in live(&self.streams.borrow()) {
+            stream.rest();
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The back's half: takes links, and opens the sessions that fronts ask for.
 
 mod early;
+mod fronts;
 mod inbound;
 mod line;
 mod link;
 mod signal;
 mod stream;
+mod wish;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use smol::Task;
 
-use super::connection::Connection;
 use super::driver::Driver;
 use super::fault::Fault;
 use super::handshake::{Established, shake};
@@ -30,6 +31,7 @@ use crate::log::Throttle;
 use crate::metrics::LinkEnd;
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Role;
+use fronts::Fronts;
 use link::BackLink;
 
 /// How long links get to say goodbye.
@@ -46,14 +48,11 @@ pub struct Back {
     security: RefCell<Rc<Security>>,
     backend: Rc<dyn Backend>,
     half_open: Rc<HalfOpen>,
-    most_links: usize,
     /// Where links came from lately.
     acquaintances: RefCell<Acquaintances>,
     started: Instant,
-    links: RefCell<Vec<Rc<BackLink>>>,
+    fronts: Rc<Fronts>,
     changed: Notify,
-    /// Bytes that wait for Telegram, of all links.
-    held: Rc<Cell<usize>>,
     complaints: Throttle,
 }
 
@@ -71,16 +70,14 @@ impl Back {
         descriptors: Descriptors,
     ) -> Rc<Self> {
         Rc::new(Self {
+            fronts: Fronts::new(&context),
             started: context.reactor.now(),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             backend,
             half_open: HalfOpen::new(descriptors.link_seats),
-            most_links: descriptors.links,
             acquaintances: RefCell::default(),
-            links: RefCell::default(),
             changed: Notify::default(),
-            held: Rc::default(),
             complaints: Throttle::new(LOG_PERIOD),
         })
     }
@@ -102,11 +99,11 @@ impl Back {
 
     /// Ends every session and link.
     pub async fn close(&self) {
-        for link in self.links.borrow().iter() {
+        for link in self.fronts.links() {
             link.connection.fail(Fault::Shutdown);
         }
         let gone = async {
-            while !self.links.borrow().is_empty() {
+            while !self.fronts.links().is_empty() {
                 self.changed.changed().await;
             }
         };
@@ -188,58 +185,23 @@ impl Back {
         now.duration_since(self.started).as_secs()
     }
 
-    /// With as many links as there may be, one makes room: of the peer with most,
-    /// or else the newcomer.
-    fn make_room(&self, newcomer: &Connection) {
-        let links = self.links.borrow();
-        if links.len() < self.most_links {
-            return;
-        }
-        let peers: Vec<_> = links.iter().map(|link| origin(&link.connection)).collect();
-        let leaving = match who_makes_room(&peers, origin(newcomer)) {
-            Some(index) => links.get(index).map(|link| &*link.connection),
-            None => Some(newcomer),
-        };
-        if let Some(leaving) = leaving {
-            leaving.fail(Fault::TooMany);
-        }
-    }
-
     async fn drive(self: Rc<Self>, established: Established) {
-        let (connection, mut driver) = Driver::new(&self.context, established);
-        self.make_room(&connection);
+        let account = self.fronts.account(&established.name);
+        let (connection, mut driver) = Driver::new(&self.context, established, account);
         let how = connection.outlet.name();
         info!("linked to the front {} ({how})", connection.peer);
-        let link = BackLink::new(self.backend.clone(), self.held.clone(), connection);
+        let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         self.context.metrics.links.inc();
-        self.links.borrow_mut().push(link.clone());
+        self.fronts.add(&link);
         let fault = driver.run(&link).await;
         self.context.metrics.links.dec();
-        self.links
-            .borrow_mut()
-            .retain(|one| !Rc::ptr_eq(one, &link));
+        self.fronts.remove(&link);
         let clients = link.lose();
         let peer = &link.connection.peer;
         info!("the link to the front {peer} is lost: {fault}; its {clients} clients are dropped");
         self.changed.notify();
         self.context.metrics.link_ends.inc(fault.reason());
     }
-}
-
-/// Unix sockets of tests are all alike.
-fn origin(connection: &Connection) -> Option<Origin> {
-    let peer = connection.socket.peer_address().ok()?;
-    Some(Origin::of(peer.ip()))
-}
-
-/// Which of the links at `peers` goes for a newcomer: the youngest of the peer
-/// with most, if the newcomer's has fewer even then.
-fn who_makes_room<P: Copy + Eq>(peers: &[P], newcomer: P) -> Option<usize> {
-    let count = |peer: P| peers.iter().filter(|other| **other == peer).count();
-    let indices = 0..peers.len();
-    let most = indices.max_by_key(|index| peers.get(*index).map_or(0, |peer| count(*peer)))?;
-    let is_unfair = count(*peers.get(most)?) > count(newcomer) + 1;
-    is_unfair.then_some(most)
 }
 
 impl BackListener {
@@ -250,42 +212,5 @@ impl BackListener {
     /// Returns when the port is free again, which is a moment after a drop.
     pub async fn close(self) {
         self.accepting.cancel().await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_youngest_of_the_peer_with_most_makes_room() {
-        assert_eq!(who_makes_room(&[1, 1, 1, 2], 2), Some(2));
-        assert_eq!(who_makes_room(&[1, 1, 2, 2, 1], 3), Some(4));
-        assert_eq!(who_makes_room(&[1, 1, 2], 2), None);
-        assert_eq!(who_makes_room(&[1, 2, 3], 4), None);
-        assert_eq!(who_makes_room(&[1, 1, 1], 1), None);
-    }
-
-    proptest! {
-        /// Whatever one peer does, another gets its share.
-        #[test]
-        fn every_peer_gets_its_share(
-            most in 4usize..40,
-            comers in proptest::collection::vec(0u8..4, 1..200),
-        ) {
-            let mut links: Vec<u8> = Vec::new();
-            for peer in comers.into_iter().chain([9; 40]) {
-                if links.len() < most {
-                    links.push(peer);
-                } else if let Some(index) = who_makes_room(&links, peer) {
-                    links.remove(index);
-                    links.push(peer);
-                }
-            }
-            let count = links.iter().filter(|peer| **peer == 9).count();
-            prop_assert!(count >= most / 5, "{count} of {most}");
-        }
     }
 }

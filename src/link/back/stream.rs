@@ -9,6 +9,7 @@ use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
+use crate::link::window::Place;
 use crate::metrics::RouteKind;
 use crate::wire::dc::DcId;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
@@ -39,7 +40,7 @@ pub(super) struct BackStream {
 impl BackStream {
     pub fn new(link: &Rc<BackLink>, number: u32, open: &Open) -> Rc<Self> {
         link.connection.context.metrics.link_streams.inc();
-        Rc::new(Self {
+        let stream = Rc::new(Self {
             link: link.clone(),
             flow: Flow::new(&link.connection, number),
             dc: open.dc,
@@ -54,7 +55,33 @@ impl BackStream {
             end: Cell::new(None),
             is_over: Cell::new(false),
             is_counted: Cell::new(false),
-        })
+        });
+        for place in stream.places() {
+            let account = &link.connection.account;
+            account.with(|whole, user| whole.take(user, *place));
+        }
+        stream
+    }
+
+    /// What it takes of what a back has only so many of.
+    fn places(&self) -> &'static [Place] {
+        match self.route {
+            RouteKind::Middle => &[Place::Stream],
+            _ => &[Place::Stream, Place::Line],
+        }
+    }
+
+    pub fn has(&self, place: Place) -> bool {
+        self.places().contains(&place)
+    }
+
+    pub fn dc(&self) -> DcId {
+        self.dc
+    }
+
+    /// Bytes of the client that wait here, over what its reservations hold.
+    pub fn held(&self) -> usize {
+        self.flow.held()
     }
 
     /// What opens or relays the session; dropping it gives that up. What it
@@ -104,7 +131,7 @@ impl BackStream {
     /// Says the end to the front; the session is dropped by the link's task.
     pub fn finish(&self, reason: EndReason) {
         if !self.is_over.replace(true) {
-            self.flow.clear();
+            self.flow.clear(&self.link.connection);
             self.link.leave(self.flow.number, reason);
         }
     }
@@ -112,16 +139,21 @@ impl BackStream {
     /// Lets go of the session, which tells Telegram.
     pub fn drop_session(&self) {
         self.is_over.set(true);
-        self.flow.clear();
+        let link = &self.link.connection;
+        self.flow.clear(link);
         let gone = self.inbound.replace(Inbound::gone());
         if gone.is_gone() {
             return;
         }
-        self.link.unhold(gone.held());
+        self.flow.forget_held(link);
+        for place in self.places() {
+            link.account
+                .with(|whole, user| whole.give_back(user, *place));
+        }
         if gone.is_waiting() {
             self.link.forget(self.flow.number);
         }
-        let metrics = &self.link.connection.context.metrics;
+        let metrics = &link.context.metrics;
         metrics.link_streams.dec();
         if self.is_counted.get() {
             metrics.session_closed(self.dc);
@@ -133,7 +165,9 @@ impl BackStream {
         let link = &self.link.connection;
         let direct = self.flow.room(link).saturating_sub(PACKET_HEADER_LEN);
         let queued = self.flow.queued();
+        let share = link.account.with(|whole, user| whole.queue_room(user));
         let allowed = allowance.min(link.context.buffers.free_bytes());
+        let allowed = allowed.min(queued + share);
         wanted.min(direct.max(allowed.saturating_sub(queued)))
     }
 
@@ -163,8 +197,8 @@ impl BackStream {
 
 impl LinkStream for BackStream {
     fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(bytes.len())?;
-        self.accept(bytes)
+        let unheld = self.flow.received(&self.link.connection, bytes.len())?;
+        self.accept(bytes, unheld)
     }
 
     fn credit(&self, bytes: u32) -> Result<(), Fault> {

@@ -71,7 +71,8 @@ async fn keep(
     while !front.closed.get() {
         let fault = match dial(&front, &place).await {
             Ok((address, established)) => {
-                let (connection, mut driver) = Driver::new(&front.context, established);
+                let (connection, mut driver) =
+                    Driver::new(&front.context, established, front.account.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 current.replace(Rc::downgrade(&link));
                 let back = place.at(Some(address));

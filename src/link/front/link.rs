@@ -22,8 +22,6 @@ pub(super) struct FrontLink {
     streams: RefCell<Slab<Place<FrontStream>>>,
     /// Streams whose clients have room again.
     roomy: RefCell<Vec<Rc<FrontStream>>>,
-    /// Bytes that clients have not taken yet.
-    pub held: Cell<usize>,
     /// A client has got something through it.
     pub was_useful: Cell<bool>,
     /// It gets no more streams.
@@ -37,7 +35,6 @@ impl FrontLink {
             front,
             streams: RefCell::default(),
             roomy: RefCell::default(),
-            held: Cell::new(0),
             was_useful: Cell::new(false),
             is_retired: Cell::new(false),
         })
@@ -143,7 +140,18 @@ impl FrontLink {
 
     /// Windows do not grow while so much waits for slow clients.
     pub fn is_crowded(&self) -> bool {
-        self.held.get() > self.connection.context.hold_limit() / 4
+        self.connection.account.with(|whole, _| whole.is_crowded())
+    }
+
+    /// The stream here that waits for its client with most.
+    pub fn largest(&self) -> Option<Rc<FrontStream>> {
+        let streams = self.streams.borrow();
+        let live = streams.iter().filter_map(|(_, place)| match place {
+            Place::Live(stream) => Some(stream),
+            Place::Leaving => None,
+        });
+        let largest = live.max_by_key(|stream| stream.held());
+        largest.filter(|stream| stream.held() > 0).cloned()
     }
 }
 
@@ -193,20 +201,16 @@ impl Side for FrontLink {
     }
 
     fn relieve(&self) {
-        let context = &self.connection.context;
-        while self.held.get() > context.hold_limit() {
-            let streams = self.streams.borrow();
-            let live = streams.iter().filter_map(|(_, place)| match place {
-                Place::Live(stream) => Some(stream),
-                Place::Leaving => None,
-            });
-            let Some(worst) = live.max_by_key(|stream| stream.held()).cloned() else {
+        let is_burdened = || self.connection.account.with(|whole, _| whole.burden());
+        while is_burdened().is_some() {
+            // On whichever link it is.
+            let front = self.front.upgrade();
+            let largest = front.map_or_else(|| self.largest(), |front| front.largest_stream());
+            let Some(largest) = largest else {
                 return;
             };
-            drop(streams);
-            context.metrics.link_evictions.inc();
-            worst.end(SessionEnd::TooSlow);
-            self.leave(worst.number(), worst.has_back_ended());
+            self.connection.context.metrics.link_evictions.inc();
+            largest.evict();
         }
     }
 

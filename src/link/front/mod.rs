@@ -16,6 +16,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
+use super::account::Account;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::HostPort;
@@ -25,6 +26,7 @@ use crate::wire::dc::DcId;
 use dial::Keeper;
 use link::FrontLink;
 use place::Place;
+use stream::FrontStream;
 
 /// How long a DC's middle proxies count as out of reach after a back said so:
 /// clients that may go direct do, the others are tried for.
@@ -41,6 +43,8 @@ type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 /// The backend of a front: sessions on the links to its backs.
 pub struct Front {
     context: Rc<LinkContext>,
+    /// Of all links: clients on one are not worth more than those on another.
+    account: Account,
     security: RefCell<Rc<Security>>,
     wait: Cell<Duration>,
     keepers: RefCell<Vec<Keeper>>,
@@ -56,6 +60,7 @@ pub struct Front {
 impl Front {
     pub fn new(context: LinkContext, security: Security, wait: Duration) -> Rc<Self> {
         Rc::new(Self {
+            account: Account::new(&context.whole(), "the backs"),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             wait: Cell::new(wait),
@@ -173,6 +178,13 @@ impl Front {
             }
         })
         .await;
+    }
+
+    /// The stream that waits for its client with most.
+    fn largest_stream(&self) -> Option<Rc<FrontStream>> {
+        let links = self.links.borrow();
+        let largest = links.iter().filter_map(|link| link.largest());
+        largest.max_by_key(|stream| stream.held())
     }
 
     fn complain(&self) {

@@ -6,7 +6,8 @@ use super::link::FrontLink;
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
-use crate::link::flow::{Flow, Pace};
+use crate::link::flow::Flow;
+use crate::link::window::Pace;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
@@ -68,13 +69,19 @@ impl FrontStream {
     }
 
     /// Its number is free as soon as we say its end too.
-    pub fn has_back_ended(&self) -> bool {
+    fn has_back_ended(&self) -> bool {
         self.inbound.borrow().end.is_some()
     }
 
     /// Bytes that wait for the client.
     pub fn held(&self) -> usize {
-        self.inbound.borrow().waiting.len()
+        self.flow.held()
+    }
+
+    /// Too much waits, and most of it here: the client is closed.
+    pub fn evict(&self) {
+        self.end(SessionEnd::TooSlow);
+        self.link.leave(self.number(), self.has_back_ended());
     }
 
     /// The client has room again.
@@ -97,7 +104,6 @@ impl FrontStream {
         inbound.waiting = waiting;
         let end = inbound.end.filter(|_| inbound.waiting.is_empty());
         drop(inbound);
-        self.link.held.set(self.link.held.get() - total);
         self.flow.settled(&self.link.connection, total, Pace::Slow);
         if let Some(end) = end {
             self.end(end);
@@ -173,10 +179,10 @@ impl FrontStream {
         if self.is_over.replace(true) {
             return false;
         }
-        self.flow.clear();
-        let mut inbound = self.inbound.borrow_mut();
-        let held = std::mem::take(&mut inbound.waiting).len();
-        self.link.held.set(self.link.held.get() - held);
+        let link = &self.link.connection;
+        self.flow.clear(link);
+        self.inbound.borrow_mut().waiting.clear();
+        self.flow.forget_held(link);
         true
     }
 
@@ -193,7 +199,7 @@ impl FrontStream {
 impl LinkStream for FrontStream {
     /// Bytes for the client: what it does not take waits.
     fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(bytes.len())?;
+        self.flow.received(&self.link.connection, bytes.len())?;
         self.link.was_useful.set(true);
         let mut inbound = self.inbound.borrow_mut();
         let taken = match inbound.waiting.is_empty() {
@@ -205,7 +211,6 @@ impl LinkStream for FrontStream {
         inbound
             .waiting
             .append_overdrawn(&link.connection.context.buffers, rest);
-        link.held.set(link.held.get() + rest.len());
         let pace = match inbound.waiting.is_empty() {
             true if !link.is_crowded() => Pace::Quick,
             true => Pace::Steady,

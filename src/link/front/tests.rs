@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -11,9 +12,11 @@ use super::Front;
 use super::link::FrontLink;
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::LinkConfig;
+use crate::link::account::Account;
+use crate::link::driver::Side;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
-use crate::link::{Patience, test_link};
+use crate::link::{LinkContext, Patience, test_link};
 use crate::wire::dc::DcId;
 use crate::wire::link::Role;
 use crate::wire::transport::Transport;
@@ -46,6 +49,34 @@ impl Sink for Client {
     fn end(&self, _: SessionEnd) {}
 }
 
+/// One that takes nothing, and takes note of its end.
+#[derive(Default)]
+struct Slow(Cell<Option<SessionEnd>>);
+
+impl Sink for Slow {
+    fn begin_packet(&self, _: usize) {}
+
+    fn offer(&self, _: &mut [u8], _: usize) -> usize {
+        0
+    }
+
+    fn end_packet(&self) {}
+
+    fn quick_ack(&self, _: [u8; 4]) {}
+
+    fn undelivered(&self) -> usize {
+        0
+    }
+
+    fn taking(&self) -> Taking {
+        Client.taking()
+    }
+
+    fn end(&self, end: SessionEnd) {
+        self.0.set(Some(end));
+    }
+}
+
 impl Wake for Client {
     fn wake(self: Arc<Self>) {}
 }
@@ -69,8 +100,13 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         connections: links,
     };
     let security = Security::load(&config, Role::Front).unwrap();
-    let front = Front::new(test_link::context(), security, config.wait);
-    let link = || FrontLink::new(Rc::downgrade(&front), test_link::connection_with(SHORT));
+    let context = LinkContext {
+        patience: SHORT,
+        ..test_link::context()
+    };
+    let front = Front::new(context, security, config.wait);
+    let connection = || test_link::connection_of(&front.context, front.account.clone());
+    let link = || FrontLink::new(Rc::downgrade(&front), connection());
     let links: Vec<_> = (0..links).map(|_| link()).collect();
     for link in &links {
         front.add(link);
@@ -118,7 +154,11 @@ fn request(route: Route, has_other_route: bool) -> SessionRequest {
 }
 
 fn open(link: &Rc<FrontLink>) -> Box<dyn Stream> {
-    match link.open(request(Route::Direct, false), Rc::new(Client)) {
+    open_for(link, Rc::new(Client))
+}
+
+fn open_for(link: &Rc<FrontLink>, client: Rc<dyn Sink>) -> Box<dyn Stream> {
+    match link.open(request(Route::Direct, false), client) {
         Session::Bytes(stream) => stream,
         _ => panic!("a direct session is one of bytes"),
     }
@@ -227,7 +267,12 @@ fn a_link_that_says_nothing_ends_on_time() {
         ping_every: Duration::from_secs(5),
         ..SHORT
     };
-    let (connection, mut driver, _far) = test_link::driven_with(patience);
+    let context = Rc::new(LinkContext {
+        patience,
+        ..test_link::context()
+    });
+    let account = Account::new(&context.whole(), "somebody");
+    let (connection, mut driver, _far) = test_link::driven_of(&context, account);
     let link = FrontLink::new(Weak::new(), connection.clone());
     let context = &connection.context;
     let start = Instant::now();
@@ -251,4 +296,31 @@ fn only_who_may_go_direct_is_told_that_middle_proxies_were_out_of_reach() {
     assert_eq!(open(true), Err(OpenError::MiddleUnavailable));
     assert_eq!(open(false), Ok(()));
     drop(links);
+}
+
+#[test]
+fn the_client_that_holds_most_is_closed_on_whichever_link_it_is() {
+    let (front, links) = front(2);
+    let receive = |link: &FrontLink, number: u32, count: usize| {
+        let stream = link.stream(number).unwrap().unwrap();
+        stream.receive(&mut vec![1; count]).unwrap();
+        link.relieve();
+    };
+    let greedy = Rc::<Slow>::default();
+    let mut sessions = vec![open_for(&links[0], greedy.clone())];
+    receive(&links[0], 0, 1 << 16);
+    let limit = front.context.buffers.total_bytes() / 2;
+    let part = 60_000;
+    for number in 0..(limit / part) as u32 {
+        assert!(greedy.0.get().is_none());
+        let modest = Rc::<Slow>::default();
+        sessions.push(open_for(&links[1], modest));
+        receive(&links[1], number, part);
+    }
+    assert_eq!(greedy.0.get(), Some(SessionEnd::TooSlow));
+    assert_eq!(links[1].load(), sessions.len() - 1);
+    drop(sessions);
+    front
+        .account
+        .with(|whole, user| assert_eq!(whole.held_by(user), 0));
 }

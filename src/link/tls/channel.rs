@@ -17,6 +17,8 @@ pub struct TlsChannel {
     state: State,
     batch: Batch,
     buffers: Rc<BufferPool>,
+    /// In the other side's certificate, once it is known.
+    peer_name: Option<String>,
 }
 
 enum State {
@@ -37,6 +39,7 @@ impl TlsChannel {
             state: State::Shaking(shaking),
             batch,
             buffers: buffers.clone(),
+            peer_name: None,
         })
     }
 
@@ -46,6 +49,11 @@ impl TlsChannel {
             State::Open(_, sealer) => Some(sealer.clone()),
             _ => None,
         }
+    }
+
+    /// The name in the other side's certificate.
+    pub fn peer_name(&self) -> Option<String> {
+        self.peer_name.clone()
     }
 
     pub fn poll_read(
@@ -102,7 +110,9 @@ impl TlsChannel {
             outgoing,
             mut early,
             partial,
+            peer_name,
         } = done;
+        self.peer_name = peer_name;
         let batch = self.batch.clone();
         let (key, schedule) = (agreed.to_peer, agreed.schedule);
         let sealer = Sealer::new(key, schedule, batch, &self.buffers, &outgoing);

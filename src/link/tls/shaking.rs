@@ -6,6 +6,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
 
 use super::schedule::{Agreed, Schedule};
+use crate::link::certificates::common_name;
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
 /// take a thirtieth.
@@ -46,6 +47,8 @@ pub struct Done {
     pub early: Vec<u8>,
     /// The beginning of a record.
     pub partial: Vec<u8>,
+    /// In the other side's certificate.
+    pub peer_name: Option<String>,
 }
 
 enum Step {
@@ -126,6 +129,13 @@ impl Shaking {
     }
 
     fn finish(&mut self) -> Result<Progress, Error> {
+        let chain = match &self.side {
+            Some(Side::Front(side)) => side.peer_certificates(),
+            Some(Side::Back(side)) => side.peer_certificates(),
+            None => None,
+        };
+        let certificate = chain.and_then(|chain| chain.first());
+        let peer_name = certificate.and_then(|one| common_name(one));
         let agreed = match self.side.take() {
             Some(Side::Front(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
@@ -142,6 +152,7 @@ impl Shaking {
             outgoing: mem::take(&mut self.outgoing),
             early: mem::take(&mut self.early),
             partial: mem::take(&mut self.incoming),
+            peer_name,
         })))
     }
 }

@@ -52,6 +52,7 @@ struct Half {
     sealer: Sealer,
     opener: Opener,
     received: Vec<u8>,
+    peer_name: Option<String>,
 }
 
 enum Shaken {
@@ -82,6 +83,7 @@ impl Shaken {
                     sealer: Sealer::new(key, schedule, sealer::new_batch(), &buffers, &[]),
                     opener: Opener::new(done.agreed.from_peer, done.partial),
                     received: done.early,
+                    peer_name: done.peer_name,
                 }));
                 Ok(done.outgoing)
             }
@@ -174,6 +176,13 @@ fn a_handshake_may_be_cut_anywhere() {
         assert_eq!(back.received, b"to the back", "{piece}");
         assert_eq!(front.received, b"to the front", "{piece}");
     }
+}
+
+#[test]
+fn each_side_knows_the_other_by_its_certificate() {
+    let (front, back) = pair(1 << 20);
+    assert_eq!(back.peer_name.unwrap(), "home");
+    assert_eq!(front.peer_name.unwrap(), "back");
 }
 
 #[test]

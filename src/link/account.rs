@@ -1,0 +1,44 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::window::Whole;
+
+/// Who is at the other end of links, as its side's [`Whole`] knows it: a front on
+/// a back, all backs together on a front.
+#[derive(Clone)]
+pub(super) struct Account(Rc<Entry>);
+
+struct Entry {
+    whole: Rc<RefCell<Whole>>,
+    user: usize,
+    name: String,
+}
+
+impl Account {
+    pub fn new(whole: &Rc<RefCell<Whole>>, name: &str) -> Self {
+        Self(Rc::new(Entry {
+            whole: whole.clone(),
+            user: whole.borrow_mut().enter(),
+            name: name.to_owned(),
+        }))
+    }
+
+    pub fn user(&self) -> usize {
+        self.0.user
+    }
+
+    /// How the log calls it.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub fn with<T>(&self, ask: impl FnOnce(&mut Whole, usize) -> T) -> T {
+        ask(&mut self.0.whole.borrow_mut(), self.0.user)
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.whole.borrow_mut().leave(self.user);
+    }
+}

@@ -1,0 +1,178 @@
+//! Which fronts there are, and what each takes of this back.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use super::link::BackLink;
+use super::stream::BackStream;
+use crate::link::LinkContext;
+use crate::link::account::Account;
+use crate::link::fault::Fault;
+use crate::link::window::{Admission, Place, Whole};
+use crate::log::Throttle;
+use crate::metrics::{Metrics, Revocation};
+use crate::wire::link::EndReason;
+
+/// Between lines about fronts that want too much.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// The fronts of a back, by name; the links of one share what it gets.
+pub(super) struct Fronts {
+    whole: Rc<RefCell<Whole>>,
+    metrics: Rc<Metrics>,
+    links: RefCell<Vec<Weak<BackLink>>>,
+    next_link: Cell<u64>,
+    refusals: Throttle,
+    evictions: Throttle,
+    revocations: Throttle,
+}
+
+impl Fronts {
+    pub fn new(context: &LinkContext) -> Rc<Self> {
+        Rc::new(Self {
+            whole: context.whole(),
+            metrics: context.metrics.clone(),
+            links: RefCell::default(),
+            next_link: Cell::new(0),
+            refusals: Throttle::new(LOG_PERIOD),
+            evictions: Throttle::new(LOG_PERIOD),
+            revocations: Throttle::new(LOG_PERIOD),
+        })
+    }
+
+    /// The account of the front `name`: the one of its other links if it has any.
+    pub fn account(&self, name: &str) -> Account {
+        let links = self.links();
+        let mut known = links.iter().map(|link| &link.connection.account);
+        let known = known.find(|account| account.name() == name);
+        known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
+    }
+
+    /// A number for a link that no other has.
+    pub fn number_link(&self) -> u64 {
+        let number = self.next_link.get();
+        self.next_link.set(number + 1);
+        number
+    }
+
+    /// One more link is there, which has a place if there is one.
+    pub fn add(&self, link: &Rc<BackLink>) {
+        let account = &link.connection.account;
+        match account.with(|whole, user| whole.admit(user, Place::Link)) {
+            Admission::Welcome => {}
+            Admission::InsteadOf(other) => {
+                let links = self.links();
+                let newest = links.iter().rfind(|link| is_of(link, other));
+                if let Some(newest) = newest {
+                    newest.connection.fail(Fault::TooMany);
+                }
+            }
+            Admission::Full => link.connection.fail(Fault::TooMany),
+        }
+        account.with(|whole, user| whole.take(user, Place::Link));
+        self.links.borrow_mut().push(Rc::downgrade(link));
+    }
+
+    pub fn remove(&self, link: &Rc<BackLink>) {
+        let account = &link.connection.account;
+        account.with(|whole, user| whole.give_back(user, Place::Link));
+        let mut links = self.links.borrow_mut();
+        links.retain(|one| !std::ptr::eq(one.as_ptr(), Rc::as_ptr(link)));
+    }
+
+    pub fn links(&self) -> Vec<Rc<BackLink>> {
+        let links = self.links.borrow();
+        links.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether the front of `account` gets a place for one more stream, should it
+    /// cost another front one.
+    pub fn admit(&self, account: &Account, place: Place) -> bool {
+        match account.with(|whole, user| whole.admit(user, place)) {
+            Admission::Welcome => true,
+            Admission::InsteadOf(other) => {
+                let newest = self.links().iter().rev().find_map(|link| {
+                    let is_other = is_of(link, other);
+                    is_other.then(|| link.newest(place)).flatten()
+                });
+                let Some(newest) = newest else {
+                    self.refuse(account, place);
+                    return false;
+                };
+                self.refuse(&newest.link.connection.account, place);
+                end(&newest, EndReason::NoConnection);
+                true
+            }
+            Admission::Full => {
+                self.refuse(account, place);
+                false
+            }
+        }
+    }
+
+    fn refuse(&self, account: &Account, place: Place) {
+        self.metrics.link_refusals.inc();
+        let Some(before) = self.refusals.pass() else {
+            return;
+        };
+        let name = account.name();
+        let way_out = match place {
+            Place::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
+            Place::Link | Place::Stream => "this machine needs more memory, or fewer fronts",
+        };
+        warn!(
+            "the front {name} has its share of this back, and its next client is closed: \
+             {way_out} ({before} more before)"
+        );
+    }
+
+    /// While more is held than may be, ends a stream of the front that holds most
+    /// over its share: the largest, on the link with most.
+    pub fn relieve(&self) {
+        loop {
+            let Some(front) = self.whole.borrow().burden() else {
+                return;
+            };
+            let links = self.links();
+            // Without certificates two fronts may share an address: not the link of
+            // the one that keeps to less.
+            let of_front = links.iter().filter(|link| is_of(link, front));
+            let most = of_front.max_by_key(|link| link.held());
+            let Some(largest) = most.and_then(|link| link.largest()) else {
+                return;
+            };
+            self.metrics.link_evictions.inc();
+            if let Some(before) = self.evictions.pass() {
+                let name = largest.link.connection.account.name();
+                warn!(
+                    "clients of the front {name} send more than Telegram takes: the one with \
+                     most is closed; raise --buffers if that goes on ({before} more before)"
+                );
+            }
+            end(&largest, EndReason::TooSlow);
+        }
+    }
+
+    /// A packet that did not come has lost its buffers to others.
+    pub fn revoked(&self, account: &Account, reason: Revocation) {
+        self.metrics.buffer_revocations.inc(reason);
+        if let Some(before) = self.revocations.pass() {
+            let name = account.name();
+            warn!(
+                "buffers are short: a packet of the front {name} is given up, {reason}; raise \
+                 --buffers, or look why that front stalls ({before} more before)"
+            );
+        }
+    }
+}
+
+fn is_of(link: &BackLink, user: usize) -> bool {
+    link.connection.account.user() == user
+}
+
+/// Ends a stream that nobody is inside of.
+fn end(stream: &BackStream, reason: EndReason) {
+    stream.finish(reason);
+    stream.drop_session();
+}

@@ -1,0 +1,378 @@
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SIZES: Sizes = Sizes {
+    first: 64 << 10,
+    largest: 1 << 20,
+};
+
+/// Both ends of a stream, and what is on its way between them.
+struct Stream {
+    sender: Window,
+    receiver: Window,
+    data: VecDeque<usize>,
+    credit: VecDeque<u32>,
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            sender: Window::new(SIZES.first, SIZES),
+            receiver: Window::new(SIZES.first, SIZES),
+            data: VecDeque::new(),
+            credit: VecDeque::new(),
+        }
+    }
+
+    fn send(&mut self, wanted: usize) -> usize {
+        let count = wanted.min(self.sender.credit());
+        self.sender.spend(count);
+        self.data.push_back(count);
+        count
+    }
+
+    fn deliver(&mut self) -> Result<usize, Overrun> {
+        match self.data.pop_front() {
+            Some(count) => self.receiver.receive(count),
+            None => Ok(0),
+        }
+    }
+
+    fn settle(&mut self, count: usize, pace: Pace) {
+        let bytes = self.receiver.settle(count, pace, SIZES);
+        self.give(bytes);
+    }
+
+    fn give(&mut self, bytes: u32) {
+        if bytes > 0 {
+            self.credit.push_back(bytes);
+        }
+    }
+
+    fn hear(&mut self) {
+        if let Some(bytes) = self.credit.pop_front() {
+            assert!(self.sender.add_credit(bytes));
+        }
+    }
+
+    /// Nothing is lost or made on the way.
+    fn check(&self) {
+        let Window {
+            granted,
+            held,
+            owed,
+            grown,
+            reserved,
+            ..
+        } = self.receiver;
+        let window = SIZES.first + grown;
+        assert_eq!(granted + held + owed, window + reserved);
+        assert!(window <= SIZES.largest);
+        let coming: usize = self.data.iter().sum();
+        let given: u32 = self.credit.iter().sum();
+        assert_eq!(
+            self.sender.credit() + coming + given as usize,
+            granted as usize
+        );
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Send(usize),
+    Deliver,
+    Settle(usize, Pace),
+    Hear,
+    /// Buffers for bytes that are here, and for more to come.
+    Reserve(usize, usize),
+}
+
+fn pace() -> impl Strategy<Value = Pace> {
+    prop_oneof![Just(Pace::Quick), Just(Pace::Steady), Just(Pace::Slow)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..200_000_usize).prop_map(Step::Send),
+        4 => Just(Step::Deliver),
+        3 => (0..200_000_usize, pace()).prop_map(|(count, pace)| Step::Settle(count, pace)),
+        2 => Just(Step::Hear),
+        1 => (0..=1_usize << 17, 0..=1_usize << 19)
+            .prop_map(|(have, more)| Step::Reserve(have, more)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_honest_end_never_overruns_and_always_gets_its_window_back(
+        steps in proptest::collection::vec(step(), 0..300),
+    ) {
+        let mut stream = Stream::new();
+        for step in steps {
+            match step {
+                Step::Send(wanted) => {
+                    stream.send(wanted);
+                }
+                Step::Deliver => prop_assert!(stream.deliver().is_ok()),
+                Step::Settle(count, pace) => stream.settle(count, pace),
+                Step::Hear => stream.hear(),
+                Step::Reserve(have, more) => {
+                    let have = stream.receiver.held().min(have);
+                    let bytes = stream.receiver.reserve(have, more);
+                    stream.give(bytes);
+                }
+            }
+            stream.check();
+        }
+        // All that was sent is taken, and what has buffers comes.
+        loop {
+            while !stream.data.is_empty() {
+                prop_assert!(stream.deliver().is_ok());
+            }
+            while !stream.credit.is_empty() {
+                stream.hear();
+            }
+            stream.settle(stream.receiver.held(), Pace::Steady);
+            let missing = stream.receiver.reserved as usize;
+            if missing == 0 && stream.data.is_empty() && stream.credit.is_empty() {
+                break;
+            }
+            stream.send(missing);
+            stream.check();
+        }
+        prop_assert_eq!(stream.receiver.held(), 0);
+        prop_assert!(stream.sender.credit() > stream.receiver.sure(SIZES));
+    }
+
+    /// A packet is never stuck half way for want of credit, be it that its window
+    /// is sure to bring it or that it gets buffers.
+    #[test]
+    fn every_packet_comes_whole(
+        packets in proptest::collection::vec(1..=1_usize << 20, 1..30),
+        pace in pace(),
+        lead in 0..200_000_usize,
+    ) {
+        // Windows do not shrink on the side that takes packets.
+        let pace = if pace == Pace::Slow { Pace::Steady } else { pace };
+        let mut stream = Stream::new();
+        for len in packets {
+            let is_large = len > stream.receiver.sure(SIZES);
+            let (mut sent, mut here, mut turns) = (0, 0, 0);
+            while here < len {
+                turns += 1;
+                prop_assert!(turns < 400, "stuck at {} of {}", here, len);
+                sent += stream.send((len - sent).min(1 << 14));
+                let before: usize = stream.data.iter().sum();
+                prop_assert!(stream.deliver().is_ok());
+                here += before - stream.data.iter().sum::<usize>();
+                if is_large && turns % 3 == 0 {
+                    let have = stream.receiver.held();
+                    let missing = len - here - stream.receiver.reserved();
+                    let bytes = stream.receiver.reserve(have, missing.min(lead));
+                    stream.give(bytes);
+                }
+                stream.hear();
+                stream.check();
+            }
+            prop_assert_eq!(stream.receiver.reserved(), 0);
+            stream.settle(stream.receiver.held(), pace);
+            stream.check();
+        }
+    }
+
+    /// However it lies about its credit, what an end sends beyond is an overrun,
+    /// and no more is ever held or promised than it was given.
+    #[test]
+    fn a_liar_is_found_out(
+        parts in proptest::collection::vec((0..300_000_usize, 0..300_000_usize, pace()), 1..60),
+    ) {
+        let mut window = Window::new(0, SIZES);
+        for (count, settled, pace) in parts {
+            let granted = window.granted as usize;
+            let outcome = window.receive(count);
+            prop_assert_eq!(outcome.is_ok(), count <= granted);
+            if outcome.is_err() {
+                prop_assert_eq!(window.granted as usize, granted);
+            }
+            prop_assert!(window.held() <= SIZES.largest as usize);
+            window.settle(settled, pace, SIZES);
+        }
+        prop_assert_eq!(window.receive(usize::MAX), Err(Overrun));
+    }
+}
+
+#[test]
+fn credit_without_end_is_refused() {
+    let mut window = Window::new(SIZES.first, SIZES);
+    assert!(!window.add_credit(u32::MAX));
+    assert_eq!(window.credit(), SIZES.first as usize);
+    assert!(window.add_credit(u32::MAX - SIZES.first));
+}
+
+#[test]
+fn a_window_grows_while_all_is_taken_and_shrinks_for_who_is_slow() {
+    let mut window = Window::new(0, SIZES);
+    let mut given = 0;
+    while window.grown < SIZES.largest - SIZES.first {
+        let all = window.granted as usize;
+        window.receive(all).unwrap();
+        given += window.settle(all, Pace::Quick, SIZES);
+        assert_eq!(window.granted, SIZES.first + window.grown);
+    }
+    assert!(given < 3 << 20, "it doubles: {given}");
+    for _ in 0..20 {
+        let all = window.granted as usize;
+        window.receive(all).unwrap();
+        window.settle(all, Pace::Slow, SIZES);
+    }
+    assert_eq!((window.grown, window.granted), (0, SIZES.first));
+}
+
+const LIMITS: Limits = Limits {
+    buffers: 1 << 20,
+    links: 16,
+    streams: 64,
+    lines: 24,
+};
+
+fn count(whole: &Whole, user: usize, place: Place) -> usize {
+    whole.users[user].places[place as usize]
+}
+
+fn total(whole: &Whole, place: Place) -> usize {
+    whole
+        .users
+        .iter()
+        .map(|(user, _)| count(whole, user, place))
+        .sum()
+}
+
+proptest! {
+    #[test]
+    fn who_keeps_to_its_share_loses_nothing_to_others(
+        users in 2..6_usize,
+        steps in proptest::collection::vec((0..6_usize, 1..100_000_usize), 1..200),
+    ) {
+        let mut whole = Whole::new(LIMITS);
+        let ids: Vec<_> = (0..users).map(|_| whole.enter()).collect();
+        let share = LIMITS.buffers / 2 / users;
+        let mut streams: Vec<Vec<usize>> = vec![Vec::new(); users];
+        for (at, bytes) in steps {
+            // The first takes whatever it can get.
+            let at = at % users;
+            let bytes = if at == 0 { bytes * 4 } else { bytes };
+            streams[at].push(bytes);
+            whole.hold(ids[at], bytes);
+            while let Some(worst) = whole.burden() {
+                let worst = ids.iter().position(|id| *id == worst).unwrap();
+                let held: usize = streams[worst].iter().sum();
+                prop_assert!(held > share, "{} of {} are within its share", held, share);
+                let largest = streams[worst].iter().max().copied().unwrap();
+                let gone = streams[worst].iter().position(|one| *one == largest).unwrap();
+                streams[worst].swap_remove(gone);
+                whole.unhold(ids[worst], largest);
+            }
+            let held: usize = streams.iter().flatten().sum();
+            prop_assert_eq!(whole.held, held);
+            prop_assert!(held <= LIMITS.buffers / 2);
+        }
+        for (id, streams) in ids.iter().zip(streams) {
+            whole.unhold(*id, streams.iter().sum());
+        }
+        prop_assert_eq!(whole.held, 0);
+        prop_assert!(!whole.is_crowded());
+    }
+
+    #[test]
+    fn who_has_less_than_its_share_always_finds_a_place(
+        users in 1..6_usize,
+        place in prop_oneof![Just(Place::Link), Just(Place::Stream), Just(Place::Line)],
+        steps in proptest::collection::vec((0..6_usize, 0..4_usize), 1..400),
+    ) {
+        let mut whole = Whole::new(LIMITS);
+        let ids: Vec<_> = (0..users).map(|_| whole.enter()).collect();
+        let limit = whole.limit(place);
+        let share = limit / users.max(2);
+        // One was here before the others, and never leaves by itself.
+        while whole.admit(ids[0], place) == Admission::Welcome {
+            whole.take(ids[0], place);
+        }
+        prop_assert!(users > 1 || total(&whole, place) >= limit * 7 / 8);
+        for (at, step) in steps {
+            let user = ids[at % users];
+            let own = count(&whole, user, place);
+            if step == 0 && user != ids[0] {
+                if own > 0 {
+                    whole.give_back(user, place);
+                }
+                continue;
+            }
+            match whole.admit(user, place) {
+                Admission::Welcome => whole.take(user, place),
+                Admission::InsteadOf(other) => {
+                    prop_assert!(own < share && other != user);
+                    prop_assert!(count(&whole, other, place) >= share);
+                    whole.give_back(other, place);
+                    whole.take(user, place);
+                }
+                Admission::Full => prop_assert!(own >= share),
+            }
+            prop_assert!(total(&whole, place) <= limit);
+        }
+    }
+}
+
+#[test]
+fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
+    let mut whole = Whole::new(LIMITS);
+    let [one, other] = [(); 2].map(|()| whole.enter());
+    for user in [one, one, other] {
+        whole.take(user, Place::Link);
+    }
+    let share = LIMITS.buffers / 4 * 3 / 2;
+    assert_eq!(whole.coming_limit(one), share / 2);
+    assert_eq!(whole.coming_limit(other), share);
+    whole.leave(one);
+    assert_eq!(whole.coming_limit(other), share * 2);
+
+    let (here, there) = (DcId(2), DcId(4));
+    let mut coming = Coming::default();
+    // The first, whatever its length.
+    assert!(coming.may_come(here, 1 << 20, share));
+    coming.comes(here, 1 << 20);
+    assert!(!coming.may_come(here, 4, share) && !coming.may_come(there, 4, share));
+    coming.has_come(here, 1 << 20);
+    coming.comes(here, share / 3);
+    assert!(coming.may_come(here, share / 3, share));
+    assert!(!coming.may_come(here, share / 3 + 1, share));
+    // And more to other DCs.
+    assert!(coming.may_come(there, share / 3 * 2, share));
+    assert!(!coming.may_come(there, share / 3 * 2 + 1, share));
+    coming.has_come(here, share / 3);
+    assert!(coming.0.is_empty());
+}
+
+#[test]
+fn what_waits_for_credit_is_bounded_for_each_front() {
+    let mut whole = Whole::new(LIMITS);
+    let [one, other] = [(); 2].map(|()| whole.enter());
+    let share = LIMITS.buffers / 4 * 3 / 2;
+    whole.queue(one, share + 5);
+    assert_eq!((whole.queue_room(one), whole.queue_room(other)), (0, share));
+    whole.unqueue(one, 15);
+    assert_eq!(whole.queue_room(one), 10);
+}
+
+#[test]
+fn numbers_of_streams_are_bounded() {
+    let mut whole = Whole::new(LIMITS);
+    let user = whole.enter();
+    let most = LIMITS.streams + LEAVING;
+    assert!((0..most).all(|_| whole.take_number(user)));
+    assert!(!whole.take_number(user));
+    whole.free_numbers(user, 2);
+    assert!(whole.take_number(user));
+}
