@@ -310,7 +310,11 @@ impl BackStream {
         let here = packet.body.len();
         let missing = packet.len.saturating_sub(here);
         let (granted, reserved) = self.flow.granted();
-        let ahead = || (link.context.buffers.reservable_bytes() / LEAD).min(missing);
+        let ahead = || {
+            let left = link.account.with(|whole, _| whole.hold_room());
+            let free = link.context.buffers.reservable_bytes();
+            (free.saturating_sub(left) / LEAD).min(missing)
+        };
         let more = ahead().saturating_sub(reserved);
         let is_short = packet.held > 0 && (packet.held >= worth || granted < worth);
         let is_worth_it = more > 0 && more >= worth.min(missing.saturating_sub(reserved));
