@@ -22,7 +22,7 @@ use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
-use crate::net::{BufferPool, Reservation, Rope};
+use crate::net::{BufferPool, Destination, Reservation, Rope};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
@@ -272,7 +272,9 @@ impl BackStream {
         }
         let link = &self.link.connection;
         let missing = packet.len.saturating_sub(packet.body.len());
-        let Some(reservation) = link.context.buffers.announce(self.link.user, missing) else {
+        let to = Destination::dc(self.dc());
+        let buffers = &link.context.buffers;
+        let Some(reservation) = buffers.announce(self.link.user, to, missing) else {
             // All buffers together are smaller than this packet.
             drop(inbound);
             return self.finish(EndReason::NoConnection);
@@ -310,9 +312,10 @@ impl BackStream {
         let here = packet.body.len();
         let missing = packet.len.saturating_sub(here);
         let (granted, reserved) = self.flow.granted();
+        let to = Destination::dc(self.dc());
         let ahead = || {
             let left = link.account.with(|whole, _| whole.hold_room());
-            let free = link.context.buffers.reservable_bytes();
+            let free = link.context.buffers.reservable_bytes(to);
             (free.saturating_sub(left) / LEAD).min(missing)
         };
         let more = ahead().saturating_sub(reserved);
