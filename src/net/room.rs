@@ -8,21 +8,20 @@
 //! no more than he has sent.
 
 mod claim;
+mod destinations;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use self::claim::{Claim, Flow, Place, State};
+use self::destinations::Counts;
+pub use self::destinations::Destination;
 use crate::metrics::Revocation;
 
 /// Whose turn it is among those who wait: each gets the same, however many
 /// packets it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct User(pub u64);
-
-/// Where packets go, a DC: those that it does not take wait here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Destination(pub i16);
 
 /// The part of all room that packets to one destination do not take while there is
 /// more than one of them: another's have that.
@@ -49,7 +48,7 @@ pub(super) struct Room {
     /// their packet is complete.
     taken: usize,
     /// The same by destination.
-    taken_for: BTreeMap<Destination, usize>,
+    taken_for: Counts,
     /// Chunks for those who have been called and have not come yet.
     called: usize,
     /// Chunks that those who have some have to come.
@@ -67,7 +66,7 @@ pub(super) struct Room {
     /// Or if nothing small waits.
     has_small: bool,
     /// The same for those who wait for others of their destination.
-    least_for: BTreeMap<Destination, usize>,
+    least_for: Counts,
     favourite: Option<(Id, Instant)>,
     next_favourite: Option<Instant>,
     waiting_since: Option<Instant>,
@@ -100,7 +99,7 @@ impl Room {
             capacity,
             extra,
             taken: 0,
-            taken_for: BTreeMap::new(),
+            taken_for: Counts::default(),
             called: 0,
             missing: 0,
             claims: BTreeMap::new(),
@@ -111,7 +110,7 @@ impl Room {
             next_turns: HashMap::new(),
             least: 0,
             has_small: false,
-            least_for: BTreeMap::new(),
+            least_for: Counts::default(),
             favourite: None,
             next_favourite: None,
             waiting_since: None,
@@ -184,15 +183,11 @@ impl Room {
     /// Chunks that packets to `to` may still take together, `own` of theirs being of
     /// the one that asks: alone it may take all.
     fn left_for(&self, to: Destination, own: usize) -> usize {
-        let taken = self.taken_for(to);
+        let taken = self.taken_for.get(to);
         match taken <= own {
             true => usize::MAX,
             false => self.share().saturating_sub(taken),
         }
-    }
-
-    fn taken_for(&self, to: Destination) -> usize {
-        self.taken_for.get(&to).copied().unwrap_or_default()
     }
 
     /// Chunks that packets to one destination take at most.
@@ -286,15 +281,13 @@ impl Room {
         claim.held += count;
         self.missing += claim.missing();
         self.taken += count;
-        *self.taken_for.entry(claim.to).or_default() += count;
+        let to = claim.to;
+        self.taken_for.set(to, self.taken_for.get(to) + count);
     }
 
     fn let_go(&mut self, to: Destination, count: usize) {
         self.taken -= count;
-        match self.taken_for(to) - count {
-            0 => self.taken_for.remove(&to),
-            left => self.taken_for.insert(to, left),
-        };
+        self.taken_for.set(to, self.taken_for.get(to) - count);
     }
 
     /// So many bytes of it have come.
@@ -334,26 +327,28 @@ impl Room {
     pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let available = self.available_to(false, free);
         let for_small = self.available_to(true, free);
-        let mut held_up = self.least_for.iter();
-        let goes_on = held_up.any(|(to, least)| *least <= self.left_for(*to, 0).min(available));
+        let may_go_on = |(to, least)| least <= self.left_for(to, 0).min(available);
+        let goes_on = self.least_for.iter().any(may_go_on);
         let is_in_vain = available < self.least && !goes_on && !(self.has_small && for_small > 0);
         if self.queue.is_empty() || is_in_vain {
             return Vec::new();
         }
         let mut called = Vec::new();
         let (mut least, mut has_small, mut given) = (usize::MAX, false, 0);
-        let mut least_for = BTreeMap::<Destination, usize>::new();
-        let mut given_for = BTreeMap::<Destination, usize>::new();
+        let (mut least_for, mut given_for) = (Counts::default(), Counts::default());
         let kept = self.kept(now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
-            let given_there = given_for.entry(claim.to).or_default();
+            let given_there = given_for.get(claim.to);
             let left = self.left_for(claim.to, claim.held);
-            if !claim.is_small && *given_there + claim.rest > left {
-                let least = least_for.entry(claim.to).or_insert(usize::MAX);
-                *least = claim.rest.min(*least);
+            if !claim.is_small && given_there + claim.rest > left {
+                let least = match least_for.get(claim.to) {
+                    0 => claim.rest,
+                    least => least.min(claim.rest),
+                };
+                least_for.set(claim.to, least);
                 continue;
             }
             let (wanted, most) = match claim.held {
@@ -369,7 +364,7 @@ impl Room {
                 continue;
             }
             given += claim.rest;
-            *given_there += claim.rest;
+            given_for.set(claim.to, given_there + claim.rest);
             called.push((*place, *id));
         }
         for (place, id) in &called {
@@ -532,7 +527,7 @@ impl Room {
     /// goes on in the place of one of these.
     fn blocking(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let mut found = self.blocking_at(None, free, now);
-        let crowded: Vec<_> = self.least_for.keys().copied().collect();
+        let crowded: Vec<_> = self.least_for.iter().map(|(to, _)| to).collect();
         for to in crowded {
             let more = self.blocking_at(Some(to), free, now);
             found.extend(more);
@@ -561,7 +556,7 @@ impl Room {
                 None if self.is_held_up(claim) => continue,
                 Some(_) if claim.is_small => continue,
                 Some(_) if claim.held + claim.rest > self.share() => {
-                    self.taken_for(claim.to) - claim.held
+                    self.taken_for.get(claim.to) - claim.held
                 }
                 Some(_) => {
                     (wanted + claim.rest).saturating_sub(self.left_for(claim.to, claim.held))
