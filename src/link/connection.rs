@@ -67,6 +67,10 @@ pub(super) struct Connection {
     fault: Cell<Option<Fault>>,
     began: Instant,
     round_trip: Cell<Duration>,
+    /// When the first ping went out that is not answered, on its clock.
+    pinged: Cell<Option<u32>>,
+    /// When the kernel last took something, on its clock.
+    wrote: Cell<u32>,
 }
 
 /// What a [`Connection`] is made of.
@@ -100,12 +104,16 @@ impl Connection {
             wants_look: Cell::new(false),
             fault: Cell::new(None),
             round_trip: Cell::default(),
+            pinged: Cell::new(None),
+            wrote: Cell::new(0),
         })
     }
 
     /// Asks whether the other side is there.
     pub fn ping(&self) {
         self.send(&Frame::Ping(self.age_micros()));
+        let pinged = self.pinged.get().unwrap_or_else(|| self.clock());
+        self.pinged.set(Some(pinged));
         let (now, patience) = (self.context.reactor.now(), &self.context.patience);
         self.life(|life| life.ping(now, patience));
     }
@@ -147,8 +155,8 @@ impl Connection {
     pub fn pong(&self, number: u64) {
         let rtt = self.age_micros().saturating_sub(number);
         self.context.metrics.link_rtt_micros.set(rtt);
-        let rtt = Duration::from_micros(rtt);
-        self.round_trip.set(rtt.min(LONGEST_ROUND_TRIP));
+        self.round_trip.set(Duration::from_micros(rtt));
+        self.pinged.set(None);
     }
 
     /// Milliseconds since it began; they start anew after 49 days.
@@ -159,14 +167,32 @@ impl Connection {
 
     /// When its clock last showed `clock`.
     pub fn instant(&self, clock: u32) -> Instant {
-        let ago = Duration::from_millis(self.clock().wrapping_sub(clock).into());
         let now = self.context.reactor.now();
-        now.checked_sub(ago).unwrap_or(now)
+        now.checked_sub(self.since(clock)).unwrap_or(now)
     }
 
-    /// How long the last ping took, at most a second.
+    fn since(&self, clock: u32) -> Duration {
+        Duration::from_millis(self.clock().wrapping_sub(clock).into())
+    }
+
+    /// How long the last ping took, or the next one takes at least; at most a second.
     pub fn round_trip(&self) -> Duration {
-        self.round_trip.get()
+        let waited = self.pinged.get().map(|pinged| self.since(pinged));
+        let longer = self.round_trip.get().max(waited.unwrap_or_default());
+        longer.min(LONGEST_ROUND_TRIP)
+    }
+
+    /// The kernel took so many bytes.
+    pub fn note_written(&self, count: usize) {
+        if count > 0 {
+            self.wrote.set(self.clock());
+            self.context.metrics.link_bytes_out.add(count as u64);
+        }
+    }
+
+    /// When its kernel last took something.
+    pub fn wrote(&self) -> Instant {
+        self.instant(self.wrote.get())
     }
 
     fn age_micros(&self) -> u64 {
@@ -234,7 +260,7 @@ impl Connection {
                 Ok(length) => written = length,
                 Err(fault) => return self.fail(fault),
             }
-            self.context.metrics.link_bytes_out.add(written as u64);
+            self.note_written(written);
             if written == total && self.outlet.is_flushed() {
                 return;
             }

@@ -191,7 +191,7 @@ impl Driver {
     fn flush(&mut self) -> Result<bool, Fault> {
         let link = self.link.clone();
         let written = link.with_out(|out| self.channel.flush(&link.socket, out))?;
-        link.context.metrics.link_bytes_out.add(written as u64);
+        link.note_written(written);
         if self.is_stuck && written > 0 {
             link.take();
         }

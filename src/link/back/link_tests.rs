@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::rc::Weak;
 use std::task::Poll;
+use std::time::Duration;
 
 use super::*;
 use crate::backend::{Opening, Packet, SessionEnd, Sink, Stream};
@@ -599,4 +600,71 @@ fn links_are_shared_too() {
     assert!((224..256).contains(&kept), "{kept}");
     let other = house.link("other", &dc);
     assert!(lives(&other));
+}
+
+/// A front whose share of what may wait here is used up: it takes nothing from the
+/// link, however much credit it gives.
+#[test]
+fn short_buffers_are_not_to_blame_for_a_front_that_does_not_read() {
+    let house = House::new();
+    let (link, _turns, _far) = house.driven(Rc::new(SessionOf(Rc::default())));
+    let _other = house.link("another", &Rc::default());
+    let stream = |number| open(&link, number, &mut []).upgrade().unwrap();
+    let first = stream(0);
+    first.credit(1 << 30).unwrap();
+    let room = |stream: &BackStream| {
+        let account = &stream.link.connection.account;
+        account.with(|whole, user| whole.queue_room(user))
+    };
+    first.begin_packet(1 << 24);
+    let mut answer = vec![0; 1 << 16];
+    while first.offer(&mut answer, 1 << 24) == answer.len() {}
+    assert!(link.connection.is_full());
+    assert_eq!(room(&first), 0);
+    let second = stream(1);
+    second.credit(1 << 30).unwrap();
+    second.begin_packet(100);
+    assert_eq!(second.offer(&mut [0; 100], ALLOWANCE), 0);
+    assert!(house.context.buffers.free_bytes() > 1 << 20);
+    assert!(!second.taking().starved, "there are buffers");
+    // It is told to go on all the same once there is room.
+    link.connection.with_out(|out| out.clear());
+    while first.flow.queued() > 0 {
+        first.take_turn();
+        link.connection.with_out(|out| out.clear());
+    }
+    assert_eq!(second.offer(&mut [0; 100], ALLOWANCE), 100);
+    // When it is for buffers, it is said.
+    let _taken = take(&house.context.buffers, house.context.buffers.free_bytes());
+    while !link.connection.is_full() {
+        link.connection.send_data(7, &[], &[0; 4096]);
+    }
+    assert_eq!(second.offer(&mut [0; 100], ALLOWANCE), 0);
+    assert!(second.taking().starved);
+    drop((first, second));
+    link.lose();
+}
+
+/// A client that has taken all that came is not the one that is waited for.
+#[test]
+fn who_waits_for_a_busy_link_is_not_slow() {
+    let (link, mut turns, _far) = House::new().driven(Rc::new(SessionOf(Rc::default())));
+    let stream = open(&link, 0, &mut []).upgrade().unwrap();
+    turns.take();
+    stream.credit(1 << 20).unwrap();
+    while !link.connection.is_full() {
+        link.connection.send_data(7, &[], &[0; 4096]);
+    }
+    stream.begin_packet(1 << 18);
+    stream.offer(&mut [0; 1 << 18], ALLOWANCE);
+    assert!(stream.flow.queued() > 0);
+    let before = stream.taking().last;
+    let context = &link.connection.context;
+    let (reactor, moment) = (&context.reactor, Duration::from_millis(40));
+    reactor.block_on(&context.executor, reactor.sleep(moment));
+    assert!(stream.taking().last < before + moment / 2, "nothing moves");
+    link.connection.note_written(4096);
+    assert!(stream.taking().last > before + moment / 2, "the link does");
+    drop(stream);
+    link.lose();
 }

@@ -281,10 +281,18 @@ impl Sink for BackStream {
 
     fn taking(&self) -> Taking {
         let link = &self.link.connection;
+        let taken = link.instant(self.taken.get());
+        // Who has taken all that could come waits for the link, as all its streams do.
+        let is_ahead = self.flow.credit() > PACKET_HEADER_LEN;
+        let has_share = || link.account.with(|whole, user| whole.queue_room(user) > 0);
         Taking {
-            last: link.instant(self.taken.get()),
+            last: match is_ahead {
+                true => taken.max(link.wrote()),
+                false => taken,
+            },
             lag: link.round_trip(),
-            starved: self.flow.queued() == 0 && self.flow.credit() > PACKET_HEADER_LEN,
+            // If it is the front that has no more, the others need not wait for it.
+            starved: is_ahead && self.flow.queued() == 0 && has_share(),
         }
     }
 

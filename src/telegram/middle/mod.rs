@@ -294,8 +294,8 @@ impl Connection {
     /// their queued packets, and ends the others.
     pub fn take_survivors(&self, end: ConnectionEnd) -> Vec<Rc<MiddleSession>> {
         let heard = match end {
-            // All that came before it has been read.
-            ConnectionEnd::ClosedByTelegram => self.shared.reactor.now(),
+            // All that came before it has been read, and Telegram has read us.
+            ConnectionEnd::ClosedByTelegram if !self.is_silent() => self.shared.reactor.now(),
             _ => self.heard_out(),
         };
         let written = self.outbound.borrow().written();

@@ -56,6 +56,34 @@ fn a_dark_connection_gets_nobody_new_and_ends_on_time() {
     });
 }
 
+/// A middle proxy that has stood still ends the connection itself: nobody has read
+/// what went there.
+#[test]
+fn a_request_to_a_connection_that_is_closed_unread_is_asked_again() {
+    let patience = Patience {
+        pong_limit: Duration::from_secs(60),
+        ..PATIENCE
+    };
+    House::run_with(1, patience, ON_DEMAND, |house| async move {
+        let [session, idle] = [house.open().await, house.open().await];
+        house.echo(&session, &payload::echo(1, 40)).await;
+        house.fake.behave(|b| {
+            b.mute = true;
+            b.ignore_pings = true;
+        });
+        session.push(&payload::echo(2, 40));
+        // A session that hears nothing for longer than 3 s else waits for nothing.
+        house.reactor.sleep(Duration::from_secs(4)).await;
+        house.rotate(Close::Fin).await;
+        house.ends(&session, SessionEnd::MidSend).await;
+        house.fake.behave(|b| {
+            b.mute = false;
+            b.ignore_pings = false;
+        });
+        house.echo(&idle, &payload::echo(3, 40)).await;
+    });
+}
+
 #[test]
 fn a_connection_that_answers_late_is_used_again() {
     House::run_with(1, PATIENCE, ON_DEMAND, |house| async move {
