@@ -238,11 +238,11 @@ const LIMITS: Limits = Limits {
     lines: 24,
 };
 
-fn count(whole: &Whole, user: usize, place: Place) -> usize {
+fn count(whole: &Whole, user: usize, place: Scarce) -> usize {
     whole.users[user].places[place as usize]
 }
 
-fn total(whole: &Whole, place: Place) -> usize {
+fn total(whole: &Whole, place: Scarce) -> usize {
     whole
         .users
         .iter()
@@ -289,7 +289,7 @@ proptest! {
     #[test]
     fn who_has_less_than_its_share_always_finds_a_place(
         users in 1..6_usize,
-        place in prop_oneof![Just(Place::Link), Just(Place::Stream), Just(Place::Line)],
+        place in prop_oneof![Just(Scarce::Link), Just(Scarce::Stream), Just(Scarce::Line)],
         steps in proptest::collection::vec((0..6_usize, 0..4_usize), 1..400),
     ) {
         let mut whole = Whole::new(LIMITS);
@@ -330,7 +330,7 @@ fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
     let mut whole = Whole::new(LIMITS);
     let [one, other] = [(); 2].map(|()| whole.enter());
     for user in [one, one, other] {
-        whole.take(user, Place::Link);
+        whole.take(user, Scarce::Link);
     }
     let share = LIMITS.buffers / 4 * 3 / 2;
     assert_eq!(whole.coming_limit(one), share / 2);

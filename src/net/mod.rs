@@ -10,7 +10,6 @@ mod flow;
 #[cfg(feature = "tls")]
 mod http_get;
 mod http_time;
-mod lane;
 mod listener;
 mod local;
 mod lookup;
@@ -29,6 +28,7 @@ mod timed_stream;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod turnstile;
 mod unblock;
 
 pub use addresses::AddressWatch;
@@ -38,7 +38,6 @@ pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
-pub use lane::Lane;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use lookup::look_up;
@@ -54,4 +53,5 @@ pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 
 pub use timer::Timer;
+pub use turnstile::Turnstile;
 pub use unblock::unblock;

@@ -9,7 +9,7 @@ use super::stream::BackStream;
 use crate::link::LinkContext;
 use crate::link::account::Account;
 use crate::link::fault::Fault;
-use crate::link::window::{Admission, Place, Whole};
+use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};
 use crate::wire::link::EndReason;
@@ -59,7 +59,7 @@ impl Fronts {
     /// One more link is there, which has a place if there is one.
     pub fn add(&self, link: &Rc<BackLink>) {
         let account = &link.connection.account;
-        match account.with(|whole, user| whole.admit(user, Place::Link)) {
+        match account.with(|whole, user| whole.admit(user, Scarce::Link)) {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
                 let links = self.links();
@@ -70,13 +70,13 @@ impl Fronts {
             }
             Admission::Full => link.connection.fail(Fault::TooMany),
         }
-        account.with(|whole, user| whole.take(user, Place::Link));
+        account.with(|whole, user| whole.take(user, Scarce::Link));
         self.links.borrow_mut().push(Rc::downgrade(link));
     }
 
     pub fn remove(&self, link: &Rc<BackLink>) {
         let account = &link.connection.account;
-        account.with(|whole, user| whole.give_back(user, Place::Link));
+        account.with(|whole, user| whole.give_back(user, Scarce::Link));
         let mut links = self.links.borrow_mut();
         links.retain(|one| !std::ptr::eq(one.as_ptr(), Rc::as_ptr(link)));
     }
@@ -88,7 +88,7 @@ impl Fronts {
 
     /// Whether the front of `account` gets a place for one more stream, should it
     /// cost another front one.
-    pub fn admit(&self, account: &Account, place: Place) -> bool {
+    pub fn admit(&self, account: &Account, place: Scarce) -> bool {
         match account.with(|whole, user| whole.admit(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
@@ -111,15 +111,15 @@ impl Fronts {
         }
     }
 
-    fn refuse(&self, account: &Account, place: Place) {
+    fn refuse(&self, account: &Account, place: Scarce) {
         self.metrics.link_refusals.inc();
         let Some(before) = self.refusals.pass() else {
             return;
         };
         let name = account.name();
         let way_out = match place {
-            Place::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
-            Place::Link | Place::Stream => "this machine needs more memory, or fewer fronts",
+            Scarce::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
+            Scarce::Link | Scarce::Stream => "this machine needs more memory, or fewer fronts",
         };
         warn!(
             "the front {name} has its share of this back, and its next client is closed: \

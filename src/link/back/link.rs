@@ -18,7 +18,7 @@ use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
-use crate::link::window::{self, Coming};
+use crate::link::window::{Coming, Scarce};
 use crate::net::User;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
@@ -162,7 +162,7 @@ impl BackLink {
     }
 
     /// The stream here that came last, more or less, of those that have a `place`.
-    pub fn newest(&self, place: window::Place) -> Option<Rc<BackStream>> {
+    pub fn newest(&self, place: Scarce) -> Option<Rc<BackStream>> {
         let streams = self.streams.borrow();
         let having = live(&streams).filter(|stream| stream.has(place));
         having.max_by_key(|stream| stream.flow.number).cloned()
@@ -187,8 +187,8 @@ impl BackLink {
             ));
         }
         let is_line = open.route != OpenRoute::Middle;
-        let has_place = (!is_line || self.fronts.admit(account, window::Place::Line))
-            && self.fronts.admit(account, window::Place::Stream);
+        let has_place = (!is_line || self.fronts.admit(account, Scarce::Line))
+            && self.fronts.admit(account, Scarce::Stream);
         let mut streams = self.streams.borrow_mut();
         if !has_place {
             streams.insert(number, Place::Leaving);

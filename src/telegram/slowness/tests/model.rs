@@ -28,7 +28,7 @@ struct Model {
     connections: Vec<Connection>,
     /// The first [`GOOD`] take their answers.
     sessions: Vec<Session>,
-    patience: Patience,
+    tolerance: Tolerance,
     lanes: Lanes,
     /// Who waited, and how long.
     waits: Vec<(usize, Duration)>,
@@ -46,7 +46,7 @@ impl Model {
             now,
             connections: vec![Connection::default()],
             sessions: (0..GOOD + adversaries).map(session).collect(),
-            patience: Patience::default(),
+            tolerance: Tolerance::default(),
             lanes: Lanes::default(),
             waits: Vec::new(),
         }
@@ -164,7 +164,7 @@ impl Model {
             no_lane,
         };
         if (others_wait || self.sessions.iter().any(kept_back))
-            && self.patience.is_out(now, &judged)
+            && self.tolerance.is_out(now, &judged)
         {
             self.sessions[*blocker].home = None;
         }
