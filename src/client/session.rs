@@ -16,6 +16,7 @@ use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
+use crate::guard::half_open::Origin;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
 use crate::net::{Socket, User};
@@ -146,7 +147,7 @@ async fn open(
     let inlet = Inlet::new(header.from_client, records);
     let session = open_session(out, request).await?;
     let meter = PacketMeter::new(transport);
-    let user = User::client(peer.client.ip());
+    let user = User(Origin::of(peer.client.ip()).number());
     let out = out.clone();
     let (stream, content) = match session {
         Session::Packets(stream) => (stream, Content::Packets(Unframer::new(transport, user))),

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use self::claim::{Claim, Flow, Place, State};
 use crate::metrics::Revocation;
 
-/// Whose turn it is among those who wait: each gets the same, however many
-/// packets it has.
+/// Whose packet it is: those who wait take turns, and each gets the same, however
+/// many packets it has. On a front clients by where they are, on a back fronts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct User(pub u64);
 

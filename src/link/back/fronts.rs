@@ -1,6 +1,6 @@
 //! Which fronts there are, and what each takes of this back.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ pub(super) struct Fronts {
     whole: Rc<RefCell<Whole>>,
     metrics: Rc<Metrics>,
     links: RefCell<Vec<Weak<BackLink>>>,
-    next_link: Cell<u64>,
     refusals: Throttle,
     evictions: Throttle,
     revocations: Throttle,
@@ -34,7 +33,6 @@ impl Fronts {
             whole: context.whole(),
             metrics: context.metrics.clone(),
             links: RefCell::default(),
-            next_link: Cell::new(0),
             refusals: Throttle::new(LOG_PERIOD),
             evictions: Throttle::new(LOG_PERIOD),
             revocations: Throttle::new(LOG_PERIOD),
@@ -47,13 +45,6 @@ impl Fronts {
         let mut known = links.iter().map(|link| &link.connection.account);
         let known = known.find(|account| account.name() == name);
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
-    }
-
-    /// A number for a link that no other has.
-    pub fn number_link(&self) -> u64 {
-        let number = self.next_link.get();
-        self.next_link.set(number + 1);
-        number
     }
 
     /// One more link is there, which has a place if there is one.

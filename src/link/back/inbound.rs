@@ -22,7 +22,7 @@ use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
-use crate::net::{BufferPool, Reservation, Rope};
+use crate::net::{BufferPool, Reservation, Rope, User};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
@@ -272,7 +272,8 @@ impl BackStream {
         }
         let link = &self.link.connection;
         let missing = packet.len.saturating_sub(packet.body.len());
-        let Some(reservation) = link.context.buffers.announce(self.link.user, missing) else {
+        let front = User(link.account.user() as u64);
+        let Some(reservation) = link.context.buffers.announce(front, missing) else {
             // All buffers together are smaller than this packet.
             drop(inbound);
             return self.finish(EndReason::NoConnection);

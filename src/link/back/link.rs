@@ -19,7 +19,6 @@ use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
 use crate::link::window::{Coming, Scarce};
-use crate::net::User;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -44,8 +43,6 @@ pub(super) struct BackLink {
     may_have_wish: Cell<bool>,
     /// Large packets that need not wait.
     pub coming: RefCell<Coming>,
-    /// Who waits for buffers, as these know it.
-    pub user: User,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
     buffers: Arc<Signal>,
@@ -72,7 +69,6 @@ impl BackLink {
             wishes: RefCell::default(),
             may_have_wish: Cell::new(false),
             coming: RefCell::default(),
-            user: User(fronts.number_link()),
             large: RefCell::default(),
             buffers_waker: Waker::from(buffers.clone()),
             buffers,
