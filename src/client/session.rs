@@ -203,10 +203,10 @@ async fn open_on_routes(
     if !is_out_of_reach || !request.has_other_route {
         return Ok(opened?);
     }
-    if let Some(more) = context.fallback_log.pass() {
+    if let Some(skipped) = context.fallback_log.pass() {
         let dc = request.dc;
         warn!(
-            "no middle proxy of DC {dc} can be reached, going direct, without the ad tag ({more} more before)"
+            "no middle proxy of DC {dc} can be reached, going direct, without the ad tag{skipped}"
         );
     }
     request.route = Route::Direct;

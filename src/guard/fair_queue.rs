@@ -79,10 +79,6 @@ impl FairQueue {
         self.members.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-
     /// `is_trusted`: somebody from there has proven himself lately.
     pub fn insert(&mut self, member: Member, is_trusted: bool) {
         let Member {

@@ -104,7 +104,7 @@ impl Fronts {
 
     fn refuse(&self, account: &Account, place: Scarce) {
         self.metrics.link_refusals.inc();
-        let Some(before) = self.refusals.pass() else {
+        let Some(skipped) = self.refusals.pass() else {
             return;
         };
         let name = account.name();
@@ -113,8 +113,8 @@ impl Fronts {
             Scarce::Link | Scarce::Stream => "this machine needs more memory, or fewer fronts",
         };
         warn!(
-            "the front {name} has its share of this back, and its next client is closed: \
-             {way_out} ({before} more before)"
+            "the front {name} has its share of this back, and a new client of it is closed: \
+             {way_out}{skipped}"
         );
     }
 
@@ -126,19 +126,19 @@ impl Fronts {
                 return;
             };
             let links = self.links();
-            // Without certificates two fronts may share an address: not the link of
-            // the one that keeps to less.
+            // Two fronts without certificates may share an address, and so an account:
+            // not the link of the one that holds less.
             let of_front = links.iter().filter(|link| is_of(link, front));
             let most = of_front.max_by_key(|link| link.held());
             let Some(largest) = most.and_then(|link| link.largest()) else {
                 return;
             };
             self.metrics.link_evictions.inc();
-            if let Some(before) = self.evictions.pass() {
+            if let Some(skipped) = self.evictions.pass() {
                 let name = largest.link.connection.account.name();
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
-                     most is closed; raise --buffers if that goes on ({before} more before)"
+                     most is closed; raise --buffers if that goes on{skipped}"
                 );
             }
             end(&largest, EndReason::TooSlow);
@@ -148,11 +148,11 @@ impl Fronts {
     /// A packet that did not come has lost its buffers to others.
     pub fn revoked(&self, account: &Account, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
-        if let Some(before) = self.revocations.pass() {
+        if let Some(skipped) = self.revocations.pass() {
             let name = account.name();
             warn!(
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \
-                 --buffers, or look why that front stalls ({before} more before)"
+                 --buffers, or look why that front stalls{skipped}"
             );
         }
     }

@@ -121,9 +121,9 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    if let Some(more) = self.complaints.pass() {
+                    if let Some(skipped) = self.complaints.pass() {
                         warn!(
-                            "cannot accept links: {error} ({more} more lines before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
+                            "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
                         );
                     }
                     self.context.reactor.sleep(ACCEPT_PAUSE).await;
@@ -148,8 +148,7 @@ impl Back {
             Err(fault) => {
                 self.context.metrics.link_ends.inc(fault.reason());
                 match self.complaints.pass() {
-                    Some(0) => warn!("{peer} gets no link: {fault}"),
-                    Some(more) => warn!("{peer} gets no link: {fault} ({more} more before)"),
+                    Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
                     None => debug!("{peer} gets no link: {fault}"),
                 }
             }
