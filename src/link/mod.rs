@@ -60,7 +60,7 @@ pub struct LinkContext {
     pub metrics: Rc<Metrics>,
     /// With links that say nothing.
     pub patience: Patience,
-    /// How many links and streams a back takes.
+    /// How many seats, links and streams a back has.
     pub places: LinkPlaces,
 }
 

@@ -180,7 +180,8 @@ pub(super) enum Admission {
     Full,
 }
 
-/// What is kept free of places for those who have less than their share.
+/// The part of all places that is kept free for those who have less than their
+/// share.
 const SPARE: usize = 8;
 
 /// Places of streams whose end one side has said and the other not yet, beyond
@@ -373,8 +374,8 @@ pub(super) struct Coming(Vec<(DcId, usize)>);
 
 impl Coming {
     /// Whether one more may come: the first always, others as long as all take no
-    /// more than `limit`, and those to one DC two thirds of it. A DC that stops to read
-    /// gets all that are under way.
+    /// more than `limit`, and those to one DC two thirds of it: a DC that stops
+    /// reading gets all that are under way.
     pub fn may_come(&self, to: DcId, len: usize, limit: usize) -> bool {
         let all: usize = self.0.iter().map(|(_, bytes)| bytes).sum();
         let there = self.0.iter().find(|(dc, _)| *dc == to);

@@ -210,8 +210,8 @@ pub(super) struct Buffers {
 impl Buffers {
     /// How much may wait for the client in all, where `most` is its due. The
     /// fewer buffers are free, the less each may have, and a quarter of all is
-    /// left to other uses but for a chunk each. For others that wait behind it, it may have more, as
-    /// long as half of all are free.
+    /// left to other uses but for a chunk each. For others that wait behind it, it
+    /// may have more, as long as half of all are free.
     pub fn allowance(&self, most: usize, others_wait: bool) -> usize {
         let due = most.min(self.free.saturating_sub(self.total / 4) / 2);
         let due = due.max(CHUNK_LEN);

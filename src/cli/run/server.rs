@@ -109,12 +109,7 @@ impl Server {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
-                back = Some(Back::new(
-                    link_context(),
-                    security()?,
-                    telegram,
-                    config.descriptors,
-                ));
+                back = Some(Back::new(link_context(), security()?, telegram));
                 None
             }
             (_, None) => {

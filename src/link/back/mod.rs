@@ -24,7 +24,6 @@ use super::handshake::{Established, shake};
 use super::security::Security;
 use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
-use crate::config::Descriptors;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
@@ -63,19 +62,14 @@ pub struct BackListener {
 }
 
 impl Back {
-    pub fn new(
-        context: LinkContext,
-        security: Security,
-        backend: Rc<dyn Backend>,
-        descriptors: Descriptors,
-    ) -> Rc<Self> {
+    pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
         Rc::new(Self {
             fronts: Fronts::new(&context),
             started: context.reactor.now(),
+            half_open: HalfOpen::new(context.places.seats),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             backend,
-            half_open: HalfOpen::new(descriptors.link_seats),
             acquaintances: RefCell::default(),
             changed: Notify::default(),
             complaints: Throttle::new(LOG_PERIOD),
