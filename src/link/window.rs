@@ -270,7 +270,7 @@ impl Whole {
 
     /// While too much is held: who holds most over its share. One of its streams
     /// has to go.
-    pub fn burden(&self) -> Option<usize> {
+    pub fn heaviest(&self) -> Option<usize> {
         if self.held <= self.hold_limit() {
             return None;
         }

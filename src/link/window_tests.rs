@@ -266,7 +266,7 @@ proptest! {
             let bytes = if at == 0 { bytes * 4 } else { bytes };
             streams[at].push(bytes);
             whole.hold(ids[at], bytes);
-            while let Some(worst) = whole.burden() {
+            while let Some(worst) = whole.heaviest() {
                 let worst = ids.iter().position(|id| *id == worst).unwrap();
                 let held: usize = streams[worst].iter().sum();
                 prop_assert!(held > share, "{} of {} are within its share", held, share);

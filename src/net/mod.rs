@@ -1,7 +1,8 @@
 //! Sockets, readiness, timers and buffers for one thread.
 //!
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
-//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
+//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
+//! who may take of it for large packets.
 
 mod addresses;
 mod buffer_pool;

@@ -122,7 +122,7 @@ impl Fronts {
     /// over its share: the largest, on the link with most.
     pub fn relieve(&self) {
         loop {
-            let Some(front) = self.whole.borrow().burden() else {
+            let Some(front) = self.whole.borrow().heaviest() else {
                 return;
             };
             let links = self.links();

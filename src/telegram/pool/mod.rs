@@ -1,5 +1,6 @@
 //! The connections to one DC's middle proxies: who is on which of them
-//! ([`Pool`]), and how new ones are opened (`supply`).
+//! ([`Pool`]), which lead to Telegram (`paths`), which are left to slow clients
+//! (`lanes`), and how new ones are opened (`supply`).
 
 mod lanes;
 mod paths;
