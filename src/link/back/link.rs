@@ -80,7 +80,7 @@ impl BackLink {
         &self.room_waker
     }
 
-    /// What wakes those with a [`large`](Self::take_large) packet.
+    /// What wakes those with a large packet that takes buffers as it comes.
     pub fn buffers_waker(&self) -> &Waker {
         &self.buffers_waker
     }
