@@ -170,15 +170,16 @@ impl StreamRelay {
             _ if !is_welcome => return Poll::Pending,
             // When buffers are short, no byte of a packet before its room is
             // there.
-            Content::Packets(unframer) if !self.has_plenty() => unframer.wanted(),
+            Content::Packets(unframer) if !self.has_plenty(unframer) => unframer.wanted(),
             _ => SCRATCH_LEN,
         };
         Poll::Ready(limit.min(self.out.read_limit()))
     }
 
-    fn has_plenty(&self) -> bool {
+    fn has_plenty(&self, unframer: &Unframer) -> bool {
         let buffers = &self.out.context.buffers;
-        buffers.reservable_bytes() >= PLENTY.min(buffers.most_reservable_bytes())
+        let reservable = buffers.reservable_bytes(unframer.destination());
+        reservable >= PLENTY.min(buffers.most_reservable_bytes())
     }
 
     /// Room for the packet that has begun; without it, why there is nothing to

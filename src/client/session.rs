@@ -19,7 +19,7 @@ use crate::config::RouteChoice;
 use crate::guard::half_open::Origin;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
-use crate::net::{Socket, User};
+use crate::net::{Destination, Socket, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::ClientHeader;
@@ -132,7 +132,7 @@ async fn open(
     header: ClientHeader,
     records: Option<RecordReader>,
 ) -> Result<Relay, CloseReason> {
-    let transport = header.transport;
+    let (dc, transport) = (header.dc, header.transport);
     let route = first_route(rules);
     let request = SessionRequest {
         route,
@@ -147,10 +147,13 @@ async fn open(
     let inlet = Inlet::new(header.from_client, records);
     let session = open_session(out, request).await?;
     let meter = PacketMeter::new(transport);
-    let user = User(Origin::of(peer.client.ip()).number());
+    let unframer = || {
+        let user = User(Origin::of(peer.client.ip()).number());
+        Unframer::new(transport, user, Destination::dc(dc))
+    };
     let out = out.clone();
     let (stream, content) = match session {
-        Session::Packets(stream) => (stream, Content::Packets(Unframer::new(transport, user))),
+        Session::Packets(stream) => (stream, Content::Packets(unframer())),
         Session::Bytes(stream) => (stream, Content::Bytes(meter)),
         Session::Line(line) => {
             return Ok(Relay::Line(Box::new(LineRelay::new(

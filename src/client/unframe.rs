@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use crate::backend::{Body, Packet};
-use crate::net::{BufferPool, Reservation, Rope, SCRATCH_LEN, User};
+use crate::net::{BufferPool, Destination, Reservation, Rope, SCRATCH_LEN, User};
 use crate::wire::transport::{PacketHeader, Transport, TransportError};
 
 /// Reads packet headers out of a stream that may be cut anywhere.
@@ -55,6 +55,7 @@ pub(super) struct Unframer {
     headers: HeaderReader,
     /// Whose packets they are.
     user: User,
+    to: Destination,
     /// A large one came whole.
     has_finished: bool,
     partial: Option<Partial>,
@@ -70,13 +71,18 @@ struct Partial {
 }
 
 impl Unframer {
-    pub fn new(transport: Transport, user: User) -> Self {
+    pub fn new(transport: Transport, user: User, to: Destination) -> Self {
         Self {
             headers: HeaderReader::new(transport),
             user,
+            to,
             has_finished: false,
             partial: None,
         }
+    }
+
+    pub fn destination(&self) -> Destination {
+        self.to
     }
 
     /// Takes the next packet off the front of `input`; `None` when all of it
@@ -104,7 +110,7 @@ impl Unframer {
         let length = header.payload_len;
         // All buffers together may be smaller than this packet.
         let reservation = buffers
-            .announce(self.user, length)
+            .announce(self.user, self.to, length)
             .ok_or(TransportError::TooLong(length))?;
         if self.has_finished {
             reservation.vouch();

@@ -263,6 +263,11 @@ impl Whole {
         self.users.get(user).map_or(0, |user| user.held)
     }
 
+    /// How much more may be held, which buffers should be left for.
+    pub fn hold_room(&self) -> usize {
+        self.hold_limit().saturating_sub(self.held)
+    }
+
     /// Windows do not grow while so much is held.
     pub fn is_crowded(&self) -> bool {
         self.held > self.hold_limit() / 4

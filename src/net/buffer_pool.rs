@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::notify::Notify;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
-use super::room::{Id, Room, User};
+use super::room::{Destination, Id, Room, User};
+use crate::wire::dc::DcId;
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
 /// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
@@ -57,6 +58,15 @@ pub struct Claims {
     pub waiters: usize,
 }
 
+impl Destination {
+    /// A DC. Those that nobody knows are one: their packets go where the list's
+    /// default is, whatever a client calls them.
+    pub fn dc(dc: DcId) -> Self {
+        let is_known = matches!(dc.number(), 1..=5 | 203);
+        Self(if is_known { dc.0 } else { 0 })
+    }
+}
+
 impl BufferPool {
     /// A pool of `bytes`, rounded up to whole chunks.
     pub fn new(bytes: usize) -> Rc<Self> {
@@ -98,9 +108,10 @@ impl BufferPool {
         self.free() * CHUNK_LEN
     }
 
-    /// Bytes of the largest packet that may begin now.
-    pub fn reservable_bytes(&self) -> usize {
-        self.room.borrow().available(self.free()) * CHUNK_LEN
+    /// Bytes of the largest packet to `to` that may begin now.
+    pub fn reservable_bytes(&self, to: Destination) -> usize {
+        let room = self.room.borrow();
+        room.available(to, self.free()) * CHUNK_LEN
     }
 
     /// Bytes of the largest packet that ever may.
@@ -132,14 +143,20 @@ impl BufferPool {
             .saturating_sub(self.used.get() + self.aside.get())
     }
 
-    /// Announces a packet of so many bytes, which takes no buffers yet. `None`
-    /// if the pool is too small for it.
-    pub fn announce(self: &Rc<Self>, user: User, bytes: usize) -> Option<Reservation> {
-        let chunks = bytes.div_ceil(CHUNK_LEN);
-        let id = self.room.borrow_mut().claim(user, chunks, Instant::now())?;
+    /// Announces a packet of so many bytes to `to`, which takes no buffers yet.
+    /// `None` if the pool is too small for it.
+    pub fn announce(
+        self: &Rc<Self>,
+        user: User,
+        to: Destination,
+        bytes: usize,
+    ) -> Option<Reservation> {
+        let (chunks, now) = (bytes.div_ceil(CHUNK_LEN), Instant::now());
+        let id = self.room.borrow_mut().claim(user, to, chunks, now)?;
         Some(Reservation {
             pool: self.clone(),
             id,
+            to,
         })
     }
 
@@ -185,10 +202,11 @@ impl BufferPool {
         spare.unwrap_or_else(|| Box::new([0; CHUNK_LEN]))
     }
 
-    pub(super) fn give_back(&self, bytes: ChunkBytes, is_claimed: bool) {
+    /// `claimed`: what it was filled for, if that had a reservation.
+    pub(super) fn give_back(&self, bytes: ChunkBytes, claimed: Option<Destination>) {
         self.used.set(self.used.get() - 1);
-        if is_claimed {
-            self.room.borrow_mut().freed();
+        if let Some(to) = claimed {
+            self.room.borrow_mut().freed(to);
         }
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE {
@@ -268,11 +286,12 @@ mod tests {
     }
 
     const ONE: User = User(1);
+    const DC: Destination = Destination(2);
 
     /// Room for `bytes`, all of it set aside, as soon as it is there; `None` if it
     /// never is.
     async fn reserve(pool: &Rc<BufferPool>, bytes: usize) -> Option<Reservation> {
-        let reservation = pool.announce(ONE, bytes)?;
+        let reservation = pool.announce(ONE, DC, bytes)?;
         let room = poll_fn(|cx| reservation.poll_room(cx)).await;
         room.ok().map(|()| {
             reservation.set_aside(bytes);
@@ -343,8 +362,10 @@ mod tests {
         for bytes in [packet, 2 * packet, 50 * packet] {
             let pool = BufferPool::with_room_for(packet, bytes);
             let mut taken = Vec::new();
-            while pool.reservable_bytes() >= packet {
-                let reservation = pool.announce(ONE, packet).unwrap();
+            let to = |taken: &Vec<_>| Destination(taken.len() as i16);
+            while pool.reservable_bytes(to(&taken)) >= packet {
+                let to = to(&taken);
+                let reservation = pool.announce(ONE, to, packet).unwrap();
                 assert!(reservation.has_room());
                 reservation.set_aside(packet);
                 taken.push(reservation);
@@ -368,7 +389,7 @@ mod tests {
             .spawn(async move { fair.keep_fair(&clock).await })
             .detach();
         reactor.block_on(&executor, async {
-            let mut silent = pool.announce(ONE, 3 * CHUNK_LEN).unwrap();
+            let mut silent = pool.announce(ONE, DC, 3 * CHUNK_LEN).unwrap();
             let mut rope = Rope::default();
             rope.append_promised(&mut silent, &[1; 2 * CHUNK_LEN]);
             let waiting = reserve(&pool, 4 * CHUNK_LEN);

@@ -48,7 +48,7 @@ pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 pub use reservation::Reservation;
-pub use room::User;
+pub use room::{Destination, User};
 pub use rope::Rope;
 pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};

@@ -3,7 +3,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN, ChunkBytes};
-use super::room::{Id, Taken};
+use super::room::{Destination, Id, Taken};
 use crate::metrics::Revocation;
 
 /// A client's large packet on its way into the pool, by its length.
@@ -13,6 +13,7 @@ use crate::metrics::Revocation;
 pub struct Reservation {
     pub(super) pool: Rc<BufferPool>,
     pub(super) id: Id,
+    pub(super) to: Destination,
 }
 
 impl Reservation {

@@ -8,17 +8,24 @@
 //! no more than he has sent.
 
 mod claim;
+mod destinations;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use self::claim::{Claim, Flow, Place, State};
+use self::destinations::Counts;
+pub use self::destinations::Destination;
 use crate::metrics::Revocation;
 
 /// Whose packet it is: those who wait take turns, and each gets the same, however
 /// many packets it has. On a front clients by where they are, on a back fronts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct User(pub u64);
+
+/// The part of all room that packets to one destination do not take while there is
+/// more than one of them: another's have that.
+const ELSEWHERE: usize = 4;
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
@@ -40,6 +47,8 @@ pub(super) struct Room {
     /// Chunks that are set aside, or filled and not free again, whether or not
     /// their packet is complete.
     taken: usize,
+    /// The same by destination.
+    taken_for: Counts,
     /// Chunks for those who have been called and have not come yet.
     called: usize,
     /// Chunks that are to come of packets that have some.
@@ -57,6 +66,8 @@ pub(super) struct Room {
     /// small waits.
     least: usize,
     has_small: bool,
+    /// The same for those who wait for others of their destination.
+    least_for: Counts,
     /// Who has the turn of those who have waited for long, and until when.
     favourite: Option<(Id, Instant)>,
     /// No other such turn before.
@@ -92,6 +103,7 @@ impl Room {
             capacity,
             extra,
             taken: 0,
+            taken_for: Counts::default(),
             called: 0,
             missing: 0,
             claims: BTreeMap::new(),
@@ -102,6 +114,7 @@ impl Room {
             next_turns: HashMap::new(),
             least: 0,
             has_small: false,
+            least_for: Counts::default(),
             favourite: None,
             next_favourite: None,
             waiting_since: None,
@@ -127,13 +140,19 @@ impl Room {
     }
 
     /// Announces a packet; `None` if it never has room.
-    pub fn claim(&mut self, user: User, chunks: usize, now: Instant) -> Option<Id> {
+    pub fn claim(
+        &mut self,
+        user: User,
+        to: Destination,
+        chunks: usize,
+        now: Instant,
+    ) -> Option<Id> {
         if chunks > self.capacity {
             return None;
         }
         let id = self.next_id;
         self.next_id += 1;
-        let claim = Claim::new(user, chunks, now);
+        let claim = Claim::new(user, to, chunks, now);
         self.claims.insert(id, claim);
         Some(id)
     }
@@ -150,9 +169,10 @@ impl Room {
         self.claims.get(&id).map_or(0, Claim::worth_waiting)
     }
 
-    /// Chunks that whoever is not called can have, with `free` in the pool.
-    pub fn available(&self, free: usize) -> usize {
-        self.available_to(false, free)
+    /// Chunks that whoever is not called can have for a packet to `to`, with `free`
+    /// in the pool.
+    pub fn available(&self, to: Destination, free: usize) -> usize {
+        self.available_to(false, free).min(self.left_for(to, 0))
     }
 
     fn available_to(&self, is_small: bool, free: usize) -> usize {
@@ -162,6 +182,26 @@ impl Room {
         };
         let own = most.saturating_sub(self.taken);
         free.min(own).saturating_sub(self.called)
+    }
+
+    /// Chunks that packets to `to` may still take together, `own` of theirs being of
+    /// the one that asks: alone it may take all.
+    fn left_for(&self, to: Destination, own: usize) -> usize {
+        let taken = self.taken_for.get(to);
+        match taken <= own {
+            true => usize::MAX,
+            false => self.share().saturating_sub(taken),
+        }
+    }
+
+    /// Chunks that packets to one destination take at most.
+    fn share(&self) -> usize {
+        self.capacity - self.capacity / ELSEWHERE
+    }
+
+    /// It waits for others of its destination, whatever is free.
+    fn is_held_up(&self, claim: &Claim) -> bool {
+        !claim.is_small && claim.rest > self.left_for(claim.to, claim.held)
     }
 
     /// Whether its bytes may be read and taken over, at once.
@@ -179,7 +219,8 @@ impl Room {
         }
         let (rest, is_new, is_small) = (claim.rest, claim.held == 0, claim.is_small);
         let available = self.available_to(is_small, free);
-        if rest > available {
+        let is_held_up = self.claims.get(&id).is_some_and(|one| self.is_held_up(one));
+        if rest > available || is_held_up {
             return false;
         }
         if is_new && !is_small && !self.may_begin(id, rest, available, now) {
@@ -244,6 +285,13 @@ impl Room {
         claim.held += count;
         self.missing += claim.missing();
         self.taken += count;
+        let to = claim.to;
+        self.taken_for.set(to, self.taken_for.get(to) + count);
+    }
+
+    fn let_go(&mut self, to: Destination, count: usize) {
+        self.taken -= count;
+        self.taken_for.set(to, self.taken_for.get(to) - count);
     }
 
     /// So many bytes of it have come.
@@ -265,13 +313,13 @@ impl Room {
             self.called -= claim.rest;
         }
         self.missing -= claim.missing();
-        self.taken -= claim.aside;
+        self.let_go(claim.to, claim.aside);
         claim.aside
     }
 
-    /// A filled chunk is free again.
-    pub fn freed(&mut self) {
-        self.taken -= 1;
+    /// A chunk filled for `to` is free again.
+    pub fn freed(&mut self, to: Destination) {
+        self.let_go(to, 1);
     }
 
     pub fn revoked(&self, id: Id) -> Option<Revocation> {
@@ -281,19 +329,32 @@ impl Room {
     /// Calls those of the queue who have room now; each is to
     /// [`ask`](Self::ask) again.
     pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let available = self.available(free);
+        let available = self.available_to(false, free);
         let for_small = self.available_to(true, free);
-        let is_in_vain = available < self.least && !(self.has_small && for_small > 0);
+        let may_go_on = |(to, least)| least <= self.left_for(to, 0).min(available);
+        let goes_on = self.least_for.iter().any(may_go_on);
+        let is_in_vain = available < self.least && !goes_on && !(self.has_small && for_small > 0);
         if self.queue.is_empty() || is_in_vain {
             return Vec::new();
         }
         let mut called = Vec::new();
         let (mut least, mut has_small, mut given) = (usize::MAX, false, 0);
+        let (mut least_for, mut given_for) = (Counts::default(), Counts::default());
         let kept = self.kept(now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
+            let given_there = given_for.get(claim.to);
+            let left = self.left_for(claim.to, claim.held);
+            if !claim.is_small && given_there + claim.rest > left {
+                let least = match least_for.get(claim.to) {
+                    0 => claim.rest,
+                    least => least.min(claim.rest),
+                };
+                least_for.set(claim.to, least);
+                continue;
+            }
             let (wanted, most) = match claim.held {
                 _ if claim.is_small => (claim.rest, for_small),
                 0 => (claim.rest + self.kept_from(*id, kept), available),
@@ -307,6 +368,7 @@ impl Room {
                 continue;
             }
             given += claim.rest;
+            given_for.set(claim.to, given_there + claim.rest);
             called.push((*place, *id));
         }
         for (place, id) in &called {
@@ -317,7 +379,7 @@ impl Room {
                 self.called += claim.rest;
             }
         }
-        (self.least, self.has_small) = (least, has_small);
+        (self.least, self.has_small, self.least_for) = (least, has_small, least_for);
         self.tidy();
         called.into_iter().map(|(_, id)| id).collect()
     }
@@ -374,7 +436,8 @@ impl Room {
             return;
         }
         let patient = self.queue.values().find(|id| {
-            let waited = self.claims.get(*id).and_then(|claim| claim.waited(now));
+            let claim = self.claims.get(*id).filter(|claim| !self.is_held_up(claim));
+            let waited = claim.and_then(|claim| claim.waited(now));
             waited.is_some_and(|waited| waited >= PATIENCE)
         });
         self.favourite = patient.map(|id| (*id, now + TURN));
@@ -464,11 +527,24 @@ impl Room {
     }
 
     /// Those in whose place somebody could go on who has waited for long: as few
-    /// as it takes, who waste most first.
+    /// as it takes, who waste most first. Who waits for others of his destination
+    /// goes on in the place of one of these.
     fn blocking(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let coming = self.claims.values().filter(|claim| claim.revoked.is_some());
-        let coming: usize = coming.map(|claim| claim.held).sum();
-        let late = self.claims.iter().filter_map(|(id, claim)| {
+        let mut found = self.blocking_at(None, free, now);
+        let crowded: Vec<_> = self.least_for.iter().map(|(to, _)| to).collect();
+        for to in crowded {
+            let more = self.blocking_at(Some(to), free, now);
+            found.extend(more);
+        }
+        found
+    }
+
+    fn blocking_at(&mut self, to: Option<Destination>, free: usize, now: Instant) -> Vec<Id> {
+        let is_there = |claim: &Claim| to.is_none_or(|to| claim.to == to);
+        let there = || self.claims.iter().filter(|(_, claim)| is_there(claim));
+        let coming = there().filter(|(_, claim)| claim.revoked.is_some());
+        let coming: usize = coming.map(|(_, claim)| claim.held).sum();
+        let late = there().filter_map(|(id, claim)| {
             let waste = claim.waste(now)?;
             Some((waste, claim.held, *id))
         });
@@ -477,11 +553,24 @@ impl Room {
         let (mut wanted, mut missing) = (0, 0);
         for id in self.queue.values() {
             let claim = self.claims.get(id);
-            let Some(claim) = claim.filter(|claim| claim.is_blocked(now)) else {
+            let Some(claim) = claim.filter(|claim| is_there(claim) && claim.is_blocked(now)) else {
                 continue;
             };
-            let available = self.available_to(claim.is_small, free) + coming;
-            let short = (wanted + claim.rest).saturating_sub(available);
+            let short = match to {
+                None if self.is_held_up(claim) => continue,
+                Some(_) if claim.is_small => continue,
+                Some(_) if claim.held + claim.rest > self.share() => {
+                    self.taken_for.get(claim.to) - claim.held
+                }
+                Some(_) => {
+                    (wanted + claim.rest).saturating_sub(self.left_for(claim.to, claim.held))
+                }
+                None => {
+                    let available = self.available_to(claim.is_small, free);
+                    (wanted + claim.rest).saturating_sub(available)
+                }
+            };
+            let short = short.saturating_sub(coming);
             if short > 0 && short <= most {
                 wanted += claim.rest;
                 missing = missing.max(short);

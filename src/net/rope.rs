@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::buffer_pool::{BufferPool, ChunkBytes};
 use super::reservation::Reservation;
+use super::room::Destination;
 use super::socket::Socket;
 
 /// Chunks of one vectored write.
@@ -14,18 +15,18 @@ struct Chunk {
     bytes: Option<ChunkBytes>,
     start: u16,
     end: u16,
-    /// Taken for a reservation.
-    is_claimed: bool,
+    /// Where it goes, if it was taken for a reservation.
+    claimed: Option<Destination>,
     pool: Rc<BufferPool>,
 }
 
 impl Chunk {
-    fn new(bytes: ChunkBytes, is_claimed: bool, pool: &Rc<BufferPool>) -> Self {
+    fn new(bytes: ChunkBytes, claimed: Option<Destination>, pool: &Rc<BufferPool>) -> Self {
         Self {
             bytes: Some(bytes),
             start: 0,
             end: 0,
-            is_claimed,
+            claimed,
             pool: pool.clone(),
         }
     }
@@ -63,7 +64,7 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         if let Some(bytes) = self.bytes.take() {
-            self.pool.give_back(bytes, self.is_claimed);
+            self.pool.give_back(bytes, self.claimed);
         }
     }
 }
@@ -86,7 +87,7 @@ impl Rope {
 
     /// Appends what the pool has room for and returns how much that was.
     pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
-        self.append_with(data, pool, false, || pool.take())
+        self.append_with(data, pool, None, || pool.take())
     }
 
     /// Appends all of it, over the pool's limit if need be.
@@ -96,7 +97,7 @@ impl Rope {
     /// does not read on before the pool has room again, so that the overdraft
     /// stays below two scratch buffers a DC connection.
     pub fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
-        self.append_with(data, pool, false, || Some(pool.take_overdrawn()));
+        self.append_with(data, pool, None, || Some(pool.take_overdrawn()));
     }
 
     /// Takes over the chunks of `other`, without copying.
@@ -108,8 +109,8 @@ impl Rope {
     /// Appends what has come of a reservation's packet, and no more than was
     /// announced.
     pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
-        let pool = reservation.pool.clone();
-        let length = self.append_with(data, &pool, true, || reservation.take());
+        let (pool, to) = (reservation.pool.clone(), reservation.to);
+        let length = self.append_with(data, &pool, Some(to), || reservation.take());
         reservation.received(length);
         length
     }
@@ -118,7 +119,7 @@ impl Rope {
         &mut self,
         mut data: &[u8],
         pool: &Rc<BufferPool>,
-        is_claimed: bool,
+        claimed: Option<Destination>,
         mut take: impl FnMut() -> Option<ChunkBytes>,
     ) -> usize {
         let mut total = 0;
@@ -130,7 +131,7 @@ impl Rope {
                 break;
             }
             let Some(bytes) = take() else { break };
-            self.chunks.push_back(Chunk::new(bytes, is_claimed, pool));
+            self.chunks.push_back(Chunk::new(bytes, claimed, pool));
         }
         self.length += total;
         total

@@ -85,6 +85,7 @@ rows! {
 
     uploads_to_a_dc_that_does_not_read: [both keyed tls],
         SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+    uploads_of_many_to_a_dc_that_does_not_read: [both keyed], SOON, AT_ONCE;
     direct_uploads_to_a_dc_that_does_not_read: [both keyed tls],
         SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
 

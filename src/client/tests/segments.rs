@@ -8,7 +8,7 @@ use super::relays::payload;
 use crate::backend::Body;
 use crate::client::inlet::Inlet;
 use crate::client::unframe::{PacketMeter, Unframer};
-use crate::net::{BufferPool, User};
+use crate::net::{BufferPool, Destination, User};
 use crate::wire::fake_tls::{RecordReader, record_header};
 use crate::wire::transport::Transport;
 
@@ -69,7 +69,7 @@ fn received(
     let buffers = BufferPool::new(16 << 20);
     let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
     let (mut unframer, mut meter) = (
-        Unframer::new(transport, User(1)),
+        Unframer::new(transport, User(1), Destination(2)),
         PacketMeter::new(transport),
     );
     let (mut packets, mut metered) = (Vec::new(), 0);
@@ -141,7 +141,7 @@ proptest! {
     ) {
         let buffers = BufferPool::new(4 << 20);
         let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
-        let mut unframer = Unframer::new(transport, User(1));
+        let mut unframer = Unframer::new(transport, User(1), Destination(2));
         if let Ok(plain) = inlet.open(&mut bytes) {
             let mut input = &plain[..];
             while let Ok(Some(_)) = unframer.next(&mut input, &buffers) {}

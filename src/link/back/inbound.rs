@@ -22,7 +22,7 @@ use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
-use crate::net::{BufferPool, Reservation, Rope, User};
+use crate::net::{BufferPool, Destination, Reservation, Rope, User};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
@@ -273,7 +273,8 @@ impl BackStream {
         let link = &self.link.connection;
         let missing = packet.len.saturating_sub(packet.body.len());
         let front = User(link.account.user() as u64);
-        let Some(reservation) = link.context.buffers.announce(front, missing) else {
+        let to = Destination::dc(self.dc());
+        let Some(reservation) = link.context.buffers.announce(front, to, missing) else {
             // All buffers together are smaller than this packet.
             drop(inbound);
             return self.finish(EndReason::NoConnection);
@@ -311,7 +312,12 @@ impl BackStream {
         let here = packet.body.len();
         let missing = packet.len.saturating_sub(here);
         let (granted, reserved) = self.flow.granted();
-        let ahead = || (link.context.buffers.reservable_bytes() / LEAD).min(missing);
+        let to = Destination::dc(self.dc());
+        let ahead = || {
+            let left = link.account.with(|whole, _| whole.hold_room());
+            let free = link.context.buffers.reservable_bytes(to);
+            (free.saturating_sub(left) / LEAD).min(missing)
+        };
         let more = ahead().saturating_sub(reserved);
         let is_short = packet.held > 0 && (packet.held >= worth || granted < worth);
         let is_worth_it = more > 0 && more >= worth.min(missing.saturating_sub(reserved));

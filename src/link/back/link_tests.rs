@@ -432,11 +432,18 @@ fn a_stream_that_stalls_in_a_packet_gives_way_to_who_waits() {
     let house = House::new();
     let [bad, good] = ["bad", "good"].map(|front| house.link(front, &Rc::default()));
     let buffers = house.context.buffers.clone();
-    // Room for one of two, but not for what the other may be ahead.
-    let room = LARGE as usize + 2 * (1 << 15) + 2 * CHUNK_LEN;
-    let _taken = take(&buffers, buffers.free_bytes() - room);
+    // Room for one of the two, but not for what the other has begun too.
+    let _taken = take(
+        &buffers,
+        buffers.free_bytes() - LARGE as usize - (1 << 16) - 3 * CHUNK_LEN,
+    );
+    let send = |link: &Rc<BackLink>, count| {
+        let stream = link.live(0).unwrap();
+        (0..count).for_each(|_| stream.receive(&mut [1; 1 << 14]).unwrap());
+    };
     let stalled = open(&bad, 0, &mut large_packet());
     turn(&bad);
+    send(&bad, 3);
     assert!(buffers.claims().bytes > 0);
     let reactor = house.context.reactor.clone();
     let fair = buffers.clone();
@@ -447,6 +454,7 @@ fn a_stream_that_stalls_in_a_packet_gives_way_to_who_waits() {
         .detach();
     open(&good, 0, &mut large_packet());
     turn(&good);
+    send(&good, 1);
     assert_eq!(buffers.claims().waiters, 1);
     reactor.block_on(executor, async {
         while credit(&good, 0) == 0 {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::User;
+use super::{Destination, User};
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
@@ -38,6 +38,7 @@ pub type Flow = (User, bool);
 
 pub struct Claim {
     pub flow: Flow,
+    pub to: Destination,
     /// It is of one chunk: it passes by all others.
     pub is_small: bool,
     /// Chunks to come.
@@ -91,9 +92,10 @@ pub struct Place {
 }
 
 impl Claim {
-    pub fn new(user: User, chunks: usize, now: Instant) -> Self {
+    pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
         Self {
             flow: (user, false),
+            to,
             is_small: chunks <= 1,
             rest: chunks,
             held: 0,

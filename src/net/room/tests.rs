@@ -10,6 +10,7 @@ const KERNEL: usize = 64 * 1024;
 const STEP: Duration = Duration::from_millis(10);
 const LOOK: u32 = 5;
 const MIB: usize = 1 << 20;
+const DC: Destination = Destination(2);
 
 /// How a client sends its packets.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +122,7 @@ impl World {
     fn announce(&mut self, client: &mut Client) {
         let chunks = client.plan.packet.div_ceil(CHUNK_LEN);
         let user = User(client.plan.user);
-        let id = self.room.claim(user, chunks, self.now()).unwrap();
+        let id = self.room.claim(user, DC, chunks, self.now()).unwrap();
         client.id = id;
         if client.is_proven {
             self.room.vouch(id);
@@ -138,7 +139,7 @@ impl World {
     fn leave(&mut self, client: &mut Client) {
         assert_eq!(self.room.close(client.id, self.now()), 0);
         for _ in 0..client.held {
-            self.room.freed();
+            self.room.freed(DC);
             self.free += 1;
             self.called(None);
         }
@@ -220,7 +221,7 @@ impl World {
         // Somebody can be read to the end of his packet.
         let rest = |client: &Client| client.plan.packet.div_ceil(CHUNK_LEN) - client.held;
         let mut holders = self.clients.iter().filter(|client| client.held > 0);
-        let available = self.room.available(self.free) + self.room.called;
+        let available = self.room.available_to(false, self.free) + self.room.called;
         let small = self
             .clients
             .iter()
@@ -234,7 +235,7 @@ impl World {
             self.leave(&mut client);
         }
         assert_eq!(self.room.tally(), Tally::default());
-        assert_eq!(self.room.available(self.free), self.room.capacity);
+        assert_eq!(self.room.available_to(false, self.free), self.room.capacity);
         assert!(!self.room.is_short());
         assert_eq!(self.room.called, 0);
     }
@@ -363,12 +364,12 @@ fn many_good_senders_all_get_through() {
 fn a_sender_that_is_slower_than_a_packet_may_be_goes_while_others_wait() {
     let mut room = Room::new(100, 0);
     let start = Instant::now();
-    let slow = room.claim(User(1), 60, start).unwrap();
+    let slow = room.claim(User(1), DC, 60, start).unwrap();
     assert!(room.ask(slow, 100, start));
     assert!(room.take(slow).is_some());
     // So much is missing to somebody that nobody's going would help.
     room.taken += 30;
-    let waiting = room.claim(User(2), 99, start).unwrap();
+    let waiting = room.claim(User(2), DC, 99, start).unwrap();
     assert!(!room.ask(waiting, 100, start));
     room.wait(waiting, start);
     let mut gone = Vec::new();
@@ -389,11 +390,11 @@ fn who_is_far_away_is_not_late_before_anything_can_come() {
     let way = Duration::from_millis(250);
     let mut room = Room::new(100, 0);
     let start = Instant::now();
-    let told = room.claim(User(1), 60, start).unwrap();
+    let told = room.claim(User(1), DC, 60, start).unwrap();
     assert!(room.ask(told, 100, start));
     assert_eq!(room.set_aside(told, 200), 60);
     room.is_away(told, start + way);
-    let waiting = room.claim(User(1), 50, start).unwrap();
+    let waiting = room.claim(User(1), DC, 50, start).unwrap();
     room.wait(waiting, start);
     let at = |time| start + time;
     assert!(room.look(100, at(BLOCKED)).revoked.is_empty());
@@ -410,7 +411,7 @@ fn who_is_far_away_is_not_late_before_anything_can_come() {
 fn nobody_goes_while_nobody_waits() {
     let mut room = Room::new(100, 0);
     let start = Instant::now();
-    let slow = room.claim(User(1), 60, start).unwrap();
+    let slow = room.claim(User(1), DC, 60, start).unwrap();
     assert!(room.ask(slow, 100, start) && room.take(slow).is_some());
     let late = start + LONGEST * 2;
     assert!(room.look(100, late).revoked.is_empty());
@@ -423,7 +424,7 @@ fn the_memory_of_users_is_bounded() {
     let now = Instant::now();
     room.taken = 100;
     for user in 0..3 * MOST_USERS as u64 {
-        let id = room.claim(User(user), 50, now).unwrap();
+        let id = room.claim(User(user), DC, 50, now).unwrap();
         room.wait(id, now);
         if user > 0 {
             room.close(id, now);
@@ -479,4 +480,74 @@ proptest! {
         let limit = alone * 3 + Duration::from_secs(60);
         prop_assert!(worst < limit, "{worst:?}, alone {alone:?}");
     }
+}
+
+/// Takes all of a packet that has room.
+fn fill(room: &mut Room, id: Id, chunks: usize, free: &mut usize, now: Instant) {
+    assert!(room.ask(id, *free, now));
+    for _ in 0..chunks {
+        assert!(room.take(id).is_some());
+    }
+    *free -= chunks;
+}
+
+#[test]
+fn packets_that_a_dc_does_not_take_leave_a_part_to_others() {
+    let (mut room, mut free) = (Room::new(100, 0), 100);
+    let (now, other) = (Instant::now(), Destination(4));
+    let stuck = room.claim(User(1), DC, 60, now).unwrap();
+    fill(&mut room, stuck, 60, &mut free, now);
+    room.close(stuck, now);
+    // Of its destination there is more than its part.
+    let next = room.claim(User(1), DC, 16, now).unwrap();
+    assert!(!room.ask(next, free, now));
+    room.wait(next, now);
+    let free_to_go = room.claim(User(1), other, 30, now).unwrap();
+    fill(&mut room, free_to_go, 30, &mut free, now);
+    room.close(free_to_go, now);
+    for _ in 0..30 {
+        room.freed(other);
+        free += 1;
+        assert!(room.call(free, now).is_empty());
+    }
+    // It waits for one chunk of its own, however much is free.
+    room.freed(DC);
+    free += 1;
+    assert_eq!(room.call(free, now), [next]);
+    fill(&mut room, next, 16, &mut free, now);
+    room.close(next, now);
+    assert_eq!(room.tally().taken, 75);
+    for _ in 0..75 {
+        room.freed(DC);
+    }
+    // Alone it may have all.
+    let large = room.claim(User(1), DC, 100, now).unwrap();
+    let mut free = 100;
+    fill(&mut room, large, 100, &mut free, now);
+    room.close(large, now);
+}
+
+#[test]
+fn who_holds_up_others_of_his_destination_goes_though_much_is_free() {
+    let (mut room, mut free) = (Room::new(100, 0), 100);
+    let start = Instant::now();
+    let silent = room.claim(User(1), DC, 70, start).unwrap();
+    fill(&mut room, silent, 50, &mut free, start);
+    let good = room.claim(User(2), DC, 40, start).unwrap();
+    assert!(!room.ask(good, free, start));
+    room.wait(good, start);
+    let mut now = start;
+    while room.revoked(silent).is_none() {
+        assert!(now < start + Duration::from_secs(2));
+        now += STEP * LOOK;
+        room.look(free, now);
+    }
+    room.close(silent, now);
+    for _ in 0..50 {
+        room.freed(DC);
+        free += 1;
+    }
+    let called = room.call(free, now);
+    assert_eq!(called, [good]);
+    fill(&mut room, good, 40, &mut free, now);
 }

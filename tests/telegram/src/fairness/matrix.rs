@@ -61,9 +61,11 @@ matrix! {
     answers_taken_in_drips: [Both, Keyed], dripping;
 
     uploads_to_a_dc_that_does_not_read: [Both, Keyed, Tls],
-        |terms| uploading(terms, Middle);
+        |terms| uploading(terms, Middle, 4);
+    uploads_of_many_to_a_dc_that_does_not_read: [Both, Keyed],
+        |terms| uploading(terms, Middle, 100);
     direct_uploads_to_a_dc_that_does_not_read: [Both, Keyed, Tls],
-        |terms| uploading(terms, Direct);
+        |terms| uploading(terms, Direct, 4);
 
     descriptors_taken_by_another_front: [Keyed, Tls], sitting;
     places_taken_by_silent_strangers: [Both],

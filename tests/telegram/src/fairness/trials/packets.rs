@@ -82,7 +82,7 @@ pub async fn lagging(terms: Terms<'_>, trouble: Trouble) -> Outcome {
 }
 
 /// Large packets for a DC that does not read.
-pub async fn uploading(terms: Terms<'_>, route: Route) -> Outcome {
+pub async fn uploading(terms: Terms<'_>, route: Route, clients: usize) -> Outcome {
     let other_route = match route {
         Route::Middle => Route::Direct,
         Route::Direct => Route::Middle,
@@ -103,7 +103,7 @@ pub async fn uploading(terms: Terms<'_>, route: Route) -> Outcome {
     let others = Others::arrive(watches).await;
     let before = arena.back().resident_memory();
     arena.telegram.behave_dc(2, |b| b.stop_reading = true);
-    let attack = attack::uploaders(arena.client(0), 4, 1 << 20);
+    let attack = attack::uploaders(arena.client(0), clients, 1 << 20);
     attack.is_on().await;
     Timer::after(SETTLING).await;
     let time = terms.pick(3, 8) * SECOND;
