@@ -114,10 +114,8 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
 }
 
 fn log_full_house(context: &ClientContext) {
-    if let Some(more) = context.accept_log.pass() {
-        warn!(
-            "--max-clients are connected, closing new ones ({more} more before); raise it or add a server"
-        );
+    if let Some(skipped) = context.accept_log.pass() {
+        warn!("--max-clients are connected, closing new ones{skipped}; raise it or add a server");
     }
 }
 
@@ -125,9 +123,9 @@ fn log_full_house(context: &ClientContext) {
 /// some back.
 async fn pause(context: &ClientContext, error: &io::Error) {
     context.metrics.accept_pauses.inc();
-    if let Some(more) = context.accept_log.pass() {
+    if let Some(skipped) = context.accept_log.pass() {
         warn!(
-            "cannot accept clients: {error} ({more} more times before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
+            "cannot accept clients: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
         );
     }
     let left = context.registry.one_left();
@@ -322,9 +320,9 @@ fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
         log_full_house(visit.context);
     }
     if reason == RejectReason::BadProxyHeader
-        && let Some(more) = visit.context.relay_log.pass()
+        && let Some(skipped) = visit.context.relay_log.pass()
     {
-        warn!("{peer}: {reason} ({more} more before)");
+        warn!("{peer}: {reason}{skipped}");
     }
     if is_enabled(LogLevel::Debug) {
         debug!("{}: {peer} is no client: {reason}", visit.rules.name);

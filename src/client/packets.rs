@@ -218,9 +218,9 @@ impl StreamRelay {
     fn lose_room(&self, reason: Revocation) -> CloseReason {
         let context = &self.out.context;
         context.metrics.buffer_revocations.inc(reason);
-        if let Some(more) = context.buffers_log.pass() {
+        if let Some(skipped) = context.buffers_log.pass() {
             warn!(
-                "buffers are short: a client's unfinished packet is given up, {reason} ({more} more before); a larger --buffers has room for more"
+                "buffers are short: a client's unfinished packet is given up, {reason}{skipped}; a larger --buffers has room for more"
             );
         }
         CloseReason::HeldBuffers

@@ -16,6 +16,7 @@ use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
+use crate::guard::half_open::Origin;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
 use crate::net::{Destination, Socket, User};
@@ -147,8 +148,8 @@ async fn open(
     let session = open_session(out, request).await?;
     let meter = PacketMeter::new(transport);
     let unframer = || {
-        let (user, to) = (User::client(peer.client.ip()), Destination::dc(dc));
-        Unframer::new(transport, user, to)
+        let user = User(Origin::of(peer.client.ip()).number());
+        Unframer::new(transport, user, Destination::dc(dc))
     };
     let out = out.clone();
     let (stream, content) = match session {
@@ -205,10 +206,10 @@ async fn open_on_routes(
     if !is_out_of_reach || !request.has_other_route {
         return Ok(opened?);
     }
-    if let Some(more) = context.fallback_log.pass() {
+    if let Some(skipped) = context.fallback_log.pass() {
         let dc = request.dc;
         warn!(
-            "no middle proxy of DC {dc} can be reached, going direct, without the ad tag ({more} more before)"
+            "no middle proxy of DC {dc} can be reached, going direct, without the ad tag{skipped}"
         );
     }
     request.route = Route::Direct;

@@ -77,6 +77,8 @@ fn raise_descriptor_limit() -> Option<u64> {
 /// What a back takes of all its fronts together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkPlaces {
+    /// Half-open links.
+    pub seats: usize,
     pub links: usize,
     pub streams: usize,
     /// Streams with a descriptor of their own: of clients that go direct.
@@ -93,6 +95,7 @@ impl LinkPlaces {
     fn of(memory: u64, descriptors: &Descriptors) -> Self {
         let streams = (memory / 8 / 4096).clamp(256, 400_000) as usize;
         Self {
+            seats: descriptors.link_seats,
             links: descriptors.links,
             streams,
             lines: streams.min(descriptors.lines),
@@ -195,10 +198,11 @@ mod tests {
         ] {
             descriptors.lines = allowed;
             let places = LinkPlaces::of(mib * MIB, &descriptors);
-            let links = 256;
+            let (seats, links) = (64, 256);
             assert_eq!(
                 places,
                 LinkPlaces {
+                    seats,
                     links,
                     streams,
                     lines

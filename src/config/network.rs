@@ -33,6 +33,14 @@ impl Network {
         }
     }
 
+    /// What one subscriber has: an IPv4 address, an IPv6 /64.
+    pub fn of_subscriber(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(_) => Self::containing(address, 32),
+            IpAddr::V6(_) => Self::containing(address, 64),
+        }
+    }
+
     /// The lowest address.
     pub fn first(self) -> IpAddr {
         self.first
@@ -136,6 +144,15 @@ mod tests {
         ] {
             assert!(wrong.parse::<Network>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn subscribers_are_told_apart() {
+        let of = |text: &str| Network::of_subscriber(text.parse().unwrap());
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:2::"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
     }
 
     proptest! {

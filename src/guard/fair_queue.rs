@@ -2,23 +2,30 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use crate::config::Network;
+
 /// An address that has proven itself counts as this many times fewer
 /// connections: an app opens 3 to 8 at once, and so may its neighbours behind
 /// the same address.
 const TRUST: usize = 8;
 
-/// Where a connection comes from: an IPv4 address, or an IPv6 /64, which one
-/// subscriber has.
+/// Where a connection comes from: what [one subscriber](Network::of_subscriber)
+/// has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(u64);
 
 impl Origin {
     pub fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match Network::of_subscriber(address).first() {
             // No /64 of that value is in use.
-            IpAddr::V4(address) => Self(0xffff << 32 | u64::from(u32::from(address))),
-            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64),
+            IpAddr::V4(address) => Self(0xffff << 32 | u64::from(address.to_bits())),
+            IpAddr::V6(address) => Self((address.to_bits() >> 64) as u64),
         }
+    }
+
+    /// No other has the same.
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -70,10 +77,6 @@ type Rank = (usize, Reverse<(Hope, u64)>, Origin);
 impl FairQueue {
     pub fn len(&self) -> usize {
         self.members.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     /// `is_trusted`: somebody from there has proven himself lately.

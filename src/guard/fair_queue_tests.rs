@@ -33,7 +33,7 @@ fn the_address_with_most_goes_first_its_least_promising_and_oldest() {
         queue.remove(first);
     }
     assert_eq!(order, [2, 3, 4, 0, 1]);
-    assert!(queue.is_empty() && queue.groups.is_empty() && queue.ranking.is_empty());
+    assert!(queue.members.is_empty() && queue.groups.is_empty() && queue.ranking.is_empty());
 }
 
 #[test]

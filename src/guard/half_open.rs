@@ -10,7 +10,7 @@ pub use super::fair_queue::{Hope, Origin};
 /// The connections that have not proven themselves yet.
 ///
 /// When one more comes than there is room for, one is told to go
-/// ([`FairQueue`]): whoever opens connections and says nothing pushes out
+/// (`FairQueue`): whoever opens connections and says nothing pushes out
 /// itself, while a good client needs its seat for one or two round trips only.
 pub struct HalfOpen {
     capacity: Cell<usize>,

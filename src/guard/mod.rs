@@ -1,11 +1,12 @@
-//! Who may come in: replays, policies, tables, per-secret limits, floods.
+//! Who may come in: replays, policies, tables, per-secret limits, floods,
+//! who gives way where there is no room.
 //!
 //! No sockets and no clock: the time is a parameter. Whatever is counted is
 //! counted by a permit that gives its place back when it is dropped, so that no
 //! exit path can leak one.
 
 pub mod acquaintances;
-pub mod fair_queue;
+mod fair_queue;
 pub mod flood;
 pub mod gate;
 pub mod half_open;

@@ -16,7 +16,8 @@ use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 /// Bytes that may wait for the kernel before streams have to wait.
 const OUT_LIMIT: usize = 256 * 1024;
 
-/// What frames that cannot wait may add to that: a 16th of the buffers, within these.
+/// What waits with frames that cannot wait may come to this: a 16th of the buffers,
+/// within these.
 const LEAST_STUCK: usize = 1 << 20;
 const MOST_STUCK: usize = 4 << 20;
 

@@ -1,5 +1,5 @@
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -9,6 +9,7 @@ use super::LinkContext;
 use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
+use crate::config::Network;
 use crate::net::{Rope, Socket, fill_random};
 use crate::wire::link::{Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Role, proof};
 
@@ -31,7 +32,7 @@ pub(super) struct Established {
     pub window: u32,
     pub peer: String,
     /// Who it is, whatever address it comes from: the name in its certificate. Of
-    /// one without, the address.
+    /// one without, the address, of IPv6 the /64.
     pub name: String,
 }
 
@@ -73,17 +74,10 @@ pub(super) async fn shake(
     }
 }
 
-/// Of an IPv6 address what a machine has for itself, which can change the rest.
 fn name(certified: Option<String>, address: Option<&SocketAddr>) -> String {
-    let address = || match address.map(|address| address.ip().to_canonical()) {
-        Some(IpAddr::V4(ip)) => ip.to_string(),
-        Some(IpAddr::V6(ip)) => {
-            let network = ip.to_bits() >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from_bits(network))
-        }
-        None => "gone".to_owned(),
-    };
-    certified.unwrap_or_else(address)
+    let network = || address.map(|address| Network::of_subscriber(address.ip()).to_string());
+    let name = certified.or_else(network);
+    name.unwrap_or_else(|| "gone".to_owned())
 }
 
 struct Talk<'a> {

@@ -4,7 +4,9 @@
 //! Either side runs one task a link (`driver`); the streams on it are small
 //! structs that other tasks reach through `Rc`. What a stream sends is bounded
 //! by the credit that the other side gives it (`flow`), what waits for the
-//! kernel by a limit of the link (`connection`).
+//! kernel by a limit of the link (`connection`). The numbers of both, and what
+//! each front may take of a back, are plain values (`window`), as is whether the
+//! other side is there (`life`).
 
 mod account;
 mod back;
@@ -60,7 +62,7 @@ pub struct LinkContext {
     pub metrics: Rc<Metrics>,
     /// With links that say nothing.
     pub patience: Patience,
-    /// How many links and streams a back takes.
+    /// How many seats, links and streams a back has.
     pub places: LinkPlaces,
 }
 

@@ -28,6 +28,7 @@ pub(super) fn context() -> LinkContext {
         metrics: Rc::default(),
         patience: Patience::default(),
         places: LinkPlaces {
+            seats: 64,
             links: 256,
             streams: 100,
             lines: 60,

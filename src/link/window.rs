@@ -152,7 +152,7 @@ impl Window {
 
 /// Of what a side has only so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Scarce {
     Link,
     Stream,
     /// A stream with a connection of its own, for which it needs a descriptor.
@@ -180,7 +180,8 @@ pub(super) enum Admission {
     Full,
 }
 
-/// What is kept free of places for those who have less than their share.
+/// The part of all places that is kept free for those who have less than their
+/// share.
 const SPARE: usize = 8;
 
 /// Places of streams whose end one side has said and the other not yet, beyond
@@ -207,7 +208,7 @@ struct User {
 }
 
 impl User {
-    fn count(&self, place: Place) -> usize {
+    fn count(&self, place: Scarce) -> usize {
         self.places.get(place as usize).map_or(0, |count| *count)
     }
 }
@@ -274,7 +275,7 @@ impl Whole {
 
     /// While too much is held: who holds most over its share. One of its streams
     /// has to go.
-    pub fn burden(&self) -> Option<usize> {
+    pub fn heaviest(&self) -> Option<usize> {
         if self.held <= self.hold_limit() {
             return None;
         }
@@ -304,22 +305,22 @@ impl Whole {
     /// Bytes of large packets that may be under way on one link of this user.
     pub fn coming_limit(&self, user: usize) -> usize {
         let links = self.users.get(user);
-        let links = links.map_or(0, |user| user.count(Place::Link));
+        let links = links.map_or(0, |user| user.count(Scarce::Link));
         self.share(self.limits.buffers / 4 * 3) / links.max(1)
     }
 
-    fn limit(&self, place: Place) -> usize {
+    fn limit(&self, place: Scarce) -> usize {
         match place {
-            Place::Link => self.limits.links,
-            Place::Stream => self.limits.streams,
-            Place::Line => self.limits.lines,
+            Scarce::Link => self.limits.links,
+            Scarce::Stream => self.limits.streams,
+            Scarce::Line => self.limits.lines,
         }
     }
 
     /// Whether `user` gets one more: up to its share always, and beyond while
     /// some are free for others. Nobody has more than half for sure, so that one
     /// who comes later finds some.
-    pub fn admit(&self, user: usize, place: Place) -> Admission {
+    pub fn admit(&self, user: usize, place: Scarce) -> Admission {
         let limit = self.limit(place);
         let count = |user: &User| user.count(place);
         let taken: usize = self.users.iter().map(|(_, user)| count(user)).sum();
@@ -341,14 +342,14 @@ impl Whole {
         }
     }
 
-    pub fn take(&mut self, user: usize, place: Place) {
+    pub fn take(&mut self, user: usize, place: Scarce) {
         let user = self.users.get_mut(user);
         if let Some(count) = user.and_then(|user| user.places.get_mut(place as usize)) {
             *count += 1;
         }
     }
 
-    pub fn give_back(&mut self, user: usize, place: Place) {
+    pub fn give_back(&mut self, user: usize, place: Scarce) {
         let user = self.users.get_mut(user);
         if let Some(count) = user.and_then(|user| user.places.get_mut(place as usize)) {
             *count = count.saturating_sub(1);
@@ -378,8 +379,8 @@ pub(super) struct Coming(Vec<(DcId, usize)>);
 
 impl Coming {
     /// Whether one more may come: the first always, others as long as all take no
-    /// more than `limit`, and those to one DC two thirds of it. A DC that stops to read
-    /// gets all that are under way.
+    /// more than `limit`, and those to one DC two thirds of it: a DC that stops
+    /// reading gets all that are under way.
     pub fn may_come(&self, to: DcId, len: usize, limit: usize) -> bool {
         let all: usize = self.0.iter().map(|(_, bytes)| bytes).sum();
         let there = self.0.iter().find(|(dc, _)| *dc == to);

@@ -238,11 +238,11 @@ const LIMITS: Limits = Limits {
     lines: 24,
 };
 
-fn count(whole: &Whole, user: usize, place: Place) -> usize {
+fn count(whole: &Whole, user: usize, place: Scarce) -> usize {
     whole.users[user].places[place as usize]
 }
 
-fn total(whole: &Whole, place: Place) -> usize {
+fn total(whole: &Whole, place: Scarce) -> usize {
     whole
         .users
         .iter()
@@ -266,7 +266,7 @@ proptest! {
             let bytes = if at == 0 { bytes * 4 } else { bytes };
             streams[at].push(bytes);
             whole.hold(ids[at], bytes);
-            while let Some(worst) = whole.burden() {
+            while let Some(worst) = whole.heaviest() {
                 let worst = ids.iter().position(|id| *id == worst).unwrap();
                 let held: usize = streams[worst].iter().sum();
                 prop_assert!(held > share, "{} of {} are within its share", held, share);
@@ -289,7 +289,7 @@ proptest! {
     #[test]
     fn who_has_less_than_its_share_always_finds_a_place(
         users in 1..6_usize,
-        place in prop_oneof![Just(Place::Link), Just(Place::Stream), Just(Place::Line)],
+        place in prop_oneof![Just(Scarce::Link), Just(Scarce::Stream), Just(Scarce::Line)],
         steps in proptest::collection::vec((0..6_usize, 0..4_usize), 1..400),
     ) {
         let mut whole = Whole::new(LIMITS);
@@ -330,7 +330,7 @@ fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
     let mut whole = Whole::new(LIMITS);
     let [one, other] = [(); 2].map(|()| whole.enter());
     for user in [one, one, other] {
-        whole.take(user, Place::Link);
+        whole.take(user, Scarce::Link);
     }
     let share = LIMITS.buffers / 4 * 3 / 2;
     assert_eq!(whole.coming_limit(one), share / 2);

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Lets a repeated message through once a period and counts the others.
@@ -7,16 +8,30 @@ use std::time::{Duration, Instant};
 /// # use smol_mtproxy::log::Throttle;
 /// # use std::time::Duration;
 /// let full = Throttle::new(Duration::from_secs(60));
-/// if let Some(more) = full.pass() {
-///     smol_mtproxy::warn!("no descriptors left ({more} more times before)");
+/// if let Some(skipped) = full.pass() {
+///     smol_mtproxy::warn!("no descriptors left{skipped}");
 /// }
-/// assert_eq!(full.pass(), None);
+/// assert!(full.pass().is_none());
 /// ```
 #[derive(Debug)]
 pub struct Throttle {
     period: Duration,
     last: Cell<Option<Instant>>,
     skipped: Cell<u64>,
+}
+
+/// How many of a message were skipped since the last one, to stand behind it:
+/// ` (3 more before)`, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped(u64);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more before)"),
+        }
+    }
 }
 
 impl Throttle {
@@ -28,19 +43,19 @@ impl Throttle {
         }
     }
 
-    /// `Some(n)`: say it now; it was skipped `n` times since the last time.
-    pub fn pass(&self) -> Option<u64> {
+    /// `Some`: say it now.
+    pub fn pass(&self) -> Option<Skipped> {
         self.pass_at(Instant::now())
     }
 
-    fn pass_at(&self, now: Instant) -> Option<u64> {
+    fn pass_at(&self, now: Instant) -> Option<Skipped> {
         let is_early = |last| now.duration_since(last) < self.period;
         if self.last.get().is_some_and(is_early) {
             self.skipped.set(self.skipped.get() + 1);
             return None;
         }
         self.last.set(Some(now));
-        Some(self.skipped.take())
+        Some(Skipped(self.skipped.take()))
     }
 }
 
@@ -53,11 +68,13 @@ mod tests {
         let throttle = Throttle::new(Duration::from_secs(10));
         let start = Instant::now();
         let at = |seconds| throttle.pass_at(start + Duration::from_secs(seconds));
-        assert_eq!(at(0), Some(0));
+        assert_eq!(at(0), Some(Skipped(0)));
         assert_eq!(at(1), None);
         assert_eq!(at(9), None);
-        assert_eq!(at(10), Some(2));
+        assert_eq!(at(10), Some(Skipped(2)));
         assert_eq!(at(11), None);
-        assert_eq!(at(99), Some(1));
+        assert_eq!(at(99), Some(Skipped(1)));
+        let text = format!("late{}, late{}", Skipped(0), Skipped(1));
+        assert_eq!(text, "late, late (1 more before)");
     }
 }

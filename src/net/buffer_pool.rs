@@ -1,7 +1,5 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -58,17 +56,6 @@ pub struct Claims {
     /// Unfinished packets that hold some, and that wait for some.
     pub holders: usize,
     pub waiters: usize,
-}
-
-impl User {
-    /// A client, by its address: IPv6 by the /64 network, which is one
-    /// customer's.
-    pub fn client(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(u32::from(address))),
-            IpAddr::V6(address) => Self((u128::from(address) >> 64) as u64),
-        }
-    }
 }
 
 impl Destination {
@@ -173,25 +160,6 @@ impl BufferPool {
         })
     }
 
-    /// Room for `bytes`, all of it set aside, as soon as it is there: for a
-    /// packet whose sender cannot be told to wait once it has begun. Who sends
-    /// little of it holds all of it, and so has to go before others; better
-    /// [announce](Self::announce) it and set aside as it comes. `None` if the pool
-    /// is too small for it, or after 5 minutes in vain.
-    pub async fn reserve(
-        self: &Rc<Self>,
-        user: User,
-        to: Destination,
-        bytes: usize,
-    ) -> Option<Reservation> {
-        let reservation = self.announce(user, to, bytes)?;
-        let room = poll_fn(|cx| reservation.poll_room(cx)).await;
-        room.ok().map(|()| {
-            reservation.set_aside(bytes);
-            reservation
-        })
-    }
-
     /// Takes from those who hold up others, for as long as the pool is in use.
     pub async fn keep_fair(&self, reactor: &Rc<Reactor>) {
         loop {
@@ -274,6 +242,8 @@ fn apart(total: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::super::{Executor, Reactor, Rope};
     use super::*;
     use crate::metrics::Revocation;
@@ -318,6 +288,17 @@ mod tests {
     const ONE: User = User(1);
     const DC: Destination = Destination(2);
 
+    /// Room for `bytes`, all of it set aside, as soon as it is there; `None` if it
+    /// never is.
+    async fn reserve(pool: &Rc<BufferPool>, bytes: usize) -> Option<Reservation> {
+        let reservation = pool.announce(ONE, DC, bytes)?;
+        let room = poll_fn(|cx| reservation.poll_room(cx)).await;
+        room.ok().map(|()| {
+            reservation.set_aside(bytes);
+            reservation
+        })
+    }
+
     #[test]
     fn reservations_wait_in_order_and_hold_what_they_got() {
         let pool = BufferPool::new(4 * CHUNK_LEN);
@@ -331,7 +312,7 @@ mod tests {
         for number in 0..3 {
             let (pool, order) = (pool.clone(), order.clone());
             tasks.push(executor.spawn(async move {
-                let mut reservation = pool.reserve(ONE, DC, chunks * CHUNK_LEN).await.unwrap();
+                let mut reservation = reserve(&pool, chunks * CHUNK_LEN).await.unwrap();
                 order.borrow_mut().push(number);
                 let mut rope = Rope::default();
                 let data = vec![2; chunks * CHUNK_LEN];
@@ -342,7 +323,7 @@ mod tests {
         reactor.block_on(&executor, async {
             smol::future::yield_now().await;
             assert_eq!(pool.claims().waiters, 3);
-            assert!(pool.reserve(ONE, DC, 5 * CHUNK_LEN).await.is_none());
+            assert!(reserve(&pool, 5 * CHUNK_LEN).await.is_none());
             drop(holder);
             for task in tasks {
                 task.await;
@@ -364,11 +345,11 @@ mod tests {
         let reactor = Reactor::new().unwrap();
         let executor = Executor::default();
         reactor.block_on(&executor, async {
-            let all = pool.reserve(ONE, DC, 4 * CHUNK_LEN).await;
+            let all = reserve(&pool, 4 * CHUNK_LEN).await;
             assert_eq!(pool.free_bytes(), 0);
-            let mut large = Box::pin(pool.reserve(ONE, DC, 4 * CHUNK_LEN));
+            let mut large = Box::pin(reserve(&pool, 4 * CHUNK_LEN));
             assert!(smol::future::poll_once(&mut large).await.is_none());
-            let mut small = Box::pin(pool.reserve(ONE, DC, CHUNK_LEN));
+            let mut small = Box::pin(reserve(&pool, CHUNK_LEN));
             assert!(smol::future::poll_once(&mut small).await.is_none());
             drop((large, all));
             assert!(small.await.is_some());
@@ -411,7 +392,7 @@ mod tests {
             let mut silent = pool.announce(ONE, DC, 3 * CHUNK_LEN).unwrap();
             let mut rope = Rope::default();
             rope.append_promised(&mut silent, &[1; 2 * CHUNK_LEN]);
-            let waiting = pool.reserve(ONE, DC, 4 * CHUNK_LEN);
+            let waiting = reserve(&pool, 4 * CHUNK_LEN);
             let going = async {
                 let reason = poll_fn(|cx| silent.poll_revoked(cx)).await;
                 assert_eq!(reason, Revocation::Blocking);
@@ -420,14 +401,5 @@ mod tests {
             let (reserved, ()) = smol::future::zip(waiting, going).await;
             assert!(reserved.is_some());
         });
-    }
-
-    #[test]
-    fn users_are_told_apart_by_network() {
-        let user = |text: &str| User::client(text.parse().unwrap());
-        assert_eq!(user("192.0.2.1"), user("::ffff:192.0.2.1"));
-        assert_ne!(user("192.0.2.1"), user("192.0.2.2"));
-        assert_eq!(user("2001:db8:0:1::1"), user("2001:db8:0:1:2::"));
-        assert_ne!(user("2001:db8:0:1::1"), user("2001:db8:0:2::1"));
     }
 }

@@ -1,7 +1,8 @@
 //! Sockets, readiness, timers and buffers for one thread.
 //!
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
-//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once.
+//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
+//! who may take of it for large packets.
 
 mod addresses;
 mod buffer_pool;
@@ -10,7 +11,6 @@ mod flow;
 #[cfg(feature = "tls")]
 mod http_get;
 mod http_time;
-mod lane;
 mod listener;
 mod local;
 mod lookup;
@@ -29,6 +29,7 @@ mod timed_stream;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+mod turnstile;
 mod unblock;
 
 pub use addresses::AddressWatch;
@@ -38,7 +39,6 @@ pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
-pub use lane::Lane;
 pub use listener::Listener;
 pub use local::{is_global, is_local_address};
 pub use lookup::look_up;
@@ -54,4 +54,5 @@ pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 
 pub use timer::Timer;
+pub use turnstile::Turnstile;
 pub use unblock::unblock;

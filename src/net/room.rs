@@ -18,8 +18,8 @@ use self::destinations::Counts;
 pub use self::destinations::Destination;
 use crate::metrics::Revocation;
 
-/// Whose turn it is among those who wait: each gets the same, however many
-/// packets it has.
+/// Whose packet it is: those who wait take turns, and each gets the same, however
+/// many packets it has. On a front clients by where they are, on a back fronts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct User(pub u64);
 
@@ -51,24 +51,28 @@ pub(super) struct Room {
     taken_for: Counts,
     /// Chunks for those who have been called and have not come yet.
     called: usize,
-    /// Chunks that those who have some have to come.
+    /// Chunks that are to come of packets that have some.
     missing: usize,
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
+    /// Those who wait.
     queue: BTreeMap<Place, Id>,
     next_number: u64,
-    /// The last one of those called from the queue.
+    /// The furthest one of those called from the queue.
     turn: u64,
     /// Behind what each user has queued, in chunks.
     next_turns: HashMap<Flow, u64>,
-    /// With less free, a look into the queue is in vain.
+    /// With fewer chunks free, a look into the queue is in vain, unless something
+    /// small waits.
     least: usize,
-    /// Or if nothing small waits.
     has_small: bool,
     /// The same for those who wait for others of their destination.
     least_for: Counts,
+    /// Who has the turn of those who have waited for long, and until when.
     favourite: Option<(Id, Instant)>,
+    /// No other such turn before.
     next_favourite: Option<Instant>,
+    /// Since when the queue is not empty.
     waiting_since: Option<Instant>,
 }
 

@@ -1,6 +1,8 @@
 //! The Telegram side: where the DCs are ([`directory`]), the shared
 //! connections to middle proxies (`pool`, `middle`) and direct ones
-//! (`direct`).
+//! (`direct`). What is decided from plain values alone: what a session loses
+//! with its connection (`exchange`), what is done about slow clients
+//! (`slowness`).
 
 mod direct;
 pub mod directory;

@@ -105,8 +105,7 @@ impl Shared {
 
     fn complain(&self, dc: DcId, address: SocketAddr, what: &str, error: &dyn fmt::Display) {
         match self.complaints.pass() {
-            Some(0) => warn!("DC {dc}: {what} {address}: {error}"),
-            Some(more) => warn!("DC {dc}: {what} {address}: {error} ({more} like it before)"),
+            Some(skipped) => warn!("DC {dc}: {what} {address}: {error}{skipped}"),
             None => debug!("DC {dc}: {what} {address}: {error}"),
         }
     }

@@ -5,7 +5,7 @@
 //! Answers on one connection come in order. Whoever is behind a client that
 //! does not take its own can only wait or leave, so a connection that is
 //! blocked is left to those who block it ([`Burden`], [`Lanes`]), and only who
-//! takes nothing at all is cut ([`Patience`]).
+//! takes nothing at all is cut ([`Tolerance`]).
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +26,14 @@ const SHEDDING: u32 = 4;
 const SLOW_FOR: Duration = Duration::from_secs(30);
 
 /// For how long in all others wait behind clients that take nothing.
-const PATIENCE: Duration = Duration::from_secs(4);
+const TOLERANCE: Duration = Duration::from_secs(4);
 
-/// Patience comes back in eight times the time that it was used in.
+/// Tolerance comes back in eight times the time that it was used in.
 const RECOVERY: u32 = 8;
 
-/// Even where there is no patience left, a client has this long for its first
-/// byte: more than a kernel needs, and thirty in a row take little over a
-/// second.
+/// Even where there is no tolerance left, a client has this long for its first
+/// byte: more than a kernel needs. Thirty in a row take 1.2 to 1.8 s, as they are
+/// looked at every 20 ms.
 const MOMENT: Duration = Duration::from_millis(40);
 
 /// A kernel swallows a little more for this long after it was full first, as
@@ -49,7 +49,7 @@ const LANE_BURST: u32 = 8;
 const LANE_EVERY: Duration = Duration::from_secs(2);
 
 /// Where no more of them may be, a client that takes nothing has this long.
-const NO_LANE_PATIENCE: Duration = Duration::from_millis(100);
+const NO_LANE_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// How long a session waits behind a client that does read before its own
 /// client is told to ask again elsewhere.
@@ -136,7 +136,7 @@ impl Slowness {
 /// How long the sessions of one DC put up with clients that take nothing: all
 /// of these together, so that many of them take no longer than one.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Patience {
+pub(super) struct Tolerance {
     used: Duration,
     noted: Option<Instant>,
 }
@@ -153,7 +153,7 @@ pub(super) struct Blocker {
     pub no_lane: bool,
 }
 
-impl Patience {
+impl Tolerance {
     /// Whether the blocker has to go. To be asked a few times in a
     /// [`MOMENT`] as long as it blocks.
     pub fn is_out(&mut self, now: Instant, blocker: &Blocker) -> bool {
@@ -162,10 +162,11 @@ impl Patience {
         }
         if blocker.reads {
             // It is known to go on after a while.
-            return blocker.lull >= PATIENCE;
+            return blocker.lull >= TOLERANCE;
         }
         self.use_up(now, blocker.lull);
-        self.used >= PATIENCE || (blocker.no_lane && blocker.lull >= NO_LANE_PATIENCE + blocker.lag)
+        self.used >= TOLERANCE
+            || (blocker.no_lane && blocker.lull >= NO_LANE_TOLERANCE + blocker.lag)
     }
 
     /// The last `lull` until `now` was waited, here or behind others too.
@@ -173,7 +174,7 @@ impl Patience {
         let passed = self.noted.map_or(lull, |noted| now - noted);
         let waited = lull.min(passed);
         let recovered = (passed - waited) / RECOVERY;
-        self.used = (self.used.saturating_sub(recovered) + waited).min(PATIENCE);
+        self.used = (self.used.saturating_sub(recovered) + waited).min(TOLERANCE);
         self.noted = Some(now);
     }
 }
@@ -209,8 +210,8 @@ pub(super) struct Buffers {
 impl Buffers {
     /// How much may wait for the client in all, where `most` is its due. The
     /// fewer buffers are free, the less each may have, and a quarter of all is
-    /// left to other uses but for a chunk each. For others that wait behind it, it may have more, as
-    /// long as half of all are free.
+    /// left to other uses but for a chunk each. For others that wait behind it, it
+    /// may have more, as long as half of all are free.
     pub fn allowance(&self, most: usize, others_wait: bool) -> usize {
         let due = most.min(self.free.saturating_sub(self.total / 4) / 2);
         let due = due.max(CHUNK_LEN);

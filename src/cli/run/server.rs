@@ -23,7 +23,7 @@ use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
 use crate::metrics::Metrics;
 #[cfg(feature = "ctl")]
-use crate::net::Lane;
+use crate::net::Turnstile;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
@@ -62,7 +62,7 @@ pub(super) struct Server {
     pub(super) usage: UsageFile,
     /// Of tables, by ctl.
     #[cfg(feature = "ctl")]
-    pub(super) saves: Lane,
+    pub(super) saves: Turnstile,
     /// The socket for ctl, once it is bound.
     pub(super) control: OnceCell<PathBuf>,
     scrapes: Cell<Option<Listener>>,
@@ -109,12 +109,7 @@ impl Server {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
-                back = Some(Back::new(
-                    link_context(),
-                    security()?,
-                    telegram,
-                    config.descriptors,
-                ));
+                back = Some(Back::new(link_context(), security()?, telegram));
                 None
             }
             (_, None) => {
@@ -151,7 +146,7 @@ impl Server {
             gate,
             usage,
             #[cfg(feature = "ctl")]
-            saves: Lane::default(),
+            saves: Turnstile::default(),
             control: OnceCell::new(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
             signals: Signals::new(reactor).map_err(RunError::System)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::server::Server;
 use crate::config::{DataDir, read_text};
-use crate::net::Lane;
+use crate::net::Turnstile;
 
 const FILE: &str = "usage";
 
@@ -20,7 +20,7 @@ pub(super) struct UsageFile {
     data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
-    lane: Lane,
+    turnstile: Turnstile,
 }
 
 impl UsageFile {
@@ -42,7 +42,7 @@ impl UsageFile {
             data_dir: DataDir::new(data_dir),
             path,
             written: RefCell::new(text.clone()),
-            lane: Lane::default(),
+            turnstile: Turnstile::default(),
         };
         (file, text)
     }
@@ -54,7 +54,7 @@ impl UsageFile {
             let is_new = *self.written.borrow() != text;
             is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
         };
-        match self.lane.run(work).await {
+        match self.turnstile.run(work).await {
             None => {}
             Some(Ok(text)) => {
                 self.written.replace(text);

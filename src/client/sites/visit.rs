@@ -99,9 +99,9 @@ impl Sites {
         self.metrics.fronting_failures.inc(failure);
         let place = &site.place;
         let leads_back = matches!(failure, FrontingFailure::OurAddress | FrontingFailure::Loop);
-        if leads_back && let Some(more) = self.loop_log.pass() {
+        if leads_back && let Some(skipped) = self.loop_log.pass() {
             warn!(
-                "strangers see a silent server: {place} leads back to this proxy ({more} more before); give the address of the real web server with --fronting HOST:PORT"
+                "strangers see a silent server: {place} leads back to this proxy{skipped}; give the address of the real web server with --fronting HOST:PORT"
             );
         }
         debug!("a stranger cannot be connected to {place}: {failure}");

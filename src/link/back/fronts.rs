@@ -1,6 +1,6 @@
 //! Which fronts there are, and what each takes of this back.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::stream::BackStream;
 use crate::link::LinkContext;
 use crate::link::account::Account;
 use crate::link::fault::Fault;
-use crate::link::window::{Admission, Place, Whole};
+use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};
 use crate::wire::link::EndReason;
@@ -22,7 +22,6 @@ pub(super) struct Fronts {
     whole: Rc<RefCell<Whole>>,
     metrics: Rc<Metrics>,
     links: RefCell<Vec<Weak<BackLink>>>,
-    next_link: Cell<u64>,
     refusals: Throttle,
     evictions: Throttle,
     revocations: Throttle,
@@ -34,7 +33,6 @@ impl Fronts {
             whole: context.whole(),
             metrics: context.metrics.clone(),
             links: RefCell::default(),
-            next_link: Cell::new(0),
             refusals: Throttle::new(LOG_PERIOD),
             evictions: Throttle::new(LOG_PERIOD),
             revocations: Throttle::new(LOG_PERIOD),
@@ -49,17 +47,10 @@ impl Fronts {
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
     }
 
-    /// A number for a link that no other has.
-    pub fn number_link(&self) -> u64 {
-        let number = self.next_link.get();
-        self.next_link.set(number + 1);
-        number
-    }
-
     /// One more link is there, which has a place if there is one.
     pub fn add(&self, link: &Rc<BackLink>) {
         let account = &link.connection.account;
-        match account.with(|whole, user| whole.admit(user, Place::Link)) {
+        match account.with(|whole, user| whole.admit(user, Scarce::Link)) {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
                 let links = self.links();
@@ -70,13 +61,13 @@ impl Fronts {
             }
             Admission::Full => link.connection.fail(Fault::TooMany),
         }
-        account.with(|whole, user| whole.take(user, Place::Link));
+        account.with(|whole, user| whole.take(user, Scarce::Link));
         self.links.borrow_mut().push(Rc::downgrade(link));
     }
 
     pub fn remove(&self, link: &Rc<BackLink>) {
         let account = &link.connection.account;
-        account.with(|whole, user| whole.give_back(user, Place::Link));
+        account.with(|whole, user| whole.give_back(user, Scarce::Link));
         let mut links = self.links.borrow_mut();
         links.retain(|one| !std::ptr::eq(one.as_ptr(), Rc::as_ptr(link)));
     }
@@ -88,7 +79,7 @@ impl Fronts {
 
     /// Whether the front of `account` gets a place for one more stream, should it
     /// cost another front one.
-    pub fn admit(&self, account: &Account, place: Place) -> bool {
+    pub fn admit(&self, account: &Account, place: Scarce) -> bool {
         match account.with(|whole, user| whole.admit(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
@@ -111,19 +102,19 @@ impl Fronts {
         }
     }
 
-    fn refuse(&self, account: &Account, place: Place) {
+    fn refuse(&self, account: &Account, place: Scarce) {
         self.metrics.link_refusals.inc();
-        let Some(before) = self.refusals.pass() else {
+        let Some(skipped) = self.refusals.pass() else {
             return;
         };
         let name = account.name();
         let way_out = match place {
-            Place::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
-            Place::Link | Place::Stream => "this machine needs more memory, or fewer fronts",
+            Scarce::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
+            Scarce::Link | Scarce::Stream => "this machine needs more memory, or fewer fronts",
         };
         warn!(
-            "the front {name} has its share of this back, and its next client is closed: \
-             {way_out} ({before} more before)"
+            "the front {name} has its share of this back, and a new client of it is closed: \
+             {way_out}{skipped}"
         );
     }
 
@@ -131,23 +122,23 @@ impl Fronts {
     /// over its share: the largest, on the link with most.
     pub fn relieve(&self) {
         loop {
-            let Some(front) = self.whole.borrow().burden() else {
+            let Some(front) = self.whole.borrow().heaviest() else {
                 return;
             };
             let links = self.links();
-            // Without certificates two fronts may share an address: not the link of
-            // the one that keeps to less.
+            // Two fronts without certificates may share an address, and so an account:
+            // not the link of the one that holds less.
             let of_front = links.iter().filter(|link| is_of(link, front));
             let most = of_front.max_by_key(|link| link.held());
             let Some(largest) = most.and_then(|link| link.largest()) else {
                 return;
             };
             self.metrics.link_evictions.inc();
-            if let Some(before) = self.evictions.pass() {
+            if let Some(skipped) = self.evictions.pass() {
                 let name = largest.link.connection.account.name();
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
-                     most is closed; raise --buffers if that goes on ({before} more before)"
+                     most is closed; raise --buffers if that goes on{skipped}"
                 );
             }
             end(&largest, EndReason::TooSlow);
@@ -157,11 +148,11 @@ impl Fronts {
     /// A packet that did not come has lost its buffers to others.
     pub fn revoked(&self, account: &Account, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
-        if let Some(before) = self.revocations.pass() {
+        if let Some(skipped) = self.revocations.pass() {
             let name = account.name();
             warn!(
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \
-                 --buffers, or look why that front stalls ({before} more before)"
+                 --buffers, or look why that front stalls{skipped}"
             );
         }
     }

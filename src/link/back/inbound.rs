@@ -22,7 +22,7 @@ use crate::backend::{Body, Packet, Stream};
 use crate::link::fault::Fault;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
-use crate::net::{BufferPool, Destination, Reservation, Rope};
+use crate::net::{BufferPool, Destination, Reservation, Rope, User};
 use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
@@ -272,9 +272,9 @@ impl BackStream {
         }
         let link = &self.link.connection;
         let missing = packet.len.saturating_sub(packet.body.len());
+        let front = User(link.account.user() as u64);
         let to = Destination::dc(self.dc());
-        let buffers = &link.context.buffers;
-        let Some(reservation) = buffers.announce(self.link.user, to, missing) else {
+        let Some(reservation) = link.context.buffers.announce(front, to, missing) else {
             // All buffers together are smaller than this packet.
             drop(inbound);
             return self.finish(EndReason::NoConnection);

@@ -18,8 +18,7 @@ use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
-use crate::link::window::{self, Coming};
-use crate::net::User;
+use crate::link::window::{Coming, Scarce};
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -44,8 +43,6 @@ pub(super) struct BackLink {
     may_have_wish: Cell<bool>,
     /// Large packets that need not wait.
     pub coming: RefCell<Coming>,
-    /// Who waits for buffers, as these know it.
-    pub user: User,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
     buffers: Arc<Signal>,
@@ -72,7 +69,6 @@ impl BackLink {
             wishes: RefCell::default(),
             may_have_wish: Cell::new(false),
             coming: RefCell::default(),
-            user: User(fronts.number_link()),
             large: RefCell::default(),
             buffers_waker: Waker::from(buffers.clone()),
             buffers,
@@ -84,7 +80,7 @@ impl BackLink {
         &self.room_waker
     }
 
-    /// What wakes those with a [`large`](Self::take_large) packet.
+    /// What wakes those with a large packet that takes buffers as it comes.
     pub fn buffers_waker(&self) -> &Waker {
         &self.buffers_waker
     }
@@ -162,7 +158,7 @@ impl BackLink {
     }
 
     /// The stream here that came last, more or less, of those that have a `place`.
-    pub fn newest(&self, place: window::Place) -> Option<Rc<BackStream>> {
+    pub fn newest(&self, place: Scarce) -> Option<Rc<BackStream>> {
         let streams = self.streams.borrow();
         let having = live(&streams).filter(|stream| stream.has(place));
         having.max_by_key(|stream| stream.flow.number).cloned()
@@ -187,8 +183,8 @@ impl BackLink {
             ));
         }
         let is_line = open.route != OpenRoute::Middle;
-        let has_place = (!is_line || self.fronts.admit(account, window::Place::Line))
-            && self.fronts.admit(account, window::Place::Stream);
+        let has_place = (!is_line || self.fronts.admit(account, Scarce::Line))
+            && self.fronts.admit(account, Scarce::Stream);
         let mut streams = self.streams.borrow_mut();
         if !has_place {
             streams.insert(number, Place::Leaving);

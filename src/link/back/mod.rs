@@ -24,7 +24,6 @@ use super::handshake::{Established, shake};
 use super::security::Security;
 use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
-use crate::config::Descriptors;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
@@ -63,19 +62,14 @@ pub struct BackListener {
 }
 
 impl Back {
-    pub fn new(
-        context: LinkContext,
-        security: Security,
-        backend: Rc<dyn Backend>,
-        descriptors: Descriptors,
-    ) -> Rc<Self> {
+    pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
         Rc::new(Self {
             fronts: Fronts::new(&context),
             started: context.reactor.now(),
+            half_open: HalfOpen::new(context.places.seats),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             backend,
-            half_open: HalfOpen::new(descriptors.link_seats),
             acquaintances: RefCell::default(),
             changed: Notify::default(),
             complaints: Throttle::new(LOG_PERIOD),
@@ -121,9 +115,9 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    if let Some(more) = self.complaints.pass() {
+                    if let Some(skipped) = self.complaints.pass() {
                         warn!(
-                            "cannot accept links: {error} ({more} more lines before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
+                            "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
                         );
                     }
                     self.context.reactor.sleep(ACCEPT_PAUSE).await;
@@ -148,8 +142,7 @@ impl Back {
             Err(fault) => {
                 self.context.metrics.link_ends.inc(fault.reason());
                 match self.complaints.pass() {
-                    Some(0) => warn!("{peer} gets no link: {fault}"),
-                    Some(more) => warn!("{peer} gets no link: {fault} ({more} more before)"),
+                    Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
                     None => debug!("{peer} gets no link: {fault}"),
                 }
             }

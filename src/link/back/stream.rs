@@ -9,7 +9,7 @@ use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
-use crate::link::window::Place;
+use crate::link::window::Scarce;
 use crate::metrics::RouteKind;
 use crate::wire::dc::DcId;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
@@ -64,14 +64,14 @@ impl BackStream {
     }
 
     /// What it takes of what a back has only so many of.
-    fn places(&self) -> &'static [Place] {
+    fn places(&self) -> &'static [Scarce] {
         match self.route {
-            RouteKind::Middle => &[Place::Stream],
-            _ => &[Place::Stream, Place::Line],
+            RouteKind::Middle => &[Scarce::Stream],
+            _ => &[Scarce::Stream, Scarce::Line],
         }
     }
 
-    pub fn has(&self, place: Place) -> bool {
+    pub fn has(&self, place: Scarce) -> bool {
         self.places().contains(&place)
     }
 

@@ -201,8 +201,8 @@ impl Side for FrontLink {
     }
 
     fn relieve(&self) {
-        let is_burdened = || self.connection.account.with(|whole, _| whole.burden());
-        while is_burdened().is_some() {
+        let account = &self.connection.account;
+        while account.with(|whole, _| whole.heaviest().is_some()) {
             // On whichever link it is.
             let front = self.front.upgrade();
             let largest = front.map_or_else(|| self.largest(), |front| front.largest_stream());

@@ -2,7 +2,8 @@
 //!
 //! [`Connection`] is what sessions and the pool see of it; the connection's
 //! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
-//! packets ([`outbound`]).
+//! packets ([`outbound`]). [`life`] says whether Telegram is there, [`isolation`]
+//! who blocks it.
 
 mod driver;
 mod handshake;

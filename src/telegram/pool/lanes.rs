@@ -57,9 +57,9 @@ impl Pool {
             reads: session.reads(now),
             no_lane,
         };
-        let mut patience = self.patience.get();
-        let is_out = patience.is_out(now, &blocker);
-        self.patience.set(patience);
+        let mut tolerance = self.tolerance.get();
+        let is_out = tolerance.is_out(now, &blocker);
+        self.tolerance.set(tolerance);
         if is_out {
             let dc = self.dc;
             debug!("DC {dc}: cut a client that took nothing while others waited");

@@ -1,5 +1,6 @@
 //! The connections to one DC's middle proxies: who is on which of them
-//! ([`Pool`]), and how new ones are opened (`supply`).
+//! ([`Pool`]), which lead to Telegram (`paths`), which are left to slow clients
+//! (`lanes`), and how new ones are opened (`supply`).
 
 mod lanes;
 mod paths;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::middle::{Connection, Driver};
 use super::session::MiddleSession;
-use super::slowness::{Lanes, Patience};
+use super::slowness::{Lanes, Tolerance};
 use crate::backend::{OpenError, SessionEnd};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
@@ -74,7 +75,7 @@ pub(super) struct Pool {
     /// It is being left because Telegram has moved.
     leaving: RefCell<Weak<Connection>>,
     silences: Throttle,
-    patience: Cell<Patience>,
+    tolerance: Cell<Tolerance>,
     lanes: Cell<Lanes>,
     closed: Cell<bool>,
 }
@@ -98,7 +99,7 @@ impl Pool {
             roomy_since: Cell::new(None),
             leaving: RefCell::default(),
             silences: Throttle::new(LOG_PERIOD),
-            patience: Cell::default(),
+            tolerance: Cell::default(),
             lanes: Cell::default(),
             closed: Cell::new(false),
         })

@@ -147,8 +147,7 @@ impl Pool {
              answer are closed and come again ({closed}), the others move ({moved})"
         );
         match self.silences.pass() {
-            Some(0) => warn!("{line}"),
-            Some(more) => warn!("{line} ({more} like it before)"),
+            Some(skipped) => warn!("{line}{skipped}"),
             None => debug!("{line}"),
         }
     }

@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Clients that take nothing block so many connections from `start` on; when
 /// the last of them is cut.
-fn cut_all(patience: &mut Patience, start: Instant, connections: usize) -> Instant {
+fn cut_all(tolerance: &mut Tolerance, start: Instant, connections: usize) -> Instant {
     let (mut now, mut left) = (start, connections);
     while left > 0 {
         now += TICK;
@@ -22,14 +22,14 @@ fn cut_all(patience: &mut Patience, start: Instant, connections: usize) -> Insta
                 reads: false,
                 no_lane: false,
             };
-            left -= usize::from(patience.is_out(now, &blocker));
+            left -= usize::from(tolerance.is_out(now, &blocker));
         }
     }
     now
 }
 
-fn cut(patience: &mut Patience, start: Instant) -> Instant {
-    cut_all(patience, start, 1)
+fn cut(tolerance: &mut Tolerance, start: Instant) -> Instant {
+    cut_all(tolerance, start, 1)
 }
 
 #[test]
@@ -96,32 +96,35 @@ fn a_mark_wears_off() {
 }
 
 #[test]
-fn patience_is_had_again_after_a_while() {
-    let mut patience = Patience::default();
+fn tolerance_comes_back_after_a_while() {
+    let mut tolerance = Tolerance::default();
     let start = Instant::now();
-    let first = cut(&mut patience, start);
-    assert_eq!(first - start, PATIENCE);
-    let later = first + PATIENCE * RECOVERY / 2;
-    let half = cut(&mut patience, later) - later;
-    assert!(half > PATIENCE * 2 / 5 && half <= PATIENCE / 2, "{half:?}");
-    let much_later = later + half + PATIENCE * RECOVERY;
-    assert_eq!(cut(&mut patience, much_later) - much_later, PATIENCE);
+    let first = cut(&mut tolerance, start);
+    assert_eq!(first - start, TOLERANCE);
+    let later = first + TOLERANCE * RECOVERY / 2;
+    let half = cut(&mut tolerance, later) - later;
+    assert!(
+        half > TOLERANCE * 2 / 5 && half <= TOLERANCE / 2,
+        "{half:?}"
+    );
+    let much_later = later + half + TOLERANCE * RECOVERY;
+    assert_eq!(cut(&mut tolerance, much_later) - much_later, TOLERANCE);
 }
 
 #[test]
 fn where_no_connection_can_be_left_to_it_a_client_goes_soon() {
-    let mut patience = Patience::default();
+    let mut tolerance = Tolerance::default();
     let mut blocker = Blocker {
-        lull: NO_LANE_PATIENCE,
+        lull: NO_LANE_TOLERANCE,
         lag: TICK,
         reads: false,
         no_lane: true,
     };
-    assert!(!patience.is_out(Instant::now(), &blocker));
+    assert!(!tolerance.is_out(Instant::now(), &blocker));
     blocker.lull += TICK;
-    assert!(patience.is_out(Instant::now(), &blocker));
+    assert!(tolerance.is_out(Instant::now(), &blocker));
     blocker.reads = true;
-    assert!(!patience.is_out(Instant::now(), &blocker));
+    assert!(!tolerance.is_out(Instant::now(), &blocker));
 }
 
 proptest! {
@@ -131,31 +134,31 @@ proptest! {
     fn many_that_take_nothing_cost_little_more_than_one(
         pauses in vec((0u64..100, 1usize..4), 1..60),
     ) {
-        let mut patience = Patience::default();
+        let mut tolerance = Tolerance::default();
         let start = Instant::now();
         let mut now = start;
         let mut waited = Duration::ZERO;
         for (pause, connections) in &pauses {
             now += Duration::from_millis(*pause);
-            let end = cut_all(&mut patience, now, *connections);
+            let end = cut_all(&mut tolerance, now, *connections);
             waited += end - now;
             now = end;
         }
         let moments = (MOMENT + 2 * TICK) * pauses.len() as u32;
-        prop_assert!(waited <= PATIENCE + moments, "{waited:?} for {}", pauses.len());
+        prop_assert!(waited <= TOLERANCE + moments, "{waited:?} for {}", pauses.len());
     }
 
-    /// Who is known to read is not cut however little patience others have
+    /// Who is known to read is not cut however little tolerance others have
     /// left, as long as it goes on within that time.
     #[test]
     fn who_reads_is_not_cut(
-        gaps in vec(1u64..PATIENCE.as_millis() as u64, 1..50),
+        gaps in vec(1u64..TOLERANCE.as_millis() as u64, 1..50),
         others in 0u32..10,
     ) {
-        let mut patience = Patience::default();
+        let mut tolerance = Tolerance::default();
         let mut now = Instant::now();
         for _ in 0..others {
-            now = cut(&mut patience, now);
+            now = cut(&mut tolerance, now);
         }
         let mut slowness = Slowness::default();
         slowness.blocks(now, now, Duration::ZERO);
@@ -171,7 +174,7 @@ proptest! {
                     reads: slowness.reads(now),
                     no_lane: lull % 2 == 0,
                 };
-                prop_assert!(!patience.is_out(now, &blocker));
+                prop_assert!(!tolerance.is_out(now, &blocker));
             }
         }
     }

@@ -92,7 +92,7 @@ fn many_that_take_nothing_hold_up_the_others_for_as_long_as_one() {
     });
 }
 
-/// 1.3 MB/s, with answers of others behind its own and little patience left.
+/// 1.3 MB/s, with answers of others behind its own and little tolerance left.
 #[test]
 fn who_takes_little_is_not_cut() {
     House::run(ON_DEMAND, |house| async move {

@@ -3,6 +3,7 @@
 use smol::Timer;
 
 use super::{Neighbour, SECOND, SETTLING, SMALL, Terms, watched};
+use crate::client::Options;
 use crate::fairness::attack;
 use crate::fairness::outcome::Outcome;
 use crate::fairness::watch::{Others, Watch};
@@ -12,12 +13,7 @@ pub async fn not_reading(terms: Terms<'_>, neighbour: Neighbour) -> Outcome {
     let (setup, count) = (terms.setup().doors(neighbour.doors()), terms.pick(8, 30));
     let arena = setup.start().await;
     let other = neighbour.client(&arena);
-    let others = Others::arrive(vec![
-        Watch::new("64 B, same DC", other.clone(), SMALL),
-        Watch::new("64 B, other DC", other.clone().dc(4), SMALL).elsewhere(),
-        Watch::newcomer("64 B, newcomer", other),
-    ]);
-    let others = others.await;
+    let others = small_echoes(other).await;
     let attack = attack::non_readers(arena.client(0), count, 16 << 20);
     attack.is_on().await;
     let most = terms.pick(11, 160) * SECOND;
@@ -28,12 +24,7 @@ pub async fn not_reading(terms: Terms<'_>, neighbour: Neighbour) -> Outcome {
 pub async fn dripping(terms: Terms<'_>) -> Outcome {
     let arena = terms.setup().start().await;
     let other = arena.client(0);
-    let others = Others::arrive(vec![
-        Watch::new("64 B, same DC", other.clone(), SMALL),
-        Watch::new("64 B, other DC", other.clone().dc(4), SMALL).elsewhere(),
-        Watch::newcomer("64 B, newcomer", other),
-    ]);
-    let others = others.await;
+    let others = small_echoes(other).await;
     let count = terms.pick(8, 30);
     let attack = attack::drip_readers(arena.client(0), count, 16 << 20);
     attack.is_on().await;
@@ -45,12 +36,7 @@ pub async fn dripping(terms: Terms<'_>) -> Outcome {
 pub async fn reading_slowly(terms: Terms<'_>) -> Outcome {
     let arena = terms.setup().start().await;
     let other = arena.client(0);
-    let others = Others::arrive(vec![
-        Watch::new("64 B, same DC", other.clone(), SMALL),
-        Watch::new("64 B, other DC", other.clone().dc(4), SMALL).elsewhere(),
-        Watch::newcomer("64 B, newcomer", other),
-    ]);
-    let others = others.await;
+    let others = small_echoes(other).await;
     let (total, time) = (60 << 20, terms.pick(6, 20) * SECOND);
     let attack = attack::slow_reader(arena.client(0), total);
     attack.is_on().await;
@@ -61,4 +47,13 @@ pub async fn reading_slowly(terms: Terms<'_>) -> Outcome {
     attack.is_over().await;
     outcome.failures = attack.failures();
     outcome.figure("slow reader got meanwhile", taken, "MB")
+}
+
+async fn small_echoes(other: Options) -> Others {
+    Others::arrive(vec![
+        Watch::new("64 B, same DC", other.clone(), SMALL),
+        Watch::new("64 B, other DC", other.clone().dc(4), SMALL).elsewhere(),
+        Watch::newcomer("64 B, newcomer", other),
+    ])
+    .await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use smol::Timer;
 
 use super::{FAR_AWAY, LARGE, Neighbour, SECOND, SETTLING, SMALL, Terms, alongside, watched};
+use crate::client::Options;
 use crate::fairness::attack::{self, Hold};
 use crate::fairness::outcome::Outcome;
 use crate::fairness::relay::Line;
@@ -30,13 +31,7 @@ pub async fn announcing(
     let setup = setup.at_back(move |o| o.set("--buffers", buffers));
     let arena = setup.start().await;
     let other = neighbour.client(&arena);
-    let others = Others::arrive(vec![
-        Watch::new("64 B, same DC", other.clone(), SMALL),
-        Watch::new("300 KB, same DC", other.clone(), LARGE),
-        Watch::new("300 KB, other DC", other.clone().dc(4), LARGE).elsewhere(),
-        Watch::newcomer("64 B, newcomer", other),
-    ]);
-    let others = others.await;
+    let others = large_and_small_echoes(other).await;
     let attack = attack::holders(arena.client(0), 80, hold, is_stubborn);
     attack.is_on().await;
     let outcome = watched(
@@ -69,13 +64,7 @@ pub async fn lagging(terms: Terms<'_>, trouble: Trouble) -> Outcome {
     let setup = setup.at_back(move |o| o.set("--buffers", buffers));
     let arena = setup.start().await;
     let other = arena.client(1);
-    let others = Others::arrive(vec![
-        Watch::new("64 B, same DC", other.clone(), SMALL),
-        Watch::new("300 KB, same DC", other.clone(), LARGE),
-        Watch::new("300 KB, other DC", other.clone().dc(4), LARGE).elsewhere(),
-        Watch::newcomer("64 B, newcomer", other),
-    ]);
-    let others = others.await;
+    let others = large_and_small_echoes(other).await;
     let attack = attack::uploaders(arena.client(0), clients, 1 << 20);
     attack.is_on().await;
     Timer::after(SETTLING * 2).await;
@@ -123,4 +112,14 @@ pub async fn uploading(terms: Terms<'_>, route: Route, clients: usize) -> Outcom
     let (outcome, most) = alongside(watching, || back.resident_memory()).await;
     let grown = most.saturating_sub(before) as f64 / (1 << 20) as f64;
     outcome.figure("back's memory grew by", grown, "MiB")
+}
+
+async fn large_and_small_echoes(other: Options) -> Others {
+    Others::arrive(vec![
+        Watch::new("64 B, same DC", other.clone(), SMALL),
+        Watch::new("300 KB, same DC", other.clone(), LARGE),
+        Watch::new("300 KB, other DC", other.clone().dc(4), LARGE).elsewhere(),
+        Watch::newcomer("64 B, newcomer", other),
+    ])
+    .await
 }

@@ -7,9 +7,9 @@ use super::unblock;
 /// Work that blocks, a piece at a time: two never run at once, not even if who
 /// wanted the first has given up waiting for it.
 #[derive(Clone, Default)]
-pub struct Lane(Arc<Mutex<()>>);
+pub struct Turnstile(Arc<Mutex<()>>);
 
-impl Lane {
+impl Turnstile {
     /// Waits for its turn, lets `prepare` see how things are then, and gives what
     /// its work, if there is any, gives on another thread: whoever comes later
     /// brings what is newer.
@@ -40,11 +40,11 @@ mod tests {
 
     #[test]
     fn the_second_waits_for_the_first_even_if_nobody_waits_for_that() {
-        let (lane, running) = (Lane::default(), Arc::new(AtomicUsize::new(0)));
+        let (turnstile, running) = (Turnstile::default(), Arc::new(AtomicUsize::new(0)));
         let (go, wait) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
         let first = running.clone();
-        let first = Box::pin(lane.run(move || {
+        let first = Box::pin(turnstile.run(move || {
             Some(move || {
                 first.fetch_add(1, Ordering::SeqCst);
                 started.send(()).unwrap();
@@ -54,7 +54,7 @@ mod tests {
         }));
         let second = || {
             let running = running.clone();
-            lane.run(move || Some(move || running.load(Ordering::SeqCst)))
+            turnstile.run(move || Some(move || running.load(Ordering::SeqCst)))
         };
         let seen = smol::block_on(async {
             let mut first = first;
@@ -68,7 +68,7 @@ mod tests {
             zip(second(), release).await.0
         });
         assert_eq!(seen, Some(0));
-        let nothing = lane.run(|| None::<fn()>);
+        let nothing = turnstile.run(|| None::<fn()>);
         assert_eq!(smol::block_on(nothing), None);
     }
 }
