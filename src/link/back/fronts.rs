@@ -56,10 +56,11 @@ impl Fronts {
         number
     }
 
-    /// One more link is there, which has a place if there is one.
-    pub fn add(&self, link: &Rc<BackLink>) {
+    /// One more link is there, which has a place if there is one; whether it has.
+    pub fn add(&self, link: &Rc<BackLink>) -> bool {
         let account = &link.connection.account;
-        match account.with(|whole, user| whole.admit(user, Place::Link)) {
+        let admission = account.with(|whole, user| whole.admit(user, Place::Link));
+        match admission {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
                 let links = self.links();
@@ -72,6 +73,7 @@ impl Fronts {
         }
         account.with(|whole, user| whole.take(user, Place::Link));
         self.links.borrow_mut().push(Rc::downgrade(link));
+        !matches!(admission, Admission::Full)
     }
 
     pub fn remove(&self, link: &Rc<BackLink>) {

@@ -28,7 +28,7 @@ use crate::config::Descriptors;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
-use crate::metrics::LinkEnd;
+use crate::metrics::{LinkEnd, Reason};
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Role;
 use fronts::Fronts;
@@ -53,7 +53,9 @@ pub struct Back {
     started: Instant,
     fronts: Rc<Fronts>,
     changed: Notify,
-    complaints: Throttle,
+    cannot_accept: Throttle,
+    /// For each reason: what strangers do hides no front that is set up wrongly.
+    complaints: Box<[Throttle]>,
 }
 
 /// Accepts links until it is dropped.
@@ -78,7 +80,11 @@ impl Back {
             half_open: HalfOpen::new(descriptors.link_seats),
             acquaintances: RefCell::default(),
             changed: Notify::default(),
-            complaints: Throttle::new(LOG_PERIOD),
+            cannot_accept: Throttle::new(LOG_PERIOD),
+            complaints: LinkEnd::ALL
+                .iter()
+                .map(|_| Throttle::new(LOG_PERIOD))
+                .collect(),
         })
     }
 
@@ -121,7 +127,7 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    if let Some(more) = self.complaints.pass() {
+                    if let Some(more) = self.cannot_accept.pass() {
                         warn!(
                             "cannot accept links: {error} ({more} more lines before); raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
                         );
@@ -147,12 +153,17 @@ impl Back {
             }
             Err(fault) => {
                 self.context.metrics.link_ends.inc(fault.reason());
-                match self.complaints.pass() {
-                    Some(0) => warn!("{peer} gets no link: {fault}"),
-                    Some(more) => warn!("{peer} gets no link: {fault} ({more} more before)"),
-                    None => debug!("{peer} gets no link: {fault}"),
-                }
+                self.complain(&peer, &fault);
             }
+        }
+    }
+
+    fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
+        let throttle = self.complaints.get(fault.reason().index());
+        match throttle.and_then(Throttle::pass) {
+            Some(0) => warn!("{peer} gets no link: {fault}"),
+            Some(more) => warn!("{peer} gets no link: {fault} ({more} more before)"),
+            None => debug!("{peer} gets no link: {fault}"),
         }
     }
 
@@ -189,16 +200,23 @@ impl Back {
         let account = self.fronts.account(&established.name);
         let (connection, mut driver) = Driver::new(&self.context, established, account);
         let how = connection.outlet.name();
-        info!("linked to the front {} ({how})", connection.peer);
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
+        let peer = &link.connection.peer;
         self.context.metrics.links.inc();
-        self.fronts.add(&link);
+        let has_place = self.fronts.add(&link);
+        if has_place {
+            info!("linked to the front {peer} ({how})");
+        }
         let fault = driver.run(&link).await;
         self.context.metrics.links.dec();
         self.fronts.remove(&link);
         let clients = link.lose();
-        let peer = &link.connection.peer;
-        info!("the link to the front {peer} is lost: {fault}; its {clients} clients are dropped");
+        match has_place {
+            true => info!(
+                "the link to the front {peer} is lost: {fault}; its {clients} clients are dropped"
+            ),
+            false => self.complain(peer, &fault),
+        }
         self.changed.notify();
         self.context.metrics.link_ends.inc(fault.reason());
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::get;
+use crate::config::Role;
 use crate::net::{AddressWatch, Pause, Reactor, is_global, unblock};
 
 /// Plain-text services that answer with the asker's address; the first usable
@@ -48,6 +49,8 @@ pub struct PublicAddress {
 
 /// How it is found out, and how soon again.
 struct Means {
+    /// A front reaches no Telegram: there only links name the address.
+    role: Role,
     first_retry: Duration,
     egress: Box<dyn Fn() -> Option<IpAddr>>,
     /// Blocks.
@@ -55,10 +58,11 @@ struct Means {
 }
 
 impl PublicAddress {
-    pub fn new(configured: Option<IpAddr>) -> Rc<Self> {
+    pub fn new(configured: Option<IpAddr>, role: Role) -> Rc<Self> {
         Self::found_by(
             configured,
             Means {
+                role,
                 first_retry: FIRST_RETRY,
                 egress: Box::new(egress_address),
                 ask: Arc::new(ask_services),
@@ -181,19 +185,26 @@ impl PublicAddress {
         }
         let ask = self.means.ask.clone();
         let found = unblock(move || ask()).await;
-        match found {
+        let is_front = self.means.role == Role::Front;
+        let outside = match found {
             Some(ip) => {
                 self.detected.set(Some(ip));
-                self.say(format!(
-                    "behind NAT: {local} here, {ip} outside; direct mode works, middle mode if \
-                     the NAT keeps ports"
-                ));
+                match is_front {
+                    true => format!("{ip} outside; see that it hands the clients' port on"),
+                    false => format!(
+                        "{ip} outside; direct mode works, middle mode if the NAT keeps ports"
+                    ),
+                }
             }
-            None => self.say(format!(
-                "behind NAT: {local} here, the public address is unknown; direct mode works, \
-                 for middle mode set --external-ip"
-            )),
-        }
+            None => {
+                let way_out = match is_front {
+                    true => "set --external-ip, so that links name it",
+                    false => "direct mode works, for middle mode set --external-ip",
+                };
+                format!("the public address is unknown; {way_out}")
+            }
+        };
+        self.say(format!("behind NAT: {local} here, {outside}"));
         found.is_some()
     }
 
@@ -246,7 +257,7 @@ mod tests {
 
     #[test]
     fn translation() {
-        let public = PublicAddress::new(None);
+        let public = PublicAddress::new(None, Role::Both);
         assert_eq!(
             public.translate(address("10.0.0.2:5")),
             address("10.0.0.2:5")
@@ -290,6 +301,7 @@ mod tests {
             let (seen, outside) = (network.clone(), network.outside.clone());
             let asked = network.asked.clone();
             let means = Means {
+                role: Role::Both,
                 first_retry: Duration::from_millis(200),
                 egress: Box::new(move || seen.egress.get()),
                 ask: Arc::new(move || {
