@@ -182,7 +182,8 @@ async fn drive(
         std::future::pending().await
     };
     let fault = smol::future::or(driver.run(&**link), living).await;
-    luck.lost(reactor.now().duration_since(began), link.was_useful.get());
+    let lived = reactor.now().duration_since(began);
+    luck.lost(&fault, lived, link.was_useful.get());
     front.remove(link);
     let clients = link.lose();
     if link.is_retired() && clients == 0 {
