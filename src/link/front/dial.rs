@@ -188,6 +188,8 @@ async fn drive(
     let clients = link.lose();
     if link.is_retired() && clients == 0 {
         info!("the link to {back} is closed: its last client has left");
+    } else if matches!(fault, Fault::Shutdown) {
+        debug!("the link to {back} is closed: this front is stopping");
     } else {
         let clients = format!("its {clients} clients are closed and come again");
         tell_loss(back, &fault, &clients, luck);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fetch::get;
 use crate::config::Role;
-use crate::net::{AddressWatch, Pause, Reactor, is_global, unblock};
+use crate::net::{AddressWatch, Lane, Pause, Reactor, is_global};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -44,6 +44,7 @@ pub struct PublicAddress {
     has_reached: Cell<bool>,
     said: RefCell<String>,
     pause: Pause,
+    questions: Lane,
     means: Means,
 }
 
@@ -78,6 +79,7 @@ impl PublicAddress {
             has_reached: Cell::new(false),
             said: RefCell::default(),
             pause: Pause::default(),
+            questions: Lane::default(),
             means,
         })
     }
@@ -136,7 +138,7 @@ impl PublicAddress {
         loop {
             self.pause.begin();
             let before = (self.known(), self.egress.get());
-            let is_known = self.look().await;
+            let is_known = self.look(reactor, watch.as_ref()).await;
             if before != (self.known(), self.egress.get()) {
                 retry = first_retry;
             }
@@ -165,7 +167,7 @@ impl PublicAddress {
     }
 
     /// Whether the address is known now.
-    async fn look(&self) -> bool {
+    async fn look(&self, reactor: &Rc<Reactor>, watch: Option<&AddressWatch>) -> bool {
         let egress = (self.means.egress)();
         if self.egress.replace(egress) != egress {
             self.has_reached.set(false);
@@ -183,8 +185,15 @@ impl PublicAddress {
             self.say(format!("public address {local}, from the interface"));
             return true;
         }
-        let ask = self.means.ask.clone();
-        let found = unblock(move || ask()).await;
+        // Where nobody answers, asking takes a minute.
+        let asking = async { Some(self.ask().await) };
+        let moving = async {
+            self.moved(reactor, watch).await;
+            None
+        };
+        let Some(found) = smol::future::or(asking, moving).await else {
+            return false;
+        };
         let is_front = self.means.role == Role::Front;
         let outside = match found {
             Some(ip) => {
@@ -206,6 +215,13 @@ impl PublicAddress {
         };
         self.say(format!("behind NAT: {local} here, {outside}"));
         found.is_some()
+    }
+
+    /// Not before an earlier question that was given up has its end.
+    async fn ask(&self) -> Option<IpAddr> {
+        let ask = self.means.ask.clone();
+        let asking = self.questions.run(|| Some(move || ask()));
+        asking.await.flatten()
     }
 
     fn say(&self, line: String) {
@@ -375,5 +391,38 @@ mod tests {
             let took = until(&reactor, "it is told", || address.known().is_some()).await;
             assert!(took < Duration::from_millis(1500), "{took:?}");
         });
+    }
+
+    #[test]
+    fn nobody_waits_for_an_answer_about_a_network_that_is_gone() {
+        let looks = Cell::new(0);
+        let (give_up, given_up) = std::sync::mpsc::channel::<()>();
+        let given_up = Mutex::new(given_up);
+        let means = Means {
+            role: Role::Both,
+            first_retry: Duration::from_millis(200),
+            // Public from the second look on.
+            egress: Box::new(move || {
+                let looked = looks.replace(1);
+                let ip = ["10.0.0.2", "9.9.9.9"][looked];
+                ip.parse().ok()
+            }),
+            ask: Arc::new(move || {
+                let _ = given_up
+                    .lock()
+                    .unwrap()
+                    .recv_timeout(Duration::from_secs(20));
+                None
+            }),
+        };
+        let address = PublicAddress::found_by(None, means);
+        let reactor = Reactor::new().unwrap();
+        let running = address.clone().run(&reactor);
+        let testing = async {
+            let took = until(&reactor, "it is seen", || address.known().is_some()).await;
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        };
+        reactor.block_on(&Executor::default(), smol::future::or(testing, running));
+        drop(give_up);
     }
 }
