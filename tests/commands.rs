@@ -17,17 +17,22 @@ struct Said {
     stderr: String,
 }
 
-/// What the binary says to `line`, whose words stand apart.
-fn say(line: &str) -> Said {
+/// The binary with the words of `line`.
+fn command(line: &str) -> Command {
     let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
     let runner = env::var_os("SMOL_MTPROXY_RUNNER");
     let words: Vec<_> = runner.into_iter().chain([binary]).collect();
-    let output = Command::new(&words[0])
+    let mut command = Command::new(&words[0]);
+    command
         .args(&words[1..])
         .args(line.split_whitespace())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+        .stdin(Stdio::null());
+    command
+}
+
+/// What it says to that.
+fn say(line: &str) -> Said {
+    let output = command(line).output().unwrap();
     Said {
         status: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -164,4 +169,21 @@ fn help_and_version() {
         version,
         concat!("smol-mtproxy ", env!("CARGO_PKG_VERSION"), "\n")
     );
+}
+
+#[test]
+fn the_journal_knows_that_why_it_ended_is_an_error() {
+    use std::os::unix::fs::MetadataExt;
+
+    let directory = TemporaryDirectory::new();
+    let path = directory.path().join("journal");
+    let journal = std::fs::File::create(&path).unwrap();
+    let about = journal.metadata().unwrap();
+    let status = command("run --bogus")
+        .env("JOURNAL_STREAM", format!("{}:{}", about.dev(), about.ino()))
+        .stderr(journal)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(64));
+    let said = std::fs::read_to_string(&path).unwrap();
+    assert!(said.starts_with("<3>smol-mtproxy: --bogus"), "{said}");
 }

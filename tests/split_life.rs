@@ -281,8 +281,16 @@ fn who_has_another_key_gets_no_link_and_both_say_so() {
         let ours = Secured::default();
         let other = Secured::Key("another key of enough characters".to_owned());
         let back = ProxyOptions::back(built_binary!(), &telegram, &ours)
+            .set("--log-level", "info")
             .start()
             .await;
+        // A line about strangers does not take the place of the one about the key.
+        let mut stranger = std::net::TcpStream::connect(back.address()).unwrap();
+        std::io::Write::write_all(&mut stranger, &[b'x'; 64]).unwrap();
+        eventually("a word about the stranger", || {
+            back.log_contains("gets no link: what came is not a link's hello")
+        })
+        .await;
         let front = ProxyOptions::front(
             built_binary!(),
             &telegram,

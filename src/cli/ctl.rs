@@ -32,8 +32,13 @@ pub(super) fn run(options: &Ctl, config: &Config) -> Exit {
     let mut answer = ask(&config.control, &words);
     if let (Ok(Ok(_)), Some(name)) = (&answer, save) {
         let saved = ask(&config.control, &["table", "save", name]);
-        if !matches!(saved, Ok(Ok(_))) {
-            answer = saved;
+        match saved {
+            Ok(Ok(_)) => {}
+            Ok(Err(problem)) => {
+                let kept = "the running proxy has the change until it reads the file again";
+                answer = Ok(Err(format!("{problem}; {kept}")));
+            }
+            Err(_) => answer = saved,
         }
     }
     match answer {

@@ -87,7 +87,10 @@ fn fail(error: &ConfigError) -> Exit {
 
 /// One line on stderr.
 fn complain(exit: Exit, problem: impl Display) -> Exit {
-    eprintln!("smol-mtproxy: {problem}");
+    eprintln!(
+        "{}smol-mtproxy: {problem}",
+        log::priority(log::LogLevel::Error)
+    );
     exit
 }
 

@@ -148,7 +148,7 @@ fn lower(flags: &Flags, wants: &Wants, there: Descriptors, limit: Option<u64>) -
     Some(match limit.filter(|_| clients < wants.max_clients) {
         Some(limit) => format!(
             "lowered {lowered}: the limit of open files is {limit}; raise it to {} (LimitNOFILE= \
-             in systemd, `ulimit -Hn`) or ask for less",
+             in systemd, nofile on OpenWrt, `ulimit -Hn`) or ask for less",
             descriptors::enough(wants)
         ),
         None => format!("lowered {lowered}: there are no more places; raise --max-clients"),

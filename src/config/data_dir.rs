@@ -50,14 +50,59 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = path.to_owned().into_os_string();
     beside.push(".new");
-    let _ = fs::remove_file(&beside);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)
         .create_new(true)
         .mode(mode)
         .open(&beside)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    let outcome = written.and_then(|()| fs::rename(&beside, path));
+    if outcome.is_err() {
+        // On a full disk it would keep the room that somebody makes.
+        let _ = fs::remove_file(&beside);
+    }
+    outcome
+}
+
+/// What helps where a file cannot be written; `otherwise` where the kind of error
+/// does not tell.
+pub fn cure(error: &io::Error, otherwise: &'static str) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk",
+        _ => otherwise,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fake_telegram::harness::TemporaryDirectory;
+
+    use super::*;
+
+    #[test]
+    fn what_could_not_replace_a_file_is_not_left_beside_it() {
+        let folder = TemporaryDirectory::new();
+        let path = folder.path().join("usage");
+        write_whole(&path, b"1 alice", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"1 alice");
+        // No file takes the place of a directory.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        write_whole(&path, b"2 alice", 0o600).unwrap_err();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_is_not_a_matter_of_rights() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(cure(&full, "change its mode"), "make room on its disk");
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(cure(&denied, "change its mode"), "change its mode");
+    }
 }

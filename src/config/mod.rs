@@ -31,7 +31,7 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
-pub use data_dir::{DataDir, make_private_dir, write_whole};
+pub use data_dir::{DataDir, cure, make_private_dir, write_whole};
 pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};

@@ -206,6 +206,11 @@ impl Gate {
         self.ledger.borrow().lines()
     }
 
+    /// The name of the secret whose account that is.
+    pub fn name_of(&self, account: &Rc<Account>) -> Option<String> {
+        self.ledger.borrow().name_of(account)
+    }
+
     /// What secrets with a quota or a rate have used, to be kept.
     pub fn usage(&self) -> String {
         self.ledger.borrow().usage()

@@ -75,6 +75,13 @@ impl Ledger {
             .collect()
     }
 
+    /// The name under which that account is kept.
+    pub fn name_of(&self, account: &Rc<Account>) -> Option<String> {
+        let mut accounts = self.accounts.iter();
+        let found = accounts.find(|(_, own)| Rc::ptr_eq(own, account));
+        found.map(|(name, _)| name.clone())
+    }
+
     /// One line a secret that was used: `BYTES NAME`.
     pub fn usage(&self) -> String {
         let mut text = String::new();

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Network, TableFile, read_text, write_whole};
+use crate::config::{Network, TableFile, cure, read_text, write_whole};
 
 /// Longest table in bytes: some 250,000 addresses.
 const LONGEST: u64 = 4 << 20;
@@ -357,7 +357,8 @@ impl fmt::Display for TableError {
             ),
             TableErrorKind::Write(error) => write!(
                 f,
-                "table {file} cannot be written: {error}; make its folder writable for this user"
+                "table {file} cannot be written: {error}; {}",
+                cure(error, "make its folder writable for this user")
             ),
             TableErrorKind::Entry { line, entry } => {
                 if let Some(line) = line {

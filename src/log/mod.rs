@@ -55,6 +55,15 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     }
 }
 
+/// What a line that is written past the log begins with, so that the journal knows
+/// how much it matters; nothing elsewhere.
+pub fn priority(level: LogLevel) -> String {
+    match is_journald() {
+        true => format!("<{}>", level.journald_priority()),
+        false => String::new(),
+    }
+}
+
 fn is_journald() -> bool {
     *JOURNALD.get_or_init(|| {
         // systemd.exec(5): "DEVICE:INODE", which a child whose stderr leads

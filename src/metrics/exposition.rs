@@ -130,7 +130,7 @@ const ROWS: &[Row] = &[
     ),
     reasons(
         "migrations",
-        "Clients whose connection to Telegram ended",
+        "Clients whose connection to Telegram ended, or was left to slow clients",
         "outcome",
         |m| &m.migrations,
     ),

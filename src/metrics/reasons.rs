@@ -260,7 +260,7 @@ reasons! {
     LinkEnd {
         Closed "closed" "the other side closed it";
         Broken "broken" "the connection broke";
-        Silent "silent" "nothing was heard for too long";
+        Silent "silent" "nothing was heard for 15 s: the network between is down, or the other side stands still";
         Stuck "stuck" "the other side does not take what is sent";
         Protocol "protocol" "the other side's bytes made no sense";
         CreditOverrun "credit_overrun" "a stream sent more than it was given credit for";
@@ -275,7 +275,7 @@ reasons! {
         KeyMissing "key_missing" "only one side has a key";
         WrongKey "wrong_key" "the two sides have different keys";
         Tls "tls" "TLS failed: see the certificates";
-        TooMany "too_many" "there are too many links";
+        TooMany "too_many" "the back has no more links for this front (of 256 for all, fewer with a low limit of open files): lower its --link-connections";
         PushedOut "pushed_out" "strangers pushed out its handshake";
     }
 }

@@ -27,6 +27,10 @@ pub struct User(pub u64);
 /// more than one of them: another's have that.
 const ELSEWHERE: usize = 4;
 
+/// With less room than for so many chunks there is no such part: it would be too
+/// small for a large packet, and each packet has to wait for others anyway.
+const ROOM_FOR_PARTS: usize = 1024;
+
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
 
@@ -188,7 +192,7 @@ impl Room {
     /// the one that asks: alone it may take all.
     fn left_for(&self, to: Destination, own: usize) -> usize {
         let taken = self.taken_for.get(to);
-        match taken <= own {
+        match taken <= own || self.capacity < ROOM_FOR_PARTS {
             true => usize::MAX,
             false => self.share().saturating_sub(taken),
         }
@@ -218,12 +222,16 @@ impl Room {
             self.called -= claim.rest;
         }
         let (rest, is_new, is_small) = (claim.rest, claim.held == 0, claim.is_small);
+        let to = claim.to;
         let available = self.available_to(is_small, free);
         let is_held_up = self.claims.get(&id).is_some_and(|one| self.is_held_up(one));
         if rest > available || is_held_up {
             return false;
         }
         if is_new && !is_small && !self.may_begin(id, rest, available, now) {
+            return false;
+        }
+        if is_new && !is_small && rest + self.kept_there(id, to) > self.left_for(to, 0) {
             return false;
         }
         self.leave_queue(id, now);
@@ -347,7 +355,11 @@ impl Room {
             };
             let given_there = given_for.get(claim.to);
             let left = self.left_for(claim.to, claim.held);
-            if !claim.is_small && given_there + claim.rest > left {
+            let kept_there = match claim.held {
+                0 if !claim.is_small => self.kept_there(*id, claim.to),
+                _ => 0,
+            };
+            if !claim.is_small && (given_there + claim.rest).saturating_add(kept_there) > left {
                 let least = match least_for.get(claim.to) {
                     0 => claim.rest,
                     least => least.min(claim.rest),
@@ -411,7 +423,17 @@ impl Room {
         let expected = self.claims.values().map(|claim| claim.expected(now));
         let favourite = self.favourite.and_then(|(id, _)| self.claims.get(&id));
         let favourite = favourite.filter(|claim| claim.state != State::Called);
+        // For one that waits for others of its destination, nobody else has to.
+        let favourite = favourite.filter(|claim| !self.is_held_up(claim));
         expected.sum::<usize>() + favourite.map_or(0, |claim| claim.rest)
+    }
+
+    /// The same of what packets to `to` may take together.
+    fn kept_there(&self, id: Id, to: Destination) -> usize {
+        let favourite = self.favourite.filter(|(favourite, _)| *favourite != id);
+        let favourite = favourite.and_then(|(id, _)| self.claims.get(&id));
+        let favourite = favourite.filter(|one| one.to == to && one.state != State::Called);
+        favourite.map_or(0, |claim| claim.rest)
     }
 
     fn kept_from(&self, id: Id, kept: usize) -> usize {
@@ -436,7 +458,7 @@ impl Room {
             return;
         }
         let patient = self.queue.values().find(|id| {
-            let claim = self.claims.get(*id).filter(|claim| !self.is_held_up(claim));
+            let claim = self.claims.get(*id);
             let waited = claim.and_then(|claim| claim.waited(now));
             waited.is_some_and(|waited| waited >= PATIENCE)
         });

@@ -91,7 +91,7 @@ impl Shared {
         if matches!(error, ConnectError::Closed | ConnectError::Refused(_)) {
             self.address.doubt();
         }
-        self.complain(dc, address, "middle proxy", error);
+        self.complain(dc, format_args!("middle proxy {address}: {error}"));
     }
 
     pub(super) fn direct_failed(&self, dc: DcId, address: SocketAddr, error: &io::Error) {
@@ -100,13 +100,16 @@ impl Shared {
             _ => ConnectFailure::Refused,
         };
         self.metrics.dc_failed(dc, failure);
-        self.complain(dc, address, "DC", error);
+        self.complain(
+            dc,
+            format_args!("cannot connect to {address}: {error}: blocked or down"),
+        );
     }
 
-    fn complain(&self, dc: DcId, address: SocketAddr, what: &str, error: &dyn fmt::Display) {
+    fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
         match self.complaints.pass() {
-            Some(skipped) => warn!("DC {dc}: {what} {address}: {error}{skipped}"),
-            None => debug!("DC {dc}: {what} {address}: {error}"),
+            Some(skipped) => warn!("DC {dc}: {what}{skipped}"),
+            None => debug!("DC {dc}: {what}"),
         }
     }
 }

@@ -6,17 +6,23 @@ use rustix::fs::{Access, access};
 
 use super::verdict::Verdict;
 use crate::cli::server;
-use crate::config::{Config, Role, RouteChoice};
+use crate::config::{Config, LinkPlaces, Role, RouteChoice};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
 /// Kernel and process, an idle client, orientation only.
 const BYTES_PER_CLIENT: usize = 8192;
+/// The same of a back.
+const BYTES_PER_STREAM: usize = 4096;
 
 pub(super) fn config(config: &Config) -> Verdict {
     if config.role == Role::Back {
         let count = config.link.listen.len();
-        return Verdict::ok("config", format!("back, {count} listeners for links"));
+        let plural = if count == 1 { "" } else { "s" };
+        return Verdict::ok(
+            "config",
+            format!("back, {count} listener{plural} for links"),
+        );
     }
     let count = config.listeners.len();
     let route = match config.route {
@@ -81,11 +87,15 @@ pub(super) fn descriptors(config: &Config) -> Verdict {
 
 pub(super) fn memory(config: &Config) -> Verdict {
     let buffers = config.buffers >> 10;
-    let clients = config.max_clients.saturating_mul(BYTES_PER_CLIENT) >> 10;
-    let finding = format!(
-        "{buffers} KiB of buffers, about {clients} KiB for {} clients",
-        config.max_clients
-    );
+    let (count, bytes) = match config.role {
+        Role::Back => {
+            let places = LinkPlaces::of_this_machine(&config.descriptors);
+            (places.streams, BYTES_PER_STREAM)
+        }
+        Role::Both | Role::Front => (config.max_clients, BYTES_PER_CLIENT),
+    };
+    let clients = count.saturating_mul(bytes) >> 10;
+    let finding = format!("{buffers} KiB of buffers, about {clients} KiB for {count} clients");
     match available_kib() {
         Some(available) if available < (buffers + clients) as u64 => Verdict::warn(
             "memory",
@@ -108,7 +118,12 @@ pub(super) fn data_dir(config: &Config) -> Verdict {
     let directory = config.data_dir.as_path();
     let shown = directory.display();
     // What does not exist yet is made where its nearest ancestor is.
-    let existing = directory.ancestors().find(|path| path.exists());
+    let beside = Path::new(".");
+    let mut ancestors = directory.ancestors().map(|path| match path.as_os_str() {
+        name if name.is_empty() => beside,
+        _ => path,
+    });
+    let existing = ancestors.find(|path| path.exists());
     let writable = existing.is_some_and(|path: &Path| {
         path.is_dir() && access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
     });

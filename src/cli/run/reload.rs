@@ -104,7 +104,7 @@ impl Server {
             warn!("{lowered}");
         }
         match differences.changed.as_slice() {
-            [] => info!("reloaded: nothing changed"),
+            [] => info!("reloaded: no flag changed; the files that flags name are read again"),
             changed => info!("reloaded: {}", changed.join(", ")),
         }
         self.config.replace(Rc::new(new));

@@ -4,7 +4,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::server::Server;
-use crate::config::{Config, DataDir};
+use crate::config::{Config, DataDir, cure};
 use crate::guard::gate::Gate;
 use crate::net::{Reactor, unblock};
 
@@ -36,7 +36,8 @@ impl Server {
         let data_dir = DataDir::new(&config.data_dir);
         if let Err(error) = unblock(move || data_dir.write(NAME, &saved)).await {
             let place = config.data_dir.display();
-            warn!("cannot keep handshakes in {place}: {error}; give a writable --data-dir");
+            let cure = cure(&error, "give a writable --data-dir");
+            warn!("cannot keep handshakes in {place}: {error}; {cure}");
         }
     }
 }

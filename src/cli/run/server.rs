@@ -84,7 +84,7 @@ impl Server {
             patience: link::Patience::default(),
             places: LinkPlaces::of_this_machine(&config.descriptors),
         };
-        let address = PublicAddress::new(config.external_ip);
+        let address = PublicAddress::new(config.external_ip, config.role);
         let shared = (config.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::config::{DataDir, read_text};
+use crate::config::{DataDir, cure, read_text};
 use crate::net::Turnstile;
 
 const FILE: &str = "usage";
@@ -60,8 +60,9 @@ impl UsageFile {
                 self.written.replace(text);
             }
             Some(Err(error)) => warn!(
-                "cannot keep what secrets have used, {}: {error}; give a writable --data-dir",
-                self.path.display()
+                "cannot keep what secrets have used, {}: {error}; {}",
+                self.path.display(),
+                cure(&error, "give a writable --data-dir")
             ),
         }
     }

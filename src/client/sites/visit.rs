@@ -99,9 +99,14 @@ impl Sites {
         self.metrics.fronting_failures.inc(failure);
         let place = &site.place;
         let leads_back = matches!(failure, FrontingFailure::OurAddress | FrontingFailure::Loop);
+        // Eight that wait for an answer look the same, whoever gives none.
+        let what = match failure {
+            FrontingFailure::Loop => "leads back to this proxy, or does not answer",
+            _ => "leads back to this proxy",
+        };
         if leads_back && let Some(skipped) = self.loop_log.pass() {
             warn!(
-                "strangers see a silent server: {place} leads back to this proxy{skipped}; give the address of the real web server with --fronting HOST:PORT"
+                "strangers see a silent server: {place} {what}{skipped}; give the address of the real web server with --fronting HOST:PORT"
             );
         }
         debug!("a stranger cannot be connected to {place}: {failure}");

@@ -47,10 +47,11 @@ impl Fronts {
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
     }
 
-    /// One more link is there, which has a place if there is one.
-    pub fn add(&self, link: &Rc<BackLink>) {
+    /// One more link is there, which has a place if there is one; whether it has.
+    pub fn add(&self, link: &Rc<BackLink>) -> bool {
         let account = &link.connection.account;
-        match account.with(|whole, user| whole.admit(user, Scarce::Link)) {
+        let admission = account.with(|whole, user| whole.admit(user, Scarce::Link));
+        match admission {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
                 let links = self.links();
@@ -63,6 +64,7 @@ impl Fronts {
         }
         account.with(|whole, user| whole.take(user, Scarce::Link));
         self.links.borrow_mut().push(Rc::downgrade(link));
+        !matches!(admission, Admission::Full)
     }
 
     pub fn remove(&self, link: &Rc<BackLink>) {

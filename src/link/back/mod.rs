@@ -27,7 +27,7 @@ use crate::backend::Backend;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
-use crate::metrics::LinkEnd;
+use crate::metrics::{LinkEnd, Reason};
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Role;
 use fronts::Fronts;
@@ -52,7 +52,9 @@ pub struct Back {
     started: Instant,
     fronts: Rc<Fronts>,
     changed: Notify,
-    complaints: Throttle,
+    cannot_accept: Throttle,
+    /// For each reason: what strangers do hides no front that is set up wrongly.
+    complaints: Box<[Throttle]>,
 }
 
 /// Accepts links until it is dropped.
@@ -72,7 +74,11 @@ impl Back {
             backend,
             acquaintances: RefCell::default(),
             changed: Notify::default(),
-            complaints: Throttle::new(LOG_PERIOD),
+            cannot_accept: Throttle::new(LOG_PERIOD),
+            complaints: LinkEnd::ALL
+                .iter()
+                .map(|_| Throttle::new(LOG_PERIOD))
+                .collect(),
         })
     }
 
@@ -115,7 +121,7 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    if let Some(skipped) = self.complaints.pass() {
+                    if let Some(skipped) = self.cannot_accept.pass() {
                         warn!(
                             "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
                         );
@@ -141,11 +147,16 @@ impl Back {
             }
             Err(fault) => {
                 self.context.metrics.link_ends.inc(fault.reason());
-                match self.complaints.pass() {
-                    Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
-                    None => debug!("{peer} gets no link: {fault}"),
-                }
+                self.complain(&peer, &fault);
             }
+        }
+    }
+
+    fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
+        let throttle = self.complaints.get(fault.reason().index());
+        match throttle.and_then(Throttle::pass) {
+            Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
+            None => debug!("{peer} gets no link: {fault}"),
         }
     }
 
@@ -182,16 +193,23 @@ impl Back {
         let account = self.fronts.account(&established.name);
         let (connection, mut driver) = Driver::new(&self.context, established, account);
         let how = connection.outlet.name();
-        info!("linked to the front {} ({how})", connection.peer);
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
+        let peer = &link.connection.peer;
         self.context.metrics.links.inc();
-        self.fronts.add(&link);
+        let has_place = self.fronts.add(&link);
+        if has_place {
+            info!("linked to the front {peer} ({how})");
+        }
         let fault = driver.run(&link).await;
         self.context.metrics.links.dec();
         self.fronts.remove(&link);
         let clients = link.lose();
-        let peer = &link.connection.peer;
-        info!("the link to the front {peer} is lost: {fault}; its {clients} clients are dropped");
+        match has_place {
+            true => info!(
+                "the link to the front {peer} is lost: {fault}; its {clients} clients are dropped"
+            ),
+            false => self.complain(peer, &fault),
+        }
         self.changed.notify();
         self.context.metrics.link_ends.inc(fault.reason());
     }

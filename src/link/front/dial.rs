@@ -182,11 +182,14 @@ async fn drive(
         std::future::pending().await
     };
     let fault = smol::future::or(driver.run(&**link), living).await;
-    luck.lost(reactor.now().duration_since(began), link.was_useful.get());
+    let lived = reactor.now().duration_since(began);
+    luck.lost(&fault, lived, link.was_useful.get());
     front.remove(link);
     let clients = link.lose();
     if link.is_retired() && clients == 0 {
         info!("the link to {back} is closed: its last client has left");
+    } else if matches!(fault, Fault::Shutdown) {
+        debug!("the link to {back} is closed: this front is stopping");
     } else {
         let clients = format!("its {clients} clients are closed and come again");
         tell_loss(back, &fault, &clients, luck);

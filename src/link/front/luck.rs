@@ -46,10 +46,14 @@ impl Luck {
     }
 
     /// It is lost again after so long; whether a client had something of it.
-    pub fn lost(&mut self, lived: Duration, was_useful: bool) {
+    pub fn lost(&mut self, fault: &Fault, lived: Duration, was_useful: bool) {
         if lived >= LIFE {
             *self = Self::default();
             return;
+        }
+        // The next one will fare as this one did.
+        if fault.reason() == LinkEnd::TooMany {
+            self.short = self.short.max(TOLD - 1);
         }
         self.short = self.short.saturating_add(1);
         if was_useful {
@@ -96,7 +100,7 @@ mod tests {
         let mut wanted = FIRST_RETRY;
         for round in 0..20 {
             luck.linked();
-            luck.lost(Duration::from_secs(1), false);
+            luck.lost(&Fault::Closed, Duration::from_secs(1), false);
             assert_eq!(luck.is_bad(), round + 1 >= TOLD);
             assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
             assert!(is_about(luck.pause(), wanted), "round {round}");
@@ -104,13 +108,24 @@ mod tests {
         }
         for _ in 0..3 {
             luck.linked();
-            luck.lost(Duration::from_secs(1), true);
+            luck.lost(&Fault::Closed, Duration::from_secs(1), true);
             assert!(is_about(luck.pause(), USEFUL_RETRY));
         }
         luck.linked();
-        luck.lost(LIFE, false);
+        luck.lost(&Fault::Closed, LIFE, false);
         assert!(!luck.is_bad());
         assert!(is_about(luck.pause(), FIRST_RETRY));
+    }
+
+    #[test]
+    fn one_link_too_many_is_said_once() {
+        let mut luck = Luck::default();
+        for round in 0..4 {
+            luck.linked();
+            luck.lost(&Fault::TooMany, Duration::ZERO, false);
+            assert!(luck.is_bad());
+            assert_eq!(luck.has_turned_bad(), round == 0);
+        }
     }
 
     #[test]
@@ -121,7 +136,7 @@ mod tests {
             let said = faults.iter().filter(|fault| luck.failed(fault)).count();
             assert_eq!(said, told, "round {round}");
             luck.linked();
-            luck.lost(Duration::ZERO, false);
+            luck.lost(&Fault::Closed, Duration::ZERO, false);
         }
     }
 }

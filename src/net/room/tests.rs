@@ -493,19 +493,19 @@ fn fill(room: &mut Room, id: Id, chunks: usize, free: &mut usize, now: Instant) 
 
 #[test]
 fn packets_that_a_dc_does_not_take_leave_a_part_to_others() {
-    let (mut room, mut free) = (Room::new(100, 0), 100);
+    let (mut room, mut free) = (Room::new(2000, 0), 2000);
     let (now, other) = (Instant::now(), Destination(4));
-    let stuck = room.claim(User(1), DC, 60, now).unwrap();
-    fill(&mut room, stuck, 60, &mut free, now);
+    let stuck = room.claim(User(1), DC, 1200, now).unwrap();
+    fill(&mut room, stuck, 1200, &mut free, now);
     room.close(stuck, now);
     // Of its destination there is more than its part.
-    let next = room.claim(User(1), DC, 16, now).unwrap();
+    let next = room.claim(User(1), DC, 301, now).unwrap();
     assert!(!room.ask(next, free, now));
     room.wait(next, now);
-    let free_to_go = room.claim(User(1), other, 30, now).unwrap();
-    fill(&mut room, free_to_go, 30, &mut free, now);
+    let free_to_go = room.claim(User(1), other, 600, now).unwrap();
+    fill(&mut room, free_to_go, 600, &mut free, now);
     room.close(free_to_go, now);
-    for _ in 0..30 {
+    for _ in 0..600 {
         room.freed(other);
         free += 1;
         assert!(room.call(free, now).is_empty());
@@ -514,26 +514,26 @@ fn packets_that_a_dc_does_not_take_leave_a_part_to_others() {
     room.freed(DC);
     free += 1;
     assert_eq!(room.call(free, now), [next]);
-    fill(&mut room, next, 16, &mut free, now);
+    fill(&mut room, next, 301, &mut free, now);
     room.close(next, now);
-    assert_eq!(room.tally().taken, 75);
-    for _ in 0..75 {
+    assert_eq!(room.tally().taken, 1500);
+    for _ in 0..1500 {
         room.freed(DC);
     }
     // Alone it may have all.
-    let large = room.claim(User(1), DC, 100, now).unwrap();
-    let mut free = 100;
-    fill(&mut room, large, 100, &mut free, now);
+    let large = room.claim(User(1), DC, 2000, now).unwrap();
+    let mut free = 2000;
+    fill(&mut room, large, 2000, &mut free, now);
     room.close(large, now);
 }
 
 #[test]
 fn who_holds_up_others_of_his_destination_goes_though_much_is_free() {
-    let (mut room, mut free) = (Room::new(100, 0), 100);
+    let (mut room, mut free) = (Room::new(2000, 0), 2000);
     let start = Instant::now();
-    let silent = room.claim(User(1), DC, 70, start).unwrap();
-    fill(&mut room, silent, 50, &mut free, start);
-    let good = room.claim(User(2), DC, 40, start).unwrap();
+    let silent = room.claim(User(1), DC, 1400, start).unwrap();
+    fill(&mut room, silent, 1000, &mut free, start);
+    let good = room.claim(User(2), DC, 800, start).unwrap();
     assert!(!room.ask(good, free, start));
     room.wait(good, start);
     let mut now = start;
@@ -543,11 +543,11 @@ fn who_holds_up_others_of_his_destination_goes_though_much_is_free() {
         room.look(free, now);
     }
     room.close(silent, now);
-    for _ in 0..50 {
+    for _ in 0..1000 {
         room.freed(DC);
         free += 1;
     }
     let called = room.call(free, now);
     assert_eq!(called, [good]);
-    fill(&mut room, good, 40, &mut free, now);
+    fill(&mut room, good, 800, &mut free, now);
 }

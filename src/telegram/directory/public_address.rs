@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::get;
-use crate::net::{AddressWatch, Pause, Reactor, is_global, unblock};
+use crate::config::Role;
+use crate::net::{AddressWatch, Pause, Reactor, Turnstile, is_global};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -43,11 +44,14 @@ pub struct PublicAddress {
     has_reached: Cell<bool>,
     said: RefCell<String>,
     pause: Pause,
+    questions: Turnstile,
     means: Means,
 }
 
 /// How it is found out, and how soon again.
 struct Means {
+    /// A front reaches no Telegram: there only links name the address.
+    role: Role,
     first_retry: Duration,
     egress: Box<dyn Fn() -> Option<IpAddr>>,
     /// Blocks.
@@ -55,10 +59,11 @@ struct Means {
 }
 
 impl PublicAddress {
-    pub fn new(configured: Option<IpAddr>) -> Rc<Self> {
+    pub fn new(configured: Option<IpAddr>, role: Role) -> Rc<Self> {
         Self::found_by(
             configured,
             Means {
+                role,
                 first_retry: FIRST_RETRY,
                 egress: Box::new(egress_address),
                 ask: Arc::new(ask_services),
@@ -74,6 +79,7 @@ impl PublicAddress {
             has_reached: Cell::new(false),
             said: RefCell::default(),
             pause: Pause::default(),
+            questions: Turnstile::default(),
             means,
         })
     }
@@ -132,7 +138,7 @@ impl PublicAddress {
         loop {
             self.pause.begin();
             let before = (self.known(), self.egress.get());
-            let is_known = self.look().await;
+            let is_known = self.look(reactor, watch.as_ref()).await;
             if before != (self.known(), self.egress.get()) {
                 retry = first_retry;
             }
@@ -161,7 +167,7 @@ impl PublicAddress {
     }
 
     /// Whether the address is known now.
-    async fn look(&self) -> bool {
+    async fn look(&self, reactor: &Rc<Reactor>, watch: Option<&AddressWatch>) -> bool {
         let egress = (self.means.egress)();
         if self.egress.replace(egress) != egress {
             self.has_reached.set(false);
@@ -179,22 +185,43 @@ impl PublicAddress {
             self.say(format!("public address {local}, from the interface"));
             return true;
         }
-        let ask = self.means.ask.clone();
-        let found = unblock(move || ask()).await;
-        match found {
+        // Where nobody answers, asking takes a minute.
+        let asking = async { Some(self.ask().await) };
+        let moving = async {
+            self.moved(reactor, watch).await;
+            None
+        };
+        let Some(found) = smol::future::or(asking, moving).await else {
+            return false;
+        };
+        let is_front = self.means.role == Role::Front;
+        let outside = match found {
             Some(ip) => {
                 self.detected.set(Some(ip));
-                self.say(format!(
-                    "behind NAT: {local} here, {ip} outside; direct mode works, middle mode if \
-                     the NAT keeps ports"
-                ));
+                match is_front {
+                    true => format!("{ip} outside; see that it hands the clients' port on"),
+                    false => format!(
+                        "{ip} outside; direct mode works, middle mode if the NAT keeps ports"
+                    ),
+                }
             }
-            None => self.say(format!(
-                "behind NAT: {local} here, the public address is unknown; direct mode works, \
-                 for middle mode set --external-ip"
-            )),
-        }
+            None => {
+                let way_out = match is_front {
+                    true => "set --external-ip, so that links name it",
+                    false => "direct mode works, for middle mode set --external-ip",
+                };
+                format!("the public address is unknown; {way_out}")
+            }
+        };
+        self.say(format!("behind NAT: {local} here, {outside}"));
         found.is_some()
+    }
+
+    /// Not before an earlier question that was given up has its end.
+    async fn ask(&self) -> Option<IpAddr> {
+        let ask = self.means.ask.clone();
+        let asking = self.questions.run(|| Some(move || ask()));
+        asking.await.flatten()
     }
 
     fn say(&self, line: String) {
@@ -246,7 +273,7 @@ mod tests {
 
     #[test]
     fn translation() {
-        let public = PublicAddress::new(None);
+        let public = PublicAddress::new(None, Role::Both);
         assert_eq!(
             public.translate(address("10.0.0.2:5")),
             address("10.0.0.2:5")
@@ -290,6 +317,7 @@ mod tests {
             let (seen, outside) = (network.clone(), network.outside.clone());
             let asked = network.asked.clone();
             let means = Means {
+                role: Role::Both,
                 first_retry: Duration::from_millis(200),
                 egress: Box::new(move || seen.egress.get()),
                 ask: Arc::new(move || {
@@ -363,5 +391,38 @@ mod tests {
             let took = until(&reactor, "it is told", || address.known().is_some()).await;
             assert!(took < Duration::from_millis(1500), "{took:?}");
         });
+    }
+
+    #[test]
+    fn nobody_waits_for_an_answer_about_a_network_that_is_gone() {
+        let looks = Cell::new(0);
+        let (give_up, given_up) = std::sync::mpsc::channel::<()>();
+        let given_up = Mutex::new(given_up);
+        let means = Means {
+            role: Role::Both,
+            first_retry: Duration::from_millis(200),
+            // Public from the second look on.
+            egress: Box::new(move || {
+                let looked = looks.replace(1);
+                let ip = ["10.0.0.2", "9.9.9.9"][looked];
+                ip.parse().ok()
+            }),
+            ask: Arc::new(move || {
+                let _ = given_up
+                    .lock()
+                    .unwrap()
+                    .recv_timeout(Duration::from_secs(20));
+                None
+            }),
+        };
+        let address = PublicAddress::found_by(None, means);
+        let reactor = Reactor::new().unwrap();
+        let running = address.clone().run(&reactor);
+        let testing = async {
+            let took = until(&reactor, "it is seen", || address.known().is_some()).await;
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        };
+        reactor.block_on(&Executor::default(), smol::future::or(testing, running));
+        drop(give_up);
     }
 }

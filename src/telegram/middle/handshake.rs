@@ -72,7 +72,7 @@ impl ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Connect(error) => write!(f, "cannot connect: {error}: blocked or down"),
             Self::ConnectTimeout => write!(f, "no answer to connecting: blocked or down"),
             Self::HandshakeTimeout => write!(f, "connected, but no answer to the handshake"),
             Self::Closed => write!(

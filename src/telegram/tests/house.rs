@@ -63,7 +63,7 @@ impl House {
             buffers: BufferPool::new(1 << 20),
             scratch: Rc::new(Scratch::default()),
             directory: directory.clone(),
-            address: PublicAddress::new(None),
+            address: PublicAddress::new(None, crate::config::Role::Both),
             metrics: metrics.clone(),
             settings: Cell::new(settings),
             patience,
