@@ -9,15 +9,14 @@ const WAYS: usize = 4;
 /// Seconds for which an address is remembered: people come back the next day.
 const MEMORY: u32 = 24 * 3600;
 
-/// Addresses that have proven themselves lately, in a fixed amount of memory
-/// (32 KiB).
+/// Addresses that have proven themselves lately, in at most some 50 KiB.
 ///
 /// A set that is full forgets the one that was seen longest ago. Only who proves
 /// himself can push out others, and only a few of them.
 pub struct Acquaintances {
     hasher: RandomState,
     /// Empty until the first one.
-    sets: Vec<[Known; WAYS]>,
+    sets: Vec<Option<Box<[Known; WAYS]>>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -42,10 +41,10 @@ impl Acquaintances {
     pub fn meet(&mut self, origin: Origin, now: u64) {
         let (set, origin) = self.place(origin);
         if self.sets.is_empty() {
-            self.sets = vec![[Known::default(); WAYS]; SETS];
+            self.sets = vec![None; SETS];
         }
         let known = self.sets.get_mut(set).and_then(|set| {
-            let places = set.iter_mut();
+            let places = set.get_or_insert_default().iter_mut();
             places.min_by_key(|known| (known.origin != origin, known.origin != 0, known.seen))
         });
         if let Some(known) = known {
@@ -56,7 +55,8 @@ impl Acquaintances {
 
     pub fn knows(&self, origin: Origin, now: u64) -> bool {
         let (set, origin) = self.place(origin);
-        let mut known = self.sets.get(set).into_iter().flatten();
+        let set = self.sets.get(set).and_then(Option::as_ref);
+        let mut known = set.into_iter().flat_map(|set| set.iter());
         let known = known.find(|known| known.origin == origin);
         known.is_some_and(|known| now.saturating_sub(known.seen.into()) < MEMORY.into())
     }

@@ -40,7 +40,8 @@ struct Place {
     home: Option<(Rc<Connection>, i64)>,
     /// What waits for the next connection: while there is none, or while the
     /// present one is left as soon as its answers are there.
-    packets: Option<Held>,
+    /// In a box: few sessions have any.
+    packets: Option<Box<Held>>,
 }
 
 impl MiddleSession {
@@ -53,7 +54,7 @@ impl MiddleSession {
             pool: pool.clone(),
             place: RefCell::new(Place {
                 home: None,
-                packets: Some(Held::default()),
+                packets: Some(Box::default()),
             }),
             waker: RefCell::default(),
             exchange: Cell::default(),
@@ -80,7 +81,7 @@ impl MiddleSession {
         self.exchange.take();
         let held = self.place.replace(place).packets.unwrap_or_default();
         let moved = held.packets.len();
-        connection.push_held(self, conn_id, held);
+        connection.push_held(self, conn_id, *held);
         self.wake();
         moved
     }
@@ -100,7 +101,7 @@ impl MiddleSession {
             return;
         };
         drop(place);
-        connection.push_held(self, conn_id, held);
+        connection.push_held(self, conn_id, *held);
         self.wake();
     }
 
