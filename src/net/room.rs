@@ -9,9 +9,11 @@
 
 mod claim;
 mod destinations;
+mod revocations;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::claim::{Claim, Flow, Place, State};
 use self::destinations::Counts;
@@ -33,12 +35,6 @@ const ROOM_FOR_PARTS: usize = 1024;
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
-
-/// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
-/// would take its room, and then for [`REST`] there is no other turn.
-const PATIENCE: Duration = Duration::from_millis(500);
-const TURN: Duration = Duration::from_millis(400);
-const REST: Duration = Duration::from_millis(800);
 
 /// Users whose last turn is remembered.
 const MOST_USERS: usize = 4096;
@@ -411,72 +407,6 @@ impl Room {
         Outcome { called, revoked }
     }
 
-    /// Whether it may begin.
-    fn may_begin(&self, id: Id, rest: usize, available: usize, now: Instant) -> bool {
-        let is_plenty = self.favourite.is_none() && rest + self.missing <= available;
-        is_plenty || rest + self.kept_from(id, self.kept(now)) <= available
-    }
-
-    /// Chunks that are not for others to begin with: what those who are under way
-    /// will soon want, and the favourite.
-    fn kept(&self, now: Instant) -> usize {
-        let expected = self.claims.values().map(|claim| claim.expected(now));
-        let favourite = self.favourite.and_then(|(id, _)| self.claims.get(&id));
-        let favourite = favourite.filter(|claim| claim.state != State::Called);
-        // For one that waits for others of its destination, nobody else has to.
-        let favourite = favourite.filter(|claim| !self.is_held_up(claim));
-        expected.sum::<usize>() + favourite.map_or(0, |claim| claim.rest)
-    }
-
-    /// The same of what packets to `to` may take together.
-    fn kept_there(&self, id: Id, to: Destination) -> usize {
-        let favourite = self.favourite.filter(|(favourite, _)| *favourite != id);
-        let favourite = favourite.and_then(|(id, _)| self.claims.get(&id));
-        let favourite = favourite.filter(|one| one.to == to && one.state != State::Called);
-        favourite.map_or(0, |claim| claim.rest)
-    }
-
-    fn kept_from(&self, id: Id, kept: usize) -> usize {
-        match self.favourite {
-            Some((favourite, _)) if favourite == id => 0,
-            _ => kept,
-        }
-    }
-
-    fn choose_favourite(&mut self, now: Instant) {
-        if let Some((id, until)) = self.favourite {
-            let claim = self.claims.get(&id).filter(|claim| claim.rest > 0);
-            let is_busy = claim.is_some_and(|claim| !claim.is_late(now));
-            if now < until && is_busy {
-                return;
-            }
-            self.favourite = None;
-            self.next_favourite = Some(now + REST);
-            self.line_up_again(id, now);
-        }
-        if self.next_favourite.is_some_and(|next| now < next) {
-            return;
-        }
-        let patient = self.queue.values().find(|id| {
-            let claim = self.claims.get(*id);
-            let waited = claim.and_then(|claim| claim.waited(now));
-            waited.is_some_and(|waited| waited >= PATIENCE)
-        });
-        self.favourite = patient.map(|id| (*id, now + TURN));
-    }
-
-    /// It had its turn: others have theirs before it has another.
-    fn line_up_again(&mut self, id: Id, now: Instant) {
-        let claim = self.claims.get(&id);
-        if claim.is_some_and(|claim| matches!(claim.state, State::Waiting(..))) {
-            self.leave_queue(id, now);
-            if let Some(claim) = self.claims.get_mut(&id) {
-                claim.turn = None;
-            }
-            self.enqueue(id, now);
-        }
-    }
-
     fn enqueue(&mut self, id: Id, now: Instant) {
         let Some(claim) = self.claims.get_mut(&id) else {
             return;
@@ -534,94 +464,6 @@ impl Room {
                 self.next_turns.clear();
             }
         }
-    }
-
-    /// Those that are slower than a packet may be while others wait, and they do
-    /// since `since`.
-    fn overdue(&mut self, since: Instant, now: Instant) -> Vec<Id> {
-        let mut found = Vec::new();
-        for (id, claim) in &mut self.claims {
-            if let Some(reason) = claim.overdue(since, now) {
-                found.push((*id, reason));
-            }
-        }
-        self.revoke(found)
-    }
-
-    /// Those in whose place somebody could go on who has waited for long: as few
-    /// as it takes, who waste most first. Who waits for others of his destination
-    /// goes on in the place of one of these.
-    fn blocking(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let mut found = self.blocking_at(None, free, now);
-        let crowded: Vec<_> = self.least_for.iter().map(|(to, _)| to).collect();
-        for to in crowded {
-            let more = self.blocking_at(Some(to), free, now);
-            found.extend(more);
-        }
-        found
-    }
-
-    fn blocking_at(&mut self, to: Option<Destination>, free: usize, now: Instant) -> Vec<Id> {
-        let is_there = |claim: &Claim| to.is_none_or(|to| claim.to == to);
-        let there = || self.claims.iter().filter(|(_, claim)| is_there(claim));
-        let coming = there().filter(|(_, claim)| claim.revoked.is_some());
-        let coming: usize = coming.map(|(_, claim)| claim.held).sum();
-        let late = there().filter_map(|(id, claim)| {
-            let waste = claim.waste(now)?;
-            Some((waste, claim.held, *id))
-        });
-        let mut late: Vec<_> = late.collect();
-        let most: usize = late.iter().map(|(_, held, _)| held).sum();
-        let (mut wanted, mut missing) = (0, 0);
-        for id in self.queue.values() {
-            let claim = self.claims.get(id);
-            let Some(claim) = claim.filter(|claim| is_there(claim) && claim.is_blocked(now)) else {
-                continue;
-            };
-            let short = match to {
-                None if self.is_held_up(claim) => continue,
-                Some(_) if claim.is_small => continue,
-                Some(_) if claim.held + claim.rest > self.share() => {
-                    self.taken_for.get(claim.to) - claim.held
-                }
-                Some(_) => {
-                    (wanted + claim.rest).saturating_sub(self.left_for(claim.to, claim.held))
-                }
-                None => {
-                    let available = self.available_to(claim.is_small, free);
-                    (wanted + claim.rest).saturating_sub(available)
-                }
-            };
-            let short = short.saturating_sub(coming);
-            if short > 0 && short <= most {
-                wanted += claim.rest;
-                missing = missing.max(short);
-            }
-        }
-        late.sort_unstable_by(|one, other| other.cmp(one));
-        let mut found = Vec::new();
-        for (_, held, id) in late {
-            if missing == 0 {
-                break;
-            }
-            missing = missing.saturating_sub(held);
-            found.push((id, Revocation::Blocking));
-        }
-        self.revoke(found)
-    }
-
-    fn revoke(&mut self, found: Vec<(Id, Revocation)>) -> Vec<Id> {
-        for (id, reason) in &found {
-            if let Some(claim) = self.claims.get_mut(id) {
-                claim.revoked = Some(*reason);
-                if let State::Waiting(place, _) = claim.state {
-                    claim.state = State::Open;
-                    self.queue.remove(&place);
-                }
-            }
-        }
-        self.tidy();
-        found.into_iter().map(|(id, _)| id).collect()
     }
 }
 
