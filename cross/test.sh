@@ -64,7 +64,7 @@ main() {
 builds_of() {
     case $suite-$1 in
         whole-*) echo lite full ;;
-        core-armv7-* | core-mipsel-*) echo lite ;;
+        core-armv7-* | core-mipsel-* | core-x86_64-*) echo lite ;;
         core-*) echo full ;;
     esac
 }
@@ -75,7 +75,7 @@ core_of() {
         full) step "integration tests on $1" integration_tests full url session "${core_full[@]}" ;;
     esac
     case $1 in
-        x86_64-*) step "memory of $1, full" integration_tests full url memory ;;
+        x86_64-*) step "memory of $1, lite" integration_tests lite file memory ;;
         mips-*) step "more integration tests on $1" integration_tests full url migration captures ;;
     esac
 }

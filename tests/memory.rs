@@ -2,6 +2,7 @@
 //! (`SMOL_MTPROXY_BIN`) is held to the promises of doc/routers.md; a debug
 //! build, whose code alone is larger than that, to what it may grow by.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
@@ -20,6 +21,12 @@ fn limits() -> (u64, u64) {
         Some(_) => (1536 * KIB, 4 * MIB),
         None => (12 * MIB, 20 * MIB),
     }
+}
+
+/// One test at a time: what another's process has mapped stays as it is.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of a file that was just written the kernel maps much larger pieces than are
@@ -55,6 +62,7 @@ async fn crowd(proxy: &Proxy, kind: Kind) -> Vec<Client> {
 
 #[test]
 fn idle_clients_take_little() {
+    let _alone = alone();
     run(async {
         let (idle_limit, crowd_limit) = limits();
         for route in Route::ALL {
@@ -96,6 +104,7 @@ fn idle_clients_take_little() {
 /// time; the allocator of router binaries rounds up to powers of two.
 #[test]
 fn a_back_keeps_little_of_idle_clients() {
+    let _alone = alone();
     run(async {
         let is_ours = std::env::var_os("SMOL_MTPROXY_BIN").is_none();
         let limit = if is_ours { 700 } else { 1100 };
@@ -128,6 +137,7 @@ fn a_back_keeps_little_of_idle_clients() {
 /// download all the same, and nobody is killed.
 #[test]
 fn a_thousand_clients_download_in_32_mib() {
+    let _alone = alone();
     let Some(group) = ControlGroup::with_memory(32 * MIB) else {
         println!("skipped: no memory control group can be made here (not root?)");
         return;
