@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use fake_telegram::harness::TemporaryDirectory;
+
 use super::machine::Machine;
 use super::*;
 use crate::wire::secret::SecretForm;
@@ -283,9 +285,8 @@ fn differences_say_what_a_reload_does() {
 
 #[test]
 fn a_made_secret_is_kept_and_found_again() {
-    let directory =
-        std::env::temp_dir().join(format!("smol-mtproxy-config-{}", std::process::id()));
-    let data_dir = directory.join("a/b");
+    let folder = TemporaryDirectory::new();
+    let data_dir = folder.path().join("a/b");
     let line = given(&[("--data-dir", data_dir.to_str().unwrap())], None);
     let load = |missing, running| ConfigSource::new(line.clone(), missing).load(running);
     assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
@@ -313,7 +314,6 @@ fn a_made_secret_is_kept_and_found_again() {
             .secrets,
         made.secrets
     );
-    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

@@ -377,6 +377,7 @@ impl std::error::Error for TableError {}
 
 #[cfg(test)]
 mod tests {
+    use fake_telegram::harness::TemporaryDirectory;
     use proptest::prelude::*;
 
     use super::*;
@@ -425,9 +426,8 @@ mod tests {
 
     #[test]
     fn a_file_comes_back_as_it_was_saved() {
-        let folder = std::env::temp_dir().join(format!("table-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("banned.txt");
+        let folder = TemporaryDirectory::new();
+        let file = folder.path().join("banned.txt");
         std::fs::write(&file, "10.0.0.0/8\n").unwrap();
         let open = || ReadTable::read("banned", &file);
         let table = Table::from(open().unwrap());
@@ -459,7 +459,6 @@ mod tests {
         let error = open().unwrap_err();
         assert!(error.unread().is_none());
         assert!(error.to_string().contains("over 4 MiB; write"), "{error}");
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     proptest! {

@@ -187,6 +187,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
+    use fake_telegram::harness::TemporaryDirectory;
     use rustix::fs::OFlags;
     use rustix::net::sockopt;
 
@@ -212,13 +213,12 @@ mod tests {
     }
 
     async fn unix_pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
-        let path = std::env::temp_dir().join(format!("smol-mtproxy-flow-{}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
+        let folder = TemporaryDirectory::new();
+        let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let near = Socket::connect_unix(reactor, &path).await.unwrap();
         let (far, _) = listener.accept().unwrap();
         far.set_nonblocking(true).unwrap();
-        std::fs::remove_file(&path).unwrap();
         (near, Socket::new(reactor, far.into()).unwrap())
     }
 

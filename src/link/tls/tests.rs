@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
-use std::sync::OnceLock;
 
+use fake_telegram::harness::TemporaryDirectory;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rustls::{ClientConnection, Connection, ServerConnection};
@@ -13,16 +13,12 @@ use super::*;
 use crate::link::certificates;
 use crate::net::SCRATCH_LEN;
 
-/// The files of a CA, its back and the front `home`.
-fn setups() -> (TlsSetup, TlsSetup) {
-    static MADE: OnceLock<PathBuf> = OnceLock::new();
-    let directory = MADE.get_or_init(|| {
-        let name = format!("smol-mtproxy-tls-{}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        certificates::init(&directory).unwrap();
-        certificates::add_node(&directory, "home", None).unwrap();
-        directory
-    });
+/// Of the front `home` and of the back of a new CA.
+fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+    let folder = TemporaryDirectory::new();
+    let directory = folder.path().join("certs");
+    certificates::init(&directory).unwrap();
+    certificates::add_node(&directory, "home", None).unwrap();
     let files = |name: &str| LinkTls {
         ca: directory.join("ca.pem"),
         cert: directory.join(format!("{name}.pem")),
@@ -30,14 +26,8 @@ fn setups() -> (TlsSetup, TlsSetup) {
         sni: None,
         alpn: vec!["h2".to_owned()],
     };
-    let front = TlsSetup::new(TlsSide::front(&files("home")).unwrap());
-    let back = TlsSide::back(&files("back")).unwrap();
-    (front, TlsSetup::new(back))
-}
-
-fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
-    let (front, back) = setups();
-    match (front.side, back.side) {
+    let front = TlsSide::front(&files("home")).unwrap();
+    match (front, TlsSide::back(&files("back")).unwrap()) {
         (TlsSide::Front(front, _), TlsSide::Back(back)) => (front, back),
         _ => unreachable!(),
     }

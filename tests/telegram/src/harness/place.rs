@@ -45,6 +45,7 @@ impl TemporaryDirectory {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let name = format!("smol-mtproxy-test-{}", hex(&random::<8>()));
+        #[expect(clippy::disallowed_methods)]
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).expect("the directory for temporary files can be written");
         Self(path)
