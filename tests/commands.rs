@@ -1,6 +1,7 @@
 //! The short-lived commands, and how wrong words are answered.
 
 use std::env;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
@@ -91,16 +92,116 @@ fn links_of_every_secret_and_listener() {
     assert_eq!(links[0]["secret_name"], "anna");
 }
 
+/// The links in it.
+fn links(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| line.starts_with("tg://")).collect()
+}
+
 #[test]
-fn a_made_secret_is_kept() {
+fn the_links_of_what_runs_with_the_same_flags() {
     let directory = TemporaryDirectory::new();
     let flags = format!(
-        "link --server proxy.example --no-qr --data-dir {}",
+        "--listen {} --link-name proxy.example:443 --data-dir {}",
+        free_address(),
         directory.path().display()
     );
-    let first = say(&flags);
-    assert!(first.stdout.contains("secret=dd"), "{}", first.stdout);
-    assert_eq!(say(&flags).stdout, first.stdout);
+    let none = say(&format!("link {flags}"));
+    assert_eq!((none.status, none.stdout.as_str()), (66, ""));
+    assert!(none.stderr.contains("give no --secret"), "{}", none.stderr);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+
+    let mut running = command(&format!("run {flags}"));
+    let mut running = running
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(running.stdout.take().unwrap()).lines();
+    let is_link = |line: &String| !links(line).is_empty();
+    let first = shown.find_map(|line| line.ok().filter(is_link)).unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let again = say(&format!("link --no-qr {flags}"));
+    assert_eq!(again.status, 0, "{}", again.stderr);
+    assert_eq!(links(&again.stdout), [first.trim()]);
+    assert!(first.contains("server=proxy.example&port=443&secret=dd"));
+}
+
+#[test]
+fn what_links_carry() {
+    let flags = format!("link --no-qr --listen 192.0.2.1:1443 --secret {KEY}");
+    for (more, carried) in [
+        ("", "server=192.0.2.1&port=1443&"),
+        ("--external-ip 192.0.2.9", "server=192.0.2.9&port=1443&"),
+        ("--link-name Home.Example", "server=home.example&port=1443&"),
+        (
+            "--link-name [2001:db8::1]:443",
+            "server=2001%3Adb8%3A%3A1&port=443&",
+        ),
+        ("--link-name a --server b:443", "server=b&port=443&"),
+        (
+            "--server [2001:db8::1]",
+            "server=2001%3Adb8%3A%3A1&port=1443&",
+        ),
+    ] {
+        let said = say(&format!("{flags} {more}"));
+        assert_eq!(said.status, 0, "{}", said.stderr);
+        assert_eq!(links(&said.stdout).len(), 1, "{more}");
+        assert!(said.stdout.contains(carried), "{more}: {}", said.stdout);
+        // A name that the person gives is theirs to know.
+        let warned = said.stderr.contains("local network");
+        assert_eq!(warned, more.is_empty(), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_secret_that_lets_nobody_in_is_marked() {
+    let directory = TemporaryDirectory::new();
+    std::fs::write(directory.path().join("usage"), "2048 carol\n7 bob\n").unwrap();
+    let secret = |name: &str, start: &str, limit: &str| {
+        format!("--secret {name}={}{limit}", KEY.replacen("00", start, 1))
+    };
+    let flags = format!(
+        "--listen :1443 --external-ip 192.0.2.1 --data-dir {} {} {} {} {}",
+        directory.path().display(),
+        secret("alice", "dd01", ",expires=2026-01-31"),
+        secret("bob", "dd02", ",expires=2999-01-31,quota=1K"),
+        secret("carol", "dd03", ",quota=1K"),
+        // Its clients count as Alice.
+        secret("dora", "ee01", DOMAIN),
+    );
+    let said = say(&format!("link {flags}"));
+    assert_eq!(said.status, 0, "{}", said.stderr);
+    let expired = "  expired on 2026-01-31: clients with it are turned away; remove it, or extend \
+                   it with expires=\n";
+    assert_eq!(said.stdout.matches(expired).count(), 2, "{}", said.stdout);
+    assert_eq!(said.stdout.matches("its quota is used up").count(), 1);
+    assert_eq!(links(&said.stdout).len(), 4);
+    // One code, Bob's.
+    let one = say(&format!(
+        "link --server 192.0.2.1 --listen :1443 {}",
+        secret("bob", "dd02", "")
+    ));
+    let codes = |text: &str| text.matches('█').count();
+    assert_eq!(codes(&said.stdout), codes(&one.stdout));
+    let json: Value = serde_json::from_str(&say(&format!("link --json {flags}")).stdout).unwrap();
+    let ended: Vec<_> = json["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l["ended"].is_string())
+        .collect();
+    assert_eq!(ended, [true, false, true, true]);
+    let said = say(&format!("check --offline {flags}")).stdout;
+    for line in [
+        "warn  secret alice: expired on 2026-01-31: ",
+        "warn  secret carol: its quota is used up: ",
+        "warn  secrets: the secrets alice and dora are one key: ",
+    ] {
+        assert_eq!(said.matches(line).count(), 1, "{line}: {said}");
+    }
+    assert!(!said.contains("secret bob"), "{said}");
 }
 
 #[test]
@@ -136,6 +237,13 @@ fn wrong_words_get_one_line_and_a_status() {
         ("--listen", 64, "--listen needs a value"),
         ("--listen nowhere", 64, "as in 192.0.2.1:443"),
         ("--secret zz", 64, "smol-mtproxy secret"),
+        (
+            "--external-ip home.example",
+            64,
+            "give --link-name home.example",
+        ),
+        ("link --server https://h", 64, "as in proxy.example.com"),
+        ("--link-name a/b", 64, "as in proxy.example.com"),
         ("secret ee", 64, "secret ee DOMAIN"),
         (
             "--allow tls --secret dd00112233445566778899aabbccddeeff",

@@ -61,6 +61,30 @@ fn change_alice(flags: &mut Vec<Flag>, limits: &str) {
     flags.push(("--secret", alice(limits)));
 }
 
+/// Bob's limits are none of his clients'.
+#[test]
+fn one_key_in_two_forms_is_the_first_secret() {
+    run(async {
+        let (telegram, mut proxy) = start_with(Route::Direct, "max-connections=1").await;
+        let bob = format!("bob=dd{},max-connections=0", hex(&ALICE));
+        proxy.reload(|flags| flags.push(("--secret", bob)));
+        let warning = "the secrets alice and bob are one key";
+        eventually("a warning", || proxy.log_contains(warning)).await;
+        eventually("a reload", || {
+            proxy.counted("config_reloads_total", "") == 1
+        })
+        .await;
+        let inside = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        assert!(served(&client(&proxy, Kind::FakeTls)).await.is_none());
+        assert_eq!(rejected(&proxy, "secret_connections"), 1);
+        drop(inside);
+        telegram.assert_clean();
+        let options = proxy.stop().await;
+        let proxy = options.start().await;
+        eventually("a warning", || proxy.log_contains(warning)).await;
+    });
+}
+
 #[test]
 fn connections_and_addresses() {
     run(async {

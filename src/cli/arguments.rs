@@ -140,7 +140,8 @@ mod tests {
         let Command::Link(link) = arguments.command else {
             panic!()
         };
-        assert_eq!((link.server.as_deref(), link.json), (Some("h"), true));
+        let server = link.server.map(|server| server.host);
+        assert_eq!((server.as_deref(), link.json), (Some("h"), true));
     }
 
     #[test]
@@ -151,6 +152,8 @@ mod tests {
         assert!(error("rum").contains("rum"));
         assert!(error("link --server").contains("--server"));
         assert!(!error("link --server").contains('\n'));
+        let url = error("link --server https://h");
+        assert!(url.contains("as in proxy.example.com"), "{url}");
     }
 
     #[test]

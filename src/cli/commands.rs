@@ -3,7 +3,22 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
+use crate::config::LinkName;
 use crate::wire::secret::Domain;
+
+impl Command {
+    /// As it is typed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Secret(_) => "secret",
+            Self::Link(_) => "link",
+            Self::Check(_) => "check",
+            Self::Certs(_) => "certs",
+            Self::Ctl(_) => "ctl",
+        }
+    }
+}
 
 /// What is on the command line besides the flags of the config.
 #[derive(FromArgs)]
@@ -46,9 +61,10 @@ pub(super) struct MakeSecret {
     /// ee DOMAIN (looks like TLS to that site)
     #[argh(positional)]
     pub form: Vec<String>,
-    /// host name or address for the links
-    #[argh(option, arg_name = "HOST")]
-    pub server: Option<String>,
+    /// host name or address for the links, with a port if it is another than the
+    /// listener's
+    #[argh(option, arg_name = "HOST[:PORT]")]
+    pub server: Option<LinkName>,
     /// print one JSON object on stdout instead
     #[argh(switch)]
     pub json: bool,
@@ -58,14 +74,16 @@ pub(super) struct MakeSecret {
 #[derive(FromArgs)]
 #[argh(subcommand, name = "link", help_triggers("-h", "--help"))]
 #[argh(example = "\
-    smol-mtproxy link --config /etc/smol-mtproxy.conf\n\
+    smol-mtproxy link\n\
+    smol-mtproxy link --config FILE\n\
     smol-mtproxy link --server proxy.example.com --no-qr\n\
     smol-mtproxy link --json")]
 pub(super) struct Link {
-    /// host name or address that clients shall connect to (default: a public
-    /// address of a listener, --external-ip, or found out)
-    #[argh(option, arg_name = "HOST")]
-    pub server: Option<String>,
+    /// host name or address that clients shall connect to, with a port if it is
+    /// another than the listener's (default: --link-name, a public address of a
+    /// listener, --external-ip, or found out)
+    #[argh(option, arg_name = "HOST[:PORT]")]
+    pub server: Option<LinkName>,
     /// links for a client that names this server; with --sni-salt its secret is
     /// derived for it
     #[argh(option, arg_name = "DOMAIN")]

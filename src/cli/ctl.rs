@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::commands::Ctl;
 use super::exit::Exit;
 use super::json::Json;
+use super::service::Basis;
 use super::{complain, print};
 use crate::config::Config;
 
@@ -18,7 +19,7 @@ const USAGE: &str = "ctl takes: table add NAME ENTRY, table del NAME ENTRY, tabl
      table save NAME or secrets";
 
 /// Talks to the proxy that runs with this config.
-pub(super) fn run(options: &Ctl, config: &Config) -> Exit {
+pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     let words: Vec<&str> = options.words.iter().map(String::as_str).collect();
     let plain = |word: &&str| word.chars().all(|c| !c.is_whitespace() && !c.is_control());
     if !words.iter().all(plain) {
@@ -44,7 +45,10 @@ pub(super) fn run(options: &Ctl, config: &Config) -> Exit {
     match answer {
         Ok(Ok(lines)) => show(options, &words, lines),
         Ok(Err(problem)) => complain(Exit::Unavailable, problem),
-        Err(error) => complain(exit_of(&error), cannot_reach(&config.control, &error)),
+        Err(error) => complain(
+            exit_of(&error),
+            cannot_reach(&config.control, &error, basis),
+        ),
     }
 }
 
@@ -113,10 +117,19 @@ fn exit_of(error: &io::Error) -> Exit {
     }
 }
 
-fn cannot_reach(path: &Path, error: &io::Error) -> String {
-    let way_out = match error.kind() {
-        io::ErrorKind::PermissionDenied => "be root or the user that runs the proxy",
-        _ => "is the proxy running? Give ctl the same --config, --data-dir or --control",
+fn cannot_reach(path: &Path, error: &io::Error, basis: Basis) -> String {
+    let way_out = match (error.kind(), basis) {
+        (io::ErrorKind::PermissionDenied, _) => {
+            "be the user that runs the proxy, or try `sudo smol-mtproxy ctl`"
+        }
+        (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, Basis::Service(_)) => {
+            "the proxy does not run, or runs with other flags: give ctl its --control or --data-dir"
+        }
+        (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, _) => {
+            "the proxy does not run, or keeps its socket elsewhere: give ctl its --config, \
+             --control or --data-dir"
+        }
+        _ => "is it the socket of a running proxy? Give ctl its --config, --control or --data-dir",
     };
     format!("cannot reach {}: {error}; {way_out}", path.display())
 }

@@ -33,7 +33,7 @@ impl Exit {
         (Self::Data, "a file in --data-dir is damaged"),
         (
             Self::NoInput,
-            "the config file, or a file that it names, cannot be read",
+            "the config file, or a file that it names, cannot be read; link: no secret",
         ),
         (
             Self::Unavailable,
@@ -73,13 +73,10 @@ impl From<Exit> for ExitCode {
 
 impl From<&ConfigError> for Exit {
     fn from(error: &ConfigError) -> Self {
+        if let Some((_, error)) = error.unread() {
+            return Self::of_input(error);
+        }
         match (&error.problem, &error.origin) {
-            (
-                Problem::Unreadable { error, .. }
-                | Problem::KeptSecretUnreadable { error, .. }
-                | Problem::LinkKeyUnreadable { error, .. },
-                _,
-            ) => Self::of_input(error),
             (Problem::KeptSecretDamaged { .. }, _) => Self::Data,
             (
                 Problem::UnknownFlag { .. }

@@ -29,6 +29,11 @@ A config file holds the same flags, one a line, with or without the dashes:
   --listen :443
   secret = alice=ee0123456789abcdef0123456789abcdef7777772e6578616d706c652e636f6d
 
+link, check, ctl and secret go by the flags that they are given, --config or
+others; given none, by /var/run/smol-mtproxy/flags (OpenWrt's), else
+/etc/smol-mtproxy.conf, else as `smol-mtproxy run` would without flags. run itself
+looks for no file.
+
 Where a flag is on the command line, the file's lines of that flag do not count.
 SIGHUP reads the file again, clients stay; SIGTERM and SIGINT stop the proxy.
 
@@ -36,7 +41,8 @@ Examples:
   smol-mtproxy
   smol-mtproxy --listen :443 --tls-domain www.example.com
   smol-mtproxy --config /etc/smol-mtproxy.conf --log-level debug
-  smol-mtproxy check --config /etc/smol-mtproxy.conf
+  smol-mtproxy check --config ./my.conf
+  sudo smol-mtproxy link
 ";
 
 /// The whole of `--help`.

@@ -1,33 +1,36 @@
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use super::commands::Link;
+use super::ended::{self, Ended};
 use super::exit::Exit;
 use super::json::Json;
+use super::service::{self, Basis};
 use super::within::within;
 use super::{complain, links, print};
-use crate::config::{Config, OwnSecret, Role};
+use crate::config::{Config, Role};
 use crate::telegram::directory::ask_services;
 
 /// How long a person waits to be told the address outside.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the links of every secret.
-pub(super) fn run(options: &Link, mut config: Config) -> Exit {
+pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
     if config.role == Role::Back {
         return complain(
             Exit::Usage,
             "a back has no clients and so no links; run this with the config of its front",
         );
     }
-    if config.own_secret == Some(OwnSecret::ThisRunOnly) {
-        return complain(
-            Exit::CannotCreate,
-            format_args!(
-                "there is no secret, and {} cannot be written to keep one; give --secret, or be \
-                 the user that runs the proxy",
-                config.data_dir.display()
-            ),
+    if config.listeners.iter().all(|l| l.secrets.is_empty()) {
+        return complain(Exit::NoInput, no_secret(basis, &config.data_dir));
+    }
+    if basis == Basis::Defaults {
+        eprintln!(
+            "smol-mtproxy: there is no {}: with the secret that `smol-mtproxy run` has kept in {}",
+            service::USUAL,
+            config.data_dir.display()
         );
     }
     if let Some(sni) = &options.sni {
@@ -38,12 +41,17 @@ pub(super) fn run(options: &Link, mut config: Config) -> Exit {
         }
         config = links::for_sni(config, sni);
     }
-    let mut links = links::all(&config, options.server.as_deref());
+    let mut links = links::all(&config, options.server.as_ref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
         config.external_ip = Some(outside);
-        links = links::all(&config, options.server.as_deref());
+        links = links::all(&config, options.server.as_ref());
+    }
+    let used_up = ended::used_up(&config);
+    let is_used_up = |link: &&mut links::NamedLink| used_up.contains(&link.counts_as.as_str());
+    for link in links.iter_mut().filter(is_used_up) {
+        link.ended.get_or_insert(Ended::QuotaUsed);
     }
     let warning = links::warning(&links);
     let exit = match links.is_empty() {
@@ -65,4 +73,36 @@ pub(super) fn run(options: &Link, mut config: Config) -> Exit {
         eprintln!("smol-mtproxy: {warning}");
     }
     print(&shown.join("\n")).or(exit)
+}
+
+/// No link is invented: nothing would answer to it.
+fn no_secret(basis: Basis, data_dir: &Path) -> String {
+    let data_dir = data_dir.display();
+    match (basis, service::file()) {
+        (Basis::Service(file), _) => {
+            let file = file.display();
+            format!(
+                "{file} gives no --secret, and none is kept in {data_dir}: start the proxy, which \
+                 makes one, or add one of `smol-mtproxy secret`"
+            )
+        }
+        (Basis::Given, Some(file)) => {
+            let file = file.display();
+            format!(
+                "these flags give no --secret, and none is kept in {data_dir}: give those of the \
+                 running proxy, or none at all for those of {file}"
+            )
+        }
+        (Basis::Given, None) => format!(
+            "these flags give no --secret, and none is kept in {data_dir}: give those of the \
+             running proxy, and be the user that runs it"
+        ),
+        (Basis::Defaults, _) => {
+            let usual = service::USUAL;
+            format!(
+                "there is no {usual}, and no secret is kept in {data_dir}: give --config FILE, or \
+                 the flags of the running proxy, and be the user that runs it"
+            )
+        }
+    }
 }

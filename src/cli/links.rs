@@ -1,27 +1,33 @@
 use std::net::IpAddr;
 
+use super::ended::Ended;
 use super::json::Json;
 use super::qr;
 use super::server;
-use crate::config::{Config, ListenerConfig};
+use crate::config::{Config, LinkName, ListenerConfig};
 use crate::wire::link_url::ProxyLink;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
 /// A link with what it is for.
 pub(super) struct NamedLink {
     pub secret_name: String,
+    /// Who its clients count as: of secrets that are one key the first.
+    pub counts_as: String,
     pub listener_name: String,
     /// Only this machine's own network reaches the server.
     pub is_private: bool,
     pub on_all_addresses: bool,
+    /// Why nobody comes in with it.
+    pub ended: Option<Ended>,
     pub link: ProxyLink,
 }
 
 /// A link for every secret × form × listener, no link twice.
-pub(super) fn all(config: &Config, server: Option<&str>) -> Vec<NamedLink> {
+pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> {
+    let is_named = server.or(config.link_name.as_ref()).is_some();
     let mut links: Vec<NamedLink> = Vec::new();
     for listener in &config.listeners {
-        if is_shadowed(listener, config) && server.is_none() {
+        if !is_named && is_shadowed(listener, config) {
             continue;
         }
         for link in of_listener(listener, config, server) {
@@ -40,21 +46,30 @@ fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
             || server::sending_address(true).is_some())
 }
 
-fn of_listener(listener: &ListenerConfig, config: &Config, server: Option<&str>) -> Vec<NamedLink> {
+fn of_listener(
+    listener: &ListenerConfig,
+    config: &Config,
+    server: Option<&LinkName>,
+) -> Vec<NamedLink> {
     let Some(server) = server::of(listener, config, server) else {
         return Vec::new();
     };
     let mut links = Vec::new();
     for named in &listener.secrets {
+        let mut all = listener.secrets.iter();
+        let first = all.find(|first| first.secret.key == named.secret.key);
+        let first = first.unwrap_or(named);
         for secret in forms(&named.secret, config) {
             links.push(NamedLink {
                 secret_name: named.name.clone(),
+                counts_as: first.name.clone(),
                 listener_name: listener.name.clone(),
                 is_private: server.is_private,
                 on_all_addresses: listener.addr.ip().is_unspecified(),
+                ended: Ended::by_date(&first.limits),
                 link: ProxyLink {
                     server: server.host.clone(),
-                    port: listener.addr.port(),
+                    port: server.port,
                     secret,
                 },
             });
@@ -113,17 +128,19 @@ impl NamedLink {
         self.is_private && self.on_all_addresses && server.is_ok_and(|ip| !ip.is_loopback())
     }
 
-    /// Caption, both links and, if wanted, the QR code.
+    /// Caption, both links and, if wanted and of use, the QR code.
     pub fn show(&self, with_qr: bool, colours: bool) -> String {
         let mut text = format!(
-            "{} on {}, {}\n  {}\n  {}\n",
+            "{} on {}, {}\n",
             self.secret_name,
             self.listener_name,
             describe(&self.link.secret.form),
-            self.link.tg(),
-            self.link.t_me()
         );
-        if with_qr {
+        if let Some(ended) = &self.ended {
+            text.push_str(&format!("  {ended}\n"));
+        }
+        text.push_str(&format!("  {}\n  {}\n", self.link.tg(), self.link.t_me()));
+        if with_qr && self.ended.is_none() {
             match qr::render(&self.link.tg(), colours) {
                 Ok(code) => text.push_str(&code),
                 Err(_) => text.push_str("  (too long for a QR code)\n"),
@@ -133,7 +150,8 @@ impl NamedLink {
     }
 
     pub fn json(&self) -> Json {
-        Json::Object(vec![
+        let ended = self.ended.as_ref();
+        let mut object = vec![
             ("secret_name", Json::from(self.secret_name.as_str())),
             ("listener", Json::from(self.listener_name.as_str())),
             ("form", Json::from(form_name(&self.link.secret.form))),
@@ -142,7 +160,9 @@ impl NamedLink {
             ("secret", Json::Text(self.link.secret.to_string())),
             ("tg", Json::Text(self.link.tg())),
             ("t_me", Json::Text(self.link.t_me())),
-        ])
+        ];
+        object.extend(ended.map(|ended| ("ended", Json::Text(ended.to_string()))));
+        Json::Object(object)
     }
 }
 
@@ -150,7 +170,7 @@ impl NamedLink {
 pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
     let Some(link) = links.iter().find(|link| link.is_private) else {
         return links.is_empty().then(|| {
-            "this machine's address is not known; give --external-ip IP, or link --server HOST"
+            "this machine's address is not known; give --external-ip IP or --link-name HOST"
                 .to_owned()
         });
     };
@@ -163,7 +183,7 @@ pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
         }
         _ => format!(
             "{host} is reached from the local network only; for others forward the port on the \
-             router and give --external-ip IP, or link --server HOST"
+             router and give --external-ip IP or --link-name HOST"
         ),
     })
 }

@@ -9,6 +9,7 @@ mod check;
 mod commands;
 #[cfg(feature = "ctl")]
 mod ctl;
+mod ended;
 mod exit;
 mod exposition;
 mod help;
@@ -19,6 +20,7 @@ mod qr;
 mod run;
 mod secret;
 mod server;
+mod service;
 mod within;
 
 use std::fmt::Display;
@@ -28,6 +30,7 @@ use crate::config::{ConfigError, ConfigSource, MissingSecret};
 use crate::log;
 use arguments::{Arguments, NoCommand};
 use commands::Command;
+use service::Basis;
 
 pub use exit::Exit;
 
@@ -49,21 +52,31 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     if let Command::Certs(options) = &arguments.command {
         return Ok(certs::run(options));
     }
+    // Whoever made one without running the proxy with it would hand out dead links.
     let missing_secret = match arguments.command {
-        Command::Run(_) | Command::Link(_) => MissingSecret::Make,
-        Command::Secret(_) | Command::Check(_) | Command::Certs(_) | Command::Ctl(_) => {
-            MissingSecret::Leave
-        }
+        Command::Run(_) => MissingSecret::Make(secret::new_key()),
+        _ => MissingSecret::Leave,
     };
-    let source = ConfigSource::new(arguments.settings, missing_secret);
-    let config = source.load(None)?;
+    let basis = Basis::of(&arguments.command, &arguments.settings);
+    let source = match basis {
+        Basis::Service(file) => ConfigSource::of_service(file),
+        Basis::Given | Basis::Defaults => ConfigSource::new(arguments.settings, missing_secret),
+    };
+    let config = match (source.load(None), basis) {
+        (Ok(config), _) => config,
+        (Err(error), Basis::Service(_)) => return not_loaded(error, &arguments.command),
+        (Err(error), _) => return Err(error),
+    };
     log::set_level(config.log_level);
+    if let Basis::Service(file) = basis {
+        eprintln!("smol-mtproxy: with the flags of {}", file.display());
+    }
     Ok(match &arguments.command {
         Command::Run(_) => run::run(&source, config),
         Command::Secret(options) => secret::run(options, config),
-        Command::Link(options) => link::run(options, config),
+        Command::Link(options) => link::run(options, config, basis),
         #[cfg(feature = "ctl")]
-        Command::Ctl(options) => ctl::run(options, &config),
+        Command::Ctl(options) => ctl::run(options, &config, basis),
         #[cfg(not(feature = "ctl"))]
         Command::Ctl(_) => complain(
             Exit::Unavailable,
@@ -71,7 +84,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
              build",
         ),
         #[cfg(feature = "check")]
-        Command::Check(options) => check::run(options, &config),
+        Command::Check(options) => check::run(options, &config, basis),
         #[cfg(not(feature = "check"))]
         Command::Check(_) => complain(
             Exit::Unavailable,
@@ -79,6 +92,20 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         ),
         Command::Certs(options) => certs::run(options),
     })
+}
+
+/// A command was given no config, and that of this machine's service is no good.
+fn not_loaded(error: ConfigError, command: &Command) -> Result<Exit, ConfigError> {
+    let forbidden = service::forbidden(&error, command);
+    match (command, forbidden) {
+        // Of the config it needs nothing but what is in links.
+        (Command::Secret(options), forbidden) => {
+            let why = forbidden.unwrap_or_else(|| error.to_string());
+            Ok(secret::without_config(options, &why))
+        }
+        (_, Some(problem)) => Ok(complain(Exit::from(&error), problem)),
+        (_, None) => Err(error),
+    }
 }
 
 fn fail(error: &ConfigError) -> Exit {

@@ -25,6 +25,8 @@ use crate::link::SetupError;
 use crate::log;
 use crate::net::Reactor;
 
+pub(super) use usage::{FILE as USAGE_FILE, LONGEST as LONGEST_USAGE};
+
 use privileges::PrivilegeError;
 use server::Server;
 

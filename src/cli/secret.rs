@@ -1,28 +1,45 @@
 use super::commands::MakeSecret;
 use super::exit::Exit;
 use super::json::Json;
-use super::{complain, links, print};
+use super::links::{self, NamedLink};
+use super::{complain, print};
 use crate::config::{Config, NamedSecret};
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
 const NAME: &str = "new";
 
+/// Sixteen bytes that nobody has had.
+pub(super) fn new_key() -> Secret {
+    let mut key = [0; 16];
+    fill_random(&mut key);
+    Secret(key)
+}
+
 /// Makes a secret.
 pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
+    make(options, |secret| {
+        links::all(&with_only(config, secret), options.server.as_ref())
+    })
+}
+
+/// The same where the config, which only its links depend on, cannot be had.
+pub(super) fn without_config(options: &MakeSecret, why: &str) -> Exit {
+    let exit = make(options, |_| Vec::new());
+    eprintln!("smol-mtproxy: so its link is not known: {why}");
+    exit
+}
+
+fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink>) -> Exit {
     let form = match form(&options.form) {
         Ok(form) => form,
         Err(problem) => return complain(Exit::Usage, problem),
     };
-    let mut key = [0; 16];
-    fill_random(&mut key);
-    let secret = SharedSecret {
-        key: Secret(key),
-        form,
-    };
-    let links = links::all(&with_only(config, &secret), options.server.as_deref());
+    let key = new_key();
+    let secret = SharedSecret { key, form };
+    let links = links(&secret);
     if options.json {
-        let list = links.iter().map(links::NamedLink::json).collect();
+        let list = links.iter().map(NamedLink::json).collect();
         let object = vec![
             ("secret", Json::Text(secret.to_string())),
             ("form", Json::from(links::form_name(&secret.form))),

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
-use crate::config::{Config, ListenerConfig};
+use crate::config::{Config, LinkName, ListenerConfig};
 use crate::telegram::directory::{egress_address, is_global};
 
 /// Of those for documentation: routed like any other.
@@ -10,17 +10,22 @@ const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {
     pub host: String,
+    pub port: u16,
     /// Only this machine's own network reaches it.
     pub is_private: bool,
 }
 
-/// The flag, else the listener's own public address, else --external-ip, else
+/// The flag, else --link-name, else the listener's own public address, else --external-ip, else
 /// the address that this machine sends from.
-pub(super) fn of(listener: &ListenerConfig, config: &Config, flag: Option<&str>) -> Option<Server> {
-    if let Some(host) = flag {
-        let host = host.to_owned();
+pub(super) fn of(
+    listener: &ListenerConfig,
+    config: &Config,
+    flag: Option<&LinkName>,
+) -> Option<Server> {
+    if let Some(LinkName { host, port }) = flag.or(config.link_name.as_ref()) {
         return Some(Server {
-            host,
+            host: host.clone(),
+            port: port.unwrap_or(listener.addr.port()),
             is_private: false,
         });
     }
@@ -32,6 +37,7 @@ pub(super) fn of(listener: &ListenerConfig, config: &Config, flag: Option<&str>)
         .or_else(|| sending_address(listener.addr.is_ipv4()))?;
     Some(Server {
         host: address.to_string(),
+        port: listener.addr.port(),
         is_private: !is_global(address) && config.external_ip != Some(address),
     })
 }

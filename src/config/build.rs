@@ -74,6 +74,7 @@ pub(super) fn build(
         Role::Both | Role::Front => lower(&flags, &wants, descriptors, machine.descriptors),
     };
     let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
+    let warnings = one_key_twice(&secrets, &listeners);
     let config = Config {
         role,
         link,
@@ -90,7 +91,8 @@ pub(super) fn build(
         tls_records: flags.tls_records.unwrap_or_default(),
         route,
         tag: flags.tag,
-        external_ip: flags.external_ip,
+        external_ip: flags.external_ip.map(|ip| ip.0),
+        link_name: flags.link_name,
         telegram_secret: flags.telegram_secret,
         telegram_config: flags.telegram_config,
         telegram_config_v6: flags.telegram_config_v6,
@@ -120,6 +122,7 @@ pub(super) fn build(
         user: flags.user,
         own_secret: None,
         notes,
+        warnings,
     };
     check_forms(&config)?;
     Ok(config)
@@ -247,6 +250,39 @@ fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>,
         });
     }
     Ok(named)
+}
+
+/// Clients prove a key, in whichever form they have it: of secrets that share one
+/// the first is who they are.
+fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let own = listeners.iter().map(|listener| listener.secrets.as_slice());
+    for list in std::iter::once(secrets).chain(own) {
+        let bare = |named: &NamedSecret| {
+            let (key, form) = (named.secret.key, SecretForm::Classic);
+            SharedSecret { key, form }.to_string()
+        };
+        let mut keys = HashSet::new();
+        for named in list {
+            if keys.insert(bare(named)) {
+                continue;
+            }
+            let first = list
+                .iter()
+                .find(|first| first.secret.key == named.secret.key);
+            let first = first.map_or("", |first| &first.name);
+            let name = &named.name;
+            let warning = format!(
+                "the secrets {first} and {name} are one key: clients with either count as {first}, \
+                 and limits of {name} do nothing; make another for one of them with \
+                 `smol-mtproxy secret`"
+            );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    warnings
 }
 
 fn listeners(

@@ -1,6 +1,6 @@
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::files::read_file;
@@ -60,6 +60,7 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(&beside)?;
+    give_to_owner_of_directory(path, &file);
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let outcome = written.and_then(|()| fs::rename(&beside, path));
     if outcome.is_err() {
@@ -67,6 +68,22 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     outcome
+}
+
+/// A file that root has made in another user's directory becomes that user's, who
+/// could not read it else: what `sudo smol-mtproxy run` leaves, the service finds.
+/// Where that fails the file is root's, and of use to root.
+pub fn give_to_owner_of_directory(path: &Path, file: &File) {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    if rustix::process::geteuid().is_root()
+        && let Ok(directory) = fs::metadata(directory)
+        && directory.uid() != 0
+    {
+        let _ = fchown(file, Some(directory.uid()), Some(directory.gid()));
+    }
 }
 
 /// What helps where a file cannot be written; `otherwise` where the kind of error
@@ -96,6 +113,27 @@ mod tests {
         write_whole(&path, b"2 alice", 0o600).unwrap_err();
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), 1);
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_its_directory() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = TemporaryDirectory::new();
+        std::os::unix::fs::chown(folder.path(), Some(65534), Some(65533)).unwrap();
+        let path = folder.path().join("secret");
+        for _ in 0..2 {
+            write_whole(&path, b"x", 0o600).unwrap();
+            let found = fs::metadata(&path).unwrap();
+            assert_eq!((found.uid(), found.gid()), (65534, 65533));
+            assert_eq!(found.mode() & 0o777, 0o600);
+        }
+        // A folder of root's own is root's, and so is what lies in it.
+        let own = folder.path().join("own");
+        make_private_dir(&own).unwrap();
+        write_whole(&own.join("secret"), b"x", 0o600).unwrap();
+        assert_eq!(fs::metadata(own.join("secret")).unwrap().uid(), 0);
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Config {
             guard.replay_cache "--replay-cache" guard.flood "--flood-limit"
             guard.max_handshakes "--max-handshakes" reset "--reset"
             filter_server_errors "--filter-server-errors" tag "--tag"
-            external_ip "--external-ip" telegram_secret "--telegram-secret"
+            external_ip "--external-ip" link_name "--link-name" telegram_secret "--telegram-secret"
             telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
             refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"
             clients_per_connection "--clients-per-connection" max_clients "--max-clients"

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::flags::all_flags;
 use super::settings::Origin;
@@ -150,6 +150,18 @@ impl ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// The file that could not be read, if that is what is wrong.
+    pub fn unread(&self) -> Option<(&Path, &io::Error)> {
+        match &self.problem {
+            Problem::Unreadable { path, error }
+            | Problem::KeptSecretUnreadable { path, error }
+            | Problem::LinkKeyUnreadable { path, error } => Some((path, error)),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,11 +1,10 @@
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use argh::ArgsInfo;
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
-use super::host::HostPort;
+use super::host::{ExternalIp, HostPort, LinkName};
 use super::link::Role;
 use super::listen::{ListenFlag, ListenPlace, MetricsAddress};
 use super::policy::Rule;
@@ -61,6 +60,11 @@ pub(super) struct Flags {
     /// the site to look like; links with a bare secret get a TLS form
     #[argh(option, arg_name = "D")]
     pub tls_domain: Vec<Domain>,
+    /// name or address that links carry, with a port if clients reach another
+    /// than the listener's (default: a listener's public address, --external-ip,
+    /// or found out)
+    #[argh(option, arg_name = "HOST[:PORT]")]
+    pub link_name: Option<LinkName>,
     /// fake-TLS clients need links derived for their server name with this
     /// (link --sni DOMAIN); others are strangers
     #[argh(option, arg_name = "TEXT")]
@@ -106,7 +110,7 @@ pub(super) struct Flags {
     pub tag: Option<AdTag>,
     /// this machine's address as Telegram sees it (default: found out)
     #[argh(option, arg_name = "IP")]
-    pub external_ip: Option<IpAddr>,
+    pub external_ip: Option<ExternalIp>,
     /// where middle proxies' secret is fetched or read (default: Telegram)
     #[argh(option, arg_name = "URL-or-FILE")]
     pub telegram_secret: Option<Source>,
@@ -298,7 +302,7 @@ mod tests {
             --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
             --filter-server-errors --flood-limit --max-handshakes --reset --user --control \
             --role --link --link-listen --link-ca --link-cert --link-key --link-psk \
-            --link-plain-on-public --link-sni --link-alpn --link-wait --link-connections";
+            --link-plain-on-public --link-name --link-sni --link-alpn --link-wait --link-connections";
         for name in contract.split_whitespace() {
             assert!(names.contains(&name), "{name}");
         }

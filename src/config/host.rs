@@ -53,6 +53,61 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// `--link-name HOST[:PORT]`: where links send clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkName {
+    /// A name in lower case, or an address; IPv6 without brackets.
+    pub host: String,
+    /// Where it is another than the listener's, as behind a router.
+    pub port: Option<u16>,
+}
+
+impl FromStr for LinkName {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        let alone = match inner.unwrap_or(text).parse::<IpAddr>() {
+            Ok(ip) => Some(ip.to_string()),
+            Err(_) => host_name(text),
+        };
+        let (host, port) = match (alone, text.parse::<HostPort>()) {
+            (Some(host), _) => (host, None),
+            (None, Ok(HostPort::Address(place))) => (place.ip().to_string(), Some(place.port())),
+            (None, Ok(HostPort::Name { name, port })) => (name, Some(port)),
+            (None, Err(_)) => {
+                return bad(format!(
+                    "`{text}`: expected the name or the address that links carry, with a port only \
+                     if it is another than the listener's, as in proxy.example.com, 192.0.2.1 or \
+                     [2001:db8::1]:443"
+                ));
+            }
+        };
+        Ok(Self { host, port })
+    }
+}
+
+/// `--external-ip IP`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExternalIp(pub IpAddr);
+
+impl FromStr for ExternalIp {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match (text.parse(), host_name(text)) {
+            (Ok(ip), _) => Ok(Self(ip)),
+            (Err(_), Some(_)) => bad(format!(
+                "`{text}` is a name, and this is the address that Telegram sees; for links to \
+                 carry the name, give --link-name {text}"
+            )),
+            (Err(_), None) => bad(format!(
+                "`{text}`: expected an address, as in 192.0.2.1 or 2001:db8::1"
+            )),
+        }
+    }
+}
+
 /// `text` in lower case, if it may be a machine's name. One whose last part is
 /// a number is an address with a slip, and some resolvers would guess which.
 pub(super) fn host_name(text: &str) -> Option<String> {
@@ -87,6 +142,56 @@ mod tests {
         }
         let name = "Back.Example.COM:443".parse::<HostPort>().unwrap();
         assert_eq!(name.to_string(), "back.example.com:443");
+    }
+
+    #[test]
+    fn what_links_carry() {
+        for (text, host, port) in [
+            ("Proxy.Example.com", "proxy.example.com", None),
+            ("h", "h", None),
+            ("192.0.2.1", "192.0.2.1", None),
+            ("2001:db8::1", "2001:db8::1", None),
+            ("[2001:DB8::1]", "2001:db8::1", None),
+            ("proxy.example.com:443", "proxy.example.com", Some(443)),
+            ("192.0.2.1:8443", "192.0.2.1", Some(8443)),
+            ("[2001:db8::1]:443", "2001:db8::1", Some(443)),
+        ] {
+            let host = host.to_owned();
+            assert_eq!(text.parse(), Ok(LinkName { host, port }));
+        }
+        for text in [
+            "",
+            "https://h",
+            "h/x",
+            "h:0",
+            "h:",
+            "a b",
+            "192.0.2.300",
+            "[h]",
+            "[::1]x",
+            "h:443:443",
+            "прокси.example",
+        ] {
+            let error = text.parse::<LinkName>().unwrap_err().to_string();
+            assert!(error.contains("as in proxy.example.com"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_address_and_may_stand_elsewhere() {
+        let parse = |text: &str| text.parse::<ExternalIp>();
+        assert_eq!(
+            parse("2001:db8::1"),
+            Ok(ExternalIp("2001:db8::1".parse().unwrap()))
+        );
+        for (text, way_out) in [
+            ("home.example.org", "give --link-name home.example.org"),
+            ("192.0.2.1:443", "expected an address"),
+            ("192.0.2.300", "expected an address"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(way_out), "{error}");
+        }
     }
 
     #[test]

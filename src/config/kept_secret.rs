@@ -5,7 +5,6 @@ use super::OwnSecret;
 use super::data_dir::DataDir;
 use super::error::{ConfigError, Problem};
 use super::files::read_text;
-use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
 /// The file in `--data-dir` for the secret that the proxy made itself: 32 hex
@@ -34,17 +33,16 @@ pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError>
     }
 }
 
-/// The kept one, else a new one, which is kept if that is possible; with what
-/// the person should know about it.
-pub(super) fn read_or_make(
+/// The kept one, else `new`, which is kept if that is possible; with what the
+/// person should know about it.
+pub(super) fn read_or_keep(
     data_dir: &Path,
+    new: Secret,
 ) -> Result<(SharedSecret, OwnSecret, Option<String>), ConfigError> {
     if let Some(secret) = read(data_dir)? {
         return Ok((secret, OwnSecret::Kept, None));
     }
-    let mut key = [0; 16];
-    fill_random(&mut key);
-    let secret = bare(Secret(key));
+    let secret = bare(new);
     let (own, note) = match keep(data_dir, &secret) {
         Ok(()) => (
             OwnSecret::Kept,

@@ -1,6 +1,8 @@
 use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::error::repeated;
+use crate::log;
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -19,6 +21,14 @@ pub struct SecretLimits {
 }
 
 impl SecretLimits {
+    /// The last valid day, `YYYY-MM-DD`, if it was before `now`, which is unix time.
+    pub fn expired_on(&self, now: u64) -> Option<String> {
+        let end = self.expires.filter(|end| now >= *end)?;
+        let mut text = log::utc(UNIX_EPOCH + Duration::from_secs(end.saturating_sub(1)));
+        text.truncate("YYYY-MM-DD".len());
+        Some(text)
+    }
+
     /// Takes `max-connections`, `max-ips`, `expires`, `quota` or `rate`.
     pub fn set(&mut self, option: &str, value: &str) -> Result<(), LimitError> {
         let wrong = || LimitError::Value(option.to_owned(), value.to_owned());
@@ -149,6 +159,17 @@ mod tests {
         ] {
             assert!(limits(&[(option, wrong)]).is_err(), "{option}={wrong}");
         }
+    }
+
+    #[test]
+    fn the_last_day_is_the_one_that_was_given() {
+        for day in ["2027-01-31", "2024-02-29", "1970-01-01", "9999-12-31"] {
+            let limits = limits(&[("expires", day)]).unwrap();
+            let end = limits.expires.unwrap();
+            assert_eq!(limits.expired_on(end).as_deref(), Some(day));
+            assert_eq!(limits.expired_on(end - 1), None);
+        }
+        assert_eq!(SecretLimits::default().expired_on(u64::MAX), None);
     }
 
     proptest! {

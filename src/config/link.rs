@@ -83,8 +83,9 @@ const OF_BACKS: [&str; 8] = [
 ];
 
 /// Flags that say nothing to a back.
-const OF_FRONTS: [&str; 29] = [
+const OF_FRONTS: [&str; 30] = [
     "--link",
+    "--link-name",
     "--link-sni",
     "--link-wait",
     "--link-connections",
@@ -167,9 +168,11 @@ fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
     for setting in settings {
         let flag = setting.flag.as_str();
         let problem = match role {
-            Role::Both if flag.starts_with("--link") => Problem::LinkWithoutRole {
-                flag: setting.flag.clone(),
-            },
+            Role::Both if flag.starts_with("--link") && flag != "--link-name" => {
+                Problem::LinkWithoutRole {
+                    flag: setting.flag.clone(),
+                }
+            }
             Role::Front if OF_BACKS.contains(&flag) => Problem::NotOfRole {
                 flag: setting.flag.clone(),
                 role: "front",

@@ -37,6 +37,13 @@ impl Machine {
         }
     }
 
+    /// What does not depend on who asks: a service has the system's data
+    /// directory, and the right to low ports.
+    pub fn as_for_root(&mut self) {
+        self.is_root = true;
+        self.may_bind_443 = true;
+    }
+
     /// A 32nd of the memory: 2 MiB on a 64 MB router.
     pub fn buffers(&self) -> usize {
         (self.memory / 32).clamp(MIB, 64 * MIB) as usize

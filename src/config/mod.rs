@@ -23,22 +23,22 @@ mod slot;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::log::LogLevel;
 use crate::wire::dc::DcId;
-use crate::wire::secret::{AdTag, Domain, SharedSecret};
+use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
-pub use data_dir::{DataDir, cure, make_private_dir, write_whole};
+pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, write_whole};
 pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};
 pub use files::{read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
-pub use host::HostPort;
+pub use host::{HostPort, LinkName};
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
 pub use machine::{LinkPlaces, may_bind};
@@ -71,6 +71,8 @@ pub struct Config {
     /// Of listeners without their own.
     pub tag: Option<AdTag>,
     pub external_ip: Option<IpAddr>,
+    /// What links carry instead of an address that is found out.
+    pub link_name: Option<LinkName>,
     /// `None`: Telegram's own.
     pub telegram_secret: Option<Source>,
     pub telegram_config: Option<Source>,
@@ -101,6 +103,8 @@ pub struct Config {
     pub own_secret: Option<OwnSecret>,
     /// What the person should know, a line each; for the log at the start.
     pub notes: Vec<String>,
+    /// Of these, what is probably a mistake.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,8 +142,8 @@ pub type OwnedSecret = (SharedSecret, OwnSecret);
 /// What to do where no secret is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingSecret {
-    /// Use the one that an earlier run kept, or make one and keep it.
-    Make,
+    /// Use the one that an earlier run kept, else this new one, and keep that.
+    Make(Secret),
     /// Use the kept one, or leave listeners without.
     Leave,
 }
@@ -160,6 +164,19 @@ impl ConfigSource {
             machine: machine::Machine::look(),
             missing_secret,
         }
+    }
+
+    /// For other commands, the config of this machine's service, which is given
+    /// that file and what the machine gives to root, whoever asks.
+    pub fn of_service(file: &Path) -> Self {
+        let setting = Setting {
+            flag: "--config".to_owned(),
+            value: file.to_string_lossy().into_owned(),
+            origin: Origin::CommandLine,
+        };
+        let mut source = Self::new(vec![setting], MissingSecret::Leave);
+        source.machine.as_for_root();
+        source
     }
 
     /// Whether the command line names a config file.
@@ -214,8 +231,8 @@ impl Config {
             (None, MissingSecret::Leave) => {
                 kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))
             }
-            (None, MissingSecret::Make) => {
-                let (secret, own, note) = kept_secret::read_or_make(&self.data_dir)?;
+            (None, MissingSecret::Make(new)) => {
+                let (secret, own, note) = kept_secret::read_or_keep(&self.data_dir, new)?;
                 self.notes.extend(note);
                 Some((secret, own))
             }

@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::secret::SecretForm;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
+const NEW: Secret = Secret([7; 16]);
 
 fn machine() -> Machine {
     Machine {
@@ -291,10 +292,10 @@ fn a_made_secret_is_kept_and_found_again() {
     let load = |missing, running| ConfigSource::new(line.clone(), missing).load(running);
     assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
     assert!(!data_dir.exists());
-    let made = load(MissingSecret::Make, None).unwrap();
+    let made = load(MissingSecret::Make(NEW), None).unwrap();
     assert_eq!(made.listeners[0].secrets, made.secrets);
     assert!(made.notes.iter().any(|note| note.contains("kept it in")));
-    for missing in [MissingSecret::Make, MissingSecret::Leave] {
+    for missing in [MissingSecret::Make(NEW), MissingSecret::Leave] {
         let again = load(missing, None).unwrap();
         assert_eq!(again.secrets, made.secrets);
         assert!(!again.notes.iter().any(|note| note.contains("kept it in")));
@@ -303,13 +304,15 @@ fn a_made_secret_is_kept_and_found_again() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     std::fs::write(&file, "abc").unwrap();
-    let error = load(MissingSecret::Make, None).unwrap_err().to_string();
+    let error = load(MissingSecret::Make(NEW), None)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("remove it to have a new secret made"),
         "{error}"
     );
     assert_eq!(
-        load(MissingSecret::Make, made.made_secret())
+        load(MissingSecret::Make(NEW), made.made_secret())
             .unwrap()
             .secrets,
         made.secrets
@@ -319,7 +322,7 @@ fn a_made_secret_is_kept_and_found_again() {
 #[test]
 fn a_secret_that_cannot_be_kept_outlives_a_reload() {
     let line = given(&[("--data-dir", "/proc/none")], None);
-    let source = ConfigSource::new(line, MissingSecret::Make);
+    let source = ConfigSource::new(line, MissingSecret::Make(NEW));
     let first = source.load(None).unwrap();
     assert!(
         first
@@ -355,4 +358,56 @@ fn strangers_see_the_tls_domain_unless_told_otherwise() {
     assert!(error.contains("needs a --tls-domain"), "{error}");
     let open = config(&[("--fronting", "sni"), ("--fronting-to-any-site", "yes")]);
     assert!(open.fronting.to_any_site && open.notes[0].contains("anybody"));
+}
+
+#[test]
+fn one_key_in_two_forms_is_said() {
+    let flag = |name: &str, form: &str| format!("{name}={form}{KEY}");
+    let both = config(&[
+        ("--secret", &flag("a", "")),
+        ("--secret", &format!("b={}", KEY.replace("00", "99"))),
+        ("--secret", &flag("c", "dd")),
+        (
+            "--listen",
+            &format!(":1,name=x,secret={KEY},secret=dd{KEY}"),
+        ),
+        ("--listen", ":2"),
+    ]);
+    let [common, own] = both.warnings.as_slice() else {
+        panic!("{:?}", both.warnings)
+    };
+    assert!(common.starts_with("the secrets a and c are one key"));
+    assert!(common.contains("clients with either count as a,"));
+    assert!(own.contains("x/1 and x/2"), "{own}");
+    // A listener's own secrets are apart from the others.
+    let apart = config(&[
+        ("--secret", &flag("a", "")),
+        ("--listen", &format!(":1,secret=dd{KEY}")),
+    ]);
+    assert!(apart.warnings.is_empty(), "{:?}", apart.warnings);
+}
+
+#[test]
+fn links_carry_a_name() {
+    let named = config(&[("--link-name", "Proxy.Example:444")]);
+    let (host, port) = ("proxy.example".to_owned(), Some(444));
+    assert_eq!(named.link_name, Some(LinkName { host, port }));
+    let found = config(&[]).differences(&named);
+    assert_eq!(found.changed, ["--link-name"]);
+    assert!(found.need_restart.is_empty());
+    let error = error(&[("--external-ip", "proxy.example")]);
+    assert!(error.starts_with("f:1: --external-ip: `proxy.example` is a name"));
+    assert!(error.ends_with("--link-name proxy.example"), "{error}");
+}
+
+#[test]
+fn a_service_has_the_systems_places_whoever_asks() {
+    let folder = TemporaryDirectory::new();
+    let file = folder.path().join("conf");
+    std::fs::write(&file, format!("--secret {KEY}\n")).unwrap();
+    let config = ConfigSource::of_service(&file).load(None).unwrap();
+    assert_eq!(config.data_dir, Path::new("/var/lib/smol-mtproxy"));
+    assert_eq!(config.control, Path::new("/var/lib/smol-mtproxy/control"));
+    assert_eq!(config.listeners[0].addr.port(), 443);
+    assert_eq!(config.secrets.len(), 1);
 }

@@ -21,7 +21,7 @@ use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
 use super::node_key::NodeKey;
 use super::tls::{BACK_NAME, LONGEST_PEM};
-use crate::config::read_text;
+use crate::config::{give_to_owner_of_directory, read_text};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_DAYS: u32 = 20 * 365;
@@ -298,6 +298,7 @@ fn write(directory: &Path, name: &str, mode: u32, text: &str) -> Result<(), Cert
     let mut options = OpenOptions::new();
     let file = options.write(true).create_new(true).mode(mode).open(&path);
     let written = file.and_then(|mut file| {
+        give_to_owner_of_directory(&path, &file);
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
@@ -395,6 +396,7 @@ const FRONT_CONF: &str = "\
 --listen :443
 #--secret alice=ee0123456789abcdef0123456789abcdef7777772e6578616d706c652e636f6d
 #--tls-domain www.example.com
+#--link-name proxy.example.com
 #--tag 00000000000000000000000000000000
 #--metrics 127.0.0.1:9090
 ";

@@ -82,6 +82,7 @@ every_key_becomes_its_flag() {
 		"option tls_records 'auto'" \
 		"option route 'middle'" \
 		"option external_ip '192.0.2.1'" \
+		"option link_name 'proxy.example.com:443'" \
 		"option telegram_secret '/etc/telegram/secret'" \
 		"option telegram_config 'http://192.0.2.2/config'" \
 		"option telegram_config_v6 '/etc/telegram/config6'" \
@@ -131,6 +132,7 @@ every_key_becomes_its_flag() {
 		--tag 0123456789abcdef0123456789abcdef
 		--route middle
 		--external-ip 192.0.2.1
+		--link-name proxy.example.com:443
 		--telegram-secret /etc/telegram/secret
 		--telegram-config http://192.0.2.2/config
 		--telegram-config-v6 /etc/telegram/config6

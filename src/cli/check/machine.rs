@@ -5,6 +5,7 @@ use std::time::Instant;
 use rustix::fs::{Access, access};
 
 use super::verdict::Verdict;
+use crate::cli::ended::{self, Ended};
 use crate::cli::server;
 use crate::config::{Config, LinkPlaces, Role, RouteChoice};
 use crate::guard::gate::Gate;
@@ -68,9 +69,28 @@ pub(super) fn secrets(config: &Config) -> Verdict {
     names.sort_unstable();
     names.dedup();
     match names.len() {
-        0 => Verdict::ok("secrets", "none yet; `run` or `link` makes one"),
+        0 => Verdict::ok("secrets", "none yet; `run` makes one"),
         count => Verdict::ok("secrets", format!("{count}: {}", names.join(", "))),
     }
+}
+
+/// Those that let nobody in, and those that are another.
+pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
+    let used_up = ended::used_up(config);
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for (name, limits) in config.limits() {
+        let is_used_up = || used_up.contains(&name).then_some(Ended::QuotaUsed);
+        let subject = format!("secret {name}");
+        let is_known = verdicts.iter().any(|verdict| verdict.subject == subject);
+        if let Some(ended) = Ended::by_date(&limits).or_else(is_used_up)
+            && !is_known
+        {
+            verdicts.push(Verdict::warn(subject, ended.to_string()));
+        }
+    }
+    let warnings = config.warnings.iter().cloned();
+    verdicts.extend(warnings.map(|warning| Verdict::warn("secrets", warning)));
+    verdicts
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {

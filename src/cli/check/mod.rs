@@ -2,6 +2,7 @@
 
 mod clock;
 mod link;
+mod link_name;
 mod machine;
 mod names;
 mod ports;
@@ -13,11 +14,19 @@ use super::commands::Check;
 use super::exit::Exit;
 use super::json::Json;
 use super::print;
+use super::service::{self, Basis};
 use crate::config::{Config, Role};
 use verdict::{Grade, Verdict};
 
 /// Fails if a verdict is `fail`.
-pub(super) fn run(options: &Check, config: &Config) -> Exit {
+pub(super) fn run(options: &Check, config: &Config, basis: Basis) -> Exit {
+    if basis == Basis::Defaults {
+        eprintln!(
+            "smol-mtproxy: there is no {}: this is about `smol-mtproxy run` without flags; give \
+             --config FILE, or flags, for another",
+            service::USUAL
+        );
+    }
     let mut verdicts = here(config);
     // What is known is shown before the network lets us wait.
     let mut printed = show(options, &verdicts);
@@ -48,6 +57,7 @@ fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     if config.role != Role::Back {
         verdicts.push(machine::secrets(config));
+        verdicts.extend(machine::ended_secrets(config));
         verdicts.extend(machine::gates(config));
     }
     verdicts.extend(ports::check(config));
@@ -66,9 +76,10 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Role::Front => Default::default(),
         Role::Both | Role::Back => telegram::targets(config),
     };
-    let probes: [Probe<'_>; 5] = [
+    let probes: [Probe<'_>; 6] = [
         Box::new(|| vec![clock::check(config)]),
         Box::new(|| names::check(config)),
+        Box::new(|| Vec::from_iter(link_name::check(config))),
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),
         Box::new(|| link::backs(config)),

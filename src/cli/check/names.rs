@@ -10,15 +10,19 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the imitated sites exist, and how well the imitation fits.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    let ours: Vec<IpAddr> = [true, false]
-        .into_iter()
-        .filter_map(server::sending_address)
-        .chain(config.external_ip)
-        .collect();
+    let ours = ours(config);
     let names = config.tls_domains.iter().map(|domain| domain.as_str());
     names
         .map(|name| judge(name, &ours, resolve(name)))
         .collect()
+}
+
+/// The addresses of this machine, as far as they are known.
+pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
+    let sending = [true, false]
+        .into_iter()
+        .filter_map(server::sending_address);
+    sending.chain(config.external_ip).collect()
 }
 
 fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
@@ -46,7 +50,7 @@ fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
     }
 }
 
-fn resolve(name: &str) -> Option<Vec<IpAddr>> {
+pub(super) fn resolve(name: &str) -> Option<Vec<IpAddr>> {
     let name = (name.to_owned(), 443);
     within(LIMIT, move || {
         let found = name.to_socket_addrs();

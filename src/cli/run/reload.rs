@@ -96,12 +96,16 @@ impl Server {
         for flag in &differences.need_restart {
             warn!("{flag} changed: restart for it to take effect");
         }
-        if let Some(lowered) = new
+        let warnings = new
+            .warnings
+            .iter()
+            .filter(|now| !old.warnings.contains(now));
+        let lowered = new
             .lowered
-            .as_ref()
-            .filter(|now| old.lowered.as_ref() != Some(*now))
-        {
-            warn!("{lowered}");
+            .iter()
+            .filter(|now| old.lowered.as_ref() != Some(*now));
+        for warning in warnings.chain(lowered) {
+            warn!("{warning}");
         }
         match differences.changed.as_slice() {
             [] => info!("reloaded: no flag changed; the files that flags name are read again"),

@@ -242,8 +242,8 @@ impl Server {
         for note in &config.notes {
             info!("{note}");
         }
-        if let Some(lowered) = &config.lowered {
-            warn!("{lowered}");
+        for warning in config.warnings.iter().chain(&config.lowered) {
+            warn!("{warning}");
         }
         if config.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);

@@ -7,10 +7,10 @@ use super::server::Server;
 use crate::config::{DataDir, cure, read_text};
 use crate::net::Turnstile;
 
-const FILE: &str = "usage";
+pub(in crate::cli) const FILE: &str = "usage";
 
 /// Longer than those of 10,000 secrets.
-const LONGEST: u64 = 4 << 20;
+pub(in crate::cli) const LONGEST: u64 = 4 << 20;
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);

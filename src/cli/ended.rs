@@ -1,0 +1,56 @@
+//! Secrets that let nobody in any more.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::run::{LONGEST_USAGE, USAGE_FILE};
+use crate::config::{Config, DataDir, SecretLimits};
+use crate::guard::limits::Ledger;
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Expired { last_day: String },
+    QuotaUsed,
+}
+
+impl Ended {
+    /// By this machine's clock.
+    pub fn by_date(limits: &SecretLimits) -> Option<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let last_day = limits.expired_on(now.map_or(0, |now| now.as_secs()))?;
+        Some(Self::Expired { last_day })
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { last_day } => write!(
+                f,
+                "expired on {last_day}: clients with it are turned away; remove it, or extend it \
+                 with expires="
+            ),
+            Self::QuotaUsed => f.write_str(
+                "its quota is used up: clients with it are turned away; remove it, or raise quota=",
+            ),
+        }
+    }
+}
+
+/// Those whose quota is used up, as far as this user may read what the proxy has
+/// written of that.
+pub(super) fn used_up(config: &Config) -> Vec<&str> {
+    let data_dir = DataDir::new(&config.data_dir);
+    let usage = data_dir.read_at_most(USAGE_FILE, LONGEST_USAGE);
+    let usage = usage.unwrap_or_default();
+    let mut ledger = Ledger::new([], &String::from_utf8_lossy(&usage));
+    ledger.set_limits(config.limits());
+    let is_used_up = |name: &str| {
+        ledger
+            .account(name)
+            .is_some_and(|account| account.is_used_up())
+    };
+    let names = config.limits().map(|(name, _)| name);
+    names.filter(|name| is_used_up(name)).collect()
+}
