@@ -169,14 +169,8 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();
-    let options = socket
-        .set_nodelay()
-        .and_then(|()| socket.set_keepalive(context.limits.get().keepalive));
-    if options.is_err() {
-        // It is gone already.
-        context.metrics.client_rejected(RejectReason::Abandoned);
-        return None;
-    }
+    socket.set_nodelay();
+    socket.set_keepalive(context.limits.get().keepalive);
     Some(match admitted {
         Admitted::Client(accepted) => {
             Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
