@@ -113,7 +113,7 @@ fn handshakes_take_memory_in_steps() {
 }
 
 #[test]
-#[ignore = "a hundred thousand handshakes take a minute; `make test-release` makes them"]
+#[ignore = "a hundred thousand handshakes take half a minute; `make test-release` makes them"]
 fn a_hundred_thousand_handshakes_fit_and_the_first_is_still_known() {
     run(shake_hands(100_000, 5 * MIB));
 }
