@@ -46,8 +46,8 @@ main() {
         step "integration tests on $target" integration_tests full url "${tests[@]}"
         case $target in
             x86_64-*)
-                step "memory of $target, lite" integration_tests lite file memory
-                step "memory of $target, full" integration_tests full url memory
+                step "memory of $target, lite" integration_tests lite file memory memory_limit
+                step "memory of $target, full" integration_tests full url memory memory_limit
                 ;;
             mips-*)
                 step "integration tests on $target, lite" integration_tests lite file session

@@ -64,6 +64,12 @@ fn descriptors_do_not_run_out() {
             });
             assert_eq!(said, Some(clients.len()), "{files}");
             assert!(proxy.counted("rejected_total", "reason=\"too_many_clients\"") >= 1);
+            let full = format!(
+                "{} clients are connected, as many as the limit of {files} open files has room \
+                 for, closing new ones",
+                clients.len()
+            );
+            eventually(&full, || proxy.log_contains(&full)).await;
             assert_eq!(proxy.counted("accept_pauses_total", ""), 0);
             assert!(!proxy.log_contains("cannot accept"));
             for client in &mut clients {

@@ -91,7 +91,8 @@ fn the_memory_outlives_a_restart_if_it_is_kept() {
     run(async {
         for (first, then, kept) in [
             ("1024,keep", "1024,keep", true),
-            ("1024,keep", "2048,keep", false),
+            ("1024,keep", "2048,keep", true),
+            ("2048,keep", "1024,keep", true),
             ("1024,keep", "1024", false),
             ("1024", "1024,keep", false),
         ] {

@@ -6,13 +6,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{self, Metrics, Proxy, ProxyOptions, Route};
+use fake_telegram::harness::{self, Metrics, Proxy, ProxyOptions, Route, Strace};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, patience, run, within};
 use smol::future::zip;
@@ -331,54 +331,11 @@ fn silent_peers_of_the_metrics_are_in_nobodys_way() {
     });
 }
 
-/// strace, which delays system calls of a running process.
-struct Delays(Child);
-
-impl Delays {
-    /// `calls` are delayed; of `path` alone, if it is given. `None` where
-    /// processes may not be traced.
-    async fn of(proxy: &Proxy, delay: Duration, calls: &str, path: Option<&Path>) -> Option<Self> {
-        let skip = |why: &str| {
-            // Not eprintln, which the test runner keeps to itself.
-            let told = format!("SKIPPED: no system call can be delayed: {why}\n");
-            let _ = std::io::stderr().write_all(told.as_bytes());
-            None
-        };
-        if std::env::var_os("SMOL_MTPROXY_RUNNER").is_some() {
-            return skip("the binary runs in an emulator");
-        }
-        let mut command = Command::new("strace");
-        let inject = format!("inject={calls}:delay_enter={}", delay.as_micros());
-        command.args(["-f", "-e", &format!("trace={calls}"), "-e", &inject]);
-        if let Some(path) = path {
-            command.arg("-P").arg(path);
-        }
-        let log = proxy.directory().join("strace.log");
-        let told = fs::File::create(&log).unwrap();
-        command.args(["-p", &proxy.pid().to_string()]);
-        let Ok(mut child) = command.stdin(Stdio::null()).stderr(told).spawn() else {
-            return skip("there is no strace; cross/setup.sh test installs it");
-        };
-        let said = || fs::read_to_string(&log).unwrap();
-        let mut ended = false;
-        eventually("strace", || {
-            ended = child.try_wait().unwrap().is_some();
-            ended || said().contains("attached")
-        })
-        .await;
-        match ended {
-            true => skip(said().trim()),
-            false => Some(Self(child)),
-        }
-    }
-}
-
-impl Drop for Delays {
-    fn drop(&mut self) {
-        // The kernel lets its process go on.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Delays these system calls of it; of `path` alone, if it is given. `None` where
+/// processes may not be traced.
+async fn delay(proxy: &Proxy, delay: Duration, calls: &str, path: Option<&Path>) -> Option<Strace> {
+    let what = format!("delay_enter={}", delay.as_micros());
+    Strace::inject(proxy, calls, &what, path).await
 }
 
 /// Does `doing`, which waits for a delayed call, up to three times.
@@ -408,7 +365,7 @@ fn a_slow_disk_delays_who_saves_a_table_and_nobody_else() {
         let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, with_table).await;
         let mut client = client_of(&proxy).await;
         let calls = "/^(fsync|fdatasync|rename|renameat|renameat2)$";
-        let Some(_delays) = Delays::of(&proxy, DELAY, calls, None).await else {
+        let Some(_delays) = delay(&proxy, DELAY, calls, None).await else {
             return;
         };
         let saving = || async {
@@ -443,7 +400,7 @@ fn files_that_open_slowly_delay_a_reload_and_nobody_else() {
         let mut client = client_of(&proxy).await;
         for name in ["banned", "proxy.conf"] {
             let path = proxy.directory().join(name);
-            let delays = Delays::of(&proxy, DELAY, "/^open(at)?$", Some(&path));
+            let delays = delay(&proxy, DELAY, "/^open(at)?$", Some(&path));
             let Some(_delays) = delays.await else {
                 return;
             };
@@ -467,7 +424,7 @@ fn files_that_open_slowly_delay_a_reload_and_nobody_else() {
 #[test]
 fn the_last_write_has_its_time_and_no_more() {
     run(async {
-        for (delay, is_kept) in [(DELAY / 4, true), (15 * DELAY, false)] {
+        for (time, is_kept) in [(DELAY / 4, true), (15 * DELAY, false)] {
             let change = |o: ProxyOptions| {
                 o.add("--secret", format!("alice={},quota=1G", hex(&[0xa1; 16])))
                     .set("--replay-cache", "1024,keep")
@@ -478,7 +435,7 @@ fn the_last_write_has_its_time_and_no_more() {
             let mut client = alice.connect().await.unwrap();
             within("an echo", client.echo(&echo(1, 64))).await.unwrap();
             drop(client);
-            let delays = Delays::of(&proxy, delay, "/^(fsync|fdatasync)$", None);
+            let delays = delay(&proxy, time, "/^(fsync|fdatasync)$", None);
             let Some(delays) = delays.await else {
                 return;
             };

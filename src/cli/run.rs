@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::exit::Exit;
 use super::within::within;
 use super::{complain, links, print};
@@ -147,6 +149,9 @@ fn cannot_listen(
             "ports below 1024 need root or CAP_NET_BIND_SERVICE: choose one above"
         }
         io::ErrorKind::AddrNotAvailable => "that is not an address of this machine",
+        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            "raise the limit of open files (LimitNOFILE= in systemd, nofile on OpenWrt, ulimit -n)"
+        }
         _ => "choose another address",
     };
     write!(f, "{flag} {address}: {error}; {way_out}")

@@ -115,7 +115,16 @@ fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
 
 fn log_full_house(context: &ClientContext) {
     if let Some(skipped) = context.accept_log.pass() {
-        warn!("--max-clients are connected, closing new ones{skipped}; raise it or add a server");
+        let limits = context.limits.get();
+        let count = limits.max_clients;
+        match limits.open_files {
+            Some(files) => warn!(
+                "{count} clients are connected, as many as the limit of {files} open files has room for, closing new ones{skipped}; raise it (LimitNOFILE= in systemd, nofile on OpenWrt, ulimit -n) or add a server"
+            ),
+            None => warn!(
+                "--max-clients are connected, closing new ones{skipped}; raise it or add a server"
+            ),
+        }
     }
 }
 
@@ -169,14 +178,8 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();
-    let options = socket
-        .set_nodelay()
-        .and_then(|()| socket.set_keepalive(context.limits.get().keepalive));
-    if options.is_err() {
-        // It is gone already.
-        context.metrics.client_rejected(RejectReason::Abandoned);
-        return None;
-    }
+    socket.set_nodelay();
+    socket.set_keepalive(context.limits.get().keepalive);
     Some(match admitted {
         Admitted::Client(accepted) => {
             Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)

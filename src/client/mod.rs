@@ -87,6 +87,8 @@ pub struct Parts {
 pub struct Limits {
     /// Sessions at a time.
     pub max_clients: usize,
+    /// The limit of open files, if that is why there are no more.
+    pub open_files: Option<u64>,
     /// Connections that may prove themselves, should all other places be taken.
     pub beside: usize,
     /// From accepting to the end of the handshake.

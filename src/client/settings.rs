@@ -16,6 +16,7 @@ impl From<&Config> for Limits {
     fn from(config: &Config) -> Self {
         Self {
             max_clients: config.max_clients,
+            open_files: config.open_files,
             beside: config.descriptors.beside,
             handshake_timeout: config.handshake_timeout,
             time_skew: config.time_skew,

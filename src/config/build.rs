@@ -66,13 +66,31 @@ pub(super) fn build(
         dc_connections,
         clients_per_connection,
         buffers,
+        most: machine.most(),
     };
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     guard.max_handshakes = max_handshakes(&flags, descriptors);
-    let lowered = match role {
-        Role::Back => None,
-        Role::Both | Role::Front => lower(&flags, &wants, descriptors, machine.descriptors),
+    let is_back = role == Role::Back;
+    let is_short = !is_back && descriptors.clients < max_clients;
+    let open_files = machine.descriptors.filter(|_| is_short);
+    let more = open_files.map(|limit| more_files(limit, &wants, machine));
+    let lowered = match is_back {
+        true => None,
+        false => lower(&flags, descriptors, more.as_deref()),
     };
+    if let (None, Some(more)) = (flags.max_clients, more) {
+        let (there, clients) = (descriptors.clients, max_clients);
+        notes.push(format!(
+            "room for {there} clients, not the {clients} of the memory: {more}"
+        ));
+    }
+    if machine.memory.group.is_some() {
+        notes.push(format!(
+            "{}: what no flag says follows that; for more raise that (MemoryMax= or MemoryHigh= \
+             in systemd, --memory of a container)",
+            machine.memory
+        ));
+    }
     let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
     let warnings = one_key_twice(&secrets, &listeners);
     let config = Config {
@@ -104,11 +122,14 @@ pub(super) fn build(
             .collect::<Vec<(DcId, SocketAddr)>>(),
         dc_connections,
         clients_per_connection,
-        max_clients: match role {
-            Role::Back => max_clients,
-            Role::Both | Role::Front => descriptors.clients,
+        max_clients: if is_back {
+            max_clients
+        } else {
+            descriptors.clients
         },
         descriptors,
+        open_files,
+        memory: machine.memory.clone(),
         lowered,
         buffers,
         handshake_timeout: seconds(flags.handshake_timeout, 10),
@@ -129,8 +150,8 @@ pub(super) fn build(
 }
 
 /// Lowers what others' limits leave no room for; the line that says so, where
-/// somebody asked for more.
-fn lower(flags: &Flags, wants: &Wants, there: Descriptors, limit: Option<u64>) -> Option<String> {
+/// somebody asked for more. `more` is why there is no room for more clients.
+fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String> {
     let clients = there.clients;
     let mut lowered = Vec::new();
     if let Some(asked) = flags.max_clients
@@ -148,14 +169,25 @@ fn lower(flags: &Flags, wants: &Wants, there: Descriptors, limit: Option<u64>) -
         return None;
     }
     let lowered = lowered.join(" and ");
-    Some(match limit.filter(|_| clients < wants.max_clients) {
-        Some(limit) => format!(
-            "lowered {lowered}: the limit of open files is {limit}; raise it to {} (LimitNOFILE= \
-             in systemd, nofile on OpenWrt, `ulimit -Hn`) or ask for less",
-            descriptors::enough(wants)
-        ),
+    Some(match more {
+        Some(more) => format!("lowered {lowered}: {more} or ask for less"),
         None => format!("lowered {lowered}: there are no more places; raise --max-clients"),
     })
+}
+
+/// How the limit of open files is raised until nothing has to be lowered.
+fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
+    let enough = descriptors::enough(wants);
+    let system = match machine.most_descriptors {
+        Some(most) if most < enough => {
+            format!(" after the system's own, `sysctl fs.nr_open={enough}`,")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "the limit of open files is {limit}; raise it to {enough}{system} (LimitNOFILE= in \
+         systemd, nofile on OpenWrt, `ulimit -n` as root)"
+    )
 }
 
 fn guard(

@@ -12,10 +12,6 @@ const DCS: usize = 12;
 /// and its successor.
 const PER_DC: usize = 2;
 
-/// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
-/// each while a slow client's bytes wait in them.
-const PIPES: usize = 32;
-
 /// Connections that may prove themselves while all other places are sessions',
 /// as a part of `--max-clients`, and in any case.
 const BESIDE: usize = 8;
@@ -25,9 +21,6 @@ const MOST_BESIDE: usize = 1024;
 /// Strangers at a site at a time, as a part of `--max-clients`, and in any case.
 const STRANGERS: usize = 4;
 const FEWEST_STRANGERS: usize = 16;
-
-/// Links of a back.
-const LINKS: usize = 256;
 
 /// Half-open links of a back. With TLS each may take some 20 KiB.
 const FEWEST_LINK_SEATS: usize = 64;
@@ -62,6 +55,16 @@ impl Descriptors {
     }
 }
 
+/// What memory has room for, whatever the descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Most {
+    /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
+    /// each while a slow client's bytes wait in them.
+    pub pipes: usize,
+    /// Links of a back.
+    pub links: usize,
+}
+
 /// What descriptors are needed for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wants {
@@ -77,6 +80,7 @@ pub(super) struct Wants {
     pub dc_connections: usize,
     pub clients_per_connection: usize,
     pub buffers: usize,
+    pub most: Most,
 }
 
 /// Shares out what a process may have; `None` is no limit. No share is empty,
@@ -102,7 +106,7 @@ fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
     let seats = wants.buffers / BUFFERS_PER_LINK_SEAT;
     let seats = seats.clamp(FEWEST_LINK_SEATS, MOST_LINK_SEATS);
     let link_seats = seats.min(left / 8).max(1);
-    let links = LINKS.min(left / 8).max(1);
+    let links = wants.most.links.min(left / 8).max(1);
     let shared = left / wants.clients_per_connection.max(1);
     Descriptors {
         clients: 0,
@@ -116,7 +120,7 @@ fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
 }
 
 fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
-    let pipes = PIPES.min(limit / 32).max(1);
+    let pipes = wants.most.pipes.min(limit / 32).max(1);
     let left = left.saturating_sub(2 * pipes + wants.links);
     let with = |clients: usize| {
         let beside = (clients / BESIDE).clamp(FEWEST_BESIDE, MOST_BESIDE);
@@ -176,13 +180,14 @@ mod tests {
     fn wants() -> impl Strategy<Value = Wants> {
         let role = prop_oneof![Just(Role::Both), Just(Role::Front), Just(Role::Back)];
         let counts = (1usize..200_000, 1usize..9, 0usize..17, 0usize..65);
-        (role, counts, any::<[bool; 2]>(), 1usize..1000, 20u32..31).prop_map(
+        let most = (2usize..33, 16usize..257).prop_map(|(pipes, links)| Most { pipes, links });
+        let sizes = (1usize..1000, 20u32..31, most);
+        (role, counts, any::<[bool; 2]>(), sizes).prop_map(
             |(
                 role,
                 (max_clients, listeners, links, dc_connections),
                 [direct, site],
-                shared,
-                size,
+                (shared, size, most),
             )| {
                 Wants {
                     role,
@@ -194,6 +199,7 @@ mod tests {
                     dc_connections,
                     clients_per_connection: shared,
                     buffers: 1 << size,
+                    most,
                 }
             },
         )

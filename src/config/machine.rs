@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::{Descriptors, ReplayCache};
+use super::descriptors::{Descriptors, Most};
+use super::memory::Memory;
+use super::{Config, ReplayCache};
 
 const MIB: u64 = 1 << 20;
 
@@ -15,10 +17,11 @@ const CAP_NET_BIND_SERVICE: u32 = 10;
 /// proxy to another port because it has given up root since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
-    /// Bytes of memory that this process may come to use.
-    pub memory: u64,
+    pub memory: Memory,
     /// Descriptors that this process may have.
     pub descriptors: Option<u64>,
+    /// Descriptors that any process may be given.
+    pub most_descriptors: Option<u64>,
     pub is_root: bool,
     pub may_bind_443: bool,
     /// `XDG_STATE_HOME`, else `~/.local/state`.
@@ -29,8 +32,9 @@ impl Machine {
     pub fn look() -> Self {
         let is_root = rustix::process::geteuid().is_root();
         Self {
-            memory: memory(),
+            memory: Memory::look(),
             descriptors: raise_descriptor_limit(),
+            most_descriptors: number_in("/proc/sys/fs/nr_open"),
             is_root,
             may_bind_443: may_bind(443),
             state_home: state_home(),
@@ -46,22 +50,35 @@ impl Machine {
 
     /// A 32nd of the memory: 2 MiB on a 64 MB router.
     pub fn buffers(&self) -> usize {
-        (self.memory / 32).clamp(MIB, 64 * MIB) as usize
+        self.part(32).clamp(MIB, 64 * MIB) as usize
     }
 
     /// As many clients as fit an eighth of the memory at 8 KiB each, the kernel's
     /// share included: 1024 on a 64 MB router.
     pub fn max_clients(&self) -> usize {
-        (self.memory / 8 / 8192).clamp(128, 100_000) as usize
+        (self.part(8) / 8192).clamp(128, 100_000) as usize
     }
 
-    /// A 256th of the memory at 8 bytes each, touched as it fills: 32,768
+    /// A 16th of the memory at 12 bytes each, taken as they come: 350,000
     /// handshakes on a 64 MB router, at most 4,000,000.
     pub fn replay_cache(&self) -> ReplayCache {
         ReplayCache {
-            entries: (self.memory / 256 / 8).clamp(8192, 4_000_000) as usize,
+            entries: (self.part(16) / 12).clamp(8192, 4_000_000) as usize,
             keep: false,
         }
+    }
+
+    /// Pipes, a 16th of the memory at 256 KiB of the kernel's each, and links of a
+    /// back, another 16th at 64 KiB each.
+    pub fn most(&self) -> Most {
+        Most {
+            pipes: (self.part(16) / (256 << 10)).clamp(2, 32) as usize,
+            links: (self.part(16) / (64 << 10)).clamp(16, 256) as usize,
+        }
+    }
+
+    fn part(&self, divisor: u64) -> u64 {
+        self.memory.bytes() / divisor
     }
 
     pub fn data_dir(&self) -> PathBuf {
@@ -94,8 +111,8 @@ pub struct LinkPlaces {
 
 impl LinkPlaces {
     /// What memory and the shares of descriptors allow.
-    pub fn of_this_machine(descriptors: &Descriptors) -> Self {
-        Self::of(memory(), descriptors)
+    pub fn new(config: &Config) -> Self {
+        Self::of(config.memory.bytes(), &config.descriptors)
     }
 
     /// An eighth of the memory at 4 KiB a stream, the kernel's share included.
@@ -110,31 +127,15 @@ impl LinkPlaces {
     }
 }
 
-/// The machine's memory, or the control group's limit if that is lower.
-fn memory() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = parse_meminfo(&meminfo).unwrap_or(64 * MIB);
-    ["memory.max", "memory/memory.limit_in_bytes"]
-        .iter()
-        .filter_map(|name| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok())
-        .filter_map(|limit| limit.trim().parse().ok())
-        .fold(total, u64::min)
-}
-
-fn parse_meminfo(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
+fn number_in(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Whether this process may listen on `port`.
 pub fn may_bind(port: u16) -> bool {
-    let first_free = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(1024_u32);
+    let first_free = number_in("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or(1024);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    u32::from(port) >= first_free
+    u64::from(port) >= first_free
         || has_capability(&status, CAP_NET_BIND_SERVICE)
             .unwrap_or_else(|| rustix::process::geteuid().is_root())
 }
@@ -159,8 +160,12 @@ mod tests {
 
     fn with_memory(mib: u64) -> Machine {
         Machine {
-            memory: mib * MIB,
+            memory: Memory {
+                machine: 1 << 40,
+                group: Some((mib * MIB, String::new())),
+            },
             descriptors: None,
+            most_descriptors: None,
             is_root: true,
             may_bind_443: true,
             state_home: None,
@@ -180,8 +185,49 @@ mod tests {
             assert_eq!(machine.buffers() as u64, buffers * MIB);
             assert_eq!(machine.max_clients(), clients);
         }
-        for (mib, handshakes) in [(1, 8192), (64, 32_768), (1 << 20, 4_000_000)] {
+        for (mib, handshakes) in [
+            (1, 8192),
+            (24, 131_072),
+            (64, 349_525),
+            (1 << 20, 4_000_000),
+        ] {
             assert_eq!(with_memory(mib).replay_cache().entries, handshakes);
+        }
+        for (mib, pipes, links) in [(8, 2, 16), (24, 6, 24), (64, 16, 64), (1024, 32, 256)] {
+            assert_eq!(with_memory(mib).most(), Most { pipes, links });
+        }
+    }
+
+    /// All of it at once, with what the kernel holds for it: three quarters of the
+    /// memory, as other things want some too.
+    #[test]
+    fn all_defaults_together_fit_the_memory() {
+        const KIB: u64 = 1 << 10;
+        // The process, tables of addresses, scratch, the log, Telegram's lists.
+        const OWN: u64 = 2 * MIB + 640 * KIB;
+        for mib in [12, 16, 24, 32, 48, 64, 128, 512, 1024, 4096, 65_536] {
+            let machine = with_memory(mib);
+            let most = machine.most();
+            let buffers = machine.buffers() as u64;
+            let clients = machine.max_clients() as u64;
+            let unproven = (clients / 2).max(64);
+            let front = [
+                8 * KIB * clients,
+                18 * KIB * unproven,
+                12 * machine.replay_cache().entries as u64,
+                256 * KIB * most.pipes as u64,
+            ];
+            let streams = (mib * MIB / 8 / 4096).clamp(256, 400_000);
+            let half_open = (buffers / 8192).clamp(64, 1024);
+            let back = [
+                4 * KIB * streams,
+                20 * KIB * half_open,
+                64 * KIB * most.links as u64,
+            ];
+            for parts in [front.iter(), back.iter()] {
+                let all = OWN + buffers + parts.sum::<u64>();
+                assert!(all <= mib * MIB / 4 * 3, "{} KiB of {mib} MiB", all / KIB);
+            }
         }
     }
 
@@ -221,14 +267,10 @@ mod tests {
 
     #[test]
     fn kernel_texts() {
-        let text = "MemTotal:       61004 kB\nMemFree:  1 kB\n";
-        assert_eq!(parse_meminfo(text), Some(61_004 * 1024));
-        assert_eq!(parse_meminfo("MemFree: 1 kB\n"), None);
         let status = "CapPrm:\t0000000000000000\nCapEff:\t0000000000000400\n";
         assert_eq!(has_capability(status, 10), Some(true));
         assert_eq!(has_capability(status, 9), Some(false));
         assert_eq!(has_capability("", 9), None);
-        assert!(memory() >= 16 * MIB);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod limits;
 mod link;
 mod listen;
 mod machine;
+mod memory;
 mod network;
 mod policy;
 mod settings;
@@ -42,6 +43,7 @@ pub use host::{HostPort, LinkName};
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
 pub use machine::{LinkPlaces, may_bind};
+pub use memory::Memory;
 pub use network::{Network, NetworkError};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
@@ -84,6 +86,11 @@ pub struct Config {
     pub clients_per_connection: usize,
     pub max_clients: usize,
     pub descriptors: Descriptors,
+    /// The limit of open files, where [`max_clients`](Self::max_clients) is what
+    /// that has room for.
+    pub open_files: Option<u64>,
+    /// What defaults follow.
+    pub memory: Memory,
     /// Which limits are lower than was asked for, why, and what to raise.
     pub lowered: Option<String>,
     /// Bytes, at least 1 MiB.

@@ -3,6 +3,7 @@ use std::path::Path;
 use fake_telegram::harness::TemporaryDirectory;
 
 use super::machine::Machine;
+use super::memory::Memory;
 use super::*;
 use crate::wire::secret::SecretForm;
 
@@ -11,8 +12,12 @@ const NEW: Secret = Secret([7; 16]);
 
 fn machine() -> Machine {
     Machine {
-        memory: 64 << 20,
+        memory: Memory {
+            machine: 64 << 20,
+            group: None,
+        },
         descriptors: None,
+        most_descriptors: Some(1 << 20),
         is_root: true,
         may_bind_443: true,
         state_home: None,
@@ -88,15 +93,48 @@ fn limits_that_contradict_each_other_are_lowered_and_said() {
     let enough = enough.split(' ').next().unwrap().parse().unwrap();
     let config = build(&[("--max-clients", "1000")], enough);
     assert_eq!((config.max_clients, config.lowered), (1000, None));
+    assert_eq!(config.open_files, None);
     // A default is as many as there is room for.
     let config = build(&[], 1024);
     assert!((250..500).contains(&config.max_clients));
-    assert_eq!(config.lowered, None);
+    assert_eq!((config.lowered, config.open_files), (None, Some(1024)));
+    let [said] = config.notes.as_slice() else {
+        panic!("{:?}", config.notes);
+    };
+    let beginning = format!(
+        "room for {} clients, not the 1024 of the memory: the limit of open files is 1024; raise \
+         it to 2298 (LimitNOFILE= in systemd, ",
+        config.max_clients
+    );
+    assert!(said.starts_with(&beginning), "{said}");
+    // More than the system allows any process.
+    let said = build(&[("--max-clients", "600000")], 20_000)
+        .lowered
+        .unwrap();
+    let way_out = "after the system's own, `sysctl fs.nr_open=120";
+    assert!(said.contains(way_out), "{said}");
     let flags = [("--max-clients", "100"), ("--max-handshakes", "5000")];
     let config = build(&flags, 65_536);
     assert_eq!(config.guard.max_handshakes, 164);
     let said = config.lowered.unwrap();
     assert!(said.contains("--max-handshakes 5000 to 164"), "{said}");
+}
+
+#[test]
+fn a_control_group_that_allows_less_is_said() {
+    let mut machine = machine();
+    machine.memory.group = Some((24 << 20, "/sys/fs/cgroup/a/memory.max".to_owned()));
+    let flags = settings::parse(&[]).ok().unwrap();
+    let config = build::build(flags, &[], &machine).unwrap();
+    assert_eq!((config.buffers, config.max_clients), (1 << 20, 384));
+    assert_eq!(
+        config.notes,
+        [
+            "24 MiB of the machine's 64 MiB of memory are allowed by /sys/fs/cgroup/a/memory.max: \
+             what no flag says follows that; for more raise that (MemoryMax= or \
+             MemoryHigh= in systemd, --memory of a container)"
+        ]
+    );
 }
 
 #[test]

@@ -84,8 +84,10 @@ impl Gate {
 
     fn remember(&self, entries: usize) {
         let replays = &mut *self.replays.borrow_mut();
-        if replays.as_ref().map_or(0, ReplayMemory::wanted) != entries {
-            *replays = (entries > 0).then(|| ReplayMemory::new(entries, REPLAY_AGE));
+        match replays {
+            _ if entries == 0 => *replays = None,
+            Some(memory) => memory.resize(entries),
+            None => *replays = Some(ReplayMemory::new(entries, REPLAY_AGE)),
         }
     }
 

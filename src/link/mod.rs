@@ -96,13 +96,13 @@ impl LinkContext {
     }
 }
 
-fn prepare(socket: &Socket, patience: &Patience) -> std::io::Result<()> {
-    socket.set_nodelay()?;
+fn prepare(socket: &Socket, patience: &Patience) {
+    socket.set_nodelay();
     socket.set_keepalive(Keepalive {
         interval: patience.ping_every,
         probes: 3,
         user_timeout: patience.silence_limit,
-    })
+    });
 }
 
 /// Whose stream has a number.

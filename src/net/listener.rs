@@ -10,6 +10,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 
+use super::comfort;
 use super::reactor::{Direction, Reactor};
 use super::socket::Socket;
 
@@ -37,7 +38,7 @@ impl Listener {
             SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
             Some(ipproto::TCP),
         )?;
-        sockopt::set_socket_reuseaddr(&fd, true)?;
+        comfort::REUSEADDR.tried(sockopt::set_socket_reuseaddr(&fd, true));
         if address.is_ipv6() {
             sockopt::set_ipv6_v6only(&fd, true)?;
         }

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod buffer_pool;
+mod comfort;
 mod executor;
 mod flow;
 #[cfg(feature = "tls")]

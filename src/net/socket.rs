@@ -17,6 +17,7 @@ use rustix::net::{
 };
 use smol::io::{AsyncRead, AsyncWrite};
 
+use super::comfort;
 use super::reactor::{Direction, Reactor};
 
 /// When a silent peer is probed and when it counts as dead.
@@ -93,21 +94,30 @@ impl Socket {
         }
     }
 
-    /// Sends small packets at once.
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        Ok(sockopt::set_tcp_nodelay(&self.fd, true)?)
+    /// Sends small packets of this TCP connection at once, if the kernel can.
+    pub fn set_nodelay(&self) {
+        comfort::NODELAY.tried(sockopt::set_tcp_nodelay(&self.fd, true));
     }
 
-    pub fn set_keepalive(&self, keepalive: Keepalive) -> io::Result<()> {
-        sockopt::set_socket_keepalive(&self.fd, true)?;
-        sockopt::set_tcp_keepidle(&self.fd, keepalive.interval)?;
-        sockopt::set_tcp_keepintvl(&self.fd, keepalive.interval)?;
-        sockopt::set_tcp_keepcnt(&self.fd, keepalive.probes)?;
+    /// As much of it as the kernel can, for a TCP connection.
+    pub fn set_keepalive(&self, keepalive: Keepalive) {
+        let Keepalive {
+            interval, probes, ..
+        } = keepalive;
+        for outcome in [
+            sockopt::set_socket_keepalive(&self.fd, true),
+            sockopt::set_tcp_keepidle(&self.fd, interval),
+            sockopt::set_tcp_keepintvl(&self.fd, interval),
+            sockopt::set_tcp_keepcnt(&self.fd, probes),
+        ] {
+            comfort::KEEPALIVE.tried(outcome);
+        }
         let millis = u32::try_from(keepalive.user_timeout.as_millis()).unwrap_or(u32::MAX);
-        Ok(sockopt::set_tcp_user_timeout(&self.fd, millis)?)
+        comfort::USER_TIMEOUT.tried(sockopt::set_tcp_user_timeout(&self.fd, millis));
     }
 
-    /// Closing will send RST and drop what is unsent.
+    /// Closing will send RST and drop what is unsent; if it fails, it is an end as
+    /// others.
     pub fn set_reset_on_close(&self) -> io::Result<()> {
         Ok(sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO))?)
     }

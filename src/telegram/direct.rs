@@ -51,8 +51,8 @@ async fn connect(
         .timeout(CONNECT_LIMIT, connecting)
         .await
         .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))?;
-    socket.set_nodelay()?;
-    socket.set_keepalive(KEEPALIVE)?;
+    socket.set_nodelay();
+    socket.set_keepalive(KEEPALIVE);
     let header = obfuscated2::dial_fast(
         &request.to_client,
         request.transport,

@@ -95,6 +95,21 @@ tables_lie_where_the_unit_may_write() {
     done
 }
 
+# Of the exit codes, those that stand for what a restart may find better.
+restarts_where_that_may_help() {
+    prevented=$(sed -n 's/^RestartPreventExitStatus=//p' config/smol-mtproxy.service)
+    for kind in Usage Data Permission Config; do
+        code=$(sed -n "s/^    $kind = \\([0-9]*\\),/\\1/p" src/cli/exit.rs)
+        case " $prevented " in *" $code "*) ;; *) echo "not prevented: $kind" >"$work/out" && return 1 ;; esac
+    done
+    for kind in Ok NoInput Unavailable OsError CannotCreate; do
+        code=$(sed -n "s/^    $kind = \\([0-9]*\\),/\\1/p" src/cli/exit.rs)
+        case " $prevented " in *" $code "*) echo "prevented: $kind" >"$work/out" && return 1 ;; esac
+    done
+    # For as long as it takes.
+    grep -q '^StartLimitIntervalSec=0$' config/smol-mtproxy.service && grep -q '^Restart=on-failure$' config/smol-mtproxy.service
+}
+
 # The lines beside those that are filled in.
 merges_beside_what_was_filled_in() {
     new_templates
@@ -159,6 +174,7 @@ check keeps_the_role_of_the_file keeps_the_role_of_the_file
 check refuses_another_role_than_the_files refuses_another_role_than_the_files
 check without_a_role_it_is_both without_a_role_it_is_both
 check tables_lie_where_the_unit_may_write tables_lie_where_the_unit_may_write
+check restarts_where_that_may_help restarts_where_that_may_help
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -15,6 +15,8 @@ use crate::telegram::directory::is_global;
 const BYTES_PER_CLIENT: usize = 8192;
 /// The same of a back.
 const BYTES_PER_STREAM: usize = 4096;
+/// The process without clients.
+const OWN_BYTES: u64 = 2 << 20;
 
 pub(super) fn config(config: &Config) -> Verdict {
     if config.role == Role::Back {
@@ -102,29 +104,42 @@ pub(super) fn descriptors(config: &Config) -> Verdict {
         Role::Back => format!("{} direct sessions", shares.lines),
         Role::Both | Role::Front => format!("{} clients", shares.clients),
     };
-    Verdict::ok("descriptors", format!("enough for {enough_for}"))
+    let limit = match config.open_files {
+        Some(limit) => format!(": as many as the limit of {limit} open files has room for"),
+        None => String::new(),
+    };
+    Verdict::ok("descriptors", format!("enough for {enough_for}{limit}"))
 }
 
 pub(super) fn memory(config: &Config) -> Verdict {
+    judge_memory(config, available_kib())
+}
+
+fn judge_memory(config: &Config, free: Option<u64>) -> Verdict {
     let buffers = config.buffers >> 10;
     let (count, bytes) = match config.role {
-        Role::Back => {
-            let places = LinkPlaces::of_this_machine(&config.descriptors);
-            (places.streams, BYTES_PER_STREAM)
-        }
+        Role::Back => (LinkPlaces::new(config).streams, BYTES_PER_STREAM),
         Role::Both | Role::Front => (config.max_clients, BYTES_PER_CLIENT),
     };
     let clients = count.saturating_mul(bytes) >> 10;
-    let finding = format!("{buffers} KiB of buffers, about {clients} KiB for {count} clients");
-    match available_kib() {
-        Some(available) if available < (buffers + clients) as u64 => Verdict::warn(
+    let mut finding = format!("{buffers} KiB of buffers, about {clients} KiB for {count} clients");
+    let group = config.memory.group.as_ref();
+    let allowed = group.map(|(limit, _)| limit.saturating_sub(OWN_BYTES) >> 10);
+    if group.is_some() {
+        finding.push_str(&format!("; {}", config.memory));
+    }
+    let needed = (buffers + clients) as u64;
+    match (free, allowed) {
+        (_, Some(allowed)) if allowed < needed => Verdict::warn(
             "memory",
-            format!(
-                "{finding}, but {available} KiB are available; lower --buffers or --max-clients"
-            ),
+            format!("{finding}; lower --buffers or --max-clients, or raise that limit"),
         ),
-        Some(available) => Verdict::ok("memory", format!("{finding}; {available} KiB available")),
-        None => Verdict::ok("memory", finding),
+        (Some(free), _) if free < needed => Verdict::warn(
+            "memory",
+            format!("{finding}, but {free} KiB are available; lower --buffers or --max-clients"),
+        ),
+        (Some(free), _) => Verdict::ok("memory", format!("{finding}; {free} KiB available")),
+        (None, _) => Verdict::ok("memory", finding),
     }
 }
 
@@ -180,4 +195,62 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
             "no route to the internet; check the network configuration",
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Grade;
+    use super::*;
+    use crate::config::{ConfigSource, Memory, MissingSecret, Origin, Setting};
+
+    #[test]
+    fn what_does_not_fit_the_memory_is_said_and_whose_limit_it_is() {
+        let flags = [("--max-clients", "1000"), ("--buffers", "4M")];
+        let settings = flags.map(|(flag, value)| Setting {
+            flag: flag.to_owned(),
+            value: value.to_owned(),
+            origin: Origin::CommandLine,
+        });
+        let source = ConfigSource::new(settings.to_vec(), MissingSecret::Leave);
+        let mut config = source.load(None).unwrap();
+        let finding = "4096 KiB of buffers, about 8000 KiB for 1000 clients";
+        config.max_clients = 1000;
+        config.memory = Memory {
+            machine: 64 << 20,
+            group: None,
+        };
+        for (free, grade, rest) in [
+            (None, Grade::Ok, ""),
+            (Some(12_096), Grade::Ok, "; 12096 KiB available"),
+            (
+                Some(12_095),
+                Grade::Warn,
+                ", but 12095 KiB are available; lower --buffers or --max-clients",
+            ),
+        ] {
+            let verdict = judge_memory(&config, free);
+            assert_eq!(verdict.grade, grade);
+            assert_eq!(verdict.finding, format!("{finding}{rest}"));
+        }
+        let allowed = |mib| {
+            format!(
+                "{finding}; {mib} MiB of the machine's 64 MiB of memory are allowed by \
+                 /sys/fs/cgroup/a/memory.max"
+            )
+        };
+        for (mib, grade, rest) in [
+            (24, Grade::Ok, "; 50000 KiB available"),
+            (
+                12,
+                Grade::Warn,
+                "; lower --buffers or --max-clients, or raise that limit",
+            ),
+        ] {
+            let path = "/sys/fs/cgroup/a/memory.max".to_owned();
+            config.memory.group = Some((mib << 20, path));
+            let verdict = judge_memory(&config, Some(50_000));
+            assert_eq!(verdict.grade, grade);
+            assert_eq!(verdict.finding, format!("{}{rest}", allowed(mib)));
+        }
+    }
 }

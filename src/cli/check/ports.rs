@@ -56,7 +56,8 @@ fn try_listen(addr: SocketAddr) -> io::Result<()> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = socket(family, SocketType::STREAM, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // As for the proxy, whose binding tells.
+    let _ = sockopt::set_socket_reuseaddr(&socket, true);
     if addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
     }

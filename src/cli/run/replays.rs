@@ -1,10 +1,11 @@
 //! The memory of handshakes from one run to the next, in `--data-dir`, for those
 //! who want it kept.
 
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::server::Server;
-use crate::config::{Config, DataDir, cure};
+use crate::config::{Config, DataDir, cure, read_file};
 use crate::guard::gate::Gate;
 use crate::net::{Reactor, unblock};
 
@@ -15,13 +16,18 @@ pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
     if !config.guard.replay_cache.keep {
         return;
     }
-    let data_dir = DataDir::new(&config.data_dir);
-    let Some(saved) = data_dir.read_at_most(NAME, gate.longest_replays()) else {
-        return;
+    let path = config.data_dir.join(NAME);
+    let reason = match read_file(&path, gate.longest_replays()) {
+        Ok(saved) if gate.restore_replays(&saved, reactor.now(), unix_now()) => return,
+        Ok(_) => "too old, damaged, or of another version",
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => return,
+            io::ErrorKind::FileTooLarge => "more than --replay-cache has room for",
+            _ => "the file cannot be read; it must be a file of the proxy's user",
+        },
     };
-    if !gate.restore_replays(&saved, reactor.now(), unix_now()) {
-        info!("the handshakes that the last run kept are of no use: too old, or another number");
-    }
+    let path = path.display();
+    warn!("the handshakes that the last run kept in {path} are forgotten: {reason}");
 }
 
 impl Server {

@@ -82,7 +82,7 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
             patience: link::Patience::default(),
-            places: LinkPlaces::of_this_machine(&config.descriptors),
+            places: LinkPlaces::new(&config),
         };
         let address = PublicAddress::new(config.external_ip, config.role);
         let shared = (config.role != Role::Front).then(|| {

@@ -77,10 +77,10 @@ impl Sites {
         let likeness = self.loops.begin(received).ok_or(FrontingFailure::Loop)?;
         let unanswered = Unanswered(self, Cell::new(Some(likeness)));
         let socket = site.connect(self).await?;
-        // Not for Unix sockets, which send at once anyway.
-        let _ = socket.set_nodelay();
         let from = socket.local_address().ok();
+        // Unix sockets send at once anyway.
         if let Some(from) = from {
+            socket.set_nodelay();
             self.loops.dialled(from);
         }
         let visit = SiteVisit {

@@ -50,7 +50,7 @@ impl App {
         let hello = hello(secret, unix_now(), Some("example.com"));
         // In two segments, the second in two more.
         for part in [&hello[..70], &hello[70..71], &hello[71..]] {
-            socket.set_nodelay().unwrap();
+            socket.set_nodelay();
             socket.write_all(part).await.unwrap();
             smol::future::yield_now().await;
         }

@@ -62,6 +62,7 @@ impl Default for Setup {
         };
         Self {
             limits: Limits {
+                open_files: None,
                 max_clients: 100,
                 beside: 64,
                 handshake_timeout: DEADLINE,

@@ -118,7 +118,7 @@ fn packets_come_through_byte_by_byte() {
             let mut app = connect(&world, transport).await;
             let mut bytes = app.packet(&payload(64, 1), false);
             bytes.extend(app.packet(&payload(1024, 2), true));
-            app.socket.set_nodelay().unwrap();
+            app.socket.set_nodelay();
             for byte in bytes {
                 app.socket.write_all(&[byte]).await.unwrap();
                 smol::future::yield_now().await;

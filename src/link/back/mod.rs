@@ -161,7 +161,7 @@ impl Back {
     }
 
     async fn admit(&self, socket: Socket, origin: Origin) -> Result<Established, Fault> {
-        prepare(&socket, &self.context.patience).map_err(Fault::Broken)?;
+        prepare(&socket, &self.context.patience);
         let is_known = self.acquaintances.borrow().knows(origin, self.seconds());
         let seat = self.half_open.enter(origin, is_known);
         let security = self.security.borrow().clone();

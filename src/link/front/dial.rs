@@ -151,7 +151,7 @@ async fn connect(
             .await;
         let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         let socket = socket.map_err(Fault::Unreachable)?;
-        prepare(&socket, &front.context.patience).map_err(Fault::Unreachable)?;
+        prepare(&socket, &front.context.patience);
         shake(&front.context, &security, Role::Front, socket, &|| ()).await
     };
     let connected = reactor.timeout(HANDSHAKE_LIMIT, connecting).await;

@@ -105,10 +105,8 @@ pub(crate) async fn establish(
         .await
         .ok_or(ConnectError::ConnectTimeout)?
         .map_err(ConnectError::Connect)?;
-    let prepared = socket
-        .set_nodelay()
-        .and_then(|()| socket.set_keepalive(KEEPALIVE));
-    prepared.map_err(ConnectError::Connect)?;
+    socket.set_nodelay();
+    socket.set_keepalive(KEEPALIVE);
     reactor
         .timeout(HANDSHAKE_LIMIT, shake_hands(shared, socket, address))
         .await

@@ -10,11 +10,13 @@ mod control_group;
 pub mod namespace;
 mod place;
 mod split;
+mod strace;
 mod watch;
 
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use split::{Secured, Split};
+pub use strace::Strace;
 pub use watch::Metrics;
 
 use std::ffi::OsString;
