@@ -180,12 +180,6 @@ impl ClientOut {
         account.spend(self.identity(), length as u64, self.context.gate.clock(now));
         if account.is_used_up() && !was_used_up {
             self.context.sessions.end_all_of(account);
-            if let Some(name) = self.context.gate.name_of(account) {
-                info!(
-                    "the quota of the secret {name} is used up: its clients are closed; to let \
-                     them in again give it a larger quota= and reload"
-                );
-            }
         }
     }
 

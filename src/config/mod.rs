@@ -3,6 +3,7 @@
 mod build;
 mod camouflage;
 mod data_dir;
+mod data_lock;
 mod descriptors;
 mod differences;
 mod error;
@@ -32,6 +33,7 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{DataDir, cure, make_private_dir, write_whole};
+pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::usage::{Usage, write_line};
 use crate::config::SecretLimits;
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
@@ -35,13 +36,8 @@ impl Ledger {
         usage: &str,
     ) -> Self {
         let mut ledger = Self::default();
-        for line in usage.lines() {
-            let used = line
-                .split_once(' ')
-                .and_then(|(used, name)| Some((used.parse().ok()?, name)));
-            if let Some((used, name)) = used {
-                ledger.account_or_new(name).used.set(used);
-            }
+        for (used, name) in Usage::read(usage).used {
+            ledger.account_or_new(name).used.set(used);
         }
         ledger.set_limits(secrets);
         ledger
@@ -75,11 +71,16 @@ impl Ledger {
             .collect()
     }
 
-    /// The name under which that account is kept.
-    pub fn name_of(&self, account: &Rc<Account>) -> Option<String> {
-        let mut accounts = self.accounts.iter();
-        let found = accounts.find(|(_, own)| Rc::ptr_eq(own, account));
-        found.map(|(name, _)| name.clone())
+    /// Those that have come to their end since the last question, with the end.
+    pub fn newly_ended(&self, now: u64) -> Vec<(String, LimitRefusal)> {
+        let accounts = self.accounts.iter();
+        accounts
+            .filter_map(|(name, account)| {
+                let end = account.check(now).err();
+                let is_news = account.told.replace(end) != end;
+                end.filter(|_| is_news).map(|end| (name.clone(), end))
+            })
+            .collect()
     }
 
     /// One line a secret that was used: `BYTES NAME`.
@@ -88,7 +89,7 @@ impl Ledger {
         for (name, account) in &self.accounts {
             let used = account.used.get();
             if used > 0 {
-                text.push_str(&format!("{used} {name}\n"));
+                write_line(&mut text, used, name);
             }
         }
         text
@@ -111,6 +112,8 @@ pub struct Account {
     used: Cell<u64>,
     /// That is all of its quota.
     used_up: Cell<bool>,
+    /// The end that was told of.
+    told: Cell<Option<LimitRefusal>>,
     /// When all bytes so far are paid for at the rate; the caller's clock.
     paid_until: Cell<Duration>,
     /// The session that has spent last.

@@ -1,10 +1,11 @@
 //! The memory of handshakes from one run to the next, in `--data-dir`, for those
 //! who want it kept.
 
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::server::Server;
-use crate::config::{Config, DataDir, cure};
+use crate::config::{Config, DataDir, cure, read_file};
 use crate::guard::gate::Gate;
 use crate::net::{Reactor, unblock};
 
@@ -15,13 +16,18 @@ pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
     if !config.guard.replay_cache.keep {
         return;
     }
-    let data_dir = DataDir::new(&config.data_dir);
-    let Some(saved) = data_dir.read_at_most(NAME, gate.longest_replays()) else {
-        return;
+    let path = DataDir::new(&config.data_dir).place_of(NAME);
+    let why = match read_file(&path, gate.longest_replays()) {
+        Ok(saved) if gate.restore_replays(&saved, reactor.now(), unix_now()) => return,
+        Ok(_) => "it is a day old, of another number of entries, or damaged".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => error.to_string(),
     };
-    if !gate.restore_replays(&saved, reactor.now(), unix_now()) {
-        info!("the handshakes that the last run kept are of no use: too old, or another number");
-    }
+    warn!(
+        "the handshakes of the last run are forgotten, so one that was recorded is let in once \
+         more: {}: {why}",
+        path.display()
+    );
 }
 
 impl Server {
@@ -33,11 +39,12 @@ impl Server {
         let Some(saved) = self.gate.replays(self.reactor.now(), unix_now()) else {
             return;
         };
-        let data_dir = DataDir::new(&config.data_dir);
+        let data_dir = self.usage.data_dir.clone();
+        let place = data_dir.place_of(NAME);
         if let Err(error) = unblock(move || data_dir.write(NAME, &saved)).await {
-            let place = config.data_dir.display();
+            let place = place.display();
             let cure = cure(&error, "give a writable --data-dir");
-            warn!("cannot keep handshakes in {place}: {error}; {cure}");
+            warn!("cannot keep handshakes, {place}: {error}; {cure}");
         }
     }
 }
