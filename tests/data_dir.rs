@@ -50,9 +50,10 @@ fn two_processes_do_not_share_a_data_directory() {
     run(async {
         let telegram = telegram();
         // Where the test is not root's, this has no effect.
-        let first = options(&telegram).set("--user", "nobody").start().await;
+        let mut first = options(&telegram).set("--user", "nobody").start().await;
+        let data_dir = first.directory().to_owned();
         let second = || {
-            let data_dir = first.directory().display();
+            let data_dir = data_dir.display();
             options(&telegram)
                 .set("--user", "nobody")
                 .set("--data-dir", data_dir)
@@ -68,6 +69,7 @@ fn two_processes_do_not_share_a_data_directory() {
         let linked = first.command(&[&link[..], &[&secret]].concat());
         assert!(linked.status.success(), "{linked:?}");
         first.signal("KILL");
+        first.exit_status().await;
         let next = second().start().await;
         next.served_client(2).await;
         telegram.assert_clean();

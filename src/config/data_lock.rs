@@ -20,6 +20,9 @@ const FILE: &str = "lock";
 /// Longer than a process takes to end.
 const LAST_MOMENTS: Duration = Duration::from_secs(12);
 
+/// The same for one that was killed.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
 /// The right to write in a data directory, as long as it lives.
 #[derive(Clone)]
 pub struct DataLock(Option<Arc<File>>);
@@ -42,10 +45,14 @@ impl DataLock {
         let mut is_told = false;
         while let Err(TryLockError::WouldBlock) = file.try_lock() {
             let process = holder(&mut file);
-            if process.is_some() || started.elapsed() > LAST_MOMENTS {
+            let limit = match process {
+                Some(_) => LAST_MOMENT,
+                None => LAST_MOMENTS,
+            };
+            if started.elapsed() > limit {
                 return Err(DataDirInUse { process });
             }
-            if !is_told {
+            if process.is_none() && !is_told {
                 is_told = true;
                 let place = data_dir.display();
                 info!("waiting for the process that still uses --data-dir {place} to end");

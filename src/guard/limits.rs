@@ -170,18 +170,34 @@ impl Account {
         self.metered.get()
     }
 
-    /// Books bytes that went either way. `session` is a number that no other
-    /// session has, `clock` a monotonic time.
-    pub fn spend(&self, session: usize, bytes: u64, clock: Duration) {
+    /// For a session that begins; behind what is to be paid by then, so that
+    /// coming again pays nothing off.
+    pub fn turn(&self) -> Turn {
+        Turn {
+            paid_until: self.paid_until.clone(),
+        }
+    }
+
+    /// Books bytes that went either way, on the secret and on the session that has
+    /// this turn. `clock` is a monotonic time.
+    pub fn spend(&self, turn: &Turn, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
         self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
         };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        self.last.set(session);
-        let start = self.paid_until.get().max(clock.saturating_sub(BURST));
-        self.paid_until.set(start.saturating_add(cost));
+        let book = |paid_until: &Cell<Duration>, cost| {
+            let start = paid_until.get().max(clock.saturating_sub(BURST));
+            paid_until.set(start.saturating_add(cost));
+        };
+        book(&self.paid_until, cost);
+        book(&turn.paid_until, cost.saturating_mul(self.sharers()));
+        self.last.set(turn.number());
+    }
+
+    fn sharers(&self) -> u32 {
+        self.live.get().max(1)
     }
 
     /// Nothing is left of the quota.
@@ -195,20 +211,24 @@ impl Account {
         Some(quota.saturating_sub(self.used.get()))
     }
 
-    /// How long a session should read nothing to keep to the secret's rate. They
-    /// all wait for the same moment; whose turn was the last comes after the
-    /// others.
-    pub fn pause(&self, session: usize, clock: Duration) -> Duration {
-        let mut until = self.paid_until.get();
-        if until > clock && self.last.get() == session {
+    /// How long a session should read nothing to keep to the secret's rate: until
+    /// all is paid for, or as much as would be its part if all sessions of the
+    /// secret took as much. So who takes little does not wait for what others have
+    /// taken. Of those who wait for the same moment, whose turn was the last comes
+    /// after the others.
+    pub fn pause(&self, turn: &Turn, clock: Duration) -> Duration {
+        let mut until = self.paid_until.get().min(turn.paid_until.get());
+        if until > clock && self.last.get() == turn.number() {
             until = until.saturating_add(COURTESY);
         }
         until.saturating_sub(clock)
     }
 
-    /// Bytes a second.
-    pub fn rate(&self) -> Option<u64> {
-        self.limits.get().rate
+    /// Bytes that a session should take in one turn: an eighth of a second's, in as
+    /// many parts as may have one at once.
+    pub fn portion(&self) -> Option<u64> {
+        let rate = self.limits.get().rate?;
+        Some(rate / 8 / u64::from(self.sharers()))
     }
 
     pub fn live(&self) -> u32 {
@@ -231,6 +251,21 @@ impl Account {
             return Err(LimitRefusal::QuotaUsed);
         }
         Ok(())
+    }
+}
+
+/// What one session has spent of its secret's rate, for as long as it stays where it
+/// is in memory.
+#[derive(Default)]
+pub struct Turn {
+    /// When its bytes so far are paid for at its part of the rate.
+    paid_until: Cell<Duration>,
+}
+
+impl Turn {
+    /// No other one that is there at the same time has the same.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 
