@@ -77,6 +77,8 @@ impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
         let data_lock = DataLock::take(&config.data_dir)
             .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
+        // Until the process is gone: a thread may still write.
+        std::mem::forget(data_lock.clone());
         let (usage, used) = UsageFile::read(&config.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
