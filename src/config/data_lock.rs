@@ -1,8 +1,8 @@
 //! One process a data directory: two would overwrite what the other keeps.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 
 use super::data_dir::make_private_dir;
+use super::files::read_text;
 
 /// A file in the data directory that holds the number of the process. The kernel
 /// takes the lock away when that ends, however it does.
@@ -38,13 +39,13 @@ impl DataLock {
     /// directory or its file system does not allow it, the proxy does without.
     /// Blocks until another process that is about to end has ended.
     pub fn take(data_dir: &Path) -> Result<Self, DataDirInUse> {
-        let Ok(mut file) = open(data_dir) else {
+        let Ok(file) = open(data_dir) else {
             return Ok(Self(None));
         };
         let started = Instant::now();
         let mut is_told = false;
         while let Err(TryLockError::WouldBlock) = file.try_lock() {
-            let process = holder(&mut file);
+            let process = holder(data_dir);
             let limit = match process {
                 Some(_) => LAST_MOMENT,
                 None => LAST_MOMENTS,
@@ -60,7 +61,7 @@ impl DataLock {
             sleep(Duration::from_millis(50));
         }
         // A full disk takes the lock, not the number.
-        let _ = write_number(&mut file);
+        let _ = write_number(&file);
         Ok(Self(Some(Arc::new(file))))
     }
 
@@ -85,18 +86,15 @@ fn open(data_dir: &Path) -> io::Result<File> {
     writing.open(&path).or_else(|_| options.open(&path))
 }
 
-fn write_number(file: &mut File) -> io::Result<()> {
+fn write_number(file: &File) -> io::Result<()> {
     file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{}", process::id())
+    file.write_all_at(format!("{}\n", process::id()).as_bytes(), 0)
 }
 
 /// The process that the file names, if that can be: it may be another one's last
 /// word, or be counted elsewhere.
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0)).ok()?;
-    file.take(16).read_to_string(&mut text).ok()?;
+fn holder(data_dir: &Path) -> Option<u32> {
+    let text = read_text(&data_dir.join(FILE), 16).ok()?;
     let process = text.trim().parse().ok()?;
     let is_there = Path::new("/proc").join(text.trim()).exists();
     (process != process::id() && is_there).then_some(process)
