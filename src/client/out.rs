@@ -63,7 +63,7 @@ struct State {
     acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
     /// short.
-    resume_at: Option<usize>,
+    resume_at: Option<u32>,
     broken: bool,
     end: Option<SessionEnd>,
     waker: Option<Waker>,
@@ -255,7 +255,7 @@ impl ClientOut {
         let queued = state.queue.len();
         let resumed = state
             .resume_at
-            .take_if(|limit| queued <= *limit && self.has_room());
+            .take_if(|limit| queued <= *limit as usize && self.has_room());
         resumed.is_some()
     }
 

@@ -44,7 +44,7 @@ fn way_out(reason: RejectReason) -> Option<&'static str> {
         RejectReason::Evicted => "if apps are turned away, raise these",
         RejectReason::ClassicNotAllowed => "add classic to --allow, or give its user another link",
         RejectReason::PaddedNotAllowed => "add dd to --allow, or give its user another link",
-        RejectReason::ClockSkew => "set that clock, or widen --time-skew",
+        RejectReason::ClockSkew => "set the clock that is wrong, its or ours, or widen --time-skew",
         RejectReason::PolicyConnections => "if they are its users', raise the N of that --policy",
         RejectReason::NotInTable => "to let it in, add it: ctl table add, or the --table's file",
         RejectReason::InTable => "to let it in, take it out: ctl table del, or the --table's file",

@@ -305,7 +305,7 @@ fn a_made_secret_is_kept_and_found_again() {
     std::fs::write(&file, "abc").unwrap();
     let error = load(MissingSecret::Make, None).unwrap_err().to_string();
     assert!(
-        error.contains("remove it to have a new secret made"),
+        error.contains("remove it to have a new secret, and a new link, made"),
         "{error}"
     );
     assert_eq!(

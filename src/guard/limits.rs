@@ -174,7 +174,7 @@ impl Account {
     /// coming again pays nothing off.
     pub fn turn(&self) -> Turn {
         Turn {
-            paid_until: self.paid_until.clone(),
+            paid_until: Cell::new(micros(self.paid_until.get())),
         }
     }
 
@@ -187,12 +187,12 @@ impl Account {
             return;
         };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        let book = |paid_until: &Cell<Duration>, cost| {
-            let start = paid_until.get().max(clock.saturating_sub(BURST));
-            paid_until.set(start.saturating_add(cost));
-        };
-        book(&self.paid_until, cost);
-        book(&turn.paid_until, cost.saturating_mul(self.sharers()));
+        let from = clock.saturating_sub(BURST);
+        let paid_until = self.paid_until.get().max(from).saturating_add(cost);
+        self.paid_until.set(paid_until);
+        let cost = cost.saturating_mul(self.sharers());
+        let paid_until = turn.paid_until().max(from).saturating_add(cost);
+        turn.paid_until.set(micros(paid_until));
         self.last.set(turn.number());
     }
 
@@ -217,7 +217,7 @@ impl Account {
     /// taken. Of those who wait for the same moment, whose turn was the last comes
     /// after the others.
     pub fn pause(&self, turn: &Turn, clock: Duration) -> Duration {
-        let mut until = self.paid_until.get().min(turn.paid_until.get());
+        let mut until = self.paid_until.get().min(turn.paid_until());
         if until > clock && self.last.get() == turn.number() {
             until = until.saturating_add(COURTESY);
         }
@@ -258,11 +258,20 @@ impl Account {
 /// is in memory.
 #[derive(Default)]
 pub struct Turn {
-    /// When its bytes so far are paid for at its part of the rate.
-    paid_until: Cell<Duration>,
+    /// When its bytes so far are paid for at its part of the rate, in microseconds:
+    /// every client has one.
+    paid_until: Cell<u64>,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Turn {
+    fn paid_until(&self) -> Duration {
+        Duration::from_micros(self.paid_until.get())
+    }
+
     /// No other one that is there at the same time has the same.
     fn number(&self) -> usize {
         std::ptr::from_ref(self).addr()
