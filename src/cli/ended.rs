@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::run::{LONGEST_USAGE, USAGE_FILE};
-use crate::config::{Config, DataDir, SecretLimits};
+use crate::config::{Config, DataDir, SecretLimits, read_file};
 use crate::guard::limits::Ledger;
 
 /// Why.
@@ -42,7 +42,7 @@ impl fmt::Display for Ended {
 /// written of that.
 pub(super) fn used_up(config: &Config) -> Vec<&str> {
     let data_dir = DataDir::new(&config.data_dir);
-    let usage = data_dir.read_at_most(USAGE_FILE, LONGEST_USAGE);
+    let usage = read_file(&data_dir.place_of(USAGE_FILE), LONGEST_USAGE);
     let usage = usage.unwrap_or_default();
     let mut ledger = Ledger::new([], &String::from_utf8_lossy(&usage));
     ledger.set_limits(config.limits());

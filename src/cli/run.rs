@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use super::exit::Exit;
 use super::within::within;
 use super::{complain, links, print};
-use crate::config::{Config, ConfigSource, Role};
+use crate::config::{Config, ConfigSource, DataDirInUse, Role};
 use crate::guard::gate::GateError;
 use crate::link::SetupError;
 use crate::log;
@@ -42,6 +42,7 @@ const WELCOME: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 enum RunError {
     System(io::Error),
+    DataDir(PathBuf, DataDirInUse),
     Listen(SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
     LinkListen(SocketAddr, io::Error),
@@ -99,6 +100,7 @@ impl RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::System(_) => Exit::OsError,
+            Self::DataDir(..) => Exit::Unavailable,
             Self::Gate(error) => match error.unread() {
                 Some(error) => Exit::of_input(error),
                 None => Exit::Config,
@@ -125,6 +127,17 @@ impl fmt::Display for RunError {
                 "the system gives no epoll or signal descriptors: {error}; is the limit of open \
                  files (ulimit -n) too low?"
             ),
+            Self::DataDir(path, in_use) => {
+                write!(f, "--data-dir {} is in use by ", path.display())?;
+                match in_use.process {
+                    Some(process) => write!(f, "process {process}")?,
+                    None => f.write_str("another process")?,
+                }
+                f.write_str(
+                    ", and two would overwrite what secrets have used of quotas: stop that one, or \
+                     give this one a directory of its own with --data-dir",
+                )
+            }
             Self::Gate(error) => error.fmt(f),
             Self::User(error) => error.fmt(f),
             Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),

@@ -175,6 +175,7 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
         socket: &socket,
         rules: &rules,
         peer: Cell::new(place.peer),
+        proven: Cell::new(None),
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();
@@ -327,6 +328,7 @@ fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
     {
         warn!("{peer}: {reason}{skipped}");
     }
+    visit.context.turned_away.tell(reason, visit.secret());
     if is_enabled(LogLevel::Debug) {
         debug!("{}: {peer} is no client: {reason}", visit.rules.name);
     }

@@ -103,6 +103,7 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
             Some((index, header))
         })
         .ok_or(RejectReason::UnknownSecret)?;
+    visit.proven.set(Some(secret));
     match header.transport {
         Transport::Padded if !rules.allow.dd => return Err(RejectReason::PaddedNotAllowed),
         Transport::Abridged | Transport::Intermediate if !rules.allow.classic => {
@@ -165,6 +166,7 @@ fn check_hello(
             Some((index, key, time))
         })
         .ok_or(RejectReason::UnknownSecret)?;
+    visit.proven.set(Some(secret));
     if !is_timely(time, unix_now(), visit.context.limits.get().time_skew) {
         return Err(RejectReason::ClockSkew);
     }

@@ -19,6 +19,7 @@ mod session;
 mod sessions;
 mod settings;
 mod sites;
+mod turned_away;
 mod unframe;
 mod visit;
 
@@ -41,6 +42,7 @@ use padding::PaddingSource;
 use registry::Registry;
 use sessions::Sessions;
 pub use sites::{SiteSettings, Sites};
+use turned_away::TurnedAway;
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -66,6 +68,7 @@ pub struct ClientContext {
     accept_log: Throttle,
     relay_log: Throttle,
     buffers_log: Throttle,
+    turned_away: TurnedAway,
 }
 
 /// The parts that a [`ClientContext`] is made of.
@@ -145,6 +148,7 @@ impl ClientContext {
             accept_log: Throttle::new(LOG_PERIOD),
             relay_log: Throttle::new(LOG_PERIOD),
             buffers_log: Throttle::new(LOG_PERIOD),
+            turned_away: TurnedAway::default(),
         })
     }
 

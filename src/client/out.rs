@@ -13,7 +13,7 @@ use super::records::RecordLengths;
 use crate::backend::SessionEnd;
 use crate::config::{RecordSizes, Reset, ServerErrors};
 use crate::guard::gate::Pass;
-use crate::guard::limits::Account;
+use crate::guard::limits::{Account, Turn};
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Rope, Socket, fill_random};
 use crate::wire::transport::Transport;
@@ -36,6 +36,7 @@ pub(super) struct ClientOut {
     pub socket: Socket,
     /// What its bytes are booked on.
     pub account: Option<Rc<Account>>,
+    turn: Turn,
     /// Until it is closed.
     pass: Cell<Option<Pass>>,
     /// Its secret lets it stay no longer.
@@ -62,7 +63,7 @@ struct State {
     acks: TinyVec<[[u8; 4]; 4]>,
     /// The backend was refused something and waits until the queue is this
     /// short.
-    resume_at: Option<usize>,
+    resume_at: Option<u32>,
     broken: bool,
     end: Option<SessionEnd>,
     waker: Option<Waker>,
@@ -98,8 +99,10 @@ impl ClientOut {
                 RecordLengths::growing(random[0])
             }
         };
+        let account = pass.account();
         let out = Self {
-            account: pass.account(),
+            turn: account.as_ref().map(|one| one.turn()).unwrap_or_default(),
+            account,
             pass: Cell::new(Some(pass)),
             revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
@@ -177,15 +180,9 @@ impl ClientOut {
         };
         let was_used_up = account.is_used_up();
         let now = self.context.reactor.now();
-        account.spend(self.identity(), length as u64, self.context.gate.clock(now));
+        account.spend(&self.turn, length as u64, self.context.gate.clock(now));
         if account.is_used_up() && !was_used_up {
             self.context.sessions.end_all_of(account);
-            if let Some(name) = self.context.gate.name_of(account) {
-                info!(
-                    "the quota of the secret {name} is used up: its clients are closed; to let \
-                     them in again give it a larger quota= and reload"
-                );
-            }
         }
     }
 
@@ -194,7 +191,7 @@ impl ClientOut {
     pub fn paused_until(&self) -> Option<Instant> {
         let account = self.metered()?;
         let now = self.context.reactor.now();
-        let pause = account.pause(self.identity(), self.context.gate.clock(now));
+        let pause = account.pause(&self.turn, self.context.gate.clock(now));
         now.checked_add(pause).filter(|_| !pause.is_zero())
     }
 
@@ -204,16 +201,12 @@ impl ClientOut {
         let Some(account) = self.metered() else {
             return usize::MAX;
         };
-        let part = account.rate().map(|rate| (rate / 8).max(CHUNK_LEN as u64));
+        let part = account.portion();
+        let part = part.map(|part| part.max(CHUNK_LEN as u64));
         let left = account.quota_left().map(|left| left.max(1));
         let limit = part.into_iter().chain(left).min();
         let limit = limit.and_then(|limit| usize::try_from(limit).ok());
         limit.unwrap_or(usize::MAX)
-    }
-
-    /// No other session has the same.
-    fn identity(&self) -> usize {
-        std::ptr::from_ref(self).addr()
     }
 
     fn metered(&self) -> Option<&Account> {
@@ -262,7 +255,7 @@ impl ClientOut {
         let queued = state.queue.len();
         let resumed = state
             .resume_at
-            .take_if(|limit| queued <= *limit && self.has_room());
+            .take_if(|limit| queued <= *limit as usize && self.has_room());
         resumed.is_some()
     }
 

@@ -7,11 +7,14 @@ use slab::Slab;
 use super::ClientContext;
 use super::handshake::unix_now;
 use super::out::ClientOut;
-use crate::guard::limits::Account;
+use crate::guard::limits::{Account, LimitRefusal};
 use crate::metrics::CloseReason;
 
 /// How soon a session ends whose secret has expired.
 const PERIOD: Duration = Duration::from_secs(2);
+
+/// Secrets that are named if many come to their end at once.
+const MOST_TOLD: usize = 10;
 
 /// All open sessions.
 #[derive(Default)]
@@ -55,10 +58,29 @@ impl ClientContext {
     /// Ends sessions whose secrets come to their limits, for ever.
     pub async fn enforce_limits(&self) {
         loop {
-            self.reactor.sleep(PERIOD).await;
             if self.gate.has_ends() {
-                self.sessions.revoke_ended(unix_now().into());
+                let now = unix_now().into();
+                self.sessions.revoke_ended(now);
+                tell_ends(&self.gate.newly_ended(now));
             }
+            self.reactor.sleep(PERIOD).await;
         }
+    }
+}
+
+fn tell_ends(ended: &[(String, LimitRefusal)]) {
+    for (name, end) in ended.iter().take(MOST_TOLD) {
+        let (what, larger) = match end {
+            LimitRefusal::QuotaUsed => ("has used up its quota", "larger quota="),
+            _ => ("has expired", "later expires="),
+        };
+        info!(
+            "the secret {name} {what}: its clients are closed and none comes in with it; to let \
+             them in again give it a {larger} and reload"
+        );
+    }
+    if let Some(more) = ended.len().checked_sub(MOST_TOLD + 1) {
+        let more = more + 1;
+        info!("{more} more secrets have expired or used up their quotas");
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Visit<'a> {
     pub socket: &'a Socket,
     pub rules: &'a Rules,
     pub peer: Cell<Peer>,
+    /// The index of the secret that it knows.
+    pub proven: Cell<Option<usize>>,
 }
 
 /// The two ends of a client's connection, which a relay in front of us tells.
@@ -48,6 +50,15 @@ impl Visit<'_> {
         }
         let now = self.context.reactor.now();
         gate.arrive(self.peer.get().client.ip(), now)
+    }
+
+    /// The name of the secret that it knows, or nothing.
+    pub fn secret(&self) -> &str {
+        let named = self
+            .proven
+            .get()
+            .and_then(|index| self.rules.secrets.get(index));
+        named.map_or("", |named| &named.name)
     }
 
     async fn read_header(&self) -> Result<(), RejectReason> {
@@ -81,10 +92,10 @@ impl Visit<'_> {
         domain: Option<&Domain>,
         handshake_id: &[u8],
     ) -> Result<Pass, RejectReason> {
-        let named = self.rules.secrets.get(secret);
+        self.proven.set(Some(secret));
         let visitor = Visitor {
             listener: &self.rules.name,
-            secret: named.map_or("", |named| &named.name),
+            secret: self.secret(),
             tls_domain: domain.map(Domain::as_str),
             client: self.peer.get().client.ip(),
         };

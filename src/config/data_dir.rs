@@ -20,18 +20,26 @@ impl DataDir {
 
     /// What was kept under `name`, if anything of a sane length.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        self.read_at_most(name, LONGEST)
+        read_file(&self.place_of(name), LONGEST).ok()
     }
 
-    /// The same, where sane is another number of bytes.
-    pub fn read_at_most(&self, name: &str, longest: u64) -> Option<Vec<u8>> {
-        read_file(&self.0.join(name), longest).ok()
+    /// Where `name` is kept.
+    pub fn place_of(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Lets a damaged file be looked at, under the name that this gives; the one
+    /// that was set aside before is lost.
+    pub fn set_aside(&self, name: &str) -> io::Result<PathBuf> {
+        let aside = self.place_of(&format!("{name}.broken"));
+        fs::rename(self.place_of(name), &aside)?;
+        Ok(aside)
     }
 
     /// Keeps `content`: whole or not at all, readable by us only.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         make_private_dir(&self.0)?;
-        write_whole(&self.0.join(name), content, 0o600)
+        write_whole(&self.place_of(name), content, 0o600)
     }
 }
 
@@ -63,6 +71,11 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     give_to_owner_of_directory(path, &file);
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let outcome = written.and_then(|()| fs::rename(&beside, path));
+    // The name too; not every file system has a way to write that.
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let _ = fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
     if outcome.is_err() {
         // On a full disk it would keep the room that somebody makes.
         let _ = fs::remove_file(&beside);

@@ -311,7 +311,7 @@ impl fmt::Display for Problem {
             ),
             Self::KeptSecretDamaged { path } => write!(
                 f,
-                "{} does not hold 32 hex digits; restore it, or remove it to have a new secret made",
+                "{} is damaged: it does not hold 32 hex digits; write those of your link's secret (behind dd or ee) into it, or remove it to have a new secret, and a new link, made",
                 path.display()
             ),
         }

@@ -3,6 +3,7 @@
 mod build;
 mod camouflage;
 mod data_dir;
+mod data_lock;
 mod descriptors;
 mod differences;
 mod error;
@@ -33,6 +34,7 @@ use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, write_whole};
+pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::Differences;
 pub use error::{ConfigError, Problem};

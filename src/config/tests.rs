@@ -346,7 +346,7 @@ fn a_made_secret_is_kept_and_found_again() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("remove it to have a new secret made"),
+        error.contains("remove it to have a new secret, and a new link, made"),
         "{error}"
     );
     assert_eq!(

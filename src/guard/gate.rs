@@ -208,9 +208,9 @@ impl Gate {
         self.ledger.borrow().lines()
     }
 
-    /// The name of the secret whose account that is.
-    pub fn name_of(&self, account: &Rc<Account>) -> Option<String> {
-        self.ledger.borrow().name_of(account)
+    /// The names of secrets that have come to their end since the last question.
+    pub fn newly_ended(&self, unix_now: u64) -> Vec<(String, LimitRefusal)> {
+        self.ledger.borrow().newly_ended(unix_now)
     }
 
     /// What secrets with a quota or a rate have used, to be kept.

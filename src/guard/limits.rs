@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::usage::{Usage, write_line};
 use crate::config::SecretLimits;
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
@@ -35,13 +36,8 @@ impl Ledger {
         usage: &str,
     ) -> Self {
         let mut ledger = Self::default();
-        for line in usage.lines() {
-            let used = line
-                .split_once(' ')
-                .and_then(|(used, name)| Some((used.parse().ok()?, name)));
-            if let Some((used, name)) = used {
-                ledger.account_or_new(name).used.set(used);
-            }
+        for (used, name) in Usage::read(usage).used {
+            ledger.account_or_new(name).used.set(used);
         }
         ledger.set_limits(secrets);
         ledger
@@ -75,11 +71,16 @@ impl Ledger {
             .collect()
     }
 
-    /// The name under which that account is kept.
-    pub fn name_of(&self, account: &Rc<Account>) -> Option<String> {
-        let mut accounts = self.accounts.iter();
-        let found = accounts.find(|(_, own)| Rc::ptr_eq(own, account));
-        found.map(|(name, _)| name.clone())
+    /// Those that have come to their end since the last question, with the end.
+    pub fn newly_ended(&self, now: u64) -> Vec<(String, LimitRefusal)> {
+        let accounts = self.accounts.iter();
+        accounts
+            .filter_map(|(name, account)| {
+                let end = account.check(now).err();
+                let is_news = account.told.replace(end) != end;
+                end.filter(|_| is_news).map(|end| (name.clone(), end))
+            })
+            .collect()
     }
 
     /// One line a secret that was used: `BYTES NAME`.
@@ -88,7 +89,7 @@ impl Ledger {
         for (name, account) in &self.accounts {
             let used = account.used.get();
             if used > 0 {
-                text.push_str(&format!("{used} {name}\n"));
+                write_line(&mut text, used, name);
             }
         }
         text
@@ -111,6 +112,8 @@ pub struct Account {
     used: Cell<u64>,
     /// That is all of its quota.
     used_up: Cell<bool>,
+    /// The end that was told of.
+    told: Cell<Option<LimitRefusal>>,
     /// When all bytes so far are paid for at the rate; the caller's clock.
     paid_until: Cell<Duration>,
     /// The session that has spent last.
@@ -167,18 +170,34 @@ impl Account {
         self.metered.get()
     }
 
-    /// Books bytes that went either way. `session` is a number that no other
-    /// session has, `clock` a monotonic time.
-    pub fn spend(&self, session: usize, bytes: u64, clock: Duration) {
+    /// For a session that begins; behind what is to be paid by then, so that
+    /// coming again pays nothing off.
+    pub fn turn(&self) -> Turn {
+        Turn {
+            paid_until: Cell::new(micros(self.paid_until.get())),
+        }
+    }
+
+    /// Books bytes that went either way, on the secret and on the session that has
+    /// this turn. `clock` is a monotonic time.
+    pub fn spend(&self, turn: &Turn, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
         self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
         };
         let cost = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        self.last.set(session);
-        let start = self.paid_until.get().max(clock.saturating_sub(BURST));
-        self.paid_until.set(start.saturating_add(cost));
+        let from = clock.saturating_sub(BURST);
+        let paid_until = self.paid_until.get().max(from).saturating_add(cost);
+        self.paid_until.set(paid_until);
+        let cost = cost.saturating_mul(self.sharers());
+        let paid_until = turn.paid_until().max(from).saturating_add(cost);
+        turn.paid_until.set(micros(paid_until));
+        self.last.set(turn.number());
+    }
+
+    fn sharers(&self) -> u32 {
+        self.live.get().max(1)
     }
 
     /// Nothing is left of the quota.
@@ -192,20 +211,24 @@ impl Account {
         Some(quota.saturating_sub(self.used.get()))
     }
 
-    /// How long a session should read nothing to keep to the secret's rate. They
-    /// all wait for the same moment; whose turn was the last comes after the
-    /// others.
-    pub fn pause(&self, session: usize, clock: Duration) -> Duration {
-        let mut until = self.paid_until.get();
-        if until > clock && self.last.get() == session {
+    /// How long a session should read nothing to keep to the secret's rate: until
+    /// all is paid for, or as much as would be its part if all sessions of the
+    /// secret took as much. So who takes little does not wait for what others have
+    /// taken. Of those who wait for the same moment, whose turn was the last comes
+    /// after the others.
+    pub fn pause(&self, turn: &Turn, clock: Duration) -> Duration {
+        let mut until = self.paid_until.get().min(turn.paid_until());
+        if until > clock && self.last.get() == turn.number() {
             until = until.saturating_add(COURTESY);
         }
         until.saturating_sub(clock)
     }
 
-    /// Bytes a second.
-    pub fn rate(&self) -> Option<u64> {
-        self.limits.get().rate
+    /// Bytes that a session should take in one turn: an eighth of a second's, in as
+    /// many parts as may have one at once.
+    pub fn portion(&self) -> Option<u64> {
+        let rate = self.limits.get().rate?;
+        Some(rate / 8 / u64::from(self.sharers()))
     }
 
     pub fn live(&self) -> u32 {
@@ -228,6 +251,30 @@ impl Account {
             return Err(LimitRefusal::QuotaUsed);
         }
         Ok(())
+    }
+}
+
+/// What one session has spent of its secret's rate, for as long as it stays where it
+/// is in memory.
+#[derive(Default)]
+pub struct Turn {
+    /// When its bytes so far are paid for at its part of the rate, in microseconds:
+    /// every client has one.
+    paid_until: Cell<u64>,
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Turn {
+    fn paid_until(&self) -> Duration {
+        Duration::from_micros(self.paid_until.get())
+    }
+
+    /// No other one that is there at the same time has the same.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 

@@ -29,10 +29,14 @@ fn expiry_and_quota_end_sessions() {
     let session = admit(&ledger, "192.0.2.1", 2 * day - 1).unwrap();
     assert_eq!(session.account().check(2 * day - 1), Ok(()));
     assert_eq!(session.account().check(2 * day), Err(LimitRefusal::Expired));
-    session.account().spend(1, 1023, Duration::ZERO);
-    assert_eq!(session.account().pause(1, Duration::ZERO), Duration::ZERO);
+    let turn = session.account().turn();
+    session.account().spend(&turn, 1023, Duration::ZERO);
+    assert_eq!(
+        session.account().pause(&turn, Duration::ZERO),
+        Duration::ZERO
+    );
     assert_eq!(session.account().check(5), Ok(()));
-    session.account().spend(1, 1, Duration::ZERO);
+    session.account().spend(&turn, 1, Duration::ZERO);
     assert_eq!(session.account().check(5), Err(LimitRefusal::QuotaUsed));
     assert_eq!(
         admit(&ledger, "192.0.2.1", 5).err(),
@@ -47,7 +51,8 @@ fn usage_is_kept() {
     let spend = |ledger: &Ledger, name: &str, bytes| {
         let account = ledger.account(name).unwrap();
         let session = account.admit("::1".parse().unwrap(), 1).unwrap();
-        session.account().spend(1, bytes, Duration::ZERO);
+        let turn = session.account().turn();
+        session.account().spend(&turn, bytes, Duration::ZERO);
     };
     spend(&first, "alice", 7);
     spend(&first, "bob of x", 100);
@@ -69,18 +74,97 @@ fn the_rate_is_kept_in_the_long_run() {
     let session = admit(&ledger, "192.0.2.1", 1).unwrap();
     let mut clock = Duration::from_secs(100);
     let mut sent = 0;
+    let turn = session.account().turn();
     while clock < Duration::from_secs(110) {
         sent += 300;
-        session.account().spend(1, 300, clock);
+        session.account().spend(&turn, 300, clock);
         clock += session
             .account()
-            .pause(1, clock)
+            .pause(&turn, clock)
             .max(Duration::from_millis(1));
     }
     assert!((10_000..=10_800).contains(&sent), "{sent}");
 }
 
+/// A download in large answers, which nobody can hold up, holds up itself.
+#[test]
+fn who_takes_little_does_not_wait_for_who_takes_much() {
+    let ledger = ledger(&[("rate", "128K")]);
+    let sessions = ["192.0.2.1", "192.0.2.2"].map(|client| admit(&ledger, client, 1).unwrap());
+    let account = sessions[0].account();
+    let [heavy, light] = [account.turn(), account.turn()];
+    let clock = Duration::from_secs(100);
+    account.spend(&heavy, 1 << 20, clock);
+    assert!(account.pause(&heavy, clock) > Duration::from_secs(7));
+    assert_eq!(account.pause(&light, clock), Duration::ZERO);
+    account.spend(&light, 1000, clock);
+    assert_eq!(account.pause(&light, clock), Duration::ZERO);
+    // Whoever comes now waits for what is owed.
+    assert!(account.pause(&account.turn(), clock) > Duration::from_secs(7));
+    // Its part is half.
+    account.spend(&light, 1 << 20, clock);
+    assert!(account.pause(&light, clock) > Duration::from_secs(14));
+}
+
+#[test]
+fn an_end_is_news_once() {
+    let mut ledger = ledger(&[("expires", "1970-01-02"), ("quota", "1K")]);
+    let day = DAY_SECONDS;
+    let news = |ledger: &Ledger, now| ledger.newly_ended(now);
+    let alice = |end| vec![("alice".to_owned(), end)];
+    assert_eq!(news(&ledger, day), []);
+    assert_eq!(news(&ledger, 2 * day), alice(LimitRefusal::Expired));
+    assert_eq!(news(&ledger, 3 * day), []);
+    ledger.set_limits([("alice", limits(&[("quota", "1K")]).unwrap())]);
+    assert_eq!(news(&ledger, 3 * day), []);
+    let account = ledger.account("alice").unwrap().clone();
+    account.spend(&account.turn(), 1024, Duration::ZERO);
+    assert_eq!(news(&ledger, 3 * day), alice(LimitRefusal::QuotaUsed));
+    assert_eq!(news(&ledger, 3 * day), []);
+}
+
+const RATE: u64 = 100_000;
+
 proptest! {
+    /// However sessions come, take, rest and go: together they keep to the rate,
+    /// but for what may come at once.
+    #[test]
+    fn sessions_together_keep_to_the_rate(
+        steps in proptest::collection::vec(
+            (any::<proptest::sample::Index>(), 0u64..100, 0u8..20), 1..800),
+    ) {
+        let ledger = ledger(&[("rate", &RATE.to_string())]);
+        let account = ledger.account("alice").unwrap().clone();
+        let mut inside: Vec<(Membership, Box<Turn>)> = Vec::new();
+        let (start, mut passed, mut taken) = (Duration::from_secs(9), Duration::ZERO, 0);
+        let mut most = 1;
+        for (who, pause, action) in steps {
+            passed += Duration::from_millis(pause / 4);
+            if inside.is_empty() || action == 0 && inside.len() < 12 {
+                let session = admit(&ledger, "::1", 1).unwrap();
+                inside.push((session, Box::new(account.turn())));
+                most = most.max(inside.len() as u64);
+            } else if action == 1 {
+                inside.swap_remove(who.index(inside.len()));
+            } else {
+                // As many as can take what they may.
+                let begin = who.index(inside.len());
+                let count = inside.len().min(usize::from(action));
+                for (_, turn) in inside.iter().cycle().skip(begin).take(count) {
+                    if account.pause(turn, start + passed).is_zero() {
+                        let bytes = account.portion().unwrap();
+                        account.spend(turn, bytes, start + passed);
+                        taken += bytes;
+                    }
+                }
+            }
+            let allowed = RATE * passed.as_millis() as u64 / 1000;
+            // Half a second's for all, and once more in their own turns.
+            let at_once = RATE + (most + 1) * RATE / 8;
+            prop_assert!(taken <= allowed + at_once, "{taken} > {allowed} + {at_once}");
+        }
+    }
+
     /// Live sessions and addresses against a plain list; `Some` leaves.
     #[test]
     fn counts_follow_the_living(

@@ -14,3 +14,4 @@ pub mod limits;
 pub mod policy;
 pub mod replay;
 pub mod table;
+pub mod usage;

@@ -19,7 +19,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-pub use throttle::Throttle;
+pub use throttle::{Throttle, Trouble};
 pub use time::utc;
 pub use writer::{detach, finish, lost};
 

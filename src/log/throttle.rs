@@ -59,6 +59,38 @@ impl Throttle {
     }
 }
 
+/// Something that fails, and works again: each is said once in a period.
+#[derive(Debug)]
+pub struct Trouble {
+    throttle: Throttle,
+    is_told: Cell<bool>,
+}
+
+impl Trouble {
+    pub fn new(period: Duration) -> Self {
+        Self {
+            throttle: Throttle::new(period),
+            is_told: Cell::new(false),
+        }
+    }
+
+    /// It has failed; `Some`: say it now.
+    pub fn fails(&self) -> Option<Skipped> {
+        self.fails_at(Instant::now())
+    }
+
+    fn fails_at(&self, now: Instant) -> Option<Skipped> {
+        let passed = self.throttle.pass_at(now);
+        self.is_told.set(self.is_told.get() || passed.is_some());
+        passed
+    }
+
+    /// It works; true: say so now, as it was said that it does not.
+    pub fn works(&self) -> bool {
+        self.is_told.replace(false)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +108,22 @@ mod tests {
         assert_eq!(at(99), Some(Skipped(1)));
         let text = format!("late{}, late{}", Skipped(0), Skipped(1));
         assert_eq!(text, "late, late (1 more before)");
+    }
+
+    #[test]
+    fn the_end_of_what_was_told_is_told_once() {
+        let trouble = Trouble::new(Duration::from_secs(10));
+        let start = Instant::now();
+        let fails = |seconds| trouble.fails_at(start + Duration::from_secs(seconds));
+        assert!(!trouble.works());
+        assert_eq!(fails(0), Some(Skipped(0)));
+        assert_eq!(fails(1), None);
+        assert!(trouble.works());
+        assert!(!trouble.works());
+        // It comes and goes.
+        assert_eq!(fails(2), None);
+        assert!(!trouble.works());
+        assert_eq!(fails(12), Some(Skipped(2)));
+        assert!(trouble.works());
     }
 }

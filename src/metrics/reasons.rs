@@ -127,7 +127,7 @@ reasons! {
         BadHello "bad_hello" "a malformed TLS hello";
         NoServerName "no_server_name" "a TLS hello without a server name";
         UnknownServerName "unknown_server_name" "a TLS hello for a name that is not in --tls-domain";
-        ClockSkew "clock_skew" "a TLS hello from another time: is a clock wrong?";
+        ClockSkew "clock_skew" "a TLS hello from another time than this machine's";
         Http "http" "an HTTP request";
         SiteAnswered "site_answered" "an unfinished handshake, which the site did not wait for";
         Replay "replay" "the same handshake as an earlier one";

@@ -224,9 +224,7 @@ fn connections_that_opened_together_are_renewed_apart() {
         },
         |house| async move {
             house.telegram.warm_up();
-            house
-                .until("both are open", || house.fake.counters().middle_live() == 2)
-                .await;
+            house.connected(2).await;
             let session = house.open().await;
             house.echo(&session, &payload::echo(1, 40)).await;
             house

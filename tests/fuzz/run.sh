@@ -16,6 +16,8 @@ fuzz=(--fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none)
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir tests/fuzz)
 
+# cargo fuzz has no --locked of its own.
+cargo tree --locked --manifest-path tests/fuzz/Cargo.toml >/dev/null
 cargo fuzz build "${fuzz[@]}"
 for target in "${targets[@]}"; do
     seeds=tests/fuzz/seeds/$target

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
@@ -42,6 +42,7 @@ pub(super) fn start(server: &Rc<Server>) {
     match bind(&server.reactor, path) {
         Ok(listener) => {
             let _ = server.control.set(path.clone());
+            server.control_file.set(identity_of(path));
             server.spawn(serve(server.clone(), listener));
         }
         Err(error) => {
@@ -51,12 +52,26 @@ pub(super) fn start(server: &Rc<Server>) {
     }
 }
 
-/// The one that was bound, not that of another process. After --user it may not
+/// The one that was bound, not what has taken its place. After --user it may not
 /// be ours to remove; the next run does.
 pub(super) async fn remove(server: &Server) {
+    let own = server.control_file.get();
     if let Some(path) = server.control.get().cloned() {
-        let _ = unblock(|| fs::remove_file(path)).await;
+        let removing = move || {
+            if own.is_some() && identity_of(&path) == own {
+                let _ = fs::remove_file(path);
+            }
+        };
+        unblock(removing).await;
     }
+}
+
+/// What tells the file of this name from a later one: its numbers, which come
+/// again, and when it was made.
+fn identity_of(path: &Path) -> Option<[u64; 4]> {
+    let found = fs::symlink_metadata(path).ok()?;
+    let (seconds, nanos) = (found.mtime() as u64, found.mtime_nsec() as u64);
+    Some([found.dev(), found.ino(), seconds, nanos])
 }
 
 /// Listens there, readable for this user alone. A socket that a dead process

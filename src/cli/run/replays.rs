@@ -16,18 +16,21 @@ pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
     if !config.guard.replay_cache.keep {
         return;
     }
-    let path = config.data_dir.join(NAME);
-    let reason = match read_file(&path, gate.longest_replays()) {
+    let path = DataDir::new(&config.data_dir).place_of(NAME);
+    let why = match read_file(&path, gate.longest_replays()) {
         Ok(saved) if gate.restore_replays(&saved, reactor.now(), unix_now()) => return,
-        Ok(_) => "too old, damaged, or of another version",
+        Ok(_) => "it is a day old, of another version, or damaged".to_owned(),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => return,
-            io::ErrorKind::FileTooLarge => "more than --replay-cache has room for",
-            _ => "the file cannot be read; it must be a file of the proxy's user",
+            io::ErrorKind::FileTooLarge => "it is more than --replay-cache has room for".to_owned(),
+            _ => error.to_string(),
         },
     };
-    let path = path.display();
-    warn!("the handshakes that the last run kept in {path} are forgotten: {reason}");
+    warn!(
+        "the handshakes of the last run are forgotten, so one that was recorded is let in once \
+         more: {}: {why}",
+        path.display()
+    );
 }
 
 impl Server {
@@ -39,11 +42,12 @@ impl Server {
         let Some(saved) = self.gate.replays(self.reactor.now(), unix_now()) else {
             return;
         };
-        let data_dir = DataDir::new(&config.data_dir);
+        let data_dir = self.usage.data_dir.clone();
+        let place = data_dir.place_of(NAME);
         if let Err(error) = unblock(move || data_dir.write(NAME, &saved)).await {
-            let place = config.data_dir.display();
+            let place = place.display();
             let cure = cure(&error, "give a writable --data-dir");
-            warn!("cannot keep handshakes in {place}: {error}; {cure}");
+            warn!("cannot keep handshakes, {place}: {error}; {cure}");
         }
     }
 }

@@ -17,14 +17,14 @@ use crate::cli::exposition;
 use crate::client::{
     self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
 };
-use crate::config::{Config, ConfigSource, LinkPlaces, ListenerConfig, Role};
+use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, ListenerConfig, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
 use crate::metrics::Metrics;
 #[cfg(feature = "ctl")]
 use crate::net::Turnstile;
-use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch};
+use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
@@ -60,17 +60,26 @@ pub(super) struct Server {
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
+    data_lock: DataLock,
     /// Of tables, by ctl.
     #[cfg(feature = "ctl")]
     pub(super) saves: Turnstile,
     /// The socket for ctl, once it is bound.
     pub(super) control: OnceCell<PathBuf>,
+    /// What tells it from another one's.
+    #[cfg(feature = "ctl")]
+    pub(super) control_file: Cell<Option<[u64; 4]>>,
     scrapes: Cell<Option<Listener>>,
     signals: Signals,
 }
 
 impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
+        let data_lock = DataLock::take(&config.data_dir)
+            .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
+        // Until the process is gone: a thread may still write.
+        std::mem::forget(data_lock.clone());
+        let (usage, used) = UsageFile::read(&config.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
         let buffers = BufferPool::with_room_for(MAX_PACKET, config.buffers);
@@ -118,7 +127,6 @@ impl Server {
                 Some(made)
             }
         };
-        let (usage, used) = UsageFile::read(&config.data_dir);
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
         replays::restore(&gate, &config, reactor);
@@ -145,9 +153,12 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
+            data_lock,
             #[cfg(feature = "ctl")]
             saves: Turnstile::default(),
             control: OnceCell::new(),
+            #[cfg(feature = "ctl")]
+            control_file: Cell::default(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
             signals: Signals::new(reactor).map_err(RunError::System)?,
             executor,
@@ -331,6 +342,8 @@ impl Server {
     async fn stop(&self) {
         self.listeners.borrow_mut().clear();
         self.links.borrow_mut().clear();
+        let data_lock = self.data_lock.clone();
+        self.spawn(unblock(move || data_lock.end_soon()));
         if let Some(clients) = &self.clients {
             let count = clients.connections();
             match count {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::config::{DataDir, cure, read_text};
+use crate::config::{DataDir, cure, read_file};
+use crate::guard::usage::{Usage, write_line};
+use crate::log::Trouble;
 use crate::net::Turnstile;
 
 pub(in crate::cli) const FILE: &str = "usage";
@@ -15,34 +17,29 @@ pub(in crate::cli) const LONGEST: u64 = 4 << 20;
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// Between lines about a file that cannot be written.
+const LOG_PERIOD: Duration = Duration::from_secs(3600);
+
 /// What secrets have used of their quotas, a file in `--data-dir`.
 pub(super) struct UsageFile {
-    data_dir: DataDir,
+    pub data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
     turnstile: Turnstile,
+    trouble: Trouble,
 }
 
 impl UsageFile {
     /// With what an earlier run left there; blocks.
     pub fn read(data_dir: &Path) -> (Self, String) {
-        let path = data_dir.join(FILE);
-        let text = match read_text(&path, LONGEST) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => {
-                warn!(
-                    "cannot read what secrets have used so far, {}: {error}; they start at 0",
-                    path.display()
-                );
-                String::new()
-            }
-        };
+        let data_dir = DataDir::new(data_dir);
+        let text = left_in(&data_dir);
         let file = Self {
-            data_dir: DataDir::new(data_dir),
-            path,
+            path: data_dir.place_of(FILE),
+            data_dir,
             written: RefCell::new(text.clone()),
             turnstile: Turnstile::default(),
+            trouble: Trouble::new(LOG_PERIOD),
         };
         (file, text)
     }
@@ -54,18 +51,93 @@ impl UsageFile {
             let is_new = *self.written.borrow() != text;
             is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
         };
+        let place = self.path.display();
         match self.turnstile.run(work).await {
             None => {}
             Some(Ok(text)) => {
                 self.written.replace(text);
+                if self.trouble.works() {
+                    info!("what secrets have used is kept again in {place}");
+                }
             }
-            Some(Err(error)) => warn!(
-                "cannot keep what secrets have used, {}: {error}; {}",
-                self.path.display(),
-                cure(&error, "give a writable --data-dir")
-            ),
+            Some(Err(error)) => {
+                if let Some(skipped) = self.trouble.fails() {
+                    warn!(
+                        "cannot keep what secrets have used, {place}: {error}{skipped}; {}, else a \
+                         restart gives back what they use until then",
+                        cure(&error, "give a writable --data-dir")
+                    );
+                }
+            }
         }
     }
+}
+
+/// The lines of an earlier run that make sense. A damaged file is told of and set
+/// aside, as the next one takes its place.
+fn left_in(data_dir: &DataDir) -> String {
+    let path = data_dir.place_of(FILE);
+    let place = path.display();
+    let content = match read_file(&path, LONGEST) {
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return String::new(),
+        Err(error) => {
+            let kept = kept_aside(data_dir);
+            warn!(
+                "cannot read what secrets have used of their quotas, {place}: {error}; they start \
+                 at 0; {kept}"
+            );
+            return String::new();
+        }
+    };
+    let text = String::from_utf8_lossy(&content);
+    let lines = text.lines().count();
+    let usage = Usage::read(&text);
+    if lines > 0 && usage.damaged == 0 {
+        return text.into_owned();
+    }
+    let mut whole = String::new();
+    for (used, name) in &usage.used {
+        write_line(&mut whole, *used, name);
+    }
+    let (what, kept) = match lines {
+        0 => ("is empty".to_owned(), how_to_restore(data_dir)),
+        _ => {
+            let sound = usage.used.len();
+            let what = format!("is damaged: only {sound} of {lines} lines make sense");
+            (what, kept_aside(data_dir))
+        }
+    };
+    warn!(
+        "{place} {what}, as after a power cut; secrets that it does not name start at 0 of their \
+         quotas; {kept}"
+    );
+    if !whole.is_empty()
+        && let Err(error) = data_dir.write(FILE, whole.as_bytes())
+    {
+        warn!(
+            "cannot write {place}: {error}; {}",
+            cure(&error, "give a writable --data-dir")
+        );
+    }
+    whole
+}
+
+/// What the operator can do about a damaged file.
+fn kept_aside(data_dir: &DataDir) -> String {
+    match data_dir.set_aside(FILE) {
+        Ok(aside) => {
+            let (aside, restore) = (aside.display(), how_to_restore(data_dir));
+            format!("it is kept as {aside}; {restore}")
+        }
+        Err(error) => format!("it cannot be kept under another name: {error}"),
+    }
+}
+
+fn how_to_restore(data_dir: &DataDir) -> String {
+    let place = data_dir.place_of(FILE);
+    let place = place.display();
+    format!("to restore what they have used, stop the proxy and write lines BYTES NAME to {place}")
 }
 
 impl Server {

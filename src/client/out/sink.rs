@@ -51,7 +51,7 @@ impl Sink for ClientOut {
                 .min(self.room(&state, allowance))
                 .min(SCRATCH_LEN);
             if length == 0 {
-                state.resume_at = Some(state.queue.len() / 2);
+                state.resume_at = Some(u32::try_from(state.queue.len() / 2).unwrap_or(u32::MAX));
                 state.wake();
                 break;
             }

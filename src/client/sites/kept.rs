@@ -13,10 +13,13 @@ const SHORTEST: usize = 53;
 
 const WIDEST_SPREAD: usize = 64;
 
-/// The lines that make sense, at most `most` of them.
-pub(super) fn read(content: &[u8], most: usize) -> Vec<(Domain, FlightProfile)> {
-    let text = str::from_utf8(content).unwrap_or_default();
-    text.lines().filter_map(read_line).take(most).collect()
+/// The lines that make sense, at most `most` of them, and whether all do.
+pub(super) fn read(content: &[u8], most: usize) -> (Vec<(Domain, FlightProfile)>, bool) {
+    let text = String::from_utf8_lossy(content);
+    let lines = text.lines();
+    let known: Vec<_> = lines.filter_map(read_line).collect();
+    let is_whole = known.len() == text.lines().count();
+    (known.into_iter().take(most).collect(), is_whole)
 }
 
 fn read_line(line: &str) -> Option<(Domain, FlightProfile)> {
@@ -83,8 +86,12 @@ mod tests {
         };
         let line = write_line(&domain, &profile);
         let known = vec![(domain.clone(), profile.clone())];
-        assert_eq!(read(line.as_bytes(), 5), known);
-        assert_eq!(read(line.repeat(9).as_bytes(), 5).len(), 5);
+        assert_eq!(read(line.as_bytes(), 5), (known.clone(), true));
+        let (some, is_whole) = read(line.repeat(9).as_bytes(), 5);
+        assert_eq!((some.len(), is_whole), (5, true));
+        assert_eq!(read(b"", 5), (vec![], true));
+        let damaged = [line.as_bytes(), b"\0\xff\0\0"].concat();
+        assert_eq!(read(&damaged, 5), (known, false));
         for (from, to) in [
             ("1302", "1304"),
             ("2841", "20000"),
@@ -96,8 +103,8 @@ mod tests {
             ("www.", "www..."),
         ] {
             let changed = line.replace(from, to);
-            assert!(read(changed.as_bytes(), 5).is_empty(), "{changed}");
+            assert_eq!(read(changed.as_bytes(), 5), (vec![], false), "{changed}");
         }
-        assert!(read(&[0xff, 0, 1], 5).is_empty());
+        assert_eq!(read(&[0xff, 0, 1], 5), (vec![], false));
     }
 }

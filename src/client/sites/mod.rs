@@ -46,6 +46,7 @@ pub struct Sites {
     strangers: Cell<usize>,
     changed: Notify,
     loop_log: Throttle,
+    crowd_log: Throttle,
 }
 
 /// What sites there are, and who may see them.
@@ -88,8 +89,13 @@ impl Sites {
     ) -> Rc<Self> {
         let data_dir = DataDir::new(&settings.data_dir);
         let content = data_dir.read(kept::FILE).unwrap_or_default();
-        let models = kept::read(&content, MOST_MODELS).into_iter();
-        let models = models.map(|(domain, profile)| Model {
+        let (models, is_whole) = kept::read(&content, MOST_MODELS);
+        if !is_whole {
+            let place = data_dir.place_of(kept::FILE);
+            let place = place.display();
+            info!("{place} is damaged: how sites answer TLS is asked anew, and until then guessed");
+        }
+        let models = models.into_iter().map(|(domain, profile)| Model {
             domain,
             profile: Some(profile),
             said: String::new(),
@@ -106,6 +112,7 @@ impl Sites {
             strangers: Cell::new(0),
             changed: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
+            crowd_log: Throttle::new(LOG_PERIOD),
         })
     }
 

@@ -124,8 +124,12 @@ impl Sites {
                 Err(error) => {
                     self.metrics.site_probes.inc(error.outcome());
                     let place = &site.place;
+                    let shape = match self.profile(domain) {
+                        Some(_) => "the shape that it had",
+                        None => "the built-in shape",
+                    };
                     let line = format!(
-                        "cannot learn from {place} how {domain} answers TLS: {error}; answers have the built-in shape until it works"
+                        "cannot learn from {place} how {domain} answers TLS: {error}; answers have {shape} until it works"
                     );
                     if self.remember(domain, None, &line) {
                         warn!("{line}");

@@ -3,8 +3,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Sites;
+use super::{LOG_PERIOD, Sites};
 use crate::config::SitePlace;
+use crate::log::Trouble;
 use crate::metrics::FrontingFailure;
 use crate::net::{Notify, Socket, is_global, look_up, unblock};
 
@@ -34,6 +35,7 @@ pub(super) struct Site {
     is_resolving: Cell<bool>,
     resolved: Notify,
     avoided_until: Cell<Option<Instant>>,
+    trouble: Trouble,
 }
 
 impl Site {
@@ -46,7 +48,28 @@ impl Site {
             is_resolving: Cell::new(false),
             resolved: Notify::default(),
             avoided_until: Cell::new(None),
+            trouble: Trouble::new(LOG_PERIOD),
         })
+    }
+
+    /// Says that strangers cannot be connected to it, once in a while, and when
+    /// they can again. What a stranger chose is no concern of the operator's.
+    pub fn note(&self, failure: Option<FrontingFailure>) {
+        use FrontingFailure::{ConnectTimeout, Refused, Unresolved};
+        let place = &self.place;
+        match failure {
+            _ if self.only_global => {}
+            Some(failure @ (ConnectTimeout | Refused | Unresolved)) => {
+                if let Some(skipped) = self.trouble.fails() {
+                    warn!(
+                        "strangers see a silent server instead of {place}: {failure}{skipped}; \
+                         start it, or name another with --fronting HOST:PORT"
+                    );
+                }
+            }
+            None if self.trouble.works() => info!("strangers see {place} again"),
+            _ => {}
+        }
     }
 
     /// It leads back to us.

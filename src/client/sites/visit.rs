@@ -52,8 +52,12 @@ impl Sites {
         };
         let site = self.site_for(domain.as_ref())?;
         match self.connect(client, peer, &site, received, judgement).await {
-            Ok(visit) => Some(visit),
+            Ok(visit) => {
+                site.note(None);
+                Some(visit)
+            }
             Err(failure) => {
+                site.note(Some(failure));
                 self.failed(&site, failure);
                 None
             }
@@ -107,6 +111,14 @@ impl Sites {
         if leads_back && let Some(skipped) = self.loop_log.pass() {
             warn!(
                 "strangers see a silent server: {place} {what}{skipped}; give the address of the real web server with --fronting HOST:PORT"
+            );
+        }
+        if failure == FrontingFailure::TooMany
+            && let Some(skipped) = self.crowd_log.pass()
+        {
+            info!(
+                "a stranger sees a silent server: {failure}{skipped}; a larger --max-clients has \
+                 places for more"
             );
         }
         debug!("a stranger cannot be connected to {place}: {failure}");

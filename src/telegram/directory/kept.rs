@@ -17,6 +17,11 @@ pub(super) fn from_file<'a>(source: &Source, file: &'a [u8]) -> Option<&'a [u8]>
     file.strip_prefix(first_line(source).as_bytes())
 }
 
+/// No list of whatever source begins like that.
+pub(super) fn is_damaged(file: &[u8]) -> bool {
+    !file.starts_with(FROM.as_bytes())
+}
+
 fn first_line(source: &Source) -> String {
     format!("{FROM}{source}\n")
 }
@@ -35,5 +40,9 @@ mod tests {
             assert_eq!(read(other), None, "{other}");
         }
         assert_eq!(from_file(&source("https://a/b"), b"\xff\n list"), None);
+        assert!(!is_damaged(&file));
+        for damaged in [&b""[..], &[0; 4096], &file[..9], &file[1..]] {
+            assert!(is_damaged(damaged));
+        }
     }
 }

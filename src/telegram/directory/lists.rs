@@ -90,11 +90,20 @@ impl Lists {
             if list == List::ConfigV6 && !uses_v6(config) {
                 continue;
             }
-            if let Some(file) = kept.read(list.name())
-                && let Some(content) = kept::from_file(&list.kept_source(config), &file)
-                && let Err(error) = lists.take(list, content)
-            {
-                warn!("the kept copy of {} is not usable: {error}", list.name());
+            let Some(file) = kept.read(list.name()) else {
+                continue;
+            };
+            let taken = match kept::from_file(&list.kept_source(config), &file) {
+                Some(content) => lists.take(list, content).err(),
+                None => kept::is_damaged(&file).then(|| Unusable("it is damaged".to_owned())),
+            };
+            if let Some(error) = taken {
+                let place = kept.place_of(list.name());
+                warn!(
+                    "{}, the kept copy of Telegram's list, is of no use: {error}; the built-in one \
+                     serves until a new one is had",
+                    place.display()
+                );
             }
         }
         lists

@@ -130,6 +130,13 @@ impl House {
         }
     }
 
+    /// The pool has so many connections: Telegram counts one a moment before.
+    pub(super) async fn connected(&self, count: u64) {
+        let row = self.metrics.dcs.of(DcId(2));
+        self.until("the connections", || row.connections.get() == count)
+            .await;
+    }
+
     pub(super) async fn echo(&self, session: &TestSession, payload: &[u8]) {
         let before = session.sink.packets.borrow().len();
         session.push(payload);

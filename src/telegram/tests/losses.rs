@@ -111,8 +111,8 @@ fn a_renewal_loses_nothing_of_what_is_always_under_way() {
     };
     House::run(settings, |house| async move {
         house.telegram.warm_up();
-        let both = || house.fake.counters().middle_live() == 2;
-        house.until("both are open", both).await;
+        // One session each.
+        house.connected(2).await;
         let sessions = [house.open().await, house.open().await];
         let drained = || house.metrics.connection_ends.get(ConnectionEnd::Drained);
         let mut pushed = 0;

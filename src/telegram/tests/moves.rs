@@ -32,8 +32,7 @@ fn connections_follow_telegram_and_lose_nobody() {
         let [before, after] = [all[0], all[1]];
         house.list(&[before]);
         house.telegram.warm_up();
-        let live = || house.fake.counters().middle_live();
-        house.until("both are open", || live() == 2).await;
+        house.connected(2).await;
         assert_eq!(house.ports(), [before.port()]);
         let mut sessions = Vec::new();
         for label in 0..20 {
