@@ -14,26 +14,46 @@ use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
-use super::sites::{SiteVisit, Sites};
+use super::sites::SiteVisit;
 use super::visit::{Peer, Visit};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::{Listener, Socket};
+use crate::net::{BACKLOG, Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
+use crate::wire::secret::Secret;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-type SharedRules = Rc<RefCell<Rc<Rules>>>;
+/// What a listener goes by now.
+struct Board {
+    rules: RefCell<Rc<Rules>>,
+    /// Other listeners that have some of its addresses, which are theirs then.
+    others: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
+}
+
+impl Board {
+    fn rules_for(&self, socket: &Socket) -> Rc<Rules> {
+        let others = self.others.borrow();
+        let local = || socket.local_address().ok();
+        let local = (!others.is_empty()).then(local).flatten();
+        let other = others.iter().find(|(address, _)| Some(*address) == local);
+        match other {
+            Some((_, other)) => other.rules.borrow().clone(),
+            None => self.rules.borrow().clone(),
+        }
+    }
+}
 
 /// A listener that accepts. Dropping it closes the listening socket; its
 /// clients stay.
 pub struct ListenerHandle {
     address: SocketAddr,
-    rules: SharedRules,
-    sites: Rc<Sites>,
+    listener: Rc<Listener>,
+    context: Rc<ClientContext>,
+    board: Rc<Board>,
     accepting: Option<Task<()>>,
 }
 
@@ -43,51 +63,77 @@ impl ListenerHandle {
         self.address
     }
 
-    /// Other rules for the clients that come from now on.
-    pub fn set_rules(&self, rules: Rules) {
-        self.rules.replace(Rc::new(rules));
+    pub fn socket(&self) -> &Rc<Listener> {
+        &self.listener
     }
 
-    /// Returns when the port is free again, which is a moment after a drop.
-    pub async fn close(mut self) {
+    /// Other rules for the clients that come from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        let rules = Rc::new(rules);
+        let old = self.board.rules.replace(rules.clone());
+        old.replaced_by(&rules);
+        self.board.others.take();
+    }
+
+    /// It is to be closed. From now on it takes no secret but these, and whoever
+    /// comes to an address of `others` for those.
+    pub fn retire<'a>(
+        &self,
+        is_kept: impl Fn(&Secret) -> bool,
+        others: impl Iterator<Item = &'a Self>,
+    ) {
+        let mut rules = Rules::clone(&self.board.rules.borrow());
+        rules.secrets.retain(|named| is_kept(&named.secret.key));
+        self.set_rules(rules);
+        let others = others.map(|other| (other.address, other.board.clone()));
+        self.board.others.replace(others.collect());
+    }
+
+    /// Accepts no more, but for those who have been let in by the kernel. The
+    /// socket goes on listening until it is dropped.
+    pub async fn close(mut self) -> Rc<Listener> {
         if let Some(accepting) = self.accepting.take() {
             accepting.cancel().await;
         }
+        for _ in 0..=BACKLOG {
+            let Some(socket) = self.listener.accept_waiting() else {
+                break;
+            };
+            take(&self.context, socket, &self.board);
+        }
+        self.listener.clone()
     }
 }
 
 impl Drop for ListenerHandle {
     fn drop(&mut self) {
-        self.sites.not_listening(self.address);
+        self.context.sites.not_listening(self.address);
     }
 }
 
-/// Starts to accept clients at `address`.
-pub fn listen(
-    context: &Rc<ClientContext>,
-    address: SocketAddr,
-    rules: Rules,
-) -> io::Result<ListenerHandle> {
-    let listener = Listener::bind(&context.reactor, address)?;
-    let address = listener.local_address()?;
-    let rules: SharedRules = Rc::new(RefCell::new(Rc::new(rules)));
+/// Starts to accept clients from `listener`.
+pub fn listen(context: &Rc<ClientContext>, listener: Rc<Listener>, rules: Rules) -> ListenerHandle {
+    let address = listener.address();
+    let board = Rc::new(Board {
+        rules: RefCell::new(Rc::new(rules)),
+        others: RefCell::default(),
+    });
     context.sites.listening(address);
-    let accepting = accept(context.clone(), listener, rules.clone());
-    Ok(ListenerHandle {
+    let accepting = accept(context.clone(), listener.clone(), board.clone());
+    ListenerHandle {
         address,
-        rules,
-        sites: context.sites.clone(),
+        listener,
+        context: context.clone(),
+        board,
         accepting: Some(context.executor.spawn_patient(accepting)),
-    })
+    }
 }
 
-async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRules) {
+async fn accept(context: Rc<ClientContext>, listener: Rc<Listener>, board: Rc<Board>) {
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                context.metrics.accepted.inc();
-                let rules = rules.borrow().clone();
-                start(&context, socket, rules);
+                take(&context, socket, &board);
                 // Who was pushed out by it goes before the next one comes.
                 smol::future::yield_now().await;
             }
@@ -96,7 +142,9 @@ async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRul
     }
 }
 
-fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
+fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
+    context.metrics.accepted.inc();
+    let rules = board.rules_for(&socket);
     let Some(peer) = Peer::of(&socket) else {
         return context.metrics.client_rejected(RejectReason::Abandoned);
     };

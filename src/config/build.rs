@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::camouflage::{Fronting, FrontingChoice, YesNo};
 use super::descriptors::{self, Wants};
+use super::differences::Given;
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
@@ -120,6 +121,7 @@ pub(super) fn build(
         user: flags.user,
         own_secret: None,
         notes,
+        given: Given::of(settings),
     };
     check_forms(&config)?;
     Ok(config)
@@ -297,6 +299,7 @@ fn default_listener(machine: &Machine) -> ListenFlag {
         name: None,
         secrets: Vec::new(),
         tag: None,
+        late: false,
     }
 }
 
@@ -307,6 +310,7 @@ fn expand(flag: &ListenFlag, tag: Option<AdTag>, secrets: &[NamedSecret]) -> Vec
         ListenerConfig {
             addr,
             optional,
+            late: flag.late,
             secrets: own_secrets(flag, &name).unwrap_or_else(|| secrets.to_vec()),
             name,
             tag: flag.tag.or(tag),

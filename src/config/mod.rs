@@ -17,6 +17,7 @@ mod link;
 mod listen;
 mod machine;
 mod network;
+mod places;
 mod policy;
 mod settings;
 mod slot;
@@ -33,7 +34,7 @@ use crate::wire::secret::{AdTag, Domain, SharedSecret};
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{DataDir, cure, make_private_dir, write_whole};
 pub use descriptors::Descriptors;
-pub use differences::Differences;
+pub use differences::{Differences, Given};
 pub use error::{ConfigError, Problem};
 pub use files::{read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -43,6 +44,7 @@ pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
 pub use machine::{LinkPlaces, may_bind};
 pub use network::{Network, NetworkError};
+pub use places::{Place, includes};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};
@@ -101,6 +103,8 @@ pub struct Config {
     pub own_secret: Option<OwnSecret>,
     /// What the person should know, a line each; for the log at the start.
     pub notes: Vec<String>,
+    /// What flags were given.
+    pub given: Given,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +112,8 @@ pub struct ListenerConfig {
     pub addr: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
     pub optional: bool,
+    /// This machine may get that address later.
+    pub late: bool,
     /// As given, else the address.
     pub name: String,
     /// Its own, or all of [`Config::secrets`].
