@@ -33,7 +33,7 @@ fn listen_at(flags: &mut [Flag], value: &str) {
 async fn reloaded(proxy: &mut Proxy, change: impl FnOnce(&mut Vec<Flag>)) -> Vec<String> {
     let lines = proxy.log().len();
     proxy.reload(change);
-    eventually("a reload", || said(proxy, lines, "reloaded: ")).await;
+    eventually("a reload", || said(proxy, lines, "info reloaded: ")).await;
     proxy.log().split_off(lines)
 }
 
@@ -52,7 +52,7 @@ async fn refused(proxy: &mut Proxy, change: impl FnOnce(&mut Vec<Flag>)) -> Stri
     );
     let lines = proxy.log().split_off(lines);
     assert!(
-        !lines.iter().any(|line| line.contains("reloaded: --")),
+        !lines.iter().any(|line| line.contains("info reloaded: ")),
         "{lines:#?}"
     );
     let line = lines.iter().find(|line| line.contains("was not reloaded"));
@@ -86,7 +86,8 @@ fn brisk(options: ProxyOptions) -> ProxyOptions {
     options.set("--flood-limit", "off").in_config_file()
 }
 
-/// Threads that connect all the time, as clients that are served.
+/// Threads that connect all the time: clients that are served, and as many again
+/// that only come and go.
 struct Crowd {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<Vec<String>>>,
@@ -96,12 +97,16 @@ struct Crowd {
 impl Crowd {
     fn gather(addresses: &[SocketAddr]) -> Self {
         let (stop, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let threads = addresses.iter().map(|address| {
-            let (address, stop, served) = (*address, stop.clone(), served.clone());
-            std::thread::spawn(move || smol::block_on(visit(address, &stop, &served)))
-        });
+        let mut threads = Vec::new();
+        for address in addresses.iter().copied() {
+            let (stop_visits, served) = (stop.clone(), served.clone());
+            let stop = stop.clone();
+            let visiting = async move { visit(address, &stop_visits, &served).await };
+            threads.push(std::thread::spawn(move || smol::block_on(visiting)));
+            threads.push(std::thread::spawn(move || knock(address, &stop)));
+        }
         Self {
-            threads: threads.collect(),
+            threads,
             stop,
             served,
         }
@@ -140,6 +145,17 @@ async fn visit(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) -> 
     failures
 }
 
+fn knock(address: SocketAddr, stop: &AtomicBool) -> Vec<String> {
+    let mut failures = Vec::new();
+    while !stop.load(Ordering::Relaxed) && failures.len() < 10 {
+        if let Err(error) = TcpStream::connect(address) {
+            failures.push(format!("{address}: {error}"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    failures
+}
+
 #[test]
 fn nobody_is_refused_while_one_address_becomes_all_and_one_again() {
     run(async {
@@ -162,7 +178,7 @@ fn nobody_is_refused_while_one_address_becomes_all_and_one_again() {
             &one_text,
         ] {
             let lines = reloaded(&mut proxy, |flags| listen_at(flags, listener)).await;
-            assert!(line(&lines, "reloaded: ").ends_with("reloaded: --listen"));
+            assert!(line(&lines, "info reloaded: ").ends_with("reloaded: --listen"));
             round += 1;
             let elsewhere = SocketAddr::from(([127, 0, 0, 9], port));
             match *listener == one_text {
@@ -313,7 +329,7 @@ fn a_back_takes_links_as_before_if_a_place_cannot_be_had() {
             flags.push(("--link-plain-on-public", "yes".to_owned()));
         })
         .await;
-        let told = line(&lines, "reloaded: ");
+        let told = line(&lines, "info reloaded: ");
         let wanted = "--link-listen, --link-plain-on-public; key of --link-psk: new";
         assert!(told.ends_with(wanted), "{told}");
         served(front.address(), KEY).await;
@@ -322,7 +338,7 @@ fn a_back_takes_links_as_before_if_a_place_cannot_be_had() {
             listen.unwrap().1 = first.to_string();
         })
         .await;
-        assert!(line(&lines, "reloaded: ").ends_with("reloaded: --link-listen"));
+        assert!(line(&lines, "info reloaded: ").ends_with("reloaded: --link-listen"));
         eventually("the end of all addresses", || {
             back.log_contains("no longer taking links on 0.0.0.0")
         })
@@ -371,10 +387,12 @@ fn certificates_are_taken_over_with_all_else_or_not_at_all() {
         turned_away(front.address(), GUEST).await;
 
         fs::remove_file(&home).unwrap();
-        fs::remove_file(files.path().join("home.key")).unwrap();
+        for file in ["home.key", "link.home.conf"] {
+            fs::remove_file(files.path().join(file)).unwrap();
+        }
         certs(&["add-node", directory, "home", "--days", "90"]);
         let lines = reloaded(&mut front, |_| {}).await;
-        let told = line(&lines, "reloaded: ");
+        let told = line(&lines, "info reloaded: ");
         assert!(
             told.contains("reloaded: --secret; certificates of the link: new, until 20"),
             "{told}"
@@ -383,7 +401,7 @@ fn certificates_are_taken_over_with_all_else_or_not_at_all() {
             flags.push(("--link-sni", "a.example".into()))
         })
         .await;
-        assert!(line(&lines, "reloaded: ").ends_with("reloaded: --link-sni"));
+        assert!(line(&lines, "info reloaded: ").ends_with("reloaded: --link-sni"));
         served(front.address(), GUEST).await;
     });
 }
@@ -404,7 +422,7 @@ fn what_changed_is_named_and_what_needs_a_restart_until_it_comes() {
             flags.push(("--buffers", "9M".to_owned()));
         })
         .await;
-        let told = line(&lines, "reloaded: ");
+        let told = line(&lines, "info reloaded: ");
         let wanted = "reloaded: --secret; table banned: 3 entries more, 1 fewer";
         assert!(told.ends_with(wanted), "{told}");
         line(&lines, "restart for --buffers to take effect");
@@ -512,7 +530,7 @@ fn a_secret_that_is_taken_out_takes_its_sessions_with_it() {
                 flags.push(("--listen", free_address().to_string()));
             })
             .await;
-            let told = line(&lines, "reloaded: ");
+            let told = line(&lines, "info reloaded: ");
             assert!(told.contains("the secret friend is called fred"), "{told}");
             assert!(!told.contains("taken out"), "{told}");
             for client in guests.iter_mut().chain([&mut own, &mut friend]) {
@@ -531,7 +549,7 @@ fn a_secret_that_is_taken_out_takes_its_sessions_with_it() {
                 flags.retain(|flag| !flag.1.starts_with("guest="));
             })
             .await;
-            let told = line(&lines, "reloaded: ");
+            let told = line(&lines, "info reloaded: ");
             let wanted = "reloaded: --secret; secret taken out: guest (4 sessions end)";
             assert!(told.ends_with(wanted), "{told}");
             for guest in &mut guests {

@@ -197,7 +197,10 @@ impl Server {
 fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<String>) {
     let restart = differences.need_restart.join(", ");
     if !restart.is_empty() {
-        warn!("restart for {restart} to take effect; what runs stays as it was there");
+        warn!("restart for {restart} to take effect; this process goes on as it was started");
+    }
+    for note in new.notes.iter().filter(|note| !old.notes.contains(note)) {
+        info!("{note}");
     }
     if let Some(lowered) = new
         .lowered
