@@ -230,6 +230,16 @@ fn each_address_goes_by_its_own_rules_once_all_were_one() {
         served(second, GUEST).await;
         turned_away(first, GUEST).await;
         turned_away(second, KEY).await;
+        let all = format!("0.0.0.0:{port}");
+        reloaded(&mut proxy, |flags| {
+            flags.retain(|flag| flag.0 != "--listen");
+            flags.push(("--listen", all));
+        })
+        .await;
+        for address in [first, second, SocketAddr::from(([127, 0, 0, 8], port))] {
+            served(address, KEY).await;
+            turned_away(address, GUEST).await;
+        }
     });
 }
 

@@ -17,6 +17,9 @@ use crate::config::{Place, includes};
 /// Connections that the kernel keeps waiting for us.
 pub const BACKLOG: i32 = 1024;
 
+/// Sockets that listen, with where they do.
+pub type Opened = Vec<(Place, Rc<Listener>)>;
+
 /// A listening stream socket.
 pub struct Listener {
     fd: OwnedFd,
@@ -44,11 +47,11 @@ impl Listener {
         places: &[Place],
         ours: &[Rc<Self>],
         parked: &[Rc<Self>],
-    ) -> Result<Vec<(Place, Rc<Self>)>, (Place, io::Error)> {
+    ) -> Result<Opened, (Place, io::Error)> {
         // A socket that shares its port with all of this user's that say so too
         // does that no longer than it takes.
         let _unshared = Unshared(ours);
-        let mut held: Vec<(Place, Rc<Self>)> = Vec::new();
+        let mut held = Opened::new();
         for place in places {
             let parked = parked.iter().find(|parked| parked.address == place.address);
             let listener = match parked {
@@ -105,10 +108,11 @@ impl Listener {
         }
         let mut bound = rustix::net::bind(&fd, &address);
         if bound == Err(Errno::ADDRINUSE) {
-            let overlaps = |own: &&Rc<Self>| own.overlaps(address);
-            for own in ours.iter().filter(overlaps) {
+            let beside: Vec<_> = ours.iter().filter(|own| own.overlaps(address)).collect();
+            for own in &beside {
                 own.share(true);
-                let _ = sockopt::set_socket_reuseport(&fd, true);
+            }
+            if !beside.is_empty() && sockopt::set_socket_reuseport(&fd, true).is_ok() {
                 bound = rustix::net::bind(&fd, &address);
             }
         }
@@ -312,7 +316,8 @@ mod tests {
         let listener = open(&reactor, &[one], &[]).unwrap();
         listener.park();
         assert!(TcpStream::connect(one.address).is_err());
-        let again = Listener::open_all(&reactor, &[one], &[], &[listener.clone()]).unwrap();
+        let again =
+            Listener::open_all(&reactor, &[one], &[], std::slice::from_ref(&listener)).unwrap();
         assert!(Rc::ptr_eq(&again[0].1, &listener));
         reactor.block_on(&Executor::default(), async {
             let _peer = TcpStream::connect(one.address).unwrap();

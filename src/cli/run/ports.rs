@@ -10,7 +10,7 @@ use super::server::Server;
 use crate::client::{self, ListenerHandle, Rules};
 use crate::config::{Config, Place, Role, includes, may_bind};
 use crate::link::BackListener;
-use crate::net::{Listener, is_local_address};
+use crate::net::{Listener, Opened, is_local_address};
 use crate::wire::secret::Secret;
 
 /// How long a socket for all addresses goes on beside those for some of them:
@@ -35,9 +35,6 @@ enum Taking {
     Clients(ListenerHandle),
     Links(BackListener),
 }
-
-/// Sockets that listen, and accept nobody yet.
-pub(super) type Opened = Vec<(Place, Rc<Listener>)>;
 
 /// A socket that goes.
 pub(super) struct Leaving {

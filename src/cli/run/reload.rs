@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::RunError;
-use super::ports::{Leaving, Opened};
+use super::ports::Leaving;
 use super::server::{Server, link_role, settings};
 use crate::client::{Limits, SiteSettings};
 use crate::config::{Config, ConfigSource, Differences, OwnedSecret};
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::{Security, SecurityFiles};
-use crate::net::unblock;
+use crate::net::{Opened, unblock};
 use crate::wire::secret::Secret;
 
 /// A disk that takes longer is worth a line.
