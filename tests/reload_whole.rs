@@ -364,7 +364,8 @@ fn certificates_are_taken_over_with_all_else_or_not_at_all() {
 
     fn certs(words: &[&str]) {
         let mut command = std::process::Command::new(built_binary!());
-        assert!(command.arg("certs").args(words).status().unwrap().success());
+        let output = command.arg("certs").args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     run(async {
@@ -637,6 +638,11 @@ fn an_address_may_come_late() {
     });
 }
 
+fn replace(flags: &mut [Flag], from: &str, to: &str) {
+    let flag = flags.iter_mut().find(|flag| flag.1 == from);
+    flag.unwrap().1 = to.to_owned();
+}
+
 /// Root binds ports below 1024 at the start; later nobody here may.
 #[test]
 fn ports_of_root_are_kept_for_a_later_reload() {
@@ -664,10 +670,17 @@ fn ports_of_root_are_kept_for_a_later_reload() {
                 .await;
                 served(low, KEY).await;
             }
-            // All addresses of a port above, though root has bound one.
-            for listener in [format!("0.0.0.0:{}", high.port()), high.to_string()] {
-                reloaded(&mut proxy, |flags| listen_at(flags, &listener)).await;
-                served(high, KEY).await;
+            // All addresses of a port, though root has bound one.
+            for (address, all) in [(high, "0.0.0.0"), (low, "")] {
+                let elsewhere = SocketAddr::from(([127, 0, 0, 9], address.port()));
+                let (one, all) = (address.to_string(), format!("{all}:{}", address.port()));
+                reloaded(&mut proxy, |flags| replace(flags, &one, &all)).await;
+                served(address, KEY).await;
+                served(elsewhere, KEY).await;
+                reloaded(&mut proxy, |flags| replace(flags, &all, &one)).await;
+                served(address, KEY).await;
+                let is_refused = || TcpStream::connect(elsewhere).is_err();
+                eventually("the end of all others", is_refused).await;
             }
             let said = refused(&mut proxy, |flags| {
                 flags.retain(|flag| flag.0 != "--listen");
@@ -680,6 +693,56 @@ fn ports_of_root_are_kept_for_a_later_reload() {
                 "{said}"
             );
             served(low, KEY).await;
+        });
+    });
+}
+
+/// The only socket of the port is one for all addresses.
+#[test]
+fn all_addresses_of_a_port_of_root_serve_one_of_them() {
+    inside("all_addresses_of_a_port_of_root_serve_one_of_them", || {
+        run(async {
+            let one: SocketAddr = "127.0.0.1:843".parse().unwrap();
+            let elsewhere = SocketAddr::from(([127, 0, 0, 9], one.port()));
+            let change = |o: ProxyOptions| {
+                let o = o.set("--listen", ":843").listening_at(one);
+                brisk(o.set("--user", "nobody"))
+            };
+            let (_telegram, mut proxy) = start(built_binary!(), Route::Direct, change).await;
+            let mut kept = served(elsewhere, KEY).await;
+            for _ in 0..2 {
+                let lines = reloaded(&mut proxy, |flags| {
+                    flags.push(("--secret", format!("guest={}", hex(&GUEST))));
+                    listen_at(flags, "127.0.0.1:843");
+                })
+                .await;
+                line(
+                    &lines,
+                    "who connects to others of that port is reset: restart to close them",
+                );
+                served(one, KEY).await;
+                let mut guest = served(one, GUEST).await;
+                let stranger = Kind::Padded.options(elsewhere).connect().await;
+                let answered = match stranger {
+                    Ok(mut stranger) => stranger.fate_of(&echo(1, 64)).await == Fate::Answered,
+                    Err(_) => false,
+                };
+                assert!(!answered);
+                within("an echo", kept.echo(&echo(2, 64))).await.unwrap();
+                // It stays so with the next one, but for what that changes.
+                reloaded(&mut proxy, |flags| {
+                    flags.retain(|flag| !flag.1.starts_with("guest="));
+                })
+                .await;
+                within("the guest's end", guest.until_closed())
+                    .await
+                    .unwrap();
+                turned_away(one, GUEST).await;
+                reloaded(&mut proxy, |flags| listen_at(flags, ":843")).await;
+                served(one, KEY).await;
+                served(elsewhere, KEY).await;
+            }
+            assert_eq!(proxy.counted("config_reload_failures_total", ""), 0);
         });
     });
 }

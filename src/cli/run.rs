@@ -61,7 +61,7 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
     let server = Server::new(&reactor, config.clone())?;
     if let Some(user) = &config.user {
         let control = server.control.get().map(PathBuf::as_path);
-        let sockets = server.ports.sockets();
+        let sockets = server.ports.all_sockets();
         privileges::give_up(user, &config.data_dir, control, &sockets).map_err(RunError::User)?;
     }
     welcome(source, config);

@@ -30,19 +30,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What a listener goes by now.
 struct Board {
     rules: RefCell<Rc<Rules>>,
-    /// Other listeners that have some of its addresses, which are theirs then.
-    others: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
+    /// Some of its addresses, with what they go by.
+    parts: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
+    /// It is there for these alone.
+    parts_only: Cell<bool>,
 }
 
 impl Board {
-    fn rules_for(&self, socket: &Socket) -> Rc<Rules> {
-        let others = self.others.borrow();
+    fn new(rules: Rules) -> Rc<Self> {
+        Rc::new(Self {
+            rules: RefCell::new(Rc::new(rules)),
+            parts: RefCell::default(),
+            parts_only: Cell::new(false),
+        })
+    }
+
+    fn post(&self, rules: &Rc<Rules>) {
+        let old = self.rules.replace(rules.clone());
+        old.replaced_by(rules);
+    }
+
+    fn rules_for(&self, socket: &Socket) -> Option<Rc<Rules>> {
+        let parts = self.parts.borrow();
         let local = || socket.local_address().ok();
-        let local = (!others.is_empty()).then(local).flatten();
-        let other = others.iter().find(|(address, _)| Some(*address) == local);
-        match other {
-            Some((_, other)) => other.rules.borrow().clone(),
-            None => self.rules.borrow().clone(),
+        let local = (!parts.is_empty()).then(local).flatten();
+        let part = parts.iter().find(|(address, _)| Some(*address) == local);
+        match part {
+            Some((_, part)) => Some(part.rules.borrow().clone()),
+            None if self.parts_only.get() => None,
+            None => Some(self.rules.borrow().clone()),
         }
     }
 }
@@ -70,9 +86,11 @@ impl ListenerHandle {
     /// Other rules for the clients that come from now on.
     pub fn set_rules(&self, rules: Rules) {
         let rules = Rc::new(rules);
-        let old = self.board.rules.replace(rules.clone());
-        old.replaced_by(&rules);
-        self.board.others.take();
+        self.board.post(&rules);
+        self.board.parts_only.set(false);
+        for (_, part) in self.board.parts.take() {
+            part.post(&rules);
+        }
     }
 
     /// It is to be closed. From now on it takes no secret but these, and whoever
@@ -86,7 +104,20 @@ impl ListenerHandle {
         rules.secrets.retain(|named| is_kept(&named.secret.key));
         self.set_rules(rules);
         let others = others.map(|other| (other.address, other.board.clone()));
-        self.board.others.replace(others.collect());
+        self.board.parts.replace(others.collect());
+    }
+
+    /// From now on it takes clients at these of its addresses, and whoever comes
+    /// to another is reset.
+    pub fn stand_in(
+        &self,
+        is_kept: impl Fn(&Secret) -> bool,
+        parts: impl Iterator<Item = (SocketAddr, Rules)>,
+    ) {
+        self.retire(is_kept, [].into_iter());
+        let parts = parts.map(|(address, rules)| (address, Board::new(rules)));
+        self.board.parts.replace(parts.collect());
+        self.board.parts_only.set(true);
     }
 
     /// Accepts no more, but for those who have been let in by the kernel. The
@@ -114,10 +145,7 @@ impl Drop for ListenerHandle {
 /// Starts to accept clients from `listener`.
 pub fn listen(context: &Rc<ClientContext>, listener: Rc<Listener>, rules: Rules) -> ListenerHandle {
     let address = listener.address();
-    let board = Rc::new(Board {
-        rules: RefCell::new(Rc::new(rules)),
-        others: RefCell::default(),
-    });
+    let board = Board::new(rules);
     context.sites.listening(address);
     let accepting = accept(context.clone(), listener.clone(), board.clone());
     ListenerHandle {
@@ -143,8 +171,11 @@ async fn accept(context: Rc<ClientContext>, listener: Rc<Listener>, board: Rc<Bo
 }
 
 fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
+    let Some(rules) = board.rules_for(&socket) else {
+        let _ = socket.set_reset_on_close();
+        return;
+    };
     context.metrics.accepted.inc();
-    let rules = board.rules_for(&socket);
     let Some(peer) = Peer::of(&socket) else {
         return context.metrics.client_rejected(RejectReason::Abandoned);
     };

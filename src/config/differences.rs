@@ -112,7 +112,7 @@ impl Config {
         let changed = changed.filter(|flag| !FIXED.contains(flag));
         let (renamed, removed) = changed_secrets(self, new);
         let may_ask_for = |domain: &&Domain| new.tls_domains.contains(domain);
-        let is_restricted = new.allow.tls && !new.tls_domains.is_empty();
+        let is_restricted = self.allow.tls && new.allow.tls && !new.tls_domains.is_empty();
         let lost = self
             .tls_domains
             .iter()
@@ -123,7 +123,7 @@ impl Config {
             renamed,
             removed,
             lost_domains: lost.filter(|_| is_restricted).cloned().collect(),
-            lost_other_domains: is_restricted && self.allow.tls && self.tls_domains.is_empty(),
+            lost_other_domains: is_restricted && self.tls_domains.is_empty(),
         }
     }
 

@@ -41,7 +41,9 @@ impl Listener {
     /// Listens at all `places` or, after an error, at none; optional ones may be
     /// left out. They may take a part of the port of one of `ours`, or all of a
     /// port of which one of those has a part; for sockets of others all is as
-    /// taken as ever. Of `parked` ones those are used that are asked for.
+    /// taken as ever. Of `parked` ones those are used that are asked for. Part of
+    /// a port that this process may not bind is left out if one of `ours` has the
+    /// whole of it.
     pub fn open_all(
         reactor: &Rc<Reactor>,
         places: &[Place],
@@ -60,10 +62,24 @@ impl Listener {
             };
             match listener {
                 Ok(listener) => held.push((*place, listener)),
-                Err(error) if place.optional && error.kind() != io::ErrorKind::AddrInUse => {
-                    debug!("no IPv6 here: {} is left out ({error})", place.address);
-                }
-                Err(error) => return Err((*place, error)),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::PermissionDenied
+                        if ours.iter().any(|own| includes(own.address, place.address)) => {}
+                    io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => {
+                        return Err((*place, error));
+                    }
+                    _ if place.optional => {
+                        debug!("no IPv6 here: {} is left out ({error})", place.address);
+                    }
+                    _ => return Err((*place, error)),
+                },
+            }
+        }
+        for (_, listener) in &held {
+            let beside = ours.iter().filter(|own| own.overlaps(listener.address));
+            for own in beside {
+                own.share(true);
+                listener.share(true);
             }
         }
         for (number, (place, listener)) in held.iter().enumerate() {
@@ -78,6 +94,12 @@ impl Listener {
             listener.share(false);
         }
         Ok(held)
+    }
+
+    /// Binds `address`, for a later [`open_all`](Self::open_all); nobody listens
+    /// there.
+    pub fn parked(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
+        Self::hold(reactor, &Place::new(address), &[])
     }
 
     /// Binds without listening.

@@ -1,22 +1,27 @@
 //! The sockets that listen, and what a reload makes of them.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
+
+use rustix::process::geteuid;
 
 use super::RunError;
 use super::server::Server;
 use crate::client::{self, ListenerHandle, Rules};
 use crate::config::{Config, Place, Role, includes, may_bind};
 use crate::link::BackListener;
-use crate::net::{Listener, Opened, is_local_address};
+use crate::net::{Listener, Opened, Reactor, is_local_address};
 use crate::wire::secret::Secret;
 
 /// How long a socket for all addresses goes on beside those for some of them:
 /// whom the kernel has begun to let in through it needs another way there and
 /// back.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Ports below it are for root.
+const FIRST_OF_ALL_USERS: u16 = 1024;
 
 /// Every socket for clients or links.
 #[derive(Default)]
@@ -72,9 +77,37 @@ impl Fate {
 }
 
 impl Ports {
-    pub fn sockets(&self) -> Vec<Rc<Listener>> {
+    /// Parked ones too.
+    pub fn all_sockets(&self) -> Vec<Rc<Listener>> {
+        let mut sockets = self.sockets();
+        sockets.extend(self.parked.borrow().iter().cloned());
+        sockets
+    }
+
+    fn sockets(&self) -> Vec<Rc<Listener>> {
         let open = self.open.borrow();
         open.iter().map(|open| open.socket().clone()).collect()
+    }
+
+    /// Holds all addresses of ports that this process will not be able to bind:
+    /// a reload may want them where the config has one.
+    fn hold_low_ports(&self, reactor: &Rc<Reactor>, places: &[Place]) {
+        let mut parked = self.parked.borrow_mut();
+        let everywhere = [
+            IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ];
+        for place in places {
+            for ip in everywhere {
+                let address = SocketAddr::new(ip, place.address.port());
+                let is_wanted = places.iter().any(|place| place.address == address);
+                let is_held = || parked.iter().any(|held| held.address() == address);
+                if address.port() < FIRST_OF_ALL_USERS && !is_wanted && !is_held() {
+                    // It fails where somebody listens at another of them.
+                    parked.extend(Listener::parked(reactor, address).ok().map(Rc::new));
+                }
+            }
+        }
     }
 
     /// The ports are free again a moment later.
@@ -98,6 +131,39 @@ impl Open {
         }
     }
 
+    /// At its address, `place` or a part of that.
+    fn serve(&self, config: &Config, place: SocketAddr) {
+        match &self.taking {
+            Taking::Links(listener) => listener.set_parts(Vec::new()),
+            Taking::Clients(handle) => {
+                if let Some(listener) = config.listener(place) {
+                    handle.set_rules(Rules::new(config, listener));
+                }
+            }
+        }
+    }
+
+    /// It has all addresses of its port, and these are wanted, which this process
+    /// may not bind.
+    fn stand_in(&self, config: &Config, parts: Vec<SocketAddr>, is_kept: impl Fn(&Secret) -> bool) {
+        let (flag, all) = (config.flag_of_places(), self.address);
+        for part in &parts {
+            warn!(
+                "{flag} {part}: its part of the socket of {all}, as --user has given root up; who \
+                 connects to others of that port is reset: restart to close them"
+            );
+        }
+        match &self.taking {
+            Taking::Links(listener) => listener.set_parts(parts),
+            Taking::Clients(handle) => {
+                let rules = parts
+                    .into_iter()
+                    .filter_map(|part| Some((part, Rules::new(config, config.listener(part)?))));
+                handle.stand_in(is_kept, rules);
+            }
+        }
+    }
+
     fn handle(&self) -> Option<&ListenerHandle> {
         match &self.taking {
             Taking::Clients(handle) => Some(handle),
@@ -107,6 +173,17 @@ impl Open {
 }
 
 impl Server {
+    /// Before root is given up.
+    pub(super) fn open_first_ports(&self) -> Result<(), RunError> {
+        let config = self.config.borrow();
+        if config.user.is_some() && geteuid().is_root() {
+            self.ports.hold_low_ports(&self.reactor, &config.places());
+        }
+        let opened = self.open_ports(&config)?;
+        self.use_ports(&config, opened, |_| true);
+        Ok(())
+    }
+
     /// Opens what `config` wants and is not open; after an error all is as it
     /// was.
     pub(super) fn open_ports(&self, config: &Config) -> Result<Opened, RunError> {
@@ -128,21 +205,27 @@ impl Server {
         is_kept: impl Fn(&Secret) -> bool,
     ) -> Vec<Leaving> {
         let wanted = config.places();
-        let mut leaving = Vec::new();
-        let mut open = Vec::new();
+        let mut without = self.ports.missing(wanted.clone());
+        without.retain(|place| !opened.iter().any(|(other, _)| other == place));
+        let (mut open, mut leaving) = (Vec::new(), Vec::new());
         for one in self.ports.open.take() {
-            let fate = Fate::of(one.address, &wanted);
-            match fate {
+            match Fate::of(one.address, &wanted) {
                 Fate::Serves(place) => {
-                    if let (Some(handle), Some(listener)) = (one.handle(), config.listener(place)) {
-                        handle.set_rules(Rules::new(config, listener));
-                    }
+                    one.serve(config, place);
                     open.push(one);
                 }
-                Fate::Goes { is_followed } => leaving.push(Leaving {
-                    open: one,
-                    is_followed,
-                }),
+                Fate::Goes { is_followed } => {
+                    let parts = without.iter().map(|place| place.address);
+                    let parts = parts.filter(|part| includes(one.address, *part));
+                    let parts: Vec<_> = parts.collect();
+                    if parts.is_empty() {
+                        let open = one;
+                        leaving.push(Leaving { open, is_followed });
+                    } else {
+                        one.stand_in(config, parts, &is_kept);
+                        open.push(one);
+                    }
+                }
             }
         }
         self.ports.parked.borrow_mut().retain(|parked| {

@@ -159,7 +159,7 @@ impl Server {
             ports: Ports::default(),
             config: RefCell::new(config),
         });
-        server.listen_all()?;
+        server.open_first_ports()?;
         #[cfg(feature = "ctl")]
         control::start(&server);
         Ok(server)
@@ -177,13 +177,6 @@ impl Server {
         };
         smol::future::or(self.signals.stop(), reloading).await;
         self.stop().await;
-    }
-
-    fn listen_all(&self) -> Result<(), RunError> {
-        let config = self.config.borrow();
-        let opened = self.open_ports(&config)?;
-        self.use_ports(&config, opened, |_| true);
-        Ok(())
     }
 
     fn announce(&self) {

@@ -11,6 +11,7 @@ mod wish;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,8 @@ pub struct Back {
 pub struct BackListener {
     listener: Rc<Listener>,
     back: Rc<Back>,
+    /// Those of its addresses that it takes links at; empty: all.
+    parts: Rc<RefCell<Vec<SocketAddr>>>,
     accepting: Task<()>,
 }
 
@@ -83,8 +86,10 @@ impl Back {
 
     /// Starts to accept links from `listener`.
     pub fn listen(self: &Rc<Self>, listener: Rc<Listener>) -> BackListener {
-        let accepting = self.clone().accept(listener.clone());
+        let parts: Rc<RefCell<Vec<SocketAddr>>> = Rc::default();
+        let accepting = self.clone().accept(listener.clone(), parts.clone());
         BackListener {
+            parts,
             listener,
             back: self.clone(),
             accepting: self.context.executor.spawn_patient(accepting),
@@ -114,17 +119,22 @@ impl Back {
         self.context.reactor.timeout(GOODBYE, gone).await;
     }
 
-    fn take(self: &Rc<Self>, socket: Socket) {
+    fn take(self: &Rc<Self>, socket: Socket, parts: &[SocketAddr]) {
+        let is_part = |local| parts.contains(&local);
+        if !parts.is_empty() && !socket.local_address().is_ok_and(is_part) {
+            let _ = socket.set_reset_on_close();
+            return;
+        }
         // A stranger: links that are there go before.
         let serving = self.clone().serve(socket);
         self.context.executor.spawn_patient(serving).detach();
     }
 
-    async fn accept(self: Rc<Self>, listener: Rc<Listener>) {
+    async fn accept(self: Rc<Self>, listener: Rc<Listener>, parts: Rc<RefCell<Vec<SocketAddr>>>) {
         loop {
             match listener.accept().await {
                 Ok(socket) => {
-                    self.take(socket);
+                    self.take(socket, &parts.borrow());
                     // Who was pushed out by it goes before the next one comes.
                     smol::future::yield_now().await;
                 }
@@ -228,6 +238,12 @@ impl BackListener {
         &self.listener
     }
 
+    /// From now on it takes links at these of its addresses, and whoever comes to
+    /// another is reset; none: at all.
+    pub fn set_parts(&self, parts: Vec<SocketAddr>) {
+        self.parts.replace(parts);
+    }
+
     /// Accepts no more, but for those who have been let in by the kernel. The
     /// socket goes on listening until it is dropped.
     pub async fn close(self) -> Rc<Listener> {
@@ -236,7 +252,7 @@ impl BackListener {
             let Some(socket) = self.listener.accept_waiting() else {
                 break;
             };
-            self.back.take(socket);
+            self.back.take(socket, &self.parts.borrow());
         }
         self.listener
     }
