@@ -89,43 +89,6 @@ fn a_reload_changes_what_changed_and_drops_nobody() {
     });
 }
 
-/// The kernel gives a port on all addresses or on one: the old socket goes first.
-#[test]
-fn a_listener_may_take_all_addresses_of_its_port_and_one_again() {
-    run(async {
-        let change = ProxyOptions::in_config_file;
-        let (telegram, mut proxy) = harness::start(built_binary!(), Route::Middle, change).await;
-        let mut client = proxy.client(Kind::FakeTls).connect().await.unwrap();
-        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
-        let address = proxy.address();
-        let (one, all) = (address.to_string(), format!(":{}", address.port()));
-        for (round, listener) in [all.clone(), one, all].into_iter().enumerate() {
-            proxy.reload(|flags| {
-                let listen = flags.iter_mut().find(|flag| flag.0 == "--listen");
-                listen.unwrap().1 = listener;
-            });
-            eventually("a reload", || {
-                proxy.counted("config_reloads_total", "") == round as u64 + 1
-            })
-            .await;
-            let mut fresh = proxy.client(Kind::Padded).connect().await.unwrap();
-            within("an echo", fresh.echo(&echo(2, 64))).await.unwrap();
-        }
-        assert_eq!(proxy.counted("config_reload_failures_total", ""), 0);
-        within("an echo", client.echo(&echo(3, 64))).await.unwrap();
-
-        // One that cannot be had is a failure, and the others serve on.
-        proxy.reload(|flags| flags.push(("--listen", "192.0.2.1:1234".to_owned())));
-        eventually("a failure", || {
-            proxy.counted("config_reload_failures_total", "") == 1
-        })
-        .await;
-        within("an echo", client.echo(&echo(4, 64))).await.unwrap();
-        telegram.assert_clean();
-        proxy.stop().await;
-    });
-}
-
 #[test]
 fn a_removed_secret_is_not_served_after_a_reload() {
     run(async {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "ctl")]
 mod control;
+mod ports;
 mod privileges;
 mod reload;
 mod replays;
@@ -65,7 +66,8 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
     let server = Server::new(&reactor, config.clone())?;
     if let Some(user) = &config.user {
         let control = server.control.get().map(PathBuf::as_path);
-        privileges::give_up(user, &config.data_dir, control).map_err(RunError::User)?;
+        let sockets = server.ports.all_sockets();
+        privileges::give_up(user, &config.data_dir, control, &sockets).map_err(RunError::User)?;
     }
     welcome(source, config);
     // Not before: that a user is given up holds for later threads alone.
@@ -97,6 +99,16 @@ fn welcome(source: &ConfigSource, config: &Config) {
 }
 
 impl RunError {
+    /// Of one about an address.
+    fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
+                Some(error.kind())
+            }
+            _ => None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::System(_) => Exit::OsError,
@@ -160,6 +172,9 @@ fn cannot_listen(
         io::ErrorKind::AddrInUse => "another program has that port: stop it or choose another",
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE: choose one above"
+        }
+        io::ErrorKind::AddrNotAvailable if flag != "--metrics" => {
+            "that is not an address of this machine: if it comes later, write ,late behind it"
         }
         io::ErrorKind::AddrNotAvailable => "that is not an address of this machine",
         _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {

@@ -14,26 +14,62 @@ use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
-use super::sites::{SiteVisit, Sites};
+use super::sites::SiteVisit;
 use super::visit::{Peer, Visit};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::{Listener, Socket};
+use crate::net::{BACKLOG, Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
+use crate::wire::secret::Secret;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-type SharedRules = Rc<RefCell<Rc<Rules>>>;
+/// What a listener goes by now.
+struct Board {
+    rules: RefCell<Rc<Rules>>,
+    /// Some of its addresses, with what they go by.
+    parts: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
+    /// It is there for these alone.
+    parts_only: Cell<bool>,
+}
+
+impl Board {
+    fn new(rules: Rules) -> Rc<Self> {
+        Rc::new(Self {
+            rules: RefCell::new(Rc::new(rules)),
+            parts: RefCell::default(),
+            parts_only: Cell::new(false),
+        })
+    }
+
+    fn post(&self, rules: &Rc<Rules>) {
+        let old = self.rules.replace(rules.clone());
+        old.replaced_by(rules);
+    }
+
+    fn rules_for(&self, socket: &Socket) -> Option<Rc<Rules>> {
+        let parts = self.parts.borrow();
+        let local = || socket.local_address().ok();
+        let local = (!parts.is_empty()).then(local).flatten();
+        let part = parts.iter().find(|(address, _)| Some(*address) == local);
+        match part {
+            Some((_, part)) => Some(part.rules.borrow().clone()),
+            None if self.parts_only.get() => None,
+            None => Some(self.rules.borrow().clone()),
+        }
+    }
+}
 
 /// A listener that accepts. Dropping it closes the listening socket; its
 /// clients stay.
 pub struct ListenerHandle {
     address: SocketAddr,
-    rules: SharedRules,
-    sites: Rc<Sites>,
+    listener: Rc<Listener>,
+    context: Rc<ClientContext>,
+    board: Rc<Board>,
     accepting: Option<Task<()>>,
 }
 
@@ -43,51 +79,89 @@ impl ListenerHandle {
         self.address
     }
 
-    /// Other rules for the clients that come from now on.
-    pub fn set_rules(&self, rules: Rules) {
-        self.rules.replace(Rc::new(rules));
+    pub fn socket(&self) -> &Rc<Listener> {
+        &self.listener
     }
 
-    /// Returns when the port is free again, which is a moment after a drop.
-    pub async fn close(mut self) {
+    /// Other rules for the clients that come from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        let rules = Rc::new(rules);
+        self.board.post(&rules);
+        self.board.parts_only.set(false);
+        for (_, part) in self.board.parts.take() {
+            part.post(&rules);
+        }
+    }
+
+    /// It is to be closed. From now on it takes no secret but these, and whoever
+    /// comes to an address of `others` for those.
+    pub fn retire<'a>(
+        &self,
+        is_kept: impl Fn(&Secret) -> bool,
+        others: impl Iterator<Item = &'a Self>,
+    ) {
+        let mut rules = Rules::clone(&self.board.rules.borrow());
+        rules.secrets.retain(|named| is_kept(&named.secret.key));
+        self.set_rules(rules);
+        let others = others.map(|other| (other.address, other.board.clone()));
+        self.board.parts.replace(others.collect());
+    }
+
+    /// From now on it takes clients at these of its addresses, and whoever comes
+    /// to another is reset.
+    pub fn stand_in(
+        &self,
+        is_kept: impl Fn(&Secret) -> bool,
+        parts: impl Iterator<Item = (SocketAddr, Rules)>,
+    ) {
+        self.retire(is_kept, [].into_iter());
+        let parts = parts.map(|(address, rules)| (address, Board::new(rules)));
+        self.board.parts.replace(parts.collect());
+        self.board.parts_only.set(true);
+    }
+
+    /// Accepts no more, but for those who have been let in by the kernel. The
+    /// socket goes on listening until it is dropped.
+    pub async fn close(mut self) -> Rc<Listener> {
         if let Some(accepting) = self.accepting.take() {
             accepting.cancel().await;
         }
+        for _ in 0..=BACKLOG {
+            let Some(socket) = self.listener.accept_waiting() else {
+                break;
+            };
+            take(&self.context, socket, &self.board);
+        }
+        self.listener.clone()
     }
 }
 
 impl Drop for ListenerHandle {
     fn drop(&mut self) {
-        self.sites.not_listening(self.address);
+        self.context.sites.not_listening(self.address);
     }
 }
 
-/// Starts to accept clients at `address`.
-pub fn listen(
-    context: &Rc<ClientContext>,
-    address: SocketAddr,
-    rules: Rules,
-) -> io::Result<ListenerHandle> {
-    let listener = Listener::bind(&context.reactor, address)?;
-    let address = listener.local_address()?;
-    let rules: SharedRules = Rc::new(RefCell::new(Rc::new(rules)));
+/// Starts to accept clients from `listener`.
+pub fn listen(context: &Rc<ClientContext>, listener: Rc<Listener>, rules: Rules) -> ListenerHandle {
+    let address = listener.address();
+    let board = Board::new(rules);
     context.sites.listening(address);
-    let accepting = accept(context.clone(), listener, rules.clone());
-    Ok(ListenerHandle {
+    let accepting = accept(context.clone(), listener.clone(), board.clone());
+    ListenerHandle {
         address,
-        rules,
-        sites: context.sites.clone(),
+        listener,
+        context: context.clone(),
+        board,
         accepting: Some(context.executor.spawn_patient(accepting)),
-    })
+    }
 }
 
-async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRules) {
+async fn accept(context: Rc<ClientContext>, listener: Rc<Listener>, board: Rc<Board>) {
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                context.metrics.accepted.inc();
-                let rules = rules.borrow().clone();
-                start(&context, socket, rules);
+                take(&context, socket, &board);
                 // Who was pushed out by it goes before the next one comes.
                 smol::future::yield_now().await;
             }
@@ -96,7 +170,12 @@ async fn accept(context: Rc<ClientContext>, listener: Listener, rules: SharedRul
     }
 }
 
-fn start(context: &Rc<ClientContext>, socket: Socket, rules: Rc<Rules>) {
+fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
+    let Some(rules) = board.rules_for(&socket) else {
+        let _ = socket.set_reset_on_close();
+        return;
+    };
+    context.metrics.accepted.inc();
     let Some(peer) = Peer::of(&socket) else {
         return context.metrics.client_rejected(RejectReason::Abandoned);
     };

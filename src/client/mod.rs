@@ -23,7 +23,7 @@ mod turned_away;
 mod unframe;
 mod visit;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch};
-use crate::wire::secret::{AdTag, Domain};
+use crate::wire::secret::{AdTag, Domain, Secret};
 
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
@@ -125,6 +125,32 @@ pub struct Rules {
     /// Fake-TLS secrets are derived for the name with this.
     pub sni_salt: Option<SniSalt>,
     pub route: RouteChoice,
+    /// Those that came after these.
+    pub newer: Newer,
+}
+
+/// Set once there are newer rules. Who has shaken hands by older ones looks there
+/// whether his secret is still good.
+#[derive(Clone, Debug, Default)]
+pub struct Newer(RefCell<Option<Rc<Rules>>>);
+
+impl Rules {
+    fn replaced_by(&self, newer: &Rc<Self>) {
+        self.newer.0.replace(Some(newer.clone()));
+    }
+
+    /// Whether the listener takes this secret now.
+    fn still_takes(&self, secret: &Secret) -> bool {
+        let newer = |rules: &Self| rules.newer.0.borrow().clone();
+        let Some(mut latest) = newer(self) else {
+            return true;
+        };
+        while let Some(rules) = newer(&latest) {
+            latest = rules;
+        }
+        let mut secrets = latest.secrets.iter();
+        secrets.any(|named| named.secret.key == *secret)
+    }
 }
 
 impl ClientContext {

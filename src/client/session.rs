@@ -47,6 +47,8 @@ impl Client {
     ) -> Option<Self> {
         let started = context.reactor.now();
         let told = told(&socket, peer);
+        let named = rules.secrets.get(accepted.secret)?;
+        let secret = named.secret.key;
         let (dc, transport) = (accepted.header.dc, accepted.header.transport);
         let Accepted {
             header,
@@ -55,11 +57,17 @@ impl Client {
             ..
         } = accepted;
         let out = ClientOut::new(context, socket, transport, records.is_some(), pass);
+        if !rules.still_takes(&secret) {
+            leave(&out, told.as_deref(), started, CloseReason::SecretRemoved);
+            return None;
+        }
+        // Before it is open, so that no end of its secret passes it by.
+        let number = context.sessions.enter(&out, secret);
         match open(&out, peer, rules, header, records).await {
             Ok(relay) => {
                 context.metrics.session_opened(dc, relay.route());
                 Some(Self {
-                    number: context.sessions.enter(&out),
+                    number,
                     out,
                     told,
                     started,
@@ -68,6 +76,7 @@ impl Client {
                 })
             }
             Err(reason) => {
+                context.sessions.leave(number);
                 leave(&out, told.as_deref(), started, reason);
                 None
             }

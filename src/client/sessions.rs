@@ -9,6 +9,7 @@ use super::handshake::unix_now;
 use super::out::ClientOut;
 use crate::guard::limits::{Account, LimitRefusal};
 use crate::metrics::CloseReason;
+use crate::wire::secret::Secret;
 
 /// How soon a session ends whose secret has expired.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -18,12 +19,12 @@ const MOST_TOLD: usize = 10;
 
 /// All open sessions.
 #[derive(Default)]
-pub(super) struct Sessions(RefCell<Slab<Weak<ClientOut>>>);
+pub(super) struct Sessions(RefCell<Slab<(Secret, Weak<ClientOut>)>>);
 
 impl Sessions {
     /// The number with which it leaves again.
-    pub fn enter(&self, out: &Rc<ClientOut>) -> usize {
-        self.0.borrow_mut().insert(Rc::downgrade(out))
+    pub fn enter(&self, out: &Rc<ClientOut>, secret: Secret) -> usize {
+        self.0.borrow_mut().insert((secret, Rc::downgrade(out)))
     }
 
     pub fn leave(&self, number: usize) {
@@ -32,7 +33,7 @@ impl Sessions {
 
     /// Ends those of a secret whose quota is used up.
     pub fn end_all_of(&self, account: &Rc<Account>) {
-        for (_, session) in self.0.borrow().iter() {
+        for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
                 && let Some(own) = &out.account
                 && Rc::ptr_eq(own, account)
@@ -42,8 +43,20 @@ impl Sessions {
         }
     }
 
+    fn end_others(&self, is_kept: impl Fn(&Secret) -> bool) -> usize {
+        let sessions = self.0.borrow();
+        let others = sessions.iter().filter(|(_, (secret, _))| !is_kept(secret));
+        let others = others.filter_map(|(_, (_, session))| session.upgrade());
+        let mut ended = 0;
+        for out in others {
+            out.revoke(CloseReason::SecretRemoved);
+            ended += 1;
+        }
+        ended
+    }
+
     fn revoke_ended(&self, now: u64) {
-        for (_, session) in self.0.borrow().iter() {
+        for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
                 && let Some(account) = &out.account
                 && let Err(refusal) = account.check(now)
@@ -55,6 +68,11 @@ impl Sessions {
 }
 
 impl ClientContext {
+    /// Ends the sessions of all other secrets; how many there are.
+    pub fn end_other_secrets(&self, is_kept: impl Fn(&Secret) -> bool) -> usize {
+        self.sessions.end_others(is_kept)
+    }
+
     /// Ends sessions whose secrets come to their limits, for ever.
     pub async fn enforce_limits(&self) {
         loop {

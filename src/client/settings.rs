@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Limits, Rules};
+use super::{Limits, Newer, Rules};
 use crate::config::{Config, ListenerConfig};
 use crate::net::Keepalive;
 
@@ -42,6 +42,7 @@ impl Rules {
             tls_domains: config.tls_domains.clone(),
             sni_salt: config.sni_salt.clone(),
             route: config.route,
+            newer: Newer::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::camouflage::{Fronting, FrontingChoice, YesNo};
 use super::descriptors::{self, Wants};
+use super::differences::Given;
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
@@ -144,6 +145,7 @@ pub(super) fn build(
         own_secret: None,
         notes,
         warnings,
+        given: Given::of(settings),
     };
     check_forms(&config)?;
     Ok(config)
@@ -365,6 +367,7 @@ fn default_listener(machine: &Machine) -> ListenFlag {
         name: None,
         secrets: Vec::new(),
         tag: None,
+        late: false,
     }
 }
 
@@ -375,6 +378,7 @@ fn expand(flag: &ListenFlag, tag: Option<AdTag>, secrets: &[NamedSecret]) -> Vec
         ListenerConfig {
             addr,
             optional,
+            late: flag.late,
             secrets: own_secrets(flag, &name).unwrap_or_else(|| secrets.to_vec()),
             name,
             tag: flag.tag.or(tag),

@@ -1,64 +1,172 @@
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
-use super::{Config, ListenerConfig};
+use super::settings::Setting;
+use super::{Config, ListenerConfig, NamedSecret};
+use crate::wire::secret::{Domain, Secret};
 
 /// What a reload brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Flags whose values changed, in no particular order.
-    pub changed: Vec<&'static str>,
-    /// Those of them that the running process cannot take over.
+    /// Flags that are given otherwise, and taken over.
+    pub changed: Vec<String>,
+    /// Flags whose values the running process cannot take over.
     pub need_restart: Vec<&'static str>,
+    /// Secrets that have another name: the old one, the new one.
+    pub renamed: Vec<(String, String)>,
+    /// Names of secrets that are not there any more, under whatever name.
+    pub removed: Vec<String>,
+    /// Names that fake-TLS clients may ask for no more.
+    pub lost_domains: Vec<Domain>,
+    /// They could ask for any name, and no longer can.
+    pub lost_other_domains: bool,
+}
+
+/// Which flags were given, and whether with the same values as others; the values
+/// are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given(Vec<(String, u64)>);
+
+impl Given {
+    pub(super) fn of(settings: &[Setting]) -> Self {
+        let mut given = Self::default();
+        for Setting { flag, value, .. } in settings {
+            let known = given.0.iter_mut().find(|(known, _)| known == flag);
+            let mut hasher = DefaultHasher::new();
+            match known {
+                Some((_, digest)) => {
+                    (*digest, value).hash(&mut hasher);
+                    *digest = hasher.finish();
+                }
+                None => {
+                    value.hash(&mut hasher);
+                    given.0.push((flag.clone(), hasher.finish()));
+                }
+            }
+        }
+        given
+    }
+
+    fn digest(&self, flag: &str) -> Option<u64> {
+        let mut given = self.0.iter();
+        given
+            .find(|(known, _)| known == flag)
+            .map(|(_, digest)| *digest)
+    }
+
+    /// In the order of this one.
+    fn different<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        let gone = other
+            .0
+            .iter()
+            .filter(|(flag, _)| self.digest(flag).is_none());
+        let flags = self.0.iter().chain(gone).map(|(flag, _)| flag.as_str());
+        flags.filter(|flag| self.digest(flag) != other.digest(flag))
+    }
+
+    /// `flag` counts as given as in `other`.
+    fn keep(&mut self, flag: &str, other: &Self) {
+        self.0.retain(|(known, _)| known != flag);
+        let digest = other.digest(flag);
+        self.0
+            .extend(digest.map(|digest| (flag.to_owned(), digest)));
+    }
+}
+
+/// Flags that a process goes by from its start to its end.
+macro_rules! fixed {
+    ($($field:ident $flag:literal)+) => {
+        const FIXED: &[&str] = &[$($flag),+];
+
+        impl Config {
+            /// The fixed flags that `new` has other values for.
+            fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
+                let mut found = Vec::new();
+                $(if self.$field != new.$field { found.push($flag); })+
+                // One may have its default from another.
+                found.retain(|flag| self.given.digest(flag) != new.given.digest(flag));
+                found
+            }
+
+            /// Keeps what the running process cannot change.
+            pub fn keep_fixed(&mut self, running: &Self) {
+                $(self.$field.clone_from(&running.$field);)+
+                for flag in FIXED {
+                    self.given.keep(flag, &running.given);
+                }
+            }
+        }
+    };
+}
+
+fixed! {
+    role "--role" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user"
+    control "--control"
 }
 
 impl Config {
+    /// `self` is what runs.
     pub fn differences(&self, new: &Self) -> Differences {
-        let mut found = Differences::default();
-        macro_rules! compare {
-            ($($($field:ident).+ $flag:literal)+) => {
-                $(if self.$($field).+ != new.$($field).+ { found.changed.push($flag); })+
-            };
+        let changed = new.given.different(&self.given);
+        let changed = changed.filter(|flag| !FIXED.contains(flag));
+        let (renamed, removed) = changed_secrets(self, new);
+        let may_ask_for = |domain: &&Domain| new.tls_domains.contains(domain);
+        let is_restricted = self.allow.tls && new.allow.tls && !new.tls_domains.is_empty();
+        let lost = self
+            .tls_domains
+            .iter()
+            .filter(|domain| !may_ask_for(domain));
+        Differences {
+            changed: changed.map(str::to_owned).collect(),
+            need_restart: self.fixed_differences(new),
+            renamed,
+            removed,
+            lost_domains: lost.filter(|_| is_restricted).cloned().collect(),
+            lost_other_domains: is_restricted && self.tls_domains.is_empty(),
         }
-        compare! {
-            secrets "--secret" allow "--allow" tls_domains "--tls-domain" route "--route"
-            fronting "--fronting" time_skew "--time-skew" tls_records "--tls-records"
-            sni_salt "--sni-salt"
-            guard.policies "--policy" guard.tables "--table" guard.relays "--proxy-protocol"
-            guard.replay_cache "--replay-cache" guard.flood "--flood-limit"
-            guard.max_handshakes "--max-handshakes" reset "--reset"
-            filter_server_errors "--filter-server-errors" tag "--tag"
-            external_ip "--external-ip" link_name "--link-name" telegram_secret "--telegram-secret"
-            telegram_config "--telegram-config" telegram_config_v6 "--telegram-config-v6"
-            refresh "--refresh" dc_overrides "--dc" dc_connections "--dc-connections"
-            clients_per_connection "--clients-per-connection" max_clients "--max-clients"
-            handshake_timeout "--handshake-timeout" idle_timeout "--idle-timeout"
-            send_timeout "--send-timeout" hibernate "--hibernate" log_level "--log-level"
-            listeners "--listen" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user" control "--control" role "--role"
-        }
-        macro_rules! compare_link {
-            ($($field:ident $flag:literal)+) => {
-                $(if self.link.$field != new.link.$field { found.changed.push($flag); })+
-            };
-        }
-        compare_link! {
-            backs "--link" listen "--link-listen" connections "--link-connections"
-            plain_on_public "--link-plain-on-public" wait "--link-wait" key "--link-psk" tls "--link-cert"
-        }
-        let fixed = [
-            "--buffers",
-            "--data-dir",
-            "--metrics",
-            "--role",
-            "--user",
-            "--control",
-        ];
-        found.need_restart = found.changed.clone();
-        found.need_restart.retain(|flag| fixed.contains(flag));
-        found
     }
 
     /// The listener on this address.
     pub fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
         self.listeners.iter().find(|listener| listener.addr == addr)
     }
+
+    /// Those of listeners too, which repeat.
+    pub fn all_secrets(&self) -> impl Iterator<Item = &NamedSecret> {
+        let own = self.listeners.iter().flat_map(|listener| &listener.secrets);
+        self.secrets.iter().chain(own)
+    }
+}
+
+type Renamed = Vec<(String, String)>;
+
+/// A secret is its key: what is called otherwise is still there. A name that
+/// stays goes on meaning what it means now.
+fn changed_secrets(old: &Config, new: &Config) -> (Renamed, Vec<String>) {
+    let names: HashSet<&str> = new.all_secrets().map(|named| &*named.name).collect();
+    let before: HashSet<&str> = old.all_secrets().map(|named| &*named.name).collect();
+    let mut keys: HashMap<Secret, Option<&str>> = HashMap::new();
+    for named in new.all_secrets() {
+        let is_new = !before.contains(&*named.name);
+        let name = keys.entry(named.secret.key).or_default();
+        if is_new && name.is_none() {
+            *name = Some(&named.name);
+        }
+    }
+    let (mut renamed, mut removed) = (Vec::new(), Vec::new());
+    let mut seen = HashSet::new();
+    for named in old.all_secrets() {
+        if !seen.insert((&*named.name, named.secret.key)) {
+            continue;
+        }
+        match keys.get_mut(&named.secret.key) {
+            None => removed.push(named.name.clone()),
+            Some(name) if !names.contains(&*named.name) => {
+                renamed.extend(name.take().map(|new| (named.name.clone(), new.to_owned())));
+            }
+            Some(_) => {}
+        }
+    }
+    (renamed, removed)
 }

@@ -6,7 +6,7 @@ use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::{ExternalIp, HostPort, LinkName};
 use super::link::Role;
-use super::listen::{ListenFlag, ListenPlace, MetricsAddress};
+use super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::policy::Rule;
 use super::slot::Slot;
 use super::values::{Allow, DcOverride, Names, RouteChoice, SecretFlag, Size, Source, Whole, Yes};
@@ -44,9 +44,10 @@ flags! {
 /// `--help`, which is made from this.
 #[derive(Default, ArgsInfo)]
 pub(super) struct Flags {
-    /// address to take clients on; no address or * means all, IPv4 and IPv6
-    /// (default: port 443, or 8443 if only root may have that one)
-    #[argh(option, arg_name = "ADDR:PORT[,name=N][,secret=S][,tag=T]")]
+    /// address to take clients on; no address or * means all, IPv4 and IPv6;
+    /// late: one that this machine may get later (default: port 443, or 8443 if
+    /// only root may have that one)
+    #[argh(option, arg_name = "ADDR:PORT[,name=N][,secret=S][,tag=T][,late]")]
     pub listen: Vec<ListenFlag>,
     /// a secret that clients may use: 32 hex digits, dd… or ee…, hex or
     /// base64url (default: one is made and kept in --data-dir); limits:
@@ -143,8 +144,8 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "HOST:PORT")]
     pub link: Vec<HostPort>,
     /// back: where fronts connect to
-    #[argh(option, arg_name = "ADDR:PORT")]
-    pub link_listen: Vec<ListenPlace>,
+    #[argh(option, arg_name = "ADDR:PORT[,late]")]
+    pub link_listen: Vec<LinkListenFlag>,
     /// CA of both ends' certificates, for a link with TLS; see the command
     /// certs. In a config file, a relative name is relative to that file
     #[argh(option, arg_name = "FILE")]

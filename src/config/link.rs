@@ -7,7 +7,7 @@ use super::error::{ConfigError, Problem};
 use super::files::read_file;
 use super::flags::Flags;
 use super::host::HostPort;
-use super::listen::ListenPlace;
+use super::listen::{LinkListenFlag, ListenPlace};
 use super::settings::Setting;
 use crate::wire::secret::Domain;
 
@@ -30,6 +30,8 @@ pub struct LinkConfig {
     /// Of a back: where links are taken, and whether this machine may lack
     /// that address (the IPv6 half of "all addresses"). At least one.
     pub listen: Vec<(SocketAddr, bool)>,
+    /// Those of them that this machine may get later.
+    pub late: Vec<SocketAddr>,
     /// At least one of these two.
     pub tls: Option<LinkTls>,
     pub key: Option<LinkKey>,
@@ -134,6 +136,7 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
     let link = LinkConfig {
         backs: flags.link.clone(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
+        late: flags.link_listen.iter().filter_map(late).collect(),
         tls: tls(flags, settings)?,
         key: flags.link_psk.as_deref().map(read_key).transpose()?,
         plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
@@ -236,13 +239,20 @@ fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
     Ok(LinkKey(key))
 }
 
-fn expand(place: &ListenPlace) -> Vec<(SocketAddr, bool)> {
-    match place {
-        ListenPlace::One(address) => vec![(*address, false)],
+fn expand(flag: &LinkListenFlag) -> Vec<(SocketAddr, bool)> {
+    match flag.place {
+        ListenPlace::One(address) => vec![(address, false)],
         ListenPlace::Everywhere(port) => vec![
-            ((Ipv4Addr::UNSPECIFIED, *port).into(), false),
-            ((Ipv6Addr::UNSPECIFIED, *port).into(), true),
+            ((Ipv4Addr::UNSPECIFIED, port).into(), false),
+            ((Ipv6Addr::UNSPECIFIED, port).into(), true),
         ],
+    }
+}
+
+fn late(flag: &LinkListenFlag) -> Option<SocketAddr> {
+    match flag.place {
+        ListenPlace::One(address) if flag.late => Some(address),
+        _ => None,
     }
 }
 

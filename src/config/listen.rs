@@ -5,13 +5,23 @@ use super::error::repeated;
 use super::values::{BadValue, bad, check_name, parse_secret};
 use crate::wire::secret::{AdTag, SharedSecret};
 
-/// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T]`
+/// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T][,late]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ListenFlag {
     pub place: ListenPlace,
     pub name: Option<String>,
     pub secrets: Vec<SharedSecret>,
     pub tag: Option<AdTag>,
+    /// The address may come later.
+    pub late: bool,
+}
+
+/// `--link-listen ADDR:PORT[,late]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkListenFlag {
+    pub place: ListenPlace,
+    /// The address may come later.
+    pub late: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +41,7 @@ impl FromStr for ListenFlag {
             name: None,
             secrets: Vec::new(),
             tag: None,
+            late: false,
         };
         for part in parts {
             flag.take_option(part)?;
@@ -50,15 +61,36 @@ impl ListenFlag {
                 );
             }
             Some(("secret", secret)) => self.secrets.push(parse_secret(secret)?),
+            None if part == "late" => self.late = self.place.may_be_late()?,
             Some((key @ ("name" | "tag"), _)) => return bad(format!("{key}= is given twice")),
             _ => {
                 let key = repeated(part.split('=').next().unwrap_or_default());
                 return bad(format!(
-                    "`{key}` is not an option of a listener; name=, secret= and tag= are"
+                    "`{key}` is not an option of a listener; name=, secret=, tag= and late are"
                 ));
             }
         }
         Ok(())
+    }
+}
+
+impl FromStr for LinkListenFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let early = text.strip_suffix(",late");
+        let place: ListenPlace = early.unwrap_or(text).parse()?;
+        let late = early.is_some() && place.may_be_late()?;
+        Ok(Self { place, late })
+    }
+}
+
+impl ListenPlace {
+    fn may_be_late(self) -> Result<bool, BadValue> {
+        match self {
+            Self::One(address) if !address.ip().is_unspecified() => Ok(true),
+            _ => bad("late is for one address: all addresses take in those that come later"),
+        }
     }
 }
 
@@ -151,6 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn one_address_may_come_later() {
+        assert!(listen("192.0.2.1:443,late,name=x").unwrap().late);
+        assert!(!listen("192.0.2.1:443,name=late").unwrap().late);
+        let link = |text: &str| text.parse::<LinkListenFlag>();
+        assert!(link("[2001:db8::1]:443,late").unwrap().late);
+        assert!(!link("10.0.0.1:443").unwrap().late);
+        for text in [":443,late", "0.0.0.0:443,late", "[::]:443,late"] {
+            let errors = [
+                listen(text).unwrap_err(),
+                link(text).unwrap_err().to_string(),
+            ];
+            for error in errors {
+                assert!(error.contains("late is for one address"), "{text}: {error}");
+            }
+        }
+        assert!(link("10.0.0.1:443,name=x").is_err());
+    }
+
+    #[test]
     fn bad_listeners_name_the_way_out() {
         for (text, cause) in [
             ("", "expected ADDR:PORT"),
@@ -169,7 +220,7 @@ mod tests {
             (":1,secret=12", "a secret of 1 bytes"),
             (
                 ":1,colour=red",
-                "`colour` is not an option of a listener; name=, secret= and tag= are",
+                "`colour` is not an option of a listener; name=, secret=, tag= and late are",
             ),
             (":1,", "`` is not an option of a listener"),
         ] {

@@ -19,6 +19,7 @@ mod listen;
 mod machine;
 mod memory;
 mod network;
+mod places;
 mod policy;
 mod settings;
 mod slot;
@@ -36,7 +37,7 @@ pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimit
 pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, write_whole};
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
-pub use differences::Differences;
+pub use differences::{Differences, Given};
 pub use error::{ConfigError, Problem};
 pub use files::{read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -47,6 +48,7 @@ pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
 pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError};
+pub use places::{Place, includes};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};
@@ -114,6 +116,8 @@ pub struct Config {
     pub notes: Vec<String>,
     /// Of these, what is probably a mistake.
     pub warnings: Vec<String>,
+    /// What flags were given.
+    pub given: Given,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +125,8 @@ pub struct ListenerConfig {
     pub addr: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
     pub optional: bool,
+    /// This machine may get that address later.
+    pub late: bool,
     /// As given, else the address.
     pub name: String,
     /// Its own, or all of [`Config::secrets`].

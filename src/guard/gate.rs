@@ -52,24 +52,27 @@ impl Gate {
             policies: RefCell::default(),
             ledger: RefCell::new(Ledger::new([], usage)),
         };
-        gate.reconfigure(guard, ReadTable::read_all(&guard.tables)?, secrets)?;
+        let tables = ReadTable::read_all(&guard.tables)?;
+        gate.reconfigure(guard, tables, &[], secrets)?;
         Ok(Rc::new(gate))
     }
 
-    /// Takes over another config and its tables. What is counted and remembered
-    /// goes on; after an error everything is as before. Gives what the tables
-    /// held: to free much of it takes time, which another thread has.
+    /// Takes over another config and its tables, where secrets may be `renamed`,
+    /// from and to. What is counted and remembered goes on; after an error
+    /// everything is as before. Gives what the tables held: to free much of it
+    /// takes time, which another thread has.
     pub fn reconfigure<'a>(
         &self,
         guard: &GuardConfig,
         tables: Vec<ReadTable>,
+        renamed: &[(String, String)],
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
     ) -> Result<Vec<Snapshot>, PolicyError> {
         let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
         self.policies.replace(policies);
-        let old = self.tables.replace(tables);
-        let old = old.iter().map(|table| table.snapshot()).collect();
+        let old = self.snapshots();
+        self.tables.replace(tables);
         self.relays.replace(guard.relays.clone());
         self.half_open.set_capacity(guard.max_handshakes);
         self.remember(guard.replay_cache.entries);
@@ -78,7 +81,11 @@ impl Gate {
             (Some(flood), Some(limits)) => flood.set_limits(limits),
             (_, limits) => *flood = limits.map(Flood::new),
         }
-        self.ledger.borrow_mut().set_limits(secrets);
+        let ledger = &mut *self.ledger.borrow_mut();
+        for (from, to) in renamed {
+            ledger.rename(from, to);
+        }
+        ledger.set_limits(secrets);
         Ok(old)
     }
 
@@ -195,6 +202,12 @@ impl Gate {
     /// Can sessions that are open come to their end?
     pub fn has_ends(&self) -> bool {
         self.ledger.borrow().has_ends()
+    }
+
+    /// What the tables hold now.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let tables = self.tables.borrow();
+        tables.iter().map(|table| table.snapshot()).collect()
     }
 
     pub fn table(&self, name: &str) -> Option<Rc<Table>> {

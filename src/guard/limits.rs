@@ -51,6 +51,13 @@ impl Ledger {
         }
     }
 
+    /// The secret that was called `old` is called `new`; what is counted goes on.
+    pub fn rename(&mut self, old: &str, new: &str) {
+        if let Some(account) = self.accounts.remove(old) {
+            self.accounts.insert(new.to_owned(), account);
+        }
+    }
+
     pub fn account(&self, name: &str) -> Option<&Rc<Account>> {
         self.accounts.get(name)
     }

@@ -45,6 +45,15 @@ impl ReadTable {
             .collect()
     }
 
+    /// What this table has more than its namesake among `before`; `None` if that
+    /// is nothing, or there is none.
+    pub fn changes(&self, before: &[Snapshot]) -> Option<TableChanges> {
+        let before = before.iter().find(|old| old.name == self.name)?;
+        let (more, fewer) = self.entries.differences(&before.entries);
+        let name = self.name.clone();
+        (more + fewer > 0).then_some(TableChanges { name, more, fewer })
+    }
+
     fn read(name: &str, file: &Path) -> Result<Self, TableError> {
         let text = read_text(file, LONGEST).map_err(|error| TableError::read(file, error))?;
         Self::from_text(name, file, &text)
@@ -63,6 +72,30 @@ impl ReadTable {
     }
 }
 
+/// What has become of a table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TableChanges {
+    name: String,
+    more: usize,
+    fewer: usize,
+}
+
+impl fmt::Display for TableChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, more, fewer } = self;
+        let entries = |count: usize| if count == 1 { "entry" } else { "entries" };
+        match (more, fewer) {
+            (0, fewer) => write!(f, "table {name}: {fewer} {} fewer", entries(*fewer)),
+            (more, 0) => write!(f, "table {name}: {more} {} more", entries(*more)),
+            (more, fewer) => write!(
+                f,
+                "table {name}: {more} {} more, {fewer} fewer",
+                entries(*more)
+            ),
+        }
+    }
+}
+
 impl From<ReadTable> for Table {
     fn from(read: ReadTable) -> Self {
         Self {
@@ -77,6 +110,7 @@ impl From<ReadTable> for Table {
 /// and write them to the table's file.
 #[derive(Debug)]
 pub struct Snapshot {
+    name: String,
     file: PathBuf,
     entries: Arc<Entries>,
 }
@@ -133,6 +167,7 @@ impl Table {
     /// What it holds now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            name: self.name.clone(),
             file: self.file.clone(),
             entries: self.entries.borrow().clone(),
         }
@@ -256,6 +291,17 @@ impl Entries {
             self.networks
                 .contains(&Network::containing(address, *length))
         })
+    }
+
+    /// How many it has that `old` has not, and the other way round.
+    fn differences(&self, old: &Self) -> (usize, usize) {
+        let networks = self.networks.intersection(&old.networks).count();
+        let common = networks + self.names.intersection(&old.names).count();
+        (self.len() - common, old.len() - common)
+    }
+
+    fn len(&self) -> usize {
+        self.networks.len() + self.names.len()
     }
 
     fn list(&self) -> Vec<String> {
@@ -399,6 +445,31 @@ mod tests {
         ] {
             assert_eq!(entries.contains_address(address.parse().unwrap()), inside);
         }
+    }
+
+    #[test]
+    fn changes_are_counted() {
+        let file = Path::new("f");
+        let read = |text: &str| ReadTable::from_text("banned", file, text).unwrap();
+        let before = [Table::from(read("10.0.0.0/8\na.example\nb.example\n")).snapshot()];
+        let told = |text: &str| read(text).changes(&before).map(|told| told.to_string());
+        for (text, wanted) in [
+            ("", "table banned: 3 entries fewer"),
+            ("10.0.0.0/8\na.example\n", "table banned: 1 entry fewer"),
+            (
+                "10.0.0.0/8\na.example\nb.example\n10.0.0.0/9\n",
+                "table banned: 1 entry more",
+            ),
+            (
+                "10.0.0.1\nc.example\nb.example\n",
+                "table banned: 2 entries more, 2 fewer",
+            ),
+        ] {
+            assert_eq!(told(text).as_deref(), Some(wanted));
+        }
+        assert_eq!(told("# as before\nB.example\na.example\n10.0.0.0/8"), None);
+        let other = ReadTable::from_text("other", file, "x").unwrap();
+        assert_eq!(other.changes(&before), None);
     }
 
     #[test]

@@ -132,17 +132,27 @@ fn describe(path: &Path) -> Result<Shown, CertsError> {
     let der = read_certificate(path)?;
     let (name, expires) = name_and_end(&der)
         .map_err(|error| CertsError::Damaged(path.into(), format!("no certificate: {error}")))?;
-    let expires = expires.datetime();
-    let (year, month, day) = expires.to_calendar_date();
     Ok(Shown {
         file: path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         name: name.unwrap_or_else(|| "no name".to_owned()),
-        expires: format!("{year}-{:02}-{day:02}", u8::from(month)),
-        is_expired: expires.unix_timestamp() < since_1970().as_secs() as i64,
+        expires: day_of(&expires),
+        is_expired: expires.datetime().unix_timestamp() < since_1970().as_secs() as i64,
         fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
     })
+}
+
+fn day_of(time: &GeneralizedTime) -> String {
+    let (year, month, day) = time.datetime().to_calendar_date();
+    format!("{year}-{:02}-{day:02}", u8::from(month))
+}
+
+/// The last day of the certificate in that file.
+pub(super) fn last_day(path: &Path) -> Option<String> {
+    let der = read_certificate(path).ok()?;
+    let (_, end) = name_and_end(&der).ok()?;
+    Some(day_of(&end))
 }
 
 /// The subject's common name, if there is one that is not longer than it may be.

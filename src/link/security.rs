@@ -4,11 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+#[cfg(feature = "tls")]
+use smol_mtproxy_ciphers::sha256;
+
+#[cfg(feature = "tls")]
+use super::certificates::last_day;
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
-use super::tls::{TlsSetup, TlsSide};
+use super::tls::{LONGEST_PEM, TlsSetup, TlsSide};
 use crate::config::{LinkConfig, LinkKey, is_public};
+#[cfg(feature = "tls")]
+use crate::config::{LinkTls, read_file};
 use crate::net::{BufferPool, Socket};
 use crate::wire::link::Role;
 
@@ -20,6 +27,29 @@ pub struct Security {
     never_on_public: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsSetup>,
+    #[cfg(feature = "tls")]
+    certificates: Option<Certificates>,
+}
+
+/// What the certificates' files hold, to be compared.
+#[cfg(feature = "tls")]
+struct Certificates {
+    digest: [u8; 32],
+    /// The last day of this side's.
+    until: Option<String>,
+}
+
+#[cfg(feature = "tls")]
+impl Certificates {
+    fn read(files: &LinkTls) -> Self {
+        // Who cannot be read is named by who uses it.
+        let read = |path| read_file(path, LONGEST_PEM).unwrap_or_default();
+        let hash = |path| sha256(&[&read(path)]);
+        Self {
+            digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
+            until: last_day(&files.cert),
+        }
+    }
 }
 
 /// What the files hold; a thread that may wait can read them.
@@ -28,6 +58,8 @@ pub struct SecurityFiles {
     never_on_public: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsSide>,
+    #[cfg(feature = "tls")]
+    certificates: Option<Certificates>,
 }
 
 /// Why the files that secure links cannot be used.
@@ -52,8 +84,26 @@ impl SecurityFiles {
             key: config.key.clone(),
             never_on_public: config.tls.is_none() && !config.plain_on_public,
             #[cfg(feature = "tls")]
+            certificates: config.tls.as_ref().map(Certificates::read),
+            #[cfg(feature = "tls")]
             tls,
         })
+    }
+
+    /// What these files hold that those of `running` did not, in words.
+    pub fn news(&self, running: &Security) -> Vec<String> {
+        let mut news = Vec::new();
+        #[cfg(feature = "tls")]
+        if let Some(new) = &self.certificates
+            && running.certificates.as_ref().map(|old| old.digest) != Some(new.digest)
+        {
+            let until = new.until.as_deref().unwrap_or("an unknown day");
+            news.push(format!("certificates of the link: new, until {until}"));
+        }
+        if self.key.is_some() && self.key != running.key {
+            news.push("key of --link-psk: new".to_owned());
+        }
+        news
     }
 }
 
@@ -89,6 +139,8 @@ impl From<SecurityFiles> for Security {
             never_on_public: files.never_on_public,
             #[cfg(feature = "tls")]
             tls: files.tls.map(TlsSetup::new),
+            #[cfg(feature = "tls")]
+            certificates: files.certificates,
         }
     }
 }

@@ -407,9 +407,10 @@ low_ports_without_a_jail_are_bound_by_root() {
 the_firewall_opens_each_port_once() {
 	fresh
 	printf '\t%s\n' "list listen '[::]:8443'" "list listen '192.168.1.1:2398,name=a:1'" \
-		"option firewall_zone 'guests'" >>"$work/config"
+		"list listen '10.8.0.1:2399,late'" "option firewall_zone 'guests'" >>"$work/config"
 	service start || return 1
-	equal '2398 8443 ' "$(opened_ports)"
+	contains "$work/run/flags" '--listen 10.8.0.1:2399,late'
+	equal '2398 2399 8443 ' "$(opened_ports)"
 	called 'json_add_string [src] [guests]'
 	fresh
 	service start || return 1

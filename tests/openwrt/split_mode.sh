@@ -90,7 +90,7 @@ a_flags_file_names_files_beside_it() {
 
 a_low_port_of_the_link_is_bound_by_root() {
 	split_files
-	uci_config "option role 'back'" "list link_listen '[::]:443'" "option link_psk '$work/mine.d/link.psk'"
+	uci_config "option role 'back'" "list link_listen '[fd00::1]:443,late'" "option link_psk '$work/mine.d/link.psk'"
 	service start || return 1
 	not_called 'procd_set_param [user]'
 	called 'procd_append_param [command] [--user] [smol-mtproxy]'

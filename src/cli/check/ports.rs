@@ -12,12 +12,30 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
         .listeners
         .iter()
         .map(|listener| (listener.addr, listener.optional, "listener"));
+    let places = config.places();
+    let is_late = |addr| {
+        places
+            .iter()
+            .any(|place| place.late && place.address == addr)
+    };
     let metrics = config.metrics.map(|addr| (addr, false, "metrics"));
     let links = config.link.listen.iter();
     clients
         .chain(links.map(|(addr, optional)| (*addr, *optional, "link")))
         .chain(metrics)
-        .map(|(addr, optional, what)| judge(addr, optional, what, try_listen(addr)))
+        .map(|(addr, optional, what)| {
+            let outcome = match try_listen(addr) {
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable && is_late(addr) => {
+                    let subject = format!("{what} {addr}");
+                    return Verdict::ok(
+                        subject,
+                        "not an address of this machine yet, as late allows",
+                    );
+                }
+                outcome => outcome,
+            };
+            judge(addr, optional, what, outcome)
+        })
         .collect()
 }
 
@@ -42,9 +60,14 @@ fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) 
             "only root may have this port; run as root, `setcap cap_net_bind_service=+ep` the \
              program, or take a port from 1024 up",
         ),
-        ErrorKind::AddrNotAvailable => Verdict::fail(
+        ErrorKind::AddrNotAvailable if what == "metrics" => Verdict::fail(
             subject,
             "not an address of this machine; take one of `ip address`, or * for all",
+        ),
+        ErrorKind::AddrNotAvailable => Verdict::fail(
+            subject,
+            "not an address of this machine; take one of `ip address`, or * for all, or write ,late \
+             behind one that comes up later",
         ),
         _ => Verdict::fail(subject, format!("{error}; take another address or port")),
     }

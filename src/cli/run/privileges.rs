@@ -2,12 +2,14 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, chownat};
+use rustix::fs::{AtFlags, CWD, chownat, fchown};
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::config::{make_private_dir, read_text};
+use crate::net::Listener;
 
 const LONGEST_PASSWD: u64 = 16 << 20;
 
@@ -37,6 +39,7 @@ pub(super) fn give_up(
     user: &str,
     data_dir: &Path,
     control: Option<&Path>,
+    sockets: &[Rc<Listener>],
 ) -> Result<(), PrivilegeError> {
     if !geteuid().is_root() {
         info!("--user {user} has no effect: not started as root");
@@ -49,6 +52,11 @@ pub(super) fn give_up(
     hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
     if let Some(socket) = control {
         own(socket, &account).map_err(PrivilegeError::Control)?;
+    }
+    for socket in sockets {
+        // The kernel lets sockets of one user alone share a port, as a reload may
+        // need to.
+        let _ = fchown(socket, Some(account.uid), Some(account.gid));
     }
     become_user(&account).map_err(|error| PrivilegeError::System(error.into()))
 }

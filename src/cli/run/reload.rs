@@ -1,60 +1,93 @@
+use std::collections::HashSet;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::RunError;
+use super::ports::Leaving;
 use super::server::{Server, link_role, settings};
-use crate::client::{Limits, Rules, SiteSettings};
-use crate::config::{Config, ConfigSource, OwnedSecret};
-use crate::guard::gate::GateError;
-use crate::guard::table::ReadTable;
-use crate::link::{Security, SecurityFiles, SetupError};
-use crate::net::unblock;
+use crate::client::{Limits, SiteSettings};
+use crate::config::{Config, ConfigSource, Differences, OwnedSecret};
+use crate::guard::table::{ReadTable, Snapshot};
+use crate::link::{Security, SecurityFiles};
+use crate::net::{Opened, unblock};
+use crate::wire::secret::Secret;
 
 /// A disk that takes longer is worth a line.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Secrets that one line names.
+const MOST_NAMED: usize = 10;
 
 /// All that a reload reads from files.
 struct Fresh {
     config: Config,
     tables: Vec<ReadTable>,
-    link: Result<SecurityFiles, SetupError>,
+    link: SecurityFiles,
+    /// What the tables hold that they did not, in words.
+    table_news: Vec<String>,
 }
 
 /// Blocks, and may for long: a table can have megabytes, a disk can be gone.
-fn read(source: &ConfigSource, running: Option<OwnedSecret>) -> Result<Fresh, String> {
+fn read(
+    source: &ConfigSource,
+    running: Option<OwnedSecret>,
+    before: &[Snapshot],
+) -> Result<Fresh, String> {
     let config = source.load(running).map_err(|error| error.to_string())?;
     let tables = ReadTable::read_all(&config.guard.tables);
     let tables = tables.map_err(|error| error.to_string())?;
+    let link = SecurityFiles::read(&config.link, link_role(&config));
+    let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
-        link: SecurityFiles::read(&config.link, link_role(&config)),
+        table_news: changes.map(|changes| changes.to_string()).collect(),
+        link: link.map_err(|error| error.to_string())?,
         tables,
         config,
     })
 }
 
 impl Server {
-    /// Reads the config again and takes over what a running process can.
-    /// Clients of a listener that stays are not touched; a config with a
-    /// mistake changes nothing. Clients are served while it is read.
+    /// Reads the config again and takes over what a running process can, or
+    /// nothing: all that can fail comes first. Clients are served while it is
+    /// read, and those that stay are not touched.
     pub(super) async fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
-        let (source, running) = (source.clone(), old.made_secret());
-        let reading = unblock(move || read(&source, running));
-        let Fresh {
-            config: new,
-            tables,
-            link,
-        } = match self.with_patience(reading).await {
+        let (source, running, before) = (source.clone(), old.made_secret(), self.gate.snapshots());
+        let reading = unblock(move || read(&source, running, &before));
+        let fresh = match self.with_patience(reading).await {
             Ok(fresh) => fresh,
             Err(error) => return self.reload_failed(&error),
         };
-        let replaced = self.gate.reconfigure(&new.guard, tables, new.limits());
-        let replaced = match replaced.map_err(GateError::from) {
+        let Fresh {
+            config: mut new,
+            tables,
+            link,
+            table_news,
+        } = fresh;
+        let differences = old.differences(&new);
+        if old.role != new.role {
+            return self.reload_failed(&"--role is another one; restart for it, or set it back");
+        }
+        new.keep_fixed(&old);
+        let opened = match self.open_ports(&new) {
+            Ok(opened) => opened,
+            Err(error) => return self.cannot_listen(&old, &error),
+        };
+        let renamed = &differences.renamed;
+        let replaced = self
+            .gate
+            .reconfigure(&new.guard, tables, renamed, new.limits());
+        let replaced = match replaced {
             Ok(replaced) => replaced,
             Err(error) => return self.reload_failed(&error),
         };
-        self.take_over(&old, new, link).await;
+        let mut news = self.link_news(&link);
+        news.splice(..0, table_news);
+        let leaving = self.take_over(&old, new, &differences, (link, opened), news);
         self.metrics.config_reloads.inc();
         unblock(move || drop(replaced)).await;
+        self.leave_ports(leaving).await;
     }
 
     async fn with_patience<T>(&self, reading: impl Future<Output = T>) -> T {
@@ -75,8 +108,23 @@ impl Server {
         error!("the config was not reloaded: {error}");
     }
 
-    async fn take_over(&self, old: &Config, new: Config, link: Result<SecurityFiles, SetupError>) {
-        let differences = old.differences(&new);
+    fn cannot_listen(&self, old: &Config, error: &RunError) {
+        let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
+        match is_denied && old.user.is_some() {
+            true => self.reload_failed(&format!("{error}, or restart: --user has given root up")),
+            false => self.reload_failed(error),
+        }
+    }
+
+    /// Nothing here can fail. Gives the sockets that are to be closed.
+    fn take_over(
+        &self,
+        old: &Config,
+        new: Config,
+        differences: &Differences,
+        (link, opened): (SecurityFiles, Opened),
+        mut news: Vec<String>,
+    ) -> Vec<Leaving> {
         crate::log::set_level(new.log_level);
         if let Some(clients) = &self.clients {
             clients.set_limits(Limits::from(&new));
@@ -89,104 +137,106 @@ impl Server {
             shared.directory.reconfigure(&new);
         }
         self.address.reconfigure(new.external_ip);
-        if old.role == new.role {
-            self.change_links(&new, link).await;
-            self.change_listeners(&new).await;
+        let security = Security::from(link);
+        if let Some(front) = &self.front {
+            front.reconfigure(security, new.link.wait);
+            front.connect(&new.link.backs, new.link.connections);
+        } else if let Some(back) = &self.back {
+            back.reconfigure(security);
         }
-        for flag in &differences.need_restart {
-            warn!("{flag} changed: restart for it to take effect");
+        let kept: HashSet<Secret> = new.all_secrets().map(|named| named.secret.key).collect();
+        let is_kept = |secret: &Secret| kept.contains(secret);
+        let leaving = self.use_ports(&new, opened, is_kept);
+        news.extend(self.end_removed(&differences.removed, is_kept));
+        for (from, to) in &differences.renamed {
+            news.push(format!("the secret {from} is called {to}"));
         }
-        let warnings = new
-            .warnings
-            .iter()
-            .filter(|now| !old.warnings.contains(now));
-        let lowered = new
-            .lowered
-            .iter()
-            .filter(|now| old.lowered.as_ref() != Some(*now));
-        for warning in warnings.chain(lowered) {
-            warn!("{warning}");
-        }
-        match differences.changed.as_slice() {
-            [] => info!("reloaded: no flag changed; the files that flags name are read again"),
-            changed => info!("reloaded: {}", changed.join(", ")),
-        }
+        tell(old, &new, differences, news);
         self.config.replace(Rc::new(new));
         if let Some(telegram) = &self.telegram {
             telegram.warm_up();
         }
+        leaving
     }
 
-    /// Takes certificates and keys over, for links from now on, links to other
-    /// backs if there are others, and takes links where they are to be taken.
-    async fn change_links(&self, new: &Config, files: Result<SecurityFiles, SetupError>) {
-        if self.front.is_none() && self.back.is_none() {
-            return;
-        }
-        match files.map(Security::from) {
-            Ok(security) => {
-                if let Some(front) = &self.front {
-                    front.reconfigure(security, new.link.wait);
-                } else if let Some(back) = &self.back {
-                    back.reconfigure(security);
-                }
-            }
-            Err(error) => {
-                self.metrics.config_reload_failures.inc();
-                error!("the link's files were not reloaded: {error}");
-            }
-        }
-        if let Some(front) = &self.front {
-            front.connect(&new.link.backs, new.link.connections);
-        }
-        self.change_link_listeners(new).await;
+    /// What the link's files hold that they did not.
+    fn link_news(&self, files: &SecurityFiles) -> Vec<String> {
+        let running = match (&self.front, &self.back) {
+            (Some(front), _) => front.security(),
+            (None, Some(back)) => back.security(),
+            (None, None) => return Vec::new(),
+        };
+        files.news(&running)
     }
 
-    /// Links stay, whichever address they came to.
-    async fn change_link_listeners(&self, new: &Config) {
-        let wanted = &new.link.listen;
-        let is_wanted = |(address, _): &(_, _)| wanted.iter().any(|(kept, _)| kept == address);
-        let (kept, closed) = self
-            .links
-            .take()
-            .into_iter()
-            .partition::<Vec<_>, _>(is_wanted);
-        self.links.replace(kept);
-        for (address, listener) in closed {
-            listener.close().await;
-            info!("no longer taking links on {address}; those that are there stay");
+    /// Ends the sessions of secrets that are gone.
+    fn end_removed(&self, names: &[String], is_kept: impl Fn(&Secret) -> bool) -> Option<String> {
+        let clients = self.clients.as_ref().filter(|_| !names.is_empty())?;
+        let ending = match clients.end_other_secrets(is_kept) {
+            0 => "no session was open".to_owned(),
+            1 => "1 session ends".to_owned(),
+            count => format!("{count} sessions end"),
+        };
+        let mut named: Vec<_> = names.iter().take(MOST_NAMED).cloned().collect();
+        if let Some(more) = names.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+            named.push(format!("{more} more"));
         }
-        if let Err(error) = self.take_links(wanted) {
-            self.metrics.config_reload_failures.inc();
-            error!("{error}");
-        }
+        let secrets = if names.len() == 1 {
+            "secret"
+        } else {
+            "secrets"
+        };
+        Some(format!(
+            "{secrets} taken out: {} ({ending})",
+            named.join(", ")
+        ))
     }
+}
 
-    /// Closes before it opens: the kernel gives a port on all addresses or on
-    /// one, not both.
-    async fn change_listeners(&self, new: &Config) {
-        let mut closed = Vec::new();
-        for (address, handle) in self.listeners.take() {
-            match new.listener(address) {
-                Some(listener) => {
-                    handle.set_rules(Rules::new(new, listener));
-                    self.listeners.borrow_mut().push((address, handle));
-                }
-                None => closed.push((address, handle)),
-            }
-        }
-        for (address, handle) in closed {
-            handle.close().await;
-            info!("no longer listening on {address}; its clients stay until they leave");
-        }
-        for listener in &new.listeners {
-            let is_open = |(address, _): &(_, _)| *address == listener.addr;
-            let open = self.listeners.borrow().iter().any(is_open);
-            if !open && let Err(error) = self.listen(new, listener) {
-                self.metrics.config_reload_failures.inc();
-                let error = super::RunError::Listen(listener.addr, error);
-                error!("{error}");
-            }
-        }
+/// What has changed, and what the person should know of it.
+fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<String>) {
+    let restart = differences.need_restart.join(", ");
+    if !restart.is_empty() {
+        warn!("restart for {restart} to take effect; this process goes on as it was started");
+    }
+    for note in new.notes.iter().filter(|note| !old.notes.contains(note)) {
+        info!("{note}");
+    }
+    let warnings = new
+        .warnings
+        .iter()
+        .filter(|now| !old.warnings.contains(now));
+    let lowered = new
+        .lowered
+        .iter()
+        .filter(|now| old.lowered.as_ref() != Some(*now));
+    for warning in warnings.chain(lowered) {
+        warn!("{warning}");
+    }
+    if !differences.lost_domains.is_empty() {
+        let lost: Vec<_> = differences
+            .lost_domains
+            .iter()
+            .map(|domain| domain.as_str())
+            .collect();
+        let flags = lost.join(", and --tls-domain ");
+        warn!(
+            "links that look like {} (ee…) work no more; to keep them beside the new ones, give \
+             --tls-domain {flags} too, after the new one, and reload",
+            lost.join(", ")
+        );
+    }
+    if differences.lost_other_domains {
+        warn!(
+            "links that look like another site than --tls-domain (ee…) work no more; to keep them, \
+             give each of their sites a --tls-domain too, and reload"
+        );
+    }
+    if !differences.changed.is_empty() {
+        news.insert(0, differences.changed.join(", "));
+    }
+    match news.as_slice() {
+        [] => info!("reloaded: no flag, table or certificate changed that can be taken over"),
+        news => info!("reloaded: {}", news.join("; ")),
     }
 }

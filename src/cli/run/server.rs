@@ -1,7 +1,5 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,17 +7,16 @@ use std::time::Duration;
 use super::RunError;
 #[cfg(feature = "ctl")]
 use super::control;
+use super::ports::Ports;
 use super::replays;
 use super::signals::Signals;
 use super::usage::UsageFile;
 use crate::backend::Backend;
 use crate::cli::exposition;
-use crate::client::{
-    self, ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites,
-};
-use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, ListenerConfig, Role};
+use crate::client::{ClientContext, Limits, Parts, SiteSettings, Sites};
+use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, Role};
 use crate::guard::gate::Gate;
-use crate::link::{self, Back, BackListener, Front, LinkContext, Security};
+use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
 use crate::metrics::Metrics;
 #[cfg(feature = "ctl")]
@@ -54,9 +51,7 @@ pub(super) struct Server {
     pub(super) address: Rc<PublicAddress>,
     pub(super) front: Option<Rc<Front>>,
     pub(super) back: Option<Rc<Back>>,
-    /// By the address of the config.
-    pub(super) links: RefCell<Vec<(SocketAddr, BackListener)>>,
-    pub(super) listeners: RefCell<Vec<(SocketAddr, ListenerHandle)>>,
+    pub(super) ports: Ports,
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
@@ -172,11 +167,10 @@ impl Server {
             sites,
             front,
             back,
-            links: RefCell::default(),
-            listeners: RefCell::default(),
+            ports: Ports::default(),
             config: RefCell::new(config),
         });
-        server.listen_all()?;
+        server.open_first_ports()?;
         #[cfg(feature = "ctl")]
         control::start(&server);
         Ok(server)
@@ -194,58 +188,6 @@ impl Server {
         };
         smol::future::or(self.signals.stop(), reloading).await;
         self.stop().await;
-    }
-
-    fn listen_all(&self) -> Result<(), RunError> {
-        let config = self.config.borrow();
-        for listener in &config.listeners {
-            if let Err(error) = self.listen(&config, listener) {
-                return Err(RunError::Listen(listener.addr, error));
-            }
-        }
-        self.take_links(&config.link.listen)
-    }
-
-    /// On the addresses where it does not yet; every one is tried.
-    pub(super) fn take_links(&self, addresses: &[(SocketAddr, bool)]) -> Result<(), RunError> {
-        let Some(back) = &self.back else {
-            return Ok(());
-        };
-        let mut links = self.links.borrow_mut();
-        let mut outcome = Ok(());
-        for &(address, optional) in addresses {
-            if links.iter().any(|(open, _)| *open == address) {
-                continue;
-            }
-            match back.listen(address) {
-                Ok(listener) => {
-                    info!("taking links on {}", listener.address());
-                    links.push((address, listener));
-                }
-                Err(error) if optional && error.kind() != io::ErrorKind::AddrInUse => {}
-                Err(error) => outcome = Err(RunError::LinkListen(address, error)),
-            }
-        }
-        outcome
-    }
-
-    pub(super) fn listen(&self, config: &Config, listener: &ListenerConfig) -> io::Result<()> {
-        let Some(clients) = &self.clients else {
-            return Ok(());
-        };
-        match client::listen(clients, listener.addr, Rules::new(config, listener)) {
-            Ok(handle) => {
-                let address = handle.address();
-                info!("listening on {address}");
-                self.listeners.borrow_mut().push((listener.addr, handle));
-                Ok(())
-            }
-            Err(error) if listener.optional && error.kind() != io::ErrorKind::AddrInUse => {
-                debug!("no IPv6 here: {} is left out ({error})", listener.addr);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     fn announce(&self) {
@@ -340,8 +282,7 @@ impl Server {
 
     /// A second signal does not wait.
     async fn stop(&self) {
-        self.listeners.borrow_mut().clear();
-        self.links.borrow_mut().clear();
+        self.ports.close();
         let data_lock = self.data_lock.clone();
         self.spawn(unblock(move || data_lock.end_soon()));
         if let Some(clients) = &self.clients {

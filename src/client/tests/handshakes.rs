@@ -1,9 +1,12 @@
+use std::io::Write;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::app::{App, hello, unix_now};
-use super::{OTHER_SECRET, SECRET, Setup, World};
+use super::{ListenerHandle, OTHER_SECRET, SECRET, Setup, World, listen};
+use crate::config::Place;
 use crate::metrics::{ClientKind, RejectReason};
-use crate::net::Socket;
+use crate::net::{Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 use crate::wire::obfuscated2;
 use crate::wire::secret::Secret;
@@ -140,6 +143,73 @@ fn only_what_is_allowed_comes_in() {
             assert_eq!(world.metrics.rejected.get(RejectReason::TlsNotAllowed), 1);
         });
     }
+}
+
+/// A socket that takes `secret` alone, at `place`.
+fn listen_at(world: &World, place: &str, ours: &[Rc<Listener>], secret: Secret) -> ListenerHandle {
+    let place = Place::new(place.parse().unwrap());
+    let opened = Listener::open_all(&world.reactor, &[place], ours, &[]);
+    let opened = opened.map_err(|(_, error)| error).unwrap();
+    let mut rules = Setup::default().rules;
+    rules.secrets.retain(|named| named.secret.key == secret);
+    listen(&world.context, opened[0].1.clone(), rules)
+}
+
+#[test]
+fn a_listener_that_goes_takes_those_who_are_there_already() {
+    Setup::default().run(async |world| {
+        let going = listen_at(&world, "127.0.0.1:0", &[], SECRET);
+        let mut waiting = Vec::new();
+        for _ in 0..5 {
+            let mut stream = std::net::TcpStream::connect(going.address()).unwrap();
+            stream
+                .write_all(&header(Transport::Padded, &SECRET))
+                .unwrap();
+            waiting.push(stream);
+        }
+        let address = going.address();
+        drop(going.close().await);
+        assert!(std::net::TcpStream::connect(address).is_err());
+        let opened = || world.telegram.opened.borrow().len();
+        world.until("five sessions", || opened() == 5).await;
+    });
+}
+
+#[test]
+fn a_listener_that_goes_leaves_its_addresses_to_others() {
+    Setup::default().run(async |world| {
+        let wide = listen_at(&world, "0.0.0.0:0", &[], SECRET);
+        let port = wide.address().port();
+        // They come before the other listener is there, and are its clients.
+        let (here, there) = (format!("127.0.0.1:{port}"), format!("127.0.0.9:{port}"));
+        let mut waiting = Vec::new();
+        for (address, secret) in [(&here, OTHER_SECRET), (&there, SECRET), (&here, SECRET)] {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream
+                .write_all(&header(Transport::Padded, &secret))
+                .unwrap();
+            waiting.push(stream);
+        }
+        let ours = [wide.socket().clone()];
+        let narrow = listen_at(&world, &here, &ours, OTHER_SECRET);
+        wide.retire(|_| true, [&narrow].into_iter());
+        let rejected = &world.metrics.rejected;
+        let opened = || world.telegram.opened.borrow().len();
+        world
+            .until("two sessions and a stranger", || {
+                opened() == 2 && rejected.get(RejectReason::UnknownSecret) == 1
+            })
+            .await;
+        // A secret that is gone is taken nowhere.
+        wide.retire(|secret| *secret != SECRET, [].into_iter());
+        let mut late = std::net::TcpStream::connect(there).unwrap();
+        late.write_all(&header(Transport::Padded, &SECRET)).unwrap();
+        world
+            .until("another stranger", || {
+                rejected.get(RejectReason::UnknownSecret) == 2
+            })
+            .await;
+    });
 }
 
 #[test]

@@ -24,7 +24,7 @@ impl Dc {
     async fn prepare(world: &World) -> Self {
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let listener = Listener::bind(&world.reactor, anywhere).unwrap();
-        let address = listener.local_address().unwrap();
+        let address = listener.address();
         let connecting = Socket::connect(&world.reactor, address);
         let (ours, theirs) = smol::future::zip(connecting, listener.accept()).await;
         let key = StreamKey {

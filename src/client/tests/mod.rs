@@ -15,14 +15,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{ClientContext, Limits, ListenerHandle, Parts, Rules, SiteSettings, Sites, listen};
+use super::{
+    ClientContext, Limits, ListenerHandle, Newer, Parts, Rules, SiteSettings, Sites, listen,
+};
 use crate::config::{
     Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset, RouteChoice,
     ServerErrors, TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor};
+use crate::net::{BufferPool, Executor, Keepalive, Listener, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 use telegram::Telegram;
 
@@ -103,6 +105,7 @@ impl Default for Setup {
                 tls_domains: Vec::new(),
                 sni_salt: None,
                 route: RouteChoice::Middle,
+                newer: Newer::default(),
             },
             fronting: Fronting::default(),
         }
@@ -138,7 +141,8 @@ impl Setup {
             limits: self.limits,
         });
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let listener = listen(&context, anywhere, self.rules).unwrap();
+        let listener = Rc::new(Listener::bind(&reactor, anywhere).unwrap());
+        let listener = listen(&context, listener, self.rules);
         let world = Rc::new(World {
             reactor: reactor.clone(),
             context,

@@ -11,7 +11,6 @@ mod wish;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
 use crate::metrics::{LinkEnd, Reason};
-use crate::net::{Listener, Notify, Socket};
+use crate::net::{BACKLOG, Listener, Notify, Socket};
 use crate::wire::link::Role;
 use fronts::Fronts;
 use link::BackLink;
@@ -59,7 +58,10 @@ pub struct Back {
 
 /// Accepts links until it is dropped.
 pub struct BackListener {
-    address: SocketAddr,
+    listener: Rc<Listener>,
+    back: Rc<Back>,
+    /// Those of its addresses that it takes links at; empty: all.
+    parts: Rc<RefCell<Vec<SocketAddr>>>,
     accepting: Task<()>,
 }
 
@@ -82,14 +84,21 @@ impl Back {
         })
     }
 
-    pub fn listen(self: &Rc<Self>, address: SocketAddr) -> io::Result<BackListener> {
-        let listener = Listener::bind(&self.context.reactor, address)?;
-        let address = listener.local_address()?;
-        let accepting = self.clone().accept(listener);
-        Ok(BackListener {
-            address,
+    /// Starts to accept links from `listener`.
+    pub fn listen(self: &Rc<Self>, listener: Rc<Listener>) -> BackListener {
+        let parts: Rc<RefCell<Vec<SocketAddr>>> = Rc::default();
+        let accepting = self.clone().accept(listener.clone(), parts.clone());
+        BackListener {
+            parts,
+            listener,
+            back: self.clone(),
             accepting: self.context.executor.spawn_patient(accepting),
-        })
+        }
+    }
+
+    /// Of links made now.
+    pub fn security(&self) -> Rc<Security> {
+        self.security.borrow().clone()
     }
 
     /// For links made from now on.
@@ -110,13 +119,22 @@ impl Back {
         self.context.reactor.timeout(GOODBYE, gone).await;
     }
 
-    async fn accept(self: Rc<Self>, listener: Listener) {
+    fn take(self: &Rc<Self>, socket: Socket, parts: &[SocketAddr]) {
+        let is_part = |local| parts.contains(&local);
+        if !parts.is_empty() && !socket.local_address().is_ok_and(is_part) {
+            let _ = socket.set_reset_on_close();
+            return;
+        }
+        // A stranger: links that are there go before.
+        let serving = self.clone().serve(socket);
+        self.context.executor.spawn_patient(serving).detach();
+    }
+
+    async fn accept(self: Rc<Self>, listener: Rc<Listener>, parts: Rc<RefCell<Vec<SocketAddr>>>) {
         loop {
             match listener.accept().await {
                 Ok(socket) => {
-                    // A stranger: links that are there go before.
-                    let serving = self.clone().serve(socket);
-                    self.context.executor.spawn_patient(serving).detach();
+                    self.take(socket, &parts.borrow());
                     // Who was pushed out by it goes before the next one comes.
                     smol::future::yield_now().await;
                 }
@@ -216,12 +234,26 @@ impl Back {
 }
 
 impl BackListener {
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn socket(&self) -> &Rc<Listener> {
+        &self.listener
     }
 
-    /// Returns when the port is free again, which is a moment after a drop.
-    pub async fn close(self) {
+    /// From now on it takes links at these of its addresses, and whoever comes to
+    /// another is reset; none: at all.
+    pub fn set_parts(&self, parts: Vec<SocketAddr>) {
+        self.parts.replace(parts);
+    }
+
+    /// Accepts no more, but for those who have been let in by the kernel. The
+    /// socket goes on listening until it is dropped.
+    pub async fn close(self) -> Rc<Listener> {
         self.accepting.cancel().await;
+        for _ in 0..=BACKLOG {
+            let Some(socket) = self.listener.accept_waiting() else {
+                break;
+            };
+            self.back.take(socket, &self.parts.borrow());
+        }
+        self.listener
     }
 }

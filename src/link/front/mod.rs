@@ -98,6 +98,11 @@ impl Front {
         self.keepers.replace(keepers);
     }
 
+    /// Of links made now.
+    pub fn security(&self) -> Rc<Security> {
+        self.security.borrow().clone()
+    }
+
     /// For links made from now on.
     pub fn reconfigure(&self, security: Security, wait: Duration) {
         self.security.replace(Rc::new(security));

@@ -1,0 +1,335 @@
+//! The sockets that listen, and what a reload makes of them.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+
+use super::RunError;
+use super::server::Server;
+use crate::client::{self, ListenerHandle, Rules};
+use crate::config::{Config, Place, Role, includes, may_bind};
+use crate::link::BackListener;
+use crate::net::{Listener, Opened, Reactor, is_local_address};
+use crate::wire::secret::Secret;
+
+/// How long a socket for all addresses goes on beside those for some of them:
+/// whom the kernel has begun to let in through it needs another way there and
+/// back.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Ports below it are for root.
+const FIRST_OF_ALL_USERS: u16 = 1024;
+
+/// Every socket for clients or links.
+#[derive(Default)]
+pub(super) struct Ports {
+    open: RefCell<Vec<Open>>,
+    /// Of ports that this process could not bind again: nobody is answered there.
+    parked: RefCell<Vec<Rc<Listener>>>,
+}
+
+struct Open {
+    address: SocketAddr,
+    taking: Taking,
+}
+
+enum Taking {
+    Clients(ListenerHandle),
+    Links(BackListener),
+}
+
+/// A socket that goes.
+pub(super) struct Leaving {
+    open: Open,
+    /// Others have some of its addresses.
+    is_followed: bool,
+}
+
+/// What becomes of a socket that listens.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// It serves this place: its own, or all addresses, which it has one of. To
+    /// close it for a socket of all addresses would lose who is on the way.
+    Serves(SocketAddr),
+    Goes {
+        /// Some of its addresses are still wanted.
+        is_followed: bool,
+    },
+}
+
+impl Fate {
+    fn of(address: SocketAddr, wanted: &[Place]) -> Self {
+        let wanted = wanted.iter().map(|place| place.address);
+        let mut serving = wanted
+            .clone()
+            .filter(|wanted| *wanted == address || includes(*wanted, address));
+        if let Some(place) = serving.next() {
+            return Self::Serves(place);
+        }
+        let mut parts = wanted.filter(|wanted| includes(address, *wanted));
+        Self::Goes {
+            is_followed: parts.next().is_some(),
+        }
+    }
+}
+
+impl Ports {
+    /// Parked ones too.
+    pub fn all_sockets(&self) -> Vec<Rc<Listener>> {
+        let mut sockets = self.sockets();
+        sockets.extend(self.parked.borrow().iter().cloned());
+        sockets
+    }
+
+    fn sockets(&self) -> Vec<Rc<Listener>> {
+        let open = self.open.borrow();
+        open.iter().map(|open| open.socket().clone()).collect()
+    }
+
+    /// Holds all addresses of ports that this process will not be able to bind:
+    /// a reload may want them where the config has one.
+    fn hold_low_ports(&self, reactor: &Rc<Reactor>, places: &[Place]) {
+        let mut parked = self.parked.borrow_mut();
+        let everywhere = [
+            IpAddr::from(Ipv4Addr::UNSPECIFIED),
+            Ipv6Addr::UNSPECIFIED.into(),
+        ];
+        for place in places {
+            for ip in everywhere {
+                let address = SocketAddr::new(ip, place.address.port());
+                let is_wanted = places.iter().any(|place| place.address == address);
+                let is_held = || parked.iter().any(|held| held.address() == address);
+                if address.port() < FIRST_OF_ALL_USERS && !is_wanted && !is_held() {
+                    // It fails where somebody listens at another of them.
+                    parked.extend(Listener::parked(reactor, address).ok().map(Rc::new));
+                }
+            }
+        }
+    }
+
+    /// The ports are free again a moment later.
+    pub fn close(&self) {
+        self.open.take();
+        self.parked.take();
+    }
+
+    fn missing(&self, wanted: Vec<Place>) -> Vec<Place> {
+        let open = self.open.borrow();
+        let is_open = |place: &Place| open.iter().any(|open| open.address == place.address);
+        wanted.into_iter().filter(|place| !is_open(place)).collect()
+    }
+}
+
+impl Open {
+    fn socket(&self) -> &Rc<Listener> {
+        match &self.taking {
+            Taking::Clients(handle) => handle.socket(),
+            Taking::Links(listener) => listener.socket(),
+        }
+    }
+
+    /// At its address, `place` or a part of that.
+    fn serve(&self, config: &Config, place: SocketAddr) {
+        match &self.taking {
+            Taking::Links(listener) => listener.set_parts(Vec::new()),
+            Taking::Clients(handle) => {
+                if let Some(listener) = config.listener(place) {
+                    handle.set_rules(Rules::new(config, listener));
+                }
+            }
+        }
+    }
+
+    /// It has all addresses of its port, and these are wanted, which this process
+    /// may not bind.
+    fn stand_in(&self, config: &Config, parts: Vec<SocketAddr>, is_kept: impl Fn(&Secret) -> bool) {
+        let (flag, all) = (config.flag_of_places(), self.address);
+        for part in &parts {
+            warn!(
+                "{flag} {part}: its part of the socket of {all}, as --user has given root up; who \
+                 connects to others of that port is reset: restart to close them"
+            );
+        }
+        match &self.taking {
+            Taking::Links(listener) => listener.set_parts(parts),
+            Taking::Clients(handle) => {
+                let rules = parts
+                    .into_iter()
+                    .filter_map(|part| Some((part, Rules::new(config, config.listener(part)?))));
+                handle.stand_in(is_kept, rules);
+            }
+        }
+    }
+
+    fn handle(&self) -> Option<&ListenerHandle> {
+        match &self.taking {
+            Taking::Clients(handle) => Some(handle),
+            Taking::Links(_) => None,
+        }
+    }
+}
+
+impl Server {
+    /// Before root is given up.
+    pub(super) fn open_first_ports(&self) -> Result<(), RunError> {
+        let config = self.config.borrow();
+        if config.user.is_some() && geteuid().is_root() {
+            self.ports.hold_low_ports(&self.reactor, &config.places());
+        }
+        let opened = self.open_ports(&config)?;
+        self.use_ports(&config, opened, |_| true);
+        Ok(())
+    }
+
+    /// Opens what `config` wants and is not open; after an error all is as it
+    /// was.
+    pub(super) fn open_ports(&self, config: &Config) -> Result<Opened, RunError> {
+        let missing = self.ports.missing(config.places());
+        let parked = self.ports.parked.borrow();
+        let opened = Listener::open_all(&self.reactor, &missing, &self.ports.sockets(), &parked);
+        opened.map_err(|(place, error)| match config.role {
+            Role::Back => RunError::LinkListen(place.address, error),
+            Role::Both | Role::Front => RunError::Listen(place.address, error),
+        })
+    }
+
+    /// Begins to accept from what was opened, and lets all go by `config` and the
+    /// secrets that are kept; gives what is to be closed.
+    pub(super) fn use_ports(
+        &self,
+        config: &Config,
+        opened: Opened,
+        is_kept: impl Fn(&Secret) -> bool,
+    ) -> Vec<Leaving> {
+        let wanted = config.places();
+        let mut without = self.ports.missing(wanted.clone());
+        without.retain(|place| !opened.iter().any(|(other, _)| other == place));
+        let (mut open, mut leaving) = (Vec::new(), Vec::new());
+        for one in self.ports.open.take() {
+            match Fate::of(one.address, &wanted) {
+                Fate::Serves(place) => {
+                    one.serve(config, place);
+                    open.push(one);
+                }
+                Fate::Goes { is_followed } => {
+                    let parts = without.iter().map(|place| place.address);
+                    let parts = parts.filter(|part| includes(one.address, *part));
+                    let parts: Vec<_> = parts.collect();
+                    if parts.is_empty() {
+                        let open = one;
+                        leaving.push(Leaving { open, is_followed });
+                    } else {
+                        one.stand_in(config, parts, &is_kept);
+                        open.push(one);
+                    }
+                }
+            }
+        }
+        self.ports.parked.borrow_mut().retain(|parked| {
+            let is_used = opened.iter().any(|(_, used)| Rc::ptr_eq(used, parked));
+            !is_used
+        });
+        for (place, listener) in opened {
+            open.extend(self.start_taking(config, place, listener));
+        }
+        for one in &leaving {
+            if let Some(handle) = one.open.handle() {
+                let parts = open
+                    .iter()
+                    .filter(|part| includes(one.open.address, part.address));
+                handle.retire(&is_kept, parts.filter_map(Open::handle));
+            }
+        }
+        self.ports.open.replace(open);
+        leaving
+    }
+
+    fn start_taking(&self, config: &Config, place: Place, listener: Rc<Listener>) -> Option<Open> {
+        let address = place.address;
+        let taking = match (&self.back, &self.clients) {
+            (Some(back), _) => Taking::Links(back.listen(listener)),
+            (None, Some(clients)) => {
+                let rules = Rules::new(config, config.listener(address)?);
+                Taking::Clients(client::listen(clients, listener, rules))
+            }
+            (None, None) => return None,
+        };
+        let doing = match taking {
+            Taking::Clients(_) => "listening",
+            Taking::Links(_) => "taking links",
+        };
+        if place.late && !is_local_address(address.ip()) {
+            info!("{doing} on {address}, which this machine does not have yet");
+        } else {
+            info!("{doing} on {address}");
+        }
+        Some(Open { address, taking })
+    }
+
+    /// Closes what is not wanted any more.
+    pub(super) async fn leave_ports(&self, leaving: Vec<Leaving>) {
+        let (followed, alone): (Vec<_>, Vec<_>) =
+            leaving.into_iter().partition(|one| one.is_followed);
+        for one in alone {
+            self.close_port(one.open).await;
+        }
+        if !followed.is_empty() {
+            self.reactor.sleep(GRACE).await;
+        }
+        for one in followed {
+            self.close_port(one.open).await;
+        }
+    }
+
+    async fn close_port(&self, open: Open) {
+        let address = open.address;
+        let (listener, doing, staying) = match open.taking {
+            Taking::Clients(handle) => {
+                let staying = "its clients stay as long as their secrets do";
+                (handle.close().await, "listening", staying)
+            }
+            Taking::Links(listener) => {
+                let staying = "those that are there stay";
+                (listener.close().await, "taking links", staying)
+            }
+        };
+        info!("no longer {doing} on {address}; {staying}");
+        if !may_bind(address.port()) {
+            listener.park();
+            self.ports.parked.borrow_mut().push(listener);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(texts: &[&str]) -> Vec<Place> {
+        let parse = |text: &&str| Place::new(text.parse().unwrap());
+        texts.iter().map(parse).collect()
+    }
+
+    #[test]
+    fn a_socket_stays_as_long_as_it_is_of_use() {
+        let goes = |is_followed| Fate::Goes { is_followed };
+        let serves = |text: &str| Fate::Serves(text.parse().unwrap());
+        for (open, wanted, fate) in [
+            ("127.0.0.1:1", &["127.0.0.1:1"][..], serves("127.0.0.1:1")),
+            ("127.0.0.1:1", &["0.0.0.0:1"], serves("0.0.0.0:1")),
+            ("127.0.0.1:1", &["[::]:1", "0.0.0.0:2"], goes(false)),
+            ("127.0.0.1:1", &["127.0.0.2:1"], goes(false)),
+            ("0.0.0.0:1", &["127.0.0.2:1"], goes(true)),
+            ("0.0.0.0:1", &["[::1]:1", "127.0.0.1:2"], goes(false)),
+            ("[::]:1", &["127.0.0.1:1", "[::1]:1"], goes(true)),
+            ("[::1]:1", &["0.0.0.0:1", "[::]:1"], serves("[::]:1")),
+            ("0.0.0.0:1", &[], goes(false)),
+        ] {
+            let found = Fate::of(open.parse().unwrap(), &places(wanted));
+            assert_eq!(found, fate, "{open} {wanted:?}");
+        }
+    }
+}

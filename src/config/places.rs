@@ -1,0 +1,73 @@
+use std::net::SocketAddr;
+
+use super::{Config, Role};
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub address: SocketAddr,
+    /// The IPv6 half of "all addresses": a machine without IPv6 does without.
+    pub optional: bool,
+    /// This machine may get the address later.
+    pub late: bool,
+}
+
+impl Place {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            optional: false,
+            late: false,
+        }
+    }
+}
+
+impl Config {
+    /// Where clients or, on a back, links are taken.
+    pub fn places(&self) -> Vec<Place> {
+        let listeners = self.listeners.iter().map(|listener| Place {
+            address: listener.addr,
+            optional: listener.optional,
+            late: listener.late,
+        });
+        let links = self.link.listen.iter().map(|&(address, optional)| Place {
+            address,
+            optional,
+            late: self.link.late.contains(&address),
+        });
+        listeners.chain(links).collect()
+    }
+
+    /// The flag that names them.
+    pub fn flag_of_places(&self) -> &'static str {
+        match self.role {
+            Role::Back => "--link-listen",
+            Role::Both | Role::Front => "--listen",
+        }
+    }
+}
+
+/// Whether `wide` is all addresses of a port of which `narrow` has one.
+pub fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
+    wide.port() == narrow.port()
+        && wide.is_ipv4() == narrow.is_ipv4()
+        && wide.ip().is_unspecified()
+        && !narrow.ip().is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_a_family_include_each() {
+        let addresses = ["0.0.0.0:1", "127.0.0.1:1", "[::]:1", "[::1]:1", "0.0.0.0:2"];
+        let addresses = addresses.map(|text| text.parse::<SocketAddr>().unwrap());
+        for (i, wide) in addresses.iter().enumerate() {
+            for (j, narrow) in addresses.iter().enumerate() {
+                let wanted = matches!((i, j), (0, 1) | (2, 3));
+                assert_eq!(includes(*wide, *narrow), wanted, "{wide} {narrow}");
+            }
+        }
+    }
+}
