@@ -39,6 +39,34 @@ impl Sessions {
         }
     }
 
+    /// At most so many of a secret's, from the number `first` on, and the number
+    /// after the last of them.
+    pub fn some_of(
+        &self,
+        account: &Rc<Account>,
+        first: usize,
+        most: usize,
+    ) -> (Vec<Rc<ClientOut>>, usize) {
+        let sessions = self.0.borrow();
+        let (before, behind): (Vec<_>, Vec<_>) =
+            sessions.iter().partition(|(number, _)| *number < first);
+        let in_order = behind.into_iter().chain(before);
+        let (mut some, mut next) = (Vec::new(), first);
+        for (number, session) in in_order {
+            if some.len() == most {
+                break;
+            }
+            if let Some(out) = session.upgrade()
+                && let Some(own) = &out.account
+                && Rc::ptr_eq(own, account)
+            {
+                next = number + 1;
+                some.push(out);
+            }
+        }
+        (some, next)
+    }
+
     fn revoke_ended(&self, now: u64) {
         for (_, session) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()

@@ -80,6 +80,21 @@ fn the_rate_is_kept_in_the_long_run() {
     assert!((10_000..=10_800).contains(&sent), "{sent}");
 }
 
+/// A phone changes its address within its /64 whenever it likes.
+#[test]
+fn what_one_subscriber_has_counts_as_one_address() {
+    let ledger = ledger(&[("max-ips", "2")]);
+    let admit = |client| admit(&ledger, client, 1);
+    let _phone = admit("2001:db8:0:1::1").unwrap();
+    let _again = admit("2001:db8:0:1:ffff::2").unwrap();
+    let _other = admit("192.0.2.1").unwrap();
+    let _mapped = admit("::ffff:192.0.2.1").unwrap();
+    for third in ["2001:db8:0:2::1", "192.0.2.2", "::ffff:192.0.2.2"] {
+        let refused = admit(third).err();
+        assert_eq!(refused, Some(LimitRefusal::TooManyAddresses), "{third}");
+    }
+}
+
 proptest! {
     /// Live sessions and addresses against a plain list; `Some` leaves.
     #[test]

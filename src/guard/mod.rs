@@ -13,4 +13,5 @@ pub mod half_open;
 pub mod limits;
 pub mod policy;
 pub mod replay;
+pub mod roll_call;
 pub mod table;
