@@ -48,11 +48,10 @@ impl Sessions {
         most: usize,
     ) -> (Vec<Rc<ClientOut>>, usize) {
         let sessions = self.0.borrow();
-        let (before, behind): (Vec<_>, Vec<_>) =
-            sessions.iter().partition(|(number, _)| *number < first);
-        let in_order = behind.into_iter().chain(before);
+        let behind = sessions.iter().filter(|(number, _)| *number >= first);
+        let before = sessions.iter().filter(|(number, _)| *number < first);
         let (mut some, mut next) = (Vec::new(), first);
-        for (number, session) in in_order {
+        for (number, session) in behind.chain(before) {
             if some.len() == most {
                 break;
             }

@@ -6,7 +6,7 @@ const MOST_WAITING: u32 = 16;
 
 /// Between the end of one call and the next: each costs every phone of the secret a
 /// packet, for which it wakes its radio.
-const SHORTEST_REST: Duration = Duration::from_secs(15);
+const SHORTEST_REST: Duration = Duration::from_secs(5);
 
 /// The same where call after call finds everybody there.
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -89,12 +89,12 @@ mod tests {
                 roll.end(at(second), false);
             }
         }
-        assert_eq!(begun, [0, 15, 45, 105, 165, 225, 285]);
+        assert_eq!(begun, [0, 5, 15, 35, 75, 135, 195, 255]);
         assert_eq!(roll.come(at(400)), Turn::Calls);
         roll.leave();
         roll.end(at(400), true);
-        assert_eq!(roll.come(at(414)), Turn::Goes);
-        assert_eq!(roll.come(at(415)), Turn::Calls);
+        assert_eq!(roll.come(at(404)), Turn::Goes);
+        assert_eq!(roll.come(at(405)), Turn::Calls);
     }
 
     proptest! {
