@@ -105,7 +105,7 @@ fn sessions_that_answer_no_probe_give_their_places_to_newcomers() {
                 println!("served after {:.1} s", began.elapsed().as_secs_f32());
                 for proxy in proxies {
                     eventually("four ends", || no_answer(proxy) == 4).await;
-                    let line = " was full, and 2 of its sessions, which answered no probe";
+                    let line = " was full: 2 of its sessions were not there any more";
                     eventually("a word about it", || proxy.log_contains(line)).await;
                 }
             });

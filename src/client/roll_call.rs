@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::out::ClientOut;
 use super::{ClientContext, LOG_PERIOD};
 use crate::guard::limits::Account;
-use crate::guard::roll_call::Turn;
+use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::{CloseReason, RejectReason};
 use crate::net::Notify;
@@ -44,6 +44,7 @@ pub(super) struct RollCalls {
 }
 
 struct Call {
+    secret: String,
     account: Rc<Account>,
     changed: Notify,
     is_over: Cell<bool>,
@@ -81,7 +82,8 @@ impl Drop for Waiting {
 impl ClientContext {
     /// Asks the sessions of a full secret, unless that was done lately or too many
     /// wait.
-    pub(super) fn wait_for_place(self: &Rc<Self>, account: &Rc<Account>) -> Option<Waiting> {
+    pub(super) fn wait_for_place(self: &Rc<Self>, secret: &str) -> Option<Waiting> {
+        let account = &self.gate.account(secret)?;
         let calls = &self.roll_calls.calls;
         let is_same = |call: &&Rc<Call>| Rc::ptr_eq(&call.account, account);
         let running = calls.borrow().iter().find(is_same).cloned();
@@ -90,10 +92,11 @@ impl ClientContext {
         }
         let now = self.gate.clock(self.reactor.now());
         let call = match account.roll_call(|roll| roll.come(now)) {
-            Turn::Goes => return None,
-            Turn::Waits => running?,
-            Turn::Calls => {
+            Next::Goes => return None,
+            Next::Waits => running?,
+            Next::Calls => {
                 let call = Rc::new(Call {
+                    secret: secret.to_owned(),
                     account: account.clone(),
                     changed: Notify::default(),
                     is_over: Cell::new(false),
@@ -141,7 +144,7 @@ impl ClientContext {
             self.reactor.sleep(GOING).await;
         }
         total.set(total.get() - asked);
-        self.tell_gone(&call.account, gone);
+        self.tell_gone(&call.secret, gone);
         let now = self.gate.clock(self.reactor.now());
         call.account.roll_call(|roll| roll.end(now, gone > 0));
         let mut calls = self.roll_calls.calls.borrow_mut();
@@ -161,15 +164,14 @@ impl ClientContext {
         asked.map(Rc::downgrade).collect()
     }
 
-    fn tell_gone(&self, account: &Rc<Account>, gone: usize) {
+    fn tell_gone(&self, secret: &str, gone: usize) {
         if gone > 0
-            && let Some(name) = self.gate.name_of(account)
             && let Some(skipped) = self.roll_calls.gone_log.pass()
         {
             info!(
-                "the secret {name} was full, and {gone} of its sessions, which answered no probe, \
-                 gave their places to newcomers{skipped}; with a larger max-ips= or \
-                 max-connections= these need not wait for that"
+                "the secret {secret} was full: {gone} of its sessions were not there any more when \
+                 they were asked, and gave their places to newcomers{skipped}; with a larger \
+                 max-ips= or max-connections= these need not wait for that"
             );
         }
     }

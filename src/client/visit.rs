@@ -112,11 +112,9 @@ impl Visit<'_> {
         opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         let context = self.place.context();
-        let account = context.gate.account(visitor.secret);
-        let waiting = account.and_then(|account| context.wait_for_place(&account));
         let waits = async {
             let mut outcome = Err(reason);
-            let Some(waiting) = waiting else {
+            let Some(waiting) = context.wait_for_place(visitor.secret) else {
                 return outcome;
             };
             opening.known();

@@ -24,7 +24,7 @@ pub struct RollCall {
 
 /// What a newcomer may do for whom there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Next {
     /// Call the roll, and wait for the outcome.
     Calls,
     /// Wait for the outcome of the call that is running.
@@ -36,18 +36,18 @@ pub enum Turn {
 impl RollCall {
     /// A newcomer finds no place. Who does not have to go [leaves](Self::leave)
     /// later; who calls also [ends](Self::end) the call.
-    pub fn come(&mut self, now: Duration) -> Turn {
-        let turn = match self.is_running {
-            _ if self.waiting >= MOST_WAITING => Turn::Goes,
-            true => Turn::Waits,
-            false if now >= self.next => Turn::Calls,
-            false => Turn::Goes,
+    pub fn come(&mut self, now: Duration) -> Next {
+        let next = match self.is_running {
+            _ if self.waiting >= MOST_WAITING => Next::Goes,
+            true => Next::Waits,
+            false if now >= self.next => Next::Calls,
+            false => Next::Goes,
         };
-        if turn != Turn::Goes {
+        if next != Next::Goes {
             self.is_running = true;
             self.waiting += 1;
         }
-        turn
+        next
     }
 
     /// A newcomer waits no more.
@@ -81,20 +81,20 @@ mod tests {
         let mut roll = RollCall::default();
         let mut begun = Vec::new();
         for second in 0..300 {
-            if roll.come(at(second)) == Turn::Calls {
+            if roll.come(at(second)) == Next::Calls {
                 begun.push(second);
-                assert_eq!(roll.come(at(second)), Turn::Waits);
+                assert_eq!(roll.come(at(second)), Next::Waits);
                 roll.leave();
                 roll.leave();
                 roll.end(at(second), false);
             }
         }
         assert_eq!(begun, [0, 5, 15, 35, 75, 135, 195, 255]);
-        assert_eq!(roll.come(at(400)), Turn::Calls);
+        assert_eq!(roll.come(at(400)), Next::Calls);
         roll.leave();
         roll.end(at(400), true);
-        assert_eq!(roll.come(at(404)), Turn::Goes);
-        assert_eq!(roll.come(at(405)), Turn::Calls);
+        assert_eq!(roll.come(at(404)), Next::Goes);
+        assert_eq!(roll.come(at(405)), Next::Calls);
     }
 
     proptest! {
@@ -118,17 +118,17 @@ mod tests {
                         roll.leave();
                     }
                     _ => match roll.come(now) {
-                        Turn::Calls => {
+                        Next::Calls => {
                             prop_assert!(!running);
                             running = true;
                             waiting += 1;
                             calls += 1;
                         }
-                        Turn::Waits => {
+                        Next::Waits => {
                             prop_assert!(running);
                             waiting += 1;
                         }
-                        Turn::Goes => prop_assert!(!running || waiting == MOST_WAITING),
+                        Next::Goes => prop_assert!(!running || waiting == MOST_WAITING),
                     },
                 }
                 prop_assert!(waiting <= MOST_WAITING);
