@@ -398,6 +398,7 @@ fn many_that_never_read_cost_others_little_more_than_one() {
         assert!(second < Duration::from_secs(5), "{second:?}");
         assert!(waits[50] < Duration::from_millis(500), "{:?}", waits[50]);
         assert!(proxy.counted("isolations_total", "") > 0);
+        assert!(proxy.log_contains("info DC 2: a client takes its data more slowly"));
         telegram.assert_clean();
     });
 }

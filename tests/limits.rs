@@ -109,6 +109,7 @@ fn connections_and_addresses() {
             );
             assert_eq!(rejected(&proxy, "secret_addresses"), 1);
             assert_eq!(rejected(&proxy, "secret_connections"), 1);
+            assert_eq!(closed(&proxy, "no_answer"), 0, "they are there");
             // Others are not concerned.
             proxy.served_client(2).await;
             inside.remove(0);
@@ -183,6 +184,25 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
             proxy.served_client(2).await;
             telegram.assert_clean();
         }
+    });
+}
+
+/// Whoever stops the proxy may kill it before its clients have finished.
+#[test]
+fn what_was_used_is_on_the_disk_before_clients_have_finished() {
+    run(async {
+        let (telegram, mut proxy) = start_with(Route::Middle, "quota=1G").await;
+        let mut client = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        proxy.signal("TERM");
+        let usage = proxy.directory().join("usage");
+        eventually("the file", || usage.exists()).await;
+        assert!(proxy.is_running(), "it waits for the client");
+        within("an echo", client.echo(&echo(2, 64))).await.unwrap();
+        let early = fs::read_to_string(&usage).unwrap();
+        assert_eq!(proxy.exit_status().await.code(), Some(0));
+        // What the client has used since is not lost either.
+        assert_ne!(fs::read_to_string(&usage).unwrap(), early);
+        telegram.assert_clean();
     });
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::ClientContext;
 use super::handshake::Accepted;
+use super::roll_call::LONGEST_WAIT;
 use super::sites::{Judgement, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
@@ -33,7 +34,9 @@ pub(super) struct Opening {
     received: RefCell<Vec<u8>>,
     has_ended: Cell<bool>,
     was_answered: Cell<bool>,
-    answered: Notify,
+    is_known: Cell<bool>,
+    /// One of the two has changed.
+    settled: Notify,
 }
 
 impl Opening {
@@ -66,7 +69,17 @@ impl Opening {
     /// From here on the peer knows that we are no web server.
     pub fn answer(&self) {
         self.was_answered.set(true);
-        self.answered.notify();
+        self.settled.notify();
+    }
+
+    /// The peer knows a secret: while it waits for its place the site has no say.
+    pub fn known(&self) {
+        self.is_known.set(true);
+        self.settled.notify();
+    }
+
+    fn is_settled(&self) -> bool {
+        self.was_answered.get() || self.is_known.get()
     }
 
     /// The site has something to say to that.
@@ -108,7 +121,7 @@ impl<'a> Reserve<'a> {
     }
 
     /// The outcome of a handshake, which ends too when `limit` is over or when
-    /// the site has an answer to what came.
+    /// the site has an answer to what came. The wait for a place counts for itself.
     pub async fn watch(
         &self,
         limit: Duration,
@@ -125,18 +138,21 @@ impl<'a> Reserve<'a> {
             Box::pin(self.hear_site()).await;
             Err(RejectReason::SiteAnswered)
         };
-        let first = pin!(smol::future::or(shaking, site_first));
-        let outcome = reactor.timeout(limit, first).await;
+        let mut first = pin!(smol::future::or(shaking, site_first));
+        let mut outcome = reactor.timeout(limit, first.as_mut()).await;
+        if outcome.is_none() && self.opening.is_known.get() {
+            outcome = reactor.timeout(LONGEST_WAIT, first).await;
+        }
         outcome.unwrap_or(Err(RejectReason::TimedOut))
     }
 
-    /// Until the site speaks or hangs up. When the peer is answered, the site
-    /// is left.
+    /// Until the site speaks or hangs up. When the peer is answered, or known, the
+    /// site is left.
     async fn hear_site(&self) {
-        if !self.opening.was_answered.get() {
-            let answered = async {
-                while !self.opening.was_answered.get() {
-                    self.opening.answered.changed().await;
+        if !self.opening.is_settled() {
+            let settled = async {
+                while !self.opening.is_settled() {
+                    self.opening.settled.changed().await;
                 }
                 false
             };
@@ -145,7 +161,7 @@ impl<'a> Reserve<'a> {
                 poll_fn(|cx| self.poll_site(cx)).await;
                 true
             };
-            if smol::future::or(answered, spoke).await {
+            if smol::future::or(settled, spoke).await {
                 return;
             }
             self.visit.take();

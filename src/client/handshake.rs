@@ -63,10 +63,16 @@ pub(super) async fn handshake(
             Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
-                let signer = opening.with(|received| {
+                let signature = opening.with(|received| {
                     let hello = received.get(..consumed).unwrap_or_default();
                     check_hello(hello, &value, visit)
                 })?;
+                let (secret, domain) = (signature.secret, &signature.domain);
+                let pass = visit.admit(secret, Some(domain), &value.random, opening);
+                let signer = Signer {
+                    pass: pass.await?,
+                    signature,
+                };
                 let answer = signer.answer(&value, visit);
                 drop(value);
                 opening.answer();
@@ -111,7 +117,8 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         }
         _ => {}
     }
-    let pass = visit.admit(secret, None, &obfuscated2::replay_id(&bytes))?;
+    let replay_id = obfuscated2::replay_id(&bytes);
+    let pass = visit.admit(secret, None, &replay_id, opening).await?;
     Ok(Accepted {
         secret,
         header,
@@ -120,22 +127,27 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
     })
 }
 
-/// Who signed a hello.
-struct Signer {
+/// What a hello is signed with.
+struct Signature {
     /// Index into the secrets of the [`Rules`](super::Rules).
     secret: usize,
     /// That secret's, or what `--sni-salt` makes of it.
     key: Secret,
     domain: Domain,
+}
+
+/// Who signed a hello, and is let in.
+struct Signer {
+    signature: Signature,
     pass: Pass,
 }
 
 impl Signer {
     fn answer(&self, hello: &ClientHello, visit: &Visit<'_>) -> Vec<u8> {
-        let measured = visit.context.sites.profile(&self.domain);
-        let profile =
-            measured.unwrap_or_else(|| FlightProfile::unmeasured(&self.domain, &self.key));
-        server_hello::answer(hello, &self.key, &profile, &mut fill_random)
+        let Signature { key, domain, .. } = &self.signature;
+        let measured = visit.context.sites.profile(domain);
+        let profile = measured.unwrap_or_else(|| FlightProfile::unmeasured(domain, key));
+        server_hello::answer(hello, key, &profile, &mut fill_random)
     }
 }
 
@@ -145,7 +157,7 @@ fn check_hello(
     bytes: &[u8],
     hello: &ClientHello,
     visit: &Visit<'_>,
-) -> Result<Signer, RejectReason> {
+) -> Result<Signature, RejectReason> {
     let rules = visit.rules;
     if !rules.allow.tls {
         return Err(RejectReason::TlsNotAllowed);
@@ -170,12 +182,10 @@ fn check_hello(
     if !is_timely(time, unix_now(), visit.context.limits.get().time_skew) {
         return Err(RejectReason::ClockSkew);
     }
-    let pass = visit.admit(secret, Some(domain), &hello.random)?;
-    Ok(Signer {
+    Ok(Signature {
         secret,
         key,
         domain: domain.clone(),
-        pass,
     })
 }
 
@@ -202,13 +212,13 @@ async fn fake_tls(
         fits.map_err(|_| RejectReason::BadTransport)?;
         raw.clear();
         if let Ok(header) = header.as_slice().try_into() {
-            let header =
-                obfuscated2::accept(header, &signer.key).ok_or(RejectReason::BadTransport)?;
+            let header = obfuscated2::accept(header, &signer.signature.key)
+                .ok_or(RejectReason::BadTransport)?;
             if header.transport != Transport::Padded {
                 return Err(RejectReason::BadTransport);
             }
             return Ok(Accepted {
-                secret: signer.secret,
+                secret: signer.signature.secret,
                 header,
                 records: Some(records),
                 pass: signer.pass,

@@ -15,6 +15,7 @@ mod packets;
 mod padding;
 mod records;
 mod registry;
+mod roll_call;
 mod session;
 mod sessions;
 mod settings;
@@ -40,6 +41,7 @@ use crate::wire::secret::{AdTag, Domain, Secret};
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
+use roll_call::RollCalls;
 use sessions::Sessions;
 pub use sites::{SiteSettings, Sites};
 use turned_away::TurnedAway;
@@ -61,6 +63,7 @@ pub struct ClientContext {
     limits: Cell<Limits>,
     registry: Registry,
     sessions: Sessions,
+    roll_calls: RollCalls,
     /// Clients whose keys are expanded.
     awake: Cell<usize>,
     padding: PaddingSource,
@@ -168,6 +171,7 @@ impl ClientContext {
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
             sessions: Sessions::default(),
+            roll_calls: RollCalls::default(),
             awake: Cell::new(0),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),

@@ -42,6 +42,8 @@ pub(super) struct ClientOut {
     /// Its secret lets it stay no longer.
     revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
+    /// Another one wants its place, and its client has not said yet that it is there.
+    pub is_asked: Cell<bool>,
     /// Without expanded keys since the client went quiet.
     asleep: Cell<bool>,
     state: RefCell<State>,
@@ -106,6 +108,7 @@ impl ClientOut {
             pass: Cell::new(Some(pass)),
             revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
+            is_asked: Cell::new(false),
             context: context.clone(),
             socket,
             asleep: Cell::new(true),
@@ -151,6 +154,11 @@ impl ClientOut {
             Reset::Always => self.socket.reset(),
             _ => self.socket.shutdown(),
         };
+    }
+
+    /// Its client's connection is closed, or broken.
+    pub fn is_over(&self) -> bool {
+        self.state.borrow().broken
     }
 
     /// Makes the client's task end it.

@@ -102,6 +102,10 @@ fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
 fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: CloseReason) {
     let context = &out.context;
     let time = context.reactor.now().duration_since(started);
+    let reason = match reason {
+        CloseReason::ClientBroken if out.is_asked.get() => CloseReason::NoAnswer,
+        reason => reason,
+    };
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
         let peer = told.copied().or_else(|| out.socket.peer_address().ok());

@@ -55,6 +55,33 @@ impl Sessions {
         ended
     }
 
+    /// At most so many of a secret's, from the number `first` on, and the number
+    /// after the last of them.
+    pub fn some_of(
+        &self,
+        account: &Rc<Account>,
+        first: usize,
+        most: usize,
+    ) -> (Vec<Rc<ClientOut>>, usize) {
+        let sessions = self.0.borrow();
+        let behind = sessions.iter().filter(|(number, _)| *number >= first);
+        let before = sessions.iter().filter(|(number, _)| *number < first);
+        let (mut some, mut next) = (Vec::new(), first);
+        for (number, (_, session)) in behind.chain(before) {
+            if some.len() == most {
+                break;
+            }
+            if let Some(out) = session.upgrade()
+                && let Some(own) = &out.account
+                && Rc::ptr_eq(own, account)
+            {
+                next = number + 1;
+                some.push(out);
+            }
+        }
+        (some, next)
+    }
+
     fn revoke_ended(&self, now: u64) {
         for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()

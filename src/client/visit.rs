@@ -1,6 +1,8 @@
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 
+use super::fronting::Opening;
 use super::handshake::{read_more, unix_now};
 use super::registry::Place;
 use super::{ClientContext, Rules};
@@ -86,11 +88,12 @@ impl Visit<'_> {
 
     /// It knows the secret of this index: may it come in? Then it has a client's
     /// place.
-    pub fn admit(
+    pub async fn admit(
         &self,
         secret: usize,
         domain: Option<&Domain>,
         handshake_id: &[u8],
+        opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         self.proven.set(Some(secret));
         let visitor = Visitor {
@@ -99,10 +102,58 @@ impl Visit<'_> {
             tls_domain: domain.map(Domain::as_str),
             client: self.peer.get().client.ip(),
         };
-        let now = self.context.reactor.now();
         let gate = &self.context.gate;
-        let pass = gate.admit(&visitor, handshake_id, now, unix_now().into())?;
+        gate.prove(visitor.client, handshake_id, self.context.reactor.now())?;
+        let pass = match gate.admit(&visitor, unix_now().into()) {
+            Err(reason) if is_full(reason) => {
+                // In a box, which few get to need.
+                Box::pin(self.wait_for_place(&visitor, reason, opening)).await?
+            }
+            admitted => admitted?,
+        };
         self.place.become_session()?;
         Ok(pass)
     }
+
+    /// Its secret is full: comes in when somebody goes who only seemed to be there.
+    async fn wait_for_place(
+        &self,
+        visitor: &Visitor<'_>,
+        reason: RejectReason,
+        opening: &Opening,
+    ) -> Result<Pass, RejectReason> {
+        let context = self.place.context();
+        let waits = async {
+            let mut outcome = Err(reason);
+            let Some(waiting) = context.wait_for_place(visitor.secret) else {
+                return outcome;
+            };
+            opening.known();
+            while outcome.as_ref().is_err_and(|reason| is_full(*reason)) {
+                let is_last = !waiting.changed().await;
+                outcome = context.gate.admit(visitor, unix_now().into());
+                if is_last {
+                    break;
+                }
+            }
+            outcome
+        };
+        let leaves = async {
+            poll_fn(|cx| self.socket.poll_hung_up(cx)).await;
+            Err(RejectReason::Abandoned)
+        };
+        let outcome = smol::future::or(waits, leaves).await;
+        if let Err(reason) = outcome {
+            context.tell_full(visitor.secret, reason);
+        }
+        outcome
+    }
+}
+
+/// Those that have left may free a place.
+fn is_full(reason: RejectReason) -> bool {
+    matches!(
+        reason,
+        RejectReason::SecretConnections | RejectReason::SecretAddresses
+    )
 }

@@ -164,34 +164,37 @@ impl Gate {
         self.half_open.shrink_to(most);
     }
 
-    /// The visitor has proven a secret with a handshake that `id` stands for
-    /// (`doc/protocol.md` §7). Lets it in until the pass is dropped.
-    pub fn admit(
-        &self,
-        visitor: &Visitor<'_>,
-        id: &[u8],
-        now: Instant,
-        unix_now: u64,
-    ) -> Result<Pass, RejectReason> {
+    /// A visitor from there has proven a secret with a handshake that `id` stands
+    /// for (`doc/protocol.md` §7). Not if it has done so before.
+    pub fn prove(&self, client: IpAddr, id: &[u8], now: Instant) -> Result<(), RejectReason> {
         let seconds = self.seconds(now);
         if let Some(replays) = &mut *self.replays.borrow_mut()
             && !replays.remember(id, seconds)
         {
             return Err(RejectReason::Replay);
         }
-        let origin = Origin::of(visitor.client);
+        let origin = Origin::of(client);
         self.acquaintances.borrow_mut().meet(origin, seconds);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
-            flood.proven(visitor.client, self.millis(now));
+            flood.proven(client, self.millis(now));
         }
+        Ok(())
+    }
+
+    /// Lets in a visitor who has proven a secret, until the pass is dropped.
+    pub fn admit(&self, visitor: &Visitor<'_>, unix_now: u64) -> Result<Pass, RejectReason> {
         let permit = self.policies.borrow().admit(visitor)?;
-        let ledger = self.ledger.borrow();
-        let account = ledger.account(visitor.secret);
+        let account = self.account(visitor.secret);
         let membership = account.map(|account| account.admit(visitor.client, unix_now));
         Ok(Pass {
             _permit: permit,
             membership: membership.transpose()?,
         })
+    }
+
+    /// The account of the secret of that name.
+    pub fn account(&self, secret: &str) -> Option<Rc<Account>> {
+        self.ledger.borrow().account(secret).cloned()
     }
 
     /// The clock of an [`Account`].

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::roll_call::RollCall;
 use super::usage::{Usage, write_line};
-use crate::config::SecretLimits;
+use crate::config::{Network, SecretLimits};
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
@@ -114,8 +115,9 @@ pub struct Account {
     /// Its bytes are counted.
     metered: Cell<bool>,
     live: Cell<u32>,
-    /// Live clients by address, kept only while `max_ips` is set.
-    addresses: RefCell<HashMap<IpAddr, u32>>,
+    /// Live clients by what one subscriber has, kept only while `max_ips` is set.
+    addresses: RefCell<HashMap<Network, u32>>,
+    roll_call: Cell<RollCall>,
     used: Cell<u64>,
     /// That is all of its quota.
     used_up: Cell<bool>,
@@ -157,7 +159,7 @@ impl Account {
         }
         let mut counted_address = None;
         if let Some(most) = limits.max_ips {
-            let client = client.to_canonical();
+            let client = Network::of_subscriber(client);
             let mut addresses = self.addresses.borrow_mut();
             if !addresses.contains_key(&client) && addresses.len() >= most as usize {
                 return Err(LimitRefusal::TooManyAddresses);
@@ -170,6 +172,14 @@ impl Account {
             account: self.clone(),
             counted_address,
         })
+    }
+
+    /// Changes when its sessions are asked whether they are there.
+    pub fn roll_call<T>(&self, change: impl FnOnce(&mut RollCall) -> T) -> T {
+        let mut roll = self.roll_call.get();
+        let outcome = change(&mut roll);
+        self.roll_call.set(roll);
+        outcome
     }
 
     /// Whether [`spend`](Self::spend) has anything to do.
@@ -289,7 +299,7 @@ impl Turn {
 pub struct Membership {
     account: Rc<Account>,
     /// In a box: most secrets have no `max_ips`.
-    counted_address: Option<Box<IpAddr>>,
+    counted_address: Option<Box<Network>>,
 }
 
 impl Membership {

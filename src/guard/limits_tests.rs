@@ -125,6 +125,21 @@ fn an_end_is_news_once() {
 
 const RATE: u64 = 100_000;
 
+/// A phone changes its address within its /64 whenever it likes.
+#[test]
+fn what_one_subscriber_has_counts_as_one_address() {
+    let ledger = ledger(&[("max-ips", "2")]);
+    let admit = |client| admit(&ledger, client, 1);
+    let _phone = admit("2001:db8:0:1::1").unwrap();
+    let _again = admit("2001:db8:0:1:ffff::2").unwrap();
+    let _other = admit("192.0.2.1").unwrap();
+    let _mapped = admit("::ffff:192.0.2.1").unwrap();
+    for third in ["2001:db8:0:2::1", "192.0.2.2", "::ffff:192.0.2.2"] {
+        let refused = admit(third).err();
+        assert_eq!(refused, Some(LimitRefusal::TooManyAddresses), "{third}");
+    }
+}
+
 proptest! {
     /// However sessions come, take, rest and go: together they keep to the rate,
     /// but for what may come at once.

@@ -13,5 +13,6 @@ pub mod half_open;
 pub mod limits;
 pub mod policy;
 pub mod replay;
+pub mod roll_call;
 pub mod table;
 pub mod usage;

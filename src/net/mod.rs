@@ -18,6 +18,7 @@ mod lookup;
 mod notify;
 mod pause;
 mod pipes;
+mod presence;
 mod random;
 mod reactor;
 mod reservation;

@@ -86,6 +86,17 @@ impl Shared {
         debug!("{address}: ignored a message of unknown kind {tag:08x}");
     }
 
+    pub(super) fn talks_nonsense(&self, address: SocketAddr, error: &dyn fmt::Display) {
+        let line = format_args!(
+            "middle proxy {address}: {error}; its clients move or come again; if that goes on, \
+             something on the way changes what it sends: try --route direct"
+        );
+        match self.complaints.pass() {
+            Some(skipped) => warn!("{line}{skipped}"),
+            None => debug!("{line}"),
+        }
+    }
+
     pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
         self.metrics.dc_failed(dc, error.failure());
         if matches!(error, ConnectError::Closed | ConnectError::Refused(_)) {

@@ -23,6 +23,7 @@ default_config_starts() {
 		procd_set_param [file] [$work/run/flags]
 		procd_set_param [reload_signal] [HUP]
 		procd_set_param [respawn]
+		procd_set_param [term_timeout] [15]
 		procd_set_param [limits] [nofile=65536 65536]
 		procd_set_param [stdout] [1]
 		procd_set_param [stderr] [1]

@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
-use crate::metrics::Metrics;
+use crate::metrics::{HandshakeOutcome, Metrics};
 #[cfg(feature = "ctl")]
 use crate::net::Turnstile;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
@@ -29,6 +29,9 @@ use crate::wire::transport::MAX_PACKET;
 
 /// How long a disk gets for the last state.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// The same for what clients that were let finish have added to it.
+const LATE_WRITES: Duration = Duration::from_secs(2);
 
 /// How long clients get to finish after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -245,21 +248,22 @@ impl Server {
         }
     }
 
-    /// Keeps what outlives the run, if a disk takes it, and removes what does
-    /// not; a second signal does not wait for that either.
-    async fn leave_files(&self) {
-        let writing = async {
-            let files = smol::future::zip(self.keep_usage(), self.keep_replays());
-            #[cfg(feature = "ctl")]
-            let files = smol::future::zip(files, control::remove(self));
-            if self.reactor.timeout(LAST_WRITES, files).await.is_none() {
-                warn!(
-                    "--data-dir has not taken the last files in {LAST_WRITES:?}: is its disk busy or \
-                     gone? The next run begins with those of earlier"
-                );
+    /// Writes what outlives the run; whether a disk took it within `limit`.
+    async fn leave_files(&self, limit: Duration, with_replays: bool) -> bool {
+        let replays = async {
+            if with_replays {
+                self.keep_replays().await;
             }
         };
-        smol::future::or(writing, self.signals.stop()).await;
+        let files = smol::future::zip(self.keep_usage(), replays);
+        let is_done = self.reactor.timeout(limit, files).await.is_some();
+        if !is_done {
+            warn!(
+                "--data-dir has not taken the last files in {limit:?}: is its disk busy or gone? \
+                 The next run begins with those of earlier"
+            );
+        }
+        is_done
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -285,18 +289,18 @@ impl Server {
         self.ports.close();
         let data_lock = self.data_lock.clone();
         self.spawn(unblock(move || data_lock.end_soon()));
-        if let Some(clients) = &self.clients {
-            let count = clients.connections();
-            match count {
-                0 => info!("stopping"),
-                1 => info!("stopping: one client gets {DRAIN:?} to finish"),
-                _ => info!("stopping: {count} clients get {DRAIN:?} to finish"),
-            }
-            let draining = async {
-                clients.drain(DRAIN).await;
-            };
-            smol::future::or(draining, self.signals.stop()).await;
-        }
+        let handshakes = self.handshakes();
+        // Who stops us may not wait for the clients before he kills us: what is to be
+        // kept is written meanwhile.
+        let first = async {
+            let left = self.leave_files(LAST_WRITES, true);
+            Some(smol::future::zip(self.drain(), left).await.1)
+        };
+        let impatient = async {
+            self.signals.stop().await;
+            None
+        };
+        let is_kept = smol::future::or(first, impatient).await;
         if let Some(back) = &self.back {
             back.close().await;
         }
@@ -306,7 +310,36 @@ impl Server {
         if let Some(telegram) = &self.telegram {
             telegram.close();
         }
-        self.leave_files().await;
+        let last = async {
+            let with_replays = is_kept.is_none() || self.handshakes() != handshakes;
+            if is_kept != Some(false) {
+                self.leave_files(LATE_WRITES, with_replays).await;
+            }
+            #[cfg(feature = "ctl")]
+            self.reactor
+                .timeout(LATE_WRITES, control::remove(self))
+                .await;
+        };
+        smol::future::or(last, self.signals.stop()).await;
+    }
+
+    /// Those that may have proven a secret.
+    fn handshakes(&self) -> u64 {
+        let handshakes = &self.metrics.handshakes;
+        let proven = [HandshakeOutcome::Accepted, HandshakeOutcome::Rejected];
+        proven.map(|outcome| handshakes.get(outcome)).iter().sum()
+    }
+
+    async fn drain(&self) {
+        if let Some(clients) = &self.clients {
+            let count = clients.connections();
+            match count {
+                0 => info!("stopping"),
+                1 => info!("stopping: one client gets {DRAIN:?} to finish"),
+                _ => info!("stopping: {count} clients get {DRAIN:?} to finish"),
+            }
+            clients.drain(DRAIN).await;
+        }
     }
 }
 

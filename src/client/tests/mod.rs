@@ -4,6 +4,7 @@ mod app;
 mod handshakes;
 mod lines;
 mod openings;
+mod places;
 mod pressure;
 mod relays;
 mod segments;

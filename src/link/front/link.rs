@@ -205,10 +205,16 @@ impl Side for FrontLink {
         while account.with(|whole, _| whole.heaviest().is_some()) {
             // On whichever link it is.
             let front = self.front.upgrade();
-            let largest = front.map_or_else(|| self.largest(), |front| front.largest_stream());
+            let largest = match &front {
+                Some(front) => front.largest_stream(),
+                None => self.largest(),
+            };
             let Some(largest) = largest else {
                 return;
             };
+            if let Some(front) = front {
+                front.tell_eviction();
+            }
             self.connection.context.metrics.link_evictions.inc();
             largest.evict();
         }

@@ -35,7 +35,7 @@ const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 /// DCs remembered for that; more are not.
 const UNAVAILABLE_DCS: usize = 32;
 
-/// Between lines about backs that do not answer.
+/// Between lines of one kind.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -54,6 +54,7 @@ pub struct Front {
     /// That clients wait for a link has been said.
     has_complained: Cell<bool>,
     silences: Throttle,
+    evictions: Throttle,
     closed: Cell<bool>,
 }
 
@@ -70,6 +71,7 @@ impl Front {
             unavailable: RefCell::default(),
             has_complained: Cell::new(false),
             silences: Throttle::new(LOG_PERIOD),
+            evictions: Throttle::new(LOG_PERIOD),
             closed: Cell::new(false),
         })
     }
@@ -195,18 +197,28 @@ impl Front {
     fn complain(&self) {
         if !self.has_complained.replace(true) {
             warn!(
-                "no link to a back: clients wait up to {} s for one, then they are closed",
+                "no link to a back: clients wait up to {} s for one, then they are closed; see \
+                 whether the backs run, and the network between",
                 self.wait.get().as_secs()
             );
         }
     }
 
     fn complain_of_silence(&self) {
-        if self.silences.pass().is_some() {
+        if let Some(skipped) = self.silences.pass() {
             warn!(
                 "no back answers: clients wait up to {} s for an answer or another link, then \
-                 they are closed",
+                 they are closed{skipped}; see whether the backs run, and the network between",
                 self.wait.get().as_secs()
+            );
+        }
+    }
+
+    fn tell_eviction(&self) {
+        if let Some(skipped) = self.evictions.pass() {
+            info!(
+                "clients take less than the backs send: the one for which most waits is \
+                 closed{skipped}; if that goes on, give this front a larger --buffers"
             );
         }
     }

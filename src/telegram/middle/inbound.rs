@@ -157,7 +157,7 @@ impl Inbound {
         input: &mut &'a mut [u8],
     ) -> Result<Option<RpcEvent<'a>>, ConnectionEnd> {
         self.decoder.next(input).map_err(|error| {
-            warn!("{}: {error}", connection.address);
+            connection.shared.talks_nonsense(connection.address, &error);
             ConnectionEnd::Protocol
         })
     }

@@ -1,15 +1,45 @@
 //! Slow clients: the connections that are left to them, and who is cut. The
 //! rules are in `super::super::slowness`.
 
+use std::fmt;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Pool;
 use crate::backend::SessionEnd;
+use crate::log::Throttle;
 use crate::metrics::ConnectionEnd;
 use crate::telegram::middle::Connection;
 use crate::telegram::session::MiddleSession;
 use crate::telegram::slowness::{BEHIND_LIMIT, Blocker, ISOLATE_AFTER, MAX_LANES};
+
+/// Between two lines of one kind about slow clients.
+const SLOW_LOG_PERIOD: Duration = Duration::from_secs(10 * 60);
+
+/// What is said about slow clients, of each kind now and then.
+pub(super) struct SlowLines {
+    isolations: Throttle,
+    cuts: Throttle,
+    given_up: Throttle,
+}
+
+impl Default for SlowLines {
+    fn default() -> Self {
+        let [isolations, cuts, given_up] = [(); 3].map(|()| Throttle::new(SLOW_LOG_PERIOD));
+        Self {
+            isolations,
+            cuts,
+            given_up,
+        }
+    }
+}
+
+fn tell(throttle: &Throttle, line: fmt::Arguments<'_>) {
+    match throttle.pass() {
+        Some(skipped) => info!("{line}{skipped}"),
+        None => debug!("{line}"),
+    }
+}
 
 impl Pool {
     /// Called by each connection's task now and then, often while a client
@@ -61,8 +91,7 @@ impl Pool {
         let is_out = tolerance.is_out(now, &blocker);
         self.tolerance.set(tolerance);
         if is_out {
-            let dc = self.dc;
-            debug!("DC {dc}: cut a client that took nothing while others waited");
+            self.tell_cut();
             self.shared.metrics.slow_cuts.inc();
             session.end(SessionEnd::TooSlow);
         }
@@ -81,7 +110,13 @@ impl Pool {
     }
 
     pub(super) fn isolate(self: &Rc<Self>, connection: &Rc<Connection>, now: Instant) {
-        debug!("DC {}: a connection is left to its slow clients", self.dc);
+        let line = format_args!(
+            "DC {}: a client takes its data more slowly than it comes, so its connection is left to \
+             such clients and the others move on; if most clients are slow, it is \
+             this machine's uplink",
+            self.dc
+        );
+        tell(&self.slow_lines.isolations, line);
         self.shared.metrics.isolations.inc();
         connection.isolate(now);
         self.bound_lanes(connection, now);
@@ -97,8 +132,29 @@ impl Pool {
         }
         let others = lanes.filter(|one| !Rc::ptr_eq(one, newest));
         if let Some(slowest) = others.min_by_key(|one| one.pace(now)) {
+            self.tell_given_up();
             slowest.kill(ConnectionEnd::Slow);
         }
+    }
+
+    fn tell_cut(&self) {
+        let line = format_args!(
+            "DC {}: a client that took nothing while others waited for what is behind its data is \
+             closed, and comes again; if that goes on, this machine's uplink is too \
+             slow for them",
+            self.dc
+        );
+        tell(&self.slow_lines.cuts, line);
+    }
+
+    fn tell_given_up(&self) {
+        let line = format_args!(
+            "DC {}: more than {MAX_LANES} connections are left to slow clients: the slowest is \
+             closed, and who waited for an answer there asks again; if that goes on, this \
+             machine's uplink is too slow for them",
+            self.dc
+        );
+        tell(&self.slow_lines.given_up, line);
     }
 
     /// Lets those leave an isolated connection who are not slow, and those who

@@ -19,6 +19,7 @@ use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Notify, Pause};
 use crate::wire::dc::DcId;
+use lanes::SlowLines;
 
 /// Longest wait of a session for a connection, of new ones and of others.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -75,6 +76,7 @@ pub(super) struct Pool {
     /// It is being left because Telegram has moved.
     leaving: RefCell<Weak<Connection>>,
     silences: Throttle,
+    slow_lines: SlowLines,
     tolerance: Cell<Tolerance>,
     lanes: Cell<Lanes>,
     closed: Cell<bool>,
@@ -99,6 +101,7 @@ impl Pool {
             roomy_since: Cell::new(None),
             leaving: RefCell::default(),
             silences: Throttle::new(LOG_PERIOD),
+            slow_lines: SlowLines::default(),
             tolerance: Cell::default(),
             lanes: Cell::default(),
             closed: Cell::new(false),

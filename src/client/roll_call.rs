@@ -1,0 +1,213 @@
+//! Where a secret is full, those of its sessions that are not there any more give
+//! their places to newcomers: a phone that changes its network leaves behind
+//! sessions that nobody ends.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use super::out::ClientOut;
+use super::{ClientContext, LOG_PERIOD};
+use crate::guard::limits::Account;
+use crate::guard::roll_call::Next;
+use crate::log::Throttle;
+use crate::metrics::{CloseReason, RejectReason};
+use crate::net::Notify;
+
+/// How long a session may be silent that is asked. The kernel asks four times
+/// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
+/// give up connecting after 10 to 15 s.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Between two looks at who has answered: who is refused does not wait for longer
+/// than the others take to answer.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Until those who were told to go are gone.
+const GOING: Duration = Duration::from_millis(50);
+
+/// The longest wait of a newcomer.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(9);
+
+/// Sessions that are asked at a time, whatever their secrets: asking costs some
+/// system calls each.
+const MOST_ASKED: usize = 256;
+
+/// The secrets whose sessions are asked at the moment.
+pub(super) struct RollCalls {
+    calls: RefCell<Vec<Rc<Call>>>,
+    asked: Cell<usize>,
+    /// Where asking begins, so that all of many get their turn.
+    next: Cell<usize>,
+    gone_log: Throttle,
+    full_log: Throttle,
+}
+
+struct Call {
+    secret: String,
+    account: Rc<Account>,
+    changed: Notify,
+    is_over: Cell<bool>,
+}
+
+impl Default for RollCalls {
+    fn default() -> Self {
+        Self {
+            calls: RefCell::default(),
+            asked: Cell::new(0),
+            next: Cell::new(0),
+            gone_log: Throttle::new(LOG_PERIOD),
+            full_log: Throttle::new(LOG_PERIOD),
+        }
+    }
+}
+
+/// A newcomer that waits for a place.
+pub(super) struct Waiting(Rc<Call>);
+
+impl Waiting {
+    /// Completes when there may be a place; false if nobody else will go.
+    pub async fn changed(&self) -> bool {
+        self.0.changed.changed().await;
+        !self.0.is_over.get()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.account.roll_call(|roll| roll.leave());
+    }
+}
+
+impl ClientContext {
+    /// Asks the sessions of a full secret, unless that was done lately or too many
+    /// wait.
+    pub(super) fn wait_for_place(self: &Rc<Self>, secret: &str) -> Option<Waiting> {
+        let account = &self.gate.account(secret)?;
+        let calls = &self.roll_calls.calls;
+        let is_same = |call: &&Rc<Call>| Rc::ptr_eq(&call.account, account);
+        let running = calls.borrow().iter().find(is_same).cloned();
+        if running.is_none() && self.roll_calls.asked.get() >= MOST_ASKED {
+            return None;
+        }
+        let now = self.gate.clock(self.reactor.now());
+        let call = match account.roll_call(|roll| roll.come(now)) {
+            Next::Goes => return None,
+            Next::Waits => running?,
+            Next::Calls => {
+                let call = Rc::new(Call {
+                    secret: secret.to_owned(),
+                    account: account.clone(),
+                    changed: Notify::default(),
+                    is_over: Cell::new(false),
+                });
+                calls.borrow_mut().push(call.clone());
+                let calling = self.clone().call_roll(call.clone());
+                self.executor.spawn(calling).detach();
+                call
+            }
+        };
+        Some(Waiting(call))
+    }
+
+    async fn call_roll(self: Rc<Self>, call: Rc<Call>) {
+        let mut silent = self.ask_sessions(&call.account);
+        let asked = silent.len();
+        let total = &self.roll_calls.asked;
+        total.set(total.get() + asked);
+        let (mut gone, mut waited) = (0, Duration::ZERO);
+        while !silent.is_empty() && waited < PATIENCE {
+            self.reactor.sleep(LOOK).await;
+            waited += LOOK;
+            silent.retain(|session| match session.upgrade() {
+                Some(out) if out.is_over() => {
+                    gone += 1;
+                    false
+                }
+                Some(out) if out.socket.has_answered() => {
+                    out.let_be();
+                    false
+                }
+                Some(_) => true,
+                None => {
+                    gone += 1;
+                    false
+                }
+            });
+            call.changed.notify();
+        }
+        if !silent.is_empty() {
+            gone += silent.len();
+            for out in silent.iter().filter_map(Weak::upgrade) {
+                out.revoke(CloseReason::NoAnswer);
+            }
+            self.reactor.sleep(GOING).await;
+        }
+        total.set(total.get() - asked);
+        self.tell_gone(&call.secret, gone);
+        let now = self.gate.clock(self.reactor.now());
+        call.account.roll_call(|roll| roll.end(now, gone > 0));
+        let mut calls = self.roll_calls.calls.borrow_mut();
+        calls.retain(|one| !Rc::ptr_eq(one, &call));
+        drop(calls);
+        call.is_over.set(true);
+        call.changed.notify();
+    }
+
+    /// Asks those of a secret, as many as may be asked.
+    fn ask_sessions(&self, account: &Rc<Account>) -> Vec<Weak<ClientOut>> {
+        let calls = &self.roll_calls;
+        let most = MOST_ASKED.saturating_sub(calls.asked.get());
+        let (sessions, next) = self.sessions.some_of(account, calls.next.get(), most);
+        calls.next.set(next);
+        let asked = sessions.iter().filter(|out| out.ask());
+        asked.map(Rc::downgrade).collect()
+    }
+
+    fn tell_gone(&self, secret: &str, gone: usize) {
+        if gone > 0
+            && let Some(skipped) = self.roll_calls.gone_log.pass()
+        {
+            info!(
+                "the secret {secret} was full: {gone} of its sessions were not there any more when \
+                 they were asked, and gave their places to newcomers{skipped}; with a larger \
+                 max-ips= or max-connections= these need not wait for that"
+            );
+        }
+    }
+
+    /// A newcomer of a full secret is turned away.
+    pub(super) fn tell_full(&self, secret: &str, reason: RejectReason) {
+        let limit = match reason {
+            RejectReason::SecretAddresses => "max-ips",
+            RejectReason::SecretConnections => "max-connections",
+            _ => return,
+        };
+        if let Some(skipped) = self.roll_calls.full_log.pass() {
+            info!(
+                "the secret {secret} is at its {limit}: a newcomer is turned away{skipped}; a \
+                 larger {limit}= lets in more"
+            );
+        }
+    }
+}
+
+impl ClientOut {
+    /// Has its client asked whether it is there; false where that cannot be.
+    fn ask(&self) -> bool {
+        self.is_asked.set(true);
+        let is_asked = self.socket.ask_peer().is_ok();
+        if !is_asked {
+            self.let_be();
+        }
+        is_asked
+    }
+
+    fn let_be(&self) {
+        self.is_asked.set(false);
+        // It fails where the client is gone.
+        let _ = self
+            .socket
+            .set_keepalive(self.context.limits.get().keepalive);
+    }
+}

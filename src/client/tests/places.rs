@@ -1,0 +1,65 @@
+//! Sessions of a secret that are asked whether they are there.
+
+use super::app::App;
+use super::{OTHER_SECRET, SECRET, Setup};
+use crate::config::Reset;
+use crate::metrics::{CloseReason, RejectReason};
+use crate::wire::transport::Transport;
+
+#[test]
+fn of_many_sessions_all_get_their_turn() {
+    Setup::default().run(async |world| {
+        let (reactor, address) = (&world.reactor, world.listener.address());
+        let mut apps = Vec::new();
+        for number in 0..10 {
+            let secret = [SECRET, OTHER_SECRET][number % 2];
+            apps.push(App::connect(reactor, address, Transport::Padded, &secret).await);
+            let count = || world.telegram.opened.borrow().len();
+            world.until("a session", || count() == number + 1).await;
+        }
+        let account = world.context.gate.account("first").unwrap();
+        let sessions = &world.context.sessions;
+        let is_there = || sessions.some_of(&account, 0, 10).0.len() == 5;
+        world.until("all of them", is_there).await;
+        let (mut next, mut seen) = (0, Vec::new());
+        for _ in 0..5 {
+            let (some, after) = sessions.some_of(&account, next, 2);
+            assert_eq!(some.len(), 2);
+            seen.extend(some.iter().map(|out| out.socket.peer_address().unwrap()));
+            next = after;
+        }
+        // Each twice, in the same order.
+        assert_eq!(seen[..5], seen[5..]);
+        let mut different = seen[..5].to_vec();
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), 5);
+    });
+}
+
+/// Nobody waits when all have answered, whoever else waits for a place.
+#[test]
+fn who_answers_keeps_its_place_and_newcomers_go_soon() {
+    let mut setup = Setup::default();
+    let limits = &mut setup.rules.secrets[1].limits;
+    limits.set("max-connections", "1").unwrap();
+    setup.limits.reset = Reset::OnHandshakeError;
+    setup.run(async |world| {
+        let (reactor, address) = (&world.reactor, world.listener.address());
+        let connect = || App::connect(reactor, address, Transport::Padded, &SECRET);
+        let _first = connect().await;
+        let is_there = || world.metrics.clients.get() == 1;
+        world.until("a client", is_there).await;
+        let mut newcomers = Vec::new();
+        for _ in 0..20 {
+            newcomers.push(connect().await);
+        }
+        for newcomer in &mut newcomers {
+            assert!(newcomer.is_closed().await);
+        }
+        let refused = world.metrics.rejected.get(RejectReason::SecretConnections);
+        assert_eq!(refused, 20);
+        assert_eq!(world.metrics.clients.get(), 1);
+        assert_eq!(world.metrics.closed.get(CloseReason::NoAnswer), 0);
+    });
+}

@@ -1,0 +1,41 @@
+use std::io;
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
+use super::Socket;
+
+/// Stands where the kernel notes the CPU that has taken the last segment in.
+const NO_CPU: u32 = u32::MAX;
+
+/// Between one probe and the next, and the silence before the first.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Unanswered ones after which the kernel gives the connection up.
+const PROBES: u32 = 4;
+
+/// Whether a peer is still there, by keepalive: its application sees nothing of it.
+impl Socket {
+    /// Has the kernel ask the peer, again and again until
+    /// [`set_keepalive`](Self::set_keepalive). Fails where the kernel cannot ask, or
+    /// not tell whether there was an answer.
+    ///
+    /// It asks nothing while it repeats what the peer has not acknowledged, which
+    /// is a question too.
+    pub fn ask_peer(&self) -> io::Result<()> {
+        sockopt::set_socket_incoming_cpu(self, NO_CPU)?;
+        // Or its limit would count instead of the number of probes, from the last
+        // sign of life on.
+        sockopt::set_tcp_user_timeout(self, 0)?;
+        sockopt::set_tcp_keepintvl(self, INTERVAL)?;
+        sockopt::set_tcp_keepcnt(self, PROBES)?;
+        sockopt::set_socket_keepalive(self, true)?;
+        // The last: it begins at once.
+        Ok(sockopt::set_tcp_keepidle(self, INTERVAL)?)
+    }
+
+    /// Whether anything, be it a bare acknowledgement, has come since then.
+    pub fn has_answered(&self) -> bool {
+        sockopt::socket_incoming_cpu(self) != Ok(NO_CPU)
+    }
+}
