@@ -109,8 +109,14 @@ impl NamedLink {
     /// On all addresses of a machine that has none of the internet: there may be
     /// one outside.
     pub fn is_behind_nat(&self) -> bool {
+        let is_address = self.link.server.parse::<IpAddr>().is_ok();
+        self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
+    }
+
+    /// No other machine reaches it.
+    pub fn is_of_this_machine(&self) -> bool {
         let server = self.link.server.parse::<IpAddr>();
-        self.is_private && self.on_all_addresses && server.is_ok_and(|ip| !ip.is_loopback())
+        server.is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Caption, both links and, if wanted, the QR code.
@@ -124,7 +130,7 @@ impl NamedLink {
             self.link.t_me()
         );
         if with_qr {
-            match qr::render(&self.link.tg(), colours) {
+            match qr::render(&self.link.tg(), colours, qr::QUIET_ZONE) {
                 Ok(code) => text.push_str(&code),
                 Err(_) => text.push_str("  (too long for a QR code)\n"),
             }
@@ -150,7 +156,7 @@ impl NamedLink {
 pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
     let Some(link) = links.iter().find(|link| link.is_private) else {
         return links.is_empty().then(|| {
-            "this machine's address is not known; give --external-ip IP, or link --server HOST"
+            "this machine's address is not known; give --external-ip IP or --link-name HOST"
                 .to_owned()
         });
     };
@@ -162,8 +168,9 @@ pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
             )
         }
         _ => format!(
-            "{host} is reached from the local network only; for others forward the port on the \
-             router and give --external-ip IP, or link --server HOST"
+            "{host} is reached from the local network only, and the address outside is not known: \
+             give --external-ip IP or --link-name HOST, and open the port in the firewall of a \
+             cloud (1:1 NAT), or forward it on the router at home"
         ),
     })
 }

@@ -40,7 +40,11 @@ pub(super) fn build(
         Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
     };
     let max_clients = max_clients(&flags, machine);
+    let data_dir = flags.data_dir.clone().unwrap_or_else(|| machine.data_dir());
     let mut guard = guard(&flags, settings, machine)?;
+    for table in &mut guard.tables {
+        table.is_ours = table.file.starts_with(&data_dir);
+    }
     let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
     let fronting = fronting(&flags, &tls_domains)?;
     if fronting.to_any_site {
@@ -73,7 +77,7 @@ pub(super) fn build(
         Role::Back => None,
         Role::Both | Role::Front => lower(&flags, &wants, descriptors, machine.descriptors),
     };
-    let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
+    let warnings = tls_domains.iter().filter_map(misnomer).collect();
     let config = Config {
         role,
         link,
@@ -120,6 +124,7 @@ pub(super) fn build(
         user: flags.user,
         own_secret: None,
         notes,
+        warnings,
     };
     check_forms(&config)?;
     Ok(config)
@@ -381,6 +386,19 @@ fn tls_domains(
         }
     }
     domains
+}
+
+/// What is wrong with the name of a site, if it is nobody's.
+fn misnomer(domain: &Domain) -> Option<String> {
+    let problem = match domain {
+        _ if domain.is_example() => "is an example's name, which is no site to look like",
+        _ if domain.is_address() => "is an address, and no browser asks for one in TLS",
+        _ => return None,
+    };
+    Some(format!(
+        "{domain} {problem}: take a domain of your own whose address is this machine's, as \
+         --tls-domain"
+    ))
 }
 
 /// Strangers see the site that the proxy is said to be, if it is.

@@ -3,7 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::flags::all_flags;
+use super::flags::{all_flags, is_flag};
 use super::settings::Origin;
 use crate::wire::secret::SharedSecret;
 
@@ -20,6 +20,10 @@ pub enum Problem {
         flag: String,
     },
     UnknownCommand {
+        word: String,
+    },
+    /// A word that no command has there.
+    ExtraWord {
         word: String,
     },
     /// A command's own flags and words are wrong.
@@ -42,6 +46,11 @@ pub enum Problem {
         flag: String,
     },
     NotText,
+    /// A second flag in a line of the file.
+    TwoInLine {
+        flag: String,
+        second: String,
+    },
     NestedConfig,
     Unreadable {
         path: PathBuf,
@@ -170,10 +179,8 @@ impl fmt::Display for Problem {
                     write!(f, "{flag} is not a flag; see smol-mtproxy --help")
                 }
             },
-            Self::UnknownCommand { word } => {
-                let word = repeated(word);
-                write!(f, "{word} is not a command; see smol-mtproxy --help")
-            }
+            Self::UnknownCommand { word } => unknown_word(f, word, "is not a command"),
+            Self::ExtraWord { word } => unknown_word(f, word, "has no place there"),
             Self::Usage { message } => f.write_str(message),
             Self::NoValue { flag } => {
                 let help = all_flags().find(|known| known.name == flag);
@@ -189,6 +196,10 @@ impl fmt::Display for Problem {
                 "{flag}: the closing quote is missing or does not end the value; quote the whole value or nothing"
             ),
             Self::NotText => write!(f, "not UTF-8 text; is this the config file?"),
+            Self::TwoInLine { flag, second } => write!(
+                f,
+                "{second} stands in the line of {flag}; give every flag a line of its own"
+            ),
             Self::NestedConfig => write!(
                 f,
                 "--config has no place in a config file; there is one file, move its lines here"
@@ -306,6 +317,14 @@ impl fmt::Display for Problem {
     }
 }
 
+fn unknown_word(f: &mut fmt::Formatter<'_>, word: &str, problem: &str) -> fmt::Result {
+    let (flag, word) = (format!("--{word}"), repeated(word));
+    match is_flag(&flag) {
+        true => write!(f, "{word} {problem}; did you mean {flag}?"),
+        false => write!(f, "{word} {problem}; see smol-mtproxy --help"),
+    }
+}
+
 /// A word for a message, unless it may be a secret in the wrong place: messages
 /// go to logs.
 pub(super) fn repeated(word: &str) -> &str {
@@ -395,6 +414,9 @@ mod tests {
         assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
         assert!(say("--colour").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").starts_with("--colour "));
+        let word = "listen".to_owned();
+        let said = Problem::ExtraWord { word }.to_string();
+        assert_eq!(said, "listen has no place there; did you mean --listen?");
     }
 
     #[test]

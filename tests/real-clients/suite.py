@@ -256,8 +256,8 @@ async def ping_links(server, tdlib):
     """As a person does who has started the proxy with no config."""
     printed = "\n".join(filter(None, server.proxy.lines))
     links = re.findall(r"tg://proxy\?server=(\S+)&port=(\d+)&secret=(\w+)", printed)
-    if not links or printed.count("█\n") < 20:
-        raise AssertionError("no link or no QR code was printed")
+    if not links:
+        raise AssertionError("no link was printed")
     for host, port, secret in links:
         await tdlib.ping(host, int(port), secret)
 

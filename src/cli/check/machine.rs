@@ -151,8 +151,9 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
         (None, Some(ip)) => Verdict::warn(
             "address",
             format!(
-                "{ip} is private: behind NAT forward the port and give --external-ip; direct mode \
-                 works, middle proxies only if the NAT keeps ports"
+                "{ip} is private: open the port in the firewall of a cloud (1:1 NAT), or forward \
+                 it on the router at home, and give --external-ip; direct mode works, middle \
+                 proxies only if the NAT keeps ports"
             ),
         ),
         (None, None) => Verdict::fail(

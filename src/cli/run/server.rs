@@ -12,6 +12,7 @@ use super::control;
 use super::replays;
 use super::signals::Signals;
 use super::usage::UsageFile;
+use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{
@@ -175,6 +176,9 @@ impl Server {
     pub async fn serve(self: Rc<Self>, source: &ConfigSource) {
         self.announce();
         self.start_background();
+        if !source.has_file() && self.clients.is_some() {
+            self.spawn(welcome::show(self.clone(), welcome::command(source)));
+        }
         let reloading = async {
             loop {
                 self.signals.reload().await;
@@ -242,8 +246,8 @@ impl Server {
         for note in &config.notes {
             info!("{note}");
         }
-        if let Some(lowered) = &config.lowered {
-            warn!("{lowered}");
+        for warning in config.warnings.iter().chain(&config.lowered) {
+            warn!("{warning}");
         }
         if config.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
