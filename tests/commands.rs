@@ -143,7 +143,12 @@ fn wrong_words_get_one_line_and_a_status() {
             64,
             "this one has 31: copy all of it",
         ),
-        ("--tls-domain 192.0.2.1", 64, "a domain of your own"),
+        ("--tls-domain 192.0.2.1", 64, "give a domain"),
+        (
+            "--listen :1 --metrics 127.0.0.1:1",
+            78,
+            "give metrics another",
+        ),
         ("--idle-timeout 5m", 64, "(seconds)"),
         (
             "--secret dd00112233445566778899aabbccddeeff --table a=/none/a",

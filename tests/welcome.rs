@@ -56,16 +56,16 @@ impl Drop for Terminal {
     }
 }
 
-fn is_code(line: &String) -> bool {
+fn is_code(line: &str) -> bool {
     line.starts_with(['█', '▀'])
 }
 
 /// Not a last line of nothing but light modules.
-fn ends_code(line: &String) -> bool {
+fn ends_code(line: &str) -> bool {
     is_code(line) && !line.contains(|c: char| c != '▀')
 }
 
-fn rows(line: &String) -> usize {
+fn rows(line: &str) -> usize {
     line.chars().count().div_ceil(COLUMNS).max(1)
 }
 
@@ -86,7 +86,7 @@ fn link_and_code_are_the_last_that_a_terminal_shows() {
             (4432, "--tls-domain proxy.my-own-domain.com", "secret=ee"),
         ] {
             let terminal = Terminal::new(&format!("--listen :{port} {flags}"));
-            let is_shown = || terminal.lines().iter().any(ends_code);
+            let is_shown = || terminal.lines().iter().any(|line| ends_code(line));
             run(eventually("the code", is_shown));
             let lines = terminal.lines();
             let is_link = |line: &String| line.starts_with("tg://proxy?");
@@ -104,9 +104,9 @@ fn link_and_code_are_the_last_that_a_terminal_shows() {
                 assert!(log.iter().any(|line| line.contains(said)), "{log:#?}");
             }
             assert!(log.iter().all(|line| line.starts_with("20")), "{log:#?}");
-            assert!(shown[2..].iter().all(is_code), "{shown:#?}");
+            assert!(shown[2..].iter().all(|line| is_code(line)), "{shown:#?}");
             // With the cursor's row.
-            let height: usize = shown[1..].iter().map(rows).sum();
+            let height: usize = shown[1..].iter().map(|line| rows(line)).sum();
             assert!(height < ROWS, "{height}: {shown:#?}");
         }
     });
@@ -134,7 +134,7 @@ fn another_address_makes_for_another_link() {
             eventually("the next link", || proxy.log_contains(&next)).await;
             assert!(proxy.log_contains("own (dd); all links: "));
             // No terminal, no code.
-            assert!(!proxy.log().iter().any(is_code));
+            assert!(!proxy.log().iter().any(|line| is_code(line)));
         });
     });
 }

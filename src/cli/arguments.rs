@@ -25,6 +25,9 @@ pub(super) enum NoCommand {
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
     let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    if let ["help", command] = rest.as_slice() {
+        rest = vec![*command, "--help"];
+    }
     // Whatever a command that is not there is asked, it says so.
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
@@ -169,6 +172,10 @@ mod tests {
         assert!(matches!(parse(&words("-V")), Err(NoCommand::Version)));
         assert!(matches!(
             parse(&words("link --help")),
+            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+        ));
+        assert!(matches!(
+            parse(&words("help link")),
             Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
         ));
     }

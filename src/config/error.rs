@@ -68,6 +68,11 @@ pub enum Problem {
         address: SocketAddr,
         other: SocketAddr,
     },
+    /// This process would be in its own way.
+    MetricsInTheWay {
+        address: SocketAddr,
+        other: SocketAddr,
+    },
     DuplicateName {
         name: String,
     },
@@ -224,6 +229,10 @@ impl fmt::Display for Problem {
                 f,
                 "--listen: {address} and {other} share a port; take one of them or another port"
             ),
+            Self::MetricsInTheWay { address, other } => write!(
+                f,
+                "--metrics: {address} and {other}, where clients or fronts come, share a port; give metrics another one"
+            ),
             Self::DuplicateName { name } => write!(
                 f,
                 "--secret: two secrets are called {name}; give them different names"
@@ -360,7 +369,9 @@ impl fmt::Display for First<'_> {
 fn nearest(flag: &str) -> Option<&'static str> {
     let known = all_flags().map(|known| (distance(flag, known.name), known.name));
     let (distance, name) = known.min()?;
-    (distance <= 2).then_some(name)
+    // Of two letters nearly any two others are near.
+    let letters = flag.trim_start_matches('-').len();
+    (distance <= 2 && distance * 2 < letters).then_some(name)
 }
 
 /// Letters to insert, remove or replace to make one word the other.
@@ -412,6 +423,7 @@ mod tests {
         };
         assert!(say("--lisen").ends_with("did you mean --listen?"));
         assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
+        assert!(say("--qr").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").starts_with("--colour "));
         let word = "listen".to_owned();

@@ -376,6 +376,7 @@ impl fmt::Display for TableError {
                 let way_out = match error.kind() {
                     io::ErrorKind::NotFound => "its folder is not there: mend the path, or make it",
                     io::ErrorKind::PermissionDenied => "let this user read it",
+                    io::ErrorKind::IsADirectory => "name a file, not a directory",
                     _ => "put its lines into a text file",
                 };
                 write!(f, "table {file} cannot be read: {error}; {way_out}")

@@ -296,8 +296,8 @@ impl fmt::Display for DomainError {
             ),
             Self::Address => write!(
                 f,
-                "an address, and TLS asks for names: give a domain of your own whose address is this \
-                 machine's"
+                "an IP address, and TLS asks for names: give a domain, best one of your own that leads \
+                 to this server"
             ),
         }
     }

@@ -177,7 +177,8 @@ impl Server {
         self.announce();
         self.start_background();
         if !source.has_file() && self.clients.is_some() {
-            self.spawn(welcome::show(self.clone(), welcome::command(source)));
+            let command = welcome::command(source, &self.config.borrow().data_dir);
+            self.spawn(welcome::show(self.clone(), command));
         }
         let reloading = async {
             loop {

@@ -2,6 +2,7 @@
 //! has a config file, prints its links with `smol-mtproxy link`.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use rustix::termios::tcgetwinsize;
 use super::server::Server;
 use crate::cli::links::{self, NamedLink};
 use crate::cli::{print, qr};
-use crate::config::ConfigSource;
+use crate::config::{ConfigSource, OwnSecret};
 use crate::log;
 use crate::net::unblock;
 use crate::wire::secret::SecretForm;
@@ -51,7 +52,11 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
         let tg = link.map(|link| link.link.tg());
         if shown.as_ref() != Some(&tg) {
             advise(&links, link);
-            if let Some(text) = link.map(|link| text(link, &command, screen())) {
+            let more = match config.own_secret {
+                Some(OwnSecret::ThisRunOnly) => "for this run only",
+                _ => &command,
+            };
+            if let Some(text) = link.map(|link| text(link, more, screen())) {
                 unblock(move || {
                     log::finish(LINES);
                     print(&text);
@@ -89,18 +94,25 @@ fn advise(links: &[NamedLink], best: Option<&NamedLink>) {
     }
 }
 
-/// The command that prints all links of this run.
-pub(super) fn command(source: &ConfigSource) -> String {
+/// How to see all links of this run.
+pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
     let program = std::env::args_os().next().unwrap_or_default();
-    let mut command = format!("{} link", quoted(&program.to_string_lossy()));
+    let program = quoted(&program.to_string_lossy());
+    let mut command = format!("all links: {program} link");
+    // Without a flag it would be about the service that this machine may have.
+    if source.command_line().next().is_none() {
+        command.push_str(&format!(
+            " --data-dir {}",
+            quoted(&data_dir.to_string_lossy())
+        ));
+    }
     for (flag, value) in source.command_line() {
         command.push_str(&format!(" {flag} {}", quoted(value)));
     }
     // A salt is more than the links tell.
     let is_secret = source.command_line().any(|(flag, _)| flag == "--sni-salt");
     if is_secret || command.len() > LONGEST_COMMAND {
-        let program = quoted(&program.to_string_lossy());
-        return format!("{program} link, with the flags of this run");
+        return format!("all links: {program} link, with the flags of this run");
     }
     command
 }
@@ -129,9 +141,9 @@ fn screen() -> Option<Screen> {
     )
 }
 
-/// One link with what it is, where the others are, and the code if there is a
+/// One link with what it is, with `more` about it, and the code if there is a
 /// terminal that has room for both.
-fn text(link: &NamedLink, command: &str, screen: Option<Screen>) -> String {
+fn text(link: &NamedLink, more: &str, screen: Option<Screen>) -> String {
     let form = match &link.link.secret.form {
         SecretForm::FakeTls(domain) => format!("ee, {domain}"),
         SecretForm::Padded => "dd".to_owned(),
@@ -143,7 +155,7 @@ fn text(link: &NamedLink, command: &str, screen: Option<Screen>) -> String {
         false => "",
     };
     let name = &link.secret_name;
-    let head = format!("{name} ({form}){reach}; all links: {command}\n");
+    let head = format!("{name} ({form}){reach}; {more}\n");
     let tg = link.link.tg();
     let code = match screen {
         Some(screen) => code(link, [&head, &tg], screen),
@@ -222,7 +234,7 @@ mod tests {
         ] {
             let text = text(
                 &link("203.0.113.177", &secret),
-                "smol-mtproxy link",
+                "all links: smol-mtproxy link",
                 Some((24, 80)),
             );
             assert!(text.contains('█'), "{text}");
@@ -232,7 +244,7 @@ mod tests {
         // More room, more light around it.
         let wide = text(
             &link("203.0.113.177", &dd),
-            "smol-mtproxy link",
+            "all links: smol-mtproxy link",
             Some((60, 200)),
         );
         let lines = wide.lines().filter(|line| line.contains(['█', '▀']));
@@ -247,14 +259,18 @@ mod tests {
             (format!("dd{KEY}"), (24, 30)),
             (long, (24, 80)),
         ] {
-            let text = text(&link("203.0.113.177", &secret), "x link", Some(screen));
+            let text = text(
+                &link("203.0.113.177", &secret),
+                "all links: x link",
+                Some(screen),
+            );
             assert!(
                 text.ends_with("(the QR code needs a larger terminal)\n"),
                 "{text}"
             );
             assert!(text.contains("all links: x link\n"));
         }
-        let piped = text(&link("203.0.113.177", KEY), "x link", None);
+        let piped = text(&link("203.0.113.177", KEY), "all links: x link", None);
         assert_eq!(piped.lines().count(), 2, "{piped}");
     }
 
