@@ -113,6 +113,12 @@ impl NamedLink {
         self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
     }
 
+    /// Names the address outside.
+    pub fn move_to(&mut self, outside: IpAddr) {
+        self.link.server = outside.to_string();
+        self.is_private = false;
+    }
+
     /// No other machine reaches it.
     pub fn is_of_this_machine(&self) -> bool {
         let server = self.link.server.parse::<IpAddr>();

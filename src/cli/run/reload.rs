@@ -103,6 +103,10 @@ impl Server {
         {
             warn!("{lowered}");
         }
+        let warnings = new.warnings.iter();
+        for warning in warnings.filter(|warning| !old.warnings.contains(warning)) {
+            warn!("{warning}");
+        }
         match differences.changed.as_slice() {
             [] => info!("reloaded: no flag changed; the files that flags name are read again"),
             changed => info!("reloaded: {}", changed.join(", ")),

@@ -45,9 +45,12 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
     server.reactor.timeout(PATIENCE, known).await;
     let mut shown = None;
     loop {
-        let mut config = (**server.config.borrow()).clone();
-        config.external_ip = config.external_ip.or(address.known());
-        let links = links::all(&config, None);
+        let config = server.config.borrow().clone();
+        let mut links = links::all(&config, None);
+        if let Some(outside) = address.known() {
+            let ours = links.iter_mut().filter(|link| link.is_behind_nat());
+            ours.for_each(|link| link.move_to(outside));
+        }
         let link = best(&links);
         let tg = link.map(|link| link.link.tg());
         if shown.as_ref() != Some(&tg) {
