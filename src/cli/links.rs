@@ -174,9 +174,9 @@ pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
             )
         }
         _ => format!(
-            "{host} is reached from the local network only, and the address outside is not known: \
-             give --external-ip IP or --link-name HOST, and open the port in the firewall of a \
-             cloud (1:1 NAT), or forward it on the router at home"
+            "{host} is reached from the local network only; for others give --external-ip IP or \
+             --link-name HOST, and open the port in the firewall of a cloud (1:1 NAT) or forward it \
+             on the router at home"
         ),
     })
 }
