@@ -155,6 +155,11 @@ impl Table {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        let entries = self.entries.borrow();
+        entries.names.is_empty() && entries.networks.is_empty()
+    }
+
     pub fn contains_name(&self, name: &str) -> bool {
         let entries = self.entries.borrow();
         match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -500,10 +505,11 @@ mod tests {
         for (path, ours) in [("banned", false), ("data/banned", true)] {
             let file = folder.path().join(path);
             let table = Table::from(open(&file, ours).unwrap());
-            assert!(table.snapshot().list().is_empty());
+            assert!(table.is_empty());
             table.add("192.0.2.7").unwrap();
             table.snapshot().save().unwrap();
             let table = Table::from(open(&file, false).unwrap());
+            assert!(!table.is_empty());
             assert_eq!(table.snapshot().list(), ["192.0.2.7"]);
         }
         let error = open(&folder.path().join("date/banned"), false).unwrap_err();
