@@ -236,6 +236,8 @@ fn wrong_words_get_one_line_and_a_status() {
         ("rum", 64, "smol-mtproxy --help"),
         ("--listen", 64, "--listen needs a value"),
         ("--listen nowhere", 64, "as in 192.0.2.1:443"),
+        ("--listen ::1", 64, "a port behind them: [::1]:443"),
+        ("--listen host:443", 64, "`host` is no IP address; give one"),
         ("--secret zz", 64, "smol-mtproxy secret"),
         (
             "--external-ip home.example",
@@ -244,7 +246,27 @@ fn wrong_words_get_one_line_and_a_status() {
         ),
         ("link --server https://h", 64, "as in proxy.example.com"),
         ("--link-name a/b", 64, "as in proxy.example.com"),
+        (
+            "--secret a=0011223344556677889900112233445",
+            64,
+            "this one has 31: copy all of it",
+        ),
+        ("--tls-domain 192.0.2.1", 64, "give a domain"),
+        (
+            "--listen :1 --metrics 127.0.0.1:1",
+            78,
+            "give metrics another",
+        ),
+        ("--idle-timeout 5m", 64, "(seconds)"),
+        (
+            "--secret dd00112233445566778899aabbccddeeff --table a=/none/a",
+            66,
+            "mend the path, or make it",
+        ),
         ("secret ee", 64, "secret ee DOMAIN"),
+        ("secret ee 192.0.2.1", 64, "TLS asks for names"),
+        ("run listen :1", 64, "did you mean --listen?"),
+        ("certs init", 64, "see smol-mtproxy certs --help"),
         (
             "--allow tls --secret dd00112233445566778899aabbccddeeff",
             78,

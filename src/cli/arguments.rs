@@ -25,6 +25,9 @@ pub(super) enum NoCommand {
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
     let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    if let ["help", command] = rest.as_slice() {
+        rest = vec![*command, "--help"];
+    }
     // Whatever a command that is not there is asked, it says so.
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
@@ -44,7 +47,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let line =
         CommandLine::from_args(&["smol-mtproxy"], &rest).map_err(|exit| match exit.status {
             Ok(()) => NoCommand::CommandHelp(exit.output),
-            Err(()) => NoCommand::Wrong(wrong(&exit.output)),
+            Err(()) => NoCommand::Wrong(wrong(&exit.output, &rest)),
         })?;
     if line.version {
         return Err(NoCommand::Version);
@@ -80,14 +83,22 @@ fn split(words: &[String]) -> Result<(Vec<Setting>, Vec<String>), ConfigError> {
     Ok((settings, rest))
 }
 
-/// argh's message in one line.
-fn wrong(message: &str) -> ConfigError {
+/// argh's message about `words`, in one line.
+fn wrong(message: &str, words: &[&str]) -> ConfigError {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let unknown = message.strip_prefix("Unrecognized argument: ");
     on_command_line(match unknown {
         Some(flag) if flag.starts_with('-') => Problem::UnknownFlag { flag: flag.into() },
-        Some(word) => Problem::UnknownCommand { word: word.into() },
-        None => Problem::Usage { message },
+        Some(word) if words.first() == Some(&word) => Problem::UnknownCommand { word: word.into() },
+        Some(word) => Problem::ExtraWord { word: word.into() },
+        None => {
+            let is_command = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
+            let command = words.first().filter(is_command);
+            let command = command.map_or_else(String::new, |word| format!(" {word}"));
+            Problem::Usage {
+                message: format!("{message}; see smol-mtproxy{command} --help"),
+            }
+        }
     })
 }
 
@@ -149,8 +160,10 @@ mod tests {
         assert!(error("--lisen :1").contains("did you mean --listen?"));
         assert!(error("run --listen").contains("--listen needs a value"));
         assert!(error("--listen=").contains("--listen needs a value"));
-        assert!(error("rum").contains("rum"));
+        assert!(error("rum").contains("rum is not a command"));
+        assert!(error("run rum").contains("rum has no place there"));
         assert!(error("link --server").contains("--server"));
+        assert!(error("link --server").ends_with("; see smol-mtproxy link --help"));
         assert!(!error("link --server").contains('\n'));
         let url = error("link --server https://h");
         assert!(url.contains("as in proxy.example.com"), "{url}");
@@ -162,6 +175,10 @@ mod tests {
         assert!(matches!(parse(&words("-V")), Err(NoCommand::Version)));
         assert!(matches!(
             parse(&words("link --help")),
+            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+        ));
+        assert!(matches!(
+            parse(&words("help link")),
             Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
         ));
     }

@@ -81,6 +81,7 @@ impl From<&ConfigError> for Exit {
             (
                 Problem::UnknownFlag { .. }
                 | Problem::UnknownCommand { .. }
+                | Problem::ExtraWord { .. }
                 | Problem::Usage { .. }
                 | Problem::NoValue { .. }
                 | Problem::BadValue { .. }

@@ -35,26 +35,36 @@ others; given none, by /var/run/smol-mtproxy/flags (OpenWrt's), else
 looks for no file.
 
 Where a flag is on the command line, the file's lines of that flag do not count.
+A relative name of a file is, in the config file, relative to that, and on the
+command line to the current directory.
 SIGHUP reads the file again, clients stay; SIGTERM and SIGINT stop the proxy.
 
 Examples:
   smol-mtproxy
-  smol-mtproxy --listen :443 --tls-domain www.example.com
+  smol-mtproxy --listen :443 --tls-domain DOMAIN
   smol-mtproxy --config /etc/smol-mtproxy.conf --log-level debug
   smol-mtproxy check --config ./my.conf
   sudo smol-mtproxy link
 ";
 
+const LITE: &str = "
+This is the small build: no ctl, check and certs, no TLS on the link, no lists over
+HTTPS. The full build has them.
+";
+
 /// The whole of `--help`.
 pub(super) fn text() -> String {
-    let mut text = HEAD.to_owned();
-    for flag in all_flags() {
+    let mut text: String = HEAD.lines().filter(is_of_this_build).map(line).collect();
+    for flag in all_flags().filter(|flag| is_here(flag.name)) {
         if let Some(heading) = flag.heading {
             let _ = writeln!(text, "\n{heading}:");
         }
         describe(&flag, &mut text);
     }
-    text.push_str(TAIL);
+    text.extend(TAIL.lines().filter(is_of_this_build).map(line));
+    if !cfg!(feature = "tls") {
+        text.push_str(LITE);
+    }
     text.push_str("\nExit codes:\n");
     for (exit, meaning) in Exit::MEANINGS {
         let _ = writeln!(text, "  {:<3} {meaning}", exit as u8);
@@ -62,8 +72,37 @@ pub(super) fn text() -> String {
     text
 }
 
+fn line(text: &str) -> String {
+    format!("{text}\n")
+}
+
+/// Lines about commands and flags that the small build lacks.
+fn is_of_this_build(line: &&str) -> bool {
+    let is_about = |word: &str| line.contains(&format!("  {word} "));
+    let is_about = |words: &[&str]| words.iter().any(|word| is_about(word));
+    (cfg!(feature = "check") || !is_about(&["check", "smol-mtproxy check"]))
+        && (cfg!(feature = "ctl") || !is_about(&["ctl"]))
+        && (cfg!(feature = "tls") || !is_about(&["certs"]))
+}
+
+fn is_here(flag: &str) -> bool {
+    const TLS: [&str; 5] = [
+        "--link-ca",
+        "--link-cert",
+        "--link-key",
+        "--link-sni",
+        "--link-alpn",
+    ];
+    (cfg!(feature = "tls") || !TLS.contains(&flag))
+        && (cfg!(feature = "ctl") || flag != "--control")
+}
+
 fn describe(flag: &FlagHelp, text: &mut String) {
-    let _ = writeln!(text, "  {} {}", flag.name, flag.value);
+    let value = match flag.value {
+        "URL-or-FILE" if !cfg!(feature = "tls") => "FILE",
+        value => value,
+    };
+    let _ = writeln!(text, "  {} {value}", flag.name);
     let mut line = INDENT.to_owned();
     for word in flag.text.split_whitespace() {
         if line.len() + 1 + word.len() > WIDTH {
@@ -76,4 +115,29 @@ fn describe(flag: &FlagHelp, text: &mut String) {
     }
     text.push_str(line.trim_end());
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_this_build_has_is_listed() {
+        let text = text();
+        for (line, has) in [
+            ("  run ", true),
+            ("  check ", cfg!(feature = "check")),
+            ("  ctl ", cfg!(feature = "ctl")),
+            ("  certs ", cfg!(feature = "tls")),
+            ("  --link-psk ", true),
+            ("  --link-ca ", cfg!(feature = "tls")),
+            ("  --link-alpn ", cfg!(feature = "tls")),
+            ("  --control ", cfg!(feature = "ctl")),
+            ("  smol-mtproxy check ", cfg!(feature = "check")),
+        ] {
+            let listed = text.lines().any(|other| other.starts_with(line));
+            assert_eq!(listed, has, "{line}");
+        }
+        assert_eq!(text.contains("small build"), !cfg!(feature = "tls"));
+    }
 }

@@ -124,8 +124,20 @@ impl NamedLink {
     /// On all addresses of a machine that has none of the internet: there may be
     /// one outside.
     pub fn is_behind_nat(&self) -> bool {
+        let is_address = self.link.server.parse::<IpAddr>().is_ok();
+        self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
+    }
+
+    /// Names the address outside.
+    pub fn move_to(&mut self, outside: IpAddr) {
+        self.link.server = outside.to_string();
+        self.is_private = false;
+    }
+
+    /// No other machine reaches it.
+    pub fn is_of_this_machine(&self) -> bool {
         let server = self.link.server.parse::<IpAddr>();
-        self.is_private && self.on_all_addresses && server.is_ok_and(|ip| !ip.is_loopback())
+        server.is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Caption, both links and, if wanted and of use, the QR code.
@@ -141,7 +153,7 @@ impl NamedLink {
         }
         text.push_str(&format!("  {}\n  {}\n", self.link.tg(), self.link.t_me()));
         if with_qr && self.ended.is_none() {
-            match qr::render(&self.link.tg(), colours) {
+            match qr::render(&self.link.tg(), colours, qr::QUIET_ZONE) {
                 Ok(code) => text.push_str(&code),
                 Err(_) => text.push_str("  (too long for a QR code)\n"),
             }
@@ -182,8 +194,9 @@ pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
             )
         }
         _ => format!(
-            "{host} is reached from the local network only; for others forward the port on the \
-             router and give --external-ip IP or --link-name HOST"
+            "{host} is reached from the local network only; for others give --external-ip IP or \
+             --link-name HOST, and open the port in the firewall of a cloud (1:1 NAT) or forward it \
+             on the router at home"
         ),
     })
 }

@@ -1,16 +1,17 @@
 use qrcodegen::{DataTooLong, QrCode, QrCodeEcc};
 
-/// Light modules that a reader needs around the code.
-const QUIET_ZONE: i32 = 4;
+/// Light modules that a reader needs around the code. Phones do with fewer.
+pub(super) const QUIET_ZONE: i32 = 4;
 
-/// `text` as a QR code of half-block characters, two modules a character.
+/// `text` as a QR code of half-block characters, two modules a character, with so
+/// many light ones around it.
 ///
 /// With colours it is black on white whatever the terminal's colours are.
 /// Without, light modules are the printed ones, as on a dark terminal; phones
 /// read it inverted too.
-pub(super) fn render(text: &str, colours: bool) -> Result<String, DataTooLong> {
+pub(super) fn render(text: &str, colours: bool, quiet: i32) -> Result<String, DataTooLong> {
     let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
-    let range = -QUIET_ZONE..code.size() + QUIET_ZONE;
+    let range = -quiet..code.size() + quiet;
     let mut out = String::new();
     for top in range.clone().step_by(2) {
         if colours {
@@ -41,7 +42,7 @@ mod tests {
     fn the_modules_are_those_of_the_code() {
         let text = "tg://proxy?server=192.0.2.1&port=443&secret=dd00112233445566778899aabbccddeeff";
         let code = QrCode::encode_text(text, QrCodeEcc::Low).unwrap();
-        let plain = render(text, false).unwrap();
+        let plain = render(text, false, QUIET_ZONE).unwrap();
         let rows: Vec<Vec<char>> = plain.lines().map(|line| line.chars().collect()).collect();
         let side = code.size() + 2 * QUIET_ZONE;
         assert_eq!(rows.len() as i32, (side + 1) / 2);
@@ -56,13 +57,13 @@ mod tests {
                 assert_eq!(light, !module, "{x} {y}");
             }
         }
-        let coloured = render(text, true).unwrap();
+        let coloured = render(text, true, QUIET_ZONE).unwrap();
         let stripped = coloured.replace("\x1b[97;40m", "").replace("\x1b[0m", "");
         assert_eq!(stripped, plain);
     }
 
     #[test]
     fn what_is_too_long_is_an_error() {
-        assert!(render(&"x".repeat(5000), false).is_err());
+        assert!(render(&"x".repeat(5000), false, QUIET_ZONE).is_err());
     }
 }

@@ -9,9 +9,10 @@ mod replays;
 mod server;
 mod signals;
 mod usage;
+mod welcome;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -19,10 +20,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::complain;
 use super::exit::Exit;
-use super::within::within;
-use super::{complain, links, print};
-use crate::config::{Config, ConfigSource, DataDirInUse, Role};
+use crate::config::{Config, ConfigSource, DataDirInUse};
 use crate::guard::gate::GateError;
 use crate::link::SetupError;
 use crate::log;
@@ -35,9 +35,6 @@ use server::Server;
 
 /// How long the log's reader gets for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// How long a terminal gets for links and codes.
-const WELCOME: Duration = Duration::from_secs(2);
 
 /// Why the proxy could not start.
 #[derive(Debug)]
@@ -69,7 +66,6 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
         let sockets = server.ports.all_sockets();
         privileges::give_up(user, &config.data_dir, control, &sockets).map_err(RunError::User)?;
     }
-    welcome(source, config);
     // Not before: that a user is given up holds for later threads alone.
     if let Err(error) = log::detach() {
         warn!(
@@ -81,21 +77,6 @@ fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
     reactor.block_on(&executor, server.serve(source));
     log::finish(LAST_LINES);
     Ok(())
-}
-
-/// What the person at the keyboard needs; a service, which has a config file,
-/// prints its links with `smol-mtproxy link`.
-fn welcome(source: &ConfigSource, config: &Config) {
-    if !source.has_file() && config.role != Role::Back {
-        let links = links::all(config, None);
-        let colours = io::stdout().is_terminal();
-        let text: String = links.iter().map(|link| link.show(true, colours)).collect();
-        // A terminal may stand still; clients need not wait for it.
-        within(WELCOME, move || print(&text));
-        if let Some(warning) = links::warning(&links) {
-            warn!("{warning}");
-        }
-    }
 }
 
 impl RunError {

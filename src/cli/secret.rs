@@ -1,3 +1,6 @@
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+
 use super::commands::MakeSecret;
 use super::exit::Exit;
 use super::json::Json;
@@ -48,11 +51,42 @@ fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink
         return print(&format!("{}\n", Json::Object(object)));
     }
     let exit = print(&format!("{secret}\n"));
+    if let Some(mode) = mode_of_file() {
+        // Who puts it into a file does not want it on the screen.
+        eprint!("{}", about_file(&secret.form, mode));
+        return exit;
+    }
     eprintln!("Put it in the config as: --secret NAME={secret}");
     for link in &links {
         eprintln!("Then its link is: {}", link.link.tg());
     }
     exit
+}
+
+/// The mode of the file that stdout is.
+fn mode_of_file() -> Option<u32> {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned().ok()?;
+    let metadata = std::fs::File::from(stdout).metadata().ok()?;
+    metadata.is_file().then(|| metadata.permissions().mode())
+}
+
+/// What the file with a new secret is good for, and who may read it.
+fn about_file(form: &SecretForm, mode: u32) -> String {
+    let mut text = match form {
+        SecretForm::Classic => {
+            "As the key of a link: --link-psk FILE, the same file on both ends.\n\
+             For clients: --secret NAME= and what it holds.\n"
+        }
+        _ => "Put it in the config as: --secret NAME= and what the file holds.\n",
+    }
+    .to_owned();
+    if mode & 0o077 != 0 {
+        text.push_str(
+            "Others may read the file: chmod 600 it; (umask 077; smol-mtproxy secret … >FILE) \
+             makes it so from the start.\n",
+        );
+    }
+    text
 }
 
 fn form(words: &[String]) -> Result<SecretForm, String> {
@@ -101,6 +135,19 @@ mod tests {
                 .unwrap_err()
                 .contains("not a host name")
         );
+        assert!(
+            form(&["ee", "192.0.2.1"])
+                .unwrap_err()
+                .contains("TLS asks for names")
+        );
         assert!(form(&["ff"]).is_err() && form(&["dd", "x"]).is_err());
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_named() {
+        let private = about_file(&SecretForm::Classic, 0o100600);
+        assert!(private.contains("--link-psk") && !private.contains("chmod"));
+        let open = about_file(&SecretForm::Padded, 0o100640);
+        assert!(open.contains("chmod 600") && !open.contains("--link-psk"));
     }
 }

@@ -206,8 +206,7 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        let _ = self
-            .socket
+        self.socket
             .set_keepalive(self.context.limits.get().keepalive);
     }
 }

@@ -40,8 +40,23 @@ pub(super) fn build(
         Role::Back => Vec::new(),
         Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
     };
+    let clients = listeners.iter().map(|listener| listener.addr);
+    let links = link.listen.iter().map(|(address, _)| *address);
+    if let Some(metrics) = &flags.metrics
+        && let Some(other) = clients
+            .chain(links)
+            .find(|other| overlap(*other, metrics.0))
+    {
+        let address = metrics.0;
+        let problem = Problem::MetricsInTheWay { address, other };
+        return Err(at_nth("--metrics", 0, settings, problem));
+    }
     let max_clients = max_clients(&flags, machine);
+    let data_dir = flags.data_dir.clone().unwrap_or_else(|| machine.data_dir());
     let mut guard = guard(&flags, settings, machine)?;
+    for table in &mut guard.tables {
+        table.is_ours = table.file.starts_with(&data_dir);
+    }
     let tls_domains = tls_domains(flags.tls_domain.clone(), &secrets, &listeners);
     let fronting = fronting(&flags, &tls_domains)?;
     if fronting.to_any_site {
@@ -92,8 +107,8 @@ pub(super) fn build(
             machine.memory
         ));
     }
-    let data_dir = flags.data_dir.unwrap_or_else(|| machine.data_dir());
-    let warnings = one_key_twice(&secrets, &listeners);
+    let mut warnings = one_key_twice(&secrets, &listeners);
+    warnings.extend(tls_domains.iter().filter_map(misnomer));
     let config = Config {
         role,
         link,
@@ -431,11 +446,15 @@ fn collision(
             let first = origin_of(settings, "--listen", *index).cloned();
             return Some(Problem::DuplicateListener { address, first });
         }
-        let overlaps = other.port() == address.port()
-            && other.is_ipv4() == address.is_ipv4()
-            && (other.ip().is_unspecified() || address.ip().is_unspecified());
-        overlaps.then_some(Problem::OverlappingListener { address, other })
+        overlap(other, address).then_some(Problem::OverlappingListener { address, other })
     })
+}
+
+/// Whether the kernel gives one process no port at both.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = || one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() == other.port() && same_family && (one.ip() == other.ip() || is_any())
 }
 
 /// Those of the flag, then those that secrets name.
@@ -453,6 +472,18 @@ fn tls_domains(
         }
     }
     domains
+}
+
+/// What is wrong with the name of a site, if it is nobody's.
+fn misnomer(domain: &Domain) -> Option<String> {
+    let problem = match domain {
+        _ if domain.is_example() => "is an example's name, and no site to look like",
+        _ if domain.is_address() => "is an address, and browsers ask for no such thing in TLS",
+        _ => return None,
+    };
+    Some(format!(
+        "{domain} {problem}: give --tls-domain a domain of your own whose address is this machine's"
+    ))
 }
 
 /// Strangers see the site that the proxy is said to be, if it is.

@@ -3,7 +3,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::flags::all_flags;
+use super::flags::{all_flags, is_flag};
 use super::settings::Origin;
 use crate::wire::secret::SharedSecret;
 
@@ -20,6 +20,10 @@ pub enum Problem {
         flag: String,
     },
     UnknownCommand {
+        word: String,
+    },
+    /// A word that no command has there.
+    ExtraWord {
         word: String,
     },
     /// A command's own flags and words are wrong.
@@ -42,6 +46,11 @@ pub enum Problem {
         flag: String,
     },
     NotText,
+    /// A second flag in a line of the file.
+    TwoInLine {
+        flag: String,
+        second: String,
+    },
     NestedConfig,
     Unreadable {
         path: PathBuf,
@@ -56,6 +65,11 @@ pub enum Problem {
     },
     /// The kernel gives a port on all addresses or on one, not both.
     OverlappingListener {
+        address: SocketAddr,
+        other: SocketAddr,
+    },
+    /// This process would be in its own way.
+    MetricsInTheWay {
         address: SocketAddr,
         other: SocketAddr,
     },
@@ -182,10 +196,8 @@ impl fmt::Display for Problem {
                     write!(f, "{flag} is not a flag; see smol-mtproxy --help")
                 }
             },
-            Self::UnknownCommand { word } => {
-                let word = repeated(word);
-                write!(f, "{word} is not a command; see smol-mtproxy --help")
-            }
+            Self::UnknownCommand { word } => unknown_word(f, word, "is not a command"),
+            Self::ExtraWord { word } => unknown_word(f, word, "has no place there"),
             Self::Usage { message } => f.write_str(message),
             Self::NoValue { flag } => {
                 let help = all_flags().find(|known| known.name == flag);
@@ -201,6 +213,10 @@ impl fmt::Display for Problem {
                 "{flag}: the closing quote is missing or does not end the value; quote the whole value or nothing"
             ),
             Self::NotText => write!(f, "not UTF-8 text; is this the config file?"),
+            Self::TwoInLine { flag, second } => write!(
+                f,
+                "{second} stands in the line of {flag}; give every flag a line of its own"
+            ),
             Self::NestedConfig => write!(
                 f,
                 "--config has no place in a config file; there is one file, move its lines here"
@@ -224,6 +240,10 @@ impl fmt::Display for Problem {
             Self::OverlappingListener { address, other } => write!(
                 f,
                 "--listen: {address} and {other} share a port; take one of them or another port"
+            ),
+            Self::MetricsInTheWay { address, other } => write!(
+                f,
+                "--metrics: {address} and {other}, where clients or fronts come, share a port; give metrics another one"
             ),
             Self::DuplicateName { name } => write!(
                 f,
@@ -318,6 +338,14 @@ impl fmt::Display for Problem {
     }
 }
 
+fn unknown_word(f: &mut fmt::Formatter<'_>, word: &str, problem: &str) -> fmt::Result {
+    let (flag, word) = (format!("--{word}"), repeated(word));
+    match is_flag(&flag) {
+        true => write!(f, "{word} {problem}; did you mean {flag}?"),
+        false => write!(f, "{word} {problem}; see smol-mtproxy --help"),
+    }
+}
+
 /// A word for a message, unless it may be a secret in the wrong place: messages
 /// go to logs.
 pub(super) fn repeated(word: &str) -> &str {
@@ -353,7 +381,9 @@ impl fmt::Display for First<'_> {
 fn nearest(flag: &str) -> Option<&'static str> {
     let known = all_flags().map(|known| (distance(flag, known.name), known.name));
     let (distance, name) = known.min()?;
-    (distance <= 2).then_some(name)
+    // Of two letters nearly any two others are near.
+    let letters = flag.trim_start_matches('-').len();
+    (distance <= 2 && distance * 2 < letters).then_some(name)
 }
 
 /// Letters to insert, remove or replace to make one word the other.
@@ -405,8 +435,12 @@ mod tests {
         };
         assert!(say("--lisen").ends_with("did you mean --listen?"));
         assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
+        assert!(say("--qr").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").starts_with("--colour "));
+        let word = "listen".to_owned();
+        let said = Problem::ExtraWord { word }.to_string();
+        assert_eq!(said, "listen has no place there; did you mean --listen?");
     }
 
     #[test]

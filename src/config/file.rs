@@ -24,6 +24,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Setting>, ConfigError> {
 
 fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
     let path: Arc<Path> = path.into();
+    let whole = std::path::absolute(&path);
+    let directory = whole.as_deref().unwrap_or(&path).parent();
     let mut settings = Vec::new();
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let origin = Origin::File {
@@ -36,7 +38,10 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
         match setting {
             Ok(None) => {}
             Ok(Some((flag, value))) => settings.push(Setting {
-                value: beside(&path, &flag, value),
+                value: match directory {
+                    Some(directory) => within(directory, &flag, value),
+                    None => value,
+                },
                 flag,
                 origin,
             }),
@@ -46,15 +51,38 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
     Ok(settings)
 }
 
-/// The link's files may move together with the config that names them: their
-/// names are relative to it.
-fn beside(config: &Path, flag: &str, value: String) -> String {
-    const FILES: [&str; 4] = ["--link-ca", "--link-cert", "--link-key", "--link-psk"];
-    let directory = config.parent().filter(|_| FILES.contains(&flag));
-    let joined = directory.map(|directory| directory.join(&value));
-    joined
-        .and_then(|path| path.into_os_string().into_string().ok())
-        .unwrap_or(value)
+/// Flags whose value is a file's name; of `--table` what stands behind NAME=, of
+/// Telegram's what is no URL.
+const FILES: [&str; 10] = [
+    "--link-ca",
+    "--link-cert",
+    "--link-key",
+    "--link-psk",
+    "--data-dir",
+    "--control",
+    "--table",
+    "--telegram-secret",
+    "--telegram-config",
+    "--telegram-config-v6",
+];
+
+/// The flag's value; a relative name of a file made whole, as one in `directory`.
+/// Files that a config names may move together with it.
+pub(super) fn within(directory: &Path, flag: &str, value: String) -> String {
+    if !FILES.contains(&flag) || value.contains("://") {
+        return value;
+    }
+    let (name, file) = match value.split_once('=') {
+        Some((name, file)) if flag == "--table" => (Some(name), file),
+        _ => (None, value.as_str()),
+    };
+    let joined = directory.join(file).into_os_string().into_string();
+    match (joined, name) {
+        _ if file.is_empty() => value,
+        (Ok(path), Some(name)) => format!("{name}={path}"),
+        (Ok(path), None) if flag != "--table" => path,
+        _ => value,
+    }
 }
 
 /// `--flag value`, `flag value`, `flag = value`, `flag="value"`, or nothing but
@@ -77,9 +105,19 @@ fn parse_line(line: &str) -> Result<Option<(String, String)>, Problem> {
     let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
     match parse_value(rest) {
         Some("") => Err(Problem::NoValue { flag }),
-        Some(value) => Ok(Some((flag, value.to_owned()))),
+        Some(value) => match second_flag(value).filter(|_| rest.starts_with(value)) {
+            Some(second) => Err(Problem::TwoInLine { flag, second }),
+            None => Ok(Some((flag, value.to_owned()))),
+        },
         None => Err(Problem::BadQuotes { flag }),
     }
+}
+
+/// A flag behind the value, as on a command line.
+fn second_flag(value: &str) -> Option<String> {
+    let mut words = value.split_whitespace().skip(1);
+    let name = |word: &str| word.split('=').next().map(str::to_owned);
+    words.find_map(|word| name(word).filter(|name| is_flag(name)))
 }
 
 /// The value without quotes around it and without a comment after it.
@@ -128,6 +166,7 @@ mod tests {
         assert_eq!(line("data-dir /a \"b\"").1, "/a \"b\"");
         assert_eq!(line("secret it's=x").1, "it's=x");
         assert_eq!(line("secret a=b=").1, "a=b=");
+        assert_eq!(line("data-dir '/a --tag b'").1, "/a --tag b");
         for text in ["", "  ", "# --tag x", "\t#"] {
             assert!(parse_line(text).unwrap().is_none());
         }
@@ -144,6 +183,11 @@ mod tests {
             ("route auto\nrout auto", 2, "--rout"),
             ("--help", 1, "--help"),
             ("config x", 1, "--config"),
+            (
+                "listen :443 --secret x",
+                1,
+                "--secret stands in the line of --listen; give every flag a line",
+            ),
         ] {
             let error = parse(Path::new("f"), text.as_bytes()).unwrap_err();
             let error = error.to_string();
@@ -152,6 +196,33 @@ mod tests {
         }
         let error = parse(Path::new("f"), b"\n\xff").unwrap_err().to_string();
         assert!(error.starts_with("f:2: "), "{error}");
+    }
+
+    #[test]
+    fn names_of_files_are_made_whole() {
+        for (flag, value, whole) in [
+            ("--link-psk", "link.psk", "/etc/x/link.psk"),
+            ("--data-dir", "../data", "/etc/x/../data"),
+            ("--data-dir", "/data", "/data"),
+            ("--table", "banned=b=1", "banned=/etc/x/b=1"),
+            ("--table", "banned=/b", "banned=/b"),
+            ("--table", "banned=", "banned="),
+            ("--table", "banned", "banned"),
+            ("--telegram-secret", "s", "/etc/x/s"),
+            (
+                "--telegram-config",
+                "https://a.example/b",
+                "https://a.example/b",
+            ),
+            ("--tag", "x", "x"),
+        ] {
+            let made = within(Path::new("/etc/x"), flag, value.to_owned());
+            assert_eq!(made, whole, "{flag} {value}");
+        }
+        let read = parse(Path::new("a/b.conf"), b"control c\nlisten 1").unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(read[0].value, here.join("a/c").to_str().unwrap());
+        assert_eq!(read[1].value, "1");
     }
 
     proptest! {

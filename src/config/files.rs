@@ -1,6 +1,6 @@
 use std::fs::{FileType, OpenOptions, metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -35,6 +35,11 @@ pub fn read_file(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 pub fn read_text(path: &Path, longest: u64) -> io::Result<String> {
     String::from_utf8(read_file(path, longest)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+/// Whether its mode lets every user of the machine read it.
+pub fn is_open_to_all(path: &Path) -> bool {
+    metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
 }
 
 fn check(found: FileType) -> io::Result<()> {

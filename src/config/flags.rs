@@ -147,7 +147,7 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "ADDR:PORT[,late]")]
     pub link_listen: Vec<LinkListenFlag>,
     /// CA of both ends' certificates, for a link with TLS; see the command
-    /// certs. In a config file, a relative name is relative to that file
+    /// certs
     #[argh(option, arg_name = "FILE")]
     pub link_ca: Option<PathBuf>,
     /// this end's certificate

@@ -24,6 +24,8 @@ pub struct GuardConfig {
 pub struct TableFile {
     pub name: String,
     pub file: PathBuf,
+    /// In --data-dir, which is made when it is needed.
+    pub is_ours: bool,
 }
 
 impl FromStr for TableFile {
@@ -34,6 +36,7 @@ impl FromStr for TableFile {
             Some((name, file)) if !file.is_empty() => Ok(Self {
                 name: check_name(name)?,
                 file: file.into(),
+                is_ours: false,
             }),
             _ => bad(format!(
                 "`{text}`: expected NAME=FILE, as in banned=/etc/banned.txt"

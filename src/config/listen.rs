@@ -104,12 +104,19 @@ impl FromStr for ListenPlace {
         };
         let port = match port.parse() {
             Ok(port) if port != 0 => port,
+            // A listener's secret may have got here.
             _ => {
                 return bad(format!(
-                    "`{text}`: expected ADDR:PORT, as in 192.0.2.1:443, [::]:443 or :443"
+                    "`{}`: expected ADDR:PORT, as in 192.0.2.1:443, [::]:443 or :443",
+                    repeated(text)
                 ));
             }
         };
+        if text.parse::<Ipv6Addr>().is_ok() && host.parse::<Ipv6Addr>().is_err() {
+            return bad(format!(
+                "put the IPv6 address in brackets, and a port behind them: [{text}]:443"
+            ));
+        }
         if host.is_empty() || host == "*" {
             return Ok(Self::Everywhere(port));
         }
@@ -126,8 +133,8 @@ fn parse_host(host: &str) -> Result<IpAddr, BadValue> {
         return Ok(address.into());
     }
     bad(match host.parse::<Ipv6Addr>() {
-        Ok(_) => format!("put the IPv6 address in brackets: [{host}]"),
-        Err(_) => format!("`{host}` is not an address of this machine; give an IP, or * for all"),
+        Ok(_) => format!("put the IPv6 address in brackets: [{host}]:PORT"),
+        Err(_) => format!("`{host}` is no IP address; give one of this machine's, or * for all"),
     })
 }
 
@@ -208,16 +215,16 @@ mod tests {
             ("1.2.3.4", "expected ADDR:PORT"),
             ("1.2.3.4:0", "expected ADDR:PORT"),
             ("1.2.3.4:65536", "expected ADDR:PORT"),
-            ("::1:443", "put the IPv6 address in brackets: [::1]"),
-            (
-                "example.com:443",
-                "`example.com` is not an address of this machine",
-            ),
-            ("[1.2.3.4]:443", "`[1.2.3.4]` is not an address"),
+            ("::1:443", "put the IPv6 address in brackets: [::1]:PORT"),
+            ("::1", "and a port behind them: [::1]:443"),
+            ("2001:db8::1", "and a port behind them: [2001:db8::1]:443"),
+            ("[::1]", "expected ADDR:PORT"),
+            ("example.com:443", "`example.com` is no IP address"),
+            ("[1.2.3.4]:443", "`[1.2.3.4]` is no IP address"),
             (":1,name=", "a name has 1 to 64"),
             (":1,name=a,name=b", "name= is given twice"),
             (":1,tag=12", "tag: expected exactly 32 hex digits"),
-            (":1,secret=12", "a secret of 1 bytes"),
+            (":1,secret=12", "this one has 2: copy all of it"),
             (
                 ":1,colour=red",
                 "`colour` is not an option of a listener; name=, secret=, tag= and late are",

@@ -39,7 +39,7 @@ pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
 pub use error::{ConfigError, Problem};
-pub use files::{read_file, read_text};
+pub use files::{is_open_to_all, read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::{HostPort, LinkName};
@@ -173,7 +173,15 @@ pub struct ConfigSource {
 }
 
 impl ConfigSource {
-    pub fn new(command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
+    /// Relative names of files on the command line are those of the directory that
+    /// is the current one.
+    pub fn new(mut command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
+        if let Ok(here) = std::env::current_dir() {
+            for setting in &mut command_line {
+                let value = std::mem::take(&mut setting.value);
+                setting.value = file::within(&here, &setting.flag, value);
+            }
+        }
         Self {
             command_line,
             machine: machine::Machine::look(),
@@ -194,6 +202,12 @@ impl ConfigSource {
         source
     }
 
+    /// What the command line says, without secrets' cover: each flag with its value.
+    pub fn command_line(&self) -> impl Iterator<Item = (&str, &str)> {
+        let settings = self.command_line.iter();
+        settings.map(|setting| (setting.flag.as_str(), setting.value.as_str()))
+    }
+
     /// Whether the command line names a config file.
     pub fn has_file(&self) -> bool {
         self.command_line.iter().any(|s| s.flag == "--config")
@@ -208,12 +222,38 @@ impl ConfigSource {
         };
         let settings = settings::overlay(file, &self.command_line);
         let flags = settings::parse(&settings)?;
+        let secret_files = secret_files(&flags, &settings);
         let mut config = build::build(flags, &settings, &self.machine)?;
+        let open = secret_files.iter().filter(|path| is_open_to_all(path));
+        config.warnings.extend(open.map(|path| {
+            let path = path.display();
+            format!(
+                "{path} holds what is secret, and its mode lets every user read it: chmod 640 it"
+            )
+        }));
         if config.lacks_secrets() {
             config.add_secret(self.missing_secret, running)?;
         }
         Ok(config)
     }
+}
+
+/// The files that these flags were read from, or name, and that nobody else
+/// should read.
+fn secret_files(flags: &flags::Flags, settings: &[Setting]) -> Vec<PathBuf> {
+    let is_secret = |setting: &&Setting| {
+        matches!(setting.flag.as_str(), "--secret" | "--sni-salt")
+            || setting.flag == "--listen" && setting.value.contains(",secret=")
+    };
+    let file = settings
+        .iter()
+        .filter(is_secret)
+        .find_map(|s| match &s.origin {
+            Origin::File { path, .. } => Some(path.to_path_buf()),
+            Origin::CommandLine => None,
+        });
+    let keys = [&flags.link_psk, &flags.link_key].into_iter().flatten();
+    file.into_iter().chain(keys.cloned()).collect()
 }
 
 const OWN_SECRET: &str = "own";

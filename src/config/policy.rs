@@ -45,7 +45,10 @@ impl fmt::Display for PolicyError {
                 f,
                 "policy key {text:?} is unknown: write listener, secret, tls-domain, client-ipv4, client-ipv6 or client-subnet/N[/N6]"
             ),
-            Self::Number(text) => write!(f, "policy limit {text:?} is not a number"),
+            Self::Number(text) => write!(
+                f,
+                "policy limit {text:?} is not a number: write one, as in max-connections:secret:30"
+            ),
             Self::NoSuchTable(name) => write!(
                 f,
                 "policy names table {name:?}, which does not exist: add --table {name}=FILE"

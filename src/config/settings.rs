@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
-use super::flags::Flags;
+use super::flags::{Flags, all_flags};
 use super::slot::NotFilled;
 
 /// Where a flag was given.
@@ -62,7 +62,10 @@ pub(super) fn parse(settings: &[Setting]) -> Result<Flags, ConfigError> {
 fn explain(setting: &Setting, not_filled: NotFilled, earlier: &[Setting]) -> Problem {
     let flag = setting.flag.clone();
     match not_filled {
-        NotFilled::BadValue(cause) => {
+        NotFilled::BadValue(mut cause) => {
+            if all_flags().any(|known| known.name == flag && known.value == "S") {
+                cause.push_str(" (seconds)");
+            }
             let names_value = cause.contains(&setting.value) || holds_secret(&flag);
             Problem::BadValue {
                 flag: match names_value {

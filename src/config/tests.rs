@@ -610,3 +610,69 @@ fn a_service_has_the_systems_places_whoever_asks() {
     assert_eq!(config.listeners[0].addr.port(), 443);
     assert_eq!(config.secrets.len(), 1);
 }
+
+#[test]
+fn names_that_are_no_site_are_named() {
+    let of = |flags: &[(&str, &str)]| config(flags).warnings.join("\n");
+    assert_eq!(of(&[("--tls-domain", "my-own-domain.com")]), "");
+    let example = of(&[("--tls-domain", "www.example.com")]);
+    assert!(example.starts_with("www.example.com is an example's name"));
+    // `192.0.2.1` in hex.
+    let secret = format!("ee{KEY}3139322e302e322e31");
+    assert!(of(&[("--secret", &secret)]).starts_with("192.0.2.1 is an address"));
+}
+
+#[test]
+fn secrets_that_every_user_may_read_are_named() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = TemporaryDirectory::new();
+    let (file, key) = (folder.path().join("conf"), folder.path().join("psk"));
+    let text = format!(
+        "role front\nlink 127.0.0.1:1\nlisten :8443\nlink-psk psk\ndata-dir .\nsecret {KEY}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    std::fs::write(&key, KEY).unwrap();
+    let line = given(&[("--config", file.to_str().unwrap())], None);
+    let load = || ConfigSource::new(line.clone(), MissingSecret::Leave).load(None);
+    for (mode, warned) in [(0o640, 0), (0o644, 2)] {
+        for path in [&file, &key] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let warnings = load().unwrap().warnings;
+        assert_eq!(warnings.len(), warned, "{warnings:?}");
+        for warning in warnings {
+            assert!(warning.contains("lets every user read it: chmod 640"));
+        }
+    }
+}
+
+#[test]
+fn a_table_in_the_data_directory_may_lack_its_folder() {
+    let flags = [
+        ("--data-dir", "/nowhere/data"),
+        ("--table", "a=/nowhere/data/a"),
+        ("--table", "b=/nowhere/b"),
+    ];
+    let ours: Vec<_> = config(&flags)
+        .guard
+        .tables
+        .iter()
+        .map(|t| t.is_ours)
+        .collect();
+    assert_eq!(ours, [true, false]);
+}
+
+#[test]
+fn metrics_are_not_in_the_way_of_clients() {
+    let with = |metrics| error(&[("--listen", ":9090"), ("--metrics", metrics)]);
+    let said = with("9090");
+    assert!(
+        said.starts_with("f:2: --metrics: 127.0.0.1:9090 and 0.0.0.0:9090"),
+        "{said}"
+    );
+    config(&[
+        ("--listen", "127.0.0.1:9090"),
+        ("--metrics", "127.0.0.2:9090"),
+    ]);
+}

@@ -56,6 +56,9 @@ impl FromStr for SecretFlag {
         }
         let (name, secret) = match text.split_once('=') {
             Some((name, secret)) => (Some(check_name(name)?), secret),
+            None if text.contains(':') => {
+                return bad("a name is joined to its secret by =, as in alice=SECRET");
+            }
             None => (None, text),
         };
         let secret = parse_secret(secret)?;

@@ -12,7 +12,7 @@ use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::replay::ReplayMemory;
 use super::table::{ReadTable, Snapshot, Table, TableError};
-use crate::config::{GuardConfig, Network, PolicyError, SecretLimits};
+use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 
 /// Seconds for which a handshake is remembered. Longer than the time window of
@@ -71,6 +71,18 @@ impl Gate {
         let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
         self.policies.replace(policies);
+        for table in tables.iter().filter(|table| table.is_empty()) {
+            let lets_in = |rule: &Rule| match rule {
+                Rule::InTable { table: name, .. } => *name == table.name,
+                _ => false,
+            };
+            if guard.policies.iter().any(lets_in) {
+                let name = &table.name;
+                warn!(
+                    "--policy in-table lets nobody in, as the table {name} is empty: add entries"
+                );
+            }
+        }
         let old = self.snapshots();
         self.tables.replace(tables);
         self.relays.replace(guard.relays.clone());

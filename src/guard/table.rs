@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Network, TableFile, cure, read_text, write_whole};
+use crate::config::{Network, TableFile, cure, make_private_dir, read_text, write_whole};
 
 /// Longest table in bytes: some 250,000 addresses.
 const LONGEST: u64 = 4 << 20;
@@ -41,7 +41,7 @@ impl ReadTable {
     pub fn read_all(tables: &[TableFile]) -> Result<Vec<Self>, TableError> {
         let tables = tables.iter();
         tables
-            .map(|table| Self::read(&table.name, &table.file))
+            .map(|table| Self::read(&table.name, &table.file, table.is_ours))
             .collect()
     }
 
@@ -54,8 +54,24 @@ impl ReadTable {
         (more + fewer > 0).then_some(TableChanges { name, more, fewer })
     }
 
-    fn read(name: &str, file: &Path) -> Result<Self, TableError> {
-        let text = read_text(file, LONGEST).map_err(|error| TableError::read(file, error))?;
+    /// A file that is not there yet holds nothing, if it can be made: its folder is
+    /// there, or is `ours` to make. Any other is a slip in the path.
+    fn read(name: &str, file: &Path, ours: bool) -> Result<Self, TableError> {
+        let may_be_made = || ours || folder_of(file).is_dir();
+        let text = match read_text(file, LONGEST) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => {
+                info!(
+                    "the table {name} is empty, as {} is not there: {}write it and send SIGHUP",
+                    file.display(),
+                    match cfg!(feature = "ctl") {
+                        true => "`smol-mtproxy ctl table add … --save` makes it, or ",
+                        false => "",
+                    }
+                );
+                String::new()
+            }
+            read => read.map_err(|error| TableError::read(file, error))?,
+        };
         Self::from_text(name, file, &text)
     }
 
@@ -137,6 +153,7 @@ impl Snapshot {
         if text.len() as u64 > LONGEST {
             return Err(TableError::new(&self.file, TableErrorKind::TooLarge));
         }
+        make_private_dir(folder_of(&self.file)).map_err(failed)?;
         write_whole(&self.file, text.as_bytes(), mode).map_err(failed)
     }
 
@@ -171,6 +188,11 @@ impl Table {
             file: self.file.clone(),
             entries: self.entries.borrow().clone(),
         }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let entries = self.entries.borrow();
+        entries.names.is_empty() && entries.networks.is_empty()
     }
 
     pub fn contains_name(&self, name: &str) -> bool {
@@ -335,6 +357,13 @@ impl Entries {
     }
 }
 
+fn folder_of(file: &Path) -> &Path {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// A line without its comment; `None` when nothing is left.
 fn entry_text(line: &str) -> Option<&str> {
     let text = line.split('#').next().unwrap_or_default().trim();
@@ -394,7 +423,15 @@ impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         match &self.kind {
-            TableErrorKind::Read(error) => write!(f, "table {file} cannot be read: {error}"),
+            TableErrorKind::Read(error) => {
+                let way_out = match error.kind() {
+                    io::ErrorKind::NotFound => "its folder is not there: mend the path, or make it",
+                    io::ErrorKind::PermissionDenied => "let this user read it",
+                    io::ErrorKind::IsADirectory => "name a file, not a directory",
+                    _ => "put its lines into a text file",
+                };
+                write!(f, "table {file} cannot be read: {error}; {way_out}")
+            }
             TableErrorKind::TooLarge => write!(
                 f,
                 "table {file} is over {} MiB; write neighbouring addresses as networks, or make \
@@ -500,7 +537,7 @@ mod tests {
         let folder = TemporaryDirectory::new();
         let file = folder.path().join("banned.txt");
         std::fs::write(&file, "10.0.0.0/8\n").unwrap();
-        let open = || ReadTable::read("banned", &file);
+        let open = || ReadTable::read("banned", &file, false);
         let table = Table::from(open().unwrap());
         let before = table.snapshot();
         assert!(table.add("Bad.Example").unwrap());
@@ -530,6 +567,25 @@ mod tests {
         let error = open().unwrap_err();
         assert!(error.unread().is_none());
         assert!(error.to_string().contains("over 4 MiB; write"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_yet_is_made_by_the_first_save() {
+        let folder = TemporaryDirectory::new();
+        let open = |file: &Path, ours| ReadTable::read("banned", file, ours);
+        for (path, ours) in [("banned", false), ("data/banned", true)] {
+            let file = folder.path().join(path);
+            let table = Table::from(open(&file, ours).unwrap());
+            assert!(table.is_empty());
+            table.add("192.0.2.7").unwrap();
+            table.snapshot().save().unwrap();
+            let table = Table::from(open(&file, false).unwrap());
+            assert!(!table.is_empty());
+            assert_eq!(table.snapshot().list(), ["192.0.2.7"]);
+        }
+        let error = open(&folder.path().join("date/banned"), false).unwrap_err();
+        assert!(error.unread().is_some());
+        assert!(error.to_string().contains("mend the path"), "{error}");
     }
 
     proptest! {

@@ -347,8 +347,12 @@ impl fmt::Display for CertsError {
             ),
             Self::Read(path, error) => write!(
                 f,
-                "cannot read {}: {error}; run this as the user that made it",
-                path.display()
+                "cannot read {}: {error}; {}",
+                path.display(),
+                match error.kind() {
+                    io::ErrorKind::NotFound => "name the directory of `smol-mtproxy certs init`",
+                    _ => "run this as the user that made it",
+                }
             ),
             Self::Write(path, error) => write!(
                 f,

@@ -52,9 +52,19 @@ impl ProxyLink {
         format!("https://t.me/proxy?{}", self.query())
     }
 
+    /// The same in fewer characters, for a QR code: with the secret in base64url,
+    /// which apps read as well.
+    pub fn short_tg(&self) -> String {
+        format!("tg://proxy?{}", self.query_with(&self.secret.to_base64()))
+    }
+
     fn query(&self) -> String {
+        self.query_with(&self.secret.to_string())
+    }
+
+    fn query_with(&self, secret: &str) -> String {
         let server = utf8_percent_encode(unbracketed(&self.server), ESCAPED);
-        format!("server={server}&port={}&secret={}", self.port, self.secret)
+        format!("server={server}&port={}&secret={secret}", self.port)
     }
 }
 
@@ -131,6 +141,8 @@ mod tests {
         let query = format!("server=proxy.example.com&port=443&secret={PADDED}");
         assert_eq!(link.tg(), format!("tg://proxy?{query}"));
         assert_eq!(link.t_me(), format!("https://t.me/proxy?{query}"));
+        assert!(link.short_tg().len() + 11 == link.tg().len());
+        assert_eq!(link.short_tg().parse(), Ok(link));
     }
 
     #[test]

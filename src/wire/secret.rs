@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -39,7 +40,10 @@ pub struct Domain(Box<str>);
 pub enum SecretError {
     NotHex,
     Encoding,
+    /// In bytes.
     Length(usize),
+    /// Hex digits, which nearly all secrets are written in.
+    Digits(usize),
     NoDomain,
     Domain(DomainError),
 }
@@ -49,6 +53,8 @@ pub enum DomainError {
     Empty,
     TooLong(usize),
     Label,
+    /// An IP address, or what a slip made of one.
+    Address,
 }
 
 /// The key that only links for this SNI carry (`doc/protocol.md` §1).
@@ -71,6 +77,24 @@ impl Domain {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether its last label is a number, as those of IPv4 addresses are and of
+    /// names are not.
+    pub fn is_address(&self) -> bool {
+        let last = self.0.rsplit('.').next().unwrap_or_default();
+        last.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// Whether it is one of those that are kept for examples and tests (RFC 2606):
+    /// nobody's site.
+    pub fn is_example(&self) -> bool {
+        let mut labels = self.0.rsplit('.');
+        let last = labels.next().unwrap_or_default();
+        match last {
+            "com" | "net" | "org" => labels.next() == Some("example"),
+            _ => matches!(last, "example" | "invalid" | "localhost" | "test"),
+        }
     }
 
     fn parse(name: &[u8], max: usize) -> Result<Self, DomainError> {
@@ -98,8 +122,15 @@ fn is_label(label: &[u8]) -> bool {
 impl FromStr for Domain {
     type Err = DomainError;
 
+    /// A name that a person gives. TLS has no addresses in the place of names.
     fn from_str(text: &str) -> Result<Self, DomainError> {
-        Self::parse(text.as_bytes(), Self::MAX_IN_SECRET)
+        let domain = Self::parse(text.as_bytes(), Self::MAX_IN_SECRET);
+        let is_v6 = || text.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok();
+        match domain {
+            Ok(domain) if domain.is_address() => Err(DomainError::Address),
+            Err(_) if is_v6() => Err(DomainError::Address),
+            other => other,
+        }
     }
 }
 
@@ -113,13 +144,22 @@ impl FromStr for SharedSecret {
     type Err = SecretError;
 
     fn from_str(text: &str) -> Result<Self, SecretError> {
-        match base16ct::mixed::decode_vec(text) {
+        let read = match base16ct::mixed::decode_vec(text) {
             Ok(bytes) => Self::from_bytes(&bytes).or_else(|error| {
                 // Base64 of a secret may happen to consist of hex digits.
                 let decoded = decode_base64(text).ok_or(error)?;
                 Self::from_bytes(&decoded).map_err(|_| error)
             }),
-            Err(_) => Self::from_bytes(&decode_base64(text).ok_or(SecretError::Encoding)?),
+            Err(_) => decode_base64(text)
+                .ok_or(SecretError::Encoding)
+                .and_then(|bytes| Self::from_bytes(&bytes)),
+        };
+        let is_hex = || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match read {
+            Err(SecretError::Encoding | SecretError::Length(_)) if is_hex() => {
+                Err(SecretError::Digits(text.len()))
+            }
+            other => other,
         }
     }
 }
@@ -138,6 +178,12 @@ impl SharedSecret {
         };
         let key = Secret(key.try_into().map_err(|_| length)?);
         Ok(Self { key, form })
+    }
+
+    /// As base64url without padding, a quarter shorter than hex.
+    pub fn to_base64(&self) -> String {
+        let bytes = base16ct::lower::decode_vec(self.to_string());
+        Base64UrlUnpadded::encode_string(&bytes.unwrap_or_default())
     }
 
     fn domain(bytes: &[u8]) -> Result<Domain, SecretError> {
@@ -215,13 +261,19 @@ impl fmt::Display for SecretError {
                 f,
                 "a secret is written in hex or base64url; make one with `smol-mtproxy secret`"
             ),
+            Self::Digits(count) => write!(
+                f,
+                "a secret has 32 hex digits, `dd` and 32, or `ee`, 32 and a domain in hex, and this \
+                 one has {count}: copy all of it, or make one with `smol-mtproxy secret`"
+            ),
             Self::Length(len) => write!(
                 f,
                 "a secret of {len} bytes: expected 16, `dd` and 16, or `ee`, 16 and a domain"
             ),
             Self::NoDomain => write!(
                 f,
-                "an `ee` secret needs a domain behind its key: append the domain's bytes in hex"
+                "an `ee` secret needs a domain in hex behind its key: copy all of it, or make one \
+                 with `smol-mtproxy secret ee DOMAIN`"
             ),
             Self::Domain(error) => write!(f, "the domain in the secret: {error}"),
         }
@@ -239,7 +291,13 @@ impl fmt::Display for DomainError {
             ),
             Self::Label => write!(
                 f,
-                "not a host name: letters, digits, - and _ between single dots, at most 63 each"
+                "not a host name (without https:// and path): letters, digits, - and _ between \
+                 single dots, at most 63 each; other alphabets as xn--…"
+            ),
+            Self::Address => write!(
+                f,
+                "an IP address, and TLS asks for names: give a domain, best one of your own that leads \
+                 to this server"
             ),
         }
     }
@@ -302,7 +360,9 @@ mod tests {
             parse(&format!("ee{KEY}2e2e")),
             Err(SecretError::Domain(DomainError::Label))
         );
-        assert_eq!(parse(&format!("dd{KEY}00")), Err(SecretError::Length(18)));
+        assert_eq!(parse(&format!("dd{KEY}00")), Err(SecretError::Digits(36)));
+        assert_eq!(parse(&KEY[1..]), Err(SecretError::Digits(31)));
+        assert_eq!(parse("zzzz"), Err(SecretError::Length(3)));
         assert_eq!("123".parse::<AdTag>(), Err(SecretError::NotHex));
         assert_eq!(format!("{:?}", parse(KEY).unwrap().key), "Secret(hidden)");
     }
@@ -315,6 +375,21 @@ mod tests {
         assert_eq!(long.parse::<Domain>(), Err(DomainError::TooLong(232)));
         for bad in ["a..b", ".a", "a.", "ä.example", "a b"] {
             assert_eq!(bad.parse::<Domain>(), Err(DomainError::Label));
+        }
+        for address in ["192.0.2.1", "192.0.2.300", "2001:db8::1", "[::1]", "1"] {
+            assert_eq!(address.parse::<Domain>(), Err(DomainError::Address));
+        }
+        let is_example = |name: &str| name.parse::<Domain>().unwrap().is_example();
+        for name in [
+            "www.example.com",
+            "example.org",
+            "a.b.test",
+            "proxy.example",
+        ] {
+            assert!(is_example(name), "{name}");
+        }
+        for name in ["notexample.com", "example.com.de", "com", "example.io"] {
+            assert!(!is_example(name), "{name}");
         }
     }
 

@@ -157,6 +157,13 @@ git_ignores_what_is_secret() {
     done
 }
 
+# Somebody else's site is for nobody to be told: placeholders are RFC 2606's.
+names_only_examples_as_domains() {
+    grep -hoE "(--tls-domain|--link-sni|link --sni|tls_domain|secret ee) '?[a-z0-9][a-z0-9.-]*\.[a-z]+" \
+        README.md doc/*.md config/*.conf config/openwrt/* src/cli/*.rs | sed "s/.* '\{0,1\}//" >"$work/names"
+    [ -s "$work/names" ] && ! grep -vE '(^|\.)example(\.(com|net|org))?$' "$work/names" >"$work/out"
+}
+
 refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
 
 for role in both front back; do
@@ -170,6 +177,7 @@ check merges_beside_what_was_filled_in merges_beside_what_was_filled_in
 check leaves_nothing_about_when_changes_do_not_fit leaves_nothing_about_when_changes_do_not_fit
 check git_ignores_what_is_secret git_ignores_what_is_secret
 check refuses_other_roles refuses_other_roles
+check names_only_examples_as_domains names_only_examples_as_domains
 check keeps_the_role_of_the_file keeps_the_role_of_the_file
 check refuses_another_role_than_the_files refuses_another_role_than_the_files
 check without_a_role_it_is_both without_a_role_it_is_both

@@ -91,7 +91,7 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
         }
     }
     let warnings = config.warnings.iter().cloned();
-    verdicts.extend(warnings.map(|warning| Verdict::warn("secrets", warning)));
+    verdicts.extend(warnings.map(|warning| Verdict::warn("config", warning)));
     verdicts
 }
 
@@ -186,8 +186,9 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
         (None, Some(ip)) => Verdict::warn(
             "address",
             format!(
-                "{ip} is private: behind NAT forward the port and give --external-ip; direct mode \
-                 works, middle proxies only if the NAT keeps ports"
+                "{ip} is private: open the port in the firewall of a cloud (1:1 NAT), or forward \
+                 it on the router at home, and give --external-ip; direct mode works, middle \
+                 proxies only if the NAT keeps ports"
             ),
         ),
         (None, None) => Verdict::fail(

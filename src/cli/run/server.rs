@@ -11,6 +11,7 @@ use super::ports::Ports;
 use super::replays;
 use super::signals::Signals;
 use super::usage::UsageFile;
+use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{ClientContext, Limits, Parts, SiteSettings, Sites};
@@ -183,6 +184,10 @@ impl Server {
     pub async fn serve(self: Rc<Self>, source: &ConfigSource) {
         self.announce();
         self.start_background();
+        if !source.has_file() && self.clients.is_some() {
+            let command = welcome::command(source, &self.config.borrow().data_dir);
+            self.spawn(welcome::show(self.clone(), command));
+        }
         let reloading = async {
             loop {
                 self.signals.reload().await;

@@ -45,6 +45,9 @@ pub struct Sites {
     loops: Loops,
     strangers: Cell<usize>,
     changed: Notify,
+    /// Every site was asked at least once.
+    has_asked: Cell<bool>,
+    asked: Notify,
     loop_log: Throttle,
     crowd_log: Throttle,
 }
@@ -111,6 +114,8 @@ impl Sites {
             loops: Loops::new(Box::new(public_ip)),
             strangers: Cell::new(0),
             changed: Notify::default(),
+            has_asked: Cell::new(false),
+            asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
             crowd_log: Throttle::new(LOG_PERIOD),
         })
@@ -124,6 +129,13 @@ impl Sites {
             let mut models = self.models.borrow_mut();
             models.retain(|model| settings.domains.contains(&model.domain));
             self.changed.notify();
+        }
+    }
+
+    /// Completes once every site was asked how it answers, whatever it said.
+    pub async fn first_answers(&self) {
+        while !self.has_asked.get() {
+            self.asked.changed().await;
         }
     }
 

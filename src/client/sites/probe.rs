@@ -55,7 +55,10 @@ impl Sites {
     pub async fn run(self: Rc<Self>) {
         let mut retry = FIRST_RETRY;
         loop {
-            let wait = if self.measure_all().await {
+            let complete = self.measure_all().await;
+            self.has_asked.set(true);
+            self.asked.notify();
+            let wait = if complete {
                 retry = FIRST_RETRY;
                 MEASURE_EVERY
             } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fetch::get;
 use crate::config::Role;
-use crate::net::{AddressWatch, Pause, Reactor, Turnstile, is_global};
+use crate::net::{AddressWatch, Notify, Pause, Reactor, Turnstile, is_global};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -43,6 +43,9 @@ pub struct PublicAddress {
     /// A connection has succeeded since.
     has_reached: Cell<bool>,
     said: RefCell<String>,
+    /// It was looked for at least once.
+    has_looked: Cell<bool>,
+    looks: Notify,
     pause: Pause,
     questions: Turnstile,
     means: Means,
@@ -78,6 +81,8 @@ impl PublicAddress {
             egress: Cell::new(None),
             has_reached: Cell::new(false),
             said: RefCell::default(),
+            has_looked: Cell::new(false),
+            looks: Notify::default(),
             pause: Pause::default(),
             questions: Turnstile::default(),
             means,
@@ -112,6 +117,18 @@ impl PublicAddress {
         self.configured.get().or(self.detected.get())
     }
 
+    /// Completes once it was looked for, whatever that found.
+    pub async fn first_look(&self) {
+        while !self.has_looked.get() {
+            self.looks.changed().await;
+        }
+    }
+
+    /// Completes after the next look for it.
+    pub async fn next_look(&self) {
+        self.looks.changed().await;
+    }
+
     /// A connection's local address as Telegram sees it. The port stays: a NAT
     /// that changes ports makes middle proxies impossible.
     pub fn translate(&self, local: SocketAddr) -> SocketAddr {
@@ -139,6 +156,8 @@ impl PublicAddress {
             self.pause.begin();
             let before = (self.known(), self.egress.get());
             let is_known = self.look(reactor, watch.as_ref()).await;
+            self.has_looked.set(true);
+            self.looks.notify();
             if before != (self.known(), self.egress.get()) {
                 retry = first_retry;
             }
@@ -194,26 +213,10 @@ impl PublicAddress {
         let Some(found) = smol::future::or(asking, moving).await else {
             return false;
         };
-        let is_front = self.means.role == Role::Front;
-        let outside = match found {
-            Some(ip) => {
-                self.detected.set(Some(ip));
-                match is_front {
-                    true => format!("{ip} outside; see that it hands the clients' port on"),
-                    false => format!(
-                        "{ip} outside; direct mode works, middle mode if the NAT keeps ports"
-                    ),
-                }
-            }
-            None => {
-                let way_out = match is_front {
-                    true => "set --external-ip, so that links name it",
-                    false => "direct mode works, for middle mode set --external-ip",
-                };
-                format!("the public address is unknown; {way_out}")
-            }
-        };
-        self.say(format!("behind NAT: {local} here, {outside}"));
+        if found.is_some() {
+            self.detected.set(found);
+        }
+        self.say(behind_nat(self.means.role, local, found));
         found.is_some()
     }
 
@@ -230,6 +233,25 @@ impl PublicAddress {
             self.said.replace(line);
         }
     }
+}
+
+/// What a private address means. Whether a cloud's NAT or a router's is in front
+/// cannot be told from inside.
+fn behind_nat(role: Role, local: IpAddr, outside: Option<IpAddr>) -> String {
+    let way_out = match (role, outside) {
+        (Role::Front, Some(_)) => "",
+        (Role::Front, None) => "; set --external-ip, so that links name it",
+        (_, Some(_)) => "; direct mode works, middle mode if the NAT keeps ports",
+        (_, None) => "; direct mode works, for middle mode set --external-ip",
+    };
+    let outside = match outside {
+        Some(ip) => format!("{ip} outside"),
+        None => "the address outside unknown".to_owned(),
+    };
+    format!(
+        "behind NAT: {local} here, {outside}: a port is reached if a cloud's firewall (1:1 NAT) lets \
+         it in, or a router at home forwards it{way_out}"
+    )
 }
 
 /// This machine's address as the internet sees it; blocks, seconds at worst
@@ -269,6 +291,27 @@ mod tests {
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_private_address_is_explained_for_clouds_and_for_homes() {
+        let (local, outside) = ("10.0.0.5".parse().unwrap(), "9.9.9.9".parse().ok());
+        for (role, outside, end) in [
+            (Role::Both, outside, "middle mode if the NAT keeps ports"),
+            (Role::Both, None, "for middle mode set --external-ip"),
+            (Role::Front, outside, "or a router at home forwards it"),
+            (
+                Role::Front,
+                None,
+                "set --external-ip, so that links name it",
+            ),
+        ] {
+            let said = behind_nat(role, local, outside);
+            let which = outside.map_or("the address outside unknown", |_| "9.9.9.9 outside");
+            let start = format!("behind NAT: 10.0.0.5 here, {which}: a port is reached if");
+            assert!(said.starts_with(&start), "{said}");
+            assert!(said.contains("(1:1 NAT)") && said.ends_with(end), "{said}");
+        }
     }
 
     #[test]

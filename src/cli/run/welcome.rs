@@ -1,0 +1,309 @@
+//! What the person at the keyboard needs: a link, and its QR code. A service, which
+//! has a config file, prints its links with `smol-mtproxy link`.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::termios::tcgetwinsize;
+
+use super::server::Server;
+use crate::cli::links::{self, NamedLink};
+use crate::cli::{print, qr};
+use crate::config::{ConfigSource, OwnSecret};
+use crate::log;
+use crate::net::unblock;
+use crate::wire::secret::SecretForm;
+
+/// For the public address, and for sites, before there is a link.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// For the lines of the log that come before it.
+const LINES: Duration = Duration::from_secs(1);
+
+/// Longer commands are not repeated.
+const LONGEST_COMMAND: usize = 160;
+
+/// Of a terminal that does not say.
+const ROWS: usize = 24;
+const COLUMNS: usize = 80;
+
+/// Rows and columns.
+type Screen = (usize, usize);
+
+/// Shows the link once the log has said how things are, and again if the public
+/// address makes it another. Clients wait for no terminal: it may stand still.
+pub(super) async fn show(server: Rc<Server>, command: String) {
+    let address = server.address.clone();
+    let sites = async {
+        if let Some(sites) = &server.sites {
+            sites.first_answers().await;
+        }
+    };
+    let known = smol::future::zip(address.first_look(), sites);
+    server.reactor.timeout(PATIENCE, known).await;
+    let mut shown = None;
+    loop {
+        let config = server.config.borrow().clone();
+        let mut links = links::all(&config, None);
+        if let Some(outside) = address.known() {
+            let ours = links.iter_mut().filter(|link| link.is_behind_nat());
+            ours.for_each(|link| link.move_to(outside));
+        }
+        let link = best(&links);
+        let tg = link.map(|link| link.link.tg());
+        if shown.as_ref() != Some(&tg) {
+            advise(&links, link);
+            let more = match config.own_secret {
+                Some(OwnSecret::ThisRunOnly) => "for this run only",
+                _ => &command,
+            };
+            if let Some(text) = link.map(|link| text(link, more, screen())) {
+                unblock(move || {
+                    log::finish(LINES);
+                    print(&text);
+                })
+                .await;
+            }
+            shown = Some(tg);
+        }
+        address.next_look().await;
+    }
+}
+
+/// The least conspicuous link of those that most can use.
+fn best(links: &[NamedLink]) -> Option<&NamedLink> {
+    let open = links.iter().filter(|link| link.ended.is_none());
+    open.min_by_key(|link| {
+        let form = match link.link.secret.form {
+            SecretForm::FakeTls(_) => 0,
+            SecretForm::Padded => 1,
+            SecretForm::Classic => 2,
+        };
+        (link.is_private, form)
+    })
+}
+
+/// What to do for a better one, for the log.
+fn advise(links: &[NamedLink], best: Option<&NamedLink>) {
+    if let Some(warning) = links::warning(links) {
+        warn!("{warning}");
+    }
+    if best.is_some_and(|link| link.link.secret.form == SecretForm::Padded) {
+        info!(
+            "a dd link looks like random bytes, which some networks drop; with --tls-domain DOMAIN, \
+             one of your own whose address is this machine's, it is ee and looks like HTTPS"
+        );
+    }
+}
+
+/// How to see all links of this run.
+pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = quoted(&program.to_string_lossy());
+    let mut command = format!("all links: {program} link");
+    // Without a flag it would be about the service that this machine may have.
+    if source.command_line().next().is_none() {
+        command.push_str(&format!(
+            " --data-dir {}",
+            quoted(&data_dir.to_string_lossy())
+        ));
+    }
+    for (flag, value) in source.command_line() {
+        command.push_str(&format!(" {flag} {}", quoted(value)));
+    }
+    // A salt is more than the links tell.
+    let is_secret = source.command_line().any(|(flag, _)| flag == "--sni-salt");
+    if is_secret || command.len() > LONGEST_COMMAND {
+        return format!("all links: {program} link, with the flags of this run");
+    }
+    command
+}
+
+/// A word for the shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:=,@%+-".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// The terminal's, if there is one.
+fn screen() -> Option<Screen> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let of_terminal = tcgetwinsize(&stdout).ok();
+    let sizes = of_terminal.map(|size| (size.ws_row.into(), size.ws_col.into()));
+    Some(
+        sizes
+            .filter(|size| *size != (0, 0))
+            .unwrap_or((ROWS, COLUMNS)),
+    )
+}
+
+/// One link with what it is, with `more` about it, and the code if there is a
+/// terminal that has room for both.
+fn text(link: &NamedLink, more: &str, screen: Option<Screen>) -> String {
+    let form = match &link.link.secret.form {
+        SecretForm::FakeTls(domain) => format!("ee, {domain}"),
+        SecretForm::Padded => "dd".to_owned(),
+        SecretForm::Classic => "classic".to_owned(),
+    };
+    let reach = match link.is_private {
+        true if link.is_of_this_machine() => ", from this machine only",
+        true => ", from the local network only",
+        false => "",
+    };
+    let name = &link.secret_name;
+    let head = format!("{name} ({form}){reach}; {more}\n");
+    let tg = link.link.tg();
+    let code = match screen {
+        Some(screen) => code(link, [&head, &tg], screen),
+        None => String::new(),
+    };
+    format!("{head}{tg}\n{code}")
+}
+
+/// The largest code that fits below these lines, or else below the last alone.
+fn code(link: &NamedLink, [head, tg]: [&str; 2], (rows, columns): Screen) -> String {
+    let height = |line: &str| line.trim_end().chars().count().div_ceil(columns.max(1));
+    // The cursor's row stays empty.
+    let below_link = rows.saturating_sub(height(tg) + 1);
+    let below_both = below_link.saturating_sub(height(head));
+    let (long, short) = (tg.to_owned(), link.link.short_tg());
+    let smaller = [
+        (&long, qr::QUIET_ZONE),
+        (&long, 2),
+        (&short, 2),
+        (&short, 1),
+    ];
+    for room in [below_both, below_link] {
+        for (text, quiet) in smaller {
+            let Ok(code) = qr::render(text, false, quiet) else {
+                continue;
+            };
+            let width = code.lines().next().map_or(0, |line| line.chars().count());
+            if code.lines().count() <= room && width <= columns {
+                return qr::render(text, true, quiet).unwrap_or_default();
+            }
+        }
+    }
+    "(the QR code needs a larger terminal)\n".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::link_url::ProxyLink;
+
+    const KEY: &str = "00112233445566778899aabbccddeeff";
+
+    fn link(server: &str, secret: &str) -> NamedLink {
+        NamedLink {
+            secret_name: "own".to_owned(),
+            counts_as: "own".to_owned(),
+            ended: None,
+            listener_name: "0.0.0.0:443".to_owned(),
+            is_private: false,
+            on_all_addresses: true,
+            link: ProxyLink {
+                server: server.to_owned(),
+                port: 443,
+                secret: secret.parse().unwrap(),
+            },
+        }
+    }
+
+    fn fake_tls(domain: &str) -> String {
+        let hex = data_encoding::HEXLOWER.encode(domain.as_bytes());
+        format!("ee{KEY}{hex}")
+    }
+
+    fn rows(text: &str, columns: usize) -> usize {
+        let visible = text.replace("\x1b[97;40m", "").replace("\x1b[0m", "");
+        let rows = visible.lines();
+        rows.map(|line| line.chars().count().div_ceil(columns))
+            .sum()
+    }
+
+    #[test]
+    fn link_and_code_fit_a_small_terminal_together() {
+        let dd = format!("dd{KEY}");
+        for secret in [
+            dd.clone(),
+            KEY.to_owned(),
+            fake_tls("proxy.my-own-domain.com"),
+        ] {
+            let text = text(
+                &link("203.0.113.177", &secret),
+                "all links: smol-mtproxy link",
+                Some((24, 80)),
+            );
+            assert!(text.contains('█'), "{text}");
+            assert!(rows(&text, 80) < 24, "{text}");
+            assert_eq!(text.matches("tg://").count(), 1);
+        }
+        // More room, more light around it.
+        let wide = text(
+            &link("203.0.113.177", &dd),
+            "all links: smol-mtproxy link",
+            Some((60, 200)),
+        );
+        let lines = wide.lines().filter(|line| line.contains(['█', '▀']));
+        assert_eq!(lines.count(), (37 + 2 * qr::QUIET_ZONE + 1) as usize / 2);
+    }
+
+    #[test]
+    fn a_code_that_does_not_fit_is_left_out() {
+        let long = fake_tls(&format!("{}.my-own-domain.com", "a".repeat(60)));
+        for (secret, screen) in [
+            (format!("dd{KEY}"), (20, 80)),
+            (format!("dd{KEY}"), (24, 30)),
+            (long, (24, 80)),
+        ] {
+            let text = text(
+                &link("203.0.113.177", &secret),
+                "all links: x link",
+                Some(screen),
+            );
+            assert!(
+                text.ends_with("(the QR code needs a larger terminal)\n"),
+                "{text}"
+            );
+            assert!(text.contains("all links: x link\n"));
+        }
+        let piped = text(&link("203.0.113.177", KEY), "all links: x link", None);
+        assert_eq!(piped.lines().count(), 2, "{piped}");
+    }
+
+    #[test]
+    fn the_least_conspicuous_link_that_others_can_use() {
+        let mut links = vec![
+            link("9.9.9.9", KEY),
+            link("9.9.9.9", &format!("dd{KEY}")),
+            link("10.0.0.1", &fake_tls("a.com")),
+        ];
+        links[2].is_private = true;
+        let is = |links: &[NamedLink], form| best(links).unwrap().link.secret.form == form;
+        assert!(is(&links, SecretForm::Padded));
+        links[2].is_private = false;
+        assert!(is(&links, SecretForm::FakeTls("a.com".parse().unwrap())));
+        assert!(best(&[]).is_none());
+    }
+
+    #[test]
+    fn words_for_the_shell() {
+        for (word, shown) in [
+            (":443", ":443"),
+            ("*:443", "'*:443'"),
+            ("it's", r"'it'\''s'"),
+            ("/a b", "'/a b'"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
+}
