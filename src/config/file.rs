@@ -49,7 +49,13 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
 /// The link's files may move together with the config that names them: their
 /// names are relative to it.
 fn beside(config: &Path, flag: &str, value: String) -> String {
-    const FILES: [&str; 4] = ["--link-ca", "--link-cert", "--link-key", "--link-psk"];
+    const FILES: [&str; 5] = [
+        "--link-ca",
+        "--link-cert",
+        "--link-key",
+        "--link-refuse",
+        "--link-psk",
+    ];
     let directory = config.parent().filter(|_| FILES.contains(&flag));
     let joined = directory.map(|directory| directory.join(&value));
     joined

@@ -89,6 +89,15 @@ impl Channel {
         }
     }
 
+    /// SHA-256 of that certificate.
+    #[cfg(feature = "tls")]
+    pub fn peer_fingerprint(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.peer_fingerprint(),
+        }
+    }
+
     /// Reads once and hands what came to `take`, in pieces.
     pub fn poll_read(
         &mut self,

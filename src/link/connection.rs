@@ -51,6 +51,9 @@ pub(super) struct Connection {
     pub peer: String,
     /// Whose link it is.
     pub account: Account,
+    /// SHA-256 of the other side's certificate, if it has one.
+    #[cfg(feature = "tls")]
+    pub fingerprint: Option<[u8; 32]>,
     /// Credit of a new stream, to send.
     pub window_out: u32,
     /// And to receive.
@@ -80,6 +83,8 @@ pub(super) struct Parts {
     pub socket: Socket,
     pub peer: String,
     pub account: Account,
+    #[cfg(feature = "tls")]
+    pub fingerprint: Option<[u8; 32]>,
     pub window_out: u32,
     pub outlet: Outlet,
 }
@@ -96,6 +101,8 @@ impl Connection {
             socket: parts.socket,
             peer: parts.peer,
             account: parts.account,
+            #[cfg(feature = "tls")]
+            fingerprint: parts.fingerprint,
             window_out: parts.window_out,
             outlet: parts.outlet,
             out: RefCell::default(),

@@ -70,6 +70,8 @@ impl Driver {
             socket: established.socket,
             peer: established.peer,
             account,
+            #[cfg(feature = "tls")]
+            fingerprint: established.fingerprint,
             window_out: established.window,
             outlet: established.outlet,
         });

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
-use super::tls::{TlsSetup, TlsSide};
+use super::tls::{TlsFiles, TlsSetup};
 use crate::config::{LinkConfig, LinkKey, is_public};
 use crate::net::{BufferPool, Socket};
 use crate::wire::link::Role;
@@ -27,7 +27,15 @@ pub struct SecurityFiles {
     key: Option<LinkKey>,
     never_on_public: bool,
     #[cfg(feature = "tls")]
-    tls: Option<TlsSide>,
+    tls: Option<TlsFiles>,
+}
+
+/// What is wrong with this side's certificates, or soon will be, and the way out.
+#[cfg(feature = "tls")]
+pub struct Concern {
+    /// No link comes about.
+    pub is_fatal: bool,
+    pub text: String,
 }
 
 /// Why the files that secure links cannot be used.
@@ -41,10 +49,9 @@ impl SecurityFiles {
     /// Reads the files that `config` names; blocks.
     pub fn read(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
-        let tls = match (&config.tls, role) {
-            (None, _) => None,
-            (Some(files), Role::Front) => Some(TlsSide::front(files)?),
-            (Some(files), Role::Back) => Some(TlsSide::back(files)?),
+        let tls = match &config.tls {
+            None => None,
+            Some(files) => Some(TlsFiles::read(files, role)?),
         };
         #[cfg(not(feature = "tls"))]
         let _ = role;
@@ -66,6 +73,19 @@ impl Security {
     /// Whether a link may go there.
     pub(super) fn allows(&self, address: SocketAddr) -> bool {
         !self.never_on_public || !is_public(address.ip())
+    }
+
+    /// Whether a certificate of this fingerprint gets no link.
+    #[cfg(feature = "tls")]
+    pub(super) fn refuses(&self, fingerprint: Option<[u8; 32]>) -> bool {
+        let tls = self.tls.as_ref().zip(fingerprint);
+        tls.is_some_and(|(tls, fingerprint)| tls.refuses(&fingerprint))
+    }
+
+    /// What is wrong with this side's certificates at this time.
+    #[cfg(feature = "tls")]
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.tls.as_ref().map_or_else(Vec::new, TlsSetup::concerns)
     }
 
     pub(super) fn channel(

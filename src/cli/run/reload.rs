@@ -126,6 +126,8 @@ impl Server {
                 } else if let Some(back) = &self.back {
                     back.reconfigure(security);
                 }
+                #[cfg(feature = "tls")]
+                self.tell_concerns();
             }
             Err(error) => {
                 self.metrics.config_reload_failures.inc();

@@ -4,9 +4,11 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
+use smol_mtproxy_ciphers::sha256;
 
 use super::schedule::{Agreed, Schedule};
-use crate::link::certificates::common_name;
+use super::Peer;
+use crate::link::x509;
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
 /// take a thirtieth.
@@ -47,8 +49,7 @@ pub struct Done {
     pub early: Vec<u8>,
     /// The beginning of a record.
     pub partial: Vec<u8>,
-    /// In the other side's certificate.
-    pub peer_name: Option<String>,
+    pub peer: Option<Peer>,
 }
 
 enum Step {
@@ -135,7 +136,10 @@ impl Shaking {
             None => None,
         };
         let certificate = chain.and_then(|chain| chain.first());
-        let peer_name = certificate.and_then(|one| common_name(one));
+        let peer = certificate.map(|one| Peer {
+            name: x509::read(one).ok().and_then(|described| described.name),
+            fingerprint: sha256(&[one]),
+        });
         let agreed = match self.side.take() {
             Some(Side::Front(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
@@ -152,7 +156,7 @@ impl Shaking {
             outgoing: mem::take(&mut self.outgoing),
             early: mem::take(&mut self.early),
             partial: mem::take(&mut self.incoming),
-            peer_name,
+            peer,
         })))
     }
 }

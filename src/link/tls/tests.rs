@@ -25,9 +25,10 @@ fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
         key: directory.join(format!("{name}.key")),
         sni: None,
         alpn: vec!["h2".to_owned()],
+        refuse: None,
     };
-    let front = TlsSide::front(&files("home")).unwrap();
-    match (front, TlsSide::back(&files("back")).unwrap()) {
+    let side = |name, role| TlsFiles::read(&files(name), role).unwrap().side;
+    match (side("home", Role::Front), side("back", Role::Back)) {
         (TlsSide::Front(front, _), TlsSide::Back(back)) => (front, back),
         _ => unreachable!(),
     }
@@ -73,7 +74,7 @@ impl Shaken {
                     sealer: Sealer::new(key, schedule, sealer::new_batch(), &buffers, &[]),
                     opener: Opener::new(done.agreed.from_peer, done.partial),
                     received: done.early,
-                    peer_name: done.peer_name,
+                    peer_name: done.peer.and_then(|peer| peer.name),
                 }));
                 Ok(done.outgoing)
             }

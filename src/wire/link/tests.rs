@@ -12,6 +12,7 @@ fn hello() -> Hello {
     Hello {
         role: Role::Front,
         is_keyed: true,
+        is_trial: false,
         window: 0x1_0000,
         random: [7; RANDOM_LEN],
     }
