@@ -40,6 +40,8 @@ pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
 use sessions::Sessions;
+#[cfg(feature = "check")]
+pub use sites::{Examined, of_addresses};
 pub use sites::{SiteSettings, Sites};
 
 /// Between two lines of one kind in the log.

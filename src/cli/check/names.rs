@@ -4,24 +4,43 @@ use std::time::Duration;
 use super::verdict::Verdict;
 use crate::cli::server;
 use crate::cli::within::within;
+use crate::client::of_addresses;
 use crate::config::Config;
+use crate::net::is_global;
+use crate::telegram::directory::ask_services;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the imitated sites exist, and how well the imitation fits.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    let ours: Vec<IpAddr> = [true, false]
-        .into_iter()
-        .filter_map(server::sending_address)
-        .chain(config.external_ip)
-        .collect();
+    if config.tls_domains.is_empty() {
+        return Vec::new();
+    }
+    let ours = our_addresses(config);
+    let has_relays = !config.guard.relays.is_empty();
     let names = config.tls_domains.iter().map(|domain| domain.as_str());
     names
-        .map(|name| judge(name, &ours, resolve(name)))
+        .map(|name| judge(name, &ours, has_relays, resolve(name)))
         .collect()
 }
 
-fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
+/// Those by which the internet reaches this machine, as far as they are known.
+fn our_addresses(config: &Config) -> Vec<IpAddr> {
+    let sending = [true, false].map(server::sending_address);
+    let mut ours: Vec<IpAddr> = sending
+        .into_iter()
+        .flatten()
+        .filter(|ip| is_global(*ip))
+        .chain(config.external_ip)
+        .collect();
+    if !ours.iter().any(IpAddr::is_ipv4) {
+        // Behind NAT; a service outside knows more.
+        ours.extend(within(LIMIT, ask_services).flatten());
+    }
+    ours
+}
+
+fn judge(name: &str, ours: &[IpAddr], has_relays: bool, found: Option<Vec<IpAddr>>) -> Verdict {
     let subject = format!("site {name}");
     match found.as_deref() {
         None => Verdict::warn(
@@ -38,11 +57,18 @@ fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
         Some(found) if found.iter().any(|ip| ours.contains(ip)) => {
             Verdict::ok(subject, "points here")
         }
-        Some(_) => Verdict::ok(
+        Some(_) if has_relays => Verdict::ok(
             subject,
-            "exists, but its address is another: a censor who compares can tell; best is a \
-             domain of your own that points here",
+            "exists; see that it leads to the relay in front (--proxy-protocol)",
         ),
+        Some(found) => match of_addresses(found, ours) {
+            Some(advice) => Verdict::warn(subject, advice),
+            None => Verdict::ok(
+                subject,
+                "exists; whether it leads here is not known without this machine's public address \
+                 of the same family (--external-ip)",
+            ),
+        },
     }
 }
 
@@ -63,11 +89,14 @@ mod tests {
     fn verdicts() {
         let ip: IpAddr = "192.0.2.1".parse().unwrap();
         let other = "192.0.2.2".parse().unwrap();
-        let grade = |found| judge("a.example", &[ip], found).grade;
+        let grade = |found| judge("a.example", &[ip], false, found).grade;
         assert_eq!(grade(None), Grade::Warn);
         assert_eq!(grade(Some(vec![])), Grade::Warn);
-        assert_eq!(grade(Some(vec![other])), Grade::Ok);
-        let here = judge("a.example", &[ip], Some(vec![other, ip]));
+        assert_eq!(grade(Some(vec![other])), Grade::Warn);
+        let relayed = judge("a.example", &[ip], true, Some(vec![other]));
+        let unknown = judge("a.example", &[], false, Some(vec![other]));
+        assert_eq!([relayed.grade, unknown.grade], [Grade::Ok; 2]);
+        let here = judge("a.example", &[ip], false, Some(vec![other, ip]));
         assert_eq!(here.finding, "points here");
         assert!(resolve("localhost").unwrap()[0].is_loopback());
     }
