@@ -40,9 +40,7 @@ mod with_tls {
                 days,
                 new_key,
             }) => renew(directory, name, *days, *new_key).map(tell),
-            CertsCommand::Revoke(options) => {
-                revoke(&options.directory, &options.name).map(tell)
-            }
+            CertsCommand::Revoke(options) => revoke(&options.directory, &options.name).map(tell),
             CertsCommand::Show(options) => table(options),
         };
         match outcome {

@@ -196,7 +196,9 @@ fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
 }
 
 fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
-    let of_tls = TLS_FILES.iter().chain(&["--link-sni", "--link-alpn", "--link-refuse"]);
+    let of_tls = TLS_FILES
+        .iter()
+        .chain(&["--link-sni", "--link-alpn", "--link-refuse"]);
     let given = of_tls.filter_map(|flag| settings.iter().find(|s| s.flag == *flag));
     let Some(first) = given.min_by_key(|setting| setting.flag.clone()) else {
         return Ok(None);

@@ -72,7 +72,14 @@ pub struct Shown {
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
 pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
-    let made = ["ca.pem", "ca.key", "back.pem", "back.key", REFUSED, "link.back.conf"];
+    let made = [
+        "ca.pem",
+        "ca.key",
+        "back.pem",
+        "back.key",
+        REFUSED,
+        "link.back.conf",
+    ];
     refuse_existing(directory, &made)?;
     let mut builder = DirBuilder::new();
     let created = builder.recursive(true).mode(0o700).create(directory);

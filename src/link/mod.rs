@@ -43,9 +43,9 @@ pub use back::{Back, BackListener};
 pub use front::Front;
 #[cfg(feature = "check")]
 pub use front::Trial;
+pub use life::Patience;
 #[cfg(feature = "tls")]
 pub use security::Concern;
-pub use life::Patience;
 pub use security::{Security, SecurityFiles, SetupError};
 use window::{Limits, Sizes, Whole};
 

@@ -1,6 +1,7 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
 
 mod clock;
+mod holder;
 mod link;
 mod machine;
 mod names;

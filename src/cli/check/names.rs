@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let ip: IpAddr = "192.0.2.1".parse().unwrap();
-        let other = "192.0.2.2".parse().unwrap();
+        let ip: IpAddr = "198.51.100.1".parse().unwrap();
+        let other = "198.51.100.2".parse().unwrap();
         let grade = |found| judge("a.example", &[ip], false, found).grade;
         assert_eq!(grade(None), Grade::Warn);
         assert_eq!(grade(Some(vec![])), Grade::Warn);

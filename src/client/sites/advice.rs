@@ -78,14 +78,14 @@ mod tests {
     #[test]
     fn whose_address_it_is() {
         let elsewhere = |found, ours| of_addresses(&ips(found), &ips(ours)).is_some();
-        assert!(elsewhere("192.0.2.2", "192.0.2.1"));
-        assert!(elsewhere("2001:db8::2 192.0.2.2", "192.0.2.1"));
-        assert!(!elsewhere("192.0.2.2 192.0.2.1", "192.0.2.1"));
-        assert!(!elsewhere("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(elsewhere("198.51.100.2", "198.51.100.1"));
+        assert!(elsewhere("2001:db8::2 198.51.100.2", "198.51.100.1"));
+        assert!(!elsewhere("198.51.100.2 198.51.100.1", "198.51.100.1"));
+        assert!(!elsewhere("::ffff:198.51.100.1", "198.51.100.1"));
         // Not known, and this machine's own hosts file.
-        assert!(!elsewhere("192.0.2.2", ""));
-        assert!(!elsewhere("2001:db8::2", "192.0.2.1"));
-        assert!(!elsewhere("127.0.1.1", "192.0.2.1"));
-        assert!(!elsewhere("", "192.0.2.1"));
+        assert!(!elsewhere("198.51.100.2", ""));
+        assert!(!elsewhere("2001:db8::2", "198.51.100.1"));
+        assert!(!elsewhere("127.0.1.1", "198.51.100.1"));
+        assert!(!elsewhere("", "198.51.100.1"));
     }
 }

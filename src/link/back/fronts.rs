@@ -49,7 +49,9 @@ impl Fronts {
 
     /// Whether the front `name` would get one more link.
     pub fn has_room(&self, name: &str) -> bool {
-        let admission = self.account(name).with(|whole, user| whole.admit(user, Scarce::Link));
+        let admission = self
+            .account(name)
+            .with(|whole, user| whole.admit(user, Scarce::Link));
         !matches!(admission, Admission::Full)
     }
 

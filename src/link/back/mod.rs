@@ -181,7 +181,10 @@ impl Back {
         };
         match (refusal, self.trials.pass()) {
             (Refusal::TooMany, Some(skipped)) => {
-                warn!("{peer} ({name}) asks by `check`: {}{skipped}", Fault::TooMany);
+                warn!(
+                    "{peer} ({name}) asks by `check`: {}{skipped}",
+                    Fault::TooMany
+                );
             }
             (_, Some(skipped)) => {
                 info!("{peer} ({name}) asks by `check`: it would get a link{skipped}");

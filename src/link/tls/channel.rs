@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use rustls::{AlertDescription, Error};
 
+use super::opener::{End, Opener};
 use super::papers::Papers;
 use super::refused::Refused;
-use super::opener::{End, Opener};
 use super::sealer::{Batch, Sealer};
 use super::shaking::{Done, Progress, Shaking, Side};
 use super::{Peer, TlsSetup};
@@ -128,7 +128,10 @@ impl TlsChannel {
         let batch = self.batch.clone();
         let (key, schedule) = (agreed.to_peer, agreed.schedule);
         let mut sealer = Sealer::new(key, schedule, batch, &self.buffers, &outgoing);
-        if let Some(peer) = peer.as_ref().filter(|peer| self.refused.holds(&peer.fingerprint)) {
+        if let Some(peer) = peer
+            .as_ref()
+            .filter(|peer| self.refused.holds(&peer.fingerprint))
+        {
             let _ = sealer.flush(socket);
             sealer.alert(socket, AlertDescription::CertificateRevoked);
             return Err(Fault::Revoked(peer.shown_name()));

@@ -121,11 +121,7 @@ impl TlsFiles {
 }
 
 impl TlsSide {
-    fn front(
-        files: &LinkTls,
-        identity: Identity,
-        backs: BackVerifier,
-    ) -> Result<Self, SetupError> {
+    fn front(files: &LinkTls, identity: Identity, backs: BackVerifier) -> Result<Self, SetupError> {
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| SetupError::bad(&files.ca, error))?

@@ -35,11 +35,7 @@ impl Papers {
         files: &LinkTls,
         role: Role,
         identity: &Identity,
-        verify: impl FnOnce(
-            &CertificateDer<'_>,
-            &[CertificateDer<'_>],
-            UnixTime,
-        ) -> Result<(), Error>,
+        verify: impl FnOnce(&CertificateDer<'_>, &[CertificateDer<'_>], UnixTime) -> Result<(), Error>,
     ) -> Self {
         let (own, others) = match identity.chain.split_first() {
             Some((own, others)) => (Some(own), others),
@@ -105,7 +101,7 @@ impl Papers {
         self.explain_at(error, x509::now())
     }
 
-    fn explain_at(&self, error: &Error, now: i64) -> String {
+    pub fn explain_at(&self, error: &Error, now: i64) -> String {
         use CertificateError as Certificate;
         let today = day(now);
         let way_out = match error {
@@ -213,9 +209,9 @@ impl Papers {
         let command = format!("`smol-mtproxy certs renew DIR {name}`");
         match self.role {
             Role::Back => format!("{command}, then reload (kill -HUP)"),
-            Role::Front => format!(
-                "{command} where ca.key is, copy {name}.pem here, then reload (kill -HUP)"
-            ),
+            Role::Front => {
+                format!("{command} where ca.key is, copy {name}.pem here, then reload (kill -HUP)")
+            }
         }
     }
 }

@@ -60,8 +60,18 @@ mod tests {
         let refused = Refused::parse(&text).unwrap();
         assert!(refused.holds(&[0xab; 32]) && refused.holds(&[0xcd; 32]));
         assert!(!refused.holds(&[0; 32]) && !Refused::default().holds(&[0; 32]));
-        for bad in ["home", "ab", &"ab".repeat(31), &"ab".repeat(33), "home.pem: x"] {
-            assert_eq!(Refused::parse(&format!("#\n{bad}\n")).err(), Some(2), "{bad}");
+        for bad in [
+            "home",
+            "ab",
+            &"ab".repeat(31),
+            &"ab".repeat(33),
+            "home.pem: x",
+        ] {
+            assert_eq!(
+                Refused::parse(&format!("#\n{bad}\n")).err(),
+                Some(2),
+                "{bad}"
+            );
         }
     }
 }

@@ -6,8 +6,8 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
 use smol_mtproxy_ciphers::sha256;
 
-use super::schedule::{Agreed, Schedule};
 use super::Peer;
+use super::schedule::{Agreed, Schedule};
 use crate::link::x509;
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
