@@ -144,6 +144,14 @@ async fn certificates() {
         "{said}"
     );
 
+    let soon = secured(&ours, "soon");
+    let soon = ProxyOptions::front(built_binary!(), &telegram, Route::Middle, &soon, &[at]);
+    let soon = soon.start().await;
+    soon.linked(1).await;
+    eventually("a word at its start", || soon.log_contains(warning)).await;
+    drop(soon);
+    eventually("its link's end", || back.counted("links", "") == 1).await;
+
     // The front refuses the back, the back the front.
     let foreign = ["the other side's certificate is of another CA"];
     fails(at, &files(&other, "home", &other), &foreign);

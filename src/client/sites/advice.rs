@@ -22,8 +22,8 @@ pub fn of_answer(profile: &FlightProfile, records: usize) -> Vec<String> {
     if records > 1 {
         found.push(format!(
             "answers with {records} encrypted records, this proxy with one as long, because clients \
-             take no more: who looks at the records of a client can tell; a server on BoringSSL \
-             (Envoy, or nginx built with it) or rustls sends one, too"
+             take no more: who looks at the records of a client can tell; a server on rustls \
+             (rpxy) or BoringSSL (Envoy) sends one, too"
         ));
     }
     found
