@@ -71,7 +71,11 @@ impl Papers {
             add(true, self.early(now));
         } else if own.until < now {
             let renew = self.renew();
-            add(true, format!("{file} has expired on {until}: {renew}"));
+            let today = day(now);
+            add(
+                true,
+                format!("{file} has expired on {until}, and the clock here shows {today}: {renew}"),
+            );
         } else if days < SOON {
             let renew = self.renew();
             add(
@@ -182,7 +186,11 @@ impl Papers {
         let until = day(own.until);
         if own.until < now {
             let renew = self.renew();
-            return format!("this side's certificate has expired on {until}: {renew}");
+            let today = day(now);
+            return format!(
+                "this side's certificate has expired on {until}, and the clock here shows {today}: \
+                 {renew}"
+            );
         }
         format!(
             "the other side takes this side's certificate for expired or not good yet; by the clock \
