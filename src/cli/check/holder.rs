@@ -51,7 +51,7 @@ fn holds(process: u32, wanted: &str) -> bool {
 }
 
 /// The inode of a line's socket, if it listens where `addr` is.
-fn listener<'a>(line: &'a str, addr: SocketAddr) -> Option<&'a str> {
+fn listener(line: &str, addr: SocketAddr) -> Option<&str> {
     let mut words = line.split_whitespace();
     let local = words.nth(1)?;
     let state = words.nth(1)?;

@@ -487,6 +487,49 @@ fn dates_say_whose_clock_is_wrong_and_what_is_to_be_renewed() {
     assert!(text.contains("good from 2024-10-04 on"), "{text}");
 }
 
+/// A clock that stands.
+#[derive(Debug)]
+struct Stands(u64);
+
+impl rustls::time_provider::TimeProvider for Stands {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = std::time::Duration::from_secs(self.0);
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
+#[test]
+fn a_front_in_1970_is_told_that_it_is_its_clock_and_its_back_too() {
+    let folder = made();
+    let read = |name, role| TlsFiles::read(&files(&folder, name), role).unwrap();
+    let (front, back) = (read("home", Role::Front), read("back", Role::Back));
+    let (TlsSide::Front(config, _), TlsSide::Back(server)) = (&front.side, &back.side) else {
+        unreachable!();
+    };
+    let mut config = ClientConfig::clone(config);
+    config.time_provider = Arc::new(Stands(100));
+    let side = Side::Front(UnbufferedClientConnection::new(config.into(), name()).unwrap());
+    let mut shaking = Shaking::new(side);
+    assert!(matches!(shaking.advance(&[]), Ok(Progress::Waits)));
+    let server = UnbufferedServerConnection::new(server.clone()).unwrap();
+    let mut other = Shaken::new(Side::Back(server));
+    let answer = other.take(&std::mem::take(shaking.outgoing())).unwrap();
+    let Err(error) = shaking.advance(&answer) else {
+        panic!("it takes a certificate of the future");
+    };
+    let text = front.papers.explain_at(&error, 100);
+    assert!(
+        text.contains("this machine's clock shows 1970-01-01"),
+        "{text}"
+    );
+    let error = other.take(shaking.outgoing()).unwrap_err();
+    let text = back.papers.explain(&error);
+    assert!(
+        text.contains("the other machine's clock is wrong"),
+        "{text}"
+    );
+}
+
 #[test]
 fn what_does_not_belong_together_is_named() {
     let (ours, other) = (made(), made());
