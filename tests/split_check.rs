@@ -1,9 +1,11 @@
 //! What `check` says of a link, and fronts whose certificates are refused.
 #![cfg(all(feature = "tls", feature = "check"))]
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
@@ -14,6 +16,7 @@ use fake_telegram::harness::{
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run, within};
+use smol_mtproxy::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Refusal, Role, proof};
 
 fn certs(words: &[&str], directory: &Path) -> String {
     let mut command = Command::new(built_binary!());
@@ -243,6 +246,92 @@ async fn keys() {
     ];
     fails(back.address(), &files(&ours, "home", &ours), &words);
     assert_eq!(back.counted("links", ""), 0);
+}
+
+/// A back of before there were trials: it has a link then.
+#[test]
+fn a_back_that_does_not_know_trials_gets_a_goodbye() {
+    apart(
+        "a_back_that_does_not_know_trials_gets_a_goodbye",
+        older_back,
+    );
+}
+
+fn older_back() {
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let folder = TemporaryDirectory::new();
+    let psk = folder.path().join("psk");
+    std::fs::write(&psk, KEY).unwrap();
+    let listener = TcpListener::bind(free_address()).unwrap();
+    let at = listener.local_addr().unwrap();
+    let answering = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut peer = Peer {
+            stream,
+            decoder: Decoder::default(),
+            received: Vec::new(),
+        };
+        let Frame::Hello(mut theirs) = peer.hear() else {
+            panic!("no hello");
+        };
+        assert!(theirs.is_trial);
+        theirs.is_trial = false;
+        let ours = Hello {
+            role: Role::Back,
+            is_keyed: true,
+            is_trial: false,
+            window: 32 * 1024,
+            random: [5; RANDOM_LEN],
+        };
+        peer.say(&Frame::Hello(ours.clone()));
+        assert_eq!(
+            peer.hear(),
+            Frame::Proof(proof(KEY, Role::Front, &theirs, &ours))
+        );
+        peer.say(&Frame::Proof(proof(KEY, Role::Back, &theirs, &ours)));
+        peer.say(&Frame::Ping(1));
+        peer.hear()
+    });
+    passes(
+        at,
+        &[("--link-psk", psk.display().to_string())],
+        "a key, plain",
+    );
+    let last = answering.join().unwrap();
+    assert_eq!(last, Frame::Close(Refusal::Shutdown));
+}
+
+struct Peer {
+    stream: TcpStream,
+    decoder: Decoder,
+    received: Vec<u8>,
+}
+
+impl Peer {
+    fn say(&mut self, frame: &Frame) {
+        self.stream.write_all(&frame.encode()).unwrap();
+    }
+
+    fn hear(&mut self) -> Frame {
+        loop {
+            let length = self.received.len();
+            let mut input = self.received.as_mut_slice();
+            let event = self.decoder.next(&mut input).unwrap();
+            let frame = match event {
+                Some(Event::Frame(frame)) => Some(frame),
+                _ => None,
+            };
+            let used = length - input.len();
+            self.received.drain(..used);
+            if let Some(frame) = frame {
+                return frame;
+            }
+            let mut more = [0; 256];
+            let length = self.stream.read(&mut more).unwrap();
+            assert!(length > 0, "it hangs up");
+            self.received.extend_from_slice(&more[..length]);
+        }
+    }
 }
 
 #[test]
