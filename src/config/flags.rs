@@ -151,8 +151,8 @@ pub(super) struct Flags {
     /// the key of that certificate
     #[argh(option, arg_name = "FILE")]
     pub link_key: Option<PathBuf>,
-    /// back: file of fingerprints (certs show) of certificates that get no link,
-    /// one a line; certs revoke writes it
+    /// back: file of fingerprints (certs show) that get no link; certs revoke
+    /// writes it
     #[argh(option, arg_name = "FILE")]
     pub link_refuse: Option<PathBuf>,
     /// file of a key that both ends must have; without certificates the link is

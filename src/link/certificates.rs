@@ -20,7 +20,7 @@ use smol_mtproxy_ciphers::sha256;
 
 use super::node_key::NodeKey;
 use super::tls::{BACK_NAME, LONGEST_PEM};
-use super::x509::{self, day};
+use super::x509::{self, Fingerprints, day};
 use crate::config::read_text;
 use renewal::{REFUSED, REFUSED_HEAD};
 
@@ -68,6 +68,7 @@ pub struct Shown {
     pub is_refused: bool,
     /// SHA-256 of the certificate, in hex.
     pub fingerprint: String,
+    fingerprints: Option<Fingerprints>,
 }
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
@@ -147,7 +148,7 @@ pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|extension| extension == "pem") {
             let mut one = describe(&path)?;
-            one.is_refused = renewal::is_refused(directory, &one.fingerprint)?;
+            one.is_refused = renewal::is_refused(directory, &one)?;
             shown.push(one);
         }
     }
@@ -172,6 +173,7 @@ fn describe(path: &Path) -> Result<Shown, CertsError> {
         is_refused: false,
         is_expired: described.until < x509::now(),
         fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
+        fingerprints: Fingerprints::of(&der),
     })
 }
 

@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use super::fault::Fault;
 #[cfg(feature = "tls")]
 use super::tls::{Sealer, TlsChannel};
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::net::{Rope, Socket};
 
 /// Slices of one vectored write.
@@ -89,12 +91,12 @@ impl Channel {
         }
     }
 
-    /// SHA-256 of that certificate.
+    /// Of that certificate.
     #[cfg(feature = "tls")]
-    pub fn peer_fingerprint(&self) -> Option<[u8; 32]> {
+    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
         match self {
             Self::Plain => None,
-            Self::Tls(tls) => tls.peer_fingerprint(),
+            Self::Tls(tls) => tls.peer_fingerprints(),
         }
     }
 

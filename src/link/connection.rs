@@ -10,6 +10,8 @@ use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::life::{Life, Step};
 use super::window::Sizes;
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
@@ -51,9 +53,9 @@ pub(super) struct Connection {
     pub peer: String,
     /// Whose link it is.
     pub account: Account,
-    /// SHA-256 of the other side's certificate, if it has one.
+    /// Of the other side's certificate, if it has one.
     #[cfg(feature = "tls")]
-    pub fingerprint: Option<[u8; 32]>,
+    pub fingerprints: Option<Fingerprints>,
     /// Credit of a new stream, to send.
     pub window_out: u32,
     /// And to receive.
@@ -84,7 +86,7 @@ pub(super) struct Parts {
     pub peer: String,
     pub account: Account,
     #[cfg(feature = "tls")]
-    pub fingerprint: Option<[u8; 32]>,
+    pub fingerprints: Option<Fingerprints>,
     pub window_out: u32,
     pub outlet: Outlet,
 }
@@ -102,7 +104,7 @@ impl Connection {
             peer: parts.peer,
             account: parts.account,
             #[cfg(feature = "tls")]
-            fingerprint: parts.fingerprint,
+            fingerprints: parts.fingerprints,
             window_out: parts.window_out,
             outlet: parts.outlet,
             out: RefCell::default(),

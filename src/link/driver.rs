@@ -71,7 +71,7 @@ impl Driver {
             peer: established.peer,
             account,
             #[cfg(feature = "tls")]
-            fingerprint: established.fingerprint,
+            fingerprints: established.fingerprints,
             window_out: established.window,
             outlet: established.outlet,
         });

@@ -9,6 +9,8 @@ use super::LinkContext;
 use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::config::Network;
 use crate::net::{Rope, Socket, fill_random};
 use crate::wire::link::{
@@ -59,9 +61,9 @@ pub(super) struct Established {
     /// Who it is, whatever address it comes from: the name in its certificate. Of
     /// one without, the address, of IPv6 the /64.
     pub name: String,
-    /// SHA-256 of its certificate, if it has one.
+    /// Of its certificate, if it has one.
     #[cfg(feature = "tls")]
-    pub fingerprint: Option<[u8; 32]>,
+    pub fingerprints: Option<Fingerprints>,
     /// It only wants to know whether it would get a link.
     pub is_trial: bool,
 }
@@ -100,7 +102,7 @@ pub(super) async fn shake(
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
             name: name(talk.channel.peer_name(), peer.as_ref().ok()),
             #[cfg(feature = "tls")]
-            fingerprint: talk.channel.peer_fingerprint(),
+            fingerprints: talk.channel.peer_fingerprints(),
             is_trial: theirs.is_trial,
             socket: talk.socket,
             channel: talk.channel,

@@ -8,6 +8,8 @@ use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
 use super::tls::{TlsFiles, TlsSetup};
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::config::{LinkConfig, LinkKey, is_public};
 use crate::net::{BufferPool, Socket};
 use crate::wire::link::Role;
@@ -75,11 +77,11 @@ impl Security {
         !self.never_on_public || !is_public(address.ip())
     }
 
-    /// Whether a certificate of this fingerprint gets no link.
+    /// Whether such a certificate gets no link.
     #[cfg(feature = "tls")]
-    pub(super) fn refuses(&self, fingerprint: Option<[u8; 32]>) -> bool {
-        let tls = self.tls.as_ref().zip(fingerprint);
-        tls.is_some_and(|(tls, fingerprint)| tls.refuses(&fingerprint))
+    pub(super) fn refuses(&self, fingerprints: Option<Fingerprints>) -> bool {
+        let tls = self.tls.as_ref().zip(fingerprints);
+        tls.is_some_and(|(tls, fingerprints)| tls.refuses(&fingerprints))
     }
 
     /// What is wrong with this side's certificates at this time.

@@ -58,7 +58,7 @@ pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<C
         peer: "nobody".to_owned(),
         account,
         #[cfg(feature = "tls")]
-        fingerprint: None,
+        fingerprints: None,
         outlet: Outlet::Plain,
     })
 }
@@ -79,7 +79,7 @@ pub(super) fn driven_of(
         peer: "nobody".to_owned(),
         name: account.name().to_owned(),
         #[cfg(feature = "tls")]
-        fingerprint: None,
+        fingerprints: None,
         is_trial: false,
     };
     let (connection, driver) = Driver::new(context, established, account);

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::date_time_ymd;
+use smol_mtproxy_ciphers::sha256;
 use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
@@ -19,6 +20,27 @@ pub(super) struct Described {
     /// Its validity, in seconds since 1970.
     pub from: i64,
     pub until: i64,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    key: [u8; 32],
+}
+
+/// By what a certificate is known, and all that have the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprints {
+    /// SHA-256.
+    pub certificate: [u8; 32],
+    /// SHA-256 of its key.
+    pub key: [u8; 32],
+}
+
+impl Fingerprints {
+    /// `None` if it cannot be read.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        Some(Self {
+            certificate: sha256(&[der]),
+            key: read(der).ok()?.key,
+        })
+    }
 }
 
 /// `der` is a whole certificate.
@@ -49,12 +71,14 @@ pub(super) fn read(der: &[u8]) -> ASN1Result<Described> {
                         })
                     })
                 })?;
+                let key = sha256(&[&reader.next().read_der()?]);
                 skip_rest(reader)?;
                 let is_fine = |name: &String| !name.is_empty() && name.len() <= 64;
                 Ok(Described {
                     name: name.filter(is_fine),
                     from,
                     until,
+                    key,
                 })
             })?;
             skip_rest(reader)?;

@@ -103,7 +103,7 @@ impl Back {
         #[cfg(feature = "tls")]
         for link in self.fronts.links() {
             let connection = &link.connection;
-            if security.refuses(connection.fingerprint) {
+            if security.refuses(connection.fingerprints) {
                 connection.fail(Fault::Revoked(connection.account.name().to_owned()));
             }
         }

@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::{
-    CertsError, NODE_DAYS, NodeKey, certificate, check_days, check_name, describe, issuer, read,
+    CertsError, NODE_DAYS, NodeKey, Shown, certificate, check_days, check_name, describe, issuer,
+    read,
 };
 use crate::link::tls::Refused;
 use crate::link::x509::{self, day};
@@ -16,8 +17,8 @@ pub(super) const REFUSED: &str = "refused.txt";
 
 pub(super) const REFUSED_HEAD: &str = "\
 # Certificates that get no link though the CA vouches for them: SHA-256, one a line,
-# as `smol-mtproxy certs show` prints it. `certs revoke` adds to it. The back reads it
-# (--link-refuse) at its start and at SIGHUP.
+# as `smol-mtproxy certs show` prints it, or that of their public key. `certs revoke`
+# adds to it. The back reads it (--link-refuse) at its start and at SIGHUP.
 ";
 
 /// What was written, and what is left to do, a line each.
@@ -46,7 +47,8 @@ pub fn renew(
     if !path.exists() {
         return Err(CertsError::NoNode(path, name.to_owned()));
     }
-    if !new_key && is_refused(directory, &describe(&path)?.fingerprint)? {
+    let before = describe(&path)?;
+    if !new_key && is_refused(directory, &before)? {
         return Err(CertsError::IsRefused(name.to_owned()));
     }
     let key_path = directory.join(format!("{name}.key"));
@@ -79,6 +81,13 @@ pub fn renew(
             day(end)
         ),
     }];
+    if new_key && !is_back && !is_refused(directory, &before)? {
+        notes.push(format!(
+            "the old one is good until {}; if others have its key, put it into {REFUSED} once the \
+             front has the new one: {}",
+            before.expires, before.fingerprint
+        ));
+    }
     let authority = describe(&directory.join("ca.pem"))?;
     if authority.ends < end {
         notes.push(format!(
@@ -100,7 +109,7 @@ pub fn revoke(directory: &Path, name: &str) -> Result<Done, CertsError> {
     let shown = describe(&path)?;
     let list = directory.join(REFUSED);
     let mut notes = Vec::new();
-    if is_refused(directory, &shown.fingerprint)? {
+    if is_refused(directory, &shown)? {
         notes.push(format!("{name} is in it already"));
     } else {
         let mut text = match list.exists() {
@@ -115,6 +124,11 @@ pub fn revoke(directory: &Path, name: &str) -> Result<Done, CertsError> {
             "{} # {name}, revoked on {today}\n",
             shown.fingerprint
         ));
+        // It may have earlier certificates that are still good.
+        if let Some(fingerprints) = &shown.fingerprints {
+            let key = base16ct::lower::encode_string(&fingerprints.key);
+            text.push_str(&format!("{key} # all certificates of the same key\n"));
+        }
         Staged::new(&list, 0o644, &text)?.finish()?;
     }
     let conf = read(&directory.join("link.back.conf")).unwrap_or_default();
@@ -133,16 +147,15 @@ pub fn revoke(directory: &Path, name: &str) -> Result<Done, CertsError> {
 }
 
 /// Whether the list beside the certificates has it.
-pub(super) fn is_refused(directory: &Path, fingerprint: &str) -> Result<bool, CertsError> {
+pub(super) fn is_refused(directory: &Path, shown: &Shown) -> Result<bool, CertsError> {
     let path = directory.join(REFUSED);
     if !path.exists() {
         return Ok(false);
     }
     let refused = Refused::read(&path);
     let refused = refused.map_err(|error| CertsError::List(error.to_string()))?;
-    let mut bytes = [0; 32];
-    let decoded = base16ct::lower::decode(fingerprint, &mut bytes);
-    Ok(decoded.is_ok() && refused.holds(&bytes))
+    let mut known = shown.fingerprints.iter();
+    Ok(known.any(|fingerprints| refused.holds(fingerprints)))
 }
 
 /// A file whose new content lies beside it.
@@ -246,7 +259,12 @@ mod tests {
         let days_until = |days: i64| describe(&pem).unwrap().ends - x509::now() - days * 24 * 3600;
         assert!((-60..60).contains(&days_until(3650)));
         // Another key, and the back.
-        renew(&directory, "home", Some(5), true).unwrap();
+        let done = renew(&directory, "home", Some(5), true).unwrap();
+        assert!(
+            done.notes[1].starts_with("the old one is good until"),
+            "{:?}",
+            done.notes
+        );
         assert_ne!(fs::read(&key).unwrap(), before.1);
         assert_eq!(mode(&key), 0o600);
         assert!((-60..60).contains(&days_until(5)));
@@ -289,6 +307,9 @@ mod tests {
     #[test]
     fn who_is_revoked_is_in_the_list_once() {
         let (_folder, directory) = made();
+        let earlier = directory.join("earlier.pem");
+        fs::copy(directory.join("home.pem"), &earlier).unwrap();
+        renew(&directory, "home", None, false).unwrap();
         let done = revoke(&directory, "home").unwrap();
         assert!(
             done.notes[0].starts_with("now reload the back"),
@@ -305,7 +326,9 @@ mod tests {
         assert_eq!(fs::read_to_string(&list).unwrap(), once);
         let shown = show(&directory).unwrap();
         let refused: Vec<_> = shown.iter().filter(|one| one.is_refused).collect();
-        assert_eq!((refused.len(), &*refused[0].file), (1, "home.pem"));
+        let files: Vec<_> = refused.iter().map(|one| &*one.file).collect();
+        assert_eq!(files, ["earlier.pem", "home.pem"]);
+        fs::remove_file(&earlier).unwrap();
         assert!(revoke(&directory, "back").is_err() && revoke(&directory, "office").is_err());
         // A directory of an older version, and a list without a last line's end.
         fs::remove_file(&list).unwrap();
@@ -322,7 +345,7 @@ mod tests {
         );
         fs::write(&list, "ab".repeat(32)).unwrap();
         revoke(&directory, "home").unwrap();
-        assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 2);
+        assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 3);
         fs::write(&list, "home").unwrap();
         let error = revoke(&directory, "home").err().unwrap().to_string();
         assert!(

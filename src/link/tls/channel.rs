@@ -13,6 +13,7 @@ use super::sealer::{Batch, Sealer};
 use super::shaking::{Done, Progress, Shaking, Side};
 use super::{Peer, TlsSetup};
 use crate::link::fault::Fault;
+use crate::link::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};
 
 /// One TLS connection.
@@ -63,9 +64,9 @@ impl TlsChannel {
         self.peer.as_ref()?.name.clone()
     }
 
-    /// SHA-256 of that certificate.
-    pub fn peer_fingerprint(&self) -> Option<[u8; 32]> {
-        self.peer.as_ref().map(|peer| peer.fingerprint)
+    /// Of that certificate.
+    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+        self.peer.as_ref()?.fingerprints
     }
 
     pub fn poll_read(
@@ -128,10 +129,7 @@ impl TlsChannel {
         let batch = self.batch.clone();
         let (key, schedule) = (agreed.to_peer, agreed.schedule);
         let mut sealer = Sealer::new(key, schedule, batch, &self.buffers, &outgoing);
-        if let Some(peer) = peer
-            .as_ref()
-            .filter(|peer| self.refused.holds(&peer.fingerprint))
-        {
+        if let Some(peer) = peer.as_ref().filter(|peer| self.refused.has(peer)) {
             let _ = sealer.flush(socket);
             sealer.alert(socket, AlertDescription::CertificateRevoked);
             return Err(Fault::Revoked(peer.shown_name()));

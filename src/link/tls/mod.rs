@@ -34,7 +34,7 @@ use rustls::{
 use super::channel::Channel;
 use super::fault::Fault;
 use super::security::{Concern, SetupError};
-use super::x509;
+use super::x509::{self, Fingerprints};
 use crate::config::{LinkTls, read_file};
 use crate::net::tls::{has_aes, provider};
 use crate::net::{BufferPool, Socket};
@@ -79,14 +79,14 @@ enum TlsSide {
 pub(super) struct Peer {
     /// Its common name.
     name: Option<String>,
-    /// SHA-256.
-    fingerprint: [u8; 32],
+    /// `None` if it cannot be read.
+    fingerprints: Option<Fingerprints>,
 }
 
 impl Peer {
     fn shown_name(&self) -> String {
         let name = self.name.clone();
-        name.unwrap_or_else(|| base16ct::lower::encode_string(&self.fingerprint))
+        name.unwrap_or_else(|| "a front without a name".to_owned())
     }
 }
 
@@ -198,9 +198,9 @@ impl TlsSetup {
         Ok(Channel::Tls(Box::new(channel)))
     }
 
-    /// Whether a certificate of this fingerprint gets no link.
-    pub fn refuses(&self, fingerprint: &[u8; 32]) -> bool {
-        self.refused.holds(fingerprint)
+    /// Whether such a certificate gets no link.
+    pub fn refuses(&self, fingerprints: &Fingerprints) -> bool {
+        self.refused.holds(fingerprints)
     }
 
     pub fn concerns(&self) -> Vec<Concern> {

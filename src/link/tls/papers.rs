@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 use super::Identity;
 use crate::config::LinkTls;
 use crate::link::security::Concern;
-use crate::link::x509::{self, Described, day, days_left};
+use crate::link::x509::{self, day, days_left};
 use crate::wire::link::Role;
 
 /// A certificate that ends within so many days is worth a word.
@@ -228,14 +228,11 @@ impl Paper {
     /// One that cannot be read is never too old.
     fn new(path: &Path, certificate: Option<&CertificateDer<'_>>) -> Self {
         let described = certificate.and_then(|der| x509::read(der).ok());
-        let Described { name, from, until } = described.unwrap_or(Described {
-            name: None,
-            from: 0,
-            until: i64::MAX,
-        });
+        let dates = described.as_ref().map(|one| (one.from, one.until));
+        let (from, until) = dates.unwrap_or((0, i64::MAX));
         Self {
             path: path.to_owned(),
-            name,
+            name: described.and_then(|one| one.name),
             from,
             until,
         }

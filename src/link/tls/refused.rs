@@ -1,10 +1,11 @@
 use std::path::Path;
 
-use super::LONGEST_PEM;
+use super::{LONGEST_PEM, Peer};
 use crate::config::read_text;
 use crate::link::security::SetupError;
+use crate::link::x509::Fingerprints;
 
-/// Certificates that get no link though the CA vouches for them: `--link-refuse`.
+/// Certificates, or keys of such, that get no link though the CA vouches for them: `--link-refuse`.
 /// In order.
 #[derive(Default)]
 pub struct Refused(Vec<[u8; 32]>);
@@ -44,8 +45,20 @@ impl Refused {
         Ok(Self(all))
     }
 
-    pub fn holds(&self, fingerprint: &[u8; 32]) -> bool {
-        self.0.binary_search(fingerprint).is_ok()
+    /// The certificate, or all of its key.
+    pub fn holds(&self, fingerprints: &Fingerprints) -> bool {
+        let Fingerprints { certificate, key } = fingerprints;
+        let mut either = [certificate, key].into_iter();
+        either.any(|one| self.0.binary_search(one).is_ok())
+    }
+
+    /// The same of who has shown a certificate. One that cannot be read is not let in
+    /// beside a list.
+    pub fn has(&self, peer: &Peer) -> bool {
+        match &peer.fingerprints {
+            Some(fingerprints) => self.holds(fingerprints),
+            None => !self.0.is_empty(),
+        }
     }
 }
 
@@ -58,8 +71,14 @@ mod tests {
         let (one, other) = ("ab".repeat(32), ["CD"; 32].join(":"));
         let text = format!("# Lost.\n\n{one} # home\n  {other}\r\n");
         let refused = Refused::parse(&text).unwrap();
-        assert!(refused.holds(&[0xab; 32]) && refused.holds(&[0xcd; 32]));
-        assert!(!refused.holds(&[0; 32]) && !Refused::default().holds(&[0; 32]));
+        let holds = |list: &Refused, certificate, key| {
+            list.holds(&Fingerprints {
+                certificate: [certificate; 32],
+                key: [key; 32],
+            })
+        };
+        assert!(holds(&refused, 0xab, 0) && holds(&refused, 0, 0xcd));
+        assert!(!holds(&refused, 0, 1) && !holds(&Refused::default(), 0, 0));
         for bad in [
             "home",
             "ab",

@@ -4,11 +4,10 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
-use smol_mtproxy_ciphers::sha256;
 
 use super::Peer;
 use super::schedule::{Agreed, Schedule};
-use crate::link::x509;
+use crate::link::x509::{self, Fingerprints};
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
 /// take a thirtieth.
@@ -138,7 +137,7 @@ impl Shaking {
         let certificate = chain.and_then(|chain| chain.first());
         let peer = certificate.map(|one| Peer {
             name: x509::read(one).ok().and_then(|described| described.name),
-            fingerprint: sha256(&[one]),
+            fingerprints: Fingerprints::of(one),
         });
         let agreed = match self.side.take() {
             Some(Side::Front(side)) => {
