@@ -438,6 +438,7 @@ fn strangers_do_not_keep_a_front_from_its_back() {
             let hello = Frame::Hello(link::Hello {
                 role: link::Role::Front,
                 is_keyed: true,
+                is_trial: false,
                 window: 32 * 1024,
                 random: [7; 32],
             });

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use fake_telegram::built_binary;
 use fake_telegram::harness::namespace::{inside, shell};
-use fake_telegram::harness::{ProxyOptions, Route};
+use fake_telegram::harness::{ProxyOptions, Route, TemporaryDirectory};
+use fake_telegram::secret::DOMAIN;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run};
 
@@ -39,4 +40,26 @@ fn an_address_that_appears_or_changes_is_noticed() {
             }
         });
     });
+}
+
+#[test]
+fn a_domain_that_leads_to_another_machine_is_said_at_the_start() {
+    inside(
+        "a_domain_that_leads_to_another_machine_is_said_at_the_start",
+        || {
+            run(async {
+                let telegram = FakeTelegram::start(Options::default()).unwrap();
+                let folder = TemporaryDirectory::new();
+                let hosts = folder.path().join("hosts");
+                std::fs::write(&hosts, format!("8.8.4.4 {DOMAIN}\n")).unwrap();
+                let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct)
+                    .set("--external-ip", "9.9.9.9")
+                    .set("--fronting", "sni")
+                    .hosts_file(hosts);
+                let proxy = options.start().await;
+                let line = format!("warn {DOMAIN} leads to 8.8.4.4, and this machine is 9.9.9.9");
+                eventually("it is said", || proxy.log_contains(&line)).await;
+            });
+        },
+    );
 }

@@ -301,7 +301,7 @@ fn who_has_another_key_gets_no_link_and_both_say_so() {
         let front = front.start().await;
         for side in [&front, &back] {
             eventually("a word about it", || {
-                side.log_contains("gets no link: the other side has another key")
+                side.log_contains("gets no link: the two sides have different keys")
                     || side.log_contains("the other side says: the two sides have different keys")
             })
             .await;
@@ -382,6 +382,7 @@ fn front_hello() -> Hello {
     Hello {
         role: Role::Front,
         is_keyed: true,
+        is_trial: false,
         window: 1 << 16,
         random: [7; 32],
     }
@@ -444,6 +445,7 @@ fn strangers_get_nothing_and_disturb_nobody() {
         let mut peer = Peer::connect(back);
         peer.say(&Frame::Hello(Hello {
             is_keyed: false,
+            is_trial: false,
             ..front_hello()
         }));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("KeyMissing"));

@@ -52,7 +52,7 @@ fn certs_makes_what_both_ends_need_and_overwrites_nothing() {
     let parent = TemporaryDirectory::new();
     let directory = parent.path().join("link");
     let printed = fine(&["init"], &directory);
-    assert_eq!(printed.lines().count(), 5, "{printed}");
+    assert_eq!(printed.lines().count(), 6, "{printed}");
     let printed = fine(&["add-node", "home"], &directory);
     assert_eq!(printed.lines().count(), 3, "{printed}");
     for (file, mode) in [
@@ -61,6 +61,7 @@ fn certs_makes_what_both_ends_need_and_overwrites_nothing() {
         ("home.key", 0o600),
         ("link.back.conf", 0o600),
         ("ca.pem", 0o644),
+        ("refused.txt", 0o644),
         ("home.pem", 0o644),
     ] {
         let metadata = fs::metadata(directory.join(file)).unwrap();
@@ -292,7 +293,10 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
             .set("--link-cert", file("home.pem"))
             .set("--link-key", file("home.key"));
         let right = front(&secured(&ours, "home"), &address);
-        let words = ["TLS: ", "is that certificate one of `certs init`"];
+        let words = [
+            "the front does not take this certificate for a back's",
+            "that is no back's certificate",
+        ];
         disagree(back_options, right, words).await;
         // One side without TLS.
         let (back_options, address) = back();

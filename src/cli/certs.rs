@@ -23,9 +23,9 @@ mod with_tls {
     use std::path::PathBuf;
 
     use super::{Certs, Exit};
-    use crate::cli::commands::{CertsCommand, CertsShow};
+    use crate::cli::commands::{CertsCommand, CertsRenew, CertsShow};
     use crate::cli::{complain, print};
-    use crate::link::certificates::{CertsError, add_node, init, show};
+    use crate::link::certificates::{CertsError, Done, add_node, init, renew, revoke, show};
 
     /// Makes or shows the certificates of a link.
     pub fn run(options: &Certs) -> Exit {
@@ -34,6 +34,13 @@ mod with_tls {
             CertsCommand::AddNode(options) => {
                 add_node(&options.directory, &options.name, options.days).map(list)
             }
+            CertsCommand::Renew(CertsRenew {
+                directory,
+                name,
+                days,
+                new_key,
+            }) => renew(directory, name, *days, *new_key).map(tell),
+            CertsCommand::Revoke(options) => revoke(&options.directory, &options.name).map(tell),
             CertsCommand::Show(options) => table(options),
         };
         match outcome {
@@ -47,10 +54,19 @@ mod with_tls {
         lines.collect()
     }
 
+    fn tell(done: Done) -> String {
+        let notes = done.notes.iter().map(|note| format!("{note}\n"));
+        list(done.files) + &notes.collect::<String>()
+    }
+
     fn table(options: &CertsShow) -> Result<String, CertsError> {
         let shown = show(&options.directory)?;
         let lines = shown.iter().map(|one| {
-            let until = if one.is_expired { "EXPIRED" } else { "until" };
+            let until = match one {
+                _ if one.is_refused => "REVOKED; until",
+                _ if one.is_expired => "EXPIRED",
+                _ => "until",
+            };
             format!(
                 "{}: {}, {until} {}, SHA-256 {}\n",
                 one.file, one.name, one.expires, one.fingerprint
@@ -62,8 +78,9 @@ mod with_tls {
     fn exit(error: &CertsError) -> Exit {
         match error {
             CertsError::BadName(_) | CertsError::BadDays => Exit::Usage,
-            CertsError::NoCa(_) => Exit::NoInput,
-            CertsError::Damaged(..) => Exit::Data,
+            CertsError::NoCa(_) | CertsError::NoNode(..) | CertsError::NoKey(_) => Exit::NoInput,
+            CertsError::RenewCa | CertsError::IsRefused(_) => Exit::Usage,
+            CertsError::Damaged(..) | CertsError::List(_) => Exit::Data,
             CertsError::Crypto(_) => Exit::OsError,
             CertsError::Exists(_) => Exit::CannotCreate,
             CertsError::Read(_, error) | CertsError::Write(_, error)

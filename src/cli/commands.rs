@@ -122,6 +122,8 @@ pub(super) struct Check {}
 #[argh(example = "\
     smol-mtproxy certs init ./link\n\
     smol-mtproxy certs add-node ./link home\n\
+    smol-mtproxy certs renew ./link back\n\
+    smol-mtproxy certs revoke ./link home\n\
     smol-mtproxy certs show ./link")]
 pub(super) struct Certs {
     #[argh(subcommand)]
@@ -134,6 +136,8 @@ pub(super) struct Certs {
 pub(super) enum CertsCommand {
     Init(CertsInit),
     AddNode(CertsAddNode),
+    Renew(CertsRenew),
+    Revoke(CertsRevoke),
     Show(CertsShow),
 }
 
@@ -161,6 +165,38 @@ pub(super) struct CertsAddNode {
     /// how long it is good for (default: 3650)
     #[argh(option, arg_name = "DAYS")]
     pub days: Option<u32>,
+}
+
+/// Make another certificate for the back or a front, in the old one's place.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "renew", help_triggers("-h", "--help"))]
+pub(super) struct CertsRenew {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+    /// back, or what the front is called
+    #[argh(positional, arg_name = "NAME")]
+    pub name: String,
+    /// how long it is good for (default: 3650)
+    #[argh(option, arg_name = "DAYS")]
+    pub days: Option<u32>,
+    /// with another key too: the old one may be known to others
+    #[argh(switch)]
+    pub new_key: bool,
+}
+
+/// Add a front's certificate to refused.txt: the back gives it no link.
+#[cfg(feature = "tls")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "revoke", help_triggers("-h", "--help"))]
+pub(super) struct CertsRevoke {
+    /// the directory of `certs init`
+    #[argh(positional, arg_name = "DIR")]
+    pub directory: PathBuf,
+    /// what the front is called
+    #[argh(positional, arg_name = "NAME")]
+    pub name: String,
 }
 
 /// Show names, expiry dates and fingerprints.

@@ -1,5 +1,7 @@
 //! `run`: joins the rooms together and keeps them running.
 
+#[cfg(feature = "tls")]
+mod certificates;
 #[cfg(feature = "ctl")]
 mod control;
 mod ports;

@@ -43,6 +43,8 @@ use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
 use sessions::Sessions;
+#[cfg(feature = "check")]
+pub use sites::{Examined, of_addresses};
 pub use sites::{SiteSettings, Sites};
 use turned_away::TurnedAway;
 

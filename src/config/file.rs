@@ -53,10 +53,11 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
 
 /// Flags whose value is a file's name; of `--table` what stands behind NAME=, of
 /// Telegram's what is no URL.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "--link-ca",
     "--link-cert",
     "--link-key",
+    "--link-refuse",
     "--link-psk",
     "--data-dir",
     "--control",

@@ -156,6 +156,10 @@ pub(super) struct Flags {
     /// the key of that certificate
     #[argh(option, arg_name = "FILE")]
     pub link_key: Option<PathBuf>,
+    /// back: file of fingerprints (certs show) that get no link; certs revoke
+    /// writes it
+    #[argh(option, arg_name = "FILE")]
+    pub link_refuse: Option<PathBuf>,
     /// file of a key that both ends must have; without certificates the link is
     /// plain, for the inside of a tunnel
     #[argh(option, arg_name = "FILE")]
@@ -302,7 +306,7 @@ mod tests {
             --metrics --fronting --fronting-to-any-site --fronting-proxy-protocol --time-skew \
             --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
             --filter-server-errors --flood-limit --max-handshakes --reset --user --control \
-            --role --link --link-listen --link-ca --link-cert --link-key --link-psk \
+            --role --link --link-listen --link-ca --link-cert --link-key --link-refuse --link-psk \
             --link-plain-on-public --link-name --link-sni --link-alpn --link-wait --link-connections";
         for name in contract.split_whitespace() {
             assert!(names.contains(&name), "{name}");

@@ -51,6 +51,8 @@ pub struct LinkTls {
     pub key: PathBuf,
     pub sni: Option<Domain>,
     pub alpn: Vec<String>,
+    /// Of a back: fingerprints of certificates that get no link.
+    pub refuse: Option<PathBuf>,
 }
 
 /// What both ends of a link know. Never printed by `Debug`.
@@ -73,8 +75,9 @@ impl fmt::Debug for LinkKey {
 }
 
 /// Flags that say nothing to a front: they are for its back.
-const OF_BACKS: [&str; 8] = [
+const OF_BACKS: [&str; 9] = [
     "--link-listen",
+    "--link-refuse",
     "--telegram-secret",
     "--telegram-config",
     "--telegram-config-v6",
@@ -199,7 +202,9 @@ fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
 }
 
 fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
-    let of_tls = TLS_FILES.iter().chain(&["--link-sni", "--link-alpn"]);
+    let of_tls = TLS_FILES
+        .iter()
+        .chain(&["--link-sni", "--link-alpn", "--link-refuse"]);
     let given = of_tls.filter_map(|flag| settings.iter().find(|s| s.flag == *flag));
     let Some(first) = given.min_by_key(|setting| setting.flag.clone()) else {
         return Ok(None);
@@ -223,6 +228,7 @@ fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigErr
         key: key.clone(),
         sni: flags.link_sni.clone(),
         alpn: alpn.unwrap_or_else(|| ALPN.map(str::to_owned).to_vec()),
+        refuse: flags.link_refuse.clone(),
     }))
 }
 

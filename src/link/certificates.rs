@@ -1,5 +1,7 @@
 //! The private CA of a link, and the certificates of its ends, as files.
 
+mod renewal;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -15,13 +17,14 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use smol_mtproxy_ciphers::sha256;
-use yasna::models::GeneralizedTime;
-use yasna::tags::TAG_UTCTIME;
-use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
 use super::node_key::NodeKey;
 use super::tls::{BACK_NAME, LONGEST_PEM};
+use super::x509::{self, Fingerprints, day};
 use crate::config::{give_to_owner_of_directory, read_text};
+use renewal::{REFUSED, REFUSED_HEAD};
+
+pub use renewal::{Done, renew, revoke};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const CA_DAYS: u32 = 20 * 365;
@@ -42,6 +45,13 @@ pub enum CertsError {
     Read(PathBuf, io::Error),
     Write(PathBuf, io::Error),
     Damaged(PathBuf, String),
+    /// A certificate that is to be there, and whose.
+    NoNode(PathBuf, String),
+    NoKey(PathBuf),
+    RenewCa,
+    IsRefused(String),
+    /// The list of refused certificates.
+    List(String),
     Crypto(String),
 }
 
@@ -51,14 +61,26 @@ pub struct Shown {
     pub name: String,
     /// Of its last day, as 2036-01-31.
     pub expires: String,
+    /// In seconds since 1970.
+    ends: i64,
     pub is_expired: bool,
+    /// It is in the list of `certs revoke`.
+    pub is_refused: bool,
     /// SHA-256 of the certificate, in hex.
     pub fingerprint: String,
+    fingerprints: Option<Fingerprints>,
 }
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
 pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
-    let made = ["ca.pem", "ca.key", "back.pem", "back.key", "link.back.conf"];
+    let made = [
+        "ca.pem",
+        "ca.key",
+        "back.pem",
+        "back.key",
+        REFUSED,
+        "link.back.conf",
+    ];
     refuse_existing(directory, &made)?;
     let mut builder = DirBuilder::new();
     let created = builder.recursive(true).mode(0o700).create(directory);
@@ -67,8 +89,8 @@ pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
     let ca = ca_certificate(&issuer)?;
     write(directory, "ca.key", 0o600, &issuer.key().pem())?;
     write(directory, "ca.pem", 0o644, &ca.pem())?;
-    let usage = ExtendedKeyUsagePurpose::ServerAuth;
-    node(directory, "back", BACK_NAME, usage, NODE_DAYS, &issuer)?;
+    node(directory, "back", NODE_DAYS, &issuer)?;
+    write(directory, REFUSED, 0o644, REFUSED_HEAD)?;
     write(directory, "link.back.conf", 0o600, BACK_CONF)?;
     Ok(made.iter().map(|name| directory.join(name)).collect())
 }
@@ -80,35 +102,42 @@ pub fn add_node(
     days: Option<u32>,
 ) -> Result<Vec<PathBuf>, CertsError> {
     check_name(name)?;
-    if days.is_some_and(|days| days > CA_DAYS) {
-        return Err(CertsError::BadDays);
-    }
+    check_days(days)?;
     let made = [
         format!("{name}.pem"),
         format!("{name}.key"),
         format!("link.{name}.conf"),
     ];
+    if !directory.join("ca.pem").exists() {
+        return Err(CertsError::NoCa(directory.into()));
+    }
+    refuse_existing(directory, &made.each_ref().map(String::as_str))?;
+    let issuer = issuer(directory)?;
+    node(directory, name, days.unwrap_or(NODE_DAYS), &issuer)?;
+    let conf = FRONT_CONF.replace("NAME", name);
+    write(directory, &format!("link.{name}.conf"), 0o600, &conf)?;
+    Ok(made.iter().map(|name| directory.join(name)).collect())
+}
+
+/// The CA of `directory`, with which certificates are made.
+fn issuer(directory: &Path) -> Result<Issuer<'static, NodeKey>, CertsError> {
     let ca = directory.join("ca.pem");
     if !ca.exists() {
         return Err(CertsError::NoCa(directory.into()));
     }
-    refuse_existing(directory, &made.each_ref().map(String::as_str))?;
     let key_path = directory.join("ca.key");
     let key = NodeKey::from_pem(&read(&key_path)?)
         .map_err(|error| CertsError::Damaged(key_path, error))?;
     let issuer = Issuer::new(ca_params(), key);
     let damaged = |error: String| CertsError::Damaged(ca.clone(), error);
-    let kept = anchor(read_certificate(&ca)?).map_err(damaged)?;
-    if kept != anchor(ca_certificate(&issuer)?.into()).map_err(damaged)? {
-        return Err(damaged("not what `certs init` made with ca.key".to_owned()));
+    let ours = anchor(ca_certificate(&issuer)?.into()).map_err(damaged)?;
+    // Beside that of another CA, while one takes the other's place.
+    let text = read(&ca)?;
+    let mut kept = CertificateDer::pem_slice_iter(text.as_bytes()).flatten();
+    match kept.any(|one| anchor(one).is_ok_and(|kept| kept == ours)) {
+        true => Ok(issuer),
+        false => Err(damaged("not what `certs init` made with ca.key".to_owned())),
     }
-    let usage = ExtendedKeyUsagePurpose::ClientAuth;
-    let full_name = format!("{name}.front.smol-mtproxy.internal");
-    let days = days.unwrap_or(NODE_DAYS);
-    node(directory, name, &full_name, usage, days, &issuer)?;
-    let conf = FRONT_CONF.replace("NAME", name);
-    write(directory, &format!("link.{name}.conf"), 0o600, &conf)?;
-    Ok(made.iter().map(|name| directory.join(name)).collect())
 }
 
 /// The certificates in `directory`, by file name.
@@ -118,7 +147,9 @@ pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
     for entry in fs::read_dir(directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if path.extension().is_some_and(|extension| extension == "pem") {
-            shown.push(describe(&path)?);
+            let mut one = describe(&path)?;
+            one.is_refused = renewal::is_refused(directory, &one)?;
+            shown.push(one);
         }
     }
     if shown.is_empty() {
@@ -130,90 +161,33 @@ pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
 
 fn describe(path: &Path) -> Result<Shown, CertsError> {
     let der = read_certificate(path)?;
-    let (name, expires) = name_and_end(&der)
+    let described = x509::read(&der)
         .map_err(|error| CertsError::Damaged(path.into(), format!("no certificate: {error}")))?;
     Ok(Shown {
         file: path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        name: name.unwrap_or_else(|| "no name".to_owned()),
-        expires: day_of(&expires),
-        is_expired: expires.datetime().unix_timestamp() < since_1970().as_secs() as i64,
+        name: described.name.unwrap_or_else(|| "no name".to_owned()),
+        expires: day(described.until),
+        ends: described.until,
+        is_refused: false,
+        is_expired: described.until < x509::now(),
         fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
+        fingerprints: Fingerprints::of(&der),
     })
-}
-
-fn day_of(time: &GeneralizedTime) -> String {
-    let (year, month, day) = time.datetime().to_calendar_date();
-    format!("{year}-{:02}-{day:02}", u8::from(month))
 }
 
 /// The last day of the certificate in that file.
 pub(super) fn last_day(path: &Path) -> Option<String> {
     let der = read_certificate(path).ok()?;
-    let (_, end) = name_and_end(&der).ok()?;
-    Some(day_of(&end))
+    x509::read(&der).ok().map(|described| day(described.until))
 }
 
-/// The subject's common name, if there is one that is not longer than it may be.
-pub(super) fn common_name(der: &[u8]) -> Option<String> {
-    let (name, _) = name_and_end(der).ok()?;
-    name.filter(|name| !name.is_empty() && name.len() <= 64)
-}
-
-/// The subject's common name and the end of the validity (RFC 5280 §4.1).
-fn name_and_end(der: &[u8]) -> ASN1Result<(Option<String>, GeneralizedTime)> {
-    const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
-    yasna::parse_der(der, |reader| {
-        reader.read_sequence(|reader| {
-            let found = reader.next().read_sequence(|reader| {
-                // Version, serial number, signature algorithm, issuer.
-                reader.read_optional(|reader| {
-                    reader.read_tagged(Tag::context(0), |version| version.read_der())
-                })?;
-                for _ in 0..3 {
-                    reader.next().read_der()?;
-                }
-                let end = reader.next().read_sequence(|reader| {
-                    reader.next().read_der()?;
-                    time(reader.next())
-                })?;
-                let mut name = None;
-                reader.next().read_sequence_of(|reader| {
-                    reader.read_set_of(|reader| {
-                        reader.read_sequence(|reader| {
-                            let kind = reader.next().read_oid()?;
-                            let value = reader.next().read_tagged_der()?;
-                            if kind.components().as_slice() == COMMON_NAME {
-                                name = String::from_utf8(value.value().to_vec()).ok();
-                            }
-                            Ok(())
-                        })
-                    })
-                })?;
-                skip_rest(reader)?;
-                Ok((name, end))
-            })?;
-            skip_rest(reader)?;
-            Ok(found)
-        })
-    })
-}
-
-/// Two digits of the year until 2049, four from then on.
-fn time(reader: BERReader<'_, '_>) -> ASN1Result<GeneralizedTime> {
-    match reader.lookahead_tag()? {
-        TAG_UTCTIME => {
-            let time = reader.read_utctime()?;
-            Ok(GeneralizedTime::from_datetime(*time.datetime()))
-        }
-        _ => reader.read_generalized_time(),
+fn check_days(days: Option<u32>) -> Result<(), CertsError> {
+    match days.is_some_and(|days| days > CA_DAYS) {
+        true => Err(CertsError::BadDays),
+        false => Ok(()),
     }
-}
-
-fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
-    while reader.read_optional(|field| field.read_der())?.is_some() {}
-    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), CertsError> {
@@ -270,20 +244,35 @@ fn anchor(ca: CertificateDer<'_>) -> Result<Vec<TrustAnchor<'static>>, String> {
 fn node(
     directory: &Path,
     name: &str,
-    full_name: &str,
-    usage: ExtendedKeyUsagePurpose,
     days: u32,
     issuer: &Issuer<'_, NodeKey>,
 ) -> Result<(), CertsError> {
     let key = NodeKey::generate()?;
+    let certificate = certificate(name, days, &key, issuer)?;
+    write(directory, &format!("{name}.key"), 0o600, &key.pem())?;
+    write(directory, &format!("{name}.pem"), 0o644, &certificate.pem())
+}
+
+/// Of the back or the front `name`.
+fn certificate(
+    name: &str,
+    days: u32,
+    key: &NodeKey,
+    issuer: &Issuer<'_, NodeKey>,
+) -> Result<Certificate, CertsError> {
+    let (full_name, usage) = match name {
+        "back" => (BACK_NAME.to_owned(), ExtendedKeyUsagePurpose::ServerAuth),
+        _ => (
+            format!("{name}.front.smol-mtproxy.internal"),
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ),
+    };
     let mut params = params(name, days);
-    params.subject_alt_names = CertificateParams::new([full_name.to_owned()])?.subject_alt_names;
+    params.subject_alt_names = CertificateParams::new([full_name])?.subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, issuer)?;
-    write(directory, &format!("{name}.key"), 0o600, &key.pem())?;
-    write(directory, &format!("{name}.pem"), 0o644, &certificate.pem())
+    Ok(params.signed_by(key, issuer)?)
 }
 
 fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
@@ -364,6 +353,28 @@ impl fmt::Display for CertsError {
                 "{}: {cause}; restore it, or start over with `certs init` in an empty directory",
                 path.display()
             ),
+            Self::NoNode(path, name) => write!(
+                f,
+                "{} is not there; `certs show` lists what is, and `certs add-node` makes a first \
+                 certificate for {name}",
+                path.display()
+            ),
+            Self::NoKey(path) => write!(
+                f,
+                "{} is not there: put it back for as long as this takes, or give --new-key and \
+                 copy the new one, too",
+                path.display()
+            ),
+            Self::RenewCa => f.write_str(
+                "a CA is not renewed: make another one with `certs init` in an empty directory, \
+                 put both into the ca.pem of all ends and reload them, then give them certificates \
+                 of the new one",
+            ),
+            Self::IsRefused(name) => write!(
+                f,
+                "{name} is revoked: give --new-key, so that who has its old key stays out"
+            ),
+            Self::List(cause) => f.write_str(cause),
             Self::Crypto(cause) => write!(f, "no certificate could be made: {cause}"),
         }
     }
@@ -373,7 +384,7 @@ impl std::error::Error for CertsError {}
 
 const BACK_CONF: &str = "\
 # The back: the half of the proxy that talks to Telegram. Keep this file, ca.pem,
-# back.pem and back.key in one directory, and ca.key in a safe place. Start with
+# back.pem, back.key and refused.txt in one directory, and ca.key in a safe place. Start with
 #   smol-mtproxy run --config link.back.conf
 --role back
 
@@ -383,6 +394,8 @@ const BACK_CONF: &str = "\
 --link-ca ca.pem
 --link-cert back.pem
 --link-key back.key
+# Fronts that may no longer: `smol-mtproxy certs revoke DIR NAME` adds to it.
+--link-refuse refused.txt
 
 # Needed behind NAT when clients have an ad tag.
 #--external-ip 192.0.2.1

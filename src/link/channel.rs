@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use super::fault::Fault;
 #[cfg(feature = "tls")]
 use super::tls::{Sealer, TlsChannel};
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::net::{Rope, Socket};
 
 /// Slices of one vectored write.
@@ -86,6 +88,15 @@ impl Channel {
             Self::Plain => None,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.peer_name(),
+        }
+    }
+
+    /// Of that certificate.
+    #[cfg(feature = "tls")]
+    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+        match self {
+            Self::Plain => None,
+            Self::Tls(tls) => tls.peer_fingerprints(),
         }
     }
 

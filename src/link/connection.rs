@@ -10,6 +10,8 @@ use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::life::{Life, Step};
 use super::window::Sizes;
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
@@ -51,6 +53,9 @@ pub(super) struct Connection {
     pub peer: String,
     /// Whose link it is.
     pub account: Account,
+    /// Of the other side's certificate, if it has one.
+    #[cfg(feature = "tls")]
+    pub fingerprints: Option<Fingerprints>,
     /// Credit of a new stream, to send.
     pub window_out: u32,
     /// And to receive.
@@ -80,6 +85,8 @@ pub(super) struct Parts {
     pub socket: Socket,
     pub peer: String,
     pub account: Account,
+    #[cfg(feature = "tls")]
+    pub fingerprints: Option<Fingerprints>,
     pub window_out: u32,
     pub outlet: Outlet,
 }
@@ -96,6 +103,8 @@ impl Connection {
             socket: parts.socket,
             peer: parts.peer,
             account: parts.account,
+            #[cfg(feature = "tls")]
+            fingerprints: parts.fingerprints,
             window_out: parts.window_out,
             outlet: parts.outlet,
             out: RefCell::default(),

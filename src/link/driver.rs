@@ -70,6 +70,8 @@ impl Driver {
             socket: established.socket,
             peer: established.peer,
             account,
+            #[cfg(feature = "tls")]
+            fingerprints: established.fingerprints,
             window_out: established.window,
             outlet: established.outlet,
         });

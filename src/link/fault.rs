@@ -4,10 +4,15 @@ use std::io;
 use crate::metrics::LinkEnd;
 use crate::wire::link::{LinkError, Refusal, Role};
 
+/// The way out of what no right peer does.
+const SAME_VERSION: &str = "; are both ends of the same version?";
+
 /// Why a link ended or did not come about.
 #[derive(Debug)]
 pub(super) enum Fault {
     Closed,
+    /// It is closed before the handshake is done; the role of this side.
+    HungUp(Role),
     Broken(io::Error),
     Silent,
     Stuck,
@@ -22,13 +27,16 @@ pub(super) enum Fault {
     /// A name leads where a link without TLS may not go.
     PlainOnPublic,
     HandshakeTimeout,
-    SameRole(Role),
+    SameRole,
     KeyMissing {
         here: bool,
     },
     WrongKey,
     #[cfg(feature = "tls")]
     Tls(String),
+    /// The certificate of this front is refused.
+    #[cfg(feature = "tls")]
+    Revoked(String),
     /// Too many links.
     TooMany,
     /// Strangers took its seat before it has proven itself.
@@ -40,7 +48,7 @@ pub(super) enum Fault {
 impl Fault {
     pub fn reason(&self) -> LinkEnd {
         match self {
-            Self::Closed => LinkEnd::Closed,
+            Self::Closed | Self::HungUp(_) => LinkEnd::Closed,
             Self::Broken(_) => LinkEnd::Broken,
             Self::Silent => LinkEnd::Silent,
             Self::Stuck => LinkEnd::Stuck,
@@ -53,11 +61,13 @@ impl Fault {
             Self::Unresolved(_) => LinkEnd::Unresolved,
             Self::PlainOnPublic => LinkEnd::PlainOnPublic,
             Self::HandshakeTimeout => LinkEnd::HandshakeTimeout,
-            Self::SameRole(_) => LinkEnd::Role,
+            Self::SameRole => LinkEnd::Role,
             Self::KeyMissing { .. } => LinkEnd::KeyMissing,
             Self::WrongKey => LinkEnd::WrongKey,
             #[cfg(feature = "tls")]
             Self::Tls(_) => LinkEnd::Tls,
+            #[cfg(feature = "tls")]
+            Self::Revoked(_) => LinkEnd::Revoked,
             Self::TooMany => LinkEnd::TooMany,
             Self::PushedOut => LinkEnd::PushedOut,
             Self::Refused(refusal) => match refusal {
@@ -81,7 +91,7 @@ impl Fault {
             Self::Bytes(LinkError::Version(_)) => Refusal::Version,
             Self::Bytes(_) | Self::Unexpected(_) => Refusal::Protocol,
             Self::CreditOverrun => Refusal::CreditOverrun,
-            Self::SameRole(_) => Refusal::Role,
+            Self::SameRole => Refusal::Role,
             Self::KeyMissing { .. } => Refusal::KeyMissing,
             Self::WrongKey => Refusal::WrongKey,
             Self::TooMany => Refusal::TooMany,
@@ -108,12 +118,19 @@ impl fmt::Display for Fault {
                  certificates (`smol-mtproxy certs init DIR`), or the address of a tunnel, or, \
                  if you must, --link-plain-on-public yes"
             ),
-            Self::Bytes(error) => write!(f, "{error}"),
-            Self::Unexpected(what) => write!(f, "{what}, which has no place here"),
-            Self::SameRole(role) => write!(
+            Self::HungUp(Role::Front) => write!(
                 f,
-                "both sides are a {role}: one needs --role front, the other --role back"
+                "the back hung up in the middle of the handshake: is that a port of its \
+                 --link-listen, with TLS on both ends or on neither? Its log says why"
             ),
+            Self::HungUp(Role::Back) => write!(
+                f,
+                "it hung up before it had proven itself: a stranger, or a front whose log says why"
+            ),
+            Self::Bytes(error @ (LinkError::Version(_) | LinkError::NotALink)) => error.fmt(f),
+            Self::Bytes(error) => write!(f, "{error}{SAME_VERSION}"),
+            Self::Unexpected(what) => write!(f, "{what}, which has no place here{SAME_VERSION}"),
+            Self::Shutdown => write!(f, "this side is stopping, or does without the link"),
             Self::KeyMissing { here: true } => write!(
                 f,
                 "the other side has a --link-psk and this one has none: give both the same file"
@@ -121,10 +138,6 @@ impl fmt::Display for Fault {
             Self::KeyMissing { here: false } => write!(
                 f,
                 "this side has a --link-psk and the other one has none: give both the same file"
-            ),
-            Self::WrongKey => write!(
-                f,
-                "the other side has another key: give both the same --link-psk file"
             ),
             Self::HandshakeTimeout => write!(
                 f,
@@ -139,6 +152,16 @@ impl fmt::Display for Fault {
             ),
             #[cfg(feature = "tls")]
             Self::Tls(error) => write!(f, "TLS: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Revoked(name) => write!(
+                f,
+                "the certificate of {name} is refused by --link-refuse; if it is to come again, \
+                 give it another one: `smol-mtproxy certs renew DIR {name} --new-key`"
+            ),
+            Self::Refused(Refusal::Shutdown) => f.write_str(
+                "the other side is stopping, or does without the link; a front dials again while \
+                 it wants one",
+            ),
             Self::Refused(_) => write!(f, "the other side says: {}", self.reason()),
             _ => self.reason().fmt(f),
         }

@@ -9,9 +9,13 @@ use super::LinkContext;
 use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::config::Network;
 use crate::net::{Rope, Socket, fill_random};
-use crate::wire::link::{Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Role, proof};
+use crate::wire::link::{
+    Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Refusal, Role, proof,
+};
 
 /// Bytes that one read of a handshake takes: it is a stranger still. A record of
 /// TLS has to fit.
@@ -19,6 +23,29 @@ const READ_LEN: usize = 17 * 1024;
 
 #[cfg(feature = "tls")]
 const _: () = assert!(READ_LEN >= super::tls::MAX_RECORD);
+
+/// What somebody shakes hands as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Front,
+    Back,
+    /// A front that only wants to know whether it would get a link.
+    #[cfg(feature = "check")]
+    Trial,
+}
+
+impl Part {
+    fn role(self) -> Role {
+        match self {
+            Self::Back => Role::Back,
+            _ => Role::Front,
+        }
+    }
+
+    fn is_trial(self) -> bool {
+        !matches!(self, Self::Front | Self::Back)
+    }
+}
 
 /// A link whose sides know each other.
 pub(super) struct Established {
@@ -34,14 +61,30 @@ pub(super) struct Established {
     /// Who it is, whatever address it comes from: the name in its certificate. Of
     /// one without, the address, of IPv6 the /64.
     pub name: String,
+    /// Of its certificate, if it has one.
+    #[cfg(feature = "tls")]
+    pub fingerprints: Option<Fingerprints>,
+    /// It only wants to know whether it would get a link.
+    pub is_trial: bool,
 }
 
-/// Shakes hands as `role`; `begun` is told when the other side has begun as a link
+impl Established {
+    /// The last words to one that gets no link after all, lost if the kernel has no
+    /// room for them.
+    pub fn close(mut self, context: &LinkContext, refusal: Refusal) {
+        let mut out = Rope::default();
+        out.append_overdrawn(&context.buffers, &Frame::Close(refusal).encode());
+        let _ = self.channel.flush(&self.socket, &mut out);
+        let _ = self.socket.shutdown();
+    }
+}
+
+/// Shakes hands as `part`; `begun` is told when the other side has begun as a link
 /// does. It is told why if that fails.
 pub(super) async fn shake(
     context: &Rc<LinkContext>,
     security: &Security,
-    role: Role,
+    part: Part,
     socket: Socket,
     begun: &dyn Fn(),
 ) -> Result<Established, Fault> {
@@ -54,10 +97,13 @@ pub(super) async fn shake(
         received: Vec::new(),
         begun,
     };
-    match talk.agree(security, role).await {
+    match talk.agree(security, part).await {
         Ok(theirs) => Ok(Established {
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
             name: name(talk.channel.peer_name(), peer.as_ref().ok()),
+            #[cfg(feature = "tls")]
+            fingerprints: talk.channel.peer_fingerprints(),
+            is_trial: theirs.is_trial,
             socket: talk.socket,
             channel: talk.channel,
             decoder: talk.decoder,
@@ -65,6 +111,7 @@ pub(super) async fn shake(
             window: theirs.window,
             peer: peer.map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
         }),
+        Err(Fault::Closed) => Err(Fault::HungUp(part.role())),
         Err(fault) => {
             if let Some(refusal) = fault.refusal() {
                 let _ = talk.say(&Frame::Close(refusal)).await;
@@ -92,11 +139,13 @@ struct Talk<'a> {
 impl Talk<'_> {
     /// The front speaks first and proves itself first: a stranger learns
     /// nothing from a back.
-    async fn agree(&mut self, security: &Security, role: Role) -> Result<Hello, Fault> {
+    async fn agree(&mut self, security: &Security, part: Part) -> Result<Hello, Fault> {
         self.secure().await?;
+        let role = part.role();
         let mut ours = Hello {
             role,
             is_keyed: security.key.is_some(),
+            is_trial: part.is_trial(),
             window: self.context.window() as u32,
             random: [0; RANDOM_LEN],
         };
@@ -118,7 +167,7 @@ impl Talk<'_> {
             }
         };
         if theirs.role == role {
-            return Err(Fault::SameRole(role));
+            return Err(Fault::SameRole);
         }
         if theirs.is_keyed != ours.is_keyed {
             let here = theirs.is_keyed;
@@ -140,7 +189,20 @@ impl Talk<'_> {
                 }
             }
         }
+        if part.is_trial() {
+            self.verdict().await?;
+        }
         Ok(theirs)
+    }
+
+    /// Of a trial: a back has a last word for it.
+    async fn verdict(&mut self) -> Result<(), Fault> {
+        match self.frame().await {
+            Err(Fault::Refused(Refusal::Shutdown) | Fault::Closed | Fault::Broken(_)) => Ok(()),
+            Err(fault) => Err(fault),
+            // One that does not know trials, and has a link now.
+            Ok(_) => self.say(&Frame::Close(Refusal::Shutdown)).await,
+        }
     }
 
     async fn secure(&mut self) -> Result<(), Fault> {

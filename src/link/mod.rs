@@ -28,6 +28,8 @@ mod test_link;
 #[cfg(feature = "tls")]
 mod tls;
 mod window;
+#[cfg(feature = "tls")]
+mod x509;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,7 +41,11 @@ use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
+#[cfg(feature = "check")]
+pub use front::Trial;
 pub use life::Patience;
+#[cfg(feature = "tls")]
+pub use security::Concern;
 pub use security::{Security, SecurityFiles, SetupError};
 use window::{Limits, Sizes, Whole};
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -12,7 +14,9 @@ use super::certificates::last_day;
 use super::channel::Channel;
 use super::fault::Fault;
 #[cfg(feature = "tls")]
-use super::tls::{LONGEST_PEM, TlsSetup, TlsSide};
+use super::tls::{LONGEST_PEM, TlsFiles, TlsSetup};
+#[cfg(feature = "tls")]
+use super::x509::Fingerprints;
 use crate::config::{LinkConfig, LinkKey, is_public};
 #[cfg(feature = "tls")]
 use crate::config::{LinkTls, read_file};
@@ -35,6 +39,8 @@ pub struct Security {
 #[cfg(feature = "tls")]
 struct Certificates {
     digest: [u8; 32],
+    /// Of the list of `--link-refuse`.
+    refused: Option<[u8; 32]>,
     /// The last day of this side's.
     until: Option<String>,
 }
@@ -43,10 +49,10 @@ struct Certificates {
 impl Certificates {
     fn read(files: &LinkTls) -> Self {
         // Who cannot be read is named by who uses it.
-        let read = |path| read_file(path, LONGEST_PEM).unwrap_or_default();
-        let hash = |path| sha256(&[&read(path)]);
+        let hash = |path: &Path| sha256(&[&read_file(path, LONGEST_PEM).unwrap_or_default()]);
         Self {
             digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
+            refused: files.refuse.as_deref().map(hash),
             until: last_day(&files.cert),
         }
     }
@@ -57,9 +63,17 @@ pub struct SecurityFiles {
     key: Option<LinkKey>,
     never_on_public: bool,
     #[cfg(feature = "tls")]
-    tls: Option<TlsSide>,
+    tls: Option<TlsFiles>,
     #[cfg(feature = "tls")]
     certificates: Option<Certificates>,
+}
+
+/// What is wrong with this side's certificates, or soon will be, and the way out.
+#[cfg(feature = "tls")]
+pub struct Concern {
+    /// No link comes about.
+    pub is_fatal: bool,
+    pub text: String,
 }
 
 /// Why the files that secure links cannot be used.
@@ -73,10 +87,9 @@ impl SecurityFiles {
     /// Reads the files that `config` names; blocks.
     pub fn read(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
-        let tls = match (&config.tls, role) {
-            (None, _) => None,
-            (Some(files), Role::Front) => Some(TlsSide::front(files)?),
-            (Some(files), Role::Back) => Some(TlsSide::back(files)?),
+        let tls = match &config.tls {
+            None => None,
+            Some(files) => Some(TlsFiles::read(files, role)?),
         };
         #[cfg(not(feature = "tls"))]
         let _ = role;
@@ -100,6 +113,12 @@ impl SecurityFiles {
             let until = new.until.as_deref().unwrap_or("an unknown day");
             news.push(format!("certificates of the link: new, until {until}"));
         }
+        #[cfg(feature = "tls")]
+        if let (Some(new), Some(old)) = (&self.certificates, &running.certificates)
+            && new.refused != old.refused
+        {
+            news.push("list of --link-refuse: new".to_owned());
+        }
         if self.key.is_some() && self.key != running.key {
             news.push("key of --link-psk: new".to_owned());
         }
@@ -116,6 +135,19 @@ impl Security {
     /// Whether a link may go there.
     pub(super) fn allows(&self, address: SocketAddr) -> bool {
         !self.never_on_public || !is_public(address.ip())
+    }
+
+    /// Whether such a certificate gets no link.
+    #[cfg(feature = "tls")]
+    pub(super) fn refuses(&self, fingerprints: Option<Fingerprints>) -> bool {
+        let tls = self.tls.as_ref().zip(fingerprints);
+        tls.is_some_and(|(tls, fingerprints)| tls.refuses(&fingerprints))
+    }
+
+    /// What is wrong with this side's certificates at this time.
+    #[cfg(feature = "tls")]
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.tls.as_ref().map_or_else(Vec::new, TlsSetup::concerns)
     }
 
     pub(super) fn channel(

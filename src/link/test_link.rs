@@ -57,6 +57,8 @@ pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<C
         context: context.clone(),
         peer: "nobody".to_owned(),
         account,
+        #[cfg(feature = "tls")]
+        fingerprints: None,
         outlet: Outlet::Plain,
     })
 }
@@ -76,6 +78,9 @@ pub(super) fn driven_of(
         window: context.window() as u32,
         peer: "nobody".to_owned(),
         name: account.name().to_owned(),
+        #[cfg(feature = "tls")]
+        fingerprints: None,
+        is_trial: false,
     };
     let (connection, driver) = Driver::new(context, established, account);
     (connection, driver, far)
@@ -85,6 +90,7 @@ pub(super) fn greeted() -> Decoder {
     let hello = Frame::Hello(Hello {
         role: Role::Front,
         is_keyed: false,
+        is_trial: false,
         window: 0,
         random: [0; RANDOM_LEN],
     });

@@ -73,6 +73,17 @@ pub fn read(bytes: &[u8]) -> Result<FlightProfile, FlightError> {
     })
 }
 
+/// How many encrypted records there are in an answer that can be [`read`].
+pub fn encrypted_records(bytes: &[u8]) -> usize {
+    let (mut rest, mut count) = (Reader(bytes), 0);
+    while let Some([kind, ..]) = rest.array::<3>()
+        && rest.vec16().is_some()
+    {
+        count += usize::from(kind == APPLICATION_DATA);
+    }
+    count
+}
+
 fn read_hello(message: &[u8]) -> Result<FlightProfile, FlightError> {
     let mut message = Reader(message);
     let Some([kind, 0]) = message.array() else {
@@ -229,6 +240,9 @@ mod tests {
             bytes.resize(bytes.len() + usize::from(len), 7);
         }
         assert_eq!(read(&bytes).unwrap().encrypted_len, 2800 + 105 + 58);
+        assert_eq!(encrypted_records(&bytes), 3);
+        assert_eq!(encrypted_records(&answer(&PROFILE)), 1);
+        assert_eq!(encrypted_records(&bytes[..bytes.len() - 1]), 2);
     }
 
     #[test]

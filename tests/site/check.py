@@ -323,9 +323,34 @@ def biased_bits(samples):
     return {at for at, count in enumerate(bit_counts(samples)) if abs(count - half) > limit}
 
 
+def advice():
+    """What the start and `check` say of these sites."""
+    site = flight(SITE, tls.client_hello("ecdsa.test")[0])
+    count = sum(kind == 0x17 for kind, _ in site.records)
+    several = f"answers with {count} encrypted records"
+    classical = "does not do X25519MLKEM768"
+    good = count > 1
+    expected = {several: True, classical: site.group != tls.X25519_MLKEM768}
+    log = read("proxy.log")
+    said = run(
+        BINARY, "check", "--listen", "127.0.0.3:443", "--secret", SECRET.hex(), "--tls-domain", "ecdsa.test",
+        "--data-dir", path("check"), "--external-ip", "198.51.100.1", limit=60,
+    ).decode()
+    for words, wanted in expected.items():
+        for name in NAMES:
+            good = good and (f"warn {name} {words}" in log) == wanted
+        verdict = f"warn  front site ecdsa.test:443 for ecdsa.test: {words}"
+        good = good and (verdict in said) == wanted
+    check("the start and `check` say what gives it away", good, f"{expected}\n{said}")
+    good = "ok    front site ecdsa.test:443 for ecdsa.test: answers TLS with" in said
+    # The hosts file tells nothing of the name in DNS.
+    good = good and "ok    site ecdsa.test: exists" in said and "ecdsa.test leads to" not in log
+    check("a name of the hosts file is not judged", good, said)
+
+
 def main():
     prepare()
-    for part in (curl, s_client, probers, flights, chromium):
+    for part in (curl, s_client, probers, flights, advice, chromium):
         try:
             part()
         except Exception as error:  # noqa: BLE001  (counted, and the rest still runs)

@@ -19,10 +19,12 @@ use super::{Heard, hear, pieces, transport};
 
 fn hello() -> impl Strategy<Value = Hello> {
     let role = prop_oneof![Just(Role::Front), Just(Role::Back)];
-    (role, any::<bool>(), any::<u32>(), any::<[u8; 32]>()).prop_map(
-        |(role, is_keyed, window, random)| Hello {
+    let flags = any::<[bool; 2]>();
+    (role, flags, any::<u32>(), any::<[u8; 32]>()).prop_map(
+        |(role, [is_keyed, is_trial], window, random)| Hello {
             role,
             is_keyed,
+            is_trial,
             window,
             random,
         },
@@ -217,6 +219,7 @@ proptest! {
         let first = Frame::Hello(Hello {
             role: Role::Front,
             is_keyed: true,
+            is_trial: false,
             window: 1,
             random: [0; 32],
         });

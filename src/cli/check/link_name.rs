@@ -3,11 +3,11 @@ use std::net::IpAddr;
 use super::names;
 use super::verdict::Verdict;
 use crate::config::{Config, Role};
-use crate::telegram::directory::is_global;
+use crate::net::is_global;
 
 /// Whether the name in links leads here; where none is in them, which one could be.
 pub(super) fn check(config: &Config) -> Option<Verdict> {
-    if config.role == Role::Back {
+    if config.role == Role::Back || config.link_name.is_none() && config.tls_domains.is_empty() {
         return None;
     }
     let ours = names::ours(config);

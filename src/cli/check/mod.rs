@@ -1,6 +1,7 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
 
 mod clock;
+mod holder;
 mod link;
 mod link_name;
 mod machine;
@@ -76,15 +77,18 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Role::Front => Default::default(),
         Role::Both | Role::Back => telegram::targets(config),
     };
-    let probes: [Probe<'_>; 6] = [
+    let mut probes: Vec<Probe<'_>> = vec![
         Box::new(|| vec![clock::check(config)]),
         Box::new(|| names::check(config)),
         Box::new(|| Vec::from_iter(link_name::check(config))),
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),
-        Box::new(|| link::backs(config)),
     ];
-    verdicts.extend(all_at_once(Vec::from(probes)));
+    let backs = config.link.backs.iter();
+    probes.extend(backs.map(|back| -> Probe<'_> {
+        Box::new(move || link::back(config, back).into_iter().collect())
+    }));
+    verdicts.extend(all_at_once(probes));
     verdicts
 }
 

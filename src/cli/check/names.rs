@@ -4,28 +4,43 @@ use std::time::Duration;
 use super::verdict::Verdict;
 use crate::cli::server;
 use crate::cli::within::within;
+use crate::client::of_addresses;
 use crate::config::Config;
+use crate::net::is_global;
+use crate::telegram::directory::ask_services;
 
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the imitated sites exist, and how well the imitation fits.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
+    if config.tls_domains.is_empty() {
+        return Vec::new();
+    }
     let ours = ours(config);
+    let has_relays = !config.guard.relays.is_empty();
     let names = config.tls_domains.iter().map(|domain| domain.as_str());
     names
-        .map(|name| judge(name, &ours, resolve(name)))
+        .map(|name| judge(name, &ours, has_relays, resolve(name)))
         .collect()
 }
 
-/// The addresses of this machine, as far as they are known.
+/// The addresses by which the internet reaches this machine, as far as they are known.
 pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
-    let sending = [true, false]
+    let sending = [true, false].map(server::sending_address);
+    let mut ours: Vec<IpAddr> = sending
         .into_iter()
-        .filter_map(server::sending_address);
-    sending.chain(config.external_ip).collect()
+        .flatten()
+        .filter(|ip| is_global(*ip))
+        .chain(config.external_ip)
+        .collect();
+    if !ours.iter().any(IpAddr::is_ipv4) {
+        // Behind NAT; a service outside knows more.
+        ours.extend(within(LIMIT, ask_services).flatten());
+    }
+    ours
 }
 
-fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
+fn judge(name: &str, ours: &[IpAddr], has_relays: bool, found: Option<Vec<IpAddr>>) -> Verdict {
     let subject = format!("site {name}");
     match found.as_deref() {
         None => Verdict::warn(
@@ -42,11 +57,18 @@ fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
         Some(found) if found.iter().any(|ip| ours.contains(ip)) => {
             Verdict::ok(subject, "points here")
         }
-        Some(_) => Verdict::ok(
+        Some(_) if has_relays => Verdict::ok(
             subject,
-            "exists, but its address is another: a censor who compares can tell; best is a \
-             domain of your own that points here",
+            "exists; see that it leads to the relay in front (--proxy-protocol)",
         ),
+        Some(found) => match of_addresses(found, ours) {
+            Some(advice) => Verdict::warn(subject, advice),
+            None => Verdict::ok(
+                subject,
+                "exists; whether it leads here is not known without this machine's public address \
+                 of the same family (--external-ip)",
+            ),
+        },
     }
 }
 
@@ -65,13 +87,16 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let ip: IpAddr = "192.0.2.1".parse().unwrap();
-        let other = "192.0.2.2".parse().unwrap();
-        let grade = |found| judge("a.example", &[ip], found).grade;
+        let ip: IpAddr = "198.51.100.1".parse().unwrap();
+        let other = "198.51.100.2".parse().unwrap();
+        let grade = |found| judge("a.example", &[ip], false, found).grade;
         assert_eq!(grade(None), Grade::Warn);
         assert_eq!(grade(Some(vec![])), Grade::Warn);
-        assert_eq!(grade(Some(vec![other])), Grade::Ok);
-        let here = judge("a.example", &[ip], Some(vec![other, ip]));
+        assert_eq!(grade(Some(vec![other])), Grade::Warn);
+        let relayed = judge("a.example", &[ip], true, Some(vec![other]));
+        let unknown = judge("a.example", &[], false, Some(vec![other]));
+        assert_eq!([relayed.grade, unknown.grade], [Grade::Ok; 2]);
+        let here = judge("a.example", &[ip], false, Some(vec![other, ip]));
         assert_eq!(here.finding, "points here");
         assert!(resolve("localhost").unwrap()[0].is_loopback());
     }

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
+use super::holder::{self, Holder};
 use super::verdict::Verdict;
 use crate::config::{Config, may_bind};
 
@@ -50,11 +51,7 @@ fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) 
         _ if optional && error.kind() != ErrorKind::AddrInUse && may_bind(addr.port()) => {
             Verdict::ok(subject, "no IPv6 here, done without")
         }
-        ErrorKind::AddrInUse => Verdict::warn(
-            subject,
-            "in use: by the running proxy, if there is one; else stop the other program or take \
-             another port",
-        ),
+        ErrorKind::AddrInUse => in_use(subject, holder::find(addr)),
         ErrorKind::PermissionDenied => Verdict::fail(
             subject,
             "only root may have this port; run as root, `setcap cap_net_bind_service=+ep` the \
@@ -70,6 +67,26 @@ fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) 
              behind one that comes up later",
         ),
         _ => Verdict::fail(subject, format!("{error}; take another address or port")),
+    }
+}
+
+fn in_use(subject: String, holder: Option<Holder>) -> Verdict {
+    match holder {
+        Some(Holder {
+            process, is_proxy, ..
+        }) if is_proxy => Verdict::ok(
+            subject,
+            format!("in use by the running proxy, process {process}"),
+        ),
+        Some(Holder { process, name, .. }) => Verdict::fail(
+            subject,
+            format!("{name}, process {process}, has it: stop that or take another port"),
+        ),
+        None => Verdict::warn(
+            subject,
+            "in use: by the running proxy, if there is one (as root, `check` tells which); else \
+             stop the other program or take another port",
+        ),
     }
 }
 
@@ -99,7 +116,15 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
         let verdict = judge(addr, false, "listener", try_listen(addr));
-        assert_eq!(verdict.grade, Grade::Warn);
+        assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
+        assert!(verdict.finding.contains("the running proxy"));
+        let other = Holder {
+            process: 7,
+            name: "nginx".to_owned(),
+            is_proxy: false,
+        };
+        assert_eq!(in_use(String::new(), Some(other)).grade, Grade::Fail);
+        assert_eq!(in_use(String::new(), None).grade, Grade::Warn);
         drop(taken);
         let verdict = judge(addr, false, "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");

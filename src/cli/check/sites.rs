@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use super::verdict::Verdict;
-use crate::client::{SiteSettings, Sites};
+use crate::client::{Examined, SiteSettings, Sites};
 use crate::config::{Config, FrontingChoice, Role};
 use crate::net::{Executor, Reactor};
 
@@ -24,19 +24,24 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
         sites.listening(listener.addr);
     }
     let found = reactor.block_on(&executor, sites.examine());
-    found.into_iter().map(judge).collect()
+    found.into_iter().flat_map(judge).collect()
 }
 
-fn judge((site, answer): (String, Result<String, String>)) -> Verdict {
+fn judge(Examined { site, answer }: Examined) -> Vec<Verdict> {
     let subject = format!("front site {site}");
     match answer {
-        Ok(shape) => Verdict::ok(subject, format!("answers TLS with {shape}")),
-        Err(problem) => Verdict::warn(
+        Ok((shape, advice)) => {
+            let advice = advice.into_iter();
+            let shape = Verdict::ok(&*subject, format!("answers TLS with {shape}"));
+            let warnings = advice.map(|advice| Verdict::warn(&*subject, advice));
+            std::iter::once(shape).chain(warnings).collect()
+        }
+        Err(problem) => vec![Verdict::warn(
             subject,
             format!(
                 "{problem}: a censor can tell; give a site that browsers reach from here, with \
                  TLS 1.3 (--tls-domain, --fronting)"
             ),
-        ),
+        )],
     }
 }

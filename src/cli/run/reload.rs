@@ -144,6 +144,8 @@ impl Server {
         } else if let Some(back) = &self.back {
             back.reconfigure(security);
         }
+        #[cfg(feature = "tls")]
+        self.tell_concerns();
         let kept: HashSet<Secret> = new.all_secrets().map(|named| named.secret.key).collect();
         let is_kept = |secret: &Secret| kept.contains(secret);
         let leaving = self.use_ports(&new, opened, is_kept);

@@ -232,6 +232,10 @@ impl Server {
             let link = &self.config.borrow().link;
             front.connect(&link.backs, link.connections);
         }
+        #[cfg(feature = "tls")]
+        if self.front.is_some() || self.back.is_some() {
+            self.spawn(self.clone().watch_certificates());
+        }
         if let Some(clients) = self.clients.clone() {
             self.spawn(async move { clients.enforce_limits().await });
         }

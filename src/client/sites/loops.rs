@@ -46,6 +46,12 @@ impl Loops {
         self.own.borrow_mut().retain(|own| *own != address);
     }
 
+    /// Our address as the internet sees it, once it is known.
+    #[cfg(feature = "check")]
+    pub fn public_ip(&self) -> Option<IpAddr> {
+        (self.public_ip)()
+    }
+
     /// Whether a connection to `address` would reach one of our listeners.
     pub fn is_ours(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();

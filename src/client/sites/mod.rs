@@ -1,8 +1,11 @@
 //! The sites that strangers are connected to, and how they answer a TLS hello,
 //! which is how we answer then.
 
+mod advice;
 mod kept;
 mod loops;
+#[cfg(feature = "check")]
+mod names;
 mod probe;
 mod site;
 mod visit;
@@ -20,7 +23,11 @@ use crate::net::{Executor, Notify, Reactor};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
+#[cfg(feature = "check")]
+pub use advice::of_addresses;
 use loops::Loops;
+#[cfg(feature = "check")]
+pub use probe::Examined;
 use site::Site;
 pub(super) use visit::{Judgement, SiteVisit};
 
@@ -60,6 +67,8 @@ pub struct SiteSettings {
     /// At a time.
     pub most_strangers: usize,
     pub data_dir: PathBuf,
+    /// Clients come through relays, whose addresses names lead to.
+    pub has_relays: bool,
 }
 
 /// How the site of a domain answers, and what the log said of it last.
@@ -76,6 +85,7 @@ impl From<&Config> for SiteSettings {
             domains: config.tls_domains.clone(),
             most_strangers: config.descriptors.strangers,
             data_dir: config.data_dir.clone(),
+            has_relays: !config.guard.relays.is_empty(),
         }
     }
 }

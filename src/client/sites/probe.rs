@@ -3,8 +3,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::kept;
-use super::{MOST_MODELS, Model, Sites};
+use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Socket, fill_random, random_part, unblock};
 use crate::wire::proxy_protocol::LOCAL_V2;
@@ -35,11 +34,22 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 /// For one question while somebody waits for the verdict.
+#[cfg(feature = "check")]
 const EXAMINATION: Duration = Duration::from_secs(10);
 
 /// A flight is over when nothing more comes for so long and four times what
 /// connecting took.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// How a site answers.
+#[cfg(feature = "check")]
+pub struct Examined {
+    /// Where it is, and whose.
+    pub site: String,
+    /// In the words of the log, with what a person should know; or why that is no
+    /// model for ours.
+    pub answer: Result<(String, Vec<String>), String>,
+}
 
 /// Why a site was not measured.
 enum ProbeError {
@@ -53,6 +63,13 @@ impl Sites {
     /// Asks the sites of all domains how they answer: now, after a reload, and
     /// every few hours. That one cannot be asked is no reason to stop.
     pub async fn run(self: Rc<Self>) {
+        #[cfg(feature = "check")]
+        smol::future::or(self.measure_for_ever(), self.judge_names_for_ever()).await;
+        #[cfg(not(feature = "check"))]
+        self.measure_for_ever().await;
+    }
+
+    async fn measure_for_ever(self: &Rc<Self>) {
         let mut retry = FIRST_RETRY;
         loop {
             let complete = self.measure_all().await;
@@ -80,9 +97,9 @@ impl Sites {
         complete
     }
 
-    /// Asks the site of each domain once. Where it is, and how it answers, in
-    /// the words of the log, or why that is no model for ours.
-    pub async fn examine(self: &Rc<Self>) -> Vec<(String, Result<String, String>)> {
+    /// Asks the site of each domain once.
+    #[cfg(feature = "check")]
+    pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
         let settings = self.settings.borrow().clone();
         let mut found = Vec::new();
         for domain in settings.domains.iter().take(MOST_MODELS) {
@@ -91,10 +108,14 @@ impl Sites {
             };
             let asked = self.reactor.timeout(EXAMINATION, self.ask(&site, domain));
             let answer = match asked.await.unwrap_or(Err(ProbeError::Silent)) {
-                Ok(profile) => Ok(kept::describe(&profile)),
+                Ok((profile, records)) => Ok((
+                    kept::describe(&profile),
+                    advice::of_answer(&profile, records),
+                )),
                 Err(error) => Err(error.to_string()),
             };
-            found.push((format!("{} for {domain}", site.place), answer));
+            let site = format!("{} for {domain}", site.place);
+            found.push(Examined { site, answer });
         }
         found
     }
@@ -105,6 +126,7 @@ impl Sites {
             return true;
         };
         let mut joined = self.profile(domain);
+        let mut most_records = 0;
         let most = match joined {
             Some(_) => ANSWERS,
             None => FIRST_ANSWERS,
@@ -118,7 +140,8 @@ impl Sites {
                 self.reactor.sleep(random_part(PAUSE)).await;
             }
             match self.ask(&site, domain).await {
-                Ok(profile) => {
+                Ok((profile, records)) => {
+                    most_records = most_records.max(records);
                     joined = Some(match joined {
                         Some(earlier) => earlier.and(profile),
                         None => profile,
@@ -144,20 +167,29 @@ impl Sites {
         self.metrics.site_probes.inc(ProbeOutcome::Measured);
         if let Some(profile) = joined {
             let line = format!("{domain} answers TLS with {}", kept::describe(&profile));
+            // The small build knows as much and says less.
+            let advice = match cfg!(feature = "check") {
+                true => advice::of_answer(&profile, most_records),
+                false => Vec::new(),
+            };
             if self.remember(domain, Some(profile), &line) {
                 info!("{line}");
+                for advice in advice {
+                    warn!("{domain} {advice}");
+                }
                 self.keep().await;
             }
         }
         true
     }
 
-    /// One answer of `site` to a browser that wants `domain`.
+    /// One answer of `site` to a browser that wants `domain`, and how many encrypted
+    /// records it had.
     async fn ask(
         self: &Rc<Self>,
         site: &Rc<super::Site>,
         domain: &Domain,
-    ) -> Result<FlightProfile, ProbeError> {
+    ) -> Result<(FlightProfile, usize), ProbeError> {
         let started = self.reactor.now();
         let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
         let round_trip = self.reactor.now().duration_since(started);
@@ -168,7 +200,8 @@ impl Sites {
         hello.extend(browser_hello(domain, &mut fill_random));
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
-        site_flight::read(&answer).map_err(ProbeError::NoModel)
+        let profile = site_flight::read(&answer).map_err(ProbeError::NoModel)?;
+        Ok((profile, site_flight::encrypted_records(&answer)))
     }
 
     /// All that comes until it is `quiet`.

@@ -125,6 +125,7 @@ impl Setup {
             domains: self.rules.tls_domains.clone(),
             most_strangers: 10,
             data_dir: "/nonexistent".into(),
+            has_relays: false,
         };
         let sites = Sites::new(&reactor, &executor, &metrics, sites, || None);
         let secrets = self.rules.secrets.iter();

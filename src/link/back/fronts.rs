@@ -47,6 +47,14 @@ impl Fronts {
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
     }
 
+    /// Whether the front `name` would get one more link.
+    pub fn has_room(&self, name: &str) -> bool {
+        let admission = self
+            .account(name)
+            .with(|whole, user| whole.admit(user, Scarce::Link));
+        !matches!(admission, Admission::Full)
+    }
+
     /// One more link is there, which has a place if there is one; whether it has.
     pub fn add(&self, link: &Rc<BackLink>) -> bool {
         let account = &link.connection.account;

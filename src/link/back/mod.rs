@@ -19,7 +19,9 @@ use smol::Task;
 
 use super::driver::Driver;
 use super::fault::Fault;
-use super::handshake::{Established, shake};
+use super::handshake::{Established, Part, shake};
+#[cfg(feature = "tls")]
+use super::security::Concern;
 use super::security::Security;
 use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
@@ -28,7 +30,7 @@ use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
 use crate::metrics::{LinkEnd, Reason};
 use crate::net::{BACKLOG, Listener, Notify, Socket};
-use crate::wire::link::Role;
+use crate::wire::link::Refusal;
 use fronts::Fronts;
 use link::BackLink;
 
@@ -52,6 +54,7 @@ pub struct Back {
     fronts: Rc<Fronts>,
     changed: Notify,
     cannot_accept: Throttle,
+    trials: Throttle,
     /// For each reason: what strangers do hides no front that is set up wrongly.
     complaints: Box<[Throttle]>,
 }
@@ -77,6 +80,7 @@ impl Back {
             acquaintances: RefCell::default(),
             changed: Notify::default(),
             cannot_accept: Throttle::new(LOG_PERIOD),
+            trials: Throttle::new(LOG_PERIOD),
             complaints: LinkEnd::ALL
                 .iter()
                 .map(|_| Throttle::new(LOG_PERIOD))
@@ -103,7 +107,21 @@ impl Back {
 
     /// For links made from now on.
     pub fn reconfigure(&self, security: Security) {
-        self.security.replace(Rc::new(security));
+        let security = Rc::new(security);
+        self.security.replace(security.clone());
+        #[cfg(feature = "tls")]
+        for link in self.fronts.links() {
+            let connection = &link.connection;
+            if security.refuses(connection.fingerprints) {
+                connection.fail(Fault::Revoked(connection.account.name().to_owned()));
+            }
+        }
+    }
+
+    /// What is wrong with this side's certificates, or soon will be.
+    #[cfg(feature = "tls")]
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.security.borrow().concerns()
     }
 
     /// Ends every session and link.
@@ -156,6 +174,7 @@ impl Back {
         };
         let origin = Origin::of(peer.ip());
         match self.admit(socket, origin).await {
+            Ok(established) if established.is_trial => self.answer_trial(established),
             Ok(established) => {
                 let seconds = self.seconds();
                 self.acquaintances.borrow_mut().meet(origin, seconds);
@@ -168,6 +187,29 @@ impl Back {
                 self.complain(&peer, &fault);
             }
         }
+    }
+
+    /// A front's `check`: it would get a link, or there is no room for one. It takes
+    /// nobody's place.
+    fn answer_trial(&self, established: Established) {
+        let Established { name, peer, .. } = &established;
+        let refusal = match self.fronts.has_room(name) {
+            true => Refusal::Shutdown,
+            false => Refusal::TooMany,
+        };
+        match (refusal, self.trials.pass()) {
+            (Refusal::TooMany, Some(skipped)) => {
+                warn!(
+                    "{peer} ({name}) asks by `check`: {}{skipped}",
+                    Fault::TooMany
+                );
+            }
+            (_, Some(skipped)) => {
+                info!("{peer} ({name}) asks by `check`: it would get a link{skipped}");
+            }
+            (_, None) => {}
+        }
+        established.close(&self.context, refusal);
     }
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
@@ -189,7 +231,7 @@ impl Back {
             said.await.map_err(Fault::Broken)?;
             let begun = || seat.set_hope(Hope::Begun);
             // In a box, so that a link does not keep the memory of this.
-            Box::pin(shake(&self.context, &security, Role::Back, socket, &begun)).await
+            Box::pin(shake(&self.context, &security, Part::Back, socket, &begun)).await
         };
         let evicted = async {
             seat.evicted().await;

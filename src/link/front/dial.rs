@@ -12,10 +12,9 @@ use super::luck::{LIFE, Luck};
 use super::place::Place;
 use crate::link::driver::Driver;
 use crate::link::fault::Fault;
-use crate::link::handshake::{Established, shake};
+use crate::link::handshake::{Established, Part, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::net::{Pause, Socket};
-use crate::wire::link::Role;
 
 /// An address gets this long to answer where another one is left to try.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -69,7 +68,7 @@ async fn keep(
     let reactor = front.context.reactor.clone();
     let mut luck = Luck::default();
     while !front.closed.get() {
-        let fault = match dial(&front, &place).await {
+        let fault = match dial(&front, &place, Part::Front).await {
             Ok((address, established)) => {
                 let (connection, mut driver) =
                     Driver::new(&front.context, established, front.account.clone());
@@ -102,11 +101,15 @@ async fn keep(
     }
 }
 
-type Failed = (Option<SocketAddr>, Fault);
+pub(super) type Failed = (Option<SocketAddr>, Fault);
 
 /// Tries the addresses of a back in turn; where none takes the link, says of
 /// the first why, or of the first that answered.
-async fn dial(front: &Rc<Front>, place: &Rc<Place>) -> Result<(SocketAddr, Established), Failed> {
+pub(super) async fn dial(
+    front: &Rc<Front>,
+    place: &Rc<Place>,
+    part: Part,
+) -> Result<(SocketAddr, Established), Failed> {
     let found = place.addresses(&front.context).await;
     let addresses = found.map_err(|fault| (None, fault))?;
     let mut failed: Option<Failed> = None;
@@ -118,7 +121,7 @@ async fn dial(front: &Rc<Front>, place: &Rc<Place>) -> Result<(SocketAddr, Estab
         } else {
             HANDSHAKE_LIMIT
         };
-        match connect(front, address, patience).await {
+        match connect(front, address, patience, part).await {
             Ok(established) => return Ok((address, established)),
             Err(fault) => {
                 let tells_more = match &failed {
@@ -139,6 +142,7 @@ async fn connect(
     front: &Rc<Front>,
     address: SocketAddr,
     patience: Duration,
+    part: Part,
 ) -> Result<Established, Fault> {
     let reactor = &front.context.reactor;
     let security = front.security.borrow().clone();
@@ -152,7 +156,7 @@ async fn connect(
         let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
         let socket = socket.map_err(Fault::Unreachable)?;
         prepare(&socket, &front.context.patience);
-        shake(&front.context, &security, Role::Front, socket, &|| ()).await
+        shake(&front.context, &security, part, socket, &|| ()).await
     };
     let connected = reactor.timeout(HANDSHAKE_LIMIT, connecting).await;
     connected.unwrap_or(Err(Fault::HandshakeTimeout))

@@ -7,6 +7,8 @@ mod place;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "check")]
+mod trial;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use super::LinkContext;
 use super::account::Account;
+#[cfg(feature = "tls")]
+use super::security::Concern;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::HostPort;
@@ -27,6 +31,8 @@ use dial::Keeper;
 use link::FrontLink;
 use place::Place;
 use stream::FrontStream;
+#[cfg(feature = "check")]
+pub use trial::Trial;
 
 /// How long a DC's middle proxies count as out of reach after a back said so:
 /// clients that may go direct do, the others are tried for.
@@ -109,6 +115,12 @@ impl Front {
     pub fn reconfigure(&self, security: Security, wait: Duration) {
         self.security.replace(Rc::new(security));
         self.wait.set(wait);
+    }
+
+    /// What is wrong with this side's certificates, or soon will be.
+    #[cfg(feature = "tls")]
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.security.borrow().concerns()
     }
 
     /// Closes every link and makes no more.

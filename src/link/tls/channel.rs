@@ -1,15 +1,19 @@
 use std::cell::RefCell;
 use std::mem;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::{AlertDescription, Error};
 
-use super::explain;
 use super::opener::{End, Opener};
+use super::papers::Papers;
+use super::refused::Refused;
 use super::sealer::{Batch, Sealer};
 use super::shaking::{Done, Progress, Shaking, Side};
+use super::{Peer, TlsSetup};
 use crate::link::fault::Fault;
+use crate::link::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};
 
 /// One TLS connection.
@@ -17,8 +21,10 @@ pub struct TlsChannel {
     state: State,
     batch: Batch,
     buffers: Rc<BufferPool>,
-    /// In the other side's certificate, once it is known.
-    peer_name: Option<String>,
+    papers: Arc<Papers>,
+    refused: Arc<Refused>,
+    /// Whose certificate the other side has shown.
+    peer: Option<Peer>,
 }
 
 enum State {
@@ -32,14 +38,16 @@ type Take<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<(), Fault>;
 
 impl TlsChannel {
     /// Begins the handshake: a front has something to say then.
-    pub fn new(side: Side, batch: Batch, buffers: &Rc<BufferPool>) -> Result<Self, Fault> {
+    pub fn new(side: Side, setup: &TlsSetup, buffers: &Rc<BufferPool>) -> Result<Self, Fault> {
         let mut shaking = Box::new(Shaking::new(side));
         shaking.advance(&[]).map_err(Fault::tls)?;
         Ok(Self {
             state: State::Shaking(shaking),
-            batch,
+            batch: setup.batch.clone(),
             buffers: buffers.clone(),
-            peer_name: None,
+            papers: setup.papers.clone(),
+            refused: setup.refused.clone(),
+            peer: None,
         })
     }
 
@@ -53,7 +61,12 @@ impl TlsChannel {
 
     /// The name in the other side's certificate.
     pub fn peer_name(&self) -> Option<String> {
-        self.peer_name.clone()
+        self.peer.as_ref()?.name.clone()
+    }
+
+    /// Of that certificate.
+    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+        self.peer.as_ref()?.fingerprints
     }
 
     pub fn poll_read(
@@ -80,6 +93,7 @@ impl TlsChannel {
             State::Open(opener, sealer) => {
                 let (data, end) = opener.open(received, &mut sealer.borrow_mut());
                 use_opened(socket, sealer, received.get_mut(..data), end, take)
+                    .unwrap_or_else(|error| Err(Fault::Tls(self.papers.explain(&error))))
             }
             State::Over => Err(Fault::Closed),
         })
@@ -94,28 +108,33 @@ impl TlsChannel {
                 self.state = State::Shaking(shaking);
                 Ok(())
             }
-            Ok(Progress::Done(done)) => self.begin(*done, take),
+            Ok(Progress::Done(done)) => self.begin(socket, *done, take),
             Ok(Progress::Closed) => Err(Fault::Closed),
             Err(error) => {
                 // The alert tells the other side the reason.
                 let _ = socket.try_write(shaking.outgoing());
-                Err(Fault::tls(error))
+                Err(Fault::Tls(self.papers.explain(&error)))
             }
         }
     }
 
-    fn begin(&mut self, done: Done, take: Take<'_>) -> Result<(), Fault> {
+    fn begin(&mut self, socket: &Socket, done: Done, take: Take<'_>) -> Result<(), Fault> {
         let Done {
             agreed,
             outgoing,
             mut early,
             partial,
-            peer_name,
+            peer,
         } = done;
-        self.peer_name = peer_name;
         let batch = self.batch.clone();
         let (key, schedule) = (agreed.to_peer, agreed.schedule);
-        let sealer = Sealer::new(key, schedule, batch, &self.buffers, &outgoing);
+        let mut sealer = Sealer::new(key, schedule, batch, &self.buffers, &outgoing);
+        if let Some(peer) = peer.as_ref().filter(|peer| self.refused.has(peer)) {
+            let _ = sealer.flush(socket);
+            sealer.alert(socket, AlertDescription::CertificateRevoked);
+            return Err(Fault::Revoked(peer.shown_name()));
+        }
+        self.peer = peer;
         let opener = Box::new(Opener::new(agreed.from_peer, partial));
         self.state = State::Open(opener, Rc::new(RefCell::new(sealer)));
         match early.is_empty() {
@@ -172,17 +191,19 @@ fn use_opened(
     data: Option<&mut [u8]>,
     end: End,
     take: Take<'_>,
-) -> Result<(), Fault> {
+) -> Result<Result<(), Fault>, Error> {
     let data = data.unwrap_or_default();
-    if !data.is_empty() {
-        take(data)?;
+    if !data.is_empty()
+        && let Err(fault) = take(data)
+    {
+        return Ok(Err(fault));
     }
     match end {
-        End::Open => Ok(()),
-        End::Closed => Err(Fault::Closed),
+        End::Open => Ok(Ok(())),
+        End::Closed => Ok(Err(Fault::Closed)),
         End::Bad(error) => {
             sealer.borrow_mut().alert(socket, alert_for(&error));
-            Err(Fault::tls(error))
+            Err(error)
         }
     }
 }
@@ -197,6 +218,6 @@ fn alert_for(error: &Error) -> AlertDescription {
 
 impl Fault {
     pub fn tls(error: Error) -> Self {
-        Self::Tls(explain(&error))
+        Self::Tls(error.to_string())
     }
 }

@@ -6,7 +6,9 @@
 
 mod channel;
 mod opener;
+mod papers;
 mod record;
+mod refused;
 mod schedule;
 mod sealer;
 mod shaking;
@@ -22,6 +24,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
@@ -30,15 +33,19 @@ use rustls::{
 
 use super::channel::Channel;
 use super::fault::Fault;
-use super::security::SetupError;
+use super::security::{Concern, SetupError};
+use super::x509::{self, Fingerprints};
 use crate::config::{LinkTls, read_file};
 use crate::net::tls::{has_aes, provider};
 use crate::net::{BufferPool, Socket};
+use crate::wire::link::Role;
+use papers::Papers;
 use sealer::Batch;
 use shaking::Side;
 
 pub(super) use channel::TlsChannel;
 pub(super) use record::MAX_RECORD;
+pub(super) use refused::Refused;
 pub(super) use sealer::Sealer;
 
 /// The name in a back's certificate, whatever name its front asks for: the SNI
@@ -52,27 +59,76 @@ pub(super) const LONGEST_PEM: u64 = 1 << 20;
 pub(super) struct TlsSetup {
     side: TlsSide,
     batch: Batch,
+    papers: Arc<Papers>,
+    refused: Arc<Refused>,
 }
 
 /// The part of it that comes from files; another thread may have read them.
-pub(super) enum TlsSide {
+pub(super) struct TlsFiles {
+    side: TlsSide,
+    papers: Arc<Papers>,
+    refused: Arc<Refused>,
+}
+
+enum TlsSide {
     Front(Arc<ClientConfig>, Option<ServerName<'static>>),
     Back(Arc<ServerConfig>),
 }
 
-impl TlsSide {
-    pub fn front(files: &LinkTls) -> Result<Self, SetupError> {
+/// Whose certificate the other side has shown.
+pub(super) struct Peer {
+    /// Its common name.
+    name: Option<String>,
+    /// `None` if it cannot be read.
+    fingerprints: Option<Fingerprints>,
+}
+
+impl Peer {
+    fn shown_name(&self) -> String {
+        let name = self.name.clone();
+        name.unwrap_or_else(|| "a front without a name".to_owned())
+    }
+}
+
+impl TlsFiles {
+    pub fn read(files: &LinkTls, role: Role) -> Result<Self, SetupError> {
         let identity = Identity::read(files)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(identity.roots, provider())
-            .build()
-            .map_err(|error| SetupError::bad(&files.ca, error))?;
+        let bad_ca = |error: &dyn std::fmt::Display| SetupError::bad(&files.ca, error);
+        let backs =
+            WebPkiServerVerifier::builder_with_provider(identity.roots.clone(), provider()).build();
+        let backs = BackVerifier(backs.map_err(|error| bad_ca(&error))?);
+        let fronts =
+            WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider()).build();
+        let fronts = fronts.map_err(|error| bad_ca(&error))?;
+        let papers = Papers::new(files, role, &identity, |own, others, at| match role {
+            Role::Front => fronts.verify_client_cert(own, others, at).map(|_| ()),
+            Role::Back => backs.verify(own, others, &[], at).map(|_| ()),
+        });
+        let refused = match &files.refuse {
+            Some(path) => Refused::read(path)?,
+            None => Refused::default(),
+        };
+        let side = match role {
+            Role::Front => TlsSide::front(files, identity, backs)?,
+            Role::Back => TlsSide::back(files, identity, fronts)?,
+        };
+        Ok(Self {
+            side,
+            papers: Arc::new(papers),
+            refused: Arc::new(refused),
+        })
+    }
+}
+
+impl TlsSide {
+    fn front(files: &LinkTls, identity: Identity, backs: BackVerifier) -> Result<Self, SetupError> {
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| SetupError::bad(&files.ca, error))?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(BackVerifier(verifier)))
+            .with_custom_certificate_verifier(Arc::new(backs))
             .with_client_auth_cert(identity.chain, identity.key);
-        let mut config = config.map_err(|error| SetupError::bad(&files.key, error))?;
+        let mut config = config.map_err(|error| misfit(files, &error))?;
         config.alpn_protocols = alpn(files);
         config.enable_sni = files.sni.is_some();
         config.enable_secret_extraction = true;
@@ -81,17 +137,17 @@ impl TlsSide {
         Ok(Self::Front(Arc::new(config), sni))
     }
 
-    pub fn back(files: &LinkTls) -> Result<Self, SetupError> {
-        let identity = Identity::read(files)?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(identity.roots, provider())
-            .build()
-            .map_err(|error| SetupError::bad(&files.ca, error))?;
+    fn back(
+        files: &LinkTls,
+        identity: Identity,
+        fronts: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Self, SetupError> {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| SetupError::bad(&files.ca, error))?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(fronts)
             .with_single_cert(identity.chain, identity.key);
-        let mut config = config.map_err(|error| SetupError::bad(&files.key, error))?;
+        let mut config = config.map_err(|error| misfit(files, &error))?;
         config.alpn_protocols = alpn(files);
         // A link lasts: there is nothing to resume.
         config.send_tls13_tickets = 0;
@@ -103,11 +159,23 @@ impl TlsSide {
     }
 }
 
+fn misfit(files: &LinkTls, error: &Error) -> SetupError {
+    match error {
+        Error::InconsistentKeys(_) => SetupError::bad(
+            &files.key,
+            format_args!("not the key of {}", files.cert.display()),
+        ),
+        error => SetupError::bad(&files.key, error),
+    }
+}
+
 impl TlsSetup {
-    pub fn new(side: TlsSide) -> Self {
+    pub fn new(files: TlsFiles) -> Self {
         Self {
-            side,
+            side: files.side,
             batch: sealer::new_batch(),
+            papers: files.papers,
+            refused: files.refused,
         }
     }
 
@@ -126,8 +194,17 @@ impl TlsSetup {
             }
         };
         let side = side.map_err(Fault::tls)?;
-        let channel = TlsChannel::new(side, self.batch.clone(), buffers)?;
+        let channel = TlsChannel::new(side, self, buffers)?;
         Ok(Channel::Tls(Box::new(channel)))
+    }
+
+    /// Whether such a certificate gets no link.
+    pub fn refuses(&self, fingerprints: &Fingerprints) -> bool {
+        self.refused.holds(fingerprints)
+    }
+
+    pub fn concerns(&self) -> Vec<Concern> {
+        self.papers.concerns(x509::now())
     }
 }
 
@@ -141,6 +218,8 @@ fn alpn(files: &LinkTls) -> Vec<Vec<u8>> {
 
 struct Identity {
     roots: Arc<RootCertStore>,
+    /// The same, as they are in the file.
+    authorities: Vec<CertificateDer<'static>>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
@@ -148,13 +227,15 @@ struct Identity {
 impl Identity {
     fn read(files: &LinkTls) -> Result<Self, SetupError> {
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&files.ca)? {
-            let added = roots.add(certificate);
+        let authorities = certificates(&files.ca)?;
+        for certificate in &authorities {
+            let added = roots.add(certificate.clone());
             added.map_err(|error| SetupError::bad(&files.ca, error))?;
         }
         let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?);
         Ok(Self {
             roots: Arc::new(roots),
+            authorities,
             chain: certificates(&files.cert)?,
             key: key.map_err(|error| SetupError::bad(&files.key, error))?,
         })
@@ -180,6 +261,21 @@ fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
 #[derive(Debug)]
 struct BackVerifier(Arc<WebPkiServerVerifier>);
 
+impl BackVerifier {
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let name = ServerName::try_from(BACK_NAME);
+        let name = name.map_err(|error| Error::General(error.to_string()))?;
+        self.0
+            .verify_server_cert(end_entity, intermediates, &name, ocsp, now)
+    }
+}
+
 impl ServerCertVerifier for BackVerifier {
     fn verify_server_cert(
         &self,
@@ -189,10 +285,7 @@ impl ServerCertVerifier for BackVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let name = ServerName::try_from(BACK_NAME);
-        let name = name.map_err(|error| Error::General(error.to_string()))?;
-        self.0
-            .verify_server_cert(end_entity, intermediates, &name, ocsp, now)
+        self.verify(end_entity, intermediates, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -216,37 +309,4 @@ impl ServerCertVerifier for BackVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
     }
-}
-
-/// Why, and what to do about it.
-fn explain(error: &Error) -> String {
-    use rustls::{AlertDescription, CertificateError};
-    let way_out = match error {
-        Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "the other side's certificate has expired: make a new one with `certs add-node`",
-        Error::InvalidCertificate(
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. },
-        ) => "is a clock wrong?",
-        Error::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        ) => "the other side's certificate is of another CA: both need the same ca.pem",
-        Error::InvalidCertificate(_) => {
-            "is that certificate one of `certs init` or `certs add-node`?"
-        }
-        Error::AlertReceived(AlertDescription::CertificateExpired) => {
-            "this side's certificate has expired: make a new one with `certs add-node`"
-        }
-        Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
-            "this side's certificate is of another CA: both need the same ca.pem"
-        }
-        Error::NoCertificatesPresented => "the other side shows no certificate",
-        Error::InvalidMessage(_) => "is the other side a link with TLS?",
-        Error::NoApplicationProtocol
-        | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "the two sides have no protocol of --link-alpn in common"
-        }
-        _ => return error.to_string(),
-    };
-    format!("{error}; {way_out}")
 }

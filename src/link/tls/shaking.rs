@@ -5,8 +5,9 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
 
+use super::Peer;
 use super::schedule::{Agreed, Schedule};
-use crate::link::certificates::common_name;
+use crate::link::x509::{self, Fingerprints};
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
 /// take a thirtieth.
@@ -47,8 +48,7 @@ pub struct Done {
     pub early: Vec<u8>,
     /// The beginning of a record.
     pub partial: Vec<u8>,
-    /// In the other side's certificate.
-    pub peer_name: Option<String>,
+    pub peer: Option<Peer>,
 }
 
 enum Step {
@@ -135,7 +135,10 @@ impl Shaking {
             None => None,
         };
         let certificate = chain.and_then(|chain| chain.first());
-        let peer_name = certificate.and_then(|one| common_name(one));
+        let peer = certificate.map(|one| Peer {
+            name: x509::read(one).ok().and_then(|described| described.name),
+            fingerprints: Fingerprints::of(one),
+        });
         let agreed = match self.side.take() {
             Some(Side::Front(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
@@ -152,7 +155,7 @@ impl Shaking {
             outgoing: mem::take(&mut self.outgoing),
             early: mem::take(&mut self.early),
             partial: mem::take(&mut self.incoming),
-            peer_name,
+            peer,
         })))
     }
 }

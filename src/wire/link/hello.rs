@@ -12,6 +12,7 @@ pub const VERSION: u16 = 1;
 const MAGIC: [u8; 4] = *b"smLK";
 
 const KEYED: u8 = 1;
+const TRIAL: u8 = 2;
 
 /// Bytes of the random in a hello.
 pub const RANDOM_LEN: usize = 32;
@@ -32,6 +33,9 @@ pub struct Hello {
     pub role: Role,
     /// Its sender has a key, will prove it and wants proof (bit 0 of flags).
     pub is_keyed: bool,
+    /// A front only wants to know whether it would get a link (bit 1 of flags). It
+    /// is not in proofs: who does not know it takes the front for any other.
+    pub is_trial: bool,
     /// Bytes of each stream that its sender takes without further credit.
     pub window: u32,
     /// Fresh with every connection.
@@ -40,8 +44,13 @@ pub struct Hello {
 
 impl Hello {
     pub fn encode(&self) -> [u8; 44] {
+        let trial = if self.is_trial { TRIAL } else { 0 };
+        self.encode_with(trial)
+    }
+
+    fn encode_with(&self, more_flags: u8) -> [u8; 44] {
         let mut out = [0; 44];
-        let flags = if self.is_keyed { KEYED } else { 0 };
+        let flags = more_flags | if self.is_keyed { KEYED } else { 0 };
         let parts: [&[u8]; 5] = [
             &MAGIC,
             &VERSION.to_be_bytes(),
@@ -76,6 +85,7 @@ impl Hello {
                 _ => return None,
             },
             is_keyed: flags & KEYED != 0,
+            is_trial: flags & TRIAL != 0,
             window: reader.array().map(u32::from_be_bytes)?,
             random: reader.array()?,
         };
@@ -90,8 +100,8 @@ pub fn proof(key: &[u8], role: Role, front: &Hello, back: &Hello) -> [u8; PROOF_
     let parts: [&[u8]; 4] = [
         b"smol-mtproxy link proof",
         &[role as u8],
-        &front.encode(),
-        &back.encode(),
+        &front.encode_with(0),
+        &back.encode_with(0),
     ];
     hmac_sha256(key, &parts)
 }

@@ -48,7 +48,11 @@ pub enum LinkError {
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotALink => write!(f, "what came is not a link's hello"),
+            Self::NotALink => write!(
+                f,
+                "what came is not a link's hello: is it another service or a scanner, or is TLS on \
+                 one end only?"
+            ),
             Self::Version(theirs) => write!(
                 f,
                 "it speaks version {theirs} of the link, this end {VERSION}: update the older one"

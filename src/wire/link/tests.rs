@@ -12,6 +12,7 @@ fn hello() -> Hello {
     Hello {
         role: Role::Front,
         is_keyed: true,
+        is_trial: false,
         window: 0x1_0000,
         random: [7; RANDOM_LEN],
     }
@@ -212,6 +213,10 @@ fn a_proof_is_good_for_one_role_and_one_pair_of_hellos() {
     let mut fresh = back.clone();
     fresh.random[31] ^= 1;
     assert_ne!(right, proof(b"key", Role::Front, &fresh));
+    // Who does not know trials proves the same.
+    let mut trial = front.clone();
+    trial.is_trial = true;
+    assert_eq!(right, super::proof(b"key", Role::Front, &trial, &back));
 }
 
 #[test]

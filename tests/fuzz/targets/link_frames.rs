@@ -15,6 +15,7 @@ fn read(is_link: bool, pieces: Vec<Vec<u8>>) -> String {
     let hello = Frame::Hello(Hello {
         role: Role::Front,
         is_keyed: false,
+        is_trial: false,
         window: 1,
         random: [0; 32],
     });

@@ -1,0 +1,96 @@
+use std::path::Path;
+
+use super::{LONGEST_PEM, Peer};
+use crate::config::read_text;
+use crate::link::security::SetupError;
+use crate::link::x509::Fingerprints;
+
+/// Certificates, or keys of such, that get no link though the CA vouches for them: `--link-refuse`.
+/// In order.
+#[derive(Default)]
+pub struct Refused(Vec<[u8; 32]>);
+
+impl Refused {
+    pub fn read(path: &Path) -> Result<Self, SetupError> {
+        let text = read_text(path, LONGEST_PEM);
+        let text = text.map_err(|error| SetupError::Unreadable(path.into(), error))?;
+        Self::parse(&text).map_err(|line| {
+            SetupError::bad(
+                path,
+                format_args!(
+                    "line {line} is no SHA-256 fingerprint, 64 hex digits as `certs show` prints"
+                ),
+            )
+        })
+    }
+
+    /// One a line, in hex, with or without colons; comments begin with `#`. Else the
+    /// number of the first line that is wrong.
+    fn parse(text: &str) -> Result<Self, usize> {
+        let mut all = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let said = line.split('#').next().unwrap_or_default().trim();
+            if said.is_empty() {
+                continue;
+            }
+            let digits = said.replace(':', "");
+            let mut fingerprint = [0; 32];
+            let decoded = base16ct::mixed::decode(&digits, &mut fingerprint);
+            if decoded.map_or(0, <[u8]>::len) != 32 {
+                return Err(index + 1);
+            }
+            all.push(fingerprint);
+        }
+        all.sort_unstable();
+        Ok(Self(all))
+    }
+
+    /// The certificate, or all of its key.
+    pub fn holds(&self, fingerprints: &Fingerprints) -> bool {
+        let Fingerprints { certificate, key } = fingerprints;
+        let mut either = [certificate, key].into_iter();
+        either.any(|one| self.0.binary_search(one).is_ok())
+    }
+
+    /// The same of who has shown a certificate. One that cannot be read is not let in
+    /// beside a list.
+    pub fn has(&self, peer: &Peer) -> bool {
+        match &peer.fingerprints {
+            Some(fingerprints) => self.holds(fingerprints),
+            None => !self.0.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_as_tools_print_them() {
+        let (one, other) = ("ab".repeat(32), ["CD"; 32].join(":"));
+        let text = format!("# Lost.\n\n{one} # home\n  {other}\r\n");
+        let refused = Refused::parse(&text).unwrap();
+        let holds = |list: &Refused, certificate, key| {
+            list.holds(&Fingerprints {
+                certificate: [certificate; 32],
+                key: [key; 32],
+            })
+        };
+        assert!(holds(&refused, 0xab, 0) && holds(&refused, 0, 0xcd));
+        assert!(!holds(&refused, 0, 1) && !holds(&Refused::default(), 0, 0));
+        for bad in [
+            "home",
+            "ab",
+            &"ab".repeat(31),
+            &"ab".repeat(33),
+            "home.pem: x",
+        ] {
+            assert_eq!(
+                Refused::parse(&format!("#\n{bad}\n")).err(),
+                Some(2),
+                "{bad}"
+            );
+        }
+    }
+}

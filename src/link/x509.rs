@@ -1,0 +1,133 @@
+//! What a certificate says of itself (RFC 5280 §4.1).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::date_time_ymd;
+use smol_mtproxy_ciphers::sha256;
+use yasna::tags::TAG_UTCTIME;
+use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
+
+const DAY: i64 = 24 * 3600;
+
+/// The end of the year 9999, the last that there can be in a certificate.
+const LAST: i64 = 253_402_300_799;
+
+const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
+
+pub(super) struct Described {
+    /// The subject's common name, if there is one that is not longer than it may be.
+    pub name: Option<String>,
+    /// Its validity, in seconds since 1970.
+    pub from: i64,
+    pub until: i64,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    key: [u8; 32],
+}
+
+/// By what a certificate is known, and all that have the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprints {
+    /// SHA-256.
+    pub certificate: [u8; 32],
+    /// SHA-256 of its key.
+    pub key: [u8; 32],
+}
+
+impl Fingerprints {
+    /// `None` if it cannot be read.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        Some(Self {
+            certificate: sha256(&[der]),
+            key: read(der).ok()?.key,
+        })
+    }
+}
+
+/// `der` is a whole certificate.
+pub(super) fn read(der: &[u8]) -> ASN1Result<Described> {
+    yasna::parse_der(der, |reader| {
+        reader.read_sequence(|reader| {
+            let found = reader.next().read_sequence(|reader| {
+                // Version, serial number, signature algorithm, issuer.
+                reader.read_optional(|reader| {
+                    reader.read_tagged(Tag::context(0), |version| version.read_der())
+                })?;
+                for _ in 0..3 {
+                    reader.next().read_der()?;
+                }
+                let (from, until) = reader
+                    .next()
+                    .read_sequence(|reader| Ok((time(reader.next())?, time(reader.next())?)))?;
+                let mut name = None;
+                reader.next().read_sequence_of(|reader| {
+                    reader.read_set_of(|reader| {
+                        reader.read_sequence(|reader| {
+                            let kind = reader.next().read_oid()?;
+                            let value = reader.next().read_tagged_der()?;
+                            if kind.components().as_slice() == COMMON_NAME {
+                                name = String::from_utf8(value.value().to_vec()).ok();
+                            }
+                            Ok(())
+                        })
+                    })
+                })?;
+                let key = sha256(&[&reader.next().read_der()?]);
+                skip_rest(reader)?;
+                let is_fine = |name: &String| !name.is_empty() && name.len() <= 64;
+                Ok(Described {
+                    name: name.filter(is_fine),
+                    from,
+                    until,
+                    key,
+                })
+            })?;
+            skip_rest(reader)?;
+            Ok(found)
+        })
+    })
+}
+
+/// Two digits of the year until 2049, four from then on.
+fn time(reader: BERReader<'_, '_>) -> ASN1Result<i64> {
+    Ok(match reader.lookahead_tag()? {
+        TAG_UTCTIME => reader.read_utctime()?.datetime().unix_timestamp(),
+        _ => reader.read_generalized_time()?.datetime().unix_timestamp(),
+    })
+}
+
+fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
+    while reader.read_optional(|field| field.read_der())?.is_some() {}
+    Ok(())
+}
+
+/// The day of a time, as 2036-01-31.
+pub(super) fn day(unix: i64) -> String {
+    let since = Duration::from_secs(unix.clamp(0, LAST) as u64);
+    let (year, month, day) = (date_time_ymd(1970, 1, 1) + since).to_calendar_date();
+    format!("{year}-{:02}-{day:02}", u8::from(month))
+}
+
+/// Whole days from `now` until then.
+pub(super) fn days_left(until: i64, now: i64) -> i64 {
+    (until - now) / DAY
+}
+
+/// In seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(-5), "1970-01-01");
+        assert_eq!(day(1_709_251_199), "2024-02-29");
+        assert_eq!(day(i64::MAX), "9999-12-31");
+        assert_eq!(days_left(10 * DAY + 5, DAY), 9);
+    }
+}
