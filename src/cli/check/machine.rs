@@ -76,7 +76,7 @@ pub(super) fn secrets(config: &Config) -> Verdict {
     }
 }
 
-/// Those that let nobody in, and those that are another.
+/// Those that let nobody in.
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();
@@ -90,9 +90,13 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
             verdicts.push(Verdict::warn(subject, ended.to_string()));
         }
     }
-    let warnings = config.warnings.iter().cloned();
-    verdicts.extend(warnings.map(|warning| Verdict::warn("config", warning)));
     verdicts
+}
+
+/// What is probably a mistake.
+pub(super) fn warnings(config: &Config) -> impl Iterator<Item = Verdict> {
+    let warnings = config.warnings.iter().cloned();
+    warnings.map(|warning| Verdict::warn("config", warning))
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {

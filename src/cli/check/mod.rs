@@ -61,6 +61,7 @@ fn here(config: &Config) -> Vec<Verdict> {
         verdicts.extend(machine::ended_secrets(config));
         verdicts.extend(machine::gates(config));
     }
+    verdicts.extend(machine::warnings(config));
     verdicts.extend(ports::check(config));
     verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));
