@@ -209,6 +209,12 @@ fn a_listener_that_goes_leaves_its_addresses_to_others() {
                 rejected.get(RejectReason::UnknownSecret) == 2
             })
             .await;
+        // The other listener goes by its own rules all the time.
+        let mut other = std::net::TcpStream::connect(here).unwrap();
+        other
+            .write_all(&header(Transport::Padded, &OTHER_SECRET))
+            .unwrap();
+        world.until("one more session", || opened() == 3).await;
     });
 }
 
