@@ -197,7 +197,7 @@ fn a_secret_that_lets_nobody_in_is_marked() {
     for line in [
         "warn  secret alice: expired on 2026-01-31: ",
         "warn  secret carol: its quota is used up: ",
-        "warn  secrets: the secrets alice and dora are one key: ",
+        "warn  config: the secrets alice and dora are one key: ",
     ] {
         assert_eq!(said.matches(line).count(), 1, "{line}: {said}");
     }

@@ -278,7 +278,7 @@ reasons! {
         WrongKey "wrong_key" "the two sides have different keys: give both the same --link-psk file";
         Tls "tls" "TLS failed: see the certificates";
         Revoked "revoked" "its certificate is in --link-refuse";
-        TooMany "too_many" "the back has no more links for this front (of 256 for all, fewer with a low limit of open files): lower its --link-connections";
+        TooMany "too_many" "the back has no more links for this front (of 256 for all, fewer with little memory or a low limit of open files): lower its --link-connections";
         PushedOut "pushed_out" "strangers pushed out its handshake";
     }
 }

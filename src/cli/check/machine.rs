@@ -76,7 +76,14 @@ pub(super) fn secrets(config: &Config) -> Verdict {
     }
 }
 
-/// Those that let nobody in, and those that are another.
+/// What the start warns of, too.
+pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
+    let warnings = config.warnings.iter().cloned();
+    let judged = warnings.map(|warning| Verdict::warn("config", warning));
+    judged.collect()
+}
+
+/// Those that let nobody in.
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();
@@ -90,8 +97,6 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
             verdicts.push(Verdict::warn(subject, ended.to_string()));
         }
     }
-    let warnings = config.warnings.iter().cloned();
-    verdicts.extend(warnings.map(|warning| Verdict::warn("config", warning)));
     verdicts
 }
 
