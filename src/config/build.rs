@@ -11,6 +11,7 @@ use super::guard::GuardConfig;
 use super::link::{self, Role};
 use super::listen::{ListenFlag, ListenPlace};
 use super::machine::Machine;
+use super::places::overlap;
 use super::settings::{Setting, origin_of};
 use super::values::RouteChoice;
 use super::{Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
@@ -41,7 +42,7 @@ pub(super) fn build(
         Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
     };
     let clients = listeners.iter().map(|listener| listener.addr);
-    let links = link.listen.iter().map(|(address, _)| *address);
+    let links = link.listen.iter().map(|place| place.address);
     if let Some(metrics) = &flags.metrics
         && let Some(other) = clients
             .chain(links)
@@ -448,13 +449,6 @@ fn collision(
         }
         overlap(other, address).then_some(Problem::OverlappingListener { address, other })
     })
-}
-
-/// Whether the kernel gives one process no port at both.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_any = || one.ip().is_unspecified() || other.ip().is_unspecified();
-    let same_family = one.is_ipv4() == other.is_ipv4();
-    one.port() == other.port() && same_family && (one.ip() == other.ip() || is_any())
 }
 
 /// Those of the flag, then those that secrets name.

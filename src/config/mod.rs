@@ -34,7 +34,9 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
-pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, write_whole};
+pub use data_dir::{
+    DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,
+};
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};

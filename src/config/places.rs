@@ -30,12 +30,7 @@ impl Config {
             optional: listener.optional,
             late: listener.late,
         });
-        let links = self.link.listen.iter().map(|&(address, optional)| Place {
-            address,
-            optional,
-            late: self.link.late.contains(&address),
-        });
-        listeners.chain(links).collect()
+        listeners.chain(self.link.listen.iter().copied()).collect()
     }
 
     /// The flag that names them.
@@ -55,6 +50,11 @@ pub fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
         && !narrow.ip().is_unspecified()
 }
 
+/// Whether the kernel gives one process no port at both.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one == other || includes(one, other) || includes(other, one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +67,8 @@ mod tests {
             for (j, narrow) in addresses.iter().enumerate() {
                 let wanted = matches!((i, j), (0, 1) | (2, 3));
                 assert_eq!(includes(*wide, *narrow), wanted, "{wide} {narrow}");
+                let both = wanted || i == j || matches!((j, i), (0, 1) | (2, 3));
+                assert_eq!(overlap(*wide, *narrow), both, "{wide} {narrow}");
             }
         }
     }

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Network, TableFile, cure, make_private_dir, read_text, write_whole};
+use crate::config::{
+    Network, TableFile, cure, folder_of, make_private_dir, read_text, write_whole,
+};
 
 /// Longest table in bytes: some 250,000 addresses.
 const LONGEST: u64 = 4 << 20;
@@ -355,13 +357,6 @@ impl Entries {
         }
         text
     }
-}
-
-fn folder_of(file: &Path) -> &Path {
-    let folder = file
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
 }
 
 /// A line without its comment; `None` when nothing is left.
