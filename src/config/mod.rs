@@ -19,10 +19,12 @@ mod listen;
 mod machine;
 mod memory;
 mod network;
+mod notes;
 mod places;
 mod policy;
 mod settings;
 mod slot;
+mod spelling;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
