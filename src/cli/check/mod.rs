@@ -86,9 +86,9 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| telegram::check(targets)),
     ];
     let backs = config.link.backs.iter();
-    probes.extend(backs.map(|back| -> Probe<'_> {
-        Box::new(move || link::back(config, back).into_iter().collect())
-    }));
+    probes.extend(
+        backs.map(|back| -> Probe<'_> { Box::new(move || vec![link::back(config, back)]) }),
+    );
     verdicts.extend(all_at_once(probes));
     verdicts
 }
