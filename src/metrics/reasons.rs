@@ -193,7 +193,7 @@ reasons! {
         LinkLost "link_lost" "the link to the back broke";
         SecretExpired "secret_expired" "its secret has expired";
         QuotaUsed "quota_used" "its secret's quota is used up";
-        SecretRemoved "secret_removed" "its secret was taken out of the config";
+        SecretRemoved "secret_removed" "its secret was taken out of the config, or renamed while it shook hands";
         NoAnswer "no_answer" "it answered no probe while another client of its secret waited for its place";
         Shutdown "shutdown" "the proxy is stopping";
     }
