@@ -8,7 +8,7 @@ use super::files::read_file;
 use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
-use super::places::Place;
+use super::listen_address::ListenAddress;
 use super::settings::Setting;
 use crate::wire::secret::Domain;
 
@@ -29,7 +29,7 @@ pub struct LinkConfig {
     /// Of a front: where its backs are. At least one.
     pub backs: Vec<HostPort>,
     /// Of a back: where links are taken, at least one.
-    pub listen: Vec<Place>,
+    pub listen: Vec<ListenAddress>,
     /// At least one of these two.
     pub tls: Option<LinkTls>,
     pub key: Option<LinkKey>,
@@ -242,16 +242,16 @@ fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
     Ok(LinkKey(key))
 }
 
-fn expand(flag: &LinkListenFlag) -> Vec<Place> {
-    let at = |ip: IpAddr, port| Place::new((ip, port).into());
+fn expand(flag: &LinkListenFlag) -> Vec<ListenAddress> {
+    let at = |ip: IpAddr, port| ListenAddress::new((ip, port).into());
     match flag.place {
-        ListenPlace::One(address) => vec![Place {
+        ListenPlace::One(address) => vec![ListenAddress {
             late: flag.late,
-            ..Place::new(address)
+            ..ListenAddress::new(address)
         }],
         ListenPlace::Everywhere(port) => vec![
             at(Ipv4Addr::UNSPECIFIED.into(), port),
-            Place {
+            ListenAddress {
                 optional: true,
                 ..at(Ipv6Addr::UNSPECIFIED.into(), port)
             },

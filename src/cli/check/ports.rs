@@ -5,7 +5,7 @@ use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
 use super::holder::{self, Holder};
 use super::verdict::Verdict;
-use crate::config::{Config, Place, Role, may_bind};
+use crate::config::{Config, ListenAddress, Role, may_bind};
 
 /// Tries every port that the proxy would listen on.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
@@ -13,15 +13,20 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
         Role::Back => "link",
         Role::Both | Role::Front => "listener",
     };
-    let places = config.places().into_iter().map(|place| (place, what));
-    let metrics = config.metrics.map(|addr| (Place::new(addr), "metrics"));
-    places
+    let addresses = config
+        .listen_addresses()
+        .into_iter()
+        .map(|place| (place, what));
+    let metrics = config
+        .metrics
+        .map(|addr| (ListenAddress::new(addr), "metrics"));
+    addresses
         .chain(metrics)
         .map(|(place, what)| judge(place, what, try_listen(place.address)))
         .collect()
 }
 
-fn judge(place: Place, what: &str, outcome: io::Result<()>) -> Verdict {
+fn judge(place: ListenAddress, what: &str, outcome: io::Result<()>) -> Verdict {
     let addr = place.address;
     let subject = format!("{what} {addr}");
     let error = match outcome {
@@ -101,7 +106,7 @@ mod tests {
     fn a_port_in_use_and_a_foreign_address() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
-        let verdict = judge(Place::new(addr), "listener", try_listen(addr));
+        let verdict = judge(ListenAddress::new(addr), "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
         assert!(verdict.finding.contains("the running proxy"));
         let other = Holder {
@@ -112,13 +117,13 @@ mod tests {
         assert_eq!(in_use(String::new(), Some(other)).grade, Grade::Fail);
         assert_eq!(in_use(String::new(), None).grade, Grade::Warn);
         drop(taken);
-        let verdict = judge(Place::new(addr), "listener", try_listen(addr));
+        let verdict = judge(ListenAddress::new(addr), "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
-        let foreign = Place::new("192.0.2.1:1234".parse().unwrap());
+        let foreign = ListenAddress::new("192.0.2.1:1234".parse().unwrap());
         let verdict = judge(foreign, "listener", try_listen(foreign.address));
         assert_eq!(verdict.grade, Grade::Fail);
         assert!(verdict.finding.contains("not an address of this machine;"));
-        let late = Place {
+        let late = ListenAddress {
             late: true,
             ..foreign
         };
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_privileged_port_is_explained() {
-        let place = Place::new("192.0.2.1:80".parse().unwrap());
+        let place = ListenAddress::new("192.0.2.1:80".parse().unwrap());
         let denied = Err(ErrorKind::PermissionDenied.into());
         let verdict = judge(place, "listener", denied);
         assert_eq!(verdict.grade, Grade::Fail);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::app::{App, hello, unix_now};
 use super::{ListenerHandle, OTHER_SECRET, SECRET, Setup, World, listen};
-use crate::config::Place;
+use crate::config::ListenAddress;
 use crate::metrics::{ClientKind, CloseReason, RejectReason};
 use crate::net::{Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
@@ -147,7 +147,7 @@ fn only_what_is_allowed_comes_in() {
 
 /// A socket that takes `secret` alone, at `place`.
 fn listen_at(world: &World, place: &str, ours: &[Rc<Listener>], secret: Secret) -> ListenerHandle {
-    let place = Place::new(place.parse().unwrap());
+    let place = ListenAddress::new(place.parse().unwrap());
     let opened = Listener::open_all(&world.reactor, &[place], ours, &[]);
     let opened = opened.map_err(|(_, error)| error).unwrap();
     let mut rules = Setup::default().rules;

@@ -4,7 +4,7 @@ use super::{Config, Role};
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ListenAddress {
     pub address: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
     pub optional: bool,
@@ -12,7 +12,7 @@ pub struct Place {
     pub late: bool,
 }
 
-impl Place {
+impl ListenAddress {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -24,8 +24,8 @@ impl Place {
 
 impl Config {
     /// Where clients or, on a back, links are taken.
-    pub fn places(&self) -> Vec<Place> {
-        let listeners = self.listeners.iter().map(|listener| Place {
+    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
+        let listeners = self.listeners.iter().map(|listener| ListenAddress {
             address: listener.addr,
             optional: listener.optional,
             late: listener.late,
@@ -34,7 +34,7 @@ impl Config {
     }
 
     /// The flag that names them.
-    pub fn flag_of_places(&self) -> &'static str {
+    pub fn listen_flag(&self) -> &'static str {
         match self.role {
             Role::Back => "--link-listen",
             Role::Both | Role::Front => "--listen",
