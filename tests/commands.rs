@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
@@ -202,6 +203,30 @@ fn a_secret_that_lets_nobody_in_is_marked() {
         assert_eq!(said.matches(line).count(), 1, "{line}: {said}");
     }
     assert!(!said.contains("secret bob"), "{said}");
+}
+
+/// A back has no secrets of clients, and a key of the link.
+#[test]
+fn check_says_of_a_back_too_what_others_may_read() {
+    let directory = TemporaryDirectory::new();
+    let psk = directory.path().join("psk");
+    std::fs::write(&psk, KEY).unwrap();
+    for (mode, warnings) in [(0o640, 0), (0o644, 1)] {
+        std::fs::set_permissions(&psk, std::fs::Permissions::from_mode(mode)).unwrap();
+        let said = say(&format!(
+            "check --offline --role back --link-listen {} --link-psk {} --data-dir {}",
+            free_address(),
+            psk.display(),
+            directory.path().display()
+        ));
+        let warning = format!("warn  config: {} holds what is secret", psk.display());
+        assert_eq!(
+            said.stdout.matches(&warning).count(),
+            warnings,
+            "{}",
+            said.stdout
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::thread;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
-use fake_telegram::harness::{ControlGroup, Proxy, ProxyOptions, Route, start};
+use fake_telegram::harness::{ControlGroup, Proxy, ProxyOptions, Route, skipped, start};
 use fake_telegram::wait::{eventually, is_emulated, run};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
@@ -20,8 +20,7 @@ fn nested(above: u64, own: u64) -> Option<ControlGroup> {
         true => Err("the memory would be the emulator's"),
         false => ControlGroup::nested(above, own).ok_or("none can be made here (not root?)"),
     };
-    // Not eprintln, which the test runner keeps to itself.
-    let told = |why| writeln!(std::io::stderr(), "SKIPPED: no control group: {why}");
+    let told = |why: &str| skipped(&format!("no control group: {why}"));
     group.map_err(told).ok()
 }
 

@@ -1,14 +1,13 @@
 //! `--user`: root binds the ports, another user serves.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{ProxyOptions, Route, start};
+use fake_telegram::harness::{ProxyOptions, Route, skipped, start};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, run, within};
 
@@ -17,9 +16,7 @@ const USER: &str = "nobody";
 fn am_root() -> bool {
     let root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !root {
-        // Not eprintln, which the test runner keeps to itself.
-        let told = "SKIPPED: only root can give root up; run this test as root\n";
-        let _ = std::io::stderr().write_all(told.as_bytes());
+        skipped("only root can give root up; run this test as root");
     }
     root
 }

@@ -3,13 +3,12 @@
 
 use std::env;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::TemporaryDirectory;
+use fake_telegram::harness::{TemporaryDirectory, skipped};
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 const OTHER: &str = "99112233445566778899aabbccddeeff";
@@ -33,9 +32,7 @@ impl Machine {
             .status()
             .is_ok_and(|status| status.success());
         if !possible {
-            // Not eprintln, which the test runner keeps to itself.
-            let told = "SKIPPED: this test needs root, to make mount namespaces\n";
-            let _ = std::io::stderr().write_all(told.as_bytes());
+            skipped("this test needs root, to make mount namespaces");
             return None;
         }
         let machine = Self(TemporaryDirectory::new());

@@ -86,10 +86,11 @@ fn is_of_this_build(line: &&str) -> bool {
 }
 
 fn is_here(flag: &str) -> bool {
-    const TLS: [&str; 5] = [
+    const TLS: [&str; 6] = [
         "--link-ca",
         "--link-cert",
         "--link-key",
+        "--link-refuse",
         "--link-sni",
         "--link-alpn",
     ];
@@ -131,6 +132,7 @@ mod tests {
             ("  certs ", cfg!(feature = "tls")),
             ("  --link-psk ", true),
             ("  --link-ca ", cfg!(feature = "tls")),
+            ("  --link-refuse ", cfg!(feature = "tls")),
             ("  --link-alpn ", cfg!(feature = "tls")),
             ("  --control ", cfg!(feature = "ctl")),
             ("  smol-mtproxy check ", cfg!(feature = "check")),

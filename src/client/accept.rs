@@ -30,9 +30,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What a listener goes by now.
 struct Board {
     rules: RefCell<Rc<Rules>>,
-    /// Some of its addresses, with what they go by.
+    /// Some of its addresses, with what they go by: of other listeners, or its own.
     parts: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
-    /// It is there for these alone.
+    /// They are its own, and it is there for these alone.
     parts_only: Cell<bool>,
 }
 
@@ -87,9 +87,11 @@ impl ListenerHandle {
     pub fn set_rules(&self, rules: Rules) {
         let rules = Rc::new(rules);
         self.board.post(&rules);
-        self.board.parts_only.set(false);
-        for (_, part) in self.board.parts.take() {
-            part.post(&rules);
+        let parts = self.board.parts.take();
+        if self.board.parts_only.replace(false) {
+            for (_, part) in parts {
+                part.post(&rules);
+            }
         }
     }
 
@@ -198,7 +200,9 @@ fn log_full_house(context: &ClientContext) {
         let count = limits.max_clients;
         match limits.open_files {
             Some(files) => warn!(
-                "{count} clients are connected, as many as the limit of {files} open files has room for, closing new ones{skipped}; raise it (LimitNOFILE= in systemd, nofile on OpenWrt, ulimit -n) or add a server"
+                "{count} clients are connected, as many as the limit of {files} open files has room \
+                 for, closing new ones{skipped}; raise it (LimitNOFILE= in systemd, nofile on \
+                 OpenWrt, ulimit -n) or add a server"
             ),
             None => warn!(
                 "--max-clients are connected, closing new ones{skipped}; raise it or add a server"

@@ -36,7 +36,7 @@ use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch};
-use crate::wire::secret::{AdTag, Domain, Secret};
+use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
@@ -144,17 +144,14 @@ impl Rules {
         self.newer.0.replace(Some(newer.clone()));
     }
 
-    /// Whether the listener takes this secret now.
-    fn still_takes(&self, secret: &Secret) -> bool {
+    /// What the listener goes by now, if that is newer.
+    fn latest(&self) -> Option<Rc<Self>> {
         let newer = |rules: &Self| rules.newer.0.borrow().clone();
-        let Some(mut latest) = newer(self) else {
-            return true;
-        };
+        let mut latest = newer(self)?;
         while let Some(rules) = newer(&latest) {
             latest = rules;
         }
-        let mut secrets = latest.secrets.iter();
-        secrets.any(|named| named.secret.key == *secret)
+        Some(latest)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::net::{Destination, Socket, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::ClientHeader;
+use crate::wire::secret::Secret;
 
 /// A client past its handshake.
 pub(super) struct Client {
@@ -57,7 +58,7 @@ impl Client {
             ..
         } = accepted;
         let out = ClientOut::new(context, socket, transport, records.is_some(), pass);
-        if !rules.still_takes(&secret) {
+        if !is_still_taken(&out, rules, &secret) {
             leave(&out, told.as_deref(), started, CloseReason::SecretRemoved);
             return None;
         }
@@ -97,6 +98,20 @@ impl Client {
 fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
     let is_own = socket.peer_address().is_ok_and(|own| own == peer.client);
     (!is_own).then(|| Box::new(peer.client))
+}
+
+/// Whether the listener takes the secret that was proven by `rules`, and counts its
+/// clients where this one is counted: else it comes again.
+fn is_still_taken(out: &ClientOut, rules: &Rules, secret: &Secret) -> bool {
+    let Some(latest) = rules.latest() else {
+        return true;
+    };
+    let mut secrets = latest.secrets.iter();
+    let named = secrets.find(|named| named.secret.key == *secret);
+    named.is_some_and(|named| {
+        let account = out.context.gate.account(&named.name);
+        account.as_ref().map(Rc::as_ptr) == out.account.as_ref().map(Rc::as_ptr)
+    })
 }
 
 fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: CloseReason) {

@@ -124,8 +124,8 @@ fn tell_ends(ended: &[(String, LimitRefusal)]) {
              them in again give it a {larger} and reload"
         );
     }
-    if let Some(more) = ended.len().checked_sub(MOST_TOLD + 1) {
-        let more = more + 1;
+    let more = ended.len().saturating_sub(MOST_TOLD);
+    if more > 0 {
         info!("{more} more secrets have expired or used up their quotas");
     }
 }

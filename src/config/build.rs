@@ -10,7 +10,9 @@ use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
 use super::link::{self, Role};
 use super::listen::{ListenFlag, ListenPlace};
+use super::listen_address::overlap;
 use super::machine::Machine;
+use super::notes;
 use super::settings::{Setting, origin_of};
 use super::values::RouteChoice;
 use super::{Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
@@ -41,7 +43,7 @@ pub(super) fn build(
         Role::Both | Role::Front => listeners(&flags, settings, machine, &secrets, &mut notes)?,
     };
     let clients = listeners.iter().map(|listener| listener.addr);
-    let links = link.listen.iter().map(|(address, _)| *address);
+    let links = link.listen.iter().map(|place| place.address);
     if let Some(metrics) = &flags.metrics
         && let Some(other) = clients
             .chain(links)
@@ -89,10 +91,10 @@ pub(super) fn build(
     let is_back = role == Role::Back;
     let is_short = !is_back && descriptors.clients < max_clients;
     let open_files = machine.descriptors.filter(|_| is_short);
-    let more = open_files.map(|limit| more_files(limit, &wants, machine));
+    let more = open_files.map(|limit| notes::more_files(limit, &wants, machine));
     let lowered = match is_back {
         true => None,
-        false => lower(&flags, descriptors, more.as_deref()),
+        false => notes::lower(&flags, descriptors, more.as_deref()),
     };
     if let (None, Some(more)) = (flags.max_clients, more) {
         let (there, clients) = (descriptors.clients, max_clients);
@@ -100,15 +102,9 @@ pub(super) fn build(
             "room for {there} clients, not the {clients} of the memory: {more}"
         ));
     }
-    if machine.memory.group.is_some() {
-        notes.push(format!(
-            "{}: what no flag says follows that; for more raise that (MemoryMax= or MemoryHigh= \
-             in systemd, --memory of a container)",
-            machine.memory
-        ));
-    }
-    let mut warnings = one_key_twice(&secrets, &listeners);
-    warnings.extend(tls_domains.iter().filter_map(misnomer));
+    notes.extend(notes::group_limit(&machine.memory));
+    let mut warnings = notes::one_key_twice(&secrets, &listeners);
+    warnings.extend(tls_domains.iter().filter_map(notes::misnomer));
     let config = Config {
         role,
         link,
@@ -164,47 +160,6 @@ pub(super) fn build(
     };
     check_forms(&config)?;
     Ok(config)
-}
-
-/// Lowers what others' limits leave no room for; the line that says so, where
-/// somebody asked for more. `more` is why there is no room for more clients.
-fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String> {
-    let clients = there.clients;
-    let mut lowered = Vec::new();
-    if let Some(asked) = flags.max_clients
-        && asked.0 as usize > clients
-    {
-        lowered.push(format!("--max-clients {} to {clients}", asked.0));
-    }
-    if let Some(asked) = flags.max_handshakes
-        && asked.0 as usize > there.places()
-    {
-        let places = there.places();
-        lowered.push(format!("--max-handshakes {} to {places}", asked.0));
-    }
-    if lowered.is_empty() {
-        return None;
-    }
-    let lowered = lowered.join(" and ");
-    Some(match more {
-        Some(more) => format!("lowered {lowered}: {more} or ask for less"),
-        None => format!("lowered {lowered}: there are no more places; raise --max-clients"),
-    })
-}
-
-/// How the limit of open files is raised until nothing has to be lowered.
-fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
-    let enough = descriptors::enough(wants);
-    let system = match machine.most_descriptors {
-        Some(most) if most < enough => {
-            format!(" after the system's own, `sysctl fs.nr_open={enough}`,")
-        }
-        _ => String::new(),
-    };
-    format!(
-        "the limit of open files is {limit}; raise it to {enough}{system} (LimitNOFILE= in \
-         systemd, nofile on OpenWrt, `ulimit -n` as root)"
-    )
 }
 
 fn guard(
@@ -299,39 +254,6 @@ fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>,
         });
     }
     Ok(named)
-}
-
-/// Clients prove a key, in whichever form they have it: of secrets that share one
-/// the first is who they are.
-fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let own = listeners.iter().map(|listener| listener.secrets.as_slice());
-    for list in std::iter::once(secrets).chain(own) {
-        let bare = |named: &NamedSecret| {
-            let (key, form) = (named.secret.key, SecretForm::Classic);
-            SharedSecret { key, form }.to_string()
-        };
-        let mut keys = HashSet::new();
-        for named in list {
-            if keys.insert(bare(named)) {
-                continue;
-            }
-            let first = list
-                .iter()
-                .find(|first| first.secret.key == named.secret.key);
-            let first = first.map_or("", |first| &first.name);
-            let name = &named.name;
-            let warning = format!(
-                "the secrets {first} and {name} are one key: clients with either count as {first}, \
-                 and limits of {name} do nothing; make another for one of them with \
-                 `smol-mtproxy secret`"
-            );
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
-    }
-    warnings
 }
 
 fn listeners(
@@ -450,13 +372,6 @@ fn collision(
     })
 }
 
-/// Whether the kernel gives one process no port at both.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_any = || one.ip().is_unspecified() || other.ip().is_unspecified();
-    let same_family = one.is_ipv4() == other.is_ipv4();
-    one.port() == other.port() && same_family && (one.ip() == other.ip() || is_any())
-}
-
 /// Those of the flag, then those that secrets name.
 fn tls_domains(
     mut domains: Vec<Domain>,
@@ -472,18 +387,6 @@ fn tls_domains(
         }
     }
     domains
-}
-
-/// What is wrong with the name of a site, if it is nobody's.
-fn misnomer(domain: &Domain) -> Option<String> {
-    let problem = match domain {
-        _ if domain.is_example() => "is an example's name, and no site to look like",
-        _ if domain.is_address() => "is an address, and browsers ask for no such thing in TLS",
-        _ => return None,
-    };
-    Some(format!(
-        "{domain} {problem}: give --tls-domain a domain of your own whose address is this machine's"
-    ))
 }
 
 /// Strangers see the site that the proxy is said to be, if it is.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -86,8 +86,13 @@ fn open(data_dir: &Path) -> io::Result<File> {
         give_to_owner_of_directory(&path, &file);
         return Ok(file);
     }
-    // Who has no right to write what another user made can lock it too.
-    writing.open(&path).or_else(|_| options.open(&path))
+    // Who has no right to write what another user made can lock it too. What has
+    // another name as well may be a file of anybody's.
+    let has_one_name = |file: &File| file.metadata().is_ok_and(|found| found.nlink() <= 1);
+    match writing.open(&path) {
+        Ok(file) if has_one_name(&file) => Ok(file),
+        _ => options.open(&path),
+    }
 }
 
 fn write_number(file: &File) -> io::Result<()> {
@@ -142,6 +147,18 @@ mod tests {
             drop(lock);
             assert!(next.join().unwrap().is_ok());
         });
+    }
+
+    #[test]
+    fn what_has_another_name_too_is_not_written() {
+        let folder = TemporaryDirectory::new();
+        let other = folder.path().join("other");
+        fs::write(&other, "1\n").unwrap();
+        fs::hard_link(&other, folder.path().join(FILE)).unwrap();
+        let lock = DataLock::take(folder.path()).unwrap();
+        lock.end_soon();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "1\n");
+        assert!(DataLock::take(folder.path()).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::flags::{all_flags, is_flag};
 use super::settings::Origin;
+use super::spelling::nearest;
 use crate::wire::secret::SharedSecret;
 
 /// Why there is no config: where, what, and the way out, in one line.
@@ -243,7 +244,8 @@ impl fmt::Display for Problem {
             ),
             Self::MetricsInTheWay { address, other } => write!(
                 f,
-                "--metrics: {address} and {other}, where clients or fronts come, share a port; give metrics another one"
+                "--metrics: {address} and {other}, where clients or fronts come, share a port; give \
+                 metrics another one"
             ),
             Self::DuplicateName { name } => write!(
                 f,
@@ -331,7 +333,8 @@ impl fmt::Display for Problem {
             ),
             Self::KeptSecretDamaged { path } => write!(
                 f,
-                "{} is damaged: it does not hold 32 hex digits; write those of your link's secret (behind dd or ee) into it, or remove it to have a new secret, and a new link, made",
+                "{} is damaged: it does not hold 32 hex digits; write those of your link's secret \
+                 (behind dd or ee) into it, or remove it to have a new secret, and a new link, made",
                 path.display()
             ),
         }
@@ -377,55 +380,9 @@ impl fmt::Display for First<'_> {
     }
 }
 
-/// The flag that was probably meant.
-fn nearest(flag: &str) -> Option<&'static str> {
-    let known = all_flags().map(|known| (distance(flag, known.name), known.name));
-    let (distance, name) = known.min()?;
-    // Of two letters nearly any two others are near.
-    let letters = flag.trim_start_matches('-').len();
-    (distance <= 2 && distance * 2 < letters).then_some(name)
-}
-
-/// Letters to insert, remove or replace to make one word the other.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (b, above) in other.bytes().zip(row.iter_mut().skip(1)) {
-            let here = (diagonal + usize::from(a != b))
-                .min(left + 1)
-                .min(*above + 1);
-            diagonal = *above;
-            *above = here;
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (one, other, expected) in [
-            ("", "", 0),
-            ("abc", "abc", 0),
-            ("abc", "", 3),
-            ("", "abc", 3),
-            ("abc", "abd", 1),
-            ("abc", "ac", 1),
-            ("ac", "abc", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(one, other), expected, "{one} {other}");
-        }
-    }
 
     #[test]
     fn a_slip_is_recognised() {

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
 
 use super::error::repeated;
 use crate::log;
@@ -24,9 +23,7 @@ impl SecretLimits {
     /// The last valid day, `YYYY-MM-DD`, if it was before `now`, which is unix time.
     pub fn expired_on(&self, now: u64) -> Option<String> {
         let end = self.expires.filter(|end| now >= *end)?;
-        let mut text = log::utc(UNIX_EPOCH + Duration::from_secs(end.saturating_sub(1)));
-        text.truncate("YYYY-MM-DD".len());
-        Some(text)
+        Some(log::day(end.saturating_sub(1)))
     }
 
     /// Takes `max-connections`, `max-ips`, `expires`, `quota` or `rate`.

@@ -8,6 +8,7 @@ use super::files::read_file;
 use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
+use super::listen_address::ListenAddress;
 use super::settings::Setting;
 use crate::wire::secret::Domain;
 
@@ -27,11 +28,8 @@ pub enum Role {
 pub struct LinkConfig {
     /// Of a front: where its backs are. At least one.
     pub backs: Vec<HostPort>,
-    /// Of a back: where links are taken, and whether this machine may lack
-    /// that address (the IPv6 half of "all addresses"). At least one.
-    pub listen: Vec<(SocketAddr, bool)>,
-    /// Those of them that this machine may get later.
-    pub late: Vec<SocketAddr>,
+    /// Of a back: where links are taken, at least one.
+    pub listen: Vec<ListenAddress>,
     /// At least one of these two.
     pub tls: Option<LinkTls>,
     pub key: Option<LinkKey>,
@@ -139,7 +137,6 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
     let link = LinkConfig {
         backs: flags.link.clone(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
-        late: flags.link_listen.iter().filter_map(late).collect(),
         tls: tls(flags, settings)?,
         key: flags.link_psk.as_deref().map(read_key).transpose()?,
         plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
@@ -154,7 +151,7 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         HostPort::Address(address) => Some(*address),
         HostPort::Name { .. } => None,
     });
-    let mut ends = link.listen.iter().map(|(address, _)| *address).chain(backs);
+    let mut ends = link.listen.iter().map(|place| place.address).chain(backs);
     if let Some(address) = ends.find(|end| link.forbids(*end)) {
         return Err(ConfigError::new(Problem::PlainOnPublic { address }));
     }
@@ -245,20 +242,20 @@ fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
     Ok(LinkKey(key))
 }
 
-fn expand(flag: &LinkListenFlag) -> Vec<(SocketAddr, bool)> {
+fn expand(flag: &LinkListenFlag) -> Vec<ListenAddress> {
+    let at = |ip: IpAddr, port| ListenAddress::new((ip, port).into());
     match flag.place {
-        ListenPlace::One(address) => vec![(address, false)],
+        ListenPlace::One(address) => vec![ListenAddress {
+            late: flag.late,
+            ..ListenAddress::new(address)
+        }],
         ListenPlace::Everywhere(port) => vec![
-            ((Ipv4Addr::UNSPECIFIED, port).into(), false),
-            ((Ipv6Addr::UNSPECIFIED, port).into(), true),
+            at(Ipv4Addr::UNSPECIFIED.into(), port),
+            ListenAddress {
+                optional: true,
+                ..at(Ipv6Addr::UNSPECIFIED.into(), port)
+            },
         ],
-    }
-}
-
-fn late(flag: &LinkListenFlag) -> Option<SocketAddr> {
-    match flag.place {
-        ListenPlace::One(address) if flag.late => Some(address),
-        _ => None,
     }
 }
 

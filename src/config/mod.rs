@@ -16,13 +16,15 @@ mod kept_secret;
 mod limits;
 mod link;
 mod listen;
+mod listen_address;
 mod machine;
 mod memory;
 mod network;
-mod places;
+mod notes;
 mod policy;
 mod settings;
 mod slot;
+mod spelling;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -34,7 +36,9 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
-pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, write_whole};
+pub use data_dir::{
+    DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,
+};
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
@@ -45,10 +49,10 @@ pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniS
 pub use host::{HostPort, LinkName};
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls, Role, is_public};
+pub use listen_address::{ListenAddress, includes};
 pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError};
-pub use places::{Place, includes};
 pub use policy::{Key, PolicyError, Rule};
 pub use settings::{Origin, Setting};
 pub use values::{Allow, BadValue, RouteChoice, Source};

@@ -47,8 +47,13 @@ impl Ledger {
     /// New limits after a reload; what is counted goes on, and those of a secret
     /// that is gone stay for the sessions that it still has.
     pub fn set_limits<'a>(&mut self, secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>) {
+        for account in self.accounts.values() {
+            account.is_listed.set(false);
+        }
         for (name, limits) in secrets {
-            self.account_or_new(name).set_limits(limits);
+            let account = self.account_or_new(name);
+            account.set_limits(limits);
+            account.is_listed.set(true);
         }
     }
 
@@ -86,6 +91,7 @@ impl Ledger {
             .filter_map(|(name, account)| {
                 let end = account.check(now).err();
                 let is_news = account.told.replace(end) != end;
+                let is_news = is_news && account.is_listed.get();
                 end.filter(|_| is_news).map(|end| (name.clone(), end))
             })
             .collect()
@@ -121,6 +127,8 @@ pub struct Account {
     used: Cell<u64>,
     /// That is all of its quota.
     used_up: Cell<bool>,
+    /// It is that of a secret of the config.
+    is_listed: Cell<bool>,
     /// The end that was told of.
     told: Cell<Option<LimitRefusal>>,
     /// When all bytes so far are paid for at the rate; the caller's clock.

@@ -121,6 +121,10 @@ fn an_end_is_news_once() {
     account.spend(&account.turn(), 1024, Duration::ZERO);
     assert_eq!(news(&ledger, 3 * day), alice(LimitRefusal::QuotaUsed));
     assert_eq!(news(&ledger, 3 * day), []);
+    // One that is gone ends for nobody.
+    ledger.set_limits([("bob", limits(&[("expires", "1970-01-05")]).unwrap())]);
+    ledger.set_limits([]);
+    assert_eq!(news(&ledger, 9 * day), []);
 }
 
 const RATE: u64 = 100_000;

@@ -1,11 +1,12 @@
 //! What a certificate says of itself (RFC 5280 §4.1).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rcgen::date_time_ymd;
 use smol_mtproxy_ciphers::sha256;
 use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
+
+use crate::log;
 
 const DAY: i64 = 24 * 3600;
 
@@ -102,9 +103,7 @@ fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
 
 /// The day of a time, as 2036-01-31.
 pub(super) fn day(unix: i64) -> String {
-    let since = Duration::from_secs(unix.clamp(0, LAST) as u64);
-    let (year, month, day) = (date_time_ymd(1970, 1, 1) + since).to_calendar_date();
-    format!("{year}-{:02}-{day:02}", u8::from(month))
+    log::day(unix.clamp(0, LAST) as u64)
 }
 
 /// Whole days from `now` until then.

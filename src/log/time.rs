@@ -17,6 +17,12 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// `YYYY-MM-DD` of a time in seconds since 1970.
+pub fn day(seconds: u64) -> String {
+    let (year, month, day) = date(seconds / SECONDS_PER_DAY);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// Year, month and day of a day since 1970-01-01. Counted in years that begin
 /// in March, so that a leap day is a year's last.
 fn date(days_since_1970: u64) -> (u64, u64, u64) {
@@ -54,6 +60,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(Some(&*day(seconds)), text.split('T').next());
         }
         assert_eq!(utc(UNIX_EPOCH - Duration::from_secs(1)), utc(UNIX_EPOCH));
     }

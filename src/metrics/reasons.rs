@@ -193,7 +193,7 @@ reasons! {
         LinkLost "link_lost" "the link to the back broke";
         SecretExpired "secret_expired" "its secret has expired";
         QuotaUsed "quota_used" "its secret's quota is used up";
-        SecretRemoved "secret_removed" "its secret was taken out of the config";
+        SecretRemoved "secret_removed" "its secret was taken out of the config, or renamed while it shook hands";
         NoAnswer "no_answer" "it answered no probe while another client of its secret waited for its place";
         Shutdown "shutdown" "the proxy is stopping";
     }
@@ -278,7 +278,7 @@ reasons! {
         WrongKey "wrong_key" "the two sides have different keys: give both the same --link-psk file";
         Tls "tls" "TLS failed: see the certificates";
         Revoked "revoked" "its certificate is in --link-refuse";
-        TooMany "too_many" "the back has no more links for this front (of 256 for all, fewer with a low limit of open files): lower its --link-connections";
+        TooMany "too_many" "the back has no more links for this front (of 256 for all, fewer with little memory or a low limit of open files): lower its --link-connections";
         PushedOut "pushed_out" "strangers pushed out its handshake";
     }
 }

@@ -13,13 +13,13 @@ use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, ipproto, soc
 use super::comfort;
 use super::reactor::{Direction, Reactor};
 use super::socket::Socket;
-use crate::config::{Place, includes};
+use crate::config::{ListenAddress, includes};
 
 /// Connections that the kernel keeps waiting for us.
 pub const BACKLOG: i32 = 1024;
 
 /// Sockets that listen, with where they do.
-pub type Opened = Vec<(Place, Rc<Listener>)>;
+pub type Opened = Vec<(ListenAddress, Rc<Listener>)>;
 
 /// A listening stream socket.
 pub struct Listener {
@@ -34,7 +34,7 @@ impl Listener {
     /// Binds `address`; an IPv6 address takes IPv6 only, so that both families
     /// can have a listener on one port.
     pub fn bind(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
-        let listener = Self::hold(reactor, &Place::new(address), &[])?;
+        let listener = Self::hold(reactor, &ListenAddress::new(address), &[])?;
         listener.listen()?;
         Ok(listener)
     }
@@ -47,10 +47,10 @@ impl Listener {
     /// whole of it.
     pub fn open_all(
         reactor: &Rc<Reactor>,
-        places: &[Place],
+        places: &[ListenAddress],
         ours: &[Rc<Self>],
         parked: &[Rc<Self>],
-    ) -> Result<Opened, (Place, io::Error)> {
+    ) -> Result<Opened, (ListenAddress, io::Error)> {
         // A socket that shares its port with all of this user's that say so too
         // does that no longer than it takes.
         let _unshared = Unshared(ours);
@@ -100,11 +100,11 @@ impl Listener {
     /// Binds `address`, for a later [`open_all`](Self::open_all); nobody listens
     /// there.
     pub fn parked(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
-        Self::hold(reactor, &Place::new(address), &[])
+        Self::hold(reactor, &ListenAddress::new(address), &[])
     }
 
     /// Binds without listening.
-    fn hold(reactor: &Rc<Reactor>, place: &Place, ours: &[Rc<Self>]) -> io::Result<Self> {
+    fn hold(reactor: &Rc<Reactor>, place: &ListenAddress, ours: &[Rc<Self>]) -> io::Result<Self> {
         let address = place.address;
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
@@ -256,17 +256,18 @@ mod tests {
     use crate::net::Executor;
 
     /// A port of loopback, and all addresses with it.
-    fn free_places(loopback: &str, all: &str) -> [Place; 2] {
+    fn free_places(loopback: &str, all: &str) -> [ListenAddress; 2] {
         let probe = TcpListener::bind((loopback, 0)).unwrap();
         let port = probe.local_addr().unwrap().port();
-        [loopback, all].map(|ip| Place::new((ip.parse::<std::net::IpAddr>().unwrap(), port).into()))
+        [loopback, all]
+            .map(|ip| ListenAddress::new((ip.parse::<std::net::IpAddr>().unwrap(), port).into()))
     }
 
     fn open(
         reactor: &Rc<Reactor>,
-        places: &[Place],
+        places: &[ListenAddress],
         ours: &[Rc<Listener>],
-    ) -> Result<Rc<Listener>, (Place, io::Error)> {
+    ) -> Result<Rc<Listener>, (ListenAddress, io::Error)> {
         let opened = Listener::open_all(reactor, places, ours, &[])?;
         Ok(opened.into_iter().next().unwrap().1)
     }
@@ -302,7 +303,7 @@ mod tests {
         let first = open(&reactor, &[one], &[]).unwrap();
         let ours = [first.clone()];
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
-        let taken = Place::new(holder.local_addr().unwrap());
+        let taken = ListenAddress::new(holder.local_addr().unwrap());
         let places = [all, other, taken];
         let (place, error) = Listener::open_all(&reactor, &places, &ours, &[])
             .map(drop)
@@ -311,7 +312,7 @@ mod tests {
         assert!(TcpStream::connect(other.address).is_err());
         TcpStream::connect(one.address).unwrap();
         assert!(first.accept_waiting().is_some());
-        let foreign = Place::new("192.0.2.1:1".parse().unwrap());
+        let foreign = ListenAddress::new("192.0.2.1:1".parse().unwrap());
         let mut optional = foreign;
         optional.optional = true;
         let opened = Listener::open_all(&reactor, &[optional, other], &ours, &[]).unwrap();
@@ -320,7 +321,7 @@ mod tests {
             .map(drop)
             .unwrap_err();
         assert_eq!(refused.1.kind(), io::ErrorKind::AddrNotAvailable);
-        let late = Place {
+        let late = ListenAddress {
             late: true,
             ..foreign
         };

@@ -17,12 +17,15 @@ pub(super) struct Holder {
 
 /// The process that keeps others from listening on `addr`.
 pub(super) fn find(addr: SocketAddr) -> Option<Holder> {
-    let table = match addr {
-        SocketAddr::V4(_) => "/proc/net/tcp",
-        SocketAddr::V6(_) => "/proc/net/tcp6",
+    let (ip, port) = (addr.ip(), addr.port());
+    let overlaps = |other: IpAddr| other == ip || other.is_unspecified() || ip.is_unspecified();
+    let inode = match addr {
+        // A socket for all of IPv6 may have IPv4 with it.
+        SocketAddr::V4(_) => listener("/proc/net/tcp", port, overlaps)
+            .or_else(|| listener("/proc/net/tcp6", port, |other| other.is_unspecified())),
+        SocketAddr::V6(_) => listener("/proc/net/tcp6", port, overlaps),
     };
-    let table = fs::read_to_string(table).ok()?;
-    let inode = table.lines().find_map(|line| listener(line, addr))?;
+    let inode = inode?;
     let wanted = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -50,17 +53,23 @@ fn holds(process: u32, wanted: &str) -> bool {
     targets.any(|target| target.as_os_str() == wanted)
 }
 
-/// The inode of a line's socket, if it listens where `addr` is.
-fn listener(line: &str, addr: SocketAddr) -> Option<&str> {
+/// The inode of a socket that listens on `port` of such an address.
+fn listener(table: &str, port: u16, is_wanted: impl Fn(IpAddr) -> bool) -> Option<String> {
+    let table = fs::read_to_string(table).ok()?;
+    let mut listeners = table.lines().filter_map(read_line);
+    let found = listeners.find(|(addr, _)| addr.port() == port && is_wanted(addr.ip()));
+    found.map(|(_, inode)| inode.to_owned())
+}
+
+/// Where a line's socket listens, and its inode.
+fn read_line(line: &str) -> Option<(SocketAddr, &str)> {
     let mut words = line.split_whitespace();
     let local = words.nth(1)?;
     let state = words.nth(1)?;
     let inode = words.nth(5)?;
     let (ip, port) = local.split_once(':')?;
-    let ip = address(ip)?;
-    let overlaps = ip == addr.ip() || ip.is_unspecified() || addr.ip().is_unspecified();
-    let is_same = u16::from_str_radix(port, 16).ok()? == addr.port() && overlaps;
-    (state == LISTENS && is_same).then_some(inode)
+    let port = u16::from_str_radix(port, 16).ok()?;
+    (state == LISTENS).then_some(((address(ip)?, port).into(), inode))
 }
 
 /// Words of 32 bits in hex, each as the machine has them in memory.
@@ -102,6 +111,18 @@ mod tests {
             assert_eq!(find(everywhere).is_some(), addr.is_ipv4());
             drop(taken);
             assert!(find(addr).is_none());
+        }
+    }
+
+    #[test]
+    fn all_of_ipv6_may_have_ipv4_with_it() {
+        let Ok(taken) = TcpListener::bind("[::]:0") else {
+            return;
+        };
+        let port = taken.local_addr().unwrap().port();
+        let addr: SocketAddr = (Ipv4Addr::LOCALHOST, port).into();
+        if TcpListener::bind(addr).is_err() {
+            assert_eq!(find(addr).unwrap().process, std::process::id());
         }
     }
 }

@@ -59,15 +59,18 @@ fn with(config: &Config) -> &'static str {
 
 /// Whether a front would get a link of `back`: the whole handshake, at which both
 /// prove who they are.
-pub(super) fn back(config: &Config, back: &HostPort) -> Option<Verdict> {
+pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
     let subject = format!("back {back}");
     let Some(Ok(security)) = load(config) else {
-        return Some(Verdict::fail(
+        return Verdict::fail(
             subject,
             "not tried: the link files cannot be used, see there",
-        ));
+        );
     };
-    let reactor = Reactor::new().ok()?;
+    let reactor = match Reactor::new() {
+        Ok(reactor) => reactor,
+        Err(error) => return Verdict::fail(subject, format!("not tried: {error}; try it again")),
+    };
     let executor: Rc<Executor> = Rc::default();
     let context = LinkContext {
         reactor: reactor.clone(),
@@ -80,7 +83,7 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Option<Verdict> {
     };
     let front = Front::new(context, security, config.link.wait);
     let trial = reactor.block_on(&executor, front.try_link(back));
-    Some(judge(subject, with(config), trial))
+    judge(subject, with(config), trial)
 }
 
 fn judge(subject: String, how: &str, trial: Result<Trial, String>) -> Verdict {

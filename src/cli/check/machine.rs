@@ -76,6 +76,13 @@ pub(super) fn secrets(config: &Config) -> Verdict {
     }
 }
 
+/// What the start warns of, too.
+pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
+    let warnings = config.warnings.iter().cloned();
+    let judged = warnings.map(|warning| Verdict::warn("config", warning));
+    judged.collect()
+}
+
 /// Those that let nobody in.
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
@@ -91,12 +98,6 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
         }
     }
     verdicts
-}
-
-/// What is probably a mistake.
-pub(super) fn warnings(config: &Config) -> impl Iterator<Item = Verdict> {
-    let warnings = config.warnings.iter().cloned();
-    warnings.map(|warning| Verdict::warn("config", warning))
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {

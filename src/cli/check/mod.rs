@@ -56,12 +56,12 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
 
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
+    verdicts.extend(machine::warnings(config));
     if config.role != Role::Back {
         verdicts.push(machine::secrets(config));
         verdicts.extend(machine::ended_secrets(config));
         verdicts.extend(machine::gates(config));
     }
-    verdicts.extend(machine::warnings(config));
     verdicts.extend(ports::check(config));
     verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));
@@ -86,9 +86,9 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| telegram::check(targets)),
     ];
     let backs = config.link.backs.iter();
-    probes.extend(backs.map(|back| -> Probe<'_> {
-        Box::new(move || link::back(config, back).into_iter().collect())
-    }));
+    probes.extend(
+        backs.map(|back| -> Probe<'_> { Box::new(move || vec![link::back(config, back)]) }),
+    );
     verdicts.extend(all_at_once(probes));
     verdicts
 }

@@ -5,42 +5,29 @@ use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
 use super::holder::{self, Holder};
 use super::verdict::Verdict;
-use crate::config::{Config, may_bind};
+use crate::config::{Config, ListenAddress, Role, may_bind};
 
 /// Tries every port that the proxy would listen on.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    let clients = config
-        .listeners
-        .iter()
-        .map(|listener| (listener.addr, listener.optional, "listener"));
-    let places = config.places();
-    let is_late = |addr| {
-        places
-            .iter()
-            .any(|place| place.late && place.address == addr)
+    let what = match config.role {
+        Role::Back => "link",
+        Role::Both | Role::Front => "listener",
     };
-    let metrics = config.metrics.map(|addr| (addr, false, "metrics"));
-    let links = config.link.listen.iter();
-    clients
-        .chain(links.map(|(addr, optional)| (*addr, *optional, "link")))
+    let addresses = config
+        .listen_addresses()
+        .into_iter()
+        .map(|place| (place, what));
+    let metrics = config
+        .metrics
+        .map(|addr| (ListenAddress::new(addr), "metrics"));
+    addresses
         .chain(metrics)
-        .map(|(addr, optional, what)| {
-            let outcome = match try_listen(addr) {
-                Err(error) if error.kind() == ErrorKind::AddrNotAvailable && is_late(addr) => {
-                    let subject = format!("{what} {addr}");
-                    return Verdict::ok(
-                        subject,
-                        "not an address of this machine yet, as late allows",
-                    );
-                }
-                outcome => outcome,
-            };
-            judge(addr, optional, what, outcome)
-        })
+        .map(|(place, what)| judge(place, what, try_listen(place.address)))
         .collect()
 }
 
-fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) -> Verdict {
+fn judge(place: ListenAddress, what: &str, outcome: io::Result<()>) -> Verdict {
+    let addr = place.address;
     let subject = format!("{what} {addr}");
     let error = match outcome {
         Ok(()) => return Verdict::ok(subject, "free"),
@@ -48,7 +35,11 @@ fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) 
     };
     match error.kind() {
         // EAFNOSUPPORT has no kind of its own.
-        _ if optional && error.kind() != ErrorKind::AddrInUse && may_bind(addr.port()) => {
+        ErrorKind::AddrNotAvailable if place.late => Verdict::ok(
+            subject,
+            "not an address of this machine yet, as late allows",
+        ),
+        _ if place.optional && error.kind() != ErrorKind::AddrInUse && may_bind(addr.port()) => {
             Verdict::ok(subject, "no IPv6 here, done without")
         }
         ErrorKind::AddrInUse => in_use(subject, holder::find(addr)),
@@ -63,8 +54,8 @@ fn judge(addr: SocketAddr, optional: bool, what: &str, outcome: io::Result<()>) 
         ),
         ErrorKind::AddrNotAvailable => Verdict::fail(
             subject,
-            "not an address of this machine; take one of `ip address`, or * for all, or write ,late \
-             behind one that comes up later",
+            "not an address of this machine; take one of `ip address`, or * for all, or write \
+             ,late behind one that comes up later",
         ),
         _ => Verdict::fail(subject, format!("{error}; take another address or port")),
     }
@@ -115,7 +106,7 @@ mod tests {
     fn a_port_in_use_and_a_foreign_address() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = taken.local_addr().unwrap();
-        let verdict = judge(addr, false, "listener", try_listen(addr));
+        let verdict = judge(ListenAddress::new(addr), "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
         assert!(verdict.finding.contains("the running proxy"));
         let other = Holder {
@@ -126,19 +117,25 @@ mod tests {
         assert_eq!(in_use(String::new(), Some(other)).grade, Grade::Fail);
         assert_eq!(in_use(String::new(), None).grade, Grade::Warn);
         drop(taken);
-        let verdict = judge(addr, false, "listener", try_listen(addr));
+        let verdict = judge(ListenAddress::new(addr), "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
-        let foreign = "192.0.2.1:1234".parse().unwrap();
-        let verdict = judge(foreign, false, "listener", try_listen(foreign));
+        let foreign = ListenAddress::new("192.0.2.1:1234".parse().unwrap());
+        let verdict = judge(foreign, "listener", try_listen(foreign.address));
         assert_eq!(verdict.grade, Grade::Fail);
-        assert!(verdict.finding.contains("not an address of this machine"));
+        assert!(verdict.finding.contains("not an address of this machine;"));
+        let late = ListenAddress {
+            late: true,
+            ..foreign
+        };
+        let verdict = judge(late, "listener", try_listen(late.address));
+        assert_eq!(verdict.grade, Grade::Ok);
     }
 
     #[test]
     fn a_privileged_port_is_explained() {
-        let addr = "192.0.2.1:80".parse().unwrap();
+        let place = ListenAddress::new("192.0.2.1:80".parse().unwrap());
         let denied = Err(ErrorKind::PermissionDenied.into());
-        let verdict = judge(addr, false, "listener", denied);
+        let verdict = judge(place, "listener", denied);
         assert_eq!(verdict.grade, Grade::Fail);
         assert!(verdict.finding.contains("root"));
     }

@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 use super::RunError;
 use super::server::Server;
 use crate::client::{self, ListenerHandle, Rules};
-use crate::config::{Config, Place, Role, includes, may_bind};
+use crate::config::{Config, ListenAddress, Role, includes, may_bind};
 use crate::link::BackListener;
 use crate::net::{Listener, Opened, Reactor, is_local_address};
 use crate::wire::secret::Secret;
@@ -61,7 +61,7 @@ enum Fate {
 }
 
 impl Fate {
-    fn of(address: SocketAddr, wanted: &[Place]) -> Self {
+    fn of(address: SocketAddr, wanted: &[ListenAddress]) -> Self {
         let wanted = wanted.iter().map(|place| place.address);
         let mut serving = wanted
             .clone()
@@ -91,7 +91,7 @@ impl Ports {
 
     /// Holds all addresses of ports that this process will not be able to bind:
     /// a reload may want them where the config has one.
-    fn hold_low_ports(&self, reactor: &Rc<Reactor>, places: &[Place]) {
+    fn hold_low_ports(&self, reactor: &Rc<Reactor>, places: &[ListenAddress]) {
         let mut parked = self.parked.borrow_mut();
         let everywhere = [
             IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -116,9 +116,9 @@ impl Ports {
         self.parked.take();
     }
 
-    fn missing(&self, wanted: Vec<Place>) -> Vec<Place> {
+    fn missing(&self, wanted: Vec<ListenAddress>) -> Vec<ListenAddress> {
         let open = self.open.borrow();
-        let is_open = |place: &Place| open.iter().any(|open| open.address == place.address);
+        let is_open = |place: &ListenAddress| open.iter().any(|open| open.address == place.address);
         wanted.into_iter().filter(|place| !is_open(place)).collect()
     }
 }
@@ -146,7 +146,7 @@ impl Open {
     /// It has all addresses of its port, and these are wanted, which this process
     /// may not bind.
     fn stand_in(&self, config: &Config, parts: Vec<SocketAddr>, is_kept: impl Fn(&Secret) -> bool) {
-        let (flag, all) = (config.flag_of_places(), self.address);
+        let (flag, all) = (config.listen_flag(), self.address);
         for part in &parts {
             warn!(
                 "{flag} {part}: its part of the socket of {all}, as --user has given root up; who \
@@ -177,7 +177,8 @@ impl Server {
     pub(super) fn open_first_ports(&self) -> Result<(), RunError> {
         let config = self.config.borrow();
         if config.user.is_some() && geteuid().is_root() {
-            self.ports.hold_low_ports(&self.reactor, &config.places());
+            self.ports
+                .hold_low_ports(&self.reactor, &config.listen_addresses());
         }
         let opened = self.open_ports(&config)?;
         self.use_ports(&config, opened, |_| true);
@@ -187,7 +188,7 @@ impl Server {
     /// Opens what `config` wants and is not open; after an error all is as it
     /// was.
     pub(super) fn open_ports(&self, config: &Config) -> Result<Opened, RunError> {
-        let missing = self.ports.missing(config.places());
+        let missing = self.ports.missing(config.listen_addresses());
         let parked = self.ports.parked.borrow();
         let opened = Listener::open_all(&self.reactor, &missing, &self.ports.sockets(), &parked);
         opened.map_err(|(place, error)| match config.role {
@@ -204,7 +205,7 @@ impl Server {
         opened: Opened,
         is_kept: impl Fn(&Secret) -> bool,
     ) -> Vec<Leaving> {
-        let wanted = config.places();
+        let wanted = config.listen_addresses();
         let mut without = self.ports.missing(wanted.clone());
         without.retain(|place| !opened.iter().any(|(other, _)| other == place));
         let (mut open, mut leaving) = (Vec::new(), Vec::new());
@@ -247,7 +248,12 @@ impl Server {
         leaving
     }
 
-    fn start_taking(&self, config: &Config, place: Place, listener: Rc<Listener>) -> Option<Open> {
+    fn start_taking(
+        &self,
+        config: &Config,
+        place: ListenAddress,
+        listener: Rc<Listener>,
+    ) -> Option<Open> {
         let address = place.address;
         let taking = match (&self.back, &self.clients) {
             (Some(back), _) => Taking::Links(back.listen(listener)),
@@ -308,8 +314,8 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn places(texts: &[&str]) -> Vec<Place> {
-        let parse = |text: &&str| Place::new(text.parse().unwrap());
+    fn places(texts: &[&str]) -> Vec<ListenAddress> {
+        let parse = |text: &&str| ListenAddress::new(text.parse().unwrap());
         texts.iter().map(parse).collect()
     }
 

@@ -80,7 +80,11 @@ impl Server {
             .reconfigure(&new.guard, tables, renamed, new.limits());
         let replaced = match replaced {
             Ok(replaced) => replaced,
-            Err(error) => return self.reload_failed(&error),
+            Err(error) => {
+                // Those that were held go on being held; the others are closed.
+                opened.iter().for_each(|(_, listener)| listener.park());
+                return self.reload_failed(&error);
+            }
         };
         let mut news = self.link_news(&link);
         news.splice(..0, table_news);

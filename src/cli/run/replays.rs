@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::server::Server;
 use crate::config::{Config, DataDir, cure, read_file};
 use crate::guard::gate::Gate;
-use crate::net::{Reactor, unblock};
+use crate::net::Reactor;
 
 const NAME: &str = "replays";
 
@@ -39,12 +39,13 @@ impl Server {
         if !config.guard.replay_cache.keep {
             return;
         }
-        let Some(saved) = self.gate.replays(self.reactor.now(), unix_now()) else {
-            return;
-        };
         let data_dir = self.usage.data_dir.clone();
         let place = data_dir.place_of(NAME);
-        if let Err(error) = unblock(move || data_dir.write(NAME, &saved)).await {
+        let work = || {
+            let saved = self.gate.replays(self.reactor.now(), unix_now())?;
+            Some(move || data_dir.write(NAME, &saved))
+        };
+        if let Some(Err(error)) = self.replays.run(work).await {
             let place = place.display();
             let cure = cure(&error, "give a writable --data-dir");
             warn!("cannot keep handshakes, {place}: {error}; {cure}");

@@ -20,9 +20,7 @@ use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
 use crate::metrics::{HandshakeOutcome, Metrics};
-#[cfg(feature = "ctl")]
-use crate::net::Turnstile;
-use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
+use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, Turnstile, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
@@ -59,6 +57,8 @@ pub(super) struct Server {
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
+    /// Writes of the memory of handshakes: the end may bring two.
+    pub(super) replays: Turnstile,
     data_lock: DataLock,
     /// Of tables, by ctl.
     #[cfg(feature = "ctl")]
@@ -152,6 +152,7 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
+            replays: Turnstile::default(),
             data_lock,
             #[cfg(feature = "ctl")]
             saves: Turnstile::default(),

@@ -155,7 +155,8 @@ impl Sites {
                         None => "the built-in shape",
                     };
                     let line = format!(
-                        "cannot learn from {place} how {domain} answers TLS: {error}; answers have {shape} until it works"
+                        "cannot learn from {place} how {domain} answers TLS: {error}; answers have \
+                         {shape} until it works"
                     );
                     if self.remember(domain, None, &line) {
                         warn!("{line}");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::app::{App, hello, unix_now};
 use super::{ListenerHandle, OTHER_SECRET, SECRET, Setup, World, listen};
-use crate::config::Place;
-use crate::metrics::{ClientKind, RejectReason};
+use crate::config::ListenAddress;
+use crate::metrics::{ClientKind, CloseReason, RejectReason};
 use crate::net::{Listener, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 use crate::wire::obfuscated2;
@@ -147,7 +147,7 @@ fn only_what_is_allowed_comes_in() {
 
 /// A socket that takes `secret` alone, at `place`.
 fn listen_at(world: &World, place: &str, ours: &[Rc<Listener>], secret: Secret) -> ListenerHandle {
-    let place = Place::new(place.parse().unwrap());
+    let place = ListenAddress::new(place.parse().unwrap());
     let opened = Listener::open_all(&world.reactor, &[place], ours, &[]);
     let opened = opened.map_err(|(_, error)| error).unwrap();
     let mut rules = Setup::default().rules;
@@ -209,6 +209,47 @@ fn a_listener_that_goes_leaves_its_addresses_to_others() {
                 rejected.get(RejectReason::UnknownSecret) == 2
             })
             .await;
+        // The other listener goes by its own rules all the time.
+        let mut other = std::net::TcpStream::connect(here).unwrap();
+        other
+            .write_all(&header(Transport::Padded, &OTHER_SECRET))
+            .unwrap();
+        world.until("one more session", || opened() == 3).await;
+    });
+}
+
+/// It would be counted nowhere, and go by no limits.
+#[test]
+fn who_has_begun_under_another_name_of_its_secret_comes_again() {
+    Setup::default().run(async |world| {
+        let mut setup = Setup::default();
+        setup.rules.secrets[1].name = "renamed".into();
+        let renamed = [("first".to_owned(), "renamed".to_owned())];
+        let secrets = setup.rules.secrets.iter();
+        let limits = secrets.map(|named| (&*named.name, named.limits));
+        let address = world.listener.address();
+        let app = || App::connect(&world.reactor, address, Transport::Padded, &SECRET);
+        let opened = || world.telegram.opened.borrow().len();
+        let _inside = app().await;
+        world.until("a session", || opened() == 1).await;
+        let header = header(Transport::Padded, &SECRET);
+        let mut half = std::net::TcpStream::connect(address).unwrap();
+        half.write_all(&header[..30]).unwrap();
+        let handshaking = &world.metrics.handshaking;
+        world.until("its place", || handshaking.get() == 1).await;
+
+        let gate = &world.context.gate;
+        let tables = gate.reconfigure(&setup.guard, Vec::new(), &renamed, limits);
+        tables.unwrap();
+        world.listener.set_rules(setup.rules.clone());
+        half.write_all(&header[30..]).unwrap();
+        let ended = || world.metrics.closed.get(CloseReason::SecretRemoved) == 1;
+        world.until("its end", ended).await;
+        // Who was there stays, and newcomers are counted with it.
+        let _again = app().await;
+        world.until("another session", || opened() == 2).await;
+        assert_eq!(gate.account("renamed").unwrap().live(), 2);
+        assert_eq!(world.metrics.clients.get(), 2);
     });
 }
 

@@ -137,6 +137,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// The latest are refused, as many as there is room for, until they are too
     /// old; nobody else is.
     #[test]

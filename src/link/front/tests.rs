@@ -93,7 +93,6 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     let config = LinkConfig {
         backs: Vec::new(),
         listen: Vec::new(),
-        late: Vec::new(),
         tls: None,
         key: None,
         plain_on_public: false,

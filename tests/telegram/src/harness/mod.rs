@@ -21,6 +21,7 @@ pub use watch::Metrics;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -35,6 +36,12 @@ use crate::telegram::{FakeTelegram, Flag};
 use crate::wait::{eventually, patience, within};
 use place::Ports;
 use watch::Log;
+
+/// Says why a test has not tried what it is for. Not by eprintln, which the test
+/// runner keeps to itself.
+pub fn skipped(why: &str) {
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+}
 
 /// The binary that Cargo built for the calling test.
 #[macro_export]

@@ -7,7 +7,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
-use super::ProxyOptions;
+use super::{ProxyOptions, skipped};
 
 /// Set for a test that runs in its own namespace.
 const INSIDE: &str = "SMOL_MTPROXY_TEST_NAMESPACE";
@@ -21,7 +21,7 @@ const CLIENTS_THERE: Ipv4Addr = Ipv4Addr::new(10, 99, 1, 2);
 /// the test of that name. Says so, and passes, where that is impossible.
 pub fn inside(name: &str, test: impl FnOnce()) {
     if !ran_inside(name, test) {
-        eprintln!("SKIPPED: {name} needs root, to make network namespaces");
+        skipped(&format!("{name} needs root, to make network namespaces"));
     }
 }
 

@@ -1,11 +1,10 @@
 //! strace, which makes system calls of a running process slow or lets them fail.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::Proxy;
+use super::{Proxy, skipped};
 use crate::wait::eventually;
 
 /// As long as it lives, the process is traced.
@@ -22,9 +21,7 @@ impl Strace {
         path: Option<&Path>,
     ) -> Option<Self> {
         let skip = |why: &str| {
-            // Not eprintln, which the test runner keeps to itself.
-            let told = format!("SKIPPED: nothing can be done to system calls: {why}\n");
-            let _ = std::io::stderr().write_all(told.as_bytes());
+            skipped(&format!("nothing can be done to system calls: {why}"));
             None
         };
         if std::env::var_os("SMOL_MTPROXY_RUNNER").is_some() {

@@ -4,7 +4,7 @@ use super::{Config, Role};
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ListenAddress {
     pub address: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
     pub optional: bool,
@@ -12,7 +12,7 @@ pub struct Place {
     pub late: bool,
 }
 
-impl Place {
+impl ListenAddress {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -24,22 +24,17 @@ impl Place {
 
 impl Config {
     /// Where clients or, on a back, links are taken.
-    pub fn places(&self) -> Vec<Place> {
-        let listeners = self.listeners.iter().map(|listener| Place {
+    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
+        let listeners = self.listeners.iter().map(|listener| ListenAddress {
             address: listener.addr,
             optional: listener.optional,
             late: listener.late,
         });
-        let links = self.link.listen.iter().map(|&(address, optional)| Place {
-            address,
-            optional,
-            late: self.link.late.contains(&address),
-        });
-        listeners.chain(links).collect()
+        listeners.chain(self.link.listen.iter().copied()).collect()
     }
 
     /// The flag that names them.
-    pub fn flag_of_places(&self) -> &'static str {
+    pub fn listen_flag(&self) -> &'static str {
         match self.role {
             Role::Back => "--link-listen",
             Role::Both | Role::Front => "--listen",
@@ -55,6 +50,11 @@ pub fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
         && !narrow.ip().is_unspecified()
 }
 
+/// Whether the kernel gives one process no port at both.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    one == other || includes(one, other) || includes(other, one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +67,8 @@ mod tests {
             for (j, narrow) in addresses.iter().enumerate() {
                 let wanted = matches!((i, j), (0, 1) | (2, 3));
                 assert_eq!(includes(*wide, *narrow), wanted, "{wide} {narrow}");
+                let both = wanted || i == j || matches!((j, i), (0, 1) | (2, 3));
+                assert_eq!(overlap(*wide, *narrow), both, "{wide} {narrow}");
             }
         }
     }

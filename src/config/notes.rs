@@ -1,0 +1,101 @@
+//! What the person should know of a config that is without contradictions.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::descriptors::{self, Descriptors, Wants};
+use super::flags::Flags;
+use super::machine::Machine;
+use super::memory::Memory;
+use super::{ListenerConfig, NamedSecret};
+use crate::wire::secret::{Domain, Secret};
+
+/// Lowers what others' limits leave no room for; the line that says so, where
+/// somebody asked for more. `more` is why there is no room for more clients.
+pub(super) fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String> {
+    let clients = there.clients;
+    let mut lowered = Vec::new();
+    if let Some(asked) = flags.max_clients
+        && asked.0 as usize > clients
+    {
+        lowered.push(format!("--max-clients {} to {clients}", asked.0));
+    }
+    if let Some(asked) = flags.max_handshakes
+        && asked.0 as usize > there.places()
+    {
+        let places = there.places();
+        lowered.push(format!("--max-handshakes {} to {places}", asked.0));
+    }
+    if lowered.is_empty() {
+        return None;
+    }
+    let lowered = lowered.join(" and ");
+    Some(match more {
+        Some(more) => format!("lowered {lowered}: {more} or ask for less"),
+        None => format!("lowered {lowered}: there are no more places; raise --max-clients"),
+    })
+}
+
+/// How the limit of open files is raised until nothing has to be lowered.
+pub(super) fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
+    let enough = descriptors::enough(wants);
+    let system = match machine.most_descriptors {
+        Some(most) if most < enough => {
+            format!(" after the system's own, `sysctl fs.nr_open={enough}`,")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "the limit of open files is {limit}; raise it to {enough}{system} (LimitNOFILE= in \
+         systemd, nofile on OpenWrt, `ulimit -n` as root)"
+    )
+}
+
+/// Whose limit defaults follow, where it is not the machine's.
+pub(super) fn group_limit(memory: &Memory) -> Option<String> {
+    memory.group.as_ref()?;
+    Some(format!(
+        "{memory}: what no flag says follows that; for more raise that (MemoryMax= or MemoryHigh= \
+         in systemd, --memory of a container)"
+    ))
+}
+
+/// Clients prove a key, in whichever form they have it: of secrets that share one
+/// the first is who they are.
+pub(super) fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let own = listeners.iter().map(|listener| listener.secrets.as_slice());
+    for list in std::iter::once(secrets).chain(own) {
+        let mut names: HashMap<Secret, &str> = HashMap::new();
+        for NamedSecret { name, secret, .. } in list {
+            let first = match names.entry(secret.key) {
+                Entry::Occupied(first) => *first.get(),
+                Entry::Vacant(place) => {
+                    place.insert(name);
+                    continue;
+                }
+            };
+            let warning = format!(
+                "the secrets {first} and {name} are one key: clients with either count as {first}, \
+                 and limits of {name} do nothing; make another for one of them with \
+                 `smol-mtproxy secret`"
+            );
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    warnings
+}
+
+/// What is wrong with the name of a site, if it is nobody's.
+pub(super) fn misnomer(domain: &Domain) -> Option<String> {
+    let problem = match domain {
+        _ if domain.is_example() => "is an example's name, and no site to look like",
+        _ if domain.is_address() => "is an address, and browsers ask for no such thing in TLS",
+        _ => return None,
+    };
+    Some(format!(
+        "{domain} {problem}: give --tls-domain a domain of your own whose address is this machine's"
+    ))
+}

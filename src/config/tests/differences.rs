@@ -1,0 +1,185 @@
+use super::*;
+
+#[test]
+fn a_changed_flag_is_named_and_no_other() {
+    let folder = TemporaryDirectory::new();
+    let key = folder.path().join("key");
+    std::fs::write(&key, [b'x'; 40]).unwrap();
+    let key = key.to_str().unwrap();
+    let secret = format!("a={},quota=1G", KEY.replace('0', "2"));
+    let fake_tls = format!(
+        "b=ee{}7777772e6578616d706c652e636f6d",
+        KEY.replace('0', "1")
+    );
+    let both = [("--secret", KEY), ("--listen", "192.0.2.1:1")];
+    let front = [
+        ("--role", "front"),
+        ("--link", "192.0.2.9:1"),
+        ("--link-psk", key),
+        ("--link-plain-on-public", "yes"),
+    ];
+    let back = [
+        ("--role", "back"),
+        ("--link-listen", "10.0.0.1:1"),
+        ("--link-psk", key),
+    ];
+    for (base, flag, value) in [
+        (&both[..], "--secret", &*secret),
+        (&both, "--secret", &fake_tls),
+        (&both, "--listen", "192.0.2.1:2,name=x"),
+        (&both, "--tag", KEY),
+        (&both, "--tls-domain", "www.example.com"),
+        (&both, "--fronting-to-any-site", "yes"),
+        (&both, "--max-clients", "10"),
+        (&both, "--policy", "max-connections:secret:3"),
+        (&both, "--table", "a=/nowhere"),
+        (&both, "--refresh", "77"),
+        (&front, "--link", "192.0.2.8:1"),
+        (&front, "--link-wait", "9"),
+        (&front, "--link-connections", "2"),
+        (&back, "--link-listen", "10.0.0.2:1,late"),
+        (&back, "--dc-connections", "2"),
+    ] {
+        let (old, new) = (config(base), config(&[base, &[(flag, value)]].concat()));
+        for (from, to) in [(&old, &new), (&new, &old)] {
+            let found = from.differences(to);
+            assert_eq!(found.changed, [flag], "{flag} {value}");
+            assert!(found.need_restart.is_empty());
+        }
+        assert_eq!(old.differences(&old.clone()), Differences::default());
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn flags_of_the_link_are_not_taken_for_each_other() {
+    let flags = [
+        ("--role", "front"),
+        ("--link", "192.0.2.9:1"),
+        ("--link-ca", "/a"),
+        ("--link-cert", "/b"),
+        ("--link-key", "/c"),
+        ("--link-sni", "a.example"),
+        ("--link-alpn", "h2"),
+    ];
+    let old = config(&flags);
+    for (changed, (flag, _)) in flags.iter().enumerate().skip(2) {
+        let mut flags = flags;
+        flags[changed].1 = "b.example";
+        let found = old.differences(&config(&flags));
+        assert_eq!(found.changed, [*flag]);
+    }
+}
+
+#[test]
+fn what_needs_a_restart_is_told_until_it_comes() {
+    let with = |flags: &[(&str, &str)]| config(&[&[("--secret", KEY)], flags].concat());
+    let running = with(&[]);
+    let mut new = with(&[
+        ("--buffers", "8M"),
+        ("--refresh", "77"),
+        ("--data-dir", "/a"),
+    ]);
+    let found = running.differences(&new);
+    assert_eq!(found.changed, ["--refresh"]);
+    assert_eq!(found.need_restart, ["--buffers", "--data-dir"]);
+    new.keep_fixed(&running);
+    assert_eq!(
+        (new.buffers, &new.control),
+        (running.buffers, &running.control)
+    );
+    // The next reload tells it again, and no more once it is set back.
+    let again = with(&[("--buffers", "8192K"), ("--refresh", "77")]);
+    let found = new.differences(&again);
+    assert!(found.changed.is_empty());
+    assert_eq!(found.need_restart, ["--buffers"]);
+    let back = with(&[("--refresh", "77"), ("--buffers", "2M")]);
+    assert_eq!(new.differences(&back), Differences::default());
+    let other = with(&[
+        ("--role", "both"),
+        ("--control", "/b"),
+        ("--metrics", "9"),
+        ("--user", "x"),
+    ]);
+    let found = new.differences(&other).need_restart;
+    assert_eq!(found, ["--metrics", "--user", "--control"]);
+}
+
+#[test]
+fn a_secret_is_gone_when_its_key_is() {
+    let key = |digit: char| KEY.replace('0', &digit.to_string());
+    let changes = |old: &[(&str, String)], new: &[(&str, String)]| {
+        let with = |flags: &[(&str, String)]| {
+            let flags: Vec<_> = flags
+                .iter()
+                .map(|(flag, value)| (*flag, &**value))
+                .collect();
+            config(&flags)
+        };
+        let found = with(old).differences(&with(new));
+        (found.renamed, found.removed)
+    };
+    let secret = |name: &str, digit| ("--secret", format!("{name}={}", key(digit)));
+    let own = |port, digit| {
+        (
+            "--listen",
+            format!("192.0.2.1:{port},secret={}", key(digit)),
+        )
+    };
+    let renamed = |from: &str, to: &str| vec![(from.to_owned(), to.to_owned())];
+    let (a, b, c) = (secret("a", '1'), secret("b", '2'), secret("c", '1'));
+    let both = [a.clone(), b.clone()];
+    assert_eq!(
+        changes(&both, std::slice::from_ref(&b)),
+        (vec![], vec!["a".to_owned()])
+    );
+    assert_eq!(changes(&both, &[b.clone(), a.clone()]), (vec![], vec![]));
+    assert_eq!(changes(&both, &[c, b.clone()]), (renamed("a", "c"), vec![]));
+    // A name with another key.
+    assert_eq!(
+        changes(&both, &[secret("a", '3'), b.clone()]),
+        (vec![], vec!["a".to_owned()])
+    );
+    // Two names change places.
+    let swapped = [secret("a", '2'), secret("b", '1')];
+    assert_eq!(changes(&both, &swapped), (vec![], vec![]));
+    // To a listener and away from it.
+    let of_listener = [own(1, '1'), b.clone()];
+    assert_eq!(
+        changes(&both, &of_listener),
+        (renamed("a", "192.0.2.1:1"), vec![])
+    );
+    let elsewhere = [own(2, '1'), b.clone()];
+    let moved = renamed("192.0.2.1:1", "192.0.2.1:2");
+    assert_eq!(changes(&of_listener, &elsewhere), (moved, vec![]));
+    let gone = vec!["192.0.2.1:1".to_owned()];
+    assert_eq!(changes(&of_listener, &[b]), (vec![], gone));
+}
+
+#[test]
+fn domains_that_links_may_name_no_more() {
+    let lost = |old: &[&str], new: &[&str]| {
+        let with = |domains: &[&str]| {
+            let flags: Vec<_> = domains
+                .iter()
+                .map(|domain| ("--tls-domain", *domain))
+                .collect();
+            config(&[&[("--secret", KEY)], &flags[..]].concat())
+        };
+        let found = with(old).differences(&with(new));
+        let lost: Vec<_> = found.lost_domains.iter().map(Domain::to_string).collect();
+        (lost.join(" "), found.lost_other_domains)
+    };
+    let told = |text: &str, others| (text.to_owned(), others);
+    assert_eq!(
+        lost(&["a.example"], &["b.example"]),
+        told("a.example", false)
+    );
+    assert_eq!(
+        lost(&["a.example"], &["b.example", "a.example"]),
+        told("", false)
+    );
+    assert_eq!(lost(&["a.example"], &[]), told("", false));
+    assert_eq!(lost(&[], &["a.example"]), told("", true));
+    assert_eq!(lost(&[], &[]), told("", false));
+}
