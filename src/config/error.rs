@@ -325,9 +325,13 @@ impl fmt::Display for Problem {
             ),
             Self::KeptSecretUnreadable { path, error } => write!(
                 f,
-                "cannot read the secret that an earlier run kept in {}: {error}; {}",
+                "cannot read {}, where an earlier run may have kept a secret: {error}; {}",
                 path.display(),
-                way_out(error.kind(), "give a --secret or another --data-dir")
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied =>
+                        "be the user that runs the proxy, or `chown -R` the directory to it",
+                    _ => "give a --secret or another --data-dir",
+                }
             ),
             Self::KeptSecretDamaged { path } => write!(
                 f,

@@ -484,6 +484,22 @@ fn domains_that_links_may_name_no_more() {
 }
 
 #[test]
+fn forms_of_links_that_work_no_more() {
+    let with = |flags: &[(&str, &str)]| config(&[&[("--secret", KEY)], flags].concat());
+    let all = [("--allow", "classic,dd,tls"), ("--tls-domain", "a.example")];
+    let lost = |old: &[_], new: &[_]| with(old).differences(&with(new)).lost_forms;
+    assert_eq!(lost(&all, &[all[1]]), ["classic"]);
+    assert_eq!(lost(&all, &[("--allow", "classic")]), ["dd", "tls (ee…)"]);
+    assert!(lost(&all[..1], &[]).ends_with(&["classic"]));
+    assert!(lost(&[], &[("--allow", "dd")]).is_empty(), "without a site");
+    assert!(lost(&[all[1]], &all).is_empty());
+    let salted = [all[1], ("--sni-salt", "a")];
+    let other_salt = |old: &[_], new: &[_]| with(old).differences(&with(new)).other_salt;
+    assert!(other_salt(&all, &salted) && other_salt(&salted, &[all[1]]));
+    assert!(!other_salt(&salted, &salted));
+}
+
+#[test]
 fn a_made_secret_is_kept_and_found_again() {
     let folder = TemporaryDirectory::new();
     let data_dir = folder.path().join("a/b");
@@ -525,9 +541,9 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
     let first = source.load(None).unwrap();
     assert!(
         first
-            .notes
+            .warnings
             .iter()
-            .any(|note| note.contains("for this run only"))
+            .any(|warning| warning.contains("for this run only"))
     );
     let second = source.load(first.made_secret()).unwrap();
     assert_eq!(second.secrets, first.secrets);

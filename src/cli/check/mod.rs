@@ -56,6 +56,7 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
 
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
+    verdicts.extend(machine::warnings(config));
     if config.role != Role::Back {
         verdicts.push(machine::secrets(config));
         verdicts.extend(machine::ended_secrets(config));
