@@ -108,6 +108,7 @@ pub(super) fn build(
         ));
     }
     let mut warnings = one_key_twice(&secrets, &listeners);
+    warnings.extend(closed_secrets(&secrets));
     warnings.extend(tls_domains.iter().filter_map(misnomer));
     let config = Config {
         role,
@@ -299,6 +300,23 @@ fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>,
         });
     }
     Ok(named)
+}
+
+/// Secrets with a limit of none at a time.
+fn closed_secrets(secrets: &[NamedSecret]) -> impl Iterator<Item = String> {
+    let closed = secrets
+        .iter()
+        .filter_map(|NamedSecret { name, limits, .. }| {
+            let limits = [
+                ("max-connections", limits.max_connections),
+                ("max-ips", limits.max_ips),
+            ];
+            let (limit, _) = limits.into_iter().find(|(_, most)| *most == Some(0))?;
+            Some((name, limit))
+        });
+    closed.map(|(name, limit)| {
+        format!("{limit}=0 lets nobody in with the secret {name}; for no limit leave it out")
+    })
 }
 
 /// Clients prove a key, in whichever form they have it: of secrets that share one

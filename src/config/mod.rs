@@ -38,6 +38,7 @@ pub use data_dir::{DataDir, cure, give_to_owner_of_directory, make_private_dir, 
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
+pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
 pub use files::{is_open_to_all, read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};

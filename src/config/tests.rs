@@ -484,6 +484,18 @@ fn domains_that_links_may_name_no_more() {
 }
 
 #[test]
+fn a_limit_of_none_is_named() {
+    let with = |limit| format!("anna={KEY},{limit}");
+    let warnings = |limit| config(&[("--secret", &with(limit))]).warnings;
+    let said = &warnings("max-ips=0")[0];
+    assert!(
+        said.starts_with("max-ips=0 lets nobody in with the secret anna"),
+        "{said}"
+    );
+    assert_eq!(warnings("max-connections=1,max-ips=1"), [""; 0]);
+}
+
+#[test]
 fn forms_of_links_that_work_no_more() {
     let with = |flags: &[(&str, &str)]| config(&[&[("--secret", KEY)], flags].concat());
     let all = [("--allow", "classic,dd,tls"), ("--tls-domain", "a.example")];
