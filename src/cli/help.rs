@@ -146,6 +146,6 @@ mod tests {
             assert_eq!(listed, has, "{line}");
         }
         assert_eq!(text.contains("small build"), !cfg!(feature = "tls"));
-        assert_eq!(text.contains("ctl changes it"), cfg!(feature = "ctl"));
+        assert_eq!(text.contains("; ctl changes"), cfg!(feature = "ctl"));
     }
 }
