@@ -128,6 +128,7 @@ install: build ## binary, systemd unit, user, flags file (ROLE=both|front|back P
 			useradd --system --user-group --no-create-home --shell /usr/sbin/nologin smol-mtproxy
 		chown root:smol-mtproxy $$conf
 		chmod 640 $$conf
+		echo "as a service: systemctl daemon-reload; systemctl enable --now smol-mtproxy; its links: sudo smol-mtproxy link"
 	fi
 
 clean: ## remove everything built

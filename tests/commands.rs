@@ -179,6 +179,8 @@ fn a_secret_that_lets_nobody_in_is_marked() {
     assert_eq!(said.stdout.matches(expired).count(), 2, "{}", said.stdout);
     assert_eq!(said.stdout.matches("its quota is used up").count(), 1);
     assert_eq!(links(&said.stdout).len(), 4);
+    let doubled = "smol-mtproxy: the secrets alice and dora are one key: ";
+    assert!(said.stderr.contains(doubled), "{}", said.stderr);
     // One code, Bob's.
     let one = say(&format!(
         "link --server 192.0.2.1 --listen :1443 {}",
@@ -247,6 +249,12 @@ fn a_check_of_this_machine_alone() {
     ] {
         assert!(said.stdout.lines().any(|l| l == line), "{}", said.stdout);
     }
+    let closed = say(&format!(
+        "{flags} --policy in-table:client-subnet/32/128:friends --table friends={}/friends",
+        directory.path().display()
+    ));
+    let nobody = "warn  policies: --policy in-table lets nobody in, as the table friends is empty";
+    assert!(closed.stdout.contains(nobody), "{}", closed.stdout);
     let foreign = say(&flags.replace(&listener, "198.51.100.1:8443"));
     assert_eq!(foreign.status, 69, "{}", foreign.stdout);
     assert!(foreign.stdout.contains("fail  listener 198.51.100.1:8443"));
@@ -264,6 +272,11 @@ fn wrong_words_get_one_line_and_a_status() {
         ("--listen ::1", 64, "a port behind them: [::1]:443"),
         ("--listen host:443", 64, "`host` is no IP address; give one"),
         ("--secret zz", 64, "smol-mtproxy secret"),
+        (
+            "--secret 0011223344556677889900112233445g",
+            64,
+            "not all hex digits",
+        ),
         (
             "--external-ip home.example",
             64,

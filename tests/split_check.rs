@@ -384,6 +384,12 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
         assert!(back.counted("link_ends_total", "reason=\"revoked\"") >= 2);
         is_served(&office).await;
 
+        // A reload asks at once, and says again what is wrong.
+        home.reload(|_| {});
+        let told = "no link to";
+        let count = |side: &Proxy| side.log().iter().filter(|line| line.contains(told)).count();
+        eventually("a second time", || count(&home) == 2).await;
+
         certs(&["renew", "home", "--new-key"], ours.path());
         home.reload(|_| {});
         home.linked(1).await;

@@ -7,12 +7,13 @@ pub(super) use with_tls::run;
 /// The build without a TLS library.
 #[cfg(not(feature = "tls"))]
 pub(super) fn run(options: &Certs) -> Exit {
+    let asked = format!("certs {}", options.words.join(" "));
     super::complain(
         Exit::Unavailable,
         format_args!(
-            "certs {}: this small build has no TLS; make certificates with the full build, or use \
+            "{}: this small build has no TLS; make certificates with the full build, or use \
              --link-psk inside a tunnel",
-            options.words.join(" ")
+            asked.trim_end()
         ),
     )
 }

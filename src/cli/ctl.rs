@@ -120,7 +120,7 @@ fn exit_of(error: &io::Error) -> Exit {
 fn cannot_reach(path: &Path, error: &io::Error, basis: Basis) -> String {
     let way_out = match (error.kind(), basis) {
         (io::ErrorKind::PermissionDenied, _) => {
-            "be the user that runs the proxy, or try `sudo smol-mtproxy ctl`"
+            "be the user that runs the proxy, or try `sudo smol-mtproxy ctl …`"
         }
         (io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused, Basis::Service(_)) => {
             "the proxy does not run, or runs with other flags: give ctl its --control or --data-dir"

@@ -37,7 +37,11 @@ impl Exit {
         ),
         (
             Self::Unavailable,
-            "a port, Telegram or the proxy cannot be had; check: a verdict is fail",
+            if cfg!(feature = "check") {
+                "a port, Telegram or the proxy cannot be had; check: a verdict is fail"
+            } else {
+                "a port, Telegram or the proxy cannot be had"
+            },
         ),
         (Self::OsError, "the system has run out of something"),
         (Self::CannotCreate, "a file cannot be written"),

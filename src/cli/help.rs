@@ -17,7 +17,7 @@ Commands:
   secret     make a secret: plain, dd, or ee DOMAIN
   ctl        change tables of the running proxy, see what secrets have used
   check      check the config and this machine, one verdict a line
-  certs      make the certificates of a link: init, add-node, show
+  certs      make, renew, revoke and show the certificates of a link
   --help     this text; COMMAND --help for a command's own flags
   --version  the version
 ";
@@ -29,8 +29,8 @@ A config file holds the same flags, one a line, with or without the dashes:
   --listen :443
   secret = alice=ee0123456789abcdef0123456789abcdef7777772e6578616d706c652e636f6d
 
-link, check, ctl and secret go by the flags that they are given, --config or
-others; given none, by /var/run/smol-mtproxy/flags (OpenWrt's), else
+Commands beside run go by the flags that they are given, --config or others; given
+none, by /var/run/smol-mtproxy/flags (OpenWrt's), else
 /etc/smol-mtproxy.conf, else as `smol-mtproxy run` would without flags. run itself
 looks for no file.
 
@@ -105,7 +105,12 @@ fn describe(flag: &FlagHelp, text: &mut String) {
     };
     let _ = writeln!(text, "  {} {value}", flag.name);
     let mut line = INDENT.to_owned();
-    for word in flag.text.split_whitespace() {
+    // What is behind the semicolon is about `ctl`.
+    let words = match flag.name {
+        "--table" if !cfg!(feature = "ctl") => flag.text.split(';').next().unwrap_or_default(),
+        _ => flag.text,
+    };
+    for word in words.split_whitespace() {
         if line.len() + 1 + word.len() > WIDTH {
             text.push_str(line.trim_end());
             text.push('\n');
@@ -134,6 +139,7 @@ mod tests {
             ("  --link-ca ", cfg!(feature = "tls")),
             ("  --link-refuse ", cfg!(feature = "tls")),
             ("  --link-alpn ", cfg!(feature = "tls")),
+            ("  --link-refuse ", cfg!(feature = "tls")),
             ("  --control ", cfg!(feature = "ctl")),
             ("  smol-mtproxy check ", cfg!(feature = "check")),
         ] {
@@ -141,5 +147,6 @@ mod tests {
             assert_eq!(listed, has, "{line}");
         }
         assert_eq!(text.contains("small build"), !cfg!(feature = "tls"));
+        assert_eq!(text.contains("; ctl changes"), cfg!(feature = "ctl"));
     }
 }

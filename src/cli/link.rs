@@ -41,6 +41,9 @@ pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
         }
         config = links::for_sni(config, sni);
     }
+    for warning in &config.warnings {
+        eprintln!("smol-mtproxy: {warning}");
+    }
     let mut links = links::all(&config, options.server.as_ref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)

@@ -55,6 +55,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     // Whoever made one without running the proxy with it would hand out dead links.
     let missing_secret = match arguments.command {
         Command::Run(_) => MissingSecret::Make(secret::new_key()),
+        Command::Ctl(_) => MissingSecret::Ignore,
         _ => MissingSecret::Leave,
     };
     let basis = Basis::of(&arguments.command, &arguments.settings);

@@ -29,7 +29,7 @@ pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
 /// The same where the config, which only its links depend on, cannot be had.
 pub(super) fn without_config(options: &MakeSecret, why: &str) -> Exit {
     let exit = make(options, |_| Vec::new());
-    eprintln!("smol-mtproxy: so its link is not known: {why}");
+    eprintln!("smol-mtproxy: its link is not known: {why}");
     exit
 }
 

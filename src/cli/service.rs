@@ -58,9 +58,14 @@ fn is_there(path: &Path) -> bool {
 /// If `error` is that this user may not read a file of the service: that, and who may.
 pub(super) fn forbidden(error: &ConfigError, command: &Command) -> Option<String> {
     let (path, error) = error.unread()?;
+    // It does nothing without its words.
+    let words = match command {
+        Command::Ctl(_) => " …",
+        _ => "",
+    };
     (error.kind() == ErrorKind::PermissionDenied).then(|| {
         format!(
-            "cannot read {}: {error}; try `sudo smol-mtproxy {}`",
+            "cannot read {}: {error}; try `sudo smol-mtproxy {}{words}`",
             path.display(),
             command.name()
         )

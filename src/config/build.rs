@@ -104,6 +104,7 @@ pub(super) fn build(
     }
     notes.extend(notes::group_limit(&machine.memory));
     let mut warnings = notes::one_key_twice(&secrets, &listeners);
+    warnings.extend(notes::closed_secrets(&secrets));
     warnings.extend(tls_domains.iter().filter_map(notes::misnomer));
     let config = Config {
         role,

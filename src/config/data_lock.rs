@@ -39,8 +39,19 @@ impl DataLock {
     /// directory or its file system does not allow it, the proxy does without.
     /// Blocks until another process that is about to end has ended.
     pub fn take(data_dir: &Path) -> Result<Self, DataDirInUse> {
-        let Ok(file) = open(data_dir) else {
-            return Ok(Self(None));
+        let file = match open(data_dir) {
+            Ok(file) => file,
+            Err(error) => {
+                let path = data_dir.join(FILE);
+                if error.kind() == io::ErrorKind::PermissionDenied && path.exists() {
+                    warn!(
+                        "cannot lock {}: {error}; a second process with this --data-dir would \
+                         overwrite what secrets have used of quotas: chown the file to this user",
+                        path.display()
+                    );
+                }
+                return Ok(Self(None));
+            }
         };
         let started = Instant::now();
         let mut is_told = false;

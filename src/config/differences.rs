@@ -21,6 +21,10 @@ pub struct Differences {
     pub lost_domains: Vec<Domain>,
     /// They could ask for any name, and no longer can.
     pub lost_other_domains: bool,
+    /// Links are derived for names otherwise, or not any more.
+    pub other_salt: bool,
+    /// Of `--allow`, what is gone, whose links work no more.
+    pub lost_forms: Vec<&'static str>,
 }
 
 /// Which flags were given, and whether with the same values as others; the values
@@ -113,6 +117,14 @@ impl Config {
         let (renamed, removed) = changed_secrets(self, new);
         let may_ask_for = |domain: &&Domain| new.tls_domains.contains(domain);
         let is_restricted = self.allow.tls && new.allow.tls && !new.tls_domains.is_empty();
+        let looked_like_sites = !self.tls_domains.is_empty() || self.sni_salt.is_some();
+        let (was, is) = (self.allow, new.allow);
+        let forms = [
+            ("classic", was.classic && !is.classic),
+            ("dd", was.dd && !is.dd),
+            ("tls (ee…)", was.tls && !is.tls && looked_like_sites),
+        ];
+        let lost_forms = forms.into_iter().filter(|(_, is_lost)| *is_lost);
         let lost = self
             .tls_domains
             .iter()
@@ -124,6 +136,8 @@ impl Config {
             removed,
             lost_domains: lost.filter(|_| is_restricted).cloned().collect(),
             lost_other_domains: is_restricted && self.tls_domains.is_empty(),
+            other_salt: was.tls && is.tls && self.sni_salt != new.sni_salt,
+            lost_forms: lost_forms.map(|(form, _)| form).collect(),
         }
     }
 

@@ -292,6 +292,9 @@ impl fmt::Display for Problem {
                 "{flag} has no effect on a {role}; give it to the {other}, or leave it out"
             ),
             Self::RoleNeeds { role, flag } => write!(f, "--role {role} needs {flag}"),
+            Self::LinkUnsecured if !cfg!(feature = "tls") => {
+                f.write_str("the link needs --link-psk, and a tunnel: this small build has no TLS")
+            }
             Self::LinkUnsecured => write!(
                 f,
                 "the link needs certificates (`smol-mtproxy certs init DIR` makes them, for --link-ca, --link-cert and --link-key) or, inside a tunnel, --link-psk"
@@ -309,7 +312,7 @@ impl fmt::Display for Problem {
             ),
             Self::PlainOnPublic { address } => write!(
                 f,
-                "a link without TLS at {address} could be read by everyone on its way; use certificates (`smol-mtproxy certs init DIR`), or the address of a tunnel, or, if you must, --link-plain-on-public yes"
+                "a link without TLS at {address} could be read by everyone on its way; use {CERTIFICATES}, or the address of a tunnel, or, if you must, --link-plain-on-public yes"
             ),
             Self::LinkKeyUnreadable { path, error } => write!(
                 f,
@@ -317,19 +320,23 @@ impl fmt::Display for Problem {
                 path.display(),
                 way_out(
                     error.kind(),
-                    "make one with `smol-mtproxy secret plain`, the same for both ends"
+                    "make one with `(umask 077; smol-mtproxy secret plain >FILE)`, and copy it to the other end"
                 )
             ),
             Self::LinkKeyShort { path } => write!(
                 f,
-                "--link-psk: {} holds less than 32 characters, which could be guessed; make one with `smol-mtproxy secret plain`",
+                "--link-psk: {} holds less than 32 characters, which could be guessed; make one with `(umask 077; smol-mtproxy secret plain >FILE)`, and copy it to the other end",
                 path.display()
             ),
             Self::KeptSecretUnreadable { path, error } => write!(
                 f,
-                "cannot read the secret that an earlier run kept in {}: {error}; {}",
+                "cannot read {}, where an earlier run may have kept a secret: {error}; {}",
                 path.display(),
-                way_out(error.kind(), "give a --secret or another --data-dir")
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied =>
+                        "be the user that runs the proxy, or `chown -R` the directory to it",
+                    _ => "give a --secret or another --data-dir",
+                }
             ),
             Self::KeptSecretDamaged { path } => write!(
                 f,
@@ -360,6 +367,13 @@ pub(super) fn repeated(word: &str) -> &str {
         word
     }
 }
+
+/// What secures a link on the open internet.
+pub(crate) const CERTIFICATES: &str = if cfg!(feature = "tls") {
+    "certificates (`smol-mtproxy certs init DIR`)"
+} else {
+    "the full build with certificates"
+};
 
 fn way_out(kind: io::ErrorKind, otherwise: &'static str) -> &'static str {
     match kind {

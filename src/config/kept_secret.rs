@@ -54,8 +54,8 @@ pub(super) fn read_or_keep(
         Err(error) => (
             OwnSecret::ThisRunOnly,
             format!(
-                "no --secret given: made one for this run only, because {} cannot be written: \
-                 {error}; give --secret or a writable --data-dir",
+                "no --secret given: made one for this run only, whose links end with it, because \
+                 {} cannot be written: {error}; give --secret or a writable --data-dir",
                 data_dir.display()
             ),
         ),

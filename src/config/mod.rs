@@ -42,6 +42,7 @@ pub use data_dir::{
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
+pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
 pub use files::{is_open_to_all, read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
@@ -165,6 +166,8 @@ pub enum MissingSecret {
     Make(Secret),
     /// Use the kept one, or leave listeners without.
     Leave,
+    /// Look for none: nobody asks for it.
+    Ignore,
 }
 
 /// Where configs come from: the command line, the file that it names, and the
@@ -287,12 +290,16 @@ impl Config {
     ) -> Result<(), ConfigError> {
         let own = match (running, missing) {
             (Some(own), _) => Some(own),
+            (None, MissingSecret::Ignore) => None,
             (None, MissingSecret::Leave) => {
                 kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))
             }
             (None, MissingSecret::Make(new)) => {
                 let (secret, own, note) = kept_secret::read_or_keep(&self.data_dir, new)?;
-                self.notes.extend(note);
+                match own {
+                    OwnSecret::Kept => self.notes.extend(note),
+                    OwnSecret::ThisRunOnly => self.warnings.extend(note),
+                }
                 Some((secret, own))
             }
         };

@@ -60,6 +60,23 @@ pub(super) fn group_limit(memory: &Memory) -> Option<String> {
     ))
 }
 
+/// Secrets with a limit of none at a time.
+pub(super) fn closed_secrets(secrets: &[NamedSecret]) -> impl Iterator<Item = String> {
+    let closed = secrets
+        .iter()
+        .filter_map(|NamedSecret { name, limits, .. }| {
+            let limits = [
+                ("max-connections", limits.max_connections),
+                ("max-ips", limits.max_ips),
+            ];
+            let (limit, _) = limits.into_iter().find(|(_, most)| *most == Some(0))?;
+            Some((name, limit))
+        });
+    closed.map(|(name, limit)| {
+        format!("{limit}=0 lets nobody in with the secret {name}; for no limit leave it out")
+    })
+}
+
 /// Clients prove a key, in whichever form they have it: of secrets that share one
 /// the first is who they are.
 pub(super) fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {

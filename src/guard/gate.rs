@@ -71,18 +71,6 @@ impl Gate {
         let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
         self.policies.replace(policies);
-        for table in tables.iter().filter(|table| table.is_empty()) {
-            let lets_in = |rule: &Rule| match rule {
-                Rule::InTable { table: name, .. } => *name == table.name,
-                _ => false,
-            };
-            if guard.policies.iter().any(lets_in) {
-                let name = &table.name;
-                warn!(
-                    "--policy in-table lets nobody in, as the table {name} is empty: add entries"
-                );
-            }
-        }
         let old = self.snapshots();
         self.tables.replace(tables);
         self.relays.replace(guard.relays.clone());
@@ -99,6 +87,23 @@ impl Gate {
         }
         ledger.set_limits(secrets);
         Ok(old)
+    }
+
+    /// What of these policies keeps everybody out, a line each.
+    pub fn barriers(&self, policies: &[Rule]) -> Vec<String> {
+        let tables = self.tables.borrow();
+        let empty = tables.iter().filter(|table| table.is_empty());
+        let lets_nobody_in = empty.filter(|table| {
+            policies.iter().any(|rule| match rule {
+                Rule::InTable { table: name, .. } => *name == table.name,
+                _ => false,
+            })
+        });
+        let line = |table: &Rc<Table>| {
+            let name = &table.name;
+            format!("--policy in-table lets nobody in, as the table {name} is empty: add entries")
+        };
+        lets_nobody_in.map(line).collect()
     }
 
     fn remember(&self, entries: usize) {

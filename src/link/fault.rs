@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 
+use crate::config::CERTIFICATES;
 use crate::metrics::LinkEnd;
 use crate::wire::link::{LinkError, Refusal, Role};
 
@@ -115,8 +116,8 @@ impl fmt::Display for Fault {
             Self::PlainOnPublic => write!(
                 f,
                 "without TLS the link could be read by everyone on its way there; use \
-                 certificates (`smol-mtproxy certs init DIR`), or the address of a tunnel, or, \
-                 if you must, --link-plain-on-public yes"
+                 {CERTIFICATES}, or the address of a tunnel, or, if you must, \
+                 --link-plain-on-public yes"
             ),
             Self::HungUp(Role::Front) => write!(
                 f,

@@ -268,7 +268,8 @@ impl fmt::Display for SecretError {
             ),
             Self::Length(len) => write!(
                 f,
-                "a secret of {len} bytes: expected 16, `dd` and 16, or `ee`, 16 and a domain"
+                "not all hex digits and, as base64url, {len} bytes: a secret has 16, `dd` and 16, or \
+                 `ee`, 16 and a domain: copy all of it, or make one with `smol-mtproxy secret`"
             ),
             Self::NoDomain => write!(
                 f,

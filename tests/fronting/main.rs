@@ -363,6 +363,8 @@ fn the_proxy_is_never_its_own_site() {
         assert!(proxy.counted("fronting_failures_total", "reason=\"our_address\"") >= 1);
         assert!(proxy.log_contains("leads back to this proxy"));
         assert_eq!(proxy.counted("fronted_total", ""), 0);
+        let way_out = "and --fronting 127.0.0.1:8443 for its address";
+        eventually("the way out", || proxy.log_contains(way_out)).await;
     });
 }
 

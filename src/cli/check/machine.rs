@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, access, statvfs};
 
 use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
@@ -48,15 +48,18 @@ pub(super) fn config(config: &Config) -> Verdict {
 }
 
 /// Tables and policies, where there are any.
-pub(super) fn gates(config: &Config) -> Option<Verdict> {
+pub(super) fn gates(config: &Config) -> Vec<Verdict> {
     let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
     match Gate::new(&config.guard, config.limits(), "", Instant::now()) {
-        Err(error) => Some(Verdict::fail("policies", error.to_string())),
-        Ok(_) if policies + tables == 0 => None,
-        Ok(_) => Some(Verdict::ok(
-            "policies",
-            format!("{policies}, with {tables} tables"),
-        )),
+        Err(error) => vec![Verdict::fail("policies", error.to_string())],
+        Ok(_) if policies + tables == 0 => Vec::new(),
+        Ok(gate) => {
+            let found = format!("{policies}, with {tables} tables");
+            let barriers = gate.barriers(&config.guard.policies).into_iter();
+            let barriers = barriers.map(|line| Verdict::warn("policies", line));
+            let found = Verdict::ok("policies", found);
+            std::iter::once(found).chain(barriers).collect()
+        }
     }
 }
 
@@ -167,16 +170,21 @@ pub(super) fn data_dir(config: &Config) -> Verdict {
     let writable = existing.is_some_and(|path: &Path| {
         path.is_dir() && access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
     });
-    match writable {
-        true => Verdict::ok("data directory", shown.to_string()),
-        false => Verdict::warn(
-            "data directory",
-            format!(
-                "{shown} cannot be written: a made secret and Telegram's lists are forgotten at \
-                 the end; give a writable --data-dir"
-            ),
+    let is_full = existing.is_some_and(|path| {
+        statvfs(path).is_ok_and(|disk| disk.f_blocks > 0 && disk.f_bavail == 0)
+    });
+    let (problem, way_out) = match (writable, is_full) {
+        (true, false) => return Verdict::ok("data directory", shown.to_string()),
+        (true, true) => ("is on a full disk", "make room, or give another --data-dir"),
+        (false, _) => ("cannot be written", "give a writable --data-dir"),
+    };
+    Verdict::warn(
+        "data directory",
+        format!(
+            "{shown} {problem}: a made secret, what secrets have used of quotas and Telegram's \
+             lists are forgotten at the end; {way_out}"
         ),
-    }
+    )
 }
 
 /// Whether clients can find this machine, and middle proxies believe it.

@@ -86,6 +86,9 @@ impl Server {
                 return self.reload_failed(&error);
             }
         };
+        for barrier in self.gate.barriers(&new.guard.policies) {
+            warn!("{barrier}");
+        }
         let mut news = self.link_news(&link);
         news.splice(..0, table_news);
         let leaving = self.take_over(&old, new, &differences, (link, opened), news);
@@ -236,6 +239,23 @@ fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<Str
         warn!(
             "links that look like another site than --tls-domain (ee…) work no more; to keep them, \
              give each of their sites a --tls-domain too, and reload"
+        );
+    }
+    if differences.other_salt {
+        let command = match new.sni_salt {
+            Some(_) => "link --sni DOMAIN",
+            None => "link",
+        };
+        warn!(
+            "links that look like a site (ee…) work no more, as --sni-salt is another; give out new \
+             ones of `smol-mtproxy {command}`, or set it back and reload"
+        );
+    }
+    if !differences.lost_forms.is_empty() {
+        let forms = differences.lost_forms.join(",");
+        warn!(
+            "links of these forms work no more: {forms}; to keep them, add them to --allow and \
+             reload"
         );
     }
     if !differences.changed.is_empty() {

@@ -128,6 +128,9 @@ impl Server {
         };
         let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
+        for barrier in gate.barriers(&config.guard.policies) {
+            warn!("{barrier}");
+        }
         replays::restore(&gate, &config, reactor);
         let sites = backend.is_some().then(|| {
             let address = address.clone();

@@ -278,6 +278,10 @@ impl ProbeError {
 impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unreachable(FrontingFailure::OurAddress) => f.write_str(
+                "that address is this proxy's own, so strangers see a silent server; put a web \
+                 server for the name on this machine, and --fronting 127.0.0.1:8443 for its address",
+            ),
             Self::Unreachable(failure) => failure.fmt(f),
             Self::Broken(error) => error.fmt(f),
             Self::Silent => f.write_str("it says nothing"),

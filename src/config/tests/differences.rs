@@ -183,3 +183,19 @@ fn domains_that_links_may_name_no_more() {
     assert_eq!(lost(&[], &["a.example"]), told("", true));
     assert_eq!(lost(&[], &[]), told("", false));
 }
+
+#[test]
+fn forms_of_links_that_work_no_more() {
+    let with = |flags: &[(&str, &str)]| config(&[&[("--secret", KEY)], flags].concat());
+    let all = [("--allow", "classic,dd,tls"), ("--tls-domain", "a.example")];
+    let lost = |old: &[_], new: &[_]| with(old).differences(&with(new)).lost_forms;
+    assert_eq!(lost(&all, &[all[1]]), ["classic"]);
+    assert_eq!(lost(&all, &[("--allow", "classic")]), ["dd", "tls (ee…)"]);
+    assert!(lost(&all[..1], &[]).ends_with(&["classic"]));
+    assert!(lost(&[], &[("--allow", "dd")]).is_empty(), "without a site");
+    assert!(lost(&[all[1]], &all).is_empty());
+    let salted = [all[1], ("--sni-salt", "a")];
+    let other_salt = |old: &[_], new: &[_]| with(old).differences(&with(new)).other_salt;
+    assert!(other_salt(&all, &salted) && other_salt(&salted, &[all[1]]));
+    assert!(!other_salt(&salted, &salted));
+}

@@ -54,9 +54,9 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
     let first = source.load(None).unwrap();
     assert!(
         first
-            .notes
+            .warnings
             .iter()
-            .any(|note| note.contains("for this run only"))
+            .any(|warning| warning.contains("for this run only"))
     );
     let second = source.load(first.made_secret()).unwrap();
     assert_eq!(second.secrets, first.secrets);
@@ -112,4 +112,16 @@ fn secrets_that_every_user_may_read_are_named() {
             assert!(warning.contains("lets every user read it: chmod 640"));
         }
     }
+}
+
+#[test]
+fn a_limit_of_none_is_named() {
+    let with = |limit| format!("anna={KEY},{limit}");
+    let warnings = |limit| config(&[("--secret", &with(limit))]).warnings;
+    let said = &warnings("max-ips=0")[0];
+    assert!(
+        said.starts_with("max-ips=0 lets nobody in with the secret anna"),
+        "{said}"
+    );
+    assert_eq!(warnings("max-connections=1,max-ips=1"), [""; 0]);
 }

@@ -67,7 +67,12 @@ async fn keep(
 ) {
     let reactor = front.context.reactor.clone();
     let mut luck = Luck::default();
+    let mut reloads = front.reloads.get();
     while !front.closed.get() {
+        if front.reloads.get() != reloads {
+            reloads = front.reloads.get();
+            luck.forget_what_was_said();
+        }
         let fault = match dial(&front, &place, Part::Front).await {
             Ok((address, established)) => {
                 let (connection, mut driver) =

@@ -77,6 +77,11 @@ impl Luck {
         self.said.replace(fault.reason()) != Some(fault.reason())
     }
 
+    /// The person has changed something, and wants to know what came of it.
+    pub fn forget_what_was_said(&mut self) {
+        self.said = None;
+    }
+
     /// How long to wait before the next dial: something between that and twice as
     /// long.
     pub fn pause(&mut self) -> Duration {

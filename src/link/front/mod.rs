@@ -53,6 +53,7 @@ pub struct Front {
     account: Account,
     security: RefCell<Rc<Security>>,
     wait: Cell<Duration>,
+    reloads: Cell<u32>,
     keepers: RefCell<Vec<Keeper>>,
     links: RefCell<Vec<Rc<FrontLink>>>,
     changed: Notify,
@@ -71,6 +72,7 @@ impl Front {
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             wait: Cell::new(wait),
+            reloads: Cell::default(),
             keepers: RefCell::default(),
             links: RefCell::default(),
             changed: Notify::default(),
@@ -111,10 +113,13 @@ impl Front {
         self.security.borrow().clone()
     }
 
-    /// For links made from now on.
+    /// For links made from now on. What was in their way may be mended, so the next
+    /// dials are not put off for long.
     pub fn reconfigure(&self, security: Security, wait: Duration) {
         self.security.replace(Rc::new(security));
         self.wait.set(wait);
+        self.reloads.set(self.reloads.get().wrapping_add(1));
+        self.hasten();
     }
 
     /// What is wrong with this side's certificates, or soon will be.

@@ -173,6 +173,10 @@ impl Papers {
             | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
                 "the two sides have no protocol of --link-alpn in common"
             }
+            Error::AlertReceived(_) => match self.role {
+                Role::Front => "is that a port of the back's --link-listen? Then its log says why",
+                Role::Back => "is that a front? Then its log says why",
+            },
             _ => return error.to_string(),
         };
         format!("{error}; {way_out}")

@@ -12,6 +12,7 @@ fn an_alert_after_the_handshake_says_why() {
         (48, "this side's certificate is of another CA"),
         (44, "the back refuses the certificate of this front"),
         (43, "the back does not take this certificate for a front's"),
+        (50, "is that a port of the back's --link-listen?"),
     ] {
         let sent = record(&mut back, &[2, alert], Kind::Alert);
         let error = front.take(&sent).unwrap_err();
