@@ -1,7 +1,7 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::net::sockopt;
+use rustix::net::{ipproto, sockopt};
 
 use super::Socket;
 
@@ -11,8 +11,9 @@ const NO_CPU: u32 = u32::MAX;
 /// Between one probe and the next, and the silence before the first.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Unanswered ones after which the kernel gives the connection up.
-const PROBES: u32 = 4;
+/// Unanswered ones after which the kernel gives the connection up: more than it
+/// sends while we wait, as an end is for us to decide.
+const PROBES: u32 = 30;
 
 /// Whether a peer is still there, by keepalive: its application sees nothing of it.
 impl Socket {
@@ -23,6 +24,10 @@ impl Socket {
     /// It asks nothing while it repeats what the peer has not acknowledged, which
     /// is a question too.
     pub fn ask_peer(&self) -> io::Result<()> {
+        // What comes in for MPTCP is noted elsewhere.
+        if sockopt::socket_protocol(self)? != Some(ipproto::TCP) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         sockopt::set_socket_incoming_cpu(self, NO_CPU)?;
         // Or its limit would count instead of the number of probes, from the last
         // sign of life on.
