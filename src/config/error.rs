@@ -377,8 +377,15 @@ impl fmt::Display for First<'_> {
     }
 }
 
+/// Longer than any flag.
+const LONGEST_FLAG: usize = 40;
+
 /// The flag that was probably meant.
 fn nearest(flag: &str) -> Option<&'static str> {
+    // A line of another file may have megabytes.
+    if flag.len() > LONGEST_FLAG {
+        return None;
+    }
     let known = all_flags().map(|known| (distance(flag, known.name), known.name));
     let (distance, name) = known.min()?;
     // Of two letters nearly any two others are near.
@@ -435,6 +442,7 @@ mod tests {
         };
         assert!(say("--lisen").ends_with("did you mean --listen?"));
         assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
+        assert!(all_flags().all(|flag| flag.name.len() < LONGEST_FLAG));
         assert!(say("--qr").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").ends_with("see smol-mtproxy --help"));
         assert!(say("--colour").starts_with("--colour "));
