@@ -203,7 +203,7 @@ fn one_that_only_is_silent_keeps_its_place() {
             }
             assert!(served(&proxy, Kind::Padded, ALICE, OLD).await.is_some());
             assert_eq!(no_answer(&proxy), 0);
-            let line = "the secret alice is at its max-ips";
+            let line = "a client of alice is turned away: more addresses than its secret's max-ips";
             eventually("a word about it", || proxy.log_contains(line)).await;
             telegram.assert_clean();
         }

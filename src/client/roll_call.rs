@@ -11,7 +11,7 @@ use super::{ClientContext, LOG_PERIOD};
 use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
-use crate::metrics::{CloseReason, RejectReason};
+use crate::metrics::CloseReason;
 use crate::net::{Notify, Socket};
 
 /// How long a session may be silent that is asked. The kernel asks four times
@@ -41,7 +41,6 @@ pub(super) struct RollCalls {
     /// Where asking begins, so that all of many get their turn.
     next: Cell<usize>,
     gone_log: Throttle,
-    full_log: Throttle,
 }
 
 struct Call {
@@ -61,7 +60,6 @@ impl Default for RollCalls {
             asked: Cell::new(0),
             next: Cell::new(0),
             gone_log: Throttle::new(LOG_PERIOD),
-            full_log: Throttle::new(LOG_PERIOD),
         }
     }
 }
@@ -202,21 +200,6 @@ impl ClientContext {
                 "the secret {secret} was full: {gone} of its sessions were not there any more when \
                  they were asked, and gave their places to newcomers{skipped}; with a larger \
                  max-ips= or max-connections= these need not wait for that"
-            );
-        }
-    }
-
-    /// A newcomer of a full secret is turned away.
-    pub(super) fn tell_full(&self, secret: &str, reason: RejectReason) {
-        let limit = match reason {
-            RejectReason::SecretAddresses => "max-ips",
-            RejectReason::SecretConnections => "max-connections",
-            _ => return,
-        };
-        if let Some(skipped) = self.roll_calls.full_log.pass() {
-            info!(
-                "the secret {secret} is at its {limit}: a newcomer is turned away{skipped}; a \
-                 larger {limit}= lets in more"
             );
         }
     }

@@ -142,11 +142,7 @@ impl Visit<'_> {
             poll_fn(|cx| self.socket.poll_hung_up(cx)).await;
             Err(RejectReason::Abandoned)
         };
-        let outcome = smol::future::or(waits, leaves).await;
-        if let Err(reason) = outcome {
-            context.tell_full(visitor.secret, reason);
-        }
-        outcome
+        smol::future::or(waits, leaves).await
     }
 }
 

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -24,6 +24,8 @@ const MAX_ENTRY: usize = 253;
 pub struct Table {
     pub name: String,
     file: PathBuf,
+    /// The file was there when it was read or written.
+    has_file: Cell<bool>,
     /// Shared with a thread that lists or saves them.
     entries: RefCell<Arc<Entries>>,
 }
@@ -33,15 +35,29 @@ pub struct Table {
 pub struct ReadTable {
     name: String,
     file: PathBuf,
+    has_file: bool,
     entries: Entries,
 }
 
 impl ReadTable {
-    /// Reads every file whole or fails; blocks.
-    pub fn read_all(tables: &[TableFile]) -> Result<Vec<Self>, TableError> {
+    /// Reads every file whole or fails, also where one is gone that was there
+    /// `before`: who is banned by it would be let in. Blocks.
+    pub fn read_all(tables: &[TableFile], before: &[Snapshot]) -> Result<Vec<Self>, TableError> {
         let tables = tables.iter();
         tables
-            .map(|table| Self::read(&table.name, &table.file, table.is_ours))
+            .map(|table| {
+                let read = Self::read(&table.name, &table.file, table.is_ours)?;
+                let is_same = |old: &&Snapshot| old.file == table.file && old.has_file;
+                match before.iter().find(is_same) {
+                    Some(old) if !read.has_file && old.entries.len() > 0 => {
+                        Err(TableError::new(&table.file, TableErrorKind::Gone))
+                    }
+                    _ => {
+                        read.tell_if_new();
+                        Ok(read)
+                    }
+                }
+            })
             .collect()
     }
 
@@ -59,20 +75,27 @@ impl ReadTable {
     fn read(name: &str, file: &Path, ours: bool) -> Result<Self, TableError> {
         let may_be_made = || ours || folder_of(file).is_dir();
         let text = match read_text(file, LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => {
-                info!(
-                    "the table {name} is empty, as {} is not there: {}write it and send SIGHUP",
-                    file.display(),
-                    match cfg!(feature = "ctl") {
-                        true => "`smol-mtproxy ctl table add … --save` makes it, or ",
-                        false => "",
-                    }
-                );
-                String::new()
-            }
-            read => read.map_err(|error| TableError::read(file, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => None,
+            read => Some(read.map_err(|error| TableError::read(file, error))?),
         };
-        Self::from_text(name, file, &text)
+        Ok(Self {
+            has_file: text.is_some(),
+            ..Self::from_text(name, file, &text.unwrap_or_default())?
+        })
+    }
+
+    fn tell_if_new(&self) {
+        if !self.has_file {
+            info!(
+                "the table {} is empty, as {} is not there: {}write it and send SIGHUP",
+                self.name,
+                self.file.display(),
+                match cfg!(feature = "ctl") {
+                    true => "`smol-mtproxy ctl table add … --save` makes it, or ",
+                    false => "",
+                }
+            );
+        }
     }
 
     /// The table of a file that holds `text`.
@@ -83,6 +106,7 @@ impl ReadTable {
         Ok(Self {
             name: name.to_owned(),
             file: file.to_owned(),
+            has_file: true,
             entries,
         })
     }
@@ -117,6 +141,7 @@ impl From<ReadTable> for Table {
         Self {
             name: read.name,
             file: read.file,
+            has_file: Cell::new(read.has_file),
             entries: RefCell::new(Arc::new(read.entries)),
         }
     }
@@ -128,6 +153,7 @@ impl From<ReadTable> for Table {
 pub struct Snapshot {
     name: String,
     file: PathBuf,
+    has_file: bool,
     entries: Arc<Entries>,
 }
 
@@ -186,8 +212,14 @@ impl Table {
         Snapshot {
             name: self.name.clone(),
             file: self.file.clone(),
+            has_file: self.has_file.get(),
             entries: self.entries.borrow().clone(),
         }
+    }
+
+    /// Its file has been written.
+    pub fn is_saved(&self) {
+        self.has_file.set(true);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -380,6 +412,8 @@ pub struct TableError {
 enum TableErrorKind {
     Read(io::Error),
     TooLarge,
+    /// It was there.
+    Gone,
     Write(io::Error),
     /// Without a line: asked for at run time.
     Entry {
@@ -432,6 +466,10 @@ impl fmt::Display for TableError {
                 };
                 write!(f, "table {file} cannot be read: {error}; {way_out}")
             }
+            TableErrorKind::Gone => write!(
+                f,
+                "table {file} is gone: put it back, or make an empty file to have nobody in it"
+            ),
             TableErrorKind::TooLarge => write!(
                 f,
                 "table {file} is over {} MiB; write neighbouring addresses as networks, or make \
@@ -464,6 +502,42 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_is_gone_is_not_an_empty_table() {
+        let folder = TemporaryDirectory::new();
+        let file = folder.path().join("banned");
+        let given = [TableFile {
+            name: "banned".to_owned(),
+            file: file.clone(),
+            is_ours: false,
+        }];
+        let again = |table: &Table| {
+            let read = ReadTable::read_all(&given, &[table.snapshot()]);
+            read.map(|mut read| Table::from(read.remove(0)))
+        };
+        let read = ReadTable::read_all(&given, &[]).unwrap().remove(0);
+        // Until the next reload.
+        let table = Table::from(read);
+        table.add("192.0.2.1").unwrap();
+        let table = again(&table).unwrap();
+        assert!(table.is_empty());
+        for is_by_hand in [true, false] {
+            table.add("192.0.2.1").unwrap();
+            match is_by_hand {
+                true => std::fs::write(&file, "192.0.2.1\n").unwrap(),
+                false => table.snapshot().save().unwrap(),
+            }
+            table.is_saved();
+            let table = again(&table).unwrap();
+            assert!(!table.is_empty());
+            std::fs::remove_file(&file).unwrap();
+            let error = again(&table).unwrap_err().to_string();
+            assert!(error.contains("is gone: put it back"), "{error}");
+        }
+        std::fs::write(&file, "").unwrap();
+        assert!(again(&table).unwrap().is_empty());
+    }
 
     #[test]
     fn addresses_and_names() {
