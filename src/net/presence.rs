@@ -44,3 +44,51 @@ impl Socket {
         sockopt::socket_incoming_cpu(self) != Ok(NO_CPU)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::num::NonZeroU32;
+    use std::os::fd::OwnedFd;
+    use std::rc::Rc;
+
+    use rustix::net::{AddressFamily, Protocol, SocketType};
+
+    use super::*;
+    use crate::net::{Executor, Reactor};
+
+    /// Both ends, or `None` where the kernel has no such protocol.
+    fn pair(reactor: &Rc<Reactor>, protocol: Protocol) -> Option<(Socket, OwnedFd)> {
+        let make =
+            || rustix::net::socket(AddressFamily::INET, SocketType::STREAM, Some(protocol)).ok();
+        let (listener, client) = (make()?, make()?);
+        let address = std::net::SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        rustix::net::bind(&listener, &address).unwrap();
+        rustix::net::listen(&listener, 1).unwrap();
+        rustix::net::connect(&client, &rustix::net::getsockname(&listener).unwrap()).unwrap();
+        let accepted = rustix::net::accept(&listener).unwrap();
+        Some((Socket::new(reactor, accepted).unwrap(), client))
+    }
+
+    #[test]
+    fn whose_answers_the_kernel_does_not_note_is_not_asked() {
+        const MPTCP: u32 = 262;
+        let reactor = Reactor::new().unwrap();
+        let (plain, client) = pair(&reactor, ipproto::TCP).unwrap();
+        plain.ask_peer().unwrap();
+        rustix::io::write(&client, b"x").unwrap();
+        reactor.block_on(&Executor::default(), async {
+            for _ in 0..500 {
+                if plain.has_answered() {
+                    return;
+                }
+                reactor.sleep(Duration::from_millis(10)).await;
+            }
+            panic!("nothing was heard");
+        });
+        let protocol = NonZeroU32::new(MPTCP).map(Protocol::from_raw);
+        if let Some((several, _client)) = pair(&reactor, protocol.unwrap()) {
+            assert!(several.ask_peer().is_err());
+        }
+    }
+}
