@@ -255,7 +255,7 @@ fn ctl_says_when_nobody_is_there() {
     let output = proxy.command(&["ctl", "secrets"]);
     assert_eq!(output.status.code(), Some(69));
     let problem = String::from_utf8(output.stderr).unwrap();
-    assert!(problem.contains("is the proxy running?"), "{problem}");
+    assert!(problem.contains("the proxy does not run, or"), "{problem}");
     assert_eq!(problem.lines().count(), 1);
 }
 

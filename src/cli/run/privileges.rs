@@ -100,7 +100,7 @@ fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
     for entry in fs::read_dir(data_dir)? {
         own(
             &directory,
-            &entry?.file_name(),
+            entry?.file_name(),
             account,
             FileType::RegularFile,
         )?;
@@ -121,8 +121,9 @@ fn own(
         Err(Errno::NOENT) => return Ok(()),
         opened => opened?,
     };
-    let found = rustix::fs::fstat(&file)?;
-    match FileType::from_raw_mode(found.st_mode) == wanted && found.st_nlink == 1 {
+    let file = fs::File::from(file);
+    let found = file.metadata()?;
+    match FileType::from_raw_mode(found.mode()) == wanted && found.nlink() == 1 {
         true => give(&file, account),
         false => Ok(()),
     }
