@@ -1,9 +1,11 @@
 //! The short-lived commands, and how wrong words are answered.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use fake_telegram::built_binary;
 use fake_telegram::harness::{TemporaryDirectory, free_address};
@@ -354,4 +356,39 @@ fn the_journal_knows_that_why_it_ended_is_an_error() {
     assert_eq!(status.unwrap().code(), Some(64));
     let said = std::fs::read_to_string(&path).unwrap();
     assert!(said.starts_with("<3>smol-mtproxy: --bogus"), "{said}");
+}
+
+/// Whoever chose a name or answers at a socket moves no cursor and adds no line.
+#[test]
+fn what_others_have_written_stays_in_its_line() {
+    const NASTY: &str = "\x1b[2J\x1b]0;x\x07\nok";
+    let folder = TemporaryDirectory::new();
+    let socket = folder.path().join("control");
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let mut request = String::new();
+            let _ = BufReader::new(&stream).read_line(&mut request);
+            let first = ["ok\n", "error "][number % 2];
+            let _ = stream.write_all(format!("{first}\x1b[2J\x1b]0;x\x07\n").as_bytes());
+        }
+    });
+    let given: [&[&str]; 5] = [
+        &["link", "--config", NASTY],
+        &["link", "--listen", NASTY],
+        &["link", "--no-qr", "--data-dir", NASTY],
+        &["ctl", "secrets", "--control", socket.to_str().unwrap()],
+        &["ctl", "secrets", "--control", socket.to_str().unwrap()],
+    ];
+    for words in given {
+        let output = command("").args(words).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        let lines = text.lines().filter(|line| *line == "ok").count();
+        let is_plain = |c: char| !c.is_control() || c == '\n';
+        assert!(lines == 0 && text.chars().all(is_plain), "{text:?}");
+        assert!(text.contains("[2J"), "{text:?}");
+    }
 }

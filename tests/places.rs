@@ -155,6 +155,39 @@ fn one_that_is_out_of_reach_for_seconds_keeps_its_place() {
     );
 }
 
+/// A network that fails is no reason either: the newcomer answers no more than the
+/// others.
+#[test]
+fn nobody_is_cut_off_while_nobody_can_answer() {
+    inside("nobody_is_cut_off_while_nobody_can_answer", || {
+        run(async {
+            shell("ip rule add pref 10 lookup local && ip rule delete pref 0");
+            let (_telegram, proxy) = start(built_binary!(), Route::Direct, limited).await;
+            let mut held = Vec::new();
+            for (kind, key) in [(Kind::Padded, ALICE), (Kind::FakeTls, ALICE)] {
+                held.push(served(&proxy, kind, key, OLD).await.unwrap());
+            }
+            // What they acknowledge late is no answer.
+            smol::Timer::after(Duration::from_millis(500)).await;
+            let fails = async {
+                let is_known = || proxy.counted("handshaking", "") == 1;
+                eventually("a newcomer", is_known).await;
+                smol::Timer::after(Duration::from_millis(300)).await;
+                shell("ip rule add pref 5 from 127.78.0.0/24 blackhole");
+                smol::Timer::after(Duration::from_secs(11)).await;
+                shell("ip rule delete pref 5 from 127.78.0.0/24 blackhole");
+            };
+            let newcomer = served(&proxy, Kind::FakeTls, ALICE, NEW);
+            let (newcomer, ()) = smol::future::zip(newcomer, fails).await;
+            assert!(newcomer.is_none());
+            for client in &mut held {
+                within("an echo", client.echo(&echo(2, 64))).await.unwrap();
+            }
+            assert_eq!(no_answer(&proxy), 0);
+        });
+    });
+}
+
 /// Who is there is asked too, answers, and keeps its place.
 #[test]
 fn one_that_only_is_silent_keeps_its_place() {
@@ -170,7 +203,7 @@ fn one_that_only_is_silent_keeps_its_place() {
             }
             assert!(served(&proxy, Kind::Padded, ALICE, OLD).await.is_some());
             assert_eq!(no_answer(&proxy), 0);
-            let line = "a client of alice is turned away: more addresses than";
+            let line = "a client of alice is turned away: more addresses than its secret's max-ips";
             eventually("a word about it", || proxy.log_contains(line)).await;
             telegram.assert_clean();
         }

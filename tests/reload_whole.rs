@@ -438,6 +438,12 @@ fn what_changed_is_named_and_what_needs_a_restart_until_it_comes() {
         assert!(told.ends_with(wanted), "{told}");
         line(&lines, "restart for --buffers to take effect");
 
+        let aside = banned.with_extension("aside");
+        fs::rename(&banned, &aside).unwrap();
+        let said = refused(&mut proxy, |_| {}).await;
+        assert!(said.contains("banned.txt is gone: put it back"), "{said}");
+        fs::rename(&aside, &banned).unwrap();
+
         let lines = reloaded(&mut proxy, |_| {}).await;
         line(&lines, "reloaded: no flag, table or certificate changed");
         line(&lines, "restart for --buffers to take effect");

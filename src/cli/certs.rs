@@ -27,6 +27,7 @@ mod with_tls {
     use crate::cli::commands::{CertsCommand, CertsRenew, CertsShow};
     use crate::cli::{complain, print};
     use crate::link::certificates::{CertsError, Done, add_node, init, renew, revoke, show};
+    use crate::log::one_line;
 
     /// Makes or shows the certificates of a link.
     pub fn run(options: &Certs) -> Exit {
@@ -68,10 +69,12 @@ mod with_tls {
                 _ if one.is_expired => "EXPIRED",
                 _ => "until",
             };
-            format!(
-                "{}: {}, {until} {}, SHA-256 {}\n",
+            // Others may have chosen the names.
+            let line = format!(
+                "{}: {}, {until} {}, SHA-256 {}",
                 one.file, one.name, one.expires, one.fingerprint
-            )
+            );
+            one_line(line) + "\n"
         });
         Ok(lines.collect())
     }

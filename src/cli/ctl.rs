@@ -9,6 +9,7 @@ use super::json::Json;
 use super::service::Basis;
 use super::{complain, print};
 use crate::config::Config;
+use crate::log::one_line;
 
 /// A running proxy answers at once, unless it waits for a disk, which it says
 /// after a minute.
@@ -63,7 +64,8 @@ fn ask(path: &Path, words: &[&str]) -> io::Result<Result<Vec<String>, String>> {
     stream.write_all(format!("{}\n", words.join(" ")).as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    let mut lines = answer.lines().map(str::to_owned);
+    // Whoever has the socket may not be who we think it is.
+    let mut lines = answer.lines().map(|line| one_line(line.to_owned()));
     match lines.next() {
         Some(first) if first == "ok" => Ok(Ok(lines.collect())),
         Some(first) => Ok(Err(first.trim_start_matches("error ").to_owned())),

@@ -116,8 +116,9 @@ fn fail(error: &ConfigError) -> Exit {
 /// One line on stderr.
 fn complain(exit: Exit, problem: impl Display) -> Exit {
     eprintln!(
-        "{}smol-mtproxy: {problem}",
-        log::priority(log::LogLevel::Error)
+        "{}smol-mtproxy: {}",
+        log::priority(log::LogLevel::Error),
+        log::one_line(problem.to_string())
     );
     exit
 }

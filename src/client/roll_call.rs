@@ -12,7 +12,7 @@ use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
-use crate::net::Notify;
+use crate::net::{Notify, Socket};
 
 /// How long a session may be silent that is asked. The kernel asks four times
 /// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
@@ -30,7 +30,8 @@ const GOING: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(9);
 
 /// Sessions that are asked at a time, whatever their secrets: asking costs some
-/// system calls each.
+/// system calls each. A call takes half of what is left, so that the crowd of one
+/// secret shuts no other out.
 const MOST_ASKED: usize = 256;
 
 /// The secrets whose sessions are asked at the moment.
@@ -47,6 +48,9 @@ struct Call {
     account: Rc<Account>,
     changed: Notify,
     is_over: Cell<bool>,
+    /// One of the newcomers, who are there for certain, was seen to answer: so the
+    /// network is there and the kernel tells of answers. Else nobody is cut off.
+    is_sound: Cell<bool>,
 }
 
 impl Default for RollCalls {
@@ -60,27 +64,46 @@ impl Default for RollCalls {
     }
 }
 
-/// A newcomer that waits for a place.
-pub(super) struct Waiting(Rc<Call>);
+/// A newcomer that waits for a place, and is asked like those who have one.
+pub(super) struct Waiting<'a> {
+    call: Rc<Call>,
+    /// `None`: it cannot be asked.
+    newcomer: Option<&'a Socket>,
+}
 
-impl Waiting {
+impl<'a> Waiting<'a> {
+    fn new(call: Rc<Call>, newcomer: &'a Socket) -> Self {
+        let is_asked = newcomer.ask_peer().is_ok();
+        Self {
+            call,
+            newcomer: Some(newcomer).filter(|_| is_asked),
+        }
+    }
+
     /// Completes when there may be a place; false if nobody else will go.
     pub async fn changed(&self) -> bool {
-        self.0.changed.changed().await;
-        !self.0.is_over.get()
+        self.call.changed.changed().await;
+        if self.newcomer.is_some_and(Socket::has_answered) {
+            self.call.is_sound.set(true);
+        }
+        !self.call.is_over.get()
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.account.roll_call(|roll| roll.leave());
+        self.call.account.roll_call(|roll| roll.leave());
     }
 }
 
 impl ClientContext {
     /// Asks the sessions of a full secret, unless that was done lately or too many
     /// wait.
-    pub(super) fn wait_for_place(self: &Rc<Self>, secret: &str) -> Option<Waiting> {
+    pub(super) fn wait_for_place<'a>(
+        self: &Rc<Self>,
+        secret: &str,
+        newcomer: &'a Socket,
+    ) -> Option<Waiting<'a>> {
         let account = &self.gate.account(secret)?;
         let calls = &self.roll_calls.calls;
         let is_same = |call: &&Rc<Call>| Rc::ptr_eq(&call.account, account);
@@ -98,6 +121,7 @@ impl ClientContext {
                     account: account.clone(),
                     changed: Notify::default(),
                     is_over: Cell::new(false),
+                    is_sound: Cell::new(false),
                 });
                 calls.borrow_mut().push(call.clone());
                 let calling = self.clone().call_roll(call.clone());
@@ -105,18 +129,16 @@ impl ClientContext {
                 call
             }
         };
-        Some(Waiting(call))
+        Some(Waiting::new(call, newcomer))
     }
 
     async fn call_roll(self: Rc<Self>, call: Rc<Call>) {
         let mut silent = self.ask_sessions(&call.account);
-        let asked = silent.len();
-        let total = &self.roll_calls.asked;
-        total.set(total.get() + asked);
         let (mut gone, mut waited) = (0, Duration::ZERO);
         while !silent.is_empty() && waited < PATIENCE {
             self.reactor.sleep(LOOK).await;
             waited += LOOK;
+            let before = silent.len();
             silent.retain(|session| match session.upgrade() {
                 Some(out) if out.is_over() => {
                     gone += 1;
@@ -132,16 +154,21 @@ impl ClientContext {
                     false
                 }
             });
+            self.roll_calls.fewer_asked(before - silent.len());
             call.changed.notify();
         }
-        if !silent.is_empty() {
-            gone += silent.len();
-            for out in silent.iter().filter_map(Weak::upgrade) {
-                out.revoke(CloseReason::NoAnswer);
+        self.roll_calls.fewer_asked(silent.len());
+        let is_sound = call.is_sound.get();
+        for out in silent.iter().filter_map(Weak::upgrade) {
+            match is_sound {
+                true => out.revoke(CloseReason::NoAnswer),
+                false => out.let_be(),
             }
+        }
+        if is_sound && !silent.is_empty() {
+            gone += silent.len();
             self.reactor.sleep(GOING).await;
         }
-        total.set(total.get() - asked);
         self.tell_gone(&call.secret, gone);
         let now = self.gate.clock(self.reactor.now());
         call.account.roll_call(|roll| roll.end(now, gone > 0));
@@ -155,11 +182,14 @@ impl ClientContext {
     /// Asks those of a secret, as many as may be asked.
     fn ask_sessions(&self, account: &Rc<Account>) -> Vec<Weak<ClientOut>> {
         let calls = &self.roll_calls;
-        let most = MOST_ASKED.saturating_sub(calls.asked.get());
+        let left = MOST_ASKED.saturating_sub(calls.asked.get());
+        let most = left.div_ceil(2);
         let (sessions, next) = self.sessions.some_of(account, calls.next.get(), most);
         calls.next.set(next);
         let asked = sessions.iter().filter(|out| out.ask());
-        asked.map(Rc::downgrade).collect()
+        let asked: Vec<_> = asked.map(Rc::downgrade).collect();
+        calls.asked.set(calls.asked.get() + asked.len());
+        asked
     }
 
     fn tell_gone(&self, secret: &str, gone: usize) {
@@ -172,6 +202,12 @@ impl ClientContext {
                  max-ips= or max-connections= these need not wait for that"
             );
         }
+    }
+}
+
+impl RollCalls {
+    fn fewer_asked(&self, count: usize) {
+        self.asked.set(self.asked.get().saturating_sub(count));
     }
 }
 

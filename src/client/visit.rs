@@ -125,7 +125,7 @@ impl Visit<'_> {
         let context = self.place.context();
         let waits = async {
             let mut outcome = Err(reason);
-            let Some(waiting) = context.wait_for_place(visitor.secret) else {
+            let Some(waiting) = context.wait_for_place(visitor.secret, self.socket) else {
                 return outcome;
             };
             opening.known();

@@ -89,20 +89,20 @@ fn open(data_dir: &Path) -> io::Result<File> {
     make_private_dir(data_dir)?;
     let path = data_dir.join(FILE);
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    // For this user alone: whoever can read a file can lock it.
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags);
-    let mut writing = options.clone();
-    writing.write(true).mode(0o644);
-    if let Ok(file) = writing.clone().create_new(true).open(&path) {
+    let options = options.read(true).write(true).mode(0o600);
+    options.custom_flags(flags);
+    if let Ok(file) = options.clone().create_new(true).open(&path) {
         give_to_owner_of_directory(&path, &file);
         return Ok(file);
     }
-    // Who has no right to write what another user made can lock it too. What has
-    // another name as well may be a file of anybody's.
-    let has_one_name = |file: &File| file.metadata().is_ok_and(|found| found.nlink() <= 1);
-    match writing.open(&path) {
-        Ok(file) if has_one_name(&file) => Ok(file),
-        _ => options.open(&path),
+    let file = options.open(&path)?;
+    let found = file.metadata()?;
+    // A number must not get into a file of another name.
+    match found.is_file() && found.nlink() == 1 {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -180,5 +180,24 @@ mod tests {
         assert!(DataLock::take(&file).is_ok());
         fs::create_dir(folder.path().join(FILE)).unwrap();
         assert!(DataLock::take(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_written_into_a_file_of_another_name() {
+        let folder = TemporaryDirectory::new();
+        let (file, state) = (folder.path().join("file"), folder.path().join("state"));
+        fs::create_dir(&state).unwrap();
+        fs::write(&file, "precious").unwrap();
+        fs::hard_link(&file, state.join(FILE)).unwrap();
+        assert!(DataLock::take(&state).is_ok());
+        fs::remove_file(state.join(FILE)).unwrap();
+        std::os::unix::fs::symlink(&file, state.join(FILE)).unwrap();
+        assert!(DataLock::take(&state).is_ok());
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        fs::remove_file(state.join(FILE)).unwrap();
+        let lock = DataLock::take(&state).unwrap();
+        let mode = fs::metadata(state.join(FILE)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(lock);
     }
 }

@@ -1,7 +1,14 @@
 use super::flags::all_flags;
 
+/// Longer than any flag.
+const LONGEST_FLAG: usize = 40;
+
 /// The flag that was probably meant.
 pub(super) fn nearest(flag: &str) -> Option<&'static str> {
+    // A line of another file may have megabytes.
+    if flag.len() > LONGEST_FLAG {
+        return None;
+    }
     let known = all_flags().map(|known| (distance(flag, known.name), known.name));
     let (distance, name) = known.min()?;
     // Of two letters nearly any two others are near.
@@ -33,6 +40,11 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_flag_is_too_long_to_be_meant() {
+        assert!(all_flags().all(|flag| flag.name.len() < LONGEST_FLAG));
+    }
 
     #[test]
     fn distances() {

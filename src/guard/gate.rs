@@ -52,7 +52,7 @@ impl Gate {
             policies: RefCell::default(),
             ledger: RefCell::new(Ledger::new([], usage)),
         };
-        let tables = ReadTable::read_all(&guard.tables)?;
+        let tables = ReadTable::read_all(&guard.tables, &[])?;
         gate.reconfigure(guard, tables, &[], secrets)?;
         Ok(Rc::new(gate))
     }

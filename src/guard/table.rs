@@ -1,6 +1,6 @@
 mod error;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -29,6 +29,8 @@ const MAX_ENTRY: usize = 253;
 pub struct Table {
     pub name: String,
     file: PathBuf,
+    /// The file was there when it was read or written.
+    has_file: Cell<bool>,
     /// Shared with a thread that lists or saves them.
     entries: RefCell<Arc<Entries>>,
 }
@@ -38,15 +40,29 @@ pub struct Table {
 pub struct ReadTable {
     name: String,
     file: PathBuf,
+    has_file: bool,
     entries: Entries,
 }
 
 impl ReadTable {
-    /// Reads every file whole or fails; blocks.
-    pub fn read_all(tables: &[TableFile]) -> Result<Vec<Self>, TableError> {
+    /// Reads every file whole or fails, also where one is gone that was there
+    /// `before`: who is banned by it would be let in. Blocks.
+    pub fn read_all(tables: &[TableFile], before: &[Snapshot]) -> Result<Vec<Self>, TableError> {
         let tables = tables.iter();
         tables
-            .map(|table| Self::read(&table.name, &table.file, table.is_ours))
+            .map(|table| {
+                let read = Self::read(&table.name, &table.file, table.is_ours)?;
+                let is_same = |old: &&Snapshot| old.file == table.file && old.has_file;
+                match before.iter().find(is_same) {
+                    Some(old) if !read.has_file && old.entries.len() > 0 => {
+                        Err(TableError::new(&table.file, TableErrorKind::Gone))
+                    }
+                    _ => {
+                        read.tell_if_new();
+                        Ok(read)
+                    }
+                }
+            })
             .collect()
     }
 
@@ -64,20 +80,27 @@ impl ReadTable {
     fn read(name: &str, file: &Path, ours: bool) -> Result<Self, TableError> {
         let may_be_made = || ours || folder_of(file).is_dir();
         let text = match read_text(file, LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => {
-                info!(
-                    "the table {name} is empty, as {} is not there: {}write it and send SIGHUP",
-                    file.display(),
-                    match cfg!(feature = "ctl") {
-                        true => "`smol-mtproxy ctl table add … --save` makes it, or ",
-                        false => "",
-                    }
-                );
-                String::new()
-            }
-            read => read.map_err(|error| TableError::read(file, error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => None,
+            read => Some(read.map_err(|error| TableError::read(file, error))?),
         };
-        Self::from_text(name, file, &text)
+        Ok(Self {
+            has_file: text.is_some(),
+            ..Self::from_text(name, file, &text.unwrap_or_default())?
+        })
+    }
+
+    fn tell_if_new(&self) {
+        if !self.has_file {
+            info!(
+                "the table {} is empty, as {} is not there: {}write it and send SIGHUP",
+                self.name,
+                self.file.display(),
+                match cfg!(feature = "ctl") {
+                    true => "`smol-mtproxy ctl table add … --save` makes it, or ",
+                    false => "",
+                }
+            );
+        }
     }
 
     /// The table of a file that holds `text`.
@@ -88,6 +111,7 @@ impl ReadTable {
         Ok(Self {
             name: name.to_owned(),
             file: file.to_owned(),
+            has_file: true,
             entries,
         })
     }
@@ -122,6 +146,7 @@ impl From<ReadTable> for Table {
         Self {
             name: read.name,
             file: read.file,
+            has_file: Cell::new(read.has_file),
             entries: RefCell::new(Arc::new(read.entries)),
         }
     }
@@ -133,6 +158,7 @@ impl From<ReadTable> for Table {
 pub struct Snapshot {
     name: String,
     file: PathBuf,
+    has_file: bool,
     entries: Arc<Entries>,
 }
 
@@ -191,8 +217,14 @@ impl Table {
         Snapshot {
             name: self.name.clone(),
             file: self.file.clone(),
+            has_file: self.has_file.get(),
             entries: self.entries.borrow().clone(),
         }
+    }
+
+    /// Its file has been written.
+    pub fn is_saved(&self) {
+        self.has_file.set(true);
     }
 
     pub fn is_empty(&self) -> bool {

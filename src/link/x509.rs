@@ -16,7 +16,8 @@ const LAST: i64 = 253_402_300_799;
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 
 pub(super) struct Described {
-    /// The subject's common name, if there is one that is not longer than it may be.
+    /// The subject's common name, if there is one that is as long as it may be
+    /// and holds nothing that a terminal obeys.
     pub name: Option<String>,
     /// Its validity, in seconds since 1970.
     pub from: i64,
@@ -74,7 +75,9 @@ pub(super) fn read(der: &[u8]) -> ASN1Result<Described> {
                 })?;
                 let key = sha256(&[&reader.next().read_der()?]);
                 skip_rest(reader)?;
-                let is_fine = |name: &String| !name.is_empty() && name.len() <= 64;
+                let is_fine = |name: &String| {
+                    (1..=64).contains(&name.len()) && !name.contains(char::is_control)
+                };
                 Ok(Described {
                     name: name.filter(is_fine),
                     from,

@@ -86,11 +86,17 @@ fn format_line(level: LogLevel, message: fmt::Arguments<'_>, journald: bool) -> 
         format!("{} {level} {message}", utc(std::time::SystemTime::now()))
     };
     // One event, one line, whatever a peer sent.
-    if line.contains(|c: char| c.is_control()) {
-        line = line.replace(|c: char| c.is_control(), " ");
-    }
+    line = one_line(line);
     line.push('\n');
     line
+}
+
+/// `text` without what moves a terminal's cursor or ends a line.
+pub fn one_line(text: String) -> String {
+    match text.contains(|c: char| c.is_control()) {
+        true => text.replace(|c: char| c.is_control(), " "),
+        false => text,
+    }
 }
 
 impl LogLevel {

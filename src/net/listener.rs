@@ -41,8 +41,9 @@ impl Listener {
 
     /// Listens at all `places` or, after an error, at none; optional ones may be
     /// left out. They may take a part of the port of one of `ours`, or all of a
-    /// port of which one of those has a part; for sockets of others all is as
-    /// taken as ever. Of `parked` ones those are used that are asked for. Part of
+    /// port of which one of those has a part; for others all is as taken as ever,
+    /// but for sockets of this user that ask the kernel to share, which remembers
+    /// that it may. Of `parked` ones those are used that are asked for. Part of
     /// a port that this process may not bind is left out if one of `ours` has the
     /// whole of it.
     pub fn open_all(

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::cli::json::Json;
+use crate::log::one_line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grade {
@@ -34,8 +35,8 @@ impl Verdict {
     pub fn new(grade: Grade, subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self {
             grade,
-            subject: subject.into(),
-            finding: finding.into(),
+            subject: one_line(subject.into()),
+            finding: one_line(finding.into()),
         }
     }
 

@@ -193,7 +193,10 @@ async fn save(server: &Server, table: &Table) -> Result<String, String> {
     });
     match server.reactor.timeout(SAVE_LIMIT, saving).await {
         Some(Some(Err(error))) => Err(error.to_string()),
-        Some(_) => Ok(String::new()),
+        Some(_) => {
+            table.is_saved();
+            Ok(String::new())
+        }
         None => Err(format!(
             "table {} is not written after {SAVE_LIMIT:?}, but may still be: is its disk busy or gone?",
             table.name

@@ -1,10 +1,13 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, CWD, chownat, fchown};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chownat, fchown};
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -51,7 +54,7 @@ pub(super) fn give_up(
     let account = account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))?;
     hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
     if let Some(socket) = control {
-        own(socket, &account).map_err(PrivilegeError::Control)?;
+        own(CWD, socket, &account, FileType::Socket).map_err(PrivilegeError::Control)?;
     }
     for socket in sockets {
         // The kernel lets sockets of one user alone share a port, as a reload may
@@ -83,23 +86,58 @@ fn find(passwd: &str, user: &str) -> Option<Account> {
     })
 }
 
-/// Links are not followed, and folders inside are not ours.
+/// Folders inside are not ours, nor is a file that has another name too.
 fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
     // The user could not make it in a directory of root's.
     make_private_dir(data_dir)?;
-    for entry in fs::read_dir(data_dir)? {
-        let path = entry?.path();
-        if fs::symlink_metadata(&path)?.is_file() {
-            own(&path, account)?;
-        }
+    let found = fs::symlink_metadata(data_dir)?;
+    if found.is_symlink() && found.uid() != 0 {
+        let message = "it is a symbolic link of another user: name what it leads to";
+        return Err(io::Error::other(message));
     }
-    own(data_dir, account)
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(data_dir, flags, Mode::empty())?;
+    for entry in fs::read_dir(data_dir)? {
+        own(
+            &directory,
+            entry?.file_name(),
+            account,
+            FileType::RegularFile,
+        )?;
+    }
+    give(&directory, account)
 }
 
-fn own(path: &Path, account: &Account) -> io::Result<()> {
+/// Gives the user what of that type has the name there: the user may put something
+/// else in its place at any time, and may know another name of root's files.
+fn own(
+    directory: impl AsFd,
+    name: impl AsRef<Path>,
+    account: &Account,
+    wanted: FileType,
+) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(directory, name.as_ref(), flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(()),
+        opened => opened?,
+    };
+    let file = fs::File::from(file);
+    let found = file.metadata()?;
+    match FileType::from_raw_mode(found.mode()) == wanted && found.nlink() == 1 {
+        true => give(&file, account),
+        false => Ok(()),
+    }
+}
+
+fn give(file: impl AsFd, account: &Account) -> io::Result<()> {
     let Account { uid, gid } = *account;
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(chownat(CWD, path, Some(uid), Some(gid), flags)?)
+    Ok(chownat(
+        file,
+        "",
+        Some(uid),
+        Some(gid),
+        AtFlags::EMPTY_PATH,
+    )?)
 }
 
 impl fmt::Display for PrivilegeError {
@@ -130,7 +168,47 @@ impl std::error::Error for PrivilegeError {}
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{lchown, symlink};
+    use std::path::PathBuf;
+
+    use fake_telegram::harness::TemporaryDirectory;
+
     use super::*;
+
+    #[test]
+    fn root_gives_away_what_lies_in_the_directory_alone() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let folder = TemporaryDirectory::new();
+        let place = |name: &str| folder.path().join(name);
+        let uid = |path: PathBuf| fs::metadata(path).unwrap().uid();
+        fs::create_dir_all(place("state/folder")).unwrap();
+        for name in ["precious", "other", "state/usage"] {
+            fs::write(place(name), "x").unwrap();
+        }
+        fs::hard_link(place("precious"), place("state/twice")).unwrap();
+        symlink(place("other"), place("state/link")).unwrap();
+        let account = Account {
+            uid: Uid::from_raw(65534),
+            gid: Gid::from_raw(65534),
+        };
+        symlink(place("state"), place("way")).unwrap();
+        hand_over(&place("way"), &account).unwrap();
+        assert_eq!(uid(place("state/usage")), 65534);
+        assert_eq!(uid(place("state")), 65534);
+        for name in ["precious", "other", "state/folder"] {
+            assert_eq!(uid(place(name)), 0, "{name}");
+        }
+        // What the user's own link leads to is root's.
+        fs::create_dir(place("etc")).unwrap();
+        fs::write(place("etc/passwd"), "x").unwrap();
+        symlink(place("etc"), place("planted")).unwrap();
+        lchown(place("planted"), Some(65534), Some(65534)).unwrap();
+        assert!(hand_over(&place("planted"), &account).is_err());
+        assert_eq!(uid(place("etc/passwd")), 0);
+        assert_eq!(uid(place("etc")), 0);
+    }
 
     #[test]
     fn users_are_found_by_name_and_number() {

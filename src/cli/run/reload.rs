@@ -35,7 +35,7 @@ fn read(
     before: &[Snapshot],
 ) -> Result<Fresh, String> {
     let config = source.load(running).map_err(|error| error.to_string())?;
-    let tables = ReadTable::read_all(&config.guard.tables);
+    let tables = ReadTable::read_all(&config.guard.tables, before);
     let tables = tables.map_err(|error| error.to_string())?;
     let link = SecurityFiles::read(&config.link, link_role(&config));
     let changes = tables.iter().filter_map(|table| table.changes(before));

@@ -15,6 +15,8 @@ pub struct TableError {
 pub(super) enum TableErrorKind {
     Read(io::Error),
     TooLarge,
+    /// It was there.
+    Gone,
     Write(io::Error),
     /// Without a line: asked for at run time.
     Entry {
@@ -67,6 +69,10 @@ impl fmt::Display for TableError {
                 };
                 write!(f, "table {file} cannot be read: {error}; {way_out}")
             }
+            TableErrorKind::Gone => write!(
+                f,
+                "table {file} is gone: put it back, or make an empty file to have nobody in it"
+            ),
             TableErrorKind::TooLarge => write!(
                 f,
                 "table {file} is over {} MiB; write neighbouring addresses as networks, or make \

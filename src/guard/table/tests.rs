@@ -4,6 +4,42 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
+fn a_file_that_is_gone_is_not_an_empty_table() {
+    let folder = TemporaryDirectory::new();
+    let file = folder.path().join("banned");
+    let given = [TableFile {
+        name: "banned".to_owned(),
+        file: file.clone(),
+        is_ours: false,
+    }];
+    let again = |table: &Table| {
+        let read = ReadTable::read_all(&given, &[table.snapshot()]);
+        read.map(|mut read| Table::from(read.remove(0)))
+    };
+    let read = ReadTable::read_all(&given, &[]).unwrap().remove(0);
+    // Until the next reload.
+    let table = Table::from(read);
+    table.add("192.0.2.1").unwrap();
+    let table = again(&table).unwrap();
+    assert!(table.is_empty());
+    for is_by_hand in [true, false] {
+        table.add("192.0.2.1").unwrap();
+        match is_by_hand {
+            true => std::fs::write(&file, "192.0.2.1\n").unwrap(),
+            false => table.snapshot().save().unwrap(),
+        }
+        table.is_saved();
+        let table = again(&table).unwrap();
+        assert!(!table.is_empty());
+        std::fs::remove_file(&file).unwrap();
+        let error = again(&table).unwrap_err().to_string();
+        assert!(error.contains("is gone: put it back"), "{error}");
+    }
+    std::fs::write(&file, "").unwrap();
+    assert!(again(&table).unwrap().is_empty());
+}
+
+#[test]
 fn addresses_and_names() {
     let text = "# banned\n192.0.2.0/24  # a net\n\n2001:db8::7\nExample.ORG\n";
     let entries = Entries::parse(text).unwrap();

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 use super::{
     CertsError, NODE_DAYS, NodeKey, Shown, certificate, check_days, check_name, describe, issuer,
     read,
@@ -169,10 +171,16 @@ impl Staged {
     /// it is.
     fn new(path: &Path, mode: u32, text: &str) -> Result<Self, CertsError> {
         let failed = |error| CertsError::Write(path.to_owned(), error);
-        // Where it is a symbolic link it stays one.
-        let path = match path.exists() {
-            true => fs::canonicalize(path).map_err(failed)?,
-            false => path.to_owned(),
+        // Where it is a symbolic link it stays one, but no other user says what root
+        // is to write.
+        let found = fs::symlink_metadata(path).ok();
+        let path = match found.filter(|found| found.is_symlink()) {
+            Some(link) if ![0, geteuid().as_raw()].contains(&link.uid()) => {
+                let message = "it is a symbolic link of another user: write to what it names";
+                return Err(failed(io::Error::other(message)));
+            }
+            Some(_) if path.exists() => fs::canonicalize(path).map_err(failed)?,
+            _ => path.to_owned(),
         };
         let mut beside = path.clone().into_os_string();
         beside.push(".new");
@@ -239,6 +247,25 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn another_users_symbolic_link_does_not_lead_root_elsewhere() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let (folder, directory) = made();
+        let (key, elsewhere) = (directory.join("home.key"), folder.path().join("elsewhere"));
+        fs::write(&elsewhere, "precious").unwrap();
+        fs::remove_file(&key).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &key).unwrap();
+        std::os::unix::fs::lchown(&key, Some(65534), Some(65534)).unwrap();
+        let error = renew(&directory, "home", None, true).err().unwrap();
+        assert!(error.to_string().contains("of another user"), "{error}");
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"precious");
+        std::os::unix::fs::lchown(&key, Some(0), Some(0)).unwrap();
+        assert!(renew(&directory, "home", None, true).is_ok());
+        assert!(fs::symlink_metadata(&key).unwrap().is_symlink());
     }
 
     #[test]
