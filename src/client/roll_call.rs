@@ -12,7 +12,7 @@ use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
-use crate::net::{Notify, Socket};
+use crate::net::{Keepalive, Notify, Socket};
 
 /// How long a session may be silent that is asked. The kernel asks four times
 /// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
@@ -67,23 +67,26 @@ impl Default for RollCalls {
 /// A newcomer that waits for a place, and is asked like those who have one.
 pub(super) struct Waiting<'a> {
     call: Rc<Call>,
-    /// `None`: it cannot be asked.
-    newcomer: Option<&'a Socket>,
+    newcomer: &'a Socket,
+    is_asked: bool,
+    /// What the newcomer goes by once it does not wait.
+    keepalive: Keepalive,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(call: Rc<Call>, newcomer: &'a Socket) -> Self {
-        let is_asked = newcomer.ask_peer().is_ok();
+    fn new(call: Rc<Call>, newcomer: &'a Socket, keepalive: Keepalive) -> Self {
         Self {
             call,
-            newcomer: Some(newcomer).filter(|_| is_asked),
+            newcomer,
+            is_asked: newcomer.ask_peer().is_ok(),
+            keepalive,
         }
     }
 
     /// Completes when there may be a place; false if nobody else will go.
     pub async fn changed(&self) -> bool {
         self.call.changed.changed().await;
-        if self.newcomer.is_some_and(Socket::has_answered) {
+        if self.is_asked && self.newcomer.has_answered() {
             self.call.is_sound.set(true);
         }
         !self.call.is_over.get()
@@ -92,6 +95,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        self.newcomer.set_keepalive(self.keepalive);
         self.call.account.roll_call(|roll| roll.leave());
     }
 }
@@ -129,7 +133,7 @@ impl ClientContext {
                 call
             }
         };
-        Some(Waiting::new(call, newcomer))
+        Some(Waiting::new(call, newcomer, self.limits.get().keepalive))
     }
 
     async fn call_roll(self: Rc<Self>, call: Rc<Call>) {

@@ -1,9 +1,14 @@
 //! Sessions of a secret that are asked whether they are there.
 
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
 use super::app::App;
 use super::{OTHER_SECRET, SECRET, Setup};
 use crate::config::Reset;
 use crate::metrics::{CloseReason, RejectReason};
+use crate::net::Socket;
 use crate::wire::transport::Transport;
 
 #[test]
@@ -34,6 +39,24 @@ fn of_many_sessions_all_get_their_turn() {
         different.sort();
         different.dedup();
         assert_eq!(different.len(), 5);
+    });
+}
+
+#[test]
+fn who_waits_for_a_place_is_asked_no_longer_than_that() {
+    Setup::default().run(async |world| {
+        let socket = Socket::connect(&world.reactor, world.listener.address()).await;
+        let socket = socket.unwrap();
+        let interval = || sockopt::tcp_keepintvl(&socket).unwrap();
+        let waiting = world.context.wait_for_place("first", &socket).unwrap();
+        assert_eq!(interval(), Duration::from_secs(2));
+        drop(waiting);
+        let usual = Setup::default().limits.keepalive;
+        assert_eq!(interval(), usual.interval);
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), usual.interval);
+        assert_eq!(sockopt::tcp_keepcnt(&socket).unwrap(), usual.probes);
+        let timeout = sockopt::tcp_user_timeout(&socket).unwrap();
+        assert_eq!(u128::from(timeout), usual.user_timeout.as_millis());
     });
 }
 
