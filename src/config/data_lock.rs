@@ -161,18 +161,6 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_name_too_is_not_written() {
-        let folder = TemporaryDirectory::new();
-        let other = folder.path().join("other");
-        fs::write(&other, "1\n").unwrap();
-        fs::hard_link(&other, folder.path().join(FILE)).unwrap();
-        let lock = DataLock::take(folder.path()).unwrap();
-        lock.end_soon();
-        assert_eq!(fs::read_to_string(&other).unwrap(), "1\n");
-        assert!(DataLock::take(folder.path()).is_err());
-    }
-
-    #[test]
     fn where_nothing_can_be_locked_the_proxy_does_without() {
         let folder = TemporaryDirectory::new();
         let file = folder.path().join("file");

@@ -39,8 +39,6 @@ pub struct Security {
 #[cfg(feature = "tls")]
 struct Certificates {
     digest: [u8; 32],
-    /// Of the list of `--link-refuse`.
-    refused: Option<[u8; 32]>,
     /// The last day of this side's.
     until: Option<String>,
 }
@@ -52,7 +50,6 @@ impl Certificates {
         let hash = |path: &Path| sha256(&[&read_file(path, LONGEST_PEM).unwrap_or_default()]);
         Self {
             digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
-            refused: files.refuse.as_deref().map(hash),
             until: last_day(&files.cert),
         }
     }
@@ -114,10 +111,8 @@ impl SecurityFiles {
             news.push(format!("certificates of the link: new, until {until}"));
         }
         #[cfg(feature = "tls")]
-        if let (Some(new), Some(old)) = (&self.certificates, &running.certificates)
-            && new.refused != old.refused
-        {
-            news.push("list of --link-refuse: new".to_owned());
+        if let (Some(new), Some(old)) = (&self.tls, &running.tls) {
+            news.extend(new.refused_news(old));
         }
         if self.key.is_some() && self.key != running.key {
             news.push("key of --link-psk: new".to_owned());

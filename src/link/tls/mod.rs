@@ -169,6 +169,15 @@ fn misfit(files: &LinkTls, error: &Error) -> SetupError {
     }
 }
 
+impl TlsFiles {
+    /// How the list of refused certificates is another one, in words.
+    pub fn refused_news(&self, running: &TlsSetup) -> Option<String> {
+        let (more, fewer) = self.refused.differences(&running.refused);
+        let is_new = more + fewer > 0;
+        is_new.then(|| format!("list of --link-refuse: {more} more, {fewer} fewer"))
+    }
+}
+
 impl TlsSetup {
     pub fn new(files: TlsFiles) -> Self {
         Self {

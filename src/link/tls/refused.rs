@@ -42,7 +42,16 @@ impl Refused {
             all.push(fingerprint);
         }
         all.sort_unstable();
+        all.dedup();
         Ok(Self(all))
+    }
+
+    /// How many of these `before` had not, and how many more it had.
+    pub fn differences(&self, before: &Self) -> (usize, usize) {
+        let lacks = |list: &Self, one: &[u8; 32]| list.0.binary_search(one).is_err();
+        let more = self.0.iter().filter(|one| lacks(before, one)).count();
+        let fewer = before.0.iter().filter(|one| lacks(self, one)).count();
+        (more, fewer)
     }
 
     /// The certificate, or all of its key.
@@ -65,6 +74,18 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_reload_brings_is_counted() {
+        let list = |digits: &[&str]| {
+            let lines: String = digits.iter().map(|two| two.repeat(32) + "\n").collect();
+            Refused::parse(&lines).unwrap()
+        };
+        let before = list(&["ab", "cd", "ab"]);
+        assert_eq!(list(&["cd", "ab"]).differences(&before), (0, 0));
+        assert_eq!(list(&["ef", "ab"]).differences(&before), (1, 1));
+        assert_eq!(list(&[]).differences(&before), (0, 2));
+    }
 
     #[test]
     fn fingerprints_as_tools_print_them() {
