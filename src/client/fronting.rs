@@ -21,6 +21,10 @@ use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
 /// Clients send theirs at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What the site gets in one piece if it came so, in bytes: a server that has enough
+/// after the first piece answers the next one with a reset.
+const MOST_AT_ONCE: u64 = 16 * 1024;
+
 /// Longer than servers wait for anything themselves.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
@@ -64,6 +68,14 @@ impl Opening {
             })
         })
         .await
+    }
+
+    /// Reads what else is there already.
+    async fn read_waiting(&self, socket: &Socket) {
+        let wanted = socket.waiting().min(MOST_AT_ONCE);
+        if wanted > 0 {
+            self.read(socket, wanted as usize).await;
+        }
     }
 
     /// From here on the peer knows that we are no web server.
@@ -191,8 +203,11 @@ impl<'a> Reserve<'a> {
         let sites = &context.sites;
         let visit = sites.visit(socket, peer.get(), &received, judgement).await;
         if let Some(visit) = &visit {
-            let sent = visit.socket.try_write(&received).unwrap_or(0);
-            self.sent.set(sent);
+            if judgement == Judgement::Stranger {
+                self.opening.read_waiting(socket).await;
+            }
+            let sent = |received: &mut Vec<u8>| visit.socket.try_write(received);
+            self.sent.set(self.opening.with(sent).unwrap_or(0));
         }
         self.visit.replace(visit);
     }

@@ -184,6 +184,11 @@ impl Socket {
         self.poll_receive(cx, buffer, RecvFlags::PEEK)
     }
 
+    /// Bytes that are there to be read.
+    pub fn waiting(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.fd).unwrap_or(0)
+    }
+
     /// Ready when `count` bytes are there to be read, or as many as there will
     /// be.
     pub fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {

@@ -348,6 +348,32 @@ fn the_site_is_down() {
     });
 }
 
+/// A server that has enough after the first bytes closes, and answers what comes
+/// then with a reset, as nginx does to garbage.
+#[test]
+fn the_site_gets_in_one_piece_what_came_in_one() {
+    run(async {
+        let site = TcpListener::bind(free_address()).unwrap();
+        let address = site.local_addr().unwrap();
+        let change = |o: ProxyOptions| o.set("--fronting", address);
+        let (_telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let garbage: Vec<u8> = (128..=255).cycle().take(2000).collect();
+        for _ in 0..30 {
+            connect(&proxy).write_all(&garbage).unwrap();
+            let mut first = vec![0x16];
+            // The proxy's own questions are hellos.
+            while first.first() == Some(&0x16) {
+                let (mut guest, _) = site.accept().unwrap();
+                guest.set_read_timeout(Some(patience())).unwrap();
+                first.resize(4096, 0);
+                let length = guest.read(&mut first).unwrap();
+                first.truncate(length);
+            }
+            assert!(first == garbage, "{} bytes", first.len());
+        }
+    });
+}
+
 #[test]
 fn the_proxy_is_never_its_own_site() {
     run(async {
