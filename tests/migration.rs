@@ -161,9 +161,12 @@ fn clients_that_arrive_during_a_rotation_are_never_silent() {
         };
         let [answered, closed] = smol::future::or(arriving, rotating).await;
         assert!(answered > closed, "{answered} answered, {closed} closed");
-        // A packet that meets an end not noticed yet may be lost with it.
+        // A packet that meets an end not noticed yet may be lost with it. Ends of
+        // connections that the proxy needs no more are counted too.
         eventually("the end of all old connections", || {
+            let there = telegram.connections().len() as u64;
             proxy.counted("dc_connection_ends_total", "") >= ended.get()
+                && proxy.counted("dc_connections", "") == there
         })
         .await;
         all_are_served(&mut idle).await;
