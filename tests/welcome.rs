@@ -2,6 +2,7 @@
 //! works, with a QR code that fits the terminal.
 
 use std::env;
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 
 use fake_telegram::built_binary;
@@ -23,14 +24,14 @@ impl Terminal {
         let directory = TemporaryDirectory::new();
         let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
         let runner = env::var("SMOL_MTPROXY_RUNNER").unwrap_or_default();
+        // The command that it shows is as long as these paths: short ones of our own.
+        symlink(binary, directory.path().join("smol-mtproxy")).unwrap();
         let line = format!(
-            "stty rows {ROWS} cols {COLUMNS}; exec {runner} {} {flags} --data-dir {}",
-            binary.display(),
-            directory.path().display()
+            "stty rows {ROWS} cols {COLUMNS}; exec {runner} ./smol-mtproxy {flags} --data-dir ."
         );
         let child = Command::new("script")
-            .args(["-qefc", &line])
-            .arg(directory.path().join("screen"))
+            .args(["-qefc", &line, "screen"])
+            .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -199,7 +199,10 @@ impl StreamRelay {
         }
         let enough = unframer.wanted().min(reservation.worth_waiting());
         match self.out.socket.poll_filled(cx, enough) {
-            Poll::Pending => return Ok(Some(Turn::Drained)),
+            Poll::Pending => {
+                reservation.expect_more(cx);
+                return Ok(Some(Turn::Drained));
+            }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
         }

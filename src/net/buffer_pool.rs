@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -44,7 +44,11 @@ pub struct BufferPool {
     pub(super) room: RefCell<Room>,
     /// Of those who wait for room or would hear that they have to go.
     pub(super) wakers: RefCell<HashMap<Id, Waker>>,
-    /// Somebody has begun to wait for room.
+    /// Of whom too little is there to wait for room. Nothing more may come before
+    /// that is read: the kernel keeps a window closed while the rest of what it
+    /// has merged, up to all of a socket's memory on loopback, is unread.
+    pub(super) too_little: RefCell<BTreeSet<Id>>,
+    /// Somebody has begun to wait for room, or would.
     pub(super) short: Notify,
 }
 
@@ -91,6 +95,7 @@ impl BufferPool {
             freed: Notify::default(),
             room: RefCell::new(Room::new(reservable, (total - reservable) / 2)),
             wakers: RefCell::default(),
+            too_little: RefCell::default(),
             short: Notify::default(),
         })
     }
@@ -163,7 +168,7 @@ impl BufferPool {
     /// Takes from those who hold up others, for as long as the pool is in use.
     pub async fn keep_fair(&self, reactor: &Rc<Reactor>) {
         loop {
-            if self.room.borrow().is_short() {
+            if self.room.borrow().is_short() || !self.too_little.borrow().is_empty() {
                 reactor.sleep(LOOK_EVERY).await;
                 self.look(reactor.now());
             } else {
@@ -176,9 +181,14 @@ impl BufferPool {
         let outcome = self.room.borrow_mut().look(self.free(), now);
         self.wake(outcome.called);
         self.wake(outcome.revoked);
+        let fits = |id: &Id| self.room.borrow().fits(*id, self.free());
+        let (fitting, others): (BTreeSet<_>, _) =
+            self.too_little.take().into_iter().partition(fits);
+        self.too_little.replace(others);
+        self.wake(fitting);
     }
 
-    fn wake(&self, ids: Vec<Id>) {
+    fn wake(&self, ids: impl IntoIterator<Item = Id>) {
         for id in ids {
             if let Some(waker) = self.wakers.borrow_mut().remove(&id) {
                 waker.wake();
@@ -378,16 +388,45 @@ mod tests {
         }
     }
 
+    /// Where its fairness is kept.
+    fn kept_fair(pool: &Rc<BufferPool>) -> (Rc<Reactor>, Executor) {
+        let (reactor, executor) = (Reactor::new().unwrap(), Executor::default());
+        let (pool, clock) = (pool.clone(), reactor.clone());
+        let keeping = async move { pool.keep_fair(&clock).await };
+        executor.spawn(keeping).detach();
+        (reactor, executor)
+    }
+
+    #[test]
+    fn who_has_sent_too_little_hears_of_room_too() {
+        let pool = BufferPool::new(4 * CHUNK_LEN);
+        let (reactor, executor) = kept_fair(&pool);
+        reactor.block_on(&executor, async {
+            let others = reserve(&pool, 3 * CHUNK_LEN).await.unwrap();
+            let unread = pool.announce(ONE, DC, 2 * CHUNK_LEN).unwrap();
+            let has_room = poll_fn(|cx| {
+                if unread.has_room() {
+                    return Poll::Ready(());
+                }
+                unread.expect_more(cx);
+                Poll::Pending
+            });
+            let leaving = async {
+                reactor.sleep(2 * LOOK_EVERY).await;
+                assert!(!unread.has_room());
+                // It makes nobody go.
+                assert_eq!((others.revoked(), pool.claims().waiters), (None, 0));
+                drop(others);
+            };
+            smol::future::zip(has_room, leaving).await;
+            assert!(pool.too_little.borrow().is_empty());
+        });
+    }
+
     #[test]
     fn who_holds_up_others_is_told_to_go() {
         let pool = BufferPool::new(4 * CHUNK_LEN);
-        let reactor = Reactor::new().unwrap();
-        let executor = Executor::default();
-        let fair = pool.clone();
-        let clock = reactor.clone();
-        executor
-            .spawn(async move { fair.keep_fair(&clock).await })
-            .detach();
+        let (reactor, executor) = kept_fair(&pool);
         reactor.block_on(&executor, async {
             let mut silent = pool.announce(ONE, DC, 3 * CHUNK_LEN).unwrap();
             let mut rope = Rope::default();

@@ -53,6 +53,15 @@ impl Reservation {
         Poll::Pending
     }
 
+    /// Too little is there to [wait](Self::poll_room): wakes when all that is to
+    /// come has room. Who expects more makes nobody go.
+    pub fn expect_more(&self, cx: &mut Context<'_>) {
+        let pool = &self.pool;
+        pool.too_little.borrow_mut().insert(self.id);
+        pool.park(self.id, cx);
+        pool.short.notify();
+    }
+
     /// Sets room for the next `bytes` of it aside, at most for all of it: for a
     /// sender that will be told to send as much. Only while it
     /// [has room](Self::has_room).
@@ -105,6 +114,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let pool = &self.pool;
         pool.wakers.borrow_mut().remove(&self.id);
+        pool.too_little.borrow_mut().remove(&self.id);
         let aside = pool.room.borrow_mut().close(self.id, Instant::now());
         pool.aside.set(pool.aside.get() - aside);
         pool.wake_waiting();

@@ -238,6 +238,14 @@ impl Room {
         true
     }
 
+    /// Whether all its rest has room, though another may have to come first.
+    pub fn fits(&self, id: Id, free: usize) -> bool {
+        let Some(claim) = self.claims.get(&id) else {
+            return false;
+        };
+        claim.rest <= self.available_to(claim.is_small, free) && !self.is_held_up(claim)
+    }
+
     /// Waits: its bytes are there, but no room.
     pub fn wait(&mut self, id: Id, now: Instant) {
         let claim = self.claims.get(&id);
