@@ -330,10 +330,14 @@ impl Reactor {
         }
     }
 
-    /// Until the next write says otherwise.
-    pub(super) fn set_writable(&self, key: usize) {
+    /// Until the next read or write says otherwise. Whoever is parked stays so.
+    pub(super) fn set_ready(&self, key: usize, direction: Direction) {
         if let Some(state) = self.sources.borrow_mut().get_mut(key) {
-            state.writable = true;
+            match direction {
+                Direction::Read => state.readable = true,
+                Direction::Write => state.writable = true,
+                Direction::HangUp => {}
+            }
         }
     }
 

@@ -162,7 +162,7 @@ impl Socket {
     /// Makes the next write ask the kernel though it took nothing before: it
     /// says that it takes more only when that is worth its while.
     pub fn expect_writable(&self) {
-        self.reactor.set_writable(self.key);
+        self.reactor.set_ready(self.key, Direction::Write);
     }
 
     pub fn is_writable(&self) -> bool {
@@ -190,18 +190,19 @@ impl Socket {
     }
 
     /// Ready when `count` bytes are there to be read, or as many as there will
-    /// be.
+    /// be. Fewer can be read all the same.
     pub fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.poll_readable(cx));
-            let there = rustix::io::ioctl_fionread(&self.fd)?;
-            let is_last = self.reactor.is_ready(self.key, Direction::HangUp);
-            if is_last || there >= count as u64 {
-                return Poll::Ready(Ok(()));
-            }
-            // The next byte is an edge.
-            self.reactor.clear_ready(self.key, Direction::Read);
+        ready!(self.poll_readable(cx));
+        let there = rustix::io::ioctl_fionread(&self.fd)?;
+        let is_last = self.reactor.is_ready(self.key, Direction::HangUp);
+        if is_last || there >= count as u64 {
+            return Poll::Ready(Ok(()));
         }
+        // The next byte is an edge.
+        self.reactor.clear_ready(self.key, Direction::Read);
+        let parked = self.poll_readable(cx);
+        self.reactor.set_ready(self.key, Direction::Read);
+        parked.map(Ok)
     }
 
     fn poll_receive(
