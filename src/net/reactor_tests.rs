@@ -1,3 +1,7 @@
+use std::future::poll_fn;
+use std::io::Write;
+
+use super::super::Socket;
 use super::*;
 
 #[test]
@@ -85,4 +89,29 @@ fn timeouts_cut_off_and_let_through() {
     });
     assert_eq!((late, early), (None, Some(3)));
     assert!(reactor.timers.borrow().is_empty());
+}
+
+#[test]
+fn what_is_too_little_to_go_on_can_be_read_all_the_same() {
+    let reactor = Reactor::new().unwrap();
+    let executor = Executor::default();
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let socket = Rc::new(Socket::new(&reactor, near.into()).unwrap());
+    reactor.block_on(&executor, async {
+        let filled = {
+            let socket = socket.clone();
+            executor.spawn(poll_fn(move |cx| {
+                socket.poll_filled(cx, 10).map(Result::unwrap)
+            }))
+        };
+        far.write_all(b"12345").unwrap();
+        reactor.sleep(Duration::from_millis(10)).await;
+        assert!(!filled.is_finished());
+        assert_eq!(socket.read(&mut [0; 2]).await.unwrap(), 2);
+        // Whoever waits for more hears of it.
+        far.write_all(b"1234567").unwrap();
+        filled.await;
+        assert_eq!(socket.waiting(), 10);
+    });
 }
