@@ -1,6 +1,7 @@
 //! Slow clients and slow DCs: they wait for each other, the rest does not wait
 //! for them, and memory stays where it is.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
@@ -327,17 +328,15 @@ fn scarce_buffers_slow_clients_down() {
         for number in 0..16 {
             clients.push(served(&proxy, Kind::ALL[number % 4], 2).await);
         }
-        let executor = smol::LocalExecutor::new();
-        let tasks = clients
-            .into_iter()
-            .map(|client| executor.spawn(upload(client)));
-        let tasks: Vec<_> = tasks.collect();
-        let uploading = async {
-            for task in tasks {
-                within("an upload", task).await;
-            }
-        };
-        executor.run(uploading).await;
+        // Each on a thread of its own: one that waited while others encrypt would be
+        // silent for so long that it is given up.
+        let uploading = |client| thread::spawn(|| run(within("an upload", upload(client))));
+        let threads: Vec<_> = clients.into_iter().map(uploading).collect();
+        let has_ended = || threads.iter().all(thread::JoinHandle::is_finished);
+        eventually("all uploads", has_ended).await;
+        for thread in threads {
+            thread.join().unwrap();
+        }
         telegram.assert_clean();
     });
 }
