@@ -181,14 +181,25 @@ impl BufferPool {
         let outcome = self.room.borrow_mut().look(self.free(), now);
         self.wake(outcome.called);
         self.wake(outcome.revoked);
-        let fits = |id: &Id| self.room.borrow().fits(*id, self.free());
-        let (fitting, others): (BTreeSet<_>, _) =
-            self.too_little.take().into_iter().partition(fits);
-        self.too_little.replace(others);
+        let fitting = self.fitting(now);
         self.wake(fitting);
     }
 
-    fn wake(&self, ids: impl IntoIterator<Item = Id>) {
+    /// Those of whom too little is there, whose packets have room meanwhile.
+    fn fitting(&self, now: Instant) -> Vec<Id> {
+        let mut too_little = self.too_little.borrow_mut();
+        if too_little.is_empty() {
+            return Vec::new();
+        }
+        let room = self.room.borrow();
+        let fitting = room.fitting(&too_little, self.free(), now);
+        for id in &fitting {
+            too_little.remove(id);
+        }
+        fitting
+    }
+
+    fn wake(&self, ids: Vec<Id>) {
         for id in ids {
             if let Some(waker) = self.wakers.borrow_mut().remove(&id) {
                 waker.wake();

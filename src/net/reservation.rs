@@ -47,6 +47,7 @@ impl Reservation {
             return Poll::Ready(Ok(()));
         }
         let pool = &self.pool;
+        pool.too_little.borrow_mut().remove(&self.id);
         pool.room.borrow_mut().wait(self.id, Instant::now());
         pool.park(self.id, cx);
         pool.short.notify();

@@ -9,15 +9,17 @@
 
 mod claim;
 mod destinations;
+mod giving;
 mod revocations;
 mod turns;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use self::claim::{Claim, Flow, Place, State};
 use self::destinations::Counts;
 pub use self::destinations::Destination;
+use self::giving::Short;
 use crate::metrics::Revocation;
 
 /// Whose packet it is: those who wait take turns, and each gets the same, however
@@ -238,14 +240,6 @@ impl Room {
         true
     }
 
-    /// Whether all its rest has room, though another may have to come first.
-    pub fn fits(&self, id: Id, free: usize) -> bool {
-        let Some(claim) = self.claims.get(&id) else {
-            return false;
-        };
-        claim.rest <= self.available_to(claim.is_small, free) && !self.is_held_up(claim)
-    }
-
     /// Waits: its bytes are there, but no room.
     pub fn wait(&mut self, id: Id, now: Instant) {
         let claim = self.claims.get(&id);
@@ -350,42 +344,25 @@ impl Room {
             return Vec::new();
         }
         let mut called = Vec::new();
-        let (mut least, mut has_small, mut given) = (usize::MAX, false, 0);
-        let (mut least_for, mut given_for) = (Counts::default(), Counts::default());
-        let kept = self.kept(now);
+        let (mut least, mut has_small) = (usize::MAX, false);
+        let mut least_for = Counts::default();
+        let mut giving = self.giving(free, now);
         for (place, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
-            let given_there = given_for.get(claim.to);
-            let left = self.left_for(claim.to, claim.held);
-            let kept_there = match claim.held {
-                0 if !claim.is_small => self.kept_there(*id, claim.to),
-                _ => 0,
-            };
-            if !claim.is_small && (given_there + claim.rest).saturating_add(kept_there) > left {
-                let least = match least_for.get(claim.to) {
-                    0 => claim.rest,
-                    least => least.min(claim.rest),
-                };
-                least_for.set(claim.to, least);
-                continue;
-            }
-            let (wanted, most) = match claim.held {
-                _ if claim.is_small => (claim.rest, for_small),
-                0 => (claim.rest + self.kept_from(*id, kept), available),
-                _ => (claim.rest, available),
-            };
-            if given + wanted > most {
-                has_small |= claim.is_small;
-                if !claim.is_small {
-                    least = least.min(wanted);
+            match self.give(&mut giving, *id, claim) {
+                Ok(()) => called.push((*place, *id)),
+                Err(Short::There) => {
+                    let least = match least_for.get(claim.to) {
+                        0 => claim.rest,
+                        least => least.min(claim.rest),
+                    };
+                    least_for.set(claim.to, least);
                 }
-                continue;
+                Err(Short::Everywhere(_)) if claim.is_small => has_small = true,
+                Err(Short::Everywhere(wanted)) => least = least.min(wanted),
             }
-            given += claim.rest;
-            given_for.set(claim.to, given_there + claim.rest);
-            called.push((*place, *id));
         }
         for (place, id) in &called {
             self.queue.remove(place);
@@ -398,6 +375,17 @@ impl Room {
         (self.least, self.has_small, self.least_for) = (least, has_small, least_for);
         self.tidy();
         called.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Those of `ids` who have room, all of them together: each may
+    /// [`ask`](Self::ask) again. Nothing is kept for them.
+    pub fn fitting(&self, ids: &BTreeSet<Id>, free: usize, now: Instant) -> Vec<Id> {
+        let mut giving = self.giving(free, now);
+        let fits = |id: &&Id| {
+            let claim = self.claims.get(id);
+            claim.is_some_and(|claim| self.give(&mut giving, **id, claim).is_ok())
+        };
+        ids.iter().filter(fits).copied().collect()
     }
 
     /// What the time brings. To be called every 50 ms or so while it
