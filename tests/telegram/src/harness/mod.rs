@@ -229,7 +229,10 @@ impl ProxyOptions {
         };
         let lines = self.flags.iter();
         let lines = lines.map(|(name, value)| format!("{name} {value}\n"));
-        let written = fs::write(path, lines.collect::<String>());
+        // By renaming: an earlier reload may be reading it.
+        let new = path.with_extension("new");
+        let written = fs::write(&new, lines.collect::<String>());
+        let written = written.and_then(|()| fs::rename(&new, path));
         written.expect("the temporary directory can be written");
     }
 
