@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::flight;
 use super::fronting::Opening;
 use super::inlet::unwrap_records;
 use super::visit::Visit;
@@ -33,7 +34,16 @@ pub(super) struct Accepted {
     pub header: ClientHeader,
     /// `Some` for fake-TLS: what stands between records, past the header.
     pub records: Option<RecordReader>,
+    /// Of a fake-TLS client. In a box, which others do not need.
+    pub hello: Option<Box<HelloFacts>>,
     pub pass: Pass,
+}
+
+/// What a hello says of the client, and of the site for which it passes.
+pub(super) struct HelloFacts {
+    pub domain: Domain,
+    /// It offers X25519MLKEM768: an app of 2024 or later.
+    pub post_quantum: bool,
 }
 
 impl Accepted {
@@ -74,10 +84,12 @@ pub(super) async fn handshake(
                     signature,
                 };
                 let answer = signer.answer(&value, visit);
+                let post_quantum = value.x25519_mlkem768.is_some();
                 drop(value);
                 opening.answer();
                 let rest = opening.with(|received| received.split_off(consumed));
-                return fake_tls(socket, signer, answer, rest).await;
+                flight::send(socket, answer).await?;
+                return fake_tls(socket, signer, post_quantum, rest).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),
         }
@@ -123,6 +135,7 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         secret,
         header,
         records: None,
+        hello: None,
         pass,
     })
 }
@@ -194,12 +207,9 @@ fn check_hello(
 async fn fake_tls(
     socket: &Socket,
     signer: Signer,
-    answer: Vec<u8>,
+    post_quantum: bool,
     mut raw: Vec<u8>,
 ) -> Result<Accepted, RejectReason> {
-    let written = socket.write_all(&answer).await;
-    written.map_err(|_| RejectReason::Abandoned)?;
-    drop(answer);
     let mut records = RecordReader::new();
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
@@ -221,6 +231,10 @@ async fn fake_tls(
                 secret: signer.signature.secret,
                 header,
                 records: Some(records),
+                hello: Some(Box::new(HelloFacts {
+                    domain: signer.signature.domain,
+                    post_quantum,
+                })),
                 pass: signer.pass,
             });
         }

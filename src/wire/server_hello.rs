@@ -29,6 +29,9 @@ pub struct FlightProfile {
     pub post_quantum: bool,
     /// It writes supported_versions before key_share.
     pub versions_first: bool,
+    /// Encrypted records of its flight. A server that sends a session ticket with it
+    /// has more of them than one that waits for the client.
+    pub records: u8,
     /// Payload of our one encrypted record at its shortest, in bytes, so that
     /// the flight is as long as the site's, however many records that has:
     /// EncryptedExtensions, certificate chain, signature and Finished.
@@ -49,6 +52,7 @@ impl FlightProfile {
             cipher_suite: if choices & 0b11 == 0 { 0x1302 } else { 0x1301 },
             post_quantum: true,
             versions_first: choices & 0b100 != 0,
+            records: 4,
             encrypted_len: 2500 + usize::from(u16::from_le_bytes([len_low, len_high])) % 1500,
             spread: ECDSA_SPREAD,
         }
@@ -195,6 +199,7 @@ pub(super) mod tests {
             cipher_suite: 0x1301,
             post_quantum: true,
             versions_first: true,
+            records: 4,
             encrypted_len: 3000,
             spread: 2,
         }

@@ -68,20 +68,10 @@ pub fn read(bytes: &[u8]) -> Result<FlightProfile, FlightError> {
     }
     let headers = 5 * (records - 1);
     Ok(FlightProfile {
+        records: u8::try_from(records).unwrap_or(u8::MAX),
         encrypted_len: (encrypted + headers).min(MAX_RECORD),
         ..chosen
     })
-}
-
-/// How many encrypted records there are in an answer that can be [`read`].
-pub fn encrypted_records(bytes: &[u8]) -> usize {
-    let (mut rest, mut count) = (Reader(bytes), 0);
-    while let Some([kind, ..]) = rest.array::<3>()
-        && rest.vec16().is_some()
-    {
-        count += usize::from(kind == APPLICATION_DATA);
-    }
-    count
 }
 
 fn read_hello(message: &[u8]) -> Result<FlightProfile, FlightError> {
@@ -137,6 +127,7 @@ fn read_body(body: &[u8]) -> Option<Result<FlightProfile, FlightError>> {
         cipher_suite,
         post_quantum,
         versions_first,
+        records: 0,
         encrypted_len: 0,
         spread: 0,
     }))
@@ -152,12 +143,14 @@ impl FlightProfile {
         let longest = |profile: &Self| profile.encrypted_len + profile.spread;
         let spread = longest(&self).max(longest(&later)) - shortest;
         let same = Self {
+            records: later.records,
             encrypted_len: later.encrypted_len,
             spread: later.spread,
             ..self
         } == later;
         if same && spread <= MOST {
             Self {
+                records: self.records.max(later.records),
                 encrypted_len: shortest,
                 spread,
                 ..later
@@ -200,6 +193,7 @@ mod tests {
         cipher_suite: 0x1302,
         post_quantum: true,
         versions_first: true,
+        records: 1,
         encrypted_len: 2800,
         spread: 0,
     };
@@ -239,10 +233,9 @@ mod tests {
             bytes.extend_from_slice(&[0x17, 3, 3, 0, len]);
             bytes.resize(bytes.len() + usize::from(len), 7);
         }
-        assert_eq!(read(&bytes).unwrap().encrypted_len, 2800 + 105 + 58);
-        assert_eq!(encrypted_records(&bytes), 3);
-        assert_eq!(encrypted_records(&answer(&PROFILE)), 1);
-        assert_eq!(encrypted_records(&bytes[..bytes.len() - 1]), 2);
+        let profile = read(&bytes).unwrap();
+        assert_eq!(profile.encrypted_len, 2800 + 105 + 58);
+        assert_eq!(profile.records, 3);
     }
 
     #[test]

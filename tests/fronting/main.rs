@@ -582,6 +582,7 @@ fn answers_are_like_those_of_the_site() {
             cipher_suite: 0x1303,
             post_quantum: false,
             versions_first: false,
+            records: 1,
             encrypted_len: 4321,
             spread: 0,
         };
@@ -620,6 +621,7 @@ fn a_site_whose_answers_are_alike_for_a_while_is_asked_on() {
             cipher_suite: 0x1303,
             post_quantum: false,
             versions_first: false,
+            records: 1,
             encrypted_len,
             spread: 0,
         };
@@ -640,6 +642,7 @@ fn a_check_tells_how_the_site_answers() {
             cipher_suite: 0x1302,
             post_quantum: true,
             versions_first: true,
+            records: 1,
             encrypted_len: 2345,
             spread: 0,
         };
@@ -648,7 +651,7 @@ fn a_check_tells_how_the_site_answers() {
         for (site, verdict) in [
             (
                 &site,
-                "answers TLS with 1302 x25519mlkem768 versions-first 2345 0",
+                "answers TLS with 1302 x25519mlkem768 versions-first 1 2345 0",
             ),
             (&no_site, "it does not speak TLS: a censor can tell"),
         ] {

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use crate::net::is_local_address;
 use crate::wire::server_hello::FlightProfile;
 
-/// What of the site's answer, which had so many encrypted records, is unlike ours or
-/// unlike what draws no attention; a sentence each, without the site's name.
-pub fn of_answer(profile: &FlightProfile, records: usize) -> Vec<String> {
+/// What of the site's answer is unlike ours or unlike what draws no attention; a
+/// sentence each, without the site's name.
+pub fn of_answer(profile: &FlightProfile) -> Vec<String> {
     let mut found = Vec::new();
     if !profile.post_quantum {
         found.push(
@@ -19,6 +19,7 @@ pub fn of_answer(profile: &FlightProfile, records: usize) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let records = profile.records;
     if records > 1 {
         found.push(format!(
             "answers with {records} encrypted records, this proxy with one as long, because clients \
@@ -64,15 +65,17 @@ mod tests {
             cipher_suite: 0x1301,
             post_quantum: true,
             versions_first: true,
+            records: 1,
             encrypted_len: 2800,
             spread: 2,
         };
-        assert!(of_answer(&profile, 1).is_empty());
-        let several = of_answer(&profile, 4);
+        assert!(of_answer(&profile).is_empty());
+        profile.records = 4;
+        let several = of_answer(&profile);
         assert!(several.len() == 1 && several[0].contains("4 encrypted records"));
         profile.post_quantum = false;
-        assert!(of_answer(&profile, 1)[0].contains("X25519MLKEM768"));
-        assert_eq!(of_answer(&profile, 5).len(), 2);
+        assert!(of_answer(&profile)[0].contains("X25519MLKEM768"));
+        assert_eq!(of_answer(&profile).len(), 2);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Profiles of sites as a file: a line each, fields as in
-//! `www.example.com 1301 x25519mlkem768 versions-first 2841 2`.
+//! `www.example.com 1301 x25519mlkem768 versions-first 4 2841 2`.
 
 use crate::wire::fake_tls::MAX_RECORD;
 use crate::wire::secret::Domain;
@@ -30,6 +30,7 @@ fn read_line(line: &str) -> Option<(Domain, FlightProfile)> {
         cipher_suite: u16::from_str_radix(word()?, 16).ok()?,
         post_quantum: choice(word()?, GROUPS)?,
         versions_first: choice(word()?, ORDERS)?,
+        records: word()?.parse().ok().filter(|&count| count > 0)?,
         encrypted_len: word()?.parse().ok()?,
         spread: word()?.parse().ok()?,
     };
@@ -49,6 +50,7 @@ pub(super) fn describe(profile: &FlightProfile) -> String {
         cipher_suite,
         post_quantum,
         versions_first,
+        records,
         encrypted_len,
         spread,
     } = *profile;
@@ -56,7 +58,7 @@ pub(super) fn describe(profile: &FlightProfile) -> String {
         GROUPS[usize::from(post_quantum)],
         ORDERS[usize::from(versions_first)],
     ];
-    format!("{cipher_suite:04x} {group} {order} {encrypted_len} {spread}")
+    format!("{cipher_suite:04x} {group} {order} {records} {encrypted_len} {spread}")
 }
 
 const GROUPS: [&str; 2] = ["x25519", "x25519mlkem768"];
@@ -81,6 +83,7 @@ mod tests {
             cipher_suite: 0x1302,
             post_quantum: true,
             versions_first: false,
+            records: 4,
             encrypted_len: 2841,
             spread: 2,
         };
@@ -99,6 +102,8 @@ mod tests {
             ("2841 2", "2841"),
             ("2841 2", "2841 99"),
             ("2841 2", "2841 2 2"),
+            ("4 2841", "0 2841"),
+            ("4 2841", "2841"),
             ("x25519mlkem768", "p256"),
             ("www.", "www..."),
         ] {

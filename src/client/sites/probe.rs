@@ -108,10 +108,7 @@ impl Sites {
             };
             let asked = self.reactor.timeout(EXAMINATION, self.ask(&site, domain));
             let answer = match asked.await.unwrap_or(Err(ProbeError::Silent)) {
-                Ok((profile, records)) => Ok((
-                    kept::describe(&profile),
-                    advice::of_answer(&profile, records),
-                )),
+                Ok(profile) => Ok((kept::describe(&profile), advice::of_answer(&profile))),
                 Err(error) => Err(error.to_string()),
             };
             let site = format!("{} for {domain}", site.place);
@@ -126,7 +123,6 @@ impl Sites {
             return true;
         };
         let mut joined = self.profile(domain);
-        let mut most_records = 0;
         let most = match joined {
             Some(_) => ANSWERS,
             None => FIRST_ANSWERS,
@@ -140,8 +136,7 @@ impl Sites {
                 self.reactor.sleep(random_part(PAUSE)).await;
             }
             match self.ask(&site, domain).await {
-                Ok((profile, records)) => {
-                    most_records = most_records.max(records);
+                Ok(profile) => {
                     joined = Some(match joined {
                         Some(earlier) => earlier.and(profile),
                         None => profile,
@@ -170,7 +165,7 @@ impl Sites {
             let line = format!("{domain} answers TLS with {}", kept::describe(&profile));
             // The small build knows as much and says less.
             let advice = match cfg!(feature = "check") {
-                true => advice::of_answer(&profile, most_records),
+                true => advice::of_answer(&profile),
                 false => Vec::new(),
             };
             if self.remember(domain, Some(profile), &line) {
@@ -184,13 +179,12 @@ impl Sites {
         true
     }
 
-    /// One answer of `site` to a browser that wants `domain`, and how many encrypted
-    /// records it had.
+    /// One answer of `site` to a browser that wants `domain`.
     async fn ask(
         self: &Rc<Self>,
         site: &Rc<super::Site>,
         domain: &Domain,
-    ) -> Result<(FlightProfile, usize), ProbeError> {
+    ) -> Result<FlightProfile, ProbeError> {
         let started = self.reactor.now();
         let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
         let round_trip = self.reactor.now().duration_since(started);
@@ -201,8 +195,7 @@ impl Sites {
         hello.extend(browser_hello(domain, &mut fill_random));
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
-        let profile = site_flight::read(&answer).map_err(ProbeError::NoModel)?;
-        Ok((profile, site_flight::encrypted_records(&answer)))
+        site_flight::read(&answer).map_err(ProbeError::NoModel)
     }
 
     /// All that comes until it is `quiet`.
