@@ -78,7 +78,8 @@ pub(super) async fn handshake(
                     check_hello(hello, &value, visit)
                 })?;
                 let (secret, domain) = (signature.secret, &signature.domain);
-                let pass = visit.admit(secret, Some(domain), &value.random, opening);
+                let id = (&value.random[..], signature.has_uptime);
+                let pass = visit.admit(secret, Some(domain), id, opening);
                 let signer = Signer {
                     pass: pass.await?,
                     signature,
@@ -130,13 +131,13 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         _ => {}
     }
     let replay_id = obfuscated2::replay_id(&bytes);
-    let pass = visit.admit(secret, None, &replay_id, opening).await?;
+    let pass = visit.admit(secret, None, (&replay_id, false), opening);
     Ok(Accepted {
         secret,
         header,
         records: None,
         hello: None,
-        pass,
+        pass: pass.await?,
     })
 }
 
@@ -147,6 +148,8 @@ struct Signature {
     /// That secret's, or what `--sni-salt` makes of it.
     key: Secret,
     domain: Domain,
+    /// It tells when the client was started instead of the time.
+    has_uptime: bool,
 }
 
 /// Who signed a hello, and is let in.
@@ -192,13 +195,15 @@ fn check_hello(
         })
         .ok_or(RejectReason::UnknownSecret)?;
     visit.proven.set(Some(secret));
-    if !is_timely(time, unix_now(), visit.context.limits.get().time_skew) {
+    let age = Age::of(time, unix_now(), visit.context.limits.get().time_skew);
+    if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }
     Ok(Signature {
         secret,
         key,
         domain: domain.clone(),
+        has_uptime: age == Age::Unknown,
     })
 }
 
@@ -269,12 +274,31 @@ async fn read_opening(
     }
 }
 
-fn is_timely(time: u32, now: u32, TimeSkew(limits): TimeSkew) -> bool {
-    let Some(limits) = limits else { return true };
-    let behind = now.saturating_sub(time);
-    let ahead = time.saturating_sub(now);
-    let is_near = behind <= limits.behind && ahead <= limits.ahead;
-    is_near || time < MAX_UPTIME || now < CLOCK_IS_SET
+/// What the time in a hello says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    Timely,
+    Late,
+    /// It is the client's uptime: a recorded hello would be taken at any time.
+    Unknown,
+}
+
+impl Age {
+    fn of(time: u32, now: u32, TimeSkew(limits): TimeSkew) -> Self {
+        let Some(limits) = limits else {
+            return Self::Timely;
+        };
+        if time < MAX_UPTIME {
+            return Self::Unknown;
+        }
+        let behind = now.saturating_sub(time);
+        let ahead = time.saturating_sub(now);
+        let is_near = behind <= limits.behind && ahead <= limits.ahead;
+        match is_near || now < CLOCK_IS_SET {
+            true => Self::Timely,
+            false => Self::Late,
+        }
+    }
 }
 
 pub(super) fn unix_now() -> u32 {
@@ -294,19 +318,21 @@ mod tests {
             behind: 1200,
             ahead: 600,
         }));
-        for (time, timely) in [
-            (now, true),
-            (now - 1200, true),
-            (now - 1201, false),
-            (now + 600, true),
-            (now + 601, false),
-            (86_400 * 30, true),
-            (MAX_UPTIME, false),
-            (u32::MAX, false),
+        for (time, age) in [
+            (now, Age::Timely),
+            (now - 1200, Age::Timely),
+            (now - 1201, Age::Late),
+            (now + 600, Age::Timely),
+            (now + 601, Age::Late),
+            (86_400 * 30, Age::Unknown),
+            (MAX_UPTIME, Age::Late),
+            (u32::MAX, Age::Late),
         ] {
-            assert_eq!(is_timely(time, now, limits), timely, "{time}");
-            assert!(is_timely(time, now, TimeSkew(None)));
+            assert_eq!(Age::of(time, now, limits), age, "{time}");
+            assert_eq!(Age::of(time, now, TimeSkew(None)), Age::Timely);
         }
-        assert!(is_timely(now, 60, limits), "our clock is not set");
+        // Our clock is not set; the hello will do when it is.
+        assert_eq!(Age::of(now, 60, limits), Age::Timely);
+        assert_eq!(Age::of(50, 60, limits), Age::Unknown);
     }
 }

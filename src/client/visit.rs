@@ -87,12 +87,12 @@ impl Visit<'_> {
     }
 
     /// It knows the secret of this index: may it come in? Then it has a client's
-    /// place.
+    /// place. Its handshake may tell an uptime instead of the time.
     pub async fn admit(
         &self,
         secret: usize,
         domain: Option<&Domain>,
-        handshake_id: &[u8],
+        (handshake_id, has_uptime): (&[u8], bool),
         opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         self.proven.set(Some(secret));
@@ -103,7 +103,8 @@ impl Visit<'_> {
             client: self.peer.get().client.ip(),
         };
         let gate = &self.context.gate;
-        gate.prove(visitor.client, handshake_id, self.context.reactor.now())?;
+        let now = self.context.reactor.now();
+        gate.prove(visitor.client, handshake_id, has_uptime, now)?;
         let pass = match gate.admit(&visitor, unix_now().into()) {
             Err(reason) if is_full(reason) => {
                 // In a box, which few get to need.

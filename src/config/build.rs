@@ -15,7 +15,9 @@ use super::machine::Machine;
 use super::notes;
 use super::settings::{Setting, origin_of};
 use super::values::RouteChoice;
-use super::{Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, Rule, SecretLimits};
+use super::{
+    Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, ReplayCache, Rule, SecretLimits,
+};
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
@@ -200,7 +202,13 @@ fn guard(
             .proxy_protocol
             .clone()
             .map_or_else(Vec::new, |relays| relays.0),
-        replay_cache: flags.replay_cache.unwrap_or_else(|| machine.replay_cache()),
+        replay_cache: ReplayCache {
+            entries: flags
+                .replay_cache
+                .and_then(|flag| flag.entries)
+                .unwrap_or_else(|| machine.replay_cache()),
+            keep: flags.replay_cache.and_then(|flag| flag.keep),
+        },
         flood: flags
             .flood_limit
             .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),

@@ -23,6 +23,15 @@ impl DataDir {
         read_file(&self.place_of(name), LONGEST).ok()
     }
 
+    /// Is it in memory, and gone after a boot? What cannot be told is not.
+    pub fn is_in_memory(&self) -> bool {
+        const TMPFS: u32 = 0x0102_1994;
+        const RAMFS: u32 = 0x8584_58f6;
+        // Signed, or longer, on some.
+        let found = rustix::fs::statfs(&self.0).map(|found| found.f_type as u32);
+        matches!(found, Ok(TMPFS | RAMFS))
+    }
+
     /// Where `name` is kept.
     pub fn place_of(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -147,6 +156,16 @@ mod tests {
         make_private_dir(&own).unwrap();
         write_whole(&own.join("secret"), b"x", 0o600).unwrap();
         assert_eq!(fs::metadata(own.join("secret")).unwrap().uid(), 0);
+    }
+
+    #[test]
+    fn memory_is_told_from_a_disk() {
+        let is_in_memory = |path: &str| DataDir::new(Path::new(path)).is_in_memory();
+        assert!(!is_in_memory("/proc") && !is_in_memory("/no such directory"));
+        if is_in_memory("/dev/shm") {
+            return;
+        }
+        skipped("/dev/shm is not in memory here");
     }
 
     #[test]

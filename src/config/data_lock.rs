@@ -76,6 +76,11 @@ impl DataLock {
         Ok(Self(Some(Arc::new(file))))
     }
 
+    /// Does nobody else write there, as far as can be told?
+    pub fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Lets the next process wait instead of giving up: this one is about to end.
     /// Blocks.
     pub fn end_soon(&self) {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use argh::ArgsInfo;
 
 use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
-use super::guard::{FloodFlag, Relays, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
+use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::{ExternalIp, HostPort, LinkName};
 use super::link::Role;
 use super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
@@ -190,10 +190,11 @@ pub(super) struct Flags {
     /// it at run time
     #[argh(option, arg_name = "NAME=FILE")]
     pub table: Vec<TableFile>,
-    /// handshakes remembered, so that a recorded one is not accepted again; keep:
-    /// in --data-dir over a restart too (default: by this machine's memory)
-    #[argh(option, arg_name = "ENTRIES[,keep]|off")]
-    pub replay_cache: Option<ReplayCache>,
+    /// handshakes remembered, so that a recorded one is not accepted again; over a
+    /// restart too (keep), as --data-dir on a disk does by default, or not (forget)
+    /// (default: by this machine's memory)
+    #[argh(option, arg_name = "[ENTRIES][,keep|,forget]|off")]
+    pub replay_cache: Option<ReplayFlag>,
     /// whether middle proxies' error −404 is kept from clients: as the first
     /// answer it tells of a replay (default: first)
     #[argh(option, arg_name = "off|first|on")]

@@ -101,30 +101,47 @@ impl FromStr for FloodFlag {
     }
 }
 
-/// `--replay-cache ENTRIES[,keep]|off`
+/// The memory of handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayCache {
     /// Handshakes remembered; 0: none.
     pub entries: usize,
-    /// In the data directory from one run to the next.
-    pub keep: bool,
+    /// In the data directory from one run to the next; `None`: if that is on a disk.
+    pub keep: Option<bool>,
 }
 
-impl FromStr for ReplayCache {
+/// `--replay-cache [ENTRIES][,keep|,forget]|off`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplayFlag {
+    /// `None`: as many as are the default.
+    pub entries: Option<usize>,
+    pub keep: Option<bool>,
+}
+
+impl FromStr for ReplayFlag {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
         const MOST: usize = 100_000_000;
-        let (number, keep) = match text.strip_suffix(",keep") {
-            Some(number) => (number, true),
-            None => (text, false),
+        let (number, word) = match text.split_once(',') {
+            Some((number, word)) => (Some(number), Some(word)),
+            None if text.starts_with(|first: char| first.is_ascii_digit()) => (Some(text), None),
+            None => (None, Some(text)),
         };
-        match number.parse() {
-            _ if text == "off" => Ok(Self { entries: 0, keep }),
-            Ok(entries) if (1..=MOST).contains(&entries) => Ok(Self { entries, keep }),
+        let entries = number.map(|number| number.parse().ok());
+        let entries = entries.map(|entries| entries.filter(|entries| (1..=MOST).contains(entries)));
+        match (entries, word) {
+            (None, Some("off")) => Ok(Self {
+                entries: Some(0),
+                keep: None,
+            }),
+            (None | Some(Some(_)), None | Some("keep" | "forget")) => Ok(Self {
+                entries: entries.flatten(),
+                keep: word.map(|word| word == "keep"),
+            }),
             _ => bad(format!(
-                "`{text}`: expected off or a number of handshakes from 1 to {MOST}, and ,keep \
-                 behind it to keep them over a restart"
+                "`{text}`: expected off, or a number of handshakes from 1 to {MOST}, and keep or \
+                 forget over a restart, as in 100000,keep or forget"
             )),
         }
     }
@@ -237,14 +254,29 @@ mod tests {
 
     #[test]
     fn other_values() {
-        let cache = |entries, keep| Ok(ReplayCache { entries, keep });
-        assert_eq!("off".parse(), cache(0, false));
-        assert_eq!("4096".parse(), cache(4096, false));
-        assert_eq!("4096,keep".parse(), cache(4096, true));
+        let cache = |entries, keep| Ok(ReplayFlag { entries, keep });
+        assert_eq!("off".parse(), cache(Some(0), None));
+        assert_eq!("4096".parse(), cache(Some(4096), None));
+        assert_eq!("4096,keep".parse(), cache(Some(4096), Some(true)));
+        assert_eq!("4096,forget".parse(), cache(Some(4096), Some(false)));
+        assert_eq!("keep".parse(), cache(None, Some(true)));
+        assert_eq!("forget".parse(), cache(None, Some(false)));
         for wrong in [
-            "0", "on", "-5", "1e6", "keep", ",keep", "off,keep", "5,", "5,kept",
+            "",
+            "0",
+            "0,keep",
+            "on",
+            "-5",
+            "1e6",
+            ",keep",
+            "off,keep",
+            "keep,5",
+            "5,",
+            "5,kept",
+            "5,off",
+            "keep,forget",
         ] {
-            assert!(wrong.parse::<ReplayCache>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ReplayFlag>().is_err(), "{wrong}");
         }
         let relays: Relays = "127.0.0.1,10.0.0.0/8,2001:db8::/32".parse().unwrap();
         assert_eq!(relays.0.len(), 3);

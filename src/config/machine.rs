@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use super::Config;
 use super::descriptors::{Descriptors, Most};
 use super::memory::Memory;
-use super::{Config, ReplayCache};
 
 const MIB: u64 = 1 << 20;
 
@@ -61,11 +61,8 @@ impl Machine {
 
     /// A 16th of the memory at 12 bytes each, taken as they come: 350,000
     /// handshakes on a 64 MB router, at most 4,000,000.
-    pub fn replay_cache(&self) -> ReplayCache {
-        ReplayCache {
-            entries: (self.part(16) / 12).clamp(8192, 4_000_000) as usize,
-            keep: false,
-        }
+    pub fn replay_cache(&self) -> usize {
+        (self.part(16) / 12).clamp(8192, 4_000_000) as usize
     }
 
     /// Pipes, a 16th of the memory at 256 KiB of the kernel's each, and links of a
@@ -191,7 +188,7 @@ mod tests {
             (64, 349_525),
             (1 << 20, 4_000_000),
         ] {
-            assert_eq!(with_memory(mib).replay_cache().entries, handshakes);
+            assert_eq!(with_memory(mib).replay_cache(), handshakes);
         }
         for (mib, pipes, links) in [(8, 2, 16), (24, 6, 24), (64, 16, 64), (1024, 32, 256)] {
             assert_eq!(with_memory(mib).most(), Most { pipes, links });
@@ -211,10 +208,12 @@ mod tests {
             let buffers = machine.buffers() as u64;
             let clients = machine.max_clients() as u64;
             let unproven = (clients / 2).max(64);
+            let handshakes = machine.replay_cache() as u64;
             let front = [
                 8 * KIB * clients,
                 18 * KIB * unproven,
-                12 * machine.replay_cache().entries as u64,
+                12 * handshakes,
+                12 * (handshakes / 16).max(8192),
                 256 * KIB * most.pipes as u64,
             ];
             let streams = (mib * MIB / 8 / 4096).clamp(256, 400_000);

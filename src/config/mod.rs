@@ -1,5 +1,6 @@
 //! Flags and one file of flags become one validated, immutable [`Config`].
 
+mod appended_file;
 mod build;
 mod camouflage;
 mod data_dir;
@@ -35,6 +36,7 @@ use crate::log::LogLevel;
 use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
+pub use appended_file::AppendedFile;
 pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
 pub use data_dir::{
     DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,

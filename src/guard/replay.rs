@@ -1,12 +1,21 @@
 mod generation;
+mod journal;
 mod kept;
+mod shares;
+mod uptimes;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use smol_mtproxy_ciphers::hmac_sha256;
 
+pub use journal::{Batch, Place};
+pub use kept::Left;
+pub use shares::Shares;
+pub use uptimes::{Uptime, Uptimes};
+
 use generation::{ENTRIES_PER_PAGE, Generation};
+use journal::Journal;
 
 /// The time in an entry: 16 bits, in units of so many seconds; after 73 hours it
 /// begins again.
@@ -42,6 +51,8 @@ pub struct ReplayMemory {
     max_age: u32,
     /// What our clock is ahead of the caller's, in seconds.
     ahead: u64,
+    /// Where it is kept from one run to the next.
+    journal: Option<Journal>,
 }
 
 impl ReplayMemory {
@@ -55,6 +66,7 @@ impl ReplayMemory {
             wanted: entries,
             max_age: max_age.min(LONGEST_AGE),
             ahead: 0,
+            journal: None,
         }
     }
 
@@ -81,8 +93,17 @@ impl ReplayMemory {
                 if is_new && !is_latest {
                     break;
                 }
-                *known = entry;
+                let before = std::mem::replace(known, entry);
                 generation.last_seen = second;
+                if let Some(journal) = &mut self.journal
+                    && generation.is_kept
+                {
+                    let has_room = match is_new {
+                        true => journal.add(entry),
+                        false => journal.add_again(before, entry),
+                    };
+                    generation.is_kept = has_room;
+                }
                 return is_new;
             }
             is_latest = false;
@@ -96,12 +117,20 @@ impl ReplayMemory {
         let mut latest = self.generations.back_mut();
         if latest.as_ref().is_none_or(|latest| latest.is_full(most)) {
             let capacity = (self.len / PART_SO_FAR).max(ENTRIES_PER_PAGE).min(most);
-            self.generations.push_back(Generation::new(capacity));
+            let mut next = Generation::new(capacity);
+            // Not before those that came earlier.
+            next.is_kept = self.journal.is_some() && latest.is_none_or(|latest| latest.is_kept);
+            self.generations.push_back(next);
             latest = self.generations.back_mut();
         }
         if let Some(latest) = latest {
             latest.add(entry, second);
             self.len += 1;
+            if let Some(journal) = &mut self.journal
+                && latest.is_kept
+            {
+                latest.is_kept = journal.add(entry);
+            }
         }
         self.forget_surplus();
     }
@@ -118,7 +147,7 @@ impl ReplayMemory {
     /// One a handshake, so that none takes long.
     fn forget_oldest_if_old(&mut self, second: u64) {
         let max_age = u64::from(self.max_age) + 2 * UNIT;
-        let is_old = |oldest: &Generation| oldest.last_seen + max_age < second;
+        let is_old = |oldest: &Generation| oldest.last_seen.saturating_add(max_age) < second;
         if self.generations.front().is_some_and(is_old) {
             self.forget_oldest();
         }

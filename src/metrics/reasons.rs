@@ -131,6 +131,7 @@ reasons! {
         Http "http" "an HTTP request";
         SiteAnswered "site_answered" "an unfinished handshake, which the site did not wait for";
         Replay "replay" "the same handshake as an earlier one";
+        UptimesFull "uptimes_full" "a TLS hello with the client's uptime instead of the time, and no place to remember it for ever";
         Flood "flood" "its address makes more connections than --flood-limit and proves nothing";
         Evicted "evicted" "it has proven nothing, and others need its place (--max-handshakes, --max-clients)";
         BadProxyHeader "bad_proxy_header" "a relay of --proxy-protocol sent no PROXY header: switch it on there (send-proxy-v2)";

@@ -86,6 +86,7 @@ impl Server {
                 return self.reload_failed(&error);
             }
         };
+        self.replays.reconfigure(&self.gate, new.guard.replay_cache);
         for barrier in self.gate.barriers(&new.guard.policies) {
             warn!("{barrier}");
         }

@@ -1,56 +1,218 @@
-//! The memory of handshakes from one run to the next, in `--data-dir`, for those
-//! who want it kept.
+//! The memory of handshakes from one run to the next, in `--data-dir`: appended to as
+//! they come, so that it is there however the process ends.
 
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::server::Server;
-use crate::config::{Config, DataDir, cure, read_file};
-use crate::guard::gate::Gate;
-use crate::net::Reactor;
+use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, cure, read_file};
+use crate::guard::gate::{Gate, Memory};
+use crate::guard::replay::{Batch, Left, Place};
+use crate::log::Trouble;
+use crate::net::{Reactor, Turnstile};
 
-const NAME: &str = "replays";
+const REPLAYS: &str = "replays";
+const OLD_REPLAYS: &str = "replays.old";
+const UPTIMES: &str = "uptimes";
 
-/// Takes over what the last run kept; blocks.
-pub(super) fn restore(gate: &Gate, config: &Config, reactor: &Reactor) {
-    if !config.guard.replay_cache.keep {
-        return;
+/// So long what comes waits for others to be written with.
+const COLLECT: Duration = Duration::from_millis(100);
+
+/// Until a disk that fails is tried again, and one that is full.
+const RETRY: Duration = Duration::from_secs(60);
+const RETRY_FULL: Duration = Duration::from_secs(600);
+
+/// Between lines about a file that cannot be written.
+const LOG_PERIOD: Duration = Duration::from_secs(3600);
+
+/// The files, where they are kept.
+pub(super) struct ReplayFiles {
+    data_dir: DataDir,
+    /// If --replay-cache does not say.
+    kept_by_default: bool,
+    turnstile: Turnstile,
+    trouble: Trouble,
+    replays: Arc<Mutex<AppendedFile>>,
+    uptimes: Arc<Mutex<AppendedFile>>,
+}
+
+/// How a write went.
+enum Written {
+    Nothing,
+    Something,
+    Failed(Duration),
+}
+
+impl ReplayFiles {
+    /// Takes over what the last run kept; blocks.
+    pub fn restore(gate: &Gate, config: &Config, lock: &DataLock, reactor: &Reactor) -> Self {
+        let data_dir = DataDir::new(&config.data_dir);
+        let file = |name| Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name)));
+        let files = Self {
+            kept_by_default: lock.is_held() && !data_dir.is_in_memory(),
+            turnstile: Turnstile::default(),
+            trouble: Trouble::new(LOG_PERIOD),
+            replays: file(REPLAYS),
+            uptimes: file(UPTIMES),
+            data_dir,
+        };
+        files.reconfigure(gate, config.guard.replay_cache);
+        if files.keeps(config.guard.replay_cache) {
+            files.restore_replays(gate, reactor);
+            files.restore_uptimes(gate);
+        }
+        files
     }
-    let path = DataDir::new(&config.data_dir).place_of(NAME);
-    let why = match read_file(&path, gate.longest_replays()) {
-        Ok(saved) if gate.restore_replays(&saved, reactor.now(), unix_now()) => return,
-        Ok(_) => "it is a day old, of another version, or damaged".to_owned(),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => return,
-            io::ErrorKind::FileTooLarge => "it is more than --replay-cache has room for".to_owned(),
-            _ => error.to_string(),
-        },
-    };
+
+    pub fn reconfigure(&self, gate: &Gate, cache: ReplayCache) {
+        gate.keep_replays(self.keeps(cache));
+    }
+
+    fn keeps(&self, cache: ReplayCache) -> bool {
+        cache.entries > 0 && cache.keep.unwrap_or(self.kept_by_default)
+    }
+
+    fn restore_replays(&self, gate: &Gate, reactor: &Reactor) {
+        let names = [OLD_REPLAYS, REPLAYS];
+        let files = names.map(|name| self.read(name, gate.longest(Memory::Replays)));
+        let parts = [files[0].as_deref(), files[1].as_deref()];
+        let left = gate.restore_replays(parts, reactor.now(), unix_now());
+        self.go_on(&self.replays, names, left);
+    }
+
+    fn restore_uptimes(&self, gate: &Gate) {
+        let file = self.read(UPTIMES, gate.longest(Memory::Uptimes));
+        let left = gate.restore_uptimes(file.as_deref());
+        self.go_on(&self.uptimes, ["", UPTIMES], left);
+    }
+
+    fn go_on(&self, file: &Mutex<AppendedFile>, names: [&str; 2], left: Left) {
+        if let Some(length) = left.length {
+            lock(file).go_on(length);
+        }
+        for (name, is_damaged) in names.into_iter().zip(left.is_damaged) {
+            if is_damaged {
+                let why = "it is of another version, or damaged";
+                forgotten(&self.data_dir.place_of(name), why);
+            }
+        }
+    }
+
+    fn read(&self, name: &str, longest: u64) -> Option<Vec<u8>> {
+        let path = self.data_dir.place_of(name);
+        match read_file(&path, longest) {
+            Ok(content) => return Some(content),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => {}
+                io::ErrorKind::FileTooLarge => {
+                    forgotten(&path, "it is more than --replay-cache has room for");
+                }
+                _ => forgotten(&path, &error.to_string()),
+            },
+        }
+        None
+    }
+
+    fn place_of(&self, memory: Memory) -> PathBuf {
+        self.data_dir.place_of(match memory {
+            Memory::Replays => REPLAYS,
+            Memory::Uptimes => UPTIMES,
+        })
+    }
+
+    /// Writes what is next of one of them, once it is this one's turn.
+    async fn write(&self, gate: &Gate, reactor: &Reactor, memory: Memory) -> Written {
+        let file = match memory {
+            Memory::Replays => self.replays.clone(),
+            Memory::Uptimes => self.uptimes.clone(),
+        };
+        let work = || {
+            let batch = gate.take_news(memory, reactor.now(), unix_now())?;
+            Some(move || write(&mut lock(&file), &batch))
+        };
+        let error = match self.turnstile.run(work).await {
+            None => return Written::Nothing,
+            Some(Ok(is_whole)) => {
+                if !is_whole {
+                    gate.begin_anew(memory);
+                } else if self.trouble.works() {
+                    info!(
+                        "handshakes are kept again in {}",
+                        self.place_of(memory).display()
+                    );
+                }
+                return Written::Something;
+            }
+            Some(Err(error)) => error,
+        };
+        gate.begin_anew(memory);
+        if let Some(skipped) = self.trouble.fails() {
+            warn!(
+                "cannot keep handshakes, {}: {error}{skipped}; {}, else one that was recorded is \
+                 let in once more after a restart",
+                self.place_of(memory).display(),
+                cure(
+                    &error,
+                    "give a writable --data-dir, or --replay-cache forget"
+                )
+            );
+        }
+        Written::Failed(match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RETRY_FULL,
+            _ => RETRY,
+        })
+    }
+}
+
+impl Server {
+    pub(super) async fn keep_replays_for_ever(&self) {
+        loop {
+            self.gate.has_news().await;
+            self.reactor.sleep(COLLECT).await;
+            for memory in [Memory::Replays, Memory::Uptimes] {
+                let written = self.replays.write(&self.gate, &self.reactor, memory).await;
+                if let Written::Failed(pause) = written {
+                    self.reactor.sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// All that is left, and as far as the disk.
+    pub(super) async fn keep_replays(&self) {
+        let files = &self.replays;
+        for memory in [Memory::Replays, Memory::Uptimes] {
+            let write = || files.write(&self.gate, &self.reactor, memory);
+            while matches!(write().await, Written::Something) {}
+        }
+        let parts = [files.replays.clone(), files.uptimes.clone()];
+        let sync = move || parts.iter().try_for_each(|file| lock(file).sync());
+        // What cannot be written was said already.
+        let _ = files.turnstile.run(|| Some(sync)).await;
+    }
+}
+
+fn forgotten(path: &Path, why: &str) {
     warn!(
-        "the handshakes of the last run are forgotten, so one that was recorded is let in once \
-         more: {}: {why}",
+        "handshakes of the last run are forgotten, so one that was recorded is let in once more: \
+         {}: {why}",
         path.display()
     );
 }
 
-impl Server {
-    pub(super) async fn keep_replays(&self) {
-        let config = self.config.borrow().clone();
-        if !config.guard.replay_cache.keep {
-            return;
-        }
-        let data_dir = self.usage.data_dir.clone();
-        let place = data_dir.place_of(NAME);
-        let work = || {
-            let saved = self.gate.replays(self.reactor.now(), unix_now())?;
-            Some(move || data_dir.write(NAME, &saved))
-        };
-        if let Some(Err(error)) = self.replays.run(work).await {
-            let place = place.display();
-            let cure = cure(&error, "give a writable --data-dir");
-            warn!("cannot keep handshakes, {place}: {error}; {cure}");
-        }
+fn write(file: &mut AppendedFile, batch: &Batch) -> io::Result<bool> {
+    match batch.place {
+        Place::Behind => return file.append(&batch.bytes),
+        Place::Anew => file.begin(&batch.bytes)?,
+        Place::Next => file.begin_next(OLD_REPLAYS, &batch.bytes)?,
     }
+    Ok(true)
+}
+
+fn lock(file: &Mutex<AppendedFile>) -> MutexGuard<'_, AppendedFile> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn unix_now() -> u64 {

@@ -8,7 +8,7 @@ use super::RunError;
 #[cfg(feature = "ctl")]
 use super::control;
 use super::ports::Ports;
-use super::replays;
+use super::replays::ReplayFiles;
 use super::signals::Signals;
 use super::usage::UsageFile;
 use super::welcome;
@@ -57,8 +57,7 @@ pub(super) struct Server {
     pub(super) config: RefCell<Rc<Config>>,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
-    /// Writes of the memory of handshakes: the end may bring two.
-    pub(super) replays: Turnstile,
+    pub(super) replays: ReplayFiles,
     data_lock: DataLock,
     /// Of tables, by ctl.
     #[cfg(feature = "ctl")]
@@ -131,7 +130,7 @@ impl Server {
         for barrier in gate.barriers(&config.guard.policies) {
             warn!("{barrier}");
         }
-        replays::restore(&gate, &config, reactor);
+        let replays = ReplayFiles::restore(&gate, &config, &data_lock, reactor);
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
@@ -155,7 +154,7 @@ impl Server {
         let server = Rc::new(Self {
             gate,
             usage,
-            replays: Turnstile::default(),
+            replays,
             data_lock,
             #[cfg(feature = "ctl")]
             saves: Turnstile::default(),
@@ -247,6 +246,8 @@ impl Server {
         self.spawn(async move { buffers.keep_fair(&reactor).await });
         let server = self.clone();
         self.spawn(async move { server.keep_usage_for_ever().await });
+        let server = self.clone();
+        self.spawn(async move { server.keep_replays_for_ever().await });
         if let Some(sites) = self.sites.clone() {
             self.spawn(sites.run());
         }

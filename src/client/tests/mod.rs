@@ -89,7 +89,7 @@ impl Default for Setup {
                 relays: Vec::new(),
                 replay_cache: ReplayCache {
                     entries: 1024,
-                    keep: false,
+                    keep: None,
                 },
                 flood: None,
                 max_handshakes: 100,

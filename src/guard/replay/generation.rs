@@ -20,6 +20,8 @@ pub(super) struct Generation {
     len: usize,
     /// When the last of its entries was seen, in seconds.
     pub last_seen: u64,
+    /// All of it stands in the file, or is on its way there.
+    pub is_kept: bool,
 }
 
 impl Generation {
@@ -32,6 +34,7 @@ impl Generation {
             capacity,
             len: 0,
             last_seen: 0,
+            is_kept: false,
         }
     }
 

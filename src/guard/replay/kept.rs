@@ -1,166 +1,233 @@
-//! The memory in a file, from one run to the next.
-//!
-//! All numbers big-endian: the magic, the key of the hash (32), seconds since
-//! 1970 (8), the same instant on the memory's clock (4), how many entries there
-//! are (4); then the entries (8 each), those of the oldest generation first.
+//! The memory from one run to the next, in two files: the one that grows, and the
+//! one before it.
 
-use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
+use super::generation::Generation;
+use super::journal::{
+    Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head, mark,
+};
+use super::{ReplayMemory, TIME_MASK, UNIT, unit};
 
-const MAGIC: &[u8; 8] = b"replays2";
+const MAGIC: &[u8; WORD] = b"replays3";
 
-const HEAD_LEN: usize = 8 + 32 + 8 + 4 + 4;
-const ENTRY_LEN: usize = 8;
+/// The clock is noted once in so many seconds, at the latest.
+const MARK_PERIOD: u64 = 3600;
 
-/// Seconds after which the memory's clock begins again: in a restored one it is
-/// this much ahead, so that nothing was seen before its beginning.
-const ROUND: u64 = (TIME_MASK + 1) * UNIT;
+/// And when this machine's has been set by more than so many.
+const CLOCK_SET: u64 = 60;
+
+/// A file up to this length is read, whatever there is room for now.
+const USUAL_LENGTH: u64 = 80 << 20;
+
+/// What an earlier run has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// What comes next goes behind so many bytes of the latest file; `None`: one is
+    /// begun.
+    pub length: Option<usize>,
+    /// The file before and the latest: is it of no use?
+    pub is_damaged: [bool; 2],
+}
 
 impl ReplayMemory {
-    /// The longest that [`save`](Self::save) gives, in bytes.
-    pub fn most_saved(&self) -> usize {
-        HEAD_LEN + (self.wanted + self.wanted.div_ceil(PART_OF_ALL)) * ENTRY_LEN
-    }
-
-    /// Everything remembered at `now`, which is `unix_now` in seconds since
-    /// 1970.
-    pub fn save(&self, now: u64, unix_now: u64) -> Vec<u8> {
-        let mut saved = Vec::with_capacity(HEAD_LEN + self.len * ENTRY_LEN);
-        saved.extend(MAGIC);
-        saved.extend(self.key);
-        saved.extend(unix_now.to_be_bytes());
-        saved.extend(((self.second(now) % ROUND) as u32).to_be_bytes());
-        saved.extend((self.len as u32).to_be_bytes());
-        let entries = self.generations.iter().flat_map(|part| part.entries());
-        saved.extend(entries.flat_map(u64::to_be_bytes));
-        saved
-    }
-
-    /// Takes over what an earlier run saved, at its beginning, the latest where
-    /// that had room for more; false if it is damaged, of another version, or older
-    /// than anything is remembered for.
-    pub fn restore(&mut self, saved: &[u8], now: u64, unix_now: u64) -> bool {
-        self.try_restore(saved, now, unix_now).is_some()
-    }
-
-    fn try_restore(&mut self, saved: &[u8], now: u64, unix_now: u64) -> Option<()> {
-        let mut rest = saved.strip_prefix(MAGIC)?;
-        let key = take::<32>(&mut rest)?;
-        // A clock that went back tells nothing: then no time has passed.
-        let pause = unix_now.saturating_sub(u64::from_be_bytes(take(&mut rest)?));
-        let second = u64::from(u32::from_be_bytes(take(&mut rest)?)) + ROUND;
-        let count = u32::from_be_bytes(take(&mut rest)?) as usize;
-        let is_whole = count.checked_mul(ENTRY_LEN) == Some(rest.len());
-        if !is_whole || pause > u64::from(self.max_age) {
-            return None;
+    /// Is what is remembered to be kept? What is remembered already is kept too.
+    pub fn keep(&mut self, wanted: bool) {
+        match (wanted, &self.journal) {
+            (true, None) => self.journal = Some(Journal::default()),
+            (false, Some(_)) => self.journal = None,
+            _ => return,
         }
-        self.key = key;
-        self.ahead = (second + pause).wrapping_sub(now);
-        self.generations.clear();
-        self.len = 0;
-        while let Some(entry) = take(&mut rest) {
-            let entry = u64::from_be_bytes(entry);
-            let age = (unit(second).wrapping_sub(entry) & TIME_MASK) * UNIT;
-            if entry > TIME_MASK && age <= u64::from(self.max_age) + UNIT {
-                self.add(entry, second - age);
+        self.begin_anew();
+    }
+
+    /// Lets the next batch begin a file: what was written is gone, or could not be.
+    pub fn begin_anew(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.begin_anew();
+        }
+        for generation in &mut self.generations {
+            generation.is_kept = false;
+        }
+    }
+
+    /// Is there something to be written?
+    pub fn has_news(&self) -> bool {
+        let is_kept = |generation: &Generation| generation.is_kept;
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|j| !j.is_empty() || !self.generations.iter().all(is_kept))
+    }
+
+    /// What is to be written next, at `now`, which is `unix_now` in seconds since
+    /// 1970.
+    pub fn take_news(&mut self, now: u64, unix_now: u64) -> Option<Batch> {
+        let second = self.second(now);
+        let journal = self.journal.as_mut()?;
+        let mut words = journal.take();
+        if words.is_empty() {
+            let unkept = |generation: &&mut Generation| !generation.is_kept;
+            let generation = self.generations.iter_mut().find(unkept)?;
+            generation.is_kept = true;
+            let max_units = u64::from(self.max_age).div_ceil(UNIT);
+            let is_young = |entry: &u64| unit(second).wrapping_sub(*entry) & TIME_MASK <= max_units;
+            let entries = generation.entries().filter(is_young);
+            match journal.written {
+                None => words.extend(entries),
+                // The disk did not follow: it may have some of them.
+                Some(_) => words.extend(entries.flat_map(as_again)),
             }
         }
-        Some(())
+        let most = self.wanted.max(MOST_PENDING);
+        let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
+        let place = match journal.written {
+            None => Place::Anew,
+            Some(file) if file.entries >= most || is_old(file.since) => Place::Next,
+            Some(_) => Place::Behind,
+        };
+        let clock = Clock {
+            second,
+            unix: unix_now,
+        };
+        let (mut written, mut bytes, is_new) = match (journal.written, place) {
+            (Some(written), Place::Behind) => (written, Vec::new(), false),
+            _ => (Written::since(clock), head(MAGIC, &self.key), true),
+        };
+        if is_new || needs_mark(written.marked, clock) {
+            written.marked = clock;
+            bytes.extend(mark(&self.key, clock));
+        }
+        bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        written.entries += words.iter().filter(|word| **word > TIME_MASK).count();
+        journal.written = Some(written);
+        Some(Batch { place, bytes })
+    }
+
+    /// The longest that a file can be, in bytes.
+    pub fn longest(&self) -> u64 {
+        let own = (self.wanted as u64 * 5 / 2 + 4 * MOST_PENDING as u64) * WORD as u64;
+        own.max(USUAL_LENGTH)
+    }
+
+    /// Takes over what an earlier run has left, at its beginning: of the file that it
+    /// appended to, if there is one, and of the one before. The latest where they have
+    /// more than there is room for.
+    pub fn restore(
+        &mut self,
+        before: Option<&[u8]>,
+        latest: Option<&[u8]>,
+        now: u64,
+        unix_now: u64,
+    ) -> Left {
+        // An empty one is what a power cut can leave of it.
+        let latest = latest.filter(|file| !file.is_empty());
+        let [before, latest] = [before, latest].map(|file| Some(Items::read(MAGIC, file?)));
+        let is_damaged = [&before, &latest].map(|file| matches!(file, Some(None)));
+        let (before, latest) = (before.flatten(), latest.flatten());
+        if let Some(key) = latest.as_ref().or(before.as_ref()).map(|items| items.key) {
+            self.key = key;
+            let before = before.filter(|before| before.key == key);
+            self.take_over(before, latest.clone(), now, unix_now);
+        }
+        let length = latest.and_then(|latest| self.go_on(latest));
+        if length.is_none() {
+            self.begin_anew();
+        }
+        Left { length, is_damaged }
+    }
+
+    fn take_over(&mut self, before: Option<Items>, latest: Option<Items>, now: u64, unix_now: u64) {
+        let items = || {
+            let files = [before.clone(), latest.clone()];
+            files.into_iter().flatten().flatten()
+        };
+        let mut times = Times::default();
+        let last = items().map(|item| times.next(item)).max().unwrap_or(0);
+        let since_mark = last.saturating_sub(times.clock.second);
+        // A clock that went back tells nothing: then no time has passed.
+        let pause = unix_now.saturating_sub(times.clock.unix.saturating_add(since_mark));
+        let second = last.saturating_add(pause);
+        self.ahead = second.wrapping_sub(now);
+        self.generations.clear();
+        self.len = 0;
+        let journal = self.journal.take();
+        let mut times = Times::default();
+        for item in items() {
+            let seen = times.next(item);
+            let age = second.saturating_sub(seen);
+            if age > u64::from(self.max_age) + UNIT {
+                continue;
+            }
+            match item {
+                Item::Entry(entry) => self.add(entry, seen),
+                Item::Again(entry) => self.renew(entry, seen),
+                Item::Mark(_) => {}
+            }
+        }
+        self.journal = journal;
+    }
+
+    /// Seen again at another time.
+    fn renew(&mut self, entry: u64, seen: u64) {
+        for generation in self.generations.iter_mut().rev() {
+            if let Some(known) = generation.find(entry, !TIME_MASK) {
+                *known = entry;
+                generation.last_seen = generation.last_seen.max(seen);
+                return;
+            }
+        }
+        self.add(entry, seen);
+    }
+
+    /// The bytes of the latest file behind which the next ones go.
+    fn go_on(&mut self, mut latest: Items) -> Option<usize> {
+        let journal = self.journal.as_mut()?;
+        let mut written: Option<Written> = None;
+        for item in latest.by_ref() {
+            match (&mut written, item) {
+                (None, Item::Mark(clock)) => written = Some(Written::since(clock)),
+                (None, _) => return None,
+                (Some(written), Item::Mark(clock)) => written.marked = clock,
+                (Some(written), _) => written.entries += 1,
+            }
+        }
+        journal.written = Some(written?);
+        for generation in &mut self.generations {
+            generation.is_kept = true;
+        }
+        Some(latest.sound())
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(*taken)
+fn needs_mark(marked: Clock, clock: Clock) -> bool {
+    let ahead = |clock: Clock| clock.unix.wrapping_sub(clock.second) as i64;
+    let set_by = ahead(clock).wrapping_sub(ahead(marked)).unsigned_abs();
+    clock.second.saturating_sub(marked.second) >= MARK_PERIOD || set_by > CLOCK_SET
+}
+
+/// When items were seen, on the memory's clock.
+#[derive(Default)]
+struct Times {
+    clock: Clock,
+}
+
+impl Times {
+    fn next(&mut self, item: Item) -> u64 {
+        let marked = self.clock.second;
+        match item {
+            Item::Mark(clock) => {
+                self.clock = clock;
+                clock.second
+            }
+            // Up to a day before the mark, or not much more than a period behind it.
+            Item::Entry(entry) | Item::Again(entry) => {
+                let later = (entry.wrapping_sub(unit(marked)) & TIME_MASK) * UNIT;
+                let start = marked / UNIT * UNIT;
+                match later <= 2 * MARK_PERIOD {
+                    true => start.saturating_add(later),
+                    false => start.saturating_sub((TIME_MASK + 1) * UNIT - later),
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const AGE: u32 = 100;
-
-    fn ids(count: u8) -> impl Iterator<Item = [u8; 32]> {
-        (0..count).map(|id| [id; 32])
-    }
-
-    fn filled(entries: usize, count: u8, now: u64) -> ReplayMemory {
-        let mut memory = ReplayMemory::new(entries, AGE);
-        assert!(ids(count).all(|id| memory.remember(&id, now)));
-        memory
-    }
-
-    #[test]
-    fn what_was_remembered_still_is() {
-        let saved = filled(4096, 200, 7).save(20, 1_000_000);
-        // 13 s of its life are over; 60 more without a process.
-        let restored = |now| {
-            let mut memory = ReplayMemory::new(4096, AGE);
-            assert!(saved.len() <= memory.most_saved());
-            assert!(memory.restore(&saved, 0, 1_000_060));
-            ids(200).filter(|id| !memory.remember(id, now)).count()
-        };
-        assert_eq!((restored(0), restored(27), restored(35)), (200, 200, 0));
-    }
-
-    #[test]
-    fn it_is_saved_again_and_again() {
-        let mut memory = filled(100, 8, 7);
-        for run in 0..10 {
-            let saved = memory.save(10, run * 10);
-            memory = ReplayMemory::new(100, AGE);
-            assert!(memory.restore(&saved, 1, run * 10 + 1));
-        }
-        // 3 s in the first run, 9 in each of the next nine, 1 before each of ten.
-        let left = u64::from(AGE) - (3 + 9 * 9 + 10);
-        assert!(ids(4).all(|id| !memory.remember(&id, 1 + left)));
-        assert!(ids(8).skip(4).all(|id| memory.remember(&id, 9 + left)));
-    }
-
-    #[test]
-    fn another_number_takes_over_the_latest() {
-        let mut filled = ReplayMemory::new(5000, AGE);
-        let id = |number: u32| number.to_be_bytes();
-        assert!((0..5000).all(|number| filled.remember(&id(number), 7)));
-        let saved = filled.save(20, 1_000_000);
-        for entries in [1, 1000, 4000, 5000, 100_000] {
-            let mut memory = ReplayMemory::new(entries, AGE);
-            assert!(memory.restore(&saved, 0, 1_000_000));
-            assert!(memory.len <= entries + entries.div_ceil(8));
-            let known = |number: &u32| !memory.remember(&id(*number), 1);
-            // Those of a generation are in no order.
-            let known = (0..5000).rev().filter(known).count();
-            assert!(known >= entries.min(5000) / 2, "{known} of {entries}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_left() {
-        let saved = filled(4096, 9, 7).save(20, 1_000_000);
-        let restores =
-            |saved: &[u8], unix_now| ReplayMemory::new(4096, AGE).restore(saved, 0, unix_now);
-        assert!(restores(&saved, 1_000_100));
-        assert!(restores(&saved, 5), "a clock that is not set");
-        assert!(!restores(&saved, 1_000_101), "too old");
-        assert!(!restores(&saved[..saved.len() - 1], 1_000_000), "cut");
-        assert!(!restores(&saved[..saved.len() - 8], 1_000_000), "cut");
-        assert!(!restores(b"", 1_000_000));
-    }
-
-    proptest! {
-        #[test]
-        fn anything_may_be_in_the_file(
-            noise in proptest::collection::vec(any::<u8>(), 0..400),
-            count in 0u32..40,
-        ) {
-            let mut memory = ReplayMemory::new(256, AGE);
-            memory.restore(&noise, 5, 50);
-            let head = [&MAGIC[..], &[0; 44], &count.to_be_bytes(), &noise].concat();
-            memory.restore(&head, 5, 50);
-            memory.remember(&[1; 32], 6);
-            prop_assert!(!memory.remember(&[1; 32], 7));
-        }
-    }
-}
+mod tests;

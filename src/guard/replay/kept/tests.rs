@@ -1,0 +1,482 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const AGE: u32 = 24 * 3600;
+const YEAR_2026: u64 = 1_780_000_000;
+
+/// What the writer makes of batches.
+#[derive(Clone, Default)]
+struct Disk {
+    before: Option<Vec<u8>>,
+    latest: Option<Vec<u8>>,
+    /// Of the latest, what is of use.
+    length: usize,
+    /// Files that were begun.
+    files: usize,
+    /// All stands in the latest.
+    is_anew: bool,
+}
+
+impl Disk {
+    fn write(&mut self, batch: &Batch) {
+        match batch.place {
+            Place::Behind => {
+                let latest = self.latest.as_mut().unwrap();
+                latest.truncate(self.length);
+                latest.extend(&batch.bytes);
+            }
+            Place::Anew => self.latest = Some(batch.bytes.clone()),
+            Place::Next => self.before = self.latest.replace(batch.bytes.clone()),
+        }
+        self.is_anew |= batch.place == Place::Anew;
+        self.files += usize::from(batch.place != Place::Behind);
+        self.length = self.latest.as_ref().unwrap().len();
+    }
+
+    fn bytes(&self) -> usize {
+        let files = [&self.before, &self.latest];
+        files.into_iter().flatten().map(Vec::len).sum()
+    }
+
+    /// Another run, which begins at 0 of its clock.
+    fn restored(&mut self, entries: usize, unix_now: u64) -> ReplayMemory {
+        let mut memory = ReplayMemory::new(entries, AGE);
+        memory.keep(true);
+        let (before, latest) = (self.before.as_deref(), self.latest.as_deref());
+        let left = memory.restore(before, latest, 0, unix_now);
+        self.length = left.length.unwrap_or(0);
+        memory
+    }
+}
+
+impl ReplayMemory {
+    fn knows(&mut self, id: &[u8], now: u64) -> bool {
+        let second = self.second(now);
+        let entry = self.fingerprint(id) | unit(second);
+        let mut generations = self.generations.iter_mut().rev();
+        let known = generations.find_map(|generation| generation.find(entry, !TIME_MASK).copied());
+        let age = known.map(|known| entry.wrapping_sub(known) & TIME_MASK);
+        age.is_some_and(|age| age <= u64::from(self.max_age).div_ceil(UNIT))
+    }
+
+    fn write(&mut self, disk: &mut Disk, now: u64, unix_now: u64) {
+        while let Some(batch) = self.take_news(now, unix_now) {
+            disk.write(&batch);
+        }
+        assert!(!self.has_news());
+    }
+}
+
+fn kept(entries: usize) -> ReplayMemory {
+    let mut memory = ReplayMemory::new(entries, AGE);
+    memory.keep(true);
+    memory
+}
+
+fn id(number: usize) -> [u8; 32] {
+    let mut id = [7; 32];
+    id[..8].copy_from_slice(&number.to_le_bytes()[..8]);
+    id
+}
+
+#[test]
+fn what_was_remembered_still_is_and_ages_without_a_process() {
+    let (mut memory, mut disk) = (kept(4096), Disk::default());
+    assert!((0..200).all(|number| memory.remember(&id(number), 7)));
+    memory.write(&mut disk, 20, YEAR_2026);
+    let day = u64::from(AGE);
+    // 13 s of its life are over.
+    for (pause, now, known) in [
+        (60, 0, 200),
+        (60, day - 80, 200),
+        (60, day, 0),
+        (day + 1, 0, 0),
+        (70 * day, 0, 0),
+    ] {
+        let mut next = disk.clone().restored(4096, YEAR_2026 + pause);
+        let found = (0..200).filter(|number| next.knows(&id(*number), now));
+        assert_eq!(found.count(), known, "{pause} {now}");
+    }
+    // A clock that is not set says nothing.
+    let mut next = disk.restored(4096, 5);
+    assert!((0..200).all(|number| !next.remember(&id(number), 1)));
+}
+
+#[test]
+fn it_goes_on_from_run_to_run() {
+    let mut disk = Disk::default();
+    let mut unix = YEAR_2026;
+    for run in 0..20 {
+        let mut memory = disk.restored(4096, unix);
+        for number in 0..=run {
+            let is_new = memory.remember(&id(number), 30);
+            assert_eq!(is_new, number == run, "{number} in {run}");
+        }
+        memory.write(&mut disk, 40, unix + 40);
+        unix += 1000;
+    }
+    assert_eq!(disk.files, 1);
+    // One a run; who comes again within the hour is not written again.
+    assert!(
+        disk.bytes() < 40 + 20 * (8 + 24) + 6 * 20 * 16,
+        "{}",
+        disk.bytes()
+    );
+}
+
+#[test]
+fn another_number_takes_over_the_latest() {
+    let (mut memory, mut disk) = (kept(20_000), Disk::default());
+    for number in 0..20_000 {
+        memory.remember(&id(number), 7);
+        if number % 1000 == 0 {
+            memory.write(&mut disk, 7, YEAR_2026);
+        }
+    }
+    memory.write(&mut disk, 8, YEAR_2026);
+    for entries in [1, 1000, 4000, 20_000, 100_000] {
+        let mut next = disk.clone().restored(entries, YEAR_2026 + 9);
+        assert!(next.len <= entries + entries.div_ceil(8));
+        let latest = 20_000 - entries.min(20_000)..20_000;
+        assert!(
+            latest.clone().all(|number| next.knows(&id(number), 1)),
+            "{entries}"
+        );
+    }
+}
+
+#[test]
+fn the_disk_has_the_latest_and_no_more_than_twice_as_many() {
+    const ENTRIES: usize = 5000;
+    let (mut memory, mut disk) = (kept(ENTRIES), Disk::default());
+    for number in 0..10 * ENTRIES {
+        memory.remember(&id(number), 7);
+        if number % 100 == 0 {
+            memory.write(&mut disk, 7, YEAR_2026);
+            assert!(disk.bytes() <= 2 * (ENTRIES + 100) * 8 + 1000);
+            assert!(disk.length as u64 <= memory.longest());
+        }
+    }
+    memory.write(&mut disk, 8, YEAR_2026);
+    assert!(disk.files >= 9);
+    let mut next = disk.restored(ENTRIES, YEAR_2026);
+    assert!((9 * ENTRIES..10 * ENTRIES).all(|number| next.knows(&id(number), 0)));
+}
+
+#[test]
+fn a_file_is_dropped_when_all_in_it_is_a_day_old() {
+    let (mut memory, mut disk) = (kept(100_000), Disk::default());
+    for hour in 0..24 * 30 {
+        let now = hour as u64 * 3600;
+        memory.remember(&id(hour), now);
+        memory.write(&mut disk, now, YEAR_2026 + now);
+        assert!(disk.bytes() < 2 * 27 * (8 + 24) + 80);
+        let mut next = disk.clone().restored(100_000, YEAR_2026 + now + 600);
+        assert!(
+            (hour.saturating_sub(23)..=hour).all(|hour| next.knows(&id(hour), 0)),
+            "{hour}"
+        );
+    }
+}
+
+/// Else one recording, sent again and again, would push all others out of the file.
+#[test]
+fn who_comes_again_and_again_is_written_once_an_hour() {
+    let (mut memory, mut disk) = (kept(4096), Disk::default());
+    let mut now = 0;
+    for _ in 0..24 * 600 {
+        memory.remember(&id(1), now);
+        memory.write(&mut disk, now, YEAR_2026 + now);
+        now += 6;
+    }
+    assert!(disk.bytes() < 25 * (16 + 24) + 100, "{}", disk.bytes());
+    // It was there within the last hour.
+    let mut next = disk.restored(4096, YEAR_2026 + now);
+    assert!(!next.remember(&id(1), u64::from(AGE) - 3700));
+}
+
+#[test]
+fn what_was_there_before_it_was_kept_is_written_too() {
+    let mut memory = ReplayMemory::new(10_000, AGE);
+    assert!((0..9000).all(|number| memory.remember(&id(number), 5)));
+    assert!(!memory.has_news() && memory.take_news(6, YEAR_2026).is_none());
+    memory.keep(true);
+    let mut disk = Disk::default();
+    let first = memory.take_news(80_000, YEAR_2026).unwrap();
+    assert!(first.bytes.len() < 9000 * 8, "not all at once");
+    disk.write(&first);
+    assert!(memory.remember(&id(9000), 80_000));
+    memory.write(&mut disk, 80_000, YEAR_2026);
+    let mut next = disk.clone().restored(10_000, YEAR_2026);
+    assert!((0..=9000).all(|number| next.knows(&id(number), 5)));
+    assert!(!next.knows(&id(0), 7000) && next.knows(&id(9000), 7000));
+    // Not kept for a while, it is written whole again.
+    memory.keep(false);
+    assert!(memory.remember(&id(9001), 80_001) && !memory.has_news());
+    memory.keep(true);
+    memory.write(&mut disk, 80_001, YEAR_2026);
+    let mut next = disk.restored(10_000, YEAR_2026);
+    assert!((0..=9001).all(|number| next.knows(&id(number), 5)));
+}
+
+#[test]
+fn a_disk_that_does_not_follow_costs_neither_memory_nor_an_entry() {
+    let (mut memory, mut disk) = (kept(100_000), Disk::default());
+    memory.remember(&id(0), 5);
+    memory.write(&mut disk, 5, YEAR_2026);
+    for number in 1..50_000 {
+        memory.remember(&id(number), 6);
+    }
+    let lost = memory.take_news(7, YEAR_2026).unwrap();
+    assert!(lost.bytes.len() <= (MOST_PENDING + 10) * WORD);
+    memory.begin_anew();
+    memory.write(&mut disk, 7, YEAR_2026);
+    let mut next = disk.restored(100_000, YEAR_2026);
+    assert!((0..50_000).all(|number| next.knows(&id(number), 0)));
+}
+
+#[test]
+fn what_is_no_file_of_ours_is_told() {
+    let (mut memory, mut disk) = (kept(4096), Disk::default());
+    memory.remember(&id(1), 5);
+    memory.write(&mut disk, 5, YEAR_2026);
+    let whole = disk.latest.clone().unwrap();
+    let restore = |before: Option<&[u8]>, latest: Option<&[u8]>| {
+        let mut memory = kept(4096);
+        let left = memory.restore(before, latest, 0, YEAR_2026);
+        (left.length, left.is_damaged, memory.knows(&id(1), 0))
+    };
+    let file = Some(whole.as_slice());
+    let zeros = Some(&[0; 64][..]);
+    let length = Some(whole.len());
+    assert_eq!(restore(None, None), (None, [false, false], false));
+    assert_eq!(restore(None, file), (length, [false, false], true));
+    assert_eq!(restore(zeros, file), (length, [true, false], true));
+    assert_eq!(restore(file, zeros), (None, [false, true], true));
+    // Between the two steps of a new file.
+    assert_eq!(restore(file, None), (None, [false, false], true));
+    // One whose hashes have another key says nothing.
+    let mut other = whole.clone();
+    other[20] ^= 1;
+    let other = Some(other.as_slice());
+    assert_eq!(restore(file, other), (None, [false, false], false));
+    // What a power cut leaves behind the last write.
+    for noise in [&[0; 800][..], &[1; 5], &[0, 0, 0, 0, 0, 0, 0, 1]] {
+        let torn = [&whole, noise].concat();
+        let (length, is_damaged, knows) = restore(None, Some(&torn));
+        assert!(length >= Some(whole.len()) && knows && is_damaged == [false; 2]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_while_it_runs_makes_nobody_older() {
+    let (mut memory, mut disk) = (kept(4096), Disk::default());
+    memory.remember(&id(1), 5);
+    memory.write(&mut disk, 5, 60);
+    memory.remember(&id(2), 10);
+    memory.write(&mut disk, 10, YEAR_2026);
+    let mut next = disk.restored(4096, YEAR_2026 + 100);
+    assert!(next.knows(&id(1), 0) && next.knows(&id(2), 0));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    New(usize),
+    /// Who came so many before the last.
+    Again(usize),
+    Write,
+    /// The disk refuses it.
+    Fail,
+    Pause(u64),
+    /// Somebody sets this machine's clock; the next one is written.
+    SetClock(i64),
+    /// The process dies, and of the file the last bytes, as many of a thousand.
+    Die {
+        cut: usize,
+        pause: u64,
+    },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1usize..50).prop_map(Step::New),
+        2 => (1usize..2500).prop_map(Step::New),
+        2 => (0usize..3000).prop_map(Step::Again),
+        6 => Just(Step::Write),
+        1 => Just(Step::Fail),
+        2 => (0u64..20_000).prop_map(Step::Pause),
+        1 => (-100_000i64..100_000).prop_map(Step::SetClock),
+        3 => (0usize..400, 0u64..20_000).prop_map(|(cut, pause)| Step::Die { cut, pause }),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+/// When who was last seen, of whom a file has word: in which file, up to which byte,
+/// how many came before.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    at: u64,
+    file: usize,
+    end: usize,
+    order: usize,
+}
+
+#[derive(Default)]
+struct Model {
+    /// Seconds since the beginning, and since the process began.
+    time: u64,
+    run: u64,
+    clock: i64,
+    clock_set: Seen,
+    latest: usize,
+    came: usize,
+    /// How many had come when each was let in.
+    order: HashMap<usize, usize>,
+    unwritten: HashMap<usize, (u64, usize)>,
+    written: HashMap<usize, Seen>,
+}
+
+impl Model {
+    fn unix(&self) -> u64 {
+        (YEAR_2026 + self.time).wrapping_add_signed(self.clock)
+    }
+
+    fn come(&mut self, memory: &mut ReplayMemory, number: usize) {
+        let is_new = memory.remember(&id(number), self.run);
+        self.came += 1;
+        let order = match self.order.get(&number) {
+            Some(order) if !is_new => *order,
+            _ => self.came,
+        };
+        self.order.insert(number, order);
+        self.unwritten.insert(number, (self.time, order));
+    }
+
+    fn write(&mut self, memory: &mut ReplayMemory, disk: &mut Disk) {
+        memory.write(disk, self.run, self.unix());
+        let (file, end) = (disk.files, disk.length);
+        if std::mem::take(&mut disk.is_anew) {
+            for seen in self.written.values_mut() {
+                (seen.file, seen.end) = (file, end);
+            }
+        }
+        for (number, (at, order)) in self.unwritten.drain() {
+            self.written.insert(
+                number,
+                Seen {
+                    at,
+                    file,
+                    end,
+                    order,
+                },
+            );
+        }
+    }
+
+    fn check(&self, memory: &mut ReplayMemory) {
+        for (number, seen) in &self.written {
+            let (age, later) = (self.time - seen.at, self.came - seen.order);
+            // The file may have the one before, of up to an hour ago; clocks of two
+            // runs and two files are a few seconds apart.
+            let is_young = age + 3700 < u64::from(AGE);
+            if is_young && later < memory.wanted {
+                assert!(
+                    memory.knows(&id(*number), self.run),
+                    "{number}: {age} s, {later} later"
+                );
+            }
+        }
+        let strangers = self.latest + 1..self.latest + 50;
+        assert!(
+            strangers
+                .into_iter()
+                .all(|number| !memory.knows(&id(number), self.run))
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// However often the process dies, and wherever the file is cut: what stands
+    /// before the cut is known, the latest and young of it.
+    #[test]
+    fn what_was_written_is_never_forgotten(entries in 1usize..6000, steps in steps()) {
+        let (mut model, mut disk) = (Model::default(), Disk::default());
+        let mut memory = kept(entries);
+        for step in steps {
+            match step {
+                Step::New(count) => for _ in 0..count {
+                    model.latest += 1;
+                    model.come(&mut memory, model.latest);
+                },
+                Step::Again(before) => {
+                    let number = model.latest.saturating_sub(before);
+                    model.come(&mut memory, number);
+                }
+                Step::Write => model.write(&mut memory, &mut disk),
+                Step::Fail => {
+                    memory.take_news(model.run, model.unix());
+                    memory.begin_anew();
+                }
+                Step::Pause(seconds) => {
+                    model.time += seconds;
+                    model.run += seconds;
+                }
+                Step::SetClock(by) => {
+                    model.clock += by;
+                    model.latest += 1;
+                    model.come(&mut memory, model.latest);
+                    model.write(&mut memory, &mut disk);
+                    model.clock_set = model.written[&model.latest];
+                }
+                Step::Die { cut, pause } => {
+                    if let Some(latest) = &mut disk.latest {
+                        let length = disk.length - disk.length * cut / 1000;
+                        latest.truncate(length);
+                        let file = disk.files;
+                        let is_left = |seen: &Seen| seen.file < file || seen.end <= length;
+                        // Without word of that it would seem that much time has passed.
+                        let is_told = is_left(&model.clock_set);
+                        model.written.retain(|_, seen| is_told && is_left(seen));
+                    }
+                    model.unwritten.clear();
+                    model.time += pause;
+                    model.run = 0;
+                    memory = disk.restored(entries, model.unix());
+                    model.check(&mut memory);
+                }
+            }
+            prop_assert!(memory.len <= entries + entries.div_ceil(8));
+        }
+        model.write(&mut memory, &mut disk);
+        let mut next = disk.restored(entries, model.unix());
+        model.run = 0;
+        model.check(&mut next);
+    }
+
+    #[test]
+    fn anything_may_be_in_the_files(
+        noise in proptest::collection::vec(any::<u8>(), 0..400),
+        words in proptest::collection::vec(prop_oneof![0u64..70_000, any::<u64>()], 0..60),
+        clocks in proptest::collection::vec((any::<u64>(), any::<u64>()), 0..4),
+    ) {
+        let key = [5; 32];
+        let mut file = head(MAGIC, &key);
+        for (second, unix) in clocks {
+            file.extend(mark(&key, Clock { second, unix }));
+            file.extend(words.iter().flat_map(|word| word.to_be_bytes()));
+        }
+        file.extend(&noise);
+        for (before, latest) in [(&noise, &file), (&file, &noise), (&file, &file)] {
+            let mut memory = kept(256);
+            memory.restore(Some(before), Some(latest), 5, YEAR_2026);
+            memory.remember(&[1; 32], 6);
+            prop_assert!(!memory.remember(&[1; 32], 7));
+            while memory.take_news(8, YEAR_2026).is_some() {}
+        }
+    }
+}
