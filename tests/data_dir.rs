@@ -167,12 +167,23 @@ fn other_damaged_files_are_told() {
             .set("--replay-cache", "1024,keep")
             .set("--route", "middle");
         let zeros = [0; 64];
-        for name in ["replays", "getProxyConfig", "sites"] {
+        for name in [
+            "replays",
+            "replays.old",
+            "uptimes",
+            "getProxyConfig",
+            "sites",
+        ] {
             fs::write(options.directory().join(name), zeros).unwrap();
         }
         let proxy = options.start().await;
         for (file, what) in [
-            ("replays", "handshakes of the last run are forgotten"),
+            ("replays", "replays: it is of another version, or damaged"),
+            (
+                "replays.old",
+                "replays.old: it is of another version, or damaged",
+            ),
+            ("uptimes", "uptimes: it is of another version, or damaged"),
             ("getProxyConfig", "is of no use: it is damaged"),
             ("sites", "is damaged: how sites answer TLS"),
         ] {

@@ -4,14 +4,15 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::from_hex;
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, start};
-use fake_telegram::payload::{Command, ERROR_404, echo};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, skipped, start};
+use fake_telegram::payload::{Command as Request, ERROR_404, echo};
 use fake_telegram::secret::KEY;
-use fake_telegram::tls::Hello;
+use fake_telegram::tls::{Clock, Hello};
 use fake_telegram::wait::{eventually, patience, run, within};
 
 const REPLAYS: &str = "reason=\"replay\"";
@@ -86,36 +87,59 @@ fn every_kind_of_handshake_comes_in_once() {
     });
 }
 
+/// A second process in the directory of the first, which is killed when it has
+/// written what `wanted` bytes say.
+async fn killed(proxy: Proxy, file: &str, wanted: u64) -> ProxyOptions {
+    let path = proxy.directory().join(file);
+    let length = || std::fs::metadata(&path).map_or(0, |found| found.len());
+    eventually("the file", || length() >= wanted).await;
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    proxy.again()
+}
+
+/// The head of a file, and so many handshakes.
+fn length_of(handshakes: usize) -> u64 {
+    64 + 8 * handshakes as u64
+}
+
 #[test]
-fn the_memory_outlives_a_restart_if_it_is_kept() {
+fn the_memory_outlives_a_process_that_is_killed_if_it_is_kept() {
     run(async {
         for (first, then, kept) in [
             ("1024,keep", "1024,keep", true),
-            ("1024,keep", "2048,keep", true),
             ("2048,keep", "1024,keep", true),
-            ("1024,keep", "1024", false),
-            ("1024", "1024,keep", false),
+            ("keep", "1024,keep", true),
+            ("1024,keep", "1024,forget", false),
+            ("1024,forget", "1024,keep", false),
         ] {
             let change = |o: ProxyOptions| {
                 o.set("--handshake-timeout", 2)
                     .set("--replay-cache", first)
                     .in_config_file()
             };
-            let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
+            let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
             let recordings = recordings(&proxy);
-            for bytes in &recordings {
+            let (early, late) = recordings.split_at(3);
+            for bytes in early {
                 probe(proxy.address(), bytes);
             }
-            let file = proxy.directory().join("replays");
-            let options = proxy.stop().await;
-            let metadata = std::fs::metadata(&file);
-            let mode = metadata.map(|metadata| metadata.permissions().mode() & 0o777);
-            assert_eq!(mode.ok(), first.ends_with("keep").then_some(0o600));
-            // Those of the run before the last one are kept as well.
-            let mut proxy = options.set("--replay-cache", then).start().await;
-            if kept {
-                proxy = proxy.stop().await.start().await;
+            if first.ends_with("keep") {
+                let options = killed(proxy, "replays", length_of(early.len())).await;
+                proxy = options.start().await;
             }
+            for bytes in late {
+                probe(proxy.address(), bytes);
+            }
+            let options = match first.ends_with("keep") {
+                true => killed(proxy, "replays", length_of(recordings.len())).await,
+                false => proxy.stop().await,
+            };
+            let names = ["replays", "replays.old", "uptimes"];
+            let is_there = names.map(|name| options.directory().join(name).exists());
+            assert_eq!(is_there, [first.ends_with("keep"), false, false]);
+            // Those of the run before the last one are kept as well.
+            let proxy = options.set("--replay-cache", then).start().await;
             for bytes in &recordings {
                 let answer = probe(proxy.address(), bytes);
                 assert_eq!(answer.is_empty(), kept || !is_hello(bytes), "{then}");
@@ -125,6 +149,115 @@ fn the_memory_outlives_a_restart_if_it_is_kept() {
             proxy.served_client(2).await;
             telegram.assert_clean();
         }
+    });
+}
+
+#[test]
+fn a_reload_may_begin_to_keep_it() {
+    run(async {
+        let change = |o: ProxyOptions| o.set("--replay-cache", "1024,forget").in_config_file();
+        let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
+        let hellos: Vec<_> = (0..20)
+            .map(|_| proxy.client(Kind::FakeTls).first_bytes())
+            .collect();
+        for hello in &hellos {
+            assert!(!probe(proxy.address(), hello).is_empty());
+        }
+        proxy.reload(|flags| {
+            flags.retain(|flag| flag.0 != "--replay-cache");
+            flags.push(("--replay-cache", "2048,keep".into()));
+        });
+        let proxy = killed(proxy, "replays", length_of(hellos.len())).await;
+        let proxy = proxy.start().await;
+        for hello in &hellos {
+            assert!(probe(proxy.address(), hello).is_empty());
+        }
+        telegram.assert_clean();
+    });
+}
+
+/// What a file system calls itself.
+fn is_in_memory(path: &Path) -> bool {
+    let words = ["-f", "-c", "%T"];
+    let told = Command::new("stat").args(words).arg(path).output();
+    told.is_ok_and(|told| {
+        ["tmpfs\n", "ramfs\n"]
+            .map(str::as_bytes)
+            .contains(&&told.stdout[..])
+    })
+}
+
+#[test]
+fn by_default_it_is_kept_on_a_disk_and_not_in_memory() {
+    run(async {
+        let memory = Path::new("/dev/shm");
+        for in_memory in [true, false] {
+            let (telegram, proxy) = start(built_binary!(), Route::Middle, |o: ProxyOptions| {
+                let name = o.directory().file_name().unwrap().to_owned();
+                match in_memory {
+                    true => o.set("--data-dir", memory.join(name).display()),
+                    false => o,
+                }
+            })
+            .await;
+            let there = match in_memory {
+                true => memory.join(proxy.directory().file_name().unwrap()),
+                false => proxy.directory().to_owned(),
+            };
+            if is_in_memory(&there) != in_memory {
+                skipped("temporary files or /dev/shm are not where they usually are");
+                continue;
+            }
+            let hello = proxy.client(Kind::FakeTls).first_bytes();
+            assert!(!probe(proxy.address(), &hello).is_empty());
+            let options = match in_memory {
+                true => proxy.stop().await,
+                false => killed(proxy, "replays", length_of(1)).await,
+            };
+            assert_eq!(there.join("replays").exists(), !in_memory);
+            let proxy = options.start().await;
+            assert_eq!(probe(proxy.address(), &hello).is_empty(), !in_memory);
+            drop(proxy.stop().await);
+            if in_memory {
+                std::fs::remove_dir_all(there).unwrap();
+            }
+            telegram.assert_clean();
+        }
+    });
+}
+
+#[test]
+fn a_hello_that_tells_an_uptime_comes_in_once_for_ever() {
+    const FULL: &str = "reason=\"uptimes_full\"";
+    run(async {
+        let change = |o: ProxyOptions| o.set("--replay-cache", "1024,keep");
+        let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
+        let hello = |proxy: &Proxy| {
+            let client = proxy.client(Kind::FakeTls);
+            client
+                .hello(|hello| hello.clock = Clock::Fixed(4000))
+                .first_bytes()
+        };
+        let first = hello(&proxy);
+        assert!(!probe(proxy.address(), &first).is_empty());
+        let options = killed(proxy, "uptimes", 48).await;
+        // A day has gone by.
+        let _ = std::fs::remove_file(options.directory().join("replays"));
+        let proxy = options.start().await;
+        assert!(probe(proxy.address(), &first).is_empty());
+        assert_eq!(proxy.counted("rejected_total", REPLAYS), 1);
+        // One address has a share of the places; others are not touched.
+        for _ in 0..64 {
+            assert!(!probe(proxy.address(), &hello(&proxy)).is_empty());
+        }
+        assert!(probe(proxy.address(), &hello(&proxy)).is_empty());
+        assert_eq!(proxy.counted("rejected_total", FULL), 1);
+        eventually("a word about it", || {
+            proxy.log_contains("has taken the 64 places")
+        })
+        .await;
+        proxy.served_client(2).await;
+        telegram.assert_clean();
     });
 }
 
@@ -167,7 +300,7 @@ fn without_the_memory_a_replay_comes_in() {
 
 /// Asks for the error −404 and then for an echo; whether the error came.
 async fn is_error_delivered(client: &mut Client) -> bool {
-    let request = Command::NotFound.payload();
+    let request = Request::NotFound.payload();
     client.send(&request).await.unwrap();
     let after = echo(5, 64);
     client.send(&after).await.unwrap();

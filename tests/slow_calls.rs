@@ -420,6 +420,32 @@ fn files_that_open_slowly_delay_a_reload_and_nobody_else() {
     });
 }
 
+#[test]
+fn a_slow_disk_delays_no_handshake() {
+    run(async {
+        let change = |o: ProxyOptions| o.set("--replay-cache", "1024,keep");
+        let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, change).await;
+        let mut client = client_of(&proxy).await;
+        let path = proxy.directory().join("replays");
+        let length = || fs::metadata(&path).map_or(0, |found| found.len());
+        eventually("the file", || length() > 0).await;
+        let Some(_delays) = delay(&proxy, DELAY, "/^(pwrite64|fdatasync)$", None).await else {
+            return;
+        };
+        let coming = || async {
+            let before = length();
+            let began = Instant::now();
+            client_of(&proxy).await;
+            let handshake = began.elapsed();
+            eventually("a longer file", || length() > before).await;
+            handshake
+        };
+        let check = |handshake| assert!(handshake < CALM, "{handshake:?}");
+        calm_during(&mut client, coming, check).await;
+        telegram.assert_clean();
+    });
+}
+
 /// A disk that is slow is waited for, one that is gone for a few seconds.
 #[test]
 fn the_last_write_has_its_time_and_no_more() {

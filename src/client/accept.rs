@@ -259,6 +259,7 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
         rules: &rules,
         peer: Cell::new(place.peer),
         proven: Cell::new(None),
+        has_uptime: Cell::new(false),
     };
     let admitted = admit(&visit).await?;
     let peer = visit.peer.get();

@@ -78,8 +78,7 @@ pub(super) async fn handshake(
                     check_hello(hello, &value, visit)
                 })?;
                 let (secret, domain) = (signature.secret, &signature.domain);
-                let id = (&value.random[..], signature.has_uptime);
-                let pass = visit.admit(secret, Some(domain), id, opening);
+                let pass = visit.admit(secret, Some(domain), &value.random, opening);
                 let signer = Signer {
                     pass: pass.await?,
                     signature,
@@ -131,13 +130,13 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         _ => {}
     }
     let replay_id = obfuscated2::replay_id(&bytes);
-    let pass = visit.admit(secret, None, (&replay_id, false), opening);
+    let pass = visit.admit(secret, None, &replay_id, opening).await?;
     Ok(Accepted {
         secret,
         header,
         records: None,
         hello: None,
-        pass: pass.await?,
+        pass,
     })
 }
 
@@ -148,8 +147,6 @@ struct Signature {
     /// That secret's, or what `--sni-salt` makes of it.
     key: Secret,
     domain: Domain,
-    /// It tells when the client was started instead of the time.
-    has_uptime: bool,
 }
 
 /// Who signed a hello, and is let in.
@@ -199,11 +196,11 @@ fn check_hello(
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }
+    visit.has_uptime.set(age == Age::Unknown);
     Ok(Signature {
         secret,
         key,
         domain: domain.clone(),
-        has_uptime: age == Age::Unknown,
     })
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Visit<'a> {
     pub peer: Cell<Peer>,
     /// The index of the secret that it knows.
     pub proven: Cell<Option<usize>>,
+    /// Its hello tells its uptime where others tell the time.
+    pub has_uptime: Cell<bool>,
 }
 
 /// The two ends of a client's connection, which a relay in front of us tells.
@@ -87,12 +89,12 @@ impl Visit<'_> {
     }
 
     /// It knows the secret of this index: may it come in? Then it has a client's
-    /// place. Its handshake may tell an uptime instead of the time.
+    /// place.
     pub async fn admit(
         &self,
         secret: usize,
         domain: Option<&Domain>,
-        (handshake_id, has_uptime): (&[u8], bool),
+        handshake_id: &[u8],
         opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         self.proven.set(Some(secret));
@@ -104,7 +106,7 @@ impl Visit<'_> {
         };
         let gate = &self.context.gate;
         let now = self.context.reactor.now();
-        gate.prove(visitor.client, handshake_id, has_uptime, now)?;
+        gate.prove(visitor.client, handshake_id, self.has_uptime.get(), now)?;
         let pass = match gate.admit(&visitor, unix_now().into()) {
             Err(reason) if is_full(reason) => {
                 // In a box, which few get to need.
