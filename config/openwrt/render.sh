@@ -42,10 +42,26 @@ render_flags() {
 		return 1
 	fi
 	# In memory, unless the user says otherwise.
-	[ -n "$(flag_values "$file.new" data-dir)" ] ||
+	if [ -n "$(flag_values "$file.new" data-dir)" ]; then
+		spare_flash "$file.new"
+	else
 		echo "--data-dir $data_dir" >>"$file.new"
+	fi
 	keep_link_files "$dir"
 	mv -f "$file.new" "$file"
+}
+
+# spare_flash FLAGS: no handshake is written to a directory that may be on flash,
+# unless the user says keep.
+spare_flash() {
+	local number
+
+	number=$(flag_values "$1" replay-cache | tail -n 1)
+	case "$number" in
+		'') echo "--replay-cache forget" >>"$1" ;;
+		*[!0-9]*) ;;
+		*) sed -i "s|^[[:space:]]*\(--\)\{0,1\}replay-cache[[:space:]=].*|--replay-cache $number,forget|" "$1" ;;
+	esac
 }
 
 # What a rendering that failed or broke off has left.

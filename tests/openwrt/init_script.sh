@@ -142,7 +142,7 @@ every_key_becomes_its_flag() {
 		--metrics 127.0.0.1:9090
 		--sni-salt pepper
 		--proxy-protocol 127.0.0.1,192.0.2.0/24
-		--replay-cache 20000
+		--replay-cache 20000,forget
 		--filter-server-errors on
 		--flood-limit 20,100
 		--reset on-handshake-error
@@ -353,7 +353,29 @@ a_flags_file_from_windows() {
 	[ -d "$work/kept" ] || fail 'no data directory'
 	equal '443 2398 ' "$(opened_ports)"
 	called 'procd_append_param [command] [--user] [smol-mtproxy]'
-	equal "--data-dir $work/kept" "$(tail -n 1 "$work/run/flags" | tr -d '\r')"
+	equal "--data-dir $work/kept" "$(sed -n '/data-dir/p' "$work/run/flags" | tr -d '\r')"
+}
+
+# replay_cache_with OPTION…: the flag that comes of these.
+replay_cache_with() {
+	uci_config "list secret 'dd00112233445566778899aabbccddeeff'" "$@"
+	service start || return 1
+	sed -n '/replay-cache/p' "$work/run/flags" | tr -d '\r'
+}
+
+no_handshake_is_written_to_flash() {
+	local kept="option data_dir '$work/kept'"
+
+	equal '' "$(replay_cache_with "option hibernate '5'")"
+	equal '--replay-cache 5000' "$(replay_cache_with "option replay_cache '5000'")"
+	equal '--replay-cache forget' "$(replay_cache_with "$kept")"
+	equal '--replay-cache 5000,forget' "$(replay_cache_with "$kept" "option replay_cache '5000'")"
+	for said in keep 5000,keep forget 5000,forget off; do
+		equal "--replay-cache $said" "$(replay_cache_with "$kept" "option replay_cache '$said'")"
+	done
+	printf '%s\r\n' '--secret dd00112233445566778899aabbccddeeff' "data-dir = $work/kept" \
+		'replay-cache = "7000"' >"$work/mine"
+	equal '--replay-cache 7000,forget' "$(replay_cache_with "option flags_file '$work/mine'")"
 }
 
 a_jail_where_there_is_one() {
@@ -467,7 +489,8 @@ for test in default_config_starts the_first_start_names_the_link_command flags_f
 	a_secret_is_needed quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	disabled_starts_nothing reload_renders_by_rename reload_of_a_bad_value_changes_nothing \
 	reload_after_disabling_stops a_flags_file_of_the_users_own \
-	a_flags_file_without_a_final_newline a_flags_file_from_windows a_jail_where_there_is_one \
+	a_flags_file_without_a_final_newline a_flags_file_from_windows no_handshake_is_written_to_flash \
+	a_jail_where_there_is_one \
 	the_jail_lets_ctl_have_its_socket a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
 	stopping_closes_the_firewall the_link_command_uses_the_rendered_flags \
