@@ -191,8 +191,8 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "NAME=FILE")]
     pub table: Vec<TableFile>,
     /// handshakes remembered, so that a recorded one is not accepted again; over a
-    /// restart too (keep), as --data-dir on a disk does by default, or not (forget)
-    /// (default: by this machine's memory)
+    /// restart too, or not (default: by this machine's memory, and kept if
+    /// --data-dir is on a disk)
     #[argh(option, arg_name = "[ENTRIES][,keep|,forget]|off")]
     pub replay_cache: Option<ReplayFlag>,
     /// whether middle proxies' error −404 is kept from clients: as the first
