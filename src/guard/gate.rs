@@ -475,3 +475,61 @@ impl fmt::Display for GateError {
 }
 
 impl std::error::Error for GateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ReplayCache;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn gate(now: Instant) -> Rc<Gate> {
+        let guard = GuardConfig {
+            policies: Vec::new(),
+            tables: Vec::new(),
+            relays: Vec::new(),
+            replay_cache: ReplayCache {
+                entries: 100,
+                keep: None,
+            },
+            flood: None,
+            max_handshakes: 1,
+        };
+        let gate = Gate::new(&guard, [], "", now).ok().unwrap();
+        gate.keep_replays(true);
+        gate
+    }
+
+    fn kept(gate: &Gate, of: Memory, now: Instant) -> Vec<u8> {
+        let batches = std::iter::from_fn(|| gate.take_news(of, now, 1_780_000_000));
+        batches.flat_map(|batch| batch.bytes).collect()
+    }
+
+    #[test]
+    fn a_hello_without_a_time_comes_in_once_in_this_run_and_all_later_ones() {
+        let now = Instant::now();
+        let first = gate(now);
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let prove =
+            |gate: &Gate, id, has_uptime, now| gate.prove(client, &[id; 32], has_uptime, now);
+        assert_eq!(prove(&first, 1, false, now), Ok(()));
+        assert_eq!(prove(&first, 2, true, now), Ok(()));
+        let files = [Memory::Replays, Memory::Uptimes].map(|of| kept(&first, of, now));
+        let next = gate(now);
+        next.restore_replays([None, Some(&files[0])], now, 1_780_000_000);
+        next.restore_uptimes(Some(&files[1]));
+        for gate in [first, next] {
+            for id in [1, 2] {
+                assert_eq!(prove(&gate, id, id == 2, now), Err(RejectReason::Replay));
+            }
+            let later = now + 2 * DAY;
+            assert_eq!(prove(&gate, 1, false, later), Ok(()));
+            assert_eq!(prove(&gate, 2, true, later), Err(RejectReason::Replay));
+            // Its address has a share of the places, another one has its own.
+            let mine = (3..).take_while(|id| prove(&gate, *id, true, now + DAY).is_ok());
+            assert_eq!(mine.count(), usize::from(Shares::A_DAY));
+            let other = IpAddr::from([192, 0, 2, 2]);
+            assert_eq!(gate.prove(other, &[200; 32], true, now + DAY), Ok(()));
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! they come, so that it is there however the process ends.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -33,9 +33,14 @@ pub(super) struct ReplayFiles {
     /// If --replay-cache does not say.
     kept_by_default: bool,
     turnstile: Turnstile,
+    replays: KeptFile,
+    uptimes: KeptFile,
+}
+
+struct KeptFile {
+    name: &'static str,
+    file: Arc<Mutex<AppendedFile>>,
     trouble: Trouble,
-    replays: Arc<Mutex<AppendedFile>>,
-    uptimes: Arc<Mutex<AppendedFile>>,
 }
 
 /// How a write went.
@@ -49,11 +54,14 @@ impl ReplayFiles {
     /// Takes over what the last run kept; blocks.
     pub fn restore(gate: &Gate, config: &Config, lock: &DataLock, reactor: &Reactor) -> Self {
         let data_dir = DataDir::new(&config.data_dir);
-        let file = |name| Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name)));
+        let file = |name| KeptFile {
+            name,
+            file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
+            trouble: Trouble::new(LOG_PERIOD),
+        };
         let files = Self {
             kept_by_default: lock.is_held() && !data_dir.is_in_memory(),
             turnstile: Turnstile::default(),
-            trouble: Trouble::new(LOG_PERIOD),
             replays: file(REPLAYS),
             uptimes: file(UPTIMES),
             data_dir,
@@ -88,9 +96,9 @@ impl ReplayFiles {
         self.go_on(&self.uptimes, ["", UPTIMES], left);
     }
 
-    fn go_on(&self, file: &Mutex<AppendedFile>, names: [&str; 2], left: Left) {
+    fn go_on(&self, kept: &KeptFile, names: [&str; 2], left: Left) {
         if let Some(length) = left.length {
-            lock(file).go_on(length);
+            lock(&kept.file).go_on(length);
         }
         for (name, is_damaged) in names.into_iter().zip(left.is_damaged) {
             if is_damaged {
@@ -115,19 +123,15 @@ impl ReplayFiles {
         None
     }
 
-    fn place_of(&self, memory: Memory) -> PathBuf {
-        self.data_dir.place_of(match memory {
-            Memory::Replays => REPLAYS,
-            Memory::Uptimes => UPTIMES,
-        })
-    }
-
     /// Writes what is next of one of them, once it is this one's turn.
     async fn write(&self, gate: &Gate, reactor: &Reactor, memory: Memory) -> Written {
-        let file = match memory {
-            Memory::Replays => self.replays.clone(),
-            Memory::Uptimes => self.uptimes.clone(),
+        let kept = match memory {
+            Memory::Replays => &self.replays,
+            Memory::Uptimes => &self.uptimes,
         };
+        let path = self.data_dir.place_of(kept.name);
+        let place = path.display();
+        let file = kept.file.clone();
         let work = || {
             let batch = gate.take_news(memory, reactor.now(), unix_now())?;
             Some(move || write(&mut lock(&file), &batch))
@@ -137,22 +141,18 @@ impl ReplayFiles {
             Some(Ok(is_whole)) => {
                 if !is_whole {
                     gate.begin_anew(memory);
-                } else if self.trouble.works() {
-                    info!(
-                        "handshakes are kept again in {}",
-                        self.place_of(memory).display()
-                    );
+                } else if kept.trouble.works() {
+                    info!("handshakes are kept again in {place}");
                 }
                 return Written::Something;
             }
             Some(Err(error)) => error,
         };
         gate.begin_anew(memory);
-        if let Some(skipped) = self.trouble.fails() {
+        if let Some(skipped) = kept.trouble.fails() {
             warn!(
-                "cannot keep handshakes, {}: {error}{skipped}; {}, else one that was recorded is \
+                "cannot keep handshakes, {place}: {error}{skipped}; {}, else one that was recorded is \
                  let in once more after a restart",
-                self.place_of(memory).display(),
                 cure(
                     &error,
                     "give a writable --data-dir, or --replay-cache forget"
@@ -187,7 +187,7 @@ impl Server {
             let write = || files.write(&self.gate, &self.reactor, memory);
             while matches!(write().await, Written::Something) {}
         }
-        let parts = [files.replays.clone(), files.uptimes.clone()];
+        let parts = [&files.replays, &files.uptimes].map(|kept| kept.file.clone());
         let sync = move || parts.iter().try_for_each(|file| lock(file).sync());
         // What cannot be written was said already.
         let _ = files.turnstile.run(|| Some(sync)).await;

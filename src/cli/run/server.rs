@@ -20,7 +20,9 @@ use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
 use crate::metrics::{HandshakeOutcome, Metrics};
-use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, Turnstile, unblock};
+#[cfg(feature = "ctl")]
+use crate::net::Turnstile;
+use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Settings, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;

@@ -176,7 +176,7 @@ impl Iterator for Items<'_> {
             let item = match word {
                 0 => None,
                 AGAIN => Some(Item::Again(next_word(&mut rest)?)),
-                ..=TIME_MASK => {
+                2..=TIME_MASK => {
                     let unix = next_word(&mut rest)?;
                     let second = next_word(&mut rest)?;
                     let clock = Clock { second, unix };

@@ -116,8 +116,6 @@ impl ReplayMemory {
         now: u64,
         unix_now: u64,
     ) -> Left {
-        // An empty one is what a power cut can leave of it.
-        let latest = latest.filter(|file| !file.is_empty());
         let [before, latest] = [before, latest].map(|file| Some(Items::read(MAGIC, file?)));
         let is_damaged = [&before, &latest].map(|file| matches!(file, Some(None)));
         let (before, latest) = (before.flatten(), latest.flatten());
