@@ -197,6 +197,24 @@ fn other_damaged_files_are_told() {
 }
 
 #[test]
+fn handshakes_that_cannot_be_kept_are_told_and_come_in() {
+    run(async {
+        let telegram = telegram();
+        let options = options(&telegram).set("--replay-cache", "keep");
+        let place = options.directory().join("replays");
+        fs::create_dir(&place).unwrap();
+        let proxy = options.start().await;
+        proxy.served_client(2).await;
+        let line = says(&proxy, "cannot keep handshakes").await;
+        assert!(line.contains(place.to_str().unwrap()), "{line}");
+        assert!(line.contains("; give a writable --data-dir"), "{line}");
+        proxy.served_client(2).await;
+        proxy.stop().await;
+        telegram.assert_clean();
+    });
+}
+
+#[test]
 fn what_is_no_socket_of_ours_stays_where_ctl_should_be() {
     run(async {
         let telegram = telegram();

@@ -87,8 +87,7 @@ fn every_kind_of_handshake_comes_in_once() {
     });
 }
 
-/// A second process in the directory of the first, which is killed when it has
-/// written what `wanted` bytes say.
+/// Kills it when its file has so many bytes; what is needed to start it again.
 async fn killed(proxy: Proxy, file: &str, wanted: u64) -> ProxyOptions {
     let path = proxy.directory().join(file);
     let length = || std::fs::metadata(&path).map_or(0, |found| found.len());
