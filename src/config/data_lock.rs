@@ -170,7 +170,7 @@ mod tests {
         let folder = TemporaryDirectory::new();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(DataLock::take(&file).is_ok());
+        assert!(!DataLock::take(&file).unwrap().is_held());
         fs::create_dir(folder.path().join(FILE)).unwrap();
         assert!(DataLock::take(folder.path()).is_ok());
     }
