@@ -399,7 +399,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// However often the process dies, and wherever the file is cut: what stands
     /// before the cut is known, the latest and young of it.
