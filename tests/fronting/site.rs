@@ -26,12 +26,15 @@ pub enum Manners {
     /// The same, and to each visitor the next of these; to later ones the last.
     AnswersInTurn(Vec<Vec<u8>>),
     /// Says what this makes of the first bytes, then listens.
-    Makes(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>),
+    Makes(Maker),
     /// Sends zeros from the first byte on for as long as it can.
     Floods,
     /// Ends the connection with a reset at the first byte.
     Resets,
 }
+
+/// An answer to some bytes.
+pub type Maker = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// What one visitor sent, and whether it has said its last.
 #[derive(Clone, Default)]
