@@ -83,17 +83,34 @@ pub(super) async fn handshake(
                     pass: pass.await?,
                     signature,
                 };
-                let answer = signer.answer(&value, visit);
-                let post_quantum = value.x25519_mlkem768.is_some();
-                drop(value);
-                opening.answer();
-                let rest = opening.with(|received| received.split_off(consumed));
-                flight::send(socket, answer).await?;
-                return fake_tls(socket, signer, post_quantum, rest).await;
+                // In a box, so that those who prove nothing stay small.
+                return Box::pin(answer(visit, opening, signer, value, consumed)).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),
         }
     }
+}
+
+/// What follows the `consumed` bytes of the hello of a client that is let in.
+async fn answer(
+    visit: &Visit<'_>,
+    opening: &Opening,
+    signer: Signer,
+    hello: ClientHello,
+    consumed: usize,
+) -> Result<Accepted, RejectReason> {
+    let post_quantum = hello.x25519_mlkem768.is_some();
+    let (sites, domain) = (&visit.context.sites, &signer.signature.domain);
+    if sites.is_awaited(domain, post_quantum) {
+        opening.known();
+        sites.awaited(domain, post_quantum).await;
+    }
+    let answer = signer.answer(&hello, visit);
+    drop(hello);
+    opening.answer();
+    let rest = opening.with(|received| received.split_off(consumed));
+    flight::send(visit.socket, answer).await?;
+    fake_tls(visit.socket, signer, post_quantum, rest).await
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.

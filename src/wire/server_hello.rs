@@ -7,6 +7,7 @@ use smol_mtproxy_ciphers::{hmac_sha256, sha256};
 use super::bytes::with_length;
 use super::client_hello::{ClientHello, MLKEM768_KEY};
 use super::fake_tls::{MAX_RECORD, record_header};
+use super::flight_length::FlightLength;
 use super::key_share::{write_mlkem768_ciphertext, x25519_share};
 use super::secret::{Domain, Secret};
 
@@ -16,13 +17,10 @@ const CHANGE_CIPHER_SPEC: [u8; 6] = [0x14, 0x03, 0x03, 0x00, 0x01, 0x01];
 pub(super) const GROUP_X25519: u16 = 0x001d;
 pub(super) const GROUP_X25519_MLKEM768: u16 = 0x11ec;
 
-/// DER spends one byte more on each of a signature's two numbers whose top bit
-/// is set, which is one in two.
-const ECDSA_SPREAD: usize = 2;
-
-/// How the site that we pass for answers a ClientHello.
+/// How the site that we pass for answers a ClientHello; `L` is what is known of the
+/// lengths of its flights.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlightProfile {
+pub struct FlightProfile<L = FlightLengths> {
     /// The TLS 1.3 suite that it takes if offered; else the client's first.
     pub cipher_suite: u16,
     /// It answers a post-quantum key share (X25519MLKEM768) with one.
@@ -32,14 +30,31 @@ pub struct FlightProfile {
     /// Encrypted records of its flight. A server that sends a session ticket with it
     /// has more of them than one that waits for the client.
     pub records: u8,
-    /// Payload of our one encrypted record at its shortest, in bytes, so that
-    /// the flight is as long as the site's, however many records that has:
-    /// EncryptedExtensions, certificate chain, signature and Finished.
-    pub encrypted_len: usize,
-    /// By how many bytes that varies. Up to 2 it is an ECDSA signature, whose
-    /// DER form is 0, 1 or 2 bytes longer than the shortest one; RSA
-    /// signatures all have one length.
-    pub spread: usize,
+    /// Payload of our one encrypted record, in bytes, so that the flight is as long
+    /// as the site's, however many records that has: EncryptedExtensions,
+    /// certificate chain, signature and Finished.
+    pub lengths: L,
+}
+
+/// Servers name the groups that they prefer in EncryptedExtensions, if the client
+/// did not offer the first of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlightLengths {
+    pub usual: FlightLength,
+    /// To a hello without X25519MLKEM768, where that is known to be another.
+    pub without_mlkem: Option<FlightLength>,
+}
+
+impl<L> FlightProfile<L> {
+    pub fn with_lengths<M>(&self, lengths: M) -> FlightProfile<M> {
+        FlightProfile {
+            cipher_suite: self.cipher_suite,
+            post_quantum: self.post_quantum,
+            versions_first: self.versions_first,
+            records: self.records,
+            lengths,
+        }
+    }
 }
 
 impl FlightProfile {
@@ -48,13 +63,35 @@ impl FlightProfile {
     pub fn unmeasured(domain: &Domain, secret: &Secret) -> Self {
         let seed = sha256(&[b"flight profile", &secret.0, domain.as_str().as_bytes()]);
         let [len_low, len_high, choices, ..] = seed;
+        let longest = 2500 + u16::from_le_bytes([len_low, len_high]) % 1500;
         Self {
             cipher_suite: if choices & 0b11 == 0 { 0x1302 } else { 0x1301 },
             post_quantum: true,
             versions_first: choices & 0b100 != 0,
             records: 4,
-            encrypted_len: 2500 + usize::from(u16::from_le_bytes([len_low, len_high])) % 1500,
-            spread: ECDSA_SPREAD,
+            lengths: FlightLengths {
+                usual: FlightLength::Ecdsa { longest },
+                without_mlkem: None,
+            },
+        }
+    }
+}
+
+/// One length that was seen.
+impl From<u16> for FlightLengths {
+    fn from(length: u16) -> Self {
+        Self {
+            usual: length.into(),
+            without_mlkem: None,
+        }
+    }
+}
+
+impl FlightLengths {
+    fn of_answer_to(&self, hello: &ClientHello) -> &FlightLength {
+        match &self.without_mlkem {
+            Some(length) if hello.x25519_mlkem768.is_none() => length,
+            _ => &self.usual,
         }
     }
 }
@@ -66,10 +103,12 @@ pub fn answer(
     profile: &FlightProfile,
     fill_random: &mut dyn FnMut(&mut [u8]),
 ) -> Vec<u8> {
-    let mut out = Vec::with_capacity(profile.encrypted_len + 1400);
+    let encrypted = profile.lengths.of_answer_to(hello).draw(fill_random);
+    let encrypted = encrypted.min(MAX_RECORD);
+    let mut out = Vec::with_capacity(encrypted + 1400);
     write_server_hello(&mut out, hello, profile, fill_random);
     out.extend_from_slice(&CHANGE_CIPHER_SPEC);
-    write_encrypted(&mut out, profile, fill_random);
+    write_encrypted(&mut out, encrypted, fill_random);
     let digest = hmac_sha256(&secret.0, &[&hello.random, &out]);
     for (byte, signed) in out.iter_mut().skip(RANDOM_AT).zip(digest) {
         *byte = signed;
@@ -141,28 +180,11 @@ fn write_key_share(
     });
 }
 
-fn write_encrypted(
-    out: &mut Vec<u8>,
-    profile: &FlightProfile,
-    fill_random: &mut dyn FnMut(&mut [u8]),
-) {
-    let len = profile.encrypted_len + varied_by(profile.spread, fill_random);
-    let len = len.min(MAX_RECORD);
+fn write_encrypted(out: &mut Vec<u8>, len: usize, fill_random: &mut dyn FnMut(&mut [u8])) {
     out.extend_from_slice(&record_header(len));
     let start = out.len();
     out.resize(start + len, 0);
     fill_random(out.get_mut(start..).unwrap_or_default());
-}
-
-fn varied_by(spread: usize, fill_random: &mut dyn FnMut(&mut [u8])) -> usize {
-    let mut bytes = [0; 4];
-    fill_random(&mut bytes);
-    if spread <= ECDSA_SPREAD {
-        let [byte, ..] = bytes;
-        (byte & 0b11).count_ones().min(spread as u32) as usize
-    } else {
-        u32::from_le_bytes(bytes) as usize % (spread + 1)
-    }
 }
 
 #[cfg(test)]
@@ -200,8 +222,10 @@ pub(super) mod tests {
             post_quantum: true,
             versions_first: true,
             records: 4,
-            encrypted_len: 3000,
-            spread: 2,
+            lengths: FlightLengths {
+                usual: FlightLength::Ecdsa { longest: 3002 },
+                without_mlkem: Some(2700.into()),
+            },
         }
     }
 
@@ -290,15 +314,13 @@ pub(super) mod tests {
         let answer = answer(&hello, &SECRET, &profile(), &mut counting());
         let (suite, group, _) = read_server_hello(records(&answer)[0], true);
         assert_eq!((suite, group), (0x1303, 0x1d));
+        assert_eq!(records(&answer)[2].len(), 2700);
     }
 
     #[test]
     fn no_byte_is_the_same_in_every_answer() {
         let mut random = counting();
-        let profile = FlightProfile {
-            spread: 0,
-            ..profile()
-        };
+        let profile = profile().with_lengths(3000.into());
         let answers: Vec<_> = (0..20)
             .map(|_| answer(&hello(), &SECRET, &profile, &mut random))
             .collect();
@@ -316,8 +338,9 @@ pub(super) mod tests {
         let of = |key: u8| FlightProfile::unmeasured(&domain, &Secret([key; 16]));
         assert_eq!(of(1), of(1));
         let lengths: std::collections::BTreeSet<_> =
-            (0..50).map(|key| of(key).encrypted_len).collect();
+            (0..50).map(|key| of(key).lengths.usual.range()).collect();
         assert!(lengths.len() > 40);
-        assert!(lengths.iter().all(|len| (2500..4000).contains(len)));
+        let expected = |(_, longest): &(u16, u16)| (2500..4000).contains(longest);
+        assert!(lengths.iter().all(expected));
     }
 }

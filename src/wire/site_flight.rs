@@ -39,7 +39,7 @@ pub enum FlightError {
 ///
 /// Our clients take one encrypted record. It stands for all of the site's and
 /// for the headers between them, so that both flights have the same length.
-pub fn read(bytes: &[u8]) -> Result<FlightProfile, FlightError> {
+pub fn read(bytes: &[u8]) -> Result<FlightProfile<u16>, FlightError> {
     let (mut hello, mut encrypted, mut records) = (Vec::new(), 0, 0);
     let mut rest = Reader(bytes);
     while !rest.is_empty() {
@@ -69,12 +69,11 @@ pub fn read(bytes: &[u8]) -> Result<FlightProfile, FlightError> {
     let headers = 5 * (records - 1);
     Ok(FlightProfile {
         records: u8::try_from(records).unwrap_or(u8::MAX),
-        encrypted_len: (encrypted + headers).min(MAX_RECORD),
-        ..chosen
+        ..chosen.with_lengths((encrypted + headers).min(MAX_RECORD) as u16)
     })
 }
 
-fn read_hello(message: &[u8]) -> Result<FlightProfile, FlightError> {
+fn read_hello(message: &[u8]) -> Result<FlightProfile<()>, FlightError> {
     let mut message = Reader(message);
     let Some([kind, 0]) = message.array() else {
         return Err(FlightError::Unfinished);
@@ -90,7 +89,7 @@ fn read_hello(message: &[u8]) -> Result<FlightProfile, FlightError> {
     read_body(body).ok_or(FlightError::Malformed)?
 }
 
-fn read_body(body: &[u8]) -> Option<Result<FlightProfile, FlightError>> {
+fn read_body(body: &[u8]) -> Option<Result<FlightProfile<()>, FlightError>> {
     let mut body = Reader(body);
     let _legacy_version: [u8; 2] = body.array()?;
     let random: [u8; 32] = body.array()?;
@@ -128,37 +127,8 @@ fn read_body(body: &[u8]) -> Option<Result<FlightProfile, FlightError>> {
         post_quantum,
         versions_first,
         records: 0,
-        encrypted_len: 0,
-        spread: 0,
+        lengths: (),
     }))
-}
-
-impl FlightProfile {
-    /// What two answers of one site tell together; the later one alone if the
-    /// site changed in between.
-    pub fn and(self, later: Self) -> Self {
-        /// The most by which the answers of one certificate differ.
-        const MOST: usize = 64;
-        let shortest = self.encrypted_len.min(later.encrypted_len);
-        let longest = |profile: &Self| profile.encrypted_len + profile.spread;
-        let spread = longest(&self).max(longest(&later)) - shortest;
-        let same = Self {
-            records: later.records,
-            encrypted_len: later.encrypted_len,
-            spread: later.spread,
-            ..self
-        } == later;
-        if same && spread <= MOST {
-            Self {
-                records: self.records.max(later.records),
-                encrypted_len: shortest,
-                spread,
-                ..later
-            }
-        } else {
-            later
-        }
-    }
 }
 
 impl fmt::Display for FlightError {
@@ -189,26 +159,27 @@ mod tests {
     use crate::wire::server_hello::{self, tests::counting};
     use crate::wire::site_hello::browser_hello;
 
-    const PROFILE: FlightProfile = FlightProfile {
+    const PROFILE: FlightProfile<u16> = FlightProfile {
         cipher_suite: 0x1302,
         post_quantum: true,
         versions_first: true,
         records: 1,
-        encrypted_len: 2800,
-        spread: 0,
+        lengths: 2800,
     };
 
     fn hello() -> ClientHello {
         let domain: Domain = "example.com".parse().unwrap();
-        let Ok(Parsed::Complete { value, .. }) = parse(&browser_hello(&domain, &mut counting()))
+        let Ok(Parsed::Complete { value, .. }) =
+            parse(&browser_hello(&domain, true, &mut counting()))
         else {
             panic!("it cannot be read");
         };
         value
     }
 
-    fn answer(profile: &FlightProfile) -> Vec<u8> {
-        server_hello::answer(&hello(), &Secret([1; 16]), profile, &mut counting())
+    fn answer(profile: &FlightProfile<u16>) -> Vec<u8> {
+        let profile = profile.with_lengths(profile.lengths.into());
+        server_hello::answer(&hello(), &Secret([1; 16]), &profile, &mut counting())
     }
 
     #[test]
@@ -234,7 +205,7 @@ mod tests {
             bytes.resize(bytes.len() + usize::from(len), 7);
         }
         let profile = read(&bytes).unwrap();
-        assert_eq!(profile.encrypted_len, 2800 + 105 + 58);
+        assert_eq!(profile.lengths, 2800 + 105 + 58);
         assert_eq!(profile.records, 3);
     }
 
@@ -255,23 +226,5 @@ mod tests {
         assert_eq!(changed(76, &[0xc0, 0x2f]), FlightError::OldVersion);
         let alert = [0x15, 3, 3, 0, 2, 2, 40];
         assert_eq!(read(&alert), Err(FlightError::Alert(40)));
-    }
-
-    #[test]
-    fn answers_add_up() {
-        let of = |encrypted_len, spread| FlightProfile {
-            encrypted_len,
-            spread,
-            ..PROFILE
-        };
-        assert_eq!(of(2801, 0).and(of(2800, 0)), of(2800, 1));
-        assert_eq!(of(2800, 1).and(of(2802, 0)), of(2800, 2));
-        assert_eq!(of(2800, 2).and(of(2801, 0)), of(2800, 2));
-        assert_eq!(of(2800, 2).and(of(4000, 1)), of(4000, 1));
-        let other = FlightProfile {
-            cipher_suite: 0x1301,
-            ..of(2800, 0)
-        };
-        assert_eq!(of(2800, 2).and(other.clone()), other);
     }
 }

@@ -16,13 +16,18 @@ const SIGNATURE_ALGORITHMS: [u16; 8] = [
     0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601,
 ];
 
-/// The record with a hello for `domain`.
-pub fn browser_hello(domain: &Domain, fill_random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
+/// The record with a hello for `domain`; without X25519MLKEM768 it is one of a browser
+/// before 2024.
+pub fn browser_hello(
+    domain: &Domain,
+    with_mlkem: bool,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) -> Vec<u8> {
     let mut random = [[0; 32]; 2];
     random.iter_mut().for_each(|part| fill_random(part));
     let [random, session_id] = random;
     let grease = Grease::choose(fill_random);
-    let extensions = extensions(domain, &grease, fill_random);
+    let extensions = extensions(domain, with_mlkem, &grease, fill_random);
     let mut out = vec![0x16, 0x03, 0x01];
     with_length(&mut out, 2, |out| {
         out.push(0x01);
@@ -79,11 +84,12 @@ type Extension = (u16, Vec<u8>);
 /// of GREASE.
 fn extensions(
     domain: &Domain,
+    with_mlkem: bool,
     grease: &Grease,
     fill_random: &mut dyn FnMut(&mut [u8]),
 ) -> Vec<Extension> {
-    let mut all = negotiable(domain, grease);
-    all.push((0x0033, key_shares(grease, fill_random)));
+    let mut all = negotiable(domain, with_mlkem, grease);
+    all.push((0x0033, key_shares(with_mlkem, grease, fill_random)));
     all.push((0xfe0d, encrypted_hello(fill_random)));
     for at in (1..all.len()).rev() {
         let mut random = [0; 4];
@@ -96,7 +102,7 @@ fn extensions(
 }
 
 /// Those that are always the same.
-fn negotiable(domain: &Domain, grease: &Grease) -> Vec<Extension> {
+fn negotiable(domain: &Domain, with_mlkem: bool, grease: &Grease) -> Vec<Extension> {
     let name = written(|out| {
         with_length(out, 2, |out| {
             out.push(0);
@@ -105,13 +111,10 @@ fn negotiable(domain: &Domain, grease: &Grease) -> Vec<Extension> {
             });
         });
     });
-    let groups = [
-        grease.group,
-        GROUP_X25519_MLKEM768,
-        GROUP_X25519,
-        0x17,
-        0x18,
-    ];
+    let mut groups = vec![grease.group, GROUP_X25519, 0x17, 0x18];
+    if with_mlkem {
+        groups.insert(1, GROUP_X25519_MLKEM768);
+    }
     let versions = [grease.version, 0x0304, 0x0303];
     let list =
         |values: &[u16], width| written(|out| with_length(out, width, |out| put(out, values)));
@@ -133,16 +136,22 @@ fn negotiable(domain: &Domain, grease: &Grease) -> Vec<Extension> {
     ]
 }
 
-fn key_shares(grease: &Grease, fill_random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
+fn key_shares(
+    with_mlkem: bool,
+    grease: &Grease,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) -> Vec<u8> {
     written(|out| {
         with_length(out, 2, |out| {
             put(out, &[grease.group, 1]);
             out.push(0);
-            put(out, &[GROUP_X25519_MLKEM768]);
-            with_length(out, 2, |out| {
-                write_mlkem768_key(out, fill_random);
-                out.extend_from_slice(&x25519_share(fill_random));
-            });
+            if with_mlkem {
+                put(out, &[GROUP_X25519_MLKEM768]);
+                with_length(out, 2, |out| {
+                    write_mlkem768_key(out, fill_random);
+                    out.extend_from_slice(&x25519_share(fill_random));
+                });
+            }
             put(out, &[GROUP_X25519]);
             with_length(out, 2, |out| {
                 out.extend_from_slice(&x25519_share(fill_random));
@@ -189,16 +198,28 @@ mod tests {
     fn it_is_a_hello_that_we_would_take_ourselves() {
         let domain: Domain = "www.example.com".parse().unwrap();
         let mut random = counting();
-        for _ in 0..50 {
-            let bytes = browser_hello(&domain, &mut random);
-            assert!((1700..2000).contains(&bytes.len()), "{}", bytes.len());
+        for at in 0..50 {
+            let with_mlkem = at % 2 == 0;
+            let bytes = browser_hello(&domain, with_mlkem, &mut random);
+            let sane = if with_mlkem { 1700..2000 } else { 480..780 };
+            assert!(sane.contains(&bytes.len()), "{}", bytes.len());
             let Ok(Parsed::Complete { value, consumed }) = client_hello::parse(&bytes) else {
                 panic!("it cannot be read");
             };
             assert_eq!(consumed, bytes.len());
             assert_eq!(value.sni, Some(domain.clone()));
             assert_eq!(value.cipher_suites, [0x1301, 0x1302, 0x1303]);
-            assert!(value.tls13 && value.x25519_mlkem768.is_some() && value.x25519.is_some());
+            assert!(value.tls13 && value.x25519.is_some());
+            assert_eq!(value.x25519_mlkem768.is_some(), with_mlkem);
+            let groups = negotiable(&domain, with_mlkem, &Grease::choose(&mut random)).remove(2);
+            assert_eq!(
+                (groups.0, groups.1.len()),
+                (0x0a, if with_mlkem { 12 } else { 10 })
+            );
+            assert_eq!(
+                groups.1.windows(2).any(|group| *group == [0x11, 0xec]),
+                with_mlkem
+            );
             assert_eq!(value.session_id.len(), 32);
         }
     }
@@ -211,7 +232,7 @@ mod tests {
             .map(|_| {
                 let grease = Grease::choose(&mut random);
                 assert_ne!(grease.first, grease.last);
-                let extensions = extensions(&domain, &grease, &mut random);
+                let extensions = extensions(&domain, true, &grease, &mut random);
                 extensions.iter().map(|(kind, _)| *kind).collect()
             })
             .collect();

@@ -1,5 +1,6 @@
 //! What strangers see through the proxy's port: the site, all of it.
 
+mod shape;
 mod site;
 
 use std::io::{ErrorKind, Read, Write};
@@ -539,7 +540,7 @@ fn the_site_can_be_a_unix_socket() {
 
 /// A flight such as `profile` describes, for a hello with any session id: the
 /// proxy's question is answered as if it had asked for it.
-fn flight(profile: &FlightProfile) -> Vec<u8> {
+fn flight(profile: &FlightProfile<u16>) -> Vec<u8> {
     let asked = client_hello(&fake_telegram::tls::Hello::new(
         &fake_telegram::tls::HelloOptions::for_domain(DOMAIN),
         &[1; 16],
@@ -548,7 +549,7 @@ fn flight(profile: &FlightProfile) -> Vec<u8> {
     server_hello::answer(
         &asked,
         &secret,
-        profile,
+        &profile.with_lengths(profile.lengths.into()),
         &mut fake_telegram::crypto::fill_random,
     )
 }
@@ -561,10 +562,13 @@ fn client_hello(hello: &fake_telegram::tls::Hello) -> client_hello::ClientHello 
 }
 
 /// The answer of the proxy to a client.
-fn answer(proxy: &Proxy) -> FlightProfile {
+fn answer(proxy: &Proxy) -> FlightProfile<u16> {
+    answer_to(proxy, &proxy.client(Kind::FakeTls).first_bytes())
+}
+
+fn answer_to(proxy: &Proxy, hello: &[u8]) -> FlightProfile<u16> {
     let mut stream = connect(proxy);
-    let hello = proxy.client(Kind::FakeTls).first_bytes();
-    stream.write_all(&hello).unwrap();
+    stream.write_all(hello).unwrap();
     let mut answer = Vec::new();
     while fake_telegram::tls::flight_len(&answer).is_none() {
         let mut buffer = [0; 4096];
@@ -583,8 +587,7 @@ fn answers_are_like_those_of_the_site() {
             post_quantum: false,
             versions_first: false,
             records: 1,
-            encrypted_len: 4321,
-            spread: 0,
+            lengths: 4321,
         };
         let site = Site::start(Manners::Answers(flight(&model)));
         let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
@@ -617,20 +620,21 @@ fn answers_are_like_those_of_the_site() {
 #[test]
 fn a_site_whose_answers_are_alike_for_a_while_is_asked_on() {
     run(async {
-        let model = |encrypted_len| FlightProfile {
+        let model = |lengths| FlightProfile {
             cipher_suite: 0x1303,
             post_quantum: false,
             versions_first: false,
             records: 1,
-            encrypted_len,
-            spread: 0,
+            lengths,
         };
-        let mut answers = vec![flight(&model(4321)); 6];
-        answers.push(flight(&model(4323)));
+        let later = [4323, 4322, 4322, 4321, 4323, 4322, 4321, 4323, 4322];
+        let lengths = [4321; 6].into_iter().chain(later);
+        let answers = lengths.map(|length| flight(&model(length))).collect();
         let site = Site::start(Manners::AnswersInTurn(answers));
         let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
         eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
-        assert!(proxy.log_contains(" 4321 2"), "{:#?}", proxy.log());
+        let shape = "share-first, 1 record, up to 4323 bytes with an ECDSA signature";
+        assert!(proxy.log_contains(shape), "{:#?}", proxy.log());
         telegram.assert_clean();
     });
 }
@@ -643,15 +647,14 @@ fn a_check_tells_how_the_site_answers() {
             post_quantum: true,
             versions_first: true,
             records: 1,
-            encrypted_len: 2345,
-            spread: 0,
+            lengths: 2345,
         };
         let site = Site::start(Manners::Answers(flight(&model)));
         let no_site = Site::start(Manners::Answers(b"220 mail.example.com\r\n".to_vec()));
         for (site, verdict) in [
             (
                 &site,
-                "answers TLS with 1302 x25519mlkem768 versions-first 1 2345 0",
+                "answers TLS with 1302 x25519mlkem768 versions-first, 1 record, 2345 bytes",
             ),
             (&no_site, "it does not speak TLS: a censor can tell"),
         ] {
@@ -675,7 +678,7 @@ fn a_site_without_tls_is_no_model() {
         ));
         let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
         eventually("a warning", || proxy.log_contains("it does not speak TLS")).await;
-        assert!((2500..4100).contains(&answer(&proxy).encrypted_len));
+        assert!((2490..4000).contains(&answer(&proxy).lengths));
         telegram.assert_clean();
     });
 }

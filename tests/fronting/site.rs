@@ -25,11 +25,16 @@ pub enum Manners {
     Answers(Vec<u8>),
     /// The same, and to each visitor the next of these; to later ones the last.
     AnswersInTurn(Vec<Vec<u8>>),
+    /// Says what this makes of the first bytes, then listens.
+    Makes(Maker),
     /// Sends zeros from the first byte on for as long as it can.
     Floods,
     /// Ends the connection with a reset at the first byte.
     Resets,
 }
+
+/// An answer to some bytes.
+pub type Maker = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 /// What one visitor sent, and whether it has said its last.
 #[derive(Clone, Default)]
@@ -129,11 +134,15 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
         let answer = match manners {
             Manners::Mirror | Manners::Greets(_) => mirrored(bytes),
             Manners::Answers(answer) if !was_answered => answer.clone(),
+            Manners::Makes(make) if !was_answered => make(bytes),
             Manners::AnswersInTurn(answers) if !was_answered => {
                 let last = answers.last().cloned().unwrap_or_default();
                 answers.get(number).cloned().unwrap_or(last)
             }
-            Manners::Silent | Manners::Answers(_) | Manners::AnswersInTurn(_) => Vec::new(),
+            Manners::Silent
+            | Manners::Answers(_)
+            | Manners::AnswersInTurn(_)
+            | Manners::Makes(_) => Vec::new(),
             Manners::Floods => {
                 while stream.write_all(&[0; 100_000]).is_ok() {}
                 return;

@@ -66,8 +66,7 @@ mod tests {
             post_quantum: true,
             versions_first: true,
             records: 1,
-            encrypted_len: 2800,
-            spread: 2,
+            lengths: 2800.into(),
         };
         assert!(of_answer(&profile).is_empty());
         profile.records = 4;

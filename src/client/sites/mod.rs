@@ -3,6 +3,7 @@
 
 mod advice;
 mod kept;
+mod learnt;
 mod loops;
 #[cfg(feature = "check")]
 mod names;
@@ -14,7 +15,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
 use crate::log::Throttle;
@@ -25,6 +26,8 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
+use kept::Flaw;
+use learnt::Learnt;
 use loops::Loops;
 #[cfg(feature = "check")]
 pub use probe::Examined;
@@ -36,6 +39,10 @@ const MOST_SITES: usize = 64;
 
 /// Domains whose sites are asked how they answer.
 const MOST_MODELS: usize = 16;
+
+/// How long clients wait for what nobody has asked yet: the first answer of a site, at
+/// the start and after a reload. A site itself may be as slow when it starts.
+const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 const LOG_PERIOD: Duration = Duration::from_secs(600);
 
@@ -52,8 +59,11 @@ pub struct Sites {
     loops: Loops,
     strangers: Cell<usize>,
     changed: Notify,
+    /// When the first questions began that may still be without an answer.
+    asking_since: Cell<Option<Instant>>,
     /// Every site was asked at least once.
     has_asked: Cell<bool>,
+    /// A site has answered for the first time or will not, or all were asked.
     asked: Notify,
     loop_log: Throttle,
     crowd_log: Throttle,
@@ -74,8 +84,21 @@ pub struct SiteSettings {
 /// How the site of a domain answers, and what the log said of it last.
 struct Model {
     domain: Domain,
-    profile: Option<FlightProfile>,
+    learnt: Option<Learnt>,
+    /// Its first questions are over.
+    is_asked: bool,
     said: String,
+}
+
+impl Model {
+    fn new(domain: Domain, learnt: Option<Learnt>) -> Self {
+        Self {
+            domain,
+            learnt,
+            is_asked: false,
+            said: String::new(),
+        }
+    }
 }
 
 impl From<&Config> for SiteSettings {
@@ -102,17 +125,18 @@ impl Sites {
     ) -> Rc<Self> {
         let data_dir = DataDir::new(&settings.data_dir);
         let content = data_dir.read(kept::FILE).unwrap_or_default();
-        let (models, is_whole) = kept::read(&content, MOST_MODELS);
-        if !is_whole {
+        let (models, flaw) = kept::read(&content, MOST_MODELS);
+        if let Some(flaw) = flaw {
             let place = data_dir.place_of(kept::FILE);
             let place = place.display();
-            info!("{place} is damaged: how sites answer TLS is asked anew, and until then guessed");
+            let what = match flaw {
+                Flaw::OtherVersion => "is of another version",
+                Flaw::Damaged => "is damaged",
+            };
+            info!("{place} {what}: how sites answer TLS is asked anew");
         }
-        let models = models.into_iter().map(|(domain, profile)| Model {
-            domain,
-            profile: Some(profile),
-            said: String::new(),
-        });
+        let models = models.into_iter();
+        let models = models.map(|(domain, learnt)| Model::new(domain, Some(learnt)));
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -124,6 +148,7 @@ impl Sites {
             loops: Loops::new(Box::new(public_ip)),
             strangers: Cell::new(0),
             changed: Notify::default(),
+            asking_since: Cell::new(None),
             has_asked: Cell::new(false),
             asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
@@ -138,6 +163,9 @@ impl Sites {
         if old != settings {
             let mut models = self.models.borrow_mut();
             models.retain(|model| settings.domains.contains(&model.domain));
+            if self.asking_since.get().is_some() {
+                self.asking_since.set(Some(self.reactor.now()));
+            }
             self.changed.notify();
         }
     }
@@ -158,7 +186,40 @@ impl Sites {
     pub(super) fn profile(&self, domain: &Domain) -> Option<FlightProfile> {
         let models = self.models.borrow();
         let model = models.iter().find(|model| model.domain == *domain)?;
-        model.profile.clone()
+        model.learnt.as_ref()?.profile()
+    }
+
+    /// How the site of `domain` answers a client that does or does not offer
+    /// X25519MLKEM768 is being asked for the first time, and may be known soon.
+    pub(super) fn is_awaited(&self, domain: &Domain, post_quantum: bool) -> bool {
+        let Some(since) = self.asking_since.get() else {
+            return false;
+        };
+        let domains = &self.settings.borrow().domains;
+        let mut asked = domains.iter().take(MOST_MODELS);
+        let models = self.models.borrow();
+        let is_open = match models.iter().find(|model| model.domain == *domain) {
+            Some(Model { is_asked: true, .. }) => false,
+            Some(Model {
+                learnt: Some(learnt),
+                ..
+            }) => !post_quantum && learnt.lacks_without_mlkem(),
+            _ => true,
+        };
+        let is_over = self.reactor.now().duration_since(since) >= FIRST_ANSWER_LIMIT;
+        is_open && !is_over && self.is_on() && asked.any(|asked| asked == domain)
+    }
+
+    /// Completes when [`is_awaited`](Self::is_awaited) is over.
+    pub(super) async fn awaited(&self, domain: &Domain, post_quantum: bool) {
+        let answered = async {
+            while self.is_awaited(domain, post_quantum) {
+                self.asked.changed().await;
+            }
+        };
+        let since = self.asking_since.get().unwrap_or(self.reactor.now());
+        let left = (since + FIRST_ANSWER_LIMIT).saturating_duration_since(self.reactor.now());
+        self.reactor.timeout(left, answered).await;
     }
 
     /// Connections to this address come to us.

@@ -1,8 +1,15 @@
+//! Asking sites how they answer a TLS hello.
+//!
+//! Every answer counts at once, for the next client. A round of questions goes on
+//! until the lengths of a site's flights are known.
+
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Socket, fill_random, random_part, unblock};
@@ -12,15 +19,7 @@ use crate::wire::server_hello::FlightProfile;
 use crate::wire::site_flight::{self, FlightError, MAX_FLIGHT};
 use crate::wire::site_hello::browser_hello;
 
-/// Answers that one measurement takes together: ECDSA signatures differ in
-/// length. Later ones add to it.
-const ANSWERS: usize = 4;
-
-/// The same of a site that is new, as long as they are all of one length: four
-/// signatures are in one case of fourteen, twelve in one of four thousand.
-const FIRST_ANSWERS: usize = 12;
-
-/// Between them, at most: a visitor who opens several tabs.
+/// Between questions, at most: a visitor who opens several tabs.
 const PAUSE: Duration = Duration::from_millis(700);
 
 /// Certificates are renewed, servers updated.
@@ -51,6 +50,14 @@ pub struct Examined {
     pub answer: Result<(String, Vec<String>), String>,
 }
 
+/// Questions to the site of one domain.
+struct Round {
+    domain: Domain,
+    /// How many were answered, of each kind.
+    asked: Cell<[u8; 2]>,
+    has_failed: Cell<bool>,
+}
+
 /// Why a site was not measured.
 enum ProbeError {
     Unreachable(FrontingFailure),
@@ -72,7 +79,14 @@ impl Sites {
     async fn measure_for_ever(self: &Rc<Self>) {
         let mut retry = FIRST_RETRY;
         loop {
-            let complete = self.measure_all().await;
+            let changes = async {
+                self.changed.changed().await;
+                None
+            };
+            let measures = async { Some(self.measure_all().await) };
+            let Some(complete) = smol::future::or(measures, changes).await else {
+                continue;
+            };
             self.has_asked.set(true);
             self.asked.notify();
             let wait = if complete {
@@ -88,11 +102,24 @@ impl Sites {
         }
     }
 
+    /// Whether that was possible. All are asked one thing first, so that no domain
+    /// waits for the others.
     async fn measure_all(self: &Rc<Self>) -> bool {
+        self.asking_since.set(Some(self.reactor.now()));
         let settings = self.settings.borrow().clone();
+        let domains = settings.domains.iter().take(MOST_MODELS).cloned();
+        let rounds: Vec<_> = domains.map(Round::new).map(Rc::new).collect();
+        let begin = |round: &Rc<Round>| {
+            let (sites, round) = (self.clone(), round.clone());
+            let begins = async move { sites.begin(&round).await };
+            self.executor.spawn(begins)
+        };
+        for task in rounds.iter().map(begin).collect::<Vec<_>>() {
+            task.await;
+        }
         let mut complete = true;
-        for domain in settings.domains.iter().take(MOST_MODELS) {
-            complete &= self.measure(domain).await;
+        for round in &rounds {
+            complete &= self.measure(round).await;
         }
         complete
     }
@@ -106,77 +133,121 @@ impl Sites {
             let Some(site) = self.site_for(Some(domain)) else {
                 continue;
             };
-            let asked = self.reactor.timeout(EXAMINATION, self.ask(&site, domain));
-            let answer = match asked.await.unwrap_or(Err(ProbeError::Silent)) {
-                Ok(profile) => Ok((kept::describe(&profile), advice::of_answer(&profile))),
-                Err(error) => Err(error.to_string()),
-            };
+            let ask = self.ask(&site, domain, Question::Usual);
+            let asked = self.reactor.timeout(EXAMINATION, ask);
+            let answer = asked.await.unwrap_or(Err(ProbeError::Silent));
+            let answer = answer.map_err(|error| error.to_string()).map(|answer| {
+                let profile = answer.with_lengths(answer.lengths.into());
+                (kept::describe(&profile), advice::of_answer(&profile))
+            });
             let site = format!("{} for {domain}", site.place);
             found.push(Examined { site, answer });
         }
         found
     }
 
-    /// Whether that was possible.
-    async fn measure(self: &Rc<Self>, domain: &Domain) -> bool {
-        let Some(site) = self.site_for(Some(domain)) else {
-            return true;
-        };
-        let mut joined = self.profile(domain);
-        let most = match joined {
-            Some(_) => ANSWERS,
-            None => FIRST_ANSWERS,
-        };
-        for answer in 0..most {
-            let differ = joined.as_ref().is_some_and(|profile| profile.spread > 0);
-            if answer >= ANSWERS && differ {
+    /// The first questions of a round: as many as it takes to answer every client.
+    async fn begin(self: &Rc<Self>, round: &Round) {
+        for _ in 0..2 {
+            self.ask_next(round).await;
+            self.asked.notify();
+            let lacks = |learnt: &Learnt| learnt.lacks_without_mlkem();
+            if !self.with_model(&round.domain, |model| {
+                model.learnt.as_ref().is_some_and(lacks)
+            }) {
                 break;
             }
-            if answer > 0 {
-                self.reactor.sleep(random_part(PAUSE)).await;
-            }
-            match self.ask(&site, domain).await {
-                Ok(profile) => {
-                    joined = Some(match joined {
-                        Some(earlier) => earlier.and(profile),
-                        None => profile,
-                    });
-                }
-                Err(error) => {
-                    self.metrics.site_probes.inc(error.outcome());
-                    let place = &site.place;
-                    let shape = match self.profile(domain) {
-                        Some(_) => "the shape that it had",
-                        None => "the built-in shape",
-                    };
-                    let line = format!(
-                        "cannot learn from {place} how {domain} answers TLS: {error}; answers have \
-                         {shape} until it works"
-                    );
-                    if self.remember(domain, None, &line) {
-                        warn!("{line}");
-                    }
-                    return false;
-                }
-            }
+        }
+        self.with_model(&round.domain, |model| model.is_asked = true);
+        self.asked.notify();
+    }
+
+    /// The rest of it. Whether it could be ended.
+    async fn measure(self: &Rc<Self>, round: &Round) -> bool {
+        while self.next_question(round).is_some() {
+            self.reactor.sleep(random_part(PAUSE)).await;
+            self.ask_next(round).await;
+        }
+        let Round { domain, asked, .. } = round;
+        if asked.get() == [0; 2] {
+            return !round.has_failed.get();
+        }
+        self.keep().await;
+        if round.has_failed.get() {
+            return false;
         }
         self.metrics.site_probes.inc(ProbeOutcome::Measured);
-        if let Some(profile) = joined {
+        if let Some(profile) = self.profile(domain) {
             let line = format!("{domain} answers TLS with {}", kept::describe(&profile));
             // The small build knows as much and says less.
             let advice = match cfg!(feature = "check") {
                 true => advice::of_answer(&profile),
                 false => Vec::new(),
             };
-            if self.remember(domain, Some(profile), &line) {
+            if self.is_news(domain, &line) {
                 info!("{line}");
                 for advice in advice {
                     warn!("{domain} {advice}");
                 }
-                self.keep().await;
             }
         }
         true
+    }
+
+    fn next_question(&self, round: &Round) -> Option<Question> {
+        let known = |model: &mut Model| match &model.learnt {
+            Some(learnt) => learnt.next_question(round.asked.get()),
+            None => Some(Question::Usual),
+        };
+        let question = self.with_model(&round.domain, known);
+        question.filter(|_| self.is_on() && !round.has_failed.get())
+    }
+
+    async fn ask_next(self: &Rc<Self>, round: &Round) {
+        let domain = &round.domain;
+        let Some((question, site)) = self.next_question(round).zip(self.site_for(Some(domain)))
+        else {
+            return;
+        };
+        let asked = |question: Question, by: u8| {
+            let mut asked = round.asked.get();
+            let [usual, without] = &mut asked;
+            let count = match question {
+                Question::Usual => usual,
+                Question::WithoutMlkem => without,
+            };
+            *count = count.saturating_add(by);
+            round.asked.set(asked);
+        };
+        match self.ask(&site, domain, question).await {
+            Ok(answer) => {
+                asked(question, 1);
+                self.with_model(domain, |model| match &mut model.learnt {
+                    Some(learnt) => learnt.add(question, &answer),
+                    nothing => *nothing = Some(Learnt::new(&answer)),
+                });
+            }
+            // It serves no client that does not offer it.
+            Err(ProbeError::NoModel(_)) if question == Question::WithoutMlkem => {
+                asked(question, u8::MAX);
+            }
+            Err(error) => {
+                round.has_failed.set(true);
+                self.metrics.site_probes.inc(error.outcome());
+                let place = &site.place;
+                let shape = match self.profile(domain) {
+                    Some(_) => "the shape that it had",
+                    None => "the built-in shape",
+                };
+                let line = format!(
+                    "cannot learn from {place} how {domain} answers TLS: {error}; answers have \
+                     {shape} until it works"
+                );
+                if self.is_news(domain, &line) {
+                    warn!("{line}");
+                }
+            }
+        }
     }
 
     /// One answer of `site` to a browser that wants `domain`.
@@ -184,7 +255,8 @@ impl Sites {
         self: &Rc<Self>,
         site: &Rc<super::Site>,
         domain: &Domain,
-    ) -> Result<FlightProfile, ProbeError> {
+        question: Question,
+    ) -> Result<FlightProfile<u16>, ProbeError> {
         let started = self.reactor.now();
         let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
         let round_trip = self.reactor.now().duration_since(started);
@@ -192,7 +264,8 @@ impl Sites {
         if self.settings.borrow().fronting.proxy_protocol {
             hello.extend_from_slice(&LOCAL_V2);
         }
-        hello.extend(browser_hello(domain, &mut fill_random));
+        let with_mlkem = question == Question::Usual;
+        hello.extend(browser_hello(domain, with_mlkem, &mut fill_random));
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
         site_flight::read(&answer).map_err(ProbeError::NoModel)
@@ -220,33 +293,35 @@ impl Sites {
         Ok(answer)
     }
 
-    /// Whether it is news. A profile stays when its site cannot be asked.
-    fn remember(&self, domain: &Domain, profile: Option<FlightProfile>, line: &str) -> bool {
-        let mut models = self.models.borrow_mut();
-        let known = models.iter_mut().find(|model| model.domain == *domain);
-        if let Some(model) = known {
+    /// What the log did not say last of this domain.
+    fn is_news(&self, domain: &Domain, line: &str) -> bool {
+        self.with_model(domain, |model| {
             let is_news = model.said != line;
-            model.profile = profile.or(model.profile.take());
             model.said = line.to_owned();
-            return is_news;
-        }
-        // Those of other domains are of an earlier config.
-        let domains = &self.settings.borrow().domains;
-        models.retain(|model| domains.contains(&model.domain));
-        models.push(Model {
-            domain: domain.clone(),
-            profile,
-            said: line.to_owned(),
+            is_news
+        })
+    }
+
+    /// What is known of `domain`, which may be nothing yet.
+    fn with_model<T>(&self, domain: &Domain, use_it: impl FnOnce(&mut Model) -> T) -> T {
+        let mut models = self.models.borrow_mut();
+        let known = models.iter().position(|model| model.domain == *domain);
+        let at = known.unwrap_or_else(|| {
+            // Those of other domains are of an earlier config.
+            let domains = &self.settings.borrow().domains;
+            models.retain(|model| domains.contains(&model.domain));
+            models.push(Model::new(domain.clone(), None));
+            models.len() - 1
         });
-        true
+        use_it(&mut models[at])
     }
 
     async fn keep(&self) {
         let content: String = {
             let models = self.models.borrow();
             let known = models.iter().filter_map(|model| {
-                let profile = model.profile.as_ref()?;
-                Some(kept::write_line(&model.domain, profile))
+                let learnt = model.learnt.as_ref()?;
+                Some(kept::write_line(&model.domain, learnt))
             });
             known.collect()
         };
@@ -255,6 +330,16 @@ impl Sites {
         if let Err(error) = unblock(writing).await {
             self.metrics.site_probes.inc(ProbeOutcome::NotKept);
             warn!("cannot keep what sites answer in --data-dir: {error}");
+        }
+    }
+}
+
+impl Round {
+    fn new(domain: Domain) -> Self {
+        Self {
+            domain,
+            asked: Cell::default(),
+            has_failed: Cell::new(false),
         }
     }
 }

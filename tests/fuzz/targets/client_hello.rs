@@ -19,8 +19,8 @@ fuzz_target!(|data: &[u8]| {
         cipher_suite: 0x1301,
         post_quantum: true,
         versions_first: false,
-        encrypted_len: 100,
-        spread: 2,
+        records: 1,
+        lengths: 100.into(),
     };
     let answer = answer(&value, &secret, &profile, &mut |out| out.fill(1));
     assert!(answer.len() > 100 + value.session_id.len());
