@@ -88,6 +88,8 @@ pub(super) fn build(
     };
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     guard.max_handshakes = max_handshakes(&flags, descriptors);
+    let by_machine = || Some(FloodLimits::for_strangers(descriptors.strangers));
+    guard.flood = flags.flood_limit.map_or_else(by_machine, |flag| flag.0);
     let is_back = role == Role::Back;
     let is_short = !is_back && descriptors.clients < max_clients;
     let open_files = machine.descriptors.filter(|_| is_short);
@@ -201,10 +203,8 @@ fn guard(
             .clone()
             .map_or_else(Vec::new, |relays| relays.0),
         replay_cache: flags.replay_cache.unwrap_or_else(|| machine.replay_cache()),
-        flood: flags
-            .flood_limit
-            .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),
         // Known once descriptors are shared out.
+        flood: None,
         max_handshakes: 1,
     })
 }

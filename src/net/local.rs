@@ -6,20 +6,33 @@ pub fn is_local_address(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// Whether the internet can route to it.
-pub fn is_global(ip: IpAddr) -> bool {
+/// Whether it is of a machine's own, or of a private network's: more than one
+/// machine of the world has it.
+pub fn is_internal(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, ..] = ip.octets();
             let shared = a == 100 && (64..128).contains(&b);
-            !(ip.is_private()
+            ip.is_private()
                 || ip.is_loopback()
                 || ip.is_link_local()
                 || ip.is_unspecified()
-                || ip.is_documentation()
-                || ip.is_multicast()
-                || ip.is_broadcast()
-                || shared)
+                || shared
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+        }
+    }
+}
+
+/// Whether the internet can route to it.
+pub fn is_global(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            !(is_internal(ip) || v4.is_documentation() || v4.is_multicast() || v4.is_broadcast())
         }
         IpAddr::V6(ip) => ip
             .segments()

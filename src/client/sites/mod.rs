@@ -2,6 +2,7 @@
 //! which is how we answer then.
 
 mod advice;
+mod guests;
 mod kept;
 mod loops;
 #[cfg(feature = "check")]
@@ -25,11 +26,13 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
+use guests::Guests;
+pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use loops::Loops;
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
-pub(super) use visit::{Judgement, SiteVisit};
+pub(super) use visit::SiteVisit;
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
@@ -50,7 +53,7 @@ pub struct Sites {
     models: RefCell<Vec<Model>>,
     data_dir: DataDir,
     loops: Loops,
-    strangers: Cell<usize>,
+    guests: Guests,
     changed: Notify,
     /// Every site was asked at least once.
     has_asked: Cell<bool>,
@@ -122,7 +125,7 @@ impl Sites {
             models: RefCell::new(models.collect()),
             data_dir,
             loops: Loops::new(Box::new(public_ip)),
-            strangers: Cell::new(0),
+            guests: Guests::default(),
             changed: Notify::default(),
             has_asked: Cell::new(false),
             asked: Notify::default(),
