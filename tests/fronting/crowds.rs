@@ -1,9 +1,10 @@
 //! Many at a time, from where a loop may and may not come.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -322,6 +323,61 @@ fn who_waits_for_the_site_may_not_send_on() {
             proxy.counted("fronted_total", "") == 11
         })
         .await;
+        telegram.assert_clean();
+    });
+}
+
+/// As fast as it can, from one address, all of it for a site that hangs up at once:
+/// what a flood over the limit makes the site and the proxy do is behind clients.
+#[test]
+fn a_flood_that_the_site_sees_keeps_no_client_waiting() {
+    run(async {
+        let site = TcpListener::bind(free_address()).unwrap();
+        let address = site.local_addr().unwrap();
+        thread::spawn(move || site.incoming().for_each(drop));
+        let change = |o: ProxyOptions| {
+            o.set("--fronting", address)
+                .set("--max-clients", 400)
+                .set("--flood-limit", "1,20")
+                .set("--log-level", "info")
+        };
+        let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
+        let has_ended = Arc::<AtomicBool>::default();
+        let (ended, target) = (has_ended.clone(), proxy.address());
+        let flood = thread::spawn(move || {
+            let mut held = VecDeque::new();
+            let mut number = 0_u32;
+            while !ended.load(Ordering::Relaxed) {
+                let connecting = fake_telegram::socket::connect_from(FLOODER.into(), target);
+                if let Ok(stream) = smol::block_on(connecting) {
+                    let line = format!("GET /{number} HTTP/1.0\r\n\r\n");
+                    let _ = (&*stream.get_ref()).write(line.as_bytes());
+                    held.push_back(stream);
+                }
+                number += 1;
+                if held.len() > 500 {
+                    held.pop_front();
+                }
+            }
+        });
+        eventually("a flood", || {
+            proxy.counted("fronted_total", "reason=\"http\"") > 500
+        })
+        .await;
+        let mut waits = Vec::new();
+        for number in 0..15 {
+            let source = Ipv4Addr::new(127, 67, 1, number).into();
+            let began = Instant::now();
+            let client = proxy.client(Kind::FakeTls).source(source);
+            let mut client = within("a client", client.connect()).await.unwrap();
+            within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+            waits.push(began.elapsed());
+        }
+        has_ended.store(true, Ordering::Relaxed);
+        flood.join().unwrap();
+        waits.sort();
+        assert!(waits[7] < Duration::from_millis(500), "{waits:?}");
+        assert!(rejected(&proxy, "flood") > 500);
         telegram.assert_clean();
     });
 }
