@@ -147,3 +147,113 @@ impl Drop for Waiting<'_> {
         self.sites.call_next();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::client::SiteSettings;
+    use crate::metrics::Metrics;
+    use crate::net::{Executor, Reactor};
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One who waits, and how often it was woken.
+    struct Waiter<'a>(Option<Waiting<'a>>, Arc<Woken>);
+
+    impl<'a> Waiter<'a> {
+        fn new(sites: &'a Rc<Sites>, judgement: Judgement) -> Self {
+            let waiter = Self(Some(Waiting::new(sites, judgement)), Arc::default());
+            assert!(waiter.poll().is_none());
+            waiter
+        }
+
+        fn poll(&self) -> Option<Guest> {
+            let waker = Waker::from(self.1.clone());
+            match self.0.as_ref()?.poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(guest) => Some(guest),
+                Poll::Pending => None,
+            }
+        }
+
+        /// Its place, once it was called for it.
+        fn called(&mut self) -> Option<Guest> {
+            let was_woken = self.1.0.swap(0, Ordering::Relaxed) > 0;
+            let guest = was_woken.then(|| self.poll()).flatten();
+            if guest.is_some() {
+                self.0 = None;
+            }
+            guest
+        }
+    }
+
+    fn sites(most_strangers: usize) -> Rc<Sites> {
+        let (executor, metrics) = (Rc::<Executor>::default(), Rc::<Metrics>::default());
+        let settings = SiteSettings {
+            fronting: Default::default(),
+            domains: Vec::new(),
+            most_strangers,
+            data_dir: "/nonexistent".into(),
+            has_relays: false,
+        };
+        let reactor = Reactor::new().unwrap();
+        Sites::new(&reactor, &executor, &metrics, settings, || None)
+    }
+
+    #[test]
+    fn floods_and_the_undecided_leave_half() {
+        let sites = sites(6);
+        let take = |judgement| Guest::take(&sites, judgement);
+        let mut inside: Vec<_> = (0..9).filter_map(|_| take(Judgement::Crowd)).collect();
+        assert_eq!(inside.len(), 3);
+        assert!(take(Judgement::Undecided).is_none());
+        inside.extend((0..9).filter_map(|_| take(Judgement::Stranger)));
+        assert_eq!(inside.len(), 6);
+        inside.truncate(3);
+        assert!(take(Judgement::Crowd).is_none());
+        inside.truncate(2);
+        assert!(take(Judgement::Undecided).is_some());
+    }
+
+    #[test]
+    fn who_waits_is_called_in_turn_and_floods_last() {
+        let sites = sites(4);
+        let mut inside: Vec<_> = (0..4)
+            .filter_map(|_| Guest::take(&sites, Judgement::Stranger))
+            .collect();
+        let mut crowd = [Judgement::Crowd; 2].map(|judgement| Waiter::new(&sites, judgement));
+        let [mut first, second, mut third] =
+            [Judgement::Stranger; 3].map(|judgement| Waiter::new(&sites, judgement));
+        inside.pop();
+        // Nobody comes before those who wait, nor out of turn.
+        assert!(Guest::take(&sites, Judgement::Stranger).is_none());
+        assert!(third.called().is_none() && crowd[0].called().is_none());
+        inside.push(first.called().unwrap());
+        // One that was called and leaves lets the next one in.
+        inside.pop();
+        drop(second);
+        inside.push(third.called().unwrap());
+        // Half of the places have to be free for a flood.
+        inside.pop();
+        inside.pop();
+        assert!(crowd[0].called().is_none());
+        inside.pop();
+        assert!(crowd[1].called().is_none());
+        inside.push(crowd[0].called().unwrap());
+        assert!(crowd[1].called().is_none());
+        inside.clear();
+        assert!(crowd[1].called().is_some());
+        assert!(sites.guests.line.borrow().is_empty());
+        assert_eq!(sites.metrics.fronted_now.get(), 0);
+    }
+}
