@@ -112,9 +112,8 @@ fn equal_openings_need_no_relay_to_tell_who_comes() {
             for _ in 0..20 {
                 let connecting = fake_telegram::socket::connect_from(source, proxy.address());
                 let stream = connecting.await.unwrap();
-                (&*stream.get_ref())
-                    .write_all(b"GET / HTTP/1.0\r\n\r\n")
-                    .unwrap();
+                let mut writer = stream.get_ref();
+                writer.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
                 crowd.push(stream);
             }
             let fronted = || proxy.counted("fronted_total", "reason=\"http\"");
@@ -353,7 +352,8 @@ fn a_flood_that_the_site_sees_keeps_no_client_waiting() {
                 let connecting = fake_telegram::socket::connect_from(FLOODER.into(), target);
                 if let Ok(stream) = smol::block_on(connecting) {
                     let line = format!("GET /{number} HTTP/1.0\r\n\r\n");
-                    let _ = (&*stream.get_ref()).write(line.as_bytes());
+                    let mut writer = stream.get_ref();
+                    let _ = writer.write(line.as_bytes());
                     held.push_back(stream);
                 }
                 number += 1;

@@ -105,7 +105,7 @@ impl Sites {
         self.guests.count.get() < most && line.range(..turn).next().is_none()
     }
 
-    fn call_next(&self) {
+    pub(super) fn call_next(&self) {
         let first = self.guests.line.borrow().keys().next().copied();
         if let Some(first) = first.filter(|first| self.is_free(*first)) {
             let waker = self.guests.line.borrow().get(&first).cloned();

@@ -142,6 +142,8 @@ impl Sites {
             let mut models = self.models.borrow_mut();
             models.retain(|model| settings.domains.contains(&model.domain));
             self.changed.notify();
+            // There may be more places.
+            self.call_next();
         }
     }
 
