@@ -123,6 +123,50 @@ fn equal_openings_need_no_relay_to_tell_who_comes() {
     });
 }
 
+/// From where a loop may come a ninth waits for the answers of the others, and they
+/// are no loop.
+#[test]
+fn equal_openings_from_here_wait_for_one_another() {
+    run(async {
+        let site = TcpListener::bind(free_address()).unwrap();
+        let address = site.local_addr().unwrap();
+        thread::spawn(move || {
+            for mut stream in site.incoming().flatten() {
+                thread::spawn(move || {
+                    let mut got = Vec::new();
+                    let mut byte = [0];
+                    while !got.ends_with(b"\r\n\r\n") {
+                        match stream.read(&mut byte) {
+                            Ok(1..) => got.extend(byte),
+                            _ => return,
+                        }
+                    }
+                    let _ = stream.write_all(b"answer");
+                });
+            }
+        });
+        let change = |o: ProxyOptions| o.set("--fronting", address);
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let line = format!("GET /{} HTTP/1.0\r\n", "x".repeat(64));
+        let mut crowd: Vec<_> = (0..30).map(|_| connect(&proxy)).collect();
+        for stream in &mut crowd {
+            stream.write_all(line.as_bytes()).unwrap();
+        }
+        eventually("eight at the site", || {
+            proxy.counted("fronted_total", "") == 8 && fronting_failures(&proxy, "loop") == 22
+        })
+        .await;
+        eventually("a word about it", || proxy.log_contains("--proxy-protocol")).await;
+        for stream in &mut crowd {
+            stream.write_all(b"\r\n").unwrap();
+        }
+        for stream in &mut crowd {
+            expect(stream, b"answer", "one of thirty");
+        }
+        telegram.assert_clean();
+    });
+}
+
 /// A relay of our own that leads back to us says that it is ourselves who come.
 #[test]
 fn a_loop_through_a_relay_that_tells_who_comes_ends_at_once() {

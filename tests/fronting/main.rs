@@ -410,12 +410,14 @@ fn a_loop_through_a_relay_ends() {
                 thread::spawn(move || join(stream, target, b""));
             }
         });
-        for _ in 0..3 {
+        for number in 1..=3 {
             let mut stream = connect(&proxy);
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            let _ = stream.read_to_end(&mut Vec::new());
+            let failed = || proxy.counted("fronting_failures_total", "reason=\"loop\"");
+            eventually("the end of the circle", || failed() >= number).await;
+            drop(stream);
+            eventually("no strangers", || proxy.counted("fronted", "") == 0).await;
         }
-        assert!(proxy.counted("fronting_failures_total", "reason=\"loop\"") >= 3);
         let rounds = proxy.counted("fronted_total", "");
         // The question how the site answers goes round too, each time it is asked.
         let asked = proxy.counted("site_probes_total", "") + 1;

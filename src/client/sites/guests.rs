@@ -1,6 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -77,16 +77,24 @@ impl Sites {
         }
     }
 
-    /// Leaves `client` to the kernel, as a connection that nobody has accepted, until
-    /// it has a place. Not for longer than servers wait for anything, nor once the peer
-    /// has left or sends more than strangers begin with.
     pub(super) async fn wait_for_place(
         self: &Rc<Self>,
         client: &Socket,
         judgement: Judgement,
     ) -> Option<Guest> {
         let waiting = Waiting::new(self, judgement);
-        let is_served = poll_fn(|cx| waiting.poll(cx).map(Some));
+        self.unaccepted(client, poll_fn(|cx| waiting.poll(cx).map(Some)))
+            .await
+    }
+
+    /// Leaves `client` to the kernel, as a connection that nobody has accepted, until
+    /// `is_served`. Not for longer than servers wait for anything, nor once the peer
+    /// has left or sends more than strangers begin with.
+    pub(super) async fn unaccepted<T>(
+        &self,
+        client: &Socket,
+        is_served: impl Future<Output = Option<T>>,
+    ) -> Option<T> {
         let leaves = async {
             let _ = poll_fn(|cx| client.poll_filled(cx, MOST_UNREAD)).await;
             None

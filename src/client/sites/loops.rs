@@ -4,11 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use smol_mtproxy_ciphers::sha256;
 
-use crate::net::{is_internal, is_local_address};
+use crate::net::{Notify, is_internal, is_local_address};
 
 /// Connections that are one which goes round in circles, and wait for the site's
 /// first byte: more of them come out of the same circle.
 pub(super) const MOST_ROUNDS: u32 = 8;
+
+/// Of these so many wait for answers to the others.
+const MOST_WAITING: u32 = 64;
 
 /// Bytes by which connections count as alike: the random of a hello is among
 /// them.
@@ -32,6 +35,9 @@ pub(super) struct Loops {
     dialled: RefCell<BTreeMap<Dial, Dialled>>,
     next: Cell<u64>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
+    /// One that was counted is answered, or gone.
+    fewer: Notify,
+    waiting: Cell<u32>,
 }
 
 type Dial = (u16, u64);
@@ -78,6 +84,8 @@ impl Loops {
             dialled: RefCell::default(),
             next: Cell::new(0),
             unanswered: RefCell::default(),
+            fewer: Notify::default(),
+            waiting: Cell::new(0),
         }
     }
 
@@ -168,6 +176,23 @@ impl Loops {
         })
     }
 
+    /// The same, once fewer begin alike: who only looks like one of a circle comes
+    /// through as soon as the site answers the others.
+    pub async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
+        if self.waiting.get() >= MOST_WAITING {
+            return None;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            self.fewer.changed().await;
+            match self.begin(comer) {
+                Ok(begun) => return Some(begun),
+                Err(Circle::Alike) => {}
+                Err(Circle::Ports) => return None,
+            }
+        }
+    }
+
     /// `begun`, which has sent that, is on its way, from there.
     pub fn dialled(&self, begun: &mut Begun, received: &[u8], from: SocketAddr) {
         let dial = (from.port(), self.next.get());
@@ -196,7 +221,23 @@ impl Loops {
             if *count == 0 {
                 unanswered.remove(&likeness);
             }
+            self.fewer.notify();
         }
+    }
+}
+
+struct Waiting<'a>(&'a Cell<u32>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -39,6 +39,25 @@ impl Sites {
             _ => None,
         };
         let site = self.site_for(domain.as_ref())?;
+        let comer = Comer {
+            client: peer.client,
+            sender: client.peer_address().unwrap_or(peer.client),
+            received,
+            site: &site.known_addresses(),
+        };
+        let begun = match self.loops.begin(&comer) {
+            Ok(begun) => begun,
+            Err(circle) => {
+                self.failed(&site, FrontingFailure::Loop);
+                self.leads_back(&site, circle);
+                if circle == Circle::Ports {
+                    return None;
+                }
+                let later = self.loops.begin_later(&comer);
+                self.unaccepted(client, later).await?
+            }
+        };
+        let on_its_way = OnItsWay(&self.loops, Some(begun));
         let guest = match place.or_else(|| Guest::take(self, judgement)) {
             Some(guest) => guest,
             None => {
@@ -49,7 +68,8 @@ impl Sites {
                 self.wait_for_place(client, judgement).await?
             }
         };
-        match self.connect(client, peer, &site, received, guest).await {
+        let connecting = self.connect(peer, &site, received, on_its_way, guest);
+        match connecting.await {
             Ok(visit) => {
                 site.note(None);
                 Some(visit)
@@ -64,23 +84,12 @@ impl Sites {
 
     async fn connect(
         self: &Rc<Self>,
-        client: &Socket,
         peer: Peer,
         site: &Rc<Site>,
         received: &[u8],
+        mut on_its_way: OnItsWay<'_>,
         guest: Guest,
     ) -> Result<SiteVisit, FrontingFailure> {
-        let comer = Comer {
-            client: peer.client,
-            sender: client.peer_address().unwrap_or(peer.client),
-            received,
-            site: &site.known_addresses(),
-        };
-        let begun = self.loops.begin(&comer).map_err(|circle| {
-            self.leads_back(site, circle);
-            FrontingFailure::Loop
-        })?;
-        let mut on_its_way = OnItsWay(&self.loops, Some(begun));
         let socket = site.connect(self).await?;
         // Unix sockets have no address, and send at once anyway.
         if let Ok(from) = socket.local_address() {
@@ -128,7 +137,7 @@ impl Sites {
                  the address of the real web server with --fronting HOST:PORT"
             ),
             Circle::Alike => warn!(
-                "a stranger sees a silent server: it comes from this network, and {MOST_ROUNDS} \
+                "a stranger waits for the site: it comes from this network, and {MOST_ROUNDS} \
                  that begin like it wait for {place}, which leads back to this proxy or does not \
                  answer{skipped}; give the address of the real web server with --fronting \
                  HOST:PORT, and let a relay in front tell who comes (--proxy-protocol)"
