@@ -121,7 +121,8 @@ fn ends_by_reset(mut stream: TcpStream) -> bool {
 fn an_address_that_floods_is_shut_out_alone() {
     apart("an_address_that_floods_is_shut_out_alone", || {
         run(async {
-            let change = |o: ProxyOptions| o.set("--flood-limit", "1,20");
+            let change =
+                |o: ProxyOptions| o.set("--flood-limit", "1,20").set("--handshake-timeout", 2);
             let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
             let flooder: IpAddr = Ipv4Addr::new(127, 66, 0, 1).into();
             let mut held = Vec::new();

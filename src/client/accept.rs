@@ -14,10 +14,11 @@ use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
-use super::sites::SiteVisit;
+use super::sites::{MOST_UNREAD, SiteVisit};
 use super::visit::{Peer, Visit};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
+use crate::guard::gate::Arrival;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{BACKLOG, Listener, Socket};
@@ -188,10 +189,17 @@ fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
         if context.limits.get().reset != Reset::Never {
             let _ = socket.set_reset_on_close();
         }
+        let_go(context, &socket);
         return log_full_house(context);
     };
     let arriving = arrive(place, socket, rules);
     context.executor.spawn_patient(arriving).detach();
+}
+
+/// The peer is to see an end, also if something of its was not read.
+fn let_go(context: &ClientContext, socket: &Socket) {
+    let scratch = &context.scratch;
+    scratch.with(|buffer| socket.discard_waiting(buffer));
 }
 
 fn log_full_house(context: &ClientContext) {
@@ -260,8 +268,13 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
         peer: Cell::new(place.peer),
         proven: Cell::new(None),
         has_uptime: Cell::new(false),
+        is_over: Cell::new(false),
+        at_site: Cell::default(),
     };
-    let admitted = admit(&visit).await?;
+    let Some(admitted) = admit(&visit).await else {
+        let_go(context, &socket);
+        return None;
+    };
     let peer = visit.peer.get();
     socket.set_nodelay();
     socket.set_keepalive(context.limits.get().keepalive);
@@ -284,15 +297,18 @@ enum Admitted {
 async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let context = visit.context;
     let started = context.reactor.now();
-    context.metrics.handshaking.inc();
     let opening = Opening::default();
-    let limits = context.limits.get();
-    let limit = limits.handshake_timeout;
+    let limit = context.limits.get().handshake_timeout;
     let reserve = Reserve::new(visit, &opening);
-    // By reference: a future that is handed on by value has room twice.
-    let outcome = {
-        let proving = pin!(prove(visit, &opening));
-        reserve.watch(limit, proving).await
+    let arrived = arrive_at_door(visit).await;
+    context.metrics.handshaking.inc();
+    let outcome = match arrived {
+        Ok(()) => {
+            // By reference: a future that is handed on by value has room twice.
+            let proving = pin!(prove(visit, &opening));
+            reserve.watch(limit, proving).await
+        }
+        Err(reason) => Err(reason),
     };
     context.metrics.handshaking.dec();
     let time = context.reactor.now().duration_since(started);
@@ -304,9 +320,9 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
         }
         Err(reason) => reason,
     };
-    context.metrics.client_rejected(reason);
-    log_rejection(visit, reason);
-    visit.place.give_up_hope(visit.peer.get());
+    if !visit.is_over.get() {
+        reject(visit, reason);
+    }
     let site = Box::pin(reserve.take_over(reason).or(async {
         evicted(visit.place).await;
         None
@@ -321,7 +337,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
         return Some(Admitted::Stranger(site, rest));
     }
     drop(opening);
-    if limits.reset != Reset::Never {
+    if context.limits.get().reset != Reset::Never {
         // It fails if the peer was faster.
         let _ = visit.socket.set_reset_on_close();
         return None;
@@ -334,12 +350,42 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     None
 }
 
+/// Until it may begin to prove itself or, over the flood limit, has a place at the
+/// site.
+async fn arrive_at_door(visit: &Visit<'_>) -> Result<(), RejectReason> {
+    let arriving = async { visit.arrive().await };
+    let pushed_out = async {
+        evicted(visit.place).await;
+        Err(RejectReason::Evicted)
+    };
+    if arriving.or(pushed_out).await? == Arrival::Within {
+        return Ok(());
+    }
+    let context = visit.context;
+    reject(visit, RejectReason::Flood);
+    if !context.sites.is_on() {
+        return Err(RejectReason::Flood);
+    }
+    // In a box, which few get to need.
+    let place = Box::pin(context.sites.place_in_crowd(visit.socket).or(async {
+        evicted(visit.place).await;
+        None
+    }));
+    visit
+        .at_site
+        .set(Some(place.await.ok_or(RejectReason::Abandoned)?));
+    Ok(())
+}
+
+fn reject(visit: &Visit<'_>, reason: RejectReason) {
+    visit.context.metrics.client_rejected(reason);
+    log_rejection(visit, reason);
+    visit.place.give_up_hope(visit.peer.get());
+}
+
 /// The handshake, as long as it may keep its place.
 async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
-    let shaking = async {
-        visit.arrive().await?;
-        handshake(visit, opening).await
-    };
+    let shaking = async { handshake(visit, opening).await };
     let pushed_out = async {
         evicted(visit.place).await;
         Err(RejectReason::Evicted)
@@ -365,10 +411,13 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
         }
         RejectReason::Abandoned
         | RejectReason::TimedOut
-        | RejectReason::Flood
         | RejectReason::Evicted
         | RejectReason::TooManyClients
         | RejectReason::BadProxyHeader => {}
+        // As if it were not accepted.
+        RejectReason::Flood => {
+            let _ = poll_fn(|cx| socket.poll_filled(cx, MOST_UNREAD)).await;
+        }
         _ => discard(context, socket).await,
     }
 }

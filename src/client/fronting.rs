@@ -98,13 +98,9 @@ impl Opening {
     fn concerns_site(&self, reason: RejectReason) -> bool {
         if matches!(
             reason,
-            RejectReason::Flood
-                | RejectReason::Evicted
-                | RejectReason::TooManyClients
-                | RejectReason::BadProxyHeader
+            RejectReason::Evicted | RejectReason::TooManyClients | RejectReason::BadProxyHeader
         ) {
-            // A flood is shed, not passed on; a relay is no stranger, nor is a client
-            // for whom there is no place.
+            // A relay is no stranger, nor is a client for whom there is no place.
             return false;
         }
         let left = reason == RejectReason::Abandoned;
@@ -201,9 +197,11 @@ impl<'a> Reserve<'a> {
             ..
         } = self.stranger;
         let sites = &context.sites;
-        let visit = sites.visit(socket, peer.get(), &received, judgement).await;
+        let place = self.stranger.at_site.take();
+        let visit = sites.visit(socket, peer.get(), &received, judgement, place);
+        let visit = visit.await;
         if let Some(visit) = &visit {
-            if judgement == Judgement::Stranger {
+            if judgement != Judgement::Undecided {
                 self.opening.read_waiting(socket).await;
             }
             let sent = |received: &mut Vec<u8>| visit.socket.try_write(received);
@@ -218,7 +216,11 @@ impl<'a> Reserve<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
-        self.open(Judgement::Stranger).await;
+        let judgement = match self.stranger.is_over.get() {
+            true => Judgement::Crowd,
+            false => Judgement::Stranger,
+        };
+        self.open(judgement).await;
         let visit = self.visit.into_inner()?;
         let rest = self
             .opening
@@ -238,6 +240,14 @@ pub(super) struct SiteRelay {
     timer: Timer,
     moved: u64,
     last_moved: Instant,
+}
+
+/// Whatever ends it, the stranger sees an end and no reset but the site's.
+impl Drop for SiteRelay {
+    fn drop(&mut self) {
+        let scratch = &self.context.scratch;
+        scratch.with(|buffer| self.stranger.discard_waiting(buffer));
+    }
 }
 
 impl SiteRelay {

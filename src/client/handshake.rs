@@ -131,6 +131,9 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         }
         read_opening(visit.socket, opening, HEADER_LEN - length).await?;
     };
+    if visit.is_over.get() {
+        return Err(RejectReason::Flood);
+    }
     let mut secrets = rules.secrets.iter().enumerate();
     let (secret, header) = secrets
         .find_map(|(index, named)| {
@@ -195,6 +198,9 @@ fn check_hello(
     let domain = hello.sni.as_ref().ok_or(RejectReason::NoServerName)?;
     if !rules.tls_domains.is_empty() && !rules.tls_domains.contains(domain) {
         return Err(RejectReason::UnknownServerName);
+    }
+    if visit.is_over.get() {
+        return Err(RejectReason::Flood);
     }
     let key_for = |secret: &Secret| match &rules.sni_salt {
         Some(salt) => derive_for_sni(secret, salt.as_bytes(), domain.as_str()),

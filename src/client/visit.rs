@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::fronting::Opening;
 use super::handshake::{read_more, unix_now};
 use super::registry::Place;
+use super::sites::Guest;
 use super::{ClientContext, Rules};
-use crate::guard::gate::Pass;
+use crate::guard::gate::{Arrival, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
 use crate::net::Socket;
@@ -24,6 +25,10 @@ pub(super) struct Visit<'a> {
     pub proven: Cell<Option<usize>>,
     /// Its hello tells its uptime where others tell the time.
     pub has_uptime: Cell<bool>,
+    /// Its address is over the flood limit: it may not prove anything.
+    pub is_over: Cell<bool>,
+    /// The place at the site that it then has.
+    pub at_site: Cell<Option<Guest>>,
 }
 
 /// The two ends of a client's connection, which a relay in front of us tells.
@@ -45,15 +50,19 @@ impl Peer {
 }
 
 impl Visit<'_> {
-    /// Learns who it is, if it comes from a relay. Not if there are too many of
-    /// its address.
-    pub async fn arrive(&self) -> Result<(), RejectReason> {
-        let gate = &self.context.gate;
+    /// Learns who it is, if it comes from a relay, and whether its address has too
+    /// many.
+    pub async fn arrive(&self) -> Result<Arrival, RejectReason> {
+        let (gate, reactor) = (&self.context.gate, &self.context.reactor);
         if gate.is_relay(self.peer.get().client.ip()) {
-            self.read_header().await?;
+            let limit = self.context.limits.get().handshake_timeout;
+            // In a box, which only relays need.
+            let told = Box::pin(reactor.timeout(limit, self.read_header())).await;
+            told.unwrap_or(Err(RejectReason::TimedOut))?;
         }
-        let now = self.context.reactor.now();
-        gate.arrive(self.peer.get().client.ip(), now)
+        let arrival = gate.arrive(self.peer.get().client.ip(), reactor.now());
+        self.is_over.set(arrival == Arrival::Over);
+        Ok(arrival)
     }
 
     /// The name of the secret that it knows, or nothing.

@@ -90,6 +90,8 @@ pub(super) fn build(
     };
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     guard.max_handshakes = max_handshakes(&flags, descriptors);
+    let by_machine = || Some(FloodLimits::for_strangers(descriptors.strangers));
+    guard.flood = flags.flood_limit.map_or_else(by_machine, |flag| flag.0);
     let is_back = role == Role::Back;
     let is_short = !is_back && descriptors.clients < max_clients;
     let open_files = machine.descriptors.filter(|_| is_short);
@@ -209,10 +211,8 @@ fn guard(
                 .unwrap_or_else(|| machine.replay_cache()),
             keep: flags.replay_cache.and_then(|flag| flag.keep),
         },
-        flood: flags
-            .flood_limit
-            .map_or_else(|| Some(FloodLimits::default()), |flag| flag.0),
         // Known once descriptors are shared out.
+        flood: None,
         max_handshakes: 1,
     })
 }

@@ -200,7 +200,8 @@ pub(super) struct Flags {
     #[argh(option, arg_name = "off|first|on")]
     pub filter_server_errors: Option<ServerErrors>,
     /// connections a second and at once that an address (IPv6: a /64) may make
-    /// without proving a secret (default: 50,500)
+    /// without proving a secret (default: 50,500, more where --max-clients is over
+    /// 2000)
     #[argh(option, arg_name = "RATE[,BURST]|off")]
     pub flood_limit: Option<FloodFlag>,
     /// connections at a time that have not proven a secret; the oldest of the

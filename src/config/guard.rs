@@ -59,16 +59,29 @@ pub struct FloodLimits {
     pub ipv6_prefix: u8,
 }
 
-impl Default for FloodLimits {
-    fn default() -> Self {
+impl FloodLimits {
+    /// Bounds of what comes of the machine's size.
+    const FEWEST: usize = 500;
+    const MOST: usize = 10_000;
+
+    fn new(rate: u32, burst: u32) -> Self {
         Self {
-            rate: 50,
-            burst: 500,
+            rate,
+            burst,
             ipv4_prefix: 32,
             ipv6_prefix: 64,
         }
     }
+
+    /// As many at once as may be at the site: a site of that size answers them all.
+    pub(super) fn for_strangers(strangers: usize) -> Self {
+        let burst = strangers.clamp(Self::FEWEST, Self::MOST) as u32;
+        Self::new(burst / SECONDS_IN_BURST, burst)
+    }
 }
+
+/// In which a burst comes back, unless it is given.
+const SECONDS_IN_BURST: u32 = 10;
 
 /// `--flood-limit off|RATE[,BURST]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +91,6 @@ impl FromStr for FloodFlag {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        const SECONDS_IN_BURST: u32 = 10;
         if text == "off" {
             return Ok(Self(None));
         }
@@ -87,11 +99,8 @@ impl FromStr for FloodFlag {
             Some((rate, burst)) => (number(rate), number(burst)),
             None => (number(text), number(text).map(|n| n * SECONDS_IN_BURST)),
         };
-        let limits = rate.zip(burst).map(|(rate, burst)| FloodLimits {
-            rate,
-            burst,
-            ..FloodLimits::default()
-        });
+        let limits = rate.zip(burst);
+        let limits = limits.map(|(rate, burst)| FloodLimits::new(rate, burst));
         match limits {
             Some(_) => Ok(Self(limits)),
             None => bad(format!(
@@ -249,6 +258,15 @@ mod tests {
         assert_eq!(numbers("7"), (7, 70));
         for wrong in ["", "0", "5,0", "5,", "-1", "1,2,3", "2000000"] {
             assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        for (strangers, rate, burst) in [
+            (0, 50, 500),
+            (256, 50, 500),
+            (1024, 102, 1024),
+            (25_000, 1000, 10_000),
+        ] {
+            let limits = FloodLimits::for_strangers(strangers);
+            assert_eq!((limits.rate, limits.burst), (rate, burst));
         }
     }
 

@@ -117,7 +117,8 @@ mod tests {
         FloodLimits {
             rate,
             burst,
-            ..FloodLimits::default()
+            ipv4_prefix: 32,
+            ipv6_prefix: 64,
         }
     }
 

@@ -238,12 +238,14 @@ impl Gate {
         relays.iter().any(|network| network.contains(peer))
     }
 
-    /// May one more unproven connection come from there?
-    pub fn arrive(&self, client: IpAddr, now: Instant) -> Result<(), RejectReason> {
+    /// One more unproven connection comes from there.
+    pub fn arrive(&self, client: IpAddr, now: Instant) -> Arrival {
         let now = self.millis(now);
         let mut flood = self.flood.borrow_mut();
-        let allowed = flood.as_mut().is_none_or(|flood| flood.arrive(client, now));
-        allowed.then_some(()).ok_or(RejectReason::Flood)
+        match flood.as_mut().is_none_or(|flood| flood.arrive(client, now)) {
+            true => Arrival::Within,
+            false => Arrival::Over,
+        }
     }
 
     /// A place among the unproven.
@@ -390,6 +392,13 @@ impl Gate {
     fn millis(&self, now: Instant) -> u64 {
         now.duration_since(self.started).as_millis() as u64
     }
+}
+
+/// How a connection stands to the flood limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Within,
+    Over,
 }
 
 /// A client's right to be here, and its place wherever it is counted.

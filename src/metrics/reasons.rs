@@ -156,7 +156,7 @@ reasons! {
         Refused "refused" "the site cannot be connected to";
         ConnectTimeout "connect_timeout" "the site does not answer";
         OurAddress "our_address" "the site's address is this proxy's own";
-        Loop "loop" "the connection comes from this proxy itself";
+        Loop "loop" "the connection seems to come from this proxy itself";
     }
 }
 

@@ -20,6 +20,9 @@ use smol::io::{AsyncRead, AsyncWrite};
 use super::comfort;
 use super::reactor::{Direction, Reactor};
 
+/// Reads that a connection is worth which is to end.
+const MOST_DISCARDS: usize = 4;
+
 /// When a silent peer is probed and when it counts as dead.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
@@ -233,6 +236,17 @@ impl Socket {
             }
         }
         Ok(())
+    }
+
+    /// Throws away what is there to be read, by `buffer`: a socket that is closed
+    /// over something unread ends by RST.
+    pub fn discard_waiting(&self, buffer: &mut [u8]) {
+        for _ in 0..MOST_DISCARDS {
+            match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Ok((length, _)) if length == buffer.len() => {}
+                _ => return,
+            }
+        }
     }
 
     /// Nothing is left to read before the end of the stream. For one that has

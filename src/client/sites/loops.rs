@@ -1,31 +1,79 @@
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use smol_mtproxy_ciphers::sha256;
 
-use crate::net::is_local_address;
+use crate::net::{Notify, is_internal, is_local_address};
 
-/// Connections to sites that begin with the same bytes and got no answer: more
-/// are one connection that goes round in circles, through a NAT that hides it.
-const MOST_ALIKE: u32 = 8;
+/// Connections that are one which goes round in circles, and wait for the site's
+/// first byte: more of them come out of the same circle.
+pub(super) const MOST_ROUNDS: u32 = 8;
+
+/// Of these so many wait for answers to the others.
+const MOST_WAITING: u32 = 64;
 
 /// Bytes by which connections count as alike: the random of a hello is among
 /// them.
 const COMPARED: usize = 64;
 
-/// What a connection to a site begins with.
-pub(super) type Likeness = u64;
+/// What a connection begins with.
+type Likeness = u64;
 
 /// Keeps the proxy from being its own site: such a connection would come back,
 /// be connected to the site again, and so on until descriptors are gone.
+///
+/// Nobody else is to see that there is such a rule. So what begins like others
+/// counts only where it may come from ourselves, and from anywhere else what is
+/// known by the ports of a whole chain of connections.
 pub(super) struct Loops {
     /// Where we listen.
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
-    /// Our ends of the connections to sites that got no answer.
-    dialled: RefCell<HashSet<SocketAddr>>,
+    /// The connections to sites that got no answer, by their port here and a
+    /// number.
+    dialled: RefCell<BTreeMap<Dial, Dialled>>,
+    next: Cell<u64>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
+    /// One that was counted is answered, or gone.
+    fewer: Notify,
+    waiting: Cell<u32>,
+}
+
+type Dial = (u16, u64);
+
+struct Dialled {
+    from: SocketAddr,
+    begins: heapless::Vec<u8, COMPARED>,
+    rounds: u32,
+}
+
+/// A connection that is to be passed on to a site.
+pub(super) struct Comer<'a> {
+    /// Who it is, as a relay says if it came through one.
+    pub client: SocketAddr,
+    /// The other end of its socket.
+    pub sender: SocketAddr,
+    pub received: &'a [u8],
+    /// Where its site is. A relay there may lead back to us.
+    pub site: &'a [SocketAddr],
+}
+
+/// How it shows that a connection goes round in circles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Circle {
+    /// It, or all of a chain, comes from where we are connected to a site.
+    Ports,
+    /// Too many begin like it and may be ours.
+    Alike,
+}
+
+/// A connection to a site that has no answer yet. Ends with
+/// [`answered`](Loops::answered).
+pub(super) struct Begun {
+    counted: Option<Likeness>,
+    rounds: u32,
+    dial: Option<Dial>,
 }
 
 impl Loops {
@@ -34,7 +82,10 @@ impl Loops {
             own: RefCell::default(),
             public_ip,
             dialled: RefCell::default(),
+            next: Cell::new(0),
             unanswered: RefCell::default(),
+            fewer: Notify::default(),
+            waiting: Cell::new(0),
         }
     }
 
@@ -67,49 +118,144 @@ impl Loops {
 
     /// Whether the peer of a connection is ourselves.
     pub fn is_from_us(&self, peer: SocketAddr) -> bool {
-        self.dialled.borrow().contains(&peer)
+        let dialled = self.dialled.borrow();
+        let ip = peer.ip().to_canonical();
+        from_port(&dialled, peer.port()).any(|dialled| dialled.from.ip().to_canonical() == ip)
     }
 
-    pub fn dialled(&self, from: SocketAddr) {
-        self.dialled.borrow_mut().insert(from);
+    /// How many connections before this one came each from the port of ours that
+    /// the one before it is passed on through. A NAT may keep ports and show any
+    /// address.
+    fn rounds(&self, comer: &Comer<'_>) -> u32 {
+        let dialled = self.dialled.borrow();
+        let is_before = |before: &&Dialled| {
+            let length = before.begins.len().min(comer.received.len());
+            before.begins.get(..length) == comer.received.get(..length)
+        };
+        let rounds_from = |port| {
+            let before = from_port(&dialled, port).filter(is_before);
+            before.map(|before| before.rounds + 1).max().unwrap_or(0)
+        };
+        rounds_from(comer.client.port()).max(rounds_from(comer.sender.port()))
     }
 
-    pub fn forget(&self, from: SocketAddr) {
-        self.dialled.borrow_mut().remove(&from);
+    /// Whether a connection from `ip` may be one of ours, behind a NAT or a relay:
+    /// one of this machine or its network, or where the site is said to be. From
+    /// there no stranger comes.
+    fn may_be_ours(&self, ip: IpAddr, site: &[SocketAddr]) -> bool {
+        let ip = ip.to_canonical();
+        is_internal(ip)
+            || (self.public_ip)() == Some(ip)
+            || site.iter().any(|address| address.ip().to_canonical() == ip)
+            || is_local_address(ip)
     }
 
-    /// One more connection that begins with `first`; `None` if there are too
-    /// many. Silent ones are not told apart. Ends with
-    /// [`answered`](Self::answered).
-    pub fn begin(&self, first: &[u8]) -> Option<Likeness> {
-        let first = first.get(..COMPARED.min(first.len())).unwrap_or_default();
-        let [a, b, c, d, e, f, g, h, ..] = sha256(&[first]);
-        let likeness = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        if !first.is_empty() {
+    /// One more connection. Silent ones are not told apart.
+    pub fn begin(&self, comer: &Comer<'_>) -> Result<Begun, Circle> {
+        let rounds = self.rounds(comer);
+        if self.is_from_us(comer.client) || rounds >= MOST_ROUNDS {
+            return Err(Circle::Ports);
+        }
+        let first = beginning(comer.received);
+        let mut counted = None;
+        if !first.is_empty() && self.may_be_ours(comer.client.ip(), comer.site) {
+            let [a, b, c, d, e, f, g, h, ..] = sha256(&[first]);
+            let likeness = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
             let mut unanswered = self.unanswered.borrow_mut();
             let count = unanswered.entry(likeness).or_default();
-            if *count >= MOST_ALIKE {
-                return None;
+            if *count >= MOST_ROUNDS {
+                return Err(Circle::Alike);
             }
             *count += 1;
+            counted = Some(likeness);
         }
-        Some(likeness)
+        Ok(Begun {
+            counted,
+            rounds,
+            dial: None,
+        })
     }
 
-    pub fn answered(&self, likeness: Likeness) {
+    /// The same, once fewer begin alike: who only looks like one of a circle comes
+    /// through as soon as the site answers the others.
+    pub async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
+        if self.waiting.get() >= MOST_WAITING {
+            return None;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            self.fewer.changed().await;
+            match self.begin(comer) {
+                Ok(begun) => return Some(begun),
+                Err(Circle::Alike) => {}
+                Err(Circle::Ports) => return None,
+            }
+        }
+    }
+
+    /// `begun`, which has sent that, is on its way, from there.
+    pub fn dialled(&self, begun: &mut Begun, received: &[u8], from: SocketAddr) {
+        let dial = (from.port(), self.next.get());
+        self.next.set(dial.1 + 1);
+        let dialled = Dialled {
+            from,
+            begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
+            rounds: begun.rounds,
+        };
+        self.dialled.borrow_mut().insert(dial, dialled);
+        begun.dial = Some(dial);
+    }
+
+    /// It leads somewhere, or is gone. Another connection may come from the same
+    /// address and port as this one of ours, as long as they lead to different
+    /// ones.
+    pub fn answered(&self, begun: Begun) {
+        if let Some(dial) = begun.dial {
+            self.dialled.borrow_mut().remove(&dial);
+        }
         let mut unanswered = self.unanswered.borrow_mut();
-        if let Some(count) = unanswered.get_mut(&likeness) {
+        if let Some(likeness) = begun.counted
+            && let Some(count) = unanswered.get_mut(&likeness)
+        {
             *count -= 1;
             if *count == 0 {
                 unanswered.remove(&likeness);
             }
+            self.fewer.notify();
         }
     }
+}
+
+struct Waiting<'a>(&'a Cell<u32>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<u32>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn beginning(received: &[u8]) -> &[u8] {
+    received.get(..COMPARED).unwrap_or(received)
+}
+
+fn from_port(dialled: &BTreeMap<Dial, Dialled>, port: u16) -> impl Iterator<Item = &Dialled> {
+    dialled
+        .range((port, 0)..=(port, u64::MAX))
+        .map(|(_, dialled)| dialled)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SITE: &str = "192.0.2.80:443";
 
     fn loops(public: Option<&str>, own: &[&str]) -> Loops {
         let public = public.map(|ip| ip.parse().unwrap());
@@ -118,6 +264,25 @@ mod tests {
             loops.listening(address.parse().unwrap());
         }
         loops
+    }
+
+    fn begin(loops: &Loops, from: &str, received: &[u8]) -> Result<Begun, Circle> {
+        let from: SocketAddr = from.parse().unwrap();
+        through(loops, from, from, received)
+    }
+
+    fn through(
+        loops: &Loops,
+        client: SocketAddr,
+        sender: SocketAddr,
+        received: &[u8],
+    ) -> Result<Begun, Circle> {
+        loops.begin(&Comer {
+            client,
+            sender,
+            received,
+            site: &[SITE.parse().unwrap()],
+        })
     }
 
     #[test]
@@ -143,15 +308,119 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_ourselves() {
+        let loops = loops(Some("198.51.100.7"), &[]);
+        let site = [SITE.parse().unwrap()];
+        for (ip, may_be) in [
+            ("127.0.0.1", true),
+            ("10.1.2.3", true),
+            ("172.17.0.1", true),
+            ("192.168.1.1", true),
+            ("169.254.1.1", true),
+            ("100.64.3.4", true),
+            ("::1", true),
+            ("fd00::1", true),
+            ("fe80::1", true),
+            ("::ffff:10.0.0.1", true),
+            // Ours as the internet sees it, and the site's.
+            ("198.51.100.7", true),
+            ("192.0.2.80", true),
+            ("::ffff:192.0.2.80", true),
+            ("198.51.100.8", false),
+            ("203.0.113.9", false),
+            ("2001:db8::1", false),
+            ("2a00::1", false),
+        ] {
+            assert_eq!(
+                loops.may_be_ours(ip.parse().unwrap(), &site),
+                may_be,
+                "{ip}"
+            );
+        }
+    }
+
+    #[test]
     fn what_goes_round_in_circles_ends() {
         let loops = loops(None, &[]);
-        let begun: Vec<_> = (0..20).map(|_| loops.begin(b"hello")).collect();
-        assert_eq!(begun.iter().flatten().count(), MOST_ALIKE as usize);
-        assert!(loops.begin(b"another").is_some());
-        for likeness in begun.into_iter().flatten() {
-            loops.answered(likeness);
+        let from = |n: u32| format!("10.0.0.1:{}", 1000 + n);
+        let begun: Vec<_> = (0..20).map(|n| begin(&loops, &from(n), b"hello")).collect();
+        assert_eq!(begun.iter().flatten().count(), MOST_ROUNDS as usize);
+        assert_eq!(begin(&loops, SITE, b"hello").err(), Some(Circle::Alike));
+        assert!(begin(&loops, SITE, b"another").is_ok());
+        for begun in begun.into_iter().flatten() {
+            loops.answered(begun);
         }
-        assert!(loops.begin(b"hello").is_some());
-        assert!((0..20).all(|_| loops.begin(b"").is_some()));
+        assert!(begin(&loops, SITE, b"hello").is_ok());
+        assert!((0..20).all(|n| begin(&loops, &from(n), b"").is_ok()));
+    }
+
+    #[test]
+    fn a_crowd_from_elsewhere_is_no_circle() {
+        let loops = loops(Some("198.51.100.7"), &[]);
+        let mut held = Vec::new();
+        for n in 0..1000 {
+            let from = format!("203.0.113.9:{}", 30_000 + 2 * n);
+            let mut begun = begin(&loops, &from, b"hello").ok().unwrap();
+            // Now and then of the same port as somebody's.
+            let ours = format!("198.51.100.7:{}", 30_001 + 7 * n % 2000);
+            loops.dialled(&mut begun, b"hello", ours.parse().unwrap());
+            held.push(begun);
+        }
+        // Nor does it make one of what comes from our network.
+        assert!(begin(&loops, "10.0.0.1:1", b"hello").is_ok());
+        for begun in held {
+            loops.answered(begun);
+        }
+        assert!(loops.dialled.borrow().is_empty() && loops.unanswered.borrow().len() == 1);
+    }
+
+    /// A NAT elsewhere that keeps ports: each comes from the port of the one
+    /// before, whatever the address, and has a few bytes more or less.
+    #[test]
+    fn a_chain_is_known_by_its_ports() {
+        let loops = loops(None, &[]);
+        let mut chain = Vec::new();
+        let mut from: SocketAddr = "203.0.113.9:1000".parse().unwrap();
+        for round in 0..20u16 {
+            let received = &b"hello, site"[..5 + usize::from(round) % 3];
+            match through(&loops, from, from, received) {
+                Ok(mut begun) => {
+                    let ours = SocketAddr::new([192, 0, 2, 7].into(), 40_000 + round);
+                    loops.dialled(&mut begun, received, ours);
+                    from.set_port(ours.port());
+                    chain.push(begun);
+                }
+                Err(circle) => {
+                    assert_eq!(circle, Circle::Ports);
+                    break;
+                }
+            }
+        }
+        assert_eq!(chain.len(), MOST_ROUNDS as usize);
+        // What begins otherwise comes from the same port by chance.
+        assert!(through(&loops, from, from, b"GET /").is_ok());
+        for begun in chain {
+            loops.answered(begun);
+        }
+        assert!(through(&loops, from, from, b"hello").is_ok());
+    }
+
+    #[test]
+    fn what_comes_from_where_we_are_on_the_way_is_ours() {
+        let loops = loops(None, &[]);
+        let ours: SocketAddr = "192.0.2.7:40000".parse().unwrap();
+        let relay: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+        let stranger = "203.0.113.9:1000".parse().unwrap();
+        let mut begun = through(&loops, stranger, relay, b"hello").ok().unwrap();
+        loops.dialled(&mut begun, b"hello", ours);
+        assert!(loops.is_from_us("[::ffff:192.0.2.7]:40000".parse().unwrap()));
+        for sender in [ours, relay] {
+            let came_back = through(&loops, ours, sender, b"other").err();
+            assert_eq!(came_back, Some(Circle::Ports));
+            // A relay's own port says nothing.
+            assert!(through(&loops, stranger, sender, b"other").is_ok());
+        }
+        loops.answered(begun);
+        assert!(through(&loops, ours, ours, b"hello").is_ok());
     }
 }

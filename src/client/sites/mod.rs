@@ -2,6 +2,7 @@
 //! which is how we answer then.
 
 mod advice;
+mod guests;
 mod kept;
 mod learnt;
 mod loops;
@@ -26,13 +27,15 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
+use guests::Guests;
+pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use kept::Flaw;
 use learnt::Learnt;
 use loops::Loops;
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
-pub(super) use visit::{Judgement, SiteVisit};
+pub(super) use visit::SiteVisit;
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
@@ -57,7 +60,7 @@ pub struct Sites {
     models: RefCell<Vec<Model>>,
     data_dir: DataDir,
     loops: Loops,
-    strangers: Cell<usize>,
+    guests: Guests,
     changed: Notify,
     /// When the first questions began that may still be without an answer.
     asking_since: Cell<Option<Instant>>,
@@ -146,7 +149,7 @@ impl Sites {
             models: RefCell::new(models.collect()),
             data_dir,
             loops: Loops::new(Box::new(public_ip)),
-            strangers: Cell::new(0),
+            guests: Guests::default(),
             changed: Notify::default(),
             asking_since: Cell::new(None),
             has_asked: Cell::new(false),
@@ -167,6 +170,8 @@ impl Sites {
                 self.asking_since.set(Some(self.reactor.now()));
             }
             self.changed.notify();
+            // There may be more places.
+            self.call_next();
         }
     }
 

@@ -22,9 +22,6 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 /// A resolver without an answer takes longer than strangers wait.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a site is left alone that turned out to lead back to us.
-const AVOIDED_FOR: Duration = Duration::from_secs(600);
-
 /// A site that strangers can be connected to.
 pub(super) struct Site {
     pub place: SitePlace,
@@ -34,7 +31,6 @@ pub(super) struct Site {
     resolved_at: Cell<Option<Instant>>,
     is_resolving: Cell<bool>,
     resolved: Notify,
-    avoided_until: Cell<Option<Instant>>,
     trouble: Trouble,
 }
 
@@ -47,7 +43,6 @@ impl Site {
             resolved_at: Cell::new(None),
             is_resolving: Cell::new(false),
             resolved: Notify::default(),
-            avoided_until: Cell::new(None),
             trouble: Trouble::new(LOG_PERIOD),
         })
     }
@@ -72,18 +67,14 @@ impl Site {
         }
     }
 
-    /// It leads back to us.
-    pub fn avoid(&self, now: Instant) {
-        self.avoided_until.set(Some(now + AVOIDED_FOR));
+    /// Its addresses, as far as they are known.
+    pub fn known_addresses(&self) -> Rc<[SocketAddr]> {
+        self.addresses.borrow().clone()
     }
 
     /// A connection to it.
     pub async fn connect(self: &Rc<Self>, sites: &Sites) -> Result<Socket, FrontingFailure> {
         let reactor = &sites.reactor;
-        let is_avoided = |until| reactor.now() < until;
-        if self.avoided_until.get().is_some_and(is_avoided) {
-            return Err(FrontingFailure::Loop);
-        }
         if let SitePlace::Unix(path) = &self.place {
             let connected = Socket::connect_unix(reactor, path).await;
             return connected.map_err(|_| FrontingFailure::Refused);

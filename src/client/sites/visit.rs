@@ -1,10 +1,10 @@
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::Sites;
-use super::loops::Likeness;
+use super::guests::{Guest, Judgement};
+use super::loops::{Begun, Circle, Comer, MOST_ROUNDS};
 use super::site::Site;
+use super::{Loops, Sites};
 use crate::client::visit::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
@@ -16,42 +16,60 @@ pub(in crate::client) struct SiteVisit {
     pub socket: Socket,
     sites: Rc<Sites>,
     site: Rc<Site>,
-    /// Our end of it until it is answered; Unix sockets have none.
-    from: Cell<Option<SocketAddr>>,
-    unanswered: Cell<Option<Likeness>>,
-    _stranger: Stranger,
-}
-
-/// One of those that may be there at a time.
-struct Stranger(Rc<Sites>);
-
-/// What is known of a visitor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Judgement {
-    /// No client.
-    Stranger,
-    /// It may still become one. Those take half the places at most, so that
-    /// silent connections do not keep a prober from the site.
-    Undecided,
+    /// Until it is answered.
+    on_its_way: Cell<Option<Begun>>,
+    _guest: Guest,
 }
 
 impl Sites {
     /// Connects the peer of `client` to the site that the bytes that it sent so
     /// far ask for, and counts why it cannot. The site has got none of them
-    /// yet. `None` too when strangers are not connected to a site at all.
+    /// yet. Who is known to be no client waits for a place there, if it does not
+    /// have one. `None` too when strangers are not connected to a site at all.
     pub(in crate::client) async fn visit(
         self: &Rc<Self>,
         client: &Socket,
         peer: Peer,
         received: &[u8],
         judgement: Judgement,
+        place: Option<Guest>,
     ) -> Option<SiteVisit> {
         let domain = match client_hello::parse(received) {
             Ok(Parsed::Complete { value, .. }) => value.sni,
             _ => None,
         };
         let site = self.site_for(domain.as_ref())?;
-        match self.connect(client, peer, &site, received, judgement).await {
+        let comer = Comer {
+            client: peer.client,
+            sender: client.peer_address().unwrap_or(peer.client),
+            received,
+            site: &site.known_addresses(),
+        };
+        let begun = match self.loops.begin(&comer) {
+            Ok(begun) => begun,
+            Err(circle) => {
+                self.failed(&site, FrontingFailure::Loop);
+                self.leads_back(&site, circle);
+                if circle == Circle::Ports {
+                    return None;
+                }
+                let later = self.loops.begin_later(&comer);
+                self.unaccepted(client, later).await?
+            }
+        };
+        let on_its_way = OnItsWay(&self.loops, Some(begun));
+        let guest = match place.or_else(|| Guest::take(self, judgement)) {
+            Some(guest) => guest,
+            None => {
+                self.failed(&site, FrontingFailure::TooMany);
+                if judgement == Judgement::Undecided {
+                    return None;
+                }
+                self.wait_for_place(client, judgement).await?
+            }
+        };
+        let connecting = self.connect(peer, &site, received, on_its_way, guest);
+        match connecting.await {
             Ok(visit) => {
                 site.note(None);
                 Some(visit)
@@ -66,34 +84,26 @@ impl Sites {
 
     async fn connect(
         self: &Rc<Self>,
-        client: &Socket,
         peer: Peer,
         site: &Rc<Site>,
         received: &[u8],
-        judgement: Judgement,
+        mut on_its_way: OnItsWay<'_>,
+        guest: Guest,
     ) -> Result<SiteVisit, FrontingFailure> {
-        let sender = client.peer_address().ok();
-        if sender.is_some_and(|sender| self.loops.is_from_us(sender)) {
-            site.avoid(self.reactor.now());
-            return Err(FrontingFailure::Loop);
-        }
-        let stranger = Stranger::new(self, judgement).ok_or(FrontingFailure::TooMany)?;
-        let likeness = self.loops.begin(received).ok_or(FrontingFailure::Loop)?;
-        let unanswered = Unanswered(self, Cell::new(Some(likeness)));
         let socket = site.connect(self).await?;
-        let from = socket.local_address().ok();
-        // Unix sockets send at once anyway.
-        if let Some(from) = from {
+        // Unix sockets have no address, and send at once anyway.
+        if let Ok(from) = socket.local_address() {
             socket.set_nodelay();
-            self.loops.dialled(from);
+            if let Some(begun) = &mut on_its_way.1 {
+                self.loops.dialled(begun, received, from);
+            }
         }
         let visit = SiteVisit {
             socket,
             sites: self.clone(),
             site: site.clone(),
-            from: Cell::new(from),
-            unanswered: Cell::new(unanswered.1.take()),
-            _stranger: stranger,
+            on_its_way: Cell::new(on_its_way.1.take()),
+            _guest: guest,
         };
         visit.introduce(peer).await?;
         Ok(visit)
@@ -102,16 +112,8 @@ impl Sites {
     fn failed(&self, site: &Site, failure: FrontingFailure) {
         self.metrics.fronting_failures.inc(failure);
         let place = &site.place;
-        let leads_back = matches!(failure, FrontingFailure::OurAddress | FrontingFailure::Loop);
-        // Eight that wait for an answer look the same, whoever gives none.
-        let what = match failure {
-            FrontingFailure::Loop => "leads back to this proxy, or does not answer",
-            _ => "leads back to this proxy",
-        };
-        if leads_back && let Some(skipped) = self.loop_log.pass() {
-            warn!(
-                "strangers see a silent server: {place} {what}{skipped}; give the address of the real web server with --fronting HOST:PORT"
-            );
+        if failure == FrontingFailure::OurAddress {
+            self.leads_back(site, Circle::Ports);
         }
         if failure == FrontingFailure::TooMany
             && let Some(skipped) = self.crowd_log.pass()
@@ -122,6 +124,25 @@ impl Sites {
             );
         }
         debug!("a stranger cannot be connected to {place}: {failure}");
+    }
+
+    fn leads_back(&self, site: &Site, circle: Circle) {
+        let place = &site.place;
+        let Some(skipped) = self.loop_log.pass() else {
+            return;
+        };
+        match circle {
+            Circle::Ports => warn!(
+                "strangers see a silent server: {place} leads back to this proxy{skipped}; give \
+                 the address of the real web server with --fronting HOST:PORT"
+            ),
+            Circle::Alike => warn!(
+                "a stranger waits for the site: it comes from this network, and {MOST_ROUNDS} \
+                 that begin like it wait for {place}, which leads back to this proxy or does not \
+                 answer{skipped}; give the address of the real web server with --fronting \
+                 HOST:PORT, and let a relay in front tell who comes (--proxy-protocol)"
+            ),
+        }
     }
 }
 
@@ -138,14 +159,9 @@ impl SiteVisit {
     }
 
     /// The site sent something: this connection does not go round in circles.
-    /// Another connection may come from the same address and port as this one
-    /// of ours, as long as they lead to different ones.
     pub fn answered(&self) {
-        if let Some(from) = self.from.take() {
-            self.sites.loops.forget(from);
-        }
-        if let Some(likeness) = self.unanswered.take() {
-            self.sites.loops.answered(likeness);
+        if let Some(begun) = self.on_its_way.take() {
+            self.sites.loops.answered(begun);
         }
     }
 }
@@ -162,35 +178,13 @@ impl Drop for SiteVisit {
     }
 }
 
-/// Takes the likeness back of a connection that does not come about.
-struct Unanswered<'a>(&'a Sites, Cell<Option<Likeness>>);
+/// Forgets a connection that does not come about.
+struct OnItsWay<'a>(&'a Loops, Option<Begun>);
 
-impl Drop for Unanswered<'_> {
+impl Drop for OnItsWay<'_> {
     fn drop(&mut self) {
-        if let Some(likeness) = self.1.take() {
-            self.0.loops.answered(likeness);
+        if let Some(begun) = self.1.take() {
+            self.0.answered(begun);
         }
-    }
-}
-
-impl Stranger {
-    fn new(sites: &Rc<Sites>, judgement: Judgement) -> Option<Self> {
-        let most = match (judgement, sites.settings.borrow().most_strangers) {
-            (Judgement::Stranger, most) => most,
-            (Judgement::Undecided, most) => most / 2,
-        };
-        if sites.strangers.get() >= most {
-            return None;
-        }
-        sites.strangers.set(sites.strangers.get() + 1);
-        sites.metrics.fronted_now.inc();
-        Some(Self(sites.clone()))
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        self.0.strangers.set(self.0.strangers.get() - 1);
-        self.0.metrics.fronted_now.dec();
     }
 }
