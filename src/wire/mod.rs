@@ -8,6 +8,7 @@ pub mod client_hello;
 mod curve25519;
 pub mod dc;
 pub mod fake_tls;
+pub mod frames;
 pub mod full;
 pub mod http;
 pub mod http_date;
