@@ -40,6 +40,10 @@ fn last_bytes(state: &mut State) -> Option<[u8; ALERT]> {
     let held = state.held.take().unwrap_or_default();
     let mut bytes = [0; ALERT];
     fill_random(&mut bytes);
+    let (head, rest) = bytes.split_at_mut(held.bytes.len().min(ALERT));
+    for (to, from) in head.iter_mut().zip(&held.bytes) {
+        *to = *from;
+    }
     let (cipher, to_come) = match &mut state.content {
         Content::Sealed => return Some(bytes),
         Content::Followed(cipher, frames) => (cipher, frames.to_come()),
@@ -48,10 +52,8 @@ fn last_bytes(state: &mut State) -> Option<[u8; ALERT]> {
         Content::Packets(cipher) => (cipher, state.packet.to_come()),
     };
     if to_come > 0 {
-        return (held.bytes.len() + to_come > ALERT).then_some(bytes);
+        return (to_come > rest.len()).then_some(bytes);
     }
-    let (head, rest) = bytes.split_at_mut_checked(held.bytes.len())?;
-    head.copy_from_slice(&held.bytes);
     for (to, from) in rest.iter_mut().zip(ANNOUNCED.to_le_bytes()) {
         *to = from;
     }
