@@ -46,7 +46,9 @@ impl CtrStream {
     /// Moves on by `bytes` without touching any data.
     pub fn skip(&mut self, bytes: u64) {
         self.position = self.position.wrapping_add(bytes);
-        self.expanded = None;
+        if let Some(cipher) = &mut self.expanded {
+            cipher.seek(self.position);
+        }
     }
 
     /// Bytes that went through so far.

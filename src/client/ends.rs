@@ -3,6 +3,17 @@ use crate::metrics::CloseReason;
 use crate::wire::fake_tls::RecordError;
 use crate::wire::transport::TransportError;
 
+/// We end the session, not the client.
+pub(super) fn is_ours(reason: CloseReason) -> bool {
+    !matches!(
+        reason,
+        CloseReason::ClientClosed
+            | CloseReason::ClientBroken
+            | CloseReason::NoAnswer
+            | CloseReason::SendTimeout
+    )
+}
+
 impl From<SessionEnd> for CloseReason {
     fn from(end: SessionEnd) -> Self {
         match end {

@@ -85,6 +85,7 @@ impl LineRelay {
                     self.line.to_dc.hibernate();
                     self.out.hibernate();
                 }
+                Due::LetGo => self.out.let_go(),
             }
         }
     }
@@ -305,6 +306,7 @@ impl LineRelay {
             gone: self.is_gone,
             starved: self.is_starved,
             paused: self.out.paused_until().is_some(),
+            held: self.out.held_until().is_some(),
         }
     }
 }

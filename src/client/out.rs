@@ -1,4 +1,6 @@
+mod last;
 mod sink;
+mod tail;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,21 +11,24 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 use tinyvec::TinyVec;
 
 use super::ClientContext;
+use super::ends::is_ours;
 use super::records::RecordLengths;
 use crate::backend::SessionEnd;
-use crate::config::{RecordSizes, Reset, ServerErrors};
+use crate::config::{Reset, ServerErrors};
 use crate::guard::gate::Pass;
 use crate::guard::limits::{Account, Turn};
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Rope, Socket, fill_random};
+use crate::net::{CHUNK_LEN, Rope, Socket};
+use crate::wire::frames::Frames;
 use crate::wire::transport::Transport;
+use tail::Held;
 
 /// What all clients together may keep beyond the buffer pool's limit, so that
 /// one that takes its data is served even while others hold all buffers.
 const OVERDRAFT: usize = 16 * CHUNK_LEN;
 
 /// Bytes of --buffers for each client whose keys may stay expanded, which takes
-/// about 2 KiB more: 256 clients with 1 MiB. What a burst of clients leaves
+/// 2 to 3 KiB more: 256 clients with 1 MiB. What a burst of clients leaves
 /// behind in the heap is not given back to the system.
 const BUFFERS_PER_AWAKE: usize = 4096;
 
@@ -53,35 +58,69 @@ struct State {
     transport: Transport,
     /// The lengths of the records that all goes in; `None`: no records.
     records: Option<RecordLengths>,
-    /// `None` when the bytes come encrypted for the client.
-    cipher: Option<CtrStream>,
+    content: Content,
     /// Encrypted and framed, refused by the kernel so far.
     queue: Rope,
+    /// Encrypted, kept back for the next record. In a box: most of the time there
+    /// is nothing.
+    held: Option<Box<Held>>,
     packet: PacketProgress,
     filter: ServerErrors,
-    /// A packet as long as an error, until it is known whether it is one.
-    suspect: Option<heapless::Vec<u8, 4, u8>>,
-    /// Rarely more than a few at a time.
-    acks: TinyVec<[[u8; 4]; 4]>,
+    suspect: Option<Suspect>,
+    /// Quick-acks that wait. In a box: most of the time there are none.
+    acks: Option<Box<Acks>>,
     /// The backend was refused something and waits until the queue is this
     /// short.
     resume_at: Option<u32>,
     broken: bool,
+    /// Bytes of a record got lost: nothing can follow it.
+    torn: bool,
     end: Option<SessionEnd>,
     waker: Option<Waker>,
+}
+
+/// What the bytes for the client are when they come.
+enum Content {
+    /// Encrypted for the client.
+    Sealed,
+    /// The same, for a client in records: where its packets end is read.
+    Followed(CtrStream, Frames),
+    /// Packets, encrypted here.
+    Packets(CtrStream),
+}
+
+/// Behind an unfinished packet, or between two for the next one's records.
+#[derive(Default)]
+struct Acks {
+    /// Rarely more than a few.
+    tokens: TinyVec<[[u8; 4]; 4]>,
+    /// Since when they have been between packets.
+    since: Option<Instant>,
+}
+
+/// A packet as long as an error, until it is known whether it is one.
+struct Suspect {
+    bytes: heapless::Vec<u8, 4, u8>,
+    /// Then it is not delivered.
+    is_filtered: bool,
 }
 
 #[derive(Default)]
 struct PacketProgress {
     /// The header, until it is written with the first bytes of the payload.
-    header: heapless::Vec<u8, 4>,
+    header: heapless::Vec<u8, 4, u8>,
     payload_left: usize,
-    padding: heapless::Vec<u8, 3>,
+    padding: heapless::Vec<u8, 3, u8>,
 }
 
 impl PacketProgress {
     fn is_done(&self) -> bool {
         self.payload_left == 0 && self.header.is_empty()
+    }
+
+    /// Bytes that are still to be written.
+    fn to_come(&self) -> usize {
+        self.header.len() + self.payload_left + self.padding.len()
     }
 }
 
@@ -90,17 +129,9 @@ impl ClientOut {
         context: &Rc<ClientContext>,
         socket: Socket,
         transport: Transport,
-        wrapped_in_records: bool,
+        records: Option<RecordLengths>,
         pass: Pass,
     ) -> Rc<Self> {
-        let records = match context.limits.get().records {
-            RecordSizes::Full => RecordLengths::FULL,
-            RecordSizes::Auto => {
-                let mut random = [0];
-                fill_random(&mut random);
-                RecordLengths::growing(random[0])
-            }
-        };
         let account = pass.account();
         let out = Self {
             turn: account.as_ref().map(|one| one.turn()).unwrap_or_default(),
@@ -114,15 +145,17 @@ impl ClientOut {
             asleep: Cell::new(true),
             state: RefCell::new(State {
                 transport,
-                records: wrapped_in_records.then_some(records),
-                cipher: None,
+                records,
+                content: Content::Sealed,
                 queue: Rope::default(),
+                held: None,
                 packet: PacketProgress::default(),
                 filter: context.limits.get().filter_server_errors,
                 suspect: None,
-                acks: TinyVec::new(),
+                acks: None,
                 resume_at: None,
                 broken: false,
+                torn: false,
                 end: None,
                 waker: None,
             }),
@@ -131,10 +164,16 @@ impl ClientOut {
         Rc::new(out)
     }
 
-    /// From here on packets are framed and encrypted with `key`; without it
-    /// bytes pass as they come.
-    pub fn encrypt_with(&self, key: Option<StreamKey>) {
-        self.state.borrow_mut().cipher = key.map(CtrStream::new);
+    /// What comes from here on is packets, framed and encrypted with `key`, or
+    /// `is_encrypted` with it already.
+    pub fn expect(&self, key: &StreamKey, is_encrypted: bool) {
+        let mut state = self.state.borrow_mut();
+        let cipher = || CtrStream::new(key.clone());
+        state.content = match (is_encrypted, &state.records) {
+            (false, _) => Content::Packets(cipher()),
+            (true, Some(_)) => Content::Followed(cipher(), Frames::default()),
+            (true, None) => Content::Sealed,
+        };
     }
 
     pub fn is_wrapped_in_records(&self) -> bool {
@@ -143,16 +182,21 @@ impl ClientOut {
 
     /// Hangs up and gives up its place at once, even if the backend holds on to
     /// its sink for a while.
-    pub fn close(&self) {
+    pub fn close(&self, reason: CloseReason) {
         self.pass.take();
         let mut state = self.state.borrow_mut();
+        let is_reset = self.context.limits.get().reset == Reset::Always;
+        if is_ours(reason) && !is_reset {
+            self.say_last(&mut state);
+        }
         state.broken = true;
         state.queue.clear();
+        state.held = None;
         state.waker = None;
         // It fails if the client was faster.
-        let _ = match self.context.limits.get().reset {
-            Reset::Always => self.socket.reset(),
-            _ => self.socket.shutdown(),
+        let _ = match is_reset {
+            true => self.socket.reset(),
+            false => self.socket.shutdown(),
         };
     }
 
@@ -318,9 +362,16 @@ impl ClientOut {
     /// Drops what can be computed again at the next byte.
     pub fn hibernate(&self) {
         self.fall_asleep();
-        if let Some(cipher) = &mut self.state.borrow_mut().cipher {
+        if let Content::Packets(cipher) | Content::Followed(cipher, _) =
+            &mut self.state.borrow_mut().content
+        {
             cipher.hibernate();
         }
+    }
+
+    /// When what is held goes, should nothing follow.
+    pub fn held_until(&self) -> Option<Instant> {
+        self.state.borrow().held.as_ref()?.until
     }
 
     /// Buffers for more are to be had.

@@ -50,11 +50,14 @@ pub(super) struct Watched {
     pub starved: bool,
     /// Nothing is read, to keep to a rate.
     pub paused: bool,
+    /// Something waits for what it may share a record with.
+    pub held: bool,
 }
 
 pub(super) enum Due {
     Close(CloseReason),
     Hibernate,
+    LetGo,
 }
 
 impl Pace {
@@ -120,6 +123,9 @@ impl Pace {
         if watched.starved {
             watch(now, STARVED_RETRY, None);
         }
+        if let Some(until) = out.held_until() {
+            watch(until, Duration::ZERO, Some(Due::LetGo));
+        }
         if !watched.held_up {
             watch(last_active, limits.idle_timeout, close(IdleTimeout));
         }
@@ -154,5 +160,6 @@ impl Watched {
             && (self.gone || !other.gone)
             && (self.starved || !other.starved)
             && (self.paused || !other.paused)
+            && (self.held || !other.held)
     }
 }

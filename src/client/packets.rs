@@ -94,6 +94,7 @@ impl StreamRelay {
                     self.inlet.hibernate();
                     self.out.hibernate();
                 }
+                Due::LetGo => self.out.let_go(),
             }
         }
     }
@@ -288,6 +289,7 @@ impl StreamRelay {
             gone: self.is_gone,
             starved: self.out.is_starved(),
             paused: self.out.paused_until().is_some(),
+            held: self.out.held_until().is_some(),
         }
     }
 }

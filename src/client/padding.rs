@@ -25,7 +25,7 @@ impl Default for PaddingSource {
 
 impl PaddingSource {
     /// 0 to 3 random bytes, each number as often as the others.
-    pub fn next(&self) -> heapless::Vec<u8, 3> {
+    pub fn next(&self) -> heapless::Vec<u8, 3, u8> {
         let mut stock = self.0.borrow_mut();
         if stock.used >= STOCK {
             fill_random(&mut stock.bytes);
@@ -37,6 +37,16 @@ impl PaddingSource {
         let mut padding = heapless::Vec::from_array(padding);
         padding.truncate(usize::from(length % 4));
         padding
+    }
+
+    /// 1 to 3 random bytes.
+    pub fn some(&self) -> heapless::Vec<u8, 3, u8> {
+        loop {
+            let padding = self.next();
+            if !padding.is_empty() {
+                return padding;
+            }
+        }
     }
 }
 

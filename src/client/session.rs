@@ -11,6 +11,7 @@ use super::line::LineRelay;
 use super::out::ClientOut;
 use super::pace::LAST_WORDS;
 use super::packets::{Content, StreamRelay};
+use super::records::RecordLengths;
 use super::unframe::{PacketMeter, Unframer};
 use super::visit::Peer;
 use super::{ClientContext, Rules};
@@ -50,14 +51,8 @@ impl Client {
         let told = told(&socket, peer);
         let named = rules.secrets.get(accepted.secret)?;
         let secret = named.secret.key;
-        let (dc, transport) = (accepted.header.dc, accepted.header.transport);
-        let Accepted {
-            header,
-            records,
-            pass,
-            ..
-        } = accepted;
-        let out = ClientOut::new(context, socket, transport, records.is_some(), pass);
+        let dc = accepted.header.dc;
+        let (out, header, records) = accept(context, socket, accepted);
         if !is_still_taken(&out, rules, &secret) {
             leave(&out, told.as_deref(), started, CloseReason::SecretRemoved);
             return None;
@@ -94,6 +89,23 @@ impl Client {
     }
 }
 
+/// The way out, in records as the site's server makes them, and what the way in
+/// begins with.
+fn accept(
+    context: &Rc<ClientContext>,
+    socket: Socket,
+    accepted: Accepted,
+) -> (Rc<ClientOut>, ClientHeader, Option<RecordReader>) {
+    let lengths = accepted.hello.map(|hello| {
+        let site = context.sites.profile(&hello.domain);
+        let flight = site.map(|profile| profile.records);
+        RecordLengths::new(context.limits.get().records, flight, hello.post_quantum)
+    });
+    let transport = accepted.header.transport;
+    let out = ClientOut::new(context, socket, transport, lengths, accepted.pass);
+    (out, accepted.header, accepted.records)
+}
+
 /// What a relay told: in a box, which a client without one does not need.
 fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
     let is_own = socket.peer_address().is_ok_and(|own| own == peer.client);
@@ -127,7 +139,7 @@ fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: C
         let peer = peer.map_or_else(|| "a client".into(), |address| address.to_string());
         debug!("{peer} left after {} s: {reason}", time.as_secs());
     }
-    out.close();
+    out.close(reason);
 }
 
 /// In boxes: each is as large as it has to be, and moving one is cheap.
@@ -249,7 +261,7 @@ async fn open_on_route(
     out: &Rc<ClientOut>,
     request: &SessionRequest,
 ) -> Result<Session, OpenError> {
-    let is_encrypted_here = request.route == Route::Middle;
-    out.encrypt_with(is_encrypted_here.then(|| request.to_client.clone()));
+    let is_encrypted = request.route == Route::Direct;
+    out.expect(&request.to_client, is_encrypted);
     out.context.backend.open(request.clone(), out.clone()).await
 }

@@ -172,9 +172,12 @@ impl FromStr for TimeSkew {
 /// How large the records are that carry data to fake-TLS clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecordSizes {
-    /// Small ones first, as web servers send them.
+    /// As the server makes them that answers for the client's name.
     #[default]
     Auto,
+    /// Small ones first, as servers written in Go do.
+    Growing,
+    /// As nginx and others on OpenSSL do.
     Full,
 }
 
@@ -184,8 +187,9 @@ impl FromStr for RecordSizes {
     fn from_str(text: &str) -> Result<Self, BadValue> {
         match text {
             "auto" => Ok(Self::Auto),
+            "growing" => Ok(Self::Growing),
             "full" => Ok(Self::Full),
-            _ => bad("expected auto or full"),
+            _ => bad("expected auto, growing or full"),
         }
     }
 }
@@ -233,6 +237,8 @@ mod tests {
     fn words() {
         assert_eq!("yes".parse(), Ok(YesNo(true)));
         assert!("true".parse::<YesNo>().is_err());
+        assert_eq!("auto".parse(), Ok(RecordSizes::Auto));
+        assert_eq!("growing".parse(), Ok(RecordSizes::Growing));
         assert_eq!("full".parse(), Ok(RecordSizes::Full));
         assert!("small".parse::<RecordSizes>().is_err());
     }

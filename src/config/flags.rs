@@ -89,9 +89,9 @@ pub(super) struct Flags {
     /// their uptime always may (default: 1200,600)
     #[argh(option, arg_name = "BEHIND,AHEAD|off")]
     pub time_skew: Option<TimeSkew>,
-    /// sizes of the records to TLS clients: auto = small ones first, as web
-    /// servers do, full = large ones (default: auto)
-    #[argh(option, arg_name = "auto|full")]
+    /// how long TLS records to clients are: as the site's server makes them,
+    /// small first and growing, or full (default: auto)
+    #[argh(option, arg_name = "auto|growing|full")]
     pub tls_records: Option<RecordSizes>,
     /// close a client that has not proven itself by then (default: 10)
     #[argh(option, arg_name = "S")]

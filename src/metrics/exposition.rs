@@ -77,6 +77,11 @@ const ROWS: &[Row] = &[
         &m.quick_acks
     }),
     counter(
+        "quick_acks_dropped",
+        "Quick acknowledgements too short for a TLS record of their own",
+        |m| &m.quick_acks_dropped,
+    ),
+    counter(
         "server_errors_filtered",
         "Errors of Telegram that clients did not get",
         |m| &m.server_errors_filtered,

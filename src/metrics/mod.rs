@@ -82,6 +82,8 @@ pub struct Metrics {
     pub client_packets_in: Counter,
     pub client_packets_out: Counter,
     pub quick_acks: Counter,
+    /// That no packet followed soon enough to share a TLS record with.
+    pub quick_acks_dropped: Counter,
     /// Errors −404 of middle proxies that clients did not get.
     pub server_errors_filtered: Counter,
 
@@ -166,6 +168,7 @@ impl Default for Metrics {
             client_packets_in: Counter::default(),
             client_packets_out: Counter::default(),
             quick_acks: Counter::default(),
+            quick_acks_dropped: Counter::default(),
             server_errors_filtered: Counter::default(),
             dcs: Dcs::default(),
             connect_failures: ByReason::default(),

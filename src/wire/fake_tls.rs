@@ -5,8 +5,15 @@ use std::fmt;
 
 use super::bytes::{Gather, take_up_to};
 
-/// The longest payload that is sent, in bytes.
+/// The longest payload that every client takes, in bytes.
 pub const MAX_RECORD: usize = 16_384;
+
+/// What TLS 1.3 adds to the data in a record: its content type and a tag of 16
+/// bytes. No payload of a real server is shorter.
+pub const SHORTEST_RECORD: usize = 17;
+
+/// The payload that servers fill their records to.
+pub const FULL_RECORD: usize = MAX_RECORD + SHORTEST_RECORD;
 
 /// The TLS alert for a hello that cannot be read: fatal, decode_error.
 pub const DECODE_ERROR_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32];
@@ -18,7 +25,7 @@ const HEADER_LEN: usize = 5;
 const APPLICATION_DATA: u8 = 0x17;
 const CHANGE_CIPHER_SPEC: u8 = 0x14;
 
-/// What precedes `len` bytes of payload, at most [`MAX_RECORD`].
+/// What precedes `len` bytes of payload, at most [`FULL_RECORD`].
 pub fn record_header(len: usize) -> [u8; HEADER_LEN] {
     let [high, low] = (len as u16).to_be_bytes();
     [APPLICATION_DATA, 3, 3, high, low]

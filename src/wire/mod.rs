@@ -9,6 +9,7 @@ mod curve25519;
 pub mod dc;
 pub mod fake_tls;
 pub mod flight_length;
+pub mod frames;
 pub mod full;
 pub mod http;
 pub mod http_date;

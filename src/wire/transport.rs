@@ -3,7 +3,7 @@ use std::fmt;
 /// The largest payload taken from a client, in bytes.
 pub const MAX_PACKET: usize = 1 << 20;
 
-const QUICK_ACK: u32 = 0x8000_0000;
+pub(super) const QUICK_ACK: u32 = 0x8000_0000;
 const SHORT_QUICK_ACK: u8 = 0x80;
 const LONG_FORM: u8 = 0x7f;
 
@@ -80,7 +80,7 @@ impl Transport {
 
     /// What precedes a payload to a client. `payload_len` is a multiple of 4
     /// below 64 MiB; `padding` is 0 except for [`Transport::Padded`].
-    pub fn write_header(self, payload_len: usize, padding: usize) -> heapless::Vec<u8, 4> {
+    pub fn write_header(self, payload_len: usize, padding: usize) -> heapless::Vec<u8, 4, u8> {
         if self != Self::Abridged {
             return ((payload_len + padding) as u32).to_le_bytes().into();
         }

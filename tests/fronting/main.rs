@@ -1,6 +1,7 @@
 //! What strangers see through the proxy's port: the site, all of it.
 
 mod crowds;
+mod records;
 mod shape;
 mod site;
 
@@ -13,12 +14,11 @@ use fake_telegram::built_binary;
 use fake_telegram::client::{Kind, is_close};
 use fake_telegram::crypto::{from_hex, random};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
-use fake_telegram::payload::{Command, echo};
+use fake_telegram::payload::echo;
 use fake_telegram::secret::{DOMAIN, KEY};
-use fake_telegram::tls::{APPLICATION_DATA, Clock, Hello, MAX_RECORD, split_record};
+use fake_telegram::tls::{Clock, Hello};
 use fake_telegram::wait::{eventually, patience, run, within};
 use site::{FAREWELL, Manners, Site, mirrored};
-use smol::io::AsyncReadExt;
 use smol_mtproxy::wire::client_hello::{self, Parsed};
 use smol_mtproxy::wire::proxy_protocol;
 use smol_mtproxy::wire::secret::Secret;
@@ -704,57 +704,6 @@ fn the_time_that_is_allowed_can_be_changed() {
                 let outcome = within("an end", options.connect()).await;
                 assert_eq!(outcome.is_ok(), served, "{skew} {by}");
             }
-            telegram.assert_clean();
-        }
-    });
-}
-
-/// Lengths of the records that carry a download.
-async fn record_lengths(proxy: &Proxy) -> Vec<usize> {
-    const TOTAL: u32 = 1_000_000;
-    let mut client = proxy.client(Kind::FakeTls).connect().await.unwrap();
-    let command = Command::SendMe {
-        total: TOTAL,
-        size: 250_000,
-    };
-    client.send(&command.payload()).await.unwrap();
-    let mut stream = client.into_stream();
-    let (mut input, mut lengths, mut payload) = (Vec::new(), Vec::new(), 0);
-    let mut buffer = vec![0; 65_536];
-    while payload < TOTAL as usize {
-        let length = within("a download", stream.read(&mut buffer))
-            .await
-            .unwrap();
-        assert_ne!(length, 0, "it broke off");
-        input.extend_from_slice(&buffer[..length]);
-        while let Some((kind, body, used)) = split_record(&input) {
-            assert_eq!(kind, APPLICATION_DATA);
-            lengths.push(body.len());
-            payload += body.len();
-            input.drain(..used);
-        }
-    }
-    lengths
-}
-
-#[test]
-fn records_are_small_first_or_all_large() {
-    run(async {
-        for route in Route::ALL {
-            let (telegram, proxy) = start(built_binary!(), route, |o| o).await;
-            let lengths = record_lengths(&proxy).await;
-            assert!((1..1400).contains(&lengths[0]), "{lengths:?}");
-            assert!(lengths[1] < 2800, "{lengths:?}");
-            assert!(lengths.contains(&MAX_RECORD), "{lengths:?}");
-            telegram.assert_clean();
-            let full = |o: ProxyOptions| o.set("--tls-records", "full");
-            let (telegram, proxy) = start(built_binary!(), route, full).await;
-            let lengths = record_lengths(&proxy).await;
-            assert!(lengths.contains(&MAX_RECORD), "{lengths:?}");
-            assert!(
-                lengths.iter().take(4).any(|length| *length > 4000),
-                "{lengths:?}"
-            );
             telegram.assert_clean();
         }
     });

@@ -162,6 +162,7 @@ async def run(report, directory):
         *tdlib_cases(report, "direct", direct, tdlib),
         *telethon_cases(report, "middle", middle),
         *telethon_cases(report, "direct", direct),
+        *error_cases(report, middle),
         *split_cases(report, "split, middle", split_middle, tdlib),
         *split_cases(report, "split, direct", split_direct, tdlib),
         report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
@@ -199,6 +200,13 @@ def telethon_cases(report, route, server):
         yield report.in_turn(f"{name}, the whole client", server, start_client, *arguments)
 
 
+def error_cases(report, server):
+    """An error that is not a session's first answer, which is kept back."""
+    for name, (kind, secret) in CONNECTIONS.items():
+        name = f"middle: Telethon, {name}, knows an error"
+        yield report.in_turn(name, server, see_error, kind, server.port, secret)
+
+
 def split_cases(report, route, server, tdlib):
     """Front and back, joined by a plain link with a key."""
     yield from tdlib_cases(report, route, server, tdlib)
@@ -226,6 +234,12 @@ async def talk(kind, port, secret):
 async def greet(kind, port, secret, dc):
     async with telethon.Connection(kind, port, secret, dc) as connection:
         await connection.exchange_nonce()
+
+
+async def see_error(kind, port, secret):
+    async with telethon.Connection(kind, port, secret) as connection:
+        await connection.exchange_nonce()
+        await connection.provoke_error(404)
 
 
 async def start_client(kind, port, secret):

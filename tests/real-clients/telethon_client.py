@@ -4,8 +4,10 @@ import collections
 import itertools
 import logging
 import os
+import struct
 
 import telethon
+from telethon.errors import InvalidBufferError
 from telethon.network import MTProtoPlainSender
 from telethon.network.connection import tcpmtproxy
 from telethon.sessions import MemorySession
@@ -60,6 +62,16 @@ class Connection:
         answer = await self._connection.recv()
         if answer != packet:
             raise AssertionError(f"{length} bytes came back as {len(answer)} others")
+
+
+    async def provoke_error(self, code):
+        """By what the fake Telegram answers so (tests/telegram/src/payload.rs)."""
+        await self._connection.send(b"FAKE-TG!" + struct.pack("<III", 6, 0, 0))
+        body = await self._connection.recv()
+        # As the whole client tells an error from a message.
+        error = InvalidBufferError(body) if len(body) < 8 else None
+        if error is None or error.code != code:
+            raise AssertionError(f"no error {code}: {body.hex()}")
 
 
 async def start_whole_client(kind, port, secret):

@@ -1,21 +1,36 @@
 //! What Telegram's side calls: framing, encrypting and writing.
 
 use std::mem;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::super::records::{PAUSE, RecordHeaders, Slices, unwrapped};
-use super::{ClientOut, PacketProgress, State};
+use super::super::records::{PARTS, RecordHeaders, Slices, unwrapped};
+use super::tail::{HOLD, Held, writable};
+use super::{Acks, ClientOut, Content, PacketProgress, State, Suspect};
 use crate::backend::{SessionEnd, Sink, Taking};
 use crate::config::ServerErrors;
 use crate::net::{CHUNK_LEN, SCRATCH_LEN};
+use crate::wire::fake_tls::SHORTEST_RECORD;
 use crate::wire::transport::Transport;
 
-/// Quick acknowledgements kept back behind an unfinished packet.
+/// Quick acknowledgements kept back at a time.
 const MAX_ACKS: usize = 64;
+
+/// So many fill a record.
+const ENOUGH_ACKS: usize = SHORTEST_RECORD.div_ceil(4);
+
+/// What goes before or behind a payload: quick acknowledgements, and a header
+/// or padding.
+type Around = heapless::Vec<u8, { 4 * MAX_ACKS + 4 }>;
 
 /// Telegram's error −404, a whole payload (`doc/protocol.md` §7): whoever gets
 /// it has sent what no client sends.
 const NOT_FOUND: [u8; 4] = (-404_i32).to_le_bytes();
+
+/// Telegram's errors are a negative number alone.
+fn is_error(payload: &[u8]) -> bool {
+    let code = payload.try_into().map(i32::from_le_bytes);
+    code.is_ok_and(|code| (-999..0).contains(&code))
+}
 
 impl Sink for ClientOut {
     fn begin_packet(&self, len: usize) {
@@ -25,8 +40,12 @@ impl Sink for ClientOut {
             Transport::Abridged | Transport::Intermediate => heapless::Vec::new(),
         };
         self.context.metrics.client_packets_out.inc();
-        let is_suspect = state.filter != ServerErrors::Deliver && len == NOT_FOUND.len();
-        state.suspect = is_suspect.then(heapless::Vec::new);
+        let is_filtered = state.filter != ServerErrors::Deliver;
+        let is_suspect = len == NOT_FOUND.len() && (is_filtered || state.records.is_some());
+        state.suspect = is_suspect.then(|| Suspect {
+            bytes: heapless::Vec::new(),
+            is_filtered,
+        });
         if state.filter == ServerErrors::FilterFirst {
             state.filter = ServerErrors::Deliver;
         }
@@ -70,8 +89,8 @@ impl Sink for ClientOut {
         if !state.packet.is_done() {
             self.send_payload(&mut state, &mut []);
         }
-        for token in mem::take(&mut state.acks) {
-            self.send_ack(&mut state, token);
+        if state.records.is_none() {
+            self.send_acks(&mut state);
         }
     }
 
@@ -79,10 +98,25 @@ impl Sink for ClientOut {
         let mut state = self.state.borrow_mut();
         if state.is_over() || state.queue.len() > CHUNK_LEN {
             // No allowance bounds them, and a client can do without.
-        } else if state.packet.is_done() {
-            self.send_ack(&mut state, token);
-        } else if state.acks.len() < MAX_ACKS {
-            state.acks.push(token);
+            return;
+        }
+        let is_between = state.packet.is_done();
+        let enough = match state.records {
+            None => 1,
+            Some(_) => ENOUGH_ACKS,
+        };
+        if is_between {
+            self.drop_late_acks(&mut state);
+        }
+        let acks = state.acks.get_or_insert_default();
+        if is_between {
+            acks.since.get_or_insert(self.context.reactor.now());
+        }
+        if acks.tokens.len() < MAX_ACKS {
+            acks.tokens.push(token);
+        }
+        if is_between && acks.tokens.len() >= enough {
+            self.send_acks(&mut state);
         }
     }
 
@@ -131,35 +165,92 @@ impl ClientOut {
     }
 
     /// Sends a piece of a packet, with its header and padding where they
-    /// belong.
+    /// belong, and acknowledgements on both sides of the packet.
     fn send_payload(&self, state: &mut State, payload: &mut [u8]) {
+        if let Content::Followed(cipher, frames) = &mut state.content {
+            frames.pass(cipher, payload);
+            let to_come = frames.to_come();
+            return self.write(state, [payload, &[], &[]], to_come);
+        }
+        let (mut before, mut behind) = (Around::new(), Around::new());
+        if state.records.is_some() && !state.packet.header.is_empty() {
+            self.drop_late_acks(state);
+            self.take_acks(state, &mut before);
+        }
         let packet = &mut state.packet;
-        let mut header = mem::take(&mut packet.header);
+        before.extend(mem::take(&mut packet.header));
         packet.payload_left = packet.payload_left.saturating_sub(payload.len());
-        let mut padding = heapless::Vec::new();
         if packet.payload_left == 0 {
-            padding = mem::take(&mut packet.padding);
+            behind.extend(mem::take(&mut packet.padding));
+            self.take_acks(state, &mut behind);
         }
-        if let Some(cipher) = &mut state.cipher {
-            cipher.apply(&mut header);
+        if let Content::Packets(cipher) = &mut state.content {
+            cipher.apply(&mut before);
             cipher.apply(payload);
-            cipher.apply(&mut padding);
+            cipher.apply(&mut behind);
         }
-        self.write(state, [&header, payload, &padding]);
+        let to_come = state.packet.to_come();
+        self.write(state, [&before, payload, &behind], to_come);
     }
 
-    /// Writes what is ready for the wire except for records.
-    fn write(&self, state: &mut State, parts: [&[u8]; 3]) {
-        if let Some(lengths) = &mut state.records {
-            let now = self.context.reactor.now();
-            if now.duration_since(self.last_write.get()) >= PAUSE {
-                lengths.restart();
-            }
-            let total = parts.iter().map(|part| part.len()).sum();
-            let headers = RecordHeaders::new(total, lengths);
+    /// Writes what is ready for the wire except for records; `to_come` bytes
+    /// are certain to follow.
+    fn write(&self, state: &mut State, [first, second, third]: [&[u8]; 3], to_come: usize) {
+        let held = state.held.take();
+        let bytes = held.as_ref().map_or(&[][..], |held| &held.bytes);
+        let parts = [bytes, first, second, third];
+        let Some(lengths) = &mut state.records else {
+            return self.write_slices(state, &unwrapped(parts));
+        };
+        let total = parts.iter().map(|part| part.len()).sum();
+        let ready = writable(total, to_come);
+        if ready > 0 {
+            let headers = RecordHeaders::new(ready, lengths);
             self.write_slices(state, &headers.wrap(parts));
-        } else {
-            self.write_slices(state, &unwrapped(parts));
+        }
+        if ready < total {
+            let until = held.as_ref().and_then(|held| held.until);
+            let until = (to_come == 0).then(|| until.unwrap_or_else(|| self.later()));
+            self.hold(state, parts, ready, until);
+        }
+    }
+
+    fn later(&self) -> Instant {
+        let now = self.context.reactor.now();
+        now.checked_add(HOLD).unwrap_or(now)
+    }
+
+    /// Keeps what comes behind the first `written` bytes, at most `until` then.
+    fn hold(
+        &self,
+        state: &mut State,
+        parts: [&[u8]; PARTS],
+        mut written: usize,
+        until: Option<Instant>,
+    ) {
+        let mut held = Held {
+            bytes: heapless::Vec::new(),
+            until,
+        };
+        for part in parts {
+            let skipped = written.min(part.len());
+            written -= skipped;
+            held.bytes.extend(part.iter().skip(skipped).copied());
+        }
+        if self.wake_up() || until.is_some() {
+            state.wake();
+        }
+        state.held = (!state.broken).then(|| Box::new(held));
+    }
+
+    /// Writes what was held, however little it is.
+    pub fn let_go(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some(held) = state.held.take()
+            && let Some(lengths) = &mut state.records
+        {
+            let headers = RecordHeaders::new(held.bytes.len(), lengths);
+            self.write_slices(&mut state, &headers.wrap([&held.bytes, &[], &[], &[]]));
         }
     }
 
@@ -195,37 +286,82 @@ impl ClientOut {
 
     /// Keeps bytes of a packet that may be a server's error; how many.
     fn withhold(&self, state: &mut State, data: &[u8]) -> usize {
-        let Some(suspect) = &mut state.suspect else {
+        let Some(Suspect { bytes, .. }) = &mut state.suspect else {
             return 0;
         };
-        let missing = suspect.capacity() - suspect.len();
+        let missing = bytes.capacity() - bytes.len();
         let taken = data.get(..missing).unwrap_or(data);
-        suspect.extend(taken.iter().copied());
-        if suspect.is_full()
-            && let Some(mut bytes) = state.suspect.take()
+        bytes.extend(taken.iter().copied());
+        if bytes.is_full()
+            && let Some(Suspect {
+                mut bytes,
+                is_filtered,
+            }) = state.suspect.take()
         {
-            if *bytes == NOT_FOUND {
+            let again = bytes.clone();
+            if is_filtered && *bytes == NOT_FOUND {
                 state.packet = PacketProgress::default();
                 self.context.metrics.server_errors_filtered.inc();
             } else {
                 self.send_payload(state, &mut bytes);
+                if state.records.is_some() && is_error(&again) {
+                    self.send_again(state, again);
+                }
             }
         }
         taken.len()
     }
 
+    /// An error does not fill a record, and not all clients know it with longer
+    /// padding. The first one ends what it is about, the second says the same.
+    fn send_again(&self, state: &mut State, mut error: heapless::Vec<u8, 4, u8>) {
+        let padding = self.context.padding.some();
+        state.packet = PacketProgress {
+            header: state.transport.write_header(error.len(), padding.len()),
+            payload_left: error.len(),
+            padding,
+        };
+        self.send_payload(state, &mut error);
+    }
+
     pub(super) fn fail(&self, state: &mut State) {
         state.broken = true;
+        state.torn |= !state.queue.is_empty();
         state.queue.clear();
         state.wake();
     }
 
-    fn send_ack(&self, state: &mut State, token: [u8; 4]) {
-        let mut ack = state.transport.quick_ack(token);
-        if let Some(cipher) = &mut state.cipher {
-            cipher.apply(&mut ack);
+    fn send_acks(&self, state: &mut State) {
+        let mut acks = Around::new();
+        self.take_acks(state, &mut acks);
+        if acks.is_empty() {
+            return;
         }
-        self.write(state, [&ack, &[], &[]]);
-        self.context.metrics.quick_acks.inc();
+        if let Content::Packets(cipher) = &mut state.content {
+            cipher.apply(&mut acks);
+        }
+        self.write(state, [&acks, &[], &[]], 0);
+    }
+
+    /// Appends the acknowledgements that wait, for which there is room.
+    fn take_acks(&self, state: &mut State, to: &mut Around) {
+        let acks = state.acks.take();
+        for token in acks.iter().flat_map(|acks| &acks.tokens) {
+            to.extend(state.transport.quick_ack(*token));
+            self.context.metrics.quick_acks.inc();
+        }
+    }
+
+    /// Those that nothing came for in time are of no use any more.
+    fn drop_late_acks(&self, state: &mut State) {
+        let now = self.context.reactor.now();
+        let is_late = |acks: &mut Box<Acks>| {
+            let since = acks.since.unwrap_or(now);
+            now.duration_since(since) > HOLD
+        };
+        if let Some(late) = state.acks.take_if(is_late) {
+            let dropped = late.tokens.len() as u64;
+            self.context.metrics.quick_acks_dropped.add(dropped);
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct App {
     to_proxy: CtrStream,
     from_proxy: CtrStream,
     records: Option<RecordReader>,
+    /// What was read of records, to tell how long each is.
+    wire: Vec<u8>,
     received: Vec<u8>,
 }
 
@@ -40,6 +42,7 @@ impl App {
             to_proxy: header.to_dc,
             from_proxy,
             records: None,
+            wire: Vec::new(),
             received: Vec::new(),
         }
     }
@@ -63,6 +66,7 @@ impl App {
             to_proxy: header.to_dc,
             from_proxy,
             records: Some(RecordReader::new()),
+            wire: Vec::new(),
             received: Vec::new(),
         };
         let mut opening = vec![0x14, 3, 3, 0, 1, 1];
@@ -117,6 +121,7 @@ impl App {
                 self.received.extend_from_slice(input);
                 continue;
             };
+            self.wire.extend_from_slice(input);
             while let Some(payload) = records.next(&mut input).unwrap() {
                 self.from_proxy.apply(payload);
                 self.received.extend_from_slice(payload);
@@ -141,9 +146,37 @@ impl App {
 
     /// True once the proxy has closed, false if it sent something.
     pub async fn is_closed(&mut self) -> bool {
+        if self.records.is_some() {
+            return matches!(*self.records_to_the_end().await, [] | [19]);
+        }
         let mut byte = [0];
         !matches!(self.socket.read(&mut byte).await, Ok(1))
     }
+
+    /// The records until the proxy closes: whole ones, and how long they are.
+    pub async fn records_to_the_end(&mut self) -> Vec<usize> {
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+        while let Ok(read @ 1..) = self.socket.read(&mut buffer).await {
+            bytes.extend_from_slice(&buffer[..read]);
+        }
+        lengths(&bytes)
+    }
+
+    /// How long the records were that were read for packets.
+    pub fn records_read(&self) -> Vec<usize> {
+        lengths(&self.wire)
+    }
+}
+
+fn lengths(mut records: &[u8]) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    while let Some((header, behind)) = records.split_first_chunk::<5>() {
+        assert_eq!(header[..3], [0x17, 3, 3]);
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        lengths.push(length);
+        records = behind.get(length..).unwrap_or_default();
+    }
+    lengths
 }
 
 async fn read_server_flight(socket: &Socket) {

@@ -9,6 +9,7 @@ mod pressure;
 mod relays;
 mod segments;
 mod strangers;
+mod tails;
 mod telegram;
 
 use std::future::Future;

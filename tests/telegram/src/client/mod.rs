@@ -9,6 +9,7 @@ pub use replay::Capture;
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::ops::RangeTo;
 use std::time::Duration;
 
 use smol::Async;
@@ -244,6 +245,24 @@ impl Client {
         }
     }
 
+    /// Sends `payload` for a quick-ack and checks that it comes back; whether the
+    /// quick-ack came before it.
+    pub async fn echo_for_quick_ack(&mut self, payload: &[u8]) -> io::Result<bool> {
+        self.send_for_quick_ack(payload).await?;
+        let token = Unit::QuickAck(payload::quick_ack_token(payload));
+        let mut next = self.recv().await?;
+        let is_acknowledged = next == token;
+        if is_acknowledged {
+            next = self.recv().await?;
+        }
+        match next {
+            Unit::Packet {
+                payload: answer, ..
+            } if answer == payload => Ok(is_acknowledged),
+            _ => Err(invalid("another answer, or quick-ack, came".to_owned())),
+        }
+    }
+
     /// Asks for `total` bytes in answers of `size` and checks each of them.
     pub async fn download(&mut self, total: u32, size: u32) -> io::Result<()> {
         self.send(&payload::Command::SendMe { total, size }.payload())
@@ -299,7 +318,7 @@ impl Client {
         self.sealed.extend_from_slice(bytes);
         let mut done = 0;
         while let Some((kind, body, used)) = tls::split_record(&self.sealed[done..]) {
-            if kind != tls::APPLICATION_DATA || body.len() > tls::MAX_RECORD {
+            if kind != tls::APPLICATION_DATA || body.len() > tls::FULL_RECORD {
                 return Err(invalid(format!(
                     "a record {kind:02x} of {} bytes",
                     body.len()
@@ -308,10 +327,27 @@ impl Client {
             let start = self.clear.len();
             self.clear.extend_from_slice(body);
             self.streams.to_initiator.apply(&mut self.clear[start..]);
+            // Only what is short itself may have a record that no server makes.
+            let is_whole = |clear| self.is_whole(clear);
+            if body.len() < tls::SEAL && !(is_whole(..start)? && is_whole(..self.clear.len())?) {
+                return Err(invalid(format!(
+                    "a record of {} bytes of a packet",
+                    body.len()
+                )));
+            }
             done += used;
         }
         self.sealed.drain(..done);
         Ok(())
+    }
+
+    /// Whether what came up to there ends with a packet.
+    fn is_whole(&self, clear: RangeTo<usize>) -> io::Result<bool> {
+        let mut rest = &self.clear[clear][self.taken..];
+        while let Some((_, used)) = self.transport.parse(rest, Side::Client).map_err(invalid)? {
+            rest = &rest[used..];
+        }
+        Ok(rest.is_empty())
     }
 
     async fn read(&mut self) -> io::Result<Vec<u8>> {

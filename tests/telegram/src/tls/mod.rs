@@ -11,6 +11,10 @@ pub const HANDSHAKE: u8 = 0x16;
 pub const CHANGE_CIPHER_SPEC: u8 = 0x14;
 pub const APPLICATION_DATA: u8 = 0x17;
 pub const MAX_RECORD: usize = 16384;
+/// A content type and a tag, which TLS 1.3 adds to what is in a record.
+pub const SEAL: usize = 17;
+/// The longest that servers send.
+pub const FULL_RECORD: usize = MAX_RECORD + SEAL;
 
 /// `14 0303 0001 01`
 pub const CHANGE_CIPHER_SPEC_RECORD: [u8; 6] = [CHANGE_CIPHER_SPEC, 3, 3, 0, 1, 1];
