@@ -7,6 +7,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 packages=
+wishes=
 updated=
 
 say() { echo "setup: $*" >&2; }
@@ -47,8 +48,11 @@ want_test() {
     want strace strace
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
-    # A web server, a browser and probers.
+    # Web servers, a browser and probers.
     want nginx nginx-light
+    [ -x /usr/sbin/apache2 ] || want apache2 apache2-bin
+    wish caddy caddy
+    wish npm npm
     want openssl openssl
     want curl curl
     want chromium chromium
@@ -95,6 +99,12 @@ want() {
     command -v "$command" >/dev/null 2>&1 || add "$@"
 }
 
+# wish COMMAND PACKAGE: as `want`, but the tests that use it are left out where
+# it cannot be had.
+wish() {
+    command -v "$1" >/dev/null 2>&1 || wishes="$wishes $2"
+}
+
 add() {
     for package in "$@"; do
         case " $packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
@@ -106,6 +116,7 @@ is_installed() {
 }
 
 install_packages() {
+    grant_wishes
     [ -n "$packages" ] || return 0
     if ! command -v apt-get >/dev/null 2>&1; then
         say "not a Debian-like system; install what these packages hold:$packages"
@@ -118,10 +129,24 @@ install_packages() {
     fi
     say "installing$packages"
     apt_update
+    keep_services_stopped
     # shellcheck disable=SC2086  # a list of words
     apt install -y --no-install-recommends $packages ||
         { say "apt-get failed; try: apt-get install -y$packages"; exit 1; }
     packages=
+}
+
+grant_wishes() {
+    for package in $wishes; do
+        if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
+            say "$package is not here: its rows of tests/site are left out"
+        elif apt_update && apt-cache show "$package" >/dev/null 2>&1; then
+            add "$package"
+        else
+            say "no package $package here: its rows of tests/site are left out"
+        fi
+    done
+    wishes=
 }
 
 apt_update() {
@@ -133,6 +158,15 @@ apt_update() {
     done
     say "no package lists: is the network up?"
     exit 1
+}
+
+# Servers that come with packages are for tests only.
+keep_services_stopped() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && return
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
 }
 
 apt() {
