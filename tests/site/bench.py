@@ -18,9 +18,10 @@ BINARY, TELEGRAM, WORK, DISK = (os.environ.get(f"SITE_{name}", "") for name in (
 CONNECTIONS = int(os.environ.get("SITE_CONNECTIONS", 300))
 LONG = CONNECTIONS > 300
 SECRET = bytes.fromhex("0123456789abcdef0123456789abcdef")
-# What the sites give a client that has not finished its hello, in seconds.
-SITE_PATIENCE = 4
-LIMIT = 20
+# What the sites give a client that has not finished its hello, in seconds:
+# more than our --handshake-timeout, and nginx's default if there is time.
+SITE_PATIENCE = 60 if LONG else 11
+LIMIT = SITE_PATIENCE + 15
 
 children = []
 

@@ -16,6 +16,7 @@ import rows.crowds
 import rows.endings
 import rows.flights
 import rows.replays
+import rows.segments
 import rows.sessions
 import rows.times
 import rows.visits

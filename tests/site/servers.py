@@ -1,20 +1,27 @@
 """The sites and a proxy beside each: 127.0.0.1x is a site, 127.0.0.2x the proxy
 that passes for it. All of them are given so little patience that a row ends."""
 
+import json
 import os
 import shutil
 import subprocess
+import sys
+import threading
 import time
 
 import bench
 from bench import DISK, SECRET, SITE_PATIENCE, WORK, Pair, path
+from outside import HERE, THERE
 
 LARGE = 3_000_000
+# Where nginx is reached from another network.
+OUTER_PORT = 4443
 pairs = {}
 # Further proxies of nginx, by what is special about them.
 aside = {}
 skipped = []
 telegram_flags = []
+started = {}
 
 
 def of(*names):
@@ -29,6 +36,11 @@ def every():
 def direct():
     """nginx once more, and a proxy that speaks to the DCs directly."""
     return aside["direct"]
+
+
+def outer():
+    """nginx and a proxy as another network reaches them."""
+    return aside["outer"]
 
 
 def every_domain():
@@ -90,6 +102,7 @@ def nginx(site):
         f"""
         server {{
             listen {site[0]}:443 ssl http2{backlog};
+            listen {OUTER_PORT} ssl http2{backlog};
             server_name {name};
             ssl_certificate {path(name)}.pem;
             ssl_certificate_key {path(name)}.key;
@@ -274,6 +287,7 @@ def site_hosts():
 
 
 def start_sites():
+    outside.start()
     os.environ["HOME"] = os.environ["XDG_DATA_HOME"] = WORK
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     children = {}
@@ -295,6 +309,51 @@ def start_sites():
 
 
 WAYS_OUT = {"node": "npm could not install it; is the package registry reached?"}
+
+
+# --- another network
+
+
+class Outside:
+    """outside.py, and the cable to it."""
+
+    def __init__(self):
+        self.child = None
+        self._lock = threading.Lock()
+
+    def start(self):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "outside.py")
+        child = bench.start(
+            "unshare", "--net", sys.executable, program, log="outside.out", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        said = child.stdout.readline()
+        there = f"/proc/{child.pid}/ns/net"
+        for words in (
+            f"ip link add outside type veth peer name inside netns {child.pid}",
+            f"ip addr add {HERE}/24 dev outside",
+            "ip link set outside up",
+            f"nsenter --net={there} ip addr add {THERE}/24 dev inside",
+            f"nsenter --net={there} ip link set inside up",
+        ):
+            said += bench.run(*words.split())
+        if said.strip() != b"ready":
+            skipped.append(f"rows from another network: {said.decode().strip()}")
+            child.kill()
+            return
+        self.child = child
+
+    def ask(self, *words):
+        with self._lock:
+            self.child.stdin.write(json.dumps(words).encode() + b"\n")
+            self.child.stdin.flush()
+            return json.loads(self.child.stdout.readline())
+
+
+outside = Outside()
+
+
+def ask_outside(act, address, name, count):
+    return outside.ask(act, address, name, count)
 
 
 # --- proxies
@@ -330,11 +389,26 @@ def start_proxy(pair, *flags, address=None, data=None, log=None):
 
 
 def start_proxies():
+    started["proxies"] = time.monotonic()
     for pair in pairs.values():
         pair.child = start_proxy(pair)
     nginx = pairs["nginx"]
     aside["direct"] = Pair("direct", nginx.site, ("127.0.0.30", 443), nginx.domains, "proxy-direct.log")
     start_proxy(aside["direct"], "--route", "direct")
+    if outside.child:
+        site, proxy = (HERE, OUTER_PORT), (HERE, 443)
+        aside["outer"] = Pair("outer", site, proxy, ["ecdsa.test"], "proxy-outer.log")
+        start_proxy(aside["outer"])
+
+
+def mannered(pair):
+    """Waits until the proxy knows how its site ends connections, if it ever does."""
+    known = f"{pair.domain}:443 ends connections as in"
+    try:
+        left = started.get("proxies", 0) + 2 * SITE_PATIENCE + 15 - time.monotonic()
+        bench.wait_for(f"the manners of {pair}", lambda: known in bench.read(pair.log), left)
+    except TimeoutError:
+        pass
 
 
 def looked(pair):

@@ -6,7 +6,7 @@ import time
 
 import tls
 from bench import LIMIT, SECRET, SITE_PATIENCE, WAITING, Verdict, both, flight_on, records_of, row
-from servers import every
+from servers import every, mannered
 from talk import Listener
 
 CCS = b"\x14\x03\x03\x00\x01\x01"
@@ -60,6 +60,7 @@ def after_the_flight(label):
     name, what = label.split(": ", 1)
     pair = next(pair for pair in every() if pair.name == name)
     sent = ENDINGS[what]()
+    mannered(pair)
     site, ours = both(
         lambda: ending(pair.site, pair.domain, None, sent), lambda: ending(pair.proxy, pair.domain, SECRET, sent)
     )

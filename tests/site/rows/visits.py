@@ -6,7 +6,7 @@ import time
 import bench
 import tls
 from bench import SECRET, SITE_PATIENCE, WAITING, Verdict, both, equal, exchange, flight, path, row, run, without_dates
-from servers import every, looked, of, pairs
+from servers import every, looked, mannered, of, pairs
 
 NGINX_NAMES = ["ecdsa.test", "rsa.test"]
 
@@ -126,6 +126,7 @@ def silence(label):
     """It ends as at the site, to a fifth of a second."""
     name, what = label.split(": ", 1)
     pair = pairs[name]
+    mannered(pair)
     sent = SILENCES[what](tls.client_hello(pair.domain)[0])
     direct, through = both(*[lambda to=to: exchange(to, sent, limit=SITE_PATIENCE + 4) for to in (pair.site, pair.proxy)])
     same = [without_dates(got) for got, _, _ in (direct, through)]
