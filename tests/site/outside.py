@@ -21,7 +21,7 @@ def held(address, name, count):
     streams = [socket.create_connection(address, bench.LIMIT) for _ in range(count)]
     for stream in streams:
         stream.sendall(hello[:300])
-    time.sleep(2)
+    time.sleep(1.5)
     for stream in streams:
         stream.sendall(hello[300:])
     return outcomes(streams, 6)

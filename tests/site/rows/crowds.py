@@ -1,6 +1,6 @@
 """Many connections of one prober, from another network."""
 
-from bench import ALONE, Verdict, equal, row
+from bench import ALONE, WAITING, Verdict, equal, row
 from servers import ask_outside, outer
 
 
@@ -12,7 +12,7 @@ def crowd(act, count):
     return Verdict(good and verdict.same, verdict.detail, broken=not good)
 
 
-@row("equal openings held", part="D", phase=ALONE, over=[9, 30])
+@row("equal openings held", part="D", phase=WAITING, over=[9, 30])
 def held(count):
     return crowd("held", count)
 

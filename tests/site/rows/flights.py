@@ -86,13 +86,18 @@ def bits(label):
 
 
 def bit_counts(samples):
+    """Of each bit, in how many samples it is set: added up for all bits at once,
+    one number a power of two."""
     shortest = min(len(sample) for sample in samples)
-    counts = [0] * (8 * shortest)
+    powers = []
     for sample in samples:
-        value = int.from_bytes(sample[:shortest], "big")
-        for at, bit in enumerate(f"{value:0{8 * shortest}b}"):
-            counts[at] += bit == "1"
-    return counts
+        carry = int.from_bytes(sample[:shortest], "big")
+        for at, power in enumerate(powers):
+            powers[at], carry = power ^ carry, power & carry
+        if carry:
+            powers.append(carry)
+    texts = [f"{power:0{8 * shortest}b}" for power in powers]
+    return [sum((bit == "1") << at for at, bit in enumerate(bits)) for bits in zip(*texts)]
 
 
 def stuck_bits(samples):
