@@ -164,6 +164,8 @@ User www-data
 Group www-data
 StartServers 1
 ListenBacklog 4096
+# Else the kernel waits for the first byte, for minutes.
+AcceptFilter https none
 Listen {site[0]}:443
 DocumentRoot {WORK}/htdocs
 Timeout {SITE_PATIENCE}

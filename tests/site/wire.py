@@ -1,4 +1,4 @@
-"""The segments that a server sends, as a tap on loopback sees them."""
+"""What a server sends, as a tap on loopback sees it."""
 
 import socket
 import struct
@@ -9,7 +9,8 @@ OUTGOING = 4
 
 
 class Tap:
-    """Collects the lengths of segments with payload that come from one address."""
+    """Collects, of what comes from one address, the lengths of segments with
+    payload, and how its kernel introduces itself."""
 
     def __init__(self, server):
         self._server = socket.inet_aton(server[0]), server[1]
@@ -20,6 +21,8 @@ class Tap:
         self._over = False
         # By the client's port.
         self.segments = {}
+        # TTL, flags of the IP header, window, options of each SYN-ACK.
+        self.greetings = set()
 
     def __enter__(self):
         self._thread = threading.Thread(target=self._run)
@@ -47,6 +50,26 @@ class Tap:
         header = 4 * (packet[0] & 15)
         total = struct.unpack(">H", packet[2:4])[0]
         source, target = struct.unpack(">HH", packet[header : header + 4])
-        payload = total - header - 4 * (packet[header + 12] >> 4)
-        if (packet[12:16], source) == self._server and payload > 0:
+        if (packet[12:16], source) != self._server:
+            return
+        tcp = packet[header:]
+        length = 4 * (tcp[12] >> 4)
+        if tcp[13] & 0x12 == 0x12:
+            window = struct.unpack(">H", tcp[14:16])[0]
+            self.greetings.add((packet[8], packet[6] >> 5, window, options(tcp[20:length])))
+        if (payload := total - header - length) > 0:
             self.segments.setdefault(target, []).append(payload)
+
+
+def options(data):
+    """Kinds and contents, without the times of timestamps."""
+    found, at = [], 0
+    while at < len(data) and data[at] != 0:
+        if data[at] == 1:
+            found.append("nop")
+            at += 1
+            continue
+        kind, length = data[at], max(2, data[at + 1])
+        found.append((kind, b"" if kind == 8 else data[at + 2 : at + length]))
+        at += length
+    return tuple(found)

@@ -1,7 +1,8 @@
 """Many connections of one prober, from another network."""
 
-from bench import ALONE, WAITING, Verdict, equal, row
-from servers import ask_outside, outer
+from bench import ALONE, WAITING, Verdict, both, equal, row
+from outside import held as hold
+from servers import ask_outside, of, outer
 
 
 def crowd(act, count):
@@ -15,6 +16,12 @@ def crowd(act, count):
 @row("equal openings held", part="D", phase=WAITING, over=[9, 30])
 def held(count):
     return crowd("held", count)
+
+
+@row("equal openings held, from this machine", part="D", phase=WAITING, over=of("nginx"))
+def held_here(nginx):
+    """From where we ourselves may come, in a loop."""
+    return equal(*both(*[lambda to=to: hold(to, nginx.domain, 9) for to in (nginx.site, nginx.proxy)]))
 
 
 @row("a burst of hellos", part="D", phase=ALONE, over=[900])

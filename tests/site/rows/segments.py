@@ -1,10 +1,10 @@
-"""In how many segments a flight comes."""
+"""What packets show: in how many segments a flight comes, and who answers."""
 
 import socket
 
 import tls
 from bench import LIMIT, SECRET, WAITING, Verdict, flight_on, records_of, row
-from servers import domain_of, every_domain, looked
+from servers import domain_of, every, every_domain, looked
 from wire import Tap
 
 FLIGHTS = 10
@@ -31,5 +31,15 @@ def of_a_flight(label):
     pair, name = domain_of(label)
     looked(pair)
     site, ours = segments(pair.site, name, None), segments(pair.proxy, name, SECRET)
-    # A server that writes records one by one is beyond us.
     return Verdict(site == ours, f"before the last one: the site {sorted(site)}, the proxy {sorted(ours)}")
+
+
+@row("SYN-ACK", phase=WAITING, over=every)
+def greeting(pair):
+    seen = []
+    for address in (pair.site, pair.proxy):
+        with Tap(address) as tap:
+            for _ in range(3):
+                socket.create_connection(address, LIMIT).close()
+        seen.append(tap.greetings)
+    return Verdict(bool(seen[0]) and seen[0] == seen[1], f"the site {seen[0]}, the proxy {seen[1]}")
