@@ -157,6 +157,7 @@ class Https:
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=name)
         self.listener = Listener(self.stream)
         self._until(self._tls.do_handshake)
+        # What comes with the flight belongs to it.
         self.listener.events.clear()
 
     def _until(self, step):

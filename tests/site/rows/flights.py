@@ -67,6 +67,13 @@ def lengths(label):
     return alike([one.length for one in site], [one.length for one in ours])
 
 
+@row("encrypted records of a flight", over=every_domain)
+def records(label):
+    site, ours, _ = sampled(f"{label}, {BOTH[0]}")
+    encrypted = [{sum(kind == 0x17 for kind, _ in one.records) for one in many} for many in (site, ours)]
+    return equal(*encrypted)
+
+
 @row("flight bits", over=labels)
 def bits(label):
     site, ours, _ = sampled(label)

@@ -93,6 +93,7 @@ PROBES = {
     "a malformed hello": lambda hello: (hello[:43] + b"\xc8" + hello[44:], False),
     "a hello in a huge record": lambda hello: (b"\x16\x03\x01\xff\xff" + hello[5:], False),
     "half a hello and the end": lambda hello: (hello[:300], True),
+    "half a request and silence": lambda hello: (b"GET / HTTP/1.1\r\nHo", False),
     "nothing and the end": lambda hello: (b"", True),
 }
 SILENCES = {
