@@ -87,7 +87,7 @@ def habit(lengths):
         steps.append(length)
     grows = len(set(steps)) > 3
     full = sum(length for length in lengths if length == longest) / sum(lengths)
-    return longest, "growing" if grows else "full at once", "most are full" if full > 0.7 else "few are full"
+    return longest, "growing" if grows else "full at once", "most are full" if full > 0.5 else f"{full:.2f} are full"
 
 
 @row("record sizes of a megabyte", part="B", over=every)
