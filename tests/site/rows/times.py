@@ -92,7 +92,8 @@ def first_answer(pair):
     records = records_of(pair.site, pair.domain)
     site = [flight(pair.site, tls.client_hello(pair.domain)[0], records) for _ in range(60)]
     lengths = {one.length for one in site}
-    good = repr(ours.shape()) == repr(site[0].shape()) and min(lengths) <= ours.length <= max(lengths)
+    # A signature is rarely more than three bytes shorter than its longest.
+    good = repr(ours.shape()) == repr(site[0].shape()) and max(lengths) - 4 <= ours.length <= max(lengths)
     return Verdict(good, f"the site {site[0].shape()} {sorted(lengths)}, the proxy {ours.shape()} {ours.length}")
 
 
