@@ -1,6 +1,7 @@
 """See run.sh. Carries the rows out and tells which of them differ."""
 
 import argparse
+import faulthandler
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ import rows.segments
 import rows.sessions
 import rows.times
 import rows.visits
+
 
 @bench.row("the statistics tell urns apart")
 def statistics():
@@ -81,6 +83,8 @@ def tell(one, verdict, known):
 def main():
     options = arguments()
     began = time.monotonic()
+    # Says where it hangs, and ends.
+    faulthandler.dump_traceback_later(3600 if bench.LONG else 600, exit=True)
     try:
         servers.prepare_files()
         servers.start_sites()
@@ -89,7 +93,8 @@ def main():
             servers.start_proxies()
     except Exception as error:  # noqa: BLE001  (nothing can be compared)
         bench.fail(f"the set-up: {error}")
-    chosen = [one for expand in bench.rows for one in expand() if wanted(one, options.only)]
+    every = [one for expand in bench.rows for one in expand()]
+    chosen = [one for one in every if wanted(one, options.only)]
     if options.list:
         print("\n".join(f"{one.part or '-'}  {one.name}" for one in chosen))
         return 0
@@ -109,6 +114,10 @@ def main():
         print(f"# {time.monotonic() - began:.0f} s", file=sys.stderr)
     if options.report:
         report(table)
+    for name in set(known) - {one.name for one in every}:
+        if not servers.skipped:
+            counts["FAILED"] += 1
+            print(f"FAILED  {name}: differs.txt has it, but there is no such row")
     for why in servers.skipped:
         print(f"skipped {why}")
     if servers.skipped and os.environ.get("CI"):
