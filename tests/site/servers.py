@@ -407,7 +407,7 @@ def mannered(pair):
     """Waits until the proxy knows how its site ends connections, if it ever does."""
     known = f"{pair.domain}:443 ends connections as in"
     try:
-        left = started.get("proxies", 0) + 2 * SITE_PATIENCE + 15 - time.monotonic()
+        left = started.get("proxies", 0) + 2 * SITE_PATIENCE + 40 - time.monotonic()
         bench.wait_for(f"the manners of {pair}", lambda: known in bench.read(pair.log), left)
     except TimeoutError:
         pass
