@@ -7,6 +7,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 packages=
+wishes=
 updated=
 
 say() { echo "setup: $*" >&2; }
@@ -23,6 +24,7 @@ main() {
         esac
     done
     install_packages
+    grant_wishes
     case " $* " in *" lint "*) want_lint ;; esac
     check_rust
 }
@@ -47,8 +49,11 @@ want_test() {
     want strace strace
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
-    # A web server, a browser and probers.
+    # Web servers, a browser and probers.
     want nginx nginx-light
+    [ -x /usr/sbin/apache2 ] || want apache2 apache2-bin
+    wish caddy caddy
+    wish npm npm
     want openssl openssl
     want curl curl
     want chromium chromium
@@ -95,6 +100,12 @@ want() {
     command -v "$command" >/dev/null 2>&1 || add "$@"
 }
 
+# wish COMMAND PACKAGE: as `want`, but the tests that use it are left out where
+# it cannot be had.
+wish() {
+    command -v "$1" >/dev/null 2>&1 || wishes="$wishes $2"
+}
+
 add() {
     for package in "$@"; do
         case " $packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
@@ -118,10 +129,24 @@ install_packages() {
     fi
     say "installing$packages"
     apt_update
+    keep_services_stopped
     # shellcheck disable=SC2086  # a list of words
     apt install -y --no-install-recommends $packages ||
         { say "apt-get failed; try: apt-get install -y$packages"; exit 1; }
     packages=
+}
+
+# One by one, as each may fail alone.
+grant_wishes() {
+    for package in $wishes; do
+        if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+            say "installing $package"
+            keep_services_stopped
+            (apt_update && apt install -y --no-install-recommends "$package") && continue
+        fi
+        say "$package cannot be had here: its rows of tests/site are left out (install it by hand to have them)"
+    done
+    wishes=
 }
 
 apt_update() {
@@ -133,6 +158,15 @@ apt_update() {
     done
     say "no package lists: is the network up?"
     exit 1
+}
+
+# Servers that come with packages are for tests only.
+keep_services_stopped() {
+    policy=/usr/sbin/policy-rc.d
+    [ -e "$policy" ] && return
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
 }
 
 apt() {

@@ -1,6 +1,7 @@
 """The bytes of TLS 1.3 handshakes: hellos as browsers send them, and what can
 be seen of the answers without keys. Standard library only."""
 
+import functools
 import hashlib
 import hmac
 import os
@@ -24,7 +25,8 @@ def words(*values):
     return b"".join(struct.pack(">H", value) for value in values)
 
 
-def mlkem_key():
+@functools.cache
+def mlkem_key(_number):
     """As a public key looks: 768 numbers below 3329 in 12 bits each, a seed."""
     out = bytearray()
     for _ in range(384):
@@ -33,11 +35,14 @@ def mlkem_key():
     return bytes(out) + os.urandom(32)
 
 
-def client_hello(name, secret=None, clock=None):
+def client_hello(name, secret=None, clock=None, post_quantum=True):
     """A record with a hello; signed if there is a secret (doc/protocol.md 6)."""
     server_name = vec16(b"\0" + vec16(name.encode()))
     shares = words(0x5A5A, 1) + b"\0"
-    shares += words(X25519_MLKEM768) + vec16(mlkem_key() + os.urandom(32))
+    groups = words(0x5A5A, X25519, 0x17, 0x18)
+    if post_quantum:
+        shares += words(X25519_MLKEM768) + vec16(mlkem_key(random.randrange(16)) + os.urandom(32))
+        groups = words(0x5A5A, X25519_MLKEM768, X25519, 0x17, 0x18)
     shares += words(X25519) + vec16(os.urandom(32))
     extensions = b"".join(
         words(kind) + vec16(data)
@@ -46,7 +51,7 @@ def client_hello(name, secret=None, clock=None):
             (0x0000, server_name),
             (0x0017, b""),
             (0xFF01, b"\0"),
-            (0x000A, vec16(words(0x5A5A, X25519_MLKEM768, X25519, 0x17, 0x18))),
+            (0x000A, vec16(groups)),
             (0x000B, b"\x01\0"),
             (0x0023, b""),
             (0x0010, vec16(vec8(b"h2") + vec8(b"http/1.1"))),
@@ -118,3 +123,15 @@ class Flight:
         """What has to be the same at the site and with us."""
         kinds = [kind for kind, _ in self.records if kind != 0x17]
         return (self.suite, self.group, self.order, len(self.share), kinds, len(self.session))
+
+
+def split(data):
+    """The records in `data`, as (kind, length), and what is not a whole one."""
+    records, at = [], 0
+    while at + 5 <= len(data):
+        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        if at + 5 + length > len(data):
+            break
+        records.append((data[at], length))
+        at += 5 + length
+    return records, data[at:]
