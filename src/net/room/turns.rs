@@ -89,7 +89,7 @@ impl Room {
             is_patient.then_some((self.has_waited_since(claim)?, *id, claim))
         });
         let first = patient.min_by_key(|(since, ..)| *since);
-        self.favourite = first.map(|(since, id, claim)| {
+        self.favourite = first.map(|((since, _), id, claim)| {
             let is_new = claim.held == 0;
             let length = match is_new && claim.flow.1 {
                 true => now.saturating_duration_since(since).min(LONGEST_TURN),
@@ -106,14 +106,14 @@ impl Room {
     }
 
     /// Since when it waits for a turn. Flows have theirs one after another: it counts
-    /// from the last one of its flow.
-    fn has_waited_since(&self, claim: &Claim) -> Option<Instant> {
+    /// from the last one of its flow. Within its flow, from its own last one.
+    fn has_waited_since(&self, claim: &Claim) -> Option<(Instant, Instant)> {
         let State::Waiting(_, since) = claim.state else {
             return None;
         };
-        let since = claim.last_turn.unwrap_or(since);
+        let own = claim.last_turn.unwrap_or(since);
         let of_flow = self.last_turns.get(&claim.flow);
-        Some(of_flow.map_or(since, |last| since.max(*last)))
+        Some((of_flow.map_or(own, |last| own.max(*last)), own))
     }
 
     fn end_turn(&mut self, turn: Turn, now: Instant) {
