@@ -20,6 +20,7 @@ use self::claim::{Claim, Flow, Place, State};
 use self::destinations::Counts;
 pub use self::destinations::Destination;
 use self::giving::Short;
+use self::turns::Turn;
 use crate::metrics::Revocation;
 
 /// Whose packet it is: those who wait take turns, and each gets the same, however
@@ -70,10 +71,12 @@ pub(super) struct Room {
     has_small: bool,
     /// The same for those who wait for others of their destination.
     least_for: Counts,
-    /// Who has the turn of those who have waited for long, and until when.
-    favourite: Option<(Id, Instant)>,
+    /// Who has the turn of those who have waited for long.
+    favourite: Option<Turn>,
     /// No other such turn before.
     next_favourite: Option<Instant>,
+    /// When the last one of each flow ended.
+    last_turns: HashMap<Flow, Instant>,
     /// Since when the queue is not empty.
     waiting_since: Option<Instant>,
 }
@@ -119,6 +122,7 @@ impl Room {
             least_for: Counts::default(),
             favourite: None,
             next_favourite: None,
+            last_turns: HashMap::new(),
             waiting_since: None,
         }
     }
@@ -453,6 +457,7 @@ impl Room {
         if self.queue.is_empty() {
             self.waiting_since = None;
             self.next_turns = HashMap::new();
+            self.last_turns = HashMap::new();
         } else if self.next_turns.len() > MOST_USERS {
             let turn = self.turn;
             self.next_turns.retain(|_, next| *next > turn);

@@ -56,6 +56,8 @@ pub struct Claim {
     stride: Stride,
     /// Its place among those who wait, once it has waited.
     pub turn: Option<u64>,
+    /// When its turn among those who have waited for long ended.
+    pub last_turn: Option<Instant>,
     pub state: State,
     pub revoked: Option<Revocation>,
 }
@@ -113,6 +115,7 @@ impl Claim {
                 this: 0,
             },
             turn: None,
+            last_turn: None,
             state: State::Open,
             revoked: None,
         }

@@ -484,6 +484,32 @@ proptest! {
     }
 }
 
+/// A packet over half of all room, among eleven senders of packets that fill the
+/// room each time one ends, some of its own address.
+#[test]
+fn a_packet_over_half_of_the_room_is_not_passed_for_ever() {
+    let plan = |user, packet, manner| Plan {
+        user,
+        packet,
+        manner,
+    };
+    let large = plan(1, 581_153, Manner::Steady(8230));
+    let next = plan(1, 215_345, Manner::Steady(17_882));
+    let others = [
+        plan(2, 348_848, Manner::Steady(1698)),
+        plan(4, 183_848, Manner::Steady(1023)),
+        plan(3, 567_820, Manner::Bursts(67_530, 8)),
+        plan(4, 388_596, Manner::Stop(127)),
+        plan(3, 741_228, Manner::Bursts(27_013, 150)),
+        plan(4, 892_504, Manner::Steady(588)),
+        plan(2, 875_812, Manner::Bursts(30_058, 103)),
+        plan(2, 876_096, Manner::Steady(507)),
+        plan(2, 235_588, Manner::Bursts(74_060, 135)),
+    ];
+    let worst = run(SMALL, &[large, next], &others, 30_000);
+    assert!(worst < Duration::from_secs(60), "{worst:?}");
+}
+
 /// Takes all of a packet that has room.
 fn fill(room: &mut Room, id: Id, chunks: usize, free: &mut usize, now: Instant) {
     assert!(room.ask(id, *free, now));

@@ -3,14 +3,31 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::State;
-use super::{Destination, Id, Room};
+use super::claim::{Claim, Flow, State};
+use super::{Destination, Id, MOST_USERS, Room};
 
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
 const PATIENCE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(400);
 const REST: Duration = Duration::from_millis(800);
+
+/// Those who hold the room may be slow and good: until a sender that has finished a
+/// packet before can begin, its turn lasts as long as it has waited for it, but no
+/// longer than this. The rest is as long as the turn, so that others have half of the
+/// time, whoever waits in vain.
+const LONGEST_TURN: Duration = Duration::from_secs(15);
+
+/// The turn of one that has waited for long.
+#[derive(Clone, Copy)]
+pub struct Turn {
+    id: Id,
+    flow: Flow,
+    since: Instant,
+    until: Instant,
+    /// It has not begun yet.
+    is_new: bool,
+}
 
 impl Room {
     /// Whether it may begin.
@@ -23,7 +40,7 @@ impl Room {
     /// will soon want, and the favourite.
     pub(super) fn kept(&self, now: Instant) -> usize {
         let expected = self.claims.values().map(|claim| claim.expected(now));
-        let favourite = self.favourite.and_then(|(id, _)| self.claims.get(&id));
+        let favourite = self.favourite.and_then(|turn| self.claims.get(&turn.id));
         let favourite = favourite.filter(|claim| claim.state != State::Called);
         // For one that waits for others of its destination, nobody else has to.
         let favourite = favourite.filter(|claim| !self.is_held_up(claim));
@@ -32,50 +49,86 @@ impl Room {
 
     /// The same of what packets to `to` may take together.
     pub(super) fn kept_there(&self, id: Id, to: Destination) -> usize {
-        let favourite = self.favourite.filter(|(favourite, _)| *favourite != id);
-        let favourite = favourite.and_then(|(id, _)| self.claims.get(&id));
+        let favourite = self.favourite.filter(|turn| turn.id != id);
+        let favourite = favourite.and_then(|turn| self.claims.get(&turn.id));
         let favourite = favourite.filter(|one| one.to == to && one.state != State::Called);
         favourite.map_or(0, |claim| claim.rest)
     }
 
     pub(super) fn kept_from(&self, id: Id, kept: usize) -> usize {
         match self.favourite {
-            Some((favourite, _)) if favourite == id => 0,
+            Some(turn) if turn.id == id => 0,
             _ => kept,
         }
     }
 
     pub(super) fn choose_favourite(&mut self, now: Instant) {
-        if let Some((id, until)) = self.favourite {
-            let claim = self.claims.get(&id).filter(|claim| claim.rest > 0);
-            let is_busy = claim.is_some_and(|claim| !claim.is_late(now));
-            if now < until && is_busy {
+        if let Some(turn) = self.favourite {
+            let claim = self.claims.get(&turn.id).filter(|claim| claim.rest > 0);
+            let has_begun = claim.is_some_and(|claim| claim.held > 0);
+            if turn.is_new && has_begun {
+                self.favourite = Some(Turn {
+                    until: now + TURN,
+                    is_new: false,
+                    ..turn
+                });
                 return;
             }
-            self.favourite = None;
-            self.next_favourite = Some(now + REST);
-            self.line_up_again(id, now);
+            let is_busy = claim.is_some_and(|claim| !claim.is_late(now));
+            if now < turn.until && is_busy {
+                return;
+            }
+            self.end_turn(turn, now);
         }
         if self.next_favourite.is_some_and(|next| now < next) {
             return;
         }
-        let patient = self.queue.values().find(|id| {
-            let claim = self.claims.get(*id);
-            let waited = claim.and_then(|claim| claim.waited(now));
-            waited.is_some_and(|waited| waited >= PATIENCE)
+        let patient = self.queue.values().filter_map(|id| {
+            let claim = self.claims.get(id)?;
+            let is_patient = claim.waited(now)? >= PATIENCE;
+            is_patient.then_some((self.has_waited_since(claim)?, *id, claim))
         });
-        self.favourite = patient.map(|id| (*id, now + TURN));
+        let first = patient.min_by_key(|(since, ..)| *since);
+        self.favourite = first.map(|((since, _), id, claim)| {
+            let is_new = claim.held == 0;
+            let length = match is_new && claim.flow.1 {
+                true => now.saturating_duration_since(since).min(LONGEST_TURN),
+                false => TURN,
+            };
+            Turn {
+                id,
+                flow: claim.flow,
+                since: now,
+                until: now + length.max(TURN),
+                is_new,
+            }
+        });
     }
 
-    /// It had its turn: others have theirs before it has another.
-    fn line_up_again(&mut self, id: Id, now: Instant) {
-        let claim = self.claims.get(&id);
-        if claim.is_some_and(|claim| matches!(claim.state, State::Waiting(..))) {
-            self.leave_queue(id, now);
-            if let Some(claim) = self.claims.get_mut(&id) {
-                claim.turn = None;
-            }
-            self.enqueue(id, now);
+    /// Since when it waits for a turn. Flows have theirs one after another: it counts
+    /// from the last one of its flow. Within its flow, from its own last one.
+    fn has_waited_since(&self, claim: &Claim) -> Option<(Instant, Instant)> {
+        let State::Waiting(_, since) = claim.state else {
+            return None;
+        };
+        let own = claim.last_turn.unwrap_or(since);
+        let of_flow = self.last_turns.get(&claim.flow);
+        Some((of_flow.map_or(own, |last| own.max(*last)), own))
+    }
+
+    fn end_turn(&mut self, turn: Turn, now: Instant) {
+        let length = now.saturating_duration_since(turn.since);
+        self.favourite = None;
+        self.next_favourite = Some(now + REST.max(length));
+        if let Some(claim) = self.claims.get_mut(&turn.id) {
+            claim.last_turn = Some(now);
         }
+        if self.queue.is_empty() {
+            return;
+        }
+        if self.last_turns.len() >= MOST_USERS {
+            self.last_turns.clear();
+        }
+        self.last_turns.insert(turn.flow, now);
     }
 }
