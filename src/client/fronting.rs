@@ -1,6 +1,6 @@
 //! What a stranger sees: the site, with every byte that it sent.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ClientContext;
+use super::farewell::patience;
 use super::handshake::Accepted;
 use super::roll_call::LONGEST_WAIT;
-use super::sites::{Judgement, SiteVisit};
+use super::sites::{Judgement, Manners, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
+use crate::wire::after_flight::{Judge, Verdict};
 
 /// How long a handshake may be unfinished before the site hears of it: its own
 /// patience, and its own answer to what is no handshake at all, begin then.
@@ -37,10 +39,13 @@ const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(60);
 pub(super) struct Opening {
     received: RefCell<Vec<u8>>,
     has_ended: Cell<bool>,
-    was_answered: Cell<bool>,
     is_known: Cell<bool>,
+    /// It was answered, as a site of these manners does.
+    answered: OnceCell<Rc<Manners>>,
     /// One of the two has changed.
     settled: Notify,
+    /// Hears what comes after the answer.
+    judge: RefCell<Judge>,
 }
 
 impl Opening {
@@ -78,10 +83,26 @@ impl Opening {
         }
     }
 
-    /// From here on the peer knows that we are no web server.
-    pub fn answer(&self) {
-        self.was_answered.set(true);
+    /// From here on the peer knows that we are no web server, unless we end it as
+    /// the site would: by these.
+    pub fn answer(&self, manners: Rc<Manners>) {
+        let _ = self.answered.set(manners);
         self.settled.notify();
+    }
+
+    /// `Some` once it was answered.
+    pub fn manners(&self) -> Option<&Manners> {
+        self.answered.get().map(Rc::as_ref)
+    }
+
+    /// What came after the answer.
+    pub fn hear(&self, bytes: &[u8]) {
+        self.judge.borrow_mut().hear(bytes);
+    }
+
+    /// What a server makes of that which has not the client's keys.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.judge.borrow().verdict()
     }
 
     /// The peer knows a secret: while it waits for its place the site has no say.
@@ -90,8 +111,15 @@ impl Opening {
         self.settled.notify();
     }
 
+    /// From accepting on; `limit` is for those of whom nothing is known.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        let known = self.is_known.get().then_some(limit + LONGEST_WAIT);
+        let answered = self.manners().map(|manners| patience(manners, limit));
+        known.max(answered).unwrap_or(limit)
+    }
+
     fn is_settled(&self) -> bool {
-        self.was_answered.get() || self.is_known.get()
+        self.manners().is_some() || self.is_known.get()
     }
 
     /// The site has something to say to that.
@@ -109,7 +137,7 @@ impl Opening {
         }
         let left = reason == RejectReason::Abandoned;
         let said_its_last = self.has_ended.get() && !self.received.borrow().is_empty();
-        !self.was_answered.get() && (!left || said_its_last)
+        self.manners().is_none() && (!left || said_its_last)
     }
 }
 
@@ -133,7 +161,8 @@ impl<'a> Reserve<'a> {
     }
 
     /// The outcome of a handshake, which ends too when `limit` is over or when
-    /// the site has an answer to what came. The wait for a place counts for itself.
+    /// the site has an answer to what came. The wait for a place counts for itself,
+    /// and who was answered gets the time that the site gives.
     pub async fn watch(
         &self,
         limit: Duration,
@@ -151,11 +180,19 @@ impl<'a> Reserve<'a> {
             Err(RejectReason::SiteAnswered)
         };
         let mut first = pin!(smol::future::or(shaking, site_first));
-        let mut outcome = reactor.timeout(limit, first.as_mut()).await;
-        if outcome.is_none() && self.opening.is_known.get() {
-            outcome = reactor.timeout(LONGEST_WAIT, first).await;
+        let began = reactor.now();
+        let mut end = began + limit;
+        loop {
+            let left = end.saturating_duration_since(reactor.now());
+            if let Some(outcome) = reactor.timeout(left, first.as_mut()).await {
+                return outcome;
+            }
+            let later = began + self.opening.patience(limit);
+            if later <= end {
+                return Err(RejectReason::TimedOut);
+            }
+            end = later;
         }
-        outcome.unwrap_or(Err(RejectReason::TimedOut))
     }
 
     /// Until the site speaks or hangs up. When the peer is answered, or known, the

@@ -86,10 +86,10 @@ pub(super) async fn handshake(
                 let answer = signer.answer(&value, visit);
                 let post_quantum = value.x25519_mlkem768.is_some();
                 drop(value);
-                opening.answer();
+                opening.answer(visit.context.sites.manners());
                 let rest = opening.with(|received| received.split_off(consumed));
                 flight::send(socket, answer).await?;
-                return fake_tls(socket, signer, post_quantum, rest).await;
+                return fake_tls(socket, opening, signer, post_quantum, rest).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),
         }
@@ -206,6 +206,7 @@ fn check_hello(
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
     socket: &Socket,
+    opening: &Opening,
     signer: Signer,
     post_quantum: bool,
     mut raw: Vec<u8>,
@@ -213,6 +214,7 @@ async fn fake_tls(
     let mut records = RecordReader::new();
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
+        opening.hear(&raw);
         let payload = unwrap_records(&mut records, &mut raw);
         let payload = payload.map_err(|_| RejectReason::BadHello)?;
         let payload = raw.get(payload).unwrap_or_default();

@@ -5,6 +5,7 @@
 
 mod accept;
 mod ends;
+mod farewell;
 mod flight;
 mod fronting;
 mod handshake;

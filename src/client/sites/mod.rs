@@ -4,6 +4,7 @@
 mod advice;
 mod kept;
 mod loops;
+mod manners;
 #[cfg(feature = "check")]
 mod names;
 mod probe;
@@ -26,6 +27,7 @@ use crate::wire::server_hello::FlightProfile;
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
 use loops::Loops;
+pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
@@ -48,6 +50,8 @@ pub struct Sites {
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
+    /// Of a site that nobody has measured.
+    nginx: Rc<Manners>,
     data_dir: DataDir,
     loops: Loops,
     strangers: Cell<usize>,
@@ -120,6 +124,7 @@ impl Sites {
             settings: RefCell::new(Rc::new(settings)),
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
+            nginx: Rc::new(Manners::NGINX),
             data_dir,
             loops: Loops::new(Box::new(public_ip)),
             strangers: Cell::new(0),
@@ -159,6 +164,11 @@ impl Sites {
         let models = self.models.borrow();
         let model = models.iter().find(|model| model.domain == *domain)?;
         model.profile.clone()
+    }
+
+    /// How the site ends connections.
+    pub(super) fn manners(&self) -> Rc<Manners> {
+        self.nginx.clone()
     }
 
     /// Connections to this address come to us.

@@ -1,6 +1,7 @@
 //! Clients on loopback against a scripted Telegram.
 
 mod app;
+mod farewells;
 mod handshakes;
 mod lines;
 mod openings;
