@@ -29,7 +29,7 @@ const AT_ONCE: Duration = Duration::from_millis(5);
 /// From accepting to the end of a handshake that was answered and does not go on:
 /// at least `limit`, which is what a client on a bad line is given.
 pub(super) fn patience(manners: &Manners, limit: Duration) -> Duration {
-    let Ending { after, how, .. } = manners.unfinished;
+    let Ending { after, how, .. } = manners.unfinished();
     let after = match how {
         How::Stays => MOST_PATIENCE,
         _ => after.min(MOST_PATIENCE),
@@ -50,20 +50,20 @@ pub(super) async fn say(
     };
     let reactor = &context.reactor;
     let ending = match reason {
-        RejectReason::TimedOut => manners.unfinished,
+        RejectReason::TimedOut => manners.unfinished(),
         RejectReason::BadHello | RejectReason::BadTransport => {
             let left = end.saturating_duration_since(reactor.now());
             let judged = poll_fn(|cx| poll_judged(context, socket, opening, cx));
             match reactor.timeout(left, judged).await {
-                None => manners.unfinished,
+                None => manners.unfinished(),
                 Some(None) => return,
                 Some(Some(Verdict::Left)) => Ending::FIN,
                 Some(Some(Verdict::Garbled)) => {
-                    let after = manners.garbled.after.min(MOST_PATIENCE);
-                    if after > AT_ONCE {
-                        reactor.sleep(after).await;
+                    let ending = manners.garbled();
+                    if ending.after > AT_ONCE {
+                        reactor.sleep(ending.after.min(MOST_PATIENCE)).await;
                     }
-                    manners.garbled
+                    ending
                 }
             }
         }

@@ -12,7 +12,7 @@ use super::ClientContext;
 use super::farewell::patience;
 use super::handshake::Accepted;
 use super::roll_call::LONGEST_WAIT;
-use super::sites::{Judgement, Manners, SiteVisit};
+use super::sites::{Expected, How, Judgement, Manners, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
@@ -148,6 +148,7 @@ pub(super) struct Reserve<'a> {
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
+    began: Instant,
 }
 
 impl<'a> Reserve<'a> {
@@ -157,6 +158,7 @@ impl<'a> Reserve<'a> {
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
+            began: stranger.context.reactor.now(),
         }
     }
 
@@ -180,14 +182,13 @@ impl<'a> Reserve<'a> {
             Err(RejectReason::SiteAnswered)
         };
         let mut first = pin!(smol::future::or(shaking, site_first));
-        let began = reactor.now();
-        let mut end = began + limit;
+        let mut end = self.began + limit;
         loop {
             let left = end.saturating_duration_since(reactor.now());
             if let Some(outcome) = reactor.timeout(left, first.as_mut()).await {
                 return outcome;
             }
-            let later = began + self.opening.patience(limit);
+            let later = self.began + self.opening.patience(limit);
             if later <= end {
                 return Err(RejectReason::TimedOut);
             }
@@ -207,7 +208,8 @@ impl<'a> Reserve<'a> {
             };
             let spoke = async {
                 self.open(Judgement::Undecided).await;
-                poll_fn(|cx| self.poll_site(cx)).await;
+                let speaks = poll_fn(|cx| self.poll_site(cx));
+                smol::future::or(speaks, self.reach_own_end()).await;
                 true
             };
             if smol::future::or(settled, spoke).await {
@@ -223,6 +225,31 @@ impl<'a> Reserve<'a> {
             Some(visit) => visit.socket.poll_peek(cx, &mut [0]).map(|_| ()),
             None => Poll::Pending,
         }
+    }
+
+    /// Until the site would have ended a connection on which no more has come than
+    /// it has.
+    async fn reach_own_end(&self) {
+        if let Some((end, _)) = self.own_end() {
+            let reactor = &self.stranger.context.reactor;
+            let left = end.saturating_duration_since(reactor.now());
+            reactor.sleep(left).await;
+            if self.own_end().is_some() {
+                return;
+            }
+        }
+        pending().await
+    }
+
+    /// When that is, and how it does it, as far as it is known.
+    fn own_end(&self) -> Option<(Instant, How)> {
+        let visit = self.visit.borrow();
+        let manners = visit.as_ref()?.manners();
+        let ending = self.opening.with(|received| {
+            let is_all = received.len() == self.sent.get() && !self.opening.has_ended.get();
+            is_all.then(|| manners.wordless(received)).flatten()
+        })?;
+        Some((self.began + ending.after, ending.how))
     }
 
     /// Connects to the site, which gets what the peer has sent so far.
@@ -255,8 +282,13 @@ impl<'a> Reserve<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
+        let is_silent = matches!(reason, RejectReason::TimedOut | RejectReason::SiteAnswered);
+        let ends = is_silent.then(|| self.own_end()).flatten();
         self.open(Judgement::Stranger).await;
         let visit = self.visit.into_inner()?;
+        if let Some((end, how)) = ends {
+            visit.expects.set(Expected::End(end, how));
+        }
         let rest = self
             .opening
             .with(|received| received.split_off(self.sent.get().min(received.len())));
@@ -321,10 +353,10 @@ impl SiteRelay {
         if self.to_stranger.moved() > 0 {
             self.visit.answered();
         }
-        self.poll_idle(cx).map(Ok)
+        self.poll_idle(cx)
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = self.context.reactor.now();
         let moved = self.to_site.moved() + self.to_stranger.moved();
         if moved != self.moved {
@@ -336,12 +368,24 @@ impl SiteRelay {
         } else {
             IDLE_LIMIT
         };
-        let end = self.last_moved + limit;
+        let mut end = self.last_moved + limit;
+        if moved == 0
+            && !self.to_stranger.is_done()
+            && let Expected::End(own, how) = self.visit.expects.get()
+        {
+            if own <= now {
+                return Poll::Ready(match how {
+                    How::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+                    _ => Ok(()),
+                });
+            }
+            end = end.min(own);
+        }
         // Not moved at every byte: it looks again when it fires.
         self.timer.set_earlier(end);
         while self.timer.poll_expired(cx).is_ready() {
             if end <= now {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             self.timer.set(end);
         }

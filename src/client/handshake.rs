@@ -73,6 +73,7 @@ pub(super) async fn handshake(
             Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
+                let heard = visit.context.reactor.now();
                 let signature = opening.with(|received| {
                     let hello = received.get(..consumed).unwrap_or_default();
                     check_hello(hello, &value, visit)
@@ -86,9 +87,9 @@ pub(super) async fn handshake(
                 let answer = signer.answer(&value, visit);
                 let post_quantum = value.x25519_mlkem768.is_some();
                 drop(value);
-                opening.answer(visit.context.sites.manners());
+                opening.answer(visit.context.sites.manners(&signer.signature.domain));
                 let rest = opening.with(|received| received.split_off(consumed));
-                flight::send(socket, answer).await?;
+                flight::send(visit, &signer.signature.domain, heard, answer).await?;
                 return fake_tls(socket, opening, signer, post_quantum, rest).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),

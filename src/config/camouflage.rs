@@ -190,6 +190,28 @@ impl FromStr for RecordSizes {
     }
 }
 
+/// When a fake-TLS client gets the answer to its hello.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerTime {
+    /// When a stranger would get the site's.
+    #[default]
+    Auto,
+    /// At once.
+    Off,
+}
+
+impl FromStr for AnswerTime {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => bad("expected auto or off"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,5 +257,7 @@ mod tests {
         assert!("true".parse::<YesNo>().is_err());
         assert_eq!("full".parse(), Ok(RecordSizes::Full));
         assert!("small".parse::<RecordSizes>().is_err());
+        assert_eq!("off".parse(), Ok(AnswerTime::Off));
+        assert!("60".parse::<AnswerTime>().is_err());
     }
 }

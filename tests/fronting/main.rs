@@ -1,5 +1,6 @@
 //! What strangers see through the proxy's port: the site, all of it.
 
+mod manners;
 mod site;
 
 use std::io::{ErrorKind, Read, Write};

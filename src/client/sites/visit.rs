@@ -1,10 +1,11 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
-use super::Sites;
 use super::loops::Likeness;
 use super::site::Site;
+use super::{How, Manners, Sites};
 use crate::client::visit::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
@@ -19,7 +20,18 @@ pub(in crate::client) struct SiteVisit {
     /// Our end of it until it is answered; Unix sockets have none.
     from: Cell<Option<SocketAddr>>,
     unanswered: Cell<Option<Likeness>>,
+    pub expects: Cell<Expected>,
     _stranger: Stranger,
+}
+
+/// What the site is known to do next.
+#[derive(Clone, Copy)]
+pub(in crate::client) enum Expected {
+    /// To answer a hello, which has been on its way since then.
+    Answer(Instant),
+    /// To end it by then, had it been connected when the stranger was.
+    End(Instant, How),
+    Nothing,
 }
 
 /// One of those that may be there at a time.
@@ -46,14 +58,19 @@ impl Sites {
         received: &[u8],
         judgement: Judgement,
     ) -> Option<SiteVisit> {
-        let domain = match client_hello::parse(received) {
-            Ok(Parsed::Complete { value, .. }) => value.sni,
-            _ => None,
+        let began = self.reactor.now();
+        let (domain, is_whole) = match client_hello::parse(received) {
+            Ok(Parsed::Complete { value, .. }) => (value.sni, true),
+            _ => (None, false),
         };
         let site = self.site_for(domain.as_ref())?;
+        let is_timed = is_whole && judgement == Judgement::Stranger && site.is_resolved();
         match self.connect(client, peer, &site, received, judgement).await {
             Ok(visit) => {
                 site.note(None);
+                if is_timed {
+                    visit.expects.set(Expected::Answer(began));
+                }
                 Some(visit)
             }
             Err(failure) => {
@@ -93,6 +110,7 @@ impl Sites {
             site: site.clone(),
             from: Cell::new(from),
             unanswered: Cell::new(unanswered.1.take()),
+            expects: Cell::new(Expected::Nothing),
             _stranger: stranger,
         };
         visit.introduce(peer).await?;
@@ -137,10 +155,24 @@ impl SiteVisit {
         told.map_err(|_| FrontingFailure::Refused)
     }
 
-    /// The site sent something: this connection does not go round in circles.
+    /// How the site ends connections.
+    pub fn manners(&self) -> Rc<Manners> {
+        self.sites.book.manners(&self.site.place)
+    }
+
+    /// The site sent something.
+    pub fn answered(&self) {
+        if let Expected::Answer(asked) = self.expects.replace(Expected::Nothing) {
+            let time = self.sites.reactor.now().duration_since(asked);
+            self.sites.book.visited(&self.site.place, time);
+        }
+        self.is_no_loop();
+    }
+
+    /// This connection does not go round in circles.
     /// Another connection may come from the same address and port as this one
     /// of ours, as long as they lead to different ones.
-    pub fn answered(&self) {
+    fn is_no_loop(&self) {
         if let Some(from) = self.from.take() {
             self.sites.loops.forget(from);
         }
@@ -158,7 +190,7 @@ impl std::fmt::Display for SiteVisit {
 
 impl Drop for SiteVisit {
     fn drop(&mut self) {
-        self.answered();
+        self.is_no_loop();
     }
 }
 

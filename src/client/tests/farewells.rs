@@ -146,3 +146,58 @@ fn whoever_wants_resets_gets_them() {
         assert!(start.elapsed() < Duration::from_secs(10));
     });
 }
+
+/// As a site does that has been looked at.
+#[cfg(feature = "check")]
+#[test]
+fn endings_are_the_sites() {
+    use crate::client::sites::{Ending, How, Manners};
+    use crate::config::{FrontingChoice, SitePlace};
+
+    let place: SitePlace = "127.0.0.1:9".parse().unwrap();
+    let mut setup = brief();
+    setup.fronting.choice = FrontingChoice::Site(place.clone());
+    setup.run(async |world| {
+        let sites = &world.context.sites;
+        let garbled = record(0x17, 64);
+        sites.learn(
+            &place,
+            Manners {
+                unfinished: Some(Ending {
+                    after: Duration::from_millis(500),
+                    ..Ending::FIN
+                }),
+                garbled: Some(Ending {
+                    record: Some(17),
+                    ..Ending::FIN
+                }),
+                ..Manners::default()
+            },
+        );
+        let socket = answered(&world, b"").await;
+        socket.write_all(&garbled).await.unwrap();
+        let said = rest(&socket).await;
+        assert!(said.len() == 22 && said.starts_with(&[0x17, 3, 3, 0, 17]));
+
+        let start = Instant::now();
+        let socket = answered(&world, b"").await;
+        let half = answered(&world, &garbled[..50]).await;
+        assert_eq!(rest(&socket).await, [0; 0]);
+        assert_eq!(rest(&half).await, [0; 0]);
+        let time = start.elapsed();
+        assert!(time >= Duration::from_millis(450), "{time:?}");
+        assert!(time < Duration::from_secs(30), "{time:?}");
+
+        let reset = Ending {
+            how: How::Reset,
+            ..Ending::FIN
+        };
+        let resets = Manners {
+            garbled: Some(reset),
+            ..Manners::default()
+        };
+        sites.learn(&place, resets);
+        let socket = answered(&world, &garbled).await;
+        assert!(socket.read(&mut [0; 9]).await.is_err());
+    });
+}

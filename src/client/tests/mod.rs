@@ -21,8 +21,8 @@ use super::{
     ClientContext, Limits, ListenerHandle, Newer, Parts, Rules, SiteSettings, Sites, listen,
 };
 use crate::config::{
-    Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset, RouteChoice,
-    ServerErrors, TimeSkew,
+    Allow, AnswerTime, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset,
+    RouteChoice, ServerErrors, TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
@@ -72,6 +72,7 @@ impl Default for Setup {
                 handshake_timeout: DEADLINE,
                 time_skew: TimeSkew::default(),
                 records: RecordSizes::Auto,
+                answer_time: AnswerTime::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,
