@@ -19,6 +19,7 @@ struct Entry {
     times: AnswerTimes,
     manners: Rc<Manners>,
     /// Unix time of the last look at its manners.
+    #[cfg(feature = "check")]
     asked: Option<u64>,
 }
 
@@ -66,6 +67,7 @@ impl Book {
                 place: place.clone(),
                 times: AnswerTimes::default(),
                 manners: self.unknown.clone(),
+                #[cfg(feature = "check")]
                 asked: None,
             });
         }
