@@ -13,8 +13,8 @@ use crate::net::{Socket, fill_random};
 use crate::wire::after_flight::Verdict;
 use crate::wire::fake_tls::record_header;
 
-/// Read before the end, in bytes, as a server reads ahead: what is left unread makes
-/// the kernel reset the connection.
+/// Read at a time, in bytes, as a server reads ahead: what is left unread makes the
+/// kernel reset the connection.
 const READ_AHEAD: usize = 16 * 1024;
 
 /// Nobody waits longer for the end of a client's handshake.
@@ -49,6 +49,8 @@ pub(super) async fn say(
         return;
     };
     let reactor = &context.reactor;
+    // Some of what it judges by may not have been read.
+    let is_early = opening.verdict().is_some();
     let ending = match reason {
         RejectReason::TimedOut => manners.unfinished(),
         RejectReason::BadHello | RejectReason::BadTransport => {
@@ -70,7 +72,7 @@ pub(super) async fn say(
         // It is the peer that has ended it.
         _ => return,
     };
-    end_by(context, socket, &ending).await;
+    end_by(context, socket, &ending, is_early).await;
 }
 
 /// `None`: the peer has gone before.
@@ -80,12 +82,15 @@ fn poll_judged(
     opening: &Opening,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Verdict>> {
-    let read = |buffer: &mut [u8]| match socket.poll_read(cx, buffer) {
-        Poll::Ready(Ok(length)) if length > 0 => {
-            opening.hear(buffer.get(..length).unwrap_or_default());
-            Poll::Ready(true)
+    let read = |buffer: &mut [u8]| {
+        let buffer = buffer.get_mut(..READ_AHEAD).unwrap_or_default();
+        match socket.poll_read(cx, buffer) {
+            Poll::Ready(Ok(length)) if length > 0 => {
+                opening.hear(buffer.get(..length).unwrap_or_default());
+                Poll::Ready(true)
+            }
+            read => read.map(|_| false),
         }
-        read => read.map(|_| false),
     };
     if let Some(verdict) = opening.verdict() {
         return Poll::Ready(Some(verdict));
@@ -100,9 +105,9 @@ fn poll_judged(
     }
 }
 
-/// Says the last word and ends it. What has come till then is read, so that only
-/// what comes later is answered by a reset.
-async fn end_by(context: &ClientContext, socket: &Socket, ending: &Ending) {
+/// Says the last word and ends it; `reads` what has come till then once more, so that
+/// only what comes later, or more than a server reads, is answered by a reset.
+async fn end_by(context: &ClientContext, socket: &Socket, ending: &Ending, reads: bool) {
     if ending.how == How::Reset {
         let _ = socket.set_reset_on_close();
     }
@@ -119,13 +124,13 @@ async fn end_by(context: &ClientContext, socket: &Socket, ending: &Ending) {
     }
     // Whoever takes nothing for so long that it does not fit gets none.
     let said = record.is_empty() || socket.try_write(&record).is_ok();
-    if !said || ending.how == How::Reset || socket.shutdown_write().is_err() {
+    if !said || !reads || ending.how == How::Reset {
         return;
     }
     poll_fn(|cx| {
         let read = |buffer: &mut [u8]| {
-            let length = READ_AHEAD.min(buffer.len());
-            let _ = socket.poll_read(cx, buffer.get_mut(..length).unwrap_or_default());
+            let buffer = buffer.get_mut(..READ_AHEAD).unwrap_or_default();
+            let _ = socket.poll_read(cx, buffer);
         };
         let _ = context.scratch.with(read);
         Poll::Ready(())

@@ -241,6 +241,11 @@ async fn fake_tls(
                 pass: signer.pass,
             });
         }
+        // Clients send all of it in their first record: the official proxy takes
+        // nothing else. So what a server would have judged by now is no client's.
+        if opening.verdict().is_some() {
+            return Err(RejectReason::BadTransport);
+        }
         read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
     }
 }

@@ -65,6 +65,10 @@ fn what_no_server_can_decrypt_gets_an_encrypted_alert_and_the_end() {
             record(0x17, 16_641)[..5].to_vec(),
             record(0x16, 64),
             record(0x15, 40),
+            record(0x17, 0),
+            [CCS, &record(0x17, 17)].concat(),
+            vec![0x14, 3, 3, 0, 1, 2],
+            CCS.repeat(33),
             vec![0x17, 3, 1, 0, 64],
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             record(0x14, 2),
@@ -81,7 +85,7 @@ fn what_no_server_can_decrypt_gets_an_encrypted_alert_and_the_end() {
         let rejected = &world.metrics.rejected;
         let count = |reason| rejected.get(reason);
         let garbled = count(RejectReason::BadHello) + count(RejectReason::BadTransport);
-        assert_eq!((garbled, rejected.total()), (18, 18));
+        assert_eq!((garbled, rejected.total()), (26, 26));
     });
 }
 
