@@ -15,7 +15,7 @@ use crate::wire::fake_tls::record_header;
 
 /// Read at a time, in bytes, as a server reads ahead: what is left unread makes the
 /// kernel reset the connection.
-const READ_AHEAD: usize = 16 * 1024;
+const READ_AHEAD: usize = 16 * 1024 + 325;
 
 /// Nobody waits longer for the end of a client's handshake.
 const MOST_PATIENCE: Duration = Duration::from_secs(120);

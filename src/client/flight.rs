@@ -28,9 +28,10 @@ pub(super) async fn send(
     if context.limits.get().answer_time == AnswerTime::Auto
         && let Some(time) = context.sites.answer_time(domain)
     {
-        let left = (heard + time).saturating_duration_since(context.reactor.now());
+        let mut timer = context.reactor.timer();
+        timer.set(heard + time);
         // In a box, which few get to need.
-        Box::pin(context.reactor.sleep(left)).await;
+        Box::pin(timer.expired()).await;
     }
     let profile = context.sites.profile(domain);
     let first = first_piece(answer.len(), profile.map(|profile| profile.records));

@@ -99,16 +99,18 @@ mod measured {
 
     impl Manners {
         /// Of two looks at a site, at different times: the longer patience of both,
-        /// as a restart or the network may have cut the other short.
+        /// as a restart or the network may have cut the other short; of what comes at
+        /// once the shorter time.
         pub fn and(self, later: Self) -> Self {
             let longer = |one: Option<Ending>, other: Option<Ending>| {
                 one.into_iter().chain(other).max_by_key(|end| end.after)
             };
+            let garbled = self.garbled.into_iter().chain(later.garbled);
             Self {
                 silent: longer(self.silent, later.silent),
                 partial: longer(self.partial, later.partial),
                 unfinished: longer(self.unfinished, later.unfinished),
-                garbled: longer(self.garbled, later.garbled),
+                garbled: garbled.min_by_key(|end| end.after),
             }
         }
 
@@ -219,7 +221,7 @@ mod measured {
         }
 
         #[test]
-        fn of_two_looks_the_longer_counts() {
+        fn of_two_looks_the_longer_patience_counts() {
             let hasty = Manners {
                 silent: Some(end(20_000, How::Fin)),
                 unfinished: Some(end(20_000, How::Reset)),
@@ -228,6 +230,11 @@ mod measured {
             assert_eq!(measured().and(hasty.clone()), measured());
             assert_eq!(hasty.clone().and(measured()), measured());
             assert_eq!(hasty.clone().and(Manners::default()), hasty);
+            let slow = Manners {
+                garbled: Some(end(50, How::Fin)),
+                ..hasty
+            };
+            assert_eq!(slow.and(measured()), measured());
         }
     }
 }

@@ -106,6 +106,7 @@ impl Sites {
         domain: &Domain,
         visitor: Visitor,
     ) -> Option<Ending> {
+        let hello = browser_hello(domain, &mut fill_random);
         site.resolved(self).await;
         let dialled = self.reactor.now();
         let socket = site.connect(self).await.ok()?;
@@ -115,7 +116,6 @@ impl Sites {
         if self.settings.borrow().fronting.proxy_protocol {
             sent.extend_from_slice(&LOCAL_V2);
         }
-        let hello = browser_hello(domain, &mut fill_random);
         let part = match visitor {
             Visitor::Silent => 0,
             Visitor::Partial => PART.min(hello.len()),

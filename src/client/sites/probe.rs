@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
@@ -188,23 +188,24 @@ impl Sites {
         site: &Rc<super::Site>,
         domain: &Domain,
     ) -> Result<FlightProfile, ProbeError> {
-        // What follows takes as long as for a stranger.
-        site.resolved(self).await;
-        let started = self.reactor.now();
-        let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
-        let round_trip = self.reactor.now().duration_since(started);
         let mut hello = Vec::new();
         if self.settings.borrow().fronting.proxy_protocol {
             hello.extend_from_slice(&LOCAL_V2);
         }
         hello.extend(browser_hello(domain, &mut fill_random));
+        // What follows takes as long as for a stranger.
+        site.resolved(self).await;
+        // Not the reactor's time, which a hello that was slow to make is older than.
+        let started = Instant::now();
+        let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
+        let round_trip = started.elapsed();
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
         let spoken = poll_fn(|cx| socket.poll_peek(cx, &mut [0]));
         let spoken = self.reactor.timeout(ANSWER_LIMIT, spoken).await;
         spoken
             .ok_or(ProbeError::Silent)?
             .map_err(ProbeError::Broken)?;
-        let time = self.reactor.now().duration_since(started);
+        let time = started.elapsed();
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
         let profile = site_flight::read(&answer).map_err(ProbeError::NoModel)?;
         self.book.asked(&site.place, time);
