@@ -4,7 +4,7 @@ use super::site::ALERT;
 use super::*;
 
 /// A site that ends connections itself after so long.
-const SITE_PATIENCE: Duration = Duration::from_millis(1800);
+const SITE_PATIENCE: Duration = Duration::from_millis(1300);
 
 fn model() -> FlightProfile {
     let asked = client_hello(&Hello::new(
