@@ -3,7 +3,7 @@
 # script, after /lib/functions.sh.
 
 FLAG_LISTS='listen secret tls_domain policy table dc link link_listen'
-FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records tag route external_ip link_name telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn'
+FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time tag route external_ip link_name telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn'
 FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes link_wait link_connections'
 # Files of the link, by flag.
 LINK_FILES='link-ca link-cert link-key link-refuse link-psk'

@@ -10,6 +10,7 @@ use std::time::Duration;
 use smol::Task;
 use smol::future::FutureExt;
 
+use super::farewell;
 use super::fronting::{Opening, Reserve, SiteRelay};
 use super::handshake::{Accepted, handshake};
 use super::registry::{Place, SessionPlace};
@@ -336,12 +337,18 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
         );
         return Some(Admitted::Stranger(site, rest));
     }
-    drop(opening);
     if context.limits.get().reset != Reset::Never {
         // It fails if the peer was faster.
         let _ = visit.socket.set_reset_on_close();
         return None;
     }
+    if opening.manners().is_some() {
+        let end = started + opening.patience(limit);
+        // In a box, which few get to need.
+        Box::pin(farewell::say(context, visit.socket, &opening, reason, end)).await;
+        return None;
+    }
+    drop(opening);
     let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
     let away = turn_away(context, visit.socket, reason).or(evicted(visit.place));

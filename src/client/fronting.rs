@@ -1,6 +1,6 @@
 //! What a stranger sees: the site, with every byte that it sent.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ClientContext;
+use super::farewell::patience;
 use super::handshake::Accepted;
 use super::roll_call::LONGEST_WAIT;
-use super::sites::{Judgement, SiteVisit};
+use super::sites::{Expected, How, Judgement, Manners, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
+use crate::wire::after_flight::{Judge, Verdict};
 
 /// How long a handshake may be unfinished before the site hears of it: its own
 /// patience, and its own answer to what is no handshake at all, begin then.
@@ -37,10 +39,13 @@ const HALF_CLOSED_LIMIT: Duration = Duration::from_secs(60);
 pub(super) struct Opening {
     received: RefCell<Vec<u8>>,
     has_ended: Cell<bool>,
-    was_answered: Cell<bool>,
     is_known: Cell<bool>,
+    /// It was answered, as a site of these manners does.
+    answered: OnceCell<Rc<Manners>>,
     /// One of the two has changed.
     settled: Notify,
+    /// Hears what comes after the answer.
+    judge: RefCell<Judge>,
 }
 
 impl Opening {
@@ -78,10 +83,26 @@ impl Opening {
         }
     }
 
-    /// From here on the peer knows that we are no web server.
-    pub fn answer(&self) {
-        self.was_answered.set(true);
+    /// From here on the peer knows that we are no web server, unless we end it as
+    /// the site would: by these.
+    pub fn answer(&self, manners: Rc<Manners>) {
+        let _ = self.answered.set(manners);
         self.settled.notify();
+    }
+
+    /// `Some` once it was answered.
+    pub fn manners(&self) -> Option<&Manners> {
+        self.answered.get().map(Rc::as_ref)
+    }
+
+    /// What came after the answer.
+    pub fn hear(&self, bytes: &[u8]) {
+        self.judge.borrow_mut().hear(bytes);
+    }
+
+    /// What a server makes of that which has not the client's keys.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.judge.borrow().verdict()
     }
 
     /// The peer knows a secret: while it waits for its place the site has no say.
@@ -90,8 +111,15 @@ impl Opening {
         self.settled.notify();
     }
 
+    /// From accepting on; `limit` is for those of whom nothing is known.
+    pub fn patience(&self, limit: Duration) -> Duration {
+        let known = self.is_known.get().then_some(limit + LONGEST_WAIT);
+        let answered = self.manners().map(|manners| patience(manners, limit));
+        known.max(answered).unwrap_or(limit)
+    }
+
     fn is_settled(&self) -> bool {
-        self.was_answered.get() || self.is_known.get()
+        self.manners().is_some() || self.is_known.get()
     }
 
     /// The site has something to say to that.
@@ -105,7 +133,7 @@ impl Opening {
         }
         let left = reason == RejectReason::Abandoned;
         let said_its_last = self.has_ended.get() && !self.received.borrow().is_empty();
-        !self.was_answered.get() && (!left || said_its_last)
+        self.manners().is_none() && (!left || said_its_last)
     }
 }
 
@@ -116,6 +144,7 @@ pub(super) struct Reserve<'a> {
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
+    began: Instant,
 }
 
 impl<'a> Reserve<'a> {
@@ -125,11 +154,13 @@ impl<'a> Reserve<'a> {
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
+            began: stranger.context.reactor.now(),
         }
     }
 
     /// The outcome of a handshake, which ends too when `limit` is over or when
-    /// the site has an answer to what came. The wait for a place counts for itself.
+    /// the site has an answer to what came. The wait for a place counts for itself,
+    /// and who was answered gets the time that the site gives.
     pub async fn watch(
         &self,
         limit: Duration,
@@ -147,11 +178,18 @@ impl<'a> Reserve<'a> {
             Err(RejectReason::SiteAnswered)
         };
         let mut first = pin!(smol::future::or(shaking, site_first));
-        let mut outcome = reactor.timeout(limit, first.as_mut()).await;
-        if outcome.is_none() && self.opening.is_known.get() {
-            outcome = reactor.timeout(LONGEST_WAIT, first).await;
+        let mut end = self.began + limit;
+        loop {
+            let left = end.saturating_duration_since(reactor.now());
+            if let Some(outcome) = reactor.timeout(left, first.as_mut()).await {
+                return outcome;
+            }
+            let later = self.began + self.opening.patience(limit);
+            if later <= end {
+                return Err(RejectReason::TimedOut);
+            }
+            end = later;
         }
-        outcome.unwrap_or(Err(RejectReason::TimedOut))
     }
 
     /// Until the site speaks or hangs up. When the peer is answered, or known, the
@@ -166,7 +204,8 @@ impl<'a> Reserve<'a> {
             };
             let spoke = async {
                 self.open(Judgement::Undecided).await;
-                poll_fn(|cx| self.poll_site(cx)).await;
+                let speaks = poll_fn(|cx| self.poll_site(cx));
+                smol::future::or(speaks, self.reach_own_end()).await;
                 true
             };
             if smol::future::or(settled, spoke).await {
@@ -182,6 +221,31 @@ impl<'a> Reserve<'a> {
             Some(visit) => visit.socket.poll_peek(cx, &mut [0]).map(|_| ()),
             None => Poll::Pending,
         }
+    }
+
+    /// Until the site would have ended a connection on which no more has come than
+    /// it has.
+    async fn reach_own_end(&self) {
+        if let Some((end, _)) = self.own_end() {
+            let reactor = &self.stranger.context.reactor;
+            let left = end.saturating_duration_since(reactor.now());
+            reactor.sleep(left).await;
+            if self.own_end().is_some() {
+                return;
+            }
+        }
+        pending().await
+    }
+
+    /// When that is, and how it does it, as far as it is known.
+    fn own_end(&self) -> Option<(Instant, How)> {
+        let visit = self.visit.borrow();
+        let manners = visit.as_ref()?.manners();
+        let ending = self.opening.with(|received| {
+            let is_all = received.len() == self.sent.get() && !self.opening.has_ended.get();
+            is_all.then(|| manners.wordless(received)).flatten()
+        })?;
+        Some((self.began + ending.after, ending.how))
     }
 
     /// Connects to the site, which gets what the peer has sent so far.
@@ -220,8 +284,13 @@ impl<'a> Reserve<'a> {
             true => Judgement::Crowd,
             false => Judgement::Stranger,
         };
+        let is_silent = matches!(reason, RejectReason::TimedOut | RejectReason::SiteAnswered);
+        let ends = is_silent.then(|| self.own_end()).flatten();
         self.open(judgement).await;
         let visit = self.visit.into_inner()?;
+        if let Some((end, how)) = ends {
+            visit.expects.set(Expected::End(end, how));
+        }
         let rest = self
             .opening
             .with(|received| received.split_off(self.sent.get().min(received.len())));
@@ -294,10 +363,10 @@ impl SiteRelay {
         if self.to_stranger.moved() > 0 {
             self.visit.answered();
         }
-        self.poll_idle(cx).map(Ok)
+        self.poll_idle(cx)
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = self.context.reactor.now();
         let moved = self.to_site.moved() + self.to_stranger.moved();
         if moved != self.moved {
@@ -309,12 +378,24 @@ impl SiteRelay {
         } else {
             IDLE_LIMIT
         };
-        let end = self.last_moved + limit;
+        let mut end = self.last_moved + limit;
+        if moved == 0
+            && !self.to_stranger.is_done()
+            && let Expected::End(own, how) = self.visit.expects.get()
+        {
+            if own <= now {
+                return Poll::Ready(match how {
+                    How::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+                    _ => Ok(()),
+                });
+            }
+            end = end.min(own);
+        }
         // Not moved at every byte: it looks again when it fires.
         self.timer.set_earlier(end);
         while self.timer.poll_expired(cx).is_ready() {
             if end <= now {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             self.timer.set(end);
         }

@@ -1,6 +1,6 @@
 //! From the first byte of a connection to a client with keys.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::flight;
 use super::fronting::Opening;
@@ -73,6 +73,7 @@ pub(super) async fn handshake(
             Err(HelloError::NotTls) => return plain(visit, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
+                let heard = visit.context.reactor.now();
                 let signature = opening.with(|received| {
                     let hello = received.get(..consumed).unwrap_or_default();
                     check_hello(hello, &value, visit)
@@ -84,20 +85,23 @@ pub(super) async fn handshake(
                     signature,
                 };
                 // In a box, so that those who prove nothing stay small.
-                return Box::pin(answer(visit, opening, signer, value, consumed)).await;
+                let answer = answer(visit, opening, signer, value, consumed, heard);
+                return Box::pin(answer).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),
         }
     }
 }
 
-/// What follows the `consumed` bytes of the hello of a client that is let in.
+/// What follows the `consumed` bytes of the hello of a client that is let in. All of
+/// them were there when it was `heard`.
 async fn answer(
     visit: &Visit<'_>,
     opening: &Opening,
     signer: Signer,
     hello: ClientHello,
     consumed: usize,
+    heard: Instant,
 ) -> Result<Accepted, RejectReason> {
     let post_quantum = hello.x25519_mlkem768.is_some();
     let (sites, domain) = (&visit.context.sites, &signer.signature.domain);
@@ -107,10 +111,10 @@ async fn answer(
     }
     let answer = signer.answer(&hello, visit);
     drop(hello);
-    opening.answer();
+    opening.answer(sites.manners(domain));
     let rest = opening.with(|received| received.split_off(consumed));
-    flight::send(visit.socket, answer).await?;
-    fake_tls(visit.socket, signer, post_quantum, rest).await
+    flight::send(visit, domain, heard, answer).await?;
+    fake_tls(visit.socket, opening, signer, post_quantum, rest).await
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
@@ -231,6 +235,7 @@ fn check_hello(
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
     socket: &Socket,
+    opening: &Opening,
     signer: Signer,
     post_quantum: bool,
     mut raw: Vec<u8>,
@@ -238,6 +243,7 @@ async fn fake_tls(
     let mut records = RecordReader::new();
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
+        opening.hear(&raw);
         let payload = unwrap_records(&mut records, &mut raw);
         let payload = payload.map_err(|_| RejectReason::BadHello)?;
         let payload = raw.get(payload).unwrap_or_default();
@@ -262,6 +268,11 @@ async fn fake_tls(
                 })),
                 pass: signer.pass,
             });
+        }
+        // Clients send all of it in their first record: the official proxy takes
+        // nothing else. So what a server would have judged by now is no client's.
+        if opening.verdict().is_some() {
+            return Err(RejectReason::BadTransport);
         }
         read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
     }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod ends;
+mod farewell;
 mod flight;
 mod fronting;
 mod handshake;
@@ -31,7 +32,8 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::config::{
-    Allow, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt, TimeSkew,
+    Allow, AnswerTime, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt,
+    TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
@@ -105,6 +107,7 @@ pub struct Limits {
     /// By how much a fake-TLS client's clock may be off ours.
     pub time_skew: TimeSkew,
     pub records: RecordSizes,
+    pub answer_time: AnswerTime,
     /// Without a byte either way.
     pub idle_timeout: Duration,
     /// Without the client taking a byte of what waits for it, or going on with

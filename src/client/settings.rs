@@ -21,6 +21,7 @@ impl From<&Config> for Limits {
             handshake_timeout: config.handshake_timeout,
             time_skew: config.time_skew,
             records: config.tls_records,
+            answer_time: config.answer_time,
             idle_timeout: config.idle_timeout,
             send_timeout: config.send_timeout,
             hibernate: config.hibernate,

@@ -124,6 +124,7 @@ pub(super) fn build(
         fronting,
         time_skew: flags.time_skew.unwrap_or_default(),
         tls_records: flags.tls_records.unwrap_or_default(),
+        answer_time: flags.answer_time.unwrap_or_default(),
         route,
         tag: flags.tag,
         external_ip: flags.external_ip.map(|ip| ip.0),

@@ -194,6 +194,28 @@ impl FromStr for RecordSizes {
     }
 }
 
+/// When a fake-TLS client gets the answer to its hello.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerTime {
+    /// When a stranger would get the site's.
+    #[default]
+    Auto,
+    /// At once.
+    Off,
+}
+
+impl FromStr for AnswerTime {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            _ => bad("expected auto or off"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,5 +263,7 @@ mod tests {
         assert_eq!("growing".parse(), Ok(RecordSizes::Growing));
         assert_eq!("full".parse(), Ok(RecordSizes::Full));
         assert!("small".parse::<RecordSizes>().is_err());
+        assert_eq!("off".parse(), Ok(AnswerTime::Off));
+        assert!("60".parse::<AnswerTime>().is_err());
     }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use argh::ArgsInfo;
 
-use super::camouflage::{FrontingChoice, RecordSizes, TimeSkew, YesNo};
+use super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew, YesNo};
 use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::{ExternalIp, HostPort, LinkName};
 use super::link::Role;
@@ -93,6 +93,10 @@ pub(super) struct Flags {
     /// small first and growing, or full (default: auto)
     #[argh(option, arg_name = "auto|growing|full")]
     pub tls_records: Option<RecordSizes>,
+    /// auto = TLS clients get the answer to their hello when a stranger would get
+    /// the site's, at most half a second late, off = at once (default: auto)
+    #[argh(option, arg_name = "auto|off")]
+    pub answer_time: Option<AnswerTime>,
     /// close a client that has not proven itself by then (default: 10)
     #[argh(option, arg_name = "S")]
     pub handshake_timeout: Option<Seconds>,
@@ -306,7 +310,7 @@ mod tests {
             --dc --dc-connections --clients-per-connection --max-clients --buffers \
             --handshake-timeout --idle-timeout --send-timeout --hibernate --data-dir --log-level \
             --metrics --fronting --fronting-to-any-site --fronting-proxy-protocol --time-skew \
-            --tls-records --sni-salt --proxy-protocol --policy --table --replay-cache \
+            --tls-records --answer-time --sni-salt --proxy-protocol --policy --table --replay-cache \
             --filter-server-errors --flood-limit --max-handshakes --reset --user --control \
             --role --link --link-listen --link-ca --link-cert --link-key --link-refuse --link-psk \
             --link-plain-on-public --link-name --link-sni --link-alpn --link-wait --link-connections";

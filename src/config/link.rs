@@ -86,7 +86,7 @@ const OF_BACKS: [&str; 9] = [
 ];
 
 /// Flags that say nothing to a back.
-const OF_FRONTS: [&str; 30] = [
+const OF_FRONTS: [&str; 31] = [
     "--link",
     "--link-name",
     "--link-sni",
@@ -117,6 +117,7 @@ const OF_FRONTS: [&str; 30] = [
     "--fronting-proxy-protocol",
     "--time-skew",
     "--tls-records",
+    "--answer-time",
 ];
 
 const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];

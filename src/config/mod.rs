@@ -37,7 +37,9 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
 
 pub use appended_file::AppendedFile;
-pub use camouflage::{Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew};
+pub use camouflage::{
+    AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
+};
 pub use data_dir::{
     DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,
 };
@@ -80,6 +82,7 @@ pub struct Config {
     pub fronting: Fronting,
     pub time_skew: TimeSkew,
     pub tls_records: RecordSizes,
+    pub answer_time: AnswerTime,
     pub route: RouteChoice,
     /// Of listeners without their own.
     pub tag: Option<AdTag>,

@@ -3,6 +3,7 @@
 //! No sockets, no clock, no tasks: time and randomness are parameters, buffers
 //! belong to the caller. Facts: `doc/protocol.md`.
 
+pub mod after_flight;
 mod bytes;
 pub mod client_hello;
 mod curve25519;

@@ -1,6 +1,7 @@
 //! What strangers see through the proxy's port: the site, all of it.
 
 mod crowds;
+mod manners;
 mod records;
 mod shape;
 mod site;

@@ -7,11 +7,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fake_telegram::harness::free_address;
 
 /// Said last, once the visitor has said its last.
 pub const FAREWELL: &[u8] = b"farewell";
+
+/// The end of who cannot be understood: 17 bytes of payload, to be told from nginx's.
+pub const ALERT: [u8; 22] = *b"\x17\x03\x03\x00\x11seventeen bytes..";
 
 #[derive(Clone)]
 pub enum Manners {
@@ -27,6 +31,11 @@ pub enum Manners {
     AnswersInTurn(Vec<Vec<u8>>),
     /// Says what this makes of the first bytes, then listens.
     Makes(Maker),
+    /// Says this a while after the first bytes, then listens.
+    AnswersLate(Vec<u8>, Duration),
+    /// Answers a whole hello with this, and ends what goes on with an encrypted
+    /// alert. Has enough after that time in any case.
+    EndsAfter(Vec<u8>, Duration),
     /// Sends zeros from the first byte on for as long as it can.
     Floods,
     /// Ends the connection with a reset at the first byte.
@@ -94,11 +103,17 @@ pub fn mirrored(bytes: &[u8]) -> Vec<u8> {
 trait Stream: Read + Write {
     fn finish(&self);
     fn reset(&self) {}
+    fn wait_at_most(&self, _time: Duration) {}
 }
 
 impl Stream for TcpStream {
     fn finish(&self) {
         let _ = self.shutdown(Shutdown::Write);
+    }
+
+    fn wait_at_most(&self, time: Duration) {
+        let time = time.max(Duration::from_millis(1));
+        self.set_read_timeout(Some(time)).expect("it is a socket");
     }
 
     fn reset(&self) {
@@ -122,7 +137,11 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
     if let Manners::Greets(greeting) = manners {
         let _ = stream.write_all(greeting);
     }
+    let began = Instant::now();
     let mut buffer = vec![0; 100_000];
+    if let Manners::EndsAfter(_, after) = manners {
+        stream.wait_at_most(*after);
+    }
     let mut was_answered = false;
     while let Ok(length) = stream.read(&mut buffer)
         && length > 0
@@ -135,6 +154,28 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
             Manners::Mirror | Manners::Greets(_) => mirrored(bytes),
             Manners::Answers(answer) if !was_answered => answer.clone(),
             Manners::Makes(make) if !was_answered => make(bytes),
+            Manners::AnswersLate(answer, late) if !was_answered => {
+                thread::sleep(*late);
+                answer.clone()
+            }
+            Manners::EndsAfter(answer, after) => {
+                stream.wait_at_most(after.saturating_sub(began.elapsed()));
+                let visits = visits.lock().expect("nobody panicked");
+                let heard = &visits[number].bytes;
+                match heard
+                    .get(3..5)
+                    .map(|length| u16::from_be_bytes([length[0], length[1]]))
+                {
+                    Some(length) if heard.len() < usize::from(length) + 5 => continue,
+                    None => continue,
+                    Some(_) if !was_answered => answer.clone(),
+                    Some(_) => {
+                        drop(visits);
+                        let _ = stream.write_all(&ALERT);
+                        return stream.finish();
+                    }
+                }
+            }
             Manners::AnswersInTurn(answers) if !was_answered => {
                 let last = answers.last().cloned().unwrap_or_default();
                 answers.get(number).cloned().unwrap_or(last)
@@ -142,6 +183,7 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
             Manners::Silent
             | Manners::Answers(_)
             | Manners::AnswersInTurn(_)
+            | Manners::AnswersLate(..)
             | Manners::Makes(_) => Vec::new(),
             Manners::Floods => {
                 while stream.write_all(&[0; 100_000]).is_ok() {}
@@ -155,6 +197,8 @@ fn serve(mut stream: impl Stream, manners: &Manners, visits: &Visits) {
         }
     }
     visits.lock().expect("nobody panicked")[number].has_ended = true;
-    let _ = stream.write_all(FAREWELL);
+    if !matches!(manners, Manners::EndsAfter(..)) {
+        let _ = stream.write_all(FAREWELL);
+    }
     stream.finish();
 }

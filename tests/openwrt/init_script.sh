@@ -81,6 +81,7 @@ every_key_becomes_its_flag() {
 		"option fronting_proxy_protocol 'yes'" \
 		"option time_skew '1200,600'" \
 		"option tls_records 'auto'" \
+		"option answer_time 'off'" \
 		"option route 'middle'" \
 		"option external_ip '192.0.2.1'" \
 		"option link_name 'proxy.example.com:443'" \
@@ -130,6 +131,7 @@ every_key_becomes_its_flag() {
 		--fronting-proxy-protocol yes
 		--time-skew 1200,600
 		--tls-records auto
+		--answer-time off
 		--tag 0123456789abcdef0123456789abcdef
 		--route middle
 		--external-ip 192.0.2.1

@@ -2,12 +2,17 @@
 //! which is how we answer then.
 
 mod advice;
+mod answer_times;
+mod book;
 mod guests;
 mod kept;
 mod learnt;
 mod loops;
+mod manners;
 #[cfg(feature = "check")]
 mod names;
+#[cfg(feature = "check")]
+mod observe;
 mod probe;
 mod site;
 mod visit;
@@ -21,21 +26,23 @@ use std::time::{Duration, Instant};
 use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{Executor, Notify, Reactor};
+use crate::net::{Executor, Notify, Reactor, fill_random};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
+use book::Book;
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use kept::Flaw;
 use learnt::Learnt;
 use loops::Loops;
+pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
-pub(super) use visit::SiteVisit;
+pub(super) use visit::{Expected, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
@@ -58,6 +65,7 @@ pub struct Sites {
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
+    book: Book,
     data_dir: DataDir,
     loops: Loops,
     guests: Guests,
@@ -116,6 +124,30 @@ impl From<&Config> for SiteSettings {
     }
 }
 
+impl SiteSettings {
+    fn lists(&self, domain: &Domain) -> bool {
+        self.domains.contains(domain)
+    }
+
+    /// It is the site of a domain of ours.
+    fn leads_to(&self, place: &SitePlace) -> bool {
+        let mut domains = self.domains.iter();
+        domains.any(|domain| self.place_for(Some(domain)).as_ref() == Some(place))
+    }
+
+    /// Where the site is that a domain of ours, or none, leads to.
+    fn place_for(&self, domain: Option<&Domain>) -> Option<SitePlace> {
+        match &self.fronting.choice {
+            FrontingChoice::Off => None,
+            FrontingChoice::Site(place) => Some(place.clone()),
+            FrontingChoice::ByName => {
+                let listed = domain.filter(|domain| self.lists(domain));
+                listed.or(self.domains.first()).map(SitePlace::of)
+            }
+        }
+    }
+}
+
 impl Sites {
     /// With the profiles that an earlier run kept. `public_ip` is the address
     /// of this machine as the internet sees it, once it is known.
@@ -140,6 +172,9 @@ impl Sites {
         }
         let models = models.into_iter();
         let models = models.map(|(domain, learnt)| Model::new(domain, Some(learnt)));
+        let book = Book::default();
+        #[cfg(feature = "check")]
+        read_manners(&data_dir, &settings, &book);
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -147,6 +182,7 @@ impl Sites {
             settings: RefCell::new(Rc::new(settings)),
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
+            book,
             data_dir,
             loops: Loops::new(Box::new(public_ip)),
             guests: Guests::default(),
@@ -169,6 +205,7 @@ impl Sites {
             if self.asking_since.get().is_some() {
                 self.asking_since.set(Some(self.reactor.now()));
             }
+            self.book.retain(|place| settings.leads_to(place));
             self.changed.notify();
             // There may be more places.
             self.call_next();
@@ -227,6 +264,22 @@ impl Sites {
         self.reactor.timeout(left, answered).await;
     }
 
+    /// How long a stranger with a hello for `domain` would wait for the answer;
+    /// `None`: not to speak of.
+    pub(super) fn answer_time(&self, domain: &Domain) -> Option<Duration> {
+        let place = self.settings.borrow().place_for(Some(domain))?;
+        let mut random = [0; 4];
+        fill_random(&mut random);
+        self.book.answer_time(&place, u32::from_ne_bytes(random))
+    }
+
+    /// How the site of `domain` ends connections.
+    pub(super) fn manners(&self, domain: &Domain) -> Rc<Manners> {
+        let place = self.settings.borrow().place_for(Some(domain));
+        let manners = place.map(|place| self.book.manners(&place));
+        manners.unwrap_or_default()
+    }
+
     /// Connections to this address come to us.
     pub fn listening(&self, address: SocketAddr) {
         self.loops.listening(address);
@@ -234,6 +287,11 @@ impl Sites {
 
     pub(super) fn not_listening(&self, address: SocketAddr) {
         self.loops.not_listening(address);
+    }
+
+    #[cfg(all(test, feature = "check"))]
+    pub(super) fn learn(&self, place: &SitePlace, manners: Manners) {
+        self.book.behaves(place, manners, 0);
     }
 
     #[cfg(test)]
@@ -244,17 +302,12 @@ impl Sites {
     /// The site for a stranger whose hello, if it is one, names `domain`.
     fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
         let settings = self.settings.borrow().clone();
-        let is_listed = |domain: &&Domain| settings.domains.contains(domain);
-        let (place, only_global) = match &settings.fronting.choice {
-            FrontingChoice::Off => return None,
-            FrontingChoice::Site(place) => (place.clone(), false),
-            FrontingChoice::ByName => match domain.filter(is_listed) {
-                Some(domain) => (SitePlace::of(domain), false),
-                None if settings.fronting.to_any_site && domain.is_some() => {
-                    (SitePlace::of(domain?), true)
-                }
-                None => (SitePlace::of(settings.domains.first()?), false),
-            },
+        let by_name = settings.fronting.choice == FrontingChoice::ByName;
+        let (place, only_global) = match domain {
+            Some(other) if by_name && settings.fronting.to_any_site && !settings.lists(other) => {
+                (SitePlace::of(other), true)
+            }
+            _ => (settings.place_for(domain)?, false),
         };
         Some(self.site(place, only_global))
     }
@@ -271,5 +324,16 @@ impl Sites {
         }
         sites.push(site.clone());
         site
+    }
+}
+
+/// Takes over what an earlier run found out of how sites end connections.
+#[cfg(feature = "check")]
+fn read_manners(data_dir: &DataDir, settings: &SiteSettings, book: &Book) {
+    let content = data_dir.read(manners::FILE).unwrap_or_default();
+    if !book.read(&content, |place| settings.leads_to(place)) {
+        let place = data_dir.place_of(manners::FILE);
+        let place = place.display();
+        info!("{place} is damaged: how sites end connections is looked at anew");
     }
 }

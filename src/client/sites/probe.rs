@@ -5,9 +5,10 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
@@ -38,7 +39,7 @@ const EXAMINATION: Duration = Duration::from_secs(10);
 
 /// A flight is over when nothing more comes for so long and four times what
 /// connecting took.
-const QUIET: Duration = Duration::from_millis(250);
+pub(super) const QUIET: Duration = Duration::from_millis(250);
 
 /// How a site answers.
 #[cfg(feature = "check")]
@@ -59,7 +60,7 @@ struct Round {
 }
 
 /// Why a site was not measured.
-enum ProbeError {
+pub(super) enum ProbeError {
     Unreachable(FrontingFailure),
     Broken(io::Error),
     Silent,
@@ -71,7 +72,9 @@ impl Sites {
     /// every few hours. That one cannot be asked is no reason to stop.
     pub async fn run(self: Rc<Self>) {
         #[cfg(feature = "check")]
-        smol::future::or(self.measure_for_ever(), self.judge_names_for_ever()).await;
+        let judging = smol::future::or(self.judge_names_for_ever(), self.observe_for_ever());
+        #[cfg(feature = "check")]
+        smol::future::or(self.measure_for_ever(), judging).await;
         #[cfg(not(feature = "check"))]
         self.measure_for_ever().await;
     }
@@ -257,22 +260,37 @@ impl Sites {
         domain: &Domain,
         question: Question,
     ) -> Result<FlightProfile<u16>, ProbeError> {
-        let started = self.reactor.now();
-        let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
-        let round_trip = self.reactor.now().duration_since(started);
         let mut hello = Vec::new();
         if self.settings.borrow().fronting.proxy_protocol {
             hello.extend_from_slice(&LOCAL_V2);
         }
         let with_mlkem = question == Question::Usual;
         hello.extend(browser_hello(domain, with_mlkem, &mut fill_random));
+        // What follows takes as long as for a stranger.
+        site.resolved(self).await;
+        // Not the reactor's time, which a hello that was slow to make is older than.
+        let started = Instant::now();
+        let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
+        let round_trip = started.elapsed();
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
+        let spoken = poll_fn(|cx| socket.poll_peek(cx, &mut [0]));
+        let spoken = self.reactor.timeout(ANSWER_LIMIT, spoken).await;
+        spoken
+            .ok_or(ProbeError::Silent)?
+            .map_err(ProbeError::Broken)?;
+        let time = started.elapsed();
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
-        site_flight::read(&answer).map_err(ProbeError::NoModel)
+        let profile = site_flight::read(&answer).map_err(ProbeError::NoModel)?;
+        self.book.asked(&site.place, time);
+        Ok(profile)
     }
 
     /// All that comes until it is `quiet`.
-    async fn listen(&self, socket: &Socket, quiet: Duration) -> Result<Vec<u8>, ProbeError> {
+    pub(super) async fn listen(
+        &self,
+        socket: &Socket,
+        quiet: Duration,
+    ) -> Result<Vec<u8>, ProbeError> {
         let mut answer = Vec::new();
         while answer.len() < MAX_FLIGHT {
             let start = answer.len();

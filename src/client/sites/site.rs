@@ -95,6 +95,18 @@ impl Site {
         Err(failure)
     }
 
+    /// Waits for its addresses if there are none at all.
+    pub async fn resolved(self: &Rc<Self>, sites: &Sites) {
+        if matches!(self.place, SitePlace::Host { .. }) {
+            self.addresses(sites).await;
+        }
+    }
+
+    /// Where it is has been found out.
+    pub fn is_resolved(&self) -> bool {
+        matches!(self.place, SitePlace::Unix(_)) || !self.addresses.borrow().is_empty()
+    }
+
     /// Its addresses; only if there are none at all it waits for them.
     async fn addresses(self: &Rc<Self>, sites: &Sites) -> Rc<[SocketAddr]> {
         let now = sites.reactor.now();

@@ -1,10 +1,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::guests::{Guest, Judgement};
 use super::loops::{Begun, Circle, Comer, MOST_ROUNDS};
 use super::site::Site;
-use super::{Loops, Sites};
+use super::{How, Loops, Manners, Sites};
 use crate::client::visit::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
@@ -18,7 +19,18 @@ pub(in crate::client) struct SiteVisit {
     site: Rc<Site>,
     /// Until it is answered.
     on_its_way: Cell<Option<Begun>>,
+    pub expects: Cell<Expected>,
     _guest: Guest,
+}
+
+/// What the site is known to do next.
+#[derive(Clone, Copy)]
+pub(in crate::client) enum Expected {
+    /// To answer a hello, which has been on its way since then.
+    Answer(Instant),
+    /// To end it by then, had it been connected when the stranger was.
+    End(Instant, How),
+    Nothing,
 }
 
 impl Sites {
@@ -34,9 +46,9 @@ impl Sites {
         judgement: Judgement,
         place: Option<Guest>,
     ) -> Option<SiteVisit> {
-        let domain = match client_hello::parse(received) {
-            Ok(Parsed::Complete { value, .. }) => value.sni,
-            _ => None,
+        let (domain, is_whole) = match client_hello::parse(received) {
+            Ok(Parsed::Complete { value, .. }) => (value.sni, true),
+            _ => (None, false),
         };
         let site = self.site_for(domain.as_ref())?;
         let comer = Comer {
@@ -68,10 +80,15 @@ impl Sites {
                 self.wait_for_place(client, judgement).await?
             }
         };
+        let began = self.reactor.now();
+        let is_timed = is_whole && judgement == Judgement::Stranger && site.is_resolved();
         let connecting = self.connect(peer, &site, received, on_its_way, guest);
         match connecting.await {
             Ok(visit) => {
                 site.note(None);
+                if is_timed {
+                    visit.expects.set(Expected::Answer(began));
+                }
                 Some(visit)
             }
             Err(failure) => {
@@ -103,6 +120,7 @@ impl Sites {
             sites: self.clone(),
             site: site.clone(),
             on_its_way: Cell::new(on_its_way.1.take()),
+            expects: Cell::new(Expected::Nothing),
             _guest: guest,
         };
         visit.introduce(peer).await?;
@@ -158,8 +176,22 @@ impl SiteVisit {
         told.map_err(|_| FrontingFailure::Refused)
     }
 
-    /// The site sent something: this connection does not go round in circles.
+    /// How the site ends connections.
+    pub fn manners(&self) -> Rc<Manners> {
+        self.sites.book.manners(&self.site.place)
+    }
+
+    /// The site sent something.
     pub fn answered(&self) {
+        if let Expected::Answer(asked) = self.expects.replace(Expected::Nothing) {
+            let time = self.sites.reactor.now().duration_since(asked);
+            self.sites.book.visited(&self.site.place, time);
+        }
+        self.is_no_loop();
+    }
+
+    /// This connection does not go round in circles.
+    fn is_no_loop(&self) {
         if let Some(begun) = self.on_its_way.take() {
             self.sites.loops.answered(begun);
         }
@@ -174,7 +206,7 @@ impl std::fmt::Display for SiteVisit {
 
 impl Drop for SiteVisit {
     fn drop(&mut self) {
-        self.answered();
+        self.is_no_loop();
     }
 }
 

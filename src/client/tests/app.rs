@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use smol_mtproxy_ciphers::{CtrStream, hmac_sha256};
 
@@ -49,6 +50,16 @@ impl App {
 
     /// Through fake-TLS; the first packets may follow the header in its record.
     pub async fn connect_tls(reactor: &Rc<Reactor>, address: SocketAddr, secret: &Secret) -> Self {
+        Self::connect_slowly(reactor, address, secret, Duration::ZERO).await
+    }
+
+    /// The same, with a pause once it has got the answer to its hello.
+    pub async fn connect_slowly(
+        reactor: &Rc<Reactor>,
+        address: SocketAddr,
+        secret: &Secret,
+        pause: Duration,
+    ) -> Self {
         let socket = Socket::connect(reactor, address).await.unwrap();
         let hello = hello(secret, unix_now(), Some("example.com"));
         // In two segments, the second in two more.
@@ -58,6 +69,7 @@ impl App {
             smol::future::yield_now().await;
         }
         read_server_flight(&socket).await;
+        reactor.sleep(pause).await;
         let (header, from_proxy) =
             obfuscated2::dial(Transport::Padded, DcId(2), Some(secret), &mut fill_random);
         let app = Self {
@@ -179,7 +191,8 @@ fn lengths(mut records: &[u8]) -> Vec<usize> {
     lengths
 }
 
-async fn read_server_flight(socket: &Socket) {
+/// An answer to a hello, to its last byte.
+pub async fn read_server_flight(socket: &Socket) {
     for expected in [0x16, 0x14, 0x17] {
         let mut header = [0; 5];
         socket.read_exact(&mut header).await.unwrap();

@@ -1,6 +1,7 @@
 //! Clients on loopback against a scripted Telegram.
 
 mod app;
+mod farewells;
 mod handshakes;
 mod lines;
 mod openings;
@@ -21,8 +22,8 @@ use super::{
     ClientContext, Limits, ListenerHandle, Newer, Parts, Rules, SiteSettings, Sites, listen,
 };
 use crate::config::{
-    Allow, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset, RouteChoice,
-    ServerErrors, TimeSkew,
+    Allow, AnswerTime, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset,
+    RouteChoice, ServerErrors, TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
@@ -72,6 +73,7 @@ impl Default for Setup {
                 handshake_timeout: DEADLINE,
                 time_skew: TimeSkew::default(),
                 records: RecordSizes::Auto,
+                answer_time: AnswerTime::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,

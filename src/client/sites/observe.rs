@@ -1,0 +1,219 @@
+//! Finds out the manners of our domains' sites, on connections of our own.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use smol::future::zip;
+
+use super::manners::{Ending, FILE, How, LONGEST_LOOK, LONGEST_WORD, Manners};
+use super::probe::QUIET;
+use super::{MOST_MODELS, Site, Sites};
+use crate::config::cure;
+use crate::metrics::ProbeOutcome;
+use crate::net::{Socket, fill_random, random_part, unblock};
+use crate::wire::proxy_protocol::LOCAL_V2;
+use crate::wire::secret::Domain;
+use crate::wire::site_flight;
+use crate::wire::site_hello::browser_hello;
+
+/// A server's config changes rarely, and each look leaves a line in its log.
+const LOOK_EVERY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Whose turn it is is looked at as often, and a site that is away asked again.
+const NEXT_TURN: Duration = Duration::from_secs(3600);
+
+/// Bytes of a hello that is never finished: less than any browser's.
+const PART: usize = 300;
+
+/// What nobody has the keys for: a client's last flight, by its looks.
+const GARBLED: [u8; 6 + 5] = [0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 64];
+
+/// What comes from a site before its end, at most, in bytes.
+const MOST_SAID: usize = 1024;
+
+/// What a visitor does before it falls silent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visitor {
+    Silent,
+    Partial,
+    Unfinished,
+    Garbled,
+}
+
+impl Sites {
+    pub(super) async fn observe_for_ever(self: &Rc<Self>) {
+        self.first_answers().await;
+        loop {
+            if !self.observe_all().await {
+                continue;
+            }
+            let wait = NEXT_TURN / 4 * 3 + random_part(NEXT_TURN / 2);
+            self.reactor.timeout(wait, self.changed.changed()).await;
+        }
+    }
+
+    /// Looks at every site whose turn it is, one after another; whether nothing of
+    /// them has changed meanwhile.
+    async fn observe_all(self: &Rc<Self>) -> bool {
+        let settings = self.settings.borrow().clone();
+        for domain in settings.domains.iter().take(MOST_MODELS) {
+            let Some(place) = settings.place_for(Some(domain)) else {
+                continue;
+            };
+            let is_fresh = |asked| unix_now().saturating_sub(asked) < LOOK_EVERY.as_secs();
+            // What gives no answer may be ourselves.
+            let has_turn = !self.book.asked_at(&place).is_some_and(is_fresh);
+            if !has_turn || !self.book.has_answered(&place) {
+                continue;
+            }
+            let site = self.site(place.clone(), false);
+            let first = self.look(&site, domain).await;
+            let manners = first.and(self.look(&site, domain).await);
+            if !Rc::ptr_eq(&self.settings.borrow(), &settings) {
+                return false;
+            }
+            if manners == Manners::default() {
+                continue;
+            }
+            debug!("{place} ends connections as in {manners:?}");
+            self.book.behaves(&place, manners, unix_now());
+            self.keep_manners().await;
+        }
+        true
+    }
+
+    /// One look at everything that a site may do.
+    async fn look(self: &Rc<Self>, site: &Rc<Site>, domain: &Domain) -> Manners {
+        let meet = |visitor| self.meet(site, domain, visitor);
+        let ((silent, partial), (unfinished, garbled)) = zip(
+            zip(meet(Visitor::Silent), meet(Visitor::Partial)),
+            zip(meet(Visitor::Unfinished), meet(Visitor::Garbled)),
+        )
+        .await;
+        Manners {
+            silent,
+            partial,
+            unfinished,
+            garbled,
+        }
+    }
+
+    /// How the site leaves this visitor; `None` if that cannot be told, or not be
+    /// done as it does.
+    async fn meet(
+        self: &Rc<Self>,
+        site: &Rc<Site>,
+        domain: &Domain,
+        visitor: Visitor,
+    ) -> Option<Ending> {
+        let hello = browser_hello(domain, true, &mut fill_random);
+        site.resolved(self).await;
+        let dialled = self.reactor.now();
+        let socket = site.connect(self).await.ok()?;
+        let mut began = self.reactor.now();
+        let quiet = QUIET + 4 * began.duration_since(dialled);
+        let mut sent = Vec::new();
+        if self.settings.borrow().fronting.proxy_protocol {
+            sent.extend_from_slice(&LOCAL_V2);
+        }
+        let part = match visitor {
+            Visitor::Silent => 0,
+            Visitor::Partial => PART.min(hello.len()),
+            Visitor::Unfinished | Visitor::Garbled => hello.len(),
+        };
+        sent.extend_from_slice(hello.get(..part)?);
+        socket.write_all(&sent).await.ok()?;
+        if matches!(visitor, Visitor::Unfinished | Visitor::Garbled) {
+            let answer = self.listen(&socket, quiet).await.ok()?;
+            site_flight::read(&answer).ok()?;
+        }
+        if visitor == Visitor::Garbled {
+            let mut record = [0; GARBLED.len() + 64];
+            let (head, body) = record.split_at_mut(GARBLED.len());
+            head.copy_from_slice(&GARBLED);
+            fill_random(body);
+            socket.set_nodelay();
+            began = self.reactor.now();
+            socket.write_all(&record).await.ok()?;
+        }
+        self.wait_for_end(&socket, began).await
+    }
+
+    async fn wait_for_end(&self, socket: &Socket, began: Instant) -> Option<Ending> {
+        let mut said = Vec::new();
+        let how = loop {
+            let left = (began + LONGEST_LOOK).saturating_duration_since(self.reactor.now());
+            let start = said.len();
+            said.resize(MOST_SAID, 0);
+            let space = said.get_mut(start..).unwrap_or_default();
+            let read = self.reactor.timeout(left, socket.read(space)).await;
+            let length = match &read {
+                Some(Ok(length)) => *length,
+                _ => 0,
+            };
+            said.truncate(start + length);
+            match read {
+                None => break How::Stays,
+                Some(Err(_)) => break How::Reset,
+                Some(Ok(0)) => break How::Fin,
+                Some(Ok(_)) if said.len() == MOST_SAID => return None,
+                Some(Ok(_)) => {}
+            }
+        };
+        let after = self.reactor.now().duration_since(began);
+        Some(Ending {
+            after: after.min(LONGEST_LOOK),
+            record: last_word(&said)?,
+            how,
+        })
+    }
+
+    async fn keep_manners(&self) {
+        let content = self.book.write();
+        let data_dir = self.data_dir.clone();
+        let place = data_dir.place_of(FILE);
+        let writing = move || data_dir.write(FILE, content.as_bytes());
+        if let Err(error) = unblock(writing).await {
+            self.metrics.site_probes.inc(ProbeOutcome::NotKept);
+            let (place, cure) = (place.display(), cure(&error, "see to its directory"));
+            warn!(
+                "cannot keep how sites end connections, {place}: {error}; {cure}, else they are \
+                 looked at anew after a restart"
+            );
+        }
+    }
+}
+
+/// Length of the only record that was said, if it is encrypted; `None`: something
+/// else was said.
+fn last_word(said: &[u8]) -> Option<Option<u8>> {
+    match said {
+        [] => Some(None),
+        [0x17, 3, 3, 0, length, payload @ ..] => {
+            let is_all = payload.len() == usize::from(*length) && *length <= LONGEST_WORD;
+            is_all.then_some(Some(*length))
+        }
+        _ => None,
+    }
+}
+
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_encrypted_record_can_be_ours() {
+        let alert = [&[0x17, 3, 3, 0, 19][..], &[7; 19]].concat();
+        assert_eq!(last_word(&alert), Some(Some(19)));
+        assert_eq!(last_word(b""), Some(None));
+        assert_eq!(last_word(&alert[..23]), None);
+        assert_eq!(last_word(&alert.repeat(2)), None);
+        assert_eq!(last_word(&[0x15, 3, 3, 0, 2, 2, 40]), None);
+        assert_eq!(last_word(b"HTTP/1.1 408 Request Time-out\r\n\r\n"), None);
+    }
+}

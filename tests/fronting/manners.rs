@@ -1,0 +1,108 @@
+//! When and how connections end, and how long answers take: as at the site.
+
+use super::site::ALERT;
+use super::*;
+
+/// A site that ends connections itself after so long.
+const SITE_PATIENCE: Duration = Duration::from_millis(1300);
+
+const MODEL: FlightProfile<u16> = FlightProfile {
+    cipher_suite: 0x1301,
+    post_quantum: true,
+    versions_first: true,
+    records: 1,
+    lengths: 2800,
+};
+
+/// What comes until the end, and when that is.
+fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> (Vec<u8>, Duration) {
+    let began = Instant::now();
+    stream.write_all(sent).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    (said, began.elapsed())
+}
+
+/// Those of a site that has been looked at are known over a restart.
+#[test]
+fn who_does_not_go_on_is_left_as_by_the_site() {
+    run(async {
+        let site = Site::start(Manners::EndsAfter(flight(&MODEL), SITE_PATIENCE));
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        let file = proxy.directory().join("manners");
+        eventually("a look at the site", || file.exists()).await;
+        let options = proxy.stop().await;
+        let proxy = options.start().await;
+
+        let hello = || proxy.client(Kind::FakeTls).first_bytes();
+        let part = hello()[..300].to_vec();
+        let garbled = [&[0x17, 3, 3, 0, 64][..], &[7; 64]].concat();
+        let mut answered = connect(&proxy);
+        answered.write_all(&hello()).unwrap();
+        let mut answer = Vec::new();
+        while fake_telegram::tls::flight_len(&answer).is_none() {
+            let mut buffer = [0; 4096];
+            let length = answered.read(&mut buffer).unwrap();
+            answer.extend_from_slice(&buffer[..length]);
+        }
+        // Best of three, as machines that run tests are busy.
+        let mut late = Vec::new();
+        for _ in 0..3 {
+            let silent = [connect(&proxy), connect(&proxy)];
+            let [silent, partial] = silent;
+            let part = part.clone();
+            let partial = thread::spawn(move || until_the_end(partial, &part));
+            let (said, time) = until_the_end(silent, b"");
+            let (more, other_time) = partial.join().unwrap();
+            assert!(said.is_empty() && more.is_empty());
+            let earliest = time.min(other_time);
+            assert!(
+                earliest > SITE_PATIENCE - Duration::from_millis(100),
+                "{earliest:?}"
+            );
+            late.push(time.max(other_time));
+            if late
+                .iter()
+                .any(|time| *time < SITE_PATIENCE + Duration::from_millis(500))
+            {
+                break;
+            }
+        }
+        let best = late.iter().min().unwrap();
+        assert!(
+            *best < SITE_PATIENCE + Duration::from_millis(500),
+            "{late:?}"
+        );
+        let (said, _) = until_the_end(answered, &garbled);
+        assert!(
+            said.len() == ALERT.len() && said.starts_with(&ALERT[..5]),
+            "{said:02x?}"
+        );
+        let mut client = proxy.client(Kind::FakeTls).connect().await.unwrap();
+        within("an echo", client.echo(&echo(1, 512))).await.unwrap();
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn answers_take_as_long_as_the_sites() {
+    run(async {
+        let late = Duration::from_millis(200);
+        let site = Site::start(Manners::AnswersLate(flight(&MODEL), late));
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
+        let time = |proxy: &Proxy| {
+            let began = Instant::now();
+            answer(proxy);
+            began.elapsed()
+        };
+        let waited = time(&proxy);
+        assert!(waited >= late - Duration::from_millis(20), "{waited:?}");
+        let options = proxy.stop().await.set("--answer-time", "off");
+        let proxy = options.start().await;
+        eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
+        let best = (0..3).map(|_| time(&proxy)).min().unwrap();
+        assert!(best < late / 2, "{best:?}");
+        telegram.assert_clean();
+    });
+}
