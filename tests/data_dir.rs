@@ -178,12 +178,15 @@ fn other_damaged_files_are_told() {
         }
         let proxy = options.start().await;
         for (file, what) in [
-            ("replays", "replays: it is of another version, or damaged"),
             (
-                "replays.old",
-                "replays.old: it is of another version, or damaged",
+                "replays",
+                "replays: of another version, as after an upgrade",
             ),
-            ("uptimes", "uptimes: it is of another version, or damaged"),
+            ("replays.old", "replays.old and "),
+            (
+                "uptimes",
+                "uptimes: of another version, as after an upgrade",
+            ),
             ("getProxyConfig", "is of no use: it is damaged"),
             ("sites", "is damaged: how sites answer TLS"),
         ] {
@@ -191,6 +194,11 @@ fn other_damaged_files_are_told() {
             let path = proxy.directory().join(file);
             assert!(line.contains(path.to_str().unwrap()), "{line}");
         }
+        // Once: the next start finds them gone, and what was kept since.
+        let proxy = proxy.stop().await.start().await;
+        says(&proxy, "KiB of buffers").await;
+        assert!(!proxy.log_contains("of another version"));
+        assert!(!proxy.directory().join("replays.old").exists());
         proxy.served_client(2).await;
         telegram.assert_clean();
     });
@@ -210,6 +218,12 @@ fn handshakes_that_cannot_be_kept_are_told_and_come_in() {
         assert!(line.contains("; give a writable --data-dir"), "{line}");
         proxy.served_client(2).await;
         proxy.stop().await;
+        // By default they are not where nothing can be.
+        let options = self::options(&telegram).set("--data-dir", "/dev/null/none");
+        let proxy = options.start().await;
+        let line = says(&proxy, "no handshake is kept").await;
+        assert!(line.contains("--data-dir /dev/null/none"), "{line}");
+        proxy.served_client(2).await;
         telegram.assert_clean();
     });
 }

@@ -1,13 +1,13 @@
 //! The memory of handshakes from one run to the next, in `--data-dir`: appended to as
 //! they come, so that it is there however the process ends.
 
+use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::server::Server;
-use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, cure, read_file};
+use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
 use crate::log::Trouble;
@@ -59,15 +59,25 @@ impl ReplayFiles {
             file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
             trouble: Trouble::new(LOG_PERIOD),
         };
+        let is_in_memory = data_dir.is_in_memory();
+        let cache = config.guard.replay_cache;
+        let is_wanted = config.role != Role::Back && cache.entries > 0 && cache.keep.is_none();
+        if is_wanted && !lock.is_held() && !is_in_memory {
+            warn!(
+                "no handshake is kept, so one that was recorded is let in once more after a restart: \
+                 --data-dir {} cannot be written or locked; give another, or --replay-cache forget",
+                config.data_dir.display()
+            );
+        }
         let files = Self {
-            kept_by_default: lock.is_held() && !data_dir.is_in_memory(),
+            kept_by_default: lock.is_held() && !is_in_memory,
             turnstile: Turnstile::default(),
             replays: file(REPLAYS),
             uptimes: file(UPTIMES),
             data_dir,
         };
-        files.reconfigure(gate, config.guard.replay_cache);
-        if files.keeps(config.guard.replay_cache) {
+        files.reconfigure(gate, cache);
+        if files.keeps(cache) {
             files.restore_replays(gate, reactor);
             files.restore_uptimes(gate);
         }
@@ -100,11 +110,25 @@ impl ReplayFiles {
         if let Some(length) = left.length {
             lock(&kept.file).go_on(length);
         }
-        for (name, is_damaged) in names.into_iter().zip(left.is_damaged) {
-            if is_damaged {
-                let why = "it is of another version, or damaged";
-                forgotten(&self.data_dir.place_of(name), why);
-            }
+        let files = names.into_iter().zip(left.is_damaged);
+        let useless = files.filter(|(_, is_damaged)| *is_damaged);
+        let useless: Vec<_> = useless
+            .map(|(name, _)| self.data_dir.place_of(name))
+            .collect();
+        if useless.is_empty() {
+            return;
+        }
+        let shown: Vec<_> = useless
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        forgotten(&format!(
+            "{}: of another version, as after an upgrade, or damaged; new ones are kept",
+            shown.join(" and ")
+        ));
+        for path in useless {
+            // Else each start would tell of it until another takes its place.
+            let _ = fs::remove_file(path);
         }
     }
 
@@ -115,9 +139,12 @@ impl ReplayFiles {
             Err(error) => match error.kind() {
                 io::ErrorKind::NotFound => {}
                 io::ErrorKind::FileTooLarge => {
-                    forgotten(&path, "it is more than --replay-cache has room for");
+                    forgotten(&format!(
+                        "{}: it is more than --replay-cache has room for",
+                        path.display()
+                    ));
                 }
-                _ => forgotten(&path, &error.to_string()),
+                _ => forgotten(&format!("{}: {error}", path.display())),
             },
         }
         None
@@ -194,11 +221,9 @@ impl Server {
     }
 }
 
-fn forgotten(path: &Path, why: &str) {
+fn forgotten(why: &str) {
     warn!(
-        "handshakes of the last run are forgotten, so one that was recorded is let in once more: \
-         {}: {why}",
-        path.display()
+        "handshakes of earlier runs are forgotten, so one that was recorded is let in once more: {why}"
     );
 }
 
