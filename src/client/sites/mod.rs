@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
-use crate::log::Throttle;
+use crate::log::{Throttle, Trouble};
 use crate::metrics::Metrics;
 use crate::net::{Executor, Notify, Reactor, fill_random};
 use crate::wire::secret::Domain;
@@ -78,6 +78,8 @@ pub struct Sites {
     asked: Notify,
     loop_log: Throttle,
     crowd_log: Throttle,
+    /// Whether what sites answer is kept.
+    keeping: Trouble,
 }
 
 /// What sites there are, and who may see them.
@@ -192,6 +194,7 @@ impl Sites {
             asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
             crowd_log: Throttle::new(LOG_PERIOD),
+            keeping: Trouble::new(LOG_PERIOD),
         })
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
+use crate::config::cure;
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Socket, fill_random, random_part, unblock};
 use crate::wire::proxy_protocol::LOCAL_V2;
@@ -242,9 +243,14 @@ impl Sites {
                     Some(_) => "the shape that it had",
                     None => "the built-in shape",
                 };
+                let error = error.to_string();
+                let way_out = match error.contains("--fronting") {
+                    true => "",
+                    false => "see that it is up and does TLS 1.3, or give another (--fronting); ",
+                };
                 let line = format!(
-                    "cannot learn from {place} how {domain} answers TLS: {error}; answers have \
-                     {shape} until it works"
+                    "cannot learn from {place} how {domain} answers TLS: {error}; {way_out}answers \
+                     have {shape} until it works"
                 );
                 if self.is_news(domain, &line) {
                     warn!("{line}");
@@ -344,10 +350,24 @@ impl Sites {
             known.collect()
         };
         let data_dir = self.data_dir.clone();
+        let place = data_dir.place_of(kept::FILE);
         let writing = move || data_dir.write(kept::FILE, content.as_bytes());
-        if let Err(error) = unblock(writing).await {
-            self.metrics.site_probes.inc(ProbeOutcome::NotKept);
-            warn!("cannot keep what sites answer in --data-dir: {error}");
+        match unblock(writing).await {
+            Ok(()) if self.keeping.works() => {
+                info!("how sites answer TLS is kept again in {}", place.display());
+            }
+            Ok(()) => {}
+            Err(error) => {
+                self.metrics.site_probes.inc(ProbeOutcome::NotKept);
+                if let Some(skipped) = self.keeping.fails() {
+                    warn!(
+                        "cannot keep how sites answer TLS, {}: {error}{skipped}; {}, else clients \
+                         that come first after a restart wait until the site has answered",
+                        place.display(),
+                        cure(&error, "give a writable --data-dir")
+                    );
+                }
+            }
         }
     }
 }
