@@ -94,7 +94,8 @@ impl FromStr for FloodFlag {
         if text == "off" {
             return Ok(Self(None));
         }
-        let number = |text: &str| text.parse().ok().filter(|n| (1..=1_000_000).contains(n));
+        const MOST: u32 = 1_000_000;
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=MOST).contains(n));
         let (rate, burst) = match text.split_once(',') {
             Some((rate, burst)) => (number(rate), number(burst)),
             None => (number(text), number(text).map(|n| n * SECONDS_IN_BURST)),
@@ -104,7 +105,8 @@ impl FromStr for FloodFlag {
         match limits {
             Some(_) => Ok(Self(limits)),
             None => bad(format!(
-                "`{text}`: expected off, or connections a second and at once, as in 50,500"
+                "`{text}`: expected off, or connections a second and at once, as in 50,500, each \
+                 from 1 to {MOST}"
             )),
         }
     }
@@ -149,8 +151,8 @@ impl FromStr for ReplayFlag {
                 keep: word.map(|word| word == "keep"),
             }),
             _ => bad(format!(
-                "`{text}`: expected off, or a number of handshakes from 1 to {MOST}, and keep or \
-                 forget over a restart, as in 100000,keep or forget"
+                "`{text}`: expected off, keep, forget, or a number of handshakes from 1 to {MOST}, \
+                 alone or as in 100000,keep and 100000,forget"
             )),
         }
     }
