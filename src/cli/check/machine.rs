@@ -7,7 +7,7 @@ use rustix::fs::{Access, access, statvfs};
 use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
 use crate::cli::server;
-use crate::config::{Config, LinkPlaces, Role, RouteChoice};
+use crate::config::{Config, DataDir, LinkPlaces, Role, RouteChoice};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
 
@@ -174,15 +174,23 @@ pub(super) fn data_dir(config: &Config) -> Verdict {
         statvfs(path).is_ok_and(|disk| disk.f_blocks > 0 && disk.f_bavail == 0)
     });
     let (problem, way_out) = match (writable, is_full) {
-        (true, false) => return Verdict::ok("data directory", shown.to_string()),
+        (true, false) => {
+            let in_memory = existing.is_some_and(|path| DataDir::new(path).is_in_memory());
+            let lost = if in_memory {
+                ", in memory: what is kept there is gone after a boot"
+            } else {
+                ""
+            };
+            return Verdict::ok("data directory", format!("{shown}{lost}"));
+        }
         (true, true) => ("is on a full disk", "make room, or give another --data-dir"),
         (false, _) => ("cannot be written", "give a writable --data-dir"),
     };
     Verdict::warn(
         "data directory",
         format!(
-            "{shown} {problem}: a made secret, what secrets have used of quotas and Telegram's \
-             lists are forgotten at the end; {way_out}"
+            "{shown} {problem}: a made secret, what secrets have used of quotas, handshakes and \
+             Telegram's lists are forgotten at the end; {way_out}"
         ),
     )
 }
@@ -216,6 +224,24 @@ mod tests {
     use super::super::verdict::Grade;
     use super::*;
     use crate::config::{ConfigSource, Memory, MissingSecret, Origin, Setting};
+
+    #[test]
+    fn a_data_directory_in_memory_is_said_to_be() {
+        let memory = Path::new("/dev/shm");
+        if !DataDir::new(memory).is_in_memory() {
+            return fake_telegram::harness::skipped("/dev/shm is not in memory here");
+        }
+        let source = ConfigSource::new(Vec::new(), MissingSecret::Leave);
+        let mut config = source.load(None).unwrap();
+        config.data_dir = memory.join("not/yet");
+        let verdict = data_dir(&config);
+        assert_eq!(verdict.grade, Grade::Ok);
+        assert!(
+            verdict.finding.starts_with("/dev/shm/not/yet, in memory: "),
+            "{}",
+            verdict.finding
+        );
+    }
 
     #[test]
     fn what_does_not_fit_the_memory_is_said_and_whose_limit_it_is() {
