@@ -11,7 +11,7 @@ use rustix::termios::tcgetwinsize;
 use super::server::Server;
 use crate::cli::links::{self, NamedLink};
 use crate::cli::{print, qr};
-use crate::config::{ConfigSource, OwnSecret};
+use crate::config::{Config, ConfigSource, OwnSecret};
 use crate::log;
 use crate::net::unblock;
 use crate::wire::secret::SecretForm;
@@ -54,7 +54,7 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
         let link = best(&links);
         let tg = link.map(|link| link.link.tg());
         if shown.as_ref() != Some(&tg) {
-            advise(&links, link);
+            advise(&config, &links, link);
             let more = match config.own_secret {
                 Some(OwnSecret::ThisRunOnly) => "for this run only",
                 _ => &command,
@@ -86,15 +86,27 @@ fn best(links: &[NamedLink]) -> Option<&NamedLink> {
 }
 
 /// What to do for a better one, for the log.
-fn advise(links: &[NamedLink], best: Option<&NamedLink>) {
+fn advise(config: &Config, links: &[NamedLink], best: Option<&NamedLink>) {
     if let Some(warning) = links::warning(links) {
         warn!("{warning}");
     }
     if best.is_some_and(|link| link.link.secret.form == SecretForm::Padded) {
         info!(
-            "a dd link looks like random bytes, which some networks drop; with --tls-domain DOMAIN, \
-             one of your own whose address is this machine's, it is ee and looks like HTTPS"
+            "a dd link looks like random bytes, which some networks drop; {}, it is ee and looks \
+             like HTTPS",
+            way_to_https(config)
         );
+    }
+}
+
+/// What makes links look like it whose secret is padded, or may be either.
+fn way_to_https(config: &Config) -> &'static str {
+    if config.tls_domains.is_empty() {
+        "with --tls-domain DOMAIN, one of your own whose address is this machine's"
+    } else if config.allow.tls {
+        "with the same --secret without its dd"
+    } else {
+        "with tls in --allow and a --secret without dd"
     }
 }
 
@@ -198,6 +210,7 @@ fn code(link: &NamedLink, [head, tg]: [&str; 2], (rows, columns): Screen) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{MissingSecret, Origin, Setting};
     use crate::wire::link_url::ProxyLink;
 
     const KEY: &str = "00112233445566778899aabbccddeeff";
@@ -216,6 +229,23 @@ mod tests {
                 secret: secret.parse().unwrap(),
             },
         }
+    }
+
+    #[test]
+    fn what_is_missing_for_a_link_like_https_is_named() {
+        let way = |flags: &[(&str, &str)]| {
+            let settings = flags.iter().map(|(flag, value)| Setting {
+                flag: (*flag).to_owned(),
+                value: (*value).to_owned(),
+                origin: Origin::CommandLine,
+            });
+            let source = ConfigSource::new(settings.collect(), MissingSecret::Leave);
+            way_to_https(&source.load(None).unwrap())
+        };
+        let domain = ("--tls-domain", "a.example");
+        assert!(way(&[]).contains("--tls-domain"));
+        assert!(way(&[domain]).contains("without its dd"));
+        assert!(way(&[domain, ("--allow", "dd")]).contains("--allow"));
     }
 
     fn fake_tls(domain: &str) -> String {
