@@ -110,6 +110,7 @@ pub(super) fn build(
     let mut warnings = notes::one_key_twice(&secrets, &listeners);
     warnings.extend(notes::closed_secrets(&secrets));
     warnings.extend(tls_domains.iter().filter_map(notes::misnomer));
+    warnings.extend(notes::no_likeness(&listeners, allow, &tls_domains));
     let config = Config {
         role,
         link,

@@ -7,8 +7,8 @@ use super::descriptors::{self, Descriptors, Wants};
 use super::flags::Flags;
 use super::machine::Machine;
 use super::memory::Memory;
-use super::{ListenerConfig, NamedSecret};
-use crate::wire::secret::{Domain, Secret};
+use super::{Allow, ListenerConfig, NamedSecret};
+use crate::wire::secret::{Domain, Secret, SecretForm};
 
 /// Lowers what others' limits leave no room for; the line that says so, where
 /// somebody asked for more. `more` is why there is no room for more clients.
@@ -115,4 +115,28 @@ pub(super) fn misnomer(domain: &Domain) -> Option<String> {
     Some(format!(
         "{domain} {problem}: give --tls-domain a domain of your own whose address is this machine's"
     ))
+}
+
+/// That no link is one to a site of `--tls-domain`, if there is one.
+pub(super) fn no_likeness(
+    listeners: &[ListenerConfig],
+    allow: Allow,
+    tls_domains: &[Domain],
+) -> Option<String> {
+    let domain = tls_domains.first()?;
+    let secrets = listeners.iter().flat_map(|listener| &listener.secrets);
+    let mut secrets = secrets.peekable();
+    let looks_like_tls = |named: &NamedSecret| match named.secret.form {
+        SecretForm::Padded => false,
+        SecretForm::Classic | SecretForm::FakeTls(_) => allow.tls,
+    };
+    // Without a secret one is made, for every form.
+    if secrets.peek().is_none() || secrets.any(looks_like_tls) {
+        return None;
+    }
+    let way_out = match allow.tls {
+        true => "give a --secret without its dd",
+        false => "add tls to --allow; its --secret may not begin with dd",
+    };
+    Some(format!("no link looks like {domain}: {way_out}"))
 }

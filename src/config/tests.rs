@@ -353,6 +353,23 @@ fn names_that_are_no_site_are_named() {
 }
 
 #[test]
+fn a_domain_that_no_link_looks_like_is_named() {
+    let of = |flags: &[(&str, &str)]| {
+        let flags = [&[("--tls-domain", "my-own-domain.com")], flags].concat();
+        config(&flags).warnings.join("\n")
+    };
+    let padded = format!("dd{KEY}");
+    let dd = ("--secret", padded.as_str());
+    let way_out = "no link looks like my-own-domain.com: give a --secret without its dd";
+    assert_eq!(of(&[dd]), way_out);
+    assert!(of(&[dd, ("--allow", "dd")]).contains("add tls to --allow"));
+    assert_eq!(
+        of(&[dd, ("--secret", "0123456789abcdef0123456789abcdef")]),
+        ""
+    );
+}
+
+#[test]
 fn a_table_in_the_data_directory_may_lack_its_folder() {
     let flags = [
         ("--data-dir", "/nowhere/data"),

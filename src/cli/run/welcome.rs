@@ -106,7 +106,7 @@ fn way_to_https(config: &Config) -> &'static str {
     } else if config.allow.tls {
         "with the same --secret without its dd"
     } else {
-        "with tls in --allow and a --secret without dd"
+        "with tls in --allow, and a --secret without dd"
     }
 }
 
