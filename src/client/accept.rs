@@ -300,8 +300,13 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let started = context.reactor.now();
     let opening = Opening::default();
     let limit = context.limits.get().handshake_timeout;
-    let reserve = Reserve::new(visit, &opening);
     let arrived = arrive_at_door(visit).await;
+    // To who had to wait for a place it is as if it was accepted only here.
+    let accepted = match visit.is_over.get() {
+        true => context.reactor.now(),
+        false => started,
+    };
+    let reserve = Reserve::new(visit, &opening, accepted);
     context.metrics.handshaking.inc();
     let outcome = match arrived {
         Ok(()) => {
