@@ -1,5 +1,7 @@
 //! From the first byte of a connection to a client with keys.
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::flight;
@@ -114,7 +116,57 @@ async fn answer(
     opening.answer(sites.manners(domain));
     let rest = opening.with(|received| received.split_off(consumed));
     flight::send(visit, domain, heard, answer).await?;
-    fake_tls(visit.socket, opening, signer, post_quantum, rest).await
+    let Signer { signature, pass } = signer;
+    let mut lent = LentPass {
+        visit,
+        pass: Some(pass),
+        until: heard + visit.context.limits.get().handshake_timeout,
+    };
+    let secret = signature.secret;
+    let (header, records) = fake_tls(visit, opening, &signature.key, &mut lent, rest).await?;
+    let pass = lent.take(&signature.domain)?;
+    Ok(Accepted {
+        secret,
+        header,
+        records: Some(records),
+        hello: Some(Box::new(HelloFacts {
+            domain: signature.domain,
+            post_quantum,
+        })),
+        pass,
+    })
+}
+
+/// The pass of one that was answered. The site gives it more time than a place of a
+/// secret is kept free for somebody who may be gone.
+struct LentPass<'a> {
+    visit: &'a Visit<'a>,
+    pass: Option<Pass>,
+    until: Instant,
+}
+
+impl LentPass<'_> {
+    /// `reading`'s outcome, beyond the time without the pass.
+    async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
+        let mut reading = pin!(reading);
+        if self.pass.is_some() {
+            let reactor = &self.visit.context.reactor;
+            let left = self.until.saturating_duration_since(reactor.now());
+            if let Some(read) = reactor.timeout(left, reading.as_mut()).await {
+                return read;
+            }
+            self.pass = None;
+        }
+        reading.await
+    }
+
+    /// The same one, or another if there is a place.
+    fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
+        match self.pass {
+            Some(pass) => Ok(pass),
+            None => self.visit.admit_again(domain),
+        }
+    }
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
@@ -234,12 +286,12 @@ fn check_hello(
 /// The obfuscated header of a fake-TLS client comes inside records, behind our
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
-    socket: &Socket,
+    visit: &Visit<'_>,
     opening: &Opening,
-    signer: Signer,
-    post_quantum: bool,
+    key: &Secret,
+    lent: &mut LentPass<'_>,
     mut raw: Vec<u8>,
-) -> Result<Accepted, RejectReason> {
+) -> Result<(ClientHeader, RecordReader), RejectReason> {
     let mut records = RecordReader::new();
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
@@ -253,28 +305,19 @@ async fn fake_tls(
         fits.map_err(|_| RejectReason::BadTransport)?;
         raw.clear();
         if let Ok(header) = header.as_slice().try_into() {
-            let header = obfuscated2::accept(header, &signer.signature.key)
-                .ok_or(RejectReason::BadTransport)?;
+            let header = obfuscated2::accept(header, key).ok_or(RejectReason::BadTransport)?;
             if header.transport != Transport::Padded {
                 return Err(RejectReason::BadTransport);
             }
-            return Ok(Accepted {
-                secret: signer.signature.secret,
-                header,
-                records: Some(records),
-                hello: Some(Box::new(HelloFacts {
-                    domain: signer.signature.domain,
-                    post_quantum,
-                })),
-                pass: signer.pass,
-            });
+            return Ok((header, records));
         }
         // Clients send all of it in their first record: the official proxy takes
         // nothing else. So what a server would have judged by now is no client's.
         if opening.verdict().is_some() {
             return Err(RejectReason::BadTransport);
         }
-        read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
+        let more = read_more(visit.socket, &mut raw, HEADER_LEN - header.len());
+        lent.during(more).await?;
     }
 }
 

@@ -107,12 +107,7 @@ impl Visit<'_> {
         opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         self.proven.set(Some(secret));
-        let visitor = Visitor {
-            listener: &self.rules.name,
-            secret: self.secret(),
-            tls_domain: domain.map(Domain::as_str),
-            client: self.peer.get().client.ip(),
-        };
+        let visitor = self.visitor(domain);
         let gate = &self.context.gate;
         let now = self.context.reactor.now();
         gate.prove(visitor.client, handshake_id, self.has_uptime.get(), now)?;
@@ -125,6 +120,21 @@ impl Visit<'_> {
         };
         self.place.become_session()?;
         Ok(pass)
+    }
+
+    /// The same once more of one that has a client's place, and no pass any more.
+    pub fn admit_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
+        let visitor = self.visitor(Some(domain));
+        self.context.gate.admit(&visitor, unix_now().into())
+    }
+
+    fn visitor<'a>(&'a self, domain: Option<&'a Domain>) -> Visitor<'a> {
+        Visitor {
+            listener: &self.rules.name,
+            secret: self.secret(),
+            tls_domain: domain.map(Domain::as_str),
+            client: self.peer.get().client.ip(),
+        }
     }
 
     /// Its secret is full: comes in when somebody goes who only seemed to be there.
