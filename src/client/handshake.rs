@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::flight;
 use super::fronting::Opening;
@@ -11,7 +11,7 @@ use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
-use crate::net::{Socket, fill_random};
+use crate::net::{Socket, fill_random, unix_now};
 use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
@@ -271,7 +271,11 @@ fn check_hello(
         })
         .ok_or(RejectReason::UnknownSecret)?;
     visit.proven.set(Some(secret));
-    let age = Age::of(time, unix_now(), visit.context.limits.get().time_skew);
+    let age = Age::of(
+        time,
+        unix_now() as u32,
+        visit.context.limits.get().time_skew,
+    );
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }
@@ -373,11 +377,6 @@ impl Age {
             false => Self::Late,
         }
     }
-}
-
-pub(super) fn unix_now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as u32)
 }
 
 #[cfg(test)]

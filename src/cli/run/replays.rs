@@ -4,14 +4,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::server::Server;
 use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile};
+use crate::net::{Reactor, Turnstile, unix_now};
 
 const REPLAYS: &str = "replays";
 const OLD_REPLAYS: &str = "replays.old";
@@ -213,9 +213,4 @@ fn write(file: &mut AppendedFile, batch: &Batch) -> io::Result<bool> {
 
 fn lock(file: &Mutex<AppendedFile>) -> MutexGuard<'_, AppendedFile> {
     file.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

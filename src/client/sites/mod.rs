@@ -23,10 +23,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
+use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
 use crate::log::Throttle;
-use crate::metrics::Metrics;
-use crate::net::{Executor, Notify, Reactor, fill_random};
+use crate::metrics::{Metrics, ProbeOutcome};
+use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -287,6 +287,20 @@ impl Sites {
 
     pub(super) fn not_listening(&self, address: SocketAddr) {
         self.loops.not_listening(address);
+    }
+
+    /// `what` was found out, which is said where it cannot be written.
+    async fn keep_file(&self, name: &'static str, content: String, what: &str) {
+        let data_dir = self.data_dir.clone();
+        let place = data_dir.place_of(name);
+        let writing = move || data_dir.write(name, content.as_bytes());
+        if let Err(error) = unblock(writing).await {
+            self.metrics.site_probes.inc(ProbeOutcome::NotKept);
+            let (place, cure) = (place.display(), cure(&error, "see to its directory"));
+            warn!(
+                "cannot keep {what}, {place}: {error}; {cure}, else it is found out anew after a restart"
+            );
+        }
     }
 
     #[cfg(all(test, feature = "check"))]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_part, unblock};
+use crate::net::{Socket, fill_random, random_part};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -343,12 +343,8 @@ impl Sites {
             });
             known.collect()
         };
-        let data_dir = self.data_dir.clone();
-        let writing = move || data_dir.write(kept::FILE, content.as_bytes());
-        if let Err(error) = unblock(writing).await {
-            self.metrics.site_probes.inc(ProbeOutcome::NotKept);
-            warn!("cannot keep what sites answer in --data-dir: {error}");
-        }
+        self.keep_file(kept::FILE, content, "how sites answer TLS")
+            .await;
     }
 }
 
