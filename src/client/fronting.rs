@@ -315,8 +315,7 @@ pub(super) struct SiteRelay {
 /// Whatever ends it, the stranger sees an end and no reset but the site's.
 impl Drop for SiteRelay {
     fn drop(&mut self) {
-        let scratch = &self.context.scratch;
-        scratch.with(|buffer| self.stranger.discard_waiting(buffer));
+        self.context.let_go(&self.stranger);
     }
 }
 

@@ -1,12 +1,11 @@
 //! From the first byte of a connection to a client with keys.
 
-use std::future::Future;
-use std::pin::pin;
 use std::time::Instant;
 
 use super::flight;
 use super::fronting::Opening;
 use super::inlet::unwrap_records;
+use super::lent_pass::LentPass;
 use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
@@ -117,11 +116,8 @@ async fn answer(
     let rest = opening.with(|received| received.split_off(consumed));
     flight::send(visit, domain, heard, answer).await?;
     let Signer { signature, pass } = signer;
-    let mut lent = LentPass {
-        visit,
-        pass: Some(pass),
-        until: heard + visit.context.limits.get().handshake_timeout,
-    };
+    let until = heard + visit.context.limits.get().handshake_timeout;
+    let mut lent = LentPass::new(visit, pass, until);
     let secret = signature.secret;
     let (header, records) = fake_tls(visit, opening, &signature.key, &mut lent, rest).await?;
     let pass = lent.take(&signature.domain)?;
@@ -135,38 +131,6 @@ async fn answer(
         })),
         pass,
     })
-}
-
-/// The pass of one that was answered. The site gives it more time than a place of a
-/// secret is kept free for somebody who may be gone.
-struct LentPass<'a> {
-    visit: &'a Visit<'a>,
-    pass: Option<Pass>,
-    until: Instant,
-}
-
-impl LentPass<'_> {
-    /// `reading`'s outcome, beyond the time without the pass.
-    async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
-        let mut reading = pin!(reading);
-        if self.pass.is_some() {
-            let reactor = &self.visit.context.reactor;
-            let left = self.until.saturating_duration_since(reactor.now());
-            if let Some(read) = reactor.timeout(left, reading.as_mut()).await {
-                return read;
-            }
-            self.pass = None;
-        }
-        reading.await
-    }
-
-    /// The same one, or another if there is a place.
-    fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
-        match self.pass {
-            Some(pass) => Ok(pass),
-            None => self.visit.admit_again(domain),
-        }
-    }
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
