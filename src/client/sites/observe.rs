@@ -58,7 +58,7 @@ impl Sites {
             let Some(place) = settings.place_for(Some(domain)) else {
                 continue;
             };
-            let is_fresh = |asked| unix_now().saturating_sub(asked) < LOOK_EVERY.as_secs();
+            let is_fresh = |asked| unix_now().abs_diff(asked) < LOOK_EVERY.as_secs();
             // What gives no answer may be ourselves.
             let has_turn = !self.book.asked_at(&place).is_some_and(is_fresh);
             if !has_turn || !self.book.has_answered(&place) {
