@@ -171,11 +171,16 @@ impl Server {
         loop {
             self.gate.has_news().await;
             self.reactor.sleep(COLLECT).await;
+            let mut pause = Duration::ZERO;
+            // What is in the way of one need not be in the way of the other.
             for memory in [Memory::Replays, Memory::Uptimes] {
                 let written = self.replays.write(&self.gate, &self.reactor, memory).await;
-                if let Written::Failed(pause) = written {
-                    self.reactor.sleep(pause).await;
+                if let Written::Failed(longer) = written {
+                    pause = pause.max(longer);
                 }
+            }
+            if !pause.is_zero() {
+                self.reactor.sleep(pause).await;
             }
         }
     }
