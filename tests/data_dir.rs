@@ -13,6 +13,7 @@ use fake_telegram::crypto::hex;
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, TemporaryDirectory, free_address};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::tls::Clock;
 use fake_telegram::wait::{eventually, run, within};
 
 const ALICE: [u8; 16] = [0xa1; 16];
@@ -212,7 +213,12 @@ fn handshakes_that_cannot_be_kept_are_told_and_come_in() {
         let place = options.directory().join("replays");
         fs::create_dir(&place).unwrap();
         let proxy = options.start().await;
-        proxy.served_client(2).await;
+        let client = proxy.client(Kind::FakeTls);
+        let client = client.hello(|hello| hello.clock = Clock::Fixed(4000));
+        let mut client = client.connect().await.unwrap();
+        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+        let uptimes = proxy.directory().join("uptimes");
+        eventually("the other file", || uptimes.exists()).await;
         let line = says(&proxy, "cannot keep handshakes").await;
         assert!(line.contains(place.to_str().unwrap()), "{line}");
         assert!(line.contains("; give a writable --data-dir"), "{line}");

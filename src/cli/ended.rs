@@ -1,11 +1,11 @@
 //! Secrets that let nobody in any more.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::run::{LONGEST_USAGE, USAGE_FILE};
 use crate::config::{Config, DataDir, SecretLimits, read_file};
 use crate::guard::limits::Ledger;
+use crate::net::unix_now;
 
 /// Why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,7 @@ pub(super) enum Ended {
 impl Ended {
     /// By this machine's clock.
     pub fn by_date(limits: &SecretLimits) -> Option<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let last_day = limits.expired_on(now.map_or(0, |now| now.as_secs()))?;
+        let last_day = limits.expired_on(unix_now())?;
         Some(Self::Expired { last_day })
     }
 }

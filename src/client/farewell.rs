@@ -53,7 +53,9 @@ pub(super) async fn say(
     let is_early = opening.verdict().is_some();
     let ending = match reason {
         RejectReason::TimedOut => manners.unfinished(),
-        RejectReason::BadHello | RejectReason::BadTransport => {
+        // It is the peer that has ended it.
+        RejectReason::Abandoned => return,
+        _ => {
             let left = end.saturating_duration_since(reactor.now());
             let judged = poll_fn(|cx| poll_judged(context, socket, opening, cx));
             match reactor.timeout(left, judged).await {
@@ -69,8 +71,6 @@ pub(super) async fn say(
                 }
             }
         }
-        // It is the peer that has ended it.
-        _ => return,
     };
     end_by(context, socket, &ending, is_early).await;
 }

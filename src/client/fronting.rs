@@ -144,17 +144,18 @@ pub(super) struct Reserve<'a> {
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
+    /// When it was accepted, as far as it can tell.
     began: Instant,
 }
 
 impl<'a> Reserve<'a> {
-    pub fn new(stranger: &'a Visit<'a>, opening: &'a Opening) -> Self {
+    pub fn new(stranger: &'a Visit<'a>, opening: &'a Opening, began: Instant) -> Self {
         Self {
             stranger,
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
-            began: stranger.context.reactor.now(),
+            began,
         }
     }
 
@@ -314,8 +315,7 @@ pub(super) struct SiteRelay {
 /// Whatever ends it, the stranger sees an end and no reset but the site's.
 impl Drop for SiteRelay {
     fn drop(&mut self) {
-        let scratch = &self.context.scratch;
-        scratch.with(|buffer| self.stranger.discard_waiting(buffer));
+        self.context.let_go(&self.stranger);
     }
 }
 

@@ -1,15 +1,16 @@
 //! From the first byte of a connection to a client with keys.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use super::flight;
 use super::fronting::Opening;
 use super::inlet::unwrap_records;
+use super::lent_pass::LentPass;
 use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
-use crate::net::{Socket, fill_random};
+use crate::net::{Socket, fill_random, unix_now};
 use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
@@ -114,7 +115,22 @@ async fn answer(
     opening.answer(sites.manners(domain));
     let rest = opening.with(|received| received.split_off(consumed));
     flight::send(visit, domain, heard, answer).await?;
-    fake_tls(visit.socket, opening, signer, post_quantum, rest).await
+    let Signer { signature, pass } = signer;
+    let until = heard + visit.context.limits.get().handshake_timeout;
+    let mut lent = LentPass::new(visit, pass, until);
+    let secret = signature.secret;
+    let (header, records) = fake_tls(visit, opening, &signature.key, &mut lent, rest).await?;
+    let pass = lent.take(&signature.domain)?;
+    Ok(Accepted {
+        secret,
+        header,
+        records: Some(records),
+        hello: Some(Box::new(HelloFacts {
+            domain: signature.domain,
+            post_quantum,
+        })),
+        pass,
+    })
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
@@ -219,7 +235,11 @@ fn check_hello(
         })
         .ok_or(RejectReason::UnknownSecret)?;
     visit.proven.set(Some(secret));
-    let age = Age::of(time, unix_now(), visit.context.limits.get().time_skew);
+    let age = Age::of(
+        time,
+        unix_now() as u32,
+        visit.context.limits.get().time_skew,
+    );
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }
@@ -234,12 +254,12 @@ fn check_hello(
 /// The obfuscated header of a fake-TLS client comes inside records, behind our
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
-    socket: &Socket,
+    visit: &Visit<'_>,
     opening: &Opening,
-    signer: Signer,
-    post_quantum: bool,
+    key: &Secret,
+    lent: &mut LentPass<'_>,
     mut raw: Vec<u8>,
-) -> Result<Accepted, RejectReason> {
+) -> Result<(ClientHeader, RecordReader), RejectReason> {
     let mut records = RecordReader::new();
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
@@ -253,28 +273,19 @@ async fn fake_tls(
         fits.map_err(|_| RejectReason::BadTransport)?;
         raw.clear();
         if let Ok(header) = header.as_slice().try_into() {
-            let header = obfuscated2::accept(header, &signer.signature.key)
-                .ok_or(RejectReason::BadTransport)?;
+            let header = obfuscated2::accept(header, key).ok_or(RejectReason::BadTransport)?;
             if header.transport != Transport::Padded {
                 return Err(RejectReason::BadTransport);
             }
-            return Ok(Accepted {
-                secret: signer.signature.secret,
-                header,
-                records: Some(records),
-                hello: Some(Box::new(HelloFacts {
-                    domain: signer.signature.domain,
-                    post_quantum,
-                })),
-                pass: signer.pass,
-            });
+            return Ok((header, records));
         }
         // Clients send all of it in their first record: the official proxy takes
         // nothing else. So what a server would have judged by now is no client's.
         if opening.verdict().is_some() {
             return Err(RejectReason::BadTransport);
         }
-        read_more(socket, &mut raw, HEADER_LEN - header.len()).await?;
+        let more = read_more(visit.socket, &mut raw, HEADER_LEN - header.len());
+        lent.during(more).await?;
     }
 }
 
@@ -330,11 +341,6 @@ impl Age {
             false => Self::Late,
         }
     }
-}
-
-pub(super) fn unix_now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as u32)
 }
 
 #[cfg(test)]

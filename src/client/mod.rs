@@ -4,12 +4,14 @@
 //! written by whoever has it, through [`Sink`](crate::backend::Sink).
 
 mod accept;
+mod admit;
 mod ends;
 mod farewell;
 mod flight;
 mod fronting;
 mod handshake;
 mod inlet;
+mod lent_pass;
 mod line;
 mod out;
 mod pace;
@@ -38,7 +40,7 @@ use crate::config::{
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch};
+use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch, Socket};
 use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
@@ -183,6 +185,11 @@ impl ClientContext {
             buffers_log: Throttle::new(LOG_PERIOD),
             turned_away: TurnedAway::default(),
         })
+    }
+
+    /// The peer is to see an end, also if something of its was not read.
+    fn let_go(&self, socket: &Socket) {
+        self.scratch.with(|buffer| socket.discard_waiting(buffer));
     }
 
     /// Limits from now on, for clients that are there too.

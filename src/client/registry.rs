@@ -56,6 +56,23 @@ impl ClientContext {
         self.registry.sessions.get() >= self.limits.get().max_clients
     }
 
+    pub(super) fn log_full_house(&self) {
+        if let Some(skipped) = self.accept_log.pass() {
+            let limits = self.limits.get();
+            let count = limits.max_clients;
+            match limits.open_files {
+                Some(files) => warn!(
+                    "{count} clients are connected, as many as the limit of {files} open files has room \
+                     for, closing new ones{skipped}; raise it (LimitNOFILE= in systemd, nofile on \
+                     OpenWrt, ulimit -n) or add a server"
+                ),
+                None => warn!(
+                    "--max-clients are connected, closing new ones{skipped}; raise it or add a server"
+                ),
+            }
+        }
+    }
+
     /// Completes when there is no connection.
     pub(super) async fn empty(&self) {
         while self.connections() > 0 {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::ClientContext;
-use super::handshake::unix_now;
 use super::out::ClientOut;
 use crate::guard::limits::{Account, LimitRefusal};
 use crate::metrics::CloseReason;
+use crate::net::unix_now;
 use crate::wire::secret::Secret;
 
 /// How soon a session ends whose secret has expired.
@@ -104,7 +104,7 @@ impl ClientContext {
     pub async fn enforce_limits(&self) {
         loop {
             if self.gate.has_ends() {
-                let now = unix_now().into();
+                let now = unix_now();
                 self.sessions.revoke_ended(now);
                 tell_ends(&self.gate.newly_ended(now));
             }

@@ -3,14 +3,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 
 use super::fronting::Opening;
-use super::handshake::{read_more, unix_now};
+use super::handshake::read_more;
 use super::registry::Place;
 use super::sites::Guest;
 use super::{ClientContext, Rules};
 use crate::guard::gate::{Arrival, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
-use crate::net::Socket;
+use crate::net::{Socket, unix_now};
 use crate::wire::proxy_protocol;
 use crate::wire::secret::Domain;
 
@@ -107,16 +107,11 @@ impl Visit<'_> {
         opening: &Opening,
     ) -> Result<Pass, RejectReason> {
         self.proven.set(Some(secret));
-        let visitor = Visitor {
-            listener: &self.rules.name,
-            secret: self.secret(),
-            tls_domain: domain.map(Domain::as_str),
-            client: self.peer.get().client.ip(),
-        };
+        let visitor = self.visitor(domain);
         let gate = &self.context.gate;
         let now = self.context.reactor.now();
         gate.prove(visitor.client, handshake_id, self.has_uptime.get(), now)?;
-        let pass = match gate.admit(&visitor, unix_now().into()) {
+        let pass = match gate.admit(&visitor, unix_now()) {
             Err(reason) if is_full(reason) => {
                 // In a box, which few get to need.
                 Box::pin(self.wait_for_place(&visitor, reason, opening)).await?
@@ -125,6 +120,21 @@ impl Visit<'_> {
         };
         self.place.become_session()?;
         Ok(pass)
+    }
+
+    /// The same once more of one that has a client's place, and no pass any more.
+    pub fn admit_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
+        let visitor = self.visitor(Some(domain));
+        self.context.gate.admit(&visitor, unix_now())
+    }
+
+    fn visitor<'a>(&'a self, domain: Option<&'a Domain>) -> Visitor<'a> {
+        Visitor {
+            listener: &self.rules.name,
+            secret: self.secret(),
+            tls_domain: domain.map(Domain::as_str),
+            client: self.peer.get().client.ip(),
+        }
     }
 
     /// Its secret is full: comes in when somebody goes who only seemed to be there.
@@ -143,7 +153,7 @@ impl Visit<'_> {
             opening.known();
             while outcome.as_ref().is_err_and(|reason| is_full(*reason)) {
                 let is_last = !waiting.changed().await;
-                outcome = context.gate.admit(visitor, unix_now().into());
+                outcome = context.gate.admit(visitor, unix_now());
                 if is_last {
                     break;
                 }

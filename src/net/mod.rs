@@ -33,6 +33,7 @@ mod timer;
 pub mod tls;
 mod turnstile;
 mod unblock;
+mod unix_now;
 
 pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
@@ -58,3 +59,4 @@ pub use socket::{Keepalive, Socket};
 pub use timer::Timer;
 pub use turnstile::Turnstile;
 pub use unblock::unblock;
+pub use unix_now::unix_now;

@@ -3,13 +3,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part, unix_now};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -60,8 +60,7 @@ impl Shared {
 
     /// Seconds since 1970.
     pub(super) fn unix_time(&self) -> u32 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| since.as_secs() as u32)
+        unix_now() as u32
     }
 
     /// The address under which Telegram sees a connection of ours.

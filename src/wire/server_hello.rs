@@ -96,7 +96,7 @@ impl FlightLengths {
     }
 }
 
-/// The whole answer, to be sent in one write.
+/// The whole answer.
 pub fn answer(
     hello: &ClientHello,
     secret: &Secret,

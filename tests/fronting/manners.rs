@@ -1,5 +1,7 @@
 //! When and how connections end, and how long answers take: as at the site.
 
+use std::fs;
+
 use super::site::ALERT;
 use super::*;
 
@@ -8,7 +10,7 @@ const SITE_PATIENCE: Duration = Duration::from_millis(1300);
 
 const MODEL: FlightProfile<u16> = FlightProfile {
     cipher_suite: 0x1301,
-    post_quantum: true,
+    post_quantum: false,
     versions_first: true,
     records: 1,
     lengths: 2800,
@@ -28,7 +30,14 @@ fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> (Vec<u8>, Duration) {
 fn who_does_not_go_on_is_left_as_by_the_site() {
     run(async {
         let site = Site::start(Manners::EndsAfter(flight(&MODEL), SITE_PATIENCE));
-        let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
+        let change = |options: ProxyOptions| {
+            // Known well, so that it is not asked for long before it is looked at.
+            let lengths = vec![MODEL.lengths.to_string(); 12].join(",");
+            let known = format!("{DOMAIN} 1301 x25519 versions-first lengths 1 {lengths}\n");
+            fs::write(options.directory().join("sites"), known).unwrap();
+            fronted(&site)(options)
+        };
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
         let file = proxy.directory().join("manners");
         eventually("a look at the site", || file.exists()).await;
         let options = proxy.stop().await;
@@ -90,17 +99,18 @@ fn answers_take_as_long_as_the_sites() {
         let late = Duration::from_millis(200);
         let site = Site::start(Manners::AnswersLate(flight(&MODEL), late));
         let (telegram, proxy) = start(built_binary!(), Route::Direct, fronted(&site)).await;
-        eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
         let time = |proxy: &Proxy| {
             let began = Instant::now();
             answer(proxy);
             began.elapsed()
         };
+        // The first one waits for the site's first answer.
+        time(&proxy);
         let waited = time(&proxy);
         assert!(waited >= late - Duration::from_millis(20), "{waited:?}");
         let options = proxy.stop().await.set("--answer-time", "off");
         let proxy = options.start().await;
-        eventually("a measured site", || proxy.log_contains("answers TLS with")).await;
+        time(&proxy);
         let best = (0..3).map(|_| time(&proxy)).min().unwrap();
         assert!(best < late / 2, "{best:?}");
         telegram.assert_clean();

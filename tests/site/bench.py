@@ -190,7 +190,6 @@ class Pair:
 @dataclass
 class Row:
     name: str
-    part: str
     act: object
     phase: int
 
@@ -228,17 +227,17 @@ BUSY, WAITING, ALONE = range(3)
 rows = []
 
 
-def row(name, *, part="", phase=BUSY, over=None):
+def row(name, *, phase=BUSY, over=None):
     """A row of this name, or with `over` (a list, or a function that makes one
     once everything runs) one for each of its members, which is its argument."""
 
     def add(function):
         def expand():
             if over is None:
-                return [Row(name, part, function, phase)]
+                return [Row(name, function, phase)]
             members = over() if callable(over) else over
             return [
-                Row(f"{name} [{member}]", part, functools.partial(function, member), phase)
+                Row(f"{name} [{member}]", functools.partial(function, member), phase)
                 for member in members
             ]
 

@@ -35,14 +35,14 @@ WORKERS = {BUSY: 8, WAITING: 64, ALONE: 1}
 
 def arguments():
     parser = argparse.ArgumentParser(prog="tests/site/run.sh")
-    parser.add_argument("--only", nargs="+", metavar="PART", help="rows of these parts (A to E), or with these words")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="rows with one of these words in their names")
     parser.add_argument("--report", action="store_true", help="a table of every row, in Markdown")
     parser.add_argument("--list", action="store_true", help="name the rows")
     return parser.parse_args()
 
 
 def known_differences():
-    """What differs.txt says of rows: by whom a row is made equal, or why not."""
+    """What differs.txt says of rows: why they differ."""
     known = {}
     with open(os.path.join(os.path.dirname(__file__), "differs.txt")) as file:
         for line in file:
@@ -54,7 +54,7 @@ def known_differences():
 
 
 def wanted(one, words):
-    return not words or any(word == one.part or (len(word) > 1 and word in one.name) for word in words)
+    return not words or any(word in one.name for word in words)
 
 
 def carry_out(one):
@@ -76,7 +76,7 @@ def tell(one, verdict, known):
     if verdict.same:
         return "ok"
     if why and not verdict.broken:
-        return "stays" if len(why) > 2 else "open"
+        return "stays"
     return "FAILED"
 
 
@@ -96,10 +96,10 @@ def main():
     every = [one for expand in bench.rows for one in expand()]
     chosen = [one for one in every if wanted(one, options.only)]
     if options.list:
-        print("\n".join(f"{one.part or '-'}  {one.name}" for one in chosen))
+        print("\n".join(one.name for one in chosen))
         return 0
     known = known_differences()
-    counts = dict.fromkeys(("ok", "FAILED", "open", "stays"), 0)
+    counts = dict.fromkeys(("ok", "FAILED", "stays"), 0)
     table = []
     for phase, workers in WORKERS.items():
         with ThreadPoolExecutor(workers) as pool:
@@ -126,16 +126,16 @@ def main():
         print("\n".join(bench.read(servers.pairs["nginx"].log).splitlines()[-40:]), file=sys.stderr)
     for child in bench.children:
         child.terminate()
-    print(f"{counts['open']} still differ, {counts['stays']} will, {len(servers.skipped)} skipped")
+    print(f"{counts['stays']} differ as they are known to, {len(servers.skipped)} skipped")
     print(f"{counts['ok']} passed, {counts['FAILED']} failed")
     return counts["FAILED"] > 0
 
 
 def report(table):
-    print("\n| row | part | | seconds | |\n|---|---|---|---|---|")
+    print("\n| row | | seconds | |\n|---|---|---|---|")
     for one, outcome, verdict in sorted(table, key=lambda entry: entry[0].name):
         detail = verdict.detail.replace("|", "/").replace("\n", " ")[:300]
-        print(f"| {one.name} | {one.part} | {outcome} | {verdict.seconds:.1f} | {detail} |")
+        print(f"| {one.name} | {outcome} | {verdict.seconds:.1f} | {detail} |")
     print()
 
 

@@ -2,7 +2,7 @@
 # Browsers, probers and clients at web servers, and at the proxy that passes for
 # each: nginx, Apache, HAProxy, Caddy, Node. Everything runs in a network
 # namespace that has nothing but loopback.
-#   tests/site/run.sh [BINARY] [--only PART|WORD...] [--report] [--list]
+#   tests/site/run.sh [BINARY] [--only WORD...] [--report] [--list]
 # SITE_CONNECTIONS: connections a statistic is made of (default 300). Rows that
 # are known to differ are in differs.txt.
 set -eu

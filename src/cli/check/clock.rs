@@ -1,9 +1,9 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::verdict::Verdict;
 use crate::cli::within::within;
 use crate::config::{Config, Source};
-use crate::net::time_at;
+use crate::net::{time_at, unix_now};
 
 /// For everything from name to answer.
 const LIMIT_IN_ALL: Duration = Duration::from_secs(8);
@@ -18,7 +18,7 @@ pub(super) fn check(config: &Config) -> Verdict {
     let asked = host.clone();
     let answer = within(LIMIT_IN_ALL, move || time_at(&asked, port));
     match answer.unwrap_or_else(|| Err("no answer in time".to_owned())) {
-        Ok(theirs) => judge(now().abs_diff(theirs), &host),
+        Ok(theirs) => judge(unix_now().abs_diff(theirs), &host),
         Err(problem) => Verdict::warn(
             "clock",
             format!("cannot be compared with {host}: {problem}; see that NTP runs"),
@@ -56,11 +56,6 @@ fn time_server(config: &Config) -> (String, u16) {
         Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
         _ => (place.to_owned(), 80),
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 use std::fs;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::server::Server;
 use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile};
+use crate::net::{Reactor, Turnstile, unix_now};
 
 const REPLAYS: &str = "replays";
 const OLD_REPLAYS: &str = "replays.old";
@@ -198,11 +198,16 @@ impl Server {
         loop {
             self.gate.has_news().await;
             self.reactor.sleep(COLLECT).await;
+            let mut pause = Duration::ZERO;
+            // What is in the way of one need not be in the way of the other.
             for memory in [Memory::Replays, Memory::Uptimes] {
                 let written = self.replays.write(&self.gate, &self.reactor, memory).await;
-                if let Written::Failed(pause) = written {
-                    self.reactor.sleep(pause).await;
+                if let Written::Failed(longer) = written {
+                    pause = pause.max(longer);
                 }
+            }
+            if !pause.is_zero() {
+                self.reactor.sleep(pause).await;
             }
         }
     }
@@ -238,9 +243,4 @@ fn write(file: &mut AppendedFile, batch: &Batch) -> io::Result<bool> {
 
 fn lock(file: &Mutex<AppendedFile>) -> MutexGuard<'_, AppendedFile> {
     file.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -23,10 +23,10 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace};
+use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
-use crate::metrics::Metrics;
-use crate::net::{Executor, Notify, Reactor, fill_random};
+use crate::metrics::{Metrics, ProbeOutcome};
+use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -78,8 +78,9 @@ pub struct Sites {
     asked: Notify,
     loop_log: Throttle,
     crowd_log: Throttle,
-    /// Whether what sites answer is kept.
-    keeping: Trouble,
+    kept_answers: KeptFile,
+    #[cfg(feature = "check")]
+    kept_manners: KeptFile,
 }
 
 /// What sites there are, and who may see them.
@@ -92,6 +93,23 @@ pub struct SiteSettings {
     pub data_dir: PathBuf,
     /// Clients come through relays, whose addresses names lead to.
     pub has_relays: bool,
+}
+
+/// What is found out of sites, in the data directory.
+struct KeptFile {
+    name: &'static str,
+    what: &'static str,
+    trouble: Trouble,
+}
+
+impl KeptFile {
+    fn new(name: &'static str, what: &'static str) -> Self {
+        Self {
+            name,
+            what,
+            trouble: Trouble::new(LOG_PERIOD),
+        }
+    }
 }
 
 /// How the site of a domain answers, and what the log said of it last.
@@ -194,7 +212,9 @@ impl Sites {
             asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
             crowd_log: Throttle::new(LOG_PERIOD),
-            keeping: Trouble::new(LOG_PERIOD),
+            kept_answers: KeptFile::new(kept::FILE, "how sites answer TLS"),
+            #[cfg(feature = "check")]
+            kept_manners: KeptFile::new(manners::FILE, "how sites end connections"),
         })
     }
 
@@ -290,6 +310,32 @@ impl Sites {
 
     pub(super) fn not_listening(&self, address: SocketAddr) {
         self.loops.not_listening(address);
+    }
+
+    async fn keep_file(&self, kept: &KeptFile, content: String) {
+        let KeptFile {
+            name,
+            what,
+            trouble,
+        } = kept;
+        let data_dir = self.data_dir.clone();
+        let place = data_dir.place_of(name);
+        let place = place.display();
+        let name = *name;
+        match unblock(move || data_dir.write(name, content.as_bytes())).await {
+            Ok(()) if trouble.works() => info!("{what} is kept again in {place}"),
+            Ok(()) => {}
+            Err(error) => {
+                self.metrics.site_probes.inc(ProbeOutcome::NotKept);
+                if let Some(skipped) = trouble.fails() {
+                    let cure = cure(&error, "give a writable --data-dir");
+                    warn!(
+                        "cannot keep {what}, {place}: {error}{skipped}; {cure}, else it is found \
+                         out anew after each restart"
+                    );
+                }
+            }
+        }
     }
 
     #[cfg(all(test, feature = "check"))]

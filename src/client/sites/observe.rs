@@ -1,16 +1,14 @@
 //! Finds out the manners of our domains' sites, on connections of our own.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use smol::future::zip;
 
-use super::manners::{Ending, FILE, How, LONGEST_LOOK, LONGEST_WORD, Manners};
+use super::manners::{Ending, How, LONGEST_LOOK, LONGEST_WORD, Manners};
 use super::probe::QUIET;
 use super::{MOST_MODELS, Site, Sites};
-use crate::config::cure;
-use crate::metrics::ProbeOutcome;
-use crate::net::{Socket, fill_random, random_part, unblock};
+use crate::net::{Socket, fill_random, random_part, unix_now};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::site_flight;
@@ -60,7 +58,7 @@ impl Sites {
             let Some(place) = settings.place_for(Some(domain)) else {
                 continue;
             };
-            let is_fresh = |asked| unix_now().saturating_sub(asked) < LOOK_EVERY.as_secs();
+            let is_fresh = |asked| unix_now().abs_diff(asked) < LOOK_EVERY.as_secs();
             // What gives no answer may be ourselves.
             let has_turn = !self.book.asked_at(&place).is_some_and(is_fresh);
             if !has_turn || !self.book.has_answered(&place) {
@@ -77,7 +75,8 @@ impl Sites {
             }
             debug!("{place} ends connections as in {manners:?}");
             self.book.behaves(&place, manners, unix_now());
-            self.keep_manners().await;
+            let content = self.book.write();
+            self.keep_file(&self.kept_manners, content).await;
         }
         true
     }
@@ -167,21 +166,6 @@ impl Sites {
             how,
         })
     }
-
-    async fn keep_manners(&self) {
-        let content = self.book.write();
-        let data_dir = self.data_dir.clone();
-        let place = data_dir.place_of(FILE);
-        let writing = move || data_dir.write(FILE, content.as_bytes());
-        if let Err(error) = unblock(writing).await {
-            self.metrics.site_probes.inc(ProbeOutcome::NotKept);
-            let (place, cure) = (place.display(), cure(&error, "see to its directory"));
-            warn!(
-                "cannot keep how sites end connections, {place}: {error}; {cure}, else they are \
-                 looked at anew after a restart"
-            );
-        }
-    }
 }
 
 /// Length of the only record that was said, if it is encrypted; `None`: something
@@ -195,11 +179,6 @@ fn last_word(said: &[u8]) -> Option<Option<u8>> {
         }
         _ => None,
     }
-}
-
-fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

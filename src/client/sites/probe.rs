@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
-use crate::config::cure;
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_part, unblock};
+use crate::net::{Socket, fill_random, random_part};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -349,26 +348,7 @@ impl Sites {
             });
             known.collect()
         };
-        let data_dir = self.data_dir.clone();
-        let place = data_dir.place_of(kept::FILE);
-        let writing = move || data_dir.write(kept::FILE, content.as_bytes());
-        match unblock(writing).await {
-            Ok(()) if self.keeping.works() => {
-                info!("how sites answer TLS is kept again in {}", place.display());
-            }
-            Ok(()) => {}
-            Err(error) => {
-                self.metrics.site_probes.inc(ProbeOutcome::NotKept);
-                if let Some(skipped) = self.keeping.fails() {
-                    warn!(
-                        "cannot keep how sites answer TLS, {}: {error}{skipped}; {}, else clients \
-                         that come first after a restart wait until the site has answered",
-                        place.display(),
-                        cure(&error, "give a writable --data-dir")
-                    );
-                }
-            }
-        }
+        self.keep_file(&self.kept_answers, content).await;
     }
 }
 

@@ -7,6 +7,9 @@ use super::{SECRET, Setup, World};
 use crate::config::Reset;
 use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
+use crate::wire::dc::DcId;
+use crate::wire::obfuscated2;
+use crate::wire::transport::Transport;
 
 const CCS: &[u8] = &[0x14, 3, 3, 0, 1, 1];
 
@@ -204,4 +207,38 @@ fn endings_are_the_sites() {
         let socket = answered(&world, &garbled).await;
         assert!(socket.read(&mut [0; 9]).await.is_err());
     });
+}
+
+/// The site gives it time, but no longer the place of a secret: others need that, and
+/// who is only slow has it again if it is free.
+#[test]
+fn who_does_not_go_on_keeps_no_place_of_a_secret() {
+    let mut setup = brief();
+    for secret in &mut setup.rules.secrets {
+        secret.limits.set("max-connections", "1").unwrap();
+    }
+    setup.run(async |world| {
+        let (reactor, address) = (&world.reactor, world.listener.address());
+        let gone = answered(&world, b"").await;
+        reactor.sleep(Duration::from_millis(150)).await;
+        let slowly = Duration::from_millis(300);
+        let mut slow = App::connect_slowly(reactor, address, &SECRET, slowly).await;
+        slow.send(&[1; 8]).await;
+        let opened = || world.telegram.opened.borrow().len() == 1;
+        world.until("a session", opened).await;
+        let full = RejectReason::SecretConnections;
+        assert_eq!(world.metrics.rejected.get(full), 0);
+        // Too late for the other one.
+        gone.write_all(&header_in_a_record()).await.unwrap();
+        assert!(is_encrypted_alert(&rest(&gone).await));
+        assert_eq!(world.metrics.rejected.get(full), 1);
+    });
+}
+
+/// What a client sends first behind its hello.
+fn header_in_a_record() -> Vec<u8> {
+    let padded = Transport::Padded;
+    let (header, _) = obfuscated2::dial(padded, DcId(2), Some(&SECRET), &mut fill_random);
+    let length = header.bytes.len() as u8;
+    [CCS, &[0x17, 3, 3, 0, length], &header.bytes].concat()
 }

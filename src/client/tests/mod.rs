@@ -195,6 +195,6 @@ fn an_idle_client_is_small() {
 }
 #[test]
 fn an_unproven_client_is_small() {
-    let beginning = future_size(super::accept::enter);
+    let beginning = future_size(super::admit::enter);
     assert!(beginning <= 2560, "{beginning}");
 }

@@ -112,3 +112,58 @@ fn who_was_turned_away_makes_room_first() {
         assert_eq!((evicted(), world.context.connections()), (1, 4));
     });
 }
+
+/// Who had to wait for a place at the site is left when the site's time is over from
+/// then on, not from when the kernel took the connection.
+#[cfg(feature = "check")]
+#[test]
+fn a_wait_for_a_place_is_not_of_the_sites_time() {
+    use std::time::{Duration, Instant};
+
+    use crate::client::sites::{Ending, Manners};
+    use crate::config::FloodLimits;
+
+    let any_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let site = any_port.local_addr().unwrap();
+    drop(any_port);
+    let place: SitePlace = site.to_string().parse().unwrap();
+    let mut setup = Setup::default();
+    setup.fronting.choice = FrontingChoice::Site(place.clone());
+    setup.guard.flood = Some(FloodLimits {
+        rate: 1,
+        burst: 1,
+        ipv4_prefix: 32,
+        ipv6_prefix: 64,
+    });
+    setup.run(async |world| {
+        let listener = Listener::bind(&world.reactor, site).unwrap();
+        let patience = Duration::from_millis(1500);
+        let silent = Ending {
+            after: patience,
+            ..Ending::FIN
+        };
+        let manners = Manners {
+            silent: Some(silent),
+            ..Manners::default()
+        };
+        world.context.sites.learn(&place, manners);
+        let mut crowd = Vec::new();
+        for number in 0..5 {
+            let stranger = connect(&world).await;
+            let line = format!("GET /{number} ");
+            stranger.write_all(line.as_bytes()).await.unwrap();
+            crowd.push((stranger, listener.accept().await.unwrap()));
+        }
+        let late = connect(&world).await;
+        let flood = || world.metrics.rejected.get(RejectReason::Flood);
+        world.until("a flood", || flood() == 5).await;
+        let closed = world.reactor.timeout(patience, is_closed(&late)).await;
+        assert_eq!(closed, None);
+        crowd.clear();
+        let start = Instant::now();
+        assert!(is_closed(&late).await);
+        let time = start.elapsed();
+        assert!(time >= patience - Duration::from_millis(50), "{time:?}");
+        assert_eq!(world.metrics.fronted.get(RejectReason::SiteAnswered), 1);
+    });
+}

@@ -1,7 +1,7 @@
 use std::cell::Cell;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::metrics::Metrics;
+use crate::net::unix_now;
 
 /// Middle proxies refuse more (`doc/protocol.md` §4).
 const MAX_OFFSET: u64 = 30;
@@ -16,8 +16,7 @@ impl Clock {
     /// `theirs` is the time at `place` just now; says so once when ours is
     /// off, and when it is right again.
     pub fn compare(&self, metrics: &Metrics, theirs: u64, place: &str) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let ours = since.map_or(0, |since| since.as_secs());
+        let ours = unix_now();
         let offset = ours.abs_diff(theirs);
         metrics.clock_offset.set(offset);
         let is_off = offset > MAX_OFFSET;

@@ -13,17 +13,17 @@ def crowd(act, count):
     return Verdict(good and verdict.same, verdict.detail, broken=not good)
 
 
-@row("equal openings held", part="D", phase=WAITING, over=[9, 30])
+@row("equal openings held", phase=WAITING, over=[9, 30])
 def held(count):
     return crowd("held", count)
 
 
-@row("equal openings held, from this machine", part="D", phase=WAITING, over=of("nginx"))
+@row("equal openings held, from this machine", phase=WAITING, over=of("nginx"))
 def held_here(nginx):
     """From where we ourselves may come, in a loop."""
     return equal(*both(*[lambda to=to: hold(to, nginx.domain, 9) for to in (nginx.site, nginx.proxy)]))
 
 
-@row("a burst of hellos", part="D", phase=ALONE, over=[900])
+@row("a burst of hellos", phase=ALONE, over=[900])
 def burst(count):
     return crowd("burst", count)

@@ -55,7 +55,7 @@ def ending(address, name, secret, after):
         return what, time.monotonic() - began
 
 
-@row("after the flight", part="C", phase=WAITING, over=lambda: [f"{pair}: {what}" for pair in every() for what in ENDINGS])
+@row("after the flight", phase=WAITING, over=lambda: [f"{pair}: {what}" for pair in every() for what in ENDINGS])
 def after_the_flight(label):
     name, what = label.split(": ", 1)
     pair = next(pair for pair in every() if pair.name == name)

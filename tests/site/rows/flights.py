@@ -50,7 +50,7 @@ def labels():
     return [f"{label}, {kind}" for label in every_domain() for kind in BOTH]
 
 
-@row("flight", part="", over=labels)
+@row("flight", over=labels)
 def shape(label):
     """Suite, group, extensions, kinds of records, the session id."""
     site, ours, sessions = sampled(label)
@@ -61,7 +61,7 @@ def shape(label):
     return equal({repr(one.shape()) for one in site}, {repr(one.shape()) for one in ours})
 
 
-@row("flight lengths", part="A", over=labels)
+@row("flight lengths", over=labels)
 def lengths(label):
     site, ours, _ = sampled(label)
     return alike([one.length for one in site], [one.length for one in ours])

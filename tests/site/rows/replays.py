@@ -33,21 +33,21 @@ def replay_after(nginx, number, how, clock=None):
     return Verdict((first, again, after, fresh) == (True, False, False, True), shown)
 
 
-@row("a replay after a restart", part="E", over=of("nginx"))
+@row("a replay after a restart", over=of("nginx"))
 def restarted(nginx):
     return replay_after(nginx, 40, signal.SIGTERM)
 
 
-@row("a replay after a crash", part="E", over=of("nginx"))
+@row("a replay after a crash", over=of("nginx"))
 def crashed(nginx):
     return replay_after(nginx, 41, signal.SIGKILL)
 
 
-@row("a replay without a date", part="E", over=of("nginx"))
+@row("a replay without a date", over=of("nginx"))
 def uptime(nginx):
     return replay_after(nginx, 42, None, clock=1_000)
 
 
-@row("a replay without a date, after a restart", part="E", over=of("nginx"))
+@row("a replay without a date, after a restart", over=of("nginx"))
 def uptime_restarted(nginx):
     return replay_after(nginx, 43, signal.SIGTERM, clock=1_000)

@@ -26,7 +26,7 @@ def segments(address, name, secret):
     return seen
 
 
-@row("segments of a flight", part="C", phase=WAITING, over=every_domain)
+@row("segments of a flight", phase=WAITING, over=every_domain)
 def of_a_flight(label):
     pair, name = domain_of(label)
     looked(pair)

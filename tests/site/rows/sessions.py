@@ -65,13 +65,13 @@ def short_records(steps, address, name):
     return Verdict(not short, shown)
 
 
-@row("records a TLS server can send, middle", part="B", over=list(SESSIONS))
+@row("records a TLS server can send, middle", over=list(SESSIONS))
 def records_middle(what):
     nginx = of("nginx")()[0]
     return short_records(SESSIONS[what], nginx.proxy, nginx.domain)
 
 
-@row("records a TLS server can send, direct", part="B", over=list(SESSIONS))
+@row("records a TLS server can send, direct", over=list(SESSIONS))
 def records_direct(what):
     pair = direct()
     return short_records(SESSIONS[what], pair.proxy, pair.domain)
@@ -90,7 +90,7 @@ def habit(lengths):
     return longest, "growing" if grows else "full at once", "most are full" if full > 0.5 else f"{full:.2f} are full"
 
 
-@row("record sizes of a megabyte", part="B", over=every)
+@row("record sizes of a megabyte", over=every)
 def sizes(pair):
     looked(pair)
     browser = Https(pair.site, pair.domain)
@@ -145,12 +145,12 @@ def session_end(pair, opcode=5):
     return [(kind, length) for _, kind, length in client.listener.events]
 
 
-@row("the server's end of a session", part="B", phase=WAITING, over=every)
+@row("the server's end of a session", phase=WAITING, over=every)
 def end_middle(pair):
     return equal(idle_end(pair), session_end(pair))
 
 
-@row("the server's end of a session, direct", part="B", phase=WAITING, over=of("nginx"))
+@row("the server's end of a session, direct", phase=WAITING, over=of("nginx"))
 def end_direct(pair):
     return equal(idle_end(pair), session_end(direct()))
 
@@ -188,7 +188,7 @@ MANGLED = {
 }
 
 
-@row("in a session", part="B", phase=WAITING, over=lambda: [f"{pair}: {what}" for pair in every() for what in MANGLED])
+@row("in a session", phase=WAITING, over=lambda: [f"{pair}: {what}" for pair in every() for what in MANGLED])
 def in_a_session(label):
     name, what = label.split(": ", 1)
     pair = next(pair for pair in every() if pair.name == name)

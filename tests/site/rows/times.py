@@ -55,7 +55,7 @@ def first_byte(address, hello):
         return time.monotonic() - began
 
 
-@row("answer time, a site 60 ms away", part="C", phase=ALONE, over=of("nginx"))
+@row("answer time, a site 60 ms away", phase=ALONE, over=of("nginx"))
 def far_site(nginx):
     """Clients wait as strangers do."""
     Far(("127.0.0.50", 443), nginx.site)
@@ -69,7 +69,7 @@ def far_site(nginx):
     return timely(strangers, clients)
 
 
-@row("answer time, a site on this machine", part="C", phase=ALONE, over=of("nginx"))
+@row("answer time, a site on this machine", phase=ALONE, over=of("nginx"))
 def near_site(nginx):
     clients, site = [], []
     for _ in range(50):
@@ -83,7 +83,7 @@ def fresh(pair, number):
     return own, start_proxy(own)
 
 
-@row("the first answer after a start", part="A", phase=WAITING, over=of("nginx", "node"))
+@row("the first answer after a start", phase=WAITING, over=of("nginx", "node"))
 def first_answer(pair):
     """A client that comes as soon as the port is open, with nothing kept."""
     own, child = fresh(pair, 10 if pair.name == "nginx" else 11)
@@ -97,7 +97,7 @@ def first_answer(pair):
     return Verdict(good, f"the site {site[0].shape()} {sorted(lengths)}, the proxy {ours.shape()} {ours.length}")
 
 
-@row("lengths learnt by fresh starts", part="A", over=of("nginx", "node"))
+@row("lengths learnt by fresh starts", over=of("nginx", "node"))
 def fresh_starts(pair):
     """Many starts with nothing kept, some flights of each."""
     starts = max(10, CONNECTIONS // 60)

@@ -122,7 +122,7 @@ def prober(label):
     return Verdict(good, f"{direct} directly, {through} through the proxy")
 
 
-@row("silence", part="C", phase=WAITING, over=each(SILENCES))
+@row("silence", phase=WAITING, over=each(SILENCES))
 def silence(label):
     """It ends as at the site, to half a second."""
     name, what = label.split(": ", 1)

@@ -1,0 +1,249 @@
+//! What a connection is: a client, a stranger for the site, or nobody.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use smol::future::FutureExt;
+
+use super::farewell;
+use super::fronting::{Opening, Reserve, SiteRelay};
+use super::handshake::{Accepted, handshake};
+use super::registry::Place;
+use super::session::Client;
+use super::sites::{MOST_UNREAD, SiteVisit};
+use super::visit::Visit;
+use super::{ClientContext, Rules};
+use crate::config::Reset;
+use crate::guard::gate::Arrival;
+use crate::log::{LogLevel, is_enabled};
+use crate::metrics::RejectReason;
+use crate::net::Socket;
+use crate::wire::fake_tls::DECODE_ERROR_ALERT;
+
+pub(super) enum Entered {
+    Client(Client),
+    Stranger(Box<SiteRelay>),
+}
+
+pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+    let context = place.context();
+    let visit = Visit {
+        context,
+        place,
+        socket: &socket,
+        rules: &rules,
+        peer: Cell::new(place.peer),
+        proven: Cell::new(None),
+        has_uptime: Cell::new(false),
+        is_over: Cell::new(false),
+        at_site: Cell::default(),
+    };
+    let Some(admitted) = admit(&visit).await else {
+        context.let_go(&socket);
+        return None;
+    };
+    let peer = visit.peer.get();
+    socket.set_nodelay();
+    socket.set_keepalive(context.limits.get().keepalive);
+    Some(match admitted {
+        Admitted::Client(accepted) => {
+            Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
+        }
+        Admitted::Stranger(site, first) => {
+            Entered::Stranger(SiteRelay::new(context, socket, site, &first))
+        }
+    })
+}
+
+enum Admitted {
+    Client(Accepted),
+    /// To the site, with the bytes that it has not got.
+    Stranger(SiteVisit, Vec<u8>),
+}
+
+async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
+    let context = visit.context;
+    let started = context.reactor.now();
+    let opening = Opening::default();
+    let limit = context.limits.get().handshake_timeout;
+    let arrived = arrive_at_door(visit).await;
+    // To who had to wait for a place it is as if it was accepted only here.
+    let accepted = match visit.is_over.get() {
+        true => context.reactor.now(),
+        false => started,
+    };
+    let reserve = Reserve::new(visit, &opening, accepted);
+    context.metrics.handshaking.inc();
+    let outcome = match arrived {
+        Ok(()) => {
+            // By reference: a future that is handed on by value has room twice.
+            let proving = pin!(prove(visit, &opening));
+            reserve.watch(limit, proving).await
+        }
+        Err(reason) => Err(reason),
+    };
+    context.metrics.handshaking.dec();
+    let time = context.reactor.now().duration_since(started);
+    let reason = match outcome {
+        Ok(accepted) => {
+            context.metrics.client_joined(accepted.kind(), time);
+            log_admission(visit, &accepted);
+            return Some(Admitted::Client(accepted));
+        }
+        Err(reason) => reason,
+    };
+    if !visit.is_over.get() {
+        reject(visit, reason);
+    }
+    let site = Box::pin(reserve.take_over(reason).or(async {
+        evicted(visit.place).await;
+        None
+    }));
+    if let Some((site, rest)) = site.await {
+        visit.place.go_to_site();
+        debug!(
+            "{}: {} sees {site}",
+            visit.rules.name,
+            visit.peer.get().client
+        );
+        return Some(Admitted::Stranger(site, rest));
+    }
+    if context.limits.get().reset != Reset::Never {
+        // It fails if the peer was faster.
+        let _ = visit.socket.set_reset_on_close();
+        return None;
+    }
+    if opening.manners().is_some() {
+        let end = started + opening.patience(limit);
+        // In a box, which few get to need.
+        Box::pin(farewell::say(context, visit.socket, &opening, reason, end)).await;
+        return None;
+    }
+    drop(opening);
+    let time = context.reactor.now().duration_since(started);
+    let left = limit.saturating_sub(time);
+    let away = turn_away(context, visit.socket, reason).or(evicted(visit.place));
+    let away = pin!(away);
+    context.reactor.timeout(left, away).await;
+    None
+}
+
+/// Until it may begin to prove itself or, over the flood limit, has a place at the
+/// site.
+async fn arrive_at_door(visit: &Visit<'_>) -> Result<(), RejectReason> {
+    let arriving = async { visit.arrive().await };
+    let pushed_out = async {
+        evicted(visit.place).await;
+        Err(RejectReason::Evicted)
+    };
+    if arriving.or(pushed_out).await? == Arrival::Within {
+        return Ok(());
+    }
+    let context = visit.context;
+    reject(visit, RejectReason::Flood);
+    if !context.sites.is_on() {
+        return Err(RejectReason::Flood);
+    }
+    // In a box, which few get to need.
+    let place = Box::pin(context.sites.place_in_crowd(visit.socket).or(async {
+        evicted(visit.place).await;
+        None
+    }));
+    visit
+        .at_site
+        .set(Some(place.await.ok_or(RejectReason::Abandoned)?));
+    Ok(())
+}
+
+fn reject(visit: &Visit<'_>, reason: RejectReason) {
+    visit.context.metrics.client_rejected(reason);
+    log_rejection(visit, reason);
+    visit.place.give_up_hope(visit.peer.get());
+}
+
+/// The handshake, as long as it may keep its place.
+async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
+    let shaking = async { handshake(visit, opening).await };
+    let pushed_out = async {
+        evicted(visit.place).await;
+        Err(RejectReason::Evicted)
+    };
+    shaking.or(pushed_out).await
+}
+
+pub(super) async fn evicted(place: &Place) {
+    poll_fn(|cx| place.poll_evicted(cx)).await;
+}
+
+/// What a peer sees that is not a client of ours where there is no site to
+/// show. Other than by a malformed hello it is not told anything: the connection stays open, as that of a
+/// server with nothing to say, until the peer leaves or the time is up.
+async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {
+    match reason {
+        RejectReason::BadHello | RejectReason::NoServerName => {
+            let told = socket.write_all(&DECODE_ERROR_ALERT).await;
+            // Closing with something unread would take the alert back.
+            if told.and_then(|()| socket.shutdown_write()).is_ok() {
+                discard(context, socket).await;
+            }
+        }
+        RejectReason::Abandoned
+        | RejectReason::TimedOut
+        | RejectReason::Evicted
+        | RejectReason::TooManyClients
+        | RejectReason::BadProxyHeader => {}
+        // As if it were not accepted.
+        RejectReason::Flood => {
+            let _ = poll_fn(|cx| socket.poll_filled(cx, MOST_UNREAD)).await;
+        }
+        _ => discard(context, socket).await,
+    }
+}
+
+async fn discard(context: &ClientContext, socket: &Socket) {
+    poll_fn(|cx| {
+        let read = context.scratch.with(|buffer| socket.poll_read(cx, buffer));
+        match read {
+            Some(Poll::Ready(Ok(length))) if length > 0 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Some(read) => read.map(|_| ()),
+            None => Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
+fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
+    if is_enabled(LogLevel::Debug) {
+        let rules = visit.rules;
+        let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
+        let (name, kind) = (name.unwrap_or_default(), accepted.kind());
+        let dc = accepted.header.dc;
+        let peer = visit.peer.get().client;
+        debug!(
+            "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
+            rules.name
+        );
+    }
+}
+
+fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
+    let peer = visit.peer.get().client;
+    if reason == RejectReason::TooManyClients {
+        visit.context.log_full_house();
+    }
+    if reason == RejectReason::BadProxyHeader
+        && let Some(skipped) = visit.context.relay_log.pass()
+    {
+        warn!("{peer}: {reason}{skipped}");
+    }
+    visit.context.turned_away.tell(reason, visit.secret());
+    if is_enabled(LogLevel::Debug) {
+        debug!("{}: {peer} is no client: {reason}", visit.rules.name);
+    }
+}
