@@ -42,7 +42,7 @@ pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
-pub(super) use visit::{Expected, SiteVisit};
+pub(super) use visit::{OwnEnd, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
