@@ -118,8 +118,9 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     }
     if opening.manners().is_some() {
         let end = started + opening.patience(limit);
+        let says = farewell::say(context, visit.socket, &opening, reason, end);
         // In a box, which few get to need.
-        Box::pin(farewell::say(context, visit.socket, &opening, reason, end)).await;
+        Box::pin(says.or(evicted(visit.place))).await;
         return None;
     }
     drop(opening);

@@ -12,11 +12,12 @@ use super::ClientContext;
 use super::farewell::patience;
 use super::handshake::Accepted;
 use super::roll_call::LONGEST_WAIT;
-use super::sites::{Expected, How, Judgement, Manners, SiteVisit};
+use super::sites::{Ending, How, Judgement, Manners, OwnEnd, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
 use crate::wire::after_flight::{Judge, Verdict};
+use crate::wire::client_hello::{self, Parsed};
 
 /// How long a handshake may be unfinished before the site hears of it: its own
 /// patience, and its own answer to what is no handshake at all, begin then.
@@ -224,29 +225,53 @@ impl<'a> Reserve<'a> {
         }
     }
 
-    /// Until the site would have ended a connection on which no more has come than
-    /// it has.
+    /// Until the site would have ended the connection.
     async fn reach_own_end(&self) {
-        if let Some((end, _)) = self.own_end() {
-            let reactor = &self.stranger.context.reactor;
-            let left = end.saturating_duration_since(reactor.now());
-            reactor.sleep(left).await;
-            if self.own_end().is_some() {
+        let reactor = &self.stranger.context.reactor;
+        while let Some(end) = self.own_end() {
+            let left = end.at.saturating_duration_since(reactor.now());
+            if left.is_zero() {
                 return;
             }
+            reactor.sleep(left).await;
         }
         pending().await
     }
 
-    /// When that is, and how it does it, as far as it is known.
-    fn own_end(&self) -> Option<(Instant, How)> {
+    /// How it ends one on which no handshake has begun or half a hello has come, as
+    /// far as it is known.
+    fn own_end(&self) -> Option<OwnEnd> {
         let visit = self.visit.borrow();
         let manners = visit.as_ref()?.manners();
         let ending = self.opening.with(|received| {
-            let is_all = received.len() == self.sent.get() && !self.opening.has_ended.get();
-            is_all.then(|| manners.wordless(received)).flatten()
-        })?;
-        Some((self.began + ending.after, ending.how))
+            let at_once = received.len() == self.sent.get();
+            manners.wordless(received, at_once)
+        });
+        self.end_by(&manners, ending)
+    }
+
+    /// The same of one on which a hello has come, and nothing else.
+    fn end_after_hello(&self) -> Option<OwnEnd> {
+        let visit = self.visit.borrow();
+        let manners = visit.as_ref()?.manners();
+        let is_all = self.opening.with(|received| {
+            let consumed = match client_hello::parse(received) {
+                Ok(Parsed::Complete { consumed, .. }) => Some(consumed),
+                _ => None,
+            };
+            consumed == Some(received.len())
+        });
+        self.end_by(&manners, manners.answered().filter(|_| is_all))
+    }
+
+    fn end_by(&self, manners: &Manners, ending: Option<Ending>) -> Option<OwnEnd> {
+        let ending = ending.filter(|_| !self.opening.has_ended.get())?;
+        Some(OwnEnd {
+            at: self.began + ending.after,
+            how: ending.how,
+            unheard: 0,
+            is_firm: manners.counts_from_accepting(),
+        })
     }
 
     /// Connects to the site, which gets what the peer has sent so far.
@@ -286,15 +311,19 @@ impl<'a> Reserve<'a> {
             false => Judgement::Stranger,
         };
         let is_silent = matches!(reason, RejectReason::TimedOut | RejectReason::SiteAnswered);
-        let ends = is_silent.then(|| self.own_end()).flatten();
+        let before = is_silent.then(|| self.own_end()).flatten();
         self.open(judgement).await;
-        let visit = self.visit.into_inner()?;
-        if let Some((end, how)) = ends {
-            visit.expects.set(Expected::End(end, how));
-        }
+        let end = match judgement {
+            Judgement::Stranger => before.or_else(|| self.end_after_hello()),
+            // It may have waited for longer than the site does.
+            _ => before,
+        };
+        let mut visit = self.visit.into_inner()?;
         let rest = self
             .opening
             .with(|received| received.split_off(self.sent.get().min(received.len())));
+        let unheard = rest.len() as u64;
+        visit.end = end.map(|end| Box::new(OwnEnd { unheard, ..end }));
         self.stranger.context.metrics.fronted.inc(reason);
         Some((visit, rest))
     }
@@ -366,6 +395,20 @@ impl SiteRelay {
         self.poll_idle(cx)
     }
 
+    /// The site's own, as long as nothing has come that moves it.
+    fn own_end(&self) -> Option<&OwnEnd> {
+        let (heard, said) = (self.to_site.moved(), self.to_stranger.moved());
+        let holds = |own: &&OwnEnd| match own.is_firm {
+            true => said == 0 || heard <= own.unheard,
+            false => heard + said == 0,
+        };
+        let is_open = !self.to_site.is_done() && !self.to_stranger.is_done();
+        self.visit
+            .end
+            .as_deref()
+            .filter(|own| is_open && holds(own))
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = self.context.reactor.now();
         let moved = self.to_site.moved() + self.to_stranger.moved();
@@ -379,17 +422,14 @@ impl SiteRelay {
             IDLE_LIMIT
         };
         let mut end = self.last_moved + limit;
-        if moved == 0
-            && !self.to_stranger.is_done()
-            && let Expected::End(own, how) = self.visit.expects.get()
-        {
-            if own <= now {
-                return Poll::Ready(match how {
+        if let Some(own) = self.own_end() {
+            if own.at <= now {
+                return Poll::Ready(match own.how {
                     How::Reset => Err(io::ErrorKind::ConnectionReset.into()),
                     _ => Ok(()),
                 });
             }
-            end = end.min(own);
+            end = end.min(own.at);
         }
         // Not moved at every byte: it looks again when it fires.
         self.timer.set_earlier(end);

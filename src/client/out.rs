@@ -73,7 +73,7 @@ struct State {
     /// short.
     resume_at: Option<u32>,
     broken: bool,
-    /// Bytes of a record got lost: nothing can follow it.
+    /// Bytes of a record, or of the stream, got lost: nothing can follow them.
     torn: bool,
     end: Option<SessionEnd>,
     waker: Option<Waker>,

@@ -70,12 +70,16 @@ def read(name):
 # --- connections
 
 
-def exchange(address, sent, finish=False, limit=LIMIT):
-    """Everything that comes back until the end, and how long that took."""
+def exchange(address, sent, finish=False, limit=LIMIT, later=b""):
+    """Everything that comes back until the end, and how long that took; `later` is sent
+    two seconds after the rest."""
     began = time.monotonic()
     with socket.create_connection(address, LIMIT) as stream:
         stream.settimeout(limit)
         stream.sendall(sent)
+        if later:
+            time.sleep(2)
+            stream.sendall(later)
         if finish:
             stream.shutdown(socket.SHUT_WR)
         got = b""

@@ -256,6 +256,8 @@ impl ClientOut {
 
     fn write_slices(&self, state: &mut State, slices: &Slices<'_>) {
         if self.revoked().is_some() {
+            // The stream goes on without them.
+            state.torn = true;
             return self.fail(state);
         }
         let was_empty = state.queue.is_empty();

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_known_again_unless_it_is_damaged_or_of_another() {
         let place = |name: &str| -> SitePlace { format!("{name}:443").parse().unwrap() };
-        let line = "17 60050f 60051f 60055f 0+19f a.example:443";
+        let line = "17 60050f 60051f 60050f 60055f 0+19f a.example:443";
         let book = Book::default();
         let content = format!("{line}\nnonsense\n{}\n", line.replace("a.", "b."));
         let is_whole = book.read(content.as_bytes(), |ours| *ours == place("a.example"));

@@ -28,11 +28,16 @@ pub(in crate::client) struct Manners {
     pub silent: Option<Ending>,
     /// A part of a hello, and nothing more.
     pub partial: Option<Ending>,
+    /// The same, if that part comes half a second after the connection.
+    pub late: Option<Ending>,
     /// Its flight is out, and nothing more comes.
     pub unfinished: Option<Ending>,
     /// What comes instead cannot be decrypted.
     pub garbled: Option<Ending>,
 }
+
+/// Deadlines that differ by less are one.
+const ALIKE: Duration = Duration::from_millis(200);
 
 impl Ending {
     /// At once, without a word.
@@ -53,6 +58,15 @@ impl Ending {
         record: Some(19),
         ..Self::FIN
     };
+
+    fn is_wordless(&self) -> bool {
+        self.record.is_none() && self.how != How::Stays
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (self.record, self.how) == (other.record, other.how)
+            && self.after.abs_diff(other.after) < ALIKE
+    }
 }
 
 impl Manners {
@@ -64,16 +78,31 @@ impl Manners {
         self.garbled.unwrap_or(Ending::GARBLED)
     }
 
-    /// How it leaves a visitor who has sent `received` and nothing more, if it says
-    /// nothing to that.
-    pub fn wordless(&self, received: &[u8]) -> Option<Ending> {
+    /// How it leaves a visitor who has sent `received`, if it says nothing to that;
+    /// `at_once`: nothing came later than the connection.
+    pub fn wordless(&self, received: &[u8], at_once: bool) -> Option<Ending> {
         let ending = match received {
             [] => self.silent,
             // Where a hello begins; it is not whole, or there would be an answer.
-            [0x16] | [0x16, 3, ..] => self.partial,
+            [0x16] | [0x16, 3, ..] if at_once => self.partial,
+            [0x16] | [0x16, 3, ..] => self.partial.filter(|_| self.counts_from_accepting()),
             _ => None,
         };
-        ending.filter(|ending| ending.record.is_none() && ending.how != How::Stays)
+        ending.filter(Ending::is_wordless)
+    }
+
+    /// How it leaves a visitor who has said nothing to its flight, whenever the hello
+    /// came.
+    pub fn answered(&self) -> Option<Ending> {
+        let one_deadline = |end: &Ending| self.partial.is_some_and(|other| other.is_like(end));
+        let ending = self.unfinished.filter(one_deadline);
+        ending.filter(|ending| ending.is_wordless() && self.counts_from_accepting())
+    }
+
+    /// Its deadline does not move with what comes.
+    pub fn counts_from_accepting(&self) -> bool {
+        let both = self.partial.zip(self.late);
+        both.is_some_and(|(partial, late)| partial.is_like(&late))
     }
 }
 
@@ -87,9 +116,12 @@ mod measured {
     use crate::config::SitePlace;
 
     /// The name of the file in the data directory: a line each site, as in
-    /// `1795867200 60050f 60051f 60055f 0+19f www.example.com:443`: when it was asked
+    /// `1795867200 60050f 60051f 60050f 60055f 0+19f www.example.com:443`: when it was asked
     /// (Unix time), its endings (milliseconds, bytes of a last record, how), its place.
     pub const FILE: &str = "manners";
+
+    /// A site that counts from the last byte on gives so much more to who is so late.
+    pub const LATE: Duration = Duration::from_millis(500);
 
     /// So long a connection is looked at.
     pub const LONGEST_LOOK: Duration = Duration::from_secs(130);
@@ -109,6 +141,7 @@ mod measured {
             Self {
                 silent: longer(self.silent, later.silent),
                 partial: longer(self.partial, later.partial),
+                late: longer(self.late, later.late),
                 unfinished: longer(self.unfinished, later.unfinished),
                 garbled: garbled.min_by_key(|end| end.after),
             }
@@ -127,20 +160,21 @@ mod measured {
                 };
                 format!("{}{record}{how}", after.as_millis())
             };
-            let [silent, partial] = [self.silent, self.partial].map(word);
+            let [silent, partial, late] = [self.silent, self.partial, self.late].map(word);
             let [unfinished, garbled] = [self.unfinished, self.garbled].map(word);
-            format!("{asked} {silent} {partial} {unfinished} {garbled} {place}\n")
+            format!("{asked} {silent} {partial} {late} {unfinished} {garbled} {place}\n")
         }
     }
 
     /// What [`write_line`](Manners::write_line) wrote.
     pub fn read_line(line: &str) -> Option<(u64, Manners, SitePlace)> {
-        let mut words = line.splitn(6, ' ');
+        let mut words = line.splitn(7, ' ');
         let asked = words.next()?.parse().ok()?;
         let mut ending = || read_ending(words.next()?);
         let manners = Manners {
             silent: ending()?,
             partial: ending()?,
+            late: ending()?,
             unfinished: ending()?,
             garbled: ending()?,
         };
@@ -183,6 +217,7 @@ mod measured {
             Manners {
                 silent: Some(end(60_050, How::Fin)),
                 partial: Some(end(5_000, How::Reset)),
+                late: Some(end(5_500, How::Reset)),
                 unfinished: Some(end(130_000, How::Stays)),
                 garbled: Some(Ending {
                     record: Some(19),
@@ -201,7 +236,7 @@ mod measured {
                     assert_eq!(read, Some((1_795_867_200, manners, place.clone())));
                 }
             }
-            let line = "17 60050f 5000r 130000s 0+19f www.example.com:443";
+            let line = "17 60050f 5000r 5500r 130000s 0+19f www.example.com:443";
             assert!(read_line(line).is_some());
             for (from, to) in [
                 ("17 ", "x "),
@@ -248,7 +283,7 @@ mod tests {
         let unknown = Manners::default();
         assert_eq!(unknown.unfinished().after, Duration::from_secs(60));
         assert_eq!(unknown.garbled().record, Some(19));
-        assert_eq!(unknown.wordless(b""), None);
+        assert_eq!(unknown.wordless(b"", true), None);
     }
 
     #[test]
@@ -264,19 +299,47 @@ mod tests {
             partial: after(30),
             ..Manners::default()
         };
-        assert_eq!(manners.wordless(b""), after(60));
-        assert_eq!(manners.wordless(&[0x16]), after(30));
-        assert_eq!(manners.wordless(&[0x16, 3, 1, 2, 0, 1]), after(30));
-        assert_eq!(manners.wordless(b"EHLO"), None);
+        assert_eq!(manners.wordless(b"", true), after(60));
+        assert_eq!(manners.wordless(&[0x16], true), after(30));
+        assert_eq!(manners.wordless(&[0x16, 3, 1, 2, 0, 1], true), after(30));
+        assert_eq!(manners.wordless(b"EHLO", true), None);
         manners.silent = after(60).map(|end| Ending {
             how: How::Stays,
             ..end
         });
-        assert_eq!(manners.wordless(b""), None);
+        assert_eq!(manners.wordless(b"", true), None);
         manners.silent = after(60).map(|end| Ending {
             record: Some(24),
             ..end
         });
-        assert_eq!(manners.wordless(b""), None);
+        assert_eq!(manners.wordless(b"", true), None);
+    }
+
+    #[test]
+    fn a_deadline_that_counts_from_accepting_holds_for_whoever_is_late() {
+        let after = |millis| {
+            Some(Ending {
+                after: Duration::from_millis(millis),
+                ..Ending::FIN
+            })
+        };
+        let mut manners = Manners {
+            silent: after(60_000),
+            partial: after(60_001),
+            late: after(60_020),
+            unfinished: after(60_030),
+            garbled: None,
+        };
+        assert_eq!(manners.wordless(&[0x16], false), after(60_001));
+        assert_eq!(manners.answered(), after(60_030));
+        manners.unfinished = after(90_000);
+        assert_eq!(manners.answered(), None);
+        manners.unfinished = after(60_030);
+        manners.late = after(60_500);
+        assert_eq!(manners.wordless(&[0x16], true), after(60_001));
+        assert_eq!(manners.wordless(&[0x16], false), None);
+        assert_eq!(manners.answered(), None);
+        manners.late = None;
+        assert_eq!(manners.answered(), None);
     }
 }

@@ -36,13 +36,13 @@ use book::Book;
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use kept::Flaw;
-use learnt::Learnt;
+use learnt::{Learnt, Question};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
 use site::Site;
-pub(super) use visit::{Expected, SiteVisit};
+pub(super) use visit::{OwnEnd, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
@@ -116,6 +116,8 @@ impl KeptFile {
 struct Model {
     domain: Domain,
     learnt: Option<Learnt>,
+    /// What follows from it, judged once and not for every client.
+    profile: Option<FlightProfile>,
     /// Its first questions are over.
     is_asked: bool,
     said: String,
@@ -125,10 +127,19 @@ impl Model {
     fn new(domain: Domain, learnt: Option<Learnt>) -> Self {
         Self {
             domain,
+            profile: learnt.as_ref().and_then(Learnt::profile),
             learnt,
             is_asked: false,
             said: String::new(),
         }
+    }
+
+    fn learn(&mut self, question: Question, answer: &FlightProfile<u16>) {
+        match &mut self.learnt {
+            Some(learnt) => learnt.add(question, answer),
+            nothing => *nothing = Some(Learnt::new(answer)),
+        }
+        self.profile = self.learnt.as_ref().and_then(Learnt::profile);
     }
 }
 
@@ -251,7 +262,7 @@ impl Sites {
     pub(super) fn profile(&self, domain: &Domain) -> Option<FlightProfile> {
         let models = self.models.borrow();
         let model = models.iter().find(|model| model.domain == *domain)?;
-        model.learnt.as_ref()?.profile()
+        model.profile.clone()
     }
 
     /// How the site of `domain` answers a client that does or does not offer

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use smol::future::zip;
 
-use super::manners::{Ending, How, LONGEST_LOOK, LONGEST_WORD, Manners};
+use super::manners::{Ending, How, LATE, LONGEST_LOOK, LONGEST_WORD, Manners};
 use super::probe::QUIET;
 use super::{MOST_MODELS, Site, Sites};
 use crate::net::{Socket, fill_random, random_part, unix_now};
@@ -34,6 +34,7 @@ const MOST_SAID: usize = 1024;
 enum Visitor {
     Silent,
     Partial,
+    Late,
     Unfinished,
     Garbled,
 }
@@ -84,14 +85,18 @@ impl Sites {
     /// One look at everything that a site may do.
     async fn look(self: &Rc<Self>, site: &Rc<Site>, domain: &Domain) -> Manners {
         let meet = |visitor| self.meet(site, domain, visitor);
-        let ((silent, partial), (unfinished, garbled)) = zip(
-            zip(meet(Visitor::Silent), meet(Visitor::Partial)),
+        let ((silent, (partial, late)), (unfinished, garbled)) = zip(
+            zip(
+                meet(Visitor::Silent),
+                zip(meet(Visitor::Partial), meet(Visitor::Late)),
+            ),
             zip(meet(Visitor::Unfinished), meet(Visitor::Garbled)),
         )
         .await;
         Manners {
             silent,
             partial,
+            late,
             unfinished,
             garbled,
         }
@@ -117,9 +122,12 @@ impl Sites {
         }
         let part = match visitor {
             Visitor::Silent => 0,
-            Visitor::Partial => PART.min(hello.len()),
+            Visitor::Partial | Visitor::Late => PART.min(hello.len()),
             Visitor::Unfinished | Visitor::Garbled => hello.len(),
         };
+        if visitor == Visitor::Late {
+            self.reactor.sleep(LATE).await;
+        }
         sent.extend_from_slice(hello.get(..part)?);
         socket.write_all(&sent).await.ok()?;
         if matches!(visitor, Visitor::Unfinished | Visitor::Garbled) {

@@ -225,10 +225,7 @@ impl Sites {
         match self.ask(&site, domain, question).await {
             Ok(answer) => {
                 asked(question, 1);
-                self.with_model(domain, |model| match &mut model.learnt {
-                    Some(learnt) => learnt.add(question, &answer),
-                    nothing => *nothing = Some(Learnt::new(&answer)),
-                });
+                self.with_model(domain, |model| model.learn(question, &answer));
             }
             // It serves no client that does not offer it.
             Err(ProbeError::NoModel(_)) if question == Question::WithoutMlkem => {

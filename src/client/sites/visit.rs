@@ -19,18 +19,21 @@ pub(in crate::client) struct SiteVisit {
     site: Rc<Site>,
     /// Until it is answered.
     on_its_way: Cell<Option<Begun>>,
-    pub expects: Cell<Expected>,
+    /// A hello has been on its way since then, and is not answered.
+    asked: Cell<Option<Instant>>,
+    /// In a box: not all have one.
+    pub end: Option<Box<OwnEnd>>,
     _guest: Guest,
 }
 
-/// What the site is known to do next.
-#[derive(Clone, Copy)]
-pub(in crate::client) enum Expected {
-    /// To answer a hello, which has been on its way since then.
-    Answer(Instant),
-    /// To end it by then, had it been connected when the stranger was.
-    End(Instant, How),
-    Nothing,
+/// How the site ends a connection, had it been connected when the stranger was.
+pub(in crate::client) struct OwnEnd {
+    pub at: Instant,
+    pub how: How,
+    /// Bytes of the stranger's that it has not got, of those that it ends it by.
+    pub unheard: u64,
+    /// It makes no difference what the stranger says before its handshake is over.
+    pub is_firm: bool,
 }
 
 impl Sites {
@@ -87,7 +90,7 @@ impl Sites {
             Ok(visit) => {
                 site.note(None);
                 if is_timed {
-                    visit.expects.set(Expected::Answer(began));
+                    visit.asked.set(Some(began));
                 }
                 Some(visit)
             }
@@ -120,7 +123,8 @@ impl Sites {
             sites: self.clone(),
             site: site.clone(),
             on_its_way: Cell::new(on_its_way.1.take()),
-            expects: Cell::new(Expected::Nothing),
+            asked: Cell::new(None),
+            end: None,
             _guest: guest,
         };
         visit.introduce(peer).await?;
@@ -183,7 +187,7 @@ impl SiteVisit {
 
     /// The site sent something.
     pub fn answered(&self) {
-        if let Expected::Answer(asked) = self.expects.replace(Expected::Nothing) {
+        if let Some(asked) = self.asked.take() {
             let time = self.sites.reactor.now().duration_since(asked);
             self.sites.book.visited(&self.site.place, time);
         }

@@ -141,6 +141,33 @@ fn a_client_may_be_slow_after_its_hello() {
     });
 }
 
+/// What was answered and is no client goes first when there is no room.
+#[test]
+fn who_waits_for_the_end_makes_room() {
+    let mut setup = brief();
+    setup.limits.max_clients = 4;
+    setup.limits.beside = 3;
+    setup.run(async |world| {
+        let rejected = |reason| world.metrics.rejected.get(reason);
+        let mut answered_once = Vec::new();
+        for number in 1..=12 {
+            let half = &record(0x17, 500)[..200];
+            answered_once.push(answered(&world, half).await);
+            let is_over = || rejected(RejectReason::BadTransport) == number;
+            world.until("a rejection", is_over).await;
+            assert!(world.context.connections() <= 4);
+        }
+        let gone = answered_once.drain(..8).map(|socket| async move {
+            let end = socket.read(&mut [0; 16]).await;
+            assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+        });
+        for gone in gone {
+            let left = world.reactor.timeout(super::DEADLINE, gone).await;
+            left.expect("it has to go");
+        }
+    });
+}
+
 #[test]
 fn whoever_wants_resets_gets_them() {
     let mut setup = brief();

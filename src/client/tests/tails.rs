@@ -205,6 +205,30 @@ fn what_was_held_is_in_the_last_record() {
     });
 }
 
+/// Its stream lacks what came between: nothing said behind that is what it seems.
+#[test]
+fn nothing_is_said_behind_what_was_lost() {
+    for (first, last) in [(1000, &[19][..]), (984, &[])] {
+        let mut setup = Setup::default();
+        let limits = &mut setup.rules.secrets[1].limits;
+        limits.set("quota", "1000").unwrap();
+        setup.run(async |world| {
+            let (mut app, sink) = connect(&world).await;
+            sink.begin_packet(1000);
+            sink.offer(&mut vec![9; first], 10_000);
+            // The quota is used up.
+            if first < 1000 {
+                sink.offer(&mut vec![9; 1000 - first], 10_000);
+            }
+            sink.end_packet();
+            assert!(app.read(first).await.ends_with(&[9; 64]));
+            let told = app.records_to_the_end().await;
+            assert_eq!(told.last().copied(), last.first().copied(), "{told:?}");
+            assert_eq!(world.metrics.closed.get(CloseReason::QuotaUsed), 1);
+        });
+    }
+}
+
 #[test]
 fn who_leaves_or_breaks_the_records_is_told_nothing_or_goodbye() {
     Setup::default().run(async |world| {

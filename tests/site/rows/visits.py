@@ -100,6 +100,12 @@ SILENCES = {
     "half a hello and silence": lambda hello: hello[:300],
     "nothing and silence": lambda hello: b"",
 }
+# What is sent at once and two seconds later.
+LATE = {
+    "half a hello in two": lambda hello: (hello[:100], hello[100:300]),
+    "a hello in two": lambda hello: (hello[:100], hello[100:]),
+    "a hello after silence": lambda hello: (b"", hello),
+}
 
 
 def each(table):
@@ -134,6 +140,21 @@ def silence(label):
     good = same[0] == same[1] and direct[1] == through[1] and abs(direct[2] - through[2]) < 0.5
     shown = [f"{len(got)} bytes, {end} after {seconds:.2f} s" for got, end, seconds in (direct, through)]
     return Verdict(good and direct[2] > SITE_PATIENCE - 1, f"the site {shown[0]}, the proxy {shown[1]}")
+
+
+@row("deadline", part="C", phase=WAITING, over=each(LATE))
+def deadline(label):
+    """It does not move with what comes late, or moves as the site's."""
+    name, what = label.split(": ", 1)
+    pair = pairs[name]
+    mannered(pair)
+    sent, later = LATE[what](tls.client_hello(pair.domain)[0])
+    direct, through = both(
+        *[lambda to=to: exchange(to, sent, limit=SITE_PATIENCE + 6, later=later) for to in (pair.site, pair.proxy)]
+    )
+    good = bool(direct[0]) == bool(through[0]) and direct[1] == through[1] and abs(direct[2] - through[2]) < 0.5
+    shown = [f"{len(got)} bytes, {end} after {seconds:.2f} s" for got, end, seconds in (direct, through)]
+    return Verdict(good, f"the site {shown[0]}, the proxy {shown[1]}")
 
 
 UNPROVEN = ["an unsigned hello", "a hello of yesterday", "a replayed hello", "a hello with another secret"]
