@@ -3,9 +3,10 @@
 
 use super::generation::Generation;
 use super::journal::{
-    Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head, mark,
+    AGAIN, Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head,
+    mark,
 };
-use super::{ReplayMemory, TIME_MASK, UNIT, unit};
+use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
 
 const MAGIC: &[u8; WORD] = b"replays3";
 
@@ -59,9 +60,28 @@ impl ReplayMemory {
     /// What is to be written next, at `now`, which is `unix_now` in seconds since
     /// 1970.
     pub fn take_news(&mut self, now: u64, unix_now: u64) -> Option<Batch> {
+        if !self.has_news() {
+            return None;
+        }
         let second = self.second(now);
         let journal = self.journal.as_mut()?;
+        let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
+        let place = match journal.written {
+            None => Place::Anew,
+            Some(file) if is_old(file.since) => Place::Next,
+            Some(file) if file.entries >= most_entries(self.wanted) => {
+                // The one before it goes. Where many only came again, this one has too
+                // few others.
+                if file.entries - file.again < self.wanted {
+                    let generations = self.generations.iter_mut();
+                    generations.for_each(|generation| generation.is_kept = false);
+                }
+                Place::Next
+            }
+            Some(_) => Place::Behind,
+        };
         let mut words = journal.take();
+        let again = words.iter().filter(|word| **word == AGAIN).count();
         if words.is_empty() {
             let unkept = |generation: &&mut Generation| !generation.is_kept;
             let generation = self.generations.iter_mut().find(unkept)?;
@@ -71,17 +91,10 @@ impl ReplayMemory {
             let entries = generation.entries().filter(is_young);
             match journal.written {
                 None => words.extend(entries),
-                // The disk did not follow: it may have some of them.
+                // The disk did not follow: a file may have some of them.
                 Some(_) => words.extend(entries.flat_map(as_again)),
             }
         }
-        let most = self.wanted.max(MOST_PENDING);
-        let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
-        let place = match journal.written {
-            None => Place::Anew,
-            Some(file) if file.entries >= most || is_old(file.since) => Place::Next,
-            Some(_) => Place::Behind,
-        };
         let clock = Clock {
             second,
             unix: unix_now,
@@ -96,6 +109,7 @@ impl ReplayMemory {
         }
         bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         written.entries += words.iter().filter(|word| **word > TIME_MASK).count();
+        written.again += again;
         journal.written = Some(written);
         Some(Batch { place, bytes })
     }
@@ -183,7 +197,10 @@ impl ReplayMemory {
                 (None, Item::Mark(clock)) => written = Some(Written::since(clock)),
                 (None, _) => return None,
                 (Some(written), Item::Mark(clock)) => written.marked = clock,
-                (Some(written), _) => written.entries += 1,
+                (Some(written), item) => {
+                    written.entries += 1;
+                    written.again += usize::from(matches!(item, Item::Again(_)));
+                }
             }
         }
         journal.written = Some(written?);
@@ -192,6 +209,11 @@ impl ReplayMemory {
         }
         Some(latest.sound())
     }
+}
+
+/// Entries of a file that is full: a few of them may have come again.
+fn most_entries(wanted: usize) -> usize {
+    (wanted + wanted / PART_OF_ALL).max(MOST_PENDING)
 }
 
 fn needs_mark(marked: Clock, clock: Clock) -> bool {
