@@ -1,7 +1,7 @@
 //! The memory from one run to the next, in two files: the one that grows, and the
 //! one before it.
 
-use super::generation::Generation;
+use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
     AGAIN, Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head,
     mark,
@@ -157,7 +157,10 @@ impl ReplayMemory {
         let pause = unix_now.saturating_sub(times.clock.unix.saturating_add(since_mark));
         let second = last.saturating_add(pause);
         self.ahead = second.wrapping_sub(now);
-        self.generations.clear();
+        // Few large ones: each that came again is looked for in all.
+        let most = self.wanted.div_ceil(PART_OF_ALL).max(ENTRIES_PER_PAGE);
+        let capacity = (items().count() / PART_OF_ALL).clamp(ENTRIES_PER_PAGE, most);
+        self.generations = [Generation::new(capacity)].into();
         self.len = 0;
         let journal = self.journal.take();
         let mut times = Times::default();
@@ -173,6 +176,7 @@ impl ReplayMemory {
                 Item::Mark(_) => {}
             }
         }
+        self.generations.retain(|generation| generation.len() > 0);
         self.journal = journal;
     }
 

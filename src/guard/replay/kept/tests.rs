@@ -146,6 +146,8 @@ fn another_number_takes_over_the_latest() {
             "{entries}"
         );
     }
+    let next = disk.restored(100_000, YEAR_2026 + 9);
+    assert!(next.generations.len() <= 8, "all are looked through");
 }
 
 #[test]
