@@ -211,6 +211,42 @@ fn a_loop_through_a_relay_that_tells_who_comes_ends_at_once() {
     });
 }
 
+/// A relay that hears from us who comes, and tells it us again, may not have all the
+/// places for one stranger.
+#[test]
+fn a_loop_through_a_relay_that_is_told_who_comes_is_short() {
+    run(async {
+        let relay = TcpListener::bind(free_address()).unwrap();
+        let site = relay.local_addr().unwrap();
+        let change = |o: ProxyOptions| {
+            o.set("--fronting", site)
+                .set("--fronting-proxy-protocol", "yes")
+                .set("--proxy-protocol", "127.0.0.1")
+        };
+        let (_telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let target = proxy.address();
+        thread::spawn(move || {
+            for near in relay.incoming().flatten() {
+                thread::spawn(move || join(near, target, b""));
+            }
+        });
+        let rounds = || proxy.counted("fronted_total", "reason=\"http\"");
+        let mut strangers = Vec::new();
+        for number in 1..=2 {
+            let mut stream = connect(&proxy);
+            let client = format!("203.0.113.9:{}", 40_000 + number);
+            stream.write_all(&told(&client)).unwrap();
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            strangers.push(stream);
+            eventually("a ninth round that is none", || {
+                rounds() == 8 * number && rejected(&proxy, "http") == 9 * number
+            })
+            .await;
+        }
+        eventually("a word about it", || proxy.log_contains("leads back")).await;
+    });
+}
+
 /// Each a hello of its own, signed with a key that nobody has.
 fn burst(proxy: &Proxy, count: usize, source: Ipv4Addr) -> Vec<(TcpStream, Vec<u8>)> {
     let client = proxy.client(Kind::FakeTls).key([9; 16]);

@@ -33,6 +33,8 @@ pub(super) struct Loops {
     /// The connections to sites that got no answer, by their port here and a
     /// number.
     dialled: RefCell<BTreeMap<Dial, Dialled>>,
+    /// Those among them of whose client a relay told, by its port.
+    told: RefCell<BTreeMap<Dial, Dialled>>,
     next: Cell<u64>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
     /// One that was counted is answered, or gone.
@@ -59,6 +61,12 @@ pub(super) struct Comer<'a> {
     pub site: &'a [SocketAddr],
 }
 
+impl Comer<'_> {
+    fn is_told(&self) -> bool {
+        self.client != self.sender
+    }
+}
+
 /// How it shows that a connection goes round in circles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Circle {
@@ -72,6 +80,8 @@ pub(super) enum Circle {
 /// [`answered`](Loops::answered).
 pub(super) struct Begun {
     counted: Option<Likeness>,
+    /// The client's port, if a relay told it.
+    told: Option<u16>,
     rounds: u32,
     dial: Option<Dial>,
 }
@@ -82,6 +92,7 @@ impl Loops {
             own: RefCell::default(),
             public_ip,
             dialled: RefCell::default(),
+            told: RefCell::default(),
             next: Cell::new(0),
             unanswered: RefCell::default(),
             fewer: Notify::default(),
@@ -125,9 +136,10 @@ impl Loops {
 
     /// How many connections before this one came each from the port of ours that
     /// the one before it is passed on through. A NAT may keep ports and show any
-    /// address.
+    /// address. Relays that tell us what the site is told say the same client each
+    /// time: it has one connection of that address and port.
     fn rounds(&self, comer: &Comer<'_>) -> u32 {
-        let dialled = self.dialled.borrow();
+        let (dialled, told) = (self.dialled.borrow(), self.told.borrow());
         let is_before = |before: &&Dialled| {
             let length = before.begins.len().min(comer.received.len());
             before.begins.get(..length) == comer.received.get(..length)
@@ -136,7 +148,12 @@ impl Loops {
             let before = from_port(&dialled, port).filter(is_before);
             before.map(|before| before.rounds + 1).max().unwrap_or(0)
         };
-        rounds_from(comer.client.port()).max(rounds_from(comer.sender.port()))
+        let same = from_port(&told, comer.client.port());
+        let same = same.filter(|before| before.from == comer.client && comer.is_told());
+        let rounds_of_same = same.filter(is_before).map(|before| before.rounds + 1);
+        rounds_from(comer.client.port())
+            .max(rounds_from(comer.sender.port()))
+            .max(rounds_of_same.max().unwrap_or(0))
     }
 
     /// Whether a connection from `ip` may be one of ours, behind a NAT or a relay:
@@ -171,6 +188,7 @@ impl Loops {
         }
         Ok(Begun {
             counted,
+            told: comer.is_told().then_some(comer.client.port()),
             rounds,
             dial: None,
         })
@@ -193,16 +211,26 @@ impl Loops {
         }
     }
 
-    /// `begun`, which has sent that, is on its way, from there.
-    pub fn dialled(&self, begun: &mut Begun, received: &[u8], from: SocketAddr) {
+    /// `begun` of `client`, which has sent that, is on its way, from there.
+    pub fn dialled(
+        &self,
+        begun: &mut Begun,
+        client: SocketAddr,
+        received: &[u8],
+        from: SocketAddr,
+    ) {
         let dial = (from.port(), self.next.get());
         self.next.set(dial.1 + 1);
-        let dialled = Dialled {
+        let dialled = |from| Dialled {
             from,
             begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
             rounds: begun.rounds,
         };
-        self.dialled.borrow_mut().insert(dial, dialled);
+        self.dialled.borrow_mut().insert(dial, dialled(from));
+        if let Some(port) = begun.told {
+            let told = (port, dial.1);
+            self.told.borrow_mut().insert(told, dialled(client));
+        }
         begun.dial = Some(dial);
     }
 
@@ -212,6 +240,9 @@ impl Loops {
     pub fn answered(&self, begun: Begun) {
         if let Some(dial) = begun.dial {
             self.dialled.borrow_mut().remove(&dial);
+            if let Some(port) = begun.told {
+                self.told.borrow_mut().remove(&(port, dial.1));
+            }
         }
         let mut unanswered = self.unanswered.borrow_mut();
         if let Some(likeness) = begun.counted
@@ -363,7 +394,8 @@ mod tests {
             let mut begun = begin(&loops, &from, b"hello").ok().unwrap();
             // Now and then of the same port as somebody's.
             let ours = format!("198.51.100.7:{}", 30_001 + 7 * n % 2000);
-            loops.dialled(&mut begun, b"hello", ours.parse().unwrap());
+            let client = from.parse().unwrap();
+            loops.dialled(&mut begun, client, b"hello", ours.parse().unwrap());
             held.push(begun);
         }
         // Nor does it make one of what comes from our network.
@@ -386,7 +418,7 @@ mod tests {
             match through(&loops, from, from, received) {
                 Ok(mut begun) => {
                     let ours = SocketAddr::new([192, 0, 2, 7].into(), 40_000 + round);
-                    loops.dialled(&mut begun, received, ours);
+                    loops.dialled(&mut begun, from, received, ours);
                     from.set_port(ours.port());
                     chain.push(begun);
                 }
@@ -405,6 +437,41 @@ mod tests {
         assert!(through(&loops, from, from, b"hello").is_ok());
     }
 
+    /// A relay that hears from us who comes, and tells it us.
+    #[test]
+    fn a_client_that_is_told_again_and_again_is_a_chain() {
+        let loops = loops(None, &[]);
+        let client = "203.0.113.9:1000".parse().unwrap();
+        let mut chain = Vec::new();
+        for round in 0..20 {
+            let relay = SocketAddr::new([192, 0, 2, 8].into(), 50_000 + round);
+            let begun = through(&loops, client, relay, b"hello");
+            let Ok(mut begun) = begun else {
+                assert_eq!(begun.err(), Some(Circle::Ports));
+                break;
+            };
+            let ours = SocketAddr::new([192, 0, 2, 7].into(), 40_000 + round);
+            loops.dialled(&mut begun, client, b"hello", ours);
+            chain.push(begun);
+        }
+        assert_eq!(chain.len(), MOST_ROUNDS as usize);
+        // Another of its connections, what it says besides, and one that only has
+        // its port.
+        let relay: SocketAddr = "192.0.2.8:60000".parse().unwrap();
+        for (client, received) in [
+            ("203.0.113.9:1001", "hello"),
+            ("203.0.113.9:1000", "GET /"),
+            ("203.0.113.10:1000", "hello"),
+        ] {
+            let begun = through(&loops, client.parse().unwrap(), relay, received.as_bytes());
+            assert!(begun.is_ok_and(|begun| begun.rounds == 0), "{client}");
+        }
+        for begun in chain {
+            loops.answered(begun);
+        }
+        assert!(loops.dialled.borrow().is_empty() && loops.told.borrow().is_empty());
+    }
+
     #[test]
     fn what_comes_from_where_we_are_on_the_way_is_ours() {
         let loops = loops(None, &[]);
@@ -412,7 +479,7 @@ mod tests {
         let relay: SocketAddr = "127.0.0.1:40000".parse().unwrap();
         let stranger = "203.0.113.9:1000".parse().unwrap();
         let mut begun = through(&loops, stranger, relay, b"hello").ok().unwrap();
-        loops.dialled(&mut begun, b"hello", ours);
+        loops.dialled(&mut begun, stranger, b"hello", ours);
         assert!(loops.is_from_us("[::ffff:192.0.2.7]:40000".parse().unwrap()));
         for sender in [ours, relay] {
             let came_back = through(&loops, ours, sender, b"other").err();

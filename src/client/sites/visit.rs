@@ -115,7 +115,7 @@ impl Sites {
         if let Ok(from) = socket.local_address() {
             socket.set_nodelay();
             if let Some(begun) = &mut on_its_way.1 {
-                self.loops.dialled(begun, received, from);
+                self.loops.dialled(begun, peer.client, received, from);
             }
         }
         let visit = SiteVisit {

@@ -17,7 +17,7 @@ pub(super) const WORD: usize = 8;
 
 /// Behind it is an entry that a file has already, with another time. Smaller than
 /// every entry, as are the checks of marks; 0 is what a power cut leaves.
-const AGAIN: u64 = 1;
+pub(super) const AGAIN: u64 = 1;
 
 /// An entry that comes again and again is written once in so many of its units of
 /// time: an hour.
@@ -58,6 +58,8 @@ pub(super) struct Journal {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Written {
     pub entries: usize,
+    /// Those among them that came again, as far as can be told.
+    pub again: usize,
     /// When the file was begun, on the memory's clock.
     pub since: u64,
     /// The last mark.
@@ -69,6 +71,7 @@ impl Written {
     pub fn since(clock: Clock) -> Self {
         Self {
             entries: 0,
+            again: 0,
             since: clock.second,
             marked: clock,
         }

@@ -1,11 +1,12 @@
 //! The memory from one run to the next, in two files: the one that grows, and the
 //! one before it.
 
-use super::generation::Generation;
+use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
-    Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head, mark,
+    AGAIN, Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head,
+    mark,
 };
-use super::{ReplayMemory, TIME_MASK, UNIT, unit};
+use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
 
 const MAGIC: &[u8; WORD] = b"replays3";
 
@@ -59,9 +60,28 @@ impl ReplayMemory {
     /// What is to be written next, at `now`, which is `unix_now` in seconds since
     /// 1970.
     pub fn take_news(&mut self, now: u64, unix_now: u64) -> Option<Batch> {
+        if !self.has_news() {
+            return None;
+        }
         let second = self.second(now);
         let journal = self.journal.as_mut()?;
+        let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
+        let place = match journal.written {
+            None => Place::Anew,
+            Some(file) if is_old(file.since) => Place::Next,
+            Some(file) if file.entries >= most_entries(self.wanted) => {
+                // The one before it goes. Where many only came again, this one has too
+                // few others.
+                if file.entries - file.again < self.wanted {
+                    let generations = self.generations.iter_mut();
+                    generations.for_each(|generation| generation.is_kept = false);
+                }
+                Place::Next
+            }
+            Some(_) => Place::Behind,
+        };
         let mut words = journal.take();
+        let again = words.iter().filter(|word| **word == AGAIN).count();
         if words.is_empty() {
             let unkept = |generation: &&mut Generation| !generation.is_kept;
             let generation = self.generations.iter_mut().find(unkept)?;
@@ -71,17 +91,10 @@ impl ReplayMemory {
             let entries = generation.entries().filter(is_young);
             match journal.written {
                 None => words.extend(entries),
-                // The disk did not follow: it may have some of them.
+                // The disk did not follow: a file may have some of them.
                 Some(_) => words.extend(entries.flat_map(as_again)),
             }
         }
-        let most = self.wanted.max(MOST_PENDING);
-        let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
-        let place = match journal.written {
-            None => Place::Anew,
-            Some(file) if file.entries >= most || is_old(file.since) => Place::Next,
-            Some(_) => Place::Behind,
-        };
         let clock = Clock {
             second,
             unix: unix_now,
@@ -96,6 +109,7 @@ impl ReplayMemory {
         }
         bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         written.entries += words.iter().filter(|word| **word > TIME_MASK).count();
+        written.again += again;
         journal.written = Some(written);
         Some(Batch { place, bytes })
     }
@@ -143,7 +157,10 @@ impl ReplayMemory {
         let pause = unix_now.saturating_sub(times.clock.unix.saturating_add(since_mark));
         let second = last.saturating_add(pause);
         self.ahead = second.wrapping_sub(now);
-        self.generations.clear();
+        // Few large ones: each that came again is looked for in all.
+        let most = self.wanted.div_ceil(PART_OF_ALL).max(ENTRIES_PER_PAGE);
+        let capacity = (items().count() / PART_OF_ALL).clamp(ENTRIES_PER_PAGE, most);
+        self.generations = [Generation::new(capacity)].into();
         self.len = 0;
         let journal = self.journal.take();
         let mut times = Times::default();
@@ -159,6 +176,7 @@ impl ReplayMemory {
                 Item::Mark(_) => {}
             }
         }
+        self.generations.retain(|generation| generation.len() > 0);
         self.journal = journal;
     }
 
@@ -183,7 +201,10 @@ impl ReplayMemory {
                 (None, Item::Mark(clock)) => written = Some(Written::since(clock)),
                 (None, _) => return None,
                 (Some(written), Item::Mark(clock)) => written.marked = clock,
-                (Some(written), _) => written.entries += 1,
+                (Some(written), item) => {
+                    written.entries += 1;
+                    written.again += usize::from(matches!(item, Item::Again(_)));
+                }
             }
         }
         journal.written = Some(written?);
@@ -192,6 +213,11 @@ impl ReplayMemory {
         }
         Some(latest.sound())
     }
+}
+
+/// Entries of a file that is full: a few of them may have come again.
+fn most_entries(wanted: usize) -> usize {
+    (wanted + wanted / PART_OF_ALL).max(MOST_PENDING)
 }
 
 fn needs_mark(marked: Clock, clock: Clock) -> bool {
