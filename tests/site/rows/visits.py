@@ -142,7 +142,7 @@ def silence(label):
     return Verdict(good and direct[2] > SITE_PATIENCE - 1, f"the site {shown[0]}, the proxy {shown[1]}")
 
 
-@row("deadline", part="C", phase=WAITING, over=each(LATE))
+@row("deadline", phase=WAITING, over=each(LATE))
 def deadline(label):
     """It does not move with what comes late, or moves as the site's."""
     name, what = label.split(": ", 1)
