@@ -101,10 +101,9 @@ impl Sink for ClientOut {
             return;
         }
         let is_between = state.packet.is_done();
-        let enough = match state.records {
-            None => 1,
-            Some(_) => ENOUGH_ACKS,
-        };
+        if is_between && state.records.is_none() {
+            return self.send_ack(&mut state, token);
+        }
         if is_between {
             self.drop_late_acks(&mut state);
         }
@@ -115,7 +114,7 @@ impl Sink for ClientOut {
         if acks.tokens.len() < MAX_ACKS {
             acks.tokens.push(token);
         }
-        if is_between && acks.tokens.len() >= enough {
+        if is_between && acks.tokens.len() >= ENOUGH_ACKS {
             self.send_acks(&mut state);
         }
     }
@@ -331,6 +330,16 @@ impl ClientOut {
         state.torn |= !state.queue.is_empty();
         state.queue.clear();
         state.wake();
+    }
+
+    /// Nothing is kept for it: without records there is nothing to wait for.
+    fn send_ack(&self, state: &mut State, token: [u8; 4]) {
+        let mut ack = state.transport.quick_ack(token);
+        if let Content::Packets(cipher) = &mut state.content {
+            cipher.apply(&mut ack);
+        }
+        self.write(state, [&ack, &[], &[]], 0);
+        self.context.metrics.quick_acks.inc();
     }
 
     fn send_acks(&self, state: &mut State) {
