@@ -7,6 +7,7 @@ pub mod log;
 pub mod backend;
 pub mod cli;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod guard;
 pub mod link;

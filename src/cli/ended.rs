@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::run::{LONGEST_USAGE, USAGE_FILE};
+use crate::clock::unix_now;
 use crate::config::{Config, DataDir, SecretLimits, read_file};
 use crate::guard::limits::Ledger;
-use crate::net::unix_now;
 
 /// Why.
 #[derive(Clone, Debug, PartialEq, Eq)]

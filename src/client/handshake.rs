@@ -10,7 +10,7 @@ use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::{ClientKind, RejectReason};
-use crate::net::{Socket, fill_random, unix_now};
+use crate::net::{Socket, fill_random};
 use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::{self, ClientHeader, HEADER_LEN};
@@ -235,11 +235,9 @@ fn check_hello(
         })
         .ok_or(RejectReason::UnknownSecret)?;
     visit.proven.set(Some(secret));
-    let age = Age::of(
-        time,
-        unix_now() as u32,
-        visit.context.limits.get().time_skew,
-    );
+    let context = visit.context;
+    let now = context.reactor.clock().unix() as u32;
+    let age = Age::of(time, now, context.limits.get().time_skew);
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, LOG_PERIOD};
+use crate::clock::Clock;
 use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
@@ -53,13 +54,13 @@ struct Call {
     is_sound: Cell<bool>,
 }
 
-impl Default for RollCalls {
-    fn default() -> Self {
+impl RollCalls {
+    pub fn new(clock: &Clock) -> Self {
         Self {
             calls: RefCell::default(),
             asked: Cell::new(0),
             next: Cell::new(0),
-            gone_log: Throttle::new(LOG_PERIOD),
+            gone_log: Throttle::new(clock, LOG_PERIOD),
         }
     }
 }

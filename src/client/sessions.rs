@@ -8,7 +8,6 @@ use super::ClientContext;
 use super::out::ClientOut;
 use crate::guard::limits::{Account, LimitRefusal};
 use crate::metrics::CloseReason;
-use crate::net::unix_now;
 use crate::wire::secret::Secret;
 
 /// How soon a session ends whose secret has expired.
@@ -104,7 +103,7 @@ impl ClientContext {
     pub async fn enforce_limits(&self) {
         loop {
             if self.gate.has_ends() {
-                let now = unix_now();
+                let now = self.reactor.clock().unix();
                 self.sessions.revoke_ended(now);
                 tell_ends(&self.gate.newly_ended(now));
             }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::log::Throttle;
 use crate::metrics::{Reason, RejectReason};
 
@@ -12,14 +13,13 @@ const PERIOD: Duration = Duration::from_secs(600);
 /// For each reason when it was told last.
 pub(super) struct TurnedAway(Box<[Throttle]>);
 
-impl Default for TurnedAway {
-    fn default() -> Self {
-        let throttles = RejectReason::ALL.iter().map(|_| Throttle::new(PERIOD));
+impl TurnedAway {
+    pub fn new(clock: &Clock) -> Self {
+        let throttles = RejectReason::ALL.iter();
+        let throttles = throttles.map(|_| Throttle::new(clock, PERIOD));
         Self(throttles.collect())
     }
-}
 
-impl TurnedAway {
     /// `secret` is the name of the one that was proven, or empty.
     pub fn tell(&self, reason: RejectReason, secret: &str) {
         let Some(way_out) = way_out(reason) else {

@@ -10,7 +10,7 @@ use super::{ClientContext, Rules};
 use crate::guard::gate::{Arrival, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
-use crate::net::{Socket, unix_now};
+use crate::net::Socket;
 use crate::wire::proxy_protocol;
 use crate::wire::secret::Domain;
 
@@ -111,7 +111,7 @@ impl Visit<'_> {
         let gate = &self.context.gate;
         let now = self.context.reactor.now();
         gate.prove(visitor.client, handshake_id, self.has_uptime.get(), now)?;
-        let pass = match gate.admit(&visitor, unix_now()) {
+        let pass = match gate.admit(&visitor, self.context.reactor.clock().unix()) {
             Err(reason) if is_full(reason) => {
                 // In a box, which few get to need.
                 Box::pin(self.wait_for_place(&visitor, reason, opening)).await?
@@ -125,7 +125,8 @@ impl Visit<'_> {
     /// The same once more of one that has a client's place, and no pass any more.
     pub fn admit_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
         let visitor = self.visitor(Some(domain));
-        self.context.gate.admit(&visitor, unix_now())
+        let now = self.context.reactor.clock().unix();
+        self.context.gate.admit(&visitor, now)
     }
 
     fn visitor<'a>(&'a self, domain: Option<&'a Domain>) -> Visitor<'a> {
@@ -153,7 +154,7 @@ impl Visit<'_> {
             opening.known();
             while outcome.as_ref().is_err_and(|reason| is_full(*reason)) {
                 let is_last = !waiting.changed().await;
-                outcome = context.gate.admit(visitor, unix_now());
+                outcome = context.gate.admit(visitor, context.reactor.clock().unix());
                 if is_last {
                     break;
                 }

@@ -13,6 +13,7 @@ use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::table::{ReadTable, Snapshot, Table, TableError};
+use crate::clock::Clock;
 use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 use memory::Handshakes;
@@ -38,12 +39,12 @@ impl Gate {
         guard: &GuardConfig,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
         usage: &str,
-        now: Instant,
+        clock: &Clock,
     ) -> Result<Rc<Self>, GateError> {
         let gate = Self {
-            started: now,
+            started: clock.now(),
             relays: RefCell::default(),
-            handshakes: Handshakes::default(),
+            handshakes: Handshakes::new(clock),
             flood: RefCell::default(),
             half_open: HalfOpen::new(guard.max_handshakes),
             acquaintances: RefCell::default(),

@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -21,6 +21,7 @@ use smol_mtproxy_ciphers::sha256;
 use super::node_key::NodeKey;
 use super::tls::{BACK_NAME, LONGEST_PEM};
 use super::x509::{self, Fingerprints, day};
+use crate::clock::unix_now;
 use crate::config::{give_to_owner_of_directory, read_text};
 use renewal::{REFUSED, REFUSED_HEAD};
 
@@ -205,18 +206,13 @@ fn check_name(name: &str) -> Result<(), CertsError> {
 }
 
 fn params(name: &str, days: u32) -> CertificateParams {
-    let now = date_time_ymd(1970, 1, 1) + since_1970();
+    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(unix_now());
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = now - BACKDATED;
     params.not_after = now + DAY * days;
     params
-}
-
-fn since_1970() -> Duration {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default()
 }
 
 /// Always the same but for the dates, so that the key alone makes an issuer.

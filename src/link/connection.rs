@@ -206,7 +206,8 @@ impl Connection {
     }
 
     fn age_micros(&self) -> u64 {
-        self.began.elapsed().as_micros() as u64
+        let now = self.context.reactor.clock().read();
+        now.duration_since(self.began).as_micros() as u64
     }
 
     /// Queues a frame that cannot wait.

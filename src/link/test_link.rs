@@ -20,10 +20,11 @@ use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
 
 pub(super) fn context() -> LinkContext {
+    let reactor = Reactor::virtual_time().unwrap();
     LinkContext {
-        reactor: Reactor::new().unwrap(),
         executor: Rc::default(),
-        buffers: BufferPool::new(4 << 20),
+        buffers: BufferPool::new(reactor.clock(), 4 << 20),
+        reactor,
         scratch: Rc::default(),
         metrics: Rc::default(),
         patience: Patience::default(),

@@ -1,11 +1,10 @@
 //! What a certificate says of itself (RFC 5280 §4.1).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use smol_mtproxy_ciphers::sha256;
 use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
+use crate::clock::unix_now;
 use crate::log;
 
 const DAY: i64 = 24 * 3600;
@@ -116,8 +115,7 @@ pub(super) fn days_left(until: i64, now: i64) -> i64 {
 
 /// In seconds since 1970.
 pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as i64)
+    unix_now() as i64
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
+
 /// Lets a repeated message through once a period and counts the others.
 ///
 /// ```
+/// # use smol_mtproxy::clock::Clock;
 /// # use smol_mtproxy::log::Throttle;
 /// # use std::time::Duration;
-/// let full = Throttle::new(Duration::from_secs(60));
+/// let full = Throttle::new(&Clock::machine(), Duration::from_secs(60));
 /// if let Some(skipped) = full.pass() {
 ///     smol_mtproxy::warn!("no descriptors left{skipped}");
 /// }
@@ -15,6 +18,7 @@ use std::time::{Duration, Instant};
 /// ```
 #[derive(Debug)]
 pub struct Throttle {
+    clock: Clock,
     period: Duration,
     last: Cell<Option<Instant>>,
     skipped: Cell<u64>,
@@ -35,8 +39,9 @@ impl fmt::Display for Skipped {
 }
 
 impl Throttle {
-    pub fn new(period: Duration) -> Self {
+    pub fn new(clock: &Clock, period: Duration) -> Self {
         Self {
+            clock: clock.clone(),
             period,
             last: Cell::new(None),
             skipped: Cell::new(0),
@@ -45,7 +50,7 @@ impl Throttle {
 
     /// `Some`: say it now.
     pub fn pass(&self) -> Option<Skipped> {
-        self.pass_at(Instant::now())
+        self.pass_at(self.clock.now())
     }
 
     fn pass_at(&self, now: Instant) -> Option<Skipped> {
@@ -67,16 +72,16 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn new(period: Duration) -> Self {
+    pub fn new(clock: &Clock, period: Duration) -> Self {
         Self {
-            throttle: Throttle::new(period),
+            throttle: Throttle::new(clock, period),
             is_told: Cell::new(false),
         }
     }
 
     /// It has failed; `Some`: say it now.
     pub fn fails(&self) -> Option<Skipped> {
-        self.fails_at(Instant::now())
+        self.fails_at(self.throttle.clock.now())
     }
 
     fn fails_at(&self, now: Instant) -> Option<Skipped> {
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn once_a_period_with_the_number_skipped() {
-        let throttle = Throttle::new(Duration::from_secs(10));
+        let throttle = Throttle::new(&Clock::machine(), Duration::from_secs(10));
         let start = Instant::now();
         let at = |seconds| throttle.pass_at(start + Duration::from_secs(seconds));
         assert_eq!(at(0), Some(Skipped(0)));
@@ -112,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_end_of_what_was_told_is_told_once() {
-        let trouble = Trouble::new(Duration::from_secs(10));
+        let trouble = Trouble::new(&Clock::machine(), Duration::from_secs(10));
         let start = Instant::now();
         let fails = |seconds| trouble.fails_at(start + Duration::from_secs(seconds));
         assert!(!trouble.works());

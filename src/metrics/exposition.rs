@@ -269,7 +269,7 @@ const ROWS: &[Row] = &[
         "uptime_seconds",
         "gauge",
         "Seconds since the process started",
-        |m| Some(Decimal::seconds(m.started.elapsed())),
+        |m| Some(Decimal::seconds(m.uptime.get())),
     ),
 ];
 

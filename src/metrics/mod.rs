@@ -13,7 +13,8 @@ mod process;
 mod reasons;
 mod row;
 
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::time::Duration;
 
 use crate::wire::dc::DcId;
 
@@ -53,7 +54,8 @@ const SHARING_BOUNDS: &[u64] = &[1, 3, 10, 30, 100, 300, 1000];
 /// All numbers of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    started: Instant,
+    /// For how long the process has run. Set before [`render`](Self::render).
+    pub uptime: Cell<Duration>,
 
     /// Connections taken from the kernel, whatever became of them.
     pub accepted: Counter,
@@ -146,7 +148,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self {
-            started: Instant::now(),
+            uptime: Cell::default(),
             accepted: Counter::default(),
             handshaking: Gauge::default(),
             handshakes: ByReason::default(),

@@ -8,6 +8,7 @@ use super::notify::Notify;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
 use super::room::{Destination, Id, Room, User};
+use crate::clock::Clock;
 use crate::wire::dc::DcId;
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
@@ -35,6 +36,7 @@ pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 /// then reads less or waits. Large packets of clients get theirs by a
 /// [`Reservation`]; a part of the pool is never theirs, so that all else passes.
 pub struct BufferPool {
+    pub(super) clock: Clock,
     total: usize,
     used: Cell<usize>,
     /// Chunks set aside for reservations and not filled yet.
@@ -73,21 +75,22 @@ impl Destination {
 
 impl BufferPool {
     /// A pool of `bytes`, rounded up to whole chunks.
-    pub fn new(bytes: usize) -> Rc<Self> {
+    pub fn new(clock: &Clock, bytes: usize) -> Rc<Self> {
         let total = bytes.div_ceil(CHUNK_LEN);
-        Self::with(total, total - apart(total))
+        Self::with(clock, total, total - apart(total))
     }
 
     /// A pool of `bytes`, or as much more as it takes that a packet of `largest`
     /// bytes has room and leaves a part free.
-    pub fn with_room_for(largest: usize, bytes: usize) -> Rc<Self> {
+    pub fn with_room_for(clock: &Clock, largest: usize, bytes: usize) -> Rc<Self> {
         let total = bytes.div_ceil(CHUNK_LEN);
         let reservable = (total - apart(total)).max(largest.div_ceil(CHUNK_LEN));
-        Self::with(reservable + apart(total), reservable)
+        Self::with(clock, reservable + apart(total), reservable)
     }
 
-    fn with(total: usize, reservable: usize) -> Rc<Self> {
+    fn with(clock: &Clock, total: usize, reservable: usize) -> Rc<Self> {
         Rc::new(Self {
+            clock: clock.clone(),
             total,
             used: Cell::new(0),
             aside: Cell::new(0),
@@ -156,7 +159,7 @@ impl BufferPool {
         to: Destination,
         bytes: usize,
     ) -> Option<Reservation> {
-        let (chunks, now) = (bytes.div_ceil(CHUNK_LEN), Instant::now());
+        let (chunks, now) = (bytes.div_ceil(CHUNK_LEN), self.clock.now());
         let id = self.room.borrow_mut().claim(user, to, chunks, now)?;
         Some(Reservation {
             pool: self.clone(),
@@ -250,7 +253,7 @@ impl BufferPool {
     pub(super) fn call(&self) {
         let mut room = self.room.borrow_mut();
         if room.is_short() {
-            let called = room.call(self.free(), Instant::now());
+            let called = room.call(self.free(), self.clock.now());
             drop(room);
             self.wake(called);
         }
@@ -275,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_rope_is_a_queue_of_bytes() {
-        let pool = BufferPool::new(8 * CHUNK_LEN);
+        let pool = BufferPool::new(&Clock::machine(), 8 * CHUNK_LEN);
         let data: Vec<u8> = (0..10_000u32).map(|i| i as u8).collect();
         let mut rope = Rope::default();
         assert_eq!(rope.append(&pool, &data), data.len());
@@ -293,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_pool_runs_out_and_recovers() {
-        let pool = BufferPool::new(2 * CHUNK_LEN);
+        let pool = BufferPool::new(&Clock::machine(), 2 * CHUNK_LEN);
         let mut rope = Rope::default();
         let data = vec![1; 3 * CHUNK_LEN];
         assert_eq!(rope.append(&pool, &data), 2 * CHUNK_LEN);
@@ -322,8 +325,8 @@ mod tests {
 
     #[test]
     fn reservations_wait_in_order_and_hold_what_they_got() {
-        let pool = BufferPool::new(4 * CHUNK_LEN);
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::virtual_time().unwrap();
+        let pool = BufferPool::new(reactor.clock(), 4 * CHUNK_LEN);
         let executor = Executor::default();
         let mut holder = Rope::default();
         holder.append(&pool, &[1; 3 * CHUNK_LEN]);
@@ -362,8 +365,8 @@ mod tests {
 
     #[test]
     fn a_waiter_that_gives_up_lets_the_next_one_in() {
-        let pool = BufferPool::new(4 * CHUNK_LEN);
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::virtual_time().unwrap();
+        let pool = BufferPool::new(reactor.clock(), 4 * CHUNK_LEN);
         let executor = Executor::default();
         reactor.block_on(&executor, async {
             let all = reserve(&pool, 4 * CHUNK_LEN).await;
@@ -381,7 +384,7 @@ mod tests {
     fn reservations_leave_a_part_for_all_else() {
         let packet = 100 * CHUNK_LEN;
         for bytes in [packet, 2 * packet, 50 * packet] {
-            let pool = BufferPool::with_room_for(packet, bytes);
+            let pool = BufferPool::with_room_for(&Clock::machine(), packet, bytes);
             let mut taken = Vec::new();
             let to = |taken: &Vec<_>| Destination(taken.len() as i16);
             while pool.reservable_bytes(to(&taken)) >= packet {
@@ -400,18 +403,18 @@ mod tests {
     }
 
     /// Where its fairness is kept.
-    fn kept_fair(pool: &Rc<BufferPool>) -> (Rc<Reactor>, Executor) {
-        let (reactor, executor) = (Reactor::new().unwrap(), Executor::default());
-        let (pool, clock) = (pool.clone(), reactor.clone());
-        let keeping = async move { pool.keep_fair(&clock).await };
+    fn kept_fair(bytes: usize) -> (Rc<BufferPool>, Rc<Reactor>, Executor) {
+        let (reactor, executor) = (Reactor::virtual_time().unwrap(), Executor::default());
+        let pool = BufferPool::new(reactor.clock(), bytes);
+        let (kept, keeper) = (pool.clone(), reactor.clone());
+        let keeping = async move { kept.keep_fair(&keeper).await };
         executor.spawn(keeping).detach();
-        (reactor, executor)
+        (pool, reactor, executor)
     }
 
     #[test]
     fn who_has_sent_too_little_hears_of_room_too() {
-        let pool = BufferPool::new(4 * CHUNK_LEN);
-        let (reactor, executor) = kept_fair(&pool);
+        let (pool, reactor, executor) = kept_fair(4 * CHUNK_LEN);
         reactor.block_on(&executor, async {
             let others = reserve(&pool, 3 * CHUNK_LEN).await.unwrap();
             let unread = pool.announce(ONE, DC, 2 * CHUNK_LEN).unwrap();
@@ -435,8 +438,7 @@ mod tests {
 
     #[test]
     fn who_holds_up_others_is_told_to_go() {
-        let pool = BufferPool::new(4 * CHUNK_LEN);
-        let (reactor, executor) = kept_fair(&pool);
+        let (pool, reactor, executor) = kept_fair(4 * CHUNK_LEN);
         reactor.block_on(&executor, async {
             let mut silent = pool.announce(ONE, DC, 3 * CHUNK_LEN).unwrap();
             let mut rope = Rope::default();

@@ -240,7 +240,7 @@ mod tests {
             sockopt::set_socket_send_buffer_size(&to, 64 * 1024).unwrap();
             sockopt::set_socket_recv_buffer_size(&receiver, 64 * 1024).unwrap();
             let scratch = Scratch::default();
-            let buffers = BufferPool::new(64 * 1024);
+            let buffers = BufferPool::new(reactor.clock(), 64 * 1024);
             let mut flow = Flow::starting_with(&buffers, first);
             let parts = FlowParts {
                 pipes,

@@ -33,7 +33,6 @@ mod timer;
 pub mod tls;
 mod turnstile;
 mod unblock;
-mod unix_now;
 
 pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
@@ -59,4 +58,3 @@ pub use socket::{Keepalive, Socket};
 pub use timer::Timer;
 pub use turnstile::Turnstile;
 pub use unblock::unblock;
-pub use unix_now::unix_now;

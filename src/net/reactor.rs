@@ -12,9 +12,13 @@ use std::time::{Duration, Instant};
 
 use super::executor::Executor;
 use super::timer::Timer;
+use crate::clock::Clock;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use slab::Slab;
+
+#[cfg(test)]
+mod standing;
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -39,8 +43,11 @@ pub struct Reactor {
     /// The same type as that of other queues of wakers: code for one.
     timers: RefCell<BTreeMap<u64, Waker>>,
     next_timer: Cell<u64>,
+    clock: Clock,
     started: Instant,
-    now: Cell<Instant>,
+    /// In time that goes only when there is nothing else to do.
+    #[cfg(test)]
+    standing: Option<standing::Standing>,
 }
 
 /// A timer that is set.
@@ -72,6 +79,10 @@ struct SourceState {
 
 impl Reactor {
     pub fn new() -> io::Result<Rc<Self>> {
+        Ok(Rc::new(Self::with(Clock::machine())?))
+    }
+
+    fn with(clock: Clock) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake_fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(
@@ -80,7 +91,7 @@ impl Reactor {
             epoll::EventData::new_u64(WAKE_KEY),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        Ok(Rc::new(Self {
+        Ok(Self {
             epoll,
             wake: Arc::new(WakeSignal {
                 woken: AtomicBool::new(false),
@@ -91,9 +102,11 @@ impl Reactor {
             events: RefCell::new(Vec::with_capacity(EVENTS_PER_TURN)),
             timers: RefCell::default(),
             next_timer: Cell::new(0),
-            started: Instant::now(),
-            now: Cell::new(Instant::now()),
-        }))
+            started: clock.now(),
+            clock,
+            #[cfg(test)]
+            standing: None,
+        })
     }
 
     /// Runs the executor's tasks until `future` is done.
@@ -121,8 +134,9 @@ impl Reactor {
             if stepped {
                 // A busy turn has time for more than one, or nobody could come
                 // in while the others have much to do: a fifth of it.
-                let end = Instant::now() + self.now().elapsed() / 4;
-                while Instant::now() < end && step() {}
+                let now = self.clock.read();
+                let end = now + (now - self.now()) / 4;
+                while self.clock.read() < end && step() {}
             }
             self.turn(stepped);
         }
@@ -130,7 +144,12 @@ impl Reactor {
 
     /// The time of the current turn: one clock reading for all tasks of it.
     pub fn now(&self) -> Instant {
-        self.now.get()
+        self.clock.now()
+    }
+
+    /// What all that counts time on this thread goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// A timer that is not set yet.
@@ -162,27 +181,39 @@ impl Reactor {
         // Sleep only if nothing woke a task; a wake between the two lines
         // below sees `sleeping` and writes the eventfd.
         self.wake.sleeping.store(true, Ordering::SeqCst);
-        let timeout = if is_busy || self.wake.woken.load(Ordering::SeqCst) {
-            Some(Duration::ZERO)
-        } else {
-            self.until_next_timer()
-        };
-        let timeout = timeout.map(|left| Timespec {
-            tv_sec: left.as_secs() as _,
-            tv_nsec: left.subsec_nanos() as _,
-        });
+        let is_busy = is_busy || self.wake.woken.load(Ordering::SeqCst);
         let mut events = self.events.borrow_mut();
-        events.clear();
-        // EINTR is the only error that a valid epoll descriptor can give; the
-        // next turn waits again.
-        let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref());
+        self.wait(is_busy, &mut events);
         self.wake.sleeping.store(false, Ordering::SeqCst);
-        self.now.set(Instant::now());
-        for event in events.iter() {
+        self.clock.turn();
+        for event in events.drain(..) {
             self.deliver(event.data.u64(), event.flags);
         }
         drop(events);
         self.fire_timers();
+    }
+
+    /// Until there are events or a timer is due, if there is nothing else to do.
+    fn wait(&self, is_busy: bool, events: &mut Vec<epoll::Event>) {
+        #[cfg(test)]
+        if let Some(standing) = &self.standing {
+            return self.stand(standing, is_busy, events);
+        }
+        let timeout = match is_busy {
+            true => Some(Duration::ZERO),
+            false => self.until_next_timer(),
+        };
+        self.poll(timeout, events);
+    }
+
+    fn poll(&self, timeout: Option<Duration>, events: &mut Vec<epoll::Event>) {
+        let timeout = timeout.map(|left| Timespec {
+            tv_sec: left.as_secs() as _,
+            tv_nsec: left.subsec_nanos() as _,
+        });
+        // EINTR is the only error that a valid epoll descriptor can give; the
+        // next turn waits again.
+        let _ = epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref());
     }
 
     fn deliver(&self, key: u64, flags: epoll::EventFlags) {
@@ -210,11 +241,16 @@ impl Reactor {
 
     /// Whole milliseconds, rounded up: epoll has no finer clock.
     fn until_next_timer(&self) -> Option<Duration> {
+        let now = millis(self.clock.read() - self.started);
+        let left = self.first_timer()?.saturating_sub(now);
+        Some(Duration::from_millis(left.min(i32::MAX as u64)))
+    }
+
+    /// The millisecond of the first timer, since the start.
+    fn first_timer(&self) -> Option<u64> {
         let timers = self.timers.borrow();
         let (place, _) = timers.first_key_value()?;
-        let now = millis(Instant::now() - self.started);
-        let left = (place >> TIMER_NUMBER_BITS).saturating_sub(now);
-        Some(Duration::from_millis(left.min(i32::MAX as u64)))
+        Some(place >> TIMER_NUMBER_BITS)
     }
 
     fn fire_timers(&self) {

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN, ChunkBytes};
 use super::room::{Destination, Id, Taken};
@@ -20,7 +20,7 @@ impl Reservation {
     /// Whether what comes of the packet may be read and
     /// [appended](super::Rope::append_promised) now.
     pub fn has_room(&self) -> bool {
-        let (pool, now) = (&self.pool, Instant::now());
+        let (pool, now) = (&self.pool, self.pool.clock.now());
         pool.room.borrow_mut().ask(self.id, pool.free(), now)
     }
 
@@ -48,7 +48,7 @@ impl Reservation {
         }
         let pool = &self.pool;
         pool.too_little.borrow_mut().remove(&self.id);
-        pool.room.borrow_mut().wait(self.id, Instant::now());
+        pool.room.borrow_mut().wait(self.id, pool.clock.now());
         pool.park(self.id, cx);
         pool.short.notify();
         Poll::Pending
@@ -76,8 +76,8 @@ impl Reservation {
     /// Its sender has to be told first, and nothing comes for so long: until then it
     /// is not late.
     pub fn give_time(&self, time: Duration) {
-        let mut room = self.pool.room.borrow_mut();
-        room.is_away(self.id, Instant::now() + time);
+        let (pool, now) = (&self.pool, self.pool.clock.now());
+        pool.room.borrow_mut().is_away(self.id, now + time);
     }
 
     /// Ready when its holder has to give it up, packet and all: the packet came
@@ -104,7 +104,7 @@ impl Reservation {
     }
 
     pub(super) fn received(&mut self, bytes: usize) {
-        let (pool, now) = (&self.pool, Instant::now());
+        let (pool, now) = (&self.pool, self.pool.clock.now());
         pool.room.borrow_mut().received(self.id, bytes, now);
         // It was let in for all its rest, and may have brought little.
         pool.call();
@@ -116,7 +116,7 @@ impl Drop for Reservation {
         let pool = &self.pool;
         pool.wakers.borrow_mut().remove(&self.id);
         pool.too_little.borrow_mut().remove(&self.id);
-        let aside = pool.room.borrow_mut().close(self.id, Instant::now());
+        let aside = pool.room.borrow_mut().close(self.id, pool.clock.now());
         pool.aside.set(pool.aside.get() - aside);
         pool.wake_waiting();
     }

@@ -1,3 +1,5 @@
+#[cfg(test)]
+use std::cell::Cell;
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +24,39 @@ pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 }
 
 async fn run(work: Box<dyn FnOnce() + Send>) {
+    #[cfg(test)]
+    let _outside = Outside::begin();
     smol::unblock(work).await;
+}
+
+#[cfg(test)]
+thread_local! {
+    static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many of this thread's are under way: virtual time stands meanwhile.
+#[cfg(test)]
+pub(super) fn under_way() -> usize {
+    UNDER_WAY.get()
+}
+
+/// Counted until its end, or until nobody waits for it.
+#[cfg(test)]
+struct Outside;
+
+#[cfg(test)]
+impl Outside {
+    fn begin() -> Self {
+        UNDER_WAY.set(under_way() + 1);
+        Self
+    }
+}
+
+#[cfg(test)]
+impl Drop for Outside {
+    fn drop(&mut self) {
+        UNDER_WAY.set(under_way() - 1);
+    }
 }
 
 #[cfg(test)]

@@ -34,10 +34,11 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn small_packets_lie_close_together() {
-        let buffers = BufferPool::new(1 << 20);
+        let buffers = BufferPool::new(&Clock::machine(), 1 << 20);
         let mut held = Held::default();
         for number in 0..100u8 {
             let mut body = Rope::default();

@@ -9,7 +9,7 @@ use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part, unix_now};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -60,7 +60,7 @@ impl Shared {
 
     /// Seconds since 1970.
     pub(super) fn unix_time(&self) -> u32 {
-        unix_now() as u32
+        self.reactor.clock().unix() as u32
     }
 
     /// The address under which Telegram sees a connection of ours.

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use super::verdict::Verdict;
 use crate::cli::within::within;
+use crate::clock::unix_now;
 use crate::config::{Config, Source};
-use crate::net::{time_at, unix_now};
+use crate::net::time_at;
 
 /// For everything from name to answer.
 const LIMIT_IN_ALL: Duration = Duration::from_secs(8);

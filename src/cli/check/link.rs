@@ -75,7 +75,7 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
     let context = LinkContext {
         reactor: reactor.clone(),
         executor: executor.clone(),
-        buffers: BufferPool::new(BUFFERS),
+        buffers: BufferPool::new(reactor.clock(), BUFFERS),
         scratch: Rc::default(),
         metrics: Rc::default(),
         patience: Patience::default(),

@@ -1,12 +1,12 @@
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
 
 use rustix::fs::{Access, access, statvfs};
 
 use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
 use crate::cli::server;
+use crate::clock::Clock;
 use crate::config::{Config, DataDir, LinkPlaces, Role, RouteChoice};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::is_global;
@@ -50,7 +50,7 @@ pub(super) fn config(config: &Config) -> Verdict {
 /// Tables and policies, where there are any.
 pub(super) fn gates(config: &Config) -> Vec<Verdict> {
     let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
-    match Gate::new(&config.guard, config.limits(), "", Instant::now()) {
+    match Gate::new(&config.guard, config.limits(), "", &Clock::machine()) {
         Err(error) => vec![Verdict::fail("policies", error.to_string())],
         Ok(_) if policies + tables == 0 => Vec::new(),
         Ok(gate) => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
+use crate::clock::Clock;
 use crate::config::{Config, Role, RouteChoice};
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
@@ -25,7 +26,7 @@ pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
 /// What the routes in use need. Of a list that is given and usable, else as the
 /// proxy would start.
 pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
-    let directory = Directory::new(config, &Rc::default());
+    let directory = Directory::new(config, &Rc::default(), &Clock::machine());
     let mut targets = Targets::new();
     let mut verdicts = Vec::new();
     if uses_direct(config) {

@@ -11,7 +11,7 @@ use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, Role, 
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile, unix_now};
+use crate::net::{Reactor, Turnstile};
 
 const REPLAYS: &str = "replays";
 const OLD_REPLAYS: &str = "replays.old";
@@ -57,7 +57,7 @@ impl ReplayFiles {
         let file = |name| KeptFile {
             name,
             file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
-            trouble: Trouble::new(LOG_PERIOD),
+            trouble: Trouble::new(reactor.clock(), LOG_PERIOD),
         };
         let is_in_memory = data_dir.is_in_memory();
         let cache = config.guard.replay_cache;
@@ -96,7 +96,7 @@ impl ReplayFiles {
         let names = [OLD_REPLAYS, REPLAYS];
         let files = names.map(|name| self.read(name, gate.longest(Memory::Replays)));
         let parts = [files[0].as_deref(), files[1].as_deref()];
-        let left = gate.restore_replays(parts, reactor.now(), unix_now());
+        let left = gate.restore_replays(parts, reactor.now(), reactor.clock().unix());
         self.go_on(&self.replays, names, left);
     }
 
@@ -160,7 +160,7 @@ impl ReplayFiles {
         let place = path.display();
         let file = kept.file.clone();
         let work = || {
-            let batch = gate.take_news(memory, reactor.now(), unix_now())?;
+            let batch = gate.take_news(memory, reactor.now(), reactor.clock().unix())?;
             Some(move || write(&mut lock(&file), &batch))
         };
         let error = match self.turnstile.run(work).await {

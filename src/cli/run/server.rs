@@ -2,7 +2,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::future::Future;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::RunError;
 #[cfg(feature = "ctl")]
@@ -61,6 +61,7 @@ pub(super) struct Server {
     pub(super) usage: UsageFile,
     pub(super) replays: ReplayFiles,
     data_lock: DataLock,
+    started: Instant,
     /// Of tables, by ctl.
     #[cfg(feature = "ctl")]
     pub(super) saves: Turnstile,
@@ -75,14 +76,15 @@ pub(super) struct Server {
 
 impl Server {
     pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
+        let clock = reactor.clock();
         let data_lock = DataLock::take(&config.data_dir)
             .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
-        let (usage, used) = UsageFile::read(&config.data_dir);
+        let (usage, used) = UsageFile::read(&config.data_dir, clock);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
-        let buffers = BufferPool::with_room_for(MAX_PACKET, config.buffers);
+        let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.buffers);
         let scratch = Rc::new(Scratch::default());
         let link_context = || LinkContext {
             reactor: reactor.clone(),
@@ -100,12 +102,12 @@ impl Server {
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                directory: Directory::new(&config, &metrics),
+                directory: Directory::new(&config, &metrics, clock),
                 address: address.clone(),
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
                 patience: Patience::default(),
-                complaints: Throttle::new(COMPLAINTS),
+                complaints: Throttle::new(clock, COMPLAINTS),
             })
         });
         let telegram = shared.clone().map(Telegram::new);
@@ -127,7 +129,7 @@ impl Server {
                 Some(made)
             }
         };
-        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = Gate::new(&config.guard, config.limits(), &used, clock);
         let gate = gate.map_err(RunError::Gate)?;
         for barrier in gate.barriers(&config.guard.policies) {
             warn!("{barrier}");
@@ -158,6 +160,7 @@ impl Server {
             usage,
             replays,
             data_lock,
+            started: clock.now(),
             #[cfg(feature = "ctl")]
             saves: Turnstile::default(),
             control: OnceCell::new(),
@@ -295,6 +298,7 @@ impl Server {
         metrics.buffer_holders.set(claims.holders as u64);
         metrics.buffer_waiters.set(claims.waiters as u64);
         metrics.log_lines_lost.set(log::lost());
+        metrics.uptime.set(self.reactor.now() - self.started);
         let mut text = String::new();
         self.metrics.render(&mut text);
         text

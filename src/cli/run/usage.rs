@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
+use crate::clock::Clock;
 use crate::config::{DataDir, cure, read_file};
 use crate::guard::usage::{Usage, write_line};
 use crate::log::Trouble;
@@ -31,7 +32,7 @@ pub(super) struct UsageFile {
 
 impl UsageFile {
     /// With what an earlier run left there; blocks.
-    pub fn read(data_dir: &Path) -> (Self, String) {
+    pub fn read(data_dir: &Path, clock: &Clock) -> (Self, String) {
         let data_dir = DataDir::new(data_dir);
         let text = left_in(&data_dir);
         let file = Self {
@@ -39,7 +40,7 @@ impl UsageFile {
             data_dir,
             written: RefCell::new(text.clone()),
             turnstile: Turnstile::default(),
-            trouble: Trouble::new(LOG_PERIOD),
+            trouble: Trouble::new(clock, LOG_PERIOD),
         };
         (file, text)
     }

@@ -8,7 +8,7 @@ use smol::future::zip;
 use super::manners::{Ending, How, LATE, LONGEST_LOOK, LONGEST_WORD, Manners};
 use super::probe::QUIET;
 use super::{MOST_MODELS, Site, Sites};
-use crate::net::{Socket, fill_random, random_part, unix_now};
+use crate::net::{Socket, fill_random, random_part};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::site_flight;
@@ -59,7 +59,8 @@ impl Sites {
             let Some(place) = settings.place_for(Some(domain)) else {
                 continue;
             };
-            let is_fresh = |asked| unix_now().abs_diff(asked) < LOOK_EVERY.as_secs();
+            let now = self.reactor.clock().unix();
+            let is_fresh = |asked| now.abs_diff(asked) < LOOK_EVERY.as_secs();
             // What gives no answer may be ourselves.
             let has_turn = !self.book.asked_at(&place).is_some_and(is_fresh);
             if !has_turn || !self.book.has_answered(&place) {
@@ -75,7 +76,8 @@ impl Sites {
                 continue;
             }
             debug!("{place} ends connections as in {manners:?}");
-            self.book.behaves(&place, manners, unix_now());
+            let now = self.reactor.clock().unix();
+            self.book.behaves(&place, manners, now);
             let content = self.book.write();
             self.keep_file(&self.kept_manners, content).await;
         }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
@@ -271,16 +271,17 @@ impl Sites {
         // What follows takes as long as for a stranger.
         site.resolved(self).await;
         // Not the reactor's time, which a hello that was slow to make is older than.
-        let started = Instant::now();
+        let clock = self.reactor.clock();
+        let started = clock.read();
         let socket = site.connect(self).await.map_err(ProbeError::Unreachable)?;
-        let round_trip = started.elapsed();
+        let round_trip = clock.read() - started;
         socket.write_all(&hello).await.map_err(ProbeError::Broken)?;
         let spoken = poll_fn(|cx| socket.poll_peek(cx, &mut [0]));
         let spoken = self.reactor.timeout(ANSWER_LIMIT, spoken).await;
         spoken
             .ok_or(ProbeError::Silent)?
             .map_err(ProbeError::Broken)?;
-        let time = started.elapsed();
+        let time = clock.read() - started;
         let answer = self.listen(&socket, QUIET + 4 * round_trip).await?;
         let profile = site_flight::read(&answer).map_err(ProbeError::NoModel)?;
         self.book.asked(&site.place, time);

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{LOG_PERIOD, Sites};
+use crate::clock::Clock;
 use crate::config::SitePlace;
 use crate::log::Trouble;
 use crate::metrics::FrontingFailure;
@@ -35,7 +36,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
+    pub fn new(clock: &Clock, place: SitePlace, only_global: bool) -> Rc<Self> {
         Rc::new(Self {
             place,
             only_global,
@@ -43,7 +44,7 @@ impl Site {
             resolved_at: Cell::new(None),
             is_resolving: Cell::new(false),
             resolved: Notify::default(),
-            trouble: Trouble::new(LOG_PERIOD),
+            trouble: Trouble::new(clock, LOG_PERIOD),
         })
     }
 

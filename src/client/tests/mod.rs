@@ -16,7 +16,7 @@ mod telegram;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     ClientContext, Limits, ListenerHandle, Newer, Parts, Rules, SiteSettings, Sites, listen,
@@ -119,10 +119,22 @@ impl Default for Setup {
 impl Setup {
     /// Runs `test` against a proxy set up like this.
     pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
-        let reactor = Reactor::new().unwrap();
+        self.run_on(Reactor::virtual_time().unwrap(), test);
+    }
+
+    /// The same where the kernel's clock matters.
+    pub fn run_in_real_time<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
+        self.run_on(Reactor::new().unwrap(), test);
+    }
+
+    fn run_on<F: Future<Output = ()>>(
+        self,
+        reactor: Rc<Reactor>,
+        test: impl FnOnce(Rc<World>) -> F,
+    ) {
         let executor = Rc::new(Executor::default());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
-        let buffers = BufferPool::new(self.buffers);
+        let buffers = BufferPool::new(reactor.clock(), self.buffers);
         let sites = SiteSettings {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
@@ -141,7 +153,7 @@ impl Setup {
             scratch: Rc::default(),
             pipes: PipePool::new(8),
             backend: telegram.clone(),
-            gate: Gate::new(&self.guard, limits, "", reactor.now()).unwrap(),
+            gate: Gate::new(&self.guard, limits, "", reactor.clock()).unwrap(),
             metrics: metrics.clone(),
             limits: self.limits,
         });
@@ -166,12 +178,9 @@ impl Setup {
 
 impl World {
     /// Waits until `condition` holds.
-    pub async fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < DEADLINE, "in vain: {what}");
-            self.reactor.sleep(Duration::from_millis(1)).await;
-        }
+    pub async fn until(&self, what: &str, condition: impl FnMut() -> bool) {
+        let took = self.reactor.until(DEADLINE, condition).await;
+        assert!(took.is_some(), "in vain: {what}");
     }
 }
 

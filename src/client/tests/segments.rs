@@ -8,6 +8,7 @@ use super::relays::payload;
 use crate::backend::Body;
 use crate::client::inlet::Inlet;
 use crate::client::unframe::{PacketMeter, Unframer};
+use crate::clock::Clock;
 use crate::net::{BufferPool, Destination, User};
 use crate::wire::fake_tls::{RecordReader, record_header};
 use crate::wire::transport::Transport;
@@ -66,7 +67,7 @@ fn received(
     mut bytes: Vec<u8>,
     cuts: &[usize],
 ) -> (Vec<Vec<u8>>, u64) {
-    let buffers = BufferPool::new(16 << 20);
+    let buffers = BufferPool::new(&Clock::machine(), 16 << 20);
     let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
     let (mut unframer, mut meter) = (
         Unframer::new(transport, User(1), Destination(2)),
@@ -139,7 +140,7 @@ proptest! {
         wrapped in any::<bool>(),
         mut bytes in vec(any::<u8>(), 0..3000),
     ) {
-        let buffers = BufferPool::new(4 << 20);
+        let buffers = BufferPool::new(&Clock::machine(), 4 << 20);
         let mut inlet = Inlet::new(cipher(), wrapped.then(RecordReader::new));
         let mut unframer = Unframer::new(transport, User(1), Destination(2));
         if let Ok(plain) = inlet.open(&mut bytes) {

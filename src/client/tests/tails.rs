@@ -214,6 +214,9 @@ fn nothing_is_said_behind_what_was_lost() {
         limits.set("quota", "1000").unwrap();
         setup.run(async |world| {
             let (mut app, sink) = connect(&world).await;
+            let script = world.telegram.session().script;
+            let is_counted = || !script.pushed.borrow().is_empty();
+            world.until("what it sends", is_counted).await;
             sink.begin_packet(1000);
             sink.offer(&mut vec![9; first], 10_000);
             // The quota is used up.

@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::Gate;
+use crate::clock::Clock;
 use crate::guard::half_open::Origin;
 use crate::guard::replay::{Batch, Left, ReplayMemory, Shares, Uptime, Uptimes};
 use crate::log::Throttle;
@@ -51,12 +52,12 @@ pub(super) struct Handshakes {
     full: Throttle,
 }
 
-impl Default for Handshakes {
-    fn default() -> Self {
+impl Handshakes {
+    pub fn new(clock: &Clock) -> Self {
         Self {
             replays: RefCell::default(),
             keeper: Cell::default(),
-            full: Throttle::new(COMPLAINTS),
+            full: Throttle::new(clock, COMPLAINTS),
         }
     }
 }
@@ -212,7 +213,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn gate(now: Instant) -> Rc<Gate> {
+    fn gate(clock: &Clock) -> Rc<Gate> {
         let guard = GuardConfig {
             policies: Vec::new(),
             tables: Vec::new(),
@@ -224,7 +225,7 @@ mod tests {
             flood: None,
             max_handshakes: 1,
         };
-        let gate = Gate::new(&guard, [], "", now).ok().unwrap();
+        let gate = Gate::new(&guard, [], "", clock).ok().unwrap();
         gate.keep_replays(true);
         gate
     }
@@ -236,15 +237,16 @@ mod tests {
 
     #[test]
     fn a_hello_without_a_time_comes_in_once_in_this_run_and_all_later_ones() {
-        let now = Instant::now();
-        let first = gate(now);
+        let clock = Clock::machine();
+        let now = clock.now();
+        let first = gate(&clock);
         let client = IpAddr::from([192, 0, 2, 1]);
         let prove =
             |gate: &Gate, id, has_uptime, now| gate.prove(client, &[id; 32], has_uptime, now);
         assert_eq!(prove(&first, 1, false, now), Ok(()));
         assert_eq!(prove(&first, 2, true, now), Ok(()));
         let files = [Memory::Replays, Memory::Uptimes].map(|of| kept(&first, of, now));
-        let next = gate(now);
+        let next = gate(&clock);
         next.restore_replays([None, Some(&files[0])], now, 1_780_000_000);
         next.restore_uptimes(Some(&files[1]));
         for gate in [first, next] {

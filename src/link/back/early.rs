@@ -42,10 +42,11 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn only_what_is_long_takes_chunks() {
-        let buffers = BufferPool::new(1 << 20);
+        let buffers = BufferPool::new(&Clock::machine(), 1 << 20);
         let data: Vec<u8> = (0..3000u32).map(|number| number as u8).collect();
         for (pieces, has_chunks) in [
             (&[300, 200][..], false),

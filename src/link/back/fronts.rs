@@ -29,13 +29,14 @@ pub(super) struct Fronts {
 
 impl Fronts {
     pub fn new(context: &LinkContext) -> Rc<Self> {
+        let throttle = || Throttle::new(context.reactor.clock(), LOG_PERIOD);
         Rc::new(Self {
             whole: context.whole(),
             metrics: context.metrics.clone(),
             links: RefCell::default(),
-            refusals: Throttle::new(LOG_PERIOD),
-            evictions: Throttle::new(LOG_PERIOD),
-            revocations: Throttle::new(LOG_PERIOD),
+            refusals: throttle(),
+            evictions: throttle(),
+            revocations: throttle(),
         })
     }
 

@@ -70,6 +70,8 @@ pub struct BackListener {
 
 impl Back {
     pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
+        let clock = context.reactor.clock().clone();
+        let throttle = || Throttle::new(&clock, LOG_PERIOD);
         Rc::new(Self {
             fronts: Fronts::new(&context),
             started: context.reactor.now(),
@@ -79,12 +81,9 @@ impl Back {
             backend,
             acquaintances: RefCell::default(),
             changed: Notify::default(),
-            cannot_accept: Throttle::new(LOG_PERIOD),
-            trials: Throttle::new(LOG_PERIOD),
-            complaints: LinkEnd::ALL
-                .iter()
-                .map(|_| Throttle::new(LOG_PERIOD))
-                .collect(),
+            cannot_accept: throttle(),
+            trials: throttle(),
+            complaints: LinkEnd::ALL.iter().map(|_| throttle()).collect(),
         })
     }
 

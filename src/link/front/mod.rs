@@ -67,6 +67,8 @@ pub struct Front {
 
 impl Front {
     pub fn new(context: LinkContext, security: Security, wait: Duration) -> Rc<Self> {
+        let clock = context.reactor.clock().clone();
+        let throttle = || Throttle::new(&clock, LOG_PERIOD);
         Rc::new(Self {
             account: Account::new(&context.whole(), "the backs"),
             context: Rc::new(context),
@@ -78,8 +80,8 @@ impl Front {
             changed: Notify::default(),
             unavailable: RefCell::default(),
             has_complained: Cell::new(false),
-            silences: Throttle::new(LOG_PERIOD),
-            evictions: Throttle::new(LOG_PERIOD),
+            silences: throttle(),
+            evictions: throttle(),
             closed: Cell::new(false),
         })
     }

@@ -12,6 +12,7 @@ use super::record::{HEADER_LEN, Kind, RECORD_LEN, TAIL_LEN};
 use super::schedule::Schedule;
 use super::shaking::{Progress, Shaking};
 use super::*;
+use crate::clock::Clock;
 use crate::link::certificates;
 use crate::net::SCRATCH_LEN;
 
@@ -81,7 +82,7 @@ impl Shaken {
             Progress::Closed => panic!("closed"),
             Progress::Done(done) => {
                 let (key, schedule) = (done.agreed.to_peer, done.agreed.schedule);
-                let buffers = BufferPool::new(1 << 20);
+                let buffers = BufferPool::new(&Clock::machine(), 1 << 20);
                 *self = Self::Open(Box::new(Half {
                     sealer: Sealer::new(key, schedule, sealer::new_batch(), &buffers, &[]),
                     opener: Opener::new(done.agreed.from_peer, done.partial),

@@ -3,13 +3,13 @@
 //! There is always an answer: what was fetched last, else the copy on disk,
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
 
-mod clock;
 mod fetch;
 mod kept;
 mod lists;
 mod penalties;
 mod public_address;
 mod refresh;
+mod skew;
 mod snapshot;
 #[cfg(test)]
 pub(in crate::telegram) mod tests;
@@ -17,16 +17,17 @@ pub(in crate::telegram) mod tests;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::config::{Config, DataDir, Role, RouteChoice, Source};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{Notify, Pause, Reactor};
 use crate::wire::dc::DcId;
-use clock::Clock;
 use lists::{List, Lists};
 use penalties::Penalties;
+use skew::Skew;
 
 pub use crate::net::is_global;
 #[cfg(feature = "check")]
@@ -56,12 +57,13 @@ pub struct Directory {
     settled: Cell<bool>,
     settling: Notify,
     clock: Clock,
+    skew: Skew,
     metrics: Rc<Metrics>,
 }
 
 impl Directory {
     /// Answers at once, from what was kept or the snapshot.
-    pub fn new(config: &Config, metrics: &Rc<Metrics>) -> Rc<Self> {
+    pub fn new(config: &Config, metrics: &Rc<Metrics>, clock: &Clock) -> Rc<Self> {
         let data_dir = DataDir::new(&config.data_dir);
         let directory = Self {
             lists: RefCell::new(Lists::at_start(&data_dir, config)),
@@ -75,10 +77,11 @@ impl Directory {
             pause: Pause::default(),
             is_incomplete: Cell::new(false),
             is_cut_off: Cell::new(true),
-            complaints: std::array::from_fn(|_| Throttle::new(refresh::LOG_PERIOD)),
+            complaints: std::array::from_fn(|_| Throttle::new(clock, refresh::LOG_PERIOD)),
             settled: Cell::new(false),
             settling: Notify::default(),
-            clock: Clock::default(),
+            clock: clock.clone(),
+            skew: Skew::default(),
             metrics: metrics.clone(),
         };
         directory.reconfigure(config);
@@ -172,7 +175,7 @@ impl Directory {
 
     /// Several failures in a row fetch the lists anew: Telegram may have moved.
     pub fn report_failure(&self, address: SocketAddr) {
-        self.penalties.add(address, Instant::now());
+        self.penalties.add(address, self.clock.now());
         let failures = self.failures.get() + 1;
         self.failures.set(failures);
         if failures.is_multiple_of(refresh::FAILURES) {
@@ -189,7 +192,7 @@ impl Directory {
     }
 
     fn ordered(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        self.penalties.order(&mut addresses, Instant::now());
+        self.penalties.order(&mut addresses, self.clock.now());
         addresses
     }
 }

@@ -74,8 +74,13 @@ impl Directory {
         const HOST: &str = "core.telegram.org";
         let is_alone = self.sources.borrow().iter().all(Option::is_none);
         if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
-            self.clock.compare(&self.metrics, date, HOST);
+            self.compare_clocks(date, HOST);
         }
+    }
+
+    fn compare_clocks(&self, theirs: u64, place: &str) {
+        let ours = self.clock.unix();
+        self.skew.compare(&self.metrics, ours, theirs, place);
     }
 
     async fn refresh_one(&self, list: List, source: Option<Source>) -> bool {
@@ -86,7 +91,7 @@ impl Directory {
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {
-                    self.clock.compare(&self.metrics, date, &place.to_string());
+                    self.compare_clocks(date, &place.to_string());
                 }
                 fetched.body
             }

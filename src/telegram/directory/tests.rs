@@ -1,7 +1,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[cfg(feature = "tls")]
 use fake_telegram::control::Http;
@@ -18,10 +18,11 @@ use crate::net::{Executor, Reactor};
 pub(in crate::telegram) fn directory(
     data_dir: &TemporaryDirectory,
     flags: &[(&'static str, String)],
+    clock: &Clock,
 ) -> (Rc<Directory>, Rc<Metrics>) {
     let metrics = Rc::new(Metrics::default());
     let config = config(data_dir, flags);
-    (Directory::new(&config, &metrics), metrics)
+    (Directory::new(&config, &metrics, clock), metrics)
 }
 
 fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Config {
@@ -48,18 +49,14 @@ fn fake() -> FakeTelegram {
 }
 
 /// Runs the directory's task until `done`.
-fn run_until(directory: &Rc<Directory>, done: impl Fn() -> bool) {
-    let reactor = Reactor::new().unwrap();
+fn run_until(reactor: &Rc<Reactor>, directory: &Rc<Directory>, done: impl Fn() -> bool) {
     let executor = Executor::default();
     let running = directory.clone();
     let task_reactor = reactor.clone();
     let task = executor.spawn(async move { running.run(&task_reactor).await });
     reactor.block_on(&executor, async {
-        let start = Instant::now();
-        while !done() {
-            assert!(start.elapsed() < Duration::from_secs(20), "it never came");
-            reactor.sleep(Duration::from_millis(5)).await;
-        }
+        let took = reactor.until(Duration::from_secs(20), done).await;
+        assert!(took.is_some(), "it never came");
         task.cancel().await;
     });
 }
@@ -71,7 +68,7 @@ fn address(text: &str) -> SocketAddr {
 #[test]
 fn starts_with_the_snapshot() {
     let data_dir = TemporaryDirectory::new();
-    let (directory, _) = directory(&data_dir, &[]);
+    let (directory, _) = directory(&data_dir, &[], &Clock::machine());
     assert_eq!(directory.secret().len(), 128);
     let dc4 = directory.middle(DcId(4));
     assert_eq!(dc4[0], address("91.108.4.136:8888"));
@@ -98,7 +95,7 @@ fn overrides_take_the_place_of_built_in_addresses() {
         ("--dc", "-2=127.0.0.1:2".to_owned()),
         ("--dc", "3=127.0.0.1:3".to_owned()),
     ];
-    let (directory, _) = directory(&data_dir, &flags);
+    let (directory, _) = directory(&data_dir, &flags, &Clock::machine());
     let only = |id| directory.direct(DcId(id)).unwrap();
     assert_eq!(only(2), [address("127.0.0.1:1")]);
     assert_eq!(only(-2), [address("127.0.0.1:2")]);
@@ -118,24 +115,27 @@ fn fetched_lists_are_used_and_kept() {
         if !cfg!(feature = "tls") && flags[0].1.starts_with("http") {
             continue;
         }
-        let (directory, metrics) = directory(&data_dir, &flags);
+        let reactor = Reactor::virtual_time().unwrap();
+        let (directory, metrics) = directory(&data_dir, &flags, reactor.clock());
         // The last list is kept a moment after it is counted.
         let source = flags.iter().find(|flag| flag.0 == "--telegram-config-v6");
         let source = format!("# kept from {}\n", source.unwrap().1);
         let file = data_dir.path().join(List::ConfigV6.name());
         let is_kept = || fs::read(&file).is_ok_and(|file| file.starts_with(source.as_bytes()));
-        run_until(&directory, || metrics.refreshes.total() >= 3 && is_kept());
+        run_until(&reactor, &directory, || {
+            metrics.refreshes.total() >= 3 && is_kept()
+        });
         assert_eq!(*directory.secret(), *telegram.options().secret);
         assert_eq!(directory.middle(DcId(2)), telegram.middle_addresses(2));
         assert_eq!(directory.middle_dcs(), [DcId(-2), DcId(1), DcId(2)]);
         last = flags;
     }
     // The next start knows them without asking anybody.
-    let (again, _) = directory(&data_dir, &last);
+    let (again, _) = directory(&data_dir, &last, &Clock::machine());
     assert_eq!(*again.secret(), *telegram.options().secret);
     assert_eq!(again.middle(DcId(1)), telegram.middle_addresses(1));
     // But not one with other sources.
-    let (other, _) = directory(&data_dir, &[]);
+    let (other, _) = directory(&data_dir, &[], &Clock::machine());
     assert_ne!(*other.secret(), *telegram.options().secret);
     assert_eq!(other.middle(DcId(1))[0], address("149.154.175.50:8888"));
 }
@@ -159,8 +159,9 @@ fn nothing_that_a_server_answers_makes_it_worse() {
         flags.retain(|(flag, _)| *flag == "--telegram-config");
         flags.push(("--telegram-secret", "no-such-file".to_owned()));
         flags.push(("--telegram-config-v6", "no-such-file".to_owned()));
-        let (directory, metrics) = directory(&data_dir, &flags);
-        run_until(&directory, || metrics.refreshes.total() >= 3);
+        let reactor = Reactor::virtual_time().unwrap();
+        let (directory, metrics) = directory(&data_dir, &flags, reactor.clock());
+        run_until(&reactor, &directory, || metrics.refreshes.total() >= 3);
         assert_eq!(
             metrics.refreshes.get(RefreshOutcome::Fetched),
             0,
@@ -180,7 +181,7 @@ fn a_damaged_copy_on_disk_is_passed_over() {
         let file = kept::to_file(&list.kept_source(&config), b"default");
         fs::write(data_dir.path().join(list.name()), file).unwrap();
     }
-    let (directory, _) = directory(&data_dir, &[]);
+    let (directory, _) = directory(&data_dir, &[], &Clock::machine());
     assert_eq!(directory.secret().len(), 128);
     assert_eq!(directory.middle(DcId(1)).len(), 2);
 }
@@ -192,9 +193,10 @@ fn repeated_failures_fetch_at_once() {
     let telegram = fake();
     let mut flags = telegram.proxy_flags();
     flags.push(("--refresh", "1".to_owned()));
-    let (directory, metrics) = directory(&data_dir, &flags);
+    let reactor = Reactor::virtual_time().unwrap();
+    let (directory, metrics) = directory(&data_dir, &flags, reactor.clock());
     let dead = address("127.0.0.1:9");
-    run_until(&directory, || {
+    run_until(&reactor, &directory, || {
         if metrics.refreshes.total() == 3 {
             for _ in 0..refresh::FAILURES {
                 directory.report_failure(dead);
@@ -208,8 +210,8 @@ fn repeated_failures_fetch_at_once() {
 fn what_a_reload_wants_early_is_not_forgotten() {
     let data_dir = TemporaryDirectory::new();
     let none = ("--telegram-config", "none".to_owned());
-    let (directory, _) = directory(&data_dir, &[none]);
-    let reactor = Reactor::new().unwrap();
+    let reactor = Reactor::virtual_time().unwrap();
+    let (directory, _) = directory(&data_dir, &[none], reactor.clock());
     reactor.block_on(&Executor::default(), async {
         let floor = Duration::from_millis(1);
         let pause = async || {
@@ -239,9 +241,11 @@ fn lists_that_could_not_be_had_are_fetched_again_soon() {
     let data_dir = TemporaryDirectory::new();
     let telegram = fake();
     telegram.behave_http(Http::Down);
-    let (directory, metrics) = directory(&data_dir, &telegram.proxy_flags());
+    let reactor = Reactor::virtual_time().unwrap();
+    let flags = telegram.proxy_flags();
+    let (directory, metrics) = directory(&data_dir, &flags, reactor.clock());
     let failed = || metrics.refreshes.get(RefreshOutcome::FetchFailed);
-    run_until(&directory, || {
+    run_until(&reactor, &directory, || {
         if failed() >= 2 {
             telegram.behave_http(Http::Normal);
         }

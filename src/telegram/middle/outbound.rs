@@ -387,6 +387,7 @@ mod tests {
     use smol_mtproxy_ciphers::CbcDecryptor;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::net::Reactor;
 
     #[test]
@@ -395,7 +396,10 @@ mod tests {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
         let socket = Socket::new(&reactor, near.into()).unwrap();
-        let (scratch, buffers) = (Scratch::default(), BufferPool::new(1 << 20));
+        let (scratch, buffers) = (
+            Scratch::default(),
+            BufferPool::new(reactor.clock(), 1 << 20),
+        );
         let encryptor = CbcEncryptor::new(&[1; 32], &[2; 16]);
         let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
         let our = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -414,7 +418,7 @@ mod tests {
     #[test]
     fn what_a_dc_causes_that_does_not_read_is_bounded() {
         let (key, iv) = ([1; 32], [2; 16]);
-        let buffers = BufferPool::new(1 << 20);
+        let buffers = BufferPool::new(&Clock::machine(), 1 << 20);
         let encryptor = CbcEncryptor::new(&key, &iv);
         let mut outbound = Outbound::new(encryptor, ChecksumKind::Crc32, &buffers);
         let mut decryptor = CbcDecryptor::new(&key, &iv);

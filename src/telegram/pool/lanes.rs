@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use crate::backend::SessionEnd;
+use crate::clock::Clock;
 use crate::log::Throttle;
 use crate::metrics::ConnectionEnd;
 use crate::telegram::middle::Connection;
@@ -23,9 +24,10 @@ pub(super) struct SlowLines {
     given_up: Throttle,
 }
 
-impl Default for SlowLines {
-    fn default() -> Self {
-        let [isolations, cuts, given_up] = [(); 3].map(|()| Throttle::new(SLOW_LOG_PERIOD));
+impl SlowLines {
+    pub fn new(clock: &Clock) -> Self {
+        let throttle = || Throttle::new(clock, SLOW_LOG_PERIOD);
+        let [isolations, cuts, given_up] = [(); 3].map(|()| throttle());
         Self {
             isolations,
             cuts,

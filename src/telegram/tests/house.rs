@@ -51,7 +51,7 @@ impl House {
         let executor = Rc::new(Executor::default());
         let data_dir = TemporaryDirectory::new();
         let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
-        let (directory, metrics) = directory(&data_dir, &lists);
+        let (directory, metrics) = directory(&data_dir, &lists, reactor.clock());
         let refreshing = directory.clone();
         let refresh_reactor = reactor.clone();
         executor
@@ -60,14 +60,14 @@ impl House {
         let telegram = Telegram::new(Rc::new(Shared {
             reactor: reactor.clone(),
             executor: executor.clone(),
-            buffers: BufferPool::new(1 << 20),
+            buffers: BufferPool::new(reactor.clock(), 1 << 20),
             scratch: Rc::new(Scratch::default()),
             directory: directory.clone(),
             address: PublicAddress::new(None, crate::config::Role::Both),
             metrics: metrics.clone(),
             settings: Cell::new(settings),
             patience,
-            complaints: Throttle::new(Duration::from_secs(1)),
+            complaints: Throttle::new(reactor.clock(), Duration::from_secs(1)),
         }));
         let house = Rc::new(Self {
             fake,
@@ -123,11 +123,8 @@ impl House {
     }
 
     pub(super) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < DEADLINE, "never: {what}");
-            self.reactor.sleep(Duration::from_millis(5)).await;
-        }
+        let took = self.reactor.until(DEADLINE, condition).await;
+        assert!(took.is_some(), "never: {what}");
     }
 
     /// The pool has so many connections: Telegram counts one a moment before.

@@ -1,6 +1,5 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use super::*;
 use crate::net::Executor;
@@ -85,7 +84,7 @@ impl Network {
             }),
         };
         let address = PublicAddress::found_by(None, means);
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::virtual_time().unwrap();
         let running = address.clone().run(&reactor);
         let testing = test(network, address.clone(), reactor.clone());
         reactor.block_on(&Executor::default(), smol::future::or(testing, running));
@@ -101,12 +100,8 @@ impl Network {
 }
 
 async fn until(reactor: &Rc<Reactor>, what: &str, condition: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
-        reactor.sleep(Duration::from_millis(5)).await;
-    }
-    start.elapsed()
+    let took = reactor.until(Duration::from_secs(20), condition).await;
+    took.unwrap_or_else(|| panic!("never: {what}"))
 }
 
 #[test]
@@ -175,6 +170,7 @@ fn nobody_waits_for_an_answer_about_a_network_that_is_gone() {
         }),
     };
     let address = PublicAddress::found_by(None, means);
+    // The thread of the first question stays away all the time.
     let reactor = Reactor::new().unwrap();
     let running = address.clone().run(&reactor);
     let testing = async {

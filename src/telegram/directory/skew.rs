@@ -1,22 +1,20 @@
 use std::cell::Cell;
 
 use crate::metrics::Metrics;
-use crate::net::unix_now;
 
 /// Middle proxies refuse more (`doc/protocol.md` §4).
 const MAX_OFFSET: u64 = 30;
 
 /// This machine's clock beside that of an HTTP server.
 #[derive(Default)]
-pub(super) struct Clock {
+pub(super) struct Skew {
     is_off: Cell<bool>,
 }
 
-impl Clock {
-    /// `theirs` is the time at `place` just now; says so once when ours is
+impl Skew {
+    /// `theirs` is the time at `place` just now; says so once when `ours` is
     /// off, and when it is right again.
-    pub fn compare(&self, metrics: &Metrics, theirs: u64, place: &str) {
-        let ours = unix_now();
+    pub fn compare(&self, metrics: &Metrics, ours: u64, theirs: u64, place: &str) {
         let offset = ours.abs_diff(theirs);
         metrics.clock_offset.set(offset);
         let is_off = offset > MAX_OFFSET;

@@ -1,0 +1,189 @@
+//! What time it is.
+//!
+//! All that waits, counts seconds or compares times asks a [`Clock`], so that a
+//! test can hold one and turn it. What reads the machine's clock itself, and why,
+//! is in the list of the test below.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The time of one thread, as its reactor has read it last; clones share it.
+#[derive(Clone, Debug)]
+pub struct Clock(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    now: Cell<Instant>,
+    /// Of a clock that goes only when it is turned.
+    #[cfg(test)]
+    turned: Option<Turned>,
+}
+
+/// Where it began, beside the machine's.
+#[cfg(test)]
+#[derive(Debug)]
+struct Turned {
+    since: Instant,
+    unix: u64,
+}
+
+impl Clock {
+    /// The machine's clock. It shows the time of this moment until a reactor turns
+    /// it: a command without one has nothing that waits.
+    pub fn machine() -> Self {
+        Self(Rc::new(Inner {
+            now: Cell::new(Instant::now()),
+            #[cfg(test)]
+            turned: None,
+        }))
+    }
+
+    /// The time of the reactor's turn: the same for all that is done in it, and no
+    /// system call.
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// The time of this very moment, for what is shorter than a turn.
+    pub fn read(&self) -> Instant {
+        #[cfg(test)]
+        if self.is_virtual() {
+            return self.now();
+        }
+        Instant::now()
+    }
+
+    /// Seconds since 1970; 0 where the machine's clock is before that.
+    pub fn unix(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(turned) = &self.0.turned {
+            return turned.unix + (self.now() - turned.since).as_secs();
+        }
+        unix_now()
+    }
+
+    /// A turn of the reactor begins.
+    pub(crate) fn turn(&self) {
+        self.0.now.set(self.read());
+    }
+}
+
+/// Seconds since 1970 for those who have no [`Clock`]: commands, and what is said
+/// of certificates. 0 where the machine's clock is before that.
+pub fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+impl Clock {
+    /// One that stands still until it is told.
+    pub fn standing() -> Self {
+        let since = Instant::now();
+        Self(Rc::new(Inner {
+            now: Cell::new(since),
+            turned: Some(Turned {
+                since,
+                unix: unix_now(),
+            }),
+        }))
+    }
+
+    pub fn is_virtual(&self) -> bool {
+        self.0.turned.is_some()
+    }
+
+    /// Only forwards: a time before the machine's start is none on some targets.
+    pub fn advance(&self, to: Instant) {
+        assert!(self.is_virtual() && to >= self.now());
+        self.0.now.set(to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_that_stands_goes_when_it_is_told() {
+        let clock = Clock::standing();
+        let (start, unix) = (clock.now(), clock.unix());
+        let other = clock.clone();
+        clock.turn();
+        assert_eq!((clock.now(), clock.read()), (start, start));
+        clock.advance(start + Duration::from_millis(2500));
+        assert_eq!(other.read() - start, Duration::from_millis(2500));
+        assert_eq!(other.unix() - unix, 2);
+    }
+
+    #[test]
+    fn the_machines_goes_by_turns() {
+        let clock = Clock::machine();
+        let start = clock.now();
+        while clock.read() == start {}
+        assert_eq!(clock.now(), start);
+        clock.turn();
+        assert!(clock.now() > start);
+        assert!(clock.unix() > 1_700_000_000);
+    }
+
+    /// Who reads the machine's clock or waits for it, and why it may.
+    const MACHINES: &[(&str, &str)] = &[
+        ("cli/check/telegram.rs", "a command, on threads of its own"),
+        ("cli/within.rs", "commands wait for threads"),
+        ("clock.rs", "here it is"),
+        ("config/appended_file.rs", "on a blocking thread"),
+        ("config/data_lock.rs", "before there is a reactor"),
+        ("log/mod.rs", "lines bear the machine's time"),
+        ("log/writer.rs", "a thread of its own"),
+        ("net/http_get.rs", "on a blocking thread"),
+        ("net/http_time.rs", "on a blocking thread"),
+        ("net/timed_stream.rs", "on a blocking thread"),
+    ];
+
+    #[test]
+    fn nobody_else_reads_the_machines() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut readers = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+                let is_test = name == "tests" || name.ends_with("_tests");
+                match path.is_dir() {
+                    _ if is_test => {}
+                    true => folders.push(path),
+                    false => {
+                        if reads_the_machines(&fs::read_to_string(&path).unwrap()) {
+                            let place = path.strip_prefix(&root).unwrap();
+                            readers.push(place.to_str().unwrap().replace('\\', "/"));
+                        }
+                    }
+                }
+            }
+        }
+        readers.sort();
+        let known: Vec<_> = MACHINES.iter().map(|(file, _)| *file).collect();
+        assert_eq!(readers, known);
+    }
+
+    /// Outside its tests.
+    fn reads_the_machines(text: &str) -> bool {
+        const CLOCKS: [&str; 6] = [
+            "Instant::now",
+            "SystemTime::now",
+            "UNIX_EPOCH.elapsed",
+            ".elapsed()",
+            "thread::sleep",
+            "Timer::after",
+        ];
+        let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        CLOCKS.iter().any(|clock| product.contains(clock))
+    }
+}

@@ -1,0 +1,118 @@
+//! A reactor whose time stands still while anything is to be done: what waits for
+//! an hour is tested in milliseconds, and no test is early or late for what the
+//! machine does besides.
+//!
+//! The kernel's own timers and ages (keepalive, `TCP_INFO`) go on by the machine's
+//! clock: what is about them needs [`Reactor::new`], and so does a test with
+//! threads of its own.
+
+use std::future::poll_fn;
+
+use super::*;
+use crate::net::unblock::under_way;
+
+/// Time goes so many times as fast as the machine's at most, and a moment is not
+/// passed at once: what the kernel brings late, on a busy machine or after an
+/// acknowledgement that it delays, is not taken for silence.
+const FASTER: u32 = 100;
+const MOMENT: Duration = Duration::from_millis(1);
+const GRACE: Duration = Duration::from_millis(300);
+
+/// Without a timer, until nothing is expected of the kernel any more.
+const HOPE: Duration = Duration::from_secs(3);
+
+/// Who looks once a turn.
+#[derive(Default)]
+pub(super) struct Standing {
+    looking: RefCell<Vec<Waker>>,
+    /// All of them have looked since anything happened.
+    has_been_seen: Cell<bool>,
+}
+
+impl Standing {
+    /// Wakes once at the end of this turn, which keeps no time from going on.
+    fn each_turn(&self, waker: &Waker) {
+        self.looking.borrow_mut().push(waker.clone());
+    }
+}
+
+impl Reactor {
+    /// One whose time goes on, to the first timer, only when no socket is ready, no
+    /// task was woken and no [`unblock`](crate::net::unblock) is under way.
+    pub fn virtual_time() -> io::Result<Rc<Self>> {
+        let mut reactor = Self::with(Clock::standing())?;
+        reactor.standing = Some(Standing::default());
+        Ok(Rc::new(reactor))
+    }
+
+    /// How long it took until `condition` held, which is looked at in every turn;
+    /// `None` if that is over `limit`.
+    pub async fn until(
+        self: &Rc<Self>,
+        limit: Duration,
+        mut condition: impl FnMut() -> bool,
+    ) -> Option<Duration> {
+        let start = self.now();
+        let Some(standing) = &self.standing else {
+            while !condition() {
+                if self.now() - start > limit {
+                    return None;
+                }
+                self.sleep(MOMENT).await;
+            }
+            return Some(self.now() - start);
+        };
+        let mut end = self.timer();
+        end.set(start + limit);
+        standing.has_been_seen.set(false);
+        let held = poll_fn(|cx| {
+            if condition() {
+                return Poll::Ready(true);
+            }
+            if end.poll_expired(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            standing.each_turn(cx.waker());
+            Poll::Pending
+        })
+        .await;
+        standing.has_been_seen.set(false);
+        held.then(|| self.now() - start)
+    }
+
+    /// What [`wait`](Self::wait) does in virtual time.
+    pub(super) fn stand(&self, standing: &Standing, is_busy: bool, events: &mut Vec<epoll::Event>) {
+        self.poll(Some(Duration::ZERO), events);
+        let is_idle = !is_busy && events.is_empty();
+        let has_been_seen = standing.has_been_seen.replace(is_idle);
+        if is_idle && (has_been_seen || standing.looking.borrow().is_empty()) {
+            match under_way() {
+                0 => self.pass_time(events),
+                _ => self.poll(None, events),
+            }
+            standing.has_been_seen.set(false);
+        }
+        // Their wakes are no news of the next turn.
+        self.wake.sleeping.store(false, Ordering::SeqCst);
+        for waker in standing.looking.take() {
+            waker.wake();
+        }
+    }
+
+    fn pass_time(&self, events: &mut Vec<epoll::Event>) {
+        let due = self.first_timer();
+        let due = due.map(|first| self.started + Duration::from_millis(first));
+        let grace = due.map_or(HOPE, |due| {
+            let ahead = due.saturating_duration_since(self.now());
+            (ahead / FASTER).clamp(MOMENT, GRACE)
+        });
+        self.poll(Some(grace), events);
+        if events.is_empty() {
+            let due = due.expect("nothing will ever happen: all tasks wait, and no timer is set");
+            self.clock.advance(due.max(self.now()));
+        }
+    }
+}
+
+#[path = "standing_tests.rs"]
+mod tests;
