@@ -259,11 +259,12 @@ impl Dc {
     /// Takes the cut that is due, if it is of the kind that `now` accepts.
     pub fn take_cut(&self, now: impl Fn(&Cut) -> bool) -> Option<Cut> {
         let take = |behaviour: &mut Behaviour| behaviour.cut.take_if(|cut| now(cut));
-        self.behaviour.change(take)
+        self.behaviour.with_mut(take)
     }
 
     pub fn take_damage(&self) -> Option<Damage> {
-        self.behaviour.change(|behaviour| behaviour.damage.take())
+        let take = |behaviour: &mut Behaviour| behaviour.damage.take();
+        self.behaviour.with_mut(take)
     }
 }
 

@@ -20,6 +20,11 @@ impl<T> Watched<T> {
         look(&lock(&self.0).value)
     }
 
+    /// Changes what nobody waits for.
+    pub fn with_mut<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(&mut lock(&self.0).value)
+    }
+
     /// Whoever waits looks again.
     pub fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let (outcome, waiting) = {
