@@ -2,28 +2,25 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol_mtproxy_ciphers::{CtrStream, hmac_sha256};
+use fake_telegram::client::Codec;
+use fake_telegram::tls::{self, CHANGE_CIPHER_SPEC_RECORD, Clock, Hello, HelloOptions};
+use fake_telegram::transport::{self, Unit};
 
-use crate::net::{Reactor, Socket, fill_random};
-use crate::wire::dc::DcId;
-use crate::wire::fake_tls::{RecordReader, record_header};
-use crate::wire::obfuscated2;
+use crate::net::{Reactor, Socket};
 use crate::wire::secret::Secret;
 use crate::wire::transport::Transport;
 
 /// Payload of one record that the app sends, as TDLib cuts them.
 const APP_RECORD: usize = 2878;
 
-/// A Telegram app: connects, sends packets, reads packets.
+/// A Telegram app: connects, sends packets, reads packets. What it says and
+/// believes is the fake Telegram's, written apart from ours.
 pub struct App {
     pub socket: Socket,
-    transport: Transport,
-    to_proxy: CtrStream,
-    from_proxy: CtrStream,
-    records: Option<RecordReader>,
+    codec: Codec,
+    in_records: bool,
     /// What was read of records, to tell how long each is.
     wire: Vec<u8>,
-    received: Vec<u8>,
 }
 
 impl App {
@@ -34,17 +31,13 @@ impl App {
         secret: &Secret,
     ) -> Self {
         let socket = Socket::connect(reactor, address).await.unwrap();
-        let (header, from_proxy) =
-            obfuscated2::dial(transport, DcId(2), Some(secret), &mut fill_random);
-        socket.write_all(&header.bytes).await.unwrap();
+        let mut codec = codec(transport, secret);
+        socket.write_all(&codec.seal(Vec::new())).await.unwrap();
         Self {
             socket,
-            transport,
-            to_proxy: header.to_dc,
-            from_proxy,
-            records: None,
+            codec,
+            in_records: false,
             wire: Vec::new(),
-            received: Vec::new(),
         }
     }
 
@@ -61,59 +54,38 @@ impl App {
         pause: Duration,
     ) -> Self {
         let socket = Socket::connect(reactor, address).await.unwrap();
-        let hello = hello(secret, unix_now(), Some("example.com"));
+        let hello = signed(secret, unix_now(), Some("example.com"));
         // In two segments, the second in two more.
-        for part in [&hello[..70], &hello[70..71], &hello[71..]] {
+        for part in [&hello.bytes[..70], &hello.bytes[70..71], &hello.bytes[71..]] {
             socket.set_nodelay();
             socket.write_all(part).await.unwrap();
             smol::future::yield_now().await;
         }
-        read_server_flight(&socket).await;
+        let flight = read_server_flight(&socket).await;
+        hello.verify(&flight, &secret.0).unwrap();
         reactor.sleep(pause).await;
-        let (header, from_proxy) =
-            obfuscated2::dial(Transport::Padded, DcId(2), Some(secret), &mut fill_random);
-        let app = Self {
+        let mut codec = codec(Transport::Padded, secret);
+        codec.begin_records();
+        codec.cut_records(APP_RECORD);
+        let header = codec.seal(Vec::new());
+        let opening = [&CHANGE_CIPHER_SPEC_RECORD[..], &header].concat();
+        socket.write_all(&opening).await.unwrap();
+        Self {
             socket,
-            transport: Transport::Padded,
-            to_proxy: header.to_dc,
-            from_proxy,
-            records: Some(RecordReader::new()),
+            codec,
+            in_records: true,
             wire: Vec::new(),
-            received: Vec::new(),
-        };
-        let mut opening = vec![0x14, 3, 3, 0, 1, 1];
-        opening.extend(app.wrap(&header.bytes));
-        app.socket.write_all(&opening).await.unwrap();
-        app
+        }
     }
 
-    fn wrap(&self, bytes: &[u8]) -> Vec<u8> {
-        if self.records.is_none() {
-            return bytes.to_vec();
-        }
-        let records = bytes.chunks(APP_RECORD);
-        let wrapped = records.map(|piece| [&record_header(piece.len())[..], piece].concat());
-        wrapped.collect::<Vec<_>>().concat()
+    /// Nothing that comes is a packet.
+    pub fn expect_no_packets(&mut self) {
+        self.codec.expect_no_packets();
     }
 
     /// The bytes of one packet, ready for the wire.
     pub fn packet(&mut self, payload: &[u8], quick_ack: bool) -> Vec<u8> {
-        let padding: &[u8] = match self.transport {
-            Transport::Padded => &[1, 2, 3],
-            _ => &[],
-        };
-        let mut bytes = self.transport.write_header(payload.len(), padding.len());
-        if quick_ack {
-            let mark = if self.transport == Transport::Abridged {
-                0
-            } else {
-                3
-            };
-            bytes[mark] |= 0x80;
-        }
-        let mut bytes = [&bytes, payload, padding].concat();
-        self.to_proxy.apply(&mut bytes);
-        self.wrap(&bytes)
+        self.codec.packet(payload, quick_ack, &[1, 2, 3])
     }
 
     pub async fn send(&mut self, payload: &[u8]) {
@@ -123,42 +95,38 @@ impl App {
 
     /// Reads until `length` bytes of plain stream are there and takes them.
     pub async fn read(&mut self, length: usize) -> Vec<u8> {
-        let mut buffer = vec![0; 64 * 1024];
-        while self.received.len() < length {
-            let read = self.socket.read(&mut buffer).await.unwrap();
-            assert_ne!(read, 0, "closed after {} of {length}", self.received.len());
-            let mut input = &mut buffer[..read];
-            let Some(records) = &mut self.records else {
-                self.from_proxy.apply(input);
-                self.received.extend_from_slice(input);
-                continue;
-            };
-            self.wire.extend_from_slice(input);
-            while let Some(payload) = records.next(&mut input).unwrap() {
-                self.from_proxy.apply(payload);
-                self.received.extend_from_slice(payload);
+        loop {
+            match self.codec.next_bytes(length) {
+                Some(bytes) => return bytes,
+                None => self.read_more().await,
             }
         }
-        self.received.drain(..length).collect()
     }
 
     /// The next packet's payload.
     pub async fn receive(&mut self) -> Vec<u8> {
-        let mut header = Vec::new();
         loop {
-            header.extend(self.read(1).await);
-            // Our own answers may be larger than what clients may send.
-            if let Some(found) = self.transport.parse_header(&header).unwrap() {
-                let mut body = self.read(found.body_len).await;
-                body.truncate(found.payload_len);
-                return body;
+            match self.codec.next_unit().unwrap() {
+                Some(Unit::Packet { payload, .. }) => return payload,
+                Some(Unit::QuickAck(token)) => panic!("a quick-ack {token:02x?}"),
+                None => self.read_more().await,
             }
         }
     }
 
+    async fn read_more(&mut self) {
+        let mut buffer = vec![0; 64 * 1024];
+        let read = self.socket.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "closed, and more was to come");
+        if self.in_records {
+            self.wire.extend_from_slice(&buffer[..read]);
+        }
+        self.codec.push(&buffer[..read]).unwrap();
+    }
+
     /// True once the proxy has closed, false if it sent something.
     pub async fn is_closed(&mut self) -> bool {
-        if self.records.is_some() {
+        if self.in_records {
             return matches!(*self.records_to_the_end().await, [] | [19]);
         }
         let mut byte = [0];
@@ -180,19 +148,28 @@ impl App {
     }
 }
 
+fn codec(transport: Transport, secret: &Secret) -> Codec {
+    let transport = match transport {
+        Transport::Abridged => transport::Transport::Abridged,
+        Transport::Intermediate => transport::Transport::Intermediate,
+        Transport::Padded => transport::Transport::Padded,
+    };
+    Codec::new(transport, 2, Some(&secret.0))
+}
+
 fn lengths(mut records: &[u8]) -> Vec<usize> {
     let mut lengths = Vec::new();
-    while let Some((header, behind)) = records.split_first_chunk::<5>() {
-        assert_eq!(header[..3], [0x17, 3, 3]);
-        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-        lengths.push(length);
-        records = behind.get(length..).unwrap_or_default();
+    while let Some((kind, body, used)) = tls::split_record(records) {
+        assert_eq!((kind, &records[1..3]), (tls::APPLICATION_DATA, &[3, 3][..]));
+        lengths.push(body.len());
+        records = &records[used..];
     }
     lengths
 }
 
 /// An answer to a hello, to its last byte.
-pub async fn read_server_flight(socket: &Socket) {
+pub async fn read_server_flight(socket: &Socket) -> Vec<u8> {
+    let mut flight = Vec::new();
     for expected in [0x16, 0x14, 0x17] {
         let mut header = [0; 5];
         socket.read_exact(&mut header).await.unwrap();
@@ -200,7 +177,10 @@ pub async fn read_server_flight(socket: &Socket) {
         let length = u16::from_be_bytes([header[3], header[4]]);
         let mut payload = vec![0; usize::from(length)];
         socket.read_exact(&mut payload).await.unwrap();
+        flight.extend(header);
+        flight.extend(payload);
     }
+    flight
 }
 
 pub fn unix_now() -> u32 {
@@ -210,35 +190,15 @@ pub fn unix_now() -> u32 {
 
 /// A signed ClientHello in one record.
 pub fn hello(secret: &Secret, time: u32, name: Option<&str>) -> Vec<u8> {
-    let mut extensions = Vec::new();
-    if let Some(name) = name {
-        let length = name.len() as u16;
-        extensions.extend([0, 0]);
-        extensions.extend((length + 5).to_be_bytes());
-        extensions.extend((length + 3).to_be_bytes());
-        extensions.push(0);
-        extensions.extend(length.to_be_bytes());
-        extensions.extend(name.as_bytes());
-    }
-    extensions.extend([0, 0x2b, 0, 3, 2, 3, 4]);
-    extensions.extend([0, 0x33, 0, 38, 0, 36, 0, 0x1d, 0, 32]);
-    extensions.extend([9; 32]);
-    let mut body = vec![3, 3];
-    body.extend([0; 32]);
-    body.push(32);
-    body.extend([7; 32]);
-    body.extend([0, 2, 0x13, 1, 1, 0]);
-    body.extend((extensions.len() as u16).to_be_bytes());
-    body.extend(extensions);
-    let mut hello = vec![0x16, 3, 1];
-    hello.extend((body.len() as u16 + 4).to_be_bytes());
-    hello.extend([1, 0]);
-    hello.extend((body.len() as u16).to_be_bytes());
-    hello.extend(body);
-    let mut random = hmac_sha256(&secret.0, &[&hello]);
-    for (byte, time) in random[28..].iter_mut().zip(time.to_le_bytes()) {
-        *byte ^= time;
-    }
-    hello[11..43].copy_from_slice(&random);
-    hello
+    signed(secret, time, name).bytes
+}
+
+fn signed(secret: &Secret, time: u32, name: Option<&str>) -> Hello {
+    let options = HelloOptions {
+        domain: name.map(str::to_owned),
+        clock: Clock::Fixed(time),
+        post_quantum: false,
+        ..HelloOptions::for_domain("")
+    };
+    Hello::new(&options, &secret.0)
 }

@@ -54,10 +54,11 @@ impl Dc {
 async fn connect(world: &Rc<World>, transport: Option<Transport>) -> (App, Dc) {
     let dc = Dc::prepare(world).await;
     let (reactor, address) = (&world.reactor, world.listener.address());
-    let app = match transport {
+    let mut app = match transport {
         Some(transport) => App::connect(reactor, address, transport, &SECRET).await,
         None => App::connect_tls(reactor, address, &SECRET).await,
     };
+    app.expect_no_packets();
     let is_open = || !world.telegram.opened.borrow().is_empty();
     world.until("a session", is_open).await;
     (app, dc)

@@ -1,16 +1,15 @@
 //! A DC that is spoken to directly: one obfuscated stream per client.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use smol::Async;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::control::Close;
 use crate::counters::Counter;
 use crate::crypto::Ctr;
+use crate::host::Stream;
 use crate::obfuscated::{self, Accepted};
 use crate::outbox::{Outbox, Pending, outbox};
 use crate::payload::quick_ack_token;
@@ -49,10 +48,10 @@ enum Outgoing {
 }
 
 /// Serves one connection of a proxy until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Async<TcpStream>) {
+pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Stream) {
     shared.counters.add(Counter::direct_accepted, 1);
     if dc.with(|behaviour| behaviour.direct_silent) {
-        return socket::drain(&stream).await;
+        return stream.drain().await;
     }
     shared.counters.add(Counter::direct_live, 1);
     if let Err(why) = run(&shared, &dc, &stream).await {
@@ -61,12 +60,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Async<TcpStr
     shared.counters.subtract(Counter::direct_live, 1);
 }
 
-async fn run(shared: &Arc<Shared>, dc: &Dc, stream: &Async<TcpStream>) -> Result<(), String> {
+async fn run(shared: &Arc<Shared>, dc: &Dc, stream: &Stream) -> Result<(), String> {
     let mut header = [0; 64];
     let Ok(peer) = stream.get_ref().peer_addr() else {
         return Ok(());
     };
-    if (&*stream).read_exact(&mut header).await.is_err() {
+    if stream.read_exact(&mut header).await.is_err() {
         return Ok(());
     }
     let accepted = obfuscated::accept(&header, None)?;
@@ -101,7 +100,7 @@ impl DirectConnection {
     async fn serve(
         self: &Arc<Self>,
         dc: &Dc,
-        stream: &Async<TcpStream>,
+        stream: &Stream,
         accepted: Accepted,
         pending: Pending<Outgoing>,
         stopped: Receiver<Close>,
@@ -117,9 +116,9 @@ impl DirectConnection {
             match stopped.recv().await {
                 Ok(Close::Fin) => {
                     let _ = stream.get_ref().shutdown(std::net::Shutdown::Write);
-                    socket::drain(stream).await;
+                    stream.drain().await;
                 }
-                Ok(Close::Reset) => socket::reset_on_close(stream),
+                Ok(Close::Reset) => socket::reset_on_close(stream.get_ref()),
                 Ok(Close::Drop) | Err(_) => {}
             }
             Ok(())
@@ -130,7 +129,7 @@ impl DirectConnection {
     async fn read(
         self: &Arc<Self>,
         dc: &Dc,
-        stream: &Async<TcpStream>,
+        stream: &Stream,
         mut decrypt: Ctr,
     ) -> Result<(), String> {
         let transport = self.info.transport;
@@ -145,10 +144,8 @@ impl DirectConnection {
             if clear.is_empty() {
                 clear = Vec::new();
             }
-            while dc.with(|behaviour| behaviour.stop_reading) {
-                smol::Timer::after(std::time::Duration::from_millis(10)).await;
-            }
-            match socket::read_some(stream).await {
+            dc.until(|behaviour| !behaviour.stop_reading).await;
+            match stream.read_some().await {
                 Ok(mut bytes) if !bytes.is_empty() => {
                     decrypt.apply(&mut bytes);
                     clear.append(&mut bytes);
@@ -174,7 +171,7 @@ impl DirectConnection {
             self.outbox.push(Outgoing::QuickAck(token));
         }
         let session = OpenSession(self.clone());
-        service::serve(session, payload, |task| self.shared.spawn(task));
+        service::serve(&self.shared, session, payload);
     }
 
     pub fn close(&self, how: Close) {
@@ -207,7 +204,7 @@ impl Session for OpenSession {
 }
 
 async fn write(
-    stream: &Async<TcpStream>,
+    stream: &Stream,
     transport: Transport,
     mut encrypt: Ctr,
     pending: &Pending<Outgoing>,
@@ -219,7 +216,7 @@ async fn write(
             Outgoing::End => return,
         };
         encrypt.apply(&mut bytes);
-        if (&*stream).write_all(&bytes).await.is_err() {
+        if stream.write_all(&bytes).await.is_err() {
             return;
         }
     }

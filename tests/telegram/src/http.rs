@@ -1,20 +1,16 @@
 //! `core.telegram.org`, as far as a proxy asks it (`doc/protocol.md` §5).
 
-use std::net::TcpStream;
 use std::sync::Arc;
-
-use smol::Async;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::control::Http;
 use crate::counters::Counter;
-use crate::crypto::{fill_random, unix_time};
+use crate::crypto::fill_random;
+use crate::host::Stream;
 use crate::shared::Shared;
-use crate::socket;
 
 const MAX_REQUEST: usize = 8192;
 
-pub(crate) async fn serve(shared: Arc<Shared>, stream: Async<TcpStream>) {
+pub(crate) async fn serve(shared: Arc<Shared>, stream: Stream) {
     let Some(path) = request_path(&stream).await else {
         return;
     };
@@ -31,11 +27,12 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: Async<TcpStream>) {
             return;
         }
     };
-    let _ = answer_as_told(&stream, manners, body).await;
+    let _ = answer_as_told(&shared, &stream, manners, body).await;
 }
 
 async fn answer_as_told(
-    stream: &Async<TcpStream>,
+    shared: &Shared,
+    stream: &Stream,
     manners: Http,
     mut body: Vec<u8>,
 ) -> std::io::Result<()> {
@@ -43,14 +40,14 @@ async fn answer_as_told(
         Http::Normal | Http::Config(_) => answer(stream, 200, &body, body.len()).await,
         Http::Down => Ok(()),
         Http::Silent => {
-            socket::drain(stream).await;
+            stream.drain().await;
             Ok(())
         }
         Http::Slow(pause) => {
             let head = head(200, body.len());
             for byte in head.into_bytes().into_iter().chain(body) {
-                (&*stream).write_all(&[byte]).await?;
-                smol::Timer::after(pause).await;
+                stream.write_all(&[byte]).await?;
+                shared.host.sleep(pause).await;
             }
             Ok(())
         }
@@ -65,25 +62,20 @@ async fn answer_as_told(
         }
         Http::Truncated => answer(stream, 200, &body[..body.len() / 2], body.len()).await,
         Http::Dated(offset) => {
-            let now = (i64::from(unix_time()) + offset) as u64;
+            let now = (i64::from(shared.host.unix_time()) + offset) as u64;
             let date = format!("Date: {}\r\nContent-Type", http_date(now));
             let head = head(200, body.len()).replacen("Content-Type", &date, 1);
-            (&*stream).write_all(head.as_bytes()).await?;
-            (&*stream).write_all(&body).await
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&body).await
         }
         Http::Empty => answer(stream, 200, b"", 0).await,
     }
 }
 
-async fn answer(
-    stream: &Async<TcpStream>,
-    status: u16,
-    body: &[u8],
-    told_len: usize,
-) -> std::io::Result<()> {
+async fn answer(stream: &Stream, status: u16, body: &[u8], told_len: usize) -> std::io::Result<()> {
     let head = head(status, told_len);
-    (&*stream).write_all(head.as_bytes()).await?;
-    (&*stream).write_all(body).await
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await
 }
 
 fn head(status: u16, length: usize) -> String {
@@ -130,11 +122,11 @@ fn http_date(time: u64) -> String {
     format!("Sun, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
 }
 
-async fn request_path(stream: &Async<TcpStream>) -> Option<String> {
+async fn request_path(stream: &Stream) -> Option<String> {
     let mut request = Vec::new();
     let mut byte = [0; 512];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        match (&*stream).read(&mut byte).await {
+        match stream.read(&mut byte).await {
             Ok(length @ 1..) if request.len() < MAX_REQUEST => {
                 request.extend_from_slice(&byte[..length]);
             }

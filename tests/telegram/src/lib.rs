@@ -3,6 +3,8 @@
 //! - [`telegram`]: a strict fake Telegram (middle proxies, direct DCs, the
 //!   configuration over HTTP) that notes every violation of the protocol and
 //!   misbehaves on request;
+//! - [`host`]: where it runs: on its own threads, or driven by a test in a time
+//!   that the test turns;
 //! - [`client`]: a Telegram client of every transport;
 //! - [`harness`]: the proxy's built binary as a child process.
 //!
@@ -15,6 +17,7 @@ pub mod crypto;
 mod direct;
 pub mod fairness;
 pub mod harness;
+pub mod host;
 mod http;
 mod middle;
 mod obfuscated;
@@ -30,3 +33,4 @@ pub mod telegram;
 pub mod tls;
 pub mod transport;
 pub mod wait;
+mod watched;

@@ -13,22 +13,37 @@ use crate::telegram::{FakeTelegram, Options};
 use crate::transport::{Transport, Unit};
 use crate::wait::{eventually, within};
 
+/// What a peer speaks over; a read waits.
+pub(crate) trait Wire: Read + Write {}
+
+impl<T: Read + Write> Wire for T {}
+
 /// A proxy's end of a middle-proxy connection, blocking.
-struct Peer {
-    stream: TcpStream,
+pub(crate) struct Peer<'a> {
+    stream: Box<dyn Wire + 'a>,
     encrypt: CbcEncrypt,
     decrypt: CbcDecrypt,
     reader: FrameReader,
     writer: FrameWriter,
 }
 
-impl Peer {
+impl<'a> Peer<'a> {
     fn connect(telegram: &FakeTelegram, dc: i16, offer_crc32c: bool) -> Self {
-        let secret = &telegram.options().secret;
         let address = *telegram.middle_addresses(dc).last().unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
+        let stream = TcpStream::connect(address).unwrap();
         let timeout = Some(crate::wait::patience());
         stream.set_read_timeout(timeout).unwrap();
+        let client = stream.local_addr().unwrap();
+        Self::shake_hands(telegram, Box::new(stream), [client, address], offer_crc32c)
+    }
+
+    pub(crate) fn shake_hands(
+        telegram: &FakeTelegram,
+        mut stream: Box<dyn Wire + 'a>,
+        [client, server]: [SocketAddr; 2],
+        offer_crc32c: bool,
+    ) -> Self {
+        let secret = &telegram.options().secret;
         let (mut reader, mut writer) = (FrameReader::new(), FrameWriter::new());
         let (time, nonce) = (unix_time(), random::<16>());
         let mut frame = Vec::new();
@@ -44,13 +59,13 @@ impl Peer {
         let mut answer = [0; 44];
         stream.read_exact(&mut answer).unwrap();
         reader.push(&answer);
-        let server = reader.next().unwrap().unwrap();
+        let nonces = reader.next().unwrap().unwrap();
         let material = Material {
-            server_nonce: server[16..].try_into().unwrap(),
+            server_nonce: nonces[16..].try_into().unwrap(),
             client_nonce: &nonce,
             client_time: time,
-            server: address,
-            client: stream.local_addr().unwrap(),
+            server,
+            client,
             secret,
         };
         let (key, iv) = material.derive("CLIENT");
@@ -81,7 +96,7 @@ impl Peer {
         peer
     }
 
-    fn send(&mut self, parts: &[&[u8]], damage: Option<Damage>) {
+    pub(crate) fn send(&mut self, parts: &[&[u8]], damage: Option<Damage>) {
         let mut out = Vec::new();
         self.writer.write(&mut out, parts, damage);
         pad(&mut out);
@@ -90,7 +105,7 @@ impl Peer {
     }
 
     /// The next message; `None` when the connection is over.
-    fn recv(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn recv(&mut self) -> Option<Vec<u8>> {
         loop {
             if let Some(body) = self.reader.next().unwrap() {
                 return Some(body);
@@ -102,12 +117,18 @@ impl Peer {
         }
     }
 
-    fn request(&mut self, conn_id: i64, flags: u32, payload: &[u8], damage: Option<Damage>) {
+    pub(crate) fn request(
+        &mut self,
+        conn_id: i64,
+        flags: u32,
+        payload: &[u8],
+        damage: Option<Damage>,
+    ) {
         let head = request_head(conn_id, flags);
         self.send(&[&head, payload], damage);
     }
 
-    fn answer(&mut self, conn_id: i64) -> Vec<u8> {
+    pub(crate) fn answer(&mut self, conn_id: i64) -> Vec<u8> {
         let body = self.recv().expect("an answer");
         assert_eq!(body[..8], [0x0d, 0xda, 0x03, 0x44, 0, 0, 0, 0]);
         assert_eq!(body[8..16], conn_id.to_le_bytes());
@@ -115,7 +136,7 @@ impl Peer {
     }
 }
 
-const GOOD_FLAGS: u32 = 0x2802_1000;
+pub(crate) const GOOD_FLAGS: u32 = 0x2802_1000;
 
 fn request_head(conn_id: i64, flags: u32) -> Vec<u8> {
     let mut out = vec![0xee, 0xf1, 0xce, 0x36];

@@ -1,8 +1,10 @@
 //! Carrying out what payloads ask for, the same on both routes.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use crate::payload::{self, Reaction};
+use crate::shared::Shared;
 
 /// Where the answers of one session go.
 pub trait Session: Send + Sync + 'static {
@@ -14,12 +16,8 @@ pub trait Session: Send + Sync + 'static {
     fn close(&self);
 }
 
-/// Reacts to one payload; what takes time is given to `spawn`.
-pub fn serve<S: Session>(
-    session: S,
-    payload: Vec<u8>,
-    spawn: impl FnOnce(smol::future::Boxed<()>),
-) {
+/// Reacts to one payload; what takes time becomes a task.
+pub fn serve<S: Session>(shared: &Arc<Shared>, session: S, payload: Vec<u8>) {
     match payload::react(payload) {
         Reaction::Nothing => {}
         Reaction::Answer(answer) => session.answer(answer),
@@ -28,17 +26,20 @@ pub fn serve<S: Session>(
             session.answer(answer);
             session.close();
         }
-        Reaction::AnswerLater(delay, answer) => spawn(Box::pin(async move {
-            smol::Timer::after(delay).await;
-            session.answer(answer);
-        })),
-        Reaction::Stream { total, size } => spawn(Box::pin(async move {
+        Reaction::AnswerLater(delay, answer) => {
+            let clock = shared.clone();
+            shared.spawn(async move {
+                clock.host.sleep(delay).await;
+                session.answer(answer);
+            });
+        }
+        Reaction::Stream { total, size } => shared.spawn(async move {
             for index in 0..total.div_ceil(size) {
                 let answer = payload::streamed(index as u32, size);
                 if !session.answer_in_bulk(answer).await {
                     return;
                 }
             }
-        })),
+        }),
     }
 }

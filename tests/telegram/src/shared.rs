@@ -3,24 +3,25 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, Weak, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
 use portable_atomic::AtomicU64;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use smol::channel::{Receiver, Sender, unbounded};
 use smol::future::FutureExt;
-use smol::{Async, Executor};
 
 use crate::control::{Behaviour, Cut, Damage, Http};
 use crate::counters::Counters;
 use crate::direct::DirectConnection;
+use crate::host::{Host, Listener, Stream};
 use crate::http;
 use crate::middle::Connection;
 use crate::telegram::Options;
+use crate::watched::Watched;
 
 /// What the tasks of one fake Telegram share.
 pub(crate) struct Shared {
@@ -29,7 +30,7 @@ pub(crate) struct Shared {
     pub web: SocketAddr,
     pub middle: Vec<Arc<Dc>>,
     pub direct: Vec<Arc<Dc>>,
-    pub executor: Weak<Executor<'static>>,
+    pub host: Host,
     pub http: Mutex<Http>,
     pub violations: Mutex<Vec<String>>,
     pub connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
@@ -39,9 +40,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(executor) = self.executor.upgrade() {
-            executor.spawn(task).detach();
-        }
+        self.host.spawn(task);
     }
 
     pub fn violation(&self, what: String) {
@@ -97,7 +96,7 @@ impl Shared {
         self: &Arc<Self>,
         bound: Bound,
         refuse: fn(&Behaviour) -> bool,
-        serve: fn(Arc<Shared>, Arc<Dc>, Async<TcpStream>) -> F,
+        serve: fn(Arc<Shared>, Arc<Dc>, Stream) -> F,
     ) {
         let shared = self.clone();
         self.spawn(async move {
@@ -106,7 +105,8 @@ impl Shared {
                 listener,
                 changed,
             } = bound;
-            let (Ok(address), Ok(mut listener)) = (listener.local_addr(), Async::new(listener))
+            let (Ok(address), Ok(mut listener)) =
+                (listener.local_addr(), shared.host.listener(listener))
             else {
                 return;
             };
@@ -121,29 +121,38 @@ impl Shared {
                         told = changed.recv().await.ok();
                     }
                     let heard = rustix::net::listen(&held, 1024);
-                    let (Ok(()), Ok(again)) = (heard, Async::new(held.into())) else {
+                    let (Ok(()), Ok(again)) = (heard, shared.host.listener(held.into())) else {
                         return;
                     };
                     listener = again;
                 }
                 drop(told.take());
-                let accepted = async { Some(listener.accept().await) };
+                let accepted = shared.accept(&listener);
                 let interrupted = async {
                     told = changed.recv().await.ok();
                     None
                 };
                 match interrupted.or(accepted).await {
                     None => {}
-                    Some(Ok((stream, _))) => {
+                    Some(stream) => {
                         let _ = stream.get_ref().set_nodelay(true);
                         shared.spawn(serve(shared.clone(), dc.clone(), stream));
-                    }
-                    Some(Err(_)) => {
-                        smol::Timer::after(Duration::from_millis(20)).await;
                     }
                 }
             }
         });
+    }
+
+    /// The next connection; `None` after a rest, when there could be none.
+    async fn accept(&self, listener: &Listener) -> Option<Stream> {
+        let accepted = listener.accept().await;
+        match accepted.and_then(|stream| self.host.stream(stream)) {
+            Ok(stream) => Some(stream),
+            Err(_) => {
+                self.host.sleep(Duration::from_millis(20)).await;
+                None
+            }
+        }
     }
 }
 
@@ -160,13 +169,10 @@ fn hold(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-pub(crate) async fn serve_web(shared: Arc<Shared>, listener: Async<TcpListener>) {
+pub(crate) async fn serve_web(shared: Arc<Shared>, listener: Listener) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => shared.spawn(http::serve(shared.clone(), stream)),
-            Err(_) => {
-                smol::Timer::after(Duration::from_millis(20)).await;
-            }
+        if let Some(stream) = shared.accept(&listener).await {
+            shared.spawn(http::serve(shared.clone(), stream));
         }
     }
 }
@@ -175,7 +181,7 @@ pub(crate) async fn serve_web(shared: Arc<Shared>, listener: Async<TcpListener>)
 pub(crate) struct Dc {
     pub id: i16,
     pub addresses: Vec<SocketAddr>,
-    behaviour: Mutex<Behaviour>,
+    behaviour: Watched<Behaviour>,
     /// One per listener, told when the behaviour changes.
     changed: Vec<Sender<mpsc::Sender<()>>>,
 }
@@ -205,7 +211,7 @@ impl Dc {
         let dc = Arc::new(Self {
             id,
             addresses: addresses.collect::<io::Result<_>>()?,
-            behaviour: Mutex::default(),
+            behaviour: Watched::default(),
             changed: tellers,
         });
         bound.extend(
@@ -222,27 +228,43 @@ impl Dc {
     }
 
     pub fn with<T>(&self, look: impl FnOnce(&Behaviour) -> T) -> T {
-        look(&lock(&self.behaviour))
+        self.behaviour.with(look)
+    }
+
+    /// Completes while `is_so` holds of how it behaves.
+    pub async fn until(&self, is_so: impl Fn(&Behaviour) -> bool) {
+        self.behaviour.until(is_so).await;
     }
 
     /// Returns once the listeners listen or refuse as they are told now.
-    pub fn behave(&self, change: impl Fn(&mut Behaviour)) {
-        change(&mut lock(&self.behaviour));
+    pub fn behave(&self, host: &Host, change: impl Fn(&mut Behaviour)) {
+        self.behaviour.change(change);
         let (told, applied) = mpsc::channel::<()>();
         for listener in &self.changed {
             let _ = listener.try_send(told.clone());
         }
         drop(told);
-        let _ = applied.recv();
+        match host {
+            Host::Threads(_) => {
+                let _ = applied.recv();
+            }
+            Host::Driven(driven) => {
+                while applied.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                    assert!(driven.run_one(), "listeners obey at once");
+                }
+            }
+        }
     }
 
     /// Takes the cut that is due, if it is of the kind that `now` accepts.
     pub fn take_cut(&self, now: impl Fn(&Cut) -> bool) -> Option<Cut> {
-        lock(&self.behaviour).cut.take_if(|cut| now(cut))
+        let take = |behaviour: &mut Behaviour| behaviour.cut.take_if(|cut| now(cut));
+        self.behaviour.with_mut(take)
     }
 
     pub fn take_damage(&self) -> Option<Damage> {
-        lock(&self.behaviour).damage.take()
+        let take = |behaviour: &mut Behaviour| behaviour.damage.take();
+        self.behaviour.with_mut(take)
     }
 }
 

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 
 use smol::Async;
 
-const SCRATCH_LEN: usize = 256 << 10;
+pub(crate) const SCRATCH_LEN: usize = 256 << 10;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_LEN]);
@@ -33,18 +34,20 @@ pub async fn read_some(stream: &Async<TcpStream>) -> io::Result<Vec<u8>> {
 /// The same, `most` bytes at a time.
 pub async fn read_at_most(stream: &Async<TcpStream>, most: usize) -> io::Result<Vec<u8>> {
     loop {
-        let outcome = SCRATCH.with_borrow_mut(|scratch| {
-            let len = stream
-                .get_ref()
-                .read(&mut scratch[..most.min(SCRATCH_LEN)])?;
-            Ok(scratch[..len].to_vec())
-        });
-        match outcome {
+        match read_now(stream.get_ref(), most) {
             Err(error) if is_kind(&error, ErrorKind::WouldBlock) => stream.readable().await?,
             Err(error) if is_kind(&error, ErrorKind::Interrupted) => {}
             outcome => return outcome,
         }
     }
+}
+
+/// What is there at once, at most [`SCRATCH_LEN`].
+pub(crate) fn read_now(mut stream: &TcpStream, most: usize) -> io::Result<Vec<u8>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let len = stream.read(&mut scratch[..most.min(SCRATCH_LEN)])?;
+        Ok(scratch[..len].to_vec())
+    })
 }
 
 fn is_kind(error: &io::Error, kind: ErrorKind) -> bool {
@@ -57,6 +60,6 @@ pub async fn drain(stream: &Async<TcpStream>) {
 }
 
 /// Makes the coming close a reset instead of an orderly end.
-pub fn reset_on_close(stream: &Async<TcpStream>) {
+pub fn reset_on_close(stream: impl AsFd) {
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
 }

@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use portable_atomic::AtomicU64;
+use smol::Executor;
 use smol::channel::{Sender, bounded};
-use smol::{Async, Executor};
 
 use crate::control::{Accept, Behaviour, Close, Damage, Http};
 use crate::counters::Counters;
 use crate::crypto::random;
 use crate::direct;
+use crate::host::{Driven, Host};
 use crate::middle;
 use crate::shared::{self, Dc, Shared, lock, serve_web};
 
@@ -37,7 +38,7 @@ pub struct Options {
     pub tag: Option<[u8; 16]>,
     /// The proxy secret.
     pub secret: Vec<u8>,
-    /// Threads that serve.
+    /// Threads that serve, unless it is driven.
     pub threads: usize,
 }
 
@@ -70,38 +71,7 @@ impl FakeTelegram {
     /// Binds ephemeral loopback ports and serves them on its own threads.
     pub fn start(options: Options) -> io::Result<Self> {
         let executor = Arc::new(Executor::new());
-        let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let mut listeners = Vec::new();
-        let middle = options.middle_dcs.iter();
-        let middle = middle
-            .map(|id| Dc::bind(*id, options.addresses_per_dc, options.ipv6, &mut listeners))
-            .collect::<io::Result<Vec<_>>>()?;
-        let direct_from = listeners.len();
-        let direct = options.direct_dcs.iter();
-        let direct = direct
-            .map(|id| Dc::bind(*id, 1, false, &mut listeners))
-            .collect::<io::Result<Vec<_>>>()?;
-        let direct_listeners = listeners.split_off(direct_from);
-        let shared = Arc::new(Shared {
-            web: web.local_addr()?,
-            middle,
-            direct,
-            executor: Arc::downgrade(&executor),
-            counters: Counters::default(),
-            http: Mutex::default(),
-            violations: Mutex::default(),
-            connections: Mutex::default(),
-            directs: Mutex::default(),
-            numbers: AtomicU64::new(1),
-            options,
-        });
-        for bound in listeners {
-            shared.listen(bound, |b| b.accept == Accept::Refuse, middle::serve);
-        }
-        for bound in direct_listeners {
-            shared.listen(bound, |b| b.direct_refuse, direct::serve);
-        }
-        shared.spawn(serve_web(shared.clone(), Async::new(web)?));
+        let shared = serve(options, Host::Threads(Arc::downgrade(&executor)))?;
         let (stop, stopped) = bounded::<()>(1);
         let threads = (0..shared.options.threads.max(1)).map(|_| {
             let (executor, stopped) = (executor.clone(), stopped.clone());
@@ -114,6 +84,21 @@ impl FakeTelegram {
             shared,
             stop,
         })
+    }
+
+    /// The same without threads: it lives only while the caller drives it, in
+    /// the caller's time (see [`host`](crate::host)).
+    pub fn start_driven(options: Options) -> io::Result<(Self, Arc<Driven>)> {
+        let driven = Driven::new()?;
+        let shared = serve(options, Host::Driven(driven.clone()))?;
+        // Nobody is told.
+        let (stop, _) = bounded(1);
+        let telegram = Self {
+            threads: Vec::new(),
+            shared,
+            stop,
+        };
+        Ok((telegram, driven))
     }
 
     /// The proxy's flags for this Telegram, its lists over HTTP.
@@ -212,7 +197,7 @@ impl FakeTelegram {
     /// Changes the manners of every DC.
     pub fn behave(&self, change: impl Fn(&mut Behaviour)) {
         for dc in self.shared.middle.iter().chain(&self.shared.direct) {
-            dc.behave(&change);
+            dc.behave(&self.shared.host, &change);
         }
     }
 
@@ -220,7 +205,7 @@ impl FakeTelegram {
     pub fn behave_dc(&self, id: i16, change: impl Fn(&mut Behaviour)) {
         let all = self.shared.middle.iter().chain(&self.shared.direct);
         for dc in all.filter(|dc| dc.id == id) {
-            dc.behave(&change);
+            dc.behave(&self.shared.host, &change);
         }
     }
 
@@ -254,7 +239,7 @@ impl FakeTelegram {
         let connections = self.shared.live_connections();
         for one in &connections {
             one.close(how);
-            smol::Timer::after(pause).await;
+            self.shared.host.sleep(pause).await;
         }
         connections.len()
     }
@@ -298,11 +283,55 @@ impl FakeTelegram {
     }
 }
 
+/// Binds ephemeral loopback ports and serves them on `host`.
+fn serve(options: Options, host: Host) -> io::Result<Arc<Shared>> {
+    let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut listeners = Vec::new();
+    let middle = options.middle_dcs.iter();
+    let middle = middle
+        .map(|id| Dc::bind(*id, options.addresses_per_dc, options.ipv6, &mut listeners))
+        .collect::<io::Result<Vec<_>>>()?;
+    let direct_from = listeners.len();
+    let direct = options.direct_dcs.iter();
+    let direct = direct
+        .map(|id| Dc::bind(*id, 1, false, &mut listeners))
+        .collect::<io::Result<Vec<_>>>()?;
+    let direct_listeners = listeners.split_off(direct_from);
+    let shared = Arc::new(Shared {
+        web: web.local_addr()?,
+        middle,
+        direct,
+        host,
+        counters: Counters::default(),
+        http: Mutex::default(),
+        violations: Mutex::default(),
+        connections: Mutex::default(),
+        directs: Mutex::default(),
+        numbers: AtomicU64::new(1),
+        options,
+    });
+    for bound in listeners {
+        shared.listen(bound, |b| b.accept == Accept::Refuse, middle::serve);
+    }
+    for bound in direct_listeners {
+        shared.listen(bound, |b| b.direct_refuse, direct::serve);
+    }
+    let web = shared.host.listener(web)?;
+    shared.spawn(serve_web(shared.clone(), web));
+    Ok(shared)
+}
+
 impl Drop for FakeTelegram {
     fn drop(&mut self) {
+        if let Host::Driven(driven) = &self.shared.host {
+            driven.end();
+        }
         self.stop.close();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // What was cut off did not leave them, and they know what we share.
+        lock(&self.shared.connections).clear();
+        lock(&self.shared.directs).clear();
     }
 }

@@ -44,6 +44,14 @@ impl Transport {
     /// One packet as it is sent, `padding` being the most random bytes that
     /// may follow it under the padded transport.
     pub fn frame(self, payload: &[u8], quick_ack: bool, padding: usize) -> Vec<u8> {
+        let mut bytes = vec![0; random_below(padding + 1)];
+        fill_random(&mut bytes);
+        self.frame_with(payload, quick_ack, &bytes)
+    }
+
+    /// One packet as it is sent; these bytes follow it under the padded
+    /// transport.
+    pub fn frame_with(self, payload: &[u8], quick_ack: bool, padding: &[u8]) -> Vec<u8> {
         assert!(
             payload.len().is_multiple_of(4),
             "payloads are whole words, this one has {} bytes",
@@ -63,15 +71,13 @@ impl Transport {
             }
             Self::Intermediate | Self::Padded => {
                 let padding = match self {
-                    Self::Padded => random_below(padding + 1),
-                    _ => 0,
+                    Self::Padded => padding,
+                    _ => &[],
                 };
-                let length = (payload.len() + padding) as u32 | u32::from(top) << 24;
+                let length = (payload.len() + padding.len()) as u32 | u32::from(top) << 24;
                 out.extend_from_slice(&length.to_le_bytes());
                 out.extend_from_slice(payload);
-                let end = out.len();
-                out.resize(end + padding, 0);
-                fill_random(&mut out[end..]);
+                out.extend_from_slice(padding);
             }
         }
         out

@@ -1,26 +1,27 @@
 //! A Telegram client: every transport, every disguise, and the bad manners
 //! that a proxy meets.
 
+mod codec;
 mod options;
 mod replay;
 
+pub use codec::Codec;
 pub use options::{Kind, Options};
 pub use replay::Capture;
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::ops::RangeTo;
 use std::time::Duration;
 
 use smol::Async;
 use smol::io::AsyncWriteExt;
 
-use crate::obfuscated::{self, Streams};
+use crate::crypto::{fill_random, random_below};
 use crate::payload;
 use crate::secret::KEY;
 use crate::socket::{connect_from, read_at_most, read_some};
 use crate::tls::{self, Hello, HelloOptions};
-use crate::transport::{Side, Transport, Unit};
+use crate::transport::Unit;
 use crate::wait::within;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +33,7 @@ pub enum Fate {
 pub struct Client {
     stream: Async<TcpStream>,
     local: SocketAddr,
-    transport: Transport,
-    streams: Streams,
-    in_records: bool,
-    /// Sent with the next packet: the stream's header, and before it in
-    /// records a ChangeCipherSpec.
-    unsent: Vec<u8>,
-    /// Bytes of records that are not whole yet.
-    sealed: Vec<u8>,
-    /// Decrypted bytes from `taken` on.
-    clear: Vec<u8>,
-    taken: usize,
+    codec: Codec,
     /// Bytes per read, and the pause before each.
     slowness: Option<(usize, Duration)>,
 }
@@ -58,10 +49,8 @@ impl Client {
         };
         stream.get_ref().set_nodelay(true)?;
         (&stream).write_all(&options.greeting).await?;
-        let (header, streams) =
-            obfuscated::initiate(options.transport, options.dc, options.key.as_ref());
-        let mut client = Self::over(stream, options.transport, streams)?;
-        client.unsent = header.to_vec();
+        let codec = Codec::new(options.transport, options.dc, options.key.as_ref());
+        let mut client = Self::over(stream, codec)?;
         if let Some(hello) = &options.hello {
             client
                 .shake_hands(hello, &options.key.unwrap_or(KEY))
@@ -70,21 +59,11 @@ impl Client {
         Ok(client)
     }
 
-    pub(crate) fn over(
-        stream: Async<TcpStream>,
-        transport: Transport,
-        streams: Streams,
-    ) -> io::Result<Self> {
+    pub(crate) fn over(stream: Async<TcpStream>, codec: Codec) -> io::Result<Self> {
         Ok(Self {
             local: stream.get_ref().local_addr()?,
             stream,
-            transport,
-            streams,
-            in_records: false,
-            unsent: Vec::new(),
-            sealed: Vec::new(),
-            clear: Vec::new(),
-            taken: 0,
+            codec,
             slowness: None,
         })
     }
@@ -108,19 +87,17 @@ impl Client {
 
     /// Waits for the server's flight and checks it; records follow.
     pub(crate) async fn take_flight(&mut self, hello: &Hello, key: &[u8; 16]) -> io::Result<()> {
+        let mut flight = Vec::new();
         let end = loop {
-            match tls::flight_len(&self.sealed) {
+            match tls::flight_len(&flight) {
                 Some(end) => break end,
-                None => {
-                    let bytes = self.read().await?;
-                    self.sealed.extend_from_slice(&bytes);
-                }
+                None => flight.append(&mut self.read().await?),
             }
         };
-        let flight: Vec<u8> = self.sealed.drain(..end).collect();
+        let rest = flight.split_off(end);
         hello.verify(&flight, key).map_err(invalid)?;
-        self.in_records = true;
-        Ok(())
+        self.codec.begin_records();
+        self.codec.push(&rest).map_err(invalid)
     }
 
     /// The address from which this client came.
@@ -139,15 +116,13 @@ impl Client {
     }
 
     async fn send_packet(&mut self, payload: &[u8], quick_ack: bool) -> io::Result<()> {
-        let packet = self.transport.frame(payload, quick_ack, 3);
-        let bytes = self.seal(packet);
+        let bytes = self.codec.packet(payload, quick_ack, &padding());
         (&self.stream).write_all(&bytes).await
     }
 
     /// Sends one packet `size` bytes at a time.
     pub async fn send_in_pieces(&mut self, payload: &[u8], size: usize) -> io::Result<()> {
-        let packet = self.transport.frame(payload, false, 3);
-        let bytes = self.seal(packet);
+        let bytes = self.codec.packet(payload, false, &padding());
         for piece in bytes.chunks(size.max(1)) {
             (&self.stream).write_all(piece).await?;
             smol::future::yield_now().await;
@@ -157,15 +132,15 @@ impl Client {
 
     /// Sends the first `keep` bytes of a packet, never the rest.
     pub async fn send_part(&mut self, payload: &[u8], keep: usize) -> io::Result<()> {
-        let mut packet = self.transport.frame(payload, false, 0);
+        let mut packet = self.codec.transport().frame_with(payload, false, &[]);
         packet.truncate(keep);
-        let bytes = self.seal(packet);
+        let bytes = self.codec.seal(packet);
         (&self.stream).write_all(&bytes).await
     }
 
     /// Sends bytes inside the obfuscated stream without framing them.
     pub async fn send_unframed(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let bytes = self.seal(bytes.to_vec());
+        let bytes = self.codec.seal(bytes.to_vec());
         (&self.stream).write_all(&bytes).await
     }
 
@@ -174,42 +149,14 @@ impl Client {
         (&self.stream).write_all(bytes).await
     }
 
-    fn seal(&mut self, mut packet: Vec<u8>) -> Vec<u8> {
-        self.streams.from_initiator.apply(&mut packet);
-        let mut bytes = std::mem::take(&mut self.unsent);
-        bytes.append(&mut packet);
-        if !self.in_records {
-            return bytes;
-        }
-        let mut sealed = Vec::with_capacity(bytes.len() + 64);
-        for part in bytes.chunks(tls::MAX_RECORD) {
-            let header = tls::record_header(tls::APPLICATION_DATA, 3, part.len());
-            sealed.extend_from_slice(&header);
-            sealed.extend_from_slice(part);
-        }
-        sealed
-    }
-
     /// The next packet or quick-ack; `UnexpectedEof` when the proxy closed.
     pub async fn recv(&mut self) -> io::Result<Unit> {
         loop {
-            let input = &self.clear[self.taken..];
-            match self.transport.parse(input, Side::Client).map_err(invalid)? {
-                Some((unit, used)) => {
-                    self.taken += used;
-                    if self.taken == self.clear.len() {
-                        self.taken = 0;
-                        self.clear = Vec::new();
-                    }
-                    return Ok(unit);
-                }
-                None => {
-                    self.clear.drain(..self.taken);
-                    self.taken = 0;
-                }
+            if let Some(unit) = self.codec.next_unit().map_err(invalid)? {
+                return Ok(unit);
             }
             let bytes = self.read().await?;
-            self.unseal(&bytes)?;
+            self.codec.push(&bytes).map_err(invalid)?;
         }
     }
 
@@ -308,48 +255,6 @@ impl Client {
         self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
-    fn unseal(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.in_records {
-            let start = self.clear.len();
-            self.clear.extend_from_slice(bytes);
-            self.streams.to_initiator.apply(&mut self.clear[start..]);
-            return Ok(());
-        }
-        self.sealed.extend_from_slice(bytes);
-        let mut done = 0;
-        while let Some((kind, body, used)) = tls::split_record(&self.sealed[done..]) {
-            if kind != tls::APPLICATION_DATA || body.len() > tls::FULL_RECORD {
-                return Err(invalid(format!(
-                    "a record {kind:02x} of {} bytes",
-                    body.len()
-                )));
-            }
-            let start = self.clear.len();
-            self.clear.extend_from_slice(body);
-            self.streams.to_initiator.apply(&mut self.clear[start..]);
-            // Only what is short itself may have a record that no server makes.
-            let is_whole = |clear| self.is_whole(clear);
-            if body.len() < tls::SEAL && !(is_whole(..start)? && is_whole(..self.clear.len())?) {
-                return Err(invalid(format!(
-                    "a record of {} bytes of a packet",
-                    body.len()
-                )));
-            }
-            done += used;
-        }
-        self.sealed.drain(..done);
-        Ok(())
-    }
-
-    /// Whether what came up to there ends with a packet.
-    fn is_whole(&self, clear: RangeTo<usize>) -> io::Result<bool> {
-        let mut rest = &self.clear[clear][self.taken..];
-        while let Some((_, used)) = self.transport.parse(rest, Side::Client).map_err(invalid)? {
-            rest = &rest[used..];
-        }
-        Ok(rest.is_empty())
-    }
-
     async fn read(&mut self) -> io::Result<Vec<u8>> {
         let bytes = match self.slowness {
             None => read_some(&self.stream).await?,
@@ -363,6 +268,13 @@ impl Client {
         }
         Ok(bytes)
     }
+}
+
+/// Up to 3 random bytes.
+fn padding() -> Vec<u8> {
+    let mut padding = vec![0; random_below(4)];
+    fill_random(&mut padding);
+    padding
 }
 
 /// Whether the error is the proxy's ending the connection.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use smol::Async;
 
-use super::{Client, invalid};
+use super::{Client, Codec, invalid};
 use crate::obfuscated;
 use crate::secret::KEY;
 use crate::tls::Hello;
@@ -26,7 +26,7 @@ impl Capture {
     pub async fn replay(&self, proxy: SocketAddr) -> io::Result<Client> {
         let accepted = obfuscated::accept(&self.header, Some(&KEY)).map_err(invalid)?;
         let stream = Async::<TcpStream>::connect(proxy).await?;
-        let mut client = Client::over(stream, accepted.transport, accepted.streams)?;
+        let mut client = Client::over(stream, Codec::over(accepted.transport, accepted.streams))?;
         if let Some(hello) = &self.hello {
             let hello = Hello::signed_anew(hello, &KEY).map_err(invalid)?;
             client.send_raw(&hello.bytes).await?;

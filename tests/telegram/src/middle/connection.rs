@@ -1,11 +1,9 @@
 //! A middle-proxy connection after its handshake: many sessions on one stream.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use smol::Async;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
 
@@ -18,11 +16,12 @@ use super::request::Request;
 use crate::control::{Close, Cut, Damage};
 use crate::counters::Counter;
 use crate::crypto::{random, random_below};
+use crate::host::Stream;
 use crate::outbox::{Outbox, Pending, outbox};
 use crate::payload::quick_ack_token;
 use crate::service::{self, Session};
 use crate::shared::{Dc, Shared};
-use crate::socket;
+use crate::watched::Watched;
 
 const PROXY_REQ: [u8; 4] = [0xee, 0xf1, 0xce, 0x36];
 const CLOSE_EXT: [u8; 4] = [0xa2, 0x34, 0xb6, 0x5e];
@@ -43,7 +42,7 @@ pub(crate) struct Connection {
     outbox: Outbox<Outgoing>,
     stop: Sender<Close>,
     /// What comes is not looked at for now.
-    dark: AtomicBool,
+    dark: Watched<bool>,
     state: Mutex<State>,
     shared: Arc<Shared>,
 }
@@ -61,7 +60,7 @@ struct State {
 pub(super) async fn serve(
     shared: &Arc<Shared>,
     dc: &Arc<Dc>,
-    stream: &Async<TcpStream>,
+    stream: &Stream,
     secured: Secured,
 ) -> End {
     let socket = stream.get_ref();
@@ -78,7 +77,7 @@ pub(super) async fn serve(
         crc32c: secured.opener.frames.checksum == Checksum::Crc32c,
         outbox,
         stop,
-        dark: AtomicBool::new(false),
+        dark: Watched::default(),
         state: Mutex::default(),
         shared: shared.clone(),
     });
@@ -91,7 +90,7 @@ pub(super) async fn serve(
 async fn run(
     connection: &Arc<Connection>,
     dc: &Dc,
-    stream: &Async<TcpStream>,
+    stream: &Stream,
     secured: Secured,
     pending: Pending<Outgoing>,
     stopped: Receiver<Close>,
@@ -108,12 +107,7 @@ async fn run(
 }
 
 impl Connection {
-    async fn read(
-        self: &Arc<Self>,
-        dc: &Dc,
-        stream: &Async<TcpStream>,
-        reader: &mut Opener,
-    ) -> End {
+    async fn read(self: &Arc<Self>, dc: &Dc, stream: &Stream, reader: &mut Opener) -> End {
         loop {
             loop {
                 match reader.frames.next() {
@@ -129,14 +123,10 @@ impl Connection {
             if let Some(close) = cut_mid_request(dc, &reader.frames) {
                 return End::Told(close);
             }
-            while dc.with(|behaviour| behaviour.stop_reading) {
-                smol::Timer::after(std::time::Duration::from_millis(10)).await;
-            }
-            match socket::read_some(stream).await {
+            dc.until(|behaviour| !behaviour.stop_reading).await;
+            match stream.read_some().await {
                 Ok(bytes) if !bytes.is_empty() => {
-                    while self.dark.load(Ordering::Relaxed) {
-                        smol::Timer::after(std::time::Duration::from_millis(10)).await;
-                    }
+                    self.dark.until(|dark| !dark).await;
                     reader.push(&bytes);
                 }
                 _ => return End::Gone,
@@ -203,7 +193,7 @@ impl Connection {
             connection: self.clone(),
             conn_id,
         };
-        service::serve(session, request.payload, |task| self.shared.spawn(task));
+        service::serve(&self.shared, session, request.payload);
         Ok(())
     }
 
@@ -259,7 +249,7 @@ impl Connection {
             return std::future::pending().await;
         };
         loop {
-            smol::Timer::after(pause).await;
+            self.shared.host.sleep(pause).await;
             self.ping();
         }
     }
@@ -311,7 +301,7 @@ impl Connection {
     }
 
     pub fn darken(&self, dark: bool) {
-        self.dark.store(dark, Ordering::Relaxed);
+        self.dark.change(|now| *now = dark);
     }
 
     pub fn close(&self, how: Close) {

@@ -1,17 +1,12 @@
 //! The RPC handshake, steps 1 to 5 of `doc/protocol.md` §4.
 
-use std::net::TcpStream;
-
-use smol::Async;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
-
 use super::End;
 use super::frames::{Checksum, FrameReader, FrameWriter, PADDING_WORD, pad};
 use super::keys::Material;
 use crate::control::{Accept, Close};
-use crate::crypto::{CbcDecrypt, CbcEncrypt, random, unix_time};
+use crate::crypto::{CbcDecrypt, CbcEncrypt, random};
+use crate::host::Stream;
 use crate::shared::{Dc, Shared};
-use crate::socket;
 
 const NONCE: [u8; 4] = [0xaa, 0x87, 0xcb, 0x7a];
 const HANDSHAKE: [u8; 4] = [0xf5, 0xee, 0x82, 0x76];
@@ -62,21 +57,21 @@ impl Sealer {
     }
 }
 
-pub async fn perform(shared: &Shared, dc: &Dc, stream: &Async<TcpStream>) -> Result<Secured, End> {
+pub async fn perform(shared: &Shared, dc: &Dc, stream: &Stream) -> Result<Secured, End> {
     let Secured {
         mut opener,
         mut sealer,
     } = exchange_nonces(shared, dc, stream).await?;
     let accept = dc.with(|behaviour| behaviour.accept);
     if accept == Accept::SilentAfterNonce {
-        socket::drain(stream).await;
+        stream.drain().await;
         return Err(End::Gone);
     }
     let body = loop {
         match opener.frames.next().map_err(End::Violation)? {
             Some(body) => break body,
             None => {
-                let bytes = socket::read_some(stream).await?;
+                let bytes = stream.read_some().await?;
                 if bytes.is_empty() {
                     return Err(End::Gone);
                 }
@@ -94,7 +89,7 @@ pub async fn perform(shared: &Shared, dc: &Dc, stream: &Async<TcpStream>) -> Res
     let mut framed = Vec::new();
     sealer.frames.write(&mut framed, &[&answer], None);
     let sealed = sealer.seal(framed);
-    (&*stream).write_all(&sealed).await?;
+    stream.write_all(&sealed).await?;
     if matches!(
         accept,
         Accept::HandshakeError(_) | Accept::DropAfterHandshake
@@ -106,13 +101,9 @@ pub async fn perform(shared: &Shared, dc: &Dc, stream: &Async<TcpStream>) -> Res
     Ok(Secured { opener, sealer })
 }
 
-async fn exchange_nonces(
-    shared: &Shared,
-    dc: &Dc,
-    stream: &Async<TcpStream>,
-) -> Result<Secured, End> {
+async fn exchange_nonces(shared: &Shared, dc: &Dc, stream: &Stream) -> Result<Secured, End> {
     let mut frame = [0; NONCE_FRAME_LEN];
-    (&*stream).read_exact(&mut frame).await?;
+    stream.read_exact(&mut frame).await?;
     let mut frames = FrameReader::new();
     frames.push(&frame);
     let body = frames
@@ -122,7 +113,7 @@ async fn exchange_nonces(
     let (client_time, client_nonce) = check_nonce(shared, &body).map_err(End::Violation)?;
 
     let server_nonce = random();
-    let time = i64::from(unix_time()) + dc.with(|behaviour| behaviour.clock_skew);
+    let time = i64::from(shared.host.unix_time()) + dc.with(|behaviour| behaviour.clock_skew);
     let mut writer = FrameWriter::new();
     let mut answer = Vec::new();
     let time = (time as u32).to_le_bytes();
@@ -131,7 +122,7 @@ async fn exchange_nonces(
     if dc.with(|behaviour| behaviour.pad_nonce) {
         answer.extend_from_slice(&PADDING_WORD);
     }
-    (&*stream).write_all(&answer).await?;
+    stream.write_all(&answer).await?;
 
     let material = Material {
         server_nonce: &server_nonce,
@@ -169,11 +160,9 @@ fn check_nonce(shared: &Shared, body: &[u8]) -> Result<(u32, [u8; 16]), String> 
         return Err(format!("crypto schema {:02x?}", word(8)));
     }
     let time = u32::from_le_bytes(word(12));
-    if time.abs_diff(unix_time()) > MAX_SKEW {
-        return Err(format!(
-            "a time that is {} s off",
-            time.abs_diff(unix_time())
-        ));
+    let skew = time.abs_diff(shared.host.unix_time());
+    if skew > MAX_SKEW {
+        return Err(format!("a time that is {skew} s off"));
     }
     let mut nonce = [0; 16];
     nonce.copy_from_slice(&body[16..]);

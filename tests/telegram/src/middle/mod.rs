@@ -11,13 +11,11 @@ mod request;
 pub(crate) use connection::Connection;
 pub use info::{ConnectionInfo, SessionInfo};
 
-use std::net::TcpStream;
 use std::sync::Arc;
-
-use smol::Async;
 
 use crate::control::{Accept, Close, Cut};
 use crate::counters::Counter;
+use crate::host::Stream;
 use crate::shared::{Dc, Shared};
 use crate::socket;
 
@@ -38,11 +36,11 @@ impl From<std::io::Error> for End {
 }
 
 /// Serves one connection of a proxy until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Async<TcpStream>) {
+pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Stream) {
     shared.counters.add(Counter::middle_accepted, 1);
     match dc.with(|behaviour| behaviour.accept) {
         Accept::Refuse | Accept::Drop => return,
-        Accept::Silent => return socket::drain(&stream).await,
+        Accept::Silent => return stream.drain().await,
         _ => {}
     }
     let Ok(peer) = stream.get_ref().peer_addr() else {
@@ -59,10 +57,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Async<TcpStr
     shared.counters.subtract(Counter::middle_live, 1);
     match end {
         End::Gone | End::Told(Close::Drop) => {}
-        End::Told(Close::Reset) => socket::reset_on_close(&stream),
+        End::Told(Close::Reset) => socket::reset_on_close(stream.get_ref()),
         End::Told(Close::Fin) => {
             let _ = stream.get_ref().shutdown(std::net::Shutdown::Write);
-            crate::wait::before(crate::wait::patience(), socket::drain(&stream)).await;
+            let drained = stream.drain();
+            shared.host.before(crate::wait::patience(), drained).await;
         }
         End::Violation(why) => {
             shared.violation(format!("middle proxy of DC {}, from {peer}: {why}", dc.id));

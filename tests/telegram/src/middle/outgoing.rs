@@ -1,13 +1,9 @@
 //! What a middle proxy still has to write on a connection.
 
-use std::net::TcpStream;
-
-use smol::Async;
-use smol::io::AsyncWriteExt;
-
 use super::End;
 use super::handshake::Sealer;
 use crate::control::{Close, Cut, Damage};
+use crate::host::Stream;
 use crate::outbox::Pending;
 use crate::shared::Dc;
 
@@ -25,7 +21,7 @@ pub enum Outgoing {
 /// Frames, encrypts and writes what is pending until the connection ends.
 pub async fn write(
     dc: &Dc,
-    stream: &Async<TcpStream>,
+    stream: &Stream,
     writer: &mut Sealer,
     pending: &Pending<Outgoing>,
 ) -> End {
@@ -47,7 +43,7 @@ pub async fn write(
             };
         }
         let sealed = writer.seal(framed);
-        if (&*stream).write_all(&sealed).await.is_err() {
+        if stream.write_all(&sealed).await.is_err() {
             return End::Gone;
         }
         if let Some(close) = cut {
