@@ -49,6 +49,8 @@ pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
+#[cfg(test)]
+pub use reactor::standing::Watch;
 pub use reservation::Reservation;
 pub use room::{Destination, User};
 pub use rope::Rope;

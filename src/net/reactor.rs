@@ -18,7 +18,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use slab::Slab;
 
 #[cfg(test)]
-mod standing;
+pub(super) mod standing;
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 256;

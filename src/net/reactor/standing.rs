@@ -114,5 +114,33 @@ impl Reactor {
     }
 }
 
+/// Of something with an epoll descriptor of its own, which it empties.
+pub struct Watch {
+    reactor: Rc<Reactor>,
+    key: usize,
+}
+
+impl Watch {
+    pub fn new(reactor: &Rc<Reactor>, descriptor: impl AsFd) -> io::Result<Self> {
+        let key = reactor.add_source(descriptor, epoll::EventFlags::IN)?;
+        let reactor = reactor.clone();
+        Ok(Self { reactor, key })
+    }
+
+    /// Ready once for all that has come since.
+    pub fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let (reactor, key) = (&self.reactor, self.key);
+        let news = reactor.poll_ready(key, Direction::Read, cx);
+        reactor.clear_ready(key, Direction::Read);
+        news
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.reactor.remove_source(self.key);
+    }
+}
+
 #[path = "standing_tests.rs"]
 mod tests;

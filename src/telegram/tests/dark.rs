@@ -30,7 +30,7 @@ fn a_dark_connection_gets_nobody_new_and_ends_on_time() {
         house.echo(&idle, &payload::echo(1, 40)).await;
         let first = house.fake.connections()[0].number;
         assert_eq!(house.fake.darken(true, |_| true), 1);
-        let start = Instant::now();
+        let start = house.reactor.now();
         let [speaking, silent] = [house.open().await, house.open().await];
         speaking.push(&payload::echo(2, 40));
         // Longer than until a ping is unanswered for too long.
@@ -43,7 +43,7 @@ fn a_dark_connection_gets_nobody_new_and_ends_on_time() {
         house.echo(&idle, &payload::echo(4, 40)).await;
         assert_eq!((house.live(), house.timeouts()), (2, 0));
         house.ends(&speaking, SessionEnd::MidSend).await;
-        let took = start.elapsed();
+        let took = house.reactor.now() - start;
         println!("its end was noticed after {took:?}");
         assert!(took >= PATIENCE.ping_after + PATIENCE.pong_limit);
         assert!(took <= 2 * PATIENCE.ping_after + PATIENCE.pong_limit + SLACK);
@@ -100,9 +100,9 @@ fn a_connection_that_answers_late_is_used_again() {
             house.reactor.sleep(Duration::from_millis(100)).await;
             house.fake.darken(false, |_| true);
         };
-        let start = Instant::now();
+        let start = house.reactor.now();
         let (newcomer, ()) = smol::future::zip(opening, answering).await;
-        assert!(start.elapsed() < Duration::from_secs(3));
+        assert!(house.reactor.now() - start < Duration::from_secs(3));
         house.echo(&newcomer, &payload::echo(2, 40)).await;
         house.echo(&session, &payload::echo(3, 40)).await;
         assert_eq!(house.timeouts(), 0);
@@ -123,9 +123,9 @@ fn silence_does_not_open_many_connections() {
             b.mute = true;
             b.ignore_pings = true;
         });
-        let start = Instant::now();
+        let start = house.reactor.now();
         let mut sessions = Vec::new();
-        while start.elapsed() < Duration::from_secs(4) {
+        while house.reactor.now() - start < Duration::from_secs(4) {
             sessions.push(house.open().await);
             let live = house.live();
             // 1.5 to 2 s of life each, one more after 0.7 to 1.2 s.
@@ -151,9 +151,9 @@ fn a_client_that_has_nowhere_else_to_go_is_tried_for() {
         house.fake.behave(|b| b.accept = Accept::Normal);
         let refused = house.try_open_with(Route::Middle, true).await;
         assert!(matches!(refused, Err(OpenError::MiddleUnavailable)));
-        let start = Instant::now();
+        let start = house.reactor.now();
         let session = house.open().await;
-        let took = start.elapsed();
+        let took = house.reactor.now() - start;
         println!("a session after {took:?}");
         assert!(took < Duration::from_secs(4), "{took:?}");
         house.echo(&session, &payload::echo(1, 40)).await;

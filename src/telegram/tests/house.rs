@@ -1,11 +1,21 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use fake_telegram::host::Driven;
+
 use super::*;
+use crate::clock::Clock;
+use crate::net::Watch;
 
 pub(super) const TO_CLIENT: StreamKey = StreamKey {
     key: [3; 32],
     iv: [4; 16],
 };
 
-/// A renewal takes up to 30 s on an idle machine.
+/// A renewal takes up to 30 s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
 pub(super) struct House {
@@ -40,15 +50,16 @@ impl House {
         settings: Settings,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
-        let fake = FakeTelegram::start(Options {
+        let (fake, driven) = FakeTelegram::start_driven(Options {
             middle_dcs: vec![2],
             addresses_per_dc,
             direct_dcs: vec![2],
             ..Options::default()
         })
         .unwrap();
-        let reactor = Reactor::new().unwrap();
+        let reactor = Reactor::virtual_time().unwrap();
         let executor = Rc::new(Executor::default());
+        executor.spawn(drive(driven, reactor.clone())).detach();
         let data_dir = TemporaryDirectory::new();
         let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
         let (directory, metrics) = directory(&data_dir, &lists, reactor.clock());
@@ -107,7 +118,7 @@ impl House {
         route: Route,
         has_other_route: bool,
     ) -> Result<(Session, Rc<Recorder>), OpenError> {
-        let sink = Rc::new(Recorder::default());
+        let sink = Rc::new(Recorder::new(self.reactor.clock()));
         let request = SessionRequest {
             route,
             has_other_route,
@@ -178,9 +189,33 @@ impl TestSession {
     }
 }
 
+/// Lets the fake do what it has to do, in our time.
+async fn drive(driven: Arc<Driven>, reactor: Rc<Reactor>) {
+    let start = reactor.now();
+    let watch = Watch::new(&reactor, driven.descriptor()).unwrap();
+    let mut timer = reactor.timer();
+    loop {
+        timer.clear();
+        if let Some(next) = driven.turn(reactor.now() - start) {
+            timer.set(start + next);
+        }
+        let mut told = pin!(driven.woken());
+        poll_fn(|cx| {
+            let has_come = watch.poll_news(cx).is_ready();
+            let is_due = timer.poll_expired(cx).is_ready();
+            let is_told = told.as_mut().poll(cx).is_ready();
+            match has_come || is_due || is_told {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
 /// Takes what it is offered as long as it is not full.
-#[derive(Default)]
 pub(super) struct Recorder {
+    clock: Clock,
     /// Bytes that it takes before it is full; 0: any number.
     pub(super) room: Cell<usize>,
     pub(super) packets: RefCell<Vec<Vec<u8>>>,
@@ -191,6 +226,21 @@ pub(super) struct Recorder {
     pub(super) ended: Cell<Option<SessionEnd>>,
 }
 
+impl Recorder {
+    fn new(clock: &Clock) -> Self {
+        Self {
+            clock: clock.clone(),
+            room: Cell::default(),
+            packets: RefCell::default(),
+            current: RefCell::default(),
+            taken: Cell::default(),
+            full: Cell::default(),
+            last_taken: Cell::default(),
+            ended: Cell::default(),
+        }
+    }
+}
+
 impl Sink for Recorder {
     fn begin_packet(&self, _: usize) {
         assert!(self.current.borrow().is_empty());
@@ -199,7 +249,7 @@ impl Sink for Recorder {
     fn offer(&self, data: &mut [u8], _: usize) -> usize {
         if self.full.get() {
             if self.last_taken.get().is_none() {
-                self.last_taken.set(Some(Instant::now()));
+                self.last_taken.set(Some(self.clock.now()));
             }
             return 0;
         }
@@ -213,7 +263,7 @@ impl Sink for Recorder {
             }
         };
         self.taken.set(self.taken.get() + data.len());
-        self.last_taken.set(Some(Instant::now()));
+        self.last_taken.set(Some(self.clock.now()));
         self.current.borrow_mut().extend_from_slice(data);
         data.len()
     }
@@ -230,7 +280,7 @@ impl Sink for Recorder {
 
     fn taking(&self) -> Taking {
         Taking {
-            last: self.last_taken.get().unwrap_or_else(Instant::now),
+            last: self.last_taken.get().unwrap_or_else(|| self.clock.now()),
             lag: Duration::ZERO,
             starved: false,
         }

@@ -31,9 +31,12 @@ impl House {
 
     /// On a busy machine too.
     async fn quick_echo(&self, session: &TestSession, label: u32) {
-        let start = Instant::now();
+        let start = self.reactor.now();
         self.echo(session, &payload::echo(label, 64)).await;
-        assert!(start.elapsed() < Duration::from_secs(3), "{label}");
+        assert!(
+            self.reactor.now() - start < Duration::from_secs(3),
+            "{label}"
+        );
     }
 }
 
@@ -72,7 +75,7 @@ fn many_that_take_nothing_hold_up_the_others_for_as_long_as_one() {
         for _ in 0..6 {
             slow.push(house.open().await);
         }
-        let start = Instant::now();
+        let start = house.reactor.now();
         let later = |millis| Command::EchoLater { millis }.payload();
         other.push(&later(300));
         for session in &slow {
@@ -83,7 +86,7 @@ fn many_that_take_nothing_hold_up_the_others_for_as_long_as_one() {
             .until("its answer", || other.sink.packets.borrow().len() == 2)
             .await;
         // Each for 5 s is what it took.
-        assert!(start.elapsed() < Duration::from_secs(15));
+        assert!(house.reactor.now() - start < Duration::from_secs(15));
         let is_cut = |one: &&TestSession| one.sink.ended.get() == Some(SessionEnd::TooSlow);
         let cut = slow.iter().filter(is_cut).count() as u64;
         assert!(cut >= 5, "{cut}");
@@ -105,15 +108,18 @@ fn who_takes_little_is_not_cut() {
         let blocked = || house.metrics.backpressure_events.get() > 0;
         house.until("it blocks", blocked).await;
         let done = || slow.sink.packets.borrow().len() == 8;
-        let start = Instant::now();
+        let start = house.reactor.now();
         while !done() {
-            assert!(start.elapsed() < DEADLINE, "it never has everything");
+            assert!(
+                house.reactor.now() - start < DEADLINE,
+                "it never has everything"
+            );
             assert_eq!(slow.sink.ended.get(), None);
             slow.sink.full.set(false);
             slow.sink.room.set(64 << 10);
             slow.stream.resume();
             house.reactor.sleep(Duration::from_millis(50)).await;
-            if start.elapsed() > Duration::from_secs(1) {
+            if house.reactor.now() - start > Duration::from_secs(1) {
                 let third = house.open().await;
                 house.quick_echo(&third, 2).await;
             }
