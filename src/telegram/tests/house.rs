@@ -133,9 +133,10 @@ impl House {
         Ok((session, sink))
     }
 
-    pub(super) async fn until(&self, what: &str, condition: impl Fn() -> bool) {
+    /// How long it took until `condition` held.
+    pub(super) async fn until(&self, what: &str, condition: impl Fn() -> bool) -> Duration {
         let took = self.reactor.until(DEADLINE, condition).await;
-        assert!(took.is_some(), "never: {what}");
+        took.unwrap_or_else(|| panic!("never: {what}"))
     }
 
     /// The pool has so many connections: Telegram counts one a moment before.
@@ -163,11 +164,12 @@ impl House {
         .await;
     }
 
-    pub(super) async fn ends(&self, session: &TestSession, end: SessionEnd) {
+    /// How long it took until its end.
+    pub(super) async fn ends(&self, session: &TestSession, end: SessionEnd) -> Duration {
         self.until("the session's end", || {
             session.sink.ended.get() == Some(end)
         })
-        .await;
+        .await
     }
 
     pub(super) fn migrated(&self, outcome: MigrationOutcome) -> u64 {

@@ -50,11 +50,10 @@ fn connections_follow_telegram_and_lose_nobody() {
         assert_eq!(house.ports(), [before.port()]);
 
         house.list(&[after]);
-        let start = house.reactor.now();
-        house
+        let took = house
             .until("all have moved", || house.ports() == [after.port()])
             .await;
-        println!("all have moved after {:?}", house.reactor.now() - start);
+        println!("all have moved after {took:?}");
         for session in &sessions {
             house.echo(session, &payload::echo(9, 64)).await;
             assert_eq!(session.sink.ended.get(), None);

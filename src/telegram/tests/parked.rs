@@ -16,7 +16,8 @@ fn nobody_waits_for_an_attempt_that_is_far_away() {
         let failures = || house.metrics.connect_failures.total();
         house.until("some failures", || failures() >= 5).await;
         house.fake.rotate_all(Close::Fin);
-        house.ends(&session, SessionEnd::NoConnection).await;
+        let took = house.ends(&session, SessionEnd::NoConnection).await;
+        assert_eq!(took, Duration::ZERO);
         assert_eq!(failures(), 5);
     });
 }
@@ -28,7 +29,8 @@ fn nobody_waits_for_all_addresses_when_none_says_a_word() {
         house.echo(&session, &payload::echo(1, 40)).await;
         house.fake.behave(|b| b.accept = Accept::Silent);
         house.rotate(Close::Fin).await;
-        house.ends(&session, SessionEnd::NoConnection).await;
+        let took = house.ends(&session, SessionEnd::NoConnection).await;
+        assert_eq!(took, Duration::from_secs(10));
         assert_eq!(house.metrics.connect_failures.total(), 1);
     });
 }

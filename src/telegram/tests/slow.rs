@@ -29,14 +29,11 @@ impl House {
         .await;
     }
 
-    /// On a busy machine too.
     async fn quick_echo(&self, session: &TestSession, label: u32) {
         let start = self.reactor.now();
         self.echo(session, &payload::echo(label, 64)).await;
-        assert!(
-            self.reactor.now() - start < Duration::from_secs(3),
-            "{label}"
-        );
+        let took = self.reactor.now() - start;
+        assert!(took < Duration::from_secs(1), "{label}: {took:?}");
     }
 }
 
@@ -85,8 +82,8 @@ fn many_that_take_nothing_hold_up_the_others_for_as_long_as_one() {
         house
             .until("its answer", || other.sink.packets.borrow().len() == 2)
             .await;
-        // Each for 5 s is what it took.
-        assert!(house.reactor.now() - start < Duration::from_secs(15));
+        let took = house.reactor.now() - start;
+        assert!((4..=5).contains(&took.as_secs()), "{took:?}");
         let is_cut = |one: &&TestSession| one.sink.ended.get() == Some(SessionEnd::TooSlow);
         let cut = slow.iter().filter(is_cut).count() as u64;
         assert!(cut >= 5, "{cut}");
