@@ -219,7 +219,9 @@ impl Driven {
         if edges.seen != seen {
             return Poll::Ready(());
         }
-        edges.waker = Some(cx.waker().clone());
+        let before = edges.waker.replace(cx.waker().clone());
+        drop(sockets);
+        drop(before);
         Poll::Pending
     }
 }

@@ -97,7 +97,10 @@ impl Tasks {
         if !state.woken.is_empty() {
             return Poll::Ready(());
         }
-        state.driver = Some(cx.waker().clone());
+        let before = state.driver.replace(cx.waker().clone());
+        // Not under the lock: nobody knows what else goes with it.
+        drop(state);
+        drop(before);
         Poll::Pending
     }
 

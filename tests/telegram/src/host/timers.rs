@@ -71,8 +71,9 @@ impl Future for Sleep<'_> {
         if key.0 <= state.now {
             return Poll::Ready(());
         }
-        state.set.insert(key, cx.waker().clone());
+        let before = state.set.insert(key, cx.waker().clone());
         drop(state);
+        drop(before);
         self.key = Some(key);
         Poll::Pending
     }
