@@ -19,7 +19,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_millis(300);
 
 /// Without a timer, until nothing is expected of the kernel any more.
-const HOPE: Duration = Duration::from_secs(3);
+const HOPE: Duration = Duration::from_secs(1);
 
 /// Who looks once a turn.
 #[derive(Default)]

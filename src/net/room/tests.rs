@@ -150,6 +150,9 @@ impl World {
 
     fn called(&mut self, ids: Option<Vec<Id>>) {
         let ids = ids.unwrap_or_else(|| self.room.call(self.free, self.now()));
+        if ids.is_empty() {
+            return;
+        }
         for client in &mut self.clients {
             client.waits &= !ids.contains(&client.id);
         }
@@ -194,7 +197,8 @@ impl World {
         let count = self.clients.len();
         for index in 0..count {
             let place = (index + self.step as usize) % count;
-            let mut client = self.clients.remove(place);
+            // Out of the others for a moment, and back where it was.
+            let mut client = self.clients.swap_remove(place);
             if self.room.revoked(client.id).is_some() {
                 client.revoked += 1;
                 client.is_proven = false;
@@ -202,7 +206,8 @@ impl World {
                 self.announce(&mut client);
             }
             self.serve(&mut client);
-            self.clients.insert(place, client);
+            self.clients.push(client);
+            self.clients.swap(place, count - 1);
         }
         if self.step.is_multiple_of(LOOK) && self.room.is_short() {
             let outcome = self.room.look(self.free, self.now());
