@@ -11,10 +11,10 @@ use std::future::poll_fn;
 use super::*;
 use crate::net::unblock::under_way;
 
-/// Time goes so many times as fast as the machine's at most, and a moment is not
-/// passed at once: what the kernel brings late, on a busy machine or after an
-/// acknowledgement that it delays, is not taken for silence.
-const FASTER: u32 = 100;
+/// Before time goes on, the kernel has so small a part of it, within these bounds:
+/// what it brings late, on a busy machine or after an acknowledgement that it
+/// delays, is not taken for silence.
+const PART: u32 = 100;
 const MOMENT: Duration = Duration::from_millis(1);
 const GRACE: Duration = Duration::from_millis(300);
 
@@ -104,7 +104,7 @@ impl Reactor {
         let due = due.map(|first| self.started + Duration::from_millis(first));
         let grace = due.map_or(HOPE, |due| {
             let ahead = due.saturating_duration_since(self.now());
-            (ahead / FASTER).clamp(MOMENT, GRACE)
+            (ahead / PART).clamp(MOMENT, GRACE)
         });
         self.poll(Some(grace), events);
         if events.is_empty() {
