@@ -192,7 +192,7 @@ fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
 /// some back.
 async fn pause(context: &ClientContext, error: &io::Error) {
     context.metrics.accept_pauses.inc();
-    if let Some(skipped) = context.accept_log.pass() {
+    if let Some(skipped) = context.accept_log.pass(context.reactor.now()) {
         warn!(
             "cannot accept clients: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
         );

@@ -239,11 +239,12 @@ fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
         visit.context.log_full_house();
     }
     if reason == RejectReason::BadProxyHeader
-        && let Some(skipped) = visit.context.relay_log.pass()
+        && let Some(skipped) = visit.context.relay_log.pass(visit.context.reactor.now())
     {
         warn!("{peer}: {reason}{skipped}");
     }
-    visit.context.turned_away.tell(reason, visit.secret());
+    let now = visit.context.reactor.now();
+    visit.context.turned_away.tell(reason, visit.secret(), now);
     if is_enabled(LogLevel::Debug) {
         debug!("{}: {peer} is no client: {reason}", visit.rules.name);
     }

@@ -163,8 +163,6 @@ impl Rules {
 
 impl ClientContext {
     pub fn new(parts: Parts) -> Rc<Self> {
-        let clock = parts.reactor.clock().clone();
-        let throttle = || Throttle::new(&clock, LOG_PERIOD);
         Rc::new(Self {
             reactor: parts.reactor,
             executor: parts.executor,
@@ -178,14 +176,14 @@ impl ClientContext {
             limits: Cell::new(parts.limits),
             registry: Registry::default(),
             sessions: Sessions::default(),
-            roll_calls: RollCalls::new(&clock),
+            roll_calls: RollCalls::default(),
             awake: Cell::new(0),
             padding: PaddingSource::default(),
-            fallback_log: throttle(),
-            accept_log: throttle(),
-            relay_log: throttle(),
-            buffers_log: throttle(),
-            turned_away: TurnedAway::new(&clock),
+            fallback_log: Throttle::new(LOG_PERIOD),
+            accept_log: Throttle::new(LOG_PERIOD),
+            relay_log: Throttle::new(LOG_PERIOD),
+            buffers_log: Throttle::new(LOG_PERIOD),
+            turned_away: TurnedAway::default(),
         })
     }
 

@@ -222,7 +222,7 @@ impl StreamRelay {
     fn lose_room(&self, reason: Revocation) -> CloseReason {
         let context = &self.out.context;
         context.metrics.buffer_revocations.inc(reason);
-        if let Some(skipped) = context.buffers_log.pass() {
+        if let Some(skipped) = context.buffers_log.pass(context.reactor.now()) {
             warn!(
                 "buffers are short: a client's unfinished packet is given up, {reason}{skipped}; a larger --buffers has room for more"
             );

@@ -57,7 +57,7 @@ impl ClientContext {
     }
 
     pub(super) fn log_full_house(&self) {
-        if let Some(skipped) = self.accept_log.pass() {
+        if let Some(skipped) = self.accept_log.pass(self.reactor.now()) {
             let limits = self.limits.get();
             let count = limits.max_clients;
             match limits.open_files {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, LOG_PERIOD};
-use crate::clock::Clock;
 use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
@@ -54,13 +53,13 @@ struct Call {
     is_sound: Cell<bool>,
 }
 
-impl RollCalls {
-    pub fn new(clock: &Clock) -> Self {
+impl Default for RollCalls {
+    fn default() -> Self {
         Self {
             calls: RefCell::default(),
             asked: Cell::new(0),
             next: Cell::new(0),
-            gone_log: Throttle::new(clock, LOG_PERIOD),
+            gone_log: Throttle::new(LOG_PERIOD),
         }
     }
 }
@@ -199,7 +198,7 @@ impl ClientContext {
 
     fn tell_gone(&self, secret: &str, gone: usize) {
         if gone > 0
-            && let Some(skipped) = self.roll_calls.gone_log.pass()
+            && let Some(skipped) = self.roll_calls.gone_log.pass(self.reactor.now())
         {
             info!(
                 "the secret {secret} was full: {gone} of its sessions were not there any more when \

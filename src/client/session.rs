@@ -246,7 +246,7 @@ async fn open_on_routes(
     if !is_out_of_reach || !request.has_other_route {
         return Ok(opened?);
     }
-    if let Some(skipped) = context.fallback_log.pass() {
+    if let Some(skipped) = context.fallback_log.pass(context.reactor.now()) {
         let dc = request.dc;
         warn!(
             "no middle proxy of DC {dc} can be reached, going direct, without the ad tag{skipped}"

@@ -1,9 +1,8 @@
 //! Lines about those who may be clients and are not let in, so that an operator
 //! finds the limit. Addresses are for `--log-level debug`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
 use crate::log::Throttle;
 use crate::metrics::{Reason, RejectReason};
 
@@ -13,20 +12,21 @@ const PERIOD: Duration = Duration::from_secs(600);
 /// For each reason when it was told last.
 pub(super) struct TurnedAway(Box<[Throttle]>);
 
-impl TurnedAway {
-    pub fn new(clock: &Clock) -> Self {
-        let throttles = RejectReason::ALL.iter();
-        let throttles = throttles.map(|_| Throttle::new(clock, PERIOD));
+impl Default for TurnedAway {
+    fn default() -> Self {
+        let throttles = RejectReason::ALL.iter().map(|_| Throttle::new(PERIOD));
         Self(throttles.collect())
     }
+}
 
+impl TurnedAway {
     /// `secret` is the name of the one that was proven, or empty.
-    pub fn tell(&self, reason: RejectReason, secret: &str) {
+    pub fn tell(&self, reason: RejectReason, secret: &str, now: Instant) {
         let Some(way_out) = way_out(reason) else {
             return;
         };
         let throttle = self.0.get(reason.index());
-        if let Some(skipped) = throttle.and_then(Throttle::pass) {
+        if let Some(skipped) = throttle.and_then(|one| one.pass(now)) {
             let (who, of) = match secret {
                 "" => ("a connection", ""),
                 _ => ("a client of ", secret),

@@ -13,7 +13,6 @@ use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Account, Ledger, LimitRefusal, Membership};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::table::{ReadTable, Snapshot, Table, TableError};
-use crate::clock::Clock;
 use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 use memory::Handshakes;
@@ -39,12 +38,12 @@ impl Gate {
         guard: &GuardConfig,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
         usage: &str,
-        clock: &Clock,
+        now: Instant,
     ) -> Result<Rc<Self>, GateError> {
         let gate = Self {
-            started: clock.now(),
+            started: now,
             relays: RefCell::default(),
-            handshakes: Handshakes::new(clock),
+            handshakes: Handshakes::default(),
             flood: RefCell::default(),
             half_open: HalfOpen::new(guard.max_handshakes),
             acquaintances: RefCell::default(),
@@ -159,9 +158,9 @@ impl Gate {
         has_uptime: bool,
         now: Instant,
     ) -> Result<(), RejectReason> {
-        let seconds = self.seconds(now);
-        self.comes_first(client, id, has_uptime, seconds)?;
+        self.comes_first(client, id, has_uptime, now)?;
         let origin = Origin::of(client);
+        let seconds = self.seconds(now);
         self.acquaintances.borrow_mut().meet(origin, seconds);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(client, self.millis(now));

@@ -2,23 +2,20 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
-
 /// Lets a repeated message through once a period and counts the others.
 ///
 /// ```
-/// # use smol_mtproxy::clock::Clock;
 /// # use smol_mtproxy::log::Throttle;
-/// # use std::time::Duration;
-/// let full = Throttle::new(&Clock::machine(), Duration::from_secs(60));
-/// if let Some(skipped) = full.pass() {
+/// # use std::time::{Duration, Instant};
+/// let full = Throttle::new(Duration::from_secs(60));
+/// let now = Instant::now();
+/// if let Some(skipped) = full.pass(now) {
 ///     smol_mtproxy::warn!("no descriptors left{skipped}");
 /// }
-/// assert!(full.pass().is_none());
+/// assert!(full.pass(now).is_none());
 /// ```
 #[derive(Debug)]
 pub struct Throttle {
-    clock: Clock,
     period: Duration,
     last: Cell<Option<Instant>>,
     skipped: Cell<u64>,
@@ -39,9 +36,8 @@ impl fmt::Display for Skipped {
 }
 
 impl Throttle {
-    pub fn new(clock: &Clock, period: Duration) -> Self {
+    pub fn new(period: Duration) -> Self {
         Self {
-            clock: clock.clone(),
             period,
             last: Cell::new(None),
             skipped: Cell::new(0),
@@ -49,11 +45,7 @@ impl Throttle {
     }
 
     /// `Some`: say it now.
-    pub fn pass(&self) -> Option<Skipped> {
-        self.pass_at(self.clock.now())
-    }
-
-    fn pass_at(&self, now: Instant) -> Option<Skipped> {
+    pub fn pass(&self, now: Instant) -> Option<Skipped> {
         let is_early = |last| now.duration_since(last) < self.period;
         if self.last.get().is_some_and(is_early) {
             self.skipped.set(self.skipped.get() + 1);
@@ -72,20 +64,16 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    pub fn new(clock: &Clock, period: Duration) -> Self {
+    pub fn new(period: Duration) -> Self {
         Self {
-            throttle: Throttle::new(clock, period),
+            throttle: Throttle::new(period),
             is_told: Cell::new(false),
         }
     }
 
     /// It has failed; `Some`: say it now.
-    pub fn fails(&self) -> Option<Skipped> {
-        self.fails_at(self.throttle.clock.now())
-    }
-
-    fn fails_at(&self, now: Instant) -> Option<Skipped> {
-        let passed = self.throttle.pass_at(now);
+    pub fn fails(&self, now: Instant) -> Option<Skipped> {
+        let passed = self.throttle.pass(now);
         self.is_told.set(self.is_told.get() || passed.is_some());
         passed
     }
@@ -102,9 +90,9 @@ mod tests {
 
     #[test]
     fn once_a_period_with_the_number_skipped() {
-        let throttle = Throttle::new(&Clock::machine(), Duration::from_secs(10));
+        let throttle = Throttle::new(Duration::from_secs(10));
         let start = Instant::now();
-        let at = |seconds| throttle.pass_at(start + Duration::from_secs(seconds));
+        let at = |seconds| throttle.pass(start + Duration::from_secs(seconds));
         assert_eq!(at(0), Some(Skipped(0)));
         assert_eq!(at(1), None);
         assert_eq!(at(9), None);
@@ -117,9 +105,9 @@ mod tests {
 
     #[test]
     fn the_end_of_what_was_told_is_told_once() {
-        let trouble = Trouble::new(&Clock::machine(), Duration::from_secs(10));
+        let trouble = Trouble::new(Duration::from_secs(10));
         let start = Instant::now();
-        let fails = |seconds| trouble.fails_at(start + Duration::from_secs(seconds));
+        let fails = |seconds| trouble.fails(start + Duration::from_secs(seconds));
         assert!(!trouble.works());
         assert_eq!(fails(0), Some(Skipped(0)));
         assert_eq!(fails(1), None);

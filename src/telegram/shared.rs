@@ -90,7 +90,7 @@ impl Shared {
             "middle proxy {address}: {error}; its clients move or come again; if that goes on, \
              something on the way changes what it sends: try --route direct"
         );
-        match self.complaints.pass() {
+        match self.complaints.pass(self.reactor.now()) {
             Some(skipped) => warn!("{line}{skipped}"),
             None => debug!("{line}"),
         }
@@ -117,7 +117,7 @@ impl Shared {
     }
 
     fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
-        match self.complaints.pass() {
+        match self.complaints.pass(self.reactor.now()) {
             Some(skipped) => warn!("DC {dc}: {what}{skipped}"),
             None => debug!("DC {dc}: {what}"),
         }

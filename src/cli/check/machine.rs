@@ -50,7 +50,7 @@ pub(super) fn config(config: &Config) -> Verdict {
 /// Tables and policies, where there are any.
 pub(super) fn gates(config: &Config) -> Vec<Verdict> {
     let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
-    match Gate::new(&config.guard, config.limits(), "", &Clock::machine()) {
+    match Gate::new(&config.guard, config.limits(), "", Clock::machine().now()) {
         Err(error) => vec![Verdict::fail("policies", error.to_string())],
         Ok(_) if policies + tables == 0 => Vec::new(),
         Ok(gate) => {

@@ -57,7 +57,7 @@ impl ReplayFiles {
         let file = |name| KeptFile {
             name,
             file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
-            trouble: Trouble::new(reactor.clock(), LOG_PERIOD),
+            trouble: Trouble::new(LOG_PERIOD),
         };
         let is_in_memory = data_dir.is_in_memory();
         let cache = config.guard.replay_cache;
@@ -176,7 +176,7 @@ impl ReplayFiles {
             Some(Err(error)) => error,
         };
         gate.begin_anew(memory);
-        if let Some(skipped) = kept.trouble.fails() {
+        if let Some(skipped) = kept.trouble.fails(reactor.now()) {
             warn!(
                 "cannot keep handshakes, {place}: {error}{skipped}; {}, else one that was recorded is \
                  let in once more after a restart",

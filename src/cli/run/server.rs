@@ -81,7 +81,7 @@ impl Server {
             .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
-        let (usage, used) = UsageFile::read(&config.data_dir, clock);
+        let (usage, used) = UsageFile::read(&config.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
         let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.buffers);
@@ -107,7 +107,7 @@ impl Server {
                 metrics: metrics.clone(),
                 settings: Cell::new(settings(&config)),
                 patience: Patience::default(),
-                complaints: Throttle::new(clock, COMPLAINTS),
+                complaints: Throttle::new(COMPLAINTS),
             })
         });
         let telegram = shared.clone().map(Telegram::new);
@@ -129,7 +129,7 @@ impl Server {
                 Some(made)
             }
         };
-        let gate = Gate::new(&config.guard, config.limits(), &used, clock);
+        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
         for barrier in gate.barriers(&config.guard.policies) {
             warn!("{barrier}");

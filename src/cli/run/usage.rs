@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::clock::Clock;
 use crate::config::{DataDir, cure, read_file};
 use crate::guard::usage::{Usage, write_line};
 use crate::log::Trouble;
-use crate::net::Turnstile;
+use crate::net::{Reactor, Turnstile};
 
 pub(in crate::cli) const FILE: &str = "usage";
 
@@ -32,7 +31,7 @@ pub(super) struct UsageFile {
 
 impl UsageFile {
     /// With what an earlier run left there; blocks.
-    pub fn read(data_dir: &Path, clock: &Clock) -> (Self, String) {
+    pub fn read(data_dir: &Path) -> (Self, String) {
         let data_dir = DataDir::new(data_dir);
         let text = left_in(&data_dir);
         let file = Self {
@@ -40,13 +39,13 @@ impl UsageFile {
             data_dir,
             written: RefCell::new(text.clone()),
             turnstile: Turnstile::default(),
-            trouble: Trouble::new(clock, LOG_PERIOD),
+            trouble: Trouble::new(LOG_PERIOD),
         };
         (file, text)
     }
 
     /// Writes what `usage` gives once it is this one's turn, if it changed.
-    async fn keep(&self, usage: impl FnOnce() -> String) {
+    async fn keep(&self, reactor: &Reactor, usage: impl FnOnce() -> String) {
         let work = || {
             let (text, data_dir) = (usage(), self.data_dir.clone());
             let is_new = *self.written.borrow() != text;
@@ -62,7 +61,7 @@ impl UsageFile {
                 }
             }
             Some(Err(error)) => {
-                if let Some(skipped) = self.trouble.fails() {
+                if let Some(skipped) = self.trouble.fails(reactor.now()) {
                     warn!(
                         "cannot keep what secrets have used, {place}: {error}{skipped}; {}, else a \
                          restart gives back what they use until then",
@@ -150,6 +149,6 @@ impl Server {
     }
 
     pub(super) async fn keep_usage(&self) {
-        self.usage.keep(|| self.gate.usage()).await;
+        self.usage.keep(&self.reactor, || self.gate.usage()).await;
     }
 }

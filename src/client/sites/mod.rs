@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::clock::Clock;
 use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
 use crate::metrics::{Metrics, ProbeOutcome};
@@ -104,11 +103,11 @@ struct KeptFile {
 }
 
 impl KeptFile {
-    fn new(clock: &Clock, name: &'static str, what: &'static str) -> Self {
+    fn new(name: &'static str, what: &'static str) -> Self {
         Self {
             name,
             what,
-            trouble: Trouble::new(clock, LOG_PERIOD),
+            trouble: Trouble::new(LOG_PERIOD),
         }
     }
 }
@@ -207,7 +206,6 @@ impl Sites {
         let book = Book::default();
         #[cfg(feature = "check")]
         read_manners(&data_dir, &settings, &book);
-        let clock = reactor.clock();
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -223,11 +221,11 @@ impl Sites {
             asking_since: Cell::new(None),
             has_asked: Cell::new(false),
             asked: Notify::default(),
-            loop_log: Throttle::new(clock, LOG_PERIOD),
-            crowd_log: Throttle::new(clock, LOG_PERIOD),
-            kept_answers: KeptFile::new(clock, kept::FILE, "how sites answer TLS"),
+            loop_log: Throttle::new(LOG_PERIOD),
+            crowd_log: Throttle::new(LOG_PERIOD),
+            kept_answers: KeptFile::new(kept::FILE, "how sites answer TLS"),
             #[cfg(feature = "check")]
-            kept_manners: KeptFile::new(clock, manners::FILE, "how sites end connections"),
+            kept_manners: KeptFile::new(manners::FILE, "how sites end connections"),
         })
     }
 
@@ -340,7 +338,7 @@ impl Sites {
             Ok(()) => {}
             Err(error) => {
                 self.metrics.site_probes.inc(ProbeOutcome::NotKept);
-                if let Some(skipped) = trouble.fails() {
+                if let Some(skipped) = trouble.fails(self.reactor.now()) {
                     let cure = cure(&error, "give a writable --data-dir");
                     warn!(
                         "cannot keep {what}, {place}: {error}{skipped}; {cure}, else it is found \
@@ -379,7 +377,7 @@ impl Sites {
         let known = sites.iter().position(|site| site.place == place);
         let site = match known {
             Some(at) => sites.remove(at),
-            None => Site::new(self.reactor.clock(), place, only_global),
+            None => Site::new(place, only_global),
         };
         if sites.len() >= MOST_SITES {
             sites.remove(0);

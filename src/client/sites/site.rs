@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{LOG_PERIOD, Sites};
-use crate::clock::Clock;
 use crate::config::SitePlace;
 use crate::log::Trouble;
 use crate::metrics::FrontingFailure;
@@ -36,7 +35,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(clock: &Clock, place: SitePlace, only_global: bool) -> Rc<Self> {
+    pub fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
         Rc::new(Self {
             place,
             only_global,
@@ -44,19 +43,19 @@ impl Site {
             resolved_at: Cell::new(None),
             is_resolving: Cell::new(false),
             resolved: Notify::default(),
-            trouble: Trouble::new(clock, LOG_PERIOD),
+            trouble: Trouble::new(LOG_PERIOD),
         })
     }
 
     /// Says that strangers cannot be connected to it, once in a while, and when
     /// they can again. What a stranger chose is no concern of the operator's.
-    pub fn note(&self, failure: Option<FrontingFailure>) {
+    pub fn note(&self, failure: Option<FrontingFailure>, now: Instant) {
         use FrontingFailure::{ConnectTimeout, Refused, Unresolved};
         let place = &self.place;
         match failure {
             _ if self.only_global => {}
             Some(failure @ (ConnectTimeout | Refused | Unresolved)) => {
-                if let Some(skipped) = self.trouble.fails() {
+                if let Some(skipped) = self.trouble.fails(now) {
                     warn!(
                         "strangers see a silent server instead of {place}: {failure}{skipped}; \
                          start it, or name another with --fronting HOST:PORT"

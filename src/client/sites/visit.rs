@@ -88,14 +88,14 @@ impl Sites {
         let connecting = self.connect(peer, &site, received, on_its_way, guest);
         match connecting.await {
             Ok(visit) => {
-                site.note(None);
+                site.note(None, self.reactor.now());
                 if is_timed {
                     visit.asked.set(Some(began));
                 }
                 Some(visit)
             }
             Err(failure) => {
-                site.note(Some(failure));
+                site.note(Some(failure), self.reactor.now());
                 self.failed(&site, failure);
                 None
             }
@@ -138,7 +138,7 @@ impl Sites {
             self.leads_back(site, Circle::Ports);
         }
         if failure == FrontingFailure::TooMany
-            && let Some(skipped) = self.crowd_log.pass()
+            && let Some(skipped) = self.crowd_log.pass(self.reactor.now())
         {
             info!(
                 "a stranger sees a silent server: {failure}{skipped}; a larger --max-clients has \
@@ -150,7 +150,7 @@ impl Sites {
 
     fn leads_back(&self, site: &Site, circle: Circle) {
         let place = &site.place;
-        let Some(skipped) = self.loop_log.pass() else {
+        let Some(skipped) = self.loop_log.pass(self.reactor.now()) else {
             return;
         };
         match circle {

@@ -153,7 +153,7 @@ impl Setup {
             scratch: Rc::default(),
             pipes: PipePool::new(8),
             backend: telegram.clone(),
-            gate: Gate::new(&self.guard, limits, "", reactor.clock()).unwrap(),
+            gate: Gate::new(&self.guard, limits, "", reactor.now()).unwrap(),
             metrics: metrics.clone(),
             limits: self.limits,
         });

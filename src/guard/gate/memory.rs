@@ -7,7 +7,6 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::Gate;
-use crate::clock::Clock;
 use crate::guard::half_open::Origin;
 use crate::guard::replay::{Batch, Left, ReplayMemory, Shares, Uptime, Uptimes};
 use crate::log::Throttle;
@@ -52,12 +51,12 @@ pub(super) struct Handshakes {
     full: Throttle,
 }
 
-impl Handshakes {
-    pub fn new(clock: &Clock) -> Self {
+impl Default for Handshakes {
+    fn default() -> Self {
         Self {
             replays: RefCell::default(),
             keeper: Cell::default(),
-            full: Throttle::new(clock, COMPLAINTS),
+            full: Throttle::new(COMPLAINTS),
         }
     }
 }
@@ -160,8 +159,9 @@ impl Gate {
         client: IpAddr,
         id: &[u8],
         has_uptime: bool,
-        seconds: u64,
+        now: Instant,
     ) -> Result<(), RejectReason> {
+        let seconds = self.seconds(now);
         if let Some(replays) = &mut *self.handshakes.replays.borrow_mut() {
             if !replays.memory.remember(id, seconds) {
                 return Err(RejectReason::Replay);
@@ -173,7 +173,7 @@ impl Gate {
                     Uptime::New => {}
                     Uptime::Known => return Err(RejectReason::Replay),
                     Uptime::Full => {
-                        self.complain(&replays.uptimes);
+                        self.complain(&replays.uptimes, now);
                         return Err(RejectReason::UptimesFull);
                     }
                 }
@@ -183,8 +183,8 @@ impl Gate {
         Ok(())
     }
 
-    fn complain(&self, uptimes: &Uptimes) {
-        let Some(skipped) = self.handshakes.full.pass() else {
+    fn complain(&self, uptimes: &Uptimes, now: Instant) {
+        let Some(skipped) = self.handshakes.full.pass(now) else {
             return;
         };
         match uptimes.is_full() {
@@ -213,7 +213,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn gate(clock: &Clock) -> Rc<Gate> {
+    fn gate(now: Instant) -> Rc<Gate> {
         let guard = GuardConfig {
             policies: Vec::new(),
             tables: Vec::new(),
@@ -225,7 +225,7 @@ mod tests {
             flood: None,
             max_handshakes: 1,
         };
-        let gate = Gate::new(&guard, [], "", clock).ok().unwrap();
+        let gate = Gate::new(&guard, [], "", now).ok().unwrap();
         gate.keep_replays(true);
         gate
     }
@@ -237,16 +237,15 @@ mod tests {
 
     #[test]
     fn a_hello_without_a_time_comes_in_once_in_this_run_and_all_later_ones() {
-        let clock = Clock::machine();
-        let now = clock.now();
-        let first = gate(&clock);
+        let now = Instant::now();
+        let first = gate(now);
         let client = IpAddr::from([192, 0, 2, 1]);
         let prove =
             |gate: &Gate, id, has_uptime, now| gate.prove(client, &[id; 32], has_uptime, now);
         assert_eq!(prove(&first, 1, false, now), Ok(()));
         assert_eq!(prove(&first, 2, true, now), Ok(()));
         let files = [Memory::Replays, Memory::Uptimes].map(|of| kept(&first, of, now));
-        let next = gate(&clock);
+        let next = gate(now);
         next.restore_replays([None, Some(&files[0])], now, 1_780_000_000);
         next.restore_uptimes(Some(&files[1]));
         for gate in [first, next] {

@@ -12,6 +12,7 @@ use crate::link::fault::Fault;
 use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};
+use crate::net::Reactor;
 use crate::wire::link::EndReason;
 
 /// Between lines about fronts that want too much.
@@ -21,6 +22,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 pub(super) struct Fronts {
     whole: Rc<RefCell<Whole>>,
     metrics: Rc<Metrics>,
+    reactor: Rc<Reactor>,
     links: RefCell<Vec<Weak<BackLink>>>,
     refusals: Throttle,
     evictions: Throttle,
@@ -29,14 +31,14 @@ pub(super) struct Fronts {
 
 impl Fronts {
     pub fn new(context: &LinkContext) -> Rc<Self> {
-        let throttle = || Throttle::new(context.reactor.clock(), LOG_PERIOD);
         Rc::new(Self {
             whole: context.whole(),
             metrics: context.metrics.clone(),
+            reactor: context.reactor.clone(),
             links: RefCell::default(),
-            refusals: throttle(),
-            evictions: throttle(),
-            revocations: throttle(),
+            refusals: Throttle::new(LOG_PERIOD),
+            evictions: Throttle::new(LOG_PERIOD),
+            revocations: Throttle::new(LOG_PERIOD),
         })
     }
 
@@ -115,7 +117,7 @@ impl Fronts {
 
     fn refuse(&self, account: &Account, place: Scarce) {
         self.metrics.link_refusals.inc();
-        let Some(skipped) = self.refusals.pass() else {
+        let Some(skipped) = self.refusals.pass(self.reactor.now()) else {
             return;
         };
         let name = account.name();
@@ -145,7 +147,7 @@ impl Fronts {
                 return;
             };
             self.metrics.link_evictions.inc();
-            if let Some(skipped) = self.evictions.pass() {
+            if let Some(skipped) = self.evictions.pass(self.reactor.now()) {
                 let name = largest.link.connection.account.name();
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
@@ -159,7 +161,7 @@ impl Fronts {
     /// A packet that did not come has lost its buffers to others.
     pub fn revoked(&self, account: &Account, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
-        if let Some(skipped) = self.revocations.pass() {
+        if let Some(skipped) = self.revocations.pass(self.reactor.now()) {
             let name = account.name();
             warn!(
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \

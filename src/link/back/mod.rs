@@ -70,8 +70,6 @@ pub struct BackListener {
 
 impl Back {
     pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
-        let clock = context.reactor.clock().clone();
-        let throttle = || Throttle::new(&clock, LOG_PERIOD);
         Rc::new(Self {
             fronts: Fronts::new(&context),
             started: context.reactor.now(),
@@ -81,9 +79,12 @@ impl Back {
             backend,
             acquaintances: RefCell::default(),
             changed: Notify::default(),
-            cannot_accept: throttle(),
-            trials: throttle(),
-            complaints: LinkEnd::ALL.iter().map(|_| throttle()).collect(),
+            cannot_accept: Throttle::new(LOG_PERIOD),
+            trials: Throttle::new(LOG_PERIOD),
+            complaints: LinkEnd::ALL
+                .iter()
+                .map(|_| Throttle::new(LOG_PERIOD))
+                .collect(),
         })
     }
 
@@ -156,7 +157,7 @@ impl Back {
                     smol::future::yield_now().await;
                 }
                 Err(error) => {
-                    if let Some(skipped) = self.cannot_accept.pass() {
+                    if let Some(skipped) = self.cannot_accept.pass(self.context.reactor.now()) {
                         warn!(
                             "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
                         );
@@ -196,7 +197,7 @@ impl Back {
             true => Refusal::Shutdown,
             false => Refusal::TooMany,
         };
-        match (refusal, self.trials.pass()) {
+        match (refusal, self.trials.pass(self.context.reactor.now())) {
             (Refusal::TooMany, Some(skipped)) => {
                 warn!(
                     "{peer} ({name}) asks by `check`: {}{skipped}",
@@ -213,7 +214,8 @@ impl Back {
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
         let throttle = self.complaints.get(fault.reason().index());
-        match throttle.and_then(Throttle::pass) {
+        let now = self.context.reactor.now();
+        match throttle.and_then(|one| one.pass(now)) {
             Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
             None => debug!("{peer} gets no link: {fault}"),
         }

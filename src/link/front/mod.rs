@@ -67,8 +67,6 @@ pub struct Front {
 
 impl Front {
     pub fn new(context: LinkContext, security: Security, wait: Duration) -> Rc<Self> {
-        let clock = context.reactor.clock().clone();
-        let throttle = || Throttle::new(&clock, LOG_PERIOD);
         Rc::new(Self {
             account: Account::new(&context.whole(), "the backs"),
             context: Rc::new(context),
@@ -80,8 +78,8 @@ impl Front {
             changed: Notify::default(),
             unavailable: RefCell::default(),
             has_complained: Cell::new(false),
-            silences: throttle(),
-            evictions: throttle(),
+            silences: Throttle::new(LOG_PERIOD),
+            evictions: Throttle::new(LOG_PERIOD),
             closed: Cell::new(false),
         })
     }
@@ -224,7 +222,7 @@ impl Front {
     }
 
     fn complain_of_silence(&self) {
-        if let Some(skipped) = self.silences.pass() {
+        if let Some(skipped) = self.silences.pass(self.context.reactor.now()) {
             warn!(
                 "no back answers: clients wait up to {} s for an answer or another link, then \
                  they are closed{skipped}; see whether the backs run, and the network between",
@@ -234,7 +232,7 @@ impl Front {
     }
 
     fn tell_eviction(&self) {
-        if let Some(skipped) = self.evictions.pass() {
+        if let Some(skipped) = self.evictions.pass(self.context.reactor.now()) {
             info!(
                 "clients take less than the backs send: the one for which most waits is \
                  closed{skipped}; if that goes on, give this front a larger --buffers"

@@ -77,7 +77,7 @@ impl Directory {
             pause: Pause::default(),
             is_incomplete: Cell::new(false),
             is_cut_off: Cell::new(true),
-            complaints: std::array::from_fn(|_| Throttle::new(clock, refresh::LOG_PERIOD)),
+            complaints: std::array::from_fn(|_| Throttle::new(refresh::LOG_PERIOD)),
             settled: Cell::new(false),
             settling: Notify::default(),
             clock: clock.clone(),

@@ -146,7 +146,7 @@ impl Directory {
     /// What went wrong with a list, once in a while.
     fn complain_of(&self, list: List, what: fmt::Arguments<'_>) {
         let complaints = self.complaints.get(list as usize);
-        match complaints.is_none_or(|one| one.pass().is_some()) {
+        match complaints.is_none_or(|one| one.pass(self.clock.now()).is_some()) {
             true => self.complain(what),
             false => debug!("{what}"),
         }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::Pool;
 use crate::backend::SessionEnd;
-use crate::clock::Clock;
 use crate::log::Throttle;
 use crate::metrics::ConnectionEnd;
 use crate::telegram::middle::Connection;
@@ -24,10 +23,9 @@ pub(super) struct SlowLines {
     given_up: Throttle,
 }
 
-impl SlowLines {
-    pub fn new(clock: &Clock) -> Self {
-        let throttle = || Throttle::new(clock, SLOW_LOG_PERIOD);
-        let [isolations, cuts, given_up] = [(); 3].map(|()| throttle());
+impl Default for SlowLines {
+    fn default() -> Self {
+        let [isolations, cuts, given_up] = [(); 3].map(|()| Throttle::new(SLOW_LOG_PERIOD));
         Self {
             isolations,
             cuts,
@@ -36,14 +34,14 @@ impl SlowLines {
     }
 }
 
-fn tell(throttle: &Throttle, line: fmt::Arguments<'_>) {
-    match throttle.pass() {
-        Some(skipped) => info!("{line}{skipped}"),
-        None => debug!("{line}"),
-    }
-}
-
 impl Pool {
+    fn tell(&self, throttle: &Throttle, line: fmt::Arguments<'_>) {
+        match throttle.pass(self.shared.reactor.now()) {
+            Some(skipped) => info!("{line}{skipped}"),
+            None => debug!("{line}"),
+        }
+    }
+
     /// Called by each connection's task now and then, often while a client
     /// blocks it.
     pub(super) fn look_after(self: &Rc<Self>, connection: &Rc<Connection>) {
@@ -118,7 +116,7 @@ impl Pool {
              this machine's uplink",
             self.dc
         );
-        tell(&self.slow_lines.isolations, line);
+        self.tell(&self.slow_lines.isolations, line);
         self.shared.metrics.isolations.inc();
         connection.isolate(now);
         self.bound_lanes(connection, now);
@@ -146,7 +144,7 @@ impl Pool {
              slow for them",
             self.dc
         );
-        tell(&self.slow_lines.cuts, line);
+        self.tell(&self.slow_lines.cuts, line);
     }
 
     fn tell_given_up(&self) {
@@ -156,7 +154,7 @@ impl Pool {
              machine's uplink is too slow for them",
             self.dc
         );
-        tell(&self.slow_lines.given_up, line);
+        self.tell(&self.slow_lines.given_up, line);
     }
 
     /// Lets those leave an isolated connection who are not slow, and those who

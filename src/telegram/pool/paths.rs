@@ -146,7 +146,7 @@ impl Pool {
              the way forgot the connection, or the network is down; clients that wait for an \
              answer are closed and come again ({closed}), the others move ({moved})"
         );
-        match self.silences.pass() {
+        match self.silences.pass(self.shared.reactor.now()) {
             Some(skipped) => warn!("{line}{skipped}"),
             None => debug!("{line}"),
         }

@@ -78,7 +78,7 @@ impl House {
             metrics: metrics.clone(),
             settings: Cell::new(settings),
             patience,
-            complaints: Throttle::new(reactor.clock(), Duration::from_secs(1)),
+            complaints: Throttle::new(Duration::from_secs(1)),
         }));
         let house = Rc::new(Self {
             fake,
