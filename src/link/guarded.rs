@@ -43,16 +43,14 @@ pub fn windows(rounds: u32) -> u64 {
 /// A full record a round, sealed and opened again; the bytes that were read.
 #[cfg(feature = "tls")]
 pub fn tls_records(rounds: u32) -> u64 {
-    use rustls::ConnectionTrafficSecrets::Aes128Gcm;
+    use rustls::ConnectionTrafficSecrets::Aes256Gcm;
     use rustls::crypto::cipher::{AeadKey, Iv};
 
     use super::tls::record::{HEADER_LEN, Key, Kind, RECORD_LEN};
 
     let key = || {
-        let mut bytes = [7; 32];
-        bytes[16..].fill(0);
-        let secrets = Aes128Gcm {
-            key: AeadKey::from(bytes),
+        let secrets = Aes256Gcm {
+            key: AeadKey::from([7; 32]),
             iv: Iv::from([9; 12]),
         };
         Key::new((0, secrets))

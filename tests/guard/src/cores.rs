@@ -66,14 +66,14 @@ const CORES: &[Core] = &[
     core("link frames, 64 of 1 KiB and credit", 32, link_frames),
     core("link packets, 64 of 1 KiB", 32, link_packets),
     core("link windows, 8 frames", 240, |rounds| {
-        black_box(smol_mtproxy::link::guarded::windows(rounds));
+        assert!(smol_mtproxy::link::guarded::windows(rounds.max(3)) > 0);
     }),
     core("room of buffers, a step of 64 packets", 400, |rounds| {
         black_box(smol_mtproxy::net::guarded::claims(rounds));
     }),
     #[cfg(feature = "tls")]
     core("TLS record, 16 KiB there and back", 8, |rounds| {
-        black_box(smol_mtproxy::link::guarded::tls_records(rounds));
+        assert!(smol_mtproxy::link::guarded::tls_records(rounds) > 0);
     }),
 ];
 

@@ -42,6 +42,13 @@ impl Machine {
         Self(known.map(|(name, value)| (name.to_owned(), value)).into())
     }
 
+    /// Even what is known without counting is not the same here.
+    pub fn is_elsewhere(&self) -> bool {
+        let valgrind = crate::callgrind::version().unwrap_or_default();
+        let isa = self.0.get("isa").cloned().unwrap_or_default();
+        self.differs(&Self::new(valgrind, isa)).is_some()
+    }
+
     /// What is not the same.
     pub fn differs(&self, here: &Self) -> Option<String> {
         let differing = here.0.iter().filter_map(|(name, here)| {

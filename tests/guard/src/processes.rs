@@ -73,8 +73,11 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         ]
     };
     let split = || vec![Load::Echoes(dd), Load::Down(dd), Load::Up(dd)];
+    // Not what is spliced to the client: how many pieces a MiB has is the kernel's
+    // affair, and each costs the same few instructions.
     let mut direct = vec![Load::Silent];
     direct.extend([of(dd), of(ee)].concat());
+    direct.retain(|load| *load != Load::Down(dd));
     vec![
         // The longest first.
         (layout(Route::Middle, Link::None), vec![Load::Rotation]),

@@ -213,7 +213,12 @@ async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
     let watch = Watch::new(command);
     let parts = watch.start(&telegram, layout, calm).await?;
     let mut outcomes = Vec::new();
-    for kind in Kind::ALL {
+    // A link carries the same of all forms: packets, or bytes.
+    let kinds = match layout.link {
+        Link::None => &Kind::ALL[..],
+        _ => &[Kind::Padded, Kind::FakeTls],
+    };
+    for &kind in kinds {
         let mut client = served(&parts[0].proxy.client(kind), 0).await?;
         for load in [Load::Down, Load::Up, Load::Echoes] {
             // What is there once, and what grows to its size.
