@@ -472,4 +472,21 @@ mod tests {
             assert!(reserved.is_some());
         });
     }
+
+    #[test]
+    fn an_empty_rope_leaves_its_table_to_the_next() {
+        let pool = BufferPool::new(1 << 20);
+        let (mut rope, mut next) = (Rope::default(), Rope::default());
+        rope.append(&pool, &[1; 10]);
+        rope.advance(10);
+        assert_eq!(pool.tables.borrow().len(), 1);
+        next.append(&pool, &[1; 10]);
+        assert!(pool.tables.borrow().is_empty());
+        // That of a burst is not kept.
+        let burst = [1; (SPARE_PLACES + 1) * CHUNK_LEN];
+        assert_eq!(rope.append(&pool, &burst), burst.len());
+        rope.advance(burst.len());
+        assert!(pool.tables.borrow().is_empty());
+        assert_eq!(pool.used_bytes(), CHUNK_LEN);
+    }
 }

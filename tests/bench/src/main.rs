@@ -18,6 +18,7 @@ mod report;
 mod strangers;
 mod subject;
 
+use std::cell::RefCell;
 use std::io;
 
 use argh::FromArgs;
@@ -82,6 +83,7 @@ fn main() -> io::Result<()> {
         subject: &flags.subject,
         parts: &flags.parts,
         descriptors,
+        left_out: RefCell::default(),
     };
     smol::block_on(plan.run())?;
     telegram.assert_clean();

@@ -202,6 +202,11 @@ impl Subject {
         })
     }
 
+    /// Nobody of ours answers for it.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.rival, Some(("ours", _)))
+    }
+
     /// User and system time of all its processes so far, in seconds.
     pub fn processor_seconds(&self) -> io::Result<f64> {
         let parts = self.parts.iter();
