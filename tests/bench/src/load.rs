@@ -13,6 +13,9 @@ use crate::subject::Subject;
 /// Size of one answer and one uploaded part, as Telegram's apps use them.
 const PART: u32 = 512 * 1024;
 
+/// The least that an encrypted message has is 56 bytes: some peers take no shorter one.
+const MESSAGE: usize = 64;
+
 /// Connections opened at a time.
 const CONNECTING: usize = 50;
 
@@ -38,7 +41,7 @@ pub async fn download(subject: &Subject, clients: usize, megabytes: u32) -> io::
                     total: each,
                     size: PART.min(each),
                 };
-                client.send(&wish.payload()).await?;
+                client.send(&wish.payload_of(MESSAGE)).await?;
                 // Counting is all: what is measured is the proxy.
                 let mut stream = client.into_stream();
                 let mut buffer = vec![0; 256 * 1024];
@@ -89,7 +92,7 @@ pub async fn upload(subject: &Subject, clients: usize, megabytes: u32) -> io::Re
 pub async fn echo(subject: &Subject, clients: usize, messages: u32) -> io::Result<Cost> {
     let each = messages / clients as u32;
     let taken = each_client(subject, clients, |mut client| async move {
-        let message = payload::echo(1, 64);
+        let message = payload::echo(1, MESSAGE);
         for _ in 0..each {
             client.echo(&message).await?;
         }
@@ -155,7 +158,7 @@ pub async fn connect(subject: &Subject, clients: usize) -> io::Result<Vec<Client
                     .map(|_| {
                         executor.spawn(async {
                             let mut client = subject.client.connect().await?;
-                            client.echo(&payload::echo(0, 40)).await?;
+                            client.echo(&payload::echo(0, MESSAGE)).await?;
                             io::Result::Ok(client)
                         })
                     })

@@ -247,7 +247,13 @@ impl Row {
             Load::Waits => ("p50", "p99"),
             _ => ("speed", "CPU"),
         };
-        format!("{first} ×{:.2}, {second} ×{:.2}", ratio(0), ratio(1))
+        // The kernel's ticks are too long for a short load.
+        let text = |ratio: f64| match ratio.is_finite() {
+            true => format!("×{ratio:.2}"),
+            false => "×?".to_owned(),
+        };
+        let (one, two) = (text(ratio(0)), text(ratio(1)));
+        format!("{first} {one}, {second} {two}")
     }
 }
 
