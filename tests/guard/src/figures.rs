@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 
-pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/instructions.toml");
+const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bench/instructions.toml");
 
 /// Instructions by workload.
 pub type Figures = BTreeMap<String, u64>;
@@ -79,6 +79,7 @@ pub struct Recorded {
 #[derive(Clone, Copy)]
 pub enum Verdict {
     Same(f64),
+    Less(f64),
     More(f64),
     New,
 }
@@ -86,8 +87,8 @@ pub enum Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // More would pass without a word if the gain were not recorded.
-            Self::Same(by) if *by < -MORE_OF_CORES => write!(f, "{by:+.1} %: worth recording"),
+            // Unless it is recorded, as much more would pass without a word.
+            Self::Less(by) => write!(f, "{by:+.1} %: worth recording"),
             Self::Same(by) => write!(f, "{by:+.1} %"),
             Self::More(by) => write!(f, "{by:+.1} %: TOO MANY"),
             Self::New => write!(f, "is not recorded: make guard ARGS=record"),
@@ -130,9 +131,12 @@ impl Recorded {
         match self.figures.get(workload) {
             None => Verdict::New,
             Some(recorded) => {
-                let by = (figure as f64 / (*recorded).max(1) as f64 - 1.0) * 100.0;
+                let recorded = (*recorded).max(1) as f64;
+                let by = (figure as f64 - recorded) * 100.0 / recorded;
                 if by > most {
                     Verdict::More(by)
+                } else if by < -most {
+                    Verdict::Less(by)
                 } else {
                     Verdict::Same(by)
                 }
@@ -185,6 +189,7 @@ mod tests {
         assert_eq!(judge("core a, 1 KiB", 1031), "+3.1 %: TOO MANY");
         assert_eq!(judge("core a, 1 KiB", 10), "-99.0 %: worth recording");
         assert_eq!(judge("b", 1150), "+15.0 %");
+        assert_eq!(judge("b", 860), "-14.0 %");
         assert_eq!(judge("b", 1151), "+15.1 %: TOO MANY");
         assert!(matches!(recorded.judge("c", 1), Verdict::New));
     }

@@ -112,7 +112,7 @@ fn compare(name: &str) -> io::Result<ExitCode> {
         }
         println!("{workload:44} {figure:>12} {verdict}");
         match verdict {
-            Verdict::Same(_) => passed += 1,
+            Verdict::Same(_) | Verdict::Less(_) => passed += 1,
             _ => failed += 1,
         }
     }
@@ -148,7 +148,7 @@ fn keep(name: &str) -> io::Result<ExitCode> {
         return Err(io::Error::other(why));
     }
     recorded.replace(machine, figures, name).write()?;
-    println!("guard: {} is written", figures::PATH);
+    println!("guard: tests/bench/instructions.toml is written");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -64,6 +64,10 @@ const BY_DESIGN: &[Reason] = &[
         "lists and the public address are asked for, whatever flows",
     ),
     always(
+        "src/telegram/pool/lanes.rs",
+        "whose connection is slow is looked at by the clock",
+    ),
+    always(
         "src/ciphers/ctr_stream.rs",
         "a direction that was silent for --hibernate expands its key again",
     ),
@@ -128,6 +132,10 @@ const fn layout(route: Route, link: Link) -> Layout {
 /// MiB each way, and messages of 64 bytes.
 const MEBIBYTES: u32 = 8;
 const ECHOES: u32 = 1000;
+
+/// What comes with the traffic comes each time; what only now has grown to its size, on a
+/// busy machine, does not.
+const TRIES: usize = 3;
 
 /// The load of one count.
 #[derive(Clone, Copy, Debug)]
@@ -223,10 +231,16 @@ async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
         for load in [Load::Down, Load::Up, Load::Echoes] {
             // What is there once, and what grows to its size.
             run(&mut client, load, 4).await?;
-            mark(&parts)?;
-            run(&mut client, load, 1).await?;
-            let told = mark(&parts)?;
-            let trouble = told.iter().find_map(|told| trouble(load, told));
+            let mut trouble = None;
+            for _ in 0..TRIES {
+                mark(&parts)?;
+                run(&mut client, load, 1).await?;
+                let told = mark(&parts)?;
+                trouble = told.iter().find_map(|told| trouble_of(load, told));
+                if trouble.is_none() {
+                    break;
+                }
+            }
             let name = format!("{} {} {load:?}", layout.name(), form(kind));
             outcomes.push((name, trouble));
         }
@@ -250,7 +264,7 @@ async fn run(client: &mut fake_telegram::client::Client, load: Load, part: u32) 
 }
 
 /// Allocations that nobody meant; where they were made, each place once.
-fn trouble(load: Load, told: &str) -> Option<String> {
+fn trouble_of(load: Load, told: &str) -> Option<String> {
     let (count, noted) = told.split_once('\n')?;
     let noted = noted.lines().filter_map(|line| line.split_once(' '));
     let unmeant = noted.filter(|(reason, _)| {
