@@ -5,7 +5,7 @@ SHELL := /bin/sh
 .ONESHELL:
 .SHELLFLAGS := -eu -c
 
-# Arguments of `make run` and `make bench`: make run ARGS='--listen 0.0.0.0:8443'
+# Arguments of `make run`, `make bench` and `make guard`: make run ARGS='--listen 0.0.0.0:8443'
 ARGS ?=
 # Router builds: see doc/routers.md.
 TARGET ?= all
@@ -34,7 +34,7 @@ endif
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long lint fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -76,6 +76,9 @@ test-site-long: setup
 
 test-clients: setup
 	@bash tests/real-clients/run.sh
+
+guard: setup ## instructions of fixed workloads beside the recorded ones (ARGS='check middle', ARGS=record)
+	$(CARGO) run --profile guard --locked --package proxy-guard -- $(or $(ARGS),check)
 
 setup:
 	@sh cross/setup.sh test

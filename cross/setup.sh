@@ -47,6 +47,8 @@ want_test() {
     want unshare util-linux
     # Delays system calls of the proxy.
     want strace strace
+    # Counts its instructions.
+    want valgrind valgrind
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
     # Web servers, a browser and probers.

@@ -18,6 +18,8 @@ mod driver;
 mod fault;
 mod flow;
 mod front;
+#[doc(hidden)]
+pub mod guarded;
 mod handshake;
 mod life;
 #[cfg(feature = "tls")]

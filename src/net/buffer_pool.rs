@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use super::notify::Notify;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
 use super::room::{Destination, Id, Room, User};
+use super::rope::Chunk;
 use crate::clock::Clock;
 use crate::wire::dc::DcId;
 
@@ -18,6 +19,11 @@ pub const CHUNK_LEN: usize = 4064;
 
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
+
+/// The same of ropes' tables of chunks, and the places of the largest of them: a
+/// packet after the other goes through a rope, which is empty in between.
+const SPARE_TABLES: usize = 16;
+const SPARE_PLACES: usize = 32;
 
 /// The part of the pool that no reservation takes: so much of it, and at most so
 /// many chunks.
@@ -42,6 +48,8 @@ pub struct BufferPool {
     /// Chunks set aside for reservations and not filled yet.
     pub(super) aside: Cell<usize>,
     spare: RefCell<Vec<ChunkBytes>>,
+    /// Empty ones.
+    tables: RefCell<Vec<VecDeque<Chunk>>>,
     freed: Notify,
     pub(super) room: RefCell<Room>,
     /// Of those who wait for room or would hear that they have to go.
@@ -94,7 +102,8 @@ impl BufferPool {
             total,
             used: Cell::new(0),
             aside: Cell::new(0),
-            spare: RefCell::default(),
+            spare: RefCell::new(Vec::with_capacity(SPARE)),
+            tables: RefCell::new(Vec::with_capacity(SPARE_TABLES)),
             freed: Notify::default(),
             room: RefCell::new(Room::new(reservable, (total - reservable) / 2)),
             wakers: RefCell::default(),
@@ -238,6 +247,18 @@ impl BufferPool {
         }
         drop(spare);
         self.wake_waiting();
+    }
+
+    pub(super) fn take_table(&self) -> VecDeque<Chunk> {
+        self.tables.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// An empty one, which nobody needs now.
+    pub(super) fn give_table(&self, table: VecDeque<Chunk>) {
+        let mut tables = self.tables.borrow_mut();
+        if tables.len() < SPARE_TABLES && table.capacity() <= SPARE_PLACES {
+            tables.push(table);
+        }
     }
 
     /// Chunks came free: wakes those who can go on now.
@@ -452,5 +473,22 @@ mod tests {
             let (reserved, ()) = smol::future::zip(waiting, going).await;
             assert!(reserved.is_some());
         });
+    }
+
+    #[test]
+    fn an_empty_rope_leaves_its_table_to_the_next() {
+        let pool = BufferPool::new(1 << 20);
+        let (mut rope, mut next) = (Rope::default(), Rope::default());
+        rope.append(&pool, &[1; 10]);
+        rope.advance(10);
+        assert_eq!(pool.tables.borrow().len(), 1);
+        next.append(&pool, &[1; 10]);
+        assert!(pool.tables.borrow().is_empty());
+        // That of a burst is not kept.
+        let burst = [1; (SPARE_PLACES + 1) * CHUNK_LEN];
+        assert_eq!(rope.append(&pool, &burst), burst.len());
+        rope.advance(burst.len());
+        assert!(pool.tables.borrow().is_empty());
+        assert_eq!(pool.used_bytes(), CHUNK_LEN);
     }
 }

@@ -9,6 +9,8 @@ mod buffer_pool;
 mod comfort;
 mod executor;
 mod flow;
+#[doc(hidden)]
+pub mod guarded;
 #[cfg(feature = "tls")]
 mod http_get;
 mod http_time;

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::rc::Rc;
 
 use super::buffer_pool::{BufferPool, ChunkBytes};
@@ -10,7 +11,7 @@ use super::socket::Socket;
 /// Chunks of one vectored write.
 const WRITE_SLICES: usize = 16;
 
-struct Chunk {
+pub(super) struct Chunk {
     /// `None` only while dropping.
     bytes: Option<ChunkBytes>,
     start: u16,
@@ -103,7 +104,11 @@ impl Rope {
     /// Takes over the chunks of `other`, without copying.
     pub fn append_rope(&mut self, mut other: Rope) {
         self.length += other.length;
-        self.chunks.append(&mut other.chunks);
+        if self.chunks.is_empty() {
+            self.chunks = other.chunks;
+        } else {
+            self.chunks.append(&mut other.chunks);
+        }
     }
 
     /// Appends what has come of a reservation's packet, and no more than was
@@ -131,6 +136,9 @@ impl Rope {
                 break;
             }
             let Some(bytes) = take() else { break };
+            if self.chunks.capacity() == 0 {
+                self.chunks = pool.take_table();
+            }
             self.chunks.push_back(Chunk::new(bytes, claimed, pool));
         }
         self.length += total;
@@ -184,10 +192,12 @@ impl Rope {
                 return;
             }
             count -= length;
-            self.chunks.pop_front();
+            let gone = self.chunks.pop_front();
+            if let Some(last) = gone.filter(|_| self.chunks.is_empty()) {
+                // An idle connection keeps no table of chunks either.
+                last.pool.give_table(mem::take(&mut self.chunks));
+            }
         }
-        // An idle connection keeps no table of chunks either.
-        self.chunks = VecDeque::new();
     }
 
     /// Copies bytes from the front into `out`, drops them here and returns how

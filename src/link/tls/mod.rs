@@ -7,7 +7,7 @@
 mod channel;
 mod opener;
 mod papers;
-mod record;
+pub(super) mod record;
 mod refused;
 mod schedule;
 mod sealer;

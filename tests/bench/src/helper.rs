@@ -13,6 +13,8 @@ use crate::{hangup, relay, strangers};
 pub enum Role {
     /// The plain relay to that address.
     Relay(SocketAddr),
+    /// The splice relay to that address.
+    Splice(SocketAddr),
     /// A server that accepts and hangs up.
     Hangup,
     /// Bad handshakes at that address, for so many seconds.
@@ -25,6 +27,7 @@ impl Role {
     pub fn run(self) -> io::Result<()> {
         match self {
             Self::Relay(target) => relay::run(target),
+            Self::Splice(target) => relay::run_spliced(target),
             Self::Hangup => hangup::run(),
             Self::Flood(target, seconds) => strangers::flood(target, seconds),
             Self::Crowd(target, count) => strangers::crowd(target, count),
@@ -34,6 +37,7 @@ impl Role {
     fn words(self) -> String {
         match self {
             Self::Relay(target) => format!("relay,{target}"),
+            Self::Splice(target) => format!("splice,{target}"),
             Self::Hangup => "hangup".to_owned(),
             Self::Flood(target, seconds) => format!("flood,{target},{seconds}"),
             Self::Crowd(target, count) => format!("crowd,{target},{count}"),
@@ -54,6 +58,7 @@ impl FromStr for Role {
         let number = words.next().and_then(|word| word.parse().ok());
         match (name, target, number) {
             ("relay", Some(target), None) => Ok(Self::Relay(target)),
+            ("splice", Some(target), None) => Ok(Self::Splice(target)),
             ("flood", Some(target), Some(seconds)) => Ok(Self::Flood(target, seconds)),
             ("crowd", Some(target), Some(count)) => Ok(Self::Crowd(target, count)),
             _ => Err(format!("no such helper: {text}")),

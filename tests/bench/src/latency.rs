@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use fake_telegram::payload;
 
+use crate::busy::{Meter, Taken};
 use crate::load;
 use crate::subject::Subject;
 
@@ -26,15 +27,17 @@ impl Waits {
 }
 
 /// One client alone sends 64 bytes and waits for them, `messages` times.
-pub async fn echo(subject: &Subject, messages: u32) -> io::Result<Waits> {
+pub async fn echo(subject: &Subject, messages: u32) -> io::Result<(Waits, Taken)> {
     let mut waits = Vec::with_capacity(messages as usize);
     let message = payload::echo(1, 64);
-    for client in &mut load::connect(subject, 1).await? {
+    let mut clients = load::connect(subject, 1).await?;
+    let meter = Meter::start(subject)?;
+    for client in &mut clients {
         for _ in 0..messages {
             let sent = Instant::now();
             client.echo(&message).await?;
             waits.push(sent.elapsed());
         }
     }
-    Ok(Waits::new(waits))
+    Ok((Waits::new(waits), meter.stop()?))
 }

@@ -1,17 +1,20 @@
 //! The loads that move bytes.
 
 use std::io;
-use std::time::Instant;
 
 use fake_telegram::client::Client;
 use fake_telegram::payload::{self, Command};
 use smol::LocalExecutor;
 use smol::io::AsyncReadExt;
 
+use crate::busy::{Meter, Taken};
 use crate::subject::Subject;
 
 /// Size of one answer and one uploaded part, as Telegram's apps use them.
 const PART: u32 = 512 * 1024;
+
+/// The least that an encrypted message has is 56 bytes: some peers take no shorter one.
+const MESSAGE: usize = 64;
 
 /// Connections opened at a time.
 const CONNECTING: usize = 50;
@@ -21,16 +24,14 @@ const CONNECTING: usize = 50;
 pub struct Cost {
     /// Bytes or operations.
     pub amount: f64,
-    pub seconds: f64,
-    pub processor: f64,
+    pub taken: Taken,
 }
 
 /// `clients` at once receive `megabytes` in all.
 pub async fn download(subject: &Subject, clients: usize, megabytes: u32) -> io::Result<Cost> {
     let each = megabytes * 1_000_000 / clients as u32;
     let connected = connect(subject, clients).await?;
-    let started = Instant::now();
-    let processor = subject.processor_seconds()?;
+    let meter = Meter::start(subject)?;
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = connected
         .into_iter()
@@ -40,7 +41,7 @@ pub async fn download(subject: &Subject, clients: usize, megabytes: u32) -> io::
                     total: each,
                     size: PART.min(each),
                 };
-                client.send(&wish.payload()).await?;
+                client.send(&wish.payload_of(MESSAGE)).await?;
                 // Counting is all: what is measured is the proxy.
                 let mut stream = client.into_stream();
                 let mut buffer = vec![0; 256 * 1024];
@@ -65,8 +66,7 @@ pub async fn download(subject: &Subject, clients: usize, megabytes: u32) -> io::
         .await?;
     Ok(Cost {
         amount: f64::from(each) * clients as f64,
-        seconds: started.elapsed().as_secs_f64(),
-        processor: subject.processor_seconds()? - processor,
+        taken: meter.stop()?,
     })
 }
 
@@ -75,43 +75,38 @@ pub async fn upload(subject: &Subject, clients: usize, megabytes: u32) -> io::Re
     let parts = megabytes * 1_000_000 / clients as u32 / PART;
     let part = Command::Swallow.payload_of(PART as usize);
     let part = &part;
-    let seconds = each_client(subject, clients, |mut client| async move {
+    let taken = each_client(subject, clients, |mut client| async move {
         for _ in 0..parts {
             client.send(part).await?;
             client.recv_packet().await?;
         }
         Ok(())
     });
-    let (seconds, processor) = seconds.await?;
     Ok(Cost {
         amount: f64::from(parts) * f64::from(PART) * clients as f64,
-        seconds,
-        processor,
+        taken: taken.await?,
     })
 }
 
 /// `clients` at once send 64 bytes and wait for them to come back.
 pub async fn echo(subject: &Subject, clients: usize, messages: u32) -> io::Result<Cost> {
     let each = messages / clients as u32;
-    let seconds = each_client(subject, clients, |mut client| async move {
-        let message = payload::echo(1, 64);
+    let taken = each_client(subject, clients, |mut client| async move {
+        let message = payload::echo(1, MESSAGE);
         for _ in 0..each {
             client.echo(&message).await?;
         }
         Ok(())
     });
-    let (seconds, processor) = seconds.await?;
     Ok(Cost {
         amount: f64::from(each) * clients as f64,
-        seconds,
-        processor,
+        taken: taken.await?,
     })
 }
 
 /// Connects, handshakes, has one message echoed and leaves, `count` times.
 pub async fn connects(subject: &Subject, count: usize) -> io::Result<Cost> {
-    let started = Instant::now();
-    let processor = subject.processor_seconds()?;
+    let meter = Meter::start(subject)?;
     let mut left = count;
     while left > 0 {
         let clients = left.min(CONNECTING);
@@ -120,23 +115,21 @@ pub async fn connects(subject: &Subject, count: usize) -> io::Result<Cost> {
     }
     Ok(Cost {
         amount: count as f64,
-        seconds: started.elapsed().as_secs_f64(),
-        processor: subject.processor_seconds()? - processor,
+        taken: meter.stop()?,
     })
 }
 
-/// Runs `work` for each of `clients`; wall and processor seconds.
+/// Runs `work` for each of `clients`.
 async fn each_client<F>(
     subject: &Subject,
     clients: usize,
     work: impl Fn(Client) -> F,
-) -> io::Result<(f64, f64)>
+) -> io::Result<Taken>
 where
     F: Future<Output = io::Result<()>>,
 {
     let connected = connect(subject, clients).await?;
-    let started = Instant::now();
-    let processor = subject.processor_seconds()?;
+    let meter = Meter::start(subject)?;
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = connected
         .into_iter()
@@ -150,8 +143,7 @@ where
             io::Result::Ok(())
         })
         .await?;
-    let seconds = started.elapsed().as_secs_f64();
-    Ok((seconds, subject.processor_seconds()? - processor))
+    meter.stop()
 }
 
 /// Connected clients, each with one message echoed.
@@ -166,7 +158,7 @@ pub async fn connect(subject: &Subject, clients: usize) -> io::Result<Vec<Client
                     .map(|_| {
                         executor.spawn(async {
                             let mut client = subject.client.connect().await?;
-                            client.echo(&payload::echo(0, 40)).await?;
+                            client.echo(&payload::echo(0, MESSAGE)).await?;
                             io::Result::Ok(client)
                         })
                     })

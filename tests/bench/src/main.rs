@@ -1,6 +1,7 @@
 //! `make bench`: what the proxy costs, measured against a plain TCP relay in
 //! the same run. The method is in `doc/performance.md`.
 
+mod busy;
 mod fairness;
 mod flood;
 mod hangup;
@@ -8,6 +9,7 @@ mod helper;
 mod idle;
 mod latency;
 mod load;
+mod peers;
 mod plan;
 mod process;
 mod processors;
@@ -16,6 +18,7 @@ mod report;
 mod strangers;
 mod subject;
 
+use std::cell::RefCell;
 use std::io;
 
 use argh::FromArgs;
@@ -30,9 +33,13 @@ struct Flags {
     #[argh(option, default = "String::from(\"target/release/smol-mtproxy\")")]
     binary: String,
 
-    /// megabytes per download and upload (default 3000, quick 1000)
+    /// megabytes per download and upload, in each round (default 1000, quick 300)
     #[argh(option)]
     megabytes: Option<u32>,
+
+    /// rounds of traffic, of which the medians are shown (default 5)
+    #[argh(option, default = "5")]
+    rounds: usize,
 
     /// less of everything, and no 10,000 idle clients
     #[argh(switch)]
@@ -70,11 +77,13 @@ fn main() -> io::Result<()> {
     let plan = Plan {
         binary,
         telegram: &telegram,
-        megabytes: flags.megabytes.unwrap_or(if quick { 1000 } else { 3000 }),
+        megabytes: flags.megabytes.unwrap_or(if quick { 300 } else { 1000 }),
+        rounds: flags.rounds.max(1),
         quick,
         subject: &flags.subject,
         parts: &flags.parts,
         descriptors,
+        left_out: RefCell::default(),
     };
     smol::block_on(plan.run())?;
     telegram.assert_clean();

@@ -1,11 +1,16 @@
 //! What is measured, in which order.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io;
+use std::time::Duration;
 
 use fake_telegram::client::Kind;
 use fake_telegram::harness::Route;
 use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::wait;
 
+use crate::peers;
 use crate::report::Report;
 use crate::subject::{Case, Link, Subject};
 use crate::{fairness, flood, idle, latency, load};
@@ -31,11 +36,15 @@ const fn case(route: Route, kind: Kind, link: Link) -> Case {
 const HALF_OPEN: u64 = 20_000;
 const OTHER_DESCRIPTORS: u64 = 500;
 
+/// What a peer has not got through by then is left out.
+const PEER_PATIENCE: Duration = Duration::from_secs(60);
+
 pub struct Plan<'a> {
     pub binary: &'static str,
     pub telegram: &'a FakeTelegram,
     /// Per download and upload.
     pub megabytes: u32,
+    pub rounds: usize,
     pub quick: bool,
     /// How the names of the wanted subjects begin.
     pub subject: &'a str,
@@ -43,19 +52,16 @@ pub struct Plan<'a> {
     pub parts: &'a [String],
     /// Descriptors that a process may have.
     pub descriptors: u64,
+    /// Loads that peers do not get through.
+    pub left_out: RefCell<HashSet<String>>,
 }
 
 impl Plan<'_> {
     pub async fn run(&self) -> io::Result<()> {
         let mut report = Report::default();
         if self.wants("traffic") {
-            let relay = Subject::relay(self.telegram)?;
-            self.traffic(&relay, &mut report).await?;
-            drop(relay);
-            for case in self.cases() {
-                let proxy = case.start(self.binary, self.telegram).await?;
-                self.traffic(&proxy, &mut report).await?;
-            }
+            self.all_traffic(&mut report).await?;
+            report.print();
         }
         if self.wants("idle") {
             for case in self.cases() {
@@ -76,6 +82,45 @@ impl Plan<'_> {
         // Each row has a Telegram of its own.
         if self.parts.iter().any(|wanted| wanted == "fairness") {
             fairness::fairness(self.binary, self.subject, self.quick).await;
+        }
+        Ok(())
+    }
+
+    /// All subjects, and then all again: what comes over the machine meanwhile comes
+    /// over each of them.
+    async fn all_traffic(&self, report: &mut Report) -> io::Result<()> {
+        let mut peers: Vec<_> = self
+            .cases()
+            .flat_map(|case| peers::named().into_iter().map(move |peer| (peer, case)))
+            .filter(|(peer, case)| match case.link {
+                Link::None => peer.can(case.route, case.kind),
+                _ => peer.as_ours().is_some(),
+            })
+            .collect();
+        for round in 1..=self.rounds {
+            eprintln!("traffic, round {round} of {}", self.rounds);
+            self.traffic(&Subject::relay(self.telegram)?, report)
+                .await?;
+            self.traffic(&Subject::splice_relay(self.telegram)?, report)
+                .await?;
+            for case in self.cases() {
+                let proxy = case.start(self.binary, self.telegram).await?;
+                self.traffic(&proxy, report).await?;
+            }
+            let mut failed = Vec::new();
+            for (number, (peer, case)) in peers.iter().enumerate() {
+                match Subject::peer(peer, *case, self.telegram).await {
+                    Ok(subject) => self.traffic(&subject, report).await?,
+                    Err(error) => {
+                        println!("{} {} is left out: {error}", peer.name, case.name());
+                        failed.push(number);
+                    }
+                }
+            }
+            // It would fail again, and half of a minute is gone each time.
+            for number in failed.into_iter().rev() {
+                peers.remove(number);
+            }
         }
         Ok(())
     }
@@ -102,21 +147,58 @@ impl Plan<'_> {
 
     async fn traffic(&self, subject: &Subject, report: &mut Report) -> io::Result<()> {
         let (messages, connects) = match self.quick {
-            true => (30_000, 1_000),
-            false => (100_000, 2_000),
+            true => (10_000, 500),
+            false => (30_000, 1_000),
         };
         for clients in [1, 10, 100] {
-            let cost = load::download(subject, clients, self.megabytes).await?;
-            report.transfer(subject, &format!("download, {clients} clients"), cost);
+            let name = format!("download, {clients} clients");
+            let load = load::download(subject, clients, self.megabytes);
+            if let Some(cost) = self.taken(subject, &name, load).await? {
+                report.transfer(subject, &name, cost);
+            }
         }
-        let cost = load::upload(subject, 10, self.megabytes / 2).await?;
-        report.transfer(subject, "upload, 10 clients", cost);
-        let cost = load::echo(subject, 50, messages).await?;
-        report.echo(subject, "echo, 50 clients", cost);
-        report.waits(subject, &latency::echo(subject, messages / 10).await?);
-        let cost = load::connects(subject, connects).await?;
-        report.connects(subject, cost);
+        let (name, load) = ("upload, 10 clients", self.megabytes / 2);
+        let load = load::upload(subject, 10, load);
+        if let Some(cost) = self.taken(subject, name, load).await? {
+            report.transfer(subject, name, cost);
+        }
+        let (name, load) = ("echo, 50 clients", load::echo(subject, 50, messages));
+        if let Some(cost) = self.taken(subject, name, load).await? {
+            report.echo(subject, name, cost);
+        }
+        let (name, load) = ("echo, 1 client", latency::echo(subject, messages / 10));
+        if let Some((waits, taken)) = self.taken(subject, name, load).await? {
+            report.waits(subject, &waits, taken);
+        }
+        let (name, load) = ("connect and echo", load::connects(subject, connects));
+        if let Some(cost) = self.taken(subject, name, load).await? {
+            report.connects(subject, cost);
+        }
         Ok(())
+    }
+
+    /// What a load took; `None` if a peer does not get it through.
+    async fn taken<T>(
+        &self,
+        subject: &Subject,
+        name: &str,
+        load: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<Option<T>> {
+        if !subject.is_peer() {
+            return load.await.map(Some);
+        }
+        let key = format!("{}, {name}", subject.name);
+        if self.left_out.borrow().contains(&key) {
+            return Ok(None);
+        }
+        let why = match wait::before(PEER_PATIENCE, load).await {
+            Some(Ok(taken)) => return Ok(Some(taken)),
+            Some(Err(error)) => error.to_string(),
+            None => format!("it does not get it through within {PEER_PATIENCE:?}"),
+        };
+        println!("{key} is left out: {why}");
+        self.left_out.borrow_mut().insert(key);
+        Ok(None)
     }
 
     async fn idle(&self, case: Case, report: &Report) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 /// The kernel counts a process's time in these.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub const TICKS_PER_SECOND: f64 = 100.0;
 
 /// User and system time so far, in seconds.
 pub fn processor_seconds(pid: u32) -> io::Result<f64> {

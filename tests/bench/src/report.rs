@@ -1,90 +1,135 @@
-//! The table, line by line as it is measured.
+//! The table.
 
 use std::collections::HashMap;
 
 use fake_telegram::fairness::{Layout, Outcome};
 
+use crate::busy::Taken;
 use crate::flood::{Crowd, Flood};
 use crate::idle::Idle;
 use crate::latency::Waits;
 use crate::load::Cost;
-use crate::subject::{RELAY, Subject};
+use crate::subject::{RELAY, SPLICE, Subject};
 
-/// Speed and processor time, in units of its load.
+/// A round's figure: its two values, in the units of its load.
 #[derive(Clone, Copy)]
 struct Figure {
-    speed: f64,
-    processor: f64,
+    values: [f64; 2],
+    was_busy: bool,
 }
 
-/// Prints each figure with its ratio to the plain relay's and, in split mode, to
-/// that of `both`; those come first.
+/// How the figures of a load are written.
+#[derive(Clone, Copy)]
+enum Load {
+    Transfer,
+    Echoes,
+    Connects,
+    Waits,
+}
+
+/// The rounds of one subject and load.
+struct Row {
+    subject: String,
+    name: String,
+    load: Load,
+    rival: Option<(&'static str, String)>,
+    rounds: Vec<Figure>,
+}
+
+/// Fewer rounds say little.
+const ROUNDS: usize = 5;
+
+/// If the plain relay's fastest round is faster than its slowest one by more than
+/// this part of its median, the machine was another one meanwhile.
+const MOST_SPREAD: f64 = 0.10;
+
+/// Collects the rounds of traffic; prints their medians, each with its ratio to the
+/// relays' and, in split mode, to that of `both`: of each round, and then the median of
+/// these. All else is printed as it comes.
 #[derive(Default)]
 pub struct Report {
+    /// In the order in which they came first.
+    rows: Vec<Row>,
     /// By subject and load.
-    costs: HashMap<(String, String), Figure>,
-    /// p50 and p99 by subject.
-    waits: HashMap<String, (f64, f64)>,
+    places: HashMap<(String, String), usize>,
 }
 
 impl Report {
     pub fn transfer(&mut self, subject: &Subject, load: &str, cost: Cost) {
-        let gigabytes = cost.amount / 1e9;
-        let figures = format!(
-            "{:7.0} MB/s {:6.2} CPU-s/GB",
-            cost.amount / 1e6 / cost.seconds,
-            cost.processor / gigabytes
-        );
-        self.cost(subject, load, &figures, cost);
+        self.cost(subject, load, Load::Transfer, cost);
     }
 
     pub fn echo(&mut self, subject: &Subject, load: &str, cost: Cost) {
-        let figures = format!(
-            "{:7.0} msg/s {:5.2} CPU-s/million",
-            cost.amount / cost.seconds,
-            cost.processor / cost.amount * 1e6
-        );
-        self.cost(subject, load, &figures, cost);
+        self.cost(subject, load, Load::Echoes, cost);
     }
 
     pub fn connects(&mut self, subject: &Subject, cost: Cost) {
-        let figures = format!(
-            "{:7.0} /s    {:5.0} CPU-µs each",
-            cost.amount / cost.seconds,
-            cost.processor / cost.amount * 1e6
-        );
-        self.cost(subject, "connect and echo", &figures, cost);
+        self.cost(subject, "connect and echo", Load::Connects, cost);
     }
 
-    fn cost(&mut self, subject: &Subject, load: &str, figures: &str, cost: Cost) {
-        let own = Figure {
-            speed: cost.amount / cost.seconds,
-            processor: cost.processor / cost.amount,
-        };
-        let key = |name: &str| (name.to_owned(), load.to_owned());
-        self.costs.insert(key(&subject.name), own);
-        let ratios = against(subject, |name| {
-            let other = self.costs.get(&key(name))?;
-            let (speed, processor) = (own.speed / other.speed, own.processor / other.processor);
-            Some(format!("speed ×{speed:.2}, CPU ×{processor:.2}"))
-        });
-        line(&subject.name, load, &format!("{figures}   {ratios}"));
+    fn cost(&mut self, subject: &Subject, name: &str, load: Load, cost: Cost) {
+        let taken = cost.taken;
+        let values = [cost.amount / taken.seconds, taken.processor / cost.amount];
+        self.add(subject, name, load, values, taken);
     }
 
-    pub fn waits(&mut self, subject: &Subject, waits: &Waits) {
-        let own = (waits.percentile(50), waits.percentile(99));
-        self.waits.insert(subject.name.clone(), own);
-        let ratios = against(subject, |name| {
-            let other = self.waits.get(name)?;
-            let (p50, p99) = (own.0 / other.0, own.1 / other.1);
-            Some(format!("p50 ×{p50:.2}, p99 ×{p99:.2}"))
+    pub fn waits(&mut self, subject: &Subject, waits: &Waits, taken: Taken) {
+        let values = [waits.percentile(50), waits.percentile(99)];
+        self.add(subject, "echo, 1 client", Load::Waits, values, taken);
+    }
+
+    fn add(&mut self, subject: &Subject, name: &str, load: Load, values: [f64; 2], taken: Taken) {
+        let key = (subject.name.clone(), name.to_owned());
+        let place = *self.places.entry(key).or_insert_with(|| {
+            self.rows.push(Row {
+                subject: subject.name.clone(),
+                name: name.to_owned(),
+                load,
+                rival: subject.rival.clone(),
+                rounds: Vec::new(),
+            });
+            self.rows.len() - 1
         });
-        let figures = format!("p50 {:5.0} µs, p99 {:5.0} µs     ", own.0, own.1);
-        line(
-            &subject.name,
-            "echo, 1 client",
-            &format!("{figures}   {ratios}"),
-        );
+        self.rows[place].rounds.push(Figure {
+            values,
+            was_busy: taken.was_busy,
+        });
+    }
+
+    /// The medians of all rounds, and whether they can be believed.
+    pub fn print(&self) {
+        let mut doubted = 0;
+        for row in &self.rows {
+            let others = [("plain", RELAY), ("splice", SPLICE)];
+            let others = others
+                .into_iter()
+                .map(|(word, name)| (word, name.to_owned()));
+            let others = others.chain(row.rival.clone());
+            let ratios = others.filter(|(_, name)| *name != row.subject);
+            let ratios = ratios.filter_map(|(word, name)| {
+                let other = &self.rows[*self.places.get(&(name, row.name.clone()))?];
+                Some(format!("of {word}: {}", row.against(other)))
+            });
+            let ratios = ratios.collect::<Vec<_>>().join("; ");
+            let doubt = if row.was_busy() { "   BUSY" } else { "" };
+            doubted += usize::from(row.was_busy());
+            let figures = format!("{}   {ratios}{doubt}", row.figures());
+            line(&row.subject, &row.name, &figures);
+        }
+        let relay = self.rows.iter().filter(|row| row.subject == RELAY);
+        let spread = relay.map(|row| row.spread(0)).fold(0.0, f64::max);
+        let rounds = self.rows.iter().map(|row| row.rounds.len()).max();
+        if rounds.is_some_and(|rounds| rounds < ROUNDS) {
+            println!("fewer than {ROUNDS} rounds: these medians say little");
+        }
+        if doubted > 0 || spread > MOST_SPREAD {
+            println!(
+                "TOO BUSY TO BELIEVE: others worked during {doubted} of {} rows (BUSY), and the \
+                 plain relay's own rounds are {:.0} % apart; repeat it on an idle machine",
+                self.rows.len(),
+                spread * 100.0,
+            );
+        }
     }
 
     pub fn idle(&self, subject: &Subject, clients: usize, parts: &[Idle]) {
@@ -152,13 +197,74 @@ pub fn outcome(row: &str, layout: Layout, outcome: &Outcome) {
     print!("{outcome}");
 }
 
-/// The ratios to those with whom the subject is compared.
-fn against(subject: &Subject, ratios: impl Fn(&str) -> Option<String>) -> String {
-    let mut text = ratios(RELAY).unwrap_or_default();
-    if let Some(ratios) = subject.rival.as_deref().and_then(ratios) {
-        text.push_str(&format!("; of both: {ratios}"));
+impl Row {
+    fn median(&self, which: usize) -> f64 {
+        median(self.rounds.iter().map(|figure| figure.values[which]))
     }
-    text
+
+    /// What its rounds are apart, as a part of the median.
+    fn spread(&self, which: usize) -> f64 {
+        let values = self.rounds.iter().map(|figure| figure.values[which]);
+        let least = values.clone().fold(f64::INFINITY, f64::min);
+        let most = values.fold(0.0, f64::max);
+        (most - least) / self.median(which)
+    }
+
+    /// Others worked in most of its rounds.
+    fn was_busy(&self) -> bool {
+        let busy = self.rounds.iter().filter(|figure| figure.was_busy);
+        2 * busy.count() >= self.rounds.len()
+    }
+
+    fn figures(&self) -> String {
+        let (first, second) = (self.median(0), self.median(1));
+        let apart = format!("±{:2.0} %", self.spread(0) * 50.0);
+        match self.load {
+            Load::Transfer => {
+                let (speed, cost) = (first / 1e6, second * 1e9);
+                format!("{speed:7.0} MB/s {apart} {cost:6.2} CPU-s/GB")
+            }
+            Load::Echoes => {
+                format!(
+                    "{first:7.0} msg/s {apart} {:5.2} CPU-s/million",
+                    second * 1e6
+                )
+            }
+            Load::Connects => {
+                format!("{first:7.0} /s {apart} {:5.0} CPU-µs each", second * 1e6)
+            }
+            Load::Waits => format!("p50 {first:5.0} µs {apart}, p99 {second:5.0} µs"),
+        }
+    }
+
+    /// The medians of the ratios of each round.
+    fn against(&self, other: &Self) -> String {
+        let ratio = |which: usize| {
+            let rounds = self.rounds.iter().zip(&other.rounds);
+            median(rounds.map(|(own, other)| own.values[which] / other.values[which]))
+        };
+        let (first, second) = match self.load {
+            Load::Waits => ("p50", "p99"),
+            _ => ("speed", "CPU"),
+        };
+        // The kernel's ticks are too long for a short load.
+        let text = |ratio: f64| match ratio.is_finite() {
+            true => format!("×{ratio:.2}"),
+            false => "×?".to_owned(),
+        };
+        let (one, two) = (text(ratio(0)), text(ratio(1)));
+        format!("{first} {one}, {second} {two}")
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
+    }
 }
 
 fn line(subject: &str, load: &str, figures: &str) {

@@ -1,4 +1,4 @@
-//! What is measured: the plain relay, the proxy, or its two halves.
+//! What is measured: a relay, the proxy, its two halves, or a peer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,15 +9,18 @@ use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirec
 use fake_telegram::telegram::FakeTelegram;
 
 use crate::helper::{Helper, Role};
+use crate::peers::{Peer, Running};
 use crate::process;
 
-/// The name of the first subject.
+/// The names of the first subjects.
 pub const RELAY: &str = "plain relay";
+pub const SPLICE: &str = "splice relay";
 
 pub struct Subject {
     pub name: String,
-    /// The subject that it is compared with, besides the plain relay.
-    pub rival: Option<String>,
+    /// The subject that it is compared with, besides the relays: what it is to this
+    /// one, and its name.
+    pub rival: Option<(&'static str, String)>,
     pub client: Options,
     /// In the order in which clients' bytes pass them, each with its name.
     parts: Vec<(&'static str, Process)>,
@@ -26,6 +29,7 @@ pub struct Subject {
 enum Process {
     Proxy(Proxy),
     Relay(Helper),
+    Peer(Running),
 }
 
 impl Process {
@@ -33,6 +37,7 @@ impl Process {
         match self {
             Self::Proxy(proxy) => proxy.pid(),
             Self::Relay(helper) => helper.pid(),
+            Self::Peer(peer) => peer.pid(),
         }
     }
 }
@@ -93,7 +98,7 @@ impl Case {
         };
         Ok(Subject {
             name: self.name(),
-            rival: (parts.len() > 1).then(|| self.both()),
+            rival: (parts.len() > 1).then(|| ("both", self.both())),
             client: first.client(self.kind),
             parts,
         })
@@ -150,11 +155,24 @@ fn certificates(binary: &str, directory: &TemporaryDirectory) -> io::Result<Secu
 impl Subject {
     /// The plain relay in front of the fake DC 2.
     pub fn relay(telegram: &FakeTelegram) -> io::Result<Self> {
+        Self::relay_of(RELAY, telegram, Role::Relay)
+    }
+
+    /// The splice relay in front of it.
+    pub fn splice_relay(telegram: &FakeTelegram) -> io::Result<Self> {
+        Self::relay_of(SPLICE, telegram, Role::Splice)
+    }
+
+    fn relay_of(
+        name: &str,
+        telegram: &FakeTelegram,
+        role: fn(SocketAddr) -> Role,
+    ) -> io::Result<Self> {
         let target = telegram.direct_addresses(2)[0];
-        let mut helper = Helper::start(Role::Relay(target))?;
+        let mut helper = Helper::start(role(target))?;
         let address: SocketAddr = helper.hear()?;
         Ok(Self {
-            name: RELAY.to_owned(),
+            name: name.to_owned(),
             rival: None,
             client: Options {
                 key: None,
@@ -162,6 +180,31 @@ impl Subject {
             },
             parts: vec![("", Process::Relay(helper))],
         })
+    }
+
+    /// A peer in the place of one process of ours.
+    pub async fn peer(peer: &Peer, case: Case, telegram: &FakeTelegram) -> io::Result<Self> {
+        let (name, rival) = (format!("{} {}", peer.name, case.name()), case.name());
+        if let Some(binary) = peer.as_ours() {
+            let subject = case.start(&binary.display().to_string(), telegram).await?;
+            return Ok(Self {
+                name,
+                rival: Some(("ours", rival)),
+                ..subject
+            });
+        }
+        let running = peer.start(case.route, case.kind, telegram).await?;
+        Ok(Self {
+            name,
+            rival: Some(("ours", rival)),
+            client: case.kind.options(running.address()),
+            parts: vec![("", Process::Peer(running))],
+        })
+    }
+
+    /// Nobody of ours answers for it.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.rival, Some(("ours", _)))
     }
 
     /// User and system time of all its processes so far, in seconds.

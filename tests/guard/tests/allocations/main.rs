@@ -1,0 +1,291 @@
+//! The data path allocates nothing: once a session is under way, the proxy's
+//! thread asks for no memory however much goes through it.
+//!
+//! What it may ask for all the same stands in [`BY_DESIGN`]. This program is its own
+//! proxy: started with `proxy` it runs the real one on its first thread, and
+//! counts between two marks.
+
+mod allocator;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fake_telegram::client::Kind;
+use fake_telegram::harness::Route;
+use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::wait;
+use proxy_guard::loads::{UPLOADED, download, echoes, upload};
+use proxy_guard::marks;
+use proxy_guard::setup::{Layout, Link, Part, Watch, Watched, be_proxy, calm, form, served};
+
+/// What asks for memory on purpose while data flows.
+struct Reason {
+    /// A part of a line of its backtraces.
+    place: &'static str,
+    /// A client that waits for each answer never causes it.
+    only_in_bulk: bool,
+    #[expect(dead_code, reason = "to be read here")]
+    why: &'static str,
+}
+
+const fn always(place: &'static str, why: &'static str) -> Reason {
+    Reason {
+        place,
+        only_in_bulk: false,
+        why,
+    }
+}
+
+const fn in_bulk(place: &'static str, why: &'static str) -> Reason {
+    Reason {
+        place,
+        only_in_bulk: true,
+        why,
+    }
+}
+
+const BY_DESIGN: &[Reason] = &[
+    always(
+        "/concurrent-queue-",
+        "smol's executor queues the tasks that were woken in blocks of 31",
+    ),
+    always(
+        "src/cli/run/replays.rs",
+        "the file of replays is written every few seconds, whatever flows",
+    ),
+    always(
+        "src/cli/run/welcome.rs",
+        "the links are printed once, when the addresses are known",
+    ),
+    always(
+        "src/telegram/directory",
+        "lists and the public address are asked for, whatever flows",
+    ),
+    always(
+        "src/telegram/pool/lanes.rs",
+        "whose connection is slow is looked at by the clock",
+    ),
+    always(
+        "src/ciphers/ctr_stream.rs",
+        "a direction that was silent for --hibernate expands its key again",
+    ),
+    in_bulk(
+        "src/client/unframe.rs",
+        "a packet that does not come in one read is collected in chunks",
+    ),
+    in_bulk(
+        "src/client/out/sink.rs",
+        "what the client's kernel refuses, or would be too short a record, is kept",
+    ),
+    in_bulk(
+        "Outbound::push_packet",
+        "the chunks of a packet that was collected go into the connection's queue",
+    ),
+    in_bulk(
+        "src/telegram/middle/inbound.rs",
+        "the rest of one read waits while the client takes no more",
+    ),
+    in_bulk(
+        "src/link/front/stream.rs",
+        "what the client does not take waits on the front, and who has room again is noted",
+    ),
+    in_bulk(
+        "src/link/flow.rs",
+        "what a stream may not send yet, or not whole in its turn, waits",
+    ),
+    in_bulk(
+        "src/link/back/inbound.rs",
+        "a packet that does not come in one read of the link is collected in chunks",
+    ),
+    in_bulk(
+        "src/link/back/line.rs",
+        "what the DC refuses waits on the back",
+    ),
+    in_bulk("src/client/line.rs", "what the DC refuses waits"),
+    in_bulk(
+        "src/link/tls/opener.rs",
+        "the first part of a record waits for the rest",
+    ),
+    in_bulk(
+        "src/net/flow.rs",
+        "what a client or DC refuses that was read and not spliced is kept",
+    ),
+];
+
+const LAYOUTS: &[Layout] = &[
+    layout(Route::Direct, Link::None),
+    layout(Route::Middle, Link::None),
+    layout(Route::Direct, Link::Key),
+    layout(Route::Middle, Link::Key),
+    #[cfg(feature = "tls")]
+    layout(Route::Direct, Link::Tls),
+    #[cfg(feature = "tls")]
+    layout(Route::Middle, Link::Tls),
+];
+
+const fn layout(route: Route, link: Link) -> Layout {
+    Layout { route, link }
+}
+
+/// MiB each way, and messages of 64 bytes.
+const MEBIBYTES: u32 = 8;
+const ECHOES: u32 = 1000;
+
+/// What comes with the traffic comes each time; what only now has grown to its size, on a
+/// busy machine, does not.
+const TRIES: usize = 3;
+
+/// The load of one count.
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Down,
+    Up,
+    Echoes,
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((first, words)) if first == "proxy" => {
+            allocator::watch_this_thread();
+            ExitCode::from(be_proxy(words, answer))
+        }
+        // As Cargo's own harness does.
+        Some((first, _)) if first == "--list" => {
+            println!("allocations: test");
+            ExitCode::SUCCESS
+        }
+        _ if words.iter().any(|word| word == "--ignored") => ExitCode::SUCCESS,
+        _ => all(),
+    }
+}
+
+/// The first of two marks begins the count, the second tells it.
+fn answer() -> String {
+    static IS_UNDER_WAY: AtomicBool = AtomicBool::new(false);
+    if !IS_UNDER_WAY.fetch_xor(true, Ordering::Relaxed) {
+        allocator::begin();
+        return String::new();
+    }
+    let (count, noted) = allocator::end();
+    let mut told = format!("{count}\n");
+    for backtrace in noted {
+        let text = backtrace.to_string();
+        let reason = BY_DESIGN
+            .iter()
+            .position(|known| text.contains(known.place));
+        let reason = reason.map_or_else(String::new, |reason| reason.to_string());
+        told.push_str(&format!("{reason} {}\n", path_of(&text)));
+    }
+    told
+}
+
+/// The proxy's own lines on the way to an allocation, innermost first.
+fn path_of(backtrace: &str) -> String {
+    let others = ["/registry/", "/rustc/", "/rust/", "tests/", "build/"];
+    let places = backtrace.lines().filter_map(|line| {
+        let place = line.trim().strip_prefix("at ")?;
+        let is_ours = !others.iter().any(|other| place.contains(other));
+        let place = &place[place.find("src/")?..];
+        is_ours.then(|| place.rsplit_once(':').map_or(place, |(line, _)| line))
+    });
+    places.take(6).collect::<Vec<_>>().join(" < ")
+}
+
+fn all() -> ExitCode {
+    let (mut passed, mut failed) = (0, 0);
+    for layout in LAYOUTS {
+        let mut outcomes = Vec::new();
+        wait::run(async {
+            outcomes = counts(*layout).await.expect("the load gets through");
+        });
+        for (name, trouble) in outcomes {
+            match trouble {
+                None => passed += 1,
+                Some(trouble) => {
+                    failed += 1;
+                    println!("{name}: {trouble}");
+                }
+            }
+        }
+    }
+    println!("allocations: {passed} passed, {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
+}
+
+/// Each load of a layout, and what was wrong.
+async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
+    let telegram = FakeTelegram::start(Options::default())?;
+    let watch = Watch::new(command);
+    let parts = watch.start(&telegram, layout, calm).await?;
+    let mut outcomes = Vec::new();
+    // A link carries the same of all forms: packets, or bytes.
+    let kinds = match layout.link {
+        Link::None => &Kind::ALL[..],
+        _ => &[Kind::Padded, Kind::FakeTls],
+    };
+    for &kind in kinds {
+        let mut client = served(&parts[0].proxy.client(kind), 0).await?;
+        for load in [Load::Down, Load::Up, Load::Echoes] {
+            // What is there once, and what grows to its size.
+            run(&mut client, load, 4).await?;
+            let mut trouble = None;
+            for _ in 0..TRIES {
+                mark(&parts)?;
+                run(&mut client, load, 1).await?;
+                let told = mark(&parts)?;
+                trouble = told.iter().find_map(|told| trouble_of(load, told));
+                if trouble.is_none() {
+                    break;
+                }
+            }
+            let name = format!("{} {} {load:?}", layout.name(), form(kind));
+            outcomes.push((name, trouble));
+        }
+    }
+    telegram.assert_clean();
+    Ok(outcomes)
+}
+
+fn mark(parts: &[Part]) -> io::Result<Vec<String>> {
+    // What the last bytes bring with them is done.
+    std::thread::sleep(Duration::from_millis(5));
+    parts.iter().map(|part| marks::ask(&part.marks)).collect()
+}
+
+async fn run(client: &mut fake_telegram::client::Client, load: Load, part: u32) -> io::Result<()> {
+    match load {
+        Load::Down => download(client, MEBIBYTES / part).await,
+        Load::Up => upload(client, MEBIBYTES / part, UPLOADED).await,
+        Load::Echoes => echoes(client, ECHOES / part).await,
+    }
+}
+
+/// Allocations that nobody meant; where they were made, each place once.
+fn trouble_of(load: Load, told: &str) -> Option<String> {
+    let (count, noted) = told.split_once('\n')?;
+    let noted = noted.lines().filter_map(|line| line.split_once(' '));
+    let unmeant = noted.filter(|(reason, _)| {
+        let reason = reason
+            .parse()
+            .ok()
+            .and_then(|reason: usize| BY_DESIGN.get(reason));
+        reason.is_none_or(|reason| reason.only_in_bulk && matches!(load, Load::Echoes))
+    });
+    let mut places: Vec<_> = unmeant.map(|(_, place)| place).collect();
+    places.sort_unstable();
+    places.dedup();
+    let list = places.join("\n    ");
+    (!places.is_empty()).then(|| format!("of {count} allocations some at\n    {list}"))
+}
+
+fn command(watched: &Watched<'_>) -> Vec<String> {
+    let program = std::env::current_exe().expect("this program has a path");
+    let words = [program.as_path(), "proxy".as_ref(), watched.marks];
+    words
+        .iter()
+        .map(|word| word.display().to_string())
+        .collect()
+}
