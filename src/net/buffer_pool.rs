@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn an_empty_rope_leaves_its_table_to_the_next() {
-        let pool = BufferPool::new(1 << 20);
+        let pool = BufferPool::new(&Clock::machine(), 1 << 20);
         let (mut rope, mut next) = (Rope::default(), Rope::default());
         rope.append(&pool, &[1; 10]);
         rope.advance(10);
