@@ -25,8 +25,28 @@ uci_config() {
 }
 
 fresh() {
-	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config" "$work/first_start"
+	rm -rf "$work/run" "$work/ujail" "$work/ujail.calls" "$work/config" "$work/first_start" "$work/refuses"
+	install_program
 	fresh_config
+}
+
+# install_program: one that says the words it is called with. "run --test" ends
+# as $work/refuses says: "STATUS MESSAGE", or well if there is none.
+install_program() {
+	cat >"$work/smol-mtproxy" <<-END
+		#!/bin/sh
+		case "\$1 \$2" in
+			'run --test')
+				[ -f $work/refuses ] || exit 0
+				read -r status message <$work/refuses
+				echo "\$message" >&2
+				exit "\$status"
+				;;
+			'secret '*) ;;
+			*) echo "\$@" ;;
+		esac
+	END
+	chmod +x "$work/smol-mtproxy"
 }
 
 fresh_config() {
