@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2016
 # What OpenWrt's buildroot makes of our recipe: make reads the recipe against
 # stand-ins for what it includes, and files and scripts are put together in the
 # way of the buildroot's package-pack.mk.

@@ -11,7 +11,7 @@ new_router() {
 		"$live/usr/bin" "$live/var/run" "$live/lib/upgrade/keep.d" "$live/stand-ins"
 	: >"$live/calls"
 	cat >"$live/lib/functions.sh" <<-'END'
-		add_group_and_user() { echo "user for $pkgname" >>"$LIVE/calls"; }
+		add_group_and_user() { echo user >>"$LIVE/calls"; }
 
 		named() {
 			[ -n "$pkgname" ] || pkgname=$(basename "${1%.*}")
@@ -104,9 +104,8 @@ opkg_install() {
 	info=$live/usr/lib/opkg/info
 	mkdir -p "$info"
 	name=$(sed -n 's/^Package: //p' "$work/ipk/control/control")
-	for other in $(sed -n 's/^Conflicts: //p' "$work/ipk/control/control"); do
-		[ ! -e "$info/$other.list" ] || return 1
-	done
+	other=$(sed -n 's/^Conflicts: //p' "$work/ipk/control/control")
+	[ ! -e "$info/$other.list" ] || return 1
 	export PKG_UPGRADE=0
 	if [ -e "$info/$name.list" ]; then
 		PKG_UPGRADE=1
@@ -171,9 +170,8 @@ apk_add() {
 	db=$live/lib/apk/db
 	mkdir -p "$db"
 	name=$(sed -n 's/^pkgname = //p' "$work/apk/.PKGINFO")
-	for other in $(sed -n 's/^depend = !//p' "$work/apk/.PKGINFO"); do
-		[ ! -e "$db/$other.sums" ] || return 1
-	done
+	other=$(sed -n 's/^depend = !//p' "$work/apk/.PKGINFO")
+	[ ! -e "$db/$other.sums" ] || return 1
 	script=post-install
 	[ ! -e "$db/$name.sums" ] || script=post-upgrade
 	touch "$db/$name.sums"
@@ -229,8 +227,13 @@ kept() {
 		cat "$live"/lib/apk/packages/*.conffiles_static 2>/dev/null | while read -r file check; do
 			[ "$(sum "$live$file")" = "$check" ] || echo "$live$file"
 		done
-		for file in "$live"/usr/lib/opkg/info/*.conffiles; do
-			[ ! -e "$file" ] || sed "s|^|$live|" "$file"
+		info=$live/usr/lib/opkg/info
+		for list in "$info"/*.conffiles; do
+			[ -e "$list" ] || continue
+			name=$(basename "$list" .conffiles)
+			while read -r file; do
+				! opkg_changed "$name" "$file" || echo "$live$file"
+			done <"$list"
 		done
 	} | sed "s|^$live||" | sort -u
 }

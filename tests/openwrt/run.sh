@@ -1,6 +1,6 @@
 #!/bin/sh
 # What OpenWrt gets from us: init script, UCI rendering, first-boot script,
-# packages. Needs busybox and python3; runs as any user, touches nothing outside
+# packages. Needs busybox, make and python3; runs as any user, touches nothing outside
 # a temporary directory.
 set -u
 cd "$(dirname "$0")" || exit 1
