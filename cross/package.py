@@ -132,7 +132,7 @@ default_prerm "$0" "$@"
 POSTRM = """#!/bin/sh
 [ -z "${IPKG_INSTROOT}" ] || exit 0
 [ "${PKG_UPGRADE}" != 1 ] || exit 0
-for second in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	pidof smol-mtproxy >/dev/null || break
 	sleep 1
 done
