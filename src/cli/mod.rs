@@ -27,7 +27,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use crate::config::{ConfigError, ConfigSource, MissingSecret};
-use crate::log;
+use crate::log::{self, LogLevel};
 use arguments::{Arguments, NoCommand};
 use commands::Command;
 use service::Basis;
@@ -53,7 +53,8 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         return Ok(certs::run(options));
     }
     // Whoever made one without running the proxy with it would hand out dead links.
-    let missing_secret = match arguments.command {
+    let missing_secret = match &arguments.command {
+        Command::Run(options) if options.test => MissingSecret::Try(secret::new_key()),
         Command::Run(_) => MissingSecret::Make(secret::new_key()),
         Command::Ctl(_) => MissingSecret::Ignore,
         _ => MissingSecret::Leave,
@@ -73,6 +74,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         eprintln!("smol-mtproxy: with the flags of {}", file.display());
     }
     Ok(match &arguments.command {
+        Command::Run(options) if options.test => run::test(&source, config),
         Command::Run(_) => run::run(&source, config),
         Command::Secret(options) => secret::run(options, config),
         Command::Link(options) => link::run(options, config, basis),
@@ -113,14 +115,18 @@ fn fail(error: &ConfigError) -> Exit {
     complain(Exit::from(error), error)
 }
 
-/// One line on stderr.
 fn complain(exit: Exit, problem: impl Display) -> Exit {
+    tell(LogLevel::Error, problem);
+    exit
+}
+
+/// One line on stderr.
+fn tell(level: LogLevel, what: impl Display) {
     eprintln!(
         "{}smol-mtproxy: {}",
-        log::priority(log::LogLevel::Error),
-        log::one_line(problem.to_string())
+        log::priority(level),
+        log::one_line(what.to_string())
     );
-    exit
 }
 
 /// Writes to stdout, whose reader may have left, as `head` does.

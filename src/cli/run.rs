@@ -10,6 +10,7 @@ mod reload;
 mod replays;
 mod server;
 mod signals;
+mod test;
 mod usage;
 mod welcome;
 
@@ -30,6 +31,7 @@ use crate::link::SetupError;
 use crate::log;
 use crate::net::Reactor;
 
+pub(super) use test::test;
 pub(super) use usage::{FILE as USAGE_FILE, LONGEST as LONGEST_USAGE};
 
 use privileges::PrivilegeError;
