@@ -173,6 +173,38 @@ fn a_test_run_sees_what_the_user_sees() {
     assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
 }
 
+/// No program that it may be made to run gets other rights than it has.
+#[test]
+fn no_thread_can_gain_privileges() {
+    run(async {
+        let users: &[Option<&str>] = match am_root() {
+            true => &[None, Some(USER)],
+            false => &[None],
+        };
+        for user in users {
+            let change = |o: ProxyOptions| match user {
+                Some(user) => o.set("--user", user).in_config_file(),
+                None => o.in_config_file(),
+            };
+            let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
+            // The log's thread is there, and one that reads files.
+            proxy.reload(|flags| flags.push(("--idle-timeout", "77".into())));
+            eventually("a reload", || {
+                proxy.counted("config_reloads_total", "") == 1
+            })
+            .await;
+            let tasks = fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+            let tasks: Vec<_> = tasks.map(|task| task.unwrap().path()).collect();
+            assert!(tasks.len() >= 3, "{tasks:?}");
+            for task in &tasks {
+                assert_eq!(status(task, "NoNewPrivs:"), [1], "{user:?}");
+            }
+            telegram.assert_clean();
+            proxy.stop().await;
+        }
+    });
+}
+
 #[test]
 fn a_user_that_does_not_exist_is_named() {
     if !am_root() {

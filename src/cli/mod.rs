@@ -52,10 +52,14 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     if let Command::Certs(options) = &arguments.command {
         return Ok(certs::run(options));
     }
+    let begun = match &arguments.command {
+        Command::Run(options) if !options.test => Some(run::begin()),
+        _ => None,
+    };
     // Whoever made one without running the proxy with it would hand out dead links.
-    let missing_secret = match &arguments.command {
-        Command::Run(options) if options.test => MissingSecret::Try(secret::new_key()),
-        Command::Run(_) => MissingSecret::Make(secret::new_key()),
+    let missing_secret = match arguments.command {
+        Command::Run(_) if begun.is_some() => MissingSecret::Make(secret::new_key()),
+        Command::Run(_) => MissingSecret::Try(secret::new_key()),
         Command::Ctl(_) => MissingSecret::Ignore,
         _ => MissingSecret::Leave,
     };
@@ -74,8 +78,10 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         eprintln!("smol-mtproxy: with the flags of {}", file.display());
     }
     Ok(match &arguments.command {
-        Command::Run(options) if options.test => run::test(&source, config),
-        Command::Run(_) => run::run(&source, config),
+        Command::Run(_) => match begun {
+            Some(begun) => run::run(&source, config, begun),
+            None => run::test(&source, config),
+        },
         Command::Secret(options) => secret::run(options, config),
         Command::Link(options) => link::run(options, config, basis),
         #[cfg(feature = "ctl")]
