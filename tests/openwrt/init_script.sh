@@ -17,7 +17,9 @@ default_config_starts() {
 	END
 	file_is "$work/calls" <<-END
 		procd_open_service [smol-mtproxy]
-		chown [smol-mtproxy:smol-mtproxy] [$work/run] [$work/run/data] [$work/run/flags]
+		chown [-h] [root:smol-mtproxy] [$work/run]
+		chown [-h] [smol-mtproxy:smol-mtproxy] [$work/run/data]
+		chown [-h] [root:smol-mtproxy] [$work/run/next] [$work/run/next/copies] [$work/run/next/flags]
 		procd_open_instance
 		procd_set_param [command] [$work/smol-mtproxy] [run] [--config] [$work/run/flags]
 		procd_set_param [file] [$work/run/flags]
@@ -113,15 +115,12 @@ reload_after_disabling_stops() {
 a_jail_where_there_is_one() {
 	fresh
 	install_ujail 0
-	printf '\t%s\n' "list listen '0.0.0.0:443'" "option telegram_config '/etc/telegram/config'" \
-		"list table 'banned=/etc/banned.txt'" "option data_dir '$work/kept'" >>"$work/config"
+	printf '\t%s\n' "list listen '0.0.0.0:443'" "option data_dir '$work/kept'" >>"$work/config"
 	service start || return 1
 	called 'procd_add_jail [smol-mtproxy] [procfs] [ronly]'
 	called "procd_set_param [capabilities] [$source_dir/smol-mtproxy.capabilities.json]"
-	called "procd_add_jail_mount_rw [$work/run]"
+	called "procd_add_jail_mount [$work/run]"
 	called "procd_add_jail_mount_rw [$work/kept]"
-	called 'procd_add_jail_mount [/etc/telegram/config]'
-	called 'procd_add_jail_mount [/etc/banned.txt]'
 	called 'procd_set_param [user] [smol-mtproxy]'
 	contains "$work/ujail.calls" "-n smol-mtproxy-trial -r /etc/hosts -- $work/smol-mtproxy secret"
 	printf '\t%s\n' "option jail '0'" >>"$work/config"
@@ -134,11 +133,11 @@ the_jail_lets_ctl_have_its_socket() {
 	printf '\t%s\n' "option control '$work/sockets/ctl'" >>"$work/config"
 	service start || return 1
 	[ -d "$work/sockets" ] || fail 'no directory for the socket'
-	called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	called "chown [-h] [smol-mtproxy:smol-mtproxy] [$work/sockets]"
 	called "procd_add_jail_mount_rw [$work/sockets]"
 	# One that is there is not taken away from its owner.
 	service reload || return 1
-	not_called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	not_called "chown [-h] [smol-mtproxy:smol-mtproxy] [$work/sockets]"
 	called "procd_add_jail_mount_rw [$work/sockets]"
 }
 
@@ -178,46 +177,10 @@ stopping_closes_the_firewall() {
 	called 'procd_set_config_changed [firewall]'
 }
 
-the_link_command_uses_the_rendered_flags() {
-	fresh
-	equal "link --config $work/run/flags" "$(service link)"
-	equal "check --config $work/run/flags" "$(service check)"
-}
-
-# install_lite STATUS LINE: one that has no check, and thinks that of its flags.
-install_lite() {
-	cat >"$work/smol-mtproxy" <<-END
-		#!/bin/sh
-		[ "\$*" = 'check --help' ] || [ $1 = 69 ] || { echo '$2' >&2; exit $1; }
-		echo 'smol-mtproxy: check: not in this small build; and so on' >&2
-		exit 69
-	END
-	chmod +x "$work/smol-mtproxy"
-}
-
-without_a_check_the_configuration_is_checked() {
-	fresh
-	install_lite 69 ''
-	said=$(service check) || fail 'a right configuration is none'
-	case "$said" in
-		'The configuration is right.'*'not checked by the lite package'*) ;;
-		*) fail "it says '$said'" ;;
-	esac
-	equal '' "$(cat "$work/stderr")"
-	install_lite 78 'line 1: no such flag'
-	service check >"$work/stdout" && fail 'a wrong configuration is right'
-	equal '' "$(cat "$work/stdout")"
-	equal 'line 1: no such flag' "$(cat "$work/stderr")"
-	# That is how the program says it.
-	grep -q '"check: not in this small build' "$here/../../src/cli/mod.rs" ||
-		fail 'the program says something else'
-}
-
 for test in default_config_starts the_first_start_names_the_link_command disabled_starts_nothing \
 	reload_renders_by_rename reload_of_a_bad_value_changes_nothing reload_after_disabling_stops \
 	a_jail_where_there_is_one the_jail_lets_ctl_have_its_socket a_jail_that_cannot_run_us_is_left_out \
-	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once stopping_closes_the_firewall \
-	the_link_command_uses_the_rendered_flags without_a_check_the_configuration_is_checked; do
+	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once stopping_closes_the_firewall; do
 	fresh
 	run_test "$test"
 done

@@ -16,7 +16,7 @@ service() {
 	CONFIG=$work/config CALLS=$work/calls RUN_DIR=$work/run LIB=$source_dir \
 		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
 		UJAIL=$work/ujail FIRST_START=$work/first_start PATH=$work/applets \
-		"$work/applets/ash" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" "$1" 2>"$work/stderr"
+		"$work/applets/ash" "$here/rc_common.sh" "${INIT:-$source_dir/smol-mtproxy.init}" "$1" 2>"$work/stderr"
 }
 
 # uci_config LINE...: a section `main` of these lines.
