@@ -12,6 +12,7 @@ OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
 
 # Reads /etc/config/smol-mtproxy, noting the keys so that a misspelt one can be
 # named.
+# shellcheck disable=SC2317
 load_config() {
 	SEEN_KEYS=
 	option_cb() { SEEN_KEYS="$SEEN_KEYS $1"; }

@@ -6,7 +6,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/service.sh"
 
-etc=$work/etc
+etc=$work/own
 
 # config_with LINE…: the usual one and these.
 config_with() {
