@@ -7,6 +7,9 @@
 # Whatever has a name there may be a link that the service has planted, so root
 # reads, makes and gives away nothing there.
 
+# shellcheck source=config/openwrt/paths.sh
+. "$LIB/paths.sh"
+
 TAB=$(printf '\t')
 # More of a file than the program takes, for it to refuse.
 MOST_BYTES=4194305
@@ -99,6 +102,10 @@ own_run_dir() {
 		(umask 077 && mkdir "$data") || return 1
 	fi
 	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
+	# A hand and a trigger may reload at once. Until the script ends, and on a file
+	# that the service cannot open to hold it for ever.
+	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
+	! command -v flock >/dev/null || flock 9
 	rm -rf "$RUN_DIR/next"
 	(umask 027 && mkdir "$RUN_DIR/next")
 }
@@ -141,6 +148,26 @@ make_parents() {
 	[ -d "$path" ] || { make_parents "$path" && mkdir "$path"; }
 }
 
+# check_directory KEY PATH: one that the service is to write.
+check_directory() {
+	local jail
+
+	if [ "$2" = / ]; then
+		bad "$1: the root directory cannot be the service's: name one below it"
+	elif lies_in "$2" "$RUN_DIR" && [ "$2" != "$RUN_DIR/data" ]; then
+		bad "$1: the service cannot write in $RUN_DIR: leave it out, or name another directory"
+	elif is_the_services "$2"; then
+		bad "$1: '$2' lies in a directory where the user $RUN_AS can write, and could have another in its place: choose one in a directory of root's"
+	fi
+	config_get_bool jail main jail 1
+	[ "$jail" = 1 ] && [ -x "$UJAIL" ] || return 0
+	case "$2" in
+		*[[:space:]:*?[]*)
+			bad "$1: a jail cannot show '$2', for its blanks, colons or * ? [: choose another name, or set jail to 0"
+			;;
+	esac
+}
+
 # --- files
 
 # fill DIRECTORY [COPIES [reload]]: writes flags there, and copies of the files that
@@ -153,7 +180,7 @@ fill() {
 }
 
 place_files() {
-	local dir="$1" before="$2" how="$3" base='' data control line flag name path whole text
+	local dir="$1" before="$2" how="$3" base='' data control line flag name path whole key text
 
 	config_get base main flags_file
 	[ -z "$base" ] || base=$(dirname "$base")
@@ -166,28 +193,24 @@ place_files() {
 		whole=$(whole_path "$path")
 		name=${name#=}
 		PLACE=$whole
-		case "$flag,$whole" in
-			*,/*) ;;
-			table,*)
-				bad "table: '$path' is not a whole path, such as $name=/etc/smol-mtproxy/$path"
-				continue
-				;;
+		key=$(echo "$flag" | tr - _)
+		case "$whole" in
+			/*) ;;
 			*)
-				bad "$(echo "$flag" | tr - _): '$path' is not a whole path, such as /etc/$path"
+				bad "$key${name:+ $name}: '$path' is not a whole path, such as /etc/smol-mtproxy/$path"
 				continue
 				;;
 		esac
 		case "$flag" in
-			data-dir) check_directory data_dir "$data" ;;
-			control) lies_in "$whole" "$data" || check_directory control "$control" ;;
-			table) place_file "table $name" ;;
-			*) place_file "$(echo "$flag" | tr - _)" ;;
+			data-dir) check_directory "$key" "$data" ;;
+			control) lies_in "$whole" "$data" || check_directory "$key" "$control" ;;
+			*) place_file "$key${name:+ $name}" ;;
 		esac
 		[ "$PLACE" != "$path" ] || continue
 		if text=$(quoted "${name:+$name=}$PLACE"); then
 			printf '%s\t%s\n' "$line" "--$flag $text" >>"$dir/changed"
 		else
-			bad "$(echo "$flag" | tr - _): '$PLACE' holds both kinds of quotes: choose another name"
+			bad "$key: '$PLACE' holds both kinds of quotes: choose another name"
 		fi
 	done <"$dir/named"
 	change_lines "$dir"
@@ -366,114 +389,4 @@ named_by_source() {
 			print line
 		}
 	'
-}
-
-# --- paths
-
-# check_directory KEY PATH: one that the service is to write.
-check_directory() {
-	local jail
-
-	if [ "$2" = / ]; then
-		bad "$1: the root directory cannot be the service's: name one below it"
-	elif lies_in "$2" "$RUN_DIR" && [ "$2" != "$RUN_DIR/data" ]; then
-		bad "$1: the service cannot write in $RUN_DIR: leave it out, or name another directory"
-	elif is_the_services "$2"; then
-		bad "$1: '$2' lies in a directory where the user $RUN_AS can write, and could have another in its place: choose one in a directory of root's"
-	fi
-	config_get_bool jail main jail 1
-	[ "$jail" = 1 ] && [ -x "$UJAIL" ] || return 0
-	case "$2" in
-		*[[:space:]:*?[]*)
-			bad "$1: a jail cannot show '$2', for its blanks, colons or * ? [: choose another name, or set jail to 0"
-			;;
-	esac
-}
-
-# clean PATH: without //, /./ and a slash at its end.
-clean() {
-	case "$1" in
-		*//* | */./* | */. | ?*/)
-			printf '%s\n' "$1" |
-				sed -e ':again' -e 's|/\./|/|' -e 't again' -e 's|//*|/|g' -e 's|/\.$|/|' -e 's|\(.\)/$|\1|'
-			;;
-		*) printf '%s\n' "$1" ;;
-	esac
-}
-
-# lies_in PATH DIRECTORY: by their names alone; a directory lies in itself.
-lies_in() {
-	[ -n "$2" ] || return 1
-	case "$(clean "$1")/" in
-		*/../*) return 1 ;;
-		"$2"/*) ;;
-		*) return 1 ;;
-	esac
-}
-
-# is_roots PATH: whether none but root can change what it leads to.
-is_roots() {
-	! leaders "$1" | grep -qvx -e u0 -e g0 -e "u$(id -u)" -e "g$(id -g)"
-}
-
-# is_the_services PATH [any]: whether the service's user can change what it leads
-# to; any: or every user.
-is_the_services() {
-	leaders "$1" | has_service "$2"
-}
-
-# can_write FILE: whether it has a say in what is written there.
-can_write() {
-	is_the_services "$1" any || changers "$(readlink -f "$1")" | has_service any
-}
-
-has_service() {
-	grep -qx -e "u$SERVICE_USER" -e "g$SERVICE_GROUP" -e "${1:-u}"
-}
-
-# leaders PATH: who can change what it leads to: of each directory in which one of
-# its names is looked up its changers, and those of links in directories like /tmp.
-leaders() {
-	local rest="${1#/}/" at='' name link links=0
-
-	while [ -n "$rest" ]; do
-		name=${rest%%/*}
-		rest=${rest#*/}
-		case "$name" in
-			'' | .) continue ;;
-			..)
-				at=${at%/*}
-				continue
-				;;
-		esac
-		changers "$at/" "$at/$name"
-		if [ -L "$at/$name" ]; then
-			links=$((links + 1))
-			[ "$links" -le 40 ] || { echo any; return; }
-			link=$(readlink "$at/$name")
-			case "$link" in /*) at= ;; esac
-			rest=${link#/}/$rest
-		else
-			at=$at/$name
-			[ -e "$at" ] || return 0
-		fi
-	done
-}
-
-# changers FILE [ENTRY]: its owner as uNUMBER, the group that may write as gNUMBER,
-# `any` if all may; of an ENTRY where nobody can replace another's, that one's owner.
-changers() {
-	# shellcheck disable=SC2012
-	ls -ldn "$1" 2>/dev/null | {
-		read -r mode _ user group _ || exit
-		echo "u$user"
-		case "$mode" in
-			d????????[tT]*)
-				[ -n "$2" ] && ls -ldn "$2" 2>/dev/null | sed 's/^[^ ]* *[^ ]* *\([0-9]*\) .*/u\1/'
-				exit
-				;;
-		esac
-		case "$mode" in ?????w*) echo "g$group" ;; esac
-		case "$mode" in ????????w*) echo any ;; esac
-	}
 }

@@ -7,6 +7,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/service.sh"
 
 etc=$work/own
+# Debian's busybox has none.
+ln -s "$(command -v flock)" "$work/applets/flock" 2>/dev/null
 
 # config_with LINE…: the usual one and these.
 config_with() {
@@ -40,7 +42,7 @@ tables_and_lists_are_copied() {
 		equal 640 "$(stat -c %a "$work/run/$name")"
 	done
 	equal 600 "$(stat -c %a "$work/run/copies")"
-	equal 'copies data flags table-1 table-2 telegram-config ' "$(ls "$work/run" | tr '\n' ' ')"
+	equal 'copies data flags lock table-1 table-2 telegram-config ' "$(ls "$work/run" | tr '\n' ' ')"
 	not_called logger
 }
 
@@ -54,7 +56,7 @@ an_edit_is_taken_by_a_reload() {
 	equal newer "$(cat "$work/run/telegram-config")"
 	fresh_config
 	service reload || return 1
-	equal 'copies data flags ' "$(ls "$work/run" | tr '\n' ' ')"
+	equal 'copies data flags lock ' "$(ls "$work/run" | tr '\n' ' ')"
 }
 
 # The program knows a table again by its file's name.
@@ -129,7 +131,7 @@ what_lies_in_its_directories_is_not_copied() {
 	cp "$etc/friends" "$work/sockets/friends"
 	config_with "option data_dir '$work/kept/'" "option control '$work/sockets/ctl'" \
 		"list table 'banned=$work/kept/banned'" "list table 'friends=$work//sockets/./friends'" \
-		"list table 'new=$work/kept/new'" "list table 'other=$work/kept/../etc/banned'" \
+		"list table 'new=$work/kept/new'" "list table 'other=$work/kept/../own/banned'" \
 		"list table 'more=$work/kept-too'"
 	: >"$work/kept-too"
 	service start || return 1
@@ -144,10 +146,10 @@ relative_paths_are_refused() {
 	config_with "list table 'banned=banned'" "option telegram_config 'config'" "option data_dir 'data'" \
 		"option control 'ctl'"
 	service start && fail 'started'
-	called_with logger "table: 'banned' is not a whole path, such as banned=/etc/smol-mtproxy/banned"
-	called_with logger "telegram_config: 'config' is not a whole path, such as /etc/config"
-	called_with logger "data_dir: 'data' is not a whole path, such as /etc/data"
-	called_with logger "control: 'ctl' is not a whole path, such as /etc/ctl"
+	called_with logger "table banned: 'banned' is not a whole path, such as /etc/smol-mtproxy/banned"
+	called_with logger "telegram_config: 'config' is not a whole path, such as /etc/smol-mtproxy/config"
+	called_with logger "data_dir: 'data' is not a whole path, such as /etc/smol-mtproxy/data"
+	called_with logger "control: 'ctl' is not a whole path, such as /etc/smol-mtproxy/ctl"
 	absent "$work/run/flags"
 	absent data
 }
@@ -279,6 +281,22 @@ the_program_is_asked_as_that_user() {
 	rm -f "$work/asked"
 	service start || return 1
 	contains "$work/asked" "run --test --user smol-mtproxy --config $work/run/next/flags"
+}
+
+# Each has flags and a copy of its own state of things.
+reloads_at_once_do_not_mix() {
+	config_with "list table 'banned=$etc/banned'"
+	service start || return 1
+	sed -i '2i sleep 0.1' "$work/smol-mtproxy"
+	for _ in 1 2 3 4; do
+		service reload &
+		pids="${pids:-} $!"
+	done
+	for pid in $pids; do
+		wait "$pid" || fail 'one has failed'
+	done
+	equal 'copies data flags lock table-1 ' "$(ls "$work/run" | tr '\n' ' ')"
+	not_called logger
 }
 
 in_tmp() { ls -d /tmp/smol-mtproxy.* 2>/dev/null; }
@@ -434,7 +452,7 @@ what_they_planted_before_an_upgrade() {
 		for_real start || fail "not started: $plant"
 		victim_is_unharmed
 		equal "root:$THEM 750" "$(owner "$work/run") $(stat -c %a "$work/run")"
-		equal 'copies data flags table-1 ' "$(ls "$work/run" | tr '\n' ' ')"
+		equal 'copies data flags lock table-1 ' "$(ls "$work/run" | tr '\n' ' ')"
 		equal "$THEM:$THEM" "$(owner "$work/run/data")"
 		[ ! -L "$work/run/data" ] || fail 'data is a link'
 	done
@@ -535,7 +553,7 @@ tests='tables_and_lists_are_copied an_edit_is_taken_by_a_reload a_table_keeps_it
 	lines_are_read_as_the_program_does paths_that_no_jail_can_show places_that_are_not_to_be_given_away
 	what_the_program_refuses_changes_nothing what_may_heal_is_started silence_is_named
 	the_user_reads_of_what_the_user_wrote the_program_is_asked_as_that_user
-	link_and_check_leave_the_service_alone without_a_check_the_configuration_is_checked'
+	reloads_at_once_do_not_mix link_and_check_leave_the_service_alone without_a_check_the_configuration_is_checked'
 if [ "$(id -u)" = 0 ]; then
 	tests="$tests only_data_is_theirs what_they_planted_before_an_upgrade
 		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed

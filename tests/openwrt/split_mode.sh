@@ -54,9 +54,9 @@ link_files_that_cannot_be_read_are_named() {
 	echo new >"$work/mine.d/link.psk"
 	service reload && fail 'reloaded'
 	called_with logger "link_key: cannot read '$work/mine.d/none.key'"
-	called_with logger "link_ca: 'ca.pem' is not a whole path, such as /etc/ca.pem"
+	called_with logger "link_ca: 'ca.pem' is not a whole path, such as /etc/smol-mtproxy/ca.pem"
 	equal link.psk "$(cat "$work/run/link-psk")"
-	equal 'copies data flags link-psk ' "$(ls "$work/run" | tr '\n' ' ')"
+	equal 'copies data flags link-psk lock ' "$(ls "$work/run" | tr '\n' ' ')"
 }
 
 # As `certs add-node` writes it, and the other spellings.
