@@ -18,7 +18,7 @@ MOST_BYTES=4194305
 # the reason logged. What may mend itself, such as a disk that is not there yet, is
 # good enough to start with, but not to replace what runs.
 prepare() {
-	local next="$RUN_DIR/next" path
+	local next="$RUN_DIR/next" path fresh
 
 	PREPARED=
 	own_run_dir || return 1
@@ -28,11 +28,15 @@ prepare() {
 		return 1
 	fi
 	for path in "$next"/*; do
+		fresh="$fresh ${path##*/} "
 		[ "${path##*/}" = flags ] || mv -f "$path" "$RUN_DIR/" || return 1
 	done
 	mv -f "$next/flags" "$FLAGS" && rmdir "$next" || return 1
 	for path in "$RUN_DIR"/link-* "$RUN_DIR"/table-* "$RUN_DIR"/telegram-*; do
-		cut -f 1 "$RUN_DIR/copies" | grep -qxF "${path##*/}" || rm -f "$path"
+		case "$fresh" in
+			*" ${path##*/} "*) ;;
+			*) rm -f "$path" ;;
+		esac
 	done
 	PREPARED=1
 }
@@ -171,12 +175,17 @@ check_directory() {
 # --- files
 
 # fill DIRECTORY [COPIES [reload]]: writes flags there, and copies of the files that
-# they name, which they name relatively. `copies` there holds "COPY<TAB>SOURCE" for
-# each; COPIES is that of the running flags.
+# they name, which they name relatively. `copies` there has "COPY<TAB>SOURCE" for
+# each, be it there or not; COPIES is that of the running flags.
 fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
 	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
-	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@"
+	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
+	# The program might take the half of what did not fit.
+	if ! { echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null; then
+		bad "no room for flags and copies in ${1%/*}: free some memory"
+		return 1
+	fi
 }
 
 place_files() {
@@ -202,7 +211,7 @@ place_files() {
 				;;
 		esac
 		case "$flag" in
-			data-dir) check_directory "$key" "$data" ;;
+			data-dir) [ "$data" = "$RUN_DIR/data" ] || check_directory "$key" "$data" ;;
 			control) lies_in "$whole" "$data" || check_directory "$key" "$control" ;;
 			*) place_file "$key${name:+ $name}" ;;
 		esac
@@ -267,10 +276,8 @@ place_file() {
 	esac
 	[ "$flag" != table ] || copy=$(name_of_table)
 	PLACE=$copy
-	if copy_file "$whole" "$dir/$copy"; then
-		printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
-		return
-	fi
+	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
+	! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
 		link-*) bad "$1: cannot read '$whole'" ;;
 		table) table_is_missing "$1" ;;
@@ -319,7 +326,6 @@ table_is_missing() {
 list_is_missing() {
 	if [ -n "$before" ] && grep -qxF "$PLACE$TAB$whole" "$before" 2>/dev/null &&
 		copy_file "$RUN_DIR/$PLACE" "$dir/$PLACE"; then
-		printf '%s\t%s\n' "$PLACE" "$whole" >>"$dir/copies"
 		complain "$1: cannot read '$whole', so its last copy stays: put it back, then /etc/init.d/smol-mtproxy reload"
 	else
 		complain "$1: cannot read '$whole': write it, then /etc/init.d/smol-mtproxy reload"
@@ -328,16 +334,14 @@ list_is_missing() {
 
 # is_good DIRECTORY [reload]: asks the program, which ends as it would at a start.
 is_good() {
-	local said status line
+	local said status line errors
 
 	said=$("$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
 	status=$?
-	case "$said" in
-		'') said="$PROG run --test has ended with $status: is there memory left?" ;;
-		# Without what it logs.
-		*smol-mtproxy:\ *) said=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p') ;;
-	esac
-	printf '%s\n' "$said" | named_by_source "$1" | while IFS= read -r line; do
+	[ -n "$said" ] || said="$PROG run --test has ended with $status: is there memory left?"
+	# Without what it logs.
+	errors=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p')
+	printf '%s\n' "${errors:-$said}" | named_by_source "$1" | while IFS= read -r line; do
 		complain "$line"
 	done
 	case "$status" in

@@ -100,6 +100,21 @@ a_table_that_is_not_there() {
 	called_with logger "table banned: cannot read '$etc': put its lines into a text file"
 }
 
+no_two_tables_share_a_copy() {
+	config_with "list table 'banned=$etc/later'" "list table 'friends=$etc/friends'" "list table 'more=$etc/later2'"
+	service start || return 1
+	contains "$work/run/flags" '--table banned=table-1'
+	contains "$work/run/flags" '--table friends=table-2'
+	contains "$work/run/flags" '--table more=table-3'
+	equal 192.0.2.2 "$(cat "$work/run/table-2")"
+	absent "$work/run/table-1"
+	config_with "list table 'new=$etc/banned'" "list table 'banned=$etc/later'"
+	service reload || return 1
+	contains "$work/run/flags" '--table new=table-4'
+	contains "$work/run/flags" '--table banned=table-1'
+	equal 'copies data flags lock table-4 ' "$(ls "$work/run" | tr '\n' ' ')"
+}
+
 a_list_that_is_not_there() {
 	config_with "option telegram_config '$etc/none'"
 	service start || return 1
@@ -548,7 +563,7 @@ a_missing_user_is_named() {
 }
 
 tests='tables_and_lists_are_copied an_edit_is_taken_by_a_reload a_table_keeps_its_copys_name
-	a_table_that_is_not_there a_list_that_is_not_there no_copy_fills_the_memory
+	a_table_that_is_not_there no_two_tables_share_a_copy a_list_that_is_not_there no_copy_fills_the_memory
 	what_lies_in_its_directories_is_not_copied relative_paths_are_refused a_flags_files_own_are_beside_it
 	lines_are_read_as_the_program_does paths_that_no_jail_can_show places_that_are_not_to_be_given_away
 	what_the_program_refuses_changes_nothing what_may_heal_is_started silence_is_named
