@@ -89,7 +89,7 @@ control_dir() {
 # --- directories
 
 own_run_dir() {
-	local path data="$RUN_DIR/data" was=
+	local data="$RUN_DIR/data" was=
 
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
 	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
@@ -97,12 +97,9 @@ own_run_dir() {
 		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 		return 1
 	fi
-	# Whatever lies there may be a link of theirs.
-	[ -z "$was" ] || for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
-		[ "$path" = "$data" ] || rm -rf "$path"
-	done
+	[ -z "$was" ] || clear_run_dir || return 1
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
-		rm -rf "$data"
+		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
 	fi
 	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
@@ -112,6 +109,23 @@ own_run_dir() {
 	! command -v flock >/dev/null || flock 9
 	rm -rf "$RUN_DIR/next"
 	(umask 027 && mkdir "$RUN_DIR/next")
+}
+
+# One that was the service's, as older packages had it: whatever lies there may be a
+# link of its making. Nothing is removed in its directories, as it may put a link in
+# the place of one while that goes on.
+clear_run_dir() {
+	local path aside
+
+	aside=$(mktemp -d "$RUN_DIR/.aside.XXXXXX") || return 1
+	for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
+		if [ -L "$path" ] || [ ! -d "$path" ]; then
+			rm -f "$path"
+		elif [ "$path" != "$RUN_DIR/data" ] && [ "$path" != "$aside" ]; then
+			mv "$path" "$aside/"
+		fi
+	done
+	rmdir "$aside" 2>/dev/null || :
 }
 
 # give_to_read PATH…: theirs, by the group.
