@@ -246,7 +246,8 @@ place_files() {
 named_files() {
 	read_flags "
 		BEGIN { split(\"$FILE_FLAGS\", list, \" \"); for (i in list) names[list[i]] = 1 }
-		!known || !(flag in names) || index(value, \"://\") { next }
+		!/$(echo "$FILE_FLAGS" | tr ' ' '|')/ || !understood(\$0) { next }
+		!(flag in names) || index(value, \"://\") { next }
 		flag != \"table\" { print NR \"\\t\" flag \"\\t=\\t\" value; next }
 		{ at = index(value, \"=\") }
 		at && at < length(value) {

@@ -69,9 +69,9 @@ flag_values() {
 }
 
 # read_flags RULES FILE: awk, where is(NAME) tells whether the line is one of that
-# flag, with its value in `value` and the quotes around it in `quote`. All
-# spellings that the program takes (src/config/file.rs): --flag V, flag V,
-# flag = "V" # comment; blanks are Unicode's.
+# flag, whose value is in `value` then. All spellings that the program takes
+# (src/config/file.rs): --flag V, flag V, flag = "V" # comment; blanks are
+# Unicode's.
 read_flags() {
 	awk "$LINE_READER$1" "$2"
 }
@@ -89,6 +89,7 @@ BEGIN {
 function blank(text,    i) {
 	if (text == "") return 0
 	if (index(" \t\r\v\f", substr(text, 1, 1))) return 1
+	if (!index("\302\341\342\343", substr(text, 1, 1))) return 0
 	for (i = 1; i <= wides; i++) if (index(text, wide[i]) == 1) return length(wide[i])
 	return 0
 }
@@ -124,8 +125,8 @@ function bare(text,    at, from) {
 }
 
 # Whether the program would take it as a flag and its value.
-function understood(line,    end, after) {
-	flag = value = quote = ""
+function understood(line,    end, after, quote) {
+	flag = value = ""
 	line = right(left(line))
 	while (index(line, "\357\273\277") == 1) line = substr(line, 4)
 	if (line == "" || substr(line, 1, 1) == "#") return 0
@@ -137,7 +138,6 @@ function understood(line,    end, after) {
 	if (substr(line, 1, 1) == "=") line = left(substr(line, 2))
 	quote = substr(line, 1, 1)
 	if (quote != "\"" && quote != "\047") {
-		quote = ""
 		value = bare(line)
 		return value != ""
 	}
@@ -149,9 +149,8 @@ function understood(line,    end, after) {
 	return value != ""
 }
 
-function is(name) { return known && flag == name }
-
-{ known = understood($0) }
+# Most lines are secrets, and need no closer look.
+function is(name) { return index($0, name) && understood($0) && flag == name }
 '
 
 # complain TEXT [LEVEL]
