@@ -27,6 +27,7 @@ render_flags() {
 	local file="$1" data_dir="$2" dir="${1%/*}" source
 
 	BAD=
+	check_own_keys
 	config_get source main flags_file
 	drop_new "$file"
 	(umask 077 && : >"$file.new") || return 1
