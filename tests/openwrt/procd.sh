@@ -356,6 +356,7 @@ procd_kill() {
 	done
 }
 
+# One that ends runs still.
 procd_running() {
 	cat "$PROCD"/instances/*/state 2>/dev/null | grep -q -x -e running -e stopping
 }
@@ -370,17 +371,28 @@ procd_send_signal() {
 	done
 }
 
-# ubus call service state: the one that is used.
+# ubus call service list or state: the latter as if to spawn.
 ubus() {
 	local instance
 
 	record ubus "$@"
-	[ "$1 $2 $3" = 'call service state' ] || return 1
-	for instance in "$PROCD"/instances/*; do
-		case "$(cat "$instance/state" 2>/dev/null)" in
-			waiting | ended) start_instance "$instance" spawned ;;
-		esac
-	done
+	case "$1 $2 $3" in
+		'call service list')
+			if procd_running; then
+				printf '\t\t\t\t"running": true,\n'
+			else
+				printf '\t\t\t\t"running": false,\n'
+			fi
+			;;
+		'call service state')
+			for instance in "$PROCD"/instances/*; do
+				case "$(cat "$instance/state" 2>/dev/null)" in
+					waiting | ended) start_instance "$instance" spawned ;;
+				esac
+			done
+			;;
+		*) return 1 ;;
+	esac
 }
 
 # --- what happens by itself, for the tests
