@@ -279,7 +279,7 @@ without_a_check_the_configuration_is_checked() {
 enables_in_an_image() {
 	rm -rf "$work/image"
 	mkdir -p "$work/image/etc/rc.d" "$work/image/usr/lib/smol-mtproxy"
-	cp "$source_dir/render.sh" "$source_dir/place.sh" "$work/image/usr/lib/smol-mtproxy/"
+	cp "$source_dir"/*.sh "$work/image/usr/lib/smol-mtproxy/"
 	env -u LIB IPKG_INSTROOT="$work/image" CALLS="$work/calls" PROCD="$work/procd" \
 		"$@" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" enable >"$work/stdout" 2>&1 || fail "$1: not enabled"
 	equal '' "$(cat "$work/stdout")"

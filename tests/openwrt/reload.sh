@@ -121,7 +121,8 @@ a_start_that_names_nothing_ends_what_runs() {
 	other start
 	: >"$work/procd/slow"
 	sed -i 's/^start_service.*/& return 1/' "$work/other.init"
-	other start
+	# Nor does its status count.
+	other start || fail 'the status is that of start_service'
 	procd running || fail 'gone at once'
 	procd gone
 	procd running && fail 'still there'
@@ -138,6 +139,10 @@ a_new_key_is_a_signal() {
 	called 'procd_send_signal [smol-mtproxy] [*] [HUP]'
 	# And so is no new key: the files that it names may be others.
 	service reload || return 1
+	became unchanged 'signalled 1'
+	# A start of what runs takes the new flags over too.
+	uci_key "option max_clients '8'"
+	service start || return 1
 	became unchanged 'signalled 1'
 }
 
