@@ -201,14 +201,14 @@ impossible_values_are_named() {
 	impossible "option enabled 'maybe'" "enabled: 'maybe' is neither 1 nor 0"
 	impossible "option jail 'strict'" "jail: 'strict' is neither 1 nor 0"
 	impossible "option nofile 'many'" "nofile: 'many' is not a whole number"
-	for number in 0 255 1048577 99999999999999999999; do
-		impossible "option nofile '$number'" "nofile: '$number' is not possible here; give 256 to 1048576"
+	for number in 0 63 1048577 99999999999999999999; do
+		impossible "option nofile '$number'" "nofile: '$number' is not possible here; give 64 to 1048576"
 	done
 	impossible "option firewall_zone 'wan lan'" "firewall_zone: 'wan lan' cannot be the name of a zone"
 }
 
 possible_values_are_not() {
-	for line in "option enabled 'yes'" "option jail 'off'" "option nofile '256'" "option nofile '1048576'" \
+	for line in "option enabled 'yes'" "option jail 'off'" "option nofile '64'" "option nofile '1048576'" \
 		"option firewall_zone '*'" "option firewall_zone ''" "option firewall_zone 'vpn_2-a'"; do
 		fresh
 		printf '\t%s\n' "$line" >>"$work/config"
