@@ -48,6 +48,7 @@ class Package:
         self.files = {
             "/usr/bin/smol-mtproxy": (0o755, binary.read_bytes()),
             "/usr/lib/smol-mtproxy/render.sh": (0o644, (config / "render.sh").read_bytes()),
+            "/usr/lib/smol-mtproxy/paths.sh": (0o644, (config / "paths.sh").read_bytes()),
             "/usr/lib/smol-mtproxy/place.sh": (0o644, (config / "place.sh").read_bytes()),
             "/etc/init.d/smol-mtproxy": (0o755, (config / "smol-mtproxy.init").read_bytes()),
             "/etc/config/smol-mtproxy": (0o600, (config / "smol-mtproxy.config").read_bytes()),

@@ -1,28 +1,411 @@
-# shellcheck shell=ash disable=SC2034
-# Puts the service's files where it can read them. Sourced by the init script,
-# after render.sh.
+# shellcheck shell=ash disable=SC2034,SC2153
+# Puts the flags and the files that they name where the service can read them.
+# Sourced by the init script, after render.sh.
+#
+# The run directory is root's and the service reads it; the service's own are `data`
+# in it, and data_dir and the directory of ctl's socket if the user has chosen others.
+# Whatever has a name there may be a link that the service has planted, so root
+# reads, makes and gives away nothing there.
 
-prepare_flags() {
-	local path
+# shellcheck source=config/openwrt/paths.sh
+. "$LIB/paths.sh"
 
-	mkdir -p "$RUN_DIR/data" && chmod 0750 "$RUN_DIR" || return 1
-	render_flags "$FLAGS" "$RUN_DIR/data" || return 1
-	# shellcheck disable=SC2046
-	chown "$RUN_AS:$RUN_AS" "$RUN_DIR" "$RUN_DIR/data" "$FLAGS" $(link_copies "$RUN_DIR")
-	for path in "$(flag_values "$FLAGS" data-dir | tail -n 1)" "$(control_dir)"; do
-		[ -z "$path" ] || [ -d "$path" ] ||
-			{ mkdir -p "$path" && chown "$RUN_AS:$RUN_AS" "$path"; } || return 1
+TAB=$(printf '\t')
+# More of a file than the program takes, for it to refuse.
+MOST_BYTES=4194305
+
+# prepare [reload]: new flags and copies in the run directory, or all as it was and
+# the reason logged. What may mend itself, such as a disk that is not there yet, is
+# good enough to start with, but not to replace what runs.
+prepare() {
+	local next="$RUN_DIR/next" path fresh
+
+	PREPARED=
+	own_run_dir || return 1
+	if ! fill "$next" "$RUN_DIR/copies" "$1" || ! make_directories "$next/flags" ||
+		! give_to_read "$next" "$next"/* || ! is_good "$next" "$1"; then
+		rm -rf "$next"
+		return 1
+	fi
+	for path in "$next"/*; do
+		fresh="$fresh ${path##*/} "
+		[ "${path##*/}" = flags ] || mv -f "$path" "$RUN_DIR/" || return 1
+	done
+	mv -f "$next/flags" "$FLAGS" && rmdir "$next" || return 1
+	for path in "$RUN_DIR"/link-* "$RUN_DIR"/table-* "$RUN_DIR"/telegram-*; do
+		case "$fresh" in
+			*" ${path##*/} "*) ;;
+			*) rm -f "$path" ;;
+		esac
 	done
 	PREPARED=1
 }
 
-# The directory of ctl's socket, if the user has chosen one.
+# with_flags WORDS…: the program with WORDS and the flags as they would be now;
+# those of the running service stay.
+with_flags() {
+	local dir
+
+	dir=$(mktemp -d /tmp/smol-mtproxy.XXXXXX) || return 1
+	(
+		trap 'rm -rf "$dir"' EXIT
+		trap 'exit 130' HUP INT TERM
+		fill "$dir" >&2 || exit 1
+		if [ "$1" = link ]; then
+			# A QR code looks whether it is on a terminal.
+			run_on "$dir" "$@"
+		else
+			run_on "$dir" "$@" | named_by_source "$dir"
+		fi
+		exit "$(cat "$dir/status")"
+	)
+}
+
+run_on() {
+	local dir="$1"
+
+	shift
+	{
+		{
+			"$PROG" "$@" --config "$dir/flags"
+			echo "$?" >"$dir/status"
+		} 2>&1 >&3 | named_by_source "$dir" >&2
+	} 3>&1
+}
+
+# data_dir [FLAGS]: the service's directory.
+data_dir() {
+	clean "$(flag_values "${1:-$FLAGS}" data-dir | tail -n 1)"
+}
+
+# control_dir [FLAGS]: that of ctl's socket, if it is another.
 control_dir() {
 	local path
 
-	path=$(flag_values "$FLAGS" control | tail -n 1)
-	case "$path" in
-		"$RUN_DIR"/*) ;;
-		/*) dirname "$path" ;;
+	path=$(flag_values "${1:-$FLAGS}" control | tail -n 1)
+	[ -z "$path" ] || lies_in "$path" "$(data_dir "$1")" || clean "$(dirname "$path")"
+}
+
+# --- directories
+
+own_run_dir() {
+	local data="$RUN_DIR/data" was=
+
+	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
+	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
+	if ! give_to_read "$RUN_DIR"; then
+		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
+		return 1
+	fi
+	[ -z "$was" ] || clear_run_dir || return 1
+	if [ -L "$data" ] || [ ! -d "$data" ]; then
+		rm -f "$data"
+		(umask 077 && mkdir "$data") || return 1
+	fi
+	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
+	# A hand and a trigger may reload at once. Until the script ends, and on a file
+	# that the service cannot open to hold it for ever.
+	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
+	! command -v flock >/dev/null || flock 9
+	rm -rf "$RUN_DIR/next"
+	(umask 027 && mkdir "$RUN_DIR/next")
+}
+
+# One that was the service's, as older packages had it: whatever lies there may be a
+# link of its making. Nothing is removed in its directories, as it may put a link in
+# the place of one while that goes on.
+clear_run_dir() {
+	local path aside
+
+	aside=$(mktemp -d "$RUN_DIR/.aside.XXXXXX") || return 1
+	for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
+		if [ -L "$path" ] || [ ! -d "$path" ]; then
+			rm -f "$path"
+		elif [ "$path" != "$RUN_DIR/data" ] && [ "$path" != "$aside" ]; then
+			mv "$path" "$aside/"
+		fi
+	done
+	rmdir "$aside" 2>/dev/null || :
+}
+
+# give_to_read PATH…: theirs, by the group.
+give_to_read() {
+	chown -h "root:$RUN_AS" "$@"
+}
+
+# make_directories FLAGS: those of the user's choice that are not there yet become
+# the service's.
+make_directories() {
+	local path
+
+	BAD=
+	path=$(data_dir "$1")
+	[ "$path" = "$RUN_DIR/data" ] || make_directory data_dir "$path" 077
+	path=$(control_dir "$1")
+	[ -z "$path" ] || make_directory control "$path" 022
+	[ -z "$BAD" ]
+}
+
+# make_directory KEY PATH UMASK
+make_directory() {
+	[ ! -d "$2" ] || return 0
+	if is_roots "$2" && (umask 022 && make_parents "$2") && (umask "$3" && mkdir "$2") &&
+		# Another user may have been faster in /tmp.
+		is_roots "$2" && chown -h "$RUN_AS:$RUN_AS" "$2"; then
+		:
+	else
+		bad "$1: '$2' is not there and cannot be made, or only where others than root may write: make it yourself, and give it to the user $RUN_AS with chown"
+	fi
+}
+
+# mkdir -p would go through a link that somebody has just made.
+make_parents() {
+	local path
+
+	path=$(dirname "$1")
+	[ -d "$path" ] || { make_parents "$path" && mkdir "$path"; }
+}
+
+# check_directory KEY PATH: one that the service is to write.
+check_directory() {
+	local jail
+
+	if [ "$2" = / ]; then
+		bad "$1: the root directory cannot be the service's: name one below it"
+	elif lies_in "$2" "$RUN_DIR" && [ "$2" != "$RUN_DIR/data" ]; then
+		bad "$1: the service cannot write in $RUN_DIR: leave it out, or name another directory"
+	elif is_the_services "$2"; then
+		bad "$1: '$2' lies in a directory where the user $RUN_AS can write, and could have another in its place: choose one in a directory of root's"
+	fi
+	config_get_bool jail main jail 1
+	[ "$jail" = 1 ] && [ -x "$UJAIL" ] && ! ujail_is_old || return 0
+	case "$2" in
+		*[[:space:]:*?[]*)
+			bad "$1: a jail cannot show '$2', for its blanks, colons or * ? [: choose another name, or set jail to 0"
+			;;
 	esac
+}
+
+# --- files
+
+# fill DIRECTORY [COPIES [reload]]: writes flags there, and copies of the files that
+# they name, which they name relatively. `copies` there has "COPY<TAB>SOURCE" for
+# each, be it there or not; COPIES is that of the running flags.
+fill() {
+	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
+	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
+	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
+	# The program might take the half of what did not fit.
+	if ! { echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null; then
+		bad "no room for flags and copies in ${1%/*}: free some memory"
+		return 1
+	fi
+}
+
+place_files() {
+	local dir="$1" before="$2" how="$3" base='' data control line flag name path whole key text
+
+	config_get base main flags_file
+	[ -z "$base" ] || base=$(dirname "$base")
+	data=$(clean "$(whole_path "$(flag_values "$dir/flags" data-dir | tail -n 1)")")
+	control=$(flag_values "$dir/flags" control | tail -n 1)
+	[ -z "$control" ] || control=$(clean "$(dirname "$(whole_path "$control")")")
+	BAD=
+	(umask 077 && : >"$dir/copies" && : >"$dir/changed" && named_files "$dir/flags" >"$dir/named") || return 1
+	while IFS="$TAB" read -r line flag name path; do
+		whole=$(whole_path "$path")
+		name=${name#=}
+		PLACE=$whole
+		key=$(echo "$flag" | tr - _)
+		case "$whole" in
+			/*) ;;
+			*)
+				bad "$key${name:+ $name}: '$path' is not a whole path, such as /etc/smol-mtproxy/$path"
+				continue
+				;;
+		esac
+		case "$flag" in
+			data-dir) [ "$data" = "$RUN_DIR/data" ] || check_directory "$key" "$data" ;;
+			control) lies_in "$whole" "$data" || check_directory "$key" "$control" ;;
+			*) place_file "$key${name:+ $name}" ;;
+		esac
+		[ "$PLACE" != "$path" ] || continue
+		if text=$(quoted "${name:+$name=}$PLACE"); then
+			printf '%s\t%s\n' "$line" "--$flag $text" >>"$dir/changed"
+		else
+			bad "$key: '$PLACE' holds both kinds of quotes: choose another name"
+		fi
+	done <"$dir/named"
+	change_lines "$dir"
+	rm -f "$dir/named" "$dir/changed"
+	[ -z "$BAD" ]
+}
+
+# named_files FLAGS: "LINE<TAB>FLAG<TAB>=NAME<TAB>FILE" of each flag that names a
+# file; NAME is a table's.
+named_files() {
+	read_flags "
+		BEGIN { split(\"$FILE_FLAGS\", list, \" \"); for (i in list) names[list[i]] = 1 }
+		!/$(echo "$FILE_FLAGS" | tr ' ' '|')/ || !understood(\$0) { next }
+		!(flag in names) || index(value, \"://\") { next }
+		flag != \"table\" { print NR \"\\t\" flag \"\\t=\\t\" value; next }
+		{ at = index(value, \"=\") }
+		at && at < length(value) {
+			print NR \"\\t\" flag \"\\t=\" substr(value, 1, at - 1) \"\\t\" substr(value, at + 1)
+		}
+	" "$1"
+}
+
+# change_lines DIRECTORY: the flags with the lines that `changed` has.
+change_lines() {
+	[ -s "$1/changed" ] || return 0
+	awk '
+		NR == FNR { number = $0; sub(/\t.*/, "", number); text[number] = substr($0, length(number) + 2); next }
+		{ print FNR in text ? text[FNR] : $0 }
+	' "$1/changed" "$1/flags" >"$1/named" && cat "$1/named" >"$1/flags"
+}
+
+# A name of the user's flags file is relative to that.
+whole_path() {
+	case "$1" in
+		/* | '') printf '%s\n' "$1" ;;
+		*) printf '%s\n' "${base:+$base/}$1" ;;
+	esac
+}
+
+# place_file WHAT: sets PLACE for the file $whole of $flag, with what is local to
+# place_files: a copy's name, or its own where the service can write, and so reads
+# it itself.
+place_file() {
+	local copy="$flag"
+
+	if is_the_services "$whole" any; then
+		lies_in "$whole" "$data" || lies_in "$whole" "$control" ||
+			bad "$1: others than root can say what '$whole' leads to, so it is not read: put it elsewhere, such as into /etc/smol-mtproxy, or where data_dir is, by that name"
+		return
+	fi
+	case "$flag" in
+		# Keys are root's own everywhere.
+		link-*) ;;
+		*) ! lies_in "$whole" "$data" && ! lies_in "$whole" "$control" || return 0 ;;
+	esac
+	[ "$flag" != table ] || copy=$(name_of_table)
+	PLACE=$copy
+	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
+	! copy_file "$whole" "$dir/$copy" || return 0
+	case "$flag" in
+		link-*) bad "$1: cannot read '$whole'" ;;
+		table) table_is_missing "$1" ;;
+		*) list_is_missing "$1" ;;
+	esac
+}
+
+copy_file() {
+	[ -f "$1" ] && (umask 027 && head -c "$MOST_BYTES" "$1" >"$2") 2>/dev/null && return
+	rm -f "$2"
+	return 1
+}
+
+# The program knows a table again by its file: a source keeps the number of its copy.
+name_of_table() {
+	local number=1 old source
+
+	while IFS="$TAB" read -r old source; do
+		case "$old" in
+			table-*) [ "$source" != "$whole" ] || { echo "$old"; return; } ;;
+		esac
+	done <<-END
+		$(cat "$dir/copies" "${before:-/dev/null}" 2>/dev/null)
+	END
+	while cat "$dir/copies" "${before:-/dev/null}" 2>/dev/null | grep -q "^table-$number$TAB"; do
+		number=$((number + 1))
+	done
+	echo "table-$number"
+}
+
+# As the program has it: one that is not there yet is empty, if it can be made; who
+# is banned by one that was there must not come in.
+table_is_missing() {
+	if [ -e "$whole" ]; then
+		bad "$1: cannot read '$whole': put its lines into a text file"
+	elif [ ! -d "$(dirname "$whole")" ]; then
+		bad "$1: '$whole' cannot be read, its folder is not there: mend the path, or make it"
+	elif [ "$how" = reload ] && [ -e "$RUN_DIR/$PLACE" ]; then
+		bad "$1: '$whole' is gone: put it back, or make an empty file to have nobody in it"
+	else
+		complain "$1: it is empty, as '$whole' is not there: write it, then /etc/init.d/smol-mtproxy reload" notice
+	fi
+}
+
+# The program goes on with what it had.
+list_is_missing() {
+	if [ -n "$before" ] && grep -qxF "$PLACE$TAB$whole" "$before" 2>/dev/null &&
+		copy_file "$RUN_DIR/$PLACE" "$dir/$PLACE"; then
+		complain "$1: cannot read '$whole', so its last copy stays: put it back, then /etc/init.d/smol-mtproxy reload"
+	else
+		complain "$1: cannot read '$whole': write it, then /etc/init.d/smol-mtproxy reload"
+	fi
+}
+
+# is_good DIRECTORY [reload]: asks the program, which ends as it would at a start.
+is_good() {
+	local said status line errors
+
+	said=$("$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
+	status=$?
+	[ -n "$said" ] || said="$PROG run --test has ended with $status: is there memory left?"
+	# Without what it logs.
+	errors=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p')
+	printf '%s\n' "${errors:-$said}" | named_by_source "$1" | while IFS= read -r line; do
+		complain "$line"
+	done
+	case "$status" in
+		# Usage, data, permission, configuration: no time mends them.
+		64 | 65 | 77 | 78) return 1 ;;
+	esac
+	[ "$2" != reload ]
+}
+
+# named_by_source DIRECTORY: what the program says of files there, by the names that
+# the user knows.
+named_by_source() {
+	local flags=
+
+	config_get flags main flags_file
+	DIR="$1" FLAGS_FILE="$flags" awk '
+		function replaced(line, name, user,    from, at) {
+			from = 1
+			while (at = index(substr(line, from), name)) {
+				at += from - 1
+				from = at + length(name)
+				if (substr(line, from, 1) ~ /[0-9A-Za-z-]/) continue
+				line = substr(line, 1, at - 1) user substr(line, from)
+				from = at + length(user)
+			}
+			return line
+		}
+
+		BEGIN {
+			dir = ENVIRON["DIR"]
+			flags = ENVIRON["FLAGS_FILE"]
+			while ((getline line <(dir "/copies")) > 0) {
+				name = line
+				sub(/\t.*/, "", name)
+				source[dir "/" name] = substr(line, length(name) + 2)
+			}
+		}
+
+		{
+			line = $0
+			for (name in source) line = replaced(line, name, source[name])
+			if (flags != "") line = replaced(line, dir "/flags", flags)
+			# Lines of what is rendered tell the user nothing.
+			while (flags == "" && (at = index(line, dir "/flags:"))) {
+				end = substr(line, at + length(dir) + 7)
+				sub(/^[0-9]*: */, "", end)
+				line = substr(line, 1, at - 1) end
+			}
+			print line
+		}
+	'
 }

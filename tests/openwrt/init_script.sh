@@ -1,6 +1,6 @@
 #!/bin/sh
-# The init script, run by the shell of routers
-# (busybox ash) against a recorder of procd's calls.
+# The init script, run by the shell of routers (busybox ash) against a model of
+# procd: what it tells procd and the firewall, and its commands.
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,13 +16,14 @@ default_config_starts() {
 		--data-dir $work/run/data
 	END
 	file_is "$work/calls" <<-END
-		procd_open_service [smol-mtproxy]
-		chown [smol-mtproxy:smol-mtproxy] [$work/run] [$work/run/data] [$work/run/flags]
+		procd_open_service [smol-mtproxy] [$source_dir/smol-mtproxy.init]
+		chown [-h] [root:smol-mtproxy] [$work/run]
+		chown [-h] [smol-mtproxy:smol-mtproxy] [$work/run/data]
+		chown [-h] [root:smol-mtproxy] [$work/run/next] [$work/run/next/copies] [$work/run/next/flags]
 		procd_open_instance
 		procd_set_param [command] [$work/smol-mtproxy] [run] [--config] [$work/run/flags]
-		procd_set_param [file] [$work/run/flags]
-		procd_set_param [reload_signal] [HUP]
-		procd_set_param [respawn]
+		procd_set_param [env] [SMOL_MTPROXY_LOG=procd]
+		procd_set_param [respawn] [3600] [30] [0]
 		procd_set_param [term_timeout] [15]
 		procd_set_param [limits] [nofile=65536 65536]
 		procd_set_param [stdout] [1]
@@ -44,6 +45,7 @@ default_config_starts() {
 		procd_close_data
 		procd_close_instance
 		procd_add_reload_trigger [smol-mtproxy]
+		procd_add_raw_trigger [interface.*] [2000] [/etc/init.d/smol-mtproxy] [reload] [interface]
 		procd_close_service [set]
 		procd_set_config_changed [firewall]
 	END
@@ -85,8 +87,8 @@ reload_renders_by_rename() {
 	contains "$work/run/flags" '--max-clients 7'
 	[ "$before" != "$(stat -c %i "$work/run/flags")" ] || fail 'written in place'
 	absent "$work/run/flags.new"
-	called 'procd_set_param [reload_signal] [HUP]'
-	called "procd_set_param [file] [$work/run/flags]"
+	not_called 'procd_set_param [reload_signal]'
+	not_called 'procd_set_param [file]'
 }
 
 reload_of_a_bad_value_changes_nothing() {
@@ -118,10 +120,9 @@ a_jail_where_there_is_one() {
 	service start || return 1
 	called 'procd_add_jail [smol-mtproxy] [procfs] [ronly]'
 	called "procd_set_param [capabilities] [$source_dir/smol-mtproxy.capabilities.json]"
-	called "procd_add_jail_mount_rw [$work/run]"
+	called "procd_add_jail_mount [$work/run] [$work/run/resolv.conf:/etc/resolv.conf] [$work/run/hosts:/etc/hosts]"
 	called "procd_add_jail_mount_rw [$work/kept]"
-	called 'procd_add_jail_mount [/etc/telegram/config]'
-	called 'procd_add_jail_mount [/etc/banned.txt]'
+	equal 2 "$(grep -c procd_add_jail_mount "$work/calls")"
 	called 'procd_set_param [user] [smol-mtproxy]'
 	contains "$work/ujail.calls" "-n smol-mtproxy-trial -r /etc/hosts -- $work/smol-mtproxy secret"
 	printf '\t%s\n' "option jail '0'" >>"$work/config"
@@ -134,11 +135,11 @@ the_jail_lets_ctl_have_its_socket() {
 	printf '\t%s\n' "option control '$work/sockets/ctl'" >>"$work/config"
 	service start || return 1
 	[ -d "$work/sockets" ] || fail 'no directory for the socket'
-	called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	called "chown [-h] [smol-mtproxy:smol-mtproxy] [$work/sockets]"
 	called "procd_add_jail_mount_rw [$work/sockets]"
 	# One that is there is not taken away from its owner.
 	service reload || return 1
-	not_called "chown [smol-mtproxy:smol-mtproxy] [$work/sockets]"
+	not_called "chown [-h] [smol-mtproxy:smol-mtproxy] [$work/sockets]"
 	called "procd_add_jail_mount_rw [$work/sockets]"
 }
 
@@ -172,52 +173,100 @@ the_firewall_opens_each_port_once() {
 	not_called json_add_array
 }
 
+# Nobody from there could reach them.
+loopback_opens_nothing() {
+	uci_config "list listen '127.0.0.1:2398'" "list listen '[::1]:2399,name=x'" "list listen '127.8.0.1:2400'" \
+		"list listen '[::ffff:127.0.0.1]:2401'" "list listen '[0:0:0:0:0:0:0:1]:2402'" \
+		"list listen '[fd00::1]:2403'" "list listen '8443'" "list listen '127.0.0.1:8443,name=y'" \
+		"list listen '[2001:db8::1:1]:2404'" \
+		"list secret 'dd00112233445566778899aabbccddeeff'" "option firewall_zone 'wan'"
+	service start || return 1
+	equal '2403 2404 8443 ' "$(opened_ports)"
+}
+
+# impossible LINE MESSAGE: beside a bad flag, which is named too; with a flags
+# file as well.
+impossible() {
+	fresh
+	printf '\t%s\n' "$1" "option hibernate 'x'" >>"$work/config"
+	service start && fail "started with $1"
+	called_with logger "$2"
+	called_with logger "hibernate: 'x'"
+	printf '%s\n' '--listen 8443' '--secret dd00112233445566778899aabbccddeeff' >"$work/mine"
+	uci_config "option flags_file '$work/mine'" "$1"
+	service start && fail "started with a flags file and $1"
+	called_with logger "$2"
+	not_called procd_open_instance
+}
+
+impossible_values_are_named() {
+	impossible "option enabled 'maybe'" "enabled: 'maybe' is neither 1 nor 0"
+	impossible "option jail 'strict'" "jail: 'strict' is neither 1 nor 0"
+	impossible "option nofile 'many'" "nofile: 'many' is not a whole number"
+	for number in 0 63 1048577 99999999999999999999; do
+		impossible "option nofile '$number'" "nofile: '$number' is not possible here; give 64 to 1048576"
+	done
+	impossible "option firewall_zone 'wan lan'" "firewall_zone: 'wan lan' cannot be the name of a zone"
+}
+
+possible_values_are_not() {
+	for line in "option enabled 'yes'" "option jail 'off'" "option nofile '64'" "option nofile '1048576'" \
+		"option firewall_zone '*'" "option firewall_zone ''" "option firewall_zone 'vpn_2-a'"; do
+		fresh
+		printf '\t%s\n' "$line" >>"$work/config"
+		service start || fail "refused $line"
+		called procd_open_instance
+		not_called logger
+	done
+}
+
+a_zone_that_is_not_there_is_named() {
+	printf '%s\n' 'firewall.@defaults[0]=defaults' 'firewall.@zone[0]=zone' "firewall.@zone[0].name='lan'" \
+		'firewall.outside=zone' "firewall.outside.name='wan'" 'firewall.@rule[0]=rule' \
+		"firewall.@rule[0].name='guests'" >"$work/firewall"
+	for zone in lan wan '*'; do
+		uci_config "list listen '8443'" "list secret 'dd00112233445566778899aabbccddeeff'" \
+			"option firewall_zone '$zone'"
+		service start || return 1
+		not_called logger
+	done
+	sed -i "s/firewall_zone .*/firewall_zone 'guests'/" "$work/config"
+	service start || return 1
+	called_with logger "firewall_zone: /etc/config/firewall has no zone 'guests'; the ports stay closed until it has"
+	called 'json_add_string [src] [guests]'
+}
+
 stopping_closes_the_firewall() {
 	fresh
 	service stop || return 1
 	called 'procd_set_config_changed [firewall]'
 }
 
-the_link_command_uses_the_rendered_flags() {
-	fresh
-	equal "link --config $work/run/flags" "$(service link)"
-	equal "check --config $work/run/flags" "$(service check)"
-}
-
-# install_lite STATUS LINE: one that has no check, and thinks that of its flags.
-install_lite() {
-	cat >"$work/smol-mtproxy" <<-END
-		#!/bin/sh
-		[ "\$*" = 'check --help' ] || [ $1 = 69 ] || { echo '$2' >&2; exit $1; }
-		echo 'smol-mtproxy: check: not in this small build; and so on' >&2
-		exit 69
-	END
-	chmod +x "$work/smol-mtproxy"
-}
-
-without_a_check_the_configuration_is_checked() {
-	fresh
-	install_lite 69 ''
-	said=$(service check) || fail 'a right configuration is none'
-	case "$said" in
-		'The configuration is right.'*'not checked by the lite package'*) ;;
-		*) fail "it says '$said'" ;;
-	esac
-	equal '' "$(cat "$work/stderr")"
-	install_lite 78 'line 1: no such flag'
-	service check >"$work/stdout" && fail 'a wrong configuration is right'
+# enables_in_an_image SHELL...: it may be any shell of the machine that makes it.
+enables_in_an_image() {
+	rm -rf "$work/image"
+	mkdir -p "$work/image/etc/rc.d" "$work/image/usr/lib/smol-mtproxy"
+	cp "$source_dir"/*.sh "$work/image/usr/lib/smol-mtproxy/"
+	env -u LIB IPKG_INSTROOT="$work/image" CALLS="$work/calls" PROCD="$work/procd" \
+		"$@" "$here/rc_common.sh" "$source_dir/smol-mtproxy.init" enable >"$work/stdout" 2>&1 || fail "$1: not enabled"
 	equal '' "$(cat "$work/stdout")"
-	equal 'line 1: no such flag' "$(cat "$work/stderr")"
-	# That is how the program says it.
-	grep -q '"check: not in this small build' "$here/../../src/cli/mod.rs" ||
-		fail 'the program says something else'
+	equal 'K10smol-mtproxy.init S95smol-mtproxy.init ' "$(find "$work/image/etc/rc.d" -type l -exec basename {} \; | sort | tr '\n' ' ')"
+}
+
+enabling_in_an_image_is_silent() {
+	enables_in_an_image "${ash:?}"
+	enables_in_an_image sh
+	if command -v bash >/dev/null; then
+		enables_in_an_image bash
+	fi
 }
 
 for test in default_config_starts the_first_start_names_the_link_command disabled_starts_nothing \
 	reload_renders_by_rename reload_of_a_bad_value_changes_nothing reload_after_disabling_stops \
 	a_jail_where_there_is_one the_jail_lets_ctl_have_its_socket a_jail_that_cannot_run_us_is_left_out \
-	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once stopping_closes_the_firewall \
-	the_link_command_uses_the_rendered_flags without_a_check_the_configuration_is_checked; do
+	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
+	loopback_opens_nothing impossible_values_are_named possible_values_are_not \
+	a_zone_that_is_not_there_is_named enabling_in_an_image_is_silent stopping_closes_the_firewall; do
 	fresh
 	run_test "$test"
 done

@@ -5,11 +5,16 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/service.sh"
 
-flags_file_is_private() {
-	service start && equal 600 "$(stat -c %a "$work/run/flags")"
+flags_are_for_the_services_group() {
+	service start || return 1
+	equal 640 "$(stat -c %a "$work/run/flags")"
+	equal 750 "$(stat -c %a "$work/run")"
+	equal 700 "$(stat -c %a "$work/run/data")"
 }
 
 every_key_becomes_its_flag() {
+	mkdir -p "$work/theirs.d"
+	touch "$work/theirs.d/secret" "$work/theirs.d/config6" "$work/theirs.d/banned"
 	uci_config \
 		"list listen '0.0.0.0:8443,name=home'" \
 		"list listen '[::]:8443,tag=0123456789abcdef0123456789abcdef'" \
@@ -27,9 +32,9 @@ every_key_becomes_its_flag() {
 		"option route 'middle'" \
 		"option external_ip '192.0.2.1'" \
 		"option link_name 'proxy.example.com:443'" \
-		"option telegram_secret '/etc/telegram/secret'" \
+		"option telegram_secret '$work/theirs.d/secret'" \
 		"option telegram_config 'http://192.0.2.2/config'" \
-		"option telegram_config_v6 '/etc/telegram/config6'" \
+		"option telegram_config_v6 '$work/theirs.d/config6'" \
 		"option refresh '7200'" \
 		"list dc '2=192.0.2.3:443'" \
 		"list dc '203=192.0.2.4:443'" \
@@ -46,14 +51,14 @@ every_key_becomes_its_flag() {
 		"option metrics '127.0.0.1:9090'" \
 		"list policy 'max-connections:client-ipv4:40'" \
 		"list policy 'not-in-table:client-subnet/32:banned'" \
-		"list table 'banned=/etc/banned.txt'" \
+		"list table 'banned=$work/theirs.d/banned'" \
 		"option sni_salt 'pepper'" \
 		"option proxy_protocol '127.0.0.1,192.0.2.0/24'" \
 		"option replay_cache '20000'" \
 		"option filter_server_errors 'on'" \
 		"option flood_limit '20,100'" \
 		"option reset 'on-handshake-error'" \
-		"option control '$work/run/ctl'" \
+		"option control '$work/kept/ctl'" \
 		"option max_handshakes '100'" \
 		"option nofile '4096'"
 	service start || return 1
@@ -65,7 +70,7 @@ every_key_becomes_its_flag() {
 		--tls-domain www.example.com
 		--policy max-connections:client-ipv4:40
 		--policy not-in-table:client-subnet/32:banned
-		--table banned=/etc/banned.txt
+		--table banned=table-1
 		--dc 2=192.0.2.3:443
 		--dc 203=192.0.2.4:443
 		--fronting 192.0.2.5:443
@@ -78,9 +83,9 @@ every_key_becomes_its_flag() {
 		--route middle
 		--external-ip 192.0.2.1
 		--link-name proxy.example.com:443
-		--telegram-secret /etc/telegram/secret
+		--telegram-secret telegram-secret
 		--telegram-config http://192.0.2.2/config
-		--telegram-config-v6 /etc/telegram/config6
+		--telegram-config-v6 telegram-config-v6
 		--data-dir $work/kept
 		--log-level debug
 		--metrics 127.0.0.1:9090
@@ -90,7 +95,7 @@ every_key_becomes_its_flag() {
 		--filter-server-errors on
 		--flood-limit 20,100
 		--reset on-handshake-error
-		--control $work/run/ctl
+		--control $work/kept/ctl
 		--refresh 7200
 		--dc-connections 1
 		--clients-per-connection 150
@@ -104,7 +109,7 @@ every_key_becomes_its_flag() {
 		--buffers 1M
 	END
 	called "procd_set_param [limits] [nofile=4096 4096]"
-	called "chown [smol-mtproxy:smol-mtproxy] [$work/kept]"
+	called "chown [-h] [smol-mtproxy:smol-mtproxy] [$work/kept]"
 	not_called logger
 }
 
@@ -127,7 +132,7 @@ refuses() {
 	called_with logger "$2"
 	not_called procd_open_instance
 	absent "$work/run/flags"
-	absent "$work/run/flags.new"
+	absent "$work/run/next"
 }
 
 bad_values_are_refused() {
@@ -145,6 +150,7 @@ b'" 'tag: a value may not hold line breaks'
 --route middle'" 'dc: a value may not hold line breaks'
 	refuses "option data_dir '/x #\"'\\''y'" 'data_dir: a value that needs quotes may not hold both kinds'
 	refuses "option flags_file '$work/nowhere'" "flags_file: cannot read '$work/nowhere'"
+	refuses "option flags_file 'mine'" "flags_file: 'mine' is not a whole path, such as /etc/smol-mtproxy/mine"
 }
 
 sizes_from_1m_are_taken() {
@@ -182,12 +188,12 @@ quotes_and_spaces_survive() {
 	uci_config "list listen '0.0.0.0:8443'" \
 		"list secret 'two words=dd00112233445566778899aabbccddeeff'" \
 		"list secret 'it'\\''s=00112233445566778899aabbccddeeff'" \
-		"option telegram_config '/mnt/a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*'" \
+		"option sni_salt 'a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*'" \
 		"option data_dir '$work/with space'"
 	service start || return 1
 	contains "$work/run/flags" '--secret two words=dd00112233445566778899aabbccddeeff'
 	contains "$work/run/flags" "--secret it's=00112233445566778899aabbccddeeff"
-	contains "$work/run/flags" "--telegram-config /mnt/a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*"
+	contains "$work/run/flags" "--sni-salt a \"b\" \$(touch $work/ran) \`touch $work/ran\` c\\nd;*"
 	[ -d "$work/with space" ] || fail 'no data directory'
 	absent "$work/ran"
 }
@@ -195,12 +201,12 @@ quotes_and_spaces_survive() {
 what_the_file_would_misread_is_quoted() {
 	uci_config "list secret ' #1=dd00112233445566778899aabbccddeeff'" \
 		"option data_dir '$work/a #b'" \
-		"option telegram_config '/mnt/x #\"y\"'" "option telegram_secret '\"z'"
+		"option sni_salt 'x #\"y\"'" "option link_alpn '\"z'"
 	service start || return 1
 	contains "$work/run/flags" '--secret " #1=dd00112233445566778899aabbccddeeff"'
 	contains "$work/run/flags" "--data-dir \"$work/a #b\""
-	contains "$work/run/flags" "--telegram-config '/mnt/x #\"y\"'"
-	contains "$work/run/flags" "--telegram-secret '\"z'"
+	contains "$work/run/flags" "--sni-salt 'x #\"y\"'"
+	contains "$work/run/flags" "--link-alpn '\"z'"
 	[ -d "$work/a #b" ] || fail 'no data directory'
 }
 
@@ -275,7 +281,7 @@ no_handshake_is_written_to_flash() {
 	equal '--replay-cache 7000,forget' "$(replay_cache_with "option flags_file '$work/mine'")"
 }
 
-for test in flags_file_is_private every_key_becomes_its_flag lists_and_options_are_interchangeable \
+for test in flags_are_for_the_services_group every_key_becomes_its_flag lists_and_options_are_interchangeable \
 	bad_values_are_refused sizes_from_1m_are_taken bad_values_are_all_named a_secret_is_needed \
 	quotes_and_spaces_survive what_the_file_would_misread_is_quoted an_unknown_key_is_named_and_ignored \
 	a_flags_file_of_the_users_own a_flags_file_without_a_final_newline a_flags_file_from_windows \
