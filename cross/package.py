@@ -50,6 +50,7 @@ class Package:
             "/usr/lib/smol-mtproxy/render.sh": (0o644, (config / "render.sh").read_bytes()),
             "/usr/lib/smol-mtproxy/paths.sh": (0o644, (config / "paths.sh").read_bytes()),
             "/usr/lib/smol-mtproxy/place.sh": (0o644, (config / "place.sh").read_bytes()),
+            "/usr/lib/smol-mtproxy/ask.sh": (0o644, (config / "ask.sh").read_bytes()),
             "/etc/init.d/smol-mtproxy": (0o755, (config / "smol-mtproxy.init").read_bytes()),
             "/etc/config/smol-mtproxy": (0o600, (config / "smol-mtproxy.config").read_bytes()),
             "/etc/uci-defaults/90-smol-mtproxy": (0o755, (config / "smol-mtproxy.defaults").read_bytes()),

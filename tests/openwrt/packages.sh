@@ -53,6 +53,7 @@ payload() {
 		755 etc/uci-defaults/90-smol-mtproxy
 		644 lib/upgrade/keep.d/smol-mtproxy
 		755 usr/bin/smol-mtproxy
+		644 usr/lib/smol-mtproxy/ask.sh
 		644 usr/lib/smol-mtproxy/paths.sh
 		644 usr/lib/smol-mtproxy/place.sh
 		644 usr/lib/smol-mtproxy/render.sh
