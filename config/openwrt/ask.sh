@@ -60,6 +60,7 @@ named_by_source() {
 			while (at = index(substr(line, from), name)) {
 				at += from - 1
 				from = at + length(name)
+				# table-1 is not in table-10.
 				if (substr(line, from, 1) ~ /[0-9A-Za-z-]/) continue
 				line = substr(line, 1, at - 1) user substr(line, from)
 				from = at + length(user)

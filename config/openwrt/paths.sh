@@ -41,7 +41,9 @@ can_write() {
 	is_the_services "$1" any || changers "$(readlink -f "$1")" | has_service any
 }
 
+# has_service [any]: whether it is among those who can change something.
 has_service() {
+	# A u alone is nobody.
 	grep -qx -e "u$SERVICE_USER" -e "g$SERVICE_GROUP" -e "${1:-u}"
 }
 

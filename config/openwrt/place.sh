@@ -20,7 +20,7 @@ MOST_BYTES=4194305
 # the reason logged. What may mend itself, such as a disk that is not there yet, is
 # good enough to start with, but not to replace what runs.
 prepare() {
-	local next="$RUN_DIR/next" path fresh
+	local next="$RUN_DIR/next" path fresh=
 
 	PREPARED=
 	own_run_dir || return 1
@@ -87,8 +87,8 @@ own_run_dir() {
 		(umask 077 && mkdir "$data") || return 1
 	fi
 	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
-	# A hand and a trigger may reload at once. Until the script ends, and on a file
-	# that the service cannot open to hold it for ever.
+	# A hand and a trigger may reload at once: the second waits until the script of the
+	# first ends. The service cannot open this file, and so cannot hold it for ever.
 	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
 	! command -v flock >/dev/null || flock 9
 	rm -rf "$RUN_DIR/next"
@@ -173,8 +173,8 @@ check_directory() {
 # --- files
 
 # fill DIRECTORY [COPIES [reload]]: writes flags there, and copies of the files that
-# they name, which they name relatively. `copies` there has "COPY<TAB>SOURCE" for
-# each, be it there or not; COPIES is that of the running flags.
+# the user has named; the flags name the copies, relatively. `copies` there has
+# "COPY<TAB>SOURCE" for each, be it there or not; COPIES is that of the running flags.
 fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
 	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
@@ -226,7 +226,7 @@ place_files() {
 }
 
 # named_files FLAGS: "LINE<TAB>FLAG<TAB>=NAME<TAB>FILE" of each flag that names a
-# file; NAME is a table's.
+# file; NAME is a table's, with a = as `read` skips what is empty.
 named_files() {
 	read_flags "
 		BEGIN { split(\"$FILE_FLAGS\", list, \" \"); for (i in list) names[list[i]] = 1 }

@@ -302,7 +302,7 @@ the_program_is_asked_as_that_user() {
 	contains "$work/asked" "run --test --user smol-mtproxy --config $work/run/next/flags"
 }
 
-# Each has flags and a copy of its own state of things.
+# Each would take the place of what the others have just made.
 reloads_at_once_do_not_mix() {
 	config_with "list table 'banned=$etc/banned'"
 	service start || return 1

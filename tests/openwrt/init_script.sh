@@ -52,7 +52,6 @@ default_config_starts() {
 }
 
 the_first_start_names_the_link_command() {
-	fresh
 	: >"$work/first_start"
 	printf '\t%s\n' "option max_clients 'many'" >>"$work/config"
 	service start && fail 'started'
@@ -66,7 +65,6 @@ the_first_start_names_the_link_command() {
 }
 
 disabled_starts_nothing() {
-	fresh
 	printf '\t%s\n' "option enabled '0'" >>"$work/config"
 	service start || return 1
 	not_called procd_open_instance
@@ -75,7 +73,6 @@ disabled_starts_nothing() {
 }
 
 reload_renders_by_rename() {
-	fresh
 	service start || return 1
 	before=$(stat -c %i "$work/run/flags")
 	printf '\t%s\n' "option max_clients '7'" >>"$work/config"
@@ -92,7 +89,6 @@ reload_renders_by_rename() {
 }
 
 reload_of_a_bad_value_changes_nothing() {
-	fresh
 	service start || return 1
 	cp "$work/run/flags" "$work/before"
 	printf '\t%s\n' "option max_clients 'many'" >>"$work/config"
@@ -104,7 +100,6 @@ reload_of_a_bad_value_changes_nothing() {
 }
 
 reload_after_disabling_stops() {
-	fresh
 	service start || return 1
 	printf '\t%s\n' "option enabled '0'" >>"$work/config"
 	service reload || return 1
@@ -113,7 +108,6 @@ reload_after_disabling_stops() {
 }
 
 a_jail_where_there_is_one() {
-	fresh
 	install_ujail 0
 	printf '\t%s\n' "list listen '0.0.0.0:443'" "option telegram_config '/etc/telegram/config'" \
 		"list table 'banned=/etc/banned.txt'" "option data_dir '$work/kept'" >>"$work/config"
@@ -144,7 +138,6 @@ the_jail_lets_ctl_have_its_socket() {
 }
 
 a_jail_that_cannot_run_us_is_left_out() {
-	fresh
 	install_ujail 1
 	service start || return 1
 	not_called procd_add_jail
@@ -153,7 +146,6 @@ a_jail_that_cannot_run_us_is_left_out() {
 }
 
 low_ports_without_a_jail_are_bound_by_root() {
-	fresh
 	printf '\t%s\n' "list listen '[::]:443,name=v6'" >>"$work/config"
 	service start || return 1
 	not_called 'procd_set_param [user]'
@@ -161,7 +153,6 @@ low_ports_without_a_jail_are_bound_by_root() {
 }
 
 the_firewall_opens_each_port_once() {
-	fresh
 	printf '\t%s\n' "list listen '[::]:8443'" "list listen '192.168.1.1:2398,name=a:1'" \
 		"list listen '10.8.0.1:2399,late'" "option firewall_zone 'guests'" >>"$work/config"
 	service start || return 1
@@ -237,7 +228,6 @@ a_zone_that_is_not_there_is_named() {
 }
 
 stopping_closes_the_firewall() {
-	fresh
 	service stop || return 1
 	called 'procd_set_config_changed [firewall]'
 }

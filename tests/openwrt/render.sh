@@ -163,7 +163,6 @@ sizes_from_1m_are_taken() {
 }
 
 bad_values_are_all_named() {
-	fresh
 	printf '\t%s\n' "option hibernate 'x'" "option refresh 'y'" >>"$work/config"
 	service start && fail 'started'
 	called_with logger hibernate
@@ -211,7 +210,6 @@ what_the_file_would_misread_is_quoted() {
 }
 
 an_unknown_key_is_named_and_ignored() {
-	fresh
 	printf '\t%s\n' "option max_client '5'" >>"$work/config"
 	service start || return 1
 	called_with logger 'max_client: unknown key, ignored'

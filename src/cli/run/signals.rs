@@ -8,7 +8,8 @@ use signal_hook::low_level::pipe;
 
 use crate::net::{Reactor, Socket};
 
-/// More bytes than the kernel holds, by default, of those that come one by one.
+/// Bytes that one read takes: more than wait at most, as each takes hundreds of the
+/// kernel's memory for the socket.
 const MOST: usize = 512;
 
 /// SIGHUPs as bytes that wait to be read. Whoever starts the proxy may ask for a

@@ -31,9 +31,11 @@ pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
 /// Which of the lists that are files cannot be used, a line each; none where nobody
 /// goes by them. Blocks.
 pub fn bad_files(config: &Config) -> Vec<String> {
+    if !uses_middle(config) {
+        return Vec::new();
+    }
     let mut lists = Lists::built_in();
-    let all = List::ALL.into_iter().filter(|_| uses_middle(config));
-    all.filter_map(|list| {
+    let bad = List::ALL.into_iter().filter_map(|list| {
         let source = list.source(config)?;
         if !matches!(source, Source::File(_)) {
             return None;
@@ -44,8 +46,8 @@ pub fn bad_files(config: &Config) -> Vec<String> {
         };
         let taken = lists.take(list, &content);
         taken.err().map(|error| not_taken(&source, list, &error))
-    })
-    .collect()
+    });
+    bad.collect()
 }
 
 fn not_had(source: &Source, list: List, error: &FetchError) -> String {
