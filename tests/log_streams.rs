@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use fake_telegram::built_binary;
 use fake_telegram::harness::{TemporaryDirectory, free_address};
@@ -59,13 +62,15 @@ fn every_line_goes_to_the_stream_of_its_level_without_a_time() {
         // What fails once it runs, by way of the log's thread.
         fs::write(directory.path().join("flags"), "no-such-flag 1\n").unwrap();
         signal(&proxy, "HUP");
-        let mut stderr = BufReader::new(stderr.unwrap());
+        let (tell, heard) = mpsc::channel();
+        let lines = BufReader::new(stderr.unwrap()).lines();
+        thread::spawn(move || lines.for_each(|line| tell.send(line.unwrap() + "\n").unwrap()));
         let mut said = String::new();
         while !said.contains("no-such-flag") {
-            assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+            said += &heard.recv_timeout(Duration::from_secs(30)).unwrap();
         }
         stop(proxy).await;
-        stderr.read_to_string(&mut said).unwrap();
+        said.extend(heard);
         let mut told = String::new();
         stdout.unwrap().read_to_string(&mut told).unwrap();
         for (text, levels) in [

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind};
@@ -115,7 +115,9 @@ fn hangups_do_not_end_what_only_starts() {
             let mut proxy = options.clone().spawn();
             eventually("a handler of SIGHUP", || catches_hangups(proxy.pid())).await;
             let mut hangups = 0;
+            let began = Instant::now();
             while TcpStream::connect(proxy.address()).is_err() {
+                assert!(began.elapsed() < Duration::from_secs(30), "no listener");
                 proxy.signal("HUP");
                 hangups += 1;
                 assert!(proxy.is_running(), "{:#?}", proxy.log());

@@ -48,7 +48,7 @@ prepare() {
 with_flags() {
 	local dir
 
-	dir=$(mktemp -d /tmp/smol-mtproxy.XXXXXX) || return 1
+	dir=$(mktemp -d "$TMP_DIR/smol-mtproxy.XXXXXX") || return 1
 	(
 		trap 'rm -rf "$dir"' EXIT
 		trap 'exit 130' HUP INT TERM

@@ -14,7 +14,7 @@ applets "$work/applets"
 # routers as $ash.
 in_router() {
 	CONFIG=$work/config FIREWALL=$work/firewall CALLS=$work/calls PROCD=$work/procd \
-		RUN_DIR=$work/run LIB=$source_dir ETC=$work/etc NR_OPEN=$work/nr_open \
+		RUN_DIR=$work/run TMP_DIR=$work/tmp LIB=$source_dir ETC=$work/etc NR_OPEN=$work/nr_open \
 		PROG=$work/smol-mtproxy CAPABILITIES=$source_dir/smol-mtproxy.capabilities.json \
 		UJAIL=$work/ujail FIRST_START=$work/first_start PATH=$work/applets "$@"
 }
@@ -72,8 +72,8 @@ uci_config() {
 
 fresh() {
 	rm -rf "$work/run" "$work/procd" "$work/ujail" "$work/ujail.calls" "$work/config" \
-		"$work/first_start" "$work/refuses" "${work:?}/etc" "$work/firewall"
-	mkdir "$work/procd" "$work/etc"
+		"$work/first_start" "$work/refuses" "${work:?}/etc" "${work:?}/tmp" "$work/firewall"
+	mkdir "$work/procd" "$work/etc" "$work/tmp"
 	echo 1048576 >"$work/nr_open"
 	echo 'nameserver 127.0.0.1' >"$work/etc/resolv.conf"
 	echo '127.0.0.1 localhost' >"$work/etc/hosts"
