@@ -208,9 +208,11 @@ an_instance_of_an_older_version() {
 what_is_refused_leaves_alone_what_runs() {
 	service start || return 1
 	became started
+	cp "$work/run/flags" "$work/before"
 	uci_key "option max_clients 'many'"
 	for action in reload start restart; do
 		service "$action" && fail "$action: succeeded"
+		file_is "$work/run/flags" <"$work/before"
 		equal '' "$(cat "$work/procd/log" 2>/dev/null)"
 		not_called procd_close_service
 		not_called procd_kill
