@@ -216,6 +216,16 @@ lines_are_read_as_the_program_does() {
 	equal "FILE_FLAGS='${listed% }'" "$(grep '^FILE_FLAGS=' "$source_dir/render.sh")"
 }
 
+links_that_lead_round_are_refused() {
+	ln -s round "$etc/round"
+	for line in "list table 'a=$etc/round'" "option data_dir '$etc/round/data'" "option flags_file '$etc/round'"; do
+		config_with "$line"
+		service start && fail "started with $line"
+		called 'logger [-s] [-t] [smol-mtproxy] [-p] [daemon.err]'
+		not_called procd_open_instance
+	done
+}
+
 paths_that_no_jail_can_show() {
 	install_ujail 0
 	for name in 'a b' 'a:b' 'a*'; do
@@ -567,7 +577,7 @@ a_missing_user_is_named() {
 tests='tables_and_lists_are_copied an_edit_is_taken_by_a_reload a_table_keeps_its_copys_name
 	a_table_that_is_not_there no_two_tables_share_a_copy a_list_that_is_not_there no_copy_fills_the_memory
 	what_lies_in_its_directories_is_not_copied relative_paths_are_refused a_flags_files_own_are_beside_it
-	lines_are_read_as_the_program_does paths_that_no_jail_can_show places_that_are_not_to_be_given_away
+	lines_are_read_as_the_program_does links_that_lead_round_are_refused paths_that_no_jail_can_show places_that_are_not_to_be_given_away
 	what_the_program_refuses_changes_nothing what_may_heal_is_started silence_is_named
 	the_user_reads_of_what_the_user_wrote the_program_is_asked_as_that_user
 	reloads_at_once_do_not_mix link_and_check_leave_the_service_alone without_a_check_the_configuration_is_checked'
