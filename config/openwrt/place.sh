@@ -13,6 +13,8 @@
 TAB=$(printf '\t')
 # More of a file than the program takes, for it to refuse.
 MOST_BYTES=4194305
+# Seconds, for the largest tables on the slowest router.
+: "${LONGEST_TEST:=60}"
 
 # prepare [reload]: new flags and copies in the run directory, or all as it was and
 # the reason logged. What may mend itself, such as a disk that is not there yet, is
@@ -89,15 +91,14 @@ control_dir() {
 # --- directories
 
 own_run_dir() {
-	local data="$RUN_DIR/data" was=
+	local data="$RUN_DIR/data"
 
+	[ ! -d "$RUN_DIR" ] || [ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
-	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
 	if ! give_to_read "$RUN_DIR"; then
 		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 		return 1
 	fi
-	[ -z "$was" ] || clear_run_dir || return 1
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
@@ -111,21 +112,23 @@ own_run_dir() {
 	(umask 027 && mkdir "$RUN_DIR/next")
 }
 
-# One that was the service's, as older packages had it: whatever lies there may be a
-# link of its making. Nothing is removed in its directories, as it may put a link in
-# the place of one while that goes on.
-clear_run_dir() {
-	local path aside
+# One that was the service's, as older packages had it, may hold links of its making,
+# and get others until it is root's: a new one takes its name, and only its data.
+# Nothing is removed in directories of the service's, as it may put a link in the
+# place of one while that goes on.
+renew_run_dir() {
+	local new old="$RUN_DIR/.old" path
 
-	aside=$(mktemp -d "$RUN_DIR/.aside.XXXXXX") || return 1
-	for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
+	new=$(mktemp -d "$RUN_DIR.XXXXXX") || return 1
+	mv "$RUN_DIR" "$new/.old" && mv "$new" "$RUN_DIR" || return 1
+	mv "$old/data" "$RUN_DIR/" 2>/dev/null
+	chown -h root:root "$old" && chmod 0700 "$old" || return 1
+	for path in "$old"/* "$old"/.*; do
 		if [ -L "$path" ] || [ ! -d "$path" ]; then
 			rm -f "$path"
-		elif [ "$path" != "$RUN_DIR/data" ] && [ "$path" != "$aside" ]; then
-			mv "$path" "$aside/"
 		fi
 	done
-	rmdir "$aside" 2>/dev/null || :
+	rmdir "$old" 2>/dev/null || :
 }
 
 # give_to_read PATH…: theirs, by the group.
@@ -277,9 +280,12 @@ whole_path() {
 # place_files: a copy's name, or its own where the service can write, and so reads
 # it itself.
 place_file() {
-	local copy="$flag"
+	local copy="$flag" absent=
 
-	if is_the_services "$whole" any; then
+	# In a directory like /tmp it may be anybody's a moment later.
+	if leaders "$whole" | grep -qx absent; then
+		absent=1
+	elif is_the_services "$whole" any; then
 		lies_in "$whole" "$data" || lies_in "$whole" "$control" ||
 			bad "$1: others than root can say what '$whole' leads to, so it is not read: put it elsewhere, such as into /etc/smol-mtproxy, or where data_dir is, by that name"
 		return
@@ -292,7 +298,7 @@ place_file() {
 	[ "$flag" != table ] || copy=$(name_of_table)
 	PLACE=$copy
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
-	! copy_file "$whole" "$dir/$copy" || return 0
+	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
 		link-*) bad "$1: cannot read '$whole'" ;;
 		table) table_is_missing "$1" ;;
@@ -351,9 +357,10 @@ list_is_missing() {
 is_good() {
 	local said status line errors
 
-	said=$("$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
+	said=$(in_time "$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
 	status=$?
-	[ -n "$said" ] || said="$PROG run --test has ended with $status: is there memory left?"
+	[ -n "$said" ] ||
+		said="$PROG run --test has ended with $status, or not within $LONGEST_TEST s: see whether memory is left, and what else runs as the user $RUN_AS"
 	# Without what it logs.
 	errors=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p')
 	printf '%s\n' "${errors:-$said}" | named_by_source "$1" | while IFS= read -r line; do
@@ -364,6 +371,28 @@ is_good() {
 		64 | 65 | 77 | 78) return 1 ;;
 	esac
 	[ "$2" != reload ]
+}
+
+# in_time COMMAND…: ends it after LONGEST_TEST. Another process of the user that it
+# becomes may stop it, and all reloads with it. No busybox of routers has timeout.
+in_time() {
+	local command watch status
+
+	"$@" 9>&- &
+	command=$!
+	(
+		for _ in $(seq "$LONGEST_TEST"); do
+			sleep 1
+			kill -0 "$command" || exit
+		done
+		kill -9 "$command"
+	) >/dev/null 2>&1 9>&- &
+	watch=$!
+	# The shell has a word for one that was killed.
+	wait "$command" 2>/dev/null
+	status=$?
+	kill "$watch" 2>/dev/null
+	return "$status"
 }
 
 # named_by_source DIRECTORY: what the program says of files there, by the names that
