@@ -93,7 +93,7 @@ control_dir() {
 own_run_dir() {
 	local data="$RUN_DIR/data"
 
-	[ ! -d "$RUN_DIR" ] || [ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || renew_run_dir || return 1
+	[ ! -d "$RUN_DIR" ] || [ -O "$RUN_DIR" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
 	if ! give_to_read "$RUN_DIR"; then
 		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
@@ -198,11 +198,8 @@ fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
 	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
 	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
-	# The program might take the half of what did not fit.
-	if ! { echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null; then
-		bad "no room for flags and copies in ${1%/*}: free some memory"
-		return 1
-	fi
+	check_room "$1"
+	[ -z "$BAD" ]
 }
 
 place_files() {
@@ -336,10 +333,12 @@ table_is_missing() {
 		bad "$1: cannot read '$whole': put its lines into a text file"
 	elif [ ! -d "$(dirname "$whole")" ]; then
 		bad "$1: '$whole' cannot be read, its folder is not there: mend the path, or make it"
-	elif [ "$how" = reload ] && [ -e "$RUN_DIR/$PLACE" ]; then
+	elif [ "$how" = reload ] && [ -s "$RUN_DIR/$PLACE" ]; then
 		bad "$1: '$whole' is gone: put it back, or make an empty file to have nobody in it"
 	else
 		complain "$1: it is empty, as '$whole' is not there: write it, then /etc/init.d/smol-mtproxy reload" notice
+		# Else the program would say it too, of a file that is nobody's to write.
+		(umask 027 && : >"$dir/$PLACE")
 	fi
 }
 
