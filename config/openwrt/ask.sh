@@ -2,6 +2,9 @@
 # Asks the program, with flags and copies that lie in one directory, and says its
 # answers by the names that the user knows. Sourced by place.sh.
 
+# Seconds, for the largest tables on the slowest router.
+: "${LONGEST_TEST:=60}"
+
 # run_on DIRECTORY WORDS…: the program with WORDS and the flags there. Its status.
 run_on() {
 	local dir="$1"
@@ -33,9 +36,10 @@ with_named_errors() {
 is_good() {
 	local said status line errors
 
-	said=$("$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
+	said=$(in_time "$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
 	status=$?
-	[ -n "$said" ] || said="$PROG run --test has ended with $status: is there memory left?"
+	[ -n "$said" ] ||
+		said="$PROG run --test has ended with $status, or not within $LONGEST_TEST s: see whether memory is left, and what else runs as the user $RUN_AS"
 	# Without what it logs.
 	errors=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p')
 	printf '%s\n' "${errors:-$said}" | named_by_source "$1" | while IFS= read -r line; do
@@ -46,6 +50,28 @@ is_good() {
 		64 | 65 | 77 | 78) return 1 ;;
 	esac
 	[ "$2" != reload ]
+}
+
+# in_time COMMAND…: ends it after LONGEST_TEST. Another process of the user that it
+# becomes may stop it, and all reloads with it. No busybox of routers has timeout.
+in_time() {
+	local command watch status
+
+	"$@" 9>&- &
+	command=$!
+	(
+		for _ in $(seq "$LONGEST_TEST"); do
+			sleep 1
+			kill -0 "$command" || exit
+		done
+		kill -9 "$command"
+	) >/dev/null 2>&1 9>&- &
+	watch=$!
+	# The shell has a word for one that was killed.
+	wait "$command" 2>/dev/null
+	status=$?
+	kill "$watch" 2>/dev/null
+	return "$status"
 }
 
 # named_by_source DIRECTORY: what the program says of files there, by the names that

@@ -73,15 +73,14 @@ control_dir() {
 # --- directories
 
 own_run_dir() {
-	local data="$RUN_DIR/data" was=
+	local data="$RUN_DIR/data"
 
+	[ ! -d "$RUN_DIR" ] || [ -O "$RUN_DIR" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
-	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
 	if ! give_to_read "$RUN_DIR"; then
 		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 		return 1
 	fi
-	[ -z "$was" ] || clear_run_dir || return 1
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
@@ -95,21 +94,23 @@ own_run_dir() {
 	(umask 027 && mkdir "$RUN_DIR/next")
 }
 
-# One that was the service's, as older packages had it: whatever lies there may be a
-# link of its making. Nothing is removed in its directories, as it may put a link in
-# the place of one while that goes on.
-clear_run_dir() {
-	local path aside
+# One that was the service's, as older packages had it, may hold links of its making,
+# and get others until it is root's: a new one takes its name, and only its data.
+# Nothing is removed in directories of the service's, as it may put a link in the
+# place of one while that goes on.
+renew_run_dir() {
+	local new old="$RUN_DIR/.old" path
 
-	aside=$(mktemp -d "$RUN_DIR/.aside.XXXXXX") || return 1
-	for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
+	new=$(mktemp -d "$RUN_DIR.XXXXXX") || return 1
+	mv "$RUN_DIR" "$new/.old" && mv "$new" "$RUN_DIR" || return 1
+	mv "$old/data" "$RUN_DIR/" 2>/dev/null
+	chown -h root:root "$old" && chmod 0700 "$old" || return 1
+	for path in "$old"/* "$old"/.*; do
 		if [ -L "$path" ] || [ ! -d "$path" ]; then
 			rm -f "$path"
-		elif [ "$path" != "$RUN_DIR/data" ] && [ "$path" != "$aside" ]; then
-			mv "$path" "$aside/"
 		fi
 	done
-	rmdir "$aside" 2>/dev/null || :
+	rmdir "$old" 2>/dev/null || :
 }
 
 # give_to_read PATH…: theirs, by the group.
@@ -179,11 +180,8 @@ fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
 	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
 	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
-	# The program might take the half of what did not fit.
-	if ! { echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null; then
-		bad "no room for flags and copies in ${1%/*}: free some memory"
-		return 1
-	fi
+	check_room "$1"
+	[ -z "$BAD" ]
 }
 
 place_files() {
@@ -261,9 +259,12 @@ whole_path() {
 # place_files: a copy's name, or its own where the service can write, and so reads
 # it itself.
 place_file() {
-	local copy="$flag"
+	local copy="$flag" absent=
 
-	if is_the_services "$whole" any; then
+	# In a directory like /tmp it may be anybody's a moment later.
+	if leaders "$whole" | grep -qx absent; then
+		absent=1
+	elif is_the_services "$whole" any; then
 		lies_in "$whole" "$data" || lies_in "$whole" "$control" ||
 			bad "$1: others than root can say what '$whole' leads to, so it is not read: put it elsewhere, such as into /etc/smol-mtproxy, or where data_dir is, by that name"
 		return
@@ -276,7 +277,7 @@ place_file() {
 	[ "$flag" != table ] || copy=$(name_of_table)
 	PLACE=$copy
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
-	! copy_file "$whole" "$dir/$copy" || return 0
+	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
 		link-*) bad "$1: cannot read '$whole'" ;;
 		table) table_is_missing "$1" ;;
@@ -314,10 +315,12 @@ table_is_missing() {
 		bad "$1: cannot read '$whole': put its lines into a text file"
 	elif [ ! -d "$(dirname "$whole")" ]; then
 		bad "$1: '$whole' cannot be read, its folder is not there: mend the path, or make it"
-	elif [ "$how" = reload ] && [ -e "$RUN_DIR/$PLACE" ]; then
+	elif [ "$how" = reload ] && [ -s "$RUN_DIR/$PLACE" ]; then
 		bad "$1: '$whole' is gone: put it back, or make an empty file to have nobody in it"
 	else
 		complain "$1: it is empty, as '$whole' is not there: write it, then /etc/init.d/smol-mtproxy reload" notice
+		# Else the program would say it too, of a file that is nobody's to write.
+		(umask 027 && : >"$dir/$PLACE")
 	fi
 }
 

@@ -27,6 +27,7 @@ render_flags() {
 	local file="$1" source
 
 	BAD=
+	check_whole
 	check_own_keys
 	config_get source main flags_file
 	(umask 027 && : >"$file") || return 1
@@ -35,6 +36,8 @@ render_flags() {
 	else
 		render_keys >>"$file"
 	fi
+	# What is missing in half a file is no fault of the user's.
+	check_room "${file%/*}"
 	[ -n "$BAD" ] || check_secret "$file"
 	[ -z "$BAD" ] || return 1
 	# In memory, unless the user says otherwise.
@@ -43,6 +46,25 @@ render_flags() {
 	else
 		echo "--data-dir $2" >>"$file"
 	fi
+}
+
+# What follows a mistake is not there for config_load, which says nothing of it.
+check_whole() {
+	local problem kind
+
+	if ! problem=$(uci show smol-mtproxy 2>&1 >/dev/null); then
+		problem=${problem##*uci: }
+		bad "uci cannot read it: ${problem:-it was ended, is there memory left?}; mend that, or put the file back"
+		return
+	fi
+	config_get kind main TYPE
+	[ -n "$kind" ] || bad "it has no section 'main': begin it with the line: config proxy 'main'"
+}
+
+# check_room DIRECTORY: the program might take the half of what did not fit.
+check_room() {
+	{ echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null ||
+		bad "no room for flags and copies in ${1%/*}: free some memory"
 }
 
 # spare_flash FLAGS: no handshake is written to a directory that may be on flash,
@@ -154,9 +176,15 @@ function understood(line,    end, after, quote) {
 function is(name) { return index($0, name) && understood($0) && flag == name }
 '
 
-# complain TEXT [LEVEL]
+# complain TEXT [LEVEL]: in the log, and to whoever calls; in one line, whatever a
+# value holds.
 complain() {
-	logger -s -t smol-mtproxy -p "daemon.${2:-err}" "/etc/config/smol-mtproxy: $1"
+	local text="$1"
+
+	case "$text" in
+		*[[:cntrl:]]*) text=$(printf '%s' "$text" | tr '\001-\037\177' ' ') ;;
+	esac
+	logger ${ALOUD:+-s} -t smol-mtproxy -p "daemon.${2:-err}" "/etc/config/smol-mtproxy: $text"
 }
 
 # --- one key at a time; all bad ones are named before giving up
@@ -181,7 +209,7 @@ copy_flags() {
 }
 
 render_keys() {
-	local key
+	local key KEY='' FLAG=''
 
 	warn_unknown_keys
 	for key in $FLAG_LISTS; do
@@ -218,7 +246,7 @@ render_option() {
 }
 
 render_text() {
-	local text
+	local text="$1"
 
 	case "$1" in
 		*[[:cntrl:]]*)
@@ -226,11 +254,18 @@ render_text() {
 			return
 			;;
 	esac
-	if text=$(quoted "$1"); then
-		printf -- '--%s %s\n' "$(echo "$2" | tr _ -)" "$text"
-	else
-		bad "$2: a value that needs quotes may not hold both kinds"
-	fi
+	# Forks are slow on routers, and secrets are many.
+	case "$1" in
+		=* | *[\"\'\#[:blank:]]*)
+			if ! text=$(quoted "$1"); then
+				bad "$2: a value that needs quotes may not hold both kinds"
+				return
+			fi
+			;;
+	esac
+	[ "$2" = "$KEY" ] || FLAG=$(echo "$2" | tr _ -)
+	KEY=$2
+	printf -- '--%s %s\n' "$FLAG" "$text"
 }
 
 # quoted VALUE: as a line of flags holds it; fails if no line can.

@@ -17,6 +17,7 @@ default_config_starts() {
 	END
 	file_is "$work/calls" <<-END
 		procd_open_service [smol-mtproxy] [$source_dir/smol-mtproxy.init]
+		ubus [call] [service] [list] [{ "name": "smol-mtproxy" }]
 		chown [-h] [root:smol-mtproxy] [$work/run]
 		chown [-h] [smol-mtproxy:smol-mtproxy] [$work/run/data]
 		chown [-h] [root:smol-mtproxy] [$work/run/next] [$work/run/next/copies] [$work/run/next/flags]
@@ -86,6 +87,71 @@ reload_renders_by_rename() {
 	absent "$work/run/flags.new"
 	not_called 'procd_set_param [reload_signal]'
 	not_called 'procd_set_param [file]'
+}
+
+# uci reads what is before the mistake, and here that has no secret.
+what_uci_cannot_read_is_no_configuration() {
+	service start || return 1
+	uci_config "list listen '0.0.0.0:8443'"
+	echo "/sbin/uci: Parse error (EOF with unterminated ') at line 3, byte 9" >"$work/config.mistake"
+	service reload && fail 'reloaded'
+	called_with logger "/etc/config/smol-mtproxy: uci cannot read it: Parse error (EOF with unterminated ') at line 3, byte 9; mend that"
+	not_called_with logger secret
+	# Neither where that leaves a whole one.
+	fresh_config
+	service reload && fail 'reloaded'
+	rm "$work/config.mistake"
+	service reload || return 1
+	not_called logger
+}
+
+a_config_without_its_section_is_named() {
+	service start || return 1
+	sed -i 's/main/other/' "$work/config"
+	for action in reload start; do
+		service "$action" && fail "$action: succeeded"
+		called_with logger "it has no section 'main'"
+		not_called_with logger secret
+	done
+	: >"$work/config"
+	service reload && fail 'reloaded'
+	called_with logger "it has no section 'main'"
+}
+
+what_does_not_fit_is_not_called_bad() {
+	service start || return 1
+	: >"$work/procd/full"
+	service reload && fail 'reloaded'
+	called_with logger "no room for flags and copies in $work/run: free some memory"
+	not_called_with logger secret
+	rm "$work/procd/full"
+	service reload || return 1
+}
+
+# procd logs what they say then.
+scripts_of_the_boot_say_it_once() {
+	printf '\t%s\n' "option max_clients 'many'" >>"$work/config"
+	service boot && fail 'started'
+	called "logger [-t] [smol-mtproxy] [-p] [daemon.err] [/etc/config/smol-mtproxy: max_clients: 'many'"
+	equal 1 "$(grep -c '^logger' "$work/calls")"
+	fresh_config
+	service boot || return 1
+	called procd_open_instance
+}
+
+# A fork is 5 ms on a small router.
+many_secrets_take_no_forks() {
+	for number in $(seq 100 299); do
+		printf '\t%s\n' "list secret 'dd00112233445566778899aabbccdde$number'"
+	done >>"$work/config"
+	# shellcheck disable=SC2016
+	{
+		printf 'tr() { echo >>%s; command tr "$@"; }\n' "$work/tr.calls"
+		echo ". '$source_dir/smol-mtproxy.init'"
+	} >"$work/init"
+	INIT="$work/init" service start || return 1
+	equal 201 "$(grep -c '^--secret dd' "$work/run/flags")"
+	[ "$(grep -c . "$work/tr.calls")" -lt 20 ] || fail "tr was run $(grep -c . "$work/tr.calls") times"
 }
 
 a_jail_where_there_is_one() {
@@ -237,7 +303,9 @@ for test in default_config_starts the_first_start_names_the_link_command disable
 	a_jail_that_cannot_run_us_is_left_out \
 	low_ports_without_a_jail_are_bound_by_root the_firewall_opens_each_port_once \
 	loopback_opens_nothing impossible_values_are_named possible_values_are_not \
-	a_zone_that_is_not_there_is_named enabling_in_an_image_is_silent stopping_closes_the_firewall; do
+	a_zone_that_is_not_there_is_named what_uci_cannot_read_is_no_configuration \
+	a_config_without_its_section_is_named what_does_not_fit_is_not_called_bad scripts_of_the_boot_say_it_once \
+	many_secrets_take_no_forks enabling_in_an_image_is_silent stopping_closes_the_firewall; do
 	fresh
 	run_test "$test"
 done

@@ -22,7 +22,7 @@ record() {
 	for argument in "$@"; do
 		line="$line [$argument]"
 	done
-	printf '%s\n' "$line" >>"$CALLS"
+	command printf '%s\n' "$line" >>"$CALLS"
 }
 
 procd_says() { printf '%s\n' "$1" >>"$PROCD/log"; }

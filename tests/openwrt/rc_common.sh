@@ -1,4 +1,4 @@
-# shellcheck shell=ash
+# shellcheck shell=ash disable=SC2034
 # A stand-in for OpenWrt's /etc/rc.common and what it loads: it reads a UCI file
 # and writes down every call to procd, the firewall's JSON and the log.
 #   rc_common.sh INIT_SCRIPT ACTION [ARGUMENT...]
@@ -28,6 +28,7 @@ config_load() {
 		eval "UCI_$key= UCI_${key}_LENGTH="
 	done
 	UCI_LISTS=
+	UCI_main_TYPE=
 	SECTION=
 	# A UCI file reads as calls of config, option and list.
 	# shellcheck disable=SC1090,SC2153
@@ -41,7 +42,10 @@ reset_cb() {
 }
 reset_cb
 
-config() { SECTION="$2"; }
+config() {
+	SECTION="$2"
+	eval "UCI_$2_TYPE=\$1"
+}
 
 option() {
 	eval "UCI_${SECTION}_$1=\$2"
@@ -87,9 +91,14 @@ config_list_foreach() {
 	done
 }
 
-# uci -q show firewall: $FIREWALL has its answer, where there is a firewall.
+# uci show PACKAGE: $FIREWALL has its answer, where there is a firewall. At a mistake,
+# which $CONFIG.mistake names, it stops; config_load goes on without what follows.
 uci() {
-	[ "$*" = '-q show firewall' ] && cat "$FIREWALL" 2>/dev/null
+	case "$*" in
+		'-q show firewall') cat "$FIREWALL" 2>/dev/null ;;
+		'show smol-mtproxy') [ ! -e "$CONFIG.mistake" ] || ! cat "$CONFIG.mistake" >&2 ;;
+		*) return 1 ;;
+	esac
 }
 
 # --- rc.common
@@ -144,6 +153,12 @@ if [ -n "${USE_PROCD:-}" ]; then
 			start
 		fi
 	}
+fi
+
+# A disk on which nothing has room.
+if [ -e "$PROCD/full" ]; then
+	echo() { return 1; }
+	printf() { return 1; }
 fi
 
 case " boot shutdown start stop restart reload enable $EXTRA_COMMANDS " in

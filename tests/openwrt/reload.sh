@@ -197,10 +197,36 @@ nothing_that_begins_is_signalled() {
 an_instance_of_an_older_version() {
 	other_script "procd_set_param command $work/smol-mtproxy" 'procd_set_param reload_signal HUP'
 	other start
+	mkdir "$work/run"
+	: >"$work/run/flags"
 	service reload || return 1
 	became started 'signalled 1'
 	service restart || return 1
 	became stopped started
+}
+
+# It runs on where its flags were, and its jail shows them.
+what_has_lost_its_directory_starts_anew() {
+	service start || return 1
+	rm -r "$work/run"
+	uci_key "option max_clients 'many'"
+	for action in reload start restart; do
+		service "$action" && fail "$action: succeeded"
+		called_with logger 'the running configuration stays'
+	done
+	became started
+	fresh_config
+	service reload || return 1
+	became stopped started
+	service reload || return 1
+	became unchanged 'signalled 1'
+	# One that is on its way out is told nothing of the kind.
+	: >"$work/procd/slow"
+	service stop
+	uci_key "option max_clients 'many'"
+	service start && fail 'started'
+	not_called_with logger 'the running configuration stays'
+	called procd_close_service
 }
 
 # --- the script: what is refused
@@ -423,7 +449,7 @@ for test in a_reload_signal_swallows_all_else procd_compares_sums_of_files \
 	procd_leaves_out_what_it_does_not_know procd_gives_up_after_five a_jail_shows_the_file_of_its_start \
 	what_begins_dies_of_a_signal a_start_that_names_nothing_ends_what_runs \
 	a_new_key_is_a_signal what_procd_must_set_up_anew_restarts enabled_0_stops \
-	nothing_that_begins_is_signalled an_instance_of_an_older_version \
+	nothing_that_begins_is_signalled what_has_lost_its_directory_starts_anew an_instance_of_an_older_version \
 	what_is_refused_leaves_alone_what_runs what_is_refused_leaves_alone_what_waits \
 	a_refused_first_start_is_mended_by_a_reload a_restart_is_one \
 	no_number_of_ends_is_the_last an_interface_that_comes_starts_it_at_once \

@@ -71,7 +71,7 @@ uci_config() {
 }
 
 fresh() {
-	rm -rf "$work/run" "$work/procd" "$work/ujail" "$work/ujail.calls" "$work/config" \
+	rm -rf "$work/run" "$work/procd" "$work/ujail" "$work/ujail.calls" "$work/config" "$work/config.mistake" \
 		"$work/first_start" "$work/refuses" "${work:?}/etc" "${work:?}/tmp" "$work/firewall"
 	mkdir "$work/procd" "$work/etc" "$work/tmp"
 	echo 1048576 >"$work/nr_open"
