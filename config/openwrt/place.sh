@@ -279,7 +279,7 @@ place_file() {
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
 	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
-		link-*) bad "$1: cannot read '$whole'" ;;
+		link-*) bad "$1: cannot read '$whole': put the file there, or mend the path" ;;
 		table) table_is_missing "$1" ;;
 		*) list_is_missing "$1" ;;
 	esac
