@@ -623,6 +623,27 @@ directories_are_made_only_where_root_alone_may() {
 	equal "$THEM:$THEM 755" "$(owner "$work/shared/c") $(stat -c %a "$work/shared/c")"
 }
 
+# In /tmp names are for everybody to take.
+a_directory_of_theirs_in_a_shared_place() {
+	victim
+	config_with "option data_dir '$work/shared/a'" "option control '$work/shared/b/ctl'"
+	for word in start reload restart; do
+		for_real "$word" || fail "refused: $word"
+		equal "$THEM:$THEM 700" "$(owner "$work/shared/a") $(stat -c %a "$work/shared/a")"
+	done
+	for theirs in "ln -s $work/victim a" "mkdir d && ln -s $work/victim d/a && ln -s d/a a"; do
+		as_them "cd $work/shared && rm -rf a && $theirs"
+		for_real reload && fail "taken: $theirs"
+		called_with logger "data_dir: '$work/shared/a' lies in a directory where the user $THEM can write"
+		victim_is_unharmed
+	done
+	rm "$work/shared/a"
+	mkdir "$work/shared/a"
+	chown bin:bin "$work/shared/a"
+	for_real reload && fail 'another has taken the name'
+	called_with logger "data_dir: '$work/shared/a' is another user's"
+}
+
 # /tmp and a directory that others than the service's user have.
 files_in_shared_places() {
 	victim
@@ -665,7 +686,7 @@ if [ "$(id -u)" = 0 ]; then
 		what_they_do_while_an_upgrade_goes_on no_upgrade_is_half_done
 		nothing_is_read_that_appears_in_a_shared_place a_long_way_is_not_gone a_test_that_never_ends_is_ended
 		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed
-		directories_are_made_only_where_root_alone_may files_in_shared_places a_missing_user_is_named"
+		directories_are_made_only_where_root_alone_may a_directory_of_theirs_in_a_shared_place files_in_shared_places a_missing_user_is_named"
 else
 	echo 'skipped, for want of root: what another user can plant'
 fi
