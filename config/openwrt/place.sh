@@ -202,7 +202,7 @@ check_directory() {
 # each, be it there or not; COPIES is that of the running flags.
 fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
-	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
+	SERVICE_GROUPS=$(id -G "$RUN_AS" 2>/dev/null | sed 's/[0-9][0-9]*/-e g&/g')
 	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
 	check_room "$1"
 	[ -z "$BAD" ]

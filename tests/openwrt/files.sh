@@ -591,6 +591,20 @@ links_in_their_directory_lead_root_nowhere() {
 	done
 }
 
+# Some make the service a member of others, to read keys there.
+groups_of_theirs_count() {
+	victim
+	mkdir -m 775 "$work/shared/certs"
+	echo 192.0.2.4 >"$work/shared/certs/banned"
+	chgrp 44 "$work/shared/certs"
+	config_with "list table 'a=$work/shared/certs/banned'"
+	for_real start || return 1
+	# shellcheck disable=SC2016
+	echo 'id() { if [ "$1" = -G ]; then echo 1 44; else command id "$@"; fi; }' >"$work/before"
+	for_real reload "$work/before" && fail 'read'
+	called_with logger 'table a: others than root can say'
+}
+
 # A flags file says what root copies.
 a_flags_file_of_theirs_is_not_obeyed() {
 	victim
@@ -685,7 +699,7 @@ if [ "$(id -u)" = 0 ]; then
 	tests="$tests only_data_is_theirs what_they_planted_before_an_upgrade
 		what_they_do_while_an_upgrade_goes_on no_upgrade_is_half_done
 		nothing_is_read_that_appears_in_a_shared_place a_long_way_is_not_gone a_test_that_never_ends_is_ended
-		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed
+		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed groups_of_theirs_count
 		directories_are_made_only_where_root_alone_may a_directory_of_theirs_in_a_shared_place files_in_shared_places a_missing_user_is_named"
 else
 	echo 'skipped, for want of root: what another user can plant'
