@@ -44,7 +44,8 @@ can_write() {
 # has_service [any]: whether it is among those who can change something.
 has_service() {
 	# A u alone is nobody.
-	grep -qx -e "u$SERVICE_USER" -e "g$SERVICE_GROUP" -e "${1:-u}" ${1:+-e absent}
+	# shellcheck disable=SC2086
+	grep -qx -e "u$SERVICE_USER" $SERVICE_GROUPS -e "${1:-u}" ${1:+-e absent}
 }
 
 # leaders PATH: who can change what it leads to: of each directory in which one of

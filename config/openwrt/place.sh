@@ -153,12 +153,18 @@ make_parents() {
 
 # check_directory KEY PATH: one that the service is to write.
 check_directory() {
-	local jail
+	local jail parent
 
+	parent=$(dirname "$2")
 	if [ "$2" = / ]; then
 		bad "$1: the root directory cannot be the service's: name one below it"
 	elif lies_in "$2" "$RUN_DIR" && [ "$2" != "$RUN_DIR/data" ]; then
 		bad "$1: the service cannot write in $RUN_DIR: leave it out, or name another directory"
+	elif [ -k "$parent" ] && [ -d "$2" ] && [ ! -L "$2" ] &&
+		! { leaders "$parent"; changers "$parent"; } | has_service; then
+		# In one like /tmp none but its owner can have another in its place.
+		changers "$2" | head -n 1 | grep -qx -e u0 -e "u$(id -u)" -e "u$SERVICE_USER" ||
+			bad "$1: '$2' is another user's, who could have another in its place: give it to the user $RUN_AS with chown, or name another"
 	elif is_the_services "$2"; then
 		bad "$1: '$2' lies in a directory where the user $RUN_AS can write, and could have another in its place: choose one in a directory of root's"
 	fi
@@ -178,7 +184,7 @@ check_directory() {
 # "COPY<TAB>SOURCE" for each, be it there or not; COPIES is that of the running flags.
 fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
-	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
+	SERVICE_GROUPS=$(id -G "$RUN_AS" 2>/dev/null | sed 's/[0-9][0-9]*/-e g&/g')
 	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
 	check_room "$1"
 	[ -z "$BAD" ]

@@ -598,6 +598,20 @@ links_in_their_directory_lead_root_nowhere() {
 	done
 }
 
+# Some make the service a member of others, to read keys there.
+groups_of_theirs_count() {
+	victim
+	mkdir -m 775 "$work/shared/certs"
+	echo 192.0.2.4 >"$work/shared/certs/banned"
+	chgrp 44 "$work/shared/certs"
+	config_with "list table 'a=$work/shared/certs/banned'"
+	for_real start || return 1
+	# shellcheck disable=SC2016
+	echo 'id() { if [ "$1" = -G ]; then echo 1 44; else command id "$@"; fi; }' >"$work/before"
+	for_real reload "$work/before" && fail 'read'
+	called_with logger 'table a: others than root can say'
+}
+
 # A flags file says what root copies.
 a_flags_file_of_theirs_is_not_obeyed() {
 	victim
@@ -628,6 +642,27 @@ directories_are_made_only_where_root_alone_may() {
 	equal "root:root 755" "$(owner "$work/shared/a") $(stat -c %a "$work/shared/a")"
 	equal "$THEM:$THEM 700" "$(owner "$work/shared/a/b") $(stat -c %a "$work/shared/a/b")"
 	equal "$THEM:$THEM 755" "$(owner "$work/shared/c") $(stat -c %a "$work/shared/c")"
+}
+
+# In /tmp names are for everybody to take.
+a_directory_of_theirs_in_a_shared_place() {
+	victim
+	config_with "option data_dir '$work/shared/a'" "option control '$work/shared/b/ctl'"
+	for word in start reload restart; do
+		for_real "$word" || fail "refused: $word"
+		equal "$THEM:$THEM 700" "$(owner "$work/shared/a") $(stat -c %a "$work/shared/a")"
+	done
+	for theirs in "ln -s $work/victim a" "mkdir d && ln -s $work/victim d/a && ln -s d/a a"; do
+		as_them "cd $work/shared && rm -rf a && $theirs"
+		for_real reload && fail "taken: $theirs"
+		called_with logger "data_dir: '$work/shared/a' lies in a directory where the user $THEM can write"
+		victim_is_unharmed
+	done
+	rm "$work/shared/a"
+	mkdir "$work/shared/a"
+	chown bin:bin "$work/shared/a"
+	for_real reload && fail 'another has taken the name'
+	called_with logger "data_dir: '$work/shared/a' is another user's"
 }
 
 # /tmp and a directory that others than the service's user have.
@@ -671,8 +706,8 @@ if [ "$(id -u)" = 0 ]; then
 	tests="$tests only_data_is_theirs what_they_planted_before_an_upgrade
 		what_they_do_while_an_upgrade_goes_on no_upgrade_is_half_done
 		nothing_is_read_that_appears_in_a_shared_place a_long_way_is_not_gone a_test_that_never_ends_is_ended
-		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed
-		directories_are_made_only_where_root_alone_may files_in_shared_places a_missing_user_is_named"
+		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed groups_of_theirs_count
+		directories_are_made_only_where_root_alone_may a_directory_of_theirs_in_a_shared_place files_in_shared_places a_missing_user_is_named"
 else
 	echo 'skipped, for want of root: what another user can plant'
 fi
