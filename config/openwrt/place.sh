@@ -93,16 +93,13 @@ own_run_dir() {
 
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
 	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
-	if ! give_to_read "$RUN_DIR"; then
-		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
-		return 1
-	fi
+	give_to_read "$RUN_DIR" || { name_user; return 1; }
 	[ -z "$was" ] || clear_run_dir || return 1
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
 	fi
-	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
+	chown -h "$RUN_AS:$RUN_AS" "$data" || { name_user; return 1; }
 	# A hand and a trigger may reload at once. Until the script ends, and on a file
 	# that the service cannot open to hold it for ever.
 	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
@@ -126,6 +123,10 @@ clear_run_dir() {
 		fi
 	done
 	rmdir "$aside" 2>/dev/null || :
+}
+
+name_user() {
+	complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 }
 
 # give_to_read PATH…: theirs, by the group.
