@@ -77,15 +77,12 @@ own_run_dir() {
 
 	[ ! -d "$RUN_DIR" ] || [ -O "$RUN_DIR" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
-	if ! give_to_read "$RUN_DIR"; then
-		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
-		return 1
-	fi
+	give_to_read "$RUN_DIR" || { name_user; return 1; }
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
 	fi
-	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
+	chown -h "$RUN_AS:$RUN_AS" "$data" || { name_user; return 1; }
 	# A hand and a trigger may reload at once: the second waits until the script of the
 	# first ends. The service cannot open this file, and so cannot hold it for ever.
 	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
@@ -111,6 +108,10 @@ renew_run_dir() {
 		fi
 	done
 	rmdir "$old" 2>/dev/null || :
+}
+
+name_user() {
+	complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 }
 
 # give_to_read PATH…: theirs, by the group.
