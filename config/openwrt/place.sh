@@ -95,15 +95,12 @@ own_run_dir() {
 
 	[ ! -d "$RUN_DIR" ] || [ -O "$RUN_DIR" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
-	if ! give_to_read "$RUN_DIR"; then
-		complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
-		return 1
-	fi
+	give_to_read "$RUN_DIR" || { name_user; return 1; }
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
 	fi
-	chown -h "$RUN_AS:$RUN_AS" "$data" || return 1
+	chown -h "$RUN_AS:$RUN_AS" "$data" || { name_user; return 1; }
 	# A hand and a trigger may reload at once. Until the script ends, and on a file
 	# that the service cannot open to hold it for ever.
 	(umask 077 && : >>"$RUN_DIR/lock") && exec 9>>"$RUN_DIR/lock" || return 1
@@ -129,6 +126,10 @@ renew_run_dir() {
 		fi
 	done
 	rmdir "$old" 2>/dev/null || :
+}
+
+name_user() {
+	complain "cannot give files to the user $RUN_AS: reinstall the package, which makes it"
 }
 
 # give_to_read PATH…: theirs, by the group.
@@ -303,7 +304,7 @@ place_file() {
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
 	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
-		link-*) bad "$1: cannot read '$whole'" ;;
+		link-*) bad "$1: cannot read '$whole': put the file there, or mend the path" ;;
 		table) table_is_missing "$1" ;;
 		*) list_is_missing "$1" ;;
 	esac

@@ -685,6 +685,11 @@ a_missing_user_is_named() {
 	for_real start && fail 'started'
 	called_with logger 'cannot give files to the user nobody-here: reinstall the package'
 	not_called procd_open_instance
+	# A group of that name alone is not enough.
+	THEM=$(getent group | cut -d: -f1 | while read -r name; do id "$name" >/dev/null 2>&1 || { echo "$name"; break; }; done)
+	rm -rf "$work/run"
+	for_real start && fail 'started'
+	called_with logger "cannot give files to the user $THEM: reinstall the package"
 	THEM=daemon
 }
 

@@ -167,6 +167,23 @@ what_procd_must_set_up_anew_restarts() {
 	restarts "list listen '443'"
 }
 
+another_role_restarts() {
+	service start || return 1
+	uci_key "option role 'back'"
+	service reload || return 1
+	became started stopped started
+	service reload || return 1
+	became unchanged 'signalled 1'
+	# Not one that is refused.
+	fresh_config
+	uci_key "option max_clients 'many'"
+	service reload && fail 'reloaded'
+	equal '' "$(cat "$work/procd/log" 2>/dev/null)"
+	fresh_config
+	service reload || return 1
+	became stopped started
+}
+
 enabled_0_stops() {
 	service start || return 1
 	uci_key "option enabled '0'"
@@ -446,7 +463,7 @@ uci_key() { printf '\t%s\n' "$1" >>"$work/config"; }
 for test in a_reload_signal_swallows_all_else procd_compares_sums_of_files \
 	procd_leaves_out_what_it_does_not_know procd_gives_up_after_five a_jail_shows_the_file_of_its_start \
 	what_begins_dies_of_a_signal a_start_that_names_nothing_ends_what_runs \
-	a_new_key_is_a_signal what_procd_must_set_up_anew_restarts enabled_0_stops \
+	a_new_key_is_a_signal what_procd_must_set_up_anew_restarts another_role_restarts enabled_0_stops \
 	nothing_that_begins_is_signalled what_has_lost_its_directory_starts_anew an_instance_of_an_older_version \
 	what_is_refused_leaves_alone_what_runs what_is_refused_leaves_alone_what_waits \
 	a_refused_first_start_is_mended_by_a_reload a_restart_is_one \
