@@ -129,7 +129,9 @@ default_prerm "$0" "$@"
 
 # What the package managers leave: the template beside a changed configuration,
 # directories, what the service had in memory. The service ends in its own time.
-# opkg calls this at upgrades too.
+# rm -r would follow a link that another process of its user puts in the place of a
+# directory: each becomes root's, and gives its own directories up, before it is
+# removed. opkg calls this at upgrades too.
 POSTRM = """#!/bin/sh
 [ -z "${IPKG_INSTROOT}" ] || exit 0
 [ "${PKG_UPGRADE}" != 1 ] || exit 0
@@ -137,9 +139,28 @@ for _ in 1 2 3 4 5; do
 	pidof smol-mtproxy >/dev/null || break
 	sleep 1
 done
-rm -rf /var/run/smol-mtproxy /var/run/smol-mtproxy.first
 rm -f /etc/config/smol-mtproxy-opkg /etc/config/smol-mtproxy.apk-new
 rmdir /usr/lib/smol-mtproxy /etc/capabilities 2>/dev/null
+rm -f /var/run/smol-mtproxy.first
+bin=$(mktemp -d /var/run/smol-mtproxy.XXXXXX) || exit 0
+mv /var/run/smol-mtproxy "$bin/0" 2>/dev/null
+seen=0 last=0
+while [ -d "$bin/$seen" ] && [ ! -L "$bin/$seen" ] && [ "$seen" -lt 1000 ]; do
+	dir=$bin/$seen
+	chown -h root:root "$dir" && chmod 0700 "$dir" || exit 0
+	for path in "$dir"/*/ "$dir"/.*/; do
+		path=${path%/}
+		case "$path" in */. | */..) continue ;; esac
+		[ -d "$path" ] || continue
+		[ ! -L "$path" ] || continue
+		last=$((last + 1))
+		mv "$path" "$bin/$last" || exit 0
+	done
+	rm -rf "$dir"
+	seen=$((seen + 1))
+done
+rm -f "$bin/0"
+rmdir "$bin"
 exit 0
 """
 

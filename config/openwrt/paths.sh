@@ -27,7 +27,7 @@ lies_in() {
 
 # is_roots PATH: whether none but root can change what it leads to.
 is_roots() {
-	! leaders "$1" | grep -qvx -e u0 -e g0 -e "u$(id -u)" -e "g$(id -g)"
+	! leaders "$1" | grep -qvx -e absent -e u0 -e g0 -e "u$(id -u)" -e "g$(id -g)"
 }
 
 # is_the_services PATH [any]: whether the service's user can change what it leads
@@ -42,13 +42,15 @@ can_write() {
 }
 
 has_service() {
-	grep -qx -e "u$SERVICE_USER" -e "g$SERVICE_GROUP" -e "${1:-u}"
+	# shellcheck disable=SC2086
+	grep -qx -e "u$SERVICE_USER" $SERVICE_GROUPS -e "${1:-u}" ${1:+-e absent}
 }
 
 # leaders PATH: who can change what it leads to: of each directory in which one of
 # its names is looked up its changers, and those of links in directories like /tmp.
+# More names than a hundred are no path of an honest user's.
 leaders() {
-	local rest="${1#/}/" at='' name link links=0
+	local rest="${1#/}/" at='' name link names=0
 
 	while [ -n "$rest" ]; do
 		name=${rest%%/*}
@@ -60,10 +62,10 @@ leaders() {
 				continue
 				;;
 		esac
+		names=$((names + 1))
+		[ "$names" -le 100 ] || { echo any; return; }
 		changers "$at/" "$at/$name"
 		if [ -L "$at/$name" ]; then
-			links=$((links + 1))
-			[ "$links" -le 40 ] || { echo any; return; }
 			link=$(readlink "$at/$name")
 			case "$link" in /*) at= ;; esac
 			rest=${link#/}/$rest
@@ -75,7 +77,8 @@ leaders() {
 }
 
 # changers FILE [ENTRY]: its owner as uNUMBER, the group that may write as gNUMBER,
-# `any` if all may; of an ENTRY where nobody can replace another's, that one's owner.
+# `any` if all may; of an ENTRY where nobody can replace another's, that one's owner,
+# `absent` if there is none.
 changers() {
 	# shellcheck disable=SC2012
 	ls -ldn "$1" 2>/dev/null | {
@@ -83,7 +86,9 @@ changers() {
 		echo "u$user"
 		case "$mode" in
 			d????????[tT]*)
-				[ -n "$2" ] && ls -ldn "$2" 2>/dev/null | sed 's/^[^ ]* *[^ ]* *\([0-9]*\) .*/u\1/'
+				[ -n "$2" ] || exit
+				owner=$(ls -ldn "$2" 2>/dev/null | sed 's/^[^ ]* *[^ ]* *\([0-9]*\) .*/u\1/;q')
+				echo "${owner:-absent}"
 				exit
 				;;
 		esac

@@ -13,6 +13,8 @@
 TAB=$(printf '\t')
 # More of a file than the program takes, for it to refuse.
 MOST_BYTES=4194305
+# Seconds, for the largest tables on the slowest router.
+: "${LONGEST_TEST:=60}"
 
 # prepare [reload]: new flags and copies in the run directory, or all as it was and
 # the reason logged. What may mend itself, such as a disk that is not there yet, is
@@ -89,12 +91,11 @@ control_dir() {
 # --- directories
 
 own_run_dir() {
-	local data="$RUN_DIR/data" was=
+	local data="$RUN_DIR/data"
 
+	[ ! -d "$RUN_DIR" ] || [ -O "$RUN_DIR" ] || renew_run_dir || return 1
 	mkdir -p "$RUN_DIR" && chmod 0750 "$RUN_DIR" || return 1
-	[ "$(changers "$RUN_DIR" | head -n 1)" = "u$(id -u)" ] || was=theirs
 	give_to_read "$RUN_DIR" || { name_user; return 1; }
-	[ -z "$was" ] || clear_run_dir || return 1
 	if [ -L "$data" ] || [ ! -d "$data" ]; then
 		rm -f "$data"
 		(umask 077 && mkdir "$data") || return 1
@@ -108,21 +109,23 @@ own_run_dir() {
 	(umask 027 && mkdir "$RUN_DIR/next")
 }
 
-# One that was the service's, as older packages had it: whatever lies there may be a
-# link of its making. Nothing is removed in its directories, as it may put a link in
-# the place of one while that goes on.
-clear_run_dir() {
-	local path aside
+# One that was the service's, as older packages had it, may hold links of its making,
+# and get others until it is root's: a new one takes its name, and only its data.
+# Nothing is removed in directories of the service's, as it may put a link in the
+# place of one while that goes on.
+renew_run_dir() {
+	local new old="$RUN_DIR/.old" path
 
-	aside=$(mktemp -d "$RUN_DIR/.aside.XXXXXX") || return 1
-	for path in "$RUN_DIR"/* "$RUN_DIR"/.[!.]*; do
+	new=$(mktemp -d "$RUN_DIR.XXXXXX") || return 1
+	mv "$RUN_DIR" "$new/.old" && mv "$new" "$RUN_DIR" || return 1
+	mv "$old/data" "$RUN_DIR/" 2>/dev/null
+	chown -h root:root "$old" && chmod 0700 "$old" || return 1
+	for path in "$old"/* "$old"/.*; do
 		if [ -L "$path" ] || [ ! -d "$path" ]; then
 			rm -f "$path"
-		elif [ "$path" != "$RUN_DIR/data" ] && [ "$path" != "$aside" ]; then
-			mv "$path" "$aside/"
 		fi
 	done
-	rmdir "$aside" 2>/dev/null || :
+	rmdir "$old" 2>/dev/null || :
 }
 
 name_user() {
@@ -169,12 +172,18 @@ make_parents() {
 
 # check_directory KEY PATH: one that the service is to write.
 check_directory() {
-	local jail
+	local jail parent
 
+	parent=$(dirname "$2")
 	if [ "$2" = / ]; then
 		bad "$1: the root directory cannot be the service's: name one below it"
 	elif lies_in "$2" "$RUN_DIR" && [ "$2" != "$RUN_DIR/data" ]; then
 		bad "$1: the service cannot write in $RUN_DIR: leave it out, or name another directory"
+	elif [ -k "$parent" ] && [ -d "$2" ] && [ ! -L "$2" ] &&
+		! { leaders "$parent"; changers "$parent"; } | has_service; then
+		# In one like /tmp none but its owner can have another in its place.
+		changers "$2" | head -n 1 | grep -qx -e u0 -e "u$(id -u)" -e "u$SERVICE_USER" ||
+			bad "$1: '$2' is another user's, who could have another in its place: give it to the user $RUN_AS with chown, or name another"
 	elif is_the_services "$2"; then
 		bad "$1: '$2' lies in a directory where the user $RUN_AS can write, and could have another in its place: choose one in a directory of root's"
 	fi
@@ -194,7 +203,7 @@ check_directory() {
 # each, be it there or not; COPIES is that of the running flags.
 fill() {
 	SERVICE_USER=$(id -u "$RUN_AS" 2>/dev/null)
-	SERVICE_GROUP=$(id -g "$RUN_AS" 2>/dev/null)
+	SERVICE_GROUPS=$(id -G "$RUN_AS" 2>/dev/null | sed 's/[0-9][0-9]*/-e g&/g')
 	render_flags "$1/flags" "$RUN_DIR/data" && place_files "$@" || return 1
 	check_room "$1"
 	[ -z "$BAD" ]
@@ -275,9 +284,12 @@ whole_path() {
 # place_files: a copy's name, or its own where the service can write, and so reads
 # it itself.
 place_file() {
-	local copy="$flag"
+	local copy="$flag" absent=
 
-	if is_the_services "$whole" any; then
+	# In a directory like /tmp it may be anybody's a moment later.
+	if leaders "$whole" | grep -qx absent; then
+		absent=1
+	elif is_the_services "$whole" any; then
 		lies_in "$whole" "$data" || lies_in "$whole" "$control" ||
 			bad "$1: others than root can say what '$whole' leads to, so it is not read: put it elsewhere, such as into /etc/smol-mtproxy, or where data_dir is, by that name"
 		return
@@ -290,7 +302,7 @@ place_file() {
 	[ "$flag" != table ] || copy=$(name_of_table)
 	PLACE=$copy
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
-	! copy_file "$whole" "$dir/$copy" || return 0
+	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
 		link-*) bad "$1: cannot read '$whole': put the file there, or mend the path" ;;
 		table) table_is_missing "$1" ;;
@@ -351,9 +363,10 @@ list_is_missing() {
 is_good() {
 	local said status line errors
 
-	said=$("$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
+	said=$(in_time "$PROG" run --test --user "$RUN_AS" --config "$1/flags" 2>&1) && return
 	status=$?
-	[ -n "$said" ] || said="$PROG run --test has ended with $status: is there memory left?"
+	[ -n "$said" ] ||
+		said="$PROG run --test has ended with $status, or not within $LONGEST_TEST s: see whether memory is left, and what else runs as the user $RUN_AS"
 	# Without what it logs.
 	errors=$(printf '%s\n' "$said" | sed -n 's/^smol-mtproxy: //p')
 	printf '%s\n' "${errors:-$said}" | named_by_source "$1" | while IFS= read -r line; do
@@ -364,6 +377,28 @@ is_good() {
 		64 | 65 | 77 | 78) return 1 ;;
 	esac
 	[ "$2" != reload ]
+}
+
+# in_time COMMAND…: ends it after LONGEST_TEST. Another process of the user that it
+# becomes may stop it, and all reloads with it. No busybox of routers has timeout.
+in_time() {
+	local command watch status
+
+	"$@" 9>&- &
+	command=$!
+	(
+		for _ in $(seq "$LONGEST_TEST"); do
+			sleep 1
+			kill -0 "$command" || exit
+		done
+		kill -9 "$command"
+	) >/dev/null 2>&1 9>&- &
+	watch=$!
+	# The shell has a word for one that was killed.
+	wait "$command" 2>/dev/null
+	status=$?
+	kill "$watch" 2>/dev/null
+	return "$status"
 }
 
 # named_by_source DIRECTORY: what the program says of files there, by the names that

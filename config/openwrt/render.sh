@@ -176,9 +176,15 @@ function understood(line,    end, after, quote) {
 function is(name) { return index($0, name) && understood($0) && flag == name }
 '
 
-# complain TEXT [LEVEL]: in the log, and to whoever calls.
+# complain TEXT [LEVEL]: in the log, and to whoever calls; in one line, whatever a
+# value holds.
 complain() {
-	logger ${ALOUD:+-s} -t smol-mtproxy -p "daemon.${2:-err}" "/etc/config/smol-mtproxy: $1"
+	local text="$1"
+
+	case "$text" in
+		*[[:cntrl:]]*) text=$(printf '%s' "$text" | tr '\001-\037\177' ' ') ;;
+	esac
+	logger ${ALOUD:+-s} -t smol-mtproxy -p "daemon.${2:-err}" "/etc/config/smol-mtproxy: $text"
 }
 
 # --- one key at a time; all bad ones are named before giving up

@@ -404,13 +404,17 @@ without_a_check_the_configuration_is_checked() {
 
 THEM=daemon
 
-# for_real ACTION: with the real chown.
+# for_real WORDS [FILE]: with the real chown, and the functions of FILE.
 for_real() {
-	echo "unset -f chown; . '$source_dir/smol-mtproxy.init'" >"$work/init"
+	{
+		echo "unset -f chown; . '$source_dir/smol-mtproxy.init'"
+		[ -z "${2:-}" ] || cat "$2"
+	} >"$work/init"
 	chmod 711 "$work"
 	(
 		export INIT="$work/init" RUN_AS="$THEM"
-		service "$1"
+		# shellcheck disable=SC2086
+		service $1
 	)
 }
 
@@ -421,6 +425,7 @@ owner() { stat -c %U:%G "$1"; }
 
 # victim: what root has and they may not get.
 victim() {
+	chmod 711 "$work"
 	rm -rf "$work/victim" "$work/theirs" "$work/shared"
 	mkdir -m 700 "$work/victim"
 	echo SHADOW >"$work/victim/shadow"
@@ -480,6 +485,85 @@ what_they_planted_before_an_upgrade() {
 	done
 }
 
+# They own it until root has it, and go on.
+what_they_do_while_an_upgrade_goes_on() {
+	victim
+	mkdir -m 750 "$work/run"
+	chown "$THEM:$THEM" "$work/run"
+	as_them "mkdir $work/run/data && touch $work/run/data/kept $work/run/..x"
+	config_with "list table 'banned=$etc/banned'"
+	cat >"$work/before" <<-END
+		chown() {
+			as_them "cd $work/run && chmod 777 . && ln -s $work/victim/shadow lock; ln -s $work/victim/shadow resolv.conf" 2>/dev/null
+			command chown "\$@"
+		}
+		as_them() { su -s /bin/sh $THEM -c "\$1"; }
+	END
+	for_real start "$work/before" || return 1
+	victim_is_unharmed
+	equal "root:$THEM 750" "$(owner "$work/run") $(stat -c %a "$work/run")"
+	equal 'copies data flags lock table-1 ' "$(placed)"
+	[ -e "$work/run/data/kept" ] || fail 'their data is lost'
+	equal "$work/run" "$(ls -d "$work/run"*)"
+	equal '' "$(find "$work/run" -mindepth 1 -maxdepth 1 -name '.*')"
+}
+
+# A disk that they have filled keeps nothing of what they planted.
+no_upgrade_is_half_done() {
+	victim
+	mkdir -m 750 "$work/run"
+	chown "$THEM:$THEM" "$work/run"
+	as_them "cd $work/run && touch x && ln -s $work/victim/shadow lock &&
+		touch shape && ln -s $work/victim/shadow resolv.conf"
+	for_real 'reload interface'
+	echo 'mktemp() { return 1; }' >"$work/before"
+	for_real start "$work/before" && fail 'started'
+	for_real 'reload interface'
+	victim_is_unharmed
+	for_real start || return 1
+	victim_is_unharmed
+	equal 'copies data flags lock ' "$(placed)"
+}
+
+# What is not there yet may be theirs a moment later.
+nothing_is_read_that_appears_in_a_shared_place() {
+	victim
+	config_with "list table 'a=$work/shared/a'" "option telegram_config '$work/shared/b'"
+	cat >"$work/before" <<-END
+		copy_file() {
+			ln -s $work/victim/shadow $work/shared/a
+			ln -s $work/victim/shadow $work/shared/b
+			[ -f "\$1" ] && cat "\$1" >"\$2"
+		}
+	END
+	for_real start "$work/before" || return 1
+	victim_is_unharmed
+}
+
+# A way of links and names without an end is no reason to go it.
+a_long_way_is_not_gone() {
+	victim
+	as_them "cd $work/theirs && for n in 1 2 3 4 5 6 7 8; do
+			ln -s \$(head -c 400 /dev/zero | sed 's|.|d/../|g')x\$((n + 1)) x\$n; done; mkdir d"
+	config_with "list table 'a=$work/theirs/x1'"
+	sed "s|^changers() {\$|&\n\techo >>$work/way|" "$source_dir/paths.sh" >"$work/paths"
+	: >"$work/way"
+	echo ". $work/paths" >"$work/before"
+	for_real start "$work/before" && fail 'started'
+	called_with logger 'others than root can say'
+	[ "$(wc -l <"$work/way")" -lt 1000 ] || fail "$(wc -l <"$work/way") steps"
+}
+
+# They may stop what runs as them.
+a_test_that_never_ends_is_ended() {
+	sed -i "2i case \"\$*\" in 'run --test'*) kill -STOP \$\$ ;; esac" "$work/smol-mtproxy"
+	echo 'LONGEST_TEST=1' >"$work/before"
+	for_real start "$work/before" || return 1
+	called_with logger 'run --test has ended with 137, or not within 1 s'
+	for_real reload "$work/before" && fail 'reloaded'
+	called_with logger 'not reloaded; the running configuration stays'
+}
+
 links_in_their_directory_lead_root_nowhere() {
 	victim
 	as_them "cd $work/theirs && ln -s $work/victim/shadow banned && ln -s $work/victim dir && ln -s $work/victim data"
@@ -505,6 +589,20 @@ links_in_their_directory_lead_root_nowhere() {
 		done
 		called "logger [-s] [-t] [smol-mtproxy] [-p] [daemon.err]"
 	done
+}
+
+# Some make the service a member of others, to read keys there.
+groups_of_theirs_count() {
+	victim
+	mkdir -m 775 "$work/shared/certs"
+	echo 192.0.2.4 >"$work/shared/certs/banned"
+	chgrp 44 "$work/shared/certs"
+	config_with "list table 'a=$work/shared/certs/banned'"
+	for_real start || return 1
+	# shellcheck disable=SC2016
+	echo 'id() { if [ "$1" = -G ]; then echo 1 44; else command id "$@"; fi; }' >"$work/before"
+	for_real reload "$work/before" && fail 'read'
+	called_with logger 'table a: others than root can say'
 }
 
 # A flags file says what root copies.
@@ -537,6 +635,27 @@ directories_are_made_only_where_root_alone_may() {
 	equal "root:root 755" "$(owner "$work/shared/a") $(stat -c %a "$work/shared/a")"
 	equal "$THEM:$THEM 700" "$(owner "$work/shared/a/b") $(stat -c %a "$work/shared/a/b")"
 	equal "$THEM:$THEM 755" "$(owner "$work/shared/c") $(stat -c %a "$work/shared/c")"
+}
+
+# In /tmp names are for everybody to take.
+a_directory_of_theirs_in_a_shared_place() {
+	victim
+	config_with "option data_dir '$work/shared/a'" "option control '$work/shared/b/ctl'"
+	for word in start reload restart; do
+		for_real "$word" || fail "refused: $word"
+		equal "$THEM:$THEM 700" "$(owner "$work/shared/a") $(stat -c %a "$work/shared/a")"
+	done
+	for theirs in "ln -s $work/victim a" "mkdir d && ln -s $work/victim d/a && ln -s d/a a"; do
+		as_them "cd $work/shared && rm -rf a && $theirs"
+		for_real reload && fail "taken: $theirs"
+		called_with logger "data_dir: '$work/shared/a' lies in a directory where the user $THEM can write"
+		victim_is_unharmed
+	done
+	rm "$work/shared/a"
+	mkdir "$work/shared/a"
+	chown bin:bin "$work/shared/a"
+	for_real reload && fail 'another has taken the name'
+	called_with logger "data_dir: '$work/shared/a' is another user's"
 }
 
 # /tmp and a directory that others than the service's user have.
@@ -583,8 +702,10 @@ tests='tables_and_lists_are_copied an_edit_is_taken_by_a_reload a_table_keeps_it
 	reloads_at_once_do_not_mix link_and_check_leave_the_service_alone without_a_check_the_configuration_is_checked'
 if [ "$(id -u)" = 0 ]; then
 	tests="$tests only_data_is_theirs what_they_planted_before_an_upgrade
-		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed
-		directories_are_made_only_where_root_alone_may files_in_shared_places a_missing_user_is_named"
+		what_they_do_while_an_upgrade_goes_on no_upgrade_is_half_done
+		nothing_is_read_that_appears_in_a_shared_place a_long_way_is_not_gone a_test_that_never_ends_is_ended
+		links_in_their_directory_lead_root_nowhere a_flags_file_of_theirs_is_not_obeyed groups_of_theirs_count
+		directories_are_made_only_where_root_alone_may a_directory_of_theirs_in_a_shared_place files_in_shared_places a_missing_user_is_named"
 else
 	echo 'skipped, for want of root: what another user can plant'
 fi

@@ -68,6 +68,7 @@ new_router() {
 	cat >"$live/stand-ins/commands" <<-'END'
 		pidof() { [ -e "$LIVE/runs" ] || [ -e "$LIVE/ending" ]; }
 		sleep() { rm -f "$LIVE/ending"; }
+		[ "$(id -u)" = 0 ] || chown() { :; }
 	END
 	chmod +x "$live/stand-ins"/*
 }

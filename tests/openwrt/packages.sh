@@ -307,6 +307,38 @@ removal_leaves_the_configuration_alone() {
 	done
 }
 
+# rm -r can be led astray in a directory that is not root's alone, or that has others
+# in it.
+removal_takes_directories_before_it_looks_into_them() {
+	for way in ipk apk recipe_ipk; do
+		new_router
+		open "$way" lite old
+		install "$way"
+		data=$live/var/run/smol-mtproxy/data
+		mkdir -p "$data/a b/c/.d" "$data/-e" "$data/..f" "$work/victim"
+		: >"$work/victim/precious"
+		for place in l .l 'a b/l' 'a b/c/.d/l' ..f/l; do
+			ln -s "$work/victim" "$data/$place"
+			: >"$data/${place}2"
+		done
+		chmod -R 777 "$data"
+		[ "$(id -u)" != 0 ] || chown -hR daemon:daemon "$data"
+		cat >>"$live/stand-ins/commands" <<-'END'
+			rm() {
+				for path; do
+					[ -L "$path" ] || [ ! -d "$path" ] || ls -dln "$path" >>"$LIVE/looked"
+					[ -L "$path" ] || find "$path" -mindepth 1 -type d 2>/dev/null >>"$LIVE/looked"
+				done
+				command rm "$@"
+			}
+		END
+		remove "$way" smol-mtproxy-lite
+		equal "drwx------ $(id -u)" "$(awk '{ print $1, $3 }' "$live/looked" | sort -u)"
+		equal '' "$(ls -A "$live/var/run")"
+		[ -e "$work/victim/precious" ] || fail "$way: has followed a link"
+	done
+}
+
 # An image is put together on another machine: there is nothing to start or to
 # clear away.
 in_an_image_nothing_starts() {
@@ -374,7 +406,7 @@ for test in ipk_holds_the_files ipk_control_is_complete ipk_scripts_call_openwrt
 	apk_holds_the_files apk_streams_and_checksums_hold apk_scripts_call_openwrts_helpers \
 	packages_are_reproducible the_buildroot_recipe_agrees \
 	to_procd_a_start_is_no_change an_upgrade_runs_the_new_program \
-	removal_leaves_the_configuration_alone in_an_image_nothing_starts \
+	removal_leaves_the_configuration_alone removal_takes_directories_before_it_looks_into_them in_an_image_nothing_starts \
 	one_of_both_packages_at_a_time sysupgrade_keeps_settings_and_tables \
 	the_buildroot_target_is_the_directory every_architecture_has_a_target; do
 	run_test "$test"

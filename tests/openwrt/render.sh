@@ -148,6 +148,8 @@ bad_values_are_refused() {
 b'" 'tag: a value may not hold line breaks'
 	refuses "list dc '1=192.0.2.1:443
 --route middle'" 'dc: a value may not hold line breaks'
+	refuses "option nofile '1
+daemon.err other: a line of its own'" "nofile: '1 daemon.err other: a line of its own' is not a whole number"
 	refuses "option data_dir '/x #\"'\\''y'" 'data_dir: a value that needs quotes may not hold both kinds'
 	refuses "option flags_file '$work/nowhere'" "flags_file: cannot read '$work/nowhere'"
 	refuses "option flags_file 'mine'" "flags_file: 'mine' is not a whole path, such as /etc/smol-mtproxy/mine"
