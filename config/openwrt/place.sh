@@ -17,12 +17,13 @@ TAB=$(printf '\t')
 MOST_BYTES=4194305
 
 # prepare [reload]: new flags and copies in the run directory, or all as it was and
-# the reason logged. What may mend itself, such as a disk that is not there yet, is
+# the reason logged; CHANGED tells whether they are others. What may mend itself, such as a disk that is not there yet, is
 # good enough to start with, but not to replace what runs.
 prepare() {
 	local next="$RUN_DIR/next" path fresh=
 
 	PREPARED=
+	CHANGED=
 	own_run_dir || return 1
 	if ! fill "$next" "$RUN_DIR/copies" "$1" || ! make_directories "$next/flags" ||
 		! give_to_read "$next" "$next"/* || ! is_good "$next" "$1"; then
@@ -31,6 +32,7 @@ prepare() {
 	fi
 	for path in "$next"/*; do
 		fresh="$fresh ${path##*/} "
+		cmp -s "$path" "$RUN_DIR/${path##*/}" || CHANGED=1
 		[ "${path##*/}" = flags ] || mv -f "$path" "$RUN_DIR/" || return 1
 	done
 	mv -f "$next/flags" "$FLAGS" && rmdir "$next" || return 1
