@@ -48,6 +48,9 @@ class Package:
         self.files = {
             "/usr/bin/smol-mtproxy": (0o755, binary.read_bytes()),
             "/usr/lib/smol-mtproxy/render.sh": (0o644, (config / "render.sh").read_bytes()),
+            "/usr/lib/smol-mtproxy/paths.sh": (0o644, (config / "paths.sh").read_bytes()),
+            "/usr/lib/smol-mtproxy/place.sh": (0o644, (config / "place.sh").read_bytes()),
+            "/usr/lib/smol-mtproxy/ask.sh": (0o644, (config / "ask.sh").read_bytes()),
             "/etc/init.d/smol-mtproxy": (0o755, (config / "smol-mtproxy.init").read_bytes()),
             "/etc/config/smol-mtproxy": (0o600, (config / "smol-mtproxy.config").read_bytes()),
             "/etc/uci-defaults/90-smol-mtproxy": (0o755, (config / "smol-mtproxy.defaults").read_bytes()),
@@ -55,6 +58,7 @@ class Package:
                 0o644,
                 (config / "smol-mtproxy.capabilities.json").read_bytes(),
             ),
+            "/lib/upgrade/keep.d/smol-mtproxy": (0o644, (config / "smol-mtproxy.keep").read_bytes()),
         }
 
     def size(self):
@@ -84,6 +88,7 @@ def write_ipk(package, out):
         "conffiles": (0o644, "".join(f"{path}\n" for path in CONFFILES).encode()),
         "postinst": (0o755, IPK_POSTINST.encode()),
         "prerm": (0o755, IPK_PRERM.encode()),
+        "postrm": (0o755, POSTRM.encode()),
     }
     members = {
         "debian-binary": (0o644, b"2.0\n"),
@@ -123,6 +128,43 @@ IPK_PRERM = """#!/bin/sh
 default_prerm "$0" "$@"
 """
 
+# What the package managers leave: the template beside a changed configuration,
+# directories, what the service had in memory. The service ends in its own time.
+# rm -r would follow a link that another process of its user puts in the place of a
+# directory: each becomes root's, and gives its own directories up, before it is
+# removed. opkg calls this at upgrades too.
+POSTRM = """#!/bin/sh
+[ -z "${IPKG_INSTROOT}" ] || exit 0
+[ "${PKG_UPGRADE}" != 1 ] || exit 0
+for _ in 1 2 3 4 5; do
+	pidof smol-mtproxy >/dev/null || break
+	sleep 1
+done
+rm -f /etc/config/smol-mtproxy-opkg /etc/config/smol-mtproxy.apk-new
+rmdir /usr/lib/smol-mtproxy /etc/capabilities 2>/dev/null
+rm -f /var/run/smol-mtproxy.first
+bin=$(mktemp -d /var/run/smol-mtproxy.XXXXXX) || exit 0
+mv /var/run/smol-mtproxy "$bin/0" 2>/dev/null
+seen=0 last=0
+while [ -d "$bin/$seen" ] && [ ! -L "$bin/$seen" ] && [ "$seen" -lt 1000 ]; do
+	dir=$bin/$seen
+	chown -h root:root "$dir" && chmod 0700 "$dir" || exit 0
+	for path in "$dir"/*/ "$dir"/.*/; do
+		path=${path%/}
+		case "$path" in */. | */..) continue ;; esac
+		[ -d "$path" ] || continue
+		[ ! -L "$path" ] || continue
+		last=$((last + 1))
+		mv "$path" "$bin/$last" || exit 0
+	done
+	rm -rf "$dir"
+	seen=$((seen + 1))
+done
+rm -f "$bin/0"
+rmdir "$bin"
+exit 0
+"""
+
 
 # --- apk v2: two gzip streams in a row, control and data, each a tar
 
@@ -142,17 +184,25 @@ def write_apk(package, out):
     scripts = {
         ".PKGINFO": (0o644, pkginfo(package, data).encode()),
         ".post-install": (0o755, apk_script(package, "add_group_and_user\ndefault_postinst").encode()),
-        ".post-upgrade": (
-            0o755,
-            apk_script(package, "export PKG_UPGRADE=1\nadd_group_and_user\ndefault_postinst").encode(),
-        ),
+        ".post-upgrade": (0o755, apk_script(package, APK_POST_UPGRADE).encode()),
         ".pre-deinstall": (0o755, apk_script(package, "default_prerm").encode()),
+        ".post-deinstall": (0o755, POSTRM.encode()),
     }
     # The control tar has no end marker: to a plain reader the streams are one tar.
     control = compress(tar(scripts, package.time, directories=False, end=False))
     path = out / f"{package.name}-{package.version}.{package.arch}.apk"
     path.write_bytes(control + data)
     return path
+
+
+# opkg stops the service before an upgrade. apk runs this alone, and to procd a
+# start is no change: the old program would run on.
+APK_POST_UPGRADE = """export PKG_UPGRADE=1
+add_group_and_user
+default_postinst
+status=$?
+[ -n "${IPKG_INSTROOT}" ] || /etc/init.d/smol-mtproxy restart
+exit $status"""
 
 
 def pkginfo(package, data):

@@ -47,6 +47,7 @@ main() {
         case $target in
             x86_64-*)
                 step "memory of $target, lite" integration_tests lite file memory memory_limit
+                step "what else there is of $target, lite" integration_tests lite file test_run log_streams
                 step "memory of $target, full" integration_tests full url memory memory_limit
                 ;;
             mips-*)
@@ -75,7 +76,7 @@ core_of() {
         full) step "integration tests on $1" integration_tests full url session "${core_full[@]}" ;;
     esac
     case $1 in
-        x86_64-*) step "memory of $1, lite" integration_tests lite file memory ;;
+        x86_64-*) step "memory and more of $1, lite" integration_tests lite file memory test_run log_streams ;;
         mips-*) step "more integration tests on $1" integration_tests full url migration captures ;;
     esac
 }

@@ -1,8 +1,10 @@
 //! `--user`: root binds the ports, another user serves.
 
+use std::env;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
@@ -116,6 +118,90 @@ fn root_is_given_up_for_good() {
         let options = proxy.stop().await;
         let usage = fs::metadata(options.directory().join("usage")).unwrap();
         assert_eq!((usage.uid(), usage.mode() & 0o777), (uid, 0o600));
+    });
+}
+
+/// What root may read and the service may not is no config for it.
+#[test]
+fn a_test_run_sees_what_the_user_sees() {
+    if !am_root() {
+        return;
+    }
+    let options = ProxyOptions::bare(built_binary!());
+    let listener = options.listener();
+    let data_dir = options.directory().join("data");
+    let table = options.directory().join("table");
+    let conf = options.directory().join("conf");
+    fs::create_dir(&data_dir).unwrap();
+    fs::write(&table, "192.0.2.1\n").unwrap();
+    let text = format!(
+        "listen {listener}\ndata-dir data\ntable friends=table\nuser nobody-of-that-name\n"
+    );
+    fs::write(&conf, text).unwrap();
+    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
+    let test = |words: &[&str]| {
+        let runner = env::var_os("SMOL_MTPROXY_RUNNER");
+        let program: Vec<_> = runner.into_iter().chain([binary.clone()]).collect();
+        let mut command = Command::new(&program[0]);
+        command.args(&program[1..]).args(["run", "--test"]);
+        let output = command.arg("--config").arg(&conf).args(words).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), said)
+    };
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (status, said) = test(&[]);
+    assert_eq!(status, 78, "{said}");
+    assert!(said.contains("nobody-of-that-name"), "{said}");
+    // The command line's counts, as for every flag.
+    assert_eq!(test(&["--user", USER]), (0, String::new()));
+    for (path, named) in [(&table, "table "), (&conf, "cannot read ")] {
+        mode(path, 0o600);
+        let (status, said) = test(&["--user", USER]);
+        assert_eq!(status, 77, "{said}");
+        let begin = format!("smol-mtproxy: as --user {USER}: {named}");
+        assert!(said.starts_with(&begin), "{said}");
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+        assert_eq!(said.lines().count(), 1);
+        assert_eq!(test(&["--user", "root"]).0, 0);
+        mode(path, 0o644);
+    }
+    // Nothing is handed over.
+    assert_eq!(fs::metadata(&data_dir).unwrap().uid(), 0);
+    assert_eq!(fs::read_dir(&data_dir).unwrap().count(), 0);
+}
+
+/// No program that it may be made to run gets other rights than it has.
+#[test]
+fn no_thread_can_gain_privileges() {
+    run(async {
+        let users: &[Option<&str>] = match am_root() {
+            true => &[None, Some(USER)],
+            false => &[None],
+        };
+        for user in users {
+            let change = |o: ProxyOptions| match user {
+                Some(user) => o.set("--user", user).in_config_file(),
+                None => o.in_config_file(),
+            };
+            let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
+            // The log's thread is there, and one that reads files.
+            proxy.reload(|flags| flags.push(("--idle-timeout", "77".into())));
+            eventually("a reload", || {
+                proxy.counted("config_reloads_total", "") == 1
+            })
+            .await;
+            let tasks = fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+            let tasks: Vec<_> = tasks.map(|task| task.unwrap().path()).collect();
+            assert!(tasks.len() >= 3, "{tasks:?}");
+            for task in &tasks {
+                assert_eq!(status(task, "NoNewPrivs:"), [1], "{user:?}");
+            }
+            telegram.assert_clean();
+            proxy.stop().await;
+        }
     });
 }
 

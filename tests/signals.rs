@@ -1,13 +1,15 @@
 //! Ends and reloads.
 
-use std::net::TcpStream;
-use std::time::Duration;
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind};
 use fake_telegram::crypto::hex;
 use fake_telegram::harness::{self, ProxyOptions, Route};
 use fake_telegram::payload::{Command, echo};
+use fake_telegram::telegram::{self, FakeTelegram};
 use fake_telegram::wait::{eventually, run, within};
 
 #[test]
@@ -86,6 +88,52 @@ fn a_reload_changes_what_changed_and_drops_nobody() {
         }
         telegram.assert_clean();
         proxy.stop().await;
+    });
+}
+
+/// From when on it catches SIGHUP, which ends a process else.
+fn catches_hangups(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let signals = caught.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    signals.is_some_and(|signals| signals & 1 == 1)
+}
+
+#[test]
+fn hangups_do_not_end_what_only_starts() {
+    run(async {
+        let telegram = FakeTelegram::start(telegram::Options::default()).unwrap();
+        let options = ProxyOptions::new(built_binary!(), &telegram, Route::Middle);
+        // It takes a while to read.
+        let table = options.directory().join("table");
+        let lines = (0..100_000_u32).map(|number| format!("{}\n", Ipv4Addr::from(number)));
+        fs::write(&table, lines.collect::<String>()).unwrap();
+        let options = options.add("--table", format!("many={}", table.display()));
+        let options = options.in_config_file();
+        // A test that has to wait for the processor sees it when all is over.
+        for _ in 0..3 {
+            let mut proxy = options.clone().spawn();
+            eventually("a handler of SIGHUP", || catches_hangups(proxy.pid())).await;
+            let mut hangups = 0;
+            let began = Instant::now();
+            while TcpStream::connect(proxy.address()).is_err() {
+                assert!(began.elapsed() < Duration::from_secs(30), "no listener");
+                proxy.signal("HUP");
+                hangups += 1;
+                assert!(proxy.is_running(), "{:#?}", proxy.log());
+            }
+            if hangups > 2 {
+                let mut client = proxy.client(Kind::Padded).connect().await.unwrap();
+                within("an echo", client.echo(&echo(1, 64))).await.unwrap();
+                let reloads = || proxy.counted("config_reloads_total", "");
+                eventually("a reload", || reloads() > 0).await;
+                telegram.assert_clean();
+                drop(client);
+                proxy.stop().await;
+                return;
+            }
+        }
+        panic!("SIGHUP is caught no sooner than clients are served");
     });
 }
 

@@ -5,13 +5,14 @@
 FLAG_LISTS='listen secret tls_domain policy table dc link link_listen'
 FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time tag route external_ip link_name telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn'
 FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes link_wait link_connections'
-# Files of the link, by flag.
-LINK_FILES='link-ca link-cert link-key link-refuse link-psk'
+# Flags that name a file or a directory.
+FILE_FLAGS='link-ca link-cert link-key link-refuse link-psk data-dir control table telegram-secret telegram-config telegram-config-v6'
 # allow and buffers have a shape of their own; the rest is for the init script.
 OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
 
 # Reads /etc/config/smol-mtproxy, noting the keys so that a misspelt one can be
 # named.
+# shellcheck disable=SC2317
 load_config() {
 	SEEN_KEYS=
 	option_cb() { SEEN_KEYS="$SEEN_KEYS $1"; }
@@ -20,35 +21,50 @@ load_config() {
 	reset_cb
 }
 
-# render_flags FILE DATA_DIR: writes FILE whole or, when a value is bad, not at
-# all; every bad value is logged. The new file is renamed over the old one, so
-# that a reload never reads half of it.
+# render_flags FILE DATA_DIR: writes FILE; fails if a value is bad, after every bad
+# value was logged.
 render_flags() {
-	local file="$1" data_dir="$2" dir="${1%/*}" source
+	local file="$1" source
 
 	BAD=
+	check_whole
+	check_own_keys
 	config_get source main flags_file
-	drop_new "$file"
-	(umask 077 && : >"$file.new") || return 1
+	(umask 027 && : >"$file") || return 1
 	if [ -n "$source" ]; then
-		copy_flags "$source" >>"$file.new"
+		copy_flags "$source" >>"$file"
 	else
-		render_keys >>"$file.new"
+		render_keys >>"$file"
 	fi
-	[ -n "$BAD" ] || check_secret "$file.new"
-	[ -n "$BAD" ] || copy_link_files "$file.new" "$dir" "$source"
-	if [ -n "$BAD" ]; then
-		drop_new "$file"
-		return 1
-	fi
+	# What is missing in half a file is no fault of the user's.
+	check_room "${file%/*}"
+	[ -n "$BAD" ] || check_secret "$file"
+	[ -z "$BAD" ] || return 1
 	# In memory, unless the user says otherwise.
-	if [ -n "$(flag_values "$file.new" data-dir)" ]; then
-		spare_flash "$file.new"
+	if [ -n "$(flag_values "$file" data-dir)" ]; then
+		spare_flash "$file"
 	else
-		echo "--data-dir $data_dir" >>"$file.new"
+		echo "--data-dir $2" >>"$file"
 	fi
-	keep_link_files "$dir"
-	mv -f "$file.new" "$file"
+}
+
+# What follows a mistake is not there for config_load, which says nothing of it.
+check_whole() {
+	local problem kind
+
+	if ! problem=$(uci show smol-mtproxy 2>&1 >/dev/null); then
+		problem=${problem##*uci: }
+		bad "uci cannot read it: ${problem:-it was ended, is there memory left?}; mend that, or put the file back"
+		return
+	fi
+	config_get kind main TYPE
+	[ -n "$kind" ] || bad "it has no section 'main': begin it with the line: config proxy 'main'"
+}
+
+# check_room DIRECTORY: the program might take the half of what did not fit.
+check_room() {
+	{ echo room >"$1/room" && [ -s "$1/room" ] && rm "$1/room"; } 2>/dev/null ||
+		bad "no room for flags and copies in ${1%/*}: free some memory"
 }
 
 # spare_flash FLAGS: no handshake is written to a directory that may be on flash,
@@ -60,95 +76,140 @@ spare_flash() {
 	case "$number" in
 		'') echo "--replay-cache forget" >>"$1" ;;
 		*[!0-9]*) ;;
-		*) sed -i "s|^[[:space:]]*\(--\)\{0,1\}replay-cache[[:space:]=].*|--replay-cache $number,forget|" "$1" ;;
+		*)
+			# shellcheck disable=SC2016
+			read_flags '{ print is("replay-cache") ? "--replay-cache " value ",forget" : $0 }' "$1" >"$1.spared" &&
+				cat "$1.spared" >"$1"
+			rm -f "$1.spared"
+			;;
 	esac
 }
 
-# What a rendering that failed or broke off has left.
-drop_new() {
-	local flag
-
-	rm -f "$1.new"
-	for flag in $LINK_FILES; do
-		rm -f "${1%/*}/$flag.new"
-	done
-}
-
-# copy_link_files FLAGS DIRECTORY SOURCE: the link's files come beside the flags
-# that name them. There the service can read them, whoever owns the originals,
-# and its jail shows them; a mount would go on showing a file that has since been
-# replaced. Names are relative to SOURCE, the flags file of the user's own.
-copy_link_files() {
-	local flag path
-
-	for flag in $LINK_FILES; do
-		path=$(flag_values "$1" "$flag" | tail -n 1)
-		case "$path" in
-			'') continue ;;
-			/*) ;;
-			*)
-				if [ -z "$3" ]; then
-					bad "$(echo "$flag" | tr - _): '$path' is not a whole path, such as /etc/$path"
-					continue
-				fi
-				path=$(dirname "$3")/$path
-				;;
-		esac
-		if ! (umask 077 && cat "$path" >"$2/$flag.new") 2>/dev/null; then
-			bad "$(echo "$flag" | tr - _): cannot read '$path'"
-		fi
-		sed -i "s|^[[:space:]]*\(--\)\{0,1\}$flag[[:space:]=].*|--$flag $2/$flag|" "$1"
-	done
-}
-
-# Those that the flags name; no key stays that none names any more.
-keep_link_files() {
-	local flag
-
-	for flag in $LINK_FILES; do
-		if [ -e "$1/$flag.new" ]; then
-			mv -f "$1/$flag.new" "$1/$flag"
-		else
-			rm -f "$1/$flag"
-		fi
-	done
-}
-
-# link_copies DIRECTORY: their paths.
-link_copies() {
-	local flag
-
-	for flag in $LINK_FILES; do
-		[ ! -e "$1/$flag" ] || echo "$1/$flag"
-	done
-}
-
 # flag_values FILE FLAG: the values that FILE gives to --FLAG, one a line,
-# without quotes and comments. All spellings: --flag V, flag V, flag = "V".
+# without quotes and comments.
 flag_values() {
-	sed -n "s/^[[:space:]]*\(--\)\{0,1\}$2[[:space:]]*[[:space:]=][[:space:]]*//p" "$1" |
-		sed -e 's/^"\([^"]*\)".*/\1/' -e t \
-			-e "s/^'\([^']*\)'.*/\1/" -e t \
-			-e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//'
+	read_flags "is(\"$2\") { print value }" "$1"
 }
 
+# read_flags RULES FILE: awk, where is(NAME) tells whether the line is one of that
+# flag, whose value is in `value` then. All spellings that the program takes
+# (src/config/file.rs): --flag V, flag V, flag = "V" # comment; blanks are
+# Unicode's.
+read_flags() {
+	awk "$LINE_READER$1" "$2"
+}
+
+# busybox awk counts bytes.
+# shellcheck disable=SC2016
+LINE_READER='
+BEGIN {
+	wides = split("\302\205 \302\240 \341\232\200 \342\200\200 \342\200\201 \342\200\202 \342\200\203 " \
+		"\342\200\204 \342\200\205 \342\200\206 \342\200\207 \342\200\210 \342\200\211 \342\200\212 " \
+		"\342\200\250 \342\200\251 \342\200\257 \342\201\237 \343\200\200", wide, " ")
+}
+
+# The bytes of the blank that text begins with; 0: it begins with none.
+function blank(text,    i) {
+	if (text == "") return 0
+	if (index(" \t\r\v\f", substr(text, 1, 1))) return 1
+	if (!index("\302\341\342\343", substr(text, 1, 1))) return 0
+	for (i = 1; i <= wides; i++) if (index(text, wide[i]) == 1) return length(wide[i])
+	return 0
+}
+
+# Those that it ends with.
+function blank_end(text,    i) {
+	if (text == "") return 0
+	if (index(" \t\r\v\f", substr(text, length(text)))) return 1
+	for (i = 2; i <= 3; i++)
+		if (length(text) >= i && blank(substr(text, length(text) - i + 1)) == i) return i
+	return 0
+}
+
+function left(text,    n) {
+	while (n = blank(text)) text = substr(text, n + 1)
+	return text
+}
+
+function right(text,    n) {
+	while (n = blank_end(text)) text = substr(text, 1, length(text) - n)
+	return text
+}
+
+# Without a comment.
+function bare(text,    at, from) {
+	from = 1
+	while (at = index(substr(text, from), "#")) {
+		at += from - 1
+		if (at == 1 || blank_end(substr(text, 1, at - 1))) return right(substr(text, 1, at - 1))
+		from = at + 1
+	}
+	return right(text)
+}
+
+# Whether the program would take it as a flag and its value.
+function understood(line,    end, after, quote) {
+	flag = value = ""
+	line = right(left(line))
+	while (index(line, "\357\273\277") == 1) line = substr(line, 4)
+	if (line == "" || substr(line, 1, 1) == "#") return 0
+	for (end = 1; end <= length(line) && substr(line, end, 1) != "="; end++)
+		if (blank(substr(line, end, 3))) break
+	flag = substr(line, 1, end - 1)
+	sub(/^--/, "", flag)
+	line = left(substr(line, end))
+	if (substr(line, 1, 1) == "=") line = left(substr(line, 2))
+	quote = substr(line, 1, 1)
+	if (quote != "\"" && quote != "\047") {
+		value = bare(line)
+		return value != ""
+	}
+	line = substr(line, 2)
+	end = index(line, quote)
+	after = left(substr(line, end + 1))
+	if (!end || after != "" && substr(after, 1, 1) != "#") return 0
+	value = substr(line, 1, end - 1)
+	return value != ""
+}
+
+# Most lines are secrets, and need no closer look.
+function is(name) { return index($0, name) && understood($0) && flag == name }
+'
+
+# complain TEXT [LEVEL]: in the log, and to whoever calls; in one line, whatever a
+# value holds.
 complain() {
-	logger -s -t smol-mtproxy -p daemon.err "/etc/config/smol-mtproxy: $1"
+	local text="$1"
+
+	case "$text" in
+		*[[:cntrl:]]*) text=$(printf '%s' "$text" | tr '\001-\037\177' ' ') ;;
+	esac
+	logger ${ALOUD:+-s} -t smol-mtproxy -p "daemon.${2:-err}" "/etc/config/smol-mtproxy: $text"
 }
 
 # --- one key at a time; all bad ones are named before giving up
 
 copy_flags() {
-	if [ -r "$1" ]; then
-		# A last line without its end must not run into what follows it.
-		awk 1 "$1"
-	else
+	case "$1" in
+		/*) ;;
+		*)
+			bad "flags_file: '$1' is not a whole path, such as /etc/smol-mtproxy/$1"
+			return
+			;;
+	esac
+	if [ ! -f "$1" ] || [ ! -r "$1" ]; then
 		bad "flags_file: cannot read '$1'; create it or remove the option"
+	elif can_write "$1"; then
+		# It says what root copies.
+		bad "flags_file: the user $RUN_AS can write '$1': give it to root, in a directory of root's, such as /etc/smol-mtproxy"
+	else
+		# A last line without its end must not run into what follows it.
+		head -c "$MOST_BYTES" "$1" | awk 1
 	fi
 }
 
 render_keys() {
-	local key
+	local key KEY='' FLAG=''
 
 	warn_unknown_keys
 	for key in $FLAG_LISTS; do
@@ -185,24 +246,41 @@ render_option() {
 }
 
 render_text() {
-	local quote=
+	local text="$1"
 
 	case "$1" in
 		*[[:cntrl:]]*)
 			bad "$2: a value may not hold line breaks or control characters"
 			return
 			;;
+	esac
+	# Forks are slow on routers, and secrets are many.
+	case "$1" in
+		=* | *[\"\'\#[:blank:]]*)
+			if ! text=$(quoted "$1"); then
+				bad "$2: a value that needs quotes may not hold both kinds"
+				return
+			fi
+			;;
+	esac
+	[ "$2" = "$KEY" ] || FLAG=$(echo "$2" | tr _ -)
+	KEY=$2
+	printf -- '--%s %s\n' "$FLAG" "$text"
+}
+
+# quoted VALUE: as a line of flags holds it; fails if no line can.
+quoted() {
+	local quote=
+
+	case "$1" in
 		# What the flags file would read otherwise: quotes, comments, blanks.
 		[\"\'=\#]* | *[[:blank:]]\#* | [[:blank:]]* | *[[:blank:]]) quote='"' ;;
 	esac
 	case "$quote$1" in
-		\"*\'*\"* | \"*\"*\'*)
-			bad "$2: a value that needs quotes may not hold both kinds"
-			return
-			;;
+		\"*\'*\"* | \"*\"*\'*) return 1 ;;
 		\"*\"*) quote="'" ;;
 	esac
-	printf -- '--%s %s\n' "$(echo "$2" | tr _ -)" "$quote$1$quote"
+	printf '%s\n' "$quote$1$quote"
 }
 
 render_number() {

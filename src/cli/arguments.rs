@@ -38,7 +38,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
         rest.truncate(1);
     }
     if let [] | ["help" | "--help" | "-h"] = rest.as_slice() {
-        let command = Command::Run(Run {});
+        let command = Command::Run(Run::default());
         return match rest.is_empty() {
             true => Ok(Arguments { command, settings }),
             false => Err(NoCommand::Help),
@@ -52,7 +52,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     if line.version {
         return Err(NoCommand::Version);
     }
-    let command = line.command.unwrap_or(Command::Run(Run {}));
+    let command = line.command.unwrap_or(Command::Run(Run::default()));
     Ok(Arguments { command, settings })
 }
 

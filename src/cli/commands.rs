@@ -44,9 +44,18 @@ pub(super) enum Command {
 }
 
 /// Run the proxy (the default).
-#[derive(FromArgs)]
+#[derive(FromArgs, Default)]
 #[argh(subcommand, name = "run", help_triggers("-h", "--help"))]
-pub(super) struct Run {}
+#[argh(example = "\
+    smol-mtproxy run --config FILE\n\
+    smol-mtproxy run --test --config FILE && kill -HUP PID")]
+pub(super) struct Run {
+    /// read the config and the files that it names, as --user if root is given
+    /// one, say what is wrong, and end: a start's exit code, nothing written, no
+    /// port taken
+    #[argh(switch)]
+    pub test: bool,
+}
 
 /// Make a secret. It is printed alone on stdout; on stderr follow its links, if
 /// this machine's address is known.

@@ -38,11 +38,13 @@ Where a flag is on the command line, the file's lines of that flag do not count.
 A relative name of a file is, in the config file, relative to that, and on the
 command line to the current directory.
 SIGHUP reads the file again, clients stay; SIGTERM and SIGINT stop the proxy.
+run --test says beforehand what is wrong with the file and with those that it names.
 
 Examples:
   smol-mtproxy
   smol-mtproxy --listen :443 --tls-domain DOMAIN
   smol-mtproxy --config /etc/smol-mtproxy.conf --log-level debug
+  smol-mtproxy run --test --config ./my.conf
   smol-mtproxy check --config ./my.conf
   sudo smol-mtproxy link
 ";

@@ -27,7 +27,7 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use crate::config::{ConfigError, ConfigSource, MissingSecret};
-use crate::log;
+use crate::log::{self, LogLevel};
 use arguments::{Arguments, NoCommand};
 use commands::Command;
 use service::Basis;
@@ -52,9 +52,14 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     if let Command::Certs(options) = &arguments.command {
         return Ok(certs::run(options));
     }
+    let begun = match &arguments.command {
+        Command::Run(options) if !options.test => Some(run::begin()),
+        _ => None,
+    };
     // Whoever made one without running the proxy with it would hand out dead links.
     let missing_secret = match arguments.command {
-        Command::Run(_) => MissingSecret::Make(secret::new_key()),
+        Command::Run(_) if begun.is_some() => MissingSecret::Make(secret::new_key()),
+        Command::Run(_) => MissingSecret::Try(secret::new_key()),
         Command::Ctl(_) => MissingSecret::Ignore,
         _ => MissingSecret::Leave,
     };
@@ -73,7 +78,10 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         eprintln!("smol-mtproxy: with the flags of {}", file.display());
     }
     Ok(match &arguments.command {
-        Command::Run(_) => run::run(&source, config),
+        Command::Run(_) => match begun {
+            Some(begun) => run::run(&source, config, begun),
+            None => run::test(&source, config),
+        },
         Command::Secret(options) => secret::run(options, config),
         Command::Link(options) => link::run(options, config, basis),
         #[cfg(feature = "ctl")]
@@ -113,14 +121,18 @@ fn fail(error: &ConfigError) -> Exit {
     complain(Exit::from(error), error)
 }
 
-/// One line on stderr.
 fn complain(exit: Exit, problem: impl Display) -> Exit {
+    tell(LogLevel::Error, problem);
+    exit
+}
+
+/// One line on stderr.
+fn tell(level: LogLevel, what: impl Display) {
     eprintln!(
         "{}smol-mtproxy: {}",
-        log::priority(log::LogLevel::Error),
-        log::one_line(problem.to_string())
+        log::priority(level),
+        log::one_line(what.to_string())
     );
-    exit
 }
 
 /// Writes to stdout, whose reader may have left, as `head` does.

@@ -10,6 +10,7 @@ mod reload;
 mod replays;
 mod server;
 mod signals;
+mod test;
 mod usage;
 mod welcome;
 
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::thread::set_no_new_privs;
 
 use super::complain;
 use super::exit::Exit;
@@ -30,10 +32,12 @@ use crate::link::SetupError;
 use crate::log;
 use crate::net::Reactor;
 
+pub(super) use test::test;
 pub(super) use usage::{FILE as USAGE_FILE, LONGEST as LONGEST_USAGE};
 
 use privileges::PrivilegeError;
 use server::Server;
+use signals::Hangups;
 
 /// How long the log's reader gets for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -51,18 +55,28 @@ enum RunError {
     User(PrivilegeError),
 }
 
+/// What comes before the config is read, and while there is no other thread.
+pub(super) fn begin() -> io::Result<Hangups> {
+    // It runs no other program, and one that it was made to run shall gain nothing by
+    // a set-user-ID bit. Kernels before 3.5 and some sandboxes refuse to promise
+    // that; the proxy does as well without.
+    let _ = set_no_new_privs(true);
+    Hangups::catch()
+}
+
 /// Runs the proxy until a signal ends it. `source` gives the config again at
 /// SIGHUP.
-pub(super) fn run(source: &ConfigSource, config: Config) -> Exit {
-    match start(source, &Rc::new(config)) {
+pub(super) fn run(source: &ConfigSource, config: Config, begun: io::Result<Hangups>) -> Exit {
+    let begun = begun.map_err(RunError::System);
+    match begun.and_then(|hangups| start(source, &Rc::new(config), hangups)) {
         Ok(()) => Exit::Ok,
         Err(error) => complain(error.exit(), error),
     }
 }
 
-fn start(source: &ConfigSource, config: &Rc<Config>) -> Result<(), RunError> {
+fn start(source: &ConfigSource, config: &Rc<Config>, hangups: Hangups) -> Result<(), RunError> {
     let reactor = Reactor::new().map_err(RunError::System)?;
-    let server = Server::new(&reactor, config.clone())?;
+    let server = Server::new(&reactor, config.clone(), hangups)?;
     if let Some(user) = &config.user {
         let control = server.control.get().map(PathBuf::as_path);
         let sockets = server.ports.all_sockets();

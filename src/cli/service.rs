@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_proxy_runs_with_what_it_is_given() {
-        assert_eq!(Basis::of(&Command::Run(Run {}), &[]), Basis::Given);
+        assert_eq!(Basis::of(&Command::Run(Run::default()), &[]), Basis::Given);
     }
 
     #[test]

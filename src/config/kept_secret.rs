@@ -63,7 +63,7 @@ pub(super) fn read_or_keep(
     Ok((secret, own, Some(note)))
 }
 
-fn bare(key: Secret) -> SharedSecret {
+pub(super) fn bare(key: Secret) -> SharedSecret {
     SharedSecret {
         key,
         form: SecretForm::Classic,

@@ -169,6 +169,9 @@ pub type OwnedSecret = (SharedSecret, OwnSecret);
 pub enum MissingSecret {
     /// Use the one that an earlier run kept, else this new one, and keep that.
     Make(Secret),
+    /// Use the kept one, else this new one, and keep nothing: to see whether the
+    /// rest goes with it.
+    Try(Secret),
     /// Use the kept one, or leave listeners without.
     Leave,
     /// Look for none: nobody asks for it.
@@ -296,6 +299,10 @@ impl Config {
         let own = match (running, missing) {
             (Some(own), _) => Some(own),
             (None, MissingSecret::Ignore) => None,
+            (None, MissingSecret::Try(new)) => {
+                let kept = kept_secret::read(&self.data_dir)?;
+                Some((kept.unwrap_or(kept_secret::bare(new)), OwnSecret::Kept))
+            }
             (None, MissingSecret::Leave) => {
                 kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))
             }

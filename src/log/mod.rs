@@ -1,8 +1,11 @@
 //! Lines on stderr: `time level message`, one each.
 //!
 //! Under journald (systemd sets `JOURNAL_STREAM`) the time is left out and the
-//! level becomes its `<N>` prefix. Secrets never get here: their types print
-//! nothing of themselves with `Debug`.
+//! level becomes its `<N>` prefix. Under procd (OpenWrt's init script sets
+//! `SMOL_MTPROXY_LOG=procd`) it is left out too, and the level becomes the stream:
+//! info, debug and trace go to stdout, which procd logs as `daemon.info`, the rest
+//! to stderr, `daemon.err`. Secrets never get here: their types print nothing of
+//! themselves with `Debug`.
 //!
 //! A command writes its lines itself. `run` hands them to a thread ([`detach`]):
 //! whoever reads them may stand still, and then lines are lost, not time.
@@ -35,7 +38,15 @@ pub enum LogLevel {
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
-static JOURNALD: OnceLock<bool> = OnceLock::new();
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// Who reads the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Journald,
+    Procd,
+}
 
 /// Writes the lines up to `level` from now on.
 pub fn set_level(level: LogLevel) {
@@ -50,7 +61,7 @@ pub fn is_enabled(level: LogLevel) -> bool {
 /// Writes one line; what the macros call.
 pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     if is_enabled(level) {
-        let line = format_line(level, message, is_journald());
+        let line = format_line(level, message, form());
         writer::write(line.as_bytes());
     }
 }
@@ -58,18 +69,25 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
 /// What a line that is written past the log begins with, so that the journal knows
 /// how much it matters; nothing elsewhere.
 pub fn priority(level: LogLevel) -> String {
-    match is_journald() {
-        true => format!("<{}>", level.journald_priority()),
-        false => String::new(),
+    match form() {
+        Form::Journald => format!("<{}>", level.journald_priority()),
+        Form::Plain | Form::Procd => String::new(),
     }
 }
 
-fn is_journald() -> bool {
-    *JOURNALD.get_or_init(|| {
+fn form() -> Form {
+    *FORM.get_or_init(|| {
+        // procd itself gives no sign.
+        if std::env::var_os("SMOL_MTPROXY_LOG").is_some_and(|reader| reader == "procd") {
+            return Form::Procd;
+        }
         // systemd.exec(5): "DEVICE:INODE", which a child whose stderr leads
         // elsewhere inherits too.
         let journal = std::env::var("JOURNAL_STREAM");
-        journal.is_ok_and(|journal| is_stderr(&journal).unwrap_or(false))
+        match journal.is_ok_and(|journal| is_stderr(&journal).unwrap_or(false)) {
+            true => Form::Journald,
+            false => Form::Plain,
+        }
     })
 }
 
@@ -79,16 +97,23 @@ fn is_stderr(device_and_inode: &str) -> std::io::Result<bool> {
     Ok(device_and_inode == format!("{}:{}", stat.dev(), stat.ino()))
 }
 
-fn format_line(level: LogLevel, message: fmt::Arguments<'_>, journald: bool) -> String {
-    let mut line = if journald {
-        format!("<{}>{message}", level.journald_priority())
-    } else {
-        format!("{} {level} {message}", utc(std::time::SystemTime::now()))
+fn format_line(level: LogLevel, message: fmt::Arguments<'_>, form: Form) -> String {
+    let mut line = match form {
+        Form::Plain => format!("{} {level} {message}", utc(std::time::SystemTime::now())),
+        Form::Journald => format!("<{}>{message}", level.journald_priority()),
+        Form::Procd => format!("{level} {message}"),
     };
     // One event, one line, whatever a peer sent.
     line = one_line(line);
     line.push('\n');
     line
+}
+
+/// Whether a line goes to stdout: its level is all that tells a reader by procd of
+/// how much it matters.
+fn is_for_stdout(line: &[u8], form: Form) -> bool {
+    let quiet: [&[u8]; 3] = [b"info ", b"debug ", b"trace "];
+    form == Form::Procd && quiet.iter().any(|level| line.starts_with(level))
 }
 
 /// `text` without what moves a terminal's cursor or ends a line.
@@ -181,13 +206,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_for_a_terminal_and_one_for_journald() {
-        let line = format_line(LogLevel::Warn, format_args!("x {}", 1), false);
+    fn a_line_for_a_terminal_one_for_journald_and_one_for_procd() {
+        let warn = |form| format_line(LogLevel::Warn, format_args!("x {}", 1), form);
+        let line = warn(Form::Plain);
         let (time, rest) = line.split_once(' ').unwrap();
         assert_eq!(time.len(), "2026-01-02T03:04:05Z".len());
         assert_eq!(rest, "warn x 1\n");
-        let line = format_line(LogLevel::Warn, format_args!("x {}", 1), true);
-        assert_eq!(line, "<4>x 1\n");
+        assert_eq!(warn(Form::Journald), "<4>x 1\n");
+        assert_eq!(warn(Form::Procd), "warn x 1\n");
+    }
+
+    #[test]
+    fn what_matters_little_goes_to_stdout_under_procd_alone() {
+        for level in LogLevel::ALL {
+            for form in [Form::Plain, Form::Journald, Form::Procd] {
+                let line = format_line(level, format_args!("info"), form);
+                let wanted = form == Form::Procd && level >= LogLevel::Info;
+                let is_out = is_for_stdout(line.as_bytes(), form);
+                assert_eq!(is_out, wanted, "{form:?}: {line}");
+            }
+        }
     }
 
     #[test]
@@ -195,7 +233,7 @@ mod tests {
         let line = format_line(
             LogLevel::Info,
             format_args!("a\nb\x1b[31m\u{85}c\r\n"),
-            true,
+            Form::Journald,
         );
         assert_eq!(line, "<6>a b [31m c  \n");
     }

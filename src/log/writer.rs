@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::queue::Queue;
-use super::{LogLevel, format_line, is_journald};
+use super::{LogLevel, form, format_line, is_for_stdout};
 
 /// Bytes of lines that wait. A reader that lives takes them within milliseconds.
 const CAPACITY: usize = if cfg!(feature = "tls") {
@@ -150,16 +150,19 @@ fn write_for_ever(mut line: Vec<u8>) {
 
 /// One call a line: some readers take each for a record.
 fn write_out(mut line: &[u8]) {
-    let stderr = rustix::stdio::stderr();
+    let stream = match is_for_stdout(line, form()) {
+        true => rustix::stdio::stdout(),
+        false => rustix::stdio::stderr(),
+    };
     while !line.is_empty() {
-        match rustix::io::write(stderr, line) {
+        match rustix::io::write(stream, line) {
             Ok(written) => line = line.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             // Somebody else made it non-blocking.
             Err(Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], None);
+                let _ = poll(&mut [PollFd::new(&stream, PollFlags::OUT)], None);
             }
-            // Nobody is left to be told that stderr is gone.
+            // Nobody is left to be told that the stream is gone.
             Err(_) => return,
         }
     }
@@ -174,7 +177,7 @@ fn loss(lost: u64) -> String {
 }
 
 fn line(level: LogLevel, message: std::fmt::Arguments<'_>) -> String {
-    format_line(level, message, is_journald())
+    format_line(level, message, form())
 }
 
 /// Nothing that holds the lock leaves it half-changed.

@@ -56,6 +56,10 @@ called_with() {
 	grep "^$1 " "$work/calls" | grep -qF -- "$2" || fail "$1 not called with '$2'"
 }
 
+not_called_with() {
+	! grep "^$1 " "$work/calls" | grep -qF -- "$2" || fail "$1 called with '$2'"
+}
+
 # applets DIRECTORY: busybox's commands under their names, as on a router, so
 # that nothing here leans on those of a bigger system.
 applets() {

@@ -1,37 +1,40 @@
-# shellcheck shell=ash
+# shellcheck shell=ash disable=SC2034
 # A stand-in for OpenWrt's /etc/rc.common and what it loads: it reads a UCI file
 # and writes down every call to procd, the firewall's JSON and the log.
-#   rc_common.sh INIT_SCRIPT ACTION       (environment: CONFIG, CALLS)
-# The order of things is rc.common's: reload runs reload_service if the script
-# has one, start opens the service, runs start_service and closes it.
+#   rc_common.sh INIT_SCRIPT ACTION [ARGUMENT...]
+#                         (environment: CONFIG, FIREWALL, CALLS, PROCD)
+# The order of things is rc.common's: what it does for procd comes after the
+# script, and over what that has defined, but for reload_service and restart. The
+# status of start_service counts for nothing, that of the last command does.
 
-record() {
-	local name="$1" argument line
+here=${0%/*}
+initscript=$1
+action=${2:-help}
+shift 2
 
-	shift
-	line="$name"
-	for argument in "$@"; do
-		line="$line [$argument]"
-	done
-	printf '%s\n' "$line" >>"$CALLS"
-}
-
-for name in procd_open_service procd_close_service procd_open_instance procd_close_instance \
-	procd_set_param procd_append_param procd_add_jail procd_add_jail_mount procd_add_jail_mount_rw \
-	procd_open_data procd_close_data procd_add_reload_trigger procd_set_config_changed \
-	json_add_array json_close_array json_add_object json_close_object json_add_string \
-	procd_kill logger chown; do
+for name in chown logger; do
 	eval "$name() { record $name \"\$@\"; }"
 done
 
 # --- /lib/functions.sh: UCI values in shell variables
 
 config_load() {
+	local key
+
+	# An image has no configuration to read.
+	[ -z "${IPKG_INSTROOT:-}" ] || return 0
+	# Lists are read anew; options stay, where they are gone.
+	for key in $UCI_LISTS; do
+		eval "UCI_$key= UCI_${key}_LENGTH="
+	done
+	UCI_LISTS=
+	UCI_main_TYPE=
 	SECTION=
 	# A UCI file reads as calls of config, option and list.
-	# shellcheck disable=SC1090
+	# shellcheck disable=SC1090,SC2153
 	. "$CONFIG"
 }
+UCI_LISTS=
 
 reset_cb() {
 	option_cb() { :; }
@@ -39,7 +42,10 @@ reset_cb() {
 }
 reset_cb
 
-config() { SECTION="$2"; }
+config() {
+	SECTION="$2"
+	eval "UCI_$2_TYPE=\$1"
+}
 
 option() {
 	eval "UCI_${SECTION}_$1=\$2"
@@ -50,6 +56,7 @@ list() {
 	local count
 
 	eval "count=\$((\${UCI_${SECTION}_$1_LENGTH:-0} + 1))"
+	[ "$count" != 1 ] || UCI_LISTS="$UCI_LISTS ${SECTION}_$1"
 	eval "UCI_${SECTION}_$1_LENGTH=\$count"
 	eval "UCI_${SECTION}_$1_ITEM$count=\$2"
 	eval "UCI_${SECTION}_$1=\"\${UCI_${SECTION}_$1:+\$UCI_${SECTION}_$1 }\$2\""
@@ -84,27 +91,77 @@ config_list_foreach() {
 	done
 }
 
+# uci show PACKAGE: $FIREWALL has its answer, where there is a firewall. At a mistake,
+# which $CONFIG.mistake names, it stops; config_load goes on without what follows.
+uci() {
+	case "$*" in
+		'-q show firewall') cat "$FIREWALL" 2>/dev/null ;;
+		'show smol-mtproxy') [ ! -e "$CONFIG.mistake" ] || ! cat "$CONFIG.mistake" >&2 ;;
+		*) return 1 ;;
+	esac
+}
+
 # --- rc.common
 
+start() { :; }
+stop() { :; }
+reload() { restart "$@"; }
+restart() {
+	stop "$@"
+	start "$@"
+}
+boot() { start "$@"; }
+shutdown() { stop; }
+
+enable() {
+	local name="${initscript##*/}"
+
+	ln -sf "../init.d/$name" "$IPKG_INSTROOT/etc/rc.d/S$START$name" &&
+		ln -sf "../init.d/$name" "$IPKG_INSTROOT/etc/rc.d/K$STOP$name"
+}
+
+start_service() { :; }
+stop_service() { :; }
 service_triggers() { :; }
 
-start() {
-	procd_open_service smol-mtproxy
-	start_service
-	status=$?
-	service_triggers
-	procd_close_service set
-	service_started
-	return "$status"
-}
-
-stop() {
-	procd_kill smol-mtproxy
-	service_stopped
-}
-
-reload() { reload_service; }
+defined() { type "$1" >/dev/null 2>&1; }
 
 # shellcheck disable=SC1090
-. "$1"
-"$2"
+. "$initscript"
+
+if [ -n "${USE_PROCD:-}" ]; then
+	# shellcheck source=tests/openwrt/procd.sh
+	. "$here/procd.sh"
+
+	start() {
+		procd_open_service smol-mtproxy "$initscript"
+		start_service "$@"
+		procd_close_service set
+		! defined service_started || service_started
+	}
+
+	stop() {
+		stop_service "$@"
+		procd_kill smol-mtproxy "${1:-}"
+		! defined service_stopped || service_stopped
+	}
+
+	reload() {
+		if defined reload_service; then
+			reload_service "$@"
+		else
+			start
+		fi
+	}
+fi
+
+# A disk on which nothing has room.
+if [ -e "$PROCD/full" ]; then
+	echo() { return 1; }
+	printf() { return 1; }
+fi
+
+case " boot shutdown start stop restart reload enable $EXTRA_COMMANDS " in
+	*" $action "*) "$action" "$@" ;;
+	*) echo "no command $action" >&2 ;;
+esac

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What OpenWrt gets from us: init script, UCI rendering, first-boot script,
-# packages. Needs busybox and python3; runs as any user, touches nothing outside
+# packages. Needs busybox, make and python3; runs as any user, touches nothing outside
 # a temporary directory.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -8,7 +8,7 @@ TALLY=$(mktemp)
 export TALLY
 trap 'rm -f "$TALLY"' EXIT
 
-for suite in init_script.sh split_mode.sh first_boot.sh packages.sh; do
+for suite in render.sh files.sh init_script.sh reload.sh split_mode.sh first_boot.sh packages.sh; do
 	[ -f "$suite" ] || continue
 	sh "$suite" || [ -s "$TALLY" ] || echo '0 1' >>"$TALLY"
 done

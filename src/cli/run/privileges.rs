@@ -48,10 +48,7 @@ pub(super) fn give_up(
         info!("--user {user} has no effect: not started as root");
         return Ok(());
     }
-    let passwd =
-        read_text(Path::new("/etc/passwd"), LONGEST_PASSWD).map_err(PrivilegeError::Passwd)?;
-    let account = find(&passwd, user);
-    let account = account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))?;
+    let account = account_of(user)?;
     hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
     if let Some(socket) = control {
         own(CWD, socket, &account, FileType::Socket).map_err(PrivilegeError::Control)?;
@@ -61,14 +58,33 @@ pub(super) fn give_up(
         // need to.
         let _ = fchown(socket, Some(account.uid), Some(account.gid));
     }
-    become_user(&account).map_err(|error| PrivilegeError::System(error.into()))
+    become_user(&account)
 }
 
-fn become_user(account: &Account) -> rustix::io::Result<()> {
+/// Becomes `user` for good, if root, as [`give_up`] does, but nothing becomes the
+/// user's: to see what that one may read. Whether it was root.
+pub(super) fn take_place_of(user: &str) -> Result<bool, PrivilegeError> {
+    let is_root = geteuid().is_root();
+    if is_root {
+        become_user(&account_of(user)?)?;
+    }
+    Ok(is_root)
+}
+
+fn become_user(account: &Account) -> Result<(), PrivilegeError> {
     let Account { uid, gid } = *account;
-    set_thread_groups(&[gid])?;
-    set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)
+    let change = || -> rustix::io::Result<()> {
+        set_thread_groups(&[gid])?;
+        set_thread_res_gid(gid, gid, gid)?;
+        set_thread_res_uid(uid, uid, uid)
+    };
+    change().map_err(|error| PrivilegeError::System(error.into()))
+}
+
+fn account_of(user: &str) -> Result<Account, PrivilegeError> {
+    let passwd = read_text(Path::new("/etc/passwd"), LONGEST_PASSWD);
+    let account = find(&passwd.map_err(PrivilegeError::Passwd)?, user);
+    account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))
 }
 
 /// A user's name, or a number that has a line.

@@ -9,7 +9,7 @@ use super::RunError;
 use super::control;
 use super::ports::Ports;
 use super::replays::ReplayFiles;
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::usage::UsageFile;
 use super::welcome;
 use crate::backend::Backend;
@@ -75,7 +75,11 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Result<Rc<Self>, RunError> {
+    pub fn new(
+        reactor: &Rc<Reactor>,
+        config: Rc<Config>,
+        hangups: Hangups,
+    ) -> Result<Rc<Self>, RunError> {
         let clock = reactor.clock();
         let data_lock = DataLock::take(&config.data_dir)
             .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
@@ -167,7 +171,7 @@ impl Server {
             #[cfg(feature = "ctl")]
             control_file: Cell::default(),
             scrapes: Cell::new(bind_metrics(reactor, &config)?),
-            signals: Signals::new(reactor).map_err(RunError::System)?,
+            signals: Signals::new(reactor, hangups).map_err(RunError::System)?,
             executor,
             reactor: reactor.clone(),
             metrics,

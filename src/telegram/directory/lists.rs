@@ -76,13 +76,17 @@ impl std::fmt::Display for Unusable {
 }
 
 impl Lists {
-    /// The built-in ones, with what was kept in their place.
-    pub fn at_start(kept: &DataDir, config: &Config) -> Self {
-        let mut lists = Self {
+    pub fn built_in() -> Self {
+        Self {
             secret: Rc::from(snapshot::PROXY_SECRET),
             v4: snapshot::middle_v4(),
             v6: snapshot::middle_v6(),
-        };
+        }
+    }
+
+    /// The built-in ones, with what was kept in their place.
+    pub fn at_start(kept: &DataDir, config: &Config) -> Self {
+        let mut lists = Self::built_in();
         if !uses_v6(config) {
             lists.v6.entries.clear();
         }

@@ -33,6 +33,7 @@ pub use crate::net::is_global;
 #[cfg(feature = "check")]
 pub(crate) use fetch::fetch;
 pub use public_address::{PublicAddress, ask_services, egress_address};
+pub use refresh::bad_files;
 
 pub struct Directory {
     lists: RefCell<Lists>,

@@ -2,11 +2,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Directory;
-use super::fetch::fetch;
+use super::fetch::{FetchError, fetch};
 use super::kept;
-use super::lists::List;
-use crate::config::Source;
+use super::lists::{List, Lists, Unusable};
+use super::{Directory, uses_middle};
+use crate::config::{Config, Source};
 use crate::metrics::RefreshOutcome;
 use crate::net::{Reactor, random_part, time_at, unblock};
 
@@ -27,6 +27,38 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 
 /// Between lines about one list that cannot be had.
 pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
+
+/// Which of the lists that are files cannot be used, a line each; none where nobody
+/// goes by them. Blocks.
+pub fn bad_files(config: &Config) -> Vec<String> {
+    if !uses_middle(config) {
+        return Vec::new();
+    }
+    let mut lists = Lists::built_in();
+    let bad = List::ALL.into_iter().filter_map(|list| {
+        let source = list.source(config)?;
+        if !matches!(source, Source::File(_)) {
+            return None;
+        }
+        let content = match fetch(&source) {
+            Ok(fetched) => fetched.body,
+            Err(error) => return Some(not_had(&source, list, &error)),
+        };
+        let taken = lists.take(list, &content);
+        taken.err().map(|error| not_taken(&source, list, &error))
+    });
+    bad.collect()
+}
+
+fn not_had(source: &Source, list: List, error: &FetchError) -> String {
+    let name = list.name();
+    format!("{source} {error}; going on with the last good copy of {name}")
+}
+
+fn not_taken(source: &Source, list: List, error: &Unusable) -> String {
+    let name = list.name();
+    format!("{source} is not Telegram's {name} ({error}); going on with the last good copy")
+}
 
 impl Directory {
     /// Fetches the lists now, every --refresh seconds, at once after repeated
@@ -97,10 +129,7 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::FetchFailed);
-                self.complain_of(
-                    list,
-                    format_args!("{place} {error}; going on with the last good copy of {name}"),
-                );
+                self.complain_of(list, format_args!("{}", not_had(&place, list, &error)));
                 return false;
             }
         };
@@ -118,13 +147,7 @@ impl Directory {
             }
             Err(error) => {
                 self.metrics.refreshes.inc(RefreshOutcome::Unusable);
-                self.complain_of(
-                    list,
-                    format_args!(
-                        "{place} is not Telegram's {name} ({error}); going on with the last good \
-                         copy"
-                    ),
-                );
+                self.complain_of(list, format_args!("{}", not_taken(&place, list, &error)));
                 false
             }
         }

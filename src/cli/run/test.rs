@@ -1,0 +1,65 @@
+//! `run --test`: what a start and a reload with this config would say.
+
+use std::fmt::Display;
+
+use super::RunError;
+use super::privileges;
+use super::server::link_role;
+use crate::cli::exit::Exit;
+use crate::cli::{complain, tell};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigSource, Role};
+use crate::guard::gate::Gate;
+use crate::link::Security;
+use crate::log::{self, LogLevel};
+use crate::telegram::directory;
+
+/// Reads what `config` names and says what is wrong; else what a start would warn
+/// of. With a user to become, root has read the config as a start does, and that
+/// user reads all again, as it will at a reload.
+pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
+    // Of a table whose file is yet to come there is nothing to say.
+    log::set_level(config.log_level.min(LogLevel::Warn));
+    let mut user = None;
+    if let Some(wanted) = config.user.clone() {
+        match privileges::take_place_of(&wanted).map_err(RunError::User) {
+            Ok(true) => user = Some(wanted),
+            Ok(false) => {}
+            Err(error) => return complain(error.exit(), error),
+        }
+    }
+    let failed = |exit, problem: &dyn Display| match &user {
+        Some(user) if exit == Exit::Permission => {
+            complain(exit, format_args!("as --user {user}: {problem}"))
+        }
+        _ => complain(exit, problem),
+    };
+    if user.is_some() {
+        config = match source.load(config.made_secret()) {
+            Ok(config) => config,
+            Err(error) => return failed(Exit::from(&error), &error),
+        };
+    }
+    let (mut exit, mut warnings) = (Exit::Ok, Vec::new());
+    if config.role != Role::Both
+        && let Err(error) = Security::load(&config.link, link_role(&config))
+    {
+        let error = RunError::Link(error);
+        exit = failed(error.exit(), &error);
+    }
+    match Gate::new(&config.guard, config.limits(), "", Clock::machine().now()) {
+        Ok(gate) => warnings = gate.barriers(&config.guard.policies),
+        Err(error) => {
+            let error = RunError::Gate(error);
+            exit = exit.or(failed(error.exit(), &error));
+        }
+    }
+    if exit == Exit::Ok && log::is_enabled(LogLevel::Warn) {
+        warnings.extend(directory::bad_files(&config));
+        let of_config = config.warnings.iter().chain(&config.lowered);
+        for warning in of_config.chain(&warnings) {
+            tell(LogLevel::Warn, warning);
+        }
+    }
+    exit
+}
