@@ -1,9 +1,10 @@
 //! For `tests/guard`, which counts the instructions of this pure core: it is no
 //! part of the room's interface.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::room::{Destination, Room, User};
+use crate::clock::Clock;
 
 /// Packets of 64 users for chunks that are enough for few of them, a step each
 /// round; how many came whole.
@@ -11,7 +12,7 @@ pub fn claims(rounds: u32) -> u64 {
     const USERS: u64 = 64;
     const CHUNKS: usize = 16;
     let capacity = 8 * CHUNKS;
-    let began = Instant::now();
+    let began = Clock::machine().now();
     let mut room = Room::new(capacity, CHUNKS);
     let mut claims = Vec::new();
     let mut next_user = 0;
