@@ -21,9 +21,15 @@ const GRACE: Duration = Duration::from_millis(300);
 /// Without a timer, until nothing is expected of the kernel any more.
 const HOPE: Duration = Duration::from_secs(1);
 
-/// Who looks once a turn.
-#[derive(Default)]
+/// If time has stood still for so long by the machine's clock, it will not go on: a
+/// task is woken in each turn, or a thread does not come back. A slow machine, one that
+/// is emulated, needs a part of it.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 pub(super) struct Standing {
+    /// By the machine's clock, when time went on last.
+    went: Cell<Instant>,
+    /// Who looks once a turn.
     looking: RefCell<Vec<Waker>>,
     /// All of them have looked since anything happened.
     has_been_seen: Cell<bool>,
@@ -41,7 +47,11 @@ impl Reactor {
     /// task was woken and no [`unblock`](crate::net::unblock) is under way.
     pub fn virtual_time() -> io::Result<Rc<Self>> {
         let mut reactor = Self::with(Clock::standing())?;
-        reactor.standing = Some(Standing::default());
+        reactor.standing = Some(Standing {
+            went: Cell::new(Instant::now()),
+            looking: RefCell::default(),
+            has_been_seen: Cell::default(),
+        });
         Ok(Rc::new(reactor))
     }
 
@@ -82,13 +92,17 @@ impl Reactor {
 
     /// What [`wait`](Self::wait) does in virtual time.
     pub(super) fn stand(&self, standing: &Standing, is_busy: bool, events: &mut Vec<epoll::Event>) {
+        assert!(
+            standing.went.get().elapsed() < PATIENCE,
+            "time does not go on: a task goes round in circles, or a thread does not come back"
+        );
         self.poll(Some(Duration::ZERO), events);
         let is_idle = !is_busy && events.is_empty();
         let has_been_seen = standing.has_been_seen.replace(is_idle);
         if is_idle && (has_been_seen || standing.looking.borrow().is_empty()) {
             match under_way() {
-                0 => self.pass_time(events),
-                _ => self.poll(None, events),
+                0 => self.pass_time(standing, events),
+                _ => self.poll(Some(PATIENCE), events),
             }
             standing.has_been_seen.set(false);
         }
@@ -99,7 +113,7 @@ impl Reactor {
         }
     }
 
-    fn pass_time(&self, events: &mut Vec<epoll::Event>) {
+    fn pass_time(&self, standing: &Standing, events: &mut Vec<epoll::Event>) {
         let due = self.first_timer();
         let due = due.map(|first| self.started + Duration::from_millis(first));
         let grace = due.map_or(HOPE, |due| {
@@ -110,6 +124,7 @@ impl Reactor {
         if events.is_empty() {
             let due = due.expect("nothing will ever happen: all tasks wait, and no timer is set");
             self.clock.advance(due.max(self.now()));
+            standing.went.set(Instant::now());
         }
     }
 }
