@@ -48,7 +48,7 @@ want_test() {
     # Delays system calls of the proxy.
     want strace strace
     # Counts its instructions.
-    want valgrind valgrind
+    wish valgrind valgrind
     want python3 python3
     python3 -c 'import ensurepip, venv' 2>/dev/null || add python3-venv
     # Web servers, a browser and probers.
@@ -102,8 +102,8 @@ want() {
     command -v "$command" >/dev/null 2>&1 || add "$@"
 }
 
-# wish COMMAND PACKAGE: as `want`, but the tests that use it are left out where
-# it cannot be had.
+# wish COMMAND PACKAGE: as `want`, but what uses it is left out where it cannot be
+# had.
 wish() {
     command -v "$1" >/dev/null 2>&1 || wishes="$wishes $2"
 }
@@ -146,7 +146,7 @@ grant_wishes() {
             keep_services_stopped
             (apt_update && apt install -y --no-install-recommends "$package") && continue
         fi
-        say "$package cannot be had here: its rows of tests/site are left out (install it by hand to have them)"
+        say "$package cannot be had here: what tests/site or \`make guard\` does with it is left out (install it by hand to have it)"
     done
     wishes=
 }
