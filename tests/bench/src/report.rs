@@ -99,6 +99,7 @@ impl Report {
     /// The medians of all rounds, and whether they can be believed.
     pub fn print(&self) {
         let mut doubted = 0;
+        let rounds = self.rows.iter().map(|row| row.rounds.len()).max();
         for row in &self.rows {
             let others = [("plain", RELAY), ("splice", SPLICE)];
             let others = others
@@ -113,12 +114,16 @@ impl Report {
             let ratios = ratios.collect::<Vec<_>>().join("; ");
             let doubt = if row.was_busy() { "   BUSY" } else { "" };
             doubted += usize::from(row.was_busy());
-            let figures = format!("{}   {ratios}{doubt}", row.figures());
+            // A peer that did not get through another one.
+            let few = match row.rounds.len() {
+                count if Some(count) < rounds => format!("   of {count} rounds only"),
+                _ => String::new(),
+            };
+            let figures = format!("{}   {ratios}{few}{doubt}", row.figures());
             line(&row.subject, &row.name, &figures);
         }
         let relay = self.rows.iter().filter(|row| row.subject == RELAY);
         let spread = relay.map(|row| row.spread(0)).fold(0.0, f64::max);
-        let rounds = self.rows.iter().map(|row| row.rounds.len()).max();
         if rounds.is_some_and(|rounds| rounds < ROUNDS) {
             println!("fewer than {ROUNDS} rounds: these medians say little");
         }
