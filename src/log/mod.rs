@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use throttle::{Throttle, Trouble};
-pub use time::{day, utc};
+pub use time::utc;
 pub use writer::{detach, finish, lost};
 
 /// How much a line matters. Lines above the chosen level are not written.
