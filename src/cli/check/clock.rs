@@ -5,12 +5,11 @@ use crate::cli::within::within;
 use crate::clock::unix_now;
 use crate::config::{Config, Source};
 use crate::net::time_at;
+use crate::wire::rpc::MAX_CLOCK_OFFSET;
 
 /// For everything from name to answer.
 const LIMIT_IN_ALL: Duration = Duration::from_secs(8);
 
-/// Middle proxies refuse more (`doc/protocol.md` §4).
-const MAX_SKEW: u64 = 30;
 const HOST: &str = "core.telegram.org";
 
 /// Compares this machine's clock with the `Date` of an HTTP answer.
@@ -30,7 +29,9 @@ pub(super) fn check(config: &Config) -> Verdict {
 fn judge(skew: u64, host: &str) -> Verdict {
     match skew {
         0..=2 => Verdict::ok("clock", format!("as at {host}")),
-        3..=MAX_SKEW => Verdict::ok("clock", format!("{skew} s off {host}")),
+        _ if skew <= u64::from(MAX_CLOCK_OFFSET) => {
+            Verdict::ok("clock", format!("{skew} s off {host}"))
+        }
         _ => Verdict::fail(
             "clock",
             format!(
