@@ -108,22 +108,6 @@ impl fmt::Display for SitePlace {
     }
 }
 
-/// `yes` or `no`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct YesNo(pub bool);
-
-impl FromStr for YesNo {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "yes" => Ok(Self(true)),
-            "no" => Ok(Self(false)),
-            _ => bad("expected yes or no"),
-        }
-    }
-}
-
 /// How far the time of a fake-TLS hello may be from ours, in seconds. `None`:
 /// it is not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,8 +241,6 @@ mod tests {
 
     #[test]
     fn words() {
-        assert_eq!("yes".parse(), Ok(YesNo(true)));
-        assert!("true".parse::<YesNo>().is_err());
         assert_eq!("auto".parse(), Ok(RecordSizes::Auto));
         assert_eq!("growing".parse(), Ok(RecordSizes::Growing));
         assert_eq!("full".parse(), Ok(RecordSizes::Full));

@@ -213,9 +213,9 @@ impl FromStr for Role {
 
 /// `yes` or `no`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Yes(pub bool);
+pub(super) struct YesNo(pub bool);
 
-impl FromStr for Yes {
+impl FromStr for YesNo {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {

@@ -85,6 +85,16 @@ fn sizes() {
 }
 
 #[test]
+fn yes_or_no() {
+    assert_eq!("yes".parse(), Ok(YesNo(true)));
+    assert_eq!("no".parse(), Ok(YesNo(false)));
+    for bad in ["", "true", "Yes", "yes "] {
+        let error = bad.parse::<YesNo>().unwrap_err().to_string();
+        assert_eq!(error, "expected yes or no");
+    }
+}
+
+#[test]
 fn whole_numbers_have_bounds() {
     type Small = Whole<1, 5>;
     assert_eq!("5".parse::<Small>(), Ok(Whole(5)));
