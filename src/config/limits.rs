@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::error::repeated;
+use super::values::bytes;
 use crate::wire::calendar::{DAY_SECONDS, day_text, parse_day};
 
 /// What the owner allows one secret; `None` is no limit.
@@ -31,9 +32,9 @@ impl SecretLimits {
             "max-connections" => self.max_connections = Some(value.parse().map_err(|_| wrong())?),
             "max-ips" => self.max_ips = Some(value.parse().map_err(|_| wrong())?),
             "expires" => self.expires = Some(end_of_day(value).ok_or_else(wrong)?),
-            "quota" => self.quota = Some(bytes(value).ok_or_else(wrong)?),
+            "quota" => self.quota = Some(bytes(value).map_err(|_| wrong())?),
             "rate" => {
-                let rate = bytes(value).filter(|rate| *rate > 0);
+                let rate = bytes(value).ok().filter(|rate| *rate > 0);
                 self.rate = Some(rate.ok_or_else(wrong)?);
             }
             _ => return Err(LimitError::Option(option.to_owned())),
@@ -69,18 +70,6 @@ impl fmt::Display for LimitError {
 }
 
 impl std::error::Error for LimitError {}
-
-/// Bytes: a number, with K, M, G or T for powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' | b'k' => (text.get(..text.len() - 1)?, 10),
-        b'M' | b'm' => (text.get(..text.len() - 1)?, 20),
-        b'G' | b'g' => (text.get(..text.len() - 1)?, 30),
-        b'T' | b't' => (text.get(..text.len() - 1)?, 40),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
 
 /// Unix time of the end of a day `YYYY-MM-DD` in UTC.
 fn end_of_day(text: &str) -> Option<u64> {

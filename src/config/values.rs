@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -264,6 +265,36 @@ impl FromStr for DcOverride {
     }
 }
 
+/// Why a text is no number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSize {
+    Form,
+    /// More than 64 bits hold.
+    TooLarge,
+}
+
+/// Bytes: a whole number, with K, M, G or T for powers of 1024.
+pub(super) fn bytes(text: &str) -> Result<u64, NoSize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return Err(NoSize::Form),
+    };
+    let number: u64 = digits.parse().map_err(|error: ParseIntError| {
+        let is_long = *error.kind() == IntErrorKind::PosOverflow;
+        if is_long {
+            NoSize::TooLarge
+        } else {
+            NoSize::Form
+        }
+    })?;
+    number.checked_mul(1 << shift).ok_or(NoSize::TooLarge)
+}
+
 /// `--buffers SIZE`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub usize);
@@ -277,24 +308,14 @@ impl FromStr for Size {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = text.get(digits.len()..).unwrap_or_default();
-        let shift = match unit.to_ascii_uppercase().as_str() {
-            "" => 0,
-            "K" => 10,
-            "M" => 20,
-            "G" => 30,
-            _ => return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G")),
-        };
-        let Ok(number) = digits.parse::<usize>() else {
-            return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G"));
-        };
-        match number.checked_mul(1 << shift) {
-            None => bad(format!("`{text}` is more than this machine can address")),
-            Some(size) if size < Self::MIN => bad(format!(
+        let size = bytes(text).and_then(|size| size.try_into().map_err(|_| NoSize::TooLarge));
+        match size {
+            Err(NoSize::Form) => bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G")),
+            Err(NoSize::TooLarge) => bad(format!("`{text}` is more than this machine can address")),
+            Ok(size) if size < Self::MIN => bad(format!(
                 "`{text}` is too small: a packet of 1M must fit, so give at least 1M"
             )),
-            Some(size) => Ok(Self(size)),
+            Ok(size) => Ok(Self(size)),
         }
     }
 }
