@@ -1,11 +1,10 @@
 //! The values of the flags that decide what strangers see.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::host::host_name;
+use super::host::Host;
 use super::values::{BadValue, bad};
 use crate::wire::secret::Domain;
 
@@ -32,7 +31,11 @@ pub enum FrontingChoice {
 /// Where a site is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SitePlace {
-    Host { name: String, port: u16 },
+    /// A name or an address, the latter without brackets.
+    Host {
+        name: String,
+        port: u16,
+    },
     Unix(PathBuf),
 }
 
@@ -58,34 +61,16 @@ impl FromStr for SitePlace {
                 false => bad("a Unix socket is given as unix:/absolute/path"),
             };
         }
-        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            Some(Self::Host {
-                name: parse_host(host)?,
+        match Host::with_port(text) {
+            Ok((host, port)) => Ok(Self::Host {
+                name: host.to_string(),
                 port,
-            })
-        });
-        parsed.ok_or_else(|| {
-            BadValue::new(format!(
+            }),
+            Err(_) => bad(format!(
                 "`{text}`: expected off, sni, HOST:PORT as in 127.0.0.1:8443, or unix:/PATH"
-            ))
-        })
+            )),
+        }
     }
-}
-
-/// A name or an address, the latter without brackets.
-fn parse_host(host: &str) -> Option<String> {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    if let Some(inner) = inner {
-        let address: IpAddr = inner.parse().ok()?;
-        return Some(address.to_string());
-    }
-    if let Ok(IpAddr::V4(address)) = host.parse() {
-        return Some(address.to_string());
-    }
-    host_name(host)
 }
 
 impl SitePlace {
