@@ -47,6 +47,13 @@ pub fn day_text(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// `YYYY-MM-DDTHH:MM:SSZ` of a time in seconds since 1970.
+pub fn time_text(seconds: u64) -> String {
+    let (day, in_day) = (day_text(seconds), seconds % DAY_SECONDS);
+    let (hour, minute, second) = (in_day / 3600, in_day / 60 % 60, in_day % 60);
+    format!("{day}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// The first second of a day `YYYY-MM-DD`, since 1970.
 pub fn parse_day(text: &str) -> Option<u64> {
     let mut parts = text.splitn(3, '-');
@@ -119,6 +126,22 @@ mod tests {
             "0000-00-00",
         ] {
             assert_eq!(parse_day(wrong), None, "{wrong}");
+        }
+    }
+
+    // From `date -u -d @N`.
+    #[test]
+    fn known_times() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_528_396_015, "2018-06-07T18:26:55Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(time_text(seconds), text);
         }
     }
 
