@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::host::Host;
-use super::values::{BadValue, bad};
+use super::values::{BadValue, bad, one_of};
 use crate::wire::secret::Domain;
 
 /// What a peer sees that is not a client.
@@ -154,12 +154,14 @@ impl FromStr for RecordSizes {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "growing" => Ok(Self::Growing),
-            "full" => Ok(Self::Full),
-            _ => bad("expected auto, growing or full"),
-        }
+        one_of(
+            text,
+            [
+                ("auto", Self::Auto),
+                ("growing", Self::Growing),
+                ("full", Self::Full),
+            ],
+        )
     }
 }
 
@@ -177,11 +179,7 @@ impl FromStr for AnswerTime {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            _ => bad("expected auto or off"),
-        }
+        one_of(text, [("auto", Self::Auto), ("off", Self::Off)])
     }
 }
 

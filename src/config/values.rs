@@ -31,6 +31,23 @@ pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(text.into()))
 }
 
+/// What the one of `words` means that `text` is.
+pub(super) fn one_of<T: Copy, const N: usize>(
+    text: &str,
+    words: [(&str, T); N],
+) -> Result<T, BadValue> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found
+        .map(|(_, meaning)| *meaning)
+        .ok_or_else(|| none_of(&words.map(|(word, _)| word)))
+}
+
+/// There are two at least.
+fn none_of(words: &[&str]) -> BadValue {
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    BadValue(format!("expected {} or {last}", others.join(", ")))
+}
+
 /// `--secret [NAME=]S[,LIMIT=VALUE…]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SecretFlag {
@@ -157,12 +174,14 @@ impl FromStr for RouteChoice {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "middle" => Ok(Self::Middle),
-            "direct" => Ok(Self::Direct),
-            _ => bad("expected auto, middle or direct"),
-        }
+        one_of(
+            text,
+            [
+                ("auto", Self::Auto),
+                ("middle", Self::Middle),
+                ("direct", Self::Direct),
+            ],
+        )
     }
 }
 
@@ -220,11 +239,7 @@ impl FromStr for YesNo {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "yes" => Ok(Self(true)),
-            "no" => Ok(Self(false)),
-            _ => bad("expected yes or no"),
-        }
+        one_of(text, [("yes", Self(true)), ("no", Self(false))])
     }
 }
 

@@ -143,6 +143,19 @@ proptest! {
 }
 
 #[test]
+fn one_of_some_words() {
+    let parse = |text| one_of(text, [("a", 1), ("b-c", 2), ("d", 3)]);
+    assert_eq!(
+        (parse("a"), parse("b-c"), parse("d")),
+        (Ok(1), Ok(2), Ok(3))
+    );
+    for wrong in ["", "A", "b", "a ", "a,d"] {
+        let error = parse(wrong).unwrap_err().to_string();
+        assert_eq!(error, "expected a, b-c or d");
+    }
+}
+
+#[test]
 fn yes_or_no() {
     assert_eq!("yes".parse(), Ok(YesNo(true)));
     assert_eq!("no".parse(), Ok(YesNo(false)));
