@@ -48,7 +48,7 @@ pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
 pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
-pub use files::{is_open_to_all, read_file, read_text};
+pub use files::{entry_in, is_open_to_all, read_file, read_text};
 pub use flags::{FlagHelp, all_flags, is_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::{HostPort, LinkName};
