@@ -69,8 +69,8 @@ impl Clock {
     }
 }
 
-/// Seconds since 1970 for those who have no [`Clock`]: commands, and what is said
-/// of certificates. 0 where the machine's clock is before that.
+/// Seconds since 1970 for those who have no [`Clock`]: commands, lines of the log,
+/// and what is said of certificates. 0 where the machine's clock is before that.
 pub fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())

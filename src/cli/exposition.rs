@@ -35,7 +35,7 @@ pub(super) async fn serve(
         async move {
             let from = callers::origin_of(&socket);
             let asked =
-                callers::seated(&reactor, &silent, from, LIMIT, read_request(&socket)).await;
+                callers::seated(&reactor, &silent, from, LIMIT, method_and_path(&socket)).await;
             if let Some(Ok(request)) = asked {
                 let answering = answer(&socket, request, &*render);
                 // An unfinished answer leaves nothing to clean up.
@@ -72,16 +72,10 @@ async fn answer(
 }
 
 /// Method and path, or `None` if that is not HTTP.
-async fn read_request(socket: &Socket) -> io::Result<Option<String>> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 512];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
-        let read = socket.read(&mut buffer).await?;
-        request.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        if read == 0 || request.len() > MAX_REQUEST {
-            return Ok(None);
-        }
-    }
+async fn method_and_path(socket: &Socket) -> io::Result<Option<String>> {
+    let Some(request) = callers::read_request(socket, b"\r\n\r\n", MAX_REQUEST).await? else {
+        return Ok(None);
+    };
     let line = request.split(|byte| *byte == b'\r').next();
     let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
     let mut words = line.split(' ');

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
-use crate::config::{Config, LinkName, ListenerConfig};
-use crate::telegram::directory::{egress_address, is_global};
+use crate::config::{Config, LinkName, ListenerConfig, Reach};
+use crate::telegram::directory::egress_address;
 
 /// Of those for documentation: routed like any other.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -31,14 +31,14 @@ pub(super) fn of(
     }
     let own = Some(listener.addr.ip()).filter(|ip| !ip.is_unspecified());
     let address = own
-        .filter(|ip| is_global(*ip))
+        .filter(|ip| Reach::of(*ip) == Reach::Internet)
         .or(config.external_ip)
         .or(own)
         .or_else(|| sending_address(listener.addr.is_ipv4()))?;
     Some(Server {
         host: address.to_string(),
         port: listener.addr.port(),
-        is_private: !is_global(address) && config.external_ip != Some(address),
+        is_private: Reach::of(address) != Reach::Internet && config.external_ip != Some(address),
     })
 }
 

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::camouflage::{Fronting, FrontingChoice, YesNo};
+use super::camouflage::{Fronting, FrontingChoice};
 use super::descriptors::{self, Wants};
 use super::differences::Given;
 use super::error::{ConfigError, Problem};
@@ -14,7 +14,7 @@ use super::listen_address::overlap;
 use super::machine::Machine;
 use super::notes;
 use super::settings::{Setting, origin_of};
-use super::values::RouteChoice;
+use super::values::{RouteChoice, YesNo};
 use super::{
     Config, Descriptors, FloodLimits, ListenerConfig, NamedSecret, ReplayCache, Rule, SecretLimits,
 };

@@ -1,12 +1,11 @@
 //! The values of the flags that decide what strangers see.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::host::host_name;
-use super::values::{BadValue, bad};
+use super::host::Host;
+use super::values::{BadValue, bad, one_of};
 use crate::wire::secret::Domain;
 
 /// What a peer sees that is not a client.
@@ -32,7 +31,11 @@ pub enum FrontingChoice {
 /// Where a site is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SitePlace {
-    Host { name: String, port: u16 },
+    /// A name or an address, the latter without brackets.
+    Host {
+        name: String,
+        port: u16,
+    },
     Unix(PathBuf),
 }
 
@@ -58,34 +61,16 @@ impl FromStr for SitePlace {
                 false => bad("a Unix socket is given as unix:/absolute/path"),
             };
         }
-        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            Some(Self::Host {
-                name: parse_host(host)?,
+        match Host::with_port(text) {
+            Ok((host, port)) => Ok(Self::Host {
+                name: host.to_string(),
                 port,
-            })
-        });
-        parsed.ok_or_else(|| {
-            BadValue::new(format!(
+            }),
+            Err(_) => bad(format!(
                 "`{text}`: expected off, sni, HOST:PORT as in 127.0.0.1:8443, or unix:/PATH"
-            ))
-        })
+            )),
+        }
     }
-}
-
-/// A name or an address, the latter without brackets.
-fn parse_host(host: &str) -> Option<String> {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    if let Some(inner) = inner {
-        let address: IpAddr = inner.parse().ok()?;
-        return Some(address.to_string());
-    }
-    if let Ok(IpAddr::V4(address)) = host.parse() {
-        return Some(address.to_string());
-    }
-    host_name(host)
 }
 
 impl SitePlace {
@@ -104,22 +89,6 @@ impl fmt::Display for SitePlace {
             Self::Host { name, port } if name.contains(':') => write!(f, "[{name}]:{port}"),
             Self::Host { name, port } => write!(f, "{name}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// `yes` or `no`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct YesNo(pub bool);
-
-impl FromStr for YesNo {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "yes" => Ok(Self(true)),
-            "no" => Ok(Self(false)),
-            _ => bad("expected yes or no"),
         }
     }
 }
@@ -185,12 +154,14 @@ impl FromStr for RecordSizes {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "growing" => Ok(Self::Growing),
-            "full" => Ok(Self::Full),
-            _ => bad("expected auto, growing or full"),
-        }
+        one_of(
+            text,
+            [
+                ("auto", Self::Auto),
+                ("growing", Self::Growing),
+                ("full", Self::Full),
+            ],
+        )
     }
 }
 
@@ -208,11 +179,7 @@ impl FromStr for AnswerTime {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "off" => Ok(Self::Off),
-            _ => bad("expected auto or off"),
-        }
+        one_of(text, [("auto", Self::Auto), ("off", Self::Off)])
     }
 }
 
@@ -257,8 +224,6 @@ mod tests {
 
     #[test]
     fn words() {
-        assert_eq!("yes".parse(), Ok(YesNo(true)));
-        assert!("true".parse::<YesNo>().is_err());
         assert_eq!("auto".parse(), Ok(RecordSizes::Auto));
         assert_eq!("growing".parse(), Ok(RecordSizes::Growing));
         assert_eq!("full".parse(), Ok(RecordSizes::Full));

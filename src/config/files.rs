@@ -37,6 +37,13 @@ pub fn read_text(path: &Path, longest: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
+/// What a line says of a file with one entry a line: without the comment, which `#`
+/// begins; `None` when nothing is left.
+pub fn entry_in(line: &str) -> Option<&str> {
+    let entry = line.split('#').next().unwrap_or_default().trim();
+    (!entry.is_empty()).then_some(entry)
+}
+
 /// Whether its mode lets every user of the machine read it.
 pub fn is_open_to_all(path: &Path) -> bool {
     metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
@@ -84,6 +91,22 @@ mod tests {
         );
         let error = read_file(Path::new("/proc/self/status"), 1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn comments_are_no_entries() {
+        for (line, entry) in [
+            ("a", Some("a")),
+            ("\ta b \r", Some("a b")),
+            ("a # b", Some("a")),
+            ("a#b#c", Some("a")),
+            ("#a", None),
+            ("  # a", None),
+            (" \t", None),
+            ("", None),
+        ] {
+            assert_eq!(entry_in(line), entry, "{line}");
+        }
     }
 
     #[test]

@@ -2,14 +2,16 @@ use std::path::PathBuf;
 
 use argh::ArgsInfo;
 
-use super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew, YesNo};
+use super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew};
 use super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::host::{ExternalIp, HostPort, LinkName};
 use super::link::Role;
 use super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::policy::Rule;
 use super::slot::Slot;
-use super::values::{Allow, DcOverride, Names, RouteChoice, SecretFlag, Size, Source, Whole, Yes};
+use super::values::{
+    Allow, DcOverride, Names, RouteChoice, SecretFlag, Size, Source, Whole, YesNo,
+};
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
 
@@ -171,7 +173,7 @@ pub(super) struct Flags {
     /// yes: let a link without TLS go over the open internet, readable and
     /// changeable by everyone on its way
     #[argh(option, arg_name = "yes|no")]
-    pub link_plain_on_public: Option<Yes>,
+    pub link_plain_on_public: Option<YesNo>,
     /// front: the site that the link's TLS asks for (default: none)
     #[argh(option, arg_name = "NAME")]
     pub link_sni: Option<Domain>,

@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::values::{BadValue, bad, check_name};
+use super::values::{BadValue, bad, check_name, one_of};
 use super::{Network, Rule};
 
 /// Who may come in, besides secrets and their limits.
@@ -188,12 +188,14 @@ impl FromStr for ServerErrors {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "off" => Ok(Self::Deliver),
-            "first" => Ok(Self::FilterFirst),
-            "on" => Ok(Self::FilterAll),
-            _ => bad("expected off, first or on"),
-        }
+        one_of(
+            text,
+            [
+                ("off", Self::Deliver),
+                ("first", Self::FilterFirst),
+                ("on", Self::FilterAll),
+            ],
+        )
     }
 }
 
@@ -210,12 +212,14 @@ impl FromStr for Reset {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "never" => Ok(Self::Never),
-            "on-handshake-error" => Ok(Self::OnHandshakeError),
-            "always" => Ok(Self::Always),
-            _ => bad("expected never, on-handshake-error or always"),
-        }
+        one_of(
+            text,
+            [
+                ("never", Self::Never),
+                ("on-handshake-error", Self::OnHandshakeError),
+                ("always", Self::Always),
+            ],
+        )
     }
 }
 

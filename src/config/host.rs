@@ -3,6 +3,65 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::values::{BadValue, bad};
+use crate::wire::secret::Domain;
+
+/// A machine, by its address or its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    Address(IpAddr),
+    /// To be looked up, in lower case.
+    Name(String),
+}
+
+/// Why a text names no machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoHost<'a> {
+    /// It is an IPv6 address, which needs brackets where a port may follow.
+    Bare(&'a str, Ipv6Addr),
+    Other,
+}
+
+impl Host {
+    /// An IPv4 address, an IPv6 address in brackets, or a name.
+    pub fn parse(text: &str) -> Result<Self, NoHost<'_>> {
+        let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
+        if let Some(inner) = inner {
+            let address = inner.parse::<Ipv6Addr>().map_err(|_| NoHost::Other)?;
+            return Ok(Self::Address(address.into()));
+        }
+        match text.parse() {
+            Ok(IpAddr::V6(address)) => Err(NoHost::Bare(text, address)),
+            Ok(address) => Ok(Self::Address(address)),
+            Err(_) => host_name(text).map(Self::Name).ok_or(NoHost::Other),
+        }
+    }
+
+    /// The same where no port follows: IPv6 addresses do without their brackets.
+    pub fn alone(text: &str) -> Option<Self> {
+        match Self::parse(text) {
+            Err(NoHost::Bare(_, address)) => Some(Self::Address(address.into())),
+            host => host.ok(),
+        }
+    }
+
+    /// `HOST:PORT`, any port but 0.
+    pub fn with_port(text: &str) -> Result<(Self, u16), NoHost<'_>> {
+        let (host, port) = text.rsplit_once(':').ok_or(NoHost::Other)?;
+        let host = Self::parse(host)?;
+        let port = port.parse().ok().filter(|port| *port != 0);
+        Ok((host, port.ok_or(NoHost::Other)?))
+    }
+}
+
+impl fmt::Display for Host {
+    /// Without brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
 
 /// A TCP port of another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,28 +78,21 @@ impl FromStr for HostPort {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
+        // Among others those with a zone, `[fe80::1%2]:443`.
         if let Ok(address) = text.parse::<SocketAddr>()
             && address.port() != 0
         {
             return Ok(Self::Address(address));
         }
-        let parts = text.rsplit_once(':');
-        if let Some((ip, _)) = parts
-            && ip.parse::<Ipv6Addr>().is_ok()
-        {
-            return bad(format!("put the IPv6 address in brackets: [{ip}]"));
-        }
-        let parsed = parts.and_then(|(host, port)| {
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            let name = host_name(host)?;
-            Some(Self::Name { name, port })
-        });
-        parsed.ok_or_else(|| {
-            BadValue::new(format!(
+        match Host::with_port(text) {
+            Ok((Host::Address(ip), port)) => Ok(Self::Address((ip, port).into())),
+            Ok((Host::Name(name), port)) => Ok(Self::Name { name, port }),
+            Err(NoHost::Bare(ip, _)) => bad(format!("put the IPv6 address in brackets: [{ip}]")),
+            Err(NoHost::Other) => bad(format!(
                 "`{text}`: expected the address or the name of a machine and a port, as in \
                  192.0.2.1:443, [2001:db8::1]:443 or back.example.com:443"
-            ))
-        })
+            )),
+        }
     }
 }
 
@@ -66,13 +118,8 @@ impl FromStr for LinkName {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
-        let alone = match inner.unwrap_or(text).parse::<IpAddr>() {
-            Ok(ip) => Some(ip.to_string()),
-            Err(_) => host_name(text),
-        };
-        let (host, port) = match (alone, text.parse::<HostPort>()) {
-            (Some(host), _) => (host, None),
+        let (host, port) = match (Host::alone(text), text.parse::<HostPort>()) {
+            (Some(host), _) => (host.to_string(), None),
             (None, Ok(HostPort::Address(place))) => (place.ip().to_string(), Some(place.port())),
             (None, Ok(HostPort::Name { name, port })) => (name, Some(port)),
             (None, Err(_)) => {
@@ -95,13 +142,13 @@ impl FromStr for ExternalIp {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match (text.parse(), host_name(text)) {
-            (Ok(ip), _) => Ok(Self(ip)),
-            (Err(_), Some(_)) => bad(format!(
+        match Host::alone(text) {
+            Some(Host::Address(ip)) => Ok(Self(ip)),
+            Some(Host::Name(_)) => bad(format!(
                 "`{text}` is a name, and this is the address that Telegram sees; for links to \
                  carry the name, give --link-name {text}"
             )),
-            (Err(_), None) => bad(format!(
+            None => bad(format!(
                 "`{text}`: expected an address, as in 192.0.2.1 or 2001:db8::1"
             )),
         }
@@ -110,24 +157,99 @@ impl FromStr for ExternalIp {
 
 /// `text` in lower case, if it may be a machine's name. One whose last part is
 /// a number is an address with a slip, and some resolvers would guess which.
-pub(super) fn host_name(text: &str) -> Option<String> {
-    let is_part = |part: &str| {
-        let mut letters = part.bytes();
-        (1..=63).contains(&part.len())
-            && letters.all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let mut parts = text.split('.').rev();
-    let is_number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    let is_fine = text.len() <= 253
-        && !parts.clone().next().is_some_and(is_number)
-        && parts.all(is_part)
-        && text.parse::<IpAddr>().is_err();
-    is_fine.then(|| text.to_ascii_lowercase())
+fn host_name(text: &str) -> Option<String> {
+    let domain = Domain::from_sni(text.as_bytes()).ok()?;
+    (!domain.is_address()).then(|| domain.as_str().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn hosts() {
+        let address = |text: &str| Ok(Host::Address(text.parse().unwrap()));
+        let bare = |text| match Host::parse(text) {
+            Err(NoHost::Bare(as_given, _)) => as_given == text,
+            _ => false,
+        };
+        assert_eq!(Host::parse("192.0.2.1"), address("192.0.2.1"));
+        assert_eq!(Host::parse("[2001:DB8::1]"), address("2001:db8::1"));
+        assert_eq!(Host::parse("[::ffff:1.2.3.4]"), address("::ffff:1.2.3.4"));
+        let name = Ok(Host::Name("a_b-c.9x".to_owned()));
+        assert_eq!(Host::parse("A_b-C.9x"), name);
+        assert!(bare("2001:DB8::1") && bare("::"));
+        assert_eq!(Host::alone("::1").unwrap().to_string(), "::1");
+        assert_eq!(Host::alone("[::1]").unwrap().to_string(), "::1");
+        let longest = format!("{}.{}", ["a"; 126].join("."), "b");
+        assert!(Host::parse(&longest).is_ok() && Host::parse(&format!("{longest}b")).is_err());
+        for wrong in [
+            "",
+            "[",
+            "[]",
+            "[[::1]]",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[192.0.2.1]",
+            "[h]",
+            "[fe80::1%eth0]",
+            "fe80::1%2",
+            "[fe80::1%2]",
+            "192.0.2.300",
+            "10.1",
+            "a..b",
+            "a.",
+            ".a",
+            "a b",
+            "a/b",
+            "a:1",
+            "*",
+            "прокси",
+        ] {
+            assert_eq!(Host::parse(wrong), Err(NoHost::Other), "{wrong}");
+            assert_eq!(Host::alone(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_link_local_back_may_have_a_zone() {
+        let back = "[fe80::1%2]:443".parse::<HostPort>().unwrap();
+        let HostPort::Address(SocketAddr::V6(address)) = back else {
+            panic!("{back:?}");
+        };
+        assert_eq!(address.scope_id(), 2);
+        assert!("[fe80::1%eth0]:443".parse::<HostPort>().is_err());
+        assert!("fe80::1%2:443".parse::<HostPort>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_are_themselves(ip: IpAddr, port in 1_u16..) {
+            let written = SocketAddr::new(ip, port).to_string();
+            prop_assert_eq!(Host::with_port(&written), Ok((Host::Address(ip), port)));
+            prop_assert_eq!(written.parse(), Ok(HostPort::Address((ip, port).into())));
+            prop_assert_eq!(Host::alone(&ip.to_string()), Some(Host::Address(ip)));
+        }
+
+        #[test]
+        fn names_are_themselves_in_lower_case(name in "[a-zA-Z_-][a-zA-Z0-9_-]{0,20}(\\.[a-z]{1,9}){0,3}", port in 1_u16..) {
+            let host = Host::Name(name.to_ascii_lowercase());
+            prop_assert_eq!(Host::alone(&name), Some(host.clone()));
+            let written = format!("{name}:{port}");
+            prop_assert_eq!(Host::with_port(&written), Ok((host, port)));
+        }
+
+        #[test]
+        fn any_text(text in "[\\[\\]0-9a-f:.%]{0,24}|.{0,24}") {
+            let _ = (Host::with_port(&text), text.parse::<HostPort>(), text.parse::<LinkName>());
+            if let Some(host) = Host::alone(&text) {
+                prop_assert_eq!(Host::alone(&host.to_string()), Some(host));
+            }
+        }
+    }
 
     #[test]
     fn addresses_and_names() {

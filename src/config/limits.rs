@@ -1,9 +1,8 @@
 use std::fmt;
 
 use super::error::repeated;
-use crate::log;
-
-const DAY_SECONDS: u64 = 86_400;
+use super::values::bytes;
+use crate::wire::calendar::{DAY_SECONDS, day_text, parse_day};
 
 /// What the owner allows one secret; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl SecretLimits {
     /// The last valid day, `YYYY-MM-DD`, if it was before `now`, which is unix time.
     pub fn expired_on(&self, now: u64) -> Option<String> {
         let end = self.expires.filter(|end| now >= *end)?;
-        Some(log::day(end.saturating_sub(1)))
+        Some(day_text(end.saturating_sub(1)))
     }
 
     /// Takes `max-connections`, `max-ips`, `expires`, `quota` or `rate`.
@@ -33,9 +32,9 @@ impl SecretLimits {
             "max-connections" => self.max_connections = Some(value.parse().map_err(|_| wrong())?),
             "max-ips" => self.max_ips = Some(value.parse().map_err(|_| wrong())?),
             "expires" => self.expires = Some(end_of_day(value).ok_or_else(wrong)?),
-            "quota" => self.quota = Some(bytes(value).ok_or_else(wrong)?),
+            "quota" => self.quota = Some(bytes(value).map_err(|_| wrong())?),
             "rate" => {
-                let rate = bytes(value).filter(|rate| *rate > 0);
+                let rate = bytes(value).ok().filter(|rate| *rate > 0);
                 self.rate = Some(rate.ok_or_else(wrong)?);
             }
             _ => return Err(LimitError::Option(option.to_owned())),
@@ -72,38 +71,9 @@ impl fmt::Display for LimitError {
 
 impl std::error::Error for LimitError {}
 
-/// Bytes: a number, with K, M, G or T for powers of 1024.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'K' | b'k' => (text.get(..text.len() - 1)?, 10),
-        b'M' | b'm' => (text.get(..text.len() - 1)?, 20),
-        b'G' | b'g' => (text.get(..text.len() - 1)?, 30),
-        b'T' | b't' => (text.get(..text.len() - 1)?, 40),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 /// Unix time of the end of a day `YYYY-MM-DD` in UTC.
 fn end_of_day(text: &str) -> Option<u64> {
-    let mut parts = text.splitn(3, '-');
-    let year: u64 = parts.next().filter(|part| part.len() == 4)?.parse().ok()?;
-    let month: u64 = parts.next().filter(|part| part.len() == 2)?.parse().ok()?;
-    let day: u64 = parts.next().filter(|part| part.len() == 2)?.parse().ok()?;
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let days_of = |month| match month {
-        2 => 28 + u64::from(leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=days_of(month)).contains(&day) {
-        return None;
-    }
-    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
-    let months: u64 = (1..month).map(days_of).sum();
-    Some((years + months + day) * DAY_SECONDS)
+    parse_day(text).map(|midnight| midnight + DAY_SECONDS)
 }
 
 #[cfg(test)]

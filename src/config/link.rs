@@ -9,6 +9,7 @@ use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
 use super::listen_address::ListenAddress;
+use super::network::Reach;
 use super::settings::Setting;
 use crate::wire::secret::Domain;
 
@@ -163,7 +164,7 @@ impl LinkConfig {
     /// Whether a link at `address` could be read by everyone on its way, and
     /// nobody has allowed that.
     pub fn forbids(&self, address: SocketAddr) -> bool {
-        self.tls.is_none() && !self.plain_on_public && is_public(address.ip())
+        self.tls.is_none() && !self.plain_on_public && Reach::of(address.ip()) != Reach::Ours
     }
 }
 
@@ -257,48 +258,5 @@ fn expand(flag: &LinkListenFlag) -> Vec<ListenAddress> {
                 ..at(Ipv6Addr::UNSPECIFIED.into(), port)
             },
         ],
-    }
-}
-
-/// Whether the internet may reach it: "all addresses" may include such.
-pub fn is_public(ip: IpAddr) -> bool {
-    let is_ours = match ip.to_canonical() {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let is_shared = a == 100 && (64..128).contains(&b);
-            ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared
-        }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-    };
-    !is_ours
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_internet_may_reach() {
-        for (ip, public) in [
-            ("127.0.0.1", false),
-            ("10.8.0.1", false),
-            ("192.168.1.2", false),
-            ("172.16.0.1", false),
-            ("172.32.0.1", true),
-            ("100.64.0.1", false),
-            ("100.128.0.1", true),
-            ("169.254.1.1", false),
-            ("0.0.0.0", true),
-            ("198.51.100.1", true),
-            ("::1", false),
-            ("::", true),
-            ("fd00::1", false),
-            ("fe80::1", false),
-            ("2001:db8::1", true),
-            ("::ffff:10.8.0.1", false),
-            ("::ffff:198.51.100.1", true),
-        ] {
-            assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
-        }
     }
 }

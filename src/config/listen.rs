@@ -1,7 +1,8 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::error::repeated;
+use super::host::{Host, NoHost};
 use super::values::{BadValue, bad, check_name, parse_secret};
 use crate::wire::secret::{AdTag, SharedSecret};
 
@@ -120,22 +121,16 @@ impl FromStr for ListenPlace {
         if host.is_empty() || host == "*" {
             return Ok(Self::Everywhere(port));
         }
-        Ok(Self::One(SocketAddr::new(parse_host(host)?, port)))
+        match Host::parse(host) {
+            Ok(Host::Address(ip)) => Ok(Self::One((ip, port).into())),
+            Err(NoHost::Bare(ip, _)) => {
+                bad(format!("put the IPv6 address in brackets: [{ip}]:PORT"))
+            }
+            Ok(Host::Name(_)) | Err(NoHost::Other) => bad(format!(
+                "`{host}` is no IP address; give one of this machine's, or * for all"
+            )),
+        }
     }
-}
-
-fn parse_host(host: &str) -> Result<IpAddr, BadValue> {
-    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    if let Some(address) = bracketed.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
-        return Ok(address.into());
-    }
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        return Ok(address.into());
-    }
-    bad(match host.parse::<Ipv6Addr>() {
-        Ok(_) => format!("put the IPv6 address in brackets: [{host}]:PORT"),
-        Err(_) => format!("`{host}` is no IP address; give one of this machine's, or * for all"),
-    })
 }
 
 /// `--metrics ADDR:PORT`

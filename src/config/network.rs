@@ -115,6 +115,51 @@ impl FromStr for Network {
     }
 }
 
+/// From where an address can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From this machine or a private network: more than one machine of the world
+    /// has it.
+    Ours,
+    /// The internet can route to it.
+    Internet,
+    /// Neither: it stands in documents, or for many machines. Who listens at all
+    /// addresses may listen at those of the internet, too.
+    Nowhere,
+}
+
+impl Reach {
+    pub fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let [a, b, ..] = ip.octets();
+                let is_shared = a == 100 && (64..128).contains(&b);
+                if ip.is_private() || ip.is_loopback() || ip.is_link_local() || is_shared {
+                    return Self::Ours;
+                }
+                let is_nobodys = ip.is_unspecified()
+                    || ip.is_documentation()
+                    || ip.is_multicast()
+                    || ip.is_broadcast();
+                if is_nobodys {
+                    Self::Nowhere
+                } else {
+                    Self::Internet
+                }
+            }
+            IpAddr::V6(ip) => {
+                if ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() {
+                    return Self::Ours;
+                }
+                match ip.segments() {
+                    [0x2000..0x4000, ..] => Self::Internet,
+                    _ => Self::Nowhere,
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -155,7 +200,65 @@ mod tests {
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
     }
 
+    #[test]
+    fn what_the_internet_may_reach() {
+        for (ip, public) in [
+            ("127.0.0.1", false),
+            ("10.8.0.1", false),
+            ("192.168.1.2", false),
+            ("172.16.0.1", false),
+            ("172.32.0.1", true),
+            ("100.64.0.1", false),
+            ("100.128.0.1", true),
+            ("169.254.1.1", false),
+            ("0.0.0.0", true),
+            ("198.51.100.1", true),
+            ("::1", false),
+            ("::", true),
+            ("fd00::1", false),
+            ("fe80::1", false),
+            ("2001:db8::1", true),
+            ("::ffff:10.8.0.1", false),
+            ("::ffff:198.51.100.1", true),
+        ] {
+            let reach = Reach::of(ip.parse().unwrap());
+            assert_eq!(reach != Reach::Ours, public, "{ip}");
+        }
+    }
+
+    #[test]
+    fn global_addresses() {
+        for (ip, reach) in [
+            ("8.8.8.8", Reach::Internet),
+            ("192.168.1.1", Reach::Ours),
+            ("100.64.0.1", Reach::Ours),
+            ("100.128.0.1", Reach::Internet),
+            ("169.254.1.1", Reach::Ours),
+            ("2a00::1", Reach::Internet),
+            ("fe80::1", Reach::Ours),
+            ("fd00::1", Reach::Ours),
+            ("::ffff:8.8.8.8", Reach::Internet),
+            ("0.0.0.0", Reach::Nowhere),
+            ("192.0.2.1", Reach::Nowhere),
+            ("224.0.0.1", Reach::Nowhere),
+            ("255.255.255.255", Reach::Nowhere),
+            ("::", Reach::Nowhere),
+            ("ff02::1", Reach::Nowhere),
+            ("1fff::1", Reach::Nowhere),
+            ("3fff::1", Reach::Internet),
+            ("4000::1", Reach::Nowhere),
+        ] {
+            assert_eq!(Reach::of(ip.parse().unwrap()), reach, "{ip}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_address_inside_ipv6_reaches_as_far(ip: u32) {
+            let ip = Ipv4Addr::from_bits(ip);
+            prop_assert_eq!(Reach::of(ip.to_ipv6_mapped().into()), Reach::of(ip.into()));
+        }
+
         #[test]
         fn contains_what_shares_the_prefix(a in any::<u32>(), b in any::<u32>(), length in 0u8..=32) {
             let network = Network::containing(Ipv4Addr::from_bits(a).into(), length);

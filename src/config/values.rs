@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -28,6 +29,23 @@ impl std::error::Error for BadValue {}
 
 pub(super) fn bad<T>(text: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(text.into()))
+}
+
+/// What the one of `words` means that `text` is.
+pub(super) fn one_of<T: Copy, const N: usize>(
+    text: &str,
+    words: [(&str, T); N],
+) -> Result<T, BadValue> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found
+        .map(|(_, meaning)| *meaning)
+        .ok_or_else(|| none_of(&words.map(|(word, _)| word)))
+}
+
+/// There are two at least.
+fn none_of(words: &[&str]) -> BadValue {
+    let (last, others) = words.split_last().unwrap_or((&"", &[]));
+    BadValue(format!("expected {} or {last}", others.join(", ")))
 }
 
 /// `--secret [NAME=]S[,LIMIT=VALUE…]`
@@ -156,12 +174,14 @@ impl FromStr for RouteChoice {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "middle" => Ok(Self::Middle),
-            "direct" => Ok(Self::Direct),
-            _ => bad("expected auto, middle or direct"),
-        }
+        one_of(
+            text,
+            [
+                ("auto", Self::Auto),
+                ("middle", Self::Middle),
+                ("direct", Self::Direct),
+            ],
+        )
     }
 }
 
@@ -213,17 +233,13 @@ impl FromStr for Role {
 
 /// `yes` or `no`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Yes(pub bool);
+pub(super) struct YesNo(pub bool);
 
-impl FromStr for Yes {
+impl FromStr for YesNo {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "yes" => Ok(Self(true)),
-            "no" => Ok(Self(false)),
-            _ => bad("expected yes or no"),
-        }
+        one_of(text, [("yes", Self(true)), ("no", Self(false))])
     }
 }
 
@@ -264,6 +280,36 @@ impl FromStr for DcOverride {
     }
 }
 
+/// Why a text is no number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSize {
+    Form,
+    /// More than 64 bits hold.
+    TooLarge,
+}
+
+/// Bytes: a whole number, with K, M, G or T for powers of 1024.
+pub(super) fn bytes(text: &str) -> Result<u64, NoSize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text.get(digits.len()..).unwrap_or_default() {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return Err(NoSize::Form),
+    };
+    let number: u64 = digits.parse().map_err(|error: ParseIntError| {
+        let is_long = *error.kind() == IntErrorKind::PosOverflow;
+        if is_long {
+            NoSize::TooLarge
+        } else {
+            NoSize::Form
+        }
+    })?;
+    number.checked_mul(1 << shift).ok_or(NoSize::TooLarge)
+}
+
 /// `--buffers SIZE`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub usize);
@@ -277,24 +323,14 @@ impl FromStr for Size {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = text.get(digits.len()..).unwrap_or_default();
-        let shift = match unit.to_ascii_uppercase().as_str() {
-            "" => 0,
-            "K" => 10,
-            "M" => 20,
-            "G" => 30,
-            _ => return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G")),
-        };
-        let Ok(number) = digits.parse::<usize>() else {
-            return bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G"));
-        };
-        match number.checked_mul(1 << shift) {
-            None => bad(format!("`{text}` is more than this machine can address")),
-            Some(size) if size < Self::MIN => bad(format!(
+        let size = bytes(text).and_then(|size| size.try_into().map_err(|_| NoSize::TooLarge));
+        match size {
+            Err(NoSize::Form) => bad(format!("`{text}`: expected a size such as 2048K, 2M or 1G")),
+            Err(NoSize::TooLarge) => bad(format!("`{text}` is more than this machine can address")),
+            Ok(size) if size < Self::MIN => bad(format!(
                 "`{text}` is too small: a packet of 1M must fit, so give at least 1M"
             )),
-            Some(size) => Ok(Self(size)),
+            Ok(size) => Ok(Self(size)),
         }
     }
 }

@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Network, TableFile, folder_of, make_private_dir, read_text, write_whole};
+use crate::config::{
+    Network, TableFile, entry_in, folder_of, make_private_dir, read_text, write_whole,
+};
 
 pub use error::TableError;
 use error::TableErrorKind;
@@ -291,7 +293,7 @@ impl Entries {
     fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut entries = Self::default();
         for (index, line) in text.lines().enumerate() {
-            let Some(text) = entry_text(line) else {
+            let Some(text) = entry_in(line) else {
                 continue;
             };
             let entry = Entry::parse(text).ok_or_else(|| (index + 1, text.to_owned()))?;
@@ -376,7 +378,7 @@ impl Entries {
         let mut text = String::new();
         let mut written = HashSet::new();
         for line in old.lines() {
-            let entry = entry_text(line).and_then(Entry::parse);
+            let entry = entry_in(line).and_then(Entry::parse);
             let keep = entry.as_ref().is_none_or(|entry| self.contains(entry));
             if keep {
                 text.push_str(line);
@@ -392,12 +394,6 @@ impl Entries {
         }
         text
     }
-}
-
-/// A line without its comment; `None` when nothing is left.
-fn entry_text(line: &str) -> Option<&str> {
-    let text = line.split('#').next().unwrap_or_default().trim();
-    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::tls::{LONGEST_PEM, TlsFiles, TlsSetup};
 #[cfg(feature = "tls")]
 use super::x509::Fingerprints;
-use crate::config::{LinkConfig, LinkKey, is_public};
+use crate::config::{LinkConfig, LinkKey, Reach};
 #[cfg(feature = "tls")]
 use crate::config::{LinkTls, read_file};
 use crate::net::{BufferPool, Socket};
@@ -129,7 +129,7 @@ impl Security {
 
     /// Whether a link may go there.
     pub(super) fn allows(&self, address: SocketAddr) -> bool {
-        !self.never_on_public || !is_public(address.ip())
+        !self.never_on_public || Reach::of(address.ip()) == Reach::Ours
     }
 
     /// Whether such a certificate gets no link.

@@ -5,7 +5,7 @@ use yasna::tags::TAG_UTCTIME;
 use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 
 use crate::clock::unix_now;
-use crate::log;
+use crate::wire::calendar::day_text;
 
 const DAY: i64 = 24 * 3600;
 
@@ -105,7 +105,7 @@ fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
 
 /// The day of a time, as 2036-01-31.
 pub(super) fn day(unix: i64) -> String {
-    log::day(unix.clamp(0, LAST) as u64)
+    day_text(unix.clamp(0, LAST) as u64)
 }
 
 /// Whole days from `now` until then.

@@ -12,7 +12,6 @@
 
 mod queue;
 mod throttle;
-mod time;
 mod writer;
 
 use std::fmt;
@@ -23,8 +22,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use throttle::{Throttle, Trouble};
-pub use time::{day, utc};
 pub use writer::{detach, finish, lost};
+
+use crate::clock::unix_now;
+use crate::wire::calendar::time_text;
 
 /// How much a line matters. Lines above the chosen level are not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +100,7 @@ fn is_stderr(device_and_inode: &str) -> std::io::Result<bool> {
 
 fn format_line(level: LogLevel, message: fmt::Arguments<'_>, form: Form) -> String {
     let mut line = match form {
-        Form::Plain => format!("{} {level} {message}", utc(std::time::SystemTime::now())),
+        Form::Plain => format!("{} {level} {message}", time_text(unix_now())),
         Form::Journald => format!("<{}>{message}", level.journald_priority()),
         Form::Procd => format!("{level} {message}"),
     };

@@ -32,41 +32,6 @@ fn comes_from_itself(ip: IpAddr) -> bool {
     local.is_ok_and(|local| local.ip() == ip)
 }
 
-/// Whether it is of a machine's own, or of a private network's: more than one
-/// machine of the world has it.
-pub fn is_internal(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            ip.is_private()
-                || ip.is_loopback()
-                || ip.is_link_local()
-                || ip.is_unspecified()
-                || shared
-        }
-        IpAddr::V6(ip) => {
-            ip.is_loopback()
-                || ip.is_unspecified()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-        }
-    }
-}
-
-/// Whether the internet can route to it.
-pub fn is_global(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            !(is_internal(ip) || v4.is_documentation() || v4.is_multicast() || v4.is_broadcast())
-        }
-        IpAddr::V6(ip) => ip
-            .segments()
-            .first()
-            .is_some_and(|first| first & 0xe000 == 0x2000),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,22 +48,5 @@ mod tests {
     fn the_way_to_ourselves_begins_with_us() {
         assert!(comes_from_itself("127.0.0.1".parse().unwrap()));
         assert!(!comes_from_itself("192.0.2.1".parse().unwrap()));
-    }
-
-    #[test]
-    fn global_addresses() {
-        for (ip, global) in [
-            ("8.8.8.8", true),
-            ("192.168.1.1", false),
-            ("100.64.0.1", false),
-            ("100.128.0.1", true),
-            ("169.254.1.1", false),
-            ("2a00::1", true),
-            ("fe80::1", false),
-            ("fd00::1", false),
-        ] {
-            let ip = ip.parse().unwrap();
-            assert_eq!((is_global(ip), is_internal(ip)), (global, !global), "{ip}");
-        }
     }
 }

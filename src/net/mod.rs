@@ -44,7 +44,7 @@ pub use flow::{Flow, FlowParts};
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
 pub use listener::{BACKLOG, Listener, Opened};
-pub use local::{is_global, is_internal, is_local_address};
+pub use local::is_local_address;
 pub use lookup::look_up;
 pub use notify::Notify;
 pub use pause::Pause;

@@ -1,10 +1,20 @@
 //! What the codecs share: cutting the front off a slice, collecting the few
-//! bytes of a header that arrive in pieces, and lengths in front of fields.
+//! bytes of a header that arrive in pieces, lengths in front of fields, addresses.
+
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Cuts up to `limit` bytes off the front of `input`.
 pub fn take_up_to<'a>(input: &mut &'a mut [u8], limit: usize) -> &'a mut [u8] {
     let len = limit.min(input.len());
     input.split_off_mut(..len).unwrap_or_default()
+}
+
+/// For fields of 16 bytes: IPv4 addresses stand inside IPv6 there.
+pub fn as_ipv6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
 }
 
 /// Up to `N` bytes collected over several reads.

@@ -2,6 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use smol_mtproxy_ciphers::{md5, sha1};
 
+use super::bytes::as_ipv6;
+
 /// What both ends of a middle-proxy connection know after the nonces
 /// (`doc/protocol.md` §4, step 3).
 pub struct KeyMaterial<'a> {
@@ -78,18 +80,11 @@ impl Addresses {
                 ..Self::default()
             },
             _ => Self {
-                client_v6: octets_v6(client).into(),
-                server_v6: octets_v6(server).into(),
+                client_v6: as_ipv6(client).octets().into(),
+                server_v6: as_ipv6(server).octets().into(),
                 ..Self::default()
             },
         }
-    }
-}
-
-fn octets_v6(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
     }
 }
 

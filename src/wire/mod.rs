@@ -5,6 +5,7 @@
 
 pub mod after_flight;
 mod bytes;
+pub mod calendar;
 pub mod client_hello;
 mod curve25519;
 pub mod dc;

@@ -2,7 +2,9 @@
 //! stream's own bytes, by which a relay in front tells the client's address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::bytes::as_ipv6;
 
 const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const V1_START: &[u8] = b"PROXY ";
@@ -119,13 +121,6 @@ pub fn encode_v2(addresses: ProxyAddresses) -> heapless::Vec<u8, 52> {
 /// A version 2 header for a stream of our own: the peer takes the addresses of
 /// the connection itself.
 pub const LOCAL_V2: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-fn as_ipv6(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
-    }
-}
 
 /// Signature, version and command, family and transport, u16 BE length of the
 /// rest: addresses, then TLVs, which are passed over.

@@ -2,8 +2,7 @@ use std::net::IpAddr;
 
 use super::names;
 use super::verdict::Verdict;
-use crate::config::{Config, Role};
-use crate::net::is_global;
+use crate::config::{Config, Reach, Role};
 
 /// Whether the name in links leads here; where none is in them, which one could be.
 pub(super) fn check(config: &Config) -> Option<Verdict> {
@@ -28,7 +27,7 @@ fn leads_to(ours: &[IpAddr], found: Option<&[IpAddr]>) -> bool {
 
 fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
     let subject = format!("link name {name}");
-    let is_known = ours.iter().any(|ip| is_global(*ip));
+    let is_known = ours.iter().any(|ip| Reach::of(*ip) == Reach::Internet);
     match found.as_deref() {
         None => Verdict::warn(subject, "no answer from DNS; check the resolver"),
         Some([]) => Verdict::warn(

@@ -7,9 +7,8 @@ use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
 use crate::cli::server;
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, LinkPlaces, Role, RouteChoice};
+use crate::config::{Config, DataDir, LinkPlaces, Reach, Role, RouteChoice};
 use crate::guard::gate::Gate;
-use crate::telegram::directory::is_global;
 
 /// Kernel and process, an idle client, orientation only.
 const BYTES_PER_CLIENT: usize = 8192;
@@ -201,7 +200,10 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
         return Some(Verdict::ok("address", format!("{ip} (--external-ip)")));
     }
     let sending = [true, false].map(server::sending_address);
-    let found = sending.into_iter().flatten().find(|ip| is_global(*ip));
+    let found = sending
+        .into_iter()
+        .flatten()
+        .find(|ip| Reach::of(*ip) == Reach::Internet);
     Some(match (found, sending[0]) {
         (Some(ip), _) => Verdict::ok("address", format!("{ip}, public")),
         (None, Some(ip)) => Verdict::warn(

@@ -5,8 +5,7 @@ use super::verdict::Verdict;
 use crate::cli::server;
 use crate::cli::within::within;
 use crate::client::of_addresses;
-use crate::config::Config;
-use crate::net::is_global;
+use crate::config::{Config, Reach};
 use crate::telegram::directory::ask_services;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -30,7 +29,7 @@ pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
     let mut ours: Vec<IpAddr> = sending
         .into_iter()
         .flatten()
-        .filter(|ip| is_global(*ip))
+        .filter(|ip| Reach::of(*ip) == Reach::Internet)
         .chain(config.external_ip)
         .collect();
     if !ours.iter().any(IpAddr::is_ipv4) {

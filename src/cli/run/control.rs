@@ -137,15 +137,8 @@ async fn answer(server: &Server, socket: &Socket, request: &str) -> io::Result<(
 }
 
 async fn read_line(socket: &Socket) -> io::Result<String> {
-    let mut line = Vec::new();
-    let mut buffer = [0; 256];
-    while !line.contains(&b'\n') {
-        let read = socket.read(&mut buffer).await?;
-        line.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        if read == 0 || line.len() > MAX_REQUEST {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-    }
+    let line = callers::read_request(socket, b"\n", MAX_REQUEST).await?;
+    let line = line.ok_or(io::ErrorKind::InvalidData)?;
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 

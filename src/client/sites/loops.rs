@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use smol_mtproxy_ciphers::sha256;
 
-use crate::net::{Notify, is_internal, is_local_address};
+use crate::config::Reach;
+use crate::net::{Notify, is_local_address};
 
 /// Connections that are one which goes round in circles, and wait for the site's
 /// first byte: more of them come out of the same circle.
@@ -161,7 +162,8 @@ impl Loops {
     /// there no stranger comes.
     fn may_be_ours(&self, ip: IpAddr, site: &[SocketAddr]) -> bool {
         let ip = ip.to_canonical();
-        is_internal(ip)
+        Reach::of(ip) == Reach::Ours
+            || ip.is_unspecified()
             || (self.public_ip)() == Some(ip)
             || site.iter().any(|address| address.ip().to_canonical() == ip)
             || is_local_address(ip)

@@ -3,7 +3,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{MOST_MODELS, Sites, advice};
-use crate::net::{is_global, look_up, unblock};
+use crate::config::Reach;
+use crate::net::{look_up, unblock};
 
 /// Records change seldom, and the address of a router once a day.
 const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -30,7 +31,7 @@ impl Sites {
     /// Whether all names were found.
     async fn judge_names(&self, own: IpAddr, said: &mut Vec<String>) -> bool {
         let settings = self.settings.borrow().clone();
-        if settings.has_relays || !self.is_on() || !is_global(own) {
+        if settings.has_relays || !self.is_on() || Reach::of(own) != Reach::Internet {
             return true;
         }
         let (mut complete, mut lines) = (true, Vec::new());

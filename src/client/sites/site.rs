@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{LOG_PERIOD, Sites};
-use crate::config::SitePlace;
+use crate::config::{Reach, SitePlace};
 use crate::log::Trouble;
 use crate::metrics::FrontingFailure;
-use crate::net::{Notify, Socket, is_global, look_up, unblock};
+use crate::net::{Notify, Socket, look_up, unblock};
 
 /// Each address of a site gets this long before the next one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
@@ -135,8 +135,9 @@ impl Site {
                     .await
                     .unwrap_or_default(),
             };
-            let may_be_reached =
-                |address: &SocketAddr| !self.only_global || is_global(address.ip());
+            let may_be_reached = |address: &SocketAddr| {
+                !self.only_global || Reach::of(address.ip()) == Reach::Internet
+            };
             let usable: Rc<[_]> = found.into_iter().filter(may_be_reached).collect();
             if !usable.is_empty() {
                 self.addresses.replace(usable);

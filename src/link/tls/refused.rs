@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{LONGEST_PEM, Peer};
-use crate::config::read_text;
+use crate::config::{entry_in, read_text};
 use crate::link::security::SetupError;
 use crate::link::x509::Fingerprints;
 
@@ -29,10 +29,9 @@ impl Refused {
     fn parse(text: &str) -> Result<Self, usize> {
         let mut all = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            let said = line.split('#').next().unwrap_or_default().trim();
-            if said.is_empty() {
+            let Some(said) = entry_in(line) else {
                 continue;
-            }
+            };
             let digits = said.replace(':', "");
             let mut fingerprint = [0; 32];
             let decoded = base16ct::mixed::decode(&digits, &mut fingerprint);

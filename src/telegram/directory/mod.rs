@@ -29,7 +29,6 @@ use lists::{List, Lists};
 use penalties::Penalties;
 use skew::Skew;
 
-pub use crate::net::is_global;
 #[cfg(feature = "check")]
 pub(crate) use fetch::fetch;
 pub use public_address::{PublicAddress, ask_services, egress_address};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::get;
-use crate::config::Role;
-use crate::net::{AddressWatch, Notify, Pause, Reactor, Turnstile, is_global};
+use crate::config::{Reach, Role};
+use crate::net::{AddressWatch, Notify, Pause, Reactor, Turnstile};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -137,7 +137,7 @@ impl PublicAddress {
         let same_family = known.find(|ip| ip.is_ipv4() == local.is_ipv4());
         match same_family {
             Some(ip) if self.configured.get() == Some(ip) => SocketAddr::new(ip, local.port()),
-            Some(ip) if !is_global(local.ip()) && !local.ip().is_loopback() => {
+            Some(ip) if Reach::of(local.ip()) != Reach::Internet && !local.ip().is_loopback() => {
                 SocketAddr::new(ip, local.port())
             }
             _ => local,
@@ -199,7 +199,7 @@ impl PublicAddress {
             self.say("no route to the internet yet: is the network up?".to_owned());
             return false;
         };
-        if is_global(local) {
+        if Reach::of(local) == Reach::Internet {
             self.detected.set(Some(local));
             self.say(format!("public address {local}, from the interface"));
             return true;
@@ -264,7 +264,7 @@ pub fn ask_services() -> Option<IpAddr> {
             .trim()
             .parse()
             .ok()?;
-        is_global(ip).then_some(ip)
+        (Reach::of(ip) == Reach::Internet).then_some(ip)
     })
 }
 

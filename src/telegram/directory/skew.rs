@@ -1,9 +1,7 @@
 use std::cell::Cell;
 
 use crate::metrics::Metrics;
-
-/// Middle proxies refuse more (`doc/protocol.md` §4).
-const MAX_OFFSET: u64 = 30;
+use crate::wire::rpc::MAX_CLOCK_OFFSET;
 
 /// This machine's clock beside that of an HTTP server.
 #[derive(Default)]
@@ -17,14 +15,14 @@ impl Skew {
     pub fn compare(&self, metrics: &Metrics, ours: u64, theirs: u64, place: &str) {
         let offset = ours.abs_diff(theirs);
         metrics.clock_offset.set(offset);
-        let is_off = offset > MAX_OFFSET;
+        let is_off = offset > u64::from(MAX_CLOCK_OFFSET);
         if self.is_off.replace(is_off) == is_off {
             return;
         }
         let direction = if ours < theirs { "behind" } else { "ahead of" };
         if is_off {
             warn!(
-                "this machine's clock is {offset} s {direction} that of {place}: middle proxies refuse more than {MAX_OFFSET} s, and TLS clients are judged by it; set it (NTP)"
+                "this machine's clock is {offset} s {direction} that of {place}: middle proxies refuse more than {MAX_CLOCK_OFFSET} s, and TLS clients are judged by it; set it (NTP)"
             );
         } else {
             info!("this machine's clock is right again");

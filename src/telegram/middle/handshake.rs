@@ -19,9 +19,6 @@ use crate::wire::rpc::{self, HandshakeFrame, NonceFrame, RpcDecoder, RpcEvent};
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(8);
 
-/// Telegram's clock and ours may differ by this much (`doc/protocol.md` §4).
-const MAX_SKEW_SECONDS: u32 = 30;
-
 /// Both sides of every known implementation call themselves this; only our
 /// own must come back.
 const PROCESS_ID: [u8; 12] = *b"IPIPPRPDTIME";
@@ -193,7 +190,7 @@ fn check_nonce(ours: &NonceFrame, theirs: &NonceFrame) -> Result<(), ConnectErro
     if theirs.schema != ours.schema || theirs.key_selector != ours.key_selector {
         return Err(ConnectError::BadAnswer("another key or cipher than ours"));
     }
-    if theirs.time.abs_diff(ours.time) > MAX_SKEW_SECONDS {
+    if theirs.time.abs_diff(ours.time) > rpc::MAX_CLOCK_OFFSET {
         return Err(ConnectError::ClockSkew {
             theirs: theirs.time,
             ours: ours.time,

@@ -1,5 +1,6 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::super::bytes::as_ipv6;
 use super::{CLOSE_CONN, HANDSHAKE, HandshakeFrame, NONCE, NonceFrame, PING, PONG, PROXY_REQ};
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
@@ -66,10 +67,7 @@ impl ProxyReq {
 
 /// IPv6 or IPv4-mapped address, then the port as u32 LE.
 fn address(address: SocketAddr) -> [u8; 20] {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
+    let ip = as_ipv6(address.ip());
     join(&[&ip.octets(), &u32::from(address.port()).to_le_bytes()])
 }
 

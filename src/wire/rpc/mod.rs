@@ -23,6 +23,9 @@ const CLOSE_CONN: u32 = 0x1fcf_425d;
 pub const SCHEMA_AES: u32 = 1;
 /// In [`HandshakeFrame::flags`]: offers CRC32C, or agrees to it.
 pub const FLAG_CRC32C: u32 = 0x800;
+/// Seconds that the clocks of the two sides may differ by; middle proxies refuse
+/// more (`doc/protocol.md` §4).
+pub const MAX_CLOCK_OFFSET: u32 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NonceFrame {
