@@ -38,7 +38,7 @@ mod unblock;
 
 pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
-pub use executor::Executor;
+pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};

@@ -7,11 +7,8 @@ use super::inbound::Inbound;
 use super::life::{Life, Step};
 use super::{Connection, Established, OUTBOUND_LIMIT};
 use crate::metrics::ConnectionEnd;
-use crate::net::{CHUNK_LEN, Socket, Timer};
+use crate::net::{CHUNK_LEN, READS_PER_TURN, Socket, Timer};
 use crate::wire::rpc;
-
-/// Reads per turn before other tasks get theirs.
-const READS_PER_TURN: usize = 4;
 
 /// Sessions that go on together when there is room again.
 const LET_IN_PER_TURN: usize = 8;
