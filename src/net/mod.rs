@@ -5,6 +5,7 @@
 //! who may take of it for large packets.
 
 mod addresses;
+mod backoff;
 mod buffer_pool;
 mod comfort;
 mod executor;
@@ -37,6 +38,7 @@ mod turnstile;
 mod unblock;
 
 pub use addresses::AddressWatch;
+pub use backoff::{Backoff, Jitter};
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
 pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};

@@ -3,13 +3,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -50,12 +49,6 @@ impl Shared {
 
     pub(super) fn random_u64(&self) -> u64 {
         u64::from_ne_bytes(self.random_bytes())
-    }
-
-    /// Something between `duration` and twice that, so that what started
-    /// together does not go on together.
-    pub(super) fn jittered(&self, duration: Duration) -> Duration {
-        duration + random_part(duration)
     }
 
     /// Seconds since 1970.

@@ -7,7 +7,7 @@ use super::inbound::Inbound;
 use super::life::{Life, Step};
 use super::{Connection, Established, OUTBOUND_LIMIT};
 use crate::metrics::ConnectionEnd;
-use crate::net::{CHUNK_LEN, READS_PER_TURN, Socket, Timer};
+use crate::net::{CHUNK_LEN, Jitter, READS_PER_TURN, Socket, Timer};
 use crate::wire::rpc;
 
 /// Sessions that go on together when there is room again.
@@ -243,7 +243,7 @@ impl Driver {
             Step::Dead => return Err(ConnectionEnd::PingTimeout),
             Step::Ping => {
                 let shared = &self.connection.shared;
-                let quiet = shared.jittered(shared.patience.ping_after);
+                let quiet = Jitter::Double.of(shared.patience.ping_after);
                 self.ping();
                 self.connection.life(|life| life.ping(now, quiet));
             }

@@ -25,7 +25,7 @@ use super::held::Held;
 use super::session::{MiddleSession, QueuedPacket};
 use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::Notify;
+use crate::net::{Jitter, Notify};
 use crate::wire::rpc;
 use isolation::Standing;
 use life::{Life, Step};
@@ -67,7 +67,7 @@ impl Connection {
         outbound: Outbound,
     ) -> Rc<Self> {
         let opened = shared.reactor.now();
-        let quiet = shared.jittered(shared.patience.ping_after);
+        let quiet = Jitter::Double.of(shared.patience.ping_after);
         Rc::new(Self {
             shared: shared.clone(),
             address,

@@ -17,7 +17,7 @@ use super::slowness::{Lanes, Tolerance};
 use crate::backend::{OpenError, SessionEnd};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::{BufferPool, Notify, Pause};
+use crate::net::{BufferPool, Jitter, Notify, Pause};
 use crate::wire::dc::DcId;
 use lanes::SlowLines;
 
@@ -302,7 +302,7 @@ impl Pool {
     /// early, so that Telegram does not close them all at once.
     fn should_renew(&self, connection: &Rc<Connection>) -> bool {
         let age = self.shared.reactor.now() - connection.opened();
-        if age < self.shared.jittered(RENEW_AGE) {
+        if age < Jitter::Double.of(RENEW_AGE) {
             return false;
         }
         let connections = self.connections.borrow();
