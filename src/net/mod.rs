@@ -47,7 +47,9 @@ pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
 pub use listener::{BACKLOG, Listener, Opened};
 pub use local::{is_global, is_internal, is_local_address};
-pub use lookup::look_up;
+#[cfg(feature = "check")]
+pub use lookup::resolve;
+pub use lookup::{Lookup, LookupRules};
 pub use notify::Notify;
 pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};

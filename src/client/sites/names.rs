@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{MOST_MODELS, Sites, advice};
-use crate::net::{is_global, look_up, unblock};
+use crate::net::{is_global, resolve};
 
 /// Records change seldom, and the address of a router once a day.
 const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +36,7 @@ impl Sites {
         let (mut complete, mut lines) = (true, Vec::new());
         for domain in settings.domains.iter().take(MOST_MODELS) {
             let name = domain.as_str().to_owned();
-            let looked = unblock(move || look_up(&name, 443, MOST_ADDRESSES)).await;
+            let looked = resolve(name, 443, MOST_ADDRESSES).await;
             let Ok(found) = looked else {
                 complete = false;
                 continue;

@@ -119,7 +119,7 @@ pub(super) async fn dial(
     let addresses = found.map_err(|fault| (None, fault))?;
     let mut failed: Option<Failed> = None;
     let mut left = addresses.len();
-    for address in addresses {
+    for address in addresses.iter().copied() {
         left -= 1;
         let patience = if left > 0 {
             CONNECT_LIMIT
