@@ -45,7 +45,7 @@ pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
-pub use listener::{BACKLOG, Listener, Opened};
+pub use listener::{Listener, Opened};
 pub use local::{is_global, is_internal, is_local_address};
 #[cfg(feature = "check")]
 pub use lookup::resolve;

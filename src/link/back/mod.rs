@@ -10,7 +10,8 @@ mod stream;
 mod wish;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
 use crate::log::Throttle;
 use crate::metrics::{LinkEnd, Reason};
-use crate::net::{BACKLOG, Listener, Notify, Socket};
+use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Refusal;
 use fronts::Fronts;
 use link::BackLink;
@@ -149,23 +150,16 @@ impl Back {
     }
 
     async fn accept(self: Rc<Self>, listener: Rc<Listener>, parts: Rc<RefCell<Vec<SocketAddr>>>) {
-        loop {
-            match listener.accept().await {
-                Ok(socket) => {
-                    self.take(socket, &parts.borrow());
-                    // Who was pushed out by it goes before the next one comes.
-                    smol::future::yield_now().await;
-                }
-                Err(error) => {
-                    if let Some(skipped) = self.cannot_accept.pass(self.context.reactor.now()) {
-                        warn!(
-                            "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
-                        );
-                    }
-                    self.context.reactor.sleep(ACCEPT_PAUSE).await;
-                }
+        let take = |socket| self.take(socket, &parts.borrow());
+        let trouble = |error: &io::Error| {
+            if let Some(skipped) = self.cannot_accept.pass(self.context.reactor.now()) {
+                warn!(
+                    "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
+                );
             }
-        }
+            pending::<()>()
+        };
+        listener.take_all(ACCEPT_PAUSE, take, trouble).await;
     }
 
     async fn serve(self: Rc<Self>, socket: Socket) {
@@ -291,12 +285,8 @@ impl BackListener {
     /// socket goes on listening until it is dropped.
     pub async fn close(self) -> Rc<Listener> {
         self.accepting.cancel().await;
-        for _ in 0..=BACKLOG {
-            let Some(socket) = self.listener.accept_waiting() else {
-                break;
-            };
-            self.back.take(socket, &self.parts.borrow());
-        }
+        let take = |socket| self.back.take(socket, &self.parts.borrow());
+        self.listener.take_waiting(take);
         self.listener
     }
 }
