@@ -79,14 +79,12 @@ impl Shared {
     }
 
     pub(super) fn talks_nonsense(&self, address: SocketAddr, error: &dyn fmt::Display) {
-        let line = format_args!(
+        say!(
+            self.complaints.pass(self.reactor.now()),
+            Warn,
             "middle proxy {address}: {error}; its clients move or come again; if that goes on, \
              something on the way changes what it sends: try --route direct"
         );
-        match self.complaints.pass(self.reactor.now()) {
-            Some(skipped) => warn!("{line}{skipped}"),
-            None => debug!("{line}"),
-        }
     }
 
     pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
@@ -110,9 +108,7 @@ impl Shared {
     }
 
     fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
-        match self.complaints.pass(self.reactor.now()) {
-            Some(skipped) => warn!("DC {dc}: {what}{skipped}"),
-            None => debug!("DC {dc}: {what}"),
-        }
+        let passed = self.complaints.pass(self.reactor.now());
+        say!(passed, Warn, "DC {dc}: {what}");
     }
 }

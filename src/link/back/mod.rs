@@ -28,7 +28,7 @@ use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
-use crate::log::Throttle;
+use crate::log::{Throttle, Throttles};
 use crate::metrics::{LinkEnd, Reason};
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Refusal;
@@ -57,7 +57,7 @@ pub struct Back {
     cannot_accept: Throttle,
     trials: Throttle,
     /// For each reason: what strangers do hides no front that is set up wrongly.
-    complaints: Box<[Throttle]>,
+    complaints: Throttles,
 }
 
 /// Accepts links until it is dropped.
@@ -82,10 +82,7 @@ impl Back {
             changed: Notify::default(),
             cannot_accept: Throttle::new(LOG_PERIOD),
             trials: Throttle::new(LOG_PERIOD),
-            complaints: LinkEnd::ALL
-                .iter()
-                .map(|_| Throttle::new(LOG_PERIOD))
-                .collect(),
+            complaints: Throttles::new(LinkEnd::ALL.len(), LOG_PERIOD),
         })
     }
 
@@ -207,12 +204,9 @@ impl Back {
     }
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
-        let throttle = self.complaints.get(fault.reason().index());
         let now = self.context.reactor.now();
-        match throttle.and_then(|one| one.pass(now)) {
-            Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
-            None => debug!("{peer} gets no link: {fault}"),
-        }
+        let passed = self.complaints.pass(fault.reason().index(), now);
+        say!(passed, Warn, "{peer} gets no link: {fault}");
     }
 
     async fn admit(&self, socket: Socket, origin: Origin) -> Result<Established, Fault> {

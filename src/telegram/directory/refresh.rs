@@ -166,9 +166,9 @@ impl Directory {
 
     /// What went wrong with a list, once in a while.
     fn complain_of(&self, list: List, what: fmt::Arguments<'_>) {
-        let complaints = self.complaints.get(list as usize);
-        match complaints.is_none_or(|one| one.pass(self.clock.now()).is_some()) {
-            true => self.complain(what),
+        let passed = self.complaints.pass(list as usize, self.clock.now());
+        match self.is_used.get() {
+            true => say!(passed, Warn, "{what}"),
             false => debug!("{what}"),
         }
     }
