@@ -127,11 +127,7 @@ impl Back {
         for link in self.fronts.links() {
             link.connection.fail(Fault::Shutdown);
         }
-        let gone = async {
-            while !self.fronts.links().is_empty() {
-                self.changed.changed().await;
-            }
-        };
+        let gone = self.changed.until(|| self.fronts.links().is_empty());
         self.context.reactor.timeout(GOODBYE, gone).await;
     }
 

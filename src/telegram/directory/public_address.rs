@@ -118,9 +118,7 @@ impl PublicAddress {
 
     /// Completes once it was looked for, whatever that found.
     pub async fn first_look(&self) {
-        while !self.has_looked.get() {
-            self.looks.changed().await;
-        }
+        self.looks.until(|| self.has_looked.get()).await;
     }
 
     /// Completes after the next look for it.
