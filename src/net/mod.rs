@@ -8,6 +8,7 @@ mod addresses;
 mod backoff;
 mod buffer_pool;
 mod comfort;
+mod counting;
 mod executor;
 mod flow;
 #[doc(hidden)]
@@ -40,6 +41,7 @@ mod unblock;
 pub use addresses::AddressWatch;
 pub use backoff::{Backoff, Jitter};
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
+pub use counting::Counting;
 pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
