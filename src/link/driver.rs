@@ -8,7 +8,7 @@ use super::channel::Channel;
 use super::connection::{Connection, Parts};
 use super::fault::Fault;
 use super::handshake::Established;
-use super::life::Step;
+use crate::net::trunk::Step;
 use crate::net::{READS_PER_TURN, Timer};
 use crate::wire::link::{Decoder, Event, Frame};
 

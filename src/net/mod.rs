@@ -2,7 +2,7 @@
 //!
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
-//! who may take of it for large packets.
+//! who may take of it for large packets, [`trunk`] what connections need that many share.
 
 mod addresses;
 mod backoff;
@@ -35,6 +35,7 @@ mod timed_stream;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trunk;
 mod turnstile;
 mod unblock;
 
