@@ -1,3 +1,4 @@
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -95,11 +96,11 @@ impl Site {
                 failure = FrontingFailure::OurAddress;
                 continue;
             }
-            let connecting = Socket::connect(reactor, address);
-            failure = match reactor.timeout(CONNECT_LIMIT, connecting).await {
-                Some(Ok(socket)) => return Ok(socket),
-                Some(Err(_)) => FrontingFailure::Refused,
-                None => FrontingFailure::ConnectTimeout,
+            let connected = Socket::connect_within(reactor, address, CONNECT_LIMIT).await;
+            failure = match connected.map_err(|error| error.kind()) {
+                Ok(socket) => return Ok(socket),
+                Err(io::ErrorKind::TimedOut) => FrontingFailure::ConnectTimeout,
+                Err(_) => FrontingFailure::Refused,
             };
         }
         Err(failure)
