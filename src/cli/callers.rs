@@ -1,12 +1,12 @@
 //! Connections that serve the operator, not clients: the page of metrics, `ctl`.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use smol::future::{or, yield_now};
+use smol::future::or;
 
 use crate::guard::half_open::{HalfOpen, Origin};
 use crate::net::{Executor, Listener, Reactor, Socket};
@@ -16,19 +16,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Answers every connection in a task of its own.
 pub(super) async fn serve<F: Future<Output = ()> + 'static>(
-    reactor: &Rc<Reactor>,
     executor: &Executor,
     listener: &Listener,
     answer: impl Fn(Socket) -> F,
 ) {
-    loop {
-        match listener.accept().await {
-            Ok(socket) => executor.spawn(answer(socket)).detach(),
-            Err(_) => reactor.sleep(PAUSE).await,
-        }
-        // This one gets its seat before another is taken.
-        yield_now().await;
-    }
+    let take = |socket| executor.spawn(answer(socket)).detach();
+    listener.take_all(PAUSE, take, |_| pending::<()>()).await;
 }
 
 /// Where a caller is. Those on this machine's own sockets are all in one place.
@@ -75,9 +68,10 @@ pub(super) async fn seated<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
     use std::io::Write;
     use std::os::unix::net::UnixStream;
+
+    use smol::future::yield_now;
 
     use super::*;
 

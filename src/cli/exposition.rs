@@ -43,7 +43,7 @@ pub(super) async fn serve(
             }
         }
     };
-    callers::serve(&reactor, &executor, &listener, answer).await;
+    callers::serve(&executor, &listener, answer).await;
 }
 
 async fn answer(

@@ -14,7 +14,7 @@ use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::metrics::RejectReason;
-use crate::net::{BACKLOG, Listener, Socket};
+use crate::net::{Listener, Socket};
 use crate::wire::secret::Secret;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
@@ -121,12 +121,8 @@ impl ListenerHandle {
         if let Some(accepting) = self.accepting.take() {
             accepting.cancel().await;
         }
-        for _ in 0..=BACKLOG {
-            let Some(socket) = self.listener.accept_waiting() else {
-                break;
-            };
-            take(&self.context, socket, &self.board);
-        }
+        let take = |socket| take(&self.context, socket, &self.board);
+        self.listener.take_waiting(take);
         self.listener.clone()
     }
 }
@@ -153,16 +149,13 @@ pub fn listen(context: &Rc<ClientContext>, listener: Rc<Listener>, rules: Rules)
 }
 
 async fn accept(context: Rc<ClientContext>, listener: Rc<Listener>, board: Rc<Board>) {
-    loop {
-        match listener.accept().await {
-            Ok(socket) => {
-                take(&context, socket, &board);
-                // Who was pushed out by it goes before the next one comes.
-                smol::future::yield_now().await;
-            }
-            Err(error) => pause(&context, &error).await,
-        }
-    }
+    let take = |socket| take(&context, socket, &board);
+    // A client that leaves gives some back of what ran out.
+    let trouble = |error: &io::Error| {
+        tell_trouble(&context, error);
+        context.registry.one_left()
+    };
+    listener.take_all(ACCEPT_PAUSE, take, trouble).await;
 }
 
 fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
@@ -188,17 +181,14 @@ fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
     context.executor.spawn_patient(arriving).detach();
 }
 
-/// Descriptors or memory of the kernel ran out: a client that leaves gives
-/// some back.
-async fn pause(context: &ClientContext, error: &io::Error) {
+/// Descriptors or memory of the kernel ran out.
+fn tell_trouble(context: &ClientContext, error: &io::Error) {
     context.metrics.accept_pauses.inc();
     if let Some(skipped) = context.accept_log.pass(context.reactor.now()) {
         warn!(
             "cannot accept clients: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max) or lower --max-clients"
         );
     }
-    let left = context.registry.one_left();
-    context.reactor.timeout(ACCEPT_PAUSE, left).await;
 }
 
 /// A connection from its first byte to its session or, if it never is a

@@ -199,9 +199,8 @@ impl<'a> Reserve<'a> {
     async fn hear_site(&self) {
         if !self.opening.is_settled() {
             let settled = async {
-                while !self.opening.is_settled() {
-                    self.opening.settled.changed().await;
-                }
+                let opening = &self.opening;
+                opening.settled.until(|| opening.is_settled()).await;
                 false
             };
             let spoke = async {

@@ -7,10 +7,7 @@ use super::pace::{Due, Pace, Watched};
 use super::unframe::PacketMeter;
 use crate::backend::{Line, Sink};
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Pipe, Rope};
-
-/// Reads in one direction before the others get their turn.
-const READS_PER_TURN: usize = 4;
+use crate::net::{CHUNK_LEN, Pipe, READS_PER_TURN, Rope};
 
 /// Bytes that one splice moves at most.
 const SPLICE_LEN: usize = 256 * 1024;

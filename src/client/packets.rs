@@ -7,11 +7,8 @@ use super::pace::{Due, Pace, Watched};
 use super::unframe::{PacketMeter, Unframer};
 use crate::backend::{Body, Packet, SessionEnd, Sink, Stream};
 use crate::metrics::{CloseReason, Revocation};
-use crate::net::SCRATCH_LEN;
+use crate::net::{READS_PER_TURN, SCRATCH_LEN};
 use crate::wire::transport::MAX_PACKET;
-
-/// Reads from one client before the others get their turn.
-const READS_PER_TURN: usize = 4;
 
 /// With as much reservable, any packet that a full read may begin has room.
 const PLENTY: usize = MAX_PACKET + 2 * SCRATCH_LEN;

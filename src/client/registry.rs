@@ -75,9 +75,7 @@ impl ClientContext {
 
     /// Completes when there is no connection.
     pub(super) async fn empty(&self) {
-        while self.connections() > 0 {
-            self.registry.left.changed().await;
-        }
+        self.registry.left.until(|| self.connections() == 0).await;
     }
 }
 

@@ -3,19 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::log::Throttle;
+use crate::log::Throttles;
 use crate::metrics::{Reason, RejectReason};
 
 /// Between two lines for one reason: strangers can cause some of them.
 const PERIOD: Duration = Duration::from_secs(600);
 
 /// For each reason when it was told last.
-pub(super) struct TurnedAway(Box<[Throttle]>);
+pub(super) struct TurnedAway(Throttles);
 
 impl Default for TurnedAway {
     fn default() -> Self {
-        let throttles = RejectReason::ALL.iter().map(|_| Throttle::new(PERIOD));
-        Self(throttles.collect())
+        Self(Throttles::new(RejectReason::ALL.len(), PERIOD))
     }
 }
 
@@ -25,8 +24,7 @@ impl TurnedAway {
         let Some(way_out) = way_out(reason) else {
             return;
         };
-        let throttle = self.0.get(reason.index());
-        if let Some(skipped) = throttle.and_then(|one| one.pass(now)) {
+        if let Some(skipped) = self.0.pass(reason.index(), now) {
             let (who, of) = match secret {
                 "" => ("a connection", ""),
                 _ => ("a client of ", secret),

@@ -8,15 +8,12 @@ use super::LinkContext;
 use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
-use super::life::{Life, Step};
 use super::window::Sizes;
 #[cfg(feature = "tls")]
 use super::x509::Fingerprints;
+use crate::net::trunk::{Headroom, Life, Step, TaskSlot};
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
-
-/// Bytes that may wait for the kernel before streams have to wait.
-const OUT_LIMIT: usize = 256 * 1024;
 
 /// What waits with frames that cannot wait may come to this: a 16th of the buffers,
 /// within these.
@@ -29,9 +26,6 @@ const WORTH_WRITING: usize = 4096;
 
 /// A peer that answers later than this is not waited for as long.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
-
-/// Streams that hear of room together.
-const TOLD_PER_TURN: usize = 8;
 
 /// Frames that one scratch buffer and a packet's header make.
 const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
@@ -64,13 +58,12 @@ pub(super) struct Connection {
     out: RefCell<Rope>,
     /// Streams that have something to send and may, in turn.
     turns: RefCell<VecDeque<u32>>,
-    has_room: Notify,
+    headroom: Headroom,
     life: Cell<Life>,
     /// Woken when it answers after all.
     answered: Notify,
-    task: Cell<Option<Waker>>,
+    task: TaskSlot<Fault>,
     wants_look: Cell<bool>,
-    fault: Cell<Option<Fault>>,
     began: Instant,
     round_trip: Cell<Duration>,
     /// When the first ping went out that is not answered, on its clock.
@@ -109,10 +102,9 @@ impl Connection {
             outlet: parts.outlet,
             out: RefCell::default(),
             turns: RefCell::default(),
-            has_room: Notify::default(),
-            task: Cell::new(None),
+            headroom: Headroom::default(),
+            task: TaskSlot::default(),
             wants_look: Cell::new(false),
-            fault: Cell::new(None),
             round_trip: Cell::default(),
             pinged: Cell::new(None),
             wrote: Cell::new(0),
@@ -124,8 +116,8 @@ impl Connection {
         self.send(&Frame::Ping(self.age_micros()));
         let pinged = self.pinged.get().unwrap_or_else(|| self.clock());
         self.pinged.set(Some(pinged));
-        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
-        self.life(|life| life.ping(now, patience));
+        let now = self.context.reactor.now();
+        self.life(|life| life.ping(now));
     }
 
     /// Something came from it.
@@ -142,13 +134,13 @@ impl Connection {
 
     pub fn look(&self) -> Step {
         let (now, patience) = (self.context.reactor.now(), &self.context.patience);
-        self.life.get().look(now, patience)
+        self.life.get().look(now, &patience.rules())
     }
 
     /// A ping is unanswered for so long that nobody new should be put on it.
     pub fn is_silent(&self) -> bool {
         let (now, patience) = (self.context.reactor.now(), &self.context.patience);
-        self.life.get().is_silent(now, patience)
+        self.life.get().is_silent(now, &patience.rules())
     }
 
     fn life(&self, change: impl FnOnce(&mut Life)) {
@@ -301,31 +293,30 @@ impl Connection {
 
     /// Streams have to wait.
     pub fn is_full(&self) -> bool {
-        self.out.borrow().len() >= OUT_LIMIT
+        Headroom::is_full(self.out.borrow().len())
     }
 
     /// Wakes `waker` when the link is no longer full.
     pub fn park(&self, waker: &Waker) {
-        self.has_room.park(waker);
+        self.headroom.park(waker);
     }
 
     /// A stream that waited for room is over.
     pub fn unpark(&self, waker: &Waker) {
-        self.has_room.unpark(waker);
+        self.headroom.unpark(waker);
     }
 
     /// Completes when the link is neither full nor silent, or at its end.
     pub async fn welcoming(&self) {
         while self.is_full() || self.is_silent() {
-            smol::future::or(self.has_room.changed(), self.answered.changed()).await;
+            smol::future::or(self.headroom.changed(), self.answered.changed()).await;
         }
     }
 
     /// Wakes those whose turn it is, if there is room; whether others wait for
     /// theirs.
     pub fn tell_room(&self) -> bool {
-        let is_roomy = self.out.borrow().len() < OUT_LIMIT / 2;
-        is_roomy && self.has_room.notify_first(TOLD_PER_TURN)
+        self.headroom.give(self.out.borrow().len(), usize::MAX)
     }
 
     pub fn queue_turn(&self, stream: u32) {
@@ -343,17 +334,15 @@ impl Connection {
 
     /// Ends the link at the next turn of its task.
     pub fn fail(&self, fault: Fault) {
-        let first = self.fault.take();
-        self.fault.set(Some(first.unwrap_or(fault)));
-        self.wake();
+        self.task.fail(fault);
     }
 
     pub fn take_fault(&self) -> Option<Fault> {
-        self.fault.take()
+        self.task.take_fault()
     }
 
     pub fn set_task(&self, waker: &Waker) {
-        self.task.set(Some(waker.clone()));
+        self.task.fill(waker);
     }
 
     /// Something waits for [`Side::look_again`](super::driver::Side::look_again):
@@ -370,16 +359,14 @@ impl Connection {
 
     /// There is something to write: the turn that is under way does so anyway.
     fn wake(&self) {
-        if let Some(waker) = self.task.take() {
-            waker.wake();
-        }
+        self.task.wake();
     }
 
     /// Nothing more goes out; whoever waits looks again.
     pub fn shut(&self) {
         self.out.borrow_mut().clear();
         self.life.set(Life::new(self.context.reactor.now()));
-        self.has_room.notify();
+        self.headroom.give_up();
         self.answered.notify();
     }
 }

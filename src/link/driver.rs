@@ -8,12 +8,9 @@ use super::channel::Channel;
 use super::connection::{Connection, Parts};
 use super::fault::Fault;
 use super::handshake::Established;
-use super::life::Step;
-use crate::net::Timer;
+use crate::net::trunk::Step;
+use crate::net::{READS_PER_TURN, Timer};
 use crate::wire::link::{Decoder, Event, Frame};
-
-/// Reads per turn before other tasks get theirs.
-const READS_PER_TURN: usize = 4;
 
 /// What a front and a back do differently with a link.
 pub(super) trait Side {

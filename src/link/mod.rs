@@ -5,8 +5,9 @@
 //! structs that other tasks reach through `Rc`. What a stream sends is bounded
 //! by the credit that the other side gives it (`flow`), what waits for the
 //! kernel by a limit of the link (`connection`). The numbers of both, and what
-//! each front may take of a back, are plain values (`window`), as is whether the
-//! other side is there (`life`).
+//! each front may take of a back, are plain values (`window`). What a link has in
+//! common with a connection to a middle proxy is in [`crate::net::trunk`]; after which
+//! silence the other side is taken to be gone says `patience`.
 
 mod account;
 mod back;
@@ -21,9 +22,9 @@ mod front;
 #[doc(hidden)]
 pub mod guarded;
 mod handshake;
-mod life;
 #[cfg(feature = "tls")]
 mod node_key;
+mod patience;
 mod security;
 #[cfg(test)]
 mod test_link;
@@ -45,7 +46,7 @@ pub use back::{Back, BackListener};
 pub use front::Front;
 #[cfg(feature = "check")]
 pub use front::Trial;
-pub use life::Patience;
+pub use patience::Patience;
 #[cfg(feature = "tls")]
 pub use security::Concern;
 pub use security::{Security, SecurityFiles, SetupError};

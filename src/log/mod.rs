@@ -21,7 +21,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-pub use throttle::{Throttle, Trouble};
+pub use throttle::{Skipped, Throttle, Throttles, Trouble};
 pub use writer::{detach, finish, lost};
 
 use crate::clock::unix_now;
@@ -65,6 +65,14 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
         let line = format_line(level, message, form());
         writer::write(line.as_bytes());
     }
+}
+
+/// Writes a line that comes in swarms; what [`say!`](crate::say) calls. At its level with
+/// how many came before it, where its throttle lets it pass, else for who reads
+/// everything.
+pub fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {
+    let (level, skipped) = throttle::told(passed, level);
+    write(level, format_args!("{message}{skipped}"));
 }
 
 /// What a line that is written past the log begins with, so that the journal knows
@@ -200,6 +208,15 @@ macro_rules! debug {
 #[macro_export]
 macro_rules! trace {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Trace, format_args!($($part)*)) };
+}
+
+/// A line behind a [`Throttle`]:
+/// `say!(throttle.pass(now), Warn, "it fails: {error}")`.
+#[macro_export]
+macro_rules! say {
+    ($passed:expr, $level:ident, $($part:tt)*) => {
+        $crate::log::say($passed, $crate::log::LogLevel::$level, format_args!($($part)*))
+    };
 }
 
 #[cfg(test)]

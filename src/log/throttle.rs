@@ -2,6 +2,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::LogLevel;
+
 /// Lets a repeated message through once a period and counts the others.
 ///
 /// ```
@@ -56,6 +58,31 @@ impl Throttle {
     }
 }
 
+/// A throttle for each of several reasons: what is said often for one hides no other.
+#[derive(Debug)]
+pub struct Throttles(Box<[Throttle]>);
+
+impl Throttles {
+    /// For reasons numbered from 0 to `count` − 1.
+    pub fn new(count: usize, period: Duration) -> Self {
+        Self((0..count).map(|_| Throttle::new(period)).collect())
+    }
+
+    /// `Some`: say it now.
+    pub fn pass(&self, reason: usize, now: Instant) -> Option<Skipped> {
+        self.0.get(reason)?.pass(now)
+    }
+}
+
+/// At which level to say a line that is worth `level`, and what stands behind it: one
+/// that is not to be said is for who reads everything.
+pub(super) fn told(passed: Option<Skipped>, level: LogLevel) -> (LogLevel, Skipped) {
+    match passed {
+        Some(skipped) => (level, skipped),
+        None => (LogLevel::Debug, Skipped(0)),
+    }
+}
+
 /// Something that fails, and works again: each is said once in a period.
 #[derive(Debug)]
 pub struct Trouble {
@@ -101,6 +128,33 @@ mod tests {
         assert_eq!(at(99), Some(Skipped(1)));
         let text = format!("late{}, late{}", Skipped(0), Skipped(1));
         assert_eq!(text, "late, late (1 more before)");
+    }
+
+    #[test]
+    fn one_reason_hides_no_other() {
+        let throttles = Throttles::new(2, Duration::from_secs(10));
+        let now = Instant::now();
+        let mut passed = [0, 1, 0, 1, 2].map(|reason| throttles.pass(reason, now).is_some());
+        assert_eq!(passed, [true, true, false, false, false]);
+        passed = [0, 1, 0, 1, 2].map(|reason| {
+            let later = now + Duration::from_secs(10);
+            throttles.pass(reason, later) == Some(Skipped(1))
+        });
+        assert_eq!(passed, [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn what_is_held_back_is_for_who_reads_everything() {
+        let throttle = Throttle::new(Duration::from_secs(10));
+        let start = Instant::now();
+        let told = |seconds| {
+            let passed = throttle.pass(start + Duration::from_secs(seconds));
+            let (level, skipped) = told(passed, LogLevel::Warn);
+            format!("{level} late{skipped}")
+        };
+        assert_eq!(told(0), "warn late");
+        assert_eq!(told(1), "debug late");
+        assert_eq!(told(10), "warn late (1 more before)");
     }
 
     #[test]

@@ -3,6 +3,9 @@ use std::pin::Pin;
 
 use smol::{LocalExecutor, Task};
 
+/// Reads of one task, in one direction, before the others get their turn.
+pub const READS_PER_TURN: usize = 4;
+
 /// The thread's tasks, in two ranks: those that are served at once, and those
 /// of peers that have proven nothing, which take a step a turn of the
 /// [`Reactor`](super::Reactor), or a fifth of a busy one, behind all others. So

@@ -3,13 +3,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::executor::READS_PER_TURN;
 use super::pipes::{Pipe, PipePool};
 use super::rope::Rope;
 use super::scratch::Scratch;
 use super::socket::Socket;
-
-/// Reads before the other direction gets its turn.
-const READS_PER_TURN: usize = 4;
 
 /// Bytes that one splice moves at most.
 const SPLICE_LEN: usize = 256 * 1024;

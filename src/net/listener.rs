@@ -1,10 +1,11 @@
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
@@ -16,7 +17,7 @@ use super::socket::Socket;
 use crate::config::{ListenAddress, includes};
 
 /// Connections that the kernel keeps waiting for us.
-pub const BACKLOG: i32 = 1024;
+const BACKLOG: i32 = 1024;
 
 /// Sockets that listen, with where they do.
 pub type Opened = Vec<(ListenAddress, Rc<Listener>)>;
@@ -193,8 +194,39 @@ impl Listener {
         Socket::new(&self.reactor, fd)
     }
 
+    /// Hands every connection to `take`, for ever. Where descriptors or memory of the
+    /// kernel ran out, it rests for `pause`, or until what `trouble` gives completes.
+    pub async fn take_all<Relief: Future>(
+        &self,
+        pause: Duration,
+        mut take: impl FnMut(Socket),
+        mut trouble: impl FnMut(&io::Error) -> Relief,
+    ) {
+        loop {
+            match self.accept().await {
+                Ok(socket) => take(socket),
+                Err(error) => {
+                    let relief = trouble(&error);
+                    self.reactor.timeout(pause, relief).await;
+                }
+            }
+            // Who was pushed out by it goes before the next one comes.
+            smol::future::yield_now().await;
+        }
+    }
+
+    /// Hands those to `take` whom the kernel has let in.
+    pub fn take_waiting(&self, mut take: impl FnMut(Socket)) {
+        for _ in 0..=BACKLOG {
+            let Some(socket) = self.accept_waiting() else {
+                break;
+            };
+            take(socket);
+        }
+    }
+
     /// The next of those connections that wait.
-    pub fn accept_waiting(&self) -> Option<Socket> {
+    fn accept_waiting(&self) -> Option<Socket> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         loop {
             match rustix::net::accept_with(&self.fd, flags) {
@@ -251,6 +283,7 @@ impl Drop for Unshared<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -348,5 +381,46 @@ mod tests {
             let _peer = TcpStream::connect(one.address).unwrap();
             listener.accept().await.unwrap();
         });
+    }
+
+    #[test]
+    fn accepting_rests_after_trouble_and_goes_on_by_itself() {
+        let pause = Duration::from_secs(5);
+        let reactor = Reactor::virtual_time().unwrap();
+        let [place, _] = free_places("127.0.0.1", "0.0.0.0");
+        let listener = open(&reactor, &[place], &[]).unwrap();
+        let (taken, rests) = (Cell::new(0), Cell::new(0));
+        // The first two troubles have an end of their own.
+        let trouble = |_: &io::Error| {
+            rests.set(rests.get() + 1);
+            let early = reactor.sleep(Duration::from_secs(1));
+            let is_early = rests.get() <= 2;
+            async move {
+                match is_early {
+                    true => early.await,
+                    false => std::future::pending().await,
+                }
+            }
+        };
+        let taking = listener.take_all(pause, |_| taken.set(taken.get() + 1), trouble);
+        let began = reactor.now();
+        let looking = async {
+            let until = async |condition: &dyn Fn() -> bool| {
+                let limit = Duration::from_secs(60);
+                reactor.until(limit, condition).await.unwrap();
+                reactor.now() - began
+            };
+            let _peer = TcpStream::connect(place.address).unwrap();
+            until(&|| taken.get() == 1).await;
+            // What the kernel says of it is what it says when descriptors are out.
+            listener.park();
+            assert_eq!(until(&|| rests.get() == 3).await.as_secs(), 2);
+            assert_eq!(until(&|| rests.get() == 4).await.as_secs(), 7);
+            listener.listen().unwrap();
+            let _peers = [(); 2].map(|()| TcpStream::connect(place.address).unwrap());
+            assert_eq!(until(&|| taken.get() == 3).await.as_secs(), 12);
+            assert_eq!(rests.get(), 4);
+        };
+        reactor.block_on(&Executor::default(), smol::future::or(looking, taking));
     }
 }

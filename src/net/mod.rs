@@ -2,11 +2,13 @@
 //!
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
-//! who may take of it for large packets.
+//! who may take of it for large packets, [`trunk`] what connections need that many share.
 
 mod addresses;
+mod backoff;
 mod buffer_pool;
 mod comfort;
+mod counting;
 mod executor;
 mod flow;
 #[doc(hidden)]
@@ -33,19 +35,24 @@ mod timed_stream;
 mod timer;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod trunk;
 mod turnstile;
 mod unblock;
 
 pub use addresses::AddressWatch;
+pub use backoff::{Backoff, Jitter};
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
-pub use executor::Executor;
+pub use counting::Counting;
+pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
 pub use http_get::{GetError, Page, get};
 pub use http_time::time_at;
-pub use listener::{BACKLOG, Listener, Opened};
+pub use listener::{Listener, Opened};
 pub use local::is_local_address;
-pub use lookup::look_up;
+#[cfg(feature = "check")]
+pub use lookup::resolve;
+pub use lookup::{Lookup, LookupRules};
 pub use notify::Notify;
 pub use pause::Pause;
 pub use pipes::{Pipe, PipePool};

@@ -66,6 +66,14 @@ impl Notify {
         poll_fn(|cx| wait.poll(cx)).await;
     }
 
+    /// Completes once `holds` does, which is looked at now and after each
+    /// [`notify`](Self::notify).
+    pub async fn until(&self, holds: impl Fn() -> bool) {
+        while !holds() {
+            self.changed().await;
+        }
+    }
+
     /// Wakes `waker` at the next [`notify`](Self::notify), or when it is its
     /// turn; false if it was waiting already.
     pub fn park(&self, waker: &Waker) -> bool {
@@ -162,6 +170,24 @@ mod tests {
             assert!(poll_once(&mut changed).await.is_none(), "polled again");
             notify.notify();
             assert!(poll_once(&mut changed).await.is_some());
+        });
+    }
+
+    #[test]
+    fn a_condition_is_looked_at_after_each_change() {
+        let (notify, looks) = (Notify::default(), Cell::new(0));
+        let look = || looks.replace(looks.get() + 1) >= 2;
+        block_on(async {
+            let mut until = Box::pin(notify.until(look));
+            for count in [1, 2] {
+                assert!(poll_once(&mut until).await.is_none());
+                assert!(poll_once(&mut until).await.is_none(), "nothing has changed");
+                assert_eq!(looks.get(), count);
+                notify.notify();
+            }
+            assert!(poll_once(&mut until).await.is_some());
+            let mut at_once = Box::pin(notify.until(look));
+            assert!(poll_once(&mut at_once).await.is_some());
         });
     }
 

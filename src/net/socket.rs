@@ -3,7 +3,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -60,6 +60,18 @@ impl Socket {
             SocketAddr::V6(_) => AddressFamily::INET6,
         };
         Self::connect_stream(reactor, family, Some(ipproto::TCP), &address).await
+    }
+
+    /// [`connect`](Self::connect) that fails as timed out when `limit` is over.
+    pub async fn connect_within(
+        reactor: &Rc<Reactor>,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        // By reference: a future that is handed on by value has room four times.
+        let connecting = pin!(Self::connect(reactor, address));
+        let connected = reactor.timeout(limit, connecting).await;
+        connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Connects to a Unix socket. It fails at once where the peer has more
@@ -388,5 +400,41 @@ impl AsyncWrite for Socket {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shutdown_write())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Executor;
+
+    #[test]
+    fn who_does_not_answer_is_given_up_in_time() {
+        let reactor = Reactor::virtual_time().unwrap();
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let deaf = rustix::net::socket_with(
+            AddressFamily::INET,
+            SocketType::STREAM,
+            flags,
+            Some(ipproto::TCP),
+        );
+        let deaf = deaf.unwrap();
+        rustix::net::bind(&deaf, &here).unwrap();
+        // The kernel keeps one connection waiting, and then says nothing.
+        rustix::net::listen(&deaf, 0).unwrap();
+        let address = SocketAddr::try_from(rustix::net::getsockname(&deaf).unwrap()).unwrap();
+        let limit = Duration::from_secs(5);
+        reactor.block_on(&Executor::default(), async {
+            let connect = || Socket::connect_within(&reactor, address, limit);
+            let _first = connect().await.unwrap();
+            let began = reactor.now();
+            let error = connect().await.map(drop).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert_eq!(reactor.now() - began, limit);
+            drop(deaf);
+            let error = connect().await.map(drop).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        });
     }
 }

@@ -1,5 +1,4 @@
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,13 +43,7 @@ async fn connect(
     address: SocketAddr,
     request: &SessionRequest,
 ) -> std::io::Result<Line> {
-    let reactor = &shared.reactor;
-    // By reference: a future that is handed on by value has room four times.
-    let connecting = pin!(Socket::connect(reactor, address));
-    let socket = reactor
-        .timeout(CONNECT_LIMIT, connecting)
-        .await
-        .unwrap_or_else(|| Err(std::io::ErrorKind::TimedOut.into()))?;
+    let socket = Socket::connect_within(&shared.reactor, address, CONNECT_LIMIT).await?;
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     let header = obfuscated2::dial_fast(

@@ -3,13 +3,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
+use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
 
 /// What the pools go by.
@@ -52,12 +51,6 @@ impl Shared {
         u64::from_ne_bytes(self.random_bytes())
     }
 
-    /// Something between `duration` and twice that, so that what started
-    /// together does not go on together.
-    pub(super) fn jittered(&self, duration: Duration) -> Duration {
-        duration + random_part(duration)
-    }
-
     /// Seconds since 1970.
     pub(super) fn unix_time(&self) -> u32 {
         self.reactor.clock().unix() as u32
@@ -86,14 +79,12 @@ impl Shared {
     }
 
     pub(super) fn talks_nonsense(&self, address: SocketAddr, error: &dyn fmt::Display) {
-        let line = format_args!(
+        say!(
+            self.complaints.pass(self.reactor.now()),
+            Warn,
             "middle proxy {address}: {error}; its clients move or come again; if that goes on, \
              something on the way changes what it sends: try --route direct"
         );
-        match self.complaints.pass(self.reactor.now()) {
-            Some(skipped) => warn!("{line}{skipped}"),
-            None => debug!("{line}"),
-        }
     }
 
     pub(super) fn middle_failed(&self, dc: DcId, address: SocketAddr, error: &ConnectError) {
@@ -117,9 +108,7 @@ impl Shared {
     }
 
     fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
-        match self.complaints.pass(self.reactor.now()) {
-            Some(skipped) => warn!("DC {dc}: {what}{skipped}"),
-            None => debug!("DC {dc}: {what}"),
-        }
+        let passed = self.complaints.pass(self.reactor.now());
+        say!(passed, Warn, "DC {dc}: {what}");
     }
 }

@@ -122,7 +122,7 @@ async fn serve(server: Rc<Server>, listener: Listener) {
             }
         }
     };
-    callers::serve(&server.reactor, &server.executor, &listener, answer).await;
+    callers::serve(&server.executor, &listener, answer).await;
 }
 
 async fn answer(server: &Server, socket: &Socket, request: &str) -> io::Result<()> {

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use smol_mtproxy_ciphers::sha256;
 
 use crate::config::Reach;
-use crate::net::{Notify, is_local_address};
+use crate::net::{Counting, Notify, is_local_address};
 
 /// Connections that are one which goes round in circles, and wait for the site's
 /// first byte: more of them come out of the same circle.
 pub(super) const MOST_ROUNDS: u32 = 8;
 
 /// Of these so many wait for answers to the others.
-const MOST_WAITING: u32 = 64;
+const MOST_WAITING: usize = 64;
 
 /// Bytes by which connections count as alike: the random of a hello is among
 /// them.
@@ -40,7 +40,7 @@ pub(super) struct Loops {
     unanswered: RefCell<HashMap<Likeness, u32>>,
     /// One that was counted is answered, or gone.
     fewer: Notify,
-    waiting: Cell<u32>,
+    waiting: Cell<usize>,
 }
 
 type Dial = (u16, u64);
@@ -202,7 +202,7 @@ impl Loops {
         if self.waiting.get() >= MOST_WAITING {
             return None;
         }
-        let _waiting = Waiting::new(&self.waiting);
+        let _waiting = Counting::one(&self.waiting);
         loop {
             self.fewer.changed().await;
             match self.begin(comer) {
@@ -256,21 +256,6 @@ impl Loops {
             }
             self.fewer.notify();
         }
-    }
-}
-
-struct Waiting<'a>(&'a Cell<u32>);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a Cell<u32>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 

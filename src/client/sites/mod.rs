@@ -248,9 +248,7 @@ impl Sites {
 
     /// Completes once every site was asked how it answers, whatever it said.
     pub async fn first_answers(&self) {
-        while !self.has_asked.get() {
-            self.asked.changed().await;
-        }
+        self.asked.until(|| self.has_asked.get()).await;
     }
 
     /// Strangers are connected to a site.
@@ -288,11 +286,8 @@ impl Sites {
 
     /// Completes when [`is_awaited`](Self::is_awaited) is over.
     pub(super) async fn awaited(&self, domain: &Domain, post_quantum: bool) {
-        let answered = async {
-            while self.is_awaited(domain, post_quantum) {
-                self.asked.changed().await;
-            }
-        };
+        let answered = || !self.is_awaited(domain, post_quantum);
+        let answered = self.asked.until(answered);
         let since = self.asking_since.get().unwrap_or(self.reactor.now());
         let left = (since + FIRST_ANSWER_LIMIT).saturating_duration_since(self.reactor.now());
         self.reactor.timeout(left, answered).await;

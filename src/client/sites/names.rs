@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{MOST_MODELS, Sites, advice};
 use crate::config::Reach;
-use crate::net::{look_up, unblock};
+use crate::net::resolve;
 
 /// Records change seldom, and the address of a router once a day.
 const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -37,7 +37,7 @@ impl Sites {
         let (mut complete, mut lines) = (true, Vec::new());
         for domain in settings.domains.iter().take(MOST_MODELS) {
             let name = domain.as_str().to_owned();
-            let looked = unblock(move || look_up(&name, 443, MOST_ADDRESSES)).await;
+            let looked = resolve(name, 443, MOST_ADDRESSES).await;
             let Ok(found) = looked else {
                 complete = false;
                 continue;

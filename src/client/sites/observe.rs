@@ -8,7 +8,7 @@ use smol::future::zip;
 use super::manners::{Ending, How, LATE, LONGEST_LOOK, LONGEST_WORD, Manners};
 use super::probe::QUIET;
 use super::{MOST_MODELS, Site, Sites};
-use crate::net::{Socket, fill_random, random_part};
+use crate::net::{Jitter, Socket, fill_random};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::site_flight;
@@ -46,7 +46,7 @@ impl Sites {
             if !self.observe_all().await {
                 continue;
             }
-            let wait = NEXT_TURN / 4 * 3 + random_part(NEXT_TURN / 2);
+            let wait = Jitter::Quarter.of(NEXT_TURN);
             self.reactor.timeout(wait, self.changed.changed()).await;
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
-use crate::net::{Socket, fill_random, random_part};
+use crate::net::{Backoff, Jitter, Socket, fill_random, random_part};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -26,9 +26,8 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// Certificates are renewed, servers updated.
 const MEASURE_EVERY: Duration = Duration::from_secs(4 * 3600);
 
-/// After a failure, which may only be a network that is not there yet; doubled each
-/// time up to [`MEASURE_EVERY`].
-const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// After a failure, which may only be a network that is not there yet.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), MEASURE_EVERY);
 
 /// Between connecting and the first byte of the answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
@@ -80,7 +79,7 @@ impl Sites {
     }
 
     async fn measure_for_ever(self: &Rc<Self>) {
-        let mut retry = FIRST_RETRY;
+        let mut retries = RETRIES;
         loop {
             let changes = async {
                 self.changed.changed().await;
@@ -93,14 +92,12 @@ impl Sites {
             self.has_asked.set(true);
             self.asked.notify();
             let wait = if complete {
-                retry = FIRST_RETRY;
+                retries.reset();
                 MEASURE_EVERY
             } else {
-                let wait = retry;
-                retry = (retry * 2).min(MEASURE_EVERY);
-                wait
+                retries.next_wait()
             };
-            let wait = wait / 4 * 3 + random_part(wait / 2);
+            let wait = Jitter::Quarter.of(wait);
             self.reactor.timeout(wait, self.changed.changed()).await;
         }
     }

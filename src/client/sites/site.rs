@@ -1,4 +1,4 @@
-use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -7,13 +7,10 @@ use super::{LOG_PERIOD, Sites};
 use crate::config::{Reach, SitePlace};
 use crate::log::Trouble;
 use crate::metrics::FrontingFailure;
-use crate::net::{Notify, Socket, look_up, unblock};
+use crate::net::{Lookup, LookupRules, Socket};
 
 /// Each address of a site gets this long before the next one is tried.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
-
-/// Addresses of a site that are tried.
-const MOST_ADDRESSES: usize = 3;
 
 /// How long a resolved name holds; older addresses serve until the new ones
 /// are there.
@@ -22,27 +19,40 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 /// A resolver without an answer takes longer than strangers wait.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 
+const RULES: LookupRules = LookupRules {
+    most_addresses: 3,
+    most_under_way: 1,
+    late_after: RESOLVE_LIMIT,
+    is_usable: |_| true,
+};
+
 /// A site that strangers can be connected to.
 pub(super) struct Site {
     pub place: SitePlace,
     /// A stranger chose it: nothing inside our own network may be reached.
     only_global: bool,
-    addresses: RefCell<Rc<[SocketAddr]>>,
-    resolved_at: Cell<Option<Instant>>,
-    is_resolving: Cell<bool>,
-    resolved: Notify,
+    /// `None`: it has a path.
+    lookup: Option<Rc<Lookup>>,
     trouble: Trouble,
 }
 
 impl Site {
     pub fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
+        let rules = match only_global {
+            true => LookupRules {
+                is_usable: |ip| Reach::of(ip) == Reach::Internet,
+                ..RULES
+            },
+            false => RULES,
+        };
+        let lookup = match &place {
+            SitePlace::Host { name, port } => Some(Lookup::new(name, *port, rules)),
+            SitePlace::Unix(_) => None,
+        };
         Rc::new(Self {
             place,
             only_global,
-            addresses: RefCell::new(Rc::new([])),
-            resolved_at: Cell::new(None),
-            is_resolving: Cell::new(false),
-            resolved: Notify::default(),
+            lookup,
             trouble: Trouble::new(LOG_PERIOD),
         })
     }
@@ -69,11 +79,12 @@ impl Site {
 
     /// Its addresses, as far as they are known.
     pub fn known_addresses(&self) -> Rc<[SocketAddr]> {
-        self.addresses.borrow().clone()
+        let lookup = self.lookup.as_ref();
+        lookup.map(|lookup| lookup.known()).unwrap_or_default()
     }
 
     /// A connection to it.
-    pub async fn connect(self: &Rc<Self>, sites: &Sites) -> Result<Socket, FrontingFailure> {
+    pub async fn connect(&self, sites: &Sites) -> Result<Socket, FrontingFailure> {
         let reactor = &sites.reactor;
         if let SitePlace::Unix(path) = &self.place {
             let connected = Socket::connect_unix(reactor, path).await;
@@ -85,66 +96,36 @@ impl Site {
                 failure = FrontingFailure::OurAddress;
                 continue;
             }
-            let connecting = Socket::connect(reactor, address);
-            failure = match reactor.timeout(CONNECT_LIMIT, connecting).await {
-                Some(Ok(socket)) => return Ok(socket),
-                Some(Err(_)) => FrontingFailure::Refused,
-                None => FrontingFailure::ConnectTimeout,
+            let connected = Socket::connect_within(reactor, address, CONNECT_LIMIT).await;
+            failure = match connected.map_err(|error| error.kind()) {
+                Ok(socket) => return Ok(socket),
+                Err(io::ErrorKind::TimedOut) => FrontingFailure::ConnectTimeout,
+                Err(_) => FrontingFailure::Refused,
             };
         }
         Err(failure)
     }
 
     /// Waits for its addresses if there are none at all.
-    pub async fn resolved(self: &Rc<Self>, sites: &Sites) {
-        if matches!(self.place, SitePlace::Host { .. }) {
-            self.addresses(sites).await;
-        }
+    pub async fn resolved(&self, sites: &Sites) {
+        self.addresses(sites).await;
     }
 
     /// Where it is has been found out.
     pub fn is_resolved(&self) -> bool {
-        matches!(self.place, SitePlace::Unix(_)) || !self.addresses.borrow().is_empty()
+        self.lookup.is_none() || !self.known_addresses().is_empty()
     }
 
     /// Its addresses; only if there are none at all it waits for them.
-    async fn addresses(self: &Rc<Self>, sites: &Sites) -> Rc<[SocketAddr]> {
-        let now = sites.reactor.now();
-        let is_fresh = |at| now.duration_since(at) < RESOLVE_EVERY;
-        if !self.resolved_at.get().is_some_and(is_fresh) && !self.is_resolving.replace(true) {
-            let site = self.clone();
-            let resolving = async move { site.resolve(now).await };
-            sites.executor.spawn(resolving).detach();
-        }
-        if self.addresses.borrow().is_empty() {
-            let resolved = async {
-                while self.is_resolving.get() {
-                    self.resolved.changed().await;
-                }
-            };
-            sites.reactor.timeout(RESOLVE_LIMIT, resolved).await;
-        }
-        self.addresses.borrow().clone()
-    }
-
-    async fn resolve(&self, now: Instant) {
-        if let SitePlace::Host { name, port } = self.place.clone() {
-            let found = match name.parse() {
-                Ok(ip) => vec![SocketAddr::new(ip, port)],
-                Err(_) => unblock(move || look_up(&name, port, MOST_ADDRESSES))
-                    .await
-                    .unwrap_or_default(),
-            };
-            let may_be_reached = |address: &SocketAddr| {
-                !self.only_global || Reach::of(address.ip()) == Reach::Internet
-            };
-            let usable: Rc<[_]> = found.into_iter().filter(may_be_reached).collect();
-            if !usable.is_empty() {
-                self.addresses.replace(usable);
-                self.resolved_at.set(Some(now));
+    async fn addresses(&self, sites: &Sites) -> Rc<[SocketAddr]> {
+        if let Some(lookup) = &self.lookup {
+            if lookup.is_older(RESOLVE_EVERY, sites.reactor.now()) {
+                lookup.begin(&sites.reactor, &sites.executor);
+            }
+            if lookup.known().is_empty() {
+                sites.reactor.timeout(RESOLVE_LIMIT, lookup.answer()).await;
             }
         }
-        self.is_resolving.set(false);
-        self.resolved.notify();
+        self.known_addresses()
     }
 }

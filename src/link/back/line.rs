@@ -11,7 +11,7 @@ use super::stream::BackStream;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
 use crate::link::connection::ONE_WRITE;
-use crate::net::{Rope, Socket};
+use crate::net::{READS_PER_TURN, Rope, Socket};
 use crate::wire::link::EndReason;
 
 /// What a line may queue beyond the credit of its stream.
@@ -21,9 +21,6 @@ const ALLOWANCE: usize = 64 * 1024;
 /// to 1 KiB: fewer are encrypted with one made for them, so that a thousand
 /// clients that only say they are there need none.
 const WORTH_EXPANDING: u32 = 4096;
-
-/// Reads from the DC before others get their turn.
-const READS_PER_TURN: usize = 4;
 
 /// A DC's own connection: the link's task writes to it, the line's reads.
 pub(super) struct LineEnd {

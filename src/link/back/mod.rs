@@ -10,7 +10,8 @@ mod stream;
 mod wish;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -27,9 +28,9 @@ use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
-use crate::log::Throttle;
+use crate::log::{Throttle, Throttles};
 use crate::metrics::{LinkEnd, Reason};
-use crate::net::{BACKLOG, Listener, Notify, Socket};
+use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Refusal;
 use fronts::Fronts;
 use link::BackLink;
@@ -56,7 +57,7 @@ pub struct Back {
     cannot_accept: Throttle,
     trials: Throttle,
     /// For each reason: what strangers do hides no front that is set up wrongly.
-    complaints: Box<[Throttle]>,
+    complaints: Throttles,
 }
 
 /// Accepts links until it is dropped.
@@ -81,10 +82,7 @@ impl Back {
             changed: Notify::default(),
             cannot_accept: Throttle::new(LOG_PERIOD),
             trials: Throttle::new(LOG_PERIOD),
-            complaints: LinkEnd::ALL
-                .iter()
-                .map(|_| Throttle::new(LOG_PERIOD))
-                .collect(),
+            complaints: Throttles::new(LinkEnd::ALL.len(), LOG_PERIOD),
         })
     }
 
@@ -129,11 +127,7 @@ impl Back {
         for link in self.fronts.links() {
             link.connection.fail(Fault::Shutdown);
         }
-        let gone = async {
-            while !self.fronts.links().is_empty() {
-                self.changed.changed().await;
-            }
-        };
+        let gone = self.changed.until(|| self.fronts.links().is_empty());
         self.context.reactor.timeout(GOODBYE, gone).await;
     }
 
@@ -149,23 +143,16 @@ impl Back {
     }
 
     async fn accept(self: Rc<Self>, listener: Rc<Listener>, parts: Rc<RefCell<Vec<SocketAddr>>>) {
-        loop {
-            match listener.accept().await {
-                Ok(socket) => {
-                    self.take(socket, &parts.borrow());
-                    // Who was pushed out by it goes before the next one comes.
-                    smol::future::yield_now().await;
-                }
-                Err(error) => {
-                    if let Some(skipped) = self.cannot_accept.pass(self.context.reactor.now()) {
-                        warn!(
-                            "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
-                        );
-                    }
-                    self.context.reactor.sleep(ACCEPT_PAUSE).await;
-                }
+        let take = |socket| self.take(socket, &parts.borrow());
+        let trouble = |error: &io::Error| {
+            if let Some(skipped) = self.cannot_accept.pass(self.context.reactor.now()) {
+                warn!(
+                    "cannot accept links: {error}{skipped}; raise the limit of open files (ulimit -n, LimitNOFILE=; of the system fs.file-max)"
+                );
             }
-        }
+            pending::<()>()
+        };
+        listener.take_all(ACCEPT_PAUSE, take, trouble).await;
     }
 
     async fn serve(self: Rc<Self>, socket: Socket) {
@@ -213,12 +200,9 @@ impl Back {
     }
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
-        let throttle = self.complaints.get(fault.reason().index());
         let now = self.context.reactor.now();
-        match throttle.and_then(|one| one.pass(now)) {
-            Some(skipped) => warn!("{peer} gets no link: {fault}{skipped}"),
-            None => debug!("{peer} gets no link: {fault}"),
-        }
+        let passed = self.complaints.pass(fault.reason().index(), now);
+        say!(passed, Warn, "{peer} gets no link: {fault}");
     }
 
     async fn admit(&self, socket: Socket, origin: Origin) -> Result<Established, Fault> {
@@ -291,12 +275,8 @@ impl BackListener {
     /// socket goes on listening until it is dropped.
     pub async fn close(self) -> Rc<Listener> {
         self.accepting.cancel().await;
-        for _ in 0..=BACKLOG {
-            let Some(socket) = self.listener.accept_waiting() else {
-                break;
-            };
-            self.back.take(socket, &self.parts.borrow());
-        }
+        let take = |socket| self.back.take(socket, &self.parts.borrow());
+        self.listener.take_waiting(take);
         self.listener
     }
 }

@@ -1,5 +1,4 @@
 use std::cell::RefCell;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -119,7 +118,7 @@ pub(super) async fn dial(
     let addresses = found.map_err(|fault| (None, fault))?;
     let mut failed: Option<Failed> = None;
     let mut left = addresses.len();
-    for address in addresses {
+    for address in addresses.iter().copied() {
         left -= 1;
         let patience = if left > 0 {
             CONNECT_LIMIT
@@ -155,11 +154,8 @@ async fn connect(
         return Err(Fault::PlainOnPublic);
     }
     let connecting = async {
-        let socket = reactor
-            .timeout(patience, Socket::connect(reactor, address))
-            .await;
-        let socket = socket.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()));
-        let socket = socket.map_err(Fault::Unreachable)?;
+        let connected = Socket::connect_within(reactor, address, patience).await;
+        let socket = connected.map_err(Fault::Unreachable)?;
         prepare(&socket, &front.context.patience);
         shake(&front.context, &security, part, socket, &|| ()).await
     };

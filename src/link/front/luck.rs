@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use crate::link::fault::Fault;
 use crate::metrics::LinkEnd;
-use crate::net::random_part;
+use crate::net::{Backoff, Jitter};
 
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(10);
+const RETRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 
 /// Where the last link was of use to a client, though a short one: they come again
 /// at once and wait for the next.
@@ -20,7 +19,7 @@ const TOLD: u32 = 3;
 
 /// How it went lately with the attempts at a link.
 pub(super) struct Luck {
-    retry: Duration,
+    retries: Backoff,
     /// Links that did not live, in a row.
     short: u32,
     /// Why the last dial failed, if that is logged.
@@ -30,7 +29,7 @@ pub(super) struct Luck {
 impl Default for Luck {
     fn default() -> Self {
         Self {
-            retry: FIRST_RETRY,
+            retries: RETRIES,
             short: 0,
             said: None,
         }
@@ -57,7 +56,7 @@ impl Luck {
         }
         self.short = self.short.saturating_add(1);
         if was_useful {
-            self.retry = self.retry.min(USEFUL_RETRY);
+            self.retries.hasten(USEFUL_RETRY);
         }
     }
 
@@ -85,9 +84,7 @@ impl Luck {
     /// How long to wait before the next dial: something between that and twice as
     /// long.
     pub fn pause(&mut self) -> Duration {
-        let pause = self.retry;
-        self.retry = (pause * 2).min(LAST_RETRY);
-        pause + random_part(pause)
+        Jitter::Double.of(self.retries.next_wait())
     }
 }
 
@@ -102,14 +99,13 @@ mod tests {
     #[test]
     fn who_dies_young_is_dialled_less_and_less_often() {
         let mut luck = Luck::default();
-        let mut wanted = FIRST_RETRY;
+        let mut wanted = RETRIES;
         for round in 0..20 {
             luck.linked();
             luck.lost(&Fault::Closed, Duration::from_secs(1), false);
             assert_eq!(luck.is_bad(), round + 1 >= TOLD);
             assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
-            assert!(is_about(luck.pause(), wanted), "round {round}");
-            wanted = (wanted * 2).min(LAST_RETRY);
+            assert!(is_about(luck.pause(), wanted.next_wait()), "round {round}");
         }
         for _ in 0..3 {
             luck.linked();
@@ -119,7 +115,7 @@ mod tests {
         luck.linked();
         luck.lost(&Fault::Closed, LIFE, false);
         assert!(!luck.is_bad());
-        assert!(is_about(luck.pause(), FIRST_RETRY));
+        assert!(is_about(luck.pause(), RETRIES.after(0)));
     }
 
     #[test]

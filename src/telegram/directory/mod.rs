@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Role, RouteChoice, Source};
-use crate::log::Throttle;
+use crate::log::Throttles;
 use crate::metrics::Metrics;
 use crate::net::{Notify, Pause, Reactor};
 use crate::wire::dc::DcId;
@@ -52,7 +52,7 @@ pub struct Directory {
     /// Nothing of Telegram has been reached lately.
     is_cut_off: Cell<bool>,
     /// About lists that cannot be had, one for each.
-    complaints: [Throttle; 3],
+    complaints: Throttles,
     /// The first refresh is over, however it went.
     settled: Cell<bool>,
     settling: Notify,
@@ -77,7 +77,7 @@ impl Directory {
             pause: Pause::default(),
             is_incomplete: Cell::new(false),
             is_cut_off: Cell::new(true),
-            complaints: std::array::from_fn(|_| Throttle::new(refresh::LOG_PERIOD)),
+            complaints: Throttles::new(List::ALL.len(), refresh::LOG_PERIOD),
             settled: Cell::new(false),
             settling: Notify::default(),
             clock: clock.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::fetch::get;
 use crate::config::{Reach, Role};
-use crate::net::{AddressWatch, Notify, Pause, Reactor, Turnstile};
+use crate::net::{AddressWatch, Backoff, Notify, Pause, Reactor, Turnstile};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -21,8 +21,7 @@ const SERVICES: [&str; 4] = [
 /// An address can change under a running proxy (a router's does daily).
 const CHECK_EVERY: Duration = Duration::from_secs(3600);
 
-/// While it is unknown, and between doubts: doubled each time while nothing new
-/// is found.
+/// While it is unknown, and between doubts, while nothing new is found.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
@@ -119,9 +118,7 @@ impl PublicAddress {
 
     /// Completes once it was looked for, whatever that found.
     pub async fn first_look(&self) {
-        while !self.has_looked.get() {
-            self.looks.changed().await;
-        }
+        self.looks.until(|| self.has_looked.get()).await;
     }
 
     /// Completes after the next look for it.
@@ -151,7 +148,7 @@ impl PublicAddress {
             .inspect_err(|error| debug!("the kernel tells of no new addresses: {error}"))
             .ok();
         let first_retry = self.means.first_retry;
-        let mut retry = first_retry;
+        let mut retries = Backoff::new(first_retry, LAST_RETRY);
         loop {
             self.pause.begin();
             let before = (self.known(), self.egress.get());
@@ -159,15 +156,15 @@ impl PublicAddress {
             self.has_looked.set(true);
             self.looks.notify();
             if before != (self.known(), self.egress.get()) {
-                retry = first_retry;
+                retries.reset();
             }
+            let retry = retries.next_wait();
             let (shortest, longest) = match is_known {
                 true => (retry, CHECK_EVERY),
                 false => (first_retry, retry),
             };
             let pausing = self.pause.wait(reactor, shortest, longest);
             smol::future::or(pausing, self.moved(reactor, watch.as_ref())).await;
-            retry = (retry * 2).min(LAST_RETRY);
         }
     }
 

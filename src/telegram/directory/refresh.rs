@@ -8,7 +8,7 @@ use super::lists::{List, Lists, Unusable};
 use super::{Directory, uses_middle};
 use crate::config::{Config, Source};
 use crate::metrics::RefreshOutcome;
-use crate::net::{Reactor, random_part, time_at, unblock};
+use crate::net::{Backoff, Jitter, Reactor, time_at, unblock};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;
@@ -22,7 +22,7 @@ const SHORTEST_WHILE_INCOMPLETE: Duration = Duration::from_secs(10);
 /// How long the first connection waits for the first refresh.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// After a fetch that failed: doubled each time up to the refresh interval.
+/// After a fetch that failed; up to the refresh interval.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 
 /// Between lines about one list that cannot be had.
@@ -65,7 +65,7 @@ impl Directory {
     /// connection failures, and, where some are missing, when Telegram is
     /// reached again. Nothing that fails here is fatal.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
-        let mut retry = FIRST_RETRY;
+        let mut retries = Backoff::new(FIRST_RETRY, self.interval.get());
         loop {
             self.pause.begin();
             let complete = self.refresh().await;
@@ -75,17 +75,15 @@ impl Directory {
             self.ask_time().await;
             let interval = self.interval.get();
             let (floor, wait) = if complete {
-                retry = FIRST_RETRY;
+                retries.reset();
                 (SHORTEST_INTERVAL, interval)
             } else {
-                let wait = retry.min(interval);
-                retry = (retry * 2).min(interval.max(FIRST_RETRY));
-                (SHORTEST_WHILE_INCOMPLETE, wait)
+                retries.bound(interval);
+                (SHORTEST_WHILE_INCOMPLETE, retries.next_wait())
             };
             // Proxies that started together must not ask together.
-            let jitter = random_part(wait / 10);
-            let floor = floor.min(interval);
-            self.pause.wait(reactor, floor, wait + jitter).await;
+            let wait = Jitter::Tenth.of(wait);
+            self.pause.wait(reactor, floor.min(interval), wait).await;
         }
     }
 
@@ -168,9 +166,9 @@ impl Directory {
 
     /// What went wrong with a list, once in a while.
     fn complain_of(&self, list: List, what: fmt::Arguments<'_>) {
-        let complaints = self.complaints.get(list as usize);
-        match complaints.is_none_or(|one| one.pass(self.clock.now()).is_some()) {
-            true => self.complain(what),
+        let passed = self.complaints.pass(list as usize, self.clock.now());
+        match self.is_used.get() {
+            true => say!(passed, Warn, "{what}"),
             false => debug!("{what}"),
         }
     }

@@ -4,17 +4,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::inbound::Inbound;
-use super::life::{Life, Step};
-use super::{Connection, Established, OUTBOUND_LIMIT};
+use super::{Connection, Established};
 use crate::metrics::ConnectionEnd;
-use crate::net::{CHUNK_LEN, Socket, Timer};
+use crate::net::trunk::{Life, Step};
+use crate::net::{CHUNK_LEN, Jitter, READS_PER_TURN, Socket, Timer};
 use crate::wire::rpc;
-
-/// Reads per turn before other tasks get theirs.
-const READS_PER_TURN: usize = 4;
-
-/// Sessions that go on together when there is room again.
-const LET_IN_PER_TURN: usize = 8;
 
 /// While a client blocks the connection, only a write that fails tells that it
 /// is gone.
@@ -74,8 +68,8 @@ impl Driver {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, on_tick: &mut impl FnMut()) -> Poll<ConnectionEnd> {
-        self.connection.task.set(Some(cx.waker().clone()));
-        if let Some(end) = self.connection.kill.take() {
+        self.connection.task.fill(cx.waker());
+        if let Some(end) = self.connection.task.take_fault() {
             return Poll::Ready(end);
         }
         let was_silent = self.connection.is_silent();
@@ -161,21 +155,19 @@ impl Driver {
         if !outbound.is_idle() && self.socket.poll_writable(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
-        let roomy = outbound.pending_bytes() < OUTBOUND_LIMIT / 2;
+        let pending = outbound.pending_bytes();
         drop(outbound);
-        if roomy {
-            self.let_in(cx);
-        }
+        self.let_in(cx, pending);
         Ok(())
     }
 
     /// Lets sessions go on that wait for room: in their order, and no more at
     /// a time than may find some.
-    fn let_in(&self, cx: &mut Context<'_>) {
-        let (has_room, buffers) = (&self.connection.has_room, &self.connection.shared.buffers);
-        if has_room.is_awaited() && buffers.poll_free(cx).is_ready() {
-            let most = (buffers.free_bytes() / CHUNK_LEN).min(LET_IN_PER_TURN);
-            if has_room.notify_first(most) {
+    fn let_in(&self, cx: &mut Context<'_>, pending: usize) {
+        let (headroom, buffers) = (&self.connection.headroom, &self.connection.shared.buffers);
+        if headroom.is_due(pending) && buffers.poll_free(cx).is_ready() {
+            let most = buffers.free_bytes() / CHUNK_LEN;
+            if headroom.give(pending, most) {
                 cx.waker().wake_by_ref();
             }
         }
@@ -246,9 +238,10 @@ impl Driver {
             Step::Dead => return Err(ConnectionEnd::PingTimeout),
             Step::Ping => {
                 let shared = &self.connection.shared;
-                let quiet = shared.jittered(shared.patience.ping_after);
+                let quiet = Jitter::Double.of(shared.patience.ping_after);
                 self.ping();
-                self.connection.life(|life| life.ping(now, quiet));
+                self.connection.life(|life| life.ping(now));
+                self.connection.quiet.set(quiet);
             }
             Step::Wait(_) => {}
         }

@@ -97,11 +97,11 @@ pub(crate) async fn establish(
     address: SocketAddr,
 ) -> Result<Established, ConnectError> {
     let reactor = &shared.reactor;
-    let socket = reactor
-        .timeout(CONNECT_LIMIT, Socket::connect(reactor, address))
-        .await
-        .ok_or(ConnectError::ConnectTimeout)?
-        .map_err(ConnectError::Connect)?;
+    let connected = Socket::connect_within(reactor, address, CONNECT_LIMIT).await;
+    let socket = connected.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => ConnectError::ConnectTimeout,
+        _ => ConnectError::Connect(error),
+    })?;
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     reactor

@@ -2,21 +2,21 @@
 //!
 //! [`Connection`] is what sessions and the pool see of it; the connection's
 //! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
-//! packets ([`outbound`]). [`life`] says whether Telegram is there, [`isolation`]
-//! who blocks it.
+//! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
+//! that [`patience`] allows, [`isolation`] who blocks it.
 
 mod driver;
 mod handshake;
 mod inbound;
 mod isolation;
-mod life;
 mod outbound;
+mod patience;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -25,18 +25,15 @@ use super::held::Held;
 use super::session::{MiddleSession, QueuedPacket};
 use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::Notify;
+use crate::net::Jitter;
+use crate::net::trunk::{Headroom, Life, SilenceRules, Step, TaskSlot};
 use crate::wire::rpc;
 use isolation::Standing;
-use life::{Life, Step};
 use outbound::Outbound;
 
 pub(super) use driver::Driver;
 pub(super) use handshake::{ConnectError, Established, establish};
-pub use life::Patience;
-
-/// Bytes that may wait to be sent before clients are read no further.
-const OUTBOUND_LIMIT: usize = 256 * 1024;
+pub use patience::Patience;
 
 /// Low bits of a conn_id: the session's place in the table.
 const SLOT_BITS: u32 = 20;
@@ -49,14 +46,15 @@ pub(super) struct Connection {
     our: SocketAddr,
     opened: Instant,
     life: Cell<Life>,
+    /// The silence after which the next ping goes out.
+    quiet: Cell<Duration>,
     sessions: RefCell<Slab<(i64, Rc<MiddleSession>)>>,
     next_serial: Cell<u32>,
     outbound: RefCell<Outbound>,
-    has_room: Notify,
-    task: Cell<Option<Waker>>,
+    headroom: Headroom,
+    task: TaskSlot<ConnectionEnd>,
     draining: Cell<bool>,
     standing: Standing,
-    kill: Cell<Option<ConnectionEnd>>,
 }
 
 impl Connection {
@@ -67,21 +65,20 @@ impl Connection {
         outbound: Outbound,
     ) -> Rc<Self> {
         let opened = shared.reactor.now();
-        let quiet = shared.jittered(shared.patience.ping_after);
         Rc::new(Self {
             shared: shared.clone(),
             address,
             our,
             opened,
-            life: Cell::new(Life::new(opened, quiet)),
+            life: Cell::new(Life::new(opened)),
+            quiet: Cell::new(Jitter::Double.of(shared.patience.ping_after)),
             sessions: RefCell::default(),
             next_serial: Cell::new(shared.random_u32()),
             outbound: RefCell::new(outbound),
-            has_room: Notify::default(),
-            task: Cell::new(None),
+            headroom: Headroom::default(),
+            task: TaskSlot::default(),
             draining: Cell::new(false),
             standing: Standing::default(),
-            kill: Cell::new(None),
         })
     }
 
@@ -104,16 +101,22 @@ impl Connection {
 
     /// A ping is unanswered for so long that nobody new should be put on it.
     pub fn is_silent(&self) -> bool {
-        let shared = &self.shared;
-        let life = self.life.get();
-        life.is_silent(shared.reactor.now(), &shared.patience)
+        let (life, now) = (self.life.get(), self.shared.reactor.now());
+        life.is_silent(now, &self.rules())
     }
 
     fn look(&self) -> Step {
-        let shared = &self.shared;
-        let life = self.life.get();
+        let (life, now) = (self.life.get(), self.shared.reactor.now());
+        life.look(now, &self.rules())
+    }
+
+    fn rules(&self) -> SilenceRules {
+        let patience = &self.shared.patience;
         let is_left = self.is_draining() || self.is_isolated();
-        life.look(shared.reactor.now(), &shared.patience, is_left)
+        patience.rules(match is_left {
+            true => patience.ping_after_leaving,
+            false => self.quiet.get(),
+        })
     }
 
     fn life(&self, change: impl FnOnce(&mut Life)) {
@@ -206,11 +209,11 @@ impl Connection {
 
     /// Ready while the queue to Telegram is short and there are buffers.
     pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_short = self.outbound.borrow().pending_bytes() < OUTBOUND_LIMIT;
+        let is_short = !Headroom::is_full(self.outbound.borrow().pending_bytes());
         if is_short && self.shared.buffers.free_bytes() > 0 {
             return Poll::Ready(());
         }
-        if self.has_room.park(cx.waker()) && is_short {
+        if self.headroom.park(cx.waker()) && is_short {
             // Our task waits for buffers on behalf of all sessions.
             self.wake();
         }
@@ -219,13 +222,11 @@ impl Connection {
 
     /// A session that waited for room has left.
     pub fn unpark(&self, waker: &Waker) {
-        self.has_room.unpark(waker);
+        self.headroom.unpark(waker);
     }
 
     pub fn wake(&self) {
-        if let Some(waker) = self.task.take() {
-            waker.wake();
-        }
+        self.task.wake();
     }
 
     /// No new sessions come; those that can leave without loss do, and when
@@ -241,8 +242,7 @@ impl Connection {
 
     /// Ends the connection at the next turn of its task.
     pub fn kill(&self, end: ConnectionEnd) {
-        self.kill.set(Some(end));
-        self.wake();
+        self.task.fail(end);
     }
 
     /// Leaves what is not begun, and all that is to come, to the connections

@@ -36,10 +36,7 @@ impl Default for SlowLines {
 
 impl Pool {
     fn tell(&self, throttle: &Throttle, line: fmt::Arguments<'_>) {
-        match throttle.pass(self.shared.reactor.now()) {
-            Some(skipped) => info!("{line}{skipped}"),
-            None => debug!("{line}"),
-        }
+        say!(throttle.pass(self.shared.reactor.now()), Info, "{line}");
     }
 
     /// Called by each connection's task now and then, often while a client

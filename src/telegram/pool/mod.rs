@@ -17,7 +17,7 @@ use super::slowness::{Lanes, Tolerance};
 use crate::backend::{OpenError, SessionEnd};
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
-use crate::net::{BufferPool, Notify, Pause};
+use crate::net::{BufferPool, Counting, Jitter, Notify, Pause};
 use crate::wire::dc::DcId;
 use lanes::SlowLines;
 
@@ -61,6 +61,7 @@ pub(super) struct Pool {
     parked: RefCell<Vec<Rc<MiddleSession>>>,
     /// Since when there are any.
     parked_since: Cell<Option<Instant>>,
+    /// Sessions that wait for a connection.
     joining: Cell<usize>,
     connecting: Cell<bool>,
     /// Rounds over all addresses that found none, since the start.
@@ -160,7 +161,7 @@ impl Pool {
         choose: fn(&Self) -> Option<Rc<Connection>>,
     ) -> Result<Rc<Connection>, OpenError> {
         let rounds = self.failed_rounds.get();
-        let _counted = Joining::new(&self.joining);
+        let _counted = Counting::one(&self.joining);
         loop {
             if self.closed.get() {
                 return Err(OpenError::Shutdown);
@@ -302,7 +303,7 @@ impl Pool {
     /// early, so that Telegram does not close them all at once.
     fn should_renew(&self, connection: &Rc<Connection>) -> bool {
         let age = self.shared.reactor.now() - connection.opened();
-        if age < self.shared.jittered(RENEW_AGE) {
+        if age < Jitter::Double.of(RENEW_AGE) {
             return false;
         }
         let connections = self.connections.borrow();
@@ -333,21 +334,5 @@ impl Pool {
         }
         self.roomy_since.set(None);
         true
-    }
-}
-
-/// Counts a session that waits for a connection.
-struct Joining<'a>(&'a Cell<usize>);
-
-impl<'a> Joining<'a> {
-    fn new(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for Joining<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }

@@ -141,14 +141,12 @@ impl Pool {
         let now = self.shared.reactor.now();
         let silence = now.duration_since(connection.heard()).as_secs();
         let closed = sessions.saturating_sub(moved);
-        let line = format_args!(
+        say!(
+            self.silences.pass(now),
+            Warn,
             "DC {dc}: no answer from middle proxy {address} for {silence} s: a NAT or firewall on \
              the way forgot the connection, or the network is down; clients that wait for an \
              answer are closed and come again ({closed}), the others move ({moved})"
         );
-        match self.silences.pass(self.shared.reactor.now()) {
-            Some(skipped) => warn!("{line}{skipped}"),
-            None => debug!("{line}"),
-        }
     }
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 use super::{JOIN_LIMIT, PATIENCE, Pool};
 use crate::backend::SessionEnd;
 use crate::metrics::MigrationOutcome;
+use crate::net::{Backoff, Jitter};
 use crate::telegram::middle::establish;
 use crate::telegram::session::MiddleSession;
 
-const FIRST_RETRY: Duration = Duration::from_millis(300);
-/// People wait for the end of an outage: not longer than this, nor is Telegram
-/// asked more often.
-const LAST_RETRY: Duration = Duration::from_secs(8);
+/// People wait for the end of an outage: not longer than the last of these, nor is
+/// Telegram asked more often.
+const RETRIES: Backoff = Backoff::new(Duration::from_millis(300), Duration::from_secs(8));
 
 /// Earlier than this, jittered up to twice that, no client makes for the next
 /// attempt.
@@ -40,17 +40,17 @@ impl Pool {
     }
 
     async fn open_wanted(self: &Rc<Self>) {
-        let mut retry = FIRST_RETRY;
+        let mut retries = RETRIES;
         while self.wants_connection() {
             if let Some(wait) = penance(self.young_deaths.get()) {
-                let wait = self.shared.jittered(wait);
+                let wait = Jitter::Double.of(wait);
                 self.wait_to_retry(wait, wait).await;
                 if !self.wants_connection() {
                     break;
                 }
             }
             if self.connect().await {
-                retry = FIRST_RETRY;
+                retries.reset();
                 // Those that found it crowded and those that it kills come
                 // first; then see whether one more is wanted.
                 smol::future::yield_now().await;
@@ -58,10 +58,9 @@ impl Pool {
             }
             self.failed_rounds.set(self.failed_rounds.get() + 1);
             self.give_up_parked();
-            let shortest = self.shared.jittered(SHORTEST_RETRY);
-            let wait = self.shared.jittered(retry);
+            let shortest = Jitter::Double.of(SHORTEST_RETRY);
+            let wait = Jitter::Double.of(retries.next_wait());
             self.wait_to_retry(shortest, wait).await;
-            retry = (retry * 2).min(LAST_RETRY);
         }
     }
 
@@ -156,8 +155,7 @@ impl Pool {
 /// How long to leave Telegram alone after connections that died young.
 fn penance(young_deaths: u32) -> Option<Duration> {
     let excess = young_deaths.checked_sub(FREE_DEATHS)?;
-    let wait = FIRST_RETRY * 2u32.saturating_pow(excess.min(8));
-    Some(wait.min(LAST_RETRY))
+    Some(RETRIES.after(excess))
 }
 
 #[cfg(test)]
@@ -168,8 +166,9 @@ mod tests {
     fn the_wait_begins_after_the_free_deaths_and_grows() {
         assert_eq!(penance(0), None);
         assert_eq!(penance(FREE_DEATHS - 1), None);
-        assert_eq!(penance(FREE_DEATHS), Some(FIRST_RETRY));
-        assert_eq!(penance(FREE_DEATHS + 2), Some(FIRST_RETRY * 4));
-        assert_eq!(penance(u32::MAX), Some(LAST_RETRY));
+        let millis = |deaths| penance(deaths).map(|wait| wait.as_millis());
+        assert_eq!(millis(FREE_DEATHS), Some(300));
+        assert_eq!(millis(FREE_DEATHS + 2), Some(1200));
+        assert_eq!(millis(u32::MAX), Some(8000));
     }
 }

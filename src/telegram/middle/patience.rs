@@ -1,4 +1,6 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::net::trunk::{Ask, SilenceRules};
 
 /// After how much silence something is done about it.
 #[derive(Clone, Copy, Debug)]
@@ -25,110 +27,25 @@ impl Default for Patience {
     }
 }
 
-/// What one connection knows of whether Telegram is there.
-#[derive(Clone, Copy)]
-pub(super) struct Life {
-    opened: Instant,
-    /// When Telegram was last heard since the handshake.
-    heard: Option<Instant>,
-    /// When its kernel last made room for what ours had refused: it is there,
-    /// though our ping may be behind a long queue.
-    took: Option<Instant>,
-    /// When the ping went out that nothing was heard after.
-    pinged: Option<Instant>,
-    /// Silence that is asked about.
-    quiet: Duration,
-}
-
-/// What is to be done now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing before then.
-    Wait(Instant),
-    Ping,
-    Dead,
-}
-
-impl Life {
-    pub fn new(opened: Instant, quiet: Duration) -> Self {
-        Self {
-            opened,
-            heard: None,
-            took: None,
-            pinged: None,
-            quiet,
+impl Patience {
+    /// `quiet`: after which silence a ping goes out next.
+    pub(super) fn rules(&self, quiet: Duration) -> SilenceRules {
+        SilenceRules {
+            ask: Ask::AfterSilence(quiet),
+            doubt_after: self.doubt_after,
+            limit: self.pong_limit,
         }
-    }
-
-    pub fn is_proven(&self) -> bool {
-        self.heard.is_some()
-    }
-
-    /// The last word of Telegram, or the handshake.
-    pub fn heard(&self) -> Instant {
-        self.heard.unwrap_or(self.opened)
-    }
-
-    pub fn hear(&mut self, now: Instant) {
-        self.heard = Some(now);
-        self.pinged = None;
-    }
-
-    pub fn take(&mut self, now: Instant) {
-        self.took = Some(now);
-    }
-
-    /// A ping went out; the next silence is asked about after `quiet`.
-    pub fn ping(&mut self, now: Instant, quiet: Duration) {
-        self.pinged = Some(now);
-        self.quiet = quiet;
-    }
-
-    /// Telegram is not read now: that nothing is heard proves nothing.
-    pub fn excuse(&mut self) {
-        self.pinged = None;
-    }
-
-    pub fn look(&self, now: Instant, patience: &Patience, is_left: bool) -> Step {
-        let Some(since) = self.unanswered_since() else {
-            let quiet = match is_left {
-                true => patience.ping_after_leaving,
-                false => self.quiet,
-            };
-            let due = self.heard() + quiet;
-            return if now < due {
-                Step::Wait(due)
-            } else {
-                Step::Ping
-            };
-        };
-        let (doubt, death) = (since + patience.doubt_after, since + patience.pong_limit);
-        if now >= death {
-            Step::Dead
-        } else if now < doubt {
-            Step::Wait(doubt)
-        } else {
-            Step::Wait(death)
-        }
-    }
-
-    /// A ping is unanswered for too long to put anybody new on the connection.
-    pub fn is_silent(&self, now: Instant, patience: &Patience) -> bool {
-        let since = self.unanswered_since();
-        since.is_some_and(|since| now >= since + patience.doubt_after)
-    }
-
-    fn unanswered_since(&self) -> Option<Instant> {
-        let pinged = self.pinged?;
-        Some(self.took.map_or(pinged, |took| took.max(pinged)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::net::trunk::{Life, Step};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -136,6 +53,8 @@ mod tests {
     struct Watch {
         life: Life,
         patience: Patience,
+        /// Silence that is asked about.
+        quiet: Duration,
         next: Instant,
         end: Option<Instant>,
     }
@@ -143,23 +62,31 @@ mod tests {
     impl Watch {
         fn new(now: Instant, quiet: Duration) -> Self {
             Self {
-                life: Life::new(now, quiet),
+                life: Life::new(now),
                 patience: Patience::default(),
+                quiet,
                 next: now,
                 end: None,
             }
+        }
+
+        fn rules(&self) -> SilenceRules {
+            self.patience.rules(self.quiet)
         }
 
         /// Lets the time pass up to `until`.
         fn pass(&mut self, until: Instant, quiet: Duration) {
             while self.end.is_none() && self.next <= until {
                 let now = self.next;
-                match self.life.look(now, &self.patience, false) {
+                match self.life.look(now, &self.rules()) {
                     Step::Wait(later) => {
                         assert!(later > now, "it looks without end");
                         self.next = later;
                     }
-                    Step::Ping => self.life.ping(now, quiet),
+                    Step::Ping => {
+                        self.life.ping(now);
+                        self.quiet = quiet;
+                    }
                     Step::Dead => self.end = Some(now),
                 }
             }
@@ -173,7 +100,7 @@ mod tests {
         watch.pass(start + 5 * SECOND, 9 * SECOND);
         let silent = |watch: &Watch, after| {
             let now = start + after * SECOND;
-            watch.life.is_silent(now, &watch.patience)
+            watch.life.is_silent(now, &watch.rules())
         };
         assert!(!silent(&watch, 6));
         assert!(silent(&watch, 7));
@@ -191,7 +118,7 @@ mod tests {
             watch.pass(start + second * SECOND, 5 * SECOND);
             watch.life.take(start + second * SECOND);
             let soon = start + (second + 1) * SECOND;
-            assert!(!watch.life.is_silent(soon, &watch.patience));
+            assert!(!watch.life.is_silent(soon, &watch.rules()));
         }
         assert_eq!(watch.end, None);
         watch.pass(start + 100 * SECOND, 5 * SECOND);
@@ -219,9 +146,9 @@ mod tests {
             let silence = end - now;
             prop_assert!(silence >= 15 * SECOND && silence <= 20 * SECOND, "{silence:?}");
             let doubt = end - 8 * SECOND;
-            prop_assert!(watch.life.is_silent(doubt, &watch.patience));
+            prop_assert!(watch.life.is_silent(doubt, &watch.rules()));
             let before = doubt - Duration::from_millis(1);
-            prop_assert!(!watch.life.is_silent(before, &watch.patience));
+            prop_assert!(!watch.life.is_silent(before, &watch.rules()));
         }
     }
 }

@@ -1,0 +1,11 @@
+//! What every connection needs that many share, whatever it carries: whether the other
+//! side is there ([`Life`]), when those who share it have to wait and go on
+//! ([`Headroom`]), and how they reach the task that owns its socket ([`TaskSlot`]).
+
+mod headroom;
+mod life;
+mod task_slot;
+
+pub use headroom::Headroom;
+pub use life::{Ask, Life, SilenceRules, Step};
+pub use task_slot::TaskSlot;

@@ -1,0 +1,91 @@
+use std::cell::Cell;
+use std::task::Waker;
+
+/// The way of those who share a connection to the task that owns its socket: they wake it,
+/// and may leave it why the connection has to end.
+pub struct TaskSlot<Fault> {
+    task: Cell<Option<Waker>>,
+    fault: Cell<Option<Fault>>,
+}
+
+impl<Fault> Default for TaskSlot<Fault> {
+    fn default() -> Self {
+        Self {
+            task: Cell::new(None),
+            fault: Cell::new(None),
+        }
+    }
+}
+
+impl<Fault> TaskSlot<Fault> {
+    /// The task waits for what comes.
+    pub fn fill(&self, waker: &Waker) {
+        self.task.set(Some(waker.clone()));
+    }
+
+    /// There is something to do: wakes the task, once for all that comes until it waits
+    /// again.
+    pub fn wake(&self) {
+        if let Some(waker) = self.task.take() {
+            waker.wake();
+        }
+    }
+
+    /// The connection is to end at the task's next turn. Of several reasons the first one
+    /// counts.
+    pub fn fail(&self, fault: Fault) {
+        let first = self.fault.take();
+        self.fault.set(Some(first.unwrap_or(fault)));
+        self.wake();
+    }
+
+    pub fn take_fault(&self) -> Option<Fault> {
+        self.fault.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_task_is_woken_once_for_all_that_comes() {
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(count.clone());
+        let woken = || count.0.load(Ordering::Relaxed);
+        let slot = TaskSlot::<()>::default();
+        slot.wake();
+        slot.fill(&waker);
+        assert_eq!(woken(), 0);
+        slot.wake();
+        slot.wake();
+        assert_eq!(woken(), 1);
+        slot.fill(&waker);
+        slot.fail(());
+        assert_eq!(woken(), 2);
+    }
+
+    #[test]
+    fn the_first_reason_counts() {
+        let slot = TaskSlot::default();
+        slot.fail("slow");
+        slot.fail("broken");
+        assert_eq!(slot.take_fault(), Some("slow"));
+        assert_eq!(slot.take_fault(), None);
+        slot.fail("broken");
+        assert_eq!(slot.take_fault(), Some("broken"));
+    }
+}
