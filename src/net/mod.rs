@@ -2,11 +2,14 @@
 //!
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
-//! who may take of it for large packets.
+//! who may take of it for large packets. Relays share [`Bulk`], which is splice(2) where
+//! that pays, and [`Enciphered`], what goes to a DC.
 
 mod addresses;
 mod buffer_pool;
+mod bulk;
 mod comfort;
+mod enciphered;
 mod executor;
 mod flow;
 #[doc(hidden)]
@@ -28,6 +31,8 @@ mod room;
 mod rope;
 mod scratch;
 mod socket;
+#[cfg(test)]
+mod test_pair;
 
 mod timed_stream;
 mod timer;
@@ -38,6 +43,8 @@ mod unblock;
 
 pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
+pub use bulk::Bulk;
+pub use enciphered::Enciphered;
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
@@ -48,7 +55,7 @@ pub use local::{is_global, is_internal, is_local_address};
 pub use lookup::look_up;
 pub use notify::Notify;
 pub use pause::Pause;
-pub use pipes::{Pipe, PipePool};
+pub use pipes::PipePool;
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 #[cfg(test)]

@@ -140,11 +140,11 @@ const BY_DESIGN: &[Reason] = &[
         "src/link/back/inbound.rs",
         "a packet that does not come in one read of the link is collected in chunks",
     ),
-    chunks(
-        "src/link/back/line.rs",
-        "what the DC refuses waits on the back",
+    own(
+        "src/net/enciphered.rs",
+        "what a DC refuses waits in a box that stays until the client is silent",
     ),
-    chunks("src/client/line.rs", "what the DC refuses waits"),
+    chunks("src/net/enciphered.rs", "what a DC refuses waits"),
     own(
         "src/link/tls/opener.rs",
         "the first part of a record waits for the rest",
