@@ -105,11 +105,11 @@ const BY_DESIGN: &[Reason] = &[
         "a packet that does not come in one read is collected in chunks",
     ),
     own(
-        "src/client/out/sink.rs",
+        "src/client/out/write.rs",
         "what would be too short a record waits for the next bytes, in a box",
     ),
     chunks(
-        "src/client/out/sink.rs",
+        "src/client/out/write.rs",
         "what the client's kernel refuses is kept",
     ),
     chunks(
