@@ -8,6 +8,7 @@
 mod addresses;
 mod buffer_pool;
 mod bulk;
+mod claims;
 mod comfort;
 mod enciphered;
 mod executor;
@@ -42,8 +43,9 @@ mod turnstile;
 mod unblock;
 
 pub use addresses::AddressWatch;
-pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
+pub use buffer_pool::{BufferPool, CHUNK_LEN};
 pub use bulk::Bulk;
+pub use claims::Claims;
 pub use enciphered::Enciphered;
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};

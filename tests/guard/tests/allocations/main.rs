@@ -69,6 +69,7 @@ impl Reason {
 /// Where chunks are made, and who may have how many of them is noted.
 const POOLS: &[&str] = &[
     "src/net/buffer_pool.rs",
+    "src/net/claims.rs",
     "src/net/reservation.rs",
     "src/net/room.rs",
     "src/net/room/",
