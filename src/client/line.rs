@@ -7,13 +7,7 @@ use super::pace::{Due, Pace, Watched};
 use super::unframe::PacketMeter;
 use crate::backend::{Line, Sink};
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Pipe, READS_PER_TURN, Rope};
-
-/// Bytes that one splice moves at most.
-const SPLICE_LEN: usize = 256 * 1024;
-
-/// A read of less is cheaper than a splice of it.
-const WORTH_SPLICING: usize = 16 * 1024;
+use crate::net::{Bulk, CHUNK_LEN, Enciphered, READS_PER_TURN};
 
 /// Relays between a client and its own connection to a DC.
 ///
@@ -25,14 +19,9 @@ pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
     meter: PacketMeter,
-    line: Line,
-    /// For the DC, encrypted, refused by the kernel so far.
-    to_dc: Rope,
-    /// For the client, while it does not take it.
-    pipe: Option<Pipe>,
-    /// The last read from the DC was large.
-    is_bulk: bool,
-    has_dc_ended: bool,
+    dc: Enciphered,
+    /// From the DC, while it comes in bulk.
+    bulk: Bulk,
     /// Neither side was read for lack of buffers.
     is_starved: bool,
     /// The client has hung up while it cannot be read.
@@ -49,11 +38,8 @@ impl LineRelay {
             out,
             inlet,
             meter,
-            line,
-            to_dc: Rope::default(),
-            pipe: None,
-            is_bulk: false,
-            has_dc_ended: false,
+            dc: Enciphered::new(line.socket, line.to_dc),
+            bulk: Bulk::default(),
             is_starved: false,
             is_gone: false,
         }
@@ -79,7 +65,7 @@ impl LineRelay {
                 Due::Close(reason) => return Poll::Ready(reason),
                 Due::Hibernate => {
                     self.inlet.hibernate();
-                    self.line.to_dc.hibernate();
+                    self.dc.hibernate();
                     self.out.hibernate();
                 }
                 Due::LetGo => self.out.let_go(),
@@ -109,24 +95,24 @@ impl LineRelay {
         if self.drain_pipe(cx)?.is_pending() || self.flush(cx)?.is_pending() {
             return Ok(Poll::Pending);
         }
-        if self.has_dc_ended {
+        if self.bulk.has_ended() {
             return Err(CloseReason::ClosedByTelegram);
         }
         if self.out.paused_until().is_some() {
             return Ok(Poll::Pending);
         }
-        if self.is_bulk && !self.out.is_wrapped_in_records() && self.pipe.is_none() {
-            self.pipe = self.out.context.pipes.take();
+        if self.bulk.wants_pipe() && !self.out.is_wrapped_in_records() {
+            self.bulk.lend(self.out.context.pipes.take());
         }
-        match self.pipe.take() {
-            Some(pipe) => self.splice(cx, pipe),
-            None => self.copy(cx),
+        match self.bulk.has_pipe() {
+            true => self.splice(cx),
+            false => self.copy(cx),
         }
     }
 
-    fn splice(&mut self, cx: &mut Context<'_>, mut pipe: Pipe) -> Progress {
-        let most = SPLICE_LEN.min(self.out.read_limit());
-        let length = match pipe.poll_fill(cx, &self.line.socket, most) {
+    fn splice(&mut self, cx: &mut Context<'_>) -> Progress {
+        let most = self.out.read_limit();
+        let length = match self.bulk.poll_fill(cx, self.dc.socket(), most) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Some(length))) => length,
             Poll::Ready(Ok(None)) => return self.copy(cx),
@@ -134,24 +120,23 @@ impl LineRelay {
         };
         self.received(length);
         if length > 0 {
-            let written = pipe.try_drain(&self.out.socket, length);
+            let written = self.bulk.try_drain(&self.out.socket, length);
             let written = written.map_err(|_| CloseReason::ClientBroken)?;
             self.out.wrote(written.unwrap_or(0));
-            self.pipe = Some(pipe);
         }
         Ok(Poll::Ready(()))
     }
 
     fn drain_pipe(&mut self, cx: &mut Context<'_>) -> Progress {
-        while let Some(pipe) = self.pipe.as_mut().filter(|pipe| !pipe.is_empty()) {
+        while !self.bulk.is_empty() {
             if let Some(reason) = self.out.revoked() {
                 return Err(reason);
             }
             if self.out.socket.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
-            let most = SPLICE_LEN.min(self.out.read_limit());
-            match pipe.try_drain(&self.out.socket, most) {
+            let most = self.out.read_limit();
+            match self.bulk.try_drain(&self.out.socket, most) {
                 Ok(Some(0)) => {}
                 Ok(Some(written)) => self.out.wrote(written),
                 Ok(None) if self.copy_from_pipe(cx)?.is_pending() => return Ok(Poll::Pending),
@@ -167,13 +152,13 @@ impl LineRelay {
         if self.flush(cx)?.is_pending() {
             return Ok(Poll::Pending);
         }
-        let (room, pipe) = (self.find_room(), &mut self.pipe);
-        let (Some(room), Some(pipe)) = (room, pipe) else {
+        let Some(room) = self.find_room() else {
             return Ok(Poll::Pending);
         };
         let mut chunk = [0; CHUNK_LEN];
         let space = chunk.get_mut(..room.min(CHUNK_LEN)).unwrap_or_default();
-        let length = pipe.read(space).map_err(|_| CloseReason::NoConnection)?;
+        let length = self.bulk.take_out(space);
+        let length = length.map_err(|_| CloseReason::NoConnection)?;
         // All of it has room: nothing is queued.
         self.out
             .offer(space.get_mut(..length).unwrap_or_default(), usize::MAX);
@@ -199,7 +184,7 @@ impl LineRelay {
         let read = context.scratch.with(|buffer| {
             let limit = room.min(buffer.len());
             let space = buffer.get_mut(..limit).unwrap_or_default();
-            let length = match self.line.socket.poll_read(cx, space) {
+            let length = match self.dc.socket().poll_read(cx, space) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(length)) => length,
                 Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
@@ -214,8 +199,7 @@ impl LineRelay {
     }
 
     fn received(&mut self, length: usize) {
-        self.is_bulk = length >= WORTH_SPLICING;
-        self.has_dc_ended = length == 0;
+        self.bulk.came(length);
         self.out.context.metrics.dc_bytes_in.add(length as u64);
     }
 
@@ -263,24 +247,19 @@ impl LineRelay {
             .metrics
             .client_packets_in
             .add(self.meter.pass(data)?);
-        self.line.to_dc.apply(data);
-        let written = self.line.socket.try_write(data);
-        let written = written.map_err(|_| CloseReason::NoConnection)?;
+        let sent = self.dc.send(&context.buffers, data);
+        sent.map_err(|_| CloseReason::NoConnection)?;
         context.metrics.dc_bytes_out.add(data.len() as u64);
-        let rest = data.get(written..).unwrap_or_default();
-        self.to_dc.append_overdrawn(&context.buffers, rest);
         Ok(())
     }
 
     fn flush_to_dc(&mut self, cx: &mut Context<'_>) -> Progress {
-        while !self.to_dc.is_empty() {
-            if self.line.socket.poll_writable(cx).is_pending() {
-                return Ok(Poll::Pending);
-            }
-            let written = self.to_dc.write_to(&self.line.socket);
-            written.map_err(|_| CloseReason::NoConnection)?;
-        }
-        Ok(Poll::Ready(()))
+        let flushed = self.dc.flush(cx);
+        flushed.map_err(|_| CloseReason::NoConnection)?;
+        Ok(match self.dc.is_flushed() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
     }
 
     /// How much may be read so that it has room if the kernel takes none of
@@ -294,10 +273,9 @@ impl LineRelay {
     }
 
     fn watched(&self) -> Watched {
-        let in_pipe = self.pipe.as_ref().map_or(0, Pipe::len);
         Watched {
             awake: !self.out.is_asleep(),
-            undelivered: in_pipe + self.out.undelivered() > 0,
+            undelivered: self.bulk.len() + self.out.undelivered() > 0,
             unfinished: false,
             held_up: false,
             gone: self.is_gone,

@@ -1,6 +1,22 @@
+//! What goes to a client, by whichever way it comes.
+//!
+//! | | |
+//! |---|---|
+//! | `sink` | what Telegram's side calls: framing, encrypting |
+//! | `acks` | quick acknowledgements |
+//! | `write` | records, writing, what waits for either |
+//! | `tail` | how much waits so that no record is too short |
+//! | `last` | what comes before we hang up |
+//! | `metering` | the quota and rate of its secret |
+//! | `sleep` | keys that the silent do without |
+
+mod acks;
 mod last;
+mod metering;
 mod sink;
+mod sleep;
 mod tail;
+mod write;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,11 +42,6 @@ use tail::Held;
 /// What all clients together may keep beyond the buffer pool's limit, so that
 /// one that takes its data is served even while others hold all buffers.
 const OVERDRAFT: usize = 16 * CHUNK_LEN;
-
-/// Bytes of --buffers for each client whose keys may stay expanded, which takes
-/// 2 to 3 KiB more: 256 clients with 1 MiB. What a burst of clients leaves
-/// behind in the heap is not given back to the system.
-const BUFFERS_PER_AWAKE: usize = 4096;
 
 /// Everything that goes to one client: frames it, encrypts it and writes it at
 /// once, keeping only what the kernel does not take.
@@ -205,67 +216,6 @@ impl ClientOut {
         self.state.borrow().broken
     }
 
-    /// Makes the client's task end it.
-    pub fn revoke(&self, reason: CloseReason) {
-        self.revoked.set(Some(reason));
-        // Whoever is writing to it at the moment sees for himself.
-        if let Ok(mut state) = self.state.try_borrow_mut() {
-            self.fail(&mut state);
-        }
-    }
-
-    /// Why nothing more may go either way.
-    pub fn revoked(&self) -> Option<CloseReason> {
-        let used_up = || self.is_used_up().then_some(CloseReason::QuotaUsed);
-        self.revoked.get().or_else(used_up)
-    }
-
-    fn is_used_up(&self) -> bool {
-        self.metered().is_some_and(|account| account.is_used_up())
-    }
-
-    /// Books bytes that went either way on the secret's account. With the last of
-    /// its quota all of the secret's sessions end.
-    pub fn spend(&self, length: usize) {
-        let Some(account) = self.account.as_ref().filter(|one| one.is_metered()) else {
-            return;
-        };
-        let was_used_up = account.is_used_up();
-        let now = self.context.reactor.now();
-        account.spend(&self.turn, length as u64, self.context.gate.clock(now));
-        if account.is_used_up() && !was_used_up {
-            self.context.sessions.end_all_of(account);
-        }
-    }
-
-    /// Until when nothing is to be read from either side, to keep to the
-    /// secret's rate.
-    pub fn paused_until(&self) -> Option<Instant> {
-        let account = self.metered()?;
-        let now = self.context.reactor.now();
-        let pause = account.pause(&self.turn, self.context.gate.clock(now));
-        now.checked_add(pause).filter(|_| !pause.is_zero())
-    }
-
-    /// Bytes to read at once, so that a low rate does not come in lumps, and no
-    /// more comes than is left of a quota.
-    pub fn read_limit(&self) -> usize {
-        let Some(account) = self.metered() else {
-            return usize::MAX;
-        };
-        let part = account.portion();
-        let part = part.map(|part| part.max(CHUNK_LEN as u64));
-        let left = account.quota_left().map(|left| left.max(1));
-        let limit = part.into_iter().chain(left).min();
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-        limit.unwrap_or(usize::MAX)
-    }
-
-    fn metered(&self) -> Option<&Account> {
-        let account = self.account.as_deref()?;
-        account.is_metered().then_some(account)
-    }
-
     /// Remembers whom to wake when there is something to do.
     pub fn park(&self, waker: &Waker) {
         let mut state = self.state.borrow_mut();
@@ -330,43 +280,6 @@ impl ClientOut {
         self.last_write.set(self.context.reactor.now());
         self.context.metrics.client_bytes_out.add(length as u64);
         self.spend(length);
-    }
-
-    pub fn is_asleep(&self) -> bool {
-        self.asleep.get()
-    }
-
-    /// Its keys are expanded from here on. Whether it was asleep.
-    pub fn wake_up(&self) -> bool {
-        let was_asleep = self.asleep.replace(false);
-        if was_asleep {
-            let awake = &self.context.awake;
-            awake.set(awake.get() + 1);
-        }
-        was_asleep
-    }
-
-    fn fall_asleep(&self) {
-        if !self.asleep.replace(true) {
-            let awake = &self.context.awake;
-            awake.set(awake.get() - 1);
-        }
-    }
-
-    /// More clients have expanded keys than the memory for buffers allows.
-    pub fn is_awake_in_a_crowd(&self) -> bool {
-        let allowed = self.context.buffers.total_bytes() / BUFFERS_PER_AWAKE;
-        !self.asleep.get() && self.context.awake.get() > allowed
-    }
-
-    /// Drops what can be computed again at the next byte.
-    pub fn hibernate(&self) {
-        self.fall_asleep();
-        if let Content::Packets(cipher) | Content::Followed(cipher, _) =
-            &mut self.state.borrow_mut().content
-        {
-            cipher.hibernate();
-        }
     }
 
     /// When what is held goes, should nothing follow.

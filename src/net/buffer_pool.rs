@@ -1,16 +1,14 @@
+//! The memory for bytes that wait, in chunks.
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use super::notify::Notify;
-use super::reactor::Reactor;
-use super::reservation::Reservation;
-use super::room::{Destination, Id, Room, User};
+use super::room::{Destination, Id, Room};
 use super::rope::Chunk;
 use crate::clock::Clock;
-use crate::wire::dc::DcId;
 
 /// Bytes in one chunk: what, with the allocator's own few, fits into a page of
 /// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
@@ -30,9 +28,6 @@ const SPARE_PLACES: usize = 32;
 const APART: usize = 8;
 const MOST_APART: usize = 256;
 
-/// How often those who wait make us look for who holds them up.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 
 /// A fixed number of fixed-size chunks for all connections together.
@@ -40,7 +35,7 @@ pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 /// Chunks come from the heap when they are first needed and go back when they
 /// are not: the number is what is fixed. Running out is told to the taker, which
 /// then reads less or waits. Large packets of clients get theirs by a
-/// [`Reservation`]; a part of the pool is never theirs, so that all else passes.
+/// [`Reservation`](super::Reservation); a part of the pool is never theirs, so that all else passes.
 pub struct BufferPool {
     pub(super) clock: Clock,
     total: usize,
@@ -60,25 +55,6 @@ pub struct BufferPool {
     pub(super) too_little: RefCell<BTreeSet<Id>>,
     /// Somebody has begun to wait for room, or would.
     pub(super) short: Notify,
-}
-
-/// What large packets of clients take now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claims {
-    /// Filled or set aside, complete packets that wait for Telegram included.
-    pub bytes: usize,
-    /// Unfinished packets that hold some, and that wait for some.
-    pub holders: usize,
-    pub waiters: usize,
-}
-
-impl Destination {
-    /// A DC. Those that nobody knows are one: their packets go where the list's
-    /// default is, whatever a client calls them.
-    pub fn dc(dc: DcId) -> Self {
-        let is_known = matches!(dc.number(), 1..=5 | 203);
-        Self(if is_known { dc.0 } else { 0 })
-    }
 }
 
 impl BufferPool {
@@ -125,26 +101,6 @@ impl BufferPool {
         self.free() * CHUNK_LEN
     }
 
-    /// Bytes of the largest packet to `to` that may begin now.
-    pub fn reservable_bytes(&self, to: Destination) -> usize {
-        let room = self.room.borrow();
-        room.available(to, self.free()) * CHUNK_LEN
-    }
-
-    /// Bytes of the largest packet that ever may.
-    pub fn most_reservable_bytes(&self) -> usize {
-        self.room.borrow().capacity() * CHUNK_LEN
-    }
-
-    pub fn claims(&self) -> Claims {
-        let tally = self.room.borrow().tally();
-        Claims {
-            bytes: tally.taken * CHUNK_LEN,
-            holders: tally.holders,
-            waiters: tally.waiters,
-        }
-    }
-
     /// Ready while there is a free chunk. All that wait here are woken by one
     /// that is freed: for connections, which then choose whose turn it is.
     pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -158,71 +114,6 @@ impl BufferPool {
     pub(super) fn free(&self) -> usize {
         self.total
             .saturating_sub(self.used.get() + self.aside.get())
-    }
-
-    /// Announces a packet of so many bytes to `to`, which takes no buffers yet.
-    /// `None` if the pool is too small for it.
-    pub fn announce(
-        self: &Rc<Self>,
-        user: User,
-        to: Destination,
-        bytes: usize,
-    ) -> Option<Reservation> {
-        let (chunks, now) = (bytes.div_ceil(CHUNK_LEN), self.clock.now());
-        let id = self.room.borrow_mut().claim(user, to, chunks, now)?;
-        Some(Reservation {
-            pool: self.clone(),
-            id,
-            to,
-        })
-    }
-
-    /// Takes from those who hold up others, for as long as the pool is in use.
-    pub async fn keep_fair(&self, reactor: &Rc<Reactor>) {
-        loop {
-            if self.room.borrow().is_short() || !self.too_little.borrow().is_empty() {
-                reactor.sleep(LOOK_EVERY).await;
-                self.look(reactor.now());
-            } else {
-                self.short.changed().await;
-            }
-        }
-    }
-
-    fn look(&self, now: Instant) {
-        let outcome = self.room.borrow_mut().look(self.free(), now);
-        self.wake(outcome.called);
-        self.wake(outcome.revoked);
-        let fitting = self.fitting(now);
-        self.wake(fitting);
-    }
-
-    /// Those of whom too little is there, whose packets have room meanwhile.
-    fn fitting(&self, now: Instant) -> Vec<Id> {
-        let mut too_little = self.too_little.borrow_mut();
-        if too_little.is_empty() {
-            return Vec::new();
-        }
-        let room = self.room.borrow();
-        let fitting = room.fitting(&too_little, self.free(), now);
-        for id in &fitting {
-            too_little.remove(id);
-        }
-        fitting
-    }
-
-    fn wake(&self, ids: Vec<Id>) {
-        for id in ids {
-            if let Some(waker) = self.wakers.borrow_mut().remove(&id) {
-                waker.wake();
-            }
-        }
-    }
-
-    pub(super) fn park(&self, id: Id, cx: &mut Context<'_>) {
-        let mut wakers = self.wakers.borrow_mut();
-        let waker = wakers.entry(id).or_insert_with(|| cx.waker().clone());
-        waker.clone_from(cx.waker());
     }
 
     pub(super) fn take(&self) -> Option<ChunkBytes> {
@@ -269,16 +160,6 @@ impl BufferPool {
         }
         self.call();
     }
-
-    /// Lets those go on who have room now.
-    pub(super) fn call(&self) {
-        let mut room = self.room.borrow_mut();
-        if room.is_short() {
-            let called = room.call(self.free(), self.clock.now());
-            drop(room);
-            self.wake(called);
-        }
-    }
 }
 
 fn apart(total: usize) -> usize {
@@ -287,11 +168,9 @@ fn apart(total: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use super::super::{Executor, Reactor, Rope};
+    use super::super::room::User;
+    use super::super::{Destination, Rope};
     use super::*;
-    use crate::metrics::Revocation;
 
     fn contents(rope: &Rope) -> Vec<u8> {
         rope.slices().flatten().copied().collect()
@@ -330,77 +209,6 @@ mod tests {
         assert_eq!(pool.free_bytes(), 2 * CHUNK_LEN);
     }
 
-    const ONE: User = User(1);
-    const DC: Destination = Destination(2);
-
-    /// Room for `bytes`, all of it set aside, as soon as it is there; `None` if it
-    /// never is.
-    async fn reserve(pool: &Rc<BufferPool>, bytes: usize) -> Option<Reservation> {
-        let reservation = pool.announce(ONE, DC, bytes)?;
-        let room = poll_fn(|cx| reservation.poll_room(cx)).await;
-        room.ok().map(|()| {
-            reservation.set_aside(bytes);
-            reservation
-        })
-    }
-
-    #[test]
-    fn reservations_wait_in_order_and_hold_what_they_got() {
-        let reactor = Reactor::virtual_time().unwrap();
-        let pool = BufferPool::new(reactor.clock(), 4 * CHUNK_LEN);
-        let executor = Executor::default();
-        let mut holder = Rope::default();
-        holder.append(&pool, &[1; 3 * CHUNK_LEN]);
-        let order = Rc::new(RefCell::new(Vec::new()));
-        let mut tasks = Vec::new();
-        let chunks = 2;
-        for number in 0..3 {
-            let (pool, order) = (pool.clone(), order.clone());
-            tasks.push(executor.spawn(async move {
-                let mut reservation = reserve(&pool, chunks * CHUNK_LEN).await.unwrap();
-                order.borrow_mut().push(number);
-                let mut rope = Rope::default();
-                let data = vec![2; chunks * CHUNK_LEN];
-                assert_eq!(rope.append_promised(&mut reservation, &data), data.len());
-                assert_eq!(rope.append_promised(&mut reservation, &[0; CHUNK_LEN]), 0);
-            }));
-        }
-        reactor.block_on(&executor, async {
-            smol::future::yield_now().await;
-            assert_eq!(pool.claims().waiters, 3);
-            assert!(reserve(&pool, 5 * CHUNK_LEN).await.is_none());
-            drop(holder);
-            for task in tasks {
-                task.await;
-            }
-        });
-        assert_eq!(*order.borrow(), [0, 1, 2]);
-        assert_eq!(pool.free_bytes(), 4 * CHUNK_LEN);
-        let nothing = Claims {
-            bytes: 0,
-            holders: 0,
-            waiters: 0,
-        };
-        assert_eq!(pool.claims(), nothing);
-    }
-
-    #[test]
-    fn a_waiter_that_gives_up_lets_the_next_one_in() {
-        let reactor = Reactor::virtual_time().unwrap();
-        let pool = BufferPool::new(reactor.clock(), 4 * CHUNK_LEN);
-        let executor = Executor::default();
-        reactor.block_on(&executor, async {
-            let all = reserve(&pool, 4 * CHUNK_LEN).await;
-            assert_eq!(pool.free_bytes(), 0);
-            let mut large = Box::pin(reserve(&pool, 4 * CHUNK_LEN));
-            assert!(smol::future::poll_once(&mut large).await.is_none());
-            let mut small = Box::pin(reserve(&pool, CHUNK_LEN));
-            assert!(smol::future::poll_once(&mut small).await.is_none());
-            drop((large, all));
-            assert!(small.await.is_some());
-        });
-    }
-
     #[test]
     fn reservations_leave_a_part_for_all_else() {
         let packet = 100 * CHUNK_LEN;
@@ -410,7 +218,7 @@ mod tests {
             let to = |taken: &Vec<_>| Destination(taken.len() as i16);
             while pool.reservable_bytes(to(&taken)) >= packet {
                 let to = to(&taken);
-                let reservation = pool.announce(ONE, to, packet).unwrap();
+                let reservation = pool.announce(User(1), to, packet).unwrap();
                 assert!(reservation.has_room());
                 reservation.set_aside(packet);
                 taken.push(reservation);
@@ -421,58 +229,6 @@ mod tests {
             taken.clear();
             assert_eq!(pool.free_bytes(), pool.total_bytes());
         }
-    }
-
-    /// Where its fairness is kept.
-    fn kept_fair(bytes: usize) -> (Rc<BufferPool>, Rc<Reactor>, Executor) {
-        let (reactor, executor) = (Reactor::virtual_time().unwrap(), Executor::default());
-        let pool = BufferPool::new(reactor.clock(), bytes);
-        let (kept, keeper) = (pool.clone(), reactor.clone());
-        let keeping = async move { kept.keep_fair(&keeper).await };
-        executor.spawn(keeping).detach();
-        (pool, reactor, executor)
-    }
-
-    #[test]
-    fn who_has_sent_too_little_hears_of_room_too() {
-        let (pool, reactor, executor) = kept_fair(4 * CHUNK_LEN);
-        reactor.block_on(&executor, async {
-            let others = reserve(&pool, 3 * CHUNK_LEN).await.unwrap();
-            let unread = pool.announce(ONE, DC, 2 * CHUNK_LEN).unwrap();
-            // Polled only when it is woken.
-            let hearing = executor.spawn(poll_fn(move |cx| {
-                if unread.has_room() {
-                    return Poll::Ready(());
-                }
-                unread.expect_more(cx);
-                Poll::Pending
-            }));
-            reactor.sleep(2 * LOOK_EVERY).await;
-            // It makes nobody go.
-            assert_eq!((others.revoked(), pool.claims().waiters), (None, 0));
-            assert_eq!(pool.too_little.borrow().len(), 1);
-            drop(others);
-            hearing.await;
-            assert!(pool.too_little.borrow().is_empty());
-        });
-    }
-
-    #[test]
-    fn who_holds_up_others_is_told_to_go() {
-        let (pool, reactor, executor) = kept_fair(4 * CHUNK_LEN);
-        reactor.block_on(&executor, async {
-            let mut silent = pool.announce(ONE, DC, 3 * CHUNK_LEN).unwrap();
-            let mut rope = Rope::default();
-            rope.append_promised(&mut silent, &[1; 2 * CHUNK_LEN]);
-            let waiting = reserve(&pool, 4 * CHUNK_LEN);
-            let going = async {
-                let reason = poll_fn(|cx| silent.poll_revoked(cx)).await;
-                assert_eq!(reason, Revocation::Blocking);
-                drop((silent, rope));
-            };
-            let (reserved, ()) = smol::future::zip(waiting, going).await;
-            assert!(reserved.is_some());
-        });
     }
 
     #[test]

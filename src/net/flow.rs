@@ -1,19 +1,17 @@
+//! A relay's direction between sockets whose bytes are nobody's here: a stranger and
+//! the site that we pass for. In bulk they go through a pipe ([`Bulk`]).
+
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::bulk::Bulk;
 use super::executor::READS_PER_TURN;
-use super::pipes::{Pipe, PipePool};
+use super::pipes::PipePool;
 use super::rope::Rope;
 use super::scratch::Scratch;
 use super::socket::Socket;
-
-/// Bytes that one splice moves at most.
-const SPLICE_LEN: usize = 256 * 1024;
-
-/// A read of less is cheaper than a splice of it.
-const WORTH_SPLICING: usize = 16 * 1024;
 
 /// What flows borrow while bytes are under way.
 pub struct FlowParts<'a> {
@@ -31,12 +29,7 @@ pub struct Flow {
     /// far.
     queue: Rope,
     /// Instead of it, while bytes come in bulk.
-    pipe: Option<Pipe>,
-    is_bulk: bool,
-    /// The sender will send no more.
-    has_ended: bool,
-    /// The receiver knows.
-    is_done: bool,
+    bulk: Bulk,
     moved: u64,
 }
 
@@ -50,7 +43,7 @@ impl Flow {
 
     /// Everything is handed on, the end of the stream too.
     pub fn is_done(&self) -> bool {
-        self.is_done
+        self.bulk.is_done()
     }
 
     /// Bytes that the receiver took.
@@ -68,11 +61,11 @@ impl Flow {
         to: &Socket,
     ) -> io::Result<()> {
         for _ in 0..READS_PER_TURN {
-            if self.is_done || self.hand_on(cx, parts, to)?.is_pending() {
+            if self.is_done() || self.hand_on(cx, parts, to)?.is_pending() {
                 return Ok(());
             }
-            if self.has_ended {
-                self.is_done = true;
+            if self.bulk.has_ended() {
+                self.bulk.told_end();
                 return to.shutdown_write();
             }
             if self.read(cx, parts, from, to)?.is_pending() {
@@ -90,22 +83,22 @@ impl Flow {
         parts: &FlowParts<'_>,
         to: &Socket,
     ) -> io::Result<Poll<()>> {
-        while !self.queue.is_empty() || self.pipe.as_ref().is_some_and(|pipe| !pipe.is_empty()) {
+        while !self.queue.is_empty() || !self.bulk.is_empty() {
             if to.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
-            let written = match &mut self.pipe {
-                Some(pipe) if self.queue.is_empty() => pipe.try_drain(to, SPLICE_LEN)?,
-                _ => Some(self.queue.write_to(to)?),
+            let written = match self.queue.is_empty() {
+                true => self.bulk.try_drain(to, usize::MAX)?,
+                false => Some(self.queue.write_to(to)?),
             };
-            match (written, &mut self.pipe) {
-                (None, Some(pipe)) => {
+            match written {
+                Some(written) => self.moved += written as u64,
+                None => {
                     let mut chunk = [0; CHUNK_LEN];
-                    let length = pipe.read(&mut chunk)?;
+                    let length = self.bulk.take_out(&mut chunk)?;
                     let data = chunk.get(..length).unwrap_or_default();
                     self.queue.append_overdrawn(parts.buffers, data);
                 }
-                (written, _) => self.moved += written.unwrap_or(0) as u64,
             }
         }
         Ok(Poll::Ready(()))
@@ -122,38 +115,22 @@ impl Flow {
         if to.poll_writable(cx).is_pending() {
             return Ok(Poll::Pending);
         }
-        if self.is_bulk && self.pipe.is_none() {
-            self.pipe = parts.pipes.take_modestly();
+        if self.bulk.wants_pipe() {
+            self.bulk.lend(parts.pipes.take_modestly());
         }
-        let read = match self.pipe.take() {
-            Some(pipe) => self.splice(cx, parts, from, to, pipe)?,
+        let spliced = match self.bulk.poll_fill(cx, from, usize::MAX) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(length) => length?,
+        };
+        let read = match spliced {
+            Some(length) => Poll::Ready(length),
             None => self.copy(cx, parts, from, to)?,
         };
         let Poll::Ready(length) = read else {
             return Ok(Poll::Pending);
         };
-        self.is_bulk = length >= WORTH_SPLICING;
-        self.has_ended = length == 0;
+        self.bulk.came(length);
         Ok(Poll::Ready(()))
-    }
-
-    fn splice(
-        &mut self,
-        cx: &mut Context<'_>,
-        parts: &FlowParts<'_>,
-        from: &Socket,
-        to: &Socket,
-        mut pipe: Pipe,
-    ) -> io::Result<Poll<usize>> {
-        let length = match pipe.poll_fill(cx, from, SPLICE_LEN) {
-            Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(length) => length?,
-        };
-        let Some(length) = length else {
-            return self.copy(cx, parts, from, to);
-        };
-        self.pipe = (length > 0).then_some(pipe);
-        Ok(Poll::Ready(length))
     }
 
     /// What the receiver does not take stays where it is.
@@ -181,7 +158,6 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::net::SocketAddr;
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
@@ -190,7 +166,8 @@ mod tests {
     use rustix::net::sockopt;
 
     use super::*;
-    use crate::net::{Executor, Listener, Reactor, fill_random};
+    use crate::net::test_pair::pair;
+    use crate::net::{Executor, Reactor, fill_random};
 
     /// What the receiving end is.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,15 +176,6 @@ mod tests {
         Unix,
         /// TCP with a flag to whose files splice(2) does not write.
         NoSplice,
-    }
-
-    async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
-        let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let listener = Listener::bind(reactor, anywhere).unwrap();
-        let address = listener.address();
-        let connecting = Socket::connect(reactor, address);
-        let (near, far) = smol::future::zip(connecting, listener.accept()).await;
-        (near.unwrap(), far.unwrap())
     }
 
     async fn unix_pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {

@@ -3,12 +3,17 @@
 //! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
 //! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
 //! who may take of it for large packets, [`trunk`] what connections need that many share.
+//! Relays share [`Bulk`], which is splice(2) where that pays, and [`Enciphered`], what
+//! goes to a DC.
 
 mod addresses;
 mod backoff;
 mod buffer_pool;
+mod bulk;
+mod claims;
 mod comfort;
 mod counting;
+mod enciphered;
 mod executor;
 mod flow;
 #[doc(hidden)]
@@ -30,6 +35,8 @@ mod room;
 mod rope;
 mod scratch;
 mod socket;
+#[cfg(test)]
+mod test_pair;
 
 mod timed_stream;
 mod timer;
@@ -41,8 +48,11 @@ mod unblock;
 
 pub use addresses::AddressWatch;
 pub use backoff::{Backoff, Jitter};
-pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
+pub use buffer_pool::{BufferPool, CHUNK_LEN};
+pub use bulk::Bulk;
+pub use claims::Claims;
 pub use counting::Counting;
+pub use enciphered::Enciphered;
 pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
 #[cfg(feature = "tls")]
@@ -55,7 +65,7 @@ pub use lookup::resolve;
 pub use lookup::{Lookup, LookupRules};
 pub use notify::Notify;
 pub use pause::Pause;
-pub use pipes::{Pipe, PipePool};
+pub use pipes::PipePool;
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 #[cfg(test)]

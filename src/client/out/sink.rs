@@ -1,26 +1,14 @@
-//! What Telegram's side calls: framing, encrypting and writing.
+//! What Telegram's side calls: packets are framed and encrypted as they come.
 
 use std::mem;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::super::records::{PARTS, RecordHeaders, Slices, unwrapped};
-use super::tail::{HOLD, Held, writable};
-use super::{Acks, ClientOut, Content, PacketProgress, State, Suspect};
+use super::acks::{Around, ENOUGH_ACKS, MAX_ACKS};
+use super::{ClientOut, Content, PacketProgress, State, Suspect};
 use crate::backend::{SessionEnd, Sink, Taking};
 use crate::config::ServerErrors;
 use crate::net::{CHUNK_LEN, SCRATCH_LEN};
-use crate::wire::fake_tls::SHORTEST_RECORD;
 use crate::wire::transport::Transport;
-
-/// Quick acknowledgements kept back at a time.
-const MAX_ACKS: usize = 64;
-
-/// So many fill a record.
-const ENOUGH_ACKS: usize = SHORTEST_RECORD.div_ceil(4);
-
-/// What goes before or behind a payload: quick acknowledgements, and a header
-/// or padding.
-type Around = heapless::Vec<u8, { 4 * MAX_ACKS + 4 }>;
 
 /// Telegram's error −404, a whole payload (`doc/protocol.md` §7): whoever gets
 /// it has sent what no client sends.
@@ -192,99 +180,6 @@ impl ClientOut {
         self.write(state, [&before, payload, &behind], to_come);
     }
 
-    /// Writes what is ready for the wire except for records; `to_come` bytes
-    /// are certain to follow.
-    fn write(&self, state: &mut State, [first, second, third]: [&[u8]; 3], to_come: usize) {
-        let held = state.held.take();
-        let bytes = held.as_ref().map_or(&[][..], |held| &held.bytes);
-        let parts = [bytes, first, second, third];
-        let Some(lengths) = &mut state.records else {
-            return self.write_slices(state, &unwrapped(parts));
-        };
-        let total = parts.iter().map(|part| part.len()).sum();
-        let ready = writable(total, to_come);
-        if ready > 0 {
-            let headers = RecordHeaders::new(ready, lengths);
-            self.write_slices(state, &headers.wrap(parts));
-        }
-        if ready < total {
-            let until = held.as_ref().and_then(|held| held.until);
-            let until = (to_come == 0).then(|| until.unwrap_or_else(|| self.later()));
-            self.hold(state, parts, ready, until);
-        }
-    }
-
-    fn later(&self) -> Instant {
-        let now = self.context.reactor.now();
-        now.checked_add(HOLD).unwrap_or(now)
-    }
-
-    /// Keeps what comes behind the first `written` bytes, at most `until` then.
-    fn hold(
-        &self,
-        state: &mut State,
-        parts: [&[u8]; PARTS],
-        mut written: usize,
-        until: Option<Instant>,
-    ) {
-        let mut held = Held {
-            bytes: heapless::Vec::new(),
-            until,
-        };
-        for part in parts {
-            let skipped = written.min(part.len());
-            written -= skipped;
-            held.bytes.extend(part.iter().skip(skipped).copied());
-        }
-        if self.wake_up() || until.is_some() {
-            state.wake();
-        }
-        state.held = (!state.broken).then(|| Box::new(held));
-    }
-
-    /// Writes what was held, however little it is.
-    pub fn let_go(&self) {
-        let mut state = self.state.borrow_mut();
-        if let Some(held) = state.held.take()
-            && let Some(lengths) = &mut state.records
-        {
-            let headers = RecordHeaders::new(held.bytes.len(), lengths);
-            self.write_slices(&mut state, &headers.wrap([&held.bytes, &[], &[], &[]]));
-        }
-    }
-
-    fn write_slices(&self, state: &mut State, slices: &Slices<'_>) {
-        if self.revoked().is_some() {
-            // The stream goes on without them.
-            state.torn = true;
-            return self.fail(state);
-        }
-        let was_empty = state.queue.is_empty();
-        let mut written = 0;
-        if was_empty {
-            let result = match slices.as_slice() {
-                [only] => self.socket.try_write(only),
-                several => self.socket.try_write_vectored(several),
-            };
-            match result {
-                Ok(length) => written = length,
-                Err(_) => return self.fail(state),
-            }
-            self.wrote(written);
-        }
-        for slice in slices {
-            let skipped = written.min(slice.len());
-            written -= skipped;
-            if let Some(rest) = slice.get(skipped..) {
-                state.queue.append_overdrawn(&self.context.buffers, rest);
-            }
-        }
-        let is_stuck = was_empty && !state.queue.is_empty();
-        if self.wake_up() || is_stuck {
-            state.wake();
-        }
-    }
-
     /// Keeps bytes of a packet that may be a server's error; how many.
     fn withhold(&self, state: &mut State, data: &[u8]) -> usize {
         let Some(Suspect { bytes, .. }) = &mut state.suspect else {
@@ -323,56 +218,5 @@ impl ClientOut {
             padding,
         };
         self.send_payload(state, &mut error);
-    }
-
-    pub(super) fn fail(&self, state: &mut State) {
-        state.broken = true;
-        state.torn |= !state.queue.is_empty();
-        state.queue.clear();
-        state.wake();
-    }
-
-    /// Nothing is kept for it: without records there is nothing to wait for.
-    fn send_ack(&self, state: &mut State, token: [u8; 4]) {
-        let mut ack = state.transport.quick_ack(token);
-        if let Content::Packets(cipher) = &mut state.content {
-            cipher.apply(&mut ack);
-        }
-        self.write(state, [&ack, &[], &[]], 0);
-        self.context.metrics.quick_acks.inc();
-    }
-
-    fn send_acks(&self, state: &mut State) {
-        let mut acks = Around::new();
-        self.take_acks(state, &mut acks);
-        if acks.is_empty() {
-            return;
-        }
-        if let Content::Packets(cipher) = &mut state.content {
-            cipher.apply(&mut acks);
-        }
-        self.write(state, [&acks, &[], &[]], 0);
-    }
-
-    /// Appends the acknowledgements that wait, for which there is room.
-    fn take_acks(&self, state: &mut State, to: &mut Around) {
-        let acks = state.acks.take();
-        for token in acks.iter().flat_map(|acks| &acks.tokens) {
-            to.extend(state.transport.quick_ack(*token));
-            self.context.metrics.quick_acks.inc();
-        }
-    }
-
-    /// Those that nothing came for in time are of no use any more.
-    fn drop_late_acks(&self, state: &mut State) {
-        let now = self.context.reactor.now();
-        let is_late = |acks: &mut Box<Acks>| {
-            let since = acks.since.unwrap_or(now);
-            now.duration_since(since) > HOLD
-        };
-        if let Some(late) = state.acks.take_if(is_late) {
-            let dropped = late.tokens.len() as u64;
-            self.context.metrics.quick_acks_dropped.add(dropped);
-        }
     }
 }

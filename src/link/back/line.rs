@@ -4,14 +4,12 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use smol_mtproxy_ciphers::CtrStream;
-
 use super::inbound::Local;
 use super::stream::BackStream;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
 use crate::link::connection::ONE_WRITE;
-use crate::net::{READS_PER_TURN, Rope, Socket};
+use crate::net::{Enciphered, READS_PER_TURN};
 use crate::wire::link::EndReason;
 
 /// What a line may queue beyond the credit of its stream.
@@ -24,10 +22,7 @@ const WORTH_EXPANDING: u32 = 4096;
 
 /// A DC's own connection: the link's task writes to it, the line's reads.
 pub(super) struct LineEnd {
-    socket: Socket,
-    to_dc: CtrStream,
-    /// Encrypted, refused by the kernel so far.
-    pending: Option<Box<Rope>>,
+    dc: Enciphered,
     task: Option<Waker>,
     /// Bytes since the last tick.
     recent: u32,
@@ -38,19 +33,12 @@ impl LineEnd {
     /// waits for the line's task. An error is that task's to find.
     pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
         self.recent = self.recent.saturating_add(bytes.len() as u32);
-        self.to_dc.apply(bytes);
-        if self.recent < WORTH_EXPANDING {
-            self.to_dc.hibernate();
-        }
         context.metrics.dc_bytes_out.add(bytes.len() as u64);
-        let written = match self.pending {
-            None => self.socket.try_write(bytes).unwrap_or(0),
-            Some(_) => 0,
-        };
-        let rest = bytes.get(written..).unwrap_or_default();
-        if !rest.is_empty() {
-            let pending = self.pending.get_or_insert_default();
-            pending.append_overdrawn(&context.buffers, rest);
+        let written = self.dc.send(&context.buffers, bytes).unwrap_or(0);
+        if self.recent < WORTH_EXPANDING {
+            self.dc.hibernate();
+        }
+        if written < bytes.len() {
             self.wake();
         }
         written
@@ -64,22 +52,21 @@ impl LineEnd {
 
     pub fn rest(&mut self) {
         if mem::take(&mut self.recent) < WORTH_EXPANDING {
-            self.to_dc.hibernate();
+            self.dc.hibernate();
         }
     }
 }
 
 /// Relays between a line and its stream until one of them ends: in a task of
 /// its own, because what opened the line needs more memory.
-pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
+pub(super) fn start(stream: &Rc<BackStream>, line: Line) {
     if stream.is_over() {
         return;
     }
-    line.to_dc.hibernate();
+    let mut dc = Enciphered::new(line.socket, line.to_dc);
+    dc.hibernate();
     stream.begin(Local::Line(Box::new(LineEnd {
-        socket: line.socket,
-        to_dc: line.to_dc,
-        pending: None,
+        dc,
         task: None,
         recent: 0,
     })));
@@ -128,7 +115,7 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
 
 fn read(stream: &BackStream, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
     match &stream.inbound.borrow().local {
-        Local::Line(line) => line.socket.poll_read(cx, space),
+        Local::Line(line) => line.dc.socket().poll_read(cx, space),
         // It is being dropped, and this task with it.
         _ => Poll::Pending,
     }
@@ -141,15 +128,7 @@ fn flush(stream: &BackStream, cx: &mut Context<'_>) -> io::Result<()> {
         return Ok(());
     };
     line.task = Some(cx.waker().clone());
-    let mut total = 0;
-    if let Some(pending) = &mut line.pending {
-        while !pending.is_empty() && line.socket.poll_writable(cx).is_ready() {
-            total += pending.write_to(&line.socket)?;
-        }
-        if pending.is_empty() {
-            line.pending = None;
-        }
-    }
+    let total = line.dc.flush(cx)?;
     drop(inbound);
     stream.settled(total);
     Ok(())

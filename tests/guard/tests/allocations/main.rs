@@ -69,6 +69,7 @@ impl Reason {
 /// Where chunks are made, and who may have how many of them is noted.
 const POOLS: &[&str] = &[
     "src/net/buffer_pool.rs",
+    "src/net/claims.rs",
     "src/net/reservation.rs",
     "src/net/room.rs",
     "src/net/room/",
@@ -105,11 +106,11 @@ const BY_DESIGN: &[Reason] = &[
         "a packet that does not come in one read is collected in chunks",
     ),
     own(
-        "src/client/out/sink.rs",
+        "src/client/out/write.rs",
         "what would be too short a record waits for the next bytes, in a box",
     ),
     chunks(
-        "src/client/out/sink.rs",
+        "src/client/out/write.rs",
         "what the client's kernel refuses is kept",
     ),
     chunks(
@@ -140,11 +141,11 @@ const BY_DESIGN: &[Reason] = &[
         "src/link/back/inbound.rs",
         "a packet that does not come in one read of the link is collected in chunks",
     ),
-    chunks(
-        "src/link/back/line.rs",
-        "what the DC refuses waits on the back",
+    own(
+        "src/net/enciphered.rs",
+        "what a DC refuses waits in a box that stays until the client is silent",
     ),
-    chunks("src/client/line.rs", "what the DC refuses waits"),
+    chunks("src/net/enciphered.rs", "what a DC refuses waits"),
     own(
         "src/link/tls/opener.rs",
         "the first part of a record waits for the rest",
