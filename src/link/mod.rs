@@ -2,7 +2,8 @@
 //! to another machine. Protocol: `doc/split-mode.md`; bytes: [`crate::wire::link`].
 //!
 //! Either side runs one task a link (`driver`); the streams on it are small
-//! structs that other tasks reach through `Rc`. What a stream sends is bounded
+//! structs that other tasks reach through `Rc`. They never call their link, they
+//! leave it notes (`notes`). What a stream sends is bounded
 //! by the credit that the other side gives it (`flow`), what waits for the
 //! kernel by a limit of the link (`connection`). The numbers of both, and what
 //! each front may take of a back, are plain values (`window`), as is whether the
@@ -24,6 +25,7 @@ mod handshake;
 mod life;
 #[cfg(feature = "tls")]
 mod node_key;
+mod notes;
 mod security;
 #[cfg(test)]
 mod test_link;

@@ -6,11 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use smol_mtproxy_ciphers::CtrStream;
 
-use super::inbound::Local;
-use super::stream::BackStream;
+use super::taker::{News, Taker};
+use super::tie::Tie;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
 use crate::link::connection::ONE_WRITE;
+use crate::link::fault::Fault;
 use crate::net::{Rope, Socket};
 use crate::wire::link::EndReason;
 
@@ -37,9 +38,20 @@ pub(super) struct LineEnd {
 }
 
 impl LineEnd {
+    pub fn new(mut line: Line) -> Self {
+        line.to_dc.hibernate();
+        Self {
+            socket: line.socket,
+            to_dc: line.to_dc,
+            pending: None,
+            task: None,
+            recent: 0,
+        }
+    }
+
     /// Encrypts and sends the client's bytes; how many the kernel took: the rest
     /// waits for the line's task. An error is that task's to find.
-    pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
+    fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
         self.recent = self.recent.saturating_add(bytes.len() as u32);
         self.to_dc.apply(bytes);
         if self.recent < WORTH_EXPANDING {
@@ -59,49 +71,86 @@ impl LineEnd {
         written
     }
 
-    pub fn wake(&self) {
+    fn wake(&self) {
         if let Some(waker) = &self.task {
             waker.wake_by_ref();
         }
     }
 
-    pub fn rest(&mut self) {
+    fn rest(&mut self) {
         if mem::take(&mut self.recent) < WORTH_EXPANDING {
             self.to_dc.hibernate();
         }
     }
 }
 
-/// Relays between a line and its stream until one of them ends: in a task of
-/// its own, because what opened the line needs more memory.
-pub(super) fn start(stream: &Rc<BackStream>, mut line: Line) {
-    if stream.is_over() {
-        return;
+impl Taker for LineEnd {
+    fn take(&mut self, bytes: &mut [u8], _: usize, tie: &Tie) -> Result<(), Fault> {
+        let written = self.write(&tie.connection().context, bytes);
+        tie.settled(written);
+        Ok(())
     }
-    line.to_dc.hibernate();
-    stream.begin(Local::Line(Box::new(LineEnd {
-        socket: line.socket,
-        to_dc: line.to_dc,
-        pending: None,
-        task: None,
-        recent: 0,
-    })));
-    let relayed = stream.clone();
-    let relaying = poll_fn(move |cx| {
-        poll(&relayed, cx).map(|reason| match reason {
-            EndReason::ClosedByTelegram => relayed.end_after_queue(reason),
-            _ => relayed.finish(reason),
-        })
-    });
-    let executor = &stream.link.connection.context.executor;
-    stream.set_task(executor.spawn(relaying));
+
+    fn hear(&mut self, news: News, _: &Tie) {
+        match news {
+            News::Resume => self.wake(),
+            News::Tick => self.rest(),
+            News::Room | News::Buffers => {}
+        }
+    }
+
+    /// Writes what the link's task could not.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        self.task = Some(cx.waker().clone());
+        let mut total = 0;
+        if let Some(pending) = &mut self.pending {
+            while !pending.is_empty() && self.socket.poll_writable(cx).is_ready() {
+                total += pending.write_to(&self.socket)?;
+            }
+            if pending.is_empty() {
+                self.pending = None;
+            }
+        }
+        Ok(total)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_read(cx, space)
+    }
 }
 
-fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
-    if flush(stream, cx).is_err() {
+/// A stream whose taker is a line.
+pub(super) trait LineStream: Sink {
+    fn context(&self) -> &LinkContext;
+
+    /// [`Taker::flush`] of the line.
+    fn flush(&self, cx: &mut Context<'_>) -> io::Result<()>;
+
+    /// [`Taker::poll_read`] of the line.
+    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// How much of `wanted` bytes would be taken now.
+    fn room(&self, wanted: usize, allowance: usize) -> usize;
+
+    /// Wakes the line when there is room again.
+    fn want_room(&self);
+
+    /// The line is over.
+    fn end_line(&self, reason: EndReason);
+}
+
+/// Relays between a line and its stream until one of them ends: in a task of
+/// its own, because what opened the line needs more memory.
+pub(super) async fn relay<S: LineStream>(stream: Rc<S>) {
+    let reason = poll_fn(|cx| poll(&*stream, cx)).await;
+    stream.end_line(reason);
+}
+
+fn poll<S: LineStream>(stream: &S, cx: &mut Context<'_>) -> Poll<EndReason> {
+    if stream.flush(cx).is_err() {
         return Poll::Ready(EndReason::NoConnection);
     }
-    let context = &stream.link.connection.context;
+    let context = stream.context();
     for _ in 0..READS_PER_TURN {
         let room = stream.room(ONE_WRITE, ALLOWANCE);
         if room == 0 {
@@ -110,7 +159,7 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
         }
         let read = context.scratch.with(|buffer| {
             let space = buffer.get_mut(..room).unwrap_or_default();
-            let read = read(stream, cx, space);
+            let read = stream.poll_read(cx, space);
             if let Poll::Ready(Ok(length)) = read {
                 context.metrics.dc_bytes_in.add(length as u64);
                 // All of it has room.
@@ -127,33 +176,4 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
     }
     cx.waker().wake_by_ref();
     Poll::Pending
-}
-
-fn read(stream: &BackStream, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-    match &stream.inbound.borrow().local {
-        Local::Line(line) => line.socket.poll_read(cx, space),
-        // It is being dropped, and this task with it.
-        _ => Poll::Pending,
-    }
-}
-
-/// Writes what the link's task could not.
-fn flush(stream: &BackStream, cx: &mut Context<'_>) -> io::Result<()> {
-    let mut inbound = stream.inbound.borrow_mut();
-    let Local::Line(line) = &mut inbound.local else {
-        return Ok(());
-    };
-    line.task = Some(cx.waker().clone());
-    let mut total = 0;
-    if let Some(pending) = &mut line.pending {
-        while !pending.is_empty() && line.socket.poll_writable(cx).is_ready() {
-            total += pending.write_to(&line.socket)?;
-        }
-        if pending.is_empty() {
-            line.pending = None;
-        }
-    }
-    drop(inbound);
-    stream.settled(total);
-    Ok(())
 }
