@@ -9,7 +9,7 @@ use smol::future::{block_on, poll_once};
 use smol_mtproxy_ciphers::StreamKey;
 
 use super::Front;
-use super::link::FrontLink;
+use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::LinkConfig;
 use crate::link::account::Account;
@@ -166,7 +166,7 @@ fn open_for(link: &Rc<FrontLink>, client: Rc<dyn Sink>) -> Box<dyn Stream> {
 
 #[test]
 fn who_leaves_does_not_wait_for_the_link_any_more() {
-    let link = FrontLink::new(Weak::new(), test_link::connection());
+    let link = FrontLink::new(Weak::<Front>::new(), test_link::connection());
     let stream = open(&link);
     fill(&link);
     let task = Arc::new(Client);
@@ -273,7 +273,7 @@ fn a_link_that_says_nothing_ends_on_time() {
     });
     let account = Account::new(&context.whole(), "somebody");
     let (connection, mut driver, _far) = test_link::driven_of(&context, account);
-    let link = FrontLink::new(Weak::new(), connection.clone());
+    let link = FrontLink::new(Weak::<Front>::new(), connection.clone());
     let context = &connection.context;
     let start = context.reactor.now();
     let fault = context
