@@ -179,7 +179,9 @@ impl FrontModel {
             }
             Step::Revoke(number) => {
                 if let Some(stream) = live(&self.link, number) {
-                    stream.tie.lose_buffers(crate::metrics::Revocation::Blocking);
+                    stream
+                        .tie
+                        .lose_buffers(crate::metrics::Revocation::Blocking);
                 }
             }
             Step::Take(chunks) => {
