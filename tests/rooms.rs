@@ -365,7 +365,7 @@ fn way(graph: &Graph, from: &str, to: &str) -> Option<Vec<String>> {
         }
         for next in graph.get(last).into_iter().flatten() {
             if seen.insert(next.clone()) {
-                queue.push_back([&path[..], &[next.clone()]].concat());
+                queue.push_back([&path[..], std::slice::from_ref(next)].concat());
             }
         }
     }
@@ -390,7 +390,7 @@ fn shortest_circle(graph: &mut Graph) -> Option<Vec<String>> {
         .flat_map(|(from, imports)| imports.iter().map(move |to| (from, to)));
     let circles = steps.filter_map(|(from, to)| {
         let back = way(graph, to, from)?;
-        Some([&[from.clone()], &back[..]].concat())
+        Some([std::slice::from_ref(from), &back[..]].concat())
     });
     circles.min_by_key(Vec::len)
 }
