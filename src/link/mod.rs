@@ -3,11 +3,10 @@
 //!
 //! Either side runs one task a link (`driver`); the streams on it are small
 //! structs that other tasks reach through `Rc`. They never call their link, they
-//! leave it notes (`notes`). What a stream sends is bounded
-//! by the credit that the other side gives it (`flow`), what waits for the
-//! kernel by a limit of the link (`connection`). The numbers of both, and what
-//! each front may take of a back, are plain values (`window`), as is whether the
-//! other side is there (`life`).
+//! leave it notes (`notes`). What a stream sends is bounded by the credit that the
+//! other side gives it (`flow`), what waits for the kernel by a limit of the link
+//! (`connection`). The numbers of both, and what each front may take of a back, are
+//! plain values (`window`), as is whether the other side is there (`life`).
 
 mod account;
 mod back;

@@ -21,7 +21,7 @@ use crate::link::back::packets::Packets;
 use crate::link::test_link::{self, Turns};
 use crate::net::{BufferPool, Rope};
 use crate::wire::dc::DcId;
-use crate::wire::link::{Event, data_header};
+use crate::wire::link::data_header;
 use crate::wire::transport::Transport;
 
 fn future<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
@@ -172,25 +172,11 @@ fn open_to(dc: i16, link: &Rc<BackLink>, number: u32, bytes: &mut [u8]) -> Weak<
     Rc::downgrade(&stream)
 }
 
-/// Frames that wait to be sent.
+/// Takes the frames that wait to be sent.
 fn frames(link: &BackLink) -> Vec<Frame> {
-    found(link.connection.with_out(|out| {
-        let bytes = out.slices().flatten().copied().collect();
-        out.clear();
-        bytes
-    }))
-}
-
-fn found(mut bytes: Vec<u8>) -> Vec<Frame> {
-    let mut decoder = test_link::greeted();
-    let mut input = bytes.as_mut_slice();
-    let mut found = Vec::new();
-    while let Some(event) = decoder.next(&mut input).unwrap() {
-        if let Event::Frame(frame) = event {
-            found.push(frame);
-        }
-    }
-    found
+    let frames = test_link::frames(&link.connection);
+    link.connection.with_out(|out| out.clear());
+    frames
 }
 
 /// Credit that a stream was given meanwhile.

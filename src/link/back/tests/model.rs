@@ -211,7 +211,7 @@ impl FrontModel {
             here += flow.held();
             if !known.has_ended && !stream.tie.is_over() {
                 // What was given and what came make what is still granted.
-                let waiting = frames_of(link, *number);
+                let waiting = unsent_credit(link, *number);
                 assert_eq!(flow.granted().0, known.credit + waiting);
                 assert!(known.credit + known.sent >= known.first);
             }
@@ -240,12 +240,9 @@ impl FrontModel {
 }
 
 /// Credit of a stream that waits to be sent.
-fn frames_of(link: &BackLink, of: u32) -> usize {
-    let bytes = link.connection.with_out(|out| {
-        let bytes: Vec<u8> = out.slices().flatten().copied().collect();
-        bytes
-    });
-    let credit = found(bytes).into_iter().map(|frame| match frame {
+fn unsent_credit(link: &BackLink, of: u32) -> usize {
+    let frames = test_link::frames(&link.connection).into_iter();
+    let credit = frames.map(|frame| match frame {
         Frame::Credit { stream, bytes } if stream == of => bytes as usize,
         _ => 0,
     });
