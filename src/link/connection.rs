@@ -8,6 +8,7 @@ use super::LinkContext;
 use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
+use super::notes::{Marks, Note, Notes};
 use super::window::Sizes;
 #[cfg(feature = "tls")]
 use super::x509::Fingerprints;
@@ -26,6 +27,9 @@ const WORTH_WRITING: usize = 4096;
 
 /// A peer that answers later than this is not waited for as long.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+
+/// Empty queues that are kept for the next streams to need one.
+const SPARE_QUEUES: usize = 8;
 
 /// Frames that one scratch buffer and a packet's header make.
 const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
@@ -58,6 +62,8 @@ pub(super) struct Connection {
     out: RefCell<Rope>,
     /// Streams that have something to send and may, in turn.
     turns: RefCell<VecDeque<u32>>,
+    notes: Notes,
+    spare_queues: RefCell<heapless::Vec<Box<Rope>, SPARE_QUEUES>>,
     headroom: Headroom,
     life: Cell<Life>,
     /// Woken when it answers after all.
@@ -102,6 +108,8 @@ impl Connection {
             outlet: parts.outlet,
             out: RefCell::default(),
             turns: RefCell::default(),
+            notes: Notes::default(),
+            spare_queues: RefCell::default(),
             headroom: Headroom::default(),
             task: TaskSlot::default(),
             wants_look: Cell::new(false),
@@ -319,6 +327,18 @@ impl Connection {
         self.headroom.give(self.out.borrow().len(), usize::MAX)
     }
 
+    /// An empty queue, for a stream that has something to keep.
+    pub fn take_queue(&self) -> Box<Rope> {
+        let spare = self.spare_queues.borrow_mut().pop();
+        spare.unwrap_or_default()
+    }
+
+    /// A stream has sent all of its queue.
+    pub fn give_queue(&self, queue: Box<Rope>) {
+        // More than are kept go back to the heap.
+        let _ = self.spare_queues.borrow_mut().push(queue);
+    }
+
     pub fn queue_turn(&self, stream: u32) {
         self.turns.borrow_mut().push_back(stream);
         self.wake();
@@ -330,6 +350,23 @@ impl Connection {
 
     pub fn has_turns(&self) -> bool {
         !self.turns.borrow().is_empty()
+    }
+
+    /// A stream leaves something that its link takes at the beginning of a turn.
+    pub fn note(&self, stream: u32, marks: &Marks, note: Note) {
+        self.notes.leave(stream, marks, note);
+        if note.is_urgent() {
+            self.look_again();
+        }
+    }
+
+    pub fn next_note(&self) -> Option<u32> {
+        self.notes.next()
+    }
+
+    /// Windows do not grow while so much waits on this side.
+    pub fn is_crowded(&self) -> bool {
+        self.account.with(|whole, _| whole.is_crowded())
     }
 
     /// Ends the link at the next turn of its task.

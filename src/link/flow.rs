@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 
 use super::connection::Connection;
 use super::fault::Fault;
+use super::notes::{Marks, Note, Taken};
 use super::window::{Pace, Window};
 use crate::net::Rope;
 use crate::wire::link::{Frame, MAX_BODY};
@@ -12,6 +13,7 @@ pub(super) struct Flow {
     pub number: u32,
     window: Cell<Window>,
     has_turn: Cell<bool>,
+    marks: Marks,
     /// To be sent when there is credit and the link has room. In a box: most
     /// streams have nothing here.
     queue: RefCell<Option<Box<Rope>>>,
@@ -23,6 +25,7 @@ impl Flow {
             number,
             window: Cell::new(Window::new(link.window_out, link.sizes)),
             has_turn: Cell::new(false),
+            marks: Marks::default(),
             queue: RefCell::default(),
         }
     }
@@ -72,7 +75,7 @@ impl Flow {
 
     fn enqueue(&self, link: &Connection, parts: &[&[u8]]) {
         let mut queue = self.queue.borrow_mut();
-        let rope = queue.get_or_insert_default();
+        let rope = queue.get_or_insert_with(|| link.take_queue());
         let before = rope.len();
         for part in parts {
             rope.append_overdrawn(&link.context.buffers, part);
@@ -86,7 +89,7 @@ impl Flow {
     /// Queues `head` and the chunks of `data`.
     pub fn enqueue_rope(&self, link: &Connection, head: &[u8], data: Rope) {
         let mut queue = self.queue.borrow_mut();
-        let rope = queue.get_or_insert_default();
+        let rope = queue.get_or_insert_with(|| link.take_queue());
         let more = head.len() + data.len();
         rope.append_overdrawn(&link.context.buffers, head);
         rope.append_rope(data);
@@ -99,6 +102,16 @@ impl Flow {
     pub fn clear(&self, link: &Connection) {
         let count = self.queue.take().map_or(0, |queue| queue.len());
         link.account.with(|whole, user| whole.unqueue(user, count));
+    }
+
+    /// Leaves something for the link.
+    pub fn note(&self, link: &Connection, note: Note) {
+        link.note(self.number, &self.marks, note);
+    }
+
+    /// Takes what was left.
+    pub fn notes(&self) -> Taken {
+        self.marks.take()
     }
 
     /// Asks the link for a turn, if there is credit to use it.
@@ -121,9 +134,8 @@ impl Flow {
             link.send_from(self.number, rope, count);
             link.account.with(|whole, user| whole.unqueue(user, count));
         }
-        if rope.is_empty() {
-            *queue = None;
-            return;
+        if let Some(empty) = queue.take_if(|rope| rope.is_empty()) {
+            return link.give_queue(empty);
         }
         drop(queue);
         self.ask_turn(link);

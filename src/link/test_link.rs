@@ -17,7 +17,7 @@ use super::handshake::Established;
 use super::{LinkContext, Patience};
 use crate::config::LinkPlaces;
 use crate::net::{BufferPool, Reactor, Socket};
-use crate::wire::link::{Decoder, Frame, Hello, RANDOM_LEN, Role};
+use crate::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Role};
 
 pub(super) fn context() -> LinkContext {
     let reactor = Reactor::virtual_time().unwrap();
@@ -98,6 +98,20 @@ pub(super) fn greeted() -> Decoder {
     let mut decoder = Decoder::default();
     assert!(decoder.next(&mut &mut hello.encode()[..]).is_ok());
     decoder
+}
+
+/// The frames that wait to be sent.
+pub(super) fn frames(connection: &Connection) -> Vec<Frame> {
+    let mut bytes: Vec<u8> = connection.with_out(|out| out.slices().flatten().copied().collect());
+    let mut decoder = greeted();
+    let mut input = bytes.as_mut_slice();
+    let mut found = Vec::new();
+    while let Some(event) = decoder.next(&mut input).unwrap() {
+        if let Event::Frame(frame) = event {
+            found.push(frame);
+        }
+    }
+    found
 }
 
 /// A link's task that runs when it is told to, if it was woken.

@@ -1,5 +1,8 @@
 use std::rc::Rc;
 
+use super::taker::Taker;
+use super::tie::Tie;
+use crate::link::fault::Fault;
 use crate::net::{BufferPool, Rope};
 
 /// Bytes that are kept in memory of their own size, not in a chunk: what an app
@@ -14,7 +17,7 @@ pub(super) struct Early {
 }
 
 impl Early {
-    pub fn append(&mut self, buffers: &Rc<BufferPool>, bytes: &[u8]) {
+    fn append(&mut self, buffers: &Rc<BufferPool>, bytes: &[u8]) {
         let length = match self.rest.is_empty() {
             true => bytes.len().min(SHORT.saturating_sub(self.short.len())),
             false => 0,
@@ -24,9 +27,18 @@ impl Early {
         self.short.extend_from_slice(short);
         self.rest.append_overdrawn(buffers, rest);
     }
+}
 
-    /// Hands on all of it, in order.
-    pub fn hand_on<E>(mut self, mut take: impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<(), E> {
+impl Taker for Early {
+    fn take(&mut self, bytes: &mut [u8], _: usize, tie: &Tie) -> Result<(), Fault> {
+        self.append(&tie.connection().context.buffers, bytes);
+        Ok(())
+    }
+
+    fn hand_on(
+        mut self: Box<Self>,
+        take: &mut dyn FnMut(&mut [u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if !self.short.is_empty() {
             take(&mut self.short)?;
         }
@@ -54,7 +66,7 @@ mod tests {
             (&[300, 200, 1500, 55, 700], true),
             (&[3000], true),
         ] {
-            let mut early = Early::default();
+            let mut early = Box::new(Early::default());
             let mut end = 0;
             for piece in pieces {
                 early.append(&buffers, &data[end..end + piece]);
@@ -62,11 +74,12 @@ mod tests {
             }
             assert_eq!(buffers.used_bytes() > 0, has_chunks, "{pieces:?}");
             let mut out = Vec::new();
-            let taken = early.hand_on(|bytes| {
+            let taken = early.hand_on(&mut |bytes| {
                 out.extend_from_slice(bytes);
-                Ok::<(), ()>(())
+                Ok(())
             });
-            assert_eq!((taken, &out[..]), (Ok(()), &data[..end]));
+            assert!(taken.is_ok());
+            assert_eq!(out, data[..end]);
             assert_eq!(buffers.used_bytes(), 0);
         }
     }

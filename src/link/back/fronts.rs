@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use super::link::BackLink;
-use super::stream::BackStream;
 use crate::link::LinkContext;
 use crate::link::account::Account;
+use crate::link::connection::Connection;
 use crate::link::fault::Fault;
 use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
@@ -18,12 +17,29 @@ use crate::wire::link::EndReason;
 /// Between lines about fronts that want too much.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
+/// A link, as far as what its front may take goes.
+pub(super) trait Holder {
+    fn connection(&self) -> &Rc<Connection>;
+
+    /// What all streams here hold.
+    fn held(&self) -> usize;
+
+    /// The stream here that holds most.
+    fn largest(&self) -> Option<u32>;
+
+    /// The stream here that came last, more or less, of those that have a `place`.
+    fn newest(&self, place: Scarce) -> Option<u32>;
+
+    /// Ends a stream at once. Nobody is inside of it.
+    fn end(&self, number: u32, reason: EndReason);
+}
+
 /// The fronts of a back, by name; the links of one share what it gets.
 pub(super) struct Fronts {
     whole: Rc<RefCell<Whole>>,
     metrics: Rc<Metrics>,
     reactor: Rc<Reactor>,
-    links: RefCell<Vec<Weak<BackLink>>>,
+    links: RefCell<Vec<Weak<dyn Holder>>>,
     refusals: Throttle,
     evictions: Throttle,
     revocations: Throttle,
@@ -45,7 +61,7 @@ impl Fronts {
     /// The account of the front `name`: the one of its other links if it has any.
     pub fn account(&self, name: &str) -> Account {
         let links = self.links();
-        let mut known = links.iter().map(|link| &link.connection.account);
+        let mut known = links.iter().map(|link| &link.connection().account);
         let known = known.find(|account| account.name() == name);
         known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
     }
@@ -59,33 +75,33 @@ impl Fronts {
     }
 
     /// One more link is there, which has a place if there is one; whether it has.
-    pub fn add(&self, link: &Rc<BackLink>) -> bool {
-        let account = &link.connection.account;
+    pub fn add(&self, link: Rc<dyn Holder>) -> bool {
+        let account = &link.connection().account;
         let admission = account.with(|whole, user| whole.admit(user, Scarce::Link));
         match admission {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
                 let links = self.links();
-                let newest = links.iter().rfind(|link| is_of(link, other));
+                let newest = links.iter().rfind(|link| is_of(&***link, other));
                 if let Some(newest) = newest {
-                    newest.connection.fail(Fault::TooMany);
+                    newest.connection().fail(Fault::TooMany);
                 }
             }
-            Admission::Full => link.connection.fail(Fault::TooMany),
+            Admission::Full => link.connection().fail(Fault::TooMany),
         }
         account.with(|whole, user| whole.take(user, Scarce::Link));
-        self.links.borrow_mut().push(Rc::downgrade(link));
+        self.links.borrow_mut().push(Rc::downgrade(&link));
         !matches!(admission, Admission::Full)
     }
 
-    pub fn remove(&self, link: &Rc<BackLink>) {
-        let account = &link.connection.account;
+    pub fn remove(&self, link: &dyn Holder) {
+        let account = &link.connection().account;
         account.with(|whole, user| whole.give_back(user, Scarce::Link));
         let mut links = self.links.borrow_mut();
-        links.retain(|one| !std::ptr::eq(one.as_ptr(), Rc::as_ptr(link)));
+        links.retain(|one| !std::ptr::addr_eq(one.as_ptr(), link));
     }
 
-    pub fn links(&self) -> Vec<Rc<BackLink>> {
+    pub fn links(&self) -> Vec<Rc<dyn Holder>> {
         let links = self.links.borrow();
         links.iter().filter_map(Weak::upgrade).collect()
     }
@@ -96,16 +112,19 @@ impl Fronts {
         match account.with(|whole, user| whole.admit(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
-                let newest = self.links().iter().rev().find_map(|link| {
-                    let is_other = is_of(link, other);
-                    is_other.then(|| link.newest(place)).flatten()
+                let newest = self.links().into_iter().rev().find_map(|link| {
+                    let newest = match is_of(&*link, other) {
+                        true => link.newest(place),
+                        false => None,
+                    };
+                    newest.map(|newest| (link, newest))
                 });
-                let Some(newest) = newest else {
+                let Some((link, newest)) = newest else {
                     self.refuse(account, place);
                     return false;
                 };
-                self.refuse(&newest.link.connection.account, place);
-                end(&newest, EndReason::NoConnection);
+                self.refuse(&link.connection().account, place);
+                link.end(newest, EndReason::NoConnection);
                 true
             }
             Admission::Full => {
@@ -141,20 +160,22 @@ impl Fronts {
             let links = self.links();
             // Two fronts without certificates may share an address, and so an account:
             // not the link of the one that holds less.
-            let of_front = links.iter().filter(|link| is_of(link, front));
-            let most = of_front.max_by_key(|link| link.held());
-            let Some(largest) = most.and_then(|link| link.largest()) else {
+            let of_front = links.iter().filter(|link| is_of(&***link, front));
+            let Some(most) = of_front.max_by_key(|link| link.held()) else {
+                return;
+            };
+            let Some(largest) = most.largest() else {
                 return;
             };
             self.metrics.link_evictions.inc();
             if let Some(skipped) = self.evictions.pass(self.reactor.now()) {
-                let name = largest.link.connection.account.name();
+                let name = most.connection().account.name();
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
                      most is closed; raise --buffers if that goes on{skipped}"
                 );
             }
-            end(&largest, EndReason::TooSlow);
+            most.end(largest, EndReason::TooSlow);
         }
     }
 
@@ -171,12 +192,6 @@ impl Fronts {
     }
 }
 
-fn is_of(link: &BackLink, user: usize) -> bool {
-    link.connection.account.user() == user
-}
-
-/// Ends a stream that nobody is inside of.
-fn end(stream: &BackStream, reason: EndReason) {
-    stream.finish(reason);
-    stream.drop_session();
+fn is_of(link: &dyn Holder, user: usize) -> bool {
+    link.connection().account.user() == user
 }

@@ -4,11 +4,12 @@ use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::inbound::Local;
-use super::stream::BackStream;
+use super::taker::{News, Taker};
+use super::tie::Tie;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
 use crate::link::connection::ONE_WRITE;
+use crate::link::fault::Fault;
 use crate::net::{Enciphered, READS_PER_TURN};
 use crate::wire::link::EndReason;
 
@@ -29,9 +30,19 @@ pub(super) struct LineEnd {
 }
 
 impl LineEnd {
+    pub fn new(line: Line) -> Self {
+        let mut dc = Enciphered::new(line.socket, line.to_dc);
+        dc.hibernate();
+        Self {
+            dc,
+            task: None,
+            recent: 0,
+        }
+    }
+
     /// Encrypts and sends the client's bytes; how many the kernel took: the rest
     /// waits for the line's task. An error is that task's to find.
-    pub fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
+    fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
         self.recent = self.recent.saturating_add(bytes.len() as u32);
         context.metrics.dc_bytes_out.add(bytes.len() as u64);
         let written = self.dc.send(&context.buffers, bytes).unwrap_or(0);
@@ -44,48 +55,77 @@ impl LineEnd {
         written
     }
 
-    pub fn wake(&self) {
+    fn wake(&self) {
         if let Some(waker) = &self.task {
             waker.wake_by_ref();
         }
     }
 
-    pub fn rest(&mut self) {
+    fn rest(&mut self) {
         if mem::take(&mut self.recent) < WORTH_EXPANDING {
             self.dc.hibernate();
         }
     }
 }
 
-/// Relays between a line and its stream until one of them ends: in a task of
-/// its own, because what opened the line needs more memory.
-pub(super) fn start(stream: &Rc<BackStream>, line: Line) {
-    if stream.is_over() {
-        return;
+impl Taker for LineEnd {
+    fn take(&mut self, bytes: &mut [u8], _: usize, tie: &Tie) -> Result<(), Fault> {
+        let written = self.write(&tie.connection().context, bytes);
+        tie.settled(written);
+        Ok(())
     }
-    let mut dc = Enciphered::new(line.socket, line.to_dc);
-    dc.hibernate();
-    stream.begin(Local::Line(Box::new(LineEnd {
-        dc,
-        task: None,
-        recent: 0,
-    })));
-    let relayed = stream.clone();
-    let relaying = poll_fn(move |cx| {
-        poll(&relayed, cx).map(|reason| match reason {
-            EndReason::ClosedByTelegram => relayed.end_after_queue(reason),
-            _ => relayed.finish(reason),
-        })
-    });
-    let executor = &stream.link.connection.context.executor;
-    stream.set_task(executor.spawn(relaying));
+
+    fn hear(&mut self, news: News, _: &Tie) {
+        match news {
+            News::Resume => self.wake(),
+            News::Tick => self.rest(),
+            News::Room | News::Buffers => {}
+        }
+    }
+
+    /// Writes what the link's task could not.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        self.task = Some(cx.waker().clone());
+        self.dc.flush(cx)
+    }
+
+    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.dc.socket().poll_read(cx, space)
+    }
 }
 
-fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
-    if flush(stream, cx).is_err() {
+/// A stream whose taker is a line.
+pub(super) trait LineStream: Sink {
+    fn context(&self) -> &LinkContext;
+
+    /// [`Taker::flush`] of the line.
+    fn flush(&self, cx: &mut Context<'_>) -> io::Result<()>;
+
+    /// [`Taker::poll_read`] of the line.
+    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// How much of `wanted` bytes would be taken now.
+    fn room(&self, wanted: usize, allowance: usize) -> usize;
+
+    /// Wakes the line when there is room again.
+    fn want_room(&self);
+
+    /// The line is over.
+    fn end_line(&self, reason: EndReason);
+}
+
+/// Relays between a line and its stream until one of them ends: in a task of
+/// its own, because what opened the line needs more memory.
+pub(super) async fn relay<S: LineStream>(stream: Rc<S>) {
+    let reason = poll_fn(|cx| poll(&*stream, cx)).await;
+    stream.end_line(reason);
+}
+
+fn poll<S: LineStream>(stream: &S, cx: &mut Context<'_>) -> Poll<EndReason> {
+    if stream.flush(cx).is_err() {
         return Poll::Ready(EndReason::NoConnection);
     }
-    let context = &stream.link.connection.context;
+    let context = stream.context();
     for _ in 0..READS_PER_TURN {
         let room = stream.room(ONE_WRITE, ALLOWANCE);
         if room == 0 {
@@ -94,7 +134,7 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
         }
         let read = context.scratch.with(|buffer| {
             let space = buffer.get_mut(..room).unwrap_or_default();
-            let read = read(stream, cx, space);
+            let read = stream.poll_read(cx, space);
             if let Poll::Ready(Ok(length)) = read {
                 context.metrics.dc_bytes_in.add(length as u64);
                 // All of it has room.
@@ -111,25 +151,4 @@ fn poll(stream: &BackStream, cx: &mut Context<'_>) -> Poll<EndReason> {
     }
     cx.waker().wake_by_ref();
     Poll::Pending
-}
-
-fn read(stream: &BackStream, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-    match &stream.inbound.borrow().local {
-        Local::Line(line) => line.dc.socket().poll_read(cx, space),
-        // It is being dropped, and this task with it.
-        _ => Poll::Pending,
-    }
-}
-
-/// Writes what the link's task could not.
-fn flush(stream: &BackStream, cx: &mut Context<'_>) -> io::Result<()> {
-    let mut inbound = stream.inbound.borrow_mut();
-    let Local::Line(line) = &mut inbound.local else {
-        return Ok(());
-    };
-    line.task = Some(cx.waker().clone());
-    let total = line.dc.flush(cx)?;
-    drop(inbound);
-    stream.settled(total);
-    Ok(())
 }

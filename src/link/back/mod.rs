@@ -1,12 +1,16 @@
 //! The back's half: takes links, and opens the sessions that fronts ask for.
 
+mod desk;
 mod early;
 mod fronts;
-mod inbound;
 mod line;
 mod link;
+mod opening;
+mod packets;
 mod signal;
 mod stream;
+mod taker;
+mod tie;
 mod wish;
 
 use std::cell::RefCell;
@@ -109,7 +113,7 @@ impl Back {
         self.security.replace(security.clone());
         #[cfg(feature = "tls")]
         for link in self.fronts.links() {
-            let connection = &link.connection;
+            let connection = link.connection();
             if security.refuses(connection.fingerprints) {
                 connection.fail(Fault::Revoked(connection.account.name().to_owned()));
             }
@@ -125,7 +129,7 @@ impl Back {
     /// Ends every session and link.
     pub async fn close(&self) {
         for link in self.fronts.links() {
-            link.connection.fail(Fault::Shutdown);
+            link.connection().fail(Fault::Shutdown);
         }
         let gone = self.changed.until(|| self.fronts.links().is_empty());
         self.context.reactor.timeout(GOODBYE, gone).await;
@@ -241,13 +245,13 @@ impl Back {
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         let peer = &link.connection.peer;
         self.context.metrics.links.inc();
-        let has_place = self.fronts.add(&link);
+        let has_place = self.fronts.add(link.clone());
         if has_place {
             info!("linked to the front {peer} ({how})");
         }
         let fault = driver.run(&link).await;
         self.context.metrics.links.dec();
-        self.fronts.remove(&link);
+        self.fronts.remove(&*link);
         let clients = link.lose();
         match has_place {
             true => info!(

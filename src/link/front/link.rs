@@ -5,23 +5,32 @@ use std::task::Context;
 
 use slab::Slab;
 
-use super::Front;
 use super::stream::{FrontStream, Handle};
 use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink};
 use crate::link::Place;
 use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
+use crate::link::notes::Note;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
+
+/// What a link has of its front.
+pub(super) trait Owner {
+    /// The stream that waits for its client with most, on whichever link it is.
+    fn largest(&self) -> Option<Rc<FrontStream>>;
+
+    fn tell_eviction(&self);
+
+    /// A back cannot reach the middle proxies of this DC.
+    fn middle_unavailable(&self, dc: DcId);
+}
 
 /// One link of a front, and the clients on it.
 pub(super) struct FrontLink {
     pub connection: Rc<Connection>,
-    front: Weak<Front>,
+    front: Weak<dyn Owner>,
     streams: RefCell<Slab<Place<FrontStream>>>,
-    /// Streams whose clients have room again.
-    roomy: RefCell<Vec<Rc<FrontStream>>>,
     /// A client has got something through it.
     pub was_useful: Cell<bool>,
     /// It gets no more streams.
@@ -29,12 +38,11 @@ pub(super) struct FrontLink {
 }
 
 impl FrontLink {
-    pub fn new(front: Weak<Front>, connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(front: Weak<impl Owner + 'static>, connection: Rc<Connection>) -> Rc<Self> {
         Rc::new(Self {
             connection,
             front,
             streams: RefCell::default(),
-            roomy: RefCell::default(),
             was_useful: Cell::new(false),
             is_retired: Cell::new(false),
         })
@@ -61,11 +69,11 @@ impl FrontLink {
     }
 
     /// Opens a session. What it sends may follow at once.
-    pub fn open(self: &Rc<Self>, request: SessionRequest, sink: Rc<dyn Sink>) -> Session {
+    pub fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Session {
         let mut streams = self.streams.borrow_mut();
         let entry = streams.vacant_entry();
         let number = entry.key() as u32;
-        let stream = FrontStream::new(self, number, request.route, request.dc, sink);
+        let stream = FrontStream::new(&self.connection, number, request.route, request.dc, sink);
         entry.insert(Place::Live(stream.clone()));
         drop(streams);
         self.connection.context.metrics.link_streams.inc();
@@ -81,14 +89,8 @@ impl FrontLink {
         }
     }
 
-    /// The client's task looks at this stream again.
-    pub fn has_room(&self, stream: &Rc<FrontStream>) {
-        self.roomy.borrow_mut().push(stream.clone());
-        self.connection.look_again();
-    }
-
     /// Says the end of a stream; its number is free when the back has too.
-    pub fn leave(&self, number: u32, has_back_ended: bool) {
+    fn leave(&self, number: u32, has_back_ended: bool) {
         let mut streams = self.streams.borrow_mut();
         let gone = match has_back_ended {
             true => streams.try_remove(number as usize),
@@ -111,13 +113,11 @@ impl FrontLink {
     /// The link is gone: ends every session; how many there were.
     pub fn lose(&self) -> usize {
         let streams = mem::take(&mut *self.streams.borrow_mut());
-        self.roomy.take();
         let mut lost = 0;
         for (_, place) in streams {
             if let Place::Live(stream) = place {
-                lost += 1;
                 self.connection.context.metrics.link_streams.dec();
-                stream.end(SessionEnd::LinkLost);
+                lost += usize::from(stream.end(SessionEnd::LinkLost));
             }
         }
         lost
@@ -126,29 +126,63 @@ impl FrontLink {
     /// The stream of this number; `None` if it is over on this side.
     fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
         match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) => Ok(Some(stream.clone())),
-            Some(Place::Leaving) => Ok(None),
+            Some(Place::Live(stream)) if !stream.is_over() => Ok(Some(stream.clone())),
+            Some(_) => Ok(None),
             None => Err(Fault::Unexpected("a frame for no stream")),
         }
     }
 
-    pub fn middle_unavailable(&self, dc: DcId) {
-        if let Some(front) = self.front.upgrade() {
-            front.middle_unavailable(dc);
+    /// Takes what streams have left since the last turn.
+    fn take_notes(&self) -> Result<(), Fault> {
+        while let Some(number) = self.connection.next_note() {
+            let stream = match self.streams.borrow().get(number as usize) {
+                Some(Place::Live(stream)) => stream.clone(),
+                Some(Place::Leaving) | None => continue,
+            };
+            if stream.notes().has(Note::Room) {
+                stream.retry()?;
+            }
+            self.leave_if_over(number, &stream);
+        }
+        Ok(())
+    }
+
+    fn leave_if_over(&self, number: u32, stream: &FrontStream) {
+        if stream.is_over() {
+            self.leave(number, stream.has_back_ended());
         }
     }
 
-    /// Windows do not grow while so much waits for slow clients.
-    pub fn is_crowded(&self) -> bool {
-        self.connection.account.with(|whole, _| whole.is_crowded())
+    /// The back has said the end of a stream.
+    fn ended_by_back(&self, number: u32, reason: EndReason) {
+        let stream = match self.streams.borrow().get(number as usize) {
+            Some(Place::Live(stream)) => Some(stream.clone()),
+            Some(Place::Leaving) | None => None,
+        };
+        match stream {
+            Some(stream) => {
+                if reason == EndReason::MiddleUnavailable
+                    && !stream.is_over()
+                    && let Some(front) = self.front.upgrade()
+                {
+                    front.middle_unavailable(stream.dc());
+                }
+                stream.ended_by_back(reason);
+                self.leave_if_over(number, &stream);
+            }
+            None => {
+                self.streams.borrow_mut().try_remove(number as usize);
+                self.end_if_done();
+            }
+        }
     }
 
     /// The stream here that waits for its client with most.
     pub fn largest(&self) -> Option<Rc<FrontStream>> {
         let streams = self.streams.borrow();
         let live = streams.iter().filter_map(|(_, place)| match place {
-            Place::Live(stream) => Some(stream),
-            Place::Leaving => None,
+            Place::Live(stream) if !stream.is_over() => Some(stream),
+            _ => None,
         });
         let largest = live.max_by_key(|stream| stream.held());
         largest.filter(|stream| stream.held() > 0).cloned()
@@ -187,13 +221,8 @@ impl Side for FrontLink {
                 Ok(())
             }
             Frame::End { stream, reason } => {
-                match self.find(stream)? {
-                    Some(stream) => stream.ended_by_back(reason),
-                    None => {
-                        self.streams.borrow_mut().try_remove(stream as usize);
-                        self.end_if_done();
-                    }
-                }
+                self.find(stream)?;
+                self.ended_by_back(stream, reason);
                 Ok(())
             }
             _ => Err(Fault::Unexpected("a front's frame from a back")),
@@ -201,12 +230,12 @@ impl Side for FrontLink {
     }
 
     fn relieve(&self) {
+        self.was_useful.set(true);
         let account = &self.connection.account;
         while account.with(|whole, _| whole.heaviest().is_some()) {
-            // On whichever link it is.
             let front = self.front.upgrade();
             let largest = match &front {
-                Some(front) => front.largest_stream(),
+                Some(front) => front.largest(),
                 None => self.largest(),
             };
             let Some(largest) = largest else {
@@ -221,9 +250,6 @@ impl Side for FrontLink {
     }
 
     fn look_again(&self, _: &mut Context<'_>) -> Result<(), Fault> {
-        for stream in self.roomy.take() {
-            stream.retry()?;
-        }
-        Ok(())
+        self.take_notes()
     }
 }

@@ -28,7 +28,7 @@ use crate::log::Throttle;
 use crate::net::Notify;
 use crate::wire::dc::DcId;
 use dial::Keeper;
-use link::FrontLink;
+use link::{FrontLink, Owner};
 use place::Place;
 use stream::FrontStream;
 #[cfg(feature = "check")]
@@ -204,13 +204,6 @@ impl Front {
         .await;
     }
 
-    /// The stream that waits for its client with most.
-    fn largest_stream(&self) -> Option<Rc<FrontStream>> {
-        let links = self.links.borrow();
-        let largest = links.iter().filter_map(|link| link.largest());
-        largest.max_by_key(|stream| stream.held())
-    }
-
     fn complain(&self) {
         if !self.has_complained.replace(true) {
             warn!(
@@ -227,15 +220,6 @@ impl Front {
                 "no back answers: clients wait up to {} s for an answer or another link, then \
                  they are closed{skipped}; see whether the backs run, and the network between",
                 self.wait.get().as_secs()
-            );
-        }
-    }
-
-    fn tell_eviction(&self) {
-        if let Some(skipped) = self.evictions.pass(self.context.reactor.now()) {
-            info!(
-                "clients take less than the backs send: the one for which most waits is \
-                 closed{skipped}; if that goes on, give this front a larger --buffers"
             );
         }
     }
@@ -271,18 +255,34 @@ impl Front {
         unavailable.retain(|(_, until)| now < *until);
         unavailable.iter().any(|(known, _)| *known == dc)
     }
-
-    /// A back cannot reach the middle proxies of this DC.
-    fn middle_unavailable(&self, dc: DcId) {
-        if !self.is_unavailable(dc) && self.unavailable.borrow().len() < UNAVAILABLE_DCS {
-            let until = self.context.reactor.now() + UNAVAILABLE_FOR;
-            self.unavailable.borrow_mut().push((dc, until));
-        }
-    }
 }
 
 impl Backend for Front {
     fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
         Box::pin(self.open_session(request, sink))
+    }
+}
+
+impl Owner for Front {
+    fn largest(&self) -> Option<Rc<FrontStream>> {
+        let links = self.links.borrow();
+        let largest = links.iter().filter_map(|link| link.largest());
+        largest.max_by_key(|stream| stream.held())
+    }
+
+    fn tell_eviction(&self) {
+        if let Some(skipped) = self.evictions.pass(self.context.reactor.now()) {
+            info!(
+                "clients take less than the backs send: the one for which most waits is \
+                 closed{skipped}; if that goes on, give this front a larger --buffers"
+            );
+        }
+    }
+
+    fn middle_unavailable(&self, dc: DcId) {
+        if !self.is_unavailable(dc) && self.unavailable.borrow().len() < UNAVAILABLE_DCS {
+            let until = self.context.reactor.now() + UNAVAILABLE_FOR;
+            self.unavailable.borrow_mut().push((dc, until));
+        }
     }
 }

@@ -2,11 +2,12 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::link::FrontLink;
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
+use crate::link::connection::Connection;
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
+use crate::link::notes::{Note, Taken};
 use crate::link::window::Pace;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
@@ -21,7 +22,7 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// One client's session on a link.
 pub(super) struct FrontStream {
-    link: Rc<FrontLink>,
+    link: Rc<Connection>,
     flow: Flow,
     dc: DcId,
     sink: Rc<dyn Sink>,
@@ -43,7 +44,7 @@ struct Inbound {
 
 impl FrontStream {
     pub fn new(
-        link: &Rc<FrontLink>,
+        link: &Rc<Connection>,
         number: u32,
         route: Route,
         dc: DcId,
@@ -51,7 +52,7 @@ impl FrontStream {
     ) -> Rc<Self> {
         Rc::new(Self {
             link: link.clone(),
-            flow: Flow::new(&link.connection, number),
+            flow: Flow::new(link, number),
             dc,
             sink,
             inbound: RefCell::new(Inbound {
@@ -64,12 +65,22 @@ impl FrontStream {
         })
     }
 
-    pub fn number(&self) -> u32 {
-        self.flow.number
+    pub fn dc(&self) -> DcId {
+        self.dc
+    }
+
+    /// What it has left for its link.
+    pub fn notes(&self) -> Taken {
+        self.flow.notes()
+    }
+
+    /// Its end is to be said, if it is not.
+    pub fn is_over(&self) -> bool {
+        self.is_over.get()
     }
 
     /// Its number is free as soon as we say its end too.
-    fn has_back_ended(&self) -> bool {
+    pub fn has_back_ended(&self) -> bool {
         self.inbound.borrow().end.is_some()
     }
 
@@ -81,7 +92,7 @@ impl FrontStream {
     /// Too much waits, and most of it here: the client is closed.
     pub fn evict(&self) {
         self.end(SessionEnd::TooSlow);
-        self.link.leave(self.number(), self.has_back_ended());
+        self.flow.note(&self.link, Note::Left);
     }
 
     /// The client has room again.
@@ -104,10 +115,9 @@ impl FrontStream {
         inbound.waiting = waiting;
         let end = inbound.end.filter(|_| inbound.waiting.is_empty());
         drop(inbound);
-        self.flow.settled(&self.link.connection, total, Pace::Slow);
+        self.flow.settled(&self.link, total, Pace::Slow);
         if let Some(end) = end {
             self.end(end);
-            self.link.leave(self.number(), true);
         }
         Ok(())
     }
@@ -139,11 +149,9 @@ impl FrontStream {
         self.sink.quick_ack(token);
     }
 
-    /// The back has said the end of this stream.
+    /// The back has said the end of this stream, which is over when the client has
+    /// what waits for it.
     pub fn ended_by_back(&self, reason: EndReason) {
-        if reason == EndReason::MiddleUnavailable {
-            self.link.middle_unavailable(self.dc);
-        }
         let end = match reason {
             EndReason::ClosedByTelegram => SessionEnd::ClosedByTelegram,
             EndReason::MidSend => SessionEnd::MidSend,
@@ -161,17 +169,20 @@ impl FrontStream {
             inbound.end = Some(end);
             return;
         }
+        inbound.end = Some(end);
         drop(inbound);
         self.end(end);
-        self.link.leave(self.number(), true);
     }
 
-    /// Ends the session; what waits for the client is dropped.
-    pub fn end(&self, end: SessionEnd) {
-        if self.give_up() {
+    /// Ends the session; what waits for the client is dropped. Whether it was not
+    /// over already.
+    pub fn end(&self, end: SessionEnd) -> bool {
+        let is_news = self.give_up();
+        if is_news {
             self.sink.end(end);
             self.wake();
         }
+        is_news
     }
 
     /// Whether it was not over already.
@@ -179,10 +190,9 @@ impl FrontStream {
         if self.is_over.replace(true) {
             return false;
         }
-        let link = &self.link.connection;
-        self.flow.clear(link);
+        self.flow.clear(&self.link);
         self.inbound.borrow_mut().waiting.clear();
-        self.flow.forget_held(link);
+        self.flow.forget_held(&self.link);
         true
     }
 
@@ -190,7 +200,7 @@ impl FrontStream {
     /// neither.
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
-            self.link.connection.unpark(&waker);
+            self.link.unpark(&waker);
             waker.wake();
         }
     }
@@ -199,8 +209,7 @@ impl FrontStream {
 impl LinkStream for FrontStream {
     /// Bytes for the client: what it does not take waits.
     fn receive(&self, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.flow.received(&self.link.connection, bytes.len())?;
-        self.link.was_useful.set(true);
+        self.flow.received(&self.link, bytes.len())?;
         let mut inbound = self.inbound.borrow_mut();
         let taken = match inbound.waiting.is_empty() {
             true => self.deliver(&mut inbound, bytes)?,
@@ -210,27 +219,27 @@ impl LinkStream for FrontStream {
         let link = &self.link;
         inbound
             .waiting
-            .append_overdrawn(&link.connection.context.buffers, rest);
+            .append_overdrawn(&link.context.buffers, rest);
         let pace = match inbound.waiting.is_empty() {
             true if !link.is_crowded() => Pace::Quick,
             true => Pace::Steady,
             false => Pace::Slow,
         };
         drop(inbound);
-        self.flow.settled(&link.connection, taken, pace);
+        self.flow.settled(link, taken, pace);
         Ok(())
     }
 
     fn credit(&self, bytes: u32) -> Result<(), Fault> {
         self.flow.add_credit(bytes)?;
         if self.flow.queued() > 0 {
-            self.flow.ask_turn(&self.link.connection);
+            self.flow.ask_turn(&self.link);
         }
         Ok(())
     }
 
     fn take_turn(&self) {
-        self.flow.take_turn(&self.link.connection);
+        self.flow.take_turn(&self.link);
         if self.flow.queued() == 0 {
             self.wake();
         }
@@ -243,7 +252,7 @@ pub(super) struct Handle(pub Rc<FrontStream>);
 impl Stream for Handle {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let stream = &self.0;
-        let link = &stream.link.connection;
+        let link = &stream.link;
         if stream.is_over.get() {
             Poll::Ready(())
         } else if stream.flow.queued() > 0 {
@@ -270,7 +279,7 @@ impl Stream for Handle {
         };
         let header = packet_header(len, packet.quick_ack);
         let head = if is_packets { &header[..] } else { &[] };
-        let link = &stream.link.connection;
+        let link = &stream.link;
         match packet.body {
             Body::Slice(slice) => stream.flow.send(link, head, slice),
             Body::Rope(rope) => stream.flow.enqueue_rope(link, head, rope),
@@ -278,7 +287,7 @@ impl Stream for Handle {
     }
 
     fn resume(&self) {
-        self.0.link.has_room(&self.0);
+        self.0.flow.note(&self.0.link, Note::Room);
     }
 }
 
@@ -286,7 +295,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if self.0.give_up() {
             self.0.wake();
-            self.0.link.leave(self.0.number(), self.0.has_back_ended());
+            self.0.flow.note(&self.0.link, Note::Left);
         }
     }
 }

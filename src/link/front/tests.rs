@@ -9,7 +9,7 @@ use smol::future::{block_on, poll_once};
 use smol_mtproxy_ciphers::StreamKey;
 
 use super::Front;
-use super::link::FrontLink;
+use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::LinkConfig;
 use crate::link::account::Account;
@@ -18,7 +18,7 @@ use crate::link::fault::Fault;
 use crate::link::security::Security;
 use crate::link::{LinkContext, Patience, test_link};
 use crate::wire::dc::DcId;
-use crate::wire::link::Role;
+use crate::wire::link::{EndReason, Frame, Role};
 use crate::wire::transport::Transport;
 
 struct Client;
@@ -166,7 +166,7 @@ fn open_for(link: &Rc<FrontLink>, client: Rc<dyn Sink>) -> Box<dyn Stream> {
 
 #[test]
 fn who_leaves_does_not_wait_for_the_link_any_more() {
-    let link = FrontLink::new(Weak::new(), test_link::connection());
+    let link = FrontLink::new(Weak::<Front>::new(), test_link::connection());
     let stream = open(&link);
     fill(&link);
     let task = Arc::new(Client);
@@ -181,6 +181,50 @@ fn who_leaves_does_not_wait_for_the_link_any_more() {
     drop((stream, waker));
     assert_eq!(Arc::strong_count(&task), 1, "the link keeps its task");
     assert!(!link.connection.tell_room());
+}
+
+/// Whichever side is first, and if both are within one turn of the link.
+#[test]
+fn the_end_of_a_stream_is_said_once_and_frees_its_number() {
+    let turn = |link: &FrontLink| {
+        let cx = &mut Context::from_waker(Waker::noop());
+        link.look_again(cx).unwrap();
+    };
+    let back_ends = |link: &FrontLink| {
+        let (stream, reason) = (0, EndReason::MidAnswer);
+        link.frame(Frame::End { stream, reason }).unwrap();
+    };
+    type Step<'a> = &'a dyn Fn(&FrontLink);
+    let steps: [(bool, [Step<'_>; 3]); 4] = [
+        (false, [&back_ends, &turn, &turn]),
+        (true, [&back_ends, &turn, &turn]),
+        (true, [&turn, &back_ends, &turn]),
+        (true, [&turn, &turn, &back_ends]),
+    ];
+    for (is_client_first, steps) in steps {
+        let link = FrontLink::new(Weak::<Front>::new(), test_link::connection());
+        let client = Rc::<Slow>::default();
+        let session = open_for(&link, client.clone());
+        let waiting = match is_client_first {
+            true => {
+                drop(session);
+                None
+            }
+            false => Some(session),
+        };
+        steps.iter().for_each(|step| step(&link));
+        let frames = test_link::frames(&link.connection);
+        let is_end = |frame: &&Frame| matches!(frame, Frame::End { stream: 0, .. });
+        assert_eq!(frames.iter().filter(is_end).count(), 1);
+        assert_eq!(link.load(), 0);
+        assert_eq!(client.0.get().is_some(), waiting.is_some());
+        // The next one has the number, and nothing of the last.
+        drop(waiting);
+        let _next = open(&link);
+        turn(&link);
+        assert_eq!(link.load(), 1);
+        assert!(link.stream(0).unwrap().is_some());
+    }
 }
 
 #[test]
@@ -273,7 +317,7 @@ fn a_link_that_says_nothing_ends_on_time() {
     });
     let account = Account::new(&context.whole(), "somebody");
     let (connection, mut driver, _far) = test_link::driven_of(&context, account);
-    let link = FrontLink::new(Weak::new(), connection.clone());
+    let link = FrontLink::new(Weak::<Front>::new(), connection.clone());
     let context = &connection.context;
     let start = context.reactor.now();
     let fault = context

@@ -125,20 +125,12 @@ const BY_DESIGN: &[Reason] = &[
         "src/link/front/stream.rs",
         "what the client does not take waits on the front, and who has room again is noted",
     ),
-    own(
-        "src/link/flow.rs",
-        "the queue of a stream for which something waits is in a box, as few have one",
-    ),
     chunks(
         "src/link/flow.rs",
         "what a stream may not send yet, or not whole in its turn, waits",
     ),
-    own(
-        "src/link/back/inbound.rs",
-        "a packet that is being collected is in a box, as few streams have one",
-    ),
     chunks(
-        "src/link/back/inbound.rs",
+        "src/link/back/packets.rs",
         "a packet that does not come in one read of the link is collected in chunks",
     ),
     own(

@@ -1,0 +1,66 @@
+use std::io;
+use std::task::{Context, Poll};
+
+use super::tie::Tie;
+use super::wish::{UnderWay, Wish};
+use crate::link::fault::Fault;
+
+/// What the link tells who takes the bytes of a stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Telegram's side may take more.
+    Room,
+    /// There may be buffers for the packet that comes, or it has to give up what it
+    /// has.
+    Buffers,
+    /// Telegram's side may offer again.
+    Resume,
+    /// Some seconds have gone.
+    Tick,
+}
+
+/// Who takes what a front sends for one stream: [`Early`](super::early::Early) until
+/// the session is there, then its [`Packets`](super::packets::Packets), or the
+/// [`LineEnd`](super::line::LineEnd).
+///
+/// What it asks of the session may come back to the stream as its sink, never to
+/// the taker.
+pub(super) trait Taker {
+    /// Takes all of `bytes`, the first `unheld` of which are not held by the window.
+    fn take(&mut self, bytes: &mut [u8], unheld: usize, tie: &Tie) -> Result<(), Fault>;
+
+    /// Hands on what it has kept for the next one, in order.
+    fn hand_on(
+        self: Box<Self>,
+        _take: &mut dyn FnMut(&mut [u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn hear(&mut self, _news: News, _tie: &Tie) {}
+
+    /// What it waits for, if that is buffers for a packet.
+    fn wish(&self, _tie: &Tie) -> Option<Wish> {
+        None
+    }
+
+    /// The packet of its wish may come; whether it does.
+    fn may_come(&mut self, _under_way: UnderWay, _tie: &Tie) -> bool {
+        false
+    }
+
+    /// It may be in a list of the link's.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// Writes what was refused before; how many bytes Telegram's side took.
+    fn flush(&mut self, _cx: &mut Context<'_>) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// What Telegram's side has for the client, if it is read here.
+    fn poll_read(&self, _cx: &mut Context<'_>, _space: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+}

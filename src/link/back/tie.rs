@@ -1,0 +1,101 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::desk::Desk;
+use crate::link::connection::Connection;
+use crate::link::flow::Flow;
+use crate::link::notes::Note;
+use crate::link::window::Pace;
+use crate::metrics::Revocation;
+use crate::wire::dc::DcId;
+use crate::wire::link::EndReason;
+
+/// What a stream has of its link. Whatever takes the stream's bytes is shown it.
+pub(super) struct Tie {
+    pub desk: Rc<Desk>,
+    pub flow: Flow,
+    pub dc: DcId,
+    is_over: Cell<bool>,
+    /// The session's end: once all before it is sent, or not yet said.
+    end: Cell<Option<EndReason>>,
+    /// Why buffers were taken from it, which ended it.
+    lost: Cell<Option<Revocation>>,
+}
+
+impl Tie {
+    pub fn new(desk: &Rc<Desk>, number: u32, dc: DcId) -> Self {
+        Self {
+            desk: desk.clone(),
+            flow: Flow::new(&desk.connection, number),
+            dc,
+            is_over: Cell::new(false),
+            end: Cell::new(None),
+            lost: Cell::new(None),
+        }
+    }
+
+    pub fn connection(&self) -> &Rc<Connection> {
+        &self.desk.connection
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+
+    /// Ends the session: nothing more comes or goes. The link's task says so to the
+    /// front, and drops the session when nobody is inside it.
+    pub fn finish(&self, reason: EndReason) {
+        if !self.is_over.replace(true) {
+            self.end.set(Some(reason));
+            self.flow.clear(self.connection());
+            self.note(Note::Left);
+        }
+    }
+
+    /// The session ends when all that is queued is sent.
+    pub fn end_after_queue(&self, reason: EndReason) {
+        match self.flow.queued() {
+            0 => self.finish(reason),
+            _ => self.end.set(Some(reason)),
+        }
+    }
+
+    /// All that was queued is sent.
+    pub fn queue_is_sent(&self) {
+        if let Some(reason) = self.end.get() {
+            self.finish(reason);
+        }
+    }
+
+    /// The buffers of its packet are for others: the stream is over.
+    pub fn lose_buffers(&self, reason: Revocation) {
+        if !self.is_over() {
+            self.lost.set(Some(reason));
+            self.finish(EndReason::TooSlow);
+        }
+    }
+
+    /// Nothing of it is said from here on; what it would have said.
+    pub fn cut(&self) -> (Option<EndReason>, Option<Revocation>) {
+        let end = match self.is_over.replace(true) {
+            true => self.end.take(),
+            false => None,
+        };
+        (end, self.lost.take())
+    }
+
+    pub fn note(&self, note: Note) {
+        self.flow.note(self.connection(), note);
+    }
+
+    /// Bytes have left here. Gives credit, more each time: the window does not
+    /// shrink again, because a packet that has begun may count on it.
+    pub fn settled(&self, count: usize) {
+        let link = self.connection();
+        let pace = match link.is_crowded() {
+            true => Pace::Steady,
+            false => Pace::Quick,
+        };
+        self.flow.settled(link, count, pace);
+    }
+}
