@@ -14,4 +14,5 @@ pub mod link;
 pub mod metrics;
 pub mod net;
 pub mod telegram;
-pub mod wire;
+
+pub use smol_mtproxy_wire as wire;

@@ -1,47 +1,7 @@
-//! For `tests/guard`, which counts the instructions of these pure cores: they are
-//! no part of the link's interface.
-
-use super::window::{Limits, Pace, Sizes, Whole, Window};
-
-const SIZES: Sizes = Sizes {
-    first: 64 << 10,
-    largest: 1 << 20,
-};
-
-/// Of each of eight fronts a frame a round, from its coming to its credit; the
-/// bytes of credit that were given.
-pub fn windows(rounds: u32) -> u64 {
-    const FRONTS: usize = 8;
-    const FRAME: usize = 16 << 10;
-    let mut whole = Whole::new(Limits {
-        buffers: 16 << 20,
-        links: 2 * FRONTS,
-        streams: 1 << 10,
-        lines: 1 << 10,
-    });
-    let users: Vec<usize> = (0..FRONTS).map(|_| whole.enter()).collect();
-    let mut streams = [Window::new(SIZES.first, SIZES); FRONTS];
-    let mut given = 0;
-    for round in 0..rounds {
-        for (user, stream) in users.iter().zip(&mut streams) {
-            let pace = [Pace::Quick, Pace::Steady, Pace::Slow][round as usize % 3];
-            let held = stream.receive(FRAME).unwrap_or_default();
-            whole.hold(*user, held);
-            if whole.is_crowded() || whole.hold_room() < FRAME {
-                given += whole.heaviest().map_or(0, |_| 1);
-            }
-            whole.unhold(*user, held);
-            let credit = stream.settle(held, pace, SIZES);
-            stream.add_credit(credit);
-            stream.spend(FRAME.min(stream.credit()));
-            given += u64::from(credit);
-        }
-    }
-    given
-}
+//! For `tests/guard`, which counts the instructions of this pure core: it is no
+//! part of the link's interface.
 
 /// A full record a round, sealed and opened again; the bytes that were read.
-#[cfg(feature = "tls")]
 pub fn tls_records(rounds: u32) -> u64 {
     use rustls::ConnectionTrafficSecrets::Aes256Gcm;
     use rustls::crypto::cipher::{AeadKey, Iv};

@@ -18,6 +18,7 @@ mod driver;
 mod fault;
 mod flow;
 mod front;
+#[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod guarded;
 mod handshake;
@@ -29,7 +30,6 @@ mod security;
 mod test_link;
 #[cfg(feature = "tls")]
 mod tls;
-mod window;
 #[cfg(feature = "tls")]
 mod x509;
 
@@ -40,6 +40,7 @@ use std::time::Duration;
 use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
+use crate::wire::link::window::{self, Limits, Sizes, Whole};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
@@ -49,7 +50,6 @@ pub use life::Patience;
 #[cfg(feature = "tls")]
 pub use security::Concern;
 pub use security::{Security, SecurityFiles, SetupError};
-use window::{Limits, Sizes, Whole};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
