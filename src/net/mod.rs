@@ -11,9 +11,6 @@ mod executor;
 mod flow;
 #[doc(hidden)]
 pub mod guarded;
-#[cfg(feature = "tls")]
-mod http_get;
-mod http_time;
 mod listener;
 mod local;
 mod lookup;
@@ -28,11 +25,7 @@ mod room;
 mod rope;
 mod scratch;
 mod socket;
-
-mod timed_stream;
 mod timer;
-#[cfg(feature = "tls")]
-pub mod tls;
 mod turnstile;
 mod unblock;
 
@@ -40,9 +33,6 @@ pub use addresses::AddressWatch;
 pub use buffer_pool::{BufferPool, CHUNK_LEN, Claims};
 pub use executor::Executor;
 pub use flow::{Flow, FlowParts};
-#[cfg(feature = "tls")]
-pub use http_get::{GetError, Page, get};
-pub use http_time::time_at;
 pub use listener::{BACKLOG, Listener, Opened};
 pub use local::{is_global, is_internal, is_local_address};
 pub use lookup::look_up;

@@ -4,7 +4,7 @@ use super::verdict::Verdict;
 use crate::cli::within::within;
 use crate::clock::unix_now;
 use crate::config::{Config, Source};
-use crate::net::time_at;
+use crate::http::time_at;
 
 /// For everything from name to answer.
 const LIMIT_IN_ALL: Duration = Duration::from_secs(8);
