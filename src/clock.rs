@@ -147,12 +147,12 @@ mod tests {
         ("http/time.rs", "on a blocking thread"),
         ("http/timed_stream.rs", "on a blocking thread"),
         ("link/certificates.rs", "a command"),
-        ("link/x509.rs", "rustls judges by the machine's clock, too"),
         ("log/mod.rs", "lines bear the machine's time"),
         ("log/writer.rs", "a thread of its own"),
         ("net/guarded.rs", "no reactor, and only differences count"),
         ("net/reactor.rs", "turns it"),
         ("net/reactor/standing.rs", "ends tests that hang"),
+        ("tls/x509.rs", "rustls judges by the machine's clock, too"),
     ];
 
     #[test]

@@ -10,9 +10,9 @@ use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::life::{Life, Step};
 use super::window::Sizes;
-#[cfg(feature = "tls")]
-use super::x509::Fingerprints;
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
+#[cfg(feature = "tls")]
+use crate::tls::x509::Fingerprints;
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
 /// Bytes that may wait for the kernel before streams have to wait.

@@ -18,9 +18,6 @@ mod driver;
 mod fault;
 mod flow;
 mod front;
-#[cfg(feature = "tls")]
-#[doc(hidden)]
-pub mod guarded;
 mod handshake;
 mod life;
 #[cfg(feature = "tls")]
@@ -28,10 +25,6 @@ mod node_key;
 mod security;
 #[cfg(test)]
 mod test_link;
-#[cfg(feature = "tls")]
-mod tls;
-#[cfg(feature = "tls")]
-mod x509;
 
 use std::cell::RefCell;
 use std::rc::Rc;

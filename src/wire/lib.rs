@@ -29,4 +29,6 @@ pub mod secret;
 pub mod server_hello;
 pub mod site_flight;
 pub mod site_hello;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;

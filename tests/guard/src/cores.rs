@@ -74,7 +74,7 @@ const CORES: &[Core] = &[
     }),
     #[cfg(feature = "tls")]
     core("TLS record, 16 KiB there and back", 8, |rounds| {
-        assert!(smol_mtproxy::link::guarded::tls_records(rounds) > 0);
+        tls_records(rounds);
     }),
 ];
 
@@ -420,4 +420,20 @@ fn windows(rounds: u32) -> u64 {
         }
     }
     given
+}
+
+/// A full record a round, sealed and opened again.
+#[cfg(feature = "tls")]
+fn tls_records(rounds: u32) {
+    use smol_mtproxy_wire::tls::{Cipher, HEADER_LEN, Key, Kind, RECORD_LEN};
+
+    let key = || Key::new(Cipher::Aes256Gcm, &[7; 32], &[9; 12], 0).expect("a key of that length");
+    let (mut ours, mut theirs) = (key(), key());
+    let mut record = vec![1; RECORD_LEN];
+    for _ in 0..rounds {
+        ours.seal(&mut record, Kind::Data).expect("room for it");
+        let header = *record.first_chunk().expect("a header");
+        let opened = theirs.open(header, &mut record, HEADER_LEN);
+        black_box(opened.expect("a record of ours"));
+    }
 }

@@ -146,7 +146,7 @@ const BY_DESIGN: &[Reason] = &[
     ),
     chunks("src/client/line.rs", "what the DC refuses waits"),
     own(
-        "src/link/tls/opener.rs",
+        "src/wire/tls/opener.rs",
         "the first part of a record waits for the rest",
     ),
     chunks(
