@@ -143,16 +143,16 @@ mod tests {
         ("clock.rs", "here it is"),
         ("config/appended_file.rs", "on a blocking thread"),
         ("config/data_lock.rs", "before there is a reactor"),
+        ("http/get.rs", "on a blocking thread"),
+        ("http/time.rs", "on a blocking thread"),
+        ("http/timed_stream.rs", "on a blocking thread"),
         ("link/certificates.rs", "a command"),
-        ("link/x509.rs", "rustls judges by the machine's clock, too"),
         ("log/mod.rs", "lines bear the machine's time"),
         ("log/writer.rs", "a thread of its own"),
         ("net/guarded.rs", "no reactor, and only differences count"),
-        ("net/http_get.rs", "on a blocking thread"),
-        ("net/http_time.rs", "on a blocking thread"),
         ("net/reactor.rs", "turns it"),
         ("net/reactor/standing.rs", "ends tests that hang"),
-        ("net/timed_stream.rs", "on a blocking thread"),
+        ("tls/x509.rs", "rustls judges by the machine's clock, too"),
     ];
 
     #[test]

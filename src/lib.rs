@@ -10,8 +10,12 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod guard;
+pub mod http;
 pub mod link;
 pub mod metrics;
 pub mod net;
 pub mod telegram;
-pub mod wire;
+#[cfg(feature = "tls")]
+pub mod tls;
+
+pub use smol_mtproxy_wire as wire;

@@ -19,10 +19,10 @@ use rustls::pki_types::{CertificateDer, TrustAnchor};
 use smol_mtproxy_ciphers::sha256;
 
 use super::node_key::NodeKey;
-use super::tls::{BACK_NAME, LONGEST_PEM};
-use super::x509::{self, Fingerprints, day};
+use super::security::{BACK_NAME, LONGEST_PEM};
 use crate::clock::unix_now;
 use crate::config::{give_to_owner_of_directory, read_text};
+use crate::tls::x509::{self, Fingerprints, day};
 use renewal::{REFUSED, REFUSED_HEAD};
 
 pub use renewal::{Done, renew, revoke};
@@ -176,12 +176,6 @@ fn describe(path: &Path) -> Result<Shown, CertsError> {
         fingerprint: base16ct::lower::encode_string(&sha256(&[&der])),
         fingerprints: Fingerprints::of(&der),
     })
-}
-
-/// The last day of the certificate in that file.
-pub(super) fn last_day(path: &Path) -> Option<String> {
-    let der = read_certificate(path).ok()?;
-    x509::read(&der).ok().map(|described| day(described.until))
 }
 
 fn check_days(days: Option<u32>) -> Result<(), CertsError> {

@@ -6,11 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::fault::Fault;
-#[cfg(feature = "tls")]
-use super::tls::{Sealer, TlsChannel};
-#[cfg(feature = "tls")]
-use super::x509::Fingerprints;
 use crate::net::{Rope, Socket};
+#[cfg(feature = "tls")]
+use crate::tls::{TlsStream, Writer, x509::Fingerprints};
 
 /// Slices of one vectored write.
 pub(super) const MAX_SLICES: usize = 16;
@@ -19,7 +17,7 @@ pub(super) const MAX_SLICES: usize = 16;
 pub(super) enum Channel {
     Plain,
     #[cfg(feature = "tls")]
-    Tls(Box<TlsChannel>),
+    Tls(Box<TlsStream>),
 }
 
 /// What writes to a socket whose handshake is done, as the streams of a link
@@ -27,7 +25,7 @@ pub(super) enum Channel {
 pub(super) enum Outlet {
     Plain,
     #[cfg(feature = "tls")]
-    Tls(Rc<RefCell<Sealer>>),
+    Tls(Rc<RefCell<Writer>>),
 }
 
 impl Outlet {
@@ -55,9 +53,9 @@ impl Outlet {
                 socket.try_write_vectored(&io).map_err(Fault::Broken)
             }
             #[cfg(feature = "tls")]
-            Self::Tls(sealer) => {
+            Self::Tls(writer) => {
                 let slices = slices.iter().copied();
-                sealer.borrow_mut().write(socket, slices)
+                Ok(writer.borrow_mut().write(socket, slices)?)
             }
         }
     }
@@ -67,7 +65,7 @@ impl Outlet {
         match self {
             Self::Plain => true,
             #[cfg(feature = "tls")]
-            Self::Tls(sealer) => sealer.borrow().is_flushed(),
+            Self::Tls(writer) => writer.borrow().is_flushed(),
         }
     }
 }
@@ -78,7 +76,7 @@ impl Channel {
         match self {
             Self::Plain => Some(Outlet::Plain),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.sealer().map(Outlet::Tls),
+            Self::Tls(tls) => tls.writer().map(Outlet::Tls),
         }
     }
 
@@ -128,7 +126,7 @@ impl Channel {
         match self {
             Self::Plain => out.write_to(socket).map_err(Fault::Broken),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.flush(socket, out),
+            Self::Tls(tls) => Ok(tls.flush(socket, out)?),
         }
     }
 

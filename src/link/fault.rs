@@ -3,6 +3,8 @@ use std::io;
 
 use crate::config::CERTIFICATES;
 use crate::metrics::LinkEnd;
+#[cfg(feature = "tls")]
+use crate::tls;
 use crate::wire::link::{LinkError, Refusal, Role};
 
 /// The way out of what no right peer does.
@@ -165,6 +167,18 @@ impl fmt::Display for Fault {
             ),
             Self::Refused(_) => write!(f, "the other side says: {}", self.reason()),
             _ => self.reason().fmt(f),
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<tls::Error> for Fault {
+    fn from(error: tls::Error) -> Self {
+        match error {
+            tls::Error::Closed => Self::Closed,
+            tls::Error::Broken(error) => Self::Broken(error),
+            tls::Error::Tls(error) => Self::Tls(error),
+            tls::Error::Denied(name) => Self::Revoked(name),
         }
     }
 }

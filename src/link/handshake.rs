@@ -9,10 +9,10 @@ use super::LinkContext;
 use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
-#[cfg(feature = "tls")]
-use super::x509::Fingerprints;
 use crate::config::Network;
 use crate::net::{Rope, Socket, fill_random};
+#[cfg(feature = "tls")]
+use crate::tls::x509::Fingerprints;
 use crate::wire::link::{
     Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Refusal, Role, proof,
 };
@@ -22,7 +22,7 @@ use crate::wire::link::{
 const READ_LEN: usize = 17 * 1024;
 
 #[cfg(feature = "tls")]
-const _: () = assert!(READ_LEN >= super::tls::MAX_RECORD);
+const _: () = assert!(READ_LEN >= crate::tls::MAX_RECORD);
 
 /// What somebody shakes hands as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,6 @@ mod driver;
 mod fault;
 mod flow;
 mod front;
-#[doc(hidden)]
-pub mod guarded;
 mod handshake;
 #[cfg(feature = "tls")]
 mod node_key;
@@ -30,11 +28,6 @@ mod patience;
 mod security;
 #[cfg(test)]
 mod test_link;
-#[cfg(feature = "tls")]
-mod tls;
-mod window;
-#[cfg(feature = "tls")]
-mod x509;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -43,6 +36,7 @@ use std::time::Duration;
 use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
+use crate::wire::link::window::{self, Limits, Sizes, Whole};
 
 pub use back::{Back, BackListener};
 pub use front::Front;
@@ -52,7 +46,6 @@ pub use patience::Patience;
 #[cfg(feature = "tls")]
 pub use security::Concern;
 pub use security::{Security, SecurityFiles, SetupError};
-use window::{Limits, Sizes, Whole};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);

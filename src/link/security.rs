@@ -1,27 +1,50 @@
-use std::fmt;
-use std::io;
+//! Who gets a link, and whether others can read it.
+
+#[cfg(feature = "tls")]
+mod back_verifier;
+mod error;
+#[cfg(feature = "tls")]
+mod identity;
+#[cfg(feature = "tls")]
+mod papers;
+#[cfg(feature = "tls")]
+mod refused;
+#[cfg(feature = "tls")]
+mod setup;
+#[cfg(all(test, feature = "tls"))]
+mod tests;
+
 use std::net::SocketAddr;
 #[cfg(feature = "tls")]
 use std::path::Path;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 #[cfg(feature = "tls")]
 use smol_mtproxy_ciphers::sha256;
 
-#[cfg(feature = "tls")]
-use super::certificates::last_day;
 use super::channel::Channel;
 use super::fault::Fault;
-#[cfg(feature = "tls")]
-use super::tls::{LONGEST_PEM, TlsFiles, TlsSetup};
-#[cfg(feature = "tls")]
-use super::x509::Fingerprints;
 use crate::config::{LinkConfig, LinkKey, Reach};
 #[cfg(feature = "tls")]
 use crate::config::{LinkTls, read_file};
 use crate::net::{BufferPool, Socket};
+#[cfg(feature = "tls")]
+use crate::tls::x509::Fingerprints;
 use crate::wire::link::Role;
+#[cfg(feature = "tls")]
+use identity::last_day;
+#[cfg(feature = "tls")]
+use setup::{TlsFiles, TlsSetup};
+
+#[cfg(feature = "tls")]
+pub(super) use back_verifier::BACK_NAME;
+pub use error::SetupError;
+#[cfg(feature = "tls")]
+pub(super) use identity::LONGEST_PEM;
+#[cfg(feature = "tls")]
+pub use papers::Concern;
+#[cfg(feature = "tls")]
+pub(super) use refused::Refused;
 
 /// How the two sides of new links know each other: by certificates, by a key,
 /// or by both.
@@ -63,21 +86,6 @@ pub struct SecurityFiles {
     tls: Option<TlsFiles>,
     #[cfg(feature = "tls")]
     certificates: Option<Certificates>,
-}
-
-/// What is wrong with this side's certificates, or soon will be, and the way out.
-#[cfg(feature = "tls")]
-pub struct Concern {
-    /// No link comes about.
-    pub is_fatal: bool,
-    pub text: String,
-}
-
-/// Why the files that secure links cannot be used.
-#[derive(Debug)]
-pub enum SetupError {
-    Unreadable(PathBuf, io::Error),
-    Unusable(PathBuf, String),
 }
 
 impl SecurityFiles {
@@ -152,7 +160,8 @@ impl Security {
     ) -> Result<Channel, Fault> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return tls.channel(socket, buffers);
+            let stream = tls.stream(socket, buffers)?;
+            return Ok(Channel::Tls(Box::new(stream)));
         }
         let _ = (socket, buffers);
         Ok(Channel::Plain)
@@ -171,30 +180,3 @@ impl From<SecurityFiles> for Security {
         }
     }
 }
-
-impl SetupError {
-    #[cfg(feature = "tls")]
-    pub(super) fn bad(path: &std::path::Path, cause: impl fmt::Display) -> Self {
-        Self::Unusable(path.into(), cause.to_string())
-    }
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(path, error) => write!(
-                f,
-                "cannot read {}: {error}; `smol-mtproxy certs` makes such files, and the user that \
-                 runs the proxy must be able to read them",
-                path.display()
-            ),
-            Self::Unusable(path, cause) => write!(
-                f,
-                "{}: {cause}; is it the right file of `smol-mtproxy certs`?",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for SetupError {}

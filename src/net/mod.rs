@@ -18,9 +18,6 @@ mod executor;
 mod flow;
 #[doc(hidden)]
 pub mod guarded;
-#[cfg(feature = "tls")]
-mod http_get;
-mod http_time;
 mod listener;
 mod local;
 mod lookup;
@@ -38,10 +35,7 @@ mod socket;
 #[cfg(test)]
 mod test_pair;
 
-mod timed_stream;
 mod timer;
-#[cfg(feature = "tls")]
-pub mod tls;
 pub mod trunk;
 mod turnstile;
 mod unblock;
@@ -55,9 +49,6 @@ pub use counting::Counting;
 pub use enciphered::Enciphered;
 pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
-#[cfg(feature = "tls")]
-pub use http_get::{GetError, Page, get};
-pub use http_time::time_at;
 pub use listener::{Listener, Opened};
 pub use local::is_local_address;
 #[cfg(feature = "check")]

@@ -176,7 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::server_hello::tests::counting;
+    use crate::server_hello::tests::counting;
 
     #[test]
     fn every_point_is_in_the_base_points_subgroup() {

@@ -111,7 +111,7 @@ impl<'a> Residues<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::server_hello::tests::counting;
+    use crate::server_hello::tests::counting;
 
     #[test]
     fn coefficients_are_rounded_as_ml_kem_does() {

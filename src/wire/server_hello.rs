@@ -190,7 +190,7 @@ fn write_encrypted(out: &mut Vec<u8>, len: usize, fill_random: &mut dyn FnMut(&m
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wire::bytes::Reader;
+    use crate::bytes::Reader;
 
     const SECRET: Secret = Secret([0x5a; 16]);
 

@@ -154,10 +154,10 @@ impl std::error::Error for FlightError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::client_hello::{ClientHello, Parsed, parse};
-    use crate::wire::secret::{Domain, Secret};
-    use crate::wire::server_hello::{self, tests::counting};
-    use crate::wire::site_hello::browser_hello;
+    use crate::client_hello::{ClientHello, Parsed, parse};
+    use crate::secret::{Domain, Secret};
+    use crate::server_hello::{self, tests::counting};
+    use crate::site_hello::browser_hello;
 
     const PROFILE: FlightProfile<u16> = FlightProfile {
         cipher_suite: 0x1302,

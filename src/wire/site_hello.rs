@@ -191,8 +191,8 @@ fn put(out: &mut Vec<u8>, values: &[u16]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::client_hello::{self, Parsed};
-    use crate::wire::server_hello::tests::counting;
+    use crate::client_hello::{self, Parsed};
+    use crate::server_hello::tests::counting;
 
     #[test]
     fn it_is_a_hello_that_we_would_take_ourselves() {

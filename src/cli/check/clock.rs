@@ -4,7 +4,7 @@ use super::verdict::Verdict;
 use crate::cli::within::within;
 use crate::clock::unix_now;
 use crate::config::{Config, Source};
-use crate::net::time_at;
+use crate::http::time_at;
 use crate::wire::http::Url;
 use crate::wire::rpc::MAX_CLOCK_OFFSET;
 

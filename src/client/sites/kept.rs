@@ -5,9 +5,9 @@
 
 use std::str::Split;
 
-use super::learnt::Learnt;
 use crate::wire::fake_tls::MAX_RECORD;
 use crate::wire::flight_length::{FlightLength, MOST_SAMPLES, SHORTEST, Samples};
+use crate::wire::learnt_flight::Learnt;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -149,8 +149,8 @@ fn choice(word: &str, [no, yes]: [&str; 2]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::learnt::Question;
     use super::*;
+    use crate::wire::learnt_flight::Question;
 
     fn learnt(post_quantum: bool) -> Learnt {
         let answer = |lengths| FlightProfile {

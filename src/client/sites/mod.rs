@@ -6,7 +6,6 @@ mod answer_times;
 mod book;
 mod guests;
 mod kept;
-mod learnt;
 mod loops;
 mod manners;
 #[cfg(feature = "check")]
@@ -27,6 +26,7 @@ use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
+use crate::wire::learnt_flight::{Learnt, Question};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -36,7 +36,6 @@ use book::Book;
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use kept::Flaw;
-use learnt::{Learnt, Question};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]

@@ -10,10 +10,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::learnt::{Learnt, Question};
 use super::{MOST_MODELS, Model, Sites, advice, kept};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Backoff, Jitter, Socket, fill_random, random_part};
+use crate::wire::learnt_flight::{Learnt, Question};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;

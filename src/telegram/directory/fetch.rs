@@ -13,7 +13,7 @@ pub(crate) enum FetchError {
     File(io::Error),
     TooLong,
     #[cfg(feature = "tls")]
-    Http(crate::net::GetError),
+    Http(crate::http::GetError),
     /// This build cannot fetch.
     #[cfg(not(feature = "tls"))]
     NoHttp,
@@ -58,14 +58,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
 
 #[cfg(feature = "tls")]
 pub(crate) fn get(url: &str) -> Result<Fetched, FetchError> {
-    use crate::net;
+    use crate::http;
 
-    match net::get(url, MAX_BODY) {
+    match http::get(url, MAX_BODY) {
         Ok(page) => Ok(Fetched {
             body: page.body,
             date: page.date,
         }),
-        Err(net::GetError::TooLong) => Err(FetchError::TooLong),
+        Err(http::GetError::TooLong) => Err(FetchError::TooLong),
         Err(error) => Err(FetchError::Http(error)),
     }
 }

@@ -7,8 +7,9 @@ use super::kept;
 use super::lists::{List, Lists, Unusable};
 use super::{Directory, uses_middle};
 use crate::config::{Config, Source};
+use crate::http::time_at;
 use crate::metrics::RefreshOutcome;
-use crate::net::{Backoff, Jitter, Reactor, time_at, unblock};
+use crate::net::{Backoff, Jitter, Reactor, unblock};
 
 /// Failed connections in a row after which the lists are fetched anew.
 pub(super) const FAILURES: usize = 3;

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::server_hello::tests::counting;
+use crate::server_hello::tests::counting;
 
 /// What a site sends: `None` is RSA.
 fn site(longest: u16, signs: bool) -> FlightLength {

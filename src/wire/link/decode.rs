@@ -1,6 +1,6 @@
 use super::frame::{DATA, Frame};
 use super::{HEADER_LEN, LinkError, MAX_BODY, MAX_CONTROL};
-use crate::wire::bytes::{Gather, take_up_to};
+use crate::bytes::{Gather, take_up_to};
 
 /// What a decoder found.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use super::hello::{Hello, PROOF_LEN};
 use super::open::Open;
 use super::{HEADER_LEN, LinkError, MAX_CONTROL};
-use crate::wire::bytes::Reader;
+use crate::bytes::Reader;
 
 /// The bytes of a frame that is not data.
 pub type Encoded = heapless::Vec<u8, { HEADER_LEN + MAX_CONTROL }>;

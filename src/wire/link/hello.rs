@@ -3,7 +3,7 @@ use std::fmt;
 use smol_mtproxy_ciphers::hmac_sha256;
 
 use super::LinkError;
-use crate::wire::bytes::Reader;
+use crate::bytes::Reader;
 
 /// Raised with every change that an older peer would not understand.
 pub const VERSION: u16 = 1;

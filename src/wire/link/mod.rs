@@ -7,13 +7,15 @@
 //!
 //! The body of a data frame is handed on as it arrives; all others are short
 //! and come whole. The data frames of one stream carry, joined, either bare
-//! bytes (direct) or packets, each behind 4 bytes ([`packets`]).
+//! bytes (direct) or packets, each behind 4 bytes ([`packets`]). How many bytes a
+//! stream may carry: [`window`].
 
 mod decode;
 mod frame;
 mod hello;
 mod open;
 pub mod packets;
+pub mod window;
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::wire::bytes::Reader;
-use crate::wire::dc::DcId;
-use crate::wire::secret::AdTag;
-use crate::wire::transport::Transport;
+use crate::bytes::Reader;
+use crate::dc::DcId;
+use crate::secret::AdTag;
+use crate::transport::Transport;
 
 const HAS_TAG: u8 = 1;
 

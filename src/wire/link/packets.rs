@@ -2,7 +2,7 @@
 //! payload`.
 
 use super::LinkError;
-use crate::wire::bytes::{Gather, take_up_to};
+use crate::bytes::{Gather, take_up_to};
 
 /// Bytes before each packet.
 pub const PACKET_HEADER_LEN: usize = 4;

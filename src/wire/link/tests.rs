@@ -3,10 +3,10 @@ use proptest::prelude::*;
 
 use super::packets::{PacketPart, PacketReader, packet_header};
 use super::*;
-use crate::wire::bytes::take_up_to;
-use crate::wire::dc::DcId;
-use crate::wire::secret::AdTag;
-use crate::wire::transport::{MAX_PACKET, Transport};
+use crate::bytes::take_up_to;
+use crate::dc::DcId;
+use crate::secret::AdTag;
+use crate::transport::{MAX_PACKET, Transport};
 
 fn hello() -> Hello {
     Hello {

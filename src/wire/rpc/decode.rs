@@ -6,8 +6,8 @@ use super::{
     CLOSE_EXT, HANDSHAKE, HANDSHAKE_ERROR, HandshakeFrame, NONCE, NonceFrame, PING, PONG,
     PROXY_ANS, SIMPLE_ACK,
 };
-use crate::wire::bytes::{Gather, Reader};
-use crate::wire::full::{FrameDecoder, FrameError, FramePart};
+use crate::bytes::{Gather, Reader};
+use crate::full::{FrameDecoder, FrameError, FramePart};
 
 /// Bytes of the longest fixed-size message.
 const LONGEST_FIXED: usize = 32;
@@ -194,8 +194,8 @@ mod tests {
     use data_encoding::HEXLOWER_PERMISSIVE;
 
     use super::*;
-    use crate::wire::full::{FrameEncoder, block_padding};
-    use crate::wire::rpc::FLAG_CRC32C;
+    use crate::full::{FrameEncoder, block_padding};
+    use crate::rpc::FLAG_CRC32C;
 
     #[derive(Debug, PartialEq)]
     enum Seen {

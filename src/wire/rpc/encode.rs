@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use super::super::bytes::as_ipv6;
 use super::{CLOSE_CONN, HANDSHAKE, HandshakeFrame, NONCE, NonceFrame, PING, PONG, PROXY_REQ};
-use crate::wire::secret::AdTag;
-use crate::wire::transport::Transport;
+use crate::secret::AdTag;
+use crate::transport::Transport;
 
 const PROXY_TAG: [u8; 4] = [0xae, 0x26, 0x1e, 0xdb];
 
@@ -129,8 +129,8 @@ mod tests {
     use data_encoding::HEXLOWER;
 
     use super::*;
-    use crate::wire::full::{FrameEncoder, block_padding};
-    use crate::wire::rpc::{RpcDecoder, RpcEvent};
+    use crate::full::{FrameEncoder, block_padding};
+    use crate::rpc::{RpcDecoder, RpcEvent};
 
     fn request() -> ProxyReq {
         ProxyReq {

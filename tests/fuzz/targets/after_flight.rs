@@ -3,7 +3,7 @@
 mod cuts;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::after_flight::{Judge, Verdict};
+use smol_mtproxy_wire::after_flight::{Judge, Verdict};
 
 fn judge(pieces: Vec<Vec<u8>>) -> Option<Verdict> {
     let mut judge = Judge::default();

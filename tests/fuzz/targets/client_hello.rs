@@ -1,9 +1,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::client_hello::{Parsed, parse, verify};
-use smol_mtproxy::wire::secret::Secret;
-use smol_mtproxy::wire::server_hello::{FlightProfile, answer};
+use smol_mtproxy_wire::client_hello::{Parsed, parse, verify};
+use smol_mtproxy_wire::secret::Secret;
+use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
 
 // A hello that can be read can be answered, and it was not complete earlier.
 fuzz_target!(|data: &[u8]| {

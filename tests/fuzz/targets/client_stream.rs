@@ -1,9 +1,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::obfuscated2::{HEADER_LEN, accept};
-use smol_mtproxy::wire::secret::Secret;
-use smol_mtproxy::wire::transport::{MAX_PACKET, Transport};
+use smol_mtproxy_wire::obfuscated2::{HEADER_LEN, accept};
+use smol_mtproxy_wire::secret::Secret;
+use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
 
 // Any header is tried; then the packets behind it, in the clear, as the first
 // byte says: no random input would decrypt to some.

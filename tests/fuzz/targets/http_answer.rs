@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::http::{Answer, Url};
+use smol_mtproxy_wire::http::{Answer, Url};
 
 // What is complete while the connection stands stays so when it ends, and where
 // a redirect leads can be asked in one request.

@@ -3,9 +3,9 @@
 mod cuts;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::link::packets::{PacketPart, PacketReader};
-use smol_mtproxy::wire::link::{Decoder, Event, Frame, Hello, Role};
-use smol_mtproxy::wire::transport::MAX_PACKET;
+use smol_mtproxy_wire::link::packets::{PacketPart, PacketReader};
+use smol_mtproxy_wire::link::{Decoder, Event, Frame, Hello, Role};
+use smol_mtproxy_wire::transport::MAX_PACKET;
 
 /// Everything that the decoder and the reader of one stream's packets said, as
 /// text; bytes joined.

@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::proxy_config::ProxyConfig;
+use smol_mtproxy_wire::proxy_config::ProxyConfig;
 
 // What was read can be written and read again.
 fuzz_target!(|text: &str| {

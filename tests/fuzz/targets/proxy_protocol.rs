@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::proxy_protocol::{MAX_HEADER, encode_v2, parse};
+use smol_mtproxy_wire::proxy_protocol::{MAX_HEADER, encode_v2, parse};
 
 // Enough bytes always suffice, and addresses that were read can be written.
 fuzz_target!(|data: &[u8]| {

@@ -3,8 +3,8 @@
 mod cuts;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::full::{FrameEncoder, block_padding};
-use smol_mtproxy::wire::rpc::{RpcDecoder, RpcEvent};
+use smol_mtproxy_wire::full::{FrameEncoder, block_padding};
+use smol_mtproxy_wire::rpc::{RpcDecoder, RpcEvent};
 
 /// Everything that the decoder said, as text; payloads joined.
 fn read(pieces: Vec<Vec<u8>>) -> String {

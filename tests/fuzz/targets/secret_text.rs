@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::secret::{AdTag, Domain, SharedSecret};
+use smol_mtproxy_wire::secret::{AdTag, Domain, SharedSecret};
 
 // What was read can be written and read again.
 fuzz_target!(|text: &str| {

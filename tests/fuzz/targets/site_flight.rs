@@ -1,9 +1,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::fake_tls::MAX_RECORD;
-use smol_mtproxy::wire::flight_length::Samples;
-use smol_mtproxy::wire::site_flight::read;
+use smol_mtproxy_wire::fake_tls::MAX_RECORD;
+use smol_mtproxy_wire::flight_length::Samples;
+use smol_mtproxy_wire::site_flight::read;
 
 // Whatever a site answers, what becomes of it is a profile that we can have, and so is
 // what its lengths tell together.

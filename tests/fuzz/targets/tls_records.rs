@@ -3,7 +3,7 @@
 mod cuts;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::wire::fake_tls::{RecordError, RecordReader};
+use smol_mtproxy_wire::fake_tls::{RecordError, RecordReader};
 
 fn read(pieces: Vec<Vec<u8>>) -> (Vec<u8>, Option<RecordError>) {
     let (mut reader, mut payload) = (RecordReader::new(), Vec::new());

@@ -8,18 +8,19 @@ use std::process::Command;
 
 use fake_telegram::harness::TemporaryDirectory;
 use fake_telegram::secret::KEY;
-use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed};
-use smol_mtproxy::wire::fake_tls::{RecordReader, record_header};
-use smol_mtproxy::wire::frames::Frames;
-use smol_mtproxy::wire::full::{FrameDecoder, FrameEncoder};
-use smol_mtproxy::wire::link::packets::{PacketReader, packet_header};
-use smol_mtproxy::wire::link::{Decoder, Frame, Hello, Role, data_header};
-use smol_mtproxy::wire::obfuscated2;
-use smol_mtproxy::wire::rpc::{ProxyReq, RpcDecoder};
-use smol_mtproxy::wire::secret::Secret;
-use smol_mtproxy::wire::server_hello::{FlightProfile, answer};
-use smol_mtproxy::wire::transport::{MAX_PACKET, Transport};
 use smol_mtproxy_ciphers::{CbcDecryptor, CbcEncryptor, ChecksumKind, CtrStream, StreamKey};
+use smol_mtproxy_wire::client_hello::{self, ClientHello, Parsed};
+use smol_mtproxy_wire::fake_tls::{RecordReader, record_header};
+use smol_mtproxy_wire::frames::Frames;
+use smol_mtproxy_wire::full::{FrameDecoder, FrameEncoder};
+use smol_mtproxy_wire::link::packets::{PacketReader, packet_header};
+use smol_mtproxy_wire::link::window::{Limits, Pace, Sizes, Whole, Window};
+use smol_mtproxy_wire::link::{Decoder, Frame, Hello, Role, data_header};
+use smol_mtproxy_wire::obfuscated2;
+use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
+use smol_mtproxy_wire::secret::Secret;
+use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
+use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
 
 use crate::callgrind;
 use crate::figures::{CORE, Figures};
@@ -66,14 +67,14 @@ const CORES: &[Core] = &[
     core("link frames, 64 of 1 KiB and credit", 32, link_frames),
     core("link packets, 64 of 1 KiB", 32, link_packets),
     core("link windows, 8 frames", 240, |rounds| {
-        assert!(smol_mtproxy::link::guarded::windows(rounds.max(3)) > 0);
+        assert!(windows(rounds.max(3)) > 0);
     }),
     core("room of buffers, a step of 64 packets", 400, |rounds| {
         black_box(smol_mtproxy::net::guarded::claims(rounds));
     }),
     #[cfg(feature = "tls")]
     core("TLS record, 16 KiB there and back", 8, |rounds| {
-        assert!(smol_mtproxy::link::guarded::tls_records(rounds) > 0);
+        tls_records(rounds);
     }),
 ];
 
@@ -382,5 +383,57 @@ fn link_packets(rounds: u32) {
         {
             black_box(part);
         }
+    }
+}
+
+/// Of each of eight fronts a frame a round, from its coming to its credit; the
+/// bytes of credit that were given.
+fn windows(rounds: u32) -> u64 {
+    const SIZES: Sizes = Sizes {
+        first: 64 << 10,
+        largest: 1 << 20,
+    };
+    const FRONTS: usize = 8;
+    const FRAME: usize = 16 << 10;
+    let mut whole = Whole::new(Limits {
+        buffers: 16 << 20,
+        links: 2 * FRONTS,
+        streams: 1 << 10,
+        lines: 1 << 10,
+    });
+    let users: Vec<usize> = (0..FRONTS).map(|_| whole.enter()).collect();
+    let mut streams = [Window::new(SIZES.first, SIZES); FRONTS];
+    let mut given = 0;
+    for round in 0..rounds {
+        for (user, stream) in users.iter().zip(&mut streams) {
+            let pace = [Pace::Quick, Pace::Steady, Pace::Slow][round as usize % 3];
+            let held = stream.receive(FRAME).unwrap_or_default();
+            whole.hold(*user, held);
+            if whole.is_crowded() || whole.hold_room() < FRAME {
+                given += whole.heaviest().map_or(0, |_| 1);
+            }
+            whole.unhold(*user, held);
+            let credit = stream.settle(held, pace, SIZES);
+            stream.add_credit(credit);
+            stream.spend(FRAME.min(stream.credit()));
+            given += u64::from(credit);
+        }
+    }
+    given
+}
+
+/// A full record a round, sealed and opened again.
+#[cfg(feature = "tls")]
+fn tls_records(rounds: u32) {
+    use smol_mtproxy_wire::tls::{Cipher, HEADER_LEN, Key, Kind, RECORD_LEN};
+
+    let key = || Key::new(Cipher::Aes256Gcm, &[7; 32], &[9; 12], 0).expect("a key of that length");
+    let (mut ours, mut theirs) = (key(), key());
+    let mut record = vec![1; RECORD_LEN];
+    for _ in 0..rounds {
+        ours.seal(&mut record, Kind::Data).expect("room for it");
+        let header = *record.first_chunk().expect("a header");
+        let opened = theirs.open(header, &mut record, HEADER_LEN);
+        black_box(opened.expect("a record of ours"));
     }
 }

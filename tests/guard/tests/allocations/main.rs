@@ -139,7 +139,7 @@ const BY_DESIGN: &[Reason] = &[
     ),
     chunks("src/net/enciphered.rs", "what a DC refuses waits"),
     own(
-        "src/link/tls/opener.rs",
+        "src/wire/tls/opener.rs",
         "the first part of a record waits for the rest",
     ),
     chunks(

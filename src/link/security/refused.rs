@@ -1,9 +1,10 @@
 use std::path::Path;
 
-use super::{LONGEST_PEM, Peer};
+use super::error::SetupError;
+use super::identity::LONGEST_PEM;
 use crate::config::{entry_in, read_text};
-use crate::link::security::SetupError;
-use crate::link::x509::Fingerprints;
+use crate::tls::Peer;
+use crate::tls::x509::Fingerprints;
 
 /// Certificates, or keys of such, that get no link though the CA vouches for them: `--link-refuse`.
 /// In order.

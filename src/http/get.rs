@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, RootCertStore};
 
 use super::timed_stream::TimedStream;
-use super::tls;
+use crate::tls;
 use crate::wire::http::{Answer, HttpError, Url};
 use crate::wire::http_date;
 
@@ -138,5 +138,4 @@ impl fmt::Display for GetError {
 impl std::error::Error for GetError {}
 
 #[cfg(test)]
-#[path = "http_get_tests.rs"]
 mod tests;

@@ -13,11 +13,11 @@
 
 use slab::Slab;
 
-use crate::wire::dc::DcId;
+use crate::dc::DcId;
 
 /// How the bytes of a stream are taken, which moves its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub enum Pace {
     Quick,
     Steady,
     Slow,
@@ -25,18 +25,18 @@ pub(super) enum Pace {
 
 /// Bytes of a stream's window on this side.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub struct Sizes {
     pub first: u32,
     pub largest: u32,
 }
 
 /// More came than was granted.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Overrun;
+pub struct Overrun;
 
 /// One stream's bytes each way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
+pub struct Window {
     /// How many more we may send.
     credit: u32,
     granted: u32,
@@ -152,7 +152,7 @@ impl Window {
 
 /// Of what a side has only so many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scarce {
+pub enum Scarce {
     Link,
     Stream,
     /// A stream with a connection of its own, for which it needs a descriptor.
@@ -163,7 +163,7 @@ const PLACES: usize = 3;
 
 /// What all streams of a side may take together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Of the buffers, in bytes.
     pub buffers: usize,
     pub links: usize,
@@ -173,7 +173,7 @@ pub(super) struct Limits {
 
 /// Whether there is a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
     Welcome,
     /// If this user, who has more than its share, gives up one.
     InsteadOf(usize),
@@ -190,7 +190,7 @@ const LEAVING: usize = 4096;
 
 /// All streams of a side, by who is at the other end: by front on a back. A share
 /// is the same part of a limit for each that has a link.
-pub(super) struct Whole {
+pub struct Whole {
     limits: Limits,
     users: Slab<User>,
     held: usize,
@@ -258,7 +258,7 @@ impl Whole {
         }
     }
 
-    #[cfg(test)]
+    /// Received of this user and not gone on yet.
     pub fn held_by(&self, user: usize) -> usize {
         self.users.get(user).map_or(0, |user| user.held)
     }
@@ -375,7 +375,7 @@ impl Whole {
 
 /// The packets of one link that get buffers of their own and are not here yet.
 #[derive(Default)]
-pub(super) struct Coming(Vec<(DcId, usize)>);
+pub struct Coming(Vec<(DcId, usize)>);
 
 impl Coming {
     /// Whether one more may come: the first always, others as long as all take no
@@ -408,5 +408,4 @@ impl Coming {
 }
 
 #[cfg(test)]
-#[path = "window_tests.rs"]
 mod tests;

@@ -14,7 +14,7 @@ const LAST: i64 = 253_402_300_799;
 
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 
-pub(super) struct Described {
+pub struct Described {
     /// The subject's common name, if there is one that is as long as it may be
     /// and holds nothing that a terminal obeys.
     pub name: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Described {
 
 /// By what a certificate is known, and all that have the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprints {
+pub struct Fingerprints {
     /// SHA-256.
     pub certificate: [u8; 32],
     /// SHA-256 of its key.
@@ -45,7 +45,7 @@ impl Fingerprints {
 }
 
 /// `der` is a whole certificate.
-pub(super) fn read(der: &[u8]) -> ASN1Result<Described> {
+pub fn read(der: &[u8]) -> ASN1Result<Described> {
     yasna::parse_der(der, |reader| {
         reader.read_sequence(|reader| {
             let found = reader.next().read_sequence(|reader| {
@@ -104,17 +104,17 @@ fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
 }
 
 /// The day of a time, as 2036-01-31.
-pub(super) fn day(unix: i64) -> String {
+pub fn day(unix: i64) -> String {
     day_text(unix.clamp(0, LAST) as u64)
 }
 
 /// Whole days from `now` until then.
-pub(super) fn days_left(until: i64, now: i64) -> i64 {
+pub fn days_left(until: i64, now: i64) -> i64 {
     (until - now) / DAY
 }
 
 /// In seconds since 1970.
-pub(super) fn now() -> i64 {
+pub fn now() -> i64 {
     unix_now() as i64
 }
 

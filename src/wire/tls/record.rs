@@ -1,11 +1,9 @@
-//! TLS 1.3 records with the keys of a connection, sealed and opened where they
-//! lie (RFC 8446 §5). The keys come from rustls, the cipher is ring's.
-
 use ring::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce,
     UnboundKey,
 };
-use rustls::{ConnectionTrafficSecrets, Error};
+
+use super::TlsError;
 
 /// Type, version and length.
 pub const HEADER_LEN: usize = 5;
@@ -44,6 +42,14 @@ impl Kind {
     }
 }
 
+/// What the records of a connection are sealed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    Aes128Gcm,
+    Aes256Gcm,
+    ChaCha20Poly1305,
+}
+
 /// The key of one direction, and how many records it has been used for.
 pub struct Key {
     key: LessSafeKey,
@@ -52,18 +58,18 @@ pub struct Key {
 }
 
 impl Key {
-    pub fn new((records, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Self, Error> {
-        use ConnectionTrafficSecrets as Secrets;
-        let (algorithm, key, iv): (&'static Algorithm, _, _) = match &secrets {
-            Secrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            Secrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            Secrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
-            _ => return Err(Error::General("a cipher of no use here".to_owned())),
+    /// `key` is as long as `cipher` has it, `iv` 12 bytes; it has been used for so
+    /// many `records`.
+    pub fn new(cipher: Cipher, key: &[u8], iv: &[u8], records: u64) -> Result<Self, TlsError> {
+        let algorithm: &'static Algorithm = match cipher {
+            Cipher::Aes128Gcm => &AES_128_GCM,
+            Cipher::Aes256Gcm => &AES_256_GCM,
+            Cipher::ChaCha20Poly1305 => &CHACHA20_POLY1305,
         };
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::EncryptError)?;
+        let key = UnboundKey::new(algorithm, key).map_err(|_| TlsError::NoKey)?;
         Ok(Self {
             key: LessSafeKey::new(key),
-            iv: iv.as_ref().try_into().map_err(|_| Error::EncryptError)?,
+            iv: iv.try_into().map_err(|_| TlsError::NoKey)?,
             records,
         })
     }
@@ -85,24 +91,24 @@ impl Key {
 
     /// Makes a record of `record`, whose content stands between the places for
     /// its header and its tail.
-    pub fn seal(&mut self, record: &mut [u8], kind: Kind) -> Result<(), Error> {
+    pub fn seal(&mut self, record: &mut [u8], kind: Kind) -> Result<(), TlsError> {
         let (header, body) = record
             .split_first_chunk_mut::<HEADER_LEN>()
-            .ok_or(Error::EncryptError)?;
+            .ok_or(TlsError::Seal)?;
         let [high, low] = u16::try_from(body.len())
-            .map_err(|_| Error::EncryptError)?
+            .map_err(|_| TlsError::Seal)?
             .to_be_bytes();
         // To who looks on, all of it is data of TLS 1.2.
         *header = [Kind::Data as u8, 3, 3, high, low];
         let (inner, tag) = body
             .split_last_chunk_mut::<TAG_LEN>()
-            .ok_or(Error::EncryptError)?;
-        *inner.last_mut().ok_or(Error::EncryptError)? = kind as u8;
+            .ok_or(TlsError::Seal)?;
+        *inner.last_mut().ok_or(TlsError::Seal)? = kind as u8;
         let nonce = self.next_nonce();
         let made = self
             .key
             .seal_in_place_separate_tag(nonce, Aad::from(*header), inner)
-            .map_err(|_| Error::EncryptError)?;
+            .map_err(|_| TlsError::Seal)?;
         tag.copy_from_slice(made.as_ref());
         Ok(())
     }
@@ -115,21 +121,19 @@ impl Key {
         header: [u8; HEADER_LEN],
         space: &mut [u8],
         body: usize,
-    ) -> Result<(Kind, usize), Error> {
+    ) -> Result<(Kind, usize), TlsError> {
         let nonce = self.next_nonce();
         let inner = self
             .key
             .open_within(nonce, Aad::from(header), space, body..)
-            .map_err(|_| Error::DecryptError)?;
+            .map_err(|_| TlsError::Open)?;
         // Behind the content come its type and any number of zeros.
         let last = inner.iter().rposition(|byte| *byte != 0);
         let (length, kind) = last
             .and_then(|last| Some((last, Kind::from_byte(*inner.get(last)?)?)))
-            .ok_or(Error::InvalidMessage(
-                rustls::InvalidMessage::InvalidContentType,
-            ))?;
+            .ok_or(TlsError::ContentType)?;
         if inner.len() > MAX_CONTENT + 1 {
-            return Err(Error::PeerSentOversizedRecord);
+            return Err(TlsError::RecordTooLong);
         }
         Ok((kind, length))
     }
@@ -137,16 +141,12 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use rustls::crypto::cipher::{AeadKey, Iv};
+    use data_encoding::HEXLOWER_PERMISSIVE;
 
     use super::*;
 
     fn key() -> Key {
-        let secrets = ConnectionTrafficSecrets::Chacha20Poly1305 {
-            key: AeadKey::from([7; 32]),
-            iv: Iv::from([9; NONCE_LEN]),
-        };
-        Key::new((0, secrets)).unwrap()
+        Key::new(Cipher::ChaCha20Poly1305, &[7; 32], &[9; NONCE_LEN], 0).unwrap()
     }
 
     /// A record with `zeros` behind its type.
@@ -163,11 +163,47 @@ mod tests {
         [&header, inner.as_slice(), tag.as_ref()].concat()
     }
 
-    fn open(key: &mut Key, record: &[u8], before: usize) -> Result<(Kind, Vec<u8>), Error> {
+    fn open(key: &mut Key, record: &[u8], before: usize) -> Result<(Kind, Vec<u8>), TlsError> {
         let header = *record.first_chunk().unwrap();
         let mut space = [&vec![1; before], record].concat();
         let (kind, length) = key.open(header, &mut space, before + HEADER_LEN)?;
         Ok((kind, space[..length].to_vec()))
+    }
+
+    /// RFC 8448 §3: the client's first record of data.
+    #[test]
+    fn a_record_of_the_specification() {
+        let hex = |text: &str| {
+            let digits = text.replace([' ', '\n'], "");
+            HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap()
+        };
+        let key = || {
+            let key = hex("17 42 2d da 59 6e d5 d9 ac d8 90 e3 c6 3f 50 51");
+            let iv = hex("5b 78 92 3d ee 08 57 90 33 e5 23 d9");
+            Key::new(Cipher::Aes128Gcm, &key, &iv, 0).unwrap()
+        };
+        let content: Vec<u8> = (0..50).collect();
+        let expected = hex(
+            "17 03 03 00 43 a2 3f 70 54 b6 2c 94 d0 af fa fe 82 28 ba 55 cb ef ac ea 42 f9 14 aa \
+             66 bc ab 3f 2b 98 19 a8 a5 b4 6b 39 5b d5 4a 9a 20 44 1e 2b 62 97 4e 1f 5a 62 92 a2 \
+             97 70 14 bd 1e 3d ea e6 3a ee bb 21 69 49 15 e4",
+        );
+        let mut record = [&[0; HEADER_LEN], &content[..], &[0; TAIL_LEN]].concat();
+        key().seal(&mut record, Kind::Data).unwrap();
+        assert_eq!(record, expected);
+        assert_eq!(open(&mut key(), &expected, 0), Ok((Kind::Data, content)));
+    }
+
+    #[test]
+    fn a_key_has_the_length_of_its_cipher() {
+        use Cipher::*;
+        for (cipher, length) in [(Aes128Gcm, 16), (Aes256Gcm, 32), (ChaCha20Poly1305, 32)] {
+            for given in 0..40 {
+                let key = Key::new(cipher, &vec![1; given], &[2; NONCE_LEN], 0);
+                assert_eq!(key.is_ok(), given == length, "{cipher:?} {given}");
+            }
+            assert!(Key::new(cipher, &vec![1; length], &[2; NONCE_LEN - 1], 0).is_err());
+        }
     }
 
     #[test]

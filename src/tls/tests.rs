@@ -1,79 +1,110 @@
-mod papers;
-
 use std::io::{Read, Write};
+use std::sync::Arc;
 
-use fake_telegram::harness::TemporaryDirectory;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rustls::{ClientConnection, Connection, ServerConnection};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig,
+    ServerConnection,
+};
 
-use super::opener::{End, Opener};
-use super::record::{HEADER_LEN, Kind, RECORD_LEN, TAIL_LEN};
+use super::error::as_rustls;
 use super::schedule::Schedule;
-use super::shaking::{Progress, Shaking};
-use super::*;
-use crate::clock::Clock;
-use crate::link::certificates;
+use super::shaking::{Progress, Shaking, Side};
+use super::{has_aes, provider};
 use crate::net::SCRATCH_LEN;
+use crate::wire::tls::{
+    End, HEADER_LEN, Opener, RECORD_LEN, RECORDS_PER_KEY, Sealer, TAIL_LEN, TlsError,
+};
 
-/// A new CA with the front `home`, in `certs`.
-fn made() -> TemporaryDirectory {
-    let folder = TemporaryDirectory::new();
-    let directory = folder.path().join("certs");
-    certificates::init(&directory).unwrap();
-    certificates::add_node(&directory, "home", None).unwrap();
-    folder
-}
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-fn files(folder: &TemporaryDirectory, name: &str) -> LinkTls {
-    let directory = folder.path().join("certs");
-    LinkTls {
-        ca: directory.join("ca.pem"),
-        cert: directory.join(format!("{name}.pem")),
-        key: directory.join(format!("{name}.key")),
-        sni: None,
-        alpn: vec!["h2".to_owned()],
-        refuse: None,
-    }
-}
-
-/// Of the front `home` and of the back of a new CA.
+/// Of the client `home` and of the server `back`, with certificates of one new CA.
 fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
-    let folder = made();
-    let side = |name, role| TlsFiles::read(&files(&folder, name), role).unwrap().side;
-    match (side("home", Role::Front), side("back", Role::Back)) {
-        (TlsSide::Front(front, _), TlsSide::Back(back)) => (front, back),
-        _ => unreachable!(),
-    }
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap();
+    let issuer = Issuer::new(params, key);
+    let identity = |name: &str, host: &str, usage| -> Identity {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        let made = params.signed_by(&key, &issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        (vec![made.into()], key)
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.into()).unwrap();
+    let roots = Arc::new(roots);
+    let (chain, key) = identity(
+        "home",
+        "home.example.com",
+        ExtendedKeyUsagePurpose::ClientAuth,
+    );
+    let mut client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(roots.clone())
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    client.enable_secret_extraction = true;
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .build()
+        .unwrap();
+    let (chain, key) = identity(
+        "back",
+        "www.example.com",
+        ExtendedKeyUsagePurpose::ServerAuth,
+    );
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)
+        .unwrap();
+    server.send_tls13_tickets = 0;
+    server.enable_secret_extraction = true;
+    (client.into(), server.into())
 }
 
 fn name() -> ServerName<'static> {
     ServerName::try_from("www.example.com").unwrap()
 }
 
-/// One end of a link, without a socket.
+/// One end of a connection, without a socket.
 struct Half {
     sealer: Sealer,
+    schedule: Schedule,
     opener: Opener,
     received: Vec<u8>,
     peer_name: Option<String>,
 }
 
 enum Shaken {
-    Still(Box<Shaking>),
+    /// With how many records are to be sealed with a key.
+    Still(Box<Shaking>, u64),
     Open(Box<Half>),
 }
 
 impl Shaken {
-    fn new(side: Side) -> Self {
+    fn new(side: Side, records_per_key: u64) -> Self {
         let mut shaking = Box::new(Shaking::new(side));
         assert!(matches!(shaking.advance(&[]), Ok(Progress::Waits)));
-        Self::Still(shaking)
+        Self::Still(shaking, records_per_key)
     }
 
     /// Takes what came and says what there is to say.
     fn take(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let Self::Still(shaking) = self else {
+        let Self::Still(shaking, records_per_key) = self else {
             self.half().take(bytes)?;
             return Ok(Vec::new());
         };
@@ -81,10 +112,9 @@ impl Shaken {
             Progress::Waits => Ok(std::mem::take(shaking.outgoing())),
             Progress::Closed => panic!("closed"),
             Progress::Done(done) => {
-                let (key, schedule) = (done.agreed.to_peer, done.agreed.schedule);
-                let buffers = BufferPool::new(&Clock::machine(), 1 << 20);
                 *self = Self::Open(Box::new(Half {
-                    sealer: Sealer::new(key, schedule, sealer::new_batch(), &buffers, &[]),
+                    sealer: Sealer::new(done.agreed.to_peer, *records_per_key),
+                    schedule: done.agreed.schedule,
                     opener: Opener::new(done.agreed.from_peer, done.partial),
                     received: done.early,
                     peer_name: done.peer.and_then(|peer| peer.name),
@@ -97,7 +127,7 @@ impl Shaken {
     fn half(&mut self) -> &mut Half {
         match self {
             Self::Open(half) => half,
-            Self::Still(_) => panic!("still shaking hands"),
+            Self::Still(..) => panic!("still shaking hands"),
         }
     }
 
@@ -111,10 +141,9 @@ impl Half {
         let mut batch = vec![0; SCRATCH_LEN];
         let (mut sent, mut left) = (Vec::new(), slices.concat());
         loop {
-            let (taken, sealed) = self
-                .sealer
-                .seal(&mut batch, [&left[..]].into_iter())
-                .unwrap();
+            let slices = [left.as_slice()].into_iter();
+            let sealed = self.sealer.seal(&mut batch, slices, &mut self.schedule);
+            let (taken, sealed) = sealed.unwrap();
             sent.extend_from_slice(&batch[..sealed]);
             left.drain(..taken);
             if left.is_empty() {
@@ -133,12 +162,15 @@ impl Half {
             bytes = later;
             let filled = known + now.len();
             buffer[known..filled].copy_from_slice(now);
-            let (data, end) = self.opener.open(&mut buffer[..filled], &mut self.sealer);
-            self.received.extend_from_slice(&buffer[..data]);
-            match end {
+            let opened = self.opener.open(&mut buffer[..filled], &mut self.schedule);
+            self.received.extend_from_slice(&buffer[..opened.data]);
+            if opened.wants_update {
+                self.sealer.owe_update();
+            }
+            match opened.end {
                 End::Open => {}
                 End::Closed => return Err(Error::General("closed".to_owned())),
-                End::Bad(error) => return Err(error),
+                End::Bad(error) => return Err(as_rustls(error)),
             }
         }
         Ok(())
@@ -148,9 +180,12 @@ impl Half {
 /// A front and a back that have shaken hands, in pieces of so many bytes.
 fn pair(piece: usize) -> (Half, Half) {
     let (front, back) = configs();
-    let front = Side::Front(UnbufferedClientConnection::new(front, name()).unwrap());
-    let back = Side::Back(UnbufferedServerConnection::new(back).unwrap());
-    let (mut front, mut back) = (Shaken::new(front), Shaken::new(back));
+    let front = Side::Client(UnbufferedClientConnection::new(front, name()).unwrap());
+    let back = Side::Server(UnbufferedServerConnection::new(back).unwrap());
+    let (mut front, mut back) = (
+        Shaken::new(front, RECORDS_PER_KEY),
+        Shaken::new(back, RECORDS_PER_KEY),
+    );
     let mut to_back = front.take(&[]).unwrap();
     while !(front.is_open() && back.is_open()) {
         let mut to_front = Vec::new();
@@ -194,14 +229,17 @@ fn full_records_fill_one_read_of_the_other_side() {
     let (mut front, mut back) = pair(1 << 20);
     let data = vec![7; 100_000];
     let mut batch = vec![0; SCRATCH_LEN];
-    let (taken, sealed) = front.sealer.seal(&mut batch, data.chunks(4064)).unwrap();
+    let Half {
+        sealer, schedule, ..
+    } = &mut front;
+    let sealed = sealer.seal(&mut batch, data.chunks(4064), schedule);
+    let (taken, sealed) = sealed.unwrap();
     assert_eq!(sealed, SCRATCH_LEN);
     let around = HEADER_LEN + TAIL_LEN;
     assert_eq!(taken, SCRATCH_LEN - SCRATCH_LEN / RECORD_LEN * around);
-    let (opened, end) = back.opener.open(&mut batch, &mut back.sealer);
-    assert!(matches!(end, End::Open));
-    assert_eq!(opened, taken);
-    assert!(batch[..opened].iter().all(|byte| *byte == 7));
+    let opened = back.opener.open(&mut batch, &mut back.schedule);
+    assert_eq!((opened.data, opened.end), (taken, End::Open));
+    assert!(batch[..taken].iter().all(|byte| *byte == 7));
     assert_eq!(back.opener.put_partial(&mut batch), 0);
 }
 
@@ -209,75 +247,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn data_arrives_however_it_is_cut(
-        writes in vec((any::<bool>(), vec(0..30_000usize, 0..4), any::<bool>()), 1..8),
-        cuts in vec(1..40_000usize, 1..10),
-        records_per_key in 1..9u64,
-    ) {
-        let (mut front, mut back) = pair(1 << 20);
-        front.sealer.renew_after(records_per_key);
-        back.sealer.renew_after(records_per_key + 1);
-        let (mut at_back, mut at_front) = (Vec::new(), Vec::new());
-        let mut cuts = cuts.iter().cycle();
-        for (is_from_front, lengths, wants_update) in writes {
-            let slices: Vec<Vec<u8>> = lengths.iter().map(|len| vec![*len as u8; *len]).collect();
-            let slices: Vec<&[u8]> = slices.iter().map(Vec::as_slice).collect();
-            let (from, to, expected) = match is_from_front {
-                true => (&mut front, &mut back, &mut at_back),
-                false => (&mut back, &mut front, &mut at_front),
-            };
-            if wants_update {
-                from.sealer.owe_update();
-            }
-            expected.extend(slices.concat());
-            let sent = from.seal(&slices);
-            let mut rest = sent.as_slice();
-            while !rest.is_empty() {
-                let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
-                to.take(now).unwrap();
-                rest = later;
-            }
-        }
-        prop_assert!(back.received == at_back);
-        prop_assert!(front.received == at_front);
-    }
-
-    #[test]
-    fn garbage_is_an_error_and_never_data(
+    fn garbage_in_a_handshake_is_an_error(
         garbage in vec(any::<u8>(), 0..300),
         is_like_a_record in any::<bool>(),
-        is_shaking in any::<bool>(),
         has_begun in any::<bool>(),
     ) {
         let mut bytes = garbage;
         if is_like_a_record && bytes.len() > 5 {
             let [high, low] = (bytes.len() as u16 - 5).to_be_bytes();
-            let kind = if is_shaking && !has_begun { 22 } else { 23 };
+            let kind = if has_begun { 23 } else { 22 };
             bytes[..5].copy_from_slice(&[kind, 3, 3, high, low]);
         }
-        if is_shaking {
-            let (front, back) = configs();
-            let side = Side::Back(UnbufferedServerConnection::new(back).unwrap());
-            let mut back = Shaken::new(side);
-            if has_begun {
-                let side = UnbufferedClientConnection::new(front, name()).unwrap();
-                let hello = Shaken::new(Side::Front(side)).take(&[]).unwrap();
-                prop_assert!(!back.take(&hello).unwrap().is_empty());
-            }
-            let _ = back.take(&bytes);
-            prop_assert!(!back.is_open());
-        } else {
-            let (_, mut back) = pair(1 << 20);
-            let _ = back.take(&bytes);
-            prop_assert!(back.received.is_empty());
+        let (front, back) = configs();
+        let side = Side::Server(UnbufferedServerConnection::new(back).unwrap());
+        let mut back = Shaken::new(side, RECORDS_PER_KEY);
+        if has_begun {
+            let side = Side::Client(UnbufferedClientConnection::new(front, name()).unwrap());
+            let hello = Shaken::new(side, RECORDS_PER_KEY).take(&[]).unwrap();
+            prop_assert!(!back.take(&hello).unwrap().is_empty());
         }
+        let _ = back.take(&bytes);
+        prop_assert!(!back.is_open());
     }
 }
 
 /// What rustls itself makes of it, as the other side: `them` and `half` have
 /// shaken hands when that returns.
 fn meet(us: Side, them: &mut Connection) -> Half {
-    let mut us = Shaken::new(us);
+    let mut us = Shaken::new(us, 3);
     let mut to_them = us.take(&[]).unwrap();
     for _ in 0..4 {
         let mut input = to_them.as_slice();
@@ -324,14 +321,13 @@ fn rustls_understands_each_side_with_tickets_and_new_keys() {
     let server = ServerConnection::new(Arc::new(with_tickets)).unwrap();
     let client = ClientConnection::new(front.clone(), name()).unwrap();
     let us = [
-        Side::Front(UnbufferedClientConnection::new(front, name()).unwrap()),
-        Side::Back(UnbufferedServerConnection::new(back).unwrap()),
+        Side::Client(UnbufferedClientConnection::new(front, name()).unwrap()),
+        Side::Server(UnbufferedServerConnection::new(back).unwrap()),
     ];
     let them = [Connection::from(server), Connection::from(client)];
     let long: Vec<u8> = (0..50_000u32).map(|i| (i / 7) as u8).collect();
     for (us, mut them) in us.into_iter().zip(them) {
         let mut half = meet(us, &mut them);
-        half.sealer.renew_after(3);
         for round in 0..5 {
             let sent = half.seal(&[&long]);
             assert!(read(&mut them, &sent) == long, "{round}");
@@ -349,80 +345,21 @@ fn rustls_understands_each_side_with_tickets_and_new_keys() {
     }
 }
 
-/// A record of `half` with something else than data in it.
-fn record(half: &mut Half, content: &[u8], kind: Kind) -> Vec<u8> {
-    let mut record = [&[0; HEADER_LEN], content, &[0; TAIL_LEN]].concat();
-    half.sealer.key().seal(&mut record, kind).unwrap();
-    record
-}
-
+/// rustls has words for each, which those who explain errors know.
 #[test]
-fn messages_of_tls_are_taken_in_their_place_only() {
-    let ticket = [&[4, 0, 0, 200][..], &[0; 200]].concat();
-    let endless = [&[4, 0xff, 0xff, 0xff][..], &[0; 200]].concat();
-    let good: &[&[(Kind, &[u8])]] = &[
-        &[(Kind::Handshake, &ticket), (Kind::Data, b"x")],
-        // In two records, and two in one.
-        &[
-            (Kind::Handshake, &ticket[..3]),
-            (Kind::Handshake, &ticket[3..]),
-        ],
-        &[(Kind::Handshake, &[ticket.clone(), ticket.clone()].concat())],
-        &[
-            (Kind::Alert, &[1, 90]),
-            (Kind::Data, b""),
-            (Kind::Data, b"x"),
-        ],
-    ];
-    let bad: &[&[(Kind, &[u8])]] = &[
-        &[(Kind::Handshake, &ticket[..3]), (Kind::Data, b"x")],
-        &[(Kind::Handshake, b"")],
-        &[(Kind::Handshake, &endless)],
-        &[(Kind::Handshake, &[24, 0, 0, 1, 2])],
-        &[(Kind::Handshake, &[24, 0, 0, 2, 0, 0])],
-        // The key changes between records.
-        &[(Kind::Handshake, &[24, 0, 0, 1, 0, 24])],
-        &[(Kind::Handshake, &[1, 0, 0, 1, 0])],
-        &[(Kind::Alert, &[2])],
-        &[(Kind::Alert, &[2, 0, 0])],
-    ];
-    let send = |records: &[(Kind, &[u8])]| {
-        let (mut front, mut back) = pair(1 << 20);
-        let sent = records
-            .iter()
-            .flat_map(|(kind, content)| record(&mut back, content, *kind));
-        let sent: Vec<u8> = sent.collect();
-        // However they are cut.
-        let halves = [&sent[..sent.len() / 2], &sent[sent.len() / 2..]];
-        halves.iter().try_for_each(|half| front.take(half))
-    };
-    for (number, records) in good.iter().enumerate() {
-        send(records).unwrap_or_else(|error| panic!("{number}: {error}"));
-    }
-    for (number, records) in bad.iter().enumerate() {
-        assert!(send(records).is_err(), "{number}");
-    }
-    // Nobody gives a back tickets.
-    let (mut front, mut back) = pair(1 << 20);
-    let sent = record(&mut front, &ticket, Kind::Handshake);
-    assert!(back.take(&sent).is_err());
-}
-
-#[test]
-fn a_record_that_is_too_long_is_refused_before_it_is_there() {
-    let (_, mut back) = pair(1 << 20);
-    let error = back.take(&[23, 3, 3, 0x41, 0x01]).unwrap_err();
-    assert_eq!(error, Error::PeerSentOversizedRecord);
-    let (_, mut back) = pair(1 << 20);
-    back.take(&[23, 3, 3, 0x41, 0x00]).unwrap();
-    back.take(&vec![0; 0x40ff]).unwrap();
-    assert_eq!(back.take(&[0]).unwrap_err(), Error::DecryptError);
+fn what_is_wrong_with_records_is_said_as_rustls_says_it() {
+    assert_eq!(as_rustls(TlsError::Open), Error::DecryptError);
+    let alert = as_rustls(TlsError::Alert(48));
+    let expected = Error::AlertReceived(rustls::AlertDescription::UnknownCA);
+    assert_eq!(alert, expected);
+    let no_place = "unexpected error: a message of TLS that has no place here";
+    assert_eq!(as_rustls(TlsError::OutOfPlace).to_string(), no_place);
 }
 
 #[test]
 fn a_handshake_does_not_grow_without_end() {
     let (_, back) = configs();
-    let side = Side::Back(UnbufferedServerConnection::new(back).unwrap());
+    let side = Side::Server(UnbufferedServerConnection::new(back).unwrap());
     let mut back = Shaking::new(side);
     // A hello of 60,000 bytes, in records of 16,000.
     let mut first = vec![22, 3, 1, 0x3e, 0x80, 1, 0, 0xea, 0x60];
@@ -437,7 +374,7 @@ fn a_handshake_does_not_grow_without_end() {
 #[test]
 fn aes_128_comes_first_where_the_processor_has_aes() {
     let (front, _) = pair(1 << 20);
-    let Schedule::Front(connection) = &front.sealer.schedule else {
+    let Schedule::Client(connection) = &front.schedule else {
         unreachable!();
     };
     let expected = match has_aes() {

@@ -1,16 +1,14 @@
-use std::task::{Context, Poll, ready};
-
-use rustls::{AlertDescription, Error, InvalidMessage};
-
 use super::record::{HEADER_LEN, Key, Kind, MAX_RECORD};
-use super::sealer::Sealer;
-use crate::net::Socket;
+use super::{KeySchedule, TlsError};
 
 /// The longest message that comes behind a handshake.
 const MAX_MESSAGE: usize = 16 * 1024;
 
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
+
+const CLOSE_NOTIFY: u8 = 0;
+const USER_CANCELED: u8 = 90;
 
 /// What comes in on a connection, from the handshake's end on.
 pub struct Opener {
@@ -22,13 +20,27 @@ pub struct Opener {
     message: Vec<u8>,
 }
 
-/// What reading found, once the data before it is used.
+/// What was in the records that came.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Bytes of data, to be used before the rest of this is.
+    pub data: usize,
+    /// The other side wants new keys of us too: [`Sealer::owe_update`].
+    ///
+    /// [`Sealer::owe_update`]: super::Sealer::owe_update
+    pub wants_update: bool,
+    pub end: End,
+}
+
+/// What came behind the data.
+#[derive(Debug, PartialEq, Eq)]
 pub enum End {
     /// More is to come.
     Open,
     /// The other side says goodbye.
     Closed,
-    Bad(Error),
+    /// Nothing more is opened.
+    Bad(TlsError),
 }
 
 impl Opener {
@@ -41,22 +53,10 @@ impl Opener {
         }
     }
 
-    /// Reads once into `buffer`, behind the beginning of a record that is here;
-    /// how much there is then, or `Ok(0)` at the end of the stream.
-    pub fn poll_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        socket: &Socket,
-        buffer: &mut [u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let known = self.partial.len();
-        let room = buffer.get_mut(known..).unwrap_or_default();
-        let length = ready!(socket.poll_read(cx, room))?;
-        if length == 0 {
-            return Poll::Ready(Ok(0));
-        }
-        self.put_partial(buffer);
-        Poll::Ready(Ok(known + length))
+    /// How long the beginning of a record is that is here: shorter than
+    /// [`MAX_RECORD`].
+    pub fn partial_len(&self) -> usize {
+        self.partial.len()
     }
 
     /// Moves the beginning of a record that is here to the front of `buffer`; how
@@ -70,10 +70,10 @@ impl Opener {
         known
     }
 
-    /// Opens the records in `received` and joins what they hold at its front;
-    /// returns how much that is, and what came behind it.
-    pub fn open(&mut self, received: &mut [u8], sealer: &mut Sealer) -> (usize, End) {
-        let (mut data, mut next) = (0, 0);
+    /// Opens the records in `received` and joins what they hold at its front. They
+    /// begin with what [`put_partial`](Self::put_partial) has put there.
+    pub fn open(&mut self, received: &mut [u8], schedule: &mut dyn KeySchedule) -> Opened {
+        let (mut data, mut next, mut wants_update) = (0, 0, false);
         let end = loop {
             let rest = received.get(next..).unwrap_or_default();
             let (header, length) = match whole_record(rest) {
@@ -94,74 +94,80 @@ impl Opener {
             };
             match content {
                 (Kind::Data, bytes) if self.message.is_empty() => data += bytes.len(),
-                (Kind::Data, _) => break End::Bad(out_of_place()),
+                (Kind::Data, _) => break End::Bad(TlsError::OutOfPlace),
                 (Kind::Alert, alert) => match read_alert(alert) {
                     End::Open => {}
                     end => break end,
                 },
-                (Kind::Handshake, part) => {
-                    if let Err(error) = self.take_messages(part, sealer) {
-                        break End::Bad(error);
-                    }
-                }
+                (Kind::Handshake, part) => match self.take_messages(part, schedule) {
+                    Ok(wish) => wants_update |= wish,
+                    Err(error) => break End::Bad(error),
+                },
             }
         };
-        (data, end)
+        Opened {
+            data,
+            wants_update,
+            end,
+        }
     }
 
-    /// Tickets are for coming back, which links do not do; new keys are taken.
-    fn take_messages(&mut self, part: &[u8], sealer: &mut Sealer) -> Result<(), Error> {
+    /// Tickets are for coming back, which nobody does; new keys are taken. Whether
+    /// the other side wants such of us.
+    fn take_messages(
+        &mut self,
+        part: &[u8],
+        schedule: &mut dyn KeySchedule,
+    ) -> Result<bool, TlsError> {
+        let mut wants_update = false;
         if part.is_empty() {
-            return Err(out_of_place());
+            return Err(TlsError::OutOfPlace);
         }
         self.message.reserve_exact(part.len());
         self.message.extend_from_slice(part);
         while let [kind, a, b, c, rest @ ..] = self.message.as_slice() {
             let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
             if length > MAX_MESSAGE {
-                let error = InvalidMessage::HandshakePayloadTooLarge;
-                return Err(Error::InvalidMessage(error));
+                return Err(TlsError::MessageTooLong);
             }
             let behind = rest.len().saturating_sub(length);
             match (*kind, rest.get(..length), behind) {
-                (NEW_SESSION_TICKET, _, _) if !sealer.schedule.may_get_tickets() => {
-                    return Err(out_of_place());
+                (NEW_SESSION_TICKET, _, _) if !schedule.may_get_tickets() => {
+                    return Err(TlsError::OutOfPlace);
                 }
                 (NEW_SESSION_TICKET, Some(_), _) => {
                     self.message.drain(..4 + length);
                 }
                 // What follows has the new key already.
                 (KEY_UPDATE, Some([wish @ (0 | 1)]), 0) => {
-                    if *wish == 1 {
-                        sealer.owe_update();
-                    }
-                    self.key = sealer.schedule.next_from_peer()?;
+                    wants_update |= *wish == 1;
+                    self.key = schedule.next_from_peer()?;
                     self.message.clear();
                 }
                 (NEW_SESSION_TICKET | KEY_UPDATE, None, _) => break,
-                _ => return Err(out_of_place()),
+                _ => return Err(TlsError::OutOfPlace),
             }
         }
         if self.message.is_empty() {
             self.message = Vec::new();
         }
-        Ok(())
+        Ok(wants_update)
     }
 }
 
 /// The header of the next record and the length of its body, if all of that is
 /// there.
-fn whole_record(received: &[u8]) -> Result<Option<([u8; HEADER_LEN], usize)>, Error> {
+fn whole_record(received: &[u8]) -> Result<Option<([u8; HEADER_LEN], usize)>, TlsError> {
     let Some(header) = received.first_chunk::<HEADER_LEN>() else {
         return Ok(None);
     };
     let [kind, major, _, high, low] = *header;
     if (kind, major) != (Kind::Data as u8, 3) {
-        return Err(Error::InvalidMessage(InvalidMessage::InvalidContentType));
+        return Err(TlsError::ContentType);
     }
     let length = usize::from(u16::from_be_bytes([high, low]));
     if HEADER_LEN + length > MAX_RECORD {
-        return Err(Error::PeerSentOversizedRecord);
+        return Err(TlsError::RecordTooLong);
     }
     let is_whole = received.len() - HEADER_LEN >= length;
     Ok(is_whole.then_some((*header, length)))
@@ -169,15 +175,9 @@ fn whole_record(received: &[u8]) -> Result<Option<([u8; HEADER_LEN], usize)>, Er
 
 fn read_alert(alert: &[u8]) -> End {
     match alert {
-        [_, code] => match AlertDescription::from(*code) {
-            AlertDescription::CloseNotify => End::Closed,
-            AlertDescription::UserCanceled => End::Open,
-            other => End::Bad(Error::AlertReceived(other)),
-        },
-        _ => End::Bad(out_of_place()),
+        [_, CLOSE_NOTIFY] => End::Closed,
+        [_, USER_CANCELED] => End::Open,
+        [_, other] => End::Bad(TlsError::Alert(*other)),
+        _ => End::Bad(TlsError::OutOfPlace),
     }
-}
-
-fn out_of_place() -> Error {
-    Error::General("a message of TLS that has no place here".to_owned())
 }

@@ -1,14 +1,14 @@
 //! What a site's answers have told so far, and what is to be asked.
 
-use crate::wire::flight_length::{FlightLength, Samples};
-use crate::wire::server_hello::{FlightLengths, FlightProfile};
+use crate::flight_length::{FlightLength, Samples};
+use crate::server_hello::{FlightLengths, FlightProfile};
 
 /// The latest answers to hellos with X25519MLKEM768, and to those without it.
-pub(super) type Learnt = FlightProfile<[Samples; 2]>;
+pub type Learnt = FlightProfile<[Samples; 2]>;
 
 /// Which of the two a hello is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Question {
+pub enum Question {
     Usual,
     WithoutMlkem,
 }
@@ -22,7 +22,7 @@ const LEAST: u8 = 4;
 const MOST: u8 = 24;
 
 impl Learnt {
-    pub(super) fn new(answer: &FlightProfile<u16>) -> Self {
+    pub fn new(answer: &FlightProfile<u16>) -> Self {
         let mut learnt = answer.with_lengths(<[Samples; 2]>::default());
         learnt.add(Question::Usual, answer);
         learnt
@@ -30,7 +30,7 @@ impl Learnt {
 
     /// An answer to `question`. If the site chooses otherwise than before, what it
     /// sent before tells nothing any more.
-    pub(super) fn add(&mut self, question: Question, answer: &FlightProfile<u16>) {
+    pub fn add(&mut self, question: Question, answer: &FlightProfile<u16>) {
         let [usual, without] = &mut self.lengths;
         if question == Question::WithoutMlkem {
             without.add(answer.lengths);
@@ -45,7 +45,7 @@ impl Learnt {
     }
 
     /// `None` before the first answer.
-    pub(super) fn profile(&self) -> Option<FlightProfile> {
+    pub fn profile(&self) -> Option<FlightProfile> {
         let [usual, without] = self.lengths.each_ref().map(length);
         Some(self.with_lengths(FlightLengths {
             usual: usual?,
@@ -54,13 +54,13 @@ impl Learnt {
     }
 
     /// There was no answer yet to a hello that makes a difference to the site.
-    pub(super) fn lacks_without_mlkem(&self) -> bool {
+    pub fn lacks_without_mlkem(&self) -> bool {
         let [_, without] = &self.lengths;
         self.post_quantum && without.latest().is_empty()
     }
 
     /// What to ask after so many questions of each kind, if anything.
-    pub(super) fn next_question(&self, asked: [u8; 2]) -> Option<Question> {
+    pub fn next_question(&self, asked: [u8; 2]) -> Option<Question> {
         let [usual, without] = self.lengths.each_ref().map(|samples| {
             let judged = samples.judge();
             judged.is_some_and(|judged| judged.is_certain)

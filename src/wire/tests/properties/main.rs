@@ -5,17 +5,17 @@ mod link;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed};
-use smol_mtproxy::wire::dc::DcId;
-use smol_mtproxy::wire::fake_tls::{RecordReader, record_header};
-use smol_mtproxy::wire::full::{FrameEncoder, block_padding};
-use smol_mtproxy::wire::link_url::ProxyLink;
-use smol_mtproxy::wire::obfuscated2;
-use smol_mtproxy::wire::proxy_config::ProxyConfig;
-use smol_mtproxy::wire::rpc::{RpcDecoder, RpcEvent};
-use smol_mtproxy::wire::secret::{Domain, Secret, SecretForm, SharedSecret};
-use smol_mtproxy::wire::transport::{MAX_PACKET, Transport};
 use smol_mtproxy_ciphers::{ChecksumKind, CtrStream};
+use smol_mtproxy_wire::client_hello::{self, ClientHello, Parsed};
+use smol_mtproxy_wire::dc::DcId;
+use smol_mtproxy_wire::fake_tls::{RecordReader, record_header};
+use smol_mtproxy_wire::full::{FrameEncoder, block_padding};
+use smol_mtproxy_wire::link_url::ProxyLink;
+use smol_mtproxy_wire::obfuscated2;
+use smol_mtproxy_wire::proxy_config::ProxyConfig;
+use smol_mtproxy_wire::rpc::{RpcDecoder, RpcEvent};
+use smol_mtproxy_wire::secret::{Domain, Secret, SecretForm, SharedSecret};
+use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
 
 fn transport() -> impl Strategy<Value = Transport> {
     prop_oneof![
@@ -111,7 +111,7 @@ fn parse_hello(bytes: &[u8]) -> Result<Option<(ClientHello, usize)>, String> {
 
 /// A hello as TDLib sent it.
 fn captured_hello() -> Vec<u8> {
-    let json = include_str!("../fixtures/td-ee-0.json");
+    let json = include_str!("../../../../tests/fixtures/td-ee-0.json");
     let json: serde_json::Value = serde_json::from_str(json).unwrap();
     let hex = json["client_hello"]["hex"].as_str().unwrap();
     data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap()

@@ -4,14 +4,20 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{AlertDescription, CertificateError, Error};
 
-use super::Identity;
+use super::identity::Identity;
 use crate::config::LinkTls;
-use crate::link::security::Concern;
-use crate::link::x509::{self, day, days_left};
+use crate::tls::x509::{self, day, days_left};
 use crate::wire::link::Role;
 
 /// A certificate that ends within so many days is worth a word.
 const SOON: i64 = 30;
+
+/// What is wrong with this side's certificates, or soon will be, and the way out.
+pub struct Concern {
+    /// No link comes about.
+    pub is_fatal: bool,
+    pub text: String,
+}
 
 /// When this side's certificates are good, and whether they fit together.
 pub struct Papers {

@@ -5,9 +5,8 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage};
 
-use super::Peer;
 use super::schedule::{Agreed, Schedule};
-use crate::link::x509::{self, Fingerprints};
+use super::x509::{self, Fingerprints};
 
 /// What is kept of a handshake until a message is whole: certificates of `certs`
 /// take a thirtieth.
@@ -15,8 +14,16 @@ const MAX_INCOMING: usize = 32 * 1024;
 
 /// rustls as either side.
 pub enum Side {
-    Front(UnbufferedClientConnection),
-    Back(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+/// Whose certificate the other side has shown.
+pub struct Peer {
+    /// Its common name.
+    pub name: Option<String>,
+    /// `None` if it cannot be read.
+    pub fingerprints: Option<Fingerprints>,
 }
 
 /// A connection that shakes hands. It ends with the keys; the records that carry
@@ -102,8 +109,8 @@ impl Shaking {
 
     fn has_more_to_say(&self) -> bool {
         match &self.side {
-            Some(Side::Front(side)) => side.wants_write(),
-            Some(Side::Back(side)) => side.wants_write(),
+            Some(Side::Client(side)) => side.wants_write(),
+            Some(Side::Server(side)) => side.wants_write(),
             None => false,
         }
     }
@@ -116,10 +123,10 @@ impl Shaking {
             early,
         } = self;
         let (used, step) = match side {
-            Some(Side::Front(side)) => {
+            Some(Side::Client(side)) => {
                 take_step(side.process_tls_records(incoming), outgoing, early)
             }
-            Some(Side::Back(side)) => {
+            Some(Side::Server(side)) => {
                 take_step(side.process_tls_records(incoming), outgoing, early)
             }
             None => (0, Err(Error::HandshakeNotComplete)),
@@ -130,8 +137,8 @@ impl Shaking {
 
     fn finish(&mut self) -> Result<Progress, Error> {
         let chain = match &self.side {
-            Some(Side::Front(side)) => side.peer_certificates(),
-            Some(Side::Back(side)) => side.peer_certificates(),
+            Some(Side::Client(side)) => side.peer_certificates(),
+            Some(Side::Server(side)) => side.peer_certificates(),
             None => None,
         };
         let certificate = chain.and_then(|chain| chain.first());
@@ -140,13 +147,13 @@ impl Shaking {
             fingerprints: Fingerprints::of(one),
         });
         let agreed = match self.side.take() {
-            Some(Side::Front(side)) => {
+            Some(Side::Client(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::new(secrets, Schedule::Front(rest))
+                Agreed::new(secrets, Schedule::Client(rest))
             }
-            Some(Side::Back(side)) => {
+            Some(Side::Server(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::new(secrets, Schedule::Back(rest))
+                Agreed::new(secrets, Schedule::Server(rest))
             }
             None => Err(Error::HandshakeNotComplete),
         };

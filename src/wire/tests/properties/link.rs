@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use smol_mtproxy::wire::dc::DcId;
-use smol_mtproxy::wire::link::packets::{
+use smol_mtproxy_wire::dc::DcId;
+use smol_mtproxy_wire::link::packets::{
     PACKET_HEADER_LEN, PacketPart, PacketReader, packet_header,
 };
-use smol_mtproxy::wire::link::{
+use smol_mtproxy_wire::link::{
     Decoder, EndReason, Event, Frame, HEADER_LEN, Hello, KeyMaterial, LinkError, MAX_BODY,
     MAX_CONTROL, Open, OpenRoute, Refusal, Role, data_header,
 };
-use smol_mtproxy::wire::secret::AdTag;
-use smol_mtproxy::wire::transport::MAX_PACKET;
+use smol_mtproxy_wire::secret::AdTag;
+use smol_mtproxy_wire::transport::MAX_PACKET;
 
 use super::{Heard, hear, pieces, transport};
 

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use serde_json::Value;
-use smol_mtproxy::wire::client_hello::{self, ClientHello, Parsed, Records};
-use smol_mtproxy::wire::fake_tls::RecordReader;
-use smol_mtproxy::wire::obfuscated2::{self, HEADER_LEN};
-use smol_mtproxy::wire::secret::{Secret, SecretForm, SharedSecret};
-use smol_mtproxy::wire::transport::Transport;
+use smol_mtproxy_wire::client_hello::{self, ClientHello, Parsed, Records};
+use smol_mtproxy_wire::fake_tls::RecordReader;
+use smol_mtproxy_wire::obfuscated2::{self, HEADER_LEN};
+use smol_mtproxy_wire::secret::{Secret, SecretForm, SharedSecret};
+use smol_mtproxy_wire::transport::Transport;
 
 struct Capture {
     name: String,
@@ -18,7 +18,7 @@ struct Capture {
 
 impl Capture {
     fn all() -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
         let captures: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -1,7 +1,9 @@
 //! Bytes to values and back, for every protocol that the proxy speaks.
 //!
 //! No sockets, no clock, no tasks: time and randomness are parameters, buffers
-//! belong to the caller. Facts: `doc/protocol.md`.
+//! belong to the caller. Facts: `doc/protocol.md`. What counts the bytes that one
+//! side may send the other stands beside them ([`link::window`]).
+#![forbid(unsafe_code)]
 
 pub mod after_flight;
 mod bytes;
@@ -16,6 +18,7 @@ pub mod full;
 pub mod http;
 pub mod http_date;
 mod key_share;
+pub mod learnt_flight;
 pub mod link;
 pub mod link_url;
 pub mod middle_keys;
@@ -27,4 +30,6 @@ pub mod secret;
 pub mod server_hello;
 pub mod site_flight;
 pub mod site_hello;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod transport;

@@ -1,0 +1,65 @@
+use rustls::client::ClientConnectionData;
+use rustls::kernel::KernelConnection;
+use rustls::server::ServerConnectionData;
+use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
+
+use super::error::as_rustls;
+use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError};
+
+/// The rest of a connection of rustls after the handshake: makes the keys that
+/// follow the first ones.
+pub enum Schedule {
+    Client(KernelConnection<ClientConnectionData>),
+    Server(KernelConnection<ServerConnectionData>),
+}
+
+/// What a handshake leaves.
+pub struct Agreed {
+    pub schedule: Schedule,
+    pub to_peer: Key,
+    pub from_peer: Key,
+}
+
+impl Agreed {
+    pub fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
+        Ok(Self {
+            schedule,
+            to_peer: key(secrets.tx).map_err(as_rustls)?,
+            from_peer: key(secrets.rx).map_err(as_rustls)?,
+        })
+    }
+}
+
+fn key((records, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Key, TlsError> {
+    use ConnectionTrafficSecrets as Secrets;
+
+    let (cipher, key, iv) = match &secrets {
+        Secrets::Aes128Gcm { key, iv } => (Cipher::Aes128Gcm, key, iv),
+        Secrets::Aes256Gcm { key, iv } => (Cipher::Aes256Gcm, key, iv),
+        Secrets::Chacha20Poly1305 { key, iv } => (Cipher::ChaCha20Poly1305, key, iv),
+        _ => return Err(TlsError::NoKey),
+    };
+    Key::new(cipher, key.as_ref(), iv.as_ref(), records)
+}
+
+impl KeySchedule for Schedule {
+    fn next_to_peer(&mut self) -> Result<Key, TlsError> {
+        let secrets = match self {
+            Self::Client(connection) => connection.update_tx_secret(),
+            Self::Server(connection) => connection.update_tx_secret(),
+        };
+        secrets.map_err(|_| TlsError::NoKey).and_then(key)
+    }
+
+    fn next_from_peer(&mut self) -> Result<Key, TlsError> {
+        let secrets = match self {
+            Self::Client(connection) => connection.update_rx_secret(),
+            Self::Server(connection) => connection.update_rx_secret(),
+        };
+        secrets.map_err(|_| TlsError::NoKey).and_then(key)
+    }
+
+    fn may_get_tickets(&self) -> bool {
+        matches!(self, Self::Client(_))
+    }
+}

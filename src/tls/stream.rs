@@ -1,0 +1,258 @@
+use std::cell::RefCell;
+use std::io;
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{AlertDescription, ClientConfig, ServerConfig};
+
+use super::error::{Error, as_rustls};
+use super::shaking::{Done, Peer, Progress, Shaking, Side};
+use super::writer::{Batch, Writer};
+use super::x509::Fingerprints;
+use crate::net::{BufferPool, Rope, Socket};
+use crate::wire::tls::{End, Opener, TlsError};
+
+/// What its user knows of the other side and rustls does not.
+pub trait Judge {
+    /// Whom the user calls who has shown such a certificate, if that one is to be
+    /// told that it is revoked.
+    fn denies(&self, peer: &Peer) -> Option<String>;
+    /// What an error means and what to do about it.
+    fn explain(&self, error: &rustls::Error) -> String;
+}
+
+/// What connections are made with.
+#[derive(Clone)]
+pub struct TlsContext {
+    pub batch: Batch,
+    pub buffers: Rc<BufferPool>,
+    pub judge: Rc<dyn Judge>,
+}
+
+/// One TLS connection over a socket that is its user's.
+pub struct TlsStream {
+    state: State,
+    context: TlsContext,
+    /// Whose certificate the other side has shown.
+    peer: Option<Peer>,
+}
+
+enum State {
+    Shaking(Box<Shaking>),
+    Open(Box<Opener>, Rc<RefCell<Writer>>),
+    /// It has failed.
+    Over,
+}
+
+impl TlsStream {
+    /// Begins the handshake: there is something to say then. `config` lets secrets
+    /// be extracted.
+    pub fn connect(
+        context: TlsContext,
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, Error> {
+        let side = UnbufferedClientConnection::new(config.clone(), name)?;
+        Self::new(context, Side::Client(side))
+    }
+
+    /// Waits for the other side to begin the handshake. `config` lets secrets be
+    /// extracted.
+    pub fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
+        let side = UnbufferedServerConnection::new(config.clone())?;
+        Self::new(context, Side::Server(side))
+    }
+
+    fn new(context: TlsContext, side: Side) -> Result<Self, Error> {
+        let mut shaking = Box::new(Shaking::new(side));
+        shaking.advance(&[])?;
+        Ok(Self {
+            state: State::Shaking(shaking),
+            context,
+            peer: None,
+        })
+    }
+
+    /// What writes once the handshake is done.
+    pub fn writer(&self) -> Option<Rc<RefCell<Writer>>> {
+        match &self.state {
+            State::Open(_, writer) => Some(writer.clone()),
+            _ => None,
+        }
+    }
+
+    /// The name in the other side's certificate.
+    pub fn peer_name(&self) -> Option<String> {
+        self.peer.as_ref()?.name.clone()
+    }
+
+    /// Of that certificate.
+    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+        self.peer.as_ref()?.fingerprints
+    }
+
+    /// Reads once and hands what came to `take`, whose error is its user's.
+    pub fn poll_read<E: From<Error>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &Socket,
+        buffer: &mut [u8],
+        take: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Poll<Result<(), E>> {
+        let read = match &mut self.state {
+            State::Shaking(_) => socket.poll_read(cx, buffer),
+            State::Open(opener, _) => poll_fill(opener, cx, socket, buffer),
+            State::Over => Poll::Ready(Ok(0)),
+        };
+        let length = match ready!(read) {
+            // Without close_notify: our protocol has ends of its own.
+            Ok(0) => return Poll::Ready(Err(Error::Closed.into())),
+            Ok(length) => length,
+            Err(error) => return Poll::Ready(Err(Error::Broken(error).into())),
+        };
+        let received = buffer.get_mut(..length).unwrap_or_default();
+        let (data, end) = match &mut self.state {
+            State::Shaking(_) => match self.shake(socket, received)? {
+                early if early.is_empty() => return Poll::Ready(Ok(())),
+                mut early => return Poll::Ready(take(&mut early)),
+            },
+            State::Open(opener, writer) => {
+                let mut writer = writer.borrow_mut();
+                let opened = opener.open(received, writer.schedule());
+                if opened.wants_update {
+                    writer.owe_update();
+                }
+                (opened.data, opened.end)
+            }
+            State::Over => return Poll::Ready(Err(Error::Closed.into())),
+        };
+        // Who takes the data may write: the writer is not held.
+        match received.get_mut(..data) {
+            None | Some([]) => {}
+            Some(data) => take(data)?,
+        }
+        Poll::Ready(match end {
+            End::Open => Ok(()),
+            End::Closed => Err(Error::Closed.into()),
+            End::Bad(error) => Err(self.fail(socket, error).into()),
+        })
+    }
+
+    /// Tells the other side what is wrong with its records.
+    fn fail(&self, socket: &Socket, error: TlsError) -> Error {
+        if let State::Open(_, writer) = &self.state {
+            writer.borrow_mut().alert(socket, error.alert());
+        }
+        Error::Tls(self.context.judge.explain(&as_rustls(error)))
+    }
+
+    /// Goes on with the handshake; the data that came along with its end.
+    fn shake(&mut self, socket: &Socket, received: &[u8]) -> Result<Vec<u8>, Error> {
+        let State::Shaking(mut shaking) = mem::replace(&mut self.state, State::Over) else {
+            return Err(Error::Closed);
+        };
+        match shaking.advance(received) {
+            Ok(Progress::Waits) => {
+                self.state = State::Shaking(shaking);
+                Ok(Vec::new())
+            }
+            Ok(Progress::Done(done)) => self.begin(socket, *done),
+            Ok(Progress::Closed) => Err(Error::Closed),
+            Err(error) => {
+                // The alert tells the other side the reason.
+                let _ = socket.try_write(shaking.outgoing());
+                Err(Error::Tls(self.context.judge.explain(&error)))
+            }
+        }
+    }
+
+    fn begin(&mut self, socket: &Socket, done: Done) -> Result<Vec<u8>, Error> {
+        let Done {
+            agreed,
+            outgoing,
+            early,
+            partial,
+            peer,
+        } = done;
+        let TlsContext {
+            batch,
+            buffers,
+            judge,
+        } = &self.context;
+        let (key, schedule) = (agreed.to_peer, agreed.schedule);
+        let mut writer = Writer::new(key, schedule, batch.clone(), buffers, &outgoing);
+        if let Some(name) = peer.as_ref().and_then(|peer| judge.denies(peer)) {
+            let _ = writer.flush(socket);
+            writer.alert(socket, AlertDescription::CertificateRevoked.into());
+            return Err(Error::Denied(name));
+        }
+        self.peer = peer;
+        let opener = Box::new(Opener::new(agreed.from_peer, partial));
+        self.state = State::Open(opener, Rc::new(RefCell::new(writer)));
+        Ok(early)
+    }
+
+    /// Writes until `out` is empty or the kernel takes no more; returns how
+    /// many bytes of `out` are gone.
+    pub fn flush(&mut self, socket: &Socket, out: &mut Rope) -> Result<usize, Error> {
+        match &mut self.state {
+            State::Shaking(shaking) => {
+                let outgoing = shaking.outgoing();
+                if outgoing.is_empty() {
+                    return Ok(0);
+                }
+                let written = socket.try_write(outgoing).map_err(Error::Broken)?;
+                outgoing.drain(..written);
+                Ok(0)
+            }
+            State::Open(_, writer) => {
+                let mut writer = writer.borrow_mut();
+                let mut taken = 0;
+                loop {
+                    let length = writer.write(socket, out.slices())?;
+                    out.advance(length);
+                    taken += length;
+                    if length == 0 || out.is_empty() {
+                        return Ok(taken);
+                    }
+                }
+            }
+            State::Over => Ok(0),
+        }
+    }
+
+    pub fn is_flushed(&self) -> bool {
+        match &self.state {
+            State::Shaking(shaking) => shaking.is_flushed(),
+            State::Open(_, writer) => writer.borrow().is_flushed(),
+            State::Over => true,
+        }
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Shaking(_))
+    }
+}
+
+/// Reads once into `buffer`, behind the beginning of a record that is here; how
+/// much there is then, or `Ok(0)` at the end of the stream.
+fn poll_fill(
+    opener: &mut Opener,
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    buffer: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let known = opener.partial_len();
+    let room = buffer.get_mut(known..).unwrap_or_default();
+    let length = ready!(socket.poll_read(cx, room))?;
+    if length == 0 {
+        return Poll::Ready(Ok(0));
+    }
+    opener.put_partial(buffer);
+    Poll::Ready(Ok(known + length))
+}
