@@ -2,6 +2,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::build::at_nth;
+use super::descriptors::Descriptors;
+use super::error::{ConfigError, Problem};
+use super::flags::Flags;
+use super::machine::Machine;
+use super::settings::Setting;
 use super::values::{BadValue, bad, check_name};
 use super::{Network, Rule};
 
@@ -17,6 +23,64 @@ pub struct GuardConfig {
     pub flood: Option<FloodLimits>,
     /// Connections at a time that have not proven a secret.
     pub max_handshakes: usize,
+}
+
+pub(super) fn build(
+    flags: &Flags,
+    settings: &[Setting],
+    machine: &Machine,
+) -> Result<GuardConfig, ConfigError> {
+    for (index, table) in flags.table.iter().enumerate() {
+        let earlier = flags.table.iter().take(index);
+        if earlier.into_iter().any(|other| other.name == table.name) {
+            let name = table.name.clone();
+            return Err(at_nth(
+                "--table",
+                index,
+                settings,
+                Problem::DuplicateTable { name },
+            ));
+        }
+    }
+    for (index, rule) in flags.policy.iter().enumerate() {
+        if let Rule::InTable { table: name, .. } | Rule::NotInTable { table: name, .. } = rule
+            && !flags.table.iter().any(|table| table.name == *name)
+        {
+            let name = name.clone();
+            return Err(at_nth(
+                "--policy",
+                index,
+                settings,
+                Problem::NoSuchTable { name },
+            ));
+        }
+    }
+    Ok(GuardConfig {
+        policies: flags.policy.clone(),
+        tables: flags.table.clone(),
+        relays: flags
+            .proxy_protocol
+            .clone()
+            .map_or_else(Vec::new, |relays| relays.0),
+        replay_cache: ReplayCache {
+            entries: flags
+                .replay_cache
+                .and_then(|flag| flag.entries)
+                .unwrap_or_else(|| machine.replay_cache()),
+            keep: flags.replay_cache.and_then(|flag| flag.keep),
+        },
+        // Known once descriptors are shared out.
+        flood: None,
+        max_handshakes: 1,
+    })
+}
+
+/// By default half of the clients, and those who may prove themselves beside a
+/// full house in any case.
+pub(super) fn max_handshakes(flags: &Flags, there: Descriptors) -> usize {
+    let given = flags.max_handshakes.map(|n| n.0 as usize);
+    let wanted = given.unwrap_or_else(|| (there.clients / 2).max(there.beside));
+    wanted.min(there.places()).max(1)
 }
 
 /// `--table NAME=FILE`

@@ -7,6 +7,7 @@ mod data_dir;
 mod data_lock;
 mod descriptors;
 mod differences;
+mod doors;
 mod error;
 mod file;
 mod files;
@@ -24,6 +25,7 @@ mod network;
 mod notes;
 mod policy;
 mod settings;
+mod sites;
 mod slot;
 mod spelling;
 mod values;
@@ -34,7 +36,7 @@ use std::time::Duration;
 
 use crate::log::LogLevel;
 use crate::wire::dc::DcId;
-use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
+use crate::wire::secret::{AdTag, Domain, Secret};
 
 pub use appended_file::AppendedFile;
 pub use camouflage::{
@@ -46,6 +48,7 @@ pub use data_dir::{
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
+pub use doors::{ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
 pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
 pub use files::{is_open_to_all, read_file, read_text};
@@ -129,40 +132,6 @@ pub struct Config {
     /// What flags were given.
     pub given: Given,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    pub addr: SocketAddr,
-    /// The IPv6 half of "all addresses": a machine without IPv6 does without.
-    pub optional: bool,
-    /// This machine may get that address later.
-    pub late: bool,
-    /// As given, else the address.
-    pub name: String,
-    /// Its own, or all of [`Config::secrets`].
-    pub secrets: Vec<NamedSecret>,
-    /// Its own, or [`Config::tag`].
-    pub tag: Option<AdTag>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedSecret {
-    pub name: String,
-    pub secret: SharedSecret,
-    pub limits: SecretLimits,
-}
-
-/// A secret that the proxy made itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnSecret {
-    /// In `--data-dir`: the next run has it too.
-    Kept,
-    /// `--data-dir` cannot be written.
-    ThisRunOnly,
-}
-
-/// That secret, and how long it lasts.
-pub type OwnedSecret = (SharedSecret, OwnSecret);
 
 /// What to do where no secret is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,7 +296,7 @@ impl Config {
         for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
             listener.secrets = self.secrets.clone();
         }
-        build::check_forms(self)
+        doors::check_forms(self)
     }
 }
 
