@@ -15,19 +15,19 @@ const CLIENT_KEEPALIVE: Keepalive = Keepalive {
 impl From<&Config> for Limits {
     fn from(config: &Config) -> Self {
         Self {
-            max_clients: config.max_clients,
-            open_files: config.open_files,
+            max_clients: config.clients.max_clients,
+            open_files: config.clients.open_files,
             beside: config.descriptors.beside,
-            handshake_timeout: config.handshake_timeout,
-            time_skew: config.time_skew,
-            records: config.tls_records,
-            answer_time: config.answer_time,
-            idle_timeout: config.idle_timeout,
-            send_timeout: config.send_timeout,
-            hibernate: config.hibernate,
+            handshake_timeout: config.clients.handshake_timeout,
+            time_skew: config.clients.time_skew,
+            records: config.clients.tls_records,
+            answer_time: config.clients.answer_time,
+            idle_timeout: config.clients.idle_timeout,
+            send_timeout: config.clients.send_timeout,
+            hibernate: config.clients.hibernate,
             keepalive: CLIENT_KEEPALIVE,
-            filter_server_errors: config.filter_server_errors,
-            reset: config.reset,
+            filter_server_errors: config.clients.filter_server_errors,
+            reset: config.clients.reset,
         }
     }
 }
@@ -39,10 +39,10 @@ impl Rules {
             name: listener.name.clone(),
             secrets: listener.secrets.clone(),
             tag: listener.tag,
-            allow: config.allow,
-            tls_domains: config.tls_domains.clone(),
-            sni_salt: config.sni_salt.clone(),
-            route: config.route,
+            allow: config.doors.allow,
+            tls_domains: config.doors.tls_domains.clone(),
+            sni_salt: config.doors.sni_salt.clone(),
+            route: config.doors.route,
             newer: Newer::default(),
         }
     }

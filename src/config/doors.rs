@@ -1,19 +1,43 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::SecretLimits;
 use super::build::at_nth;
 use super::error::{ConfigError, Problem};
 use super::flags::Flags;
+use super::guard::SniSalt;
+use super::link::Role;
 use super::listen::{ListenFlag, ListenPlace};
 use super::listen_address::overlap;
 use super::machine::Machine;
 use super::settings::{Setting, origin_of};
-use super::{Config, SecretLimits};
+use super::values::{Allow, RouteChoice};
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
 /// Clients expect a proxy there; so does a censor who looks at TLS.
 const PORT: u16 = 443;
 const PORT_WITHOUT_ROOT: u16 = 8443;
+
+const OWN_SECRET: &str = "own";
+
+/// Where clients come in, with what, and where they go from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorConfig {
+    /// No two share an address. At least one, except on a back.
+    pub listeners: Vec<ListenerConfig>,
+    /// Those that listeners without their own use.
+    pub secrets: Vec<NamedSecret>,
+    /// Set where no secret was given: the only one is the proxy's own.
+    pub own_secret: Option<OwnSecret>,
+    pub allow: Allow,
+    /// Those of `--tls-domain` first, then those that secrets name.
+    pub tls_domains: Vec<Domain>,
+    /// Fake-TLS clients have to know a secret derived for their server name.
+    pub sni_salt: Option<SniSalt>,
+    pub route: RouteChoice,
+    /// Of listeners without their own.
+    pub tag: Option<AdTag>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
@@ -24,9 +48,9 @@ pub struct ListenerConfig {
     pub late: bool,
     /// As given, else the address.
     pub name: String,
-    /// Its own, or all of [`Config::secrets`].
+    /// Its own, or all of [`DoorConfig::secrets`].
     pub secrets: Vec<NamedSecret>,
-    /// Its own, or [`Config::tag`].
+    /// Its own, or [`DoorConfig::tag`].
     pub tag: Option<AdTag>,
 }
 
@@ -49,11 +73,98 @@ pub enum OwnSecret {
 /// That secret, and how long it lasts.
 pub type OwnedSecret = (SharedSecret, OwnSecret);
 
-/// Every secret has a name, and no two are the same.
-pub(super) fn name_secrets(
+/// `notes` are for the person.
+pub(super) fn build(
     flags: &Flags,
     settings: &[Setting],
-) -> Result<Vec<NamedSecret>, ConfigError> {
+    machine: &Machine,
+    notes: &mut Vec<String>,
+) -> Result<DoorConfig, ConfigError> {
+    let secrets = name_secrets(flags, settings)?;
+    let listeners = match flags.role.unwrap_or_default() {
+        Role::Back => Vec::new(),
+        Role::Both | Role::Front => listeners(flags, settings, machine, &secrets, notes)?,
+    };
+    Ok(DoorConfig {
+        tls_domains: tls_domains(flags.tls_domain.clone(), &secrets, &listeners),
+        listeners,
+        secrets,
+        own_secret: None,
+        allow: flags.allow.unwrap_or_default(),
+        sni_salt: flags.sni_salt.clone(),
+        route: flags.route.unwrap_or_default(),
+        tag: flags.tag,
+    })
+}
+
+impl DoorConfig {
+    /// The listener on this address.
+    pub fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
+        self.listeners.iter().find(|listener| listener.addr == addr)
+    }
+
+    /// Those of listeners too, which repeat.
+    pub fn all_secrets(&self) -> impl Iterator<Item = &NamedSecret> {
+        let own = self.listeners.iter().flat_map(|listener| &listener.secrets);
+        self.secrets.iter().chain(own)
+    }
+
+    /// Every secret's limits by its name; those of several listeners repeat.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, SecretLimits)> {
+        let secrets = self.all_secrets();
+        secrets.map(|named| (named.name.as_str(), named.limits))
+    }
+
+    /// The secret that the proxy made itself, if that is what it runs with.
+    pub fn made_secret(&self) -> Option<OwnedSecret> {
+        let only = self.secrets.first()?;
+        Some((only.secret.clone(), self.own_secret?))
+    }
+
+    /// Some listener has a tag.
+    pub fn has_tag(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.tag.is_some())
+    }
+
+    pub(super) fn lack_secrets(&self) -> bool {
+        self.listeners.iter().any(|l| l.secrets.is_empty())
+    }
+
+    /// Lets the proxy's own secret open what has none.
+    pub(super) fn add_own(&mut self, (secret, own): OwnedSecret) {
+        self.secrets.push(NamedSecret {
+            name: OWN_SECRET.to_owned(),
+            secret,
+            limits: SecretLimits::default(),
+        });
+        self.own_secret = Some(own);
+        for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
+            listener.secrets = self.secrets.clone();
+        }
+    }
+
+    /// No secret may be useless.
+    pub(super) fn check_forms(&self) -> Result<(), ConfigError> {
+        let only_tls = !self.allow.classic && !self.allow.dd;
+        let knows_names = !self.tls_domains.is_empty() || self.sni_salt.is_some();
+        for named in self.listeners.iter().flat_map(|listener| &listener.secrets) {
+            let form = match named.secret.form {
+                SecretForm::Classic if only_tls && !knows_names => {
+                    return Err(ConfigError::new(Problem::NoTlsDomain));
+                }
+                SecretForm::Padded if !self.allow.dd => "dd",
+                SecretForm::FakeTls(_) if !self.allow.tls => "tls",
+                _ => continue,
+            };
+            let name = named.name.clone();
+            return Err(ConfigError::new(Problem::FormNotAllowed { name, form }));
+        }
+        Ok(())
+    }
+}
+
+/// Every secret has a name, and no two are the same.
+fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>, ConfigError> {
     let mut named: Vec<NamedSecret> = Vec::with_capacity(flags.secret.len());
     let (mut names, mut secrets) = (HashSet::new(), HashSet::new());
     for (index, flag) in flags.secret.iter().enumerate() {
@@ -83,7 +194,7 @@ pub(super) fn name_secrets(
     Ok(named)
 }
 
-pub(super) fn listeners(
+fn listeners(
     flags: &Flags,
     settings: &[Setting],
     machine: &Machine,
@@ -200,7 +311,7 @@ fn collision(
 }
 
 /// Those of the flag, then those that secrets name.
-pub(super) fn tls_domains(
+fn tls_domains(
     mut domains: Vec<Domain>,
     secrets: &[NamedSecret],
     listeners: &[ListenerConfig],
@@ -214,28 +325,4 @@ pub(super) fn tls_domains(
         }
     }
     domains
-}
-
-/// No secret may be useless.
-pub(super) fn check_forms(config: &Config) -> Result<(), ConfigError> {
-    let allow = config.allow;
-    let only_tls = !allow.classic && !allow.dd;
-    let knows_names = !config.tls_domains.is_empty() || config.sni_salt.is_some();
-    for named in config
-        .listeners
-        .iter()
-        .flat_map(|listener| &listener.secrets)
-    {
-        let form = match named.secret.form {
-            SecretForm::Classic if only_tls && !knows_names => {
-                return Err(ConfigError::new(Problem::NoTlsDomain));
-            }
-            SecretForm::Padded if !allow.dd => "dd",
-            SecretForm::FakeTls(_) if !allow.tls => "tls",
-            _ => continue,
-        };
-        let name = named.name.clone();
-        return Err(ConfigError::new(Problem::FormNotAllowed { name, form }));
-    }
-    Ok(())
 }

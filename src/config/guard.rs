@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::build::at_nth;
@@ -29,6 +29,7 @@ pub(super) fn build(
     flags: &Flags,
     settings: &[Setting],
     machine: &Machine,
+    data_dir: &Path,
 ) -> Result<GuardConfig, ConfigError> {
     for (index, table) in flags.table.iter().enumerate() {
         let earlier = flags.table.iter().take(index);
@@ -57,7 +58,11 @@ pub(super) fn build(
     }
     Ok(GuardConfig {
         policies: flags.policy.clone(),
-        tables: flags.table.clone(),
+        tables: flags
+            .table
+            .iter()
+            .map(|table| table.within(data_dir))
+            .collect(),
         relays: flags
             .proxy_protocol
             .clone()
@@ -75,9 +80,18 @@ pub(super) fn build(
     })
 }
 
+impl GuardConfig {
+    /// Fills in what depends on the shares of descriptors.
+    pub(super) fn share(&mut self, flags: &Flags, there: Descriptors) {
+        self.max_handshakes = max_handshakes(flags, there);
+        let by_machine = || Some(FloodLimits::for_strangers(there.strangers));
+        self.flood = flags.flood_limit.map_or_else(by_machine, |flag| flag.0);
+    }
+}
+
 /// By default half of the clients, and those who may prove themselves beside a
 /// full house in any case.
-pub(super) fn max_handshakes(flags: &Flags, there: Descriptors) -> usize {
+fn max_handshakes(flags: &Flags, there: Descriptors) -> usize {
     let given = flags.max_handshakes.map(|n| n.0 as usize);
     let wanted = given.unwrap_or_else(|| (there.clients / 2).max(there.beside));
     wanted.min(there.places()).max(1)
@@ -90,6 +104,15 @@ pub struct TableFile {
     pub file: PathBuf,
     /// In --data-dir, which is made when it is needed.
     pub is_ours: bool,
+}
+
+impl TableFile {
+    fn within(&self, data_dir: &Path) -> Self {
+        Self {
+            is_ours: self.file.starts_with(data_dir),
+            ..self.clone()
+        }
+    }
 }
 
 impl FromStr for TableFile {

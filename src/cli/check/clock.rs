@@ -42,7 +42,7 @@ fn judge(skew: u64, host: &str) -> Verdict {
 
 /// A mirror over plain HTTP, where the lists come from one; else Telegram.
 fn time_server(config: &Config) -> (String, u16) {
-    let mirror = match &config.telegram_config {
+    let mirror = match &config.telegram.config {
         Some(Source::Url(url)) => url.strip_prefix("http://"),
         _ => None,
     };

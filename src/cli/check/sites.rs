@@ -8,19 +8,19 @@ use crate::net::{Executor, Reactor};
 /// Whether the sites that strangers are shown can be reached, and are models
 /// for our answers.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    if config.role == Role::Back || config.fronting.choice == FrontingChoice::Off {
+    if config.process.role == Role::Back || config.sites.fronting.choice == FrontingChoice::Off {
         return Vec::new();
     }
     let Ok(reactor) = Reactor::new() else {
         return Vec::new();
     };
     let executor = Rc::new(Executor::default());
-    let address = config.external_ip;
+    let address = config.address.external_ip;
     let settings = SiteSettings::from(config);
     let sites = Sites::new(&reactor, &executor, &Rc::default(), settings, move || {
         address
     });
-    for listener in &config.listeners {
+    for listener in &config.doors.listeners {
         sites.listening(listener.addr);
     }
     let found = reactor.block_on(&executor, sites.examine());

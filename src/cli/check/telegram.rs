@@ -58,7 +58,7 @@ fn addresses(
 
 /// The list of --telegram-config.
 fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
-    let source = config.telegram_config.as_ref()?;
+    let source = config.telegram.config.as_ref()?;
     let unusable = |problem: String| {
         Verdict::warn(
             format!("--telegram-config {source}"),
@@ -88,19 +88,19 @@ pub(super) fn check(targets: Targets) -> Vec<Verdict> {
 }
 
 fn uses_direct(config: &Config) -> bool {
-    if config.role == Role::Back {
+    if config.process.role == Role::Back {
         return true;
     }
-    let untagged = config.listeners.iter().any(|l| l.tag.is_none());
-    config.route == RouteChoice::Direct || config.route == RouteChoice::Auto && untagged
+    let untagged = config.doors.listeners.iter().any(|l| l.tag.is_none());
+    config.doors.route == RouteChoice::Direct || config.doors.route == RouteChoice::Auto && untagged
 }
 
 fn uses_middle(config: &Config) -> bool {
-    if config.role == Role::Back {
+    if config.process.role == Role::Back {
         return true;
     }
-    let tagged = config.listeners.iter().any(|l| l.tag.is_some());
-    config.route == RouteChoice::Middle || config.route == RouteChoice::Auto && tagged
+    let tagged = config.doors.listeners.iter().any(|l| l.tag.is_some());
+    config.doors.route == RouteChoice::Middle || config.doors.route == RouteChoice::Auto && tagged
 }
 
 fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {

@@ -15,7 +15,7 @@ use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
 use crate::client::{ClientContext, Limits, Parts, SiteSettings, Sites};
-use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, Role};
+use crate::config::{Config, ConfigSource, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
@@ -81,14 +81,14 @@ impl Server {
         hangups: Hangups,
     ) -> Result<Rc<Self>, RunError> {
         let clock = reactor.clock();
-        let data_lock = DataLock::take(&config.data_dir)
-            .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
+        let data_lock = DataLock::take(&config.process.data_dir)
+            .map_err(|in_use| RunError::DataDir(config.process.data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
-        let (usage, used) = UsageFile::read(&config.data_dir);
+        let (usage, used) = UsageFile::read(&config.process.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
-        let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.buffers);
+        let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.process.buffers);
         let scratch = Rc::new(Scratch::default());
         let link_context = || LinkContext {
             reactor: reactor.clone(),
@@ -97,10 +97,10 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
             patience: link::Patience::default(),
-            places: LinkPlaces::new(&config),
+            places: config.link.places,
         };
-        let address = PublicAddress::new(config.external_ip, config.role);
-        let shared = (config.role != Role::Front).then(|| {
+        let address = PublicAddress::new(config.address.external_ip, config.process.role);
+        let shared = (config.process.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),
                 executor: executor.clone(),
@@ -120,7 +120,7 @@ impl Server {
             loaded.map_err(RunError::Link)
         };
         let (mut front, mut back) = (None, None);
-        let backend: Option<Rc<dyn Backend>> = match (config.role, &telegram) {
+        let backend: Option<Rc<dyn Backend>> = match (config.process.role, &telegram) {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
@@ -133,7 +133,7 @@ impl Server {
                 Some(made)
             }
         };
-        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = Gate::new(&config.guard, config.doors.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
         for barrier in gate.barriers(&config.guard.policies) {
             warn!("{barrier}");
@@ -197,7 +197,7 @@ impl Server {
         self.announce();
         self.start_background();
         if !source.has_file() && self.clients.is_some() {
-            let command = welcome::command(source, &self.config.borrow().data_dir);
+            let command = welcome::command(source, &self.config.borrow().process.data_dir);
             self.spawn(welcome::show(self.clone(), command));
         }
         let reloading = async {
@@ -212,22 +212,22 @@ impl Server {
 
     fn announce(&self) {
         let config = self.config.borrow();
-        for note in &config.notes {
+        for note in &config.said.notes {
             info!("{note}");
         }
-        for warning in config.warnings.iter().chain(&config.lowered) {
+        for warning in config.said.warnings.iter().chain(&config.said.lowered) {
             warn!("{warning}");
         }
-        if config.role == Role::Back {
-            let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
+        if config.process.role == Role::Back {
+            let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.process.buffers / 1024);
             info!("smol-mtproxy {version}, back: {buffers} KiB of buffers");
             return;
         }
         info!(
             "smol-mtproxy {}: at most {} clients, {} KiB of buffers",
             env!("CARGO_PKG_VERSION"),
-            config.max_clients,
-            config.buffers / 1024
+            config.clients.max_clients,
+            config.process.buffers / 1024
         );
     }
 
@@ -368,7 +368,7 @@ impl Server {
 }
 
 pub(super) fn link_role(config: &Config) -> LinkRole {
-    match config.role {
+    match config.process.role {
         Role::Back => LinkRole::Back,
         Role::Both | Role::Front => LinkRole::Front,
     }
@@ -376,8 +376,8 @@ pub(super) fn link_role(config: &Config) -> LinkRole {
 
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
-        dc_connections: config.dc_connections,
-        clients_per_connection: config.clients_per_connection,
+        dc_connections: config.telegram.pools.dc_connections,
+        clients_per_connection: config.telegram.pools.clients_per_connection,
     }
 }
 
@@ -386,5 +386,5 @@ fn bind_metrics(reactor: &Rc<Reactor>, config: &Config) -> Result<Option<Listene
         let listener = Listener::bind(reactor, address);
         listener.map_err(|error| RunError::Metrics(address, error))
     };
-    config.metrics.map(bind).transpose()
+    config.process.metrics.map(bind).transpose()
 }

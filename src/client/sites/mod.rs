@@ -146,10 +146,10 @@ impl Model {
 impl From<&Config> for SiteSettings {
     fn from(config: &Config) -> Self {
         Self {
-            fronting: config.fronting.clone(),
-            domains: config.tls_domains.clone(),
+            fronting: config.sites.fronting.clone(),
+            domains: config.doors.tls_domains.clone(),
             most_strangers: config.descriptors.strangers,
-            data_dir: config.data_dir.clone(),
+            data_dir: config.process.data_dir.clone(),
             has_relays: !config.guard.relays.is_empty(),
         }
     }

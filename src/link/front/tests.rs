@@ -11,7 +11,7 @@ use smol_mtproxy_ciphers::StreamKey;
 use super::Front;
 use super::link::FrontLink;
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::config::LinkConfig;
+use crate::config::{LinkConfig, LinkPlaces};
 use crate::link::account::Account;
 use crate::link::driver::Side;
 use crate::link::fault::Fault;
@@ -98,6 +98,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         plain_on_public: false,
         wait: Duration::ZERO,
         connections: links,
+        places: LinkPlaces::default(),
     };
     let security = Security::load(&config, Role::Front).unwrap();
     let context = LinkContext {

@@ -50,9 +50,9 @@ impl List {
 
     fn chosen(self, config: &Config) -> Option<Source> {
         match self {
-            Self::Secret => config.telegram_secret.clone(),
-            Self::Config => config.telegram_config.clone(),
-            Self::ConfigV6 => config.telegram_config_v6.clone(),
+            Self::Secret => config.telegram.secret.clone(),
+            Self::Config => config.telegram.config.clone(),
+            Self::ConfigV6 => config.telegram.config_v6.clone(),
         }
     }
 
@@ -62,7 +62,7 @@ impl List {
 }
 
 fn uses_v6(config: &Config) -> bool {
-    config.telegram_config.is_none() || config.telegram_config_v6.is_some()
+    config.telegram.config.is_none() || config.telegram.config_v6.is_some()
 }
 
 /// Why a list is not taken.

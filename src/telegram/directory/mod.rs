@@ -65,13 +65,13 @@ pub struct Directory {
 impl Directory {
     /// Answers at once, from what was kept or the snapshot.
     pub fn new(config: &Config, metrics: &Rc<Metrics>, clock: &Clock) -> Rc<Self> {
-        let data_dir = DataDir::new(&config.data_dir);
+        let data_dir = DataDir::new(&config.process.data_dir);
         let directory = Self {
             lists: RefCell::new(Lists::at_start(&data_dir, config)),
             data_dir,
             sources: RefCell::default(),
             overrides: RefCell::default(),
-            interval: Cell::new(config.refresh),
+            interval: Cell::new(config.telegram.refresh),
             is_used: Cell::new(uses_middle(config)),
             penalties: Penalties::default(),
             failures: Cell::new(0),
@@ -92,9 +92,9 @@ impl Directory {
     /// Takes over sources, interval and overrides; refreshes if a source moved.
     pub fn reconfigure(&self, config: &Config) {
         let sources = List::ALL.map(|list| list.source(config));
-        self.interval.set(config.refresh);
+        self.interval.set(config.telegram.refresh);
         self.is_used.set(uses_middle(config));
-        self.overrides.replace(config.dc_overrides.clone());
+        self.overrides.replace(config.telegram.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
             self.pause.cut_short();
         }
@@ -199,9 +199,9 @@ impl Directory {
 }
 
 fn uses_middle(config: &Config) -> bool {
-    let is_tagged = || config.listeners.iter().any(|one| one.tag.is_some());
-    config.role == Role::Back
-        || match config.route {
+    let is_tagged = || config.doors.listeners.iter().any(|one| one.tag.is_some());
+    config.process.role == Role::Back
+        || match config.doors.route {
             RouteChoice::Middle => true,
             RouteChoice::Direct => false,
             RouteChoice::Auto => is_tagged(),
