@@ -7,19 +7,11 @@ use std::time::Duration;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
+use crate::config::PoolConfig;
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
 use crate::wire::dc::DcId;
-
-/// What the pools go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Connections per DC that stay open without clients.
-    pub dc_connections: usize,
-    /// Sessions on one connection before another one is opened.
-    pub clients_per_connection: usize,
-}
 
 /// What everything on the Telegram side uses.
 pub struct Shared {
@@ -30,7 +22,7 @@ pub struct Shared {
     pub directory: Rc<Directory>,
     pub address: Rc<PublicAddress>,
     pub metrics: Rc<Metrics>,
-    pub settings: Cell<Settings>,
+    pub pools: Cell<PoolConfig>,
     /// With middle proxies that say nothing.
     pub patience: Patience,
     /// Failures to connect come in swarms.

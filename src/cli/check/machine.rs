@@ -29,9 +29,7 @@ pub(super) fn config(config: &Config) -> Verdict {
     }
     let count = config.doors.listeners.len();
     let route = match config.doors.route {
-        RouteChoice::Auto if config.doors.listeners.iter().any(|l| l.tag.is_some()) => {
-            "middle proxies where there is a tag"
-        }
+        RouteChoice::Auto if config.doors.has_tag() => "middle proxies where there is a tag",
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };

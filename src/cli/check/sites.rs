@@ -1,8 +1,8 @@
 use std::rc::Rc;
 
 use super::verdict::Verdict;
-use crate::client::{Examined, SiteSettings, Sites};
-use crate::config::{Config, FrontingChoice, Role};
+use crate::client::{Examined, Sites};
+use crate::config::{Config, DataDir, FrontingChoice, Role};
 use crate::net::{Executor, Reactor};
 
 /// Whether the sites that strangers are shown can be reached, and are models
@@ -16,10 +16,16 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
     };
     let executor = Rc::new(Executor::default());
     let address = config.address.external_ip;
-    let settings = SiteSettings::from(config);
-    let sites = Sites::new(&reactor, &executor, &Rc::default(), settings, move || {
-        address
-    });
+    let sites = config.sites.clone();
+    let data_dir = DataDir::new(&config.process.data_dir);
+    let sites = Sites::new(
+        &reactor,
+        &executor,
+        &Rc::default(),
+        sites,
+        data_dir,
+        move || address,
+    );
     for listener in &config.doors.listeners {
         sites.listening(listener.addr);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
 use crate::clock::Clock;
-use crate::config::{Config, Role, RouteChoice};
+use crate::config::{Config, DataDir, Role, RouteChoice};
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
@@ -26,7 +26,13 @@ pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
 /// What the routes in use need. Of a list that is given and usable, else as the
 /// proxy would start.
 pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
-    let directory = Directory::new(config, &Rc::default(), &Clock::machine());
+    let data_dir = DataDir::new(&config.process.data_dir);
+    let directory = Directory::new(
+        &config.telegram,
+        data_dir,
+        &Rc::default(),
+        &Clock::machine(),
+    );
     let mut targets = Targets::new();
     let mut verdicts = Vec::new();
     if uses_direct(config) {
@@ -34,7 +40,7 @@ pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
         let dcs = DIRECT_DCS.map(DcId);
         targets.push(("direct", addresses(dcs, of_dc)));
     }
-    if uses_middle(config) {
+    if config.telegram.uses_middle {
         let middle = match given_list(config) {
             Some(Ok(list)) => list.entries,
             Some(Err(verdict)) => {
@@ -93,14 +99,6 @@ fn uses_direct(config: &Config) -> bool {
     }
     let untagged = config.doors.listeners.iter().any(|l| l.tag.is_none());
     config.doors.route == RouteChoice::Direct || config.doors.route == RouteChoice::Auto && untagged
-}
-
-fn uses_middle(config: &Config) -> bool {
-    if config.process.role == Role::Back {
-        return true;
-    }
-    let tagged = config.doors.listeners.iter().any(|l| l.tag.is_some());
-    config.doors.route == RouteChoice::Middle || config.doors.route == RouteChoice::Auto && tagged
 }
 
 fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {

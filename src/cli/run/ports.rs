@@ -137,7 +137,7 @@ impl Open {
             Taking::Links(listener) => listener.set_parts(Vec::new()),
             Taking::Clients(handle) => {
                 if let Some(listener) = config.doors.listener(place) {
-                    handle.set_rules(Rules::new(config, listener));
+                    handle.set_rules(Rules::new(&config.doors, listener));
                 }
             }
         }
@@ -157,7 +157,10 @@ impl Open {
             Taking::Links(listener) => listener.set_parts(parts),
             Taking::Clients(handle) => {
                 let rules = parts.into_iter().filter_map(|part| {
-                    Some((part, Rules::new(config, config.doors.listener(part)?)))
+                    Some((
+                        part,
+                        Rules::new(&config.doors, config.doors.listener(part)?),
+                    ))
                 });
                 handle.stand_in(is_kept, rules);
             }
@@ -258,7 +261,7 @@ impl Server {
         let taking = match (&self.back, &self.clients) {
             (Some(back), _) => Taking::Links(back.listen(listener)),
             (None, Some(clients)) => {
-                let rules = Rules::new(config, config.doors.listener(address)?);
+                let rules = Rules::new(&config.doors, config.doors.listener(address)?);
                 Taking::Clients(client::listen(clients, listener, rules))
             }
             (None, None) => return None,

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::RunError;
 use super::ports::Leaving;
-use super::server::{Server, link_role, settings};
-use crate::client::{Limits, SiteSettings};
+use super::server::{Server, link_role};
 use crate::config::{Config, ConfigSource, Differences, OwnedSecret};
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::{Security, SecurityFiles};
@@ -139,14 +138,14 @@ impl Server {
     ) -> Vec<Leaving> {
         crate::log::set_level(new.process.log_level);
         if let Some(clients) = &self.clients {
-            clients.set_limits(Limits::from(&new));
+            clients.reconfigure(new.clients);
         }
         if let Some(sites) = &self.sites {
-            sites.reconfigure(SiteSettings::from(&new));
+            sites.reconfigure(new.sites.clone());
         }
         if let Some(shared) = &self.shared {
-            shared.settings.set(settings(&new));
-            shared.directory.reconfigure(&new);
+            shared.pools.set(new.telegram.pools);
+            shared.directory.reconfigure(&new.telegram);
         }
         self.address.reconfigure(new.address.external_ip);
         let security = Security::from(link);

@@ -14,8 +14,8 @@ use super::usage::UsageFile;
 use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
-use crate::client::{ClientContext, Limits, Parts, SiteSettings, Sites};
-use crate::config::{Config, ConfigSource, DataLock, Role};
+use crate::client::{ClientContext, Parts, Sites};
+use crate::config::{Config, ConfigSource, DataDir, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
@@ -24,7 +24,7 @@ use crate::metrics::{HandshakeOutcome, Metrics};
 use crate::net::Turnstile;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Patience, Settings, Shared, Telegram};
+use crate::telegram::{Patience, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
 use crate::wire::transport::MAX_PACKET;
 
@@ -85,6 +85,7 @@ impl Server {
             .map_err(|in_use| RunError::DataDir(config.process.data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
+        let data_dir = || DataDir::new(&config.process.data_dir);
         let (usage, used) = UsageFile::read(&config.process.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
@@ -106,10 +107,10 @@ impl Server {
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                directory: Directory::new(&config, &metrics, clock),
+                directory: Directory::new(&config.telegram, data_dir(), &metrics, clock),
                 address: address.clone(),
                 metrics: metrics.clone(),
-                settings: Cell::new(settings(&config)),
+                pools: Cell::new(config.telegram.pools),
                 patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })
@@ -142,8 +143,8 @@ impl Server {
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
-            let settings = SiteSettings::from(&*config);
-            Sites::new(reactor, &executor, &metrics, settings, public_ip)
+            let config = config.sites.clone();
+            Sites::new(reactor, &executor, &metrics, config, data_dir(), public_ip)
         });
         let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
             ClientContext::new(Parts {
@@ -156,7 +157,7 @@ impl Server {
                 gate: gate.clone(),
                 metrics: metrics.clone(),
                 sites,
-                limits: Limits::from(&*config),
+                config: config.clients,
             })
         });
         let server = Rc::new(Self {
@@ -371,13 +372,6 @@ pub(super) fn link_role(config: &Config) -> LinkRole {
     match config.process.role {
         Role::Back => LinkRole::Back,
         Role::Both | Role::Front => LinkRole::Front,
-    }
-}
-
-pub(super) fn settings(config: &Config) -> Settings {
-    Settings {
-        dc_connections: config.telegram.pools.dc_connections,
-        clients_per_connection: config.telegram.pools.clients_per_connection,
     }
 }
 

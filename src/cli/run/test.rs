@@ -60,7 +60,7 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
         }
     }
     if exit == Exit::Ok && log::is_enabled(LogLevel::Warn) {
-        warnings.extend(directory::bad_files(&config));
+        warnings.extend(directory::bad_files(&config.telegram));
         let of_config = config.said.warnings.iter().chain(&config.said.lowered);
         for warning in of_config.chain(&warnings) {
             tell(LogLevel::Warn, warning);

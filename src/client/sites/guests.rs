@@ -104,7 +104,7 @@ impl Sites {
     }
 
     fn is_free(&self, turn: Turn) -> bool {
-        let most = self.settings.borrow().most_strangers;
+        let most = self.config.borrow().most_strangers;
         let most = match turn.0 {
             Judgement::Stranger => most,
             Judgement::Crowd | Judgement::Undecided => most / 2,
@@ -163,7 +163,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
-    use crate::client::SiteSettings;
+    use crate::config::{DataDir, SiteConfig};
     use crate::metrics::Metrics;
     use crate::net::{Executor, Reactor};
 
@@ -207,15 +207,15 @@ mod tests {
 
     fn sites(most_strangers: usize) -> Rc<Sites> {
         let (executor, metrics) = (Rc::<Executor>::default(), Rc::<Metrics>::default());
-        let settings = SiteSettings {
+        let config = SiteConfig {
             fronting: Default::default(),
             domains: Vec::new(),
             most_strangers,
-            data_dir: "/nonexistent".into(),
             has_relays: false,
         };
         let reactor = Reactor::new().unwrap();
-        Sites::new(&reactor, &executor, &metrics, settings, || None)
+        let data_dir = DataDir::new("/nonexistent".as_ref());
+        Sites::new(&reactor, &executor, &metrics, config, data_dir, || None)
     }
 
     #[test]

@@ -19,11 +19,10 @@ mod visit;
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
+use crate::config::{DataDir, FrontingChoice, SiteConfig, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
@@ -61,7 +60,7 @@ pub struct Sites {
     reactor: Rc<Reactor>,
     executor: Rc<Executor>,
     metrics: Rc<Metrics>,
-    settings: RefCell<Rc<SiteSettings>>,
+    config: RefCell<Rc<SiteConfig>>,
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
@@ -81,18 +80,6 @@ pub struct Sites {
     kept_answers: KeptFile,
     #[cfg(feature = "check")]
     kept_manners: KeptFile,
-}
-
-/// What sites there are, and who may see them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SiteSettings {
-    pub fronting: Fronting,
-    pub domains: Vec<Domain>,
-    /// At a time.
-    pub most_strangers: usize,
-    pub data_dir: PathBuf,
-    /// Clients come through relays, whose addresses names lead to.
-    pub has_relays: bool,
 }
 
 /// What is found out of sites, in the data directory.
@@ -143,19 +130,7 @@ impl Model {
     }
 }
 
-impl From<&Config> for SiteSettings {
-    fn from(config: &Config) -> Self {
-        Self {
-            fronting: config.sites.fronting.clone(),
-            domains: config.doors.tls_domains.clone(),
-            most_strangers: config.descriptors.strangers,
-            data_dir: config.process.data_dir.clone(),
-            has_relays: !config.guard.relays.is_empty(),
-        }
-    }
-}
-
-impl SiteSettings {
+impl SiteConfig {
     fn lists(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
     }
@@ -186,10 +161,10 @@ impl Sites {
         reactor: &Rc<Reactor>,
         executor: &Rc<Executor>,
         metrics: &Rc<Metrics>,
-        settings: SiteSettings,
+        config: SiteConfig,
+        data_dir: DataDir,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
-        let data_dir = DataDir::new(&settings.data_dir);
         let content = data_dir.read(kept::FILE).unwrap_or_default();
         let (models, flaw) = kept::read(&content, MOST_MODELS);
         if let Some(flaw) = flaw {
@@ -205,12 +180,12 @@ impl Sites {
         let models = models.map(|(domain, learnt)| Model::new(domain, Some(learnt)));
         let book = Book::default();
         #[cfg(feature = "check")]
-        read_manners(&data_dir, &settings, &book);
+        read_manners(&data_dir, &config, &book);
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
             metrics: metrics.clone(),
-            settings: RefCell::new(Rc::new(settings)),
+            config: RefCell::new(Rc::new(config)),
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
             book,
@@ -230,16 +205,16 @@ impl Sites {
     }
 
     /// Takes over what a reload brings.
-    pub fn reconfigure(&self, settings: SiteSettings) {
-        let settings = Rc::new(settings);
-        let old = self.settings.replace(settings.clone());
-        if old != settings {
+    pub fn reconfigure(&self, config: SiteConfig) {
+        let config = Rc::new(config);
+        let old = self.config.replace(config.clone());
+        if old != config {
             let mut models = self.models.borrow_mut();
-            models.retain(|model| settings.domains.contains(&model.domain));
+            models.retain(|model| config.domains.contains(&model.domain));
             if self.asking_since.get().is_some() {
                 self.asking_since.set(Some(self.reactor.now()));
             }
-            self.book.retain(|place| settings.leads_to(place));
+            self.book.retain(|place| config.leads_to(place));
             self.changed.notify();
             // There may be more places.
             self.call_next();
@@ -255,7 +230,7 @@ impl Sites {
 
     /// Strangers are connected to a site.
     pub(super) fn is_on(&self) -> bool {
-        self.settings.borrow().fronting.choice != FrontingChoice::Off
+        self.config.borrow().fronting.choice != FrontingChoice::Off
     }
 
     /// How the site of `domain` answers, if it was asked.
@@ -271,7 +246,7 @@ impl Sites {
         let Some(since) = self.asking_since.get() else {
             return false;
         };
-        let domains = &self.settings.borrow().domains;
+        let domains = &self.config.borrow().domains;
         let mut asked = domains.iter().take(MOST_MODELS);
         let models = self.models.borrow();
         let is_open = match models.iter().find(|model| model.domain == *domain) {
@@ -301,7 +276,7 @@ impl Sites {
     /// How long a stranger with a hello for `domain` would wait for the answer;
     /// `None`: not to speak of.
     pub(super) fn answer_time(&self, domain: &Domain) -> Option<Duration> {
-        let place = self.settings.borrow().place_for(Some(domain))?;
+        let place = self.config.borrow().place_for(Some(domain))?;
         let mut random = [0; 4];
         fill_random(&mut random);
         self.book.answer_time(&place, u32::from_ne_bytes(random))
@@ -309,7 +284,7 @@ impl Sites {
 
     /// How the site of `domain` ends connections.
     pub(super) fn manners(&self, domain: &Domain) -> Rc<Manners> {
-        let place = self.settings.borrow().place_for(Some(domain));
+        let place = self.config.borrow().place_for(Some(domain));
         let manners = place.map(|place| self.book.manners(&place));
         manners.unwrap_or_default()
     }
@@ -361,13 +336,13 @@ impl Sites {
 
     /// The site for a stranger whose hello, if it is one, names `domain`.
     fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
-        let settings = self.settings.borrow().clone();
-        let by_name = settings.fronting.choice == FrontingChoice::ByName;
+        let config = self.config.borrow().clone();
+        let by_name = config.fronting.choice == FrontingChoice::ByName;
         let (place, only_global) = match domain {
-            Some(other) if by_name && settings.fronting.to_any_site && !settings.lists(other) => {
+            Some(other) if by_name && config.fronting.to_any_site && !config.lists(other) => {
                 (SitePlace::of(other), true)
             }
-            _ => (settings.place_for(domain)?, false),
+            _ => (config.place_for(domain)?, false),
         };
         Some(self.site(place, only_global))
     }
@@ -389,9 +364,9 @@ impl Sites {
 
 /// Takes over what an earlier run found out of how sites end connections.
 #[cfg(feature = "check")]
-fn read_manners(data_dir: &DataDir, settings: &SiteSettings, book: &Book) {
+fn read_manners(data_dir: &DataDir, config: &SiteConfig, book: &Book) {
     let content = data_dir.read(manners::FILE).unwrap_or_default();
-    if !book.read(&content, |place| settings.leads_to(place)) {
+    if !book.read(&content, |place| config.leads_to(place)) {
         let place = data_dir.place_of(manners::FILE);
         let place = place.display();
         info!("{place} is damaged: how sites end connections is looked at anew");

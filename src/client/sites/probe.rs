@@ -109,8 +109,8 @@ impl Sites {
     /// waits for the others.
     async fn measure_all(self: &Rc<Self>) -> bool {
         self.asking_since.set(Some(self.reactor.now()));
-        let settings = self.settings.borrow().clone();
-        let domains = settings.domains.iter().take(MOST_MODELS).cloned();
+        let config = self.config.borrow().clone();
+        let domains = config.domains.iter().take(MOST_MODELS).cloned();
         let rounds: Vec<_> = domains.map(Round::new).map(Rc::new).collect();
         let begin = |round: &Rc<Round>| {
             let (sites, round) = (self.clone(), round.clone());
@@ -130,9 +130,9 @@ impl Sites {
     /// Asks the site of each domain once.
     #[cfg(feature = "check")]
     pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
-        let settings = self.settings.borrow().clone();
+        let config = self.config.borrow().clone();
         let mut found = Vec::new();
-        for domain in settings.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MOST_MODELS) {
             let Some(site) = self.site_for(Some(domain)) else {
                 continue;
             };
@@ -263,7 +263,7 @@ impl Sites {
         question: Question,
     ) -> Result<FlightProfile<u16>, ProbeError> {
         let mut hello = Vec::new();
-        if self.settings.borrow().fronting.proxy_protocol {
+        if self.config.borrow().fronting.proxy_protocol {
             hello.extend_from_slice(&LOCAL_V2);
         }
         let with_mlkem = question == Question::Usual;
@@ -329,7 +329,7 @@ impl Sites {
         let known = models.iter().position(|model| model.domain == *domain);
         let at = known.unwrap_or_else(|| {
             // Those of other domains are of an earlier config.
-            let domains = &self.settings.borrow().domains;
+            let domains = &self.config.borrow().domains;
             models.retain(|model| domains.contains(&model.domain));
             models.push(Model::new(domain.clone(), None));
             models.len() - 1

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, Role, RouteChoice, Source};
+use crate::config::{DataDir, Source, TelegramConfig};
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{Notify, Pause, Reactor};
@@ -64,15 +64,19 @@ pub struct Directory {
 
 impl Directory {
     /// Answers at once, from what was kept or the snapshot.
-    pub fn new(config: &Config, metrics: &Rc<Metrics>, clock: &Clock) -> Rc<Self> {
-        let data_dir = DataDir::new(&config.process.data_dir);
+    pub fn new(
+        config: &TelegramConfig,
+        data_dir: DataDir,
+        metrics: &Rc<Metrics>,
+        clock: &Clock,
+    ) -> Rc<Self> {
         let directory = Self {
             lists: RefCell::new(Lists::at_start(&data_dir, config)),
             data_dir,
             sources: RefCell::default(),
             overrides: RefCell::default(),
-            interval: Cell::new(config.telegram.refresh),
-            is_used: Cell::new(uses_middle(config)),
+            interval: Cell::new(config.refresh),
+            is_used: Cell::new(config.uses_middle),
             penalties: Penalties::default(),
             failures: Cell::new(0),
             pause: Pause::default(),
@@ -90,11 +94,11 @@ impl Directory {
     }
 
     /// Takes over sources, interval and overrides; refreshes if a source moved.
-    pub fn reconfigure(&self, config: &Config) {
+    pub fn reconfigure(&self, config: &TelegramConfig) {
         let sources = List::ALL.map(|list| list.source(config));
-        self.interval.set(config.telegram.refresh);
-        self.is_used.set(uses_middle(config));
-        self.overrides.replace(config.telegram.dc_overrides.clone());
+        self.interval.set(config.refresh);
+        self.is_used.set(config.uses_middle);
+        self.overrides.replace(config.dc_overrides.clone());
         if self.sources.replace(sources.clone()) != sources {
             self.pause.cut_short();
         }
@@ -196,14 +200,4 @@ impl Directory {
         self.penalties.order(&mut addresses, self.clock.now());
         addresses
     }
-}
-
-fn uses_middle(config: &Config) -> bool {
-    let is_tagged = || config.doors.listeners.iter().any(|one| one.tag.is_some());
-    config.process.role == Role::Back
-        || match config.doors.route {
-            RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
-            RouteChoice::Auto => is_tagged(),
-        }
 }

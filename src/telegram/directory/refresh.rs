@@ -2,11 +2,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Directory;
 use super::fetch::{FetchError, fetch};
 use super::kept;
 use super::lists::{List, Lists, Unusable};
-use super::{Directory, uses_middle};
-use crate::config::{Config, Source};
+use crate::config::{Source, TelegramConfig};
 use crate::metrics::RefreshOutcome;
 use crate::net::{Reactor, random_part, time_at, unblock};
 
@@ -30,8 +30,8 @@ pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// Which of the lists that are files cannot be used, a line each; none where nobody
 /// goes by them. Blocks.
-pub fn bad_files(config: &Config) -> Vec<String> {
-    if !uses_middle(config) {
+pub fn bad_files(config: &TelegramConfig) -> Vec<String> {
+    if !config.uses_middle {
         return Vec::new();
     }
     let mut lists = Lists::built_in();

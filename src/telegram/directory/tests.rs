@@ -22,10 +22,11 @@ pub(in crate::telegram) fn directory(
 ) -> (Rc<Directory>, Rc<Metrics>) {
     let metrics = Rc::new(Metrics::default());
     let config = config(data_dir, flags);
-    (Directory::new(&config, &metrics, clock), metrics)
+    let data_dir = DataDir::new(data_dir.path());
+    (Directory::new(&config, data_dir, &metrics, clock), metrics)
 }
 
-fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Config {
+fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> TelegramConfig {
     let data_dir = ("--data-dir", data_dir.path().display().to_string());
     let settings = flags
         .iter()
@@ -38,6 +39,7 @@ fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Co
     ConfigSource::new(settings.collect(), MissingSecret::Leave)
         .load(None)
         .unwrap()
+        .telegram
 }
 
 fn fake() -> FakeTelegram {

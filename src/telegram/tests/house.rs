@@ -27,27 +27,24 @@ pub(super) struct House {
 
 impl House {
     /// Runs `test` with a Telegram side whose DC 2 is the fake's.
-    pub(super) fn run<F: Future<Output = ()>>(
-        settings: Settings,
-        test: impl FnOnce(Rc<Self>) -> F,
-    ) {
-        Self::run_at(1, settings, test);
+    pub(super) fn run<F: Future<Output = ()>>(pools: PoolConfig, test: impl FnOnce(Rc<Self>) -> F) {
+        Self::run_at(1, pools, test);
     }
 
     /// [`run`](Self::run) where the DC has so many addresses.
     pub(super) fn run_at<F: Future<Output = ()>>(
         addresses_per_dc: usize,
-        settings: Settings,
+        pools: PoolConfig,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
-        Self::run_with(addresses_per_dc, Patience::default(), settings, test);
+        Self::run_with(addresses_per_dc, Patience::default(), pools, test);
     }
 
     /// [`run_at`](Self::run_at), with so much patience.
     pub(super) fn run_with<F: Future<Output = ()>>(
         addresses_per_dc: usize,
         patience: Patience,
-        settings: Settings,
+        pools: PoolConfig,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
         let (fake, driven) = FakeTelegram::start_driven(Options {
@@ -76,7 +73,7 @@ impl House {
             directory: directory.clone(),
             address: PublicAddress::new(None, crate::config::Role::Both),
             metrics: metrics.clone(),
-            settings: Cell::new(settings),
+            pools: Cell::new(pools),
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),
         }));
