@@ -9,6 +9,7 @@ mod privileges;
 mod reload;
 mod replays;
 mod server;
+mod settings;
 mod signals;
 mod test;
 mod usage;

@@ -68,7 +68,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let context = visit.context;
     let started = context.reactor.now();
     let opening = Opening::default();
-    let limit = context.config.get().handshake_timeout;
+    let limit = context.config.with(|config| config.handshake_timeout);
     let arrived = arrive_at_door(visit).await;
     // To who had to wait for a place it is as if it was accepted only here.
     let accepted = match visit.is_over.get() {
@@ -111,7 +111,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
         );
         return Some(Admitted::Stranger(site, rest));
     }
-    if context.config.get().reset != Reset::Never {
+    if context.config.with(|config| config.reset) != Reset::Never {
         // It fails if the peer was faster.
         let _ = visit.socket.set_reset_on_close();
         return None;

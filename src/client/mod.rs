@@ -38,7 +38,7 @@ use crate::config::{
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch, Socket};
+use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
 use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
@@ -73,7 +73,7 @@ pub struct ClientContext {
     gate: Rc<Gate>,
     metrics: Rc<Metrics>,
     sites: Rc<Sites>,
-    config: Cell<ClientConfig>,
+    config: Live<ClientConfig>,
     registry: Registry,
     sessions: Sessions,
     roll_calls: RollCalls,
@@ -98,7 +98,7 @@ pub struct Parts {
     pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
     pub sites: Rc<Sites>,
-    pub config: ClientConfig,
+    pub config: Live<ClientConfig>,
 }
 
 /// Whom a listener lets in, and where its clients go. Replaced as a whole by a
@@ -166,7 +166,7 @@ impl ClientContext {
             gate: parts.gate,
             metrics: parts.metrics,
             sites: parts.sites,
-            config: Cell::new(parts.config),
+            config: parts.config,
             registry: Registry::default(),
             sessions: Sessions::default(),
             roll_calls: RollCalls::default(),
@@ -183,11 +183,6 @@ impl ClientContext {
     /// The peer is to see an end, also if something of its was not read.
     fn let_go(&self, socket: &Socket) {
         self.scratch.with(|buffer| socket.discard_waiting(buffer));
-    }
-
-    /// What holds from now on, for clients that are there too.
-    pub fn reconfigure(&self, config: ClientConfig) {
-        self.config.set(config);
     }
 
     /// Waits until every client has left, at most `limit`; returns how many

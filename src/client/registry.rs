@@ -53,7 +53,8 @@ impl ClientContext {
     }
 
     fn is_full(&self) -> bool {
-        self.registry.sessions.get() >= self.config.get().max_clients
+        let most = self.config.with(|config| config.max_clients);
+        self.registry.sessions.get() >= most
     }
 
     pub(super) fn log_full_house(&self) {
@@ -156,10 +157,11 @@ impl Place {
 impl Unproven {
     /// Takes another one's place if there is no room.
     fn enter(context: &Rc<ClientContext>, peer: Peer) -> Self {
-        let config = context.config.get();
         let sessions = context.registry.sessions.get();
-        let room = config.max_clients.saturating_sub(sessions);
-        let room = room.max(config.beside);
+        let room = context.config.with(|config| {
+            let room = config.max_clients.saturating_sub(sessions);
+            room.max(config.beside)
+        });
         context.gate.shrink_unproven_to(room.saturating_sub(1));
         let now = context.reactor.now();
         Self {

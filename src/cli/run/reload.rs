@@ -137,9 +137,7 @@ impl Server {
         mut news: Vec<String>,
     ) -> Vec<Leaving> {
         crate::log::set_level(new.process.log_level);
-        if let Some(clients) = &self.clients {
-            clients.reconfigure(new.clients);
-        }
+        self.settings.take(&new);
         if let Some(sites) = &self.sites {
             sites.reconfigure(new.sites.clone());
         }

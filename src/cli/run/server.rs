@@ -9,6 +9,7 @@ use super::RunError;
 use super::control;
 use super::ports::Ports;
 use super::replays::ReplayFiles;
+use super::settings::Settings;
 use super::signals::{Hangups, Signals};
 use super::usage::UsageFile;
 use super::welcome;
@@ -57,6 +58,8 @@ pub(super) struct Server {
     pub(super) back: Option<Rc<Back>>,
     pub(super) ports: Ports,
     pub(super) config: RefCell<Rc<Config>>,
+    /// What each room goes by of it.
+    pub(super) settings: Settings,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
     pub(super) replays: ReplayFiles,
@@ -100,6 +103,7 @@ impl Server {
             patience: link::Patience::default(),
             places: config.link.places,
         };
+        let settings = Settings::new(&config);
         let address = PublicAddress::new(config.address.external_ip, config.process.role);
         let shared = (config.process.role != Role::Front).then(|| {
             Rc::new(Shared {
@@ -157,7 +161,7 @@ impl Server {
                 gate: gate.clone(),
                 metrics: metrics.clone(),
                 sites,
-                config: config.clients,
+                config: settings.clients.clone(),
             })
         });
         let server = Rc::new(Self {
@@ -186,6 +190,7 @@ impl Server {
             back,
             ports: Ports::default(),
             config: RefCell::new(config),
+            settings,
         });
         server.open_first_ports()?;
         #[cfg(feature = "ctl")]

@@ -25,7 +25,7 @@ use crate::config::{
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor};
+use crate::net::{BufferPool, Executor, Listener, Live, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 use telegram::Telegram;
 
@@ -148,7 +148,7 @@ impl Setup {
             backend: telegram.clone(),
             gate: Gate::new(&self.guard, limits, "", reactor.now()).unwrap(),
             metrics: metrics.clone(),
-            config: self.clients,
+            config: Live::new(self.clients),
         });
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listener = Rc::new(Listener::bind(&reactor, anywhere).unwrap());
