@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::verdict::Verdict;
 use crate::client::{Examined, Sites};
 use crate::config::{Config, DataDir, FrontingChoice, Role};
-use crate::net::{Executor, Reactor};
+use crate::net::{Executor, Live, Reactor};
 
 /// Whether the sites that strangers are shown can be reached, and are models
 /// for our answers.
@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
     };
     let executor = Rc::new(Executor::default());
     let address = config.address.external_ip;
-    let sites = config.sites.clone();
+    let sites = Live::new(config.sites.clone());
     let data_dir = DataDir::new(&config.process.data_dir);
     let sites = Sites::new(
         &reactor,

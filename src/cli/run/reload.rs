@@ -138,9 +138,6 @@ impl Server {
     ) -> Vec<Leaving> {
         crate::log::set_level(new.process.log_level);
         self.settings.take(&new);
-        if let Some(sites) = &self.sites {
-            sites.reconfigure(new.sites.clone());
-        }
         if let Some(shared) = &self.shared {
             shared.pools.set(new.telegram.pools);
             shared.directory.reconfigure(&new.telegram);

@@ -147,7 +147,7 @@ impl Server {
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
-            let config = config.sites.clone();
+            let config = settings.sites.clone();
             Sites::new(reactor, &executor, &metrics, config, data_dir(), public_ip)
         });
         let clients = backend.zip(sites.clone()).map(|(backend, sites)| {

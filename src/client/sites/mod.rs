@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::config::{DataDir, FrontingChoice, SiteConfig, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
 use crate::metrics::{Metrics, ProbeOutcome};
-use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
+use crate::net::{Executor, Live, Notify, Reactor, fill_random, unblock};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
@@ -60,7 +60,7 @@ pub struct Sites {
     reactor: Rc<Reactor>,
     executor: Rc<Executor>,
     metrics: Rc<Metrics>,
-    config: RefCell<Rc<SiteConfig>>,
+    config: Live<SiteConfig>,
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
@@ -161,7 +161,7 @@ impl Sites {
         reactor: &Rc<Reactor>,
         executor: &Rc<Executor>,
         metrics: &Rc<Metrics>,
-        config: SiteConfig,
+        config: Live<SiteConfig>,
         data_dir: DataDir,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
@@ -180,12 +180,12 @@ impl Sites {
         let models = models.map(|(domain, learnt)| Model::new(domain, Some(learnt)));
         let book = Book::default();
         #[cfg(feature = "check")]
-        read_manners(&data_dir, &config, &book);
+        config.with(|config| read_manners(&data_dir, config, &book));
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
             metrics: metrics.clone(),
-            config: RefCell::new(Rc::new(config)),
+            config,
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
             book,
@@ -204,13 +204,14 @@ impl Sites {
         })
     }
 
-    /// Takes over what a reload brings.
-    pub fn reconfigure(&self, config: SiteConfig) {
-        let config = Rc::new(config);
-        let old = self.config.replace(config.clone());
-        if old != config {
+    /// Lets go, whenever the config is another, of what is not of it any more.
+    async fn follow_config(&self) {
+        let mut config = self.config.get();
+        loop {
+            config = self.config.after(&config).await;
             let mut models = self.models.borrow_mut();
             models.retain(|model| config.domains.contains(&model.domain));
+            drop(models);
             if self.asking_since.get().is_some() {
                 self.asking_since.set(Some(self.reactor.now()));
             }
@@ -230,7 +231,8 @@ impl Sites {
 
     /// Strangers are connected to a site.
     pub(super) fn is_on(&self) -> bool {
-        self.config.borrow().fronting.choice != FrontingChoice::Off
+        self.config
+            .with(|config| config.fronting.choice != FrontingChoice::Off)
     }
 
     /// How the site of `domain` answers, if it was asked.
@@ -246,8 +248,6 @@ impl Sites {
         let Some(since) = self.asking_since.get() else {
             return false;
         };
-        let domains = &self.config.borrow().domains;
-        let mut asked = domains.iter().take(MOST_MODELS);
         let models = self.models.borrow();
         let is_open = match models.iter().find(|model| model.domain == *domain) {
             Some(Model { is_asked: true, .. }) => false,
@@ -258,7 +258,14 @@ impl Sites {
             _ => true,
         };
         let is_over = self.reactor.now().duration_since(since) >= FIRST_ANSWER_LIMIT;
-        is_open && !is_over && self.is_on() && asked.any(|asked| asked == domain)
+        let is_asked = |config: &SiteConfig| {
+            config
+                .domains
+                .iter()
+                .take(MOST_MODELS)
+                .any(|asked| asked == domain)
+        };
+        is_open && !is_over && self.is_on() && self.config.with(is_asked)
     }
 
     /// Completes when [`is_awaited`](Self::is_awaited) is over.
@@ -276,7 +283,7 @@ impl Sites {
     /// How long a stranger with a hello for `domain` would wait for the answer;
     /// `None`: not to speak of.
     pub(super) fn answer_time(&self, domain: &Domain) -> Option<Duration> {
-        let place = self.config.borrow().place_for(Some(domain))?;
+        let place = self.config.with(|config| config.place_for(Some(domain)))?;
         let mut random = [0; 4];
         fill_random(&mut random);
         self.book.answer_time(&place, u32::from_ne_bytes(random))
@@ -284,7 +291,7 @@ impl Sites {
 
     /// How the site of `domain` ends connections.
     pub(super) fn manners(&self, domain: &Domain) -> Rc<Manners> {
-        let place = self.config.borrow().place_for(Some(domain));
+        let place = self.config.with(|config| config.place_for(Some(domain)));
         let manners = place.map(|place| self.book.manners(&place));
         manners.unwrap_or_default()
     }
@@ -336,7 +343,7 @@ impl Sites {
 
     /// The site for a stranger whose hello, if it is one, names `domain`.
     fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
-        let config = self.config.borrow().clone();
+        let config = self.config.get();
         let by_name = config.fronting.choice == FrontingChoice::ByName;
         let (place, only_global) = match domain {
             Some(other) if by_name && config.fronting.to_any_site && !config.lists(other) => {

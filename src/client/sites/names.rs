@@ -29,7 +29,7 @@ impl Sites {
 
     /// Whether all names were found.
     async fn judge_names(&self, own: IpAddr, said: &mut Vec<String>) -> bool {
-        let config = self.config.borrow().clone();
+        let config = self.config.get();
         if config.has_relays || !self.is_on() || !is_global(own) {
             return true;
         }

@@ -128,12 +128,12 @@ impl Setup {
         let executor = Rc::new(Executor::default());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
         let buffers = BufferPool::new(reactor.clock(), self.buffers);
-        let sites = SiteConfig {
+        let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
             most_strangers: 10,
             has_relays: false,
-        };
+        });
         let nowhere = DataDir::new("/nonexistent".as_ref());
         let sites = Sites::new(&reactor, &executor, &metrics, sites, nowhere, || None);
         let secrets = self.rules.secrets.iter();
