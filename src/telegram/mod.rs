@@ -44,7 +44,7 @@ impl Telegram {
 
     /// Opens the connections that are to be open before the first client.
     pub fn warm_up(&self) {
-        if self.shared.pools.get().dc_connections > 0 {
+        if self.shared.pools().dc_connections > 0 {
             for dc in self.shared.directory.middle_dcs() {
                 self.pool(dc).keep_supplied();
             }

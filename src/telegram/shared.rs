@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -7,10 +6,10 @@ use std::time::Duration;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
-use crate::config::PoolConfig;
+use crate::config::{PoolConfig, TelegramConfig};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random, random_part};
+use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random, random_part};
 use crate::wire::dc::DcId;
 
 /// What everything on the Telegram side uses.
@@ -22,7 +21,7 @@ pub struct Shared {
     pub directory: Rc<Directory>,
     pub address: Rc<PublicAddress>,
     pub metrics: Rc<Metrics>,
-    pub pools: Cell<PoolConfig>,
+    pub config: Live<TelegramConfig>,
     /// With middle proxies that say nothing.
     pub patience: Patience,
     /// Failures to connect come in swarms.
@@ -30,6 +29,10 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub(super) fn pools(&self) -> PoolConfig {
+        self.config.with(|config| config.pools)
+    }
+
     pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         fill_random(&mut bytes);

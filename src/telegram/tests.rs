@@ -20,8 +20,8 @@ mod moves;
 mod parked;
 mod slow;
 
-use super::directory::PublicAddress;
-use super::directory::tests::directory;
+use super::directory::tests::config;
+use super::directory::{Directory, PublicAddress};
 use super::*;
 use crate::backend::{Body, Packet, SessionEnd, Stream, Taking};
 use crate::config::PoolConfig;

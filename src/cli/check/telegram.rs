@@ -8,6 +8,7 @@ use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Role, RouteChoice};
+use crate::net::Live;
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
@@ -28,7 +29,7 @@ pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
 pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
     let data_dir = DataDir::new(&config.process.data_dir);
     let directory = Directory::new(
-        &config.telegram,
+        Live::new(config.telegram.clone()),
         data_dir,
         &Rc::default(),
         &Clock::machine(),

@@ -138,10 +138,6 @@ impl Server {
     ) -> Vec<Leaving> {
         crate::log::set_level(new.process.log_level);
         self.settings.take(&new);
-        if let Some(shared) = &self.shared {
-            shared.pools.set(new.telegram.pools);
-            shared.directory.reconfigure(&new.telegram);
-        }
         self.address.reconfigure(new.address.external_ip);
         let security = Security::from(link);
         if let Some(front) = &self.front {

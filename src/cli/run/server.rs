@@ -111,10 +111,10 @@ impl Server {
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                directory: Directory::new(&config.telegram, data_dir(), &metrics, clock),
+                directory: Directory::new(settings.telegram.clone(), data_dir(), &metrics, clock),
                 address: address.clone(),
                 metrics: metrics.clone(),
-                pools: Cell::new(config.telegram.pools),
+                config: settings.telegram.clone(),
                 patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })

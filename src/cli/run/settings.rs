@@ -1,4 +1,4 @@
-use crate::config::{ClientConfig, Config, SiteConfig};
+use crate::config::{ClientConfig, Config, SiteConfig, TelegramConfig};
 use crate::net::Live;
 
 /// The parts of the config that a running process takes over, each watched by the
@@ -6,6 +6,7 @@ use crate::net::Live;
 pub(super) struct Settings {
     pub clients: Live<ClientConfig>,
     pub sites: Live<SiteConfig>,
+    pub telegram: Live<TelegramConfig>,
 }
 
 impl Settings {
@@ -13,6 +14,7 @@ impl Settings {
         Self {
             clients: Live::new(config.clients),
             sites: Live::new(config.sites.clone()),
+            telegram: Live::new(config.telegram.clone()),
         }
     }
 
@@ -20,5 +22,6 @@ impl Settings {
     pub fn take(&self, config: &Config) {
         self.clients.set(config.clients);
         self.sites.set(config.sites.clone());
+        self.telegram.set(config.telegram.clone());
     }
 }

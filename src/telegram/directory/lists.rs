@@ -33,6 +33,11 @@ impl List {
         }
     }
 
+    /// Those of all three.
+    pub fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
+        Self::ALL.map(|list| list.source(config))
+    }
+
     /// Where the config says it is; `None` if it cannot be fetched at all. A
     /// mirror of the IPv4 list does not go with Telegram's own IPv6 list.
     pub fn source(self, config: &TelegramConfig) -> Option<Source> {

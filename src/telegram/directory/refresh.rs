@@ -65,6 +65,22 @@ impl Directory {
     /// connection failures, and, where some are missing, when Telegram is
     /// reached again. Nothing that fails here is fatal.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+        smol::future::or(self.follow_config(), self.refresh_for_ever(reactor)).await;
+    }
+
+    /// Refreshes whenever the config has another source.
+    pub(super) async fn follow_config(&self) {
+        let mut config = self.config.get();
+        loop {
+            let newer = self.config.after(&config).await;
+            if List::sources(&newer) != List::sources(&config) {
+                self.pause.cut_short();
+            }
+            config = newer;
+        }
+    }
+
+    async fn refresh_for_ever(&self, reactor: &Rc<Reactor>) {
         let mut retry = FIRST_RETRY;
         loop {
             self.pause.begin();
@@ -73,7 +89,7 @@ impl Directory {
             self.settled.set(true);
             self.settling.notify();
             self.ask_time().await;
-            let interval = self.interval.get();
+            let interval = self.config.with(|config| config.refresh);
             let (floor, wait) = if complete {
                 retry = FIRST_RETRY;
                 (SHORTEST_INTERVAL, interval)
@@ -91,7 +107,7 @@ impl Directory {
 
     /// Whether every list could be had.
     async fn refresh(&self) -> bool {
-        let [secret, config, config_v6] = self.sources.borrow().clone();
+        let [secret, config, config_v6] = self.config.with(List::sources);
         let mut complete = self.refresh_one(List::Config, config).await;
         // Any bytes make a secret: it is believed only of a server whose list
         // makes sense.
@@ -104,7 +120,7 @@ impl Directory {
     /// Builds that fetch nothing do not learn the time by the way.
     async fn ask_time(&self) {
         const HOST: &str = "core.telegram.org";
-        let is_alone = self.sources.borrow().iter().all(Option::is_none);
+        let is_alone = self.config.with(List::sources).iter().all(Option::is_none);
         if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
             self.compare_clocks(date, HOST);
         }
@@ -177,7 +193,7 @@ impl Directory {
 
     /// Direct clients do without the lists.
     fn complain(&self, what: fmt::Arguments<'_>) {
-        match self.is_used.get() {
+        match self.config.with(|config| config.uses_middle) {
             true => warn!("{what}"),
             false => debug!("{what}"),
         }

@@ -181,7 +181,7 @@ impl Pool {
         debug!("DC {}: connected to {}", self.dc, connection.address());
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
-        let limit = self.shared.pools.get().clients_per_connection;
+        let limit = self.shared.pools().clients_per_connection;
         let now = self.shared.reactor.now();
         let parked = self.parked.take().into_iter();
         let (slow, mut parked): (Vec<_>, Vec<_>) = parked.partition(|one| one.is_slow(now));
@@ -314,7 +314,7 @@ impl Pool {
 
     fn should_shrink(&self) -> bool {
         let connections = self.connections.borrow();
-        let pools = self.shared.pools.get();
+        let pools = self.shared.pools();
         let open = connections.iter().filter(|one| !one.is_isolated());
         let count = open.clone().count();
         let sessions: usize = open.map(|one| one.load()).sum();

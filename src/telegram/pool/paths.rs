@@ -16,7 +16,7 @@ impl Pool {
 
     /// That, if it may take one more session.
     pub(super) fn roomy(&self) -> Option<Rc<Connection>> {
-        let limit = self.shared.pools.get().clients_per_connection;
+        let limit = self.shared.pools().clients_per_connection;
         self.best(|one| self.is_good(one) && one.load() < limit)
     }
 
@@ -94,7 +94,7 @@ impl Pool {
             return true;
         }
         let connections = self.connections.borrow();
-        let pools = self.shared.pools.get();
+        let pools = self.shared.pools();
         let good = || connections.iter().filter(|one| self.is_good(one));
         match good().map(|one| one.load()).min() {
             None => {

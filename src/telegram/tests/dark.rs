@@ -142,7 +142,10 @@ fn a_client_that_has_nowhere_else_to_go_is_tried_for() {
             dc_connections: 1,
             ..ON_DEMAND
         };
-        house.telegram.shared.pools.set(pools);
+        let config = &house.telegram.shared.config;
+        let mut changed = (*config.get()).clone();
+        changed.pools = pools;
+        config.set(changed);
         house.telegram.warm_up();
         house.until("some failures", || failures() >= 5).await;
         house.fake.behave(|b| b.accept = Accept::Normal);

@@ -8,7 +8,8 @@ use fake_telegram::host::Driven;
 
 use super::*;
 use crate::clock::Clock;
-use crate::net::Watch;
+use crate::config::{DataDir, TelegramConfig};
+use crate::net::{Live, Watch};
 
 pub(super) const TO_CLIENT: StreamKey = StreamKey {
     key: [3; 32],
@@ -59,7 +60,13 @@ impl House {
         executor.spawn(drive(driven, reactor.clone())).detach();
         let data_dir = TemporaryDirectory::new();
         let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
-        let (directory, metrics) = directory(&data_dir, &lists, reactor.clock());
+        let config = Live::new(TelegramConfig {
+            pools,
+            ..config(&data_dir, &lists)
+        });
+        let metrics = Rc::new(Metrics::default());
+        let kept = DataDir::new(data_dir.path());
+        let directory = Directory::new(config.clone(), kept, &metrics, reactor.clock());
         let refreshing = directory.clone();
         let refresh_reactor = reactor.clone();
         executor
@@ -73,7 +80,7 @@ impl House {
             directory: directory.clone(),
             address: PublicAddress::new(None, crate::config::Role::Both),
             metrics: metrics.clone(),
-            pools: Cell::new(pools),
+            config,
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),
         }));
