@@ -89,7 +89,7 @@ pub struct Config {
 }
 
 /// How the internet knows this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AddressConfig {
     pub external_ip: Option<IpAddr>,
     /// What links carry instead of an address that is found out.

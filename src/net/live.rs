@@ -18,6 +18,12 @@ impl<T> Clone for Live<T> {
     }
 }
 
+impl<T: Default + PartialEq> Default for Live<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T: PartialEq> Live<T> {
     pub fn new(value: T) -> Self {
         Self(Rc::new(Inner {

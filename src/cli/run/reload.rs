@@ -138,7 +138,6 @@ impl Server {
     ) -> Vec<Leaving> {
         crate::log::set_level(new.process.log_level);
         self.settings.take(&new);
-        self.address.reconfigure(new.address.external_ip);
         let security = Security::from(link);
         if let Some(front) = &self.front {
             front.reconfigure(security, new.link.wait);

@@ -104,7 +104,7 @@ impl Server {
             places: config.link.places,
         };
         let settings = Settings::new(&config);
-        let address = PublicAddress::new(config.address.external_ip, config.process.role);
+        let address = PublicAddress::new(settings.address.clone(), config.process.role);
         let shared = (config.process.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),

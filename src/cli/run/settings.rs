@@ -1,4 +1,4 @@
-use crate::config::{ClientConfig, Config, SiteConfig, TelegramConfig};
+use crate::config::{AddressConfig, ClientConfig, Config, SiteConfig, TelegramConfig};
 use crate::net::Live;
 
 /// The parts of the config that a running process takes over, each watched by the
@@ -7,6 +7,7 @@ pub(super) struct Settings {
     pub clients: Live<ClientConfig>,
     pub sites: Live<SiteConfig>,
     pub telegram: Live<TelegramConfig>,
+    pub address: Live<AddressConfig>,
 }
 
 impl Settings {
@@ -15,6 +16,7 @@ impl Settings {
             clients: Live::new(config.clients),
             sites: Live::new(config.sites.clone()),
             telegram: Live::new(config.telegram.clone()),
+            address: Live::new(config.address.clone()),
         }
     }
 
@@ -23,5 +25,6 @@ impl Settings {
         self.clients.set(config.clients);
         self.sites.set(config.sites.clone());
         self.telegram.set(config.telegram.clone());
+        self.address.set(config.address.clone());
     }
 }

@@ -78,7 +78,7 @@ impl House {
             buffers: BufferPool::new(reactor.clock(), 1 << 20),
             scratch: Rc::new(Scratch::default()),
             directory: directory.clone(),
-            address: PublicAddress::new(None, crate::config::Role::Both),
+            address: PublicAddress::new(Live::default(), crate::config::Role::Both),
             metrics: metrics.clone(),
             config,
             patience,
