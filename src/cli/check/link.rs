@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::verdict::Verdict;
 use crate::config::{Config, HostPort, Role};
 use crate::link::{Front, LinkContext, Patience, Security, SetupError, Trial};
-use crate::net::{BufferPool, Executor, Reactor};
+use crate::net::{BufferPool, Executor, Live, Reactor};
 use crate::wire::link;
 
 /// More than the handshake of one link takes, in bytes.
@@ -81,7 +81,7 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
         patience: Patience::default(),
         places: config.link.places,
     };
-    let front = Front::new(context, security, config.link.wait);
+    let front = Front::new(context, security, Live::new(config.link.clone()));
     let trial = reactor.block_on(&executor, front.try_link(back));
     judge(subject, with(config), trial)
 }

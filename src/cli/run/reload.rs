@@ -140,8 +140,7 @@ impl Server {
         self.settings.take(&new);
         let security = Security::from(link);
         if let Some(front) = &self.front {
-            front.reconfigure(security, new.link.wait);
-            front.connect(&new.link.backs, new.link.connections);
+            front.reconfigure(security);
         } else if let Some(back) = &self.back {
             back.reconfigure(security);
         }

@@ -133,7 +133,7 @@ impl Server {
                 None
             }
             (_, None) => {
-                let made = Front::new(link_context(), security()?, config.link.wait);
+                let made = Front::new(link_context(), security()?, settings.link.clone());
                 front = Some(made.clone());
                 Some(made)
             }
@@ -246,9 +246,8 @@ impl Server {
         }
         let (address, reactor) = (self.address.clone(), self.reactor.clone());
         self.spawn(async move { address.run(&reactor).await });
-        if let Some(front) = &self.front {
-            let link = &self.config.borrow().link;
-            front.connect(&link.backs, link.connections);
+        if let Some(front) = self.front.clone() {
+            self.spawn(front.run());
         }
         #[cfg(feature = "tls")]
         if self.front.is_some() || self.back.is_some() {

@@ -1,4 +1,4 @@
-use crate::config::{AddressConfig, ClientConfig, Config, SiteConfig, TelegramConfig};
+use crate::config::{AddressConfig, ClientConfig, Config, LinkConfig, SiteConfig, TelegramConfig};
 use crate::net::Live;
 
 /// The parts of the config that a running process takes over, each watched by the
@@ -8,6 +8,7 @@ pub(super) struct Settings {
     pub sites: Live<SiteConfig>,
     pub telegram: Live<TelegramConfig>,
     pub address: Live<AddressConfig>,
+    pub link: Live<LinkConfig>,
 }
 
 impl Settings {
@@ -17,6 +18,7 @@ impl Settings {
             sites: Live::new(config.sites.clone()),
             telegram: Live::new(config.telegram.clone()),
             address: Live::new(config.address.clone()),
+            link: Live::new(config.link.clone()),
         }
     }
 
@@ -26,5 +28,6 @@ impl Settings {
         self.sites.set(config.sites.clone());
         self.telegram.set(config.telegram.clone());
         self.address.set(config.address.clone());
+        self.link.set(config.link.clone());
     }
 }

@@ -17,6 +17,7 @@ use crate::link::driver::Side;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
 use crate::link::{LinkContext, Patience, test_link};
+use crate::net::Live;
 use crate::wire::dc::DcId;
 use crate::wire::link::Role;
 use crate::wire::transport::Transport;
@@ -105,7 +106,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         patience: SHORT,
         ..test_link::context()
     };
-    let front = Front::new(context, security, config.wait);
+    let front = Front::new(context, security, Live::new(config));
     let connection = || test_link::connection_of(&front.context, front.account.clone());
     let link = || FrontLink::new(Rc::downgrade(&front), connection());
     let links: Vec<_> = (0..links).map(|_| link()).collect();
