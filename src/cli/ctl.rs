@@ -31,9 +31,9 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
         ["table", "list" | "save", _] | ["secrets"] if !options.save => None,
         _ => return complain(Exit::Usage, USAGE),
     };
-    let mut answer = ask(&config.control, &words);
+    let mut answer = ask(&config.process.control, &words);
     if let (Ok(Ok(_)), Some(name)) = (&answer, save) {
-        let saved = ask(&config.control, &["table", "save", name]);
+        let saved = ask(&config.process.control, &["table", "save", name]);
         match saved {
             Ok(Ok(_)) => {}
             Ok(Err(problem)) => {
@@ -48,7 +48,7 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
         Ok(Err(problem)) => complain(Exit::Unavailable, problem),
         Err(error) => complain(
             exit_of(&error),
-            cannot_reach(&config.control, &error, basis),
+            cannot_reach(&config.process.control, &error, basis),
         ),
     }
 }

@@ -40,16 +40,16 @@ impl fmt::Display for Ended {
 /// Those whose quota is used up, as far as this user may read what the proxy has
 /// written of that.
 pub(super) fn used_up(config: &Config) -> Vec<&str> {
-    let data_dir = DataDir::new(&config.data_dir);
+    let data_dir = DataDir::new(&config.process.data_dir);
     let usage = read_file(&data_dir.place_of(USAGE_FILE), LONGEST_USAGE);
     let usage = usage.unwrap_or_default();
     let mut ledger = Ledger::new([], &String::from_utf8_lossy(&usage));
-    ledger.set_limits(config.limits());
+    ledger.set_limits(config.doors.limits());
     let is_used_up = |name: &str| {
         ledger
             .account(name)
             .is_some_and(|account| account.is_used_up())
     };
-    let names = config.limits().map(|(name, _)| name);
+    let names = config.doors.limits().map(|(name, _)| name);
     names.filter(|name| is_used_up(name)).collect()
 }

@@ -17,38 +17,38 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the links of every secret.
 pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
-    if config.role == Role::Back {
+    if config.process.role == Role::Back {
         return complain(
             Exit::Usage,
             "a back has no clients and so no links; run this with the config of its front",
         );
     }
-    if config.listeners.iter().all(|l| l.secrets.is_empty()) {
-        return complain(Exit::NoInput, no_secret(basis, &config.data_dir));
+    if config.doors.listeners.iter().all(|l| l.secrets.is_empty()) {
+        return complain(Exit::NoInput, no_secret(basis, &config.process.data_dir));
     }
     if basis == Basis::Defaults {
         eprintln!(
             "smol-mtproxy: there is no {}: with the secret that `smol-mtproxy run` has kept in {}",
             service::USUAL,
-            config.data_dir.display()
+            config.process.data_dir.display()
         );
     }
     if let Some(sni) = &options.sni {
-        if !config.tls_domains.is_empty() && !config.tls_domains.contains(sni) {
+        if !config.doors.tls_domains.is_empty() && !config.doors.tls_domains.contains(sni) {
             eprintln!(
                 "smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work"
             );
         }
         config = links::for_sni(config, sni);
     }
-    for warning in &config.warnings {
+    for warning in &config.said.warnings {
         eprintln!("smol-mtproxy: {warning}");
     }
     let mut links = links::all(&config, options.server.as_ref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
-        config.external_ip = Some(outside);
+        config.address.external_ip = Some(outside);
         links = links::all(&config, options.server.as_ref());
     }
     let used_up = ended::used_up(&config);

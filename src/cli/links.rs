@@ -24,9 +24,9 @@ pub(super) struct NamedLink {
 
 /// A link for every secret × form × listener, no link twice.
 pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> {
-    let is_named = server.or(config.link_name.as_ref()).is_some();
+    let is_named = server.or(config.address.link_name.as_ref()).is_some();
     let mut links: Vec<NamedLink> = Vec::new();
-    for listener in &config.listeners {
+    for listener in &config.doors.listeners {
         if !is_named && is_shadowed(listener, config) {
             continue;
         }
@@ -42,7 +42,7 @@ pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> 
 /// The IPv6 half of "all addresses": the IPv4 link serves everyone.
 fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
     listener.optional
-        && (config.external_ip.is_some_and(|ip| ip.is_ipv4())
+        && (config.address.external_ip.is_some_and(|ip| ip.is_ipv4())
             || server::sending_address(true).is_some())
 }
 
@@ -84,7 +84,7 @@ pub(super) fn forms(secret: &SharedSecret, config: &Config) -> Vec<SharedSecret>
     if secret.form != SecretForm::Classic {
         return vec![derived(secret.clone(), config)];
     }
-    let (allow, tls_domains) = (config.allow, &config.tls_domains);
+    let (allow, tls_domains) = (config.doors.allow, &config.doors.tls_domains);
     let mut forms = Vec::new();
     if allow.tls {
         forms.extend(tls_domains.iter().cloned().map(SecretForm::FakeTls));
@@ -103,7 +103,7 @@ pub(super) fn forms(secret: &SharedSecret, config: &Config) -> Vec<SharedSecret>
 /// What `--sni-salt` makes of a fake-TLS secret.
 fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
     let SharedSecret { key, form } = secret;
-    let key = match (&form, &config.sni_salt) {
+    let key = match (&form, &config.doors.sni_salt) {
         (SecretForm::FakeTls(domain), Some(salt)) => {
             derive_for_sni(&key, salt.as_bytes(), domain.as_str())
         }
@@ -114,7 +114,12 @@ fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
 
 /// The config as it is for clients that name this server only.
 pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
-    for named in config.listeners.iter_mut().flat_map(|l| &mut l.secrets) {
+    for named in config
+        .doors
+        .listeners
+        .iter_mut()
+        .flat_map(|l| &mut l.secrets)
+    {
         named.secret.form = SecretForm::FakeTls(sni.clone());
     }
     config

@@ -73,7 +73,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         (Err(error), Basis::Service(_)) => return not_loaded(error, &arguments.command),
         (Err(error), _) => return Err(error),
     };
-    log::set_level(config.log_level);
+    log::set_level(config.process.log_level);
     if let Basis::Service(file) = basis {
         eprintln!("smol-mtproxy: with the flags of {}", file.display());
     }

@@ -9,6 +9,7 @@ mod privileges;
 mod reload;
 mod replays;
 mod server;
+mod settings;
 mod signals;
 mod test;
 mod usage;
@@ -77,10 +78,11 @@ pub(super) fn run(source: &ConfigSource, config: Config, begun: io::Result<Hangu
 fn start(source: &ConfigSource, config: &Rc<Config>, hangups: Hangups) -> Result<(), RunError> {
     let reactor = Reactor::new().map_err(RunError::System)?;
     let server = Server::new(&reactor, config.clone(), hangups)?;
-    if let Some(user) = &config.user {
+    if let Some(user) = &config.process.user {
         let control = server.control.get().map(PathBuf::as_path);
         let sockets = server.ports.all_sockets();
-        privileges::give_up(user, &config.data_dir, control, &sockets).map_err(RunError::User)?;
+        privileges::give_up(user, &config.process.data_dir, control, &sockets)
+            .map_err(RunError::User)?;
     }
     // Not before: that a user is given up holds for later threads alone.
     if let Err(error) = log::detach() {

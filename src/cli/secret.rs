@@ -105,7 +105,7 @@ fn form(words: &[String]) -> Result<SecretForm, String> {
 
 /// The config as it would be with this secret only.
 fn with_only(mut config: Config, secret: &SharedSecret) -> Config {
-    for listener in &mut config.listeners {
+    for listener in &mut config.doors.listeners {
         listener.secrets = vec![NamedSecret {
             limits: Default::default(),
             name: NAME.to_owned(),

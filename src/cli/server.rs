@@ -22,7 +22,7 @@ pub(super) fn of(
     config: &Config,
     flag: Option<&LinkName>,
 ) -> Option<Server> {
-    if let Some(LinkName { host, port }) = flag.or(config.link_name.as_ref()) {
+    if let Some(LinkName { host, port }) = flag.or(config.address.link_name.as_ref()) {
         return Some(Server {
             host: host.clone(),
             port: port.unwrap_or(listener.addr.port()),
@@ -32,13 +32,14 @@ pub(super) fn of(
     let own = Some(listener.addr.ip()).filter(|ip| !ip.is_unspecified());
     let address = own
         .filter(|ip| Reach::of(*ip) == Reach::Internet)
-        .or(config.external_ip)
+        .or(config.address.external_ip)
         .or(own)
         .or_else(|| sending_address(listener.addr.is_ipv4()))?;
     Some(Server {
         host: address.to_string(),
         port: listener.addr.port(),
-        is_private: Reach::of(address) != Reach::Internet && config.external_ip != Some(address),
+        is_private: Reach::of(address) != Reach::Internet
+            && config.address.external_ip != Some(address),
     })
 }
 

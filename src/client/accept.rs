@@ -171,7 +171,7 @@ fn take(context: &Rc<ClientContext>, socket: Socket, board: &Board) {
         context
             .metrics
             .client_rejected(RejectReason::TooManyClients);
-        if context.limits.get().reset != Reset::Never {
+        if context.config.with(|config| config.reset) != Reset::Never {
             let _ = socket.set_reset_on_close();
         }
         context.let_go(&socket);

@@ -15,7 +15,7 @@ use super::registry::Place;
 use super::session::Client;
 use super::sites::{MOST_UNREAD, SiteVisit};
 use super::visit::Visit;
-use super::{ClientContext, Rules};
+use super::{ClientContext, KEEPALIVE, Rules};
 use crate::config::Reset;
 use crate::guard::gate::Arrival;
 use crate::log::{LogLevel, is_enabled};
@@ -47,7 +47,7 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
     };
     let peer = visit.peer.get();
     socket.set_nodelay();
-    socket.set_keepalive(context.limits.get().keepalive);
+    socket.set_keepalive(KEEPALIVE);
     Some(match admitted {
         Admitted::Client(accepted) => {
             Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
@@ -68,7 +68,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let context = visit.context;
     let started = context.reactor.now();
     let opening = Opening::default();
-    let limit = context.limits.get().handshake_timeout;
+    let limit = context.config.with(|config| config.handshake_timeout);
     let arrived = arrive_at_door(visit).await;
     // To who had to wait for a place it is as if it was accepted only here.
     let accepted = match visit.is_over.get() {
@@ -111,7 +111,7 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
         );
         return Some(Admitted::Stranger(site, rest));
     }
-    if context.limits.get().reset != Reset::Never {
+    if context.config.with(|config| config.reset) != Reset::Never {
         // It fails if the peer was faster.
         let _ = visit.socket.set_reset_on_close();
         return None;

@@ -25,7 +25,7 @@ pub(super) async fn send(
     answer: Vec<u8>,
 ) -> Result<(), RejectReason> {
     let context = visit.context;
-    if context.limits.get().answer_time == AnswerTime::Auto
+    if context.config.with(|config| config.answer_time) == AnswerTime::Auto
         && let Some(time) = context.sites.answer_time(domain)
     {
         let mut timer = context.reactor.timer();

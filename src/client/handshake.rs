@@ -116,7 +116,7 @@ async fn answer(
     let rest = opening.with(|received| received.split_off(consumed));
     flight::send(visit, domain, heard, answer).await?;
     let Signer { signature, pass } = signer;
-    let until = heard + visit.context.limits.get().handshake_timeout;
+    let until = heard + visit.context.config.with(|config| config.handshake_timeout);
     let mut lent = LentPass::new(visit, pass, until);
     let secret = signature.secret;
     let (header, records) = fake_tls(visit, opening, &signature.key, &mut lent, rest).await?;
@@ -237,7 +237,7 @@ fn check_hello(
     visit.proven.set(Some(secret));
     let context = visit.context;
     let now = context.reactor.clock().unix() as u32;
-    let age = Age::of(time, now, context.limits.get().time_skew);
+    let age = Age::of(time, now, context.config.with(|config| config.time_skew));
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }

@@ -22,7 +22,6 @@ mod registry;
 mod roll_call;
 mod session;
 mod sessions;
-mod settings;
 mod sites;
 mod turned_away;
 mod unframe;
@@ -34,13 +33,12 @@ use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::config::{
-    Allow, AnswerTime, NamedSecret, RecordSizes, Reset, RouteChoice, ServerErrors, SniSalt,
-    TimeSkew,
+    Allow, ClientConfig, DoorConfig, ListenerConfig, NamedSecret, RouteChoice, SniSalt,
 };
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, PipePool, Reactor, Scratch, Socket};
+use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
 use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
@@ -48,13 +46,21 @@ use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
 use sessions::Sessions;
+pub use sites::Sites;
 #[cfg(feature = "check")]
 pub use sites::{Examined, of_addresses};
-pub use sites::{SiteSettings, Sites};
 use turned_away::TurnedAway;
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
+
+/// Probes wake a phone's radio: rare ones find what silence hides, and unsent
+/// answers find the rest.
+const KEEPALIVE: Keepalive = Keepalive {
+    interval: Duration::from_secs(5 * 60),
+    probes: 3,
+    user_timeout: Duration::from_secs(3 * 60),
+};
 
 /// What all clients share.
 pub struct ClientContext {
@@ -67,7 +73,7 @@ pub struct ClientContext {
     gate: Rc<Gate>,
     metrics: Rc<Metrics>,
     sites: Rc<Sites>,
-    limits: Cell<Limits>,
+    config: Live<ClientConfig>,
     registry: Registry,
     sessions: Sessions,
     roll_calls: RollCalls,
@@ -92,34 +98,7 @@ pub struct Parts {
     pub gate: Rc<Gate>,
     pub metrics: Rc<Metrics>,
     pub sites: Rc<Sites>,
-    pub limits: Limits,
-}
-
-/// What a client may do, and for how long it may do nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Sessions at a time.
-    pub max_clients: usize,
-    /// The limit of open files, if that is why there are no more.
-    pub open_files: Option<u64>,
-    /// Connections that may prove themselves, should all other places be taken.
-    pub beside: usize,
-    /// From accepting to the end of the handshake.
-    pub handshake_timeout: Duration,
-    /// By how much a fake-TLS client's clock may be off ours.
-    pub time_skew: TimeSkew,
-    pub records: RecordSizes,
-    pub answer_time: AnswerTime,
-    /// Without a byte either way.
-    pub idle_timeout: Duration,
-    /// Without the client taking a byte of what waits for it, or going on with
-    /// a packet that it began.
-    pub send_timeout: Duration,
-    /// Without a byte, until expanded keys are dropped.
-    pub hibernate: Duration,
-    pub keepalive: Keepalive,
-    pub filter_server_errors: ServerErrors,
-    pub reset: Reset,
+    pub config: Live<ClientConfig>,
 }
 
 /// Whom a listener lets in, and where its clients go. Replaced as a whole by a
@@ -146,6 +125,20 @@ pub struct Rules {
 pub struct Newer(RefCell<Option<Rc<Rules>>>);
 
 impl Rules {
+    /// The rules of one listener of `doors`.
+    pub fn new(doors: &DoorConfig, listener: &ListenerConfig) -> Self {
+        Self {
+            name: listener.name.clone(),
+            secrets: listener.secrets.clone(),
+            tag: listener.tag,
+            allow: doors.allow,
+            tls_domains: doors.tls_domains.clone(),
+            sni_salt: doors.sni_salt.clone(),
+            route: doors.route,
+            newer: Newer::default(),
+        }
+    }
+
     fn replaced_by(&self, newer: &Rc<Self>) {
         self.newer.0.replace(Some(newer.clone()));
     }
@@ -173,7 +166,7 @@ impl ClientContext {
             gate: parts.gate,
             metrics: parts.metrics,
             sites: parts.sites,
-            limits: Cell::new(parts.limits),
+            config: parts.config,
             registry: Registry::default(),
             sessions: Sessions::default(),
             roll_calls: RollCalls::default(),
@@ -190,11 +183,6 @@ impl ClientContext {
     /// The peer is to see an end, also if something of its was not read.
     fn let_go(&self, socket: &Socket) {
         self.scratch.with(|buffer| socket.discard_waiting(buffer));
-    }
-
-    /// Limits from now on, for clients that are there too.
-    pub fn set_limits(&self, limits: Limits) {
-        self.limits.set(limits);
     }
 
     /// Waits until every client has left, at most `limit`; returns how many

@@ -161,7 +161,7 @@ impl ClientOut {
                 queue: Rope::default(),
                 held: None,
                 packet: PacketProgress::default(),
-                filter: context.limits.get().filter_server_errors,
+                filter: context.config.with(|config| config.filter_server_errors),
                 suspect: None,
                 acks: None,
                 resume_at: None,
@@ -196,7 +196,7 @@ impl ClientOut {
     pub fn close(&self, reason: CloseReason) {
         self.pass.take();
         let mut state = self.state.borrow_mut();
-        let is_reset = self.context.limits.get().reset == Reset::Always;
+        let is_reset = self.context.config.with(|config| config.reset) == Reset::Always;
         if is_ours(reason) && !is_reset {
             self.say_last(&mut state);
         }

@@ -104,8 +104,9 @@ impl Pace {
         watched: Watched,
         now: Instant,
     ) -> Option<(Instant, Option<Due>)> {
-        let limits = out.context.limits.get();
-        let send_timeout = limits.send_timeout;
+        let config = &out.context.config;
+        let limits = config.with(|c| (c.idle_timeout, c.send_timeout, c.hibernate));
+        let (idle_timeout, send_timeout, hibernate) = limits;
         let (last_read, last_write) = (self.last_read, out.last_write());
         let mut last_active = last_read.max(last_write);
         let mut first = None;
@@ -127,10 +128,10 @@ impl Pace {
             watch(until, Duration::ZERO, Some(Due::LetGo));
         }
         if !watched.held_up {
-            watch(last_active, limits.idle_timeout, close(IdleTimeout));
+            watch(last_active, idle_timeout, close(IdleTimeout));
         }
         if watched.awake {
-            watch(last_active, limits.hibernate, Some(Due::Hibernate));
+            watch(last_active, hibernate, Some(Due::Hibernate));
         }
         if watched.undelivered {
             watch(last_write, send_timeout, close(SendTimeout));

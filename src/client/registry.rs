@@ -53,14 +53,15 @@ impl ClientContext {
     }
 
     fn is_full(&self) -> bool {
-        self.registry.sessions.get() >= self.limits.get().max_clients
+        let most = self.config.with(|config| config.max_clients);
+        self.registry.sessions.get() >= most
     }
 
     pub(super) fn log_full_house(&self) {
         if let Some(skipped) = self.accept_log.pass(self.reactor.now()) {
-            let limits = self.limits.get();
-            let count = limits.max_clients;
-            match limits.open_files {
+            let config = self.config.get();
+            let count = config.max_clients;
+            match config.open_files {
                 Some(files) => warn!(
                     "{count} clients are connected, as many as the limit of {files} open files has room \
                      for, closing new ones{skipped}; raise it (LimitNOFILE= in systemd, nofile on \
@@ -154,10 +155,11 @@ impl Place {
 impl Unproven {
     /// Takes another one's place if there is no room.
     fn enter(context: &Rc<ClientContext>, peer: Peer) -> Self {
-        let limits = context.limits.get();
         let sessions = context.registry.sessions.get();
-        let room = limits.max_clients.saturating_sub(sessions);
-        let room = room.max(limits.beside);
+        let room = context.config.with(|config| {
+            let room = config.max_clients.saturating_sub(sessions);
+            room.max(config.beside)
+        });
         context.gate.shrink_unproven_to(room.saturating_sub(1));
         let now = context.reactor.now();
         Self {

@@ -7,12 +7,12 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use super::out::ClientOut;
-use super::{ClientContext, LOG_PERIOD};
+use super::{ClientContext, KEEPALIVE, LOG_PERIOD};
 use crate::guard::limits::Account;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
-use crate::net::{Keepalive, Notify, Socket};
+use crate::net::{Notify, Socket};
 
 /// How long a session may be silent that is asked. The kernel asks four times
 /// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
@@ -69,17 +69,14 @@ pub(super) struct Waiting<'a> {
     call: Rc<Call>,
     newcomer: &'a Socket,
     is_asked: bool,
-    /// What the newcomer goes by once it does not wait.
-    keepalive: Keepalive,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(call: Rc<Call>, newcomer: &'a Socket, keepalive: Keepalive) -> Self {
+    fn new(call: Rc<Call>, newcomer: &'a Socket) -> Self {
         Self {
             call,
             newcomer,
             is_asked: newcomer.ask_peer().is_ok(),
-            keepalive,
         }
     }
 
@@ -95,7 +92,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.newcomer.set_keepalive(self.keepalive);
+        self.newcomer.set_keepalive(KEEPALIVE);
         self.call.account.roll_call(|roll| roll.leave());
     }
 }
@@ -133,7 +130,7 @@ impl ClientContext {
                 call
             }
         };
-        Some(Waiting::new(call, newcomer, self.limits.get().keepalive))
+        Some(Waiting::new(call, newcomer))
     }
 
     async fn call_roll(self: Rc<Self>, call: Rc<Call>) {
@@ -229,7 +226,6 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        self.socket
-            .set_keepalive(self.context.limits.get().keepalive);
+        self.socket.set_keepalive(KEEPALIVE);
     }
 }

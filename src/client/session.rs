@@ -99,7 +99,11 @@ fn accept(
     let lengths = accepted.hello.map(|hello| {
         let site = context.sites.profile(&hello.domain);
         let flight = site.map(|profile| profile.records);
-        RecordLengths::new(context.limits.get().records, flight, hello.post_quantum)
+        RecordLengths::new(
+            context.config.with(|config| config.tls_records),
+            flight,
+            hello.post_quantum,
+        )
     });
     let transport = accepted.header.transport;
     let out = ClientOut::new(context, socket, transport, lengths, accepted.pass);

@@ -55,7 +55,7 @@ impl Visit<'_> {
     pub async fn arrive(&self) -> Result<Arrival, RejectReason> {
         let (gate, reactor) = (&self.context.gate, &self.context.reactor);
         if gate.is_relay(self.peer.get().client.ip()) {
-            let limit = self.context.limits.get().handshake_timeout;
+            let limit = self.context.config.with(|config| config.handshake_timeout);
             // In a box, which only relays need.
             let told = Box::pin(reactor.timeout(limit, self.read_header())).await;
             told.unwrap_or(Err(RejectReason::TimedOut))?;

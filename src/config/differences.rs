@@ -1,9 +1,8 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
 
 use super::settings::Setting;
-use super::{Config, ListenerConfig, NamedSecret};
+use super::{Config, DoorConfig};
 use crate::wire::secret::{Domain, Secret};
 
 /// What a reload brings.
@@ -87,7 +86,7 @@ macro_rules! fixed {
             /// The fixed flags that `new` has other values for.
             fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
                 let mut found = Vec::new();
-                $(if self.$field != new.$field { found.push($flag); })+
+                $(if self.process.$field != new.process.$field { found.push($flag); })+
                 // One may have its default from another.
                 found.retain(|flag| self.given.digest(flag) != new.given.digest(flag));
                 found
@@ -95,7 +94,7 @@ macro_rules! fixed {
 
             /// Keeps what the running process cannot change.
             pub fn keep_fixed(&mut self, running: &Self) {
-                $(self.$field.clone_from(&running.$field);)+
+                $(self.process.$field.clone_from(&running.process.$field);)+
                 for flag in FIXED {
                     self.given.keep(flag, &running.given);
                 }
@@ -114,11 +113,12 @@ impl Config {
     pub fn differences(&self, new: &Self) -> Differences {
         let changed = new.given.different(&self.given);
         let changed = changed.filter(|flag| !FIXED.contains(flag));
-        let (renamed, removed) = changed_secrets(self, new);
-        let may_ask_for = |domain: &&Domain| new.tls_domains.contains(domain);
-        let is_restricted = self.allow.tls && new.allow.tls && !new.tls_domains.is_empty();
-        let looked_like_sites = !self.tls_domains.is_empty() || self.sni_salt.is_some();
-        let (was, is) = (self.allow, new.allow);
+        let (renamed, removed) = changed_secrets(&self.doors, &new.doors);
+        let may_ask_for = |domain: &&Domain| new.doors.tls_domains.contains(domain);
+        let is_restricted =
+            self.doors.allow.tls && new.doors.allow.tls && !new.doors.tls_domains.is_empty();
+        let looked_like_sites = !self.doors.tls_domains.is_empty() || self.doors.sni_salt.is_some();
+        let (was, is) = (self.doors.allow, new.doors.allow);
         let forms = [
             ("classic", was.classic && !is.classic),
             ("dd", was.dd && !is.dd),
@@ -126,6 +126,7 @@ impl Config {
         ];
         let lost_forms = forms.into_iter().filter(|(_, is_lost)| *is_lost);
         let lost = self
+            .doors
             .tls_domains
             .iter()
             .filter(|domain| !may_ask_for(domain));
@@ -135,21 +136,10 @@ impl Config {
             renamed,
             removed,
             lost_domains: lost.filter(|_| is_restricted).cloned().collect(),
-            lost_other_domains: is_restricted && self.tls_domains.is_empty(),
-            other_salt: was.tls && is.tls && self.sni_salt != new.sni_salt,
+            lost_other_domains: is_restricted && self.doors.tls_domains.is_empty(),
+            other_salt: was.tls && is.tls && self.doors.sni_salt != new.doors.sni_salt,
             lost_forms: lost_forms.map(|(form, _)| form).collect(),
         }
-    }
-
-    /// The listener on this address.
-    pub fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
-        self.listeners.iter().find(|listener| listener.addr == addr)
-    }
-
-    /// Those of listeners too, which repeat.
-    pub fn all_secrets(&self) -> impl Iterator<Item = &NamedSecret> {
-        let own = self.listeners.iter().flat_map(|listener| &listener.secrets);
-        self.secrets.iter().chain(own)
     }
 }
 
@@ -157,7 +147,7 @@ type Renamed = Vec<(String, String)>;
 
 /// A secret is its key: what is called otherwise is still there. A name that
 /// stays goes on meaning what it means now.
-fn changed_secrets(old: &Config, new: &Config) -> (Renamed, Vec<String>) {
+fn changed_secrets(old: &DoorConfig, new: &DoorConfig) -> (Renamed, Vec<String>) {
     let names: HashSet<&str> = new.all_secrets().map(|named| &*named.name).collect();
     let before: HashSet<&str> = old.all_secrets().map(|named| &*named.name).collect();
     let mut keys: HashMap<Secret, Option<&str>> = HashMap::new();

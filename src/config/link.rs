@@ -9,6 +9,7 @@ use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
 use super::listen_address::ListenAddress;
+use super::machine::LinkPlaces;
 use super::network::Reach;
 use super::settings::Setting;
 use crate::wire::secret::Domain;
@@ -24,7 +25,8 @@ pub enum Role {
     Back,
 }
 
-/// The link between front and back; in role [`Role::Both`] empty.
+/// The link between front and back; in role [`Role::Both`] empty but for
+/// its places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkConfig {
     /// Of a front: where its backs are. At least one.
@@ -40,6 +42,7 @@ pub struct LinkConfig {
     pub wait: Duration,
     /// To each back.
     pub connections: usize,
+    pub places: LinkPlaces,
 }
 
 /// Certificates, as PEM files, and what an onlooker sees of TLS.
@@ -144,6 +147,8 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
         wait: Duration::from_secs(flags.link_wait.map_or(5, |seconds| seconds.0)),
         connections: flags.link_connections.map_or(1, |count| count.0 as usize),
+        // Known once descriptors are shared out.
+        places: LinkPlaces::default(),
     };
     if link.tls.is_none() && link.key.is_none() {
         return Err(ConfigError::new(Problem::LinkUnsecured));

@@ -25,7 +25,7 @@ impl ListenAddress {
 impl Config {
     /// Where clients or, on a back, links are taken.
     pub fn listen_addresses(&self) -> Vec<ListenAddress> {
-        let listeners = self.listeners.iter().map(|listener| ListenAddress {
+        let listeners = self.doors.listeners.iter().map(|listener| ListenAddress {
             address: listener.addr,
             optional: listener.optional,
             late: listener.late,
@@ -35,7 +35,7 @@ impl Config {
 
     /// The flag that names them.
     pub fn listen_flag(&self) -> &'static str {
-        match self.role {
+        match self.process.role {
             Role::Back => "--link-listen",
             Role::Both | Role::Front => "--listen",
         }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::Config;
 use super::descriptors::{Descriptors, Most};
 use super::memory::Memory;
 
@@ -96,7 +95,7 @@ fn raise_descriptor_limit() -> Option<u64> {
 }
 
 /// What a back takes of all its fronts together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkPlaces {
     /// Half-open links.
     pub seats: usize,
@@ -107,13 +106,9 @@ pub struct LinkPlaces {
 }
 
 impl LinkPlaces {
-    /// What memory and the shares of descriptors allow.
-    pub fn new(config: &Config) -> Self {
-        Self::of(config.memory.bytes(), &config.descriptors)
-    }
-
-    /// An eighth of the memory at 4 KiB a stream, the kernel's share included.
-    fn of(memory: u64, descriptors: &Descriptors) -> Self {
+    /// What memory and the shares of descriptors allow. Streams are an eighth of
+    /// the memory at 4 KiB each, the kernel's share included.
+    pub(super) fn of(memory: u64, descriptors: &Descriptors) -> Self {
         let streams = (memory / 8 / 4096).clamp(256, 400_000) as usize;
         Self {
             seats: descriptors.link_seats,

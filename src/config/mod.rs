@@ -3,10 +3,12 @@
 mod appended_file;
 mod build;
 mod camouflage;
+mod clients;
 mod data_dir;
 mod data_lock;
 mod descriptors;
 mod differences;
+mod doors;
 mod error;
 mod file;
 mod files;
@@ -23,29 +25,31 @@ mod memory;
 mod network;
 mod notes;
 mod policy;
+mod process;
 mod settings;
+mod sites;
 mod slot;
 mod spelling;
+mod telegram;
 mod values;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::log::LogLevel;
-use crate::wire::dc::DcId;
-use crate::wire::secret::{AdTag, Domain, Secret, SharedSecret};
+use crate::wire::secret::Secret;
 
 pub use appended_file::AppendedFile;
 pub use camouflage::{
     AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
 };
+pub use clients::ClientConfig;
 pub use data_dir::{
     DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,
 };
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
 pub use differences::{Differences, Given};
+pub use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
 pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
 pub use files::{entry_in, is_open_to_all, read_file, read_text};
@@ -58,111 +62,39 @@ pub use listen_address::{ListenAddress, includes};
 pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError, Reach};
+pub use notes::Said;
 pub use policy::{Key, PolicyError, Rule};
+pub use process::ProcessConfig;
 pub use settings::{Origin, Setting};
+pub use sites::SiteConfig;
+pub use telegram::{PoolConfig, TelegramConfig};
 pub use values::{Allow, BadValue, RouteChoice, Source};
 
-/// What one process goes by. Plain data, complete: defaults are filled in.
+/// What one process goes by. Plain data, complete: defaults are filled in. Each room
+/// has what it needs in one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    pub role: Role,
-    pub link: LinkConfig,
-    /// No two share an address. At least one, except on a back.
-    pub listeners: Vec<ListenerConfig>,
-    /// Those that listeners without their own use.
-    pub secrets: Vec<NamedSecret>,
-    pub allow: Allow,
-    /// Those of `--tls-domain` first, then those that secrets name.
-    pub tls_domains: Vec<Domain>,
-    /// Fake-TLS clients have to know a secret derived for their server name.
-    pub sni_salt: Option<SniSalt>,
+    pub process: ProcessConfig,
+    pub doors: DoorConfig,
+    pub clients: ClientConfig,
+    pub sites: SiteConfig,
     pub guard: GuardConfig,
-    pub filter_server_errors: ServerErrors,
-    pub reset: Reset,
-    pub fronting: Fronting,
-    pub time_skew: TimeSkew,
-    pub tls_records: RecordSizes,
-    pub answer_time: AnswerTime,
-    pub route: RouteChoice,
-    /// Of listeners without their own.
-    pub tag: Option<AdTag>,
-    pub external_ip: Option<IpAddr>,
-    /// What links carry instead of an address that is found out.
-    pub link_name: Option<LinkName>,
-    /// `None`: Telegram's own.
-    pub telegram_secret: Option<Source>,
-    pub telegram_config: Option<Source>,
-    pub telegram_config_v6: Option<Source>,
-    pub refresh: Duration,
-    /// In the order given; several a DC are tried in turn.
-    pub dc_overrides: Vec<(DcId, SocketAddr)>,
-    pub dc_connections: usize,
-    pub clients_per_connection: usize,
-    pub max_clients: usize,
+    pub telegram: TelegramConfig,
+    pub link: LinkConfig,
+    pub address: AddressConfig,
     pub descriptors: Descriptors,
-    /// The limit of open files, where [`max_clients`](Self::max_clients) is what
-    /// that has room for.
-    pub open_files: Option<u64>,
-    /// What defaults follow.
-    pub memory: Memory,
-    /// Which limits are lower than was asked for, why, and what to raise.
-    pub lowered: Option<String>,
-    /// Bytes, at least 1 MiB.
-    pub buffers: usize,
-    pub handshake_timeout: Duration,
-    pub idle_timeout: Duration,
-    pub send_timeout: Duration,
-    pub hibernate: Duration,
-    pub data_dir: PathBuf,
-    pub log_level: LogLevel,
-    pub metrics: Option<SocketAddr>,
-    /// Whom to be once ports are bound.
-    pub user: Option<String>,
-    /// Unix socket for `ctl`.
-    pub control: PathBuf,
-    /// Set where no secret was given: the only one is the proxy's own.
-    pub own_secret: Option<OwnSecret>,
-    /// What the person should know, a line each; for the log at the start.
-    pub notes: Vec<String>,
-    /// Of these, what is probably a mistake.
-    pub warnings: Vec<String>,
+    pub said: Said,
     /// What flags were given.
     pub given: Given,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    pub addr: SocketAddr,
-    /// The IPv6 half of "all addresses": a machine without IPv6 does without.
-    pub optional: bool,
-    /// This machine may get that address later.
-    pub late: bool,
-    /// As given, else the address.
-    pub name: String,
-    /// Its own, or all of [`Config::secrets`].
-    pub secrets: Vec<NamedSecret>,
-    /// Its own, or [`Config::tag`].
-    pub tag: Option<AdTag>,
+/// How the internet knows this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressConfig {
+    pub external_ip: Option<IpAddr>,
+    /// What links carry instead of an address that is found out.
+    pub link_name: Option<LinkName>,
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedSecret {
-    pub name: String,
-    pub secret: SharedSecret,
-    pub limits: SecretLimits,
-}
-
-/// A secret that the proxy made itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnSecret {
-    /// In `--data-dir`: the next run has it too.
-    Kept,
-    /// `--data-dir` cannot be written.
-    ThisRunOnly,
-}
-
-/// That secret, and how long it lasts.
-pub type OwnedSecret = (SharedSecret, OwnSecret);
 
 /// What to do where no secret is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,13 +172,13 @@ impl ConfigSource {
         let secret_files = secret_files(&flags, &settings);
         let mut config = build::build(flags, &settings, &self.machine)?;
         let open = secret_files.iter().filter(|path| is_open_to_all(path));
-        config.warnings.extend(open.map(|path| {
+        config.said.warnings.extend(open.map(|path| {
             let path = path.display();
             format!(
                 "{path} holds what is secret, and its mode lets every user read it: chmod 640 it"
             )
         }));
-        if config.lacks_secrets() {
+        if config.doors.lack_secrets() {
             config.add_secret(self.missing_secret, running)?;
         }
         Ok(config)
@@ -271,63 +203,36 @@ fn secret_files(flags: &flags::Flags, settings: &[Setting]) -> Vec<PathBuf> {
     file.into_iter().chain(keys.cloned()).collect()
 }
 
-const OWN_SECRET: &str = "own";
-
 impl Config {
-    /// Every secret's limits by its name; those of several listeners repeat.
-    pub fn limits(&self) -> impl Iterator<Item = (&str, SecretLimits)> {
-        let own = self.listeners.iter().flat_map(|l| &l.secrets);
-        let secrets = self.secrets.iter().chain(own);
-        secrets.map(|named| (named.name.as_str(), named.limits))
-    }
-
-    /// The secret that the proxy made itself, if that is what it runs with.
-    pub fn made_secret(&self) -> Option<OwnedSecret> {
-        let only = self.secrets.first()?;
-        Some((only.secret.clone(), self.own_secret?))
-    }
-
-    fn lacks_secrets(&self) -> bool {
-        self.listeners.iter().any(|l| l.secrets.is_empty())
-    }
-
     fn add_secret(
         &mut self,
         missing: MissingSecret,
         running: Option<OwnedSecret>,
     ) -> Result<(), ConfigError> {
+        let data_dir = &self.process.data_dir;
         let own = match (running, missing) {
             (Some(own), _) => Some(own),
             (None, MissingSecret::Ignore) => None,
             (None, MissingSecret::Try(new)) => {
-                let kept = kept_secret::read(&self.data_dir)?;
+                let kept = kept_secret::read(data_dir)?;
                 Some((kept.unwrap_or(kept_secret::bare(new)), OwnSecret::Kept))
             }
             (None, MissingSecret::Leave) => {
-                kept_secret::read(&self.data_dir)?.map(|secret| (secret, OwnSecret::Kept))
+                kept_secret::read(data_dir)?.map(|secret| (secret, OwnSecret::Kept))
             }
             (None, MissingSecret::Make(new)) => {
-                let (secret, own, note) = kept_secret::read_or_keep(&self.data_dir, new)?;
+                let (secret, own, note) = kept_secret::read_or_keep(data_dir, new)?;
                 match own {
-                    OwnSecret::Kept => self.notes.extend(note),
-                    OwnSecret::ThisRunOnly => self.warnings.extend(note),
+                    OwnSecret::Kept => self.said.notes.extend(note),
+                    OwnSecret::ThisRunOnly => self.said.warnings.extend(note),
                 }
                 Some((secret, own))
             }
         };
-        if let Some((secret, own)) = own {
-            let name = OWN_SECRET.to_owned();
-            self.secrets.push(NamedSecret {
-                name,
-                secret,
-                limits: SecretLimits::default(),
-            });
-            self.own_secret = Some(own);
+        if let Some(own) = own {
+            self.doors.add_own(own);
         }
-        for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
-            listener.secrets = self.secrets.clone();
-        }
-        build::check_forms(self)
+        self.doors.check_forms()
     }
 }
 

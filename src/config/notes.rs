@@ -4,15 +4,65 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::descriptors::{self, Descriptors, Wants};
+use super::doors::DoorConfig;
 use super::flags::Flags;
+use super::link::Role;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::{Allow, ListenerConfig, NamedSecret};
 use crate::wire::secret::{Domain, Secret, SecretForm};
 
+/// What the person should know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// A line each; for the log at the start.
+    pub notes: Vec<String>,
+    /// Of these, what is probably a mistake.
+    pub warnings: Vec<String>,
+    /// Which limits are lower than was asked for, why, and what to raise.
+    pub lowered: Option<String>,
+}
+
+impl Said {
+    /// Of what `wants` there is less; `open_files` is the limit that says so.
+    pub(super) fn of_shares(
+        &mut self,
+        flags: &Flags,
+        machine: &Machine,
+        (wants, there): (&Wants, Descriptors),
+        open_files: Option<u64>,
+    ) {
+        let more = open_files.map(|limit| more_files(limit, wants, machine));
+        if wants.role != Role::Back {
+            self.lowered = lower(flags, there, more.as_deref());
+        }
+        if let (None, Some(more)) = (flags.max_clients, more) {
+            let (there, clients) = (there.clients, wants.max_clients);
+            self.notes.push(format!(
+                "room for {there} clients, not the {clients} of the memory: {more}"
+            ));
+        }
+        self.notes.extend(group_limit(&machine.memory));
+    }
+
+    pub(super) fn of_doors(&mut self, doors: &DoorConfig) {
+        let DoorConfig {
+            secrets,
+            listeners,
+            tls_domains,
+            ..
+        } = doors;
+        let warnings = &mut self.warnings;
+        warnings.extend(one_key_twice(secrets, listeners));
+        warnings.extend(closed_secrets(secrets));
+        warnings.extend(tls_domains.iter().filter_map(misnomer));
+        warnings.extend(no_likeness(listeners, doors.allow, tls_domains));
+    }
+}
+
 /// Lowers what others' limits leave no room for; the line that says so, where
 /// somebody asked for more. `more` is why there is no room for more clients.
-pub(super) fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String> {
+fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String> {
     let clients = there.clients;
     let mut lowered = Vec::new();
     if let Some(asked) = flags.max_clients
@@ -37,7 +87,7 @@ pub(super) fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Op
 }
 
 /// How the limit of open files is raised until nothing has to be lowered.
-pub(super) fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
+fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
     let enough = descriptors::enough(wants);
     let system = match machine.most_descriptors {
         Some(most) if most < enough => {
@@ -52,7 +102,7 @@ pub(super) fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String
 }
 
 /// Whose limit defaults follow, where it is not the machine's.
-pub(super) fn group_limit(memory: &Memory) -> Option<String> {
+fn group_limit(memory: &Memory) -> Option<String> {
     memory.group.as_ref()?;
     Some(format!(
         "{memory}: what no flag says follows that; for more raise that (MemoryMax= or MemoryHigh= \
@@ -61,7 +111,7 @@ pub(super) fn group_limit(memory: &Memory) -> Option<String> {
 }
 
 /// Secrets with a limit of none at a time.
-pub(super) fn closed_secrets(secrets: &[NamedSecret]) -> impl Iterator<Item = String> {
+fn closed_secrets(secrets: &[NamedSecret]) -> impl Iterator<Item = String> {
     let closed = secrets
         .iter()
         .filter_map(|NamedSecret { name, limits, .. }| {
@@ -79,7 +129,7 @@ pub(super) fn closed_secrets(secrets: &[NamedSecret]) -> impl Iterator<Item = St
 
 /// Clients prove a key, in whichever form they have it: of secrets that share one
 /// the first is who they are.
-pub(super) fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {
+fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<String> {
     let mut warnings = Vec::new();
     let own = listeners.iter().map(|listener| listener.secrets.as_slice());
     for list in std::iter::once(secrets).chain(own) {
@@ -106,7 +156,7 @@ pub(super) fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig
 }
 
 /// What is wrong with the name of a site, if it is nobody's.
-pub(super) fn misnomer(domain: &Domain) -> Option<String> {
+fn misnomer(domain: &Domain) -> Option<String> {
     let problem = match domain {
         _ if domain.is_example() => "is an example's name, and no site to look like",
         _ if domain.is_address() => "is an address, and browsers ask for no such thing in TLS",
@@ -118,7 +168,7 @@ pub(super) fn misnomer(domain: &Domain) -> Option<String> {
 }
 
 /// That no link is one to a site of `--tls-domain`, if there is one.
-pub(super) fn no_likeness(
+fn no_likeness(
     listeners: &[ListenerConfig],
     allow: Allow,
     tls_domains: &[Domain],

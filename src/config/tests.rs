@@ -2,6 +2,7 @@ mod differences;
 mod secrets;
 
 use std::path::Path;
+use std::time::Duration;
 
 use fake_telegram::harness::TemporaryDirectory;
 
@@ -65,17 +66,21 @@ fn error(flags: &[(&str, &str)]) -> String {
 fn defaults_are_filled_in() {
     let config = config(&[]);
     let addresses: Vec<_> = config
+        .doors
         .listeners
         .iter()
         .map(|l| l.addr.to_string())
         .collect();
     assert_eq!(addresses, ["0.0.0.0:443", "[::]:443"]);
-    let optional: Vec<_> = config.listeners.iter().map(|l| l.optional).collect();
+    let optional: Vec<_> = config.doors.listeners.iter().map(|l| l.optional).collect();
     assert_eq!(optional, [false, true]);
-    assert_eq!((config.buffers, config.max_clients), (2 << 20, 1024));
-    assert_eq!(config.allow, Allow::default());
-    assert_eq!(config.refresh, Duration::from_secs(3600));
-    assert!(config.notes.is_empty());
+    assert_eq!(
+        (config.process.buffers, config.clients.max_clients),
+        (2 << 20, 1024)
+    );
+    assert_eq!(config.doors.allow, Allow::default());
+    assert_eq!(config.telegram.refresh, Duration::from_secs(3600));
+    assert!(config.said.notes.is_empty());
 }
 
 #[test]
@@ -87,31 +92,41 @@ fn limits_that_contradict_each_other_are_lowered_and_said() {
         build::build(flags, &[], &machine).unwrap()
     };
     let config = build(&[("--max-clients", "1000")], 1024);
-    assert!((250..500).contains(&config.max_clients), "{config:?}");
-    let said = config.lowered.unwrap();
+    assert!(
+        (250..500).contains(&config.clients.max_clients),
+        "{config:?}"
+    );
+    let said = config.said.lowered.unwrap();
     for word in ["--max-clients 1000 to", "1024", "LimitNOFILE=", "ulimit"] {
         assert!(said.contains(word), "{said}");
     }
     let enough = said.split("raise it to ").nth(1).unwrap();
     let enough = enough.split(' ').next().unwrap().parse().unwrap();
     let config = build(&[("--max-clients", "1000")], enough);
-    assert_eq!((config.max_clients, config.lowered), (1000, None));
-    assert_eq!(config.open_files, None);
+    assert_eq!(
+        (config.clients.max_clients, config.said.lowered),
+        (1000, None)
+    );
+    assert_eq!(config.clients.open_files, None);
     // A default is as many as there is room for.
     let config = build(&[], 1024);
-    assert!((250..500).contains(&config.max_clients));
-    assert_eq!((config.lowered, config.open_files), (None, Some(1024)));
-    let [said] = config.notes.as_slice() else {
-        panic!("{:?}", config.notes);
+    assert!((250..500).contains(&config.clients.max_clients));
+    assert_eq!(
+        (config.said.lowered, config.clients.open_files),
+        (None, Some(1024))
+    );
+    let [said] = config.said.notes.as_slice() else {
+        panic!("{:?}", config.said.notes);
     };
     let beginning = format!(
         "room for {} clients, not the 1024 of the memory: the limit of open files is 1024; raise \
          it to 2298 (LimitNOFILE= in systemd, ",
-        config.max_clients
+        config.clients.max_clients
     );
     assert!(said.starts_with(&beginning), "{said}");
     // More than the system allows any process.
     let said = build(&[("--max-clients", "600000")], 20_000)
+        .said
         .lowered
         .unwrap();
     let way_out = "after the system's own, `sysctl fs.nr_open=120";
@@ -119,7 +134,7 @@ fn limits_that_contradict_each_other_are_lowered_and_said() {
     let flags = [("--max-clients", "100"), ("--max-handshakes", "5000")];
     let config = build(&flags, 65_536);
     assert_eq!(config.guard.max_handshakes, 164);
-    let said = config.lowered.unwrap();
+    let said = config.said.lowered.unwrap();
     assert!(said.contains("--max-handshakes 5000 to 164"), "{said}");
 }
 
@@ -129,9 +144,12 @@ fn a_control_group_that_allows_less_is_said() {
     machine.memory.group = Some((24 << 20, "/sys/fs/cgroup/a/memory.max".to_owned()));
     let flags = settings::parse(&[]).ok().unwrap();
     let config = build::build(flags, &[], &machine).unwrap();
-    assert_eq!((config.buffers, config.max_clients), (1 << 20, 384));
     assert_eq!(
-        config.notes,
+        (config.process.buffers, config.clients.max_clients),
+        (1 << 20, 384)
+    );
+    assert_eq!(
+        config.said.notes,
         [
             "24 MiB of the machine's 64 MiB of memory are allowed by /sys/fs/cgroup/a/memory.max: \
              what no flag says follows that; for more raise that (MemoryMax= or \
@@ -146,8 +164,8 @@ fn without_root_the_port_is_another_and_the_log_says_so() {
     machine.may_bind_443 = false;
     let flags = settings::parse(&[]).ok().unwrap();
     let config = build::build(flags, &[], &machine).unwrap();
-    assert_eq!(config.listeners[0].addr.port(), 8443);
-    assert!(config.notes[0].contains("port 443 needs root"));
+    assert_eq!(config.doors.listeners[0].addr.port(), 8443);
+    assert!(config.said.notes[0].contains("port 443 needs root"));
 }
 
 #[test]
@@ -163,16 +181,19 @@ fn listeners_have_their_own_secrets_and_tag_or_the_common_ones() {
         ),
         ("--tag", &"2".repeat(32)),
     ]);
-    let [a, all, _] = config.listeners.as_slice() else {
-        panic!("{:?}", config.listeners)
+    let [a, all, _] = config.doors.listeners.as_slice() else {
+        panic!("{:?}", config.doors.listeners)
     };
     assert_eq!((a.name.as_str(), a.tag), ("a", "1".repeat(32).parse().ok()));
     assert_eq!(a.secrets[0].name, "a");
     assert_eq!(a.secrets[0].secret.form, SecretForm::Padded);
-    assert_eq!((all.name.as_str(), all.tag), ("0.0.0.0:2", config.tag));
+    assert_eq!(
+        (all.name.as_str(), all.tag),
+        ("0.0.0.0:2", config.doors.tag)
+    );
     let names: Vec<_> = all.secrets.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["secret1", "bob"]);
-    assert_eq!(config.tls_domains, ["example.com".parse().unwrap()]);
+    assert_eq!(config.doors.tls_domains, ["example.com".parse().unwrap()]);
 }
 
 #[test]
@@ -265,8 +286,8 @@ fn one_port_for_ipv4_and_ipv6() {
         ("--listen", "[::]:1"),
         ("--listen", "192.0.2.1:2"),
     ]);
-    assert_eq!(config.listeners.len(), 3);
-    assert!(config.listeners.iter().all(|l| !l.optional));
+    assert_eq!(config.doors.listeners.len(), 3);
+    assert!(config.doors.listeners.iter().all(|l| !l.optional));
 }
 
 #[test]
@@ -282,17 +303,18 @@ fn the_command_line_replaces_what_the_file_says() {
     let line = given(&[("--listen", "192.0.2.1:3")], None);
     let config = build(&settings::overlay(file, &line)).unwrap();
     let addresses: Vec<_> = config
+        .doors
         .listeners
         .iter()
         .map(|l| l.addr.to_string())
         .collect();
     assert_eq!(addresses, ["192.0.2.1:3"]);
-    assert_eq!(config.route, RouteChoice::Middle);
+    assert_eq!(config.doors.route, RouteChoice::Middle);
 }
 
 #[test]
 fn strangers_see_the_tls_domain_unless_told_otherwise() {
-    let choice = |flags: &[(&str, &str)]| config(flags).fronting.choice;
+    let choice = |flags: &[(&str, &str)]| config(flags).sites.fronting.choice;
     let domain = ("--tls-domain", "www.example.com");
     let site = SitePlace::Host {
         name: "127.0.0.1".to_owned(),
@@ -313,14 +335,14 @@ fn strangers_see_the_tls_domain_unless_told_otherwise() {
     let error = error(&[("--fronting", "sni")]);
     assert!(error.contains("needs a --tls-domain"), "{error}");
     let open = config(&[("--fronting", "sni"), ("--fronting-to-any-site", "yes")]);
-    assert!(open.fronting.to_any_site && open.notes[0].contains("anybody"));
+    assert!(open.sites.fronting.to_any_site && open.said.notes[0].contains("anybody"));
 }
 
 #[test]
 fn links_carry_a_name() {
     let named = config(&[("--link-name", "Proxy.Example:444")]);
     let (host, port) = ("proxy.example".to_owned(), Some(444));
-    assert_eq!(named.link_name, Some(LinkName { host, port }));
+    assert_eq!(named.address.link_name, Some(LinkName { host, port }));
     let found = config(&[]).differences(&named);
     assert_eq!(found.changed, ["--link-name"]);
     assert!(found.need_restart.is_empty());
@@ -335,15 +357,18 @@ fn a_service_has_the_systems_places_whoever_asks() {
     let file = folder.path().join("conf");
     std::fs::write(&file, format!("--secret {KEY}\n")).unwrap();
     let config = ConfigSource::of_service(&file).load(None).unwrap();
-    assert_eq!(config.data_dir, Path::new("/var/lib/smol-mtproxy"));
-    assert_eq!(config.control, Path::new("/var/lib/smol-mtproxy/control"));
-    assert_eq!(config.listeners[0].addr.port(), 443);
-    assert_eq!(config.secrets.len(), 1);
+    assert_eq!(config.process.data_dir, Path::new("/var/lib/smol-mtproxy"));
+    assert_eq!(
+        config.process.control,
+        Path::new("/var/lib/smol-mtproxy/control")
+    );
+    assert_eq!(config.doors.listeners[0].addr.port(), 443);
+    assert_eq!(config.doors.secrets.len(), 1);
 }
 
 #[test]
 fn names_that_are_no_site_are_named() {
-    let of = |flags: &[(&str, &str)]| config(flags).warnings.join("\n");
+    let of = |flags: &[(&str, &str)]| config(flags).said.warnings.join("\n");
     assert_eq!(of(&[("--tls-domain", "my-own-domain.com")]), "");
     let example = of(&[("--tls-domain", "www.example.com")]);
     assert!(example.starts_with("www.example.com is an example's name"));
@@ -356,7 +381,7 @@ fn names_that_are_no_site_are_named() {
 fn a_domain_that_no_link_looks_like_is_named() {
     let of = |flags: &[(&str, &str)]| {
         let flags = [&[("--tls-domain", "my-own-domain.com")], flags].concat();
-        config(&flags).warnings.join("\n")
+        config(&flags).said.warnings.join("\n")
     };
     let padded = format!("dd{KEY}");
     let dd = ("--secret", padded.as_str());

@@ -19,6 +19,7 @@ mod flow;
 #[doc(hidden)]
 pub mod guarded;
 mod listener;
+mod live;
 mod local;
 mod lookup;
 mod notify;
@@ -50,6 +51,7 @@ pub use enciphered::Enciphered;
 pub use executor::{Executor, READS_PER_TURN};
 pub use flow::{Flow, FlowParts};
 pub use listener::{Listener, Opened};
+pub use live::Live;
 pub use local::is_local_address;
 #[cfg(feature = "check")]
 pub use lookup::resolve;

@@ -20,7 +20,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 pub use middle::Patience;
-pub use shared::{Settings, Shared};
+pub use shared::Shared;
 
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::wire::dc::DcId;
@@ -44,7 +44,7 @@ impl Telegram {
 
     /// Opens the connections that are to be open before the first client.
     pub fn warm_up(&self) {
-        if self.shared.settings.get().dc_connections > 0 {
+        if self.shared.pools().dc_connections > 0 {
             for dc in self.shared.directory.middle_dcs() {
                 self.pool(dc).keep_supplied();
             }

@@ -1,4 +1,3 @@
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -6,19 +5,11 @@ use std::rc::Rc;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
+use crate::config::{PoolConfig, TelegramConfig};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
-use crate::net::{BufferPool, Executor, Reactor, Scratch, fill_random};
+use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
-
-/// What the pools go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Connections per DC that stay open without clients.
-    pub dc_connections: usize,
-    /// Sessions on one connection before another one is opened.
-    pub clients_per_connection: usize,
-}
 
 /// What everything on the Telegram side uses.
 pub struct Shared {
@@ -29,7 +20,7 @@ pub struct Shared {
     pub directory: Rc<Directory>,
     pub address: Rc<PublicAddress>,
     pub metrics: Rc<Metrics>,
-    pub settings: Cell<Settings>,
+    pub config: Live<TelegramConfig>,
     /// With middle proxies that say nothing.
     pub patience: Patience,
     /// Failures to connect come in swarms.
@@ -37,6 +28,10 @@ pub struct Shared {
 }
 
 impl Shared {
+    pub(super) fn pools(&self) -> PoolConfig {
+        self.config.with(|config| config.pools)
+    }
+
     pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         fill_random(&mut bytes);

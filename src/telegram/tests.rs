@@ -20,17 +20,18 @@ mod moves;
 mod parked;
 mod slow;
 
-use super::directory::PublicAddress;
-use super::directory::tests::directory;
+use super::directory::tests::config;
+use super::directory::{Directory, PublicAddress};
 use super::*;
 use crate::backend::{Body, Packet, SessionEnd, Stream, Taking};
+use crate::config::PoolConfig;
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, CHUNK_LEN, Executor, Reactor, Rope, Scratch};
 use crate::wire::transport::Transport;
 use house::*;
 
-const ON_DEMAND: Settings = Settings {
+const ON_DEMAND: PoolConfig = PoolConfig {
     dc_connections: 0,
     clients_per_connection: 300,
 };
@@ -55,7 +56,7 @@ fn small_and_large_packets_are_echoed_with_both_checksums() {
 #[test]
 fn idle_sessions_survive_every_kind_of_rotation() {
     House::run(
-        Settings {
+        PoolConfig {
             dc_connections: 0,
             clients_per_connection: 20,
         },
@@ -218,7 +219,7 @@ fn buffers_that_come_free_wake_sessions_in_turn() {
 #[test]
 fn connections_that_opened_together_are_renewed_apart() {
     House::run(
-        Settings {
+        PoolConfig {
             dc_connections: 2,
             clients_per_connection: 300,
         },

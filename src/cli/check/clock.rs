@@ -15,7 +15,7 @@ const HOST: &str = "core.telegram.org";
 
 /// Compares this machine's clock with the `Date` of an HTTP answer.
 pub(super) fn check(config: &Config) -> Verdict {
-    let (host, port) = time_server(config.telegram_config.as_ref());
+    let (host, port) = time_server(config.telegram.config.as_ref());
     let asked = host.clone();
     let answer = within(LIMIT_IN_ALL, move || time_at(&asked, port));
     match answer.unwrap_or_else(|| Err("no answer in time".to_owned())) {

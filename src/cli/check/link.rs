@@ -1,9 +1,9 @@
 use std::rc::Rc;
 
 use super::verdict::Verdict;
-use crate::config::{Config, HostPort, LinkPlaces, Role};
+use crate::config::{Config, HostPort, Role};
 use crate::link::{Front, LinkContext, Patience, Security, SetupError, Trial};
-use crate::net::{BufferPool, Executor, Reactor};
+use crate::net::{BufferPool, Executor, Live, Reactor};
 use crate::wire::link;
 
 /// More than the handshake of one link takes, in bytes.
@@ -26,7 +26,7 @@ pub(super) fn files(config: &Config) -> Vec<Verdict> {
 }
 
 fn load(config: &Config) -> Option<Result<Security, SetupError>> {
-    let role = match config.role {
+    let role = match config.process.role {
         Role::Both => return None,
         Role::Front => link::Role::Front,
         Role::Back => link::Role::Back,
@@ -79,9 +79,9 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
         scratch: Rc::default(),
         metrics: Rc::default(),
         patience: Patience::default(),
-        places: LinkPlaces::new(config),
+        places: config.link.places,
     };
-    let front = Front::new(context, security, config.link.wait);
+    let front = Front::new(context, security, Live::new(config.link.clone()));
     let trial = reactor.block_on(&executor, front.try_link(back));
     judge(subject, with(config), trial)
 }

@@ -7,7 +7,7 @@ use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
 use crate::cli::server;
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, LinkPlaces, Reach, Role, RouteChoice};
+use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
 use crate::guard::gate::Gate;
 
 /// Kernel and process, an idle client, orientation only.
@@ -18,7 +18,7 @@ const BYTES_PER_STREAM: usize = 4096;
 const OWN_BYTES: u64 = 2 << 20;
 
 pub(super) fn config(config: &Config) -> Verdict {
-    if config.role == Role::Back {
+    if config.process.role == Role::Back {
         let count = config.link.listen.len();
         let plural = if count == 1 { "" } else { "s" };
         return Verdict::ok(
@@ -26,16 +26,14 @@ pub(super) fn config(config: &Config) -> Verdict {
             format!("back, {count} listener{plural} for links"),
         );
     }
-    let count = config.listeners.len();
-    let route = match config.route {
-        RouteChoice::Auto if config.listeners.iter().any(|l| l.tag.is_some()) => {
-            "middle proxies where there is a tag"
-        }
+    let count = config.doors.listeners.len();
+    let route = match config.doors.route {
+        RouteChoice::Auto if config.doors.has_tag() => "middle proxies where there is a tag",
         RouteChoice::Auto | RouteChoice::Direct => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
     let plural = if count == 1 { "" } else { "s" };
-    let through = match (config.role, config.link.backs.len()) {
+    let through = match (config.process.role, config.link.backs.len()) {
         (Role::Front, 1) => ", through a back".to_owned(),
         (Role::Front, backs) => format!(", through {backs} backs"),
         _ => String::new(),
@@ -49,7 +47,12 @@ pub(super) fn config(config: &Config) -> Verdict {
 /// Tables and policies, where there are any.
 pub(super) fn gates(config: &Config) -> Vec<Verdict> {
     let (policies, tables) = (config.guard.policies.len(), config.guard.tables.len());
-    match Gate::new(&config.guard, config.limits(), "", Clock::machine().now()) {
+    match Gate::new(
+        &config.guard,
+        config.doors.limits(),
+        "",
+        Clock::machine().now(),
+    ) {
         Err(error) => vec![Verdict::fail("policies", error.to_string())],
         Ok(_) if policies + tables == 0 => Vec::new(),
         Ok(gate) => {
@@ -64,6 +67,7 @@ pub(super) fn gates(config: &Config) -> Vec<Verdict> {
 
 pub(super) fn secrets(config: &Config) -> Verdict {
     let mut names: Vec<_> = config
+        .doors
         .listeners
         .iter()
         .flat_map(|listener| &listener.secrets)
@@ -80,7 +84,7 @@ pub(super) fn secrets(config: &Config) -> Verdict {
 
 /// What the start warns of, too.
 pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
-    let warnings = config.warnings.iter().cloned();
+    let warnings = config.said.warnings.iter().cloned();
     let judged = warnings.map(|warning| Verdict::warn("config", warning));
     judged.collect()
 }
@@ -89,7 +93,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();
-    for (name, limits) in config.limits() {
+    for (name, limits) in config.doors.limits() {
         let is_used_up = || used_up.contains(&name).then_some(Ended::QuotaUsed);
         let subject = format!("secret {name}");
         let is_known = verdicts.iter().any(|verdict| verdict.subject == subject);
@@ -103,15 +107,15 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {
-    if let Some(lowered) = &config.lowered {
+    if let Some(lowered) = &config.said.lowered {
         return Verdict::warn("descriptors", lowered.clone());
     }
     let shares = config.descriptors;
-    let enough_for = match config.role {
+    let enough_for = match config.process.role {
         Role::Back => format!("{} direct sessions", shares.lines),
         Role::Both | Role::Front => format!("{} clients", shares.clients),
     };
-    let limit = match config.open_files {
+    let limit = match config.clients.open_files {
         Some(limit) => format!(": as many as the limit of {limit} open files has room for"),
         None => String::new(),
     };
@@ -123,17 +127,17 @@ pub(super) fn memory(config: &Config) -> Verdict {
 }
 
 fn judge_memory(config: &Config, free: Option<u64>) -> Verdict {
-    let buffers = config.buffers >> 10;
-    let (count, bytes) = match config.role {
-        Role::Back => (LinkPlaces::new(config).streams, BYTES_PER_STREAM),
-        Role::Both | Role::Front => (config.max_clients, BYTES_PER_CLIENT),
+    let buffers = config.process.buffers >> 10;
+    let (count, bytes) = match config.process.role {
+        Role::Back => (config.link.places.streams, BYTES_PER_STREAM),
+        Role::Both | Role::Front => (config.clients.max_clients, BYTES_PER_CLIENT),
     };
     let clients = count.saturating_mul(bytes) >> 10;
     let mut finding = format!("{buffers} KiB of buffers, about {clients} KiB for {count} clients");
-    let group = config.memory.group.as_ref();
+    let group = config.process.memory.group.as_ref();
     let allowed = group.map(|(limit, _)| limit.saturating_sub(OWN_BYTES) >> 10);
     if group.is_some() {
-        finding.push_str(&format!("; {}", config.memory));
+        finding.push_str(&format!("; {}", config.process.memory));
     }
     let needed = (buffers + clients) as u64;
     match (free, allowed) {
@@ -157,7 +161,7 @@ fn available_kib() -> Option<u64> {
 }
 
 pub(super) fn data_dir(config: &Config) -> Verdict {
-    let directory = config.data_dir.as_path();
+    let directory = config.process.data_dir.as_path();
     let shown = directory.display();
     // What does not exist yet is made where its nearest ancestor is.
     let beside = Path::new(".");
@@ -196,7 +200,7 @@ pub(super) fn data_dir(config: &Config) -> Verdict {
 
 /// Whether clients can find this machine, and middle proxies believe it.
 pub(super) fn address(config: &Config) -> Option<Verdict> {
-    if let Some(ip) = config.external_ip {
+    if let Some(ip) = config.address.external_ip {
         return Some(Verdict::ok("address", format!("{ip} (--external-ip)")));
     }
     let sending = [true, false].map(server::sending_address);
@@ -235,7 +239,7 @@ mod tests {
         }
         let source = ConfigSource::new(Vec::new(), MissingSecret::Leave);
         let mut config = source.load(None).unwrap();
-        config.data_dir = memory.join("not/yet");
+        config.process.data_dir = memory.join("not/yet");
         let verdict = data_dir(&config);
         assert_eq!(verdict.grade, Grade::Ok);
         assert!(
@@ -256,8 +260,8 @@ mod tests {
         let source = ConfigSource::new(settings.to_vec(), MissingSecret::Leave);
         let mut config = source.load(None).unwrap();
         let finding = "4096 KiB of buffers, about 8000 KiB for 1000 clients";
-        config.max_clients = 1000;
-        config.memory = Memory {
+        config.clients.max_clients = 1000;
+        config.process.memory = Memory {
             machine: 64 << 20,
             group: None,
         };
@@ -289,7 +293,7 @@ mod tests {
             ),
         ] {
             let path = "/sys/fs/cgroup/a/memory.max".to_owned();
-            config.memory.group = Some((mib << 20, path));
+            config.process.memory.group = Some((mib << 20, path));
             let verdict = judge_memory(&config, Some(50_000));
             assert_eq!(verdict.grade, grade);
             assert_eq!(verdict.finding, format!("{}{rest}", allowed(mib)));

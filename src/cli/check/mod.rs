@@ -57,7 +57,7 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     verdicts.extend(machine::warnings(config));
-    if config.role != Role::Back {
+    if config.process.role != Role::Back {
         verdicts.push(machine::secrets(config));
         verdicts.extend(machine::ended_secrets(config));
         verdicts.extend(machine::gates(config));
@@ -74,7 +74,7 @@ fn here(config: &Config) -> Vec<Verdict> {
 /// What needs the network; everything at a time, because each may take its
 /// whole time limit.
 fn outside(config: &Config) -> Vec<Verdict> {
-    let (targets, mut verdicts) = match config.role {
+    let (targets, mut verdicts) = match config.process.role {
         Role::Front => Default::default(),
         Role::Both | Role::Back => telegram::targets(config),
     };

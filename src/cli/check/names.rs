@@ -12,12 +12,16 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the imitated sites exist, and how well the imitation fits.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    if config.tls_domains.is_empty() {
+    if config.doors.tls_domains.is_empty() {
         return Vec::new();
     }
     let ours = ours(config);
     let has_relays = !config.guard.relays.is_empty();
-    let names = config.tls_domains.iter().map(|domain| domain.as_str());
+    let names = config
+        .doors
+        .tls_domains
+        .iter()
+        .map(|domain| domain.as_str());
     names
         .map(|name| judge(name, &ours, has_relays, resolve(name)))
         .collect()
@@ -30,7 +34,7 @@ pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
         .into_iter()
         .flatten()
         .filter(|ip| Reach::of(*ip) == Reach::Internet)
-        .chain(config.external_ip)
+        .chain(config.address.external_ip)
         .collect();
     if !ours.iter().any(IpAddr::is_ipv4) {
         // Behind NAT; a service outside knows more.

@@ -9,7 +9,7 @@ use crate::config::{Config, ListenAddress, Role, may_bind};
 
 /// Tries every port that the proxy would listen on.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    let what = match config.role {
+    let what = match config.process.role {
         Role::Back => "link",
         Role::Both | Role::Front => "listener",
     };
@@ -18,6 +18,7 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
         .into_iter()
         .map(|place| (place, what));
     let metrics = config
+        .process
         .metrics
         .map(|addr| (ListenAddress::new(addr), "metrics"));
     addresses

@@ -1,26 +1,32 @@
 use std::rc::Rc;
 
 use super::verdict::Verdict;
-use crate::client::{Examined, SiteSettings, Sites};
-use crate::config::{Config, FrontingChoice, Role};
-use crate::net::{Executor, Reactor};
+use crate::client::{Examined, Sites};
+use crate::config::{Config, DataDir, FrontingChoice, Role};
+use crate::net::{Executor, Live, Reactor};
 
 /// Whether the sites that strangers are shown can be reached, and are models
 /// for our answers.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    if config.role == Role::Back || config.fronting.choice == FrontingChoice::Off {
+    if config.process.role == Role::Back || config.sites.fronting.choice == FrontingChoice::Off {
         return Vec::new();
     }
     let Ok(reactor) = Reactor::new() else {
         return Vec::new();
     };
     let executor = Rc::new(Executor::default());
-    let address = config.external_ip;
-    let settings = SiteSettings::from(config);
-    let sites = Sites::new(&reactor, &executor, &Rc::default(), settings, move || {
-        address
-    });
-    for listener in &config.listeners {
+    let address = config.address.external_ip;
+    let sites = Live::new(config.sites.clone());
+    let data_dir = DataDir::new(&config.process.data_dir);
+    let sites = Sites::new(
+        &reactor,
+        &executor,
+        &Rc::default(),
+        sites,
+        data_dir,
+        move || address,
+    );
+    for listener in &config.doors.listeners {
         sites.listening(listener.addr);
     }
     let found = reactor.block_on(&executor, sites.examine());

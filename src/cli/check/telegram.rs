@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
 use crate::clock::Clock;
-use crate::config::{Config, Role, RouteChoice};
+use crate::config::{Config, DataDir, Role, RouteChoice};
+use crate::net::Live;
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
@@ -26,7 +27,13 @@ pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
 /// What the routes in use need. Of a list that is given and usable, else as the
 /// proxy would start.
 pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
-    let directory = Directory::new(config, &Rc::default(), &Clock::machine());
+    let data_dir = DataDir::new(&config.process.data_dir);
+    let directory = Directory::new(
+        Live::new(config.telegram.clone()),
+        data_dir,
+        &Rc::default(),
+        &Clock::machine(),
+    );
     let mut targets = Targets::new();
     let mut verdicts = Vec::new();
     if uses_direct(config) {
@@ -34,7 +41,7 @@ pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
         let dcs = DIRECT_DCS.map(DcId);
         targets.push(("direct", addresses(dcs, of_dc)));
     }
-    if uses_middle(config) {
+    if config.telegram.uses_middle {
         let middle = match given_list(config) {
             Some(Ok(list)) => list.entries,
             Some(Err(verdict)) => {
@@ -58,7 +65,7 @@ fn addresses(
 
 /// The list of --telegram-config.
 fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
-    let source = config.telegram_config.as_ref()?;
+    let source = config.telegram.config.as_ref()?;
     let unusable = |problem: String| {
         Verdict::warn(
             format!("--telegram-config {source}"),
@@ -88,19 +95,11 @@ pub(super) fn check(targets: Targets) -> Vec<Verdict> {
 }
 
 fn uses_direct(config: &Config) -> bool {
-    if config.role == Role::Back {
+    if config.process.role == Role::Back {
         return true;
     }
-    let untagged = config.listeners.iter().any(|l| l.tag.is_none());
-    config.route == RouteChoice::Direct || config.route == RouteChoice::Auto && untagged
-}
-
-fn uses_middle(config: &Config) -> bool {
-    if config.role == Role::Back {
-        return true;
-    }
-    let tagged = config.listeners.iter().any(|l| l.tag.is_some());
-    config.route == RouteChoice::Middle || config.route == RouteChoice::Auto && tagged
+    let untagged = config.doors.listeners.iter().any(|l| l.tag.is_none());
+    config.doors.route == RouteChoice::Direct || config.doors.route == RouteChoice::Auto && untagged
 }
 
 fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {

@@ -38,7 +38,7 @@ const MAX_REQUEST: usize = 1024;
 /// Listens at --control, as whoever the process still is. The proxy does without,
 /// if it must.
 pub(super) fn start(server: &Rc<Server>) {
-    let path = &server.config.borrow().control;
+    let path = &server.config.borrow().process.control;
     match bind(&server.reactor, path) {
         Ok(listener) => {
             let _ = server.control.set(path.clone());

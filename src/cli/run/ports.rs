@@ -136,8 +136,8 @@ impl Open {
         match &self.taking {
             Taking::Links(listener) => listener.set_parts(Vec::new()),
             Taking::Clients(handle) => {
-                if let Some(listener) = config.listener(place) {
-                    handle.set_rules(Rules::new(config, listener));
+                if let Some(listener) = config.doors.listener(place) {
+                    handle.set_rules(Rules::new(&config.doors, listener));
                 }
             }
         }
@@ -156,9 +156,12 @@ impl Open {
         match &self.taking {
             Taking::Links(listener) => listener.set_parts(parts),
             Taking::Clients(handle) => {
-                let rules = parts
-                    .into_iter()
-                    .filter_map(|part| Some((part, Rules::new(config, config.listener(part)?))));
+                let rules = parts.into_iter().filter_map(|part| {
+                    Some((
+                        part,
+                        Rules::new(&config.doors, config.doors.listener(part)?),
+                    ))
+                });
                 handle.stand_in(is_kept, rules);
             }
         }
@@ -176,7 +179,7 @@ impl Server {
     /// Before root is given up.
     pub(super) fn open_first_ports(&self) -> Result<(), RunError> {
         let config = self.config.borrow();
-        if config.user.is_some() && geteuid().is_root() {
+        if config.process.user.is_some() && geteuid().is_root() {
             self.ports
                 .hold_low_ports(&self.reactor, &config.listen_addresses());
         }
@@ -191,7 +194,7 @@ impl Server {
         let missing = self.ports.missing(config.listen_addresses());
         let parked = self.ports.parked.borrow();
         let opened = Listener::open_all(&self.reactor, &missing, &self.ports.sockets(), &parked);
-        opened.map_err(|(place, error)| match config.role {
+        opened.map_err(|(place, error)| match config.process.role {
             Role::Back => RunError::LinkListen(place.address, error),
             Role::Both | Role::Front => RunError::Listen(place.address, error),
         })
@@ -258,7 +261,7 @@ impl Server {
         let taking = match (&self.back, &self.clients) {
             (Some(back), _) => Taking::Links(back.listen(listener)),
             (None, Some(clients)) => {
-                let rules = Rules::new(config, config.listener(address)?);
+                let rules = Rules::new(&config.doors, config.doors.listener(address)?);
                 Taking::Clients(client::listen(clients, listener, rules))
             }
             (None, None) => return None,

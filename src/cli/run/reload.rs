@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::RunError;
 use super::ports::Leaving;
-use super::server::{Server, link_role, settings};
-use crate::client::{Limits, SiteSettings};
+use super::server::{Server, link_role};
 use crate::config::{Config, ConfigSource, Differences, OwnedSecret};
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::{Security, SecurityFiles};
@@ -53,7 +52,11 @@ impl Server {
     /// read, and those that stay are not touched.
     pub(super) async fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
-        let (source, running, before) = (source.clone(), old.made_secret(), self.gate.snapshots());
+        let (source, running, before) = (
+            source.clone(),
+            old.doors.made_secret(),
+            self.gate.snapshots(),
+        );
         let reading = unblock(move || read(&source, running, &before));
         let fresh = match self.with_patience(reading).await {
             Ok(fresh) => fresh,
@@ -66,7 +69,7 @@ impl Server {
             table_news,
         } = fresh;
         let differences = old.differences(&new);
-        if old.role != new.role {
+        if old.process.role != new.process.role {
             return self.reload_failed(&"--role is another one; restart for it, or set it back");
         }
         new.keep_fixed(&old);
@@ -77,7 +80,7 @@ impl Server {
         let renamed = &differences.renamed;
         let replaced = self
             .gate
-            .reconfigure(&new.guard, tables, renamed, new.limits());
+            .reconfigure(&new.guard, tables, renamed, new.doors.limits());
         let replaced = match replaced {
             Ok(replaced) => replaced,
             Err(error) => {
@@ -118,7 +121,7 @@ impl Server {
 
     fn cannot_listen(&self, old: &Config, error: &RunError) {
         let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
-        match is_denied && old.user.is_some() {
+        match is_denied && old.process.user.is_some() {
             true => self.reload_failed(&format!("{error}, or restart: --user has given root up")),
             false => self.reload_failed(error),
         }
@@ -133,28 +136,21 @@ impl Server {
         (link, opened): (SecurityFiles, Opened),
         mut news: Vec<String>,
     ) -> Vec<Leaving> {
-        crate::log::set_level(new.log_level);
-        if let Some(clients) = &self.clients {
-            clients.set_limits(Limits::from(&new));
-        }
-        if let Some(sites) = &self.sites {
-            sites.reconfigure(SiteSettings::from(&new));
-        }
-        if let Some(shared) = &self.shared {
-            shared.settings.set(settings(&new));
-            shared.directory.reconfigure(&new);
-        }
-        self.address.reconfigure(new.external_ip);
+        crate::log::set_level(new.process.log_level);
+        self.settings.take(&new);
         let security = Security::from(link);
         if let Some(front) = &self.front {
-            front.reconfigure(security, new.link.wait);
-            front.connect(&new.link.backs, new.link.connections);
+            front.reconfigure(security);
         } else if let Some(back) = &self.back {
             back.reconfigure(security);
         }
         #[cfg(feature = "tls")]
         self.tell_concerns();
-        let kept: HashSet<Secret> = new.all_secrets().map(|named| named.secret.key).collect();
+        let kept: HashSet<Secret> = new
+            .doors
+            .all_secrets()
+            .map(|named| named.secret.key)
+            .collect();
         let is_kept = |secret: &Secret| kept.contains(secret);
         let leaving = self.use_ports(&new, opened, is_kept);
         news.extend(self.end_removed(&differences.removed, is_kept));
@@ -209,17 +205,24 @@ fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<Str
     if !restart.is_empty() {
         warn!("restart for {restart} to take effect; this process goes on as it was started");
     }
-    for note in new.notes.iter().filter(|note| !old.notes.contains(note)) {
+    for note in new
+        .said
+        .notes
+        .iter()
+        .filter(|note| !old.said.notes.contains(note))
+    {
         info!("{note}");
     }
     let warnings = new
+        .said
         .warnings
         .iter()
-        .filter(|now| !old.warnings.contains(now));
+        .filter(|now| !old.said.warnings.contains(now));
     let lowered = new
+        .said
         .lowered
         .iter()
-        .filter(|now| old.lowered.as_ref() != Some(*now));
+        .filter(|now| old.said.lowered.as_ref() != Some(*now));
     for warning in warnings.chain(lowered) {
         warn!("{warning}");
     }
@@ -243,7 +246,7 @@ fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<Str
         );
     }
     if differences.other_salt {
-        let command = match new.sni_salt {
+        let command = match new.doors.sni_salt {
             Some(_) => "link --sni DOMAIN",
             None => "link",
         };

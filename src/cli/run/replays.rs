@@ -53,7 +53,7 @@ enum Written {
 impl ReplayFiles {
     /// Takes over what the last run kept; blocks.
     pub fn restore(gate: &Gate, config: &Config, lock: &DataLock, reactor: &Reactor) -> Self {
-        let data_dir = DataDir::new(&config.data_dir);
+        let data_dir = DataDir::new(&config.process.data_dir);
         let file = |name| KeptFile {
             name,
             file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
@@ -61,12 +61,13 @@ impl ReplayFiles {
         };
         let is_in_memory = data_dir.is_in_memory();
         let cache = config.guard.replay_cache;
-        let is_wanted = config.role != Role::Back && cache.entries > 0 && cache.keep.is_none();
+        let is_wanted =
+            config.process.role != Role::Back && cache.entries > 0 && cache.keep.is_none();
         if is_wanted && !lock.is_held() && !is_in_memory {
             warn!(
                 "no handshake is kept, so one that was recorded is let in once more after a restart: \
                  --data-dir {} cannot be written or locked; give another, or --replay-cache forget",
-                config.data_dir.display()
+                config.process.data_dir.display()
             );
         }
         let files = Self {

@@ -9,13 +9,14 @@ use super::RunError;
 use super::control;
 use super::ports::Ports;
 use super::replays::ReplayFiles;
+use super::settings::Settings;
 use super::signals::{Hangups, Signals};
 use super::usage::UsageFile;
 use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
-use crate::client::{ClientContext, Limits, Parts, SiteSettings, Sites};
-use crate::config::{Config, ConfigSource, DataLock, LinkPlaces, Role};
+use crate::client::{ClientContext, Parts, Sites};
+use crate::config::{Config, ConfigSource, DataDir, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
 use crate::log::{self, Throttle};
@@ -24,7 +25,7 @@ use crate::metrics::{HandshakeOutcome, Metrics};
 use crate::net::Turnstile;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Patience, Settings, Shared, Telegram};
+use crate::telegram::{Patience, Shared, Telegram};
 use crate::wire::link::Role as LinkRole;
 use crate::wire::transport::MAX_PACKET;
 
@@ -57,6 +58,8 @@ pub(super) struct Server {
     pub(super) back: Option<Rc<Back>>,
     pub(super) ports: Ports,
     pub(super) config: RefCell<Rc<Config>>,
+    /// What each room goes by of it.
+    pub(super) settings: Settings,
     pub(super) gate: Rc<Gate>,
     pub(super) usage: UsageFile,
     pub(super) replays: ReplayFiles,
@@ -81,14 +84,15 @@ impl Server {
         hangups: Hangups,
     ) -> Result<Rc<Self>, RunError> {
         let clock = reactor.clock();
-        let data_lock = DataLock::take(&config.data_dir)
-            .map_err(|in_use| RunError::DataDir(config.data_dir.clone(), in_use))?;
+        let data_lock = DataLock::take(&config.process.data_dir)
+            .map_err(|in_use| RunError::DataDir(config.process.data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
-        let (usage, used) = UsageFile::read(&config.data_dir);
+        let data_dir = || DataDir::new(&config.process.data_dir);
+        let (usage, used) = UsageFile::read(&config.process.data_dir);
         let executor: Rc<Executor> = Rc::new(Executor::default());
         let metrics = Rc::new(Metrics::default());
-        let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.buffers);
+        let buffers = BufferPool::with_room_for(clock, MAX_PACKET, config.process.buffers);
         let scratch = Rc::new(Scratch::default());
         let link_context = || LinkContext {
             reactor: reactor.clone(),
@@ -97,19 +101,20 @@ impl Server {
             scratch: scratch.clone(),
             metrics: metrics.clone(),
             patience: link::Patience::default(),
-            places: LinkPlaces::new(&config),
+            places: config.link.places,
         };
-        let address = PublicAddress::new(config.external_ip, config.role);
-        let shared = (config.role != Role::Front).then(|| {
+        let settings = Settings::new(&config);
+        let address = PublicAddress::new(settings.address.clone(), config.process.role);
+        let shared = (config.process.role != Role::Front).then(|| {
             Rc::new(Shared {
                 reactor: reactor.clone(),
                 executor: executor.clone(),
                 buffers: buffers.clone(),
                 scratch: scratch.clone(),
-                directory: Directory::new(&config, &metrics, clock),
+                directory: Directory::new(settings.telegram.clone(), data_dir(), &metrics, clock),
                 address: address.clone(),
                 metrics: metrics.clone(),
-                settings: Cell::new(settings(&config)),
+                config: settings.telegram.clone(),
                 patience: Patience::default(),
                 complaints: Throttle::new(COMPLAINTS),
             })
@@ -120,7 +125,7 @@ impl Server {
             loaded.map_err(RunError::Link)
         };
         let (mut front, mut back) = (None, None);
-        let backend: Option<Rc<dyn Backend>> = match (config.role, &telegram) {
+        let backend: Option<Rc<dyn Backend>> = match (config.process.role, &telegram) {
             (Role::Both, Some(telegram)) => Some(telegram.clone()),
             (_, Some(telegram)) => {
                 let telegram = telegram.clone();
@@ -128,12 +133,12 @@ impl Server {
                 None
             }
             (_, None) => {
-                let made = Front::new(link_context(), security()?, config.link.wait);
+                let made = Front::new(link_context(), security()?, settings.link.clone());
                 front = Some(made.clone());
                 Some(made)
             }
         };
-        let gate = Gate::new(&config.guard, config.limits(), &used, reactor.now());
+        let gate = Gate::new(&config.guard, config.doors.limits(), &used, reactor.now());
         let gate = gate.map_err(RunError::Gate)?;
         for barrier in gate.barriers(&config.guard.policies) {
             warn!("{barrier}");
@@ -142,8 +147,8 @@ impl Server {
         let sites = backend.is_some().then(|| {
             let address = address.clone();
             let public_ip = move || address.known();
-            let settings = SiteSettings::from(&*config);
-            Sites::new(reactor, &executor, &metrics, settings, public_ip)
+            let config = settings.sites.clone();
+            Sites::new(reactor, &executor, &metrics, config, data_dir(), public_ip)
         });
         let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
             ClientContext::new(Parts {
@@ -156,7 +161,7 @@ impl Server {
                 gate: gate.clone(),
                 metrics: metrics.clone(),
                 sites,
-                limits: Limits::from(&*config),
+                config: settings.clients.clone(),
             })
         });
         let server = Rc::new(Self {
@@ -185,6 +190,7 @@ impl Server {
             back,
             ports: Ports::default(),
             config: RefCell::new(config),
+            settings,
         });
         server.open_first_ports()?;
         #[cfg(feature = "ctl")]
@@ -197,7 +203,7 @@ impl Server {
         self.announce();
         self.start_background();
         if !source.has_file() && self.clients.is_some() {
-            let command = welcome::command(source, &self.config.borrow().data_dir);
+            let command = welcome::command(source, &self.config.borrow().process.data_dir);
             self.spawn(welcome::show(self.clone(), command));
         }
         let reloading = async {
@@ -212,22 +218,22 @@ impl Server {
 
     fn announce(&self) {
         let config = self.config.borrow();
-        for note in &config.notes {
+        for note in &config.said.notes {
             info!("{note}");
         }
-        for warning in config.warnings.iter().chain(&config.lowered) {
+        for warning in config.said.warnings.iter().chain(&config.said.lowered) {
             warn!("{warning}");
         }
-        if config.role == Role::Back {
-            let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.buffers / 1024);
+        if config.process.role == Role::Back {
+            let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.process.buffers / 1024);
             info!("smol-mtproxy {version}, back: {buffers} KiB of buffers");
             return;
         }
         info!(
             "smol-mtproxy {}: at most {} clients, {} KiB of buffers",
             env!("CARGO_PKG_VERSION"),
-            config.max_clients,
-            config.buffers / 1024
+            config.clients.max_clients,
+            config.process.buffers / 1024
         );
     }
 
@@ -240,9 +246,8 @@ impl Server {
         }
         let (address, reactor) = (self.address.clone(), self.reactor.clone());
         self.spawn(async move { address.run(&reactor).await });
-        if let Some(front) = &self.front {
-            let link = &self.config.borrow().link;
-            front.connect(&link.backs, link.connections);
+        if let Some(front) = self.front.clone() {
+            self.spawn(front.run());
         }
         #[cfg(feature = "tls")]
         if self.front.is_some() || self.back.is_some() {
@@ -368,16 +373,9 @@ impl Server {
 }
 
 pub(super) fn link_role(config: &Config) -> LinkRole {
-    match config.role {
+    match config.process.role {
         Role::Back => LinkRole::Back,
         Role::Both | Role::Front => LinkRole::Front,
-    }
-}
-
-pub(super) fn settings(config: &Config) -> Settings {
-    Settings {
-        dc_connections: config.dc_connections,
-        clients_per_connection: config.clients_per_connection,
     }
 }
 
@@ -386,5 +384,5 @@ fn bind_metrics(reactor: &Rc<Reactor>, config: &Config) -> Result<Option<Listene
         let listener = Listener::bind(reactor, address);
         listener.map_err(|error| RunError::Metrics(address, error))
     };
-    config.metrics.map(bind).transpose()
+    config.process.metrics.map(bind).transpose()
 }

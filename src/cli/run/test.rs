@@ -19,9 +19,9 @@ use crate::telegram::directory;
 /// user reads all again, as it will at a reload.
 pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
     // Of a table whose file is yet to come there is nothing to say.
-    log::set_level(config.log_level.min(LogLevel::Warn));
+    log::set_level(config.process.log_level.min(LogLevel::Warn));
     let mut user = None;
-    if let Some(wanted) = config.user.clone() {
+    if let Some(wanted) = config.process.user.clone() {
         match privileges::take_place_of(&wanted).map_err(RunError::User) {
             Ok(true) => user = Some(wanted),
             Ok(false) => {}
@@ -35,19 +35,24 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
         _ => complain(exit, problem),
     };
     if user.is_some() {
-        config = match source.load(config.made_secret()) {
+        config = match source.load(config.doors.made_secret()) {
             Ok(config) => config,
             Err(error) => return failed(Exit::from(&error), &error),
         };
     }
     let (mut exit, mut warnings) = (Exit::Ok, Vec::new());
-    if config.role != Role::Both
+    if config.process.role != Role::Both
         && let Err(error) = Security::load(&config.link, link_role(&config))
     {
         let error = RunError::Link(error);
         exit = failed(error.exit(), &error);
     }
-    match Gate::new(&config.guard, config.limits(), "", Clock::machine().now()) {
+    match Gate::new(
+        &config.guard,
+        config.doors.limits(),
+        "",
+        Clock::machine().now(),
+    ) {
         Ok(gate) => warnings = gate.barriers(&config.guard.policies),
         Err(error) => {
             let error = RunError::Gate(error);
@@ -55,8 +60,8 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
         }
     }
     if exit == Exit::Ok && log::is_enabled(LogLevel::Warn) {
-        warnings.extend(directory::bad_files(&config));
-        let of_config = config.warnings.iter().chain(&config.lowered);
+        warnings.extend(directory::bad_files(&config.telegram));
+        let of_config = config.said.warnings.iter().chain(&config.said.lowered);
         for warning in of_config.chain(&warnings) {
             tell(LogLevel::Warn, warning);
         }

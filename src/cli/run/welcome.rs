@@ -55,7 +55,7 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
         let tg = link.map(|link| link.link.tg());
         if shown.as_ref() != Some(&tg) {
             advise(&config, &links, link);
-            let more = match config.own_secret {
+            let more = match config.doors.own_secret {
                 Some(OwnSecret::ThisRunOnly) => "for this run only",
                 _ => &command,
             };
@@ -101,9 +101,9 @@ fn advise(config: &Config, links: &[NamedLink], best: Option<&NamedLink>) {
 
 /// What makes links look like it whose secret is padded, or may be either.
 fn way_to_https(config: &Config) -> &'static str {
-    if config.tls_domains.is_empty() {
+    if config.doors.tls_domains.is_empty() {
         "with --tls-domain DOMAIN, one of your own whose address is this machine's"
-    } else if config.allow.tls {
+    } else if config.doors.allow.tls {
         "with the same --secret without its dd"
     } else {
         "with tls in --allow, and a --secret without dd"

@@ -104,7 +104,7 @@ impl Sites {
     }
 
     fn is_free(&self, turn: Turn) -> bool {
-        let most = self.settings.borrow().most_strangers;
+        let most = self.config.with(|config| config.most_strangers);
         let most = match turn.0 {
             Judgement::Stranger => most,
             Judgement::Crowd | Judgement::Undecided => most / 2,
@@ -162,10 +162,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
+    use smol::future::poll_once;
+
     use super::*;
-    use crate::client::SiteSettings;
+    use crate::config::{DataDir, SiteConfig};
     use crate::metrics::Metrics;
-    use crate::net::{Executor, Reactor};
+    use crate::net::{Executor, Live, Reactor};
 
     #[derive(Default)]
     struct Woken(AtomicUsize);
@@ -207,15 +209,15 @@ mod tests {
 
     fn sites(most_strangers: usize) -> Rc<Sites> {
         let (executor, metrics) = (Rc::<Executor>::default(), Rc::<Metrics>::default());
-        let settings = SiteSettings {
+        let config = Live::new(SiteConfig {
             fronting: Default::default(),
             domains: Vec::new(),
             most_strangers,
-            data_dir: "/nonexistent".into(),
             has_relays: false,
-        };
+        });
         let reactor = Reactor::new().unwrap();
-        Sites::new(&reactor, &executor, &metrics, settings, || None)
+        let data_dir = DataDir::new("/nonexistent".as_ref());
+        Sites::new(&reactor, &executor, &metrics, config, data_dir, || None)
     }
 
     #[test]
@@ -263,5 +265,20 @@ mod tests {
         assert!(crowd[1].called().is_some());
         assert!(sites.guests.line.borrow().is_empty());
         assert_eq!(sites.metrics.fronted_now.get(), 0);
+    }
+    #[test]
+    fn who_waits_is_called_when_a_reload_makes_places() {
+        let sites = sites(1);
+        smol::block_on(async {
+            let mut following = Box::pin(sites.follow_config());
+            assert!(poll_once(&mut following).await.is_none());
+            let _inside = Guest::take(&sites, Judgement::Stranger).unwrap();
+            let mut waiter = Waiter::new(&sites, Judgement::Stranger);
+            let mut config = (*sites.config.get()).clone();
+            config.most_strangers = 2;
+            sites.config.set(config);
+            assert!(poll_once(&mut following).await.is_none());
+            assert!(waiter.called().is_some());
+        });
     }
 }

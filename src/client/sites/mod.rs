@@ -18,14 +18,13 @@ mod visit;
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, DataDir, Fronting, FrontingChoice, SitePlace, cure};
+use crate::config::{DataDir, FrontingChoice, SiteConfig, SitePlace, cure};
 use crate::log::{Throttle, Trouble};
 use crate::metrics::{Metrics, ProbeOutcome};
-use crate::net::{Executor, Notify, Reactor, fill_random, unblock};
+use crate::net::{Executor, Live, Notify, Reactor, fill_random, unblock};
 use crate::wire::learnt_flight::{Learnt, Question};
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -60,7 +59,7 @@ pub struct Sites {
     reactor: Rc<Reactor>,
     executor: Rc<Executor>,
     metrics: Rc<Metrics>,
-    settings: RefCell<Rc<SiteSettings>>,
+    config: Live<SiteConfig>,
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
@@ -80,18 +79,6 @@ pub struct Sites {
     kept_answers: KeptFile,
     #[cfg(feature = "check")]
     kept_manners: KeptFile,
-}
-
-/// What sites there are, and who may see them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SiteSettings {
-    pub fronting: Fronting,
-    pub domains: Vec<Domain>,
-    /// At a time.
-    pub most_strangers: usize,
-    pub data_dir: PathBuf,
-    /// Clients come through relays, whose addresses names lead to.
-    pub has_relays: bool,
 }
 
 /// What is found out of sites, in the data directory.
@@ -142,19 +129,7 @@ impl Model {
     }
 }
 
-impl From<&Config> for SiteSettings {
-    fn from(config: &Config) -> Self {
-        Self {
-            fronting: config.fronting.clone(),
-            domains: config.tls_domains.clone(),
-            most_strangers: config.descriptors.strangers,
-            data_dir: config.data_dir.clone(),
-            has_relays: !config.guard.relays.is_empty(),
-        }
-    }
-}
-
-impl SiteSettings {
+impl SiteConfig {
     fn lists(&self, domain: &Domain) -> bool {
         self.domains.contains(domain)
     }
@@ -185,10 +160,10 @@ impl Sites {
         reactor: &Rc<Reactor>,
         executor: &Rc<Executor>,
         metrics: &Rc<Metrics>,
-        settings: SiteSettings,
+        config: Live<SiteConfig>,
+        data_dir: DataDir,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
-        let data_dir = DataDir::new(&settings.data_dir);
         let content = data_dir.read(kept::FILE).unwrap_or_default();
         let (models, flaw) = kept::read(&content, MOST_MODELS);
         if let Some(flaw) = flaw {
@@ -204,12 +179,12 @@ impl Sites {
         let models = models.map(|(domain, learnt)| Model::new(domain, Some(learnt)));
         let book = Book::default();
         #[cfg(feature = "check")]
-        read_manners(&data_dir, &settings, &book);
+        config.with(|config| read_manners(&data_dir, config, &book));
         Rc::new(Self {
             reactor: reactor.clone(),
             executor: executor.clone(),
             metrics: metrics.clone(),
-            settings: RefCell::new(Rc::new(settings)),
+            config,
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
             book,
@@ -228,17 +203,18 @@ impl Sites {
         })
     }
 
-    /// Takes over what a reload brings.
-    pub fn reconfigure(&self, settings: SiteSettings) {
-        let settings = Rc::new(settings);
-        let old = self.settings.replace(settings.clone());
-        if old != settings {
+    /// Lets go, whenever the config is another, of what is not of it any more.
+    async fn follow_config(&self) {
+        let mut config = self.config.get();
+        loop {
+            config = self.config.after(&config).await;
             let mut models = self.models.borrow_mut();
-            models.retain(|model| settings.domains.contains(&model.domain));
+            models.retain(|model| config.domains.contains(&model.domain));
+            drop(models);
             if self.asking_since.get().is_some() {
                 self.asking_since.set(Some(self.reactor.now()));
             }
-            self.book.retain(|place| settings.leads_to(place));
+            self.book.retain(|place| config.leads_to(place));
             self.changed.notify();
             // There may be more places.
             self.call_next();
@@ -252,7 +228,8 @@ impl Sites {
 
     /// Strangers are connected to a site.
     pub(super) fn is_on(&self) -> bool {
-        self.settings.borrow().fronting.choice != FrontingChoice::Off
+        self.config
+            .with(|config| config.fronting.choice != FrontingChoice::Off)
     }
 
     /// How the site of `domain` answers, if it was asked.
@@ -268,8 +245,6 @@ impl Sites {
         let Some(since) = self.asking_since.get() else {
             return false;
         };
-        let domains = &self.settings.borrow().domains;
-        let mut asked = domains.iter().take(MOST_MODELS);
         let models = self.models.borrow();
         let is_open = match models.iter().find(|model| model.domain == *domain) {
             Some(Model { is_asked: true, .. }) => false,
@@ -280,7 +255,14 @@ impl Sites {
             _ => true,
         };
         let is_over = self.reactor.now().duration_since(since) >= FIRST_ANSWER_LIMIT;
-        is_open && !is_over && self.is_on() && asked.any(|asked| asked == domain)
+        let is_asked = |config: &SiteConfig| {
+            config
+                .domains
+                .iter()
+                .take(MOST_MODELS)
+                .any(|asked| asked == domain)
+        };
+        is_open && !is_over && self.is_on() && self.config.with(is_asked)
     }
 
     /// Completes when [`is_awaited`](Self::is_awaited) is over.
@@ -295,7 +277,7 @@ impl Sites {
     /// How long a stranger with a hello for `domain` would wait for the answer;
     /// `None`: not to speak of.
     pub(super) fn answer_time(&self, domain: &Domain) -> Option<Duration> {
-        let place = self.settings.borrow().place_for(Some(domain))?;
+        let place = self.config.with(|config| config.place_for(Some(domain)))?;
         let mut random = [0; 4];
         fill_random(&mut random);
         self.book.answer_time(&place, u32::from_ne_bytes(random))
@@ -303,7 +285,7 @@ impl Sites {
 
     /// How the site of `domain` ends connections.
     pub(super) fn manners(&self, domain: &Domain) -> Rc<Manners> {
-        let place = self.settings.borrow().place_for(Some(domain));
+        let place = self.config.with(|config| config.place_for(Some(domain)));
         let manners = place.map(|place| self.book.manners(&place));
         manners.unwrap_or_default()
     }
@@ -355,13 +337,13 @@ impl Sites {
 
     /// The site for a stranger whose hello, if it is one, names `domain`.
     fn site_for(&self, domain: Option<&Domain>) -> Option<Rc<Site>> {
-        let settings = self.settings.borrow().clone();
-        let by_name = settings.fronting.choice == FrontingChoice::ByName;
+        let config = self.config.get();
+        let by_name = config.fronting.choice == FrontingChoice::ByName;
         let (place, only_global) = match domain {
-            Some(other) if by_name && settings.fronting.to_any_site && !settings.lists(other) => {
+            Some(other) if by_name && config.fronting.to_any_site && !config.lists(other) => {
                 (SitePlace::of(other), true)
             }
-            _ => (settings.place_for(domain)?, false),
+            _ => (config.place_for(domain)?, false),
         };
         Some(self.site(place, only_global))
     }
@@ -383,9 +365,9 @@ impl Sites {
 
 /// Takes over what an earlier run found out of how sites end connections.
 #[cfg(feature = "check")]
-fn read_manners(data_dir: &DataDir, settings: &SiteSettings, book: &Book) {
+fn read_manners(data_dir: &DataDir, config: &SiteConfig, book: &Book) {
     let content = data_dir.read(manners::FILE).unwrap_or_default();
-    if !book.read(&content, |place| settings.leads_to(place)) {
+    if !book.read(&content, |place| config.leads_to(place)) {
         let place = data_dir.place_of(manners::FILE);
         let place = place.display();
         info!("{place} is damaged: how sites end connections is looked at anew");

@@ -30,12 +30,12 @@ impl Sites {
 
     /// Whether all names were found.
     async fn judge_names(&self, own: IpAddr, said: &mut Vec<String>) -> bool {
-        let settings = self.settings.borrow().clone();
-        if settings.has_relays || !self.is_on() || Reach::of(own) != Reach::Internet {
+        let config = self.config.get();
+        if config.has_relays || !self.is_on() || Reach::of(own) != Reach::Internet {
             return true;
         }
         let (mut complete, mut lines) = (true, Vec::new());
-        for domain in settings.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MOST_MODELS) {
             let name = domain.as_str().to_owned();
             let looked = resolve(name, 443, MOST_ADDRESSES).await;
             let Ok(found) = looked else {

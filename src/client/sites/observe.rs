@@ -54,9 +54,9 @@ impl Sites {
     /// Looks at every site whose turn it is, one after another; whether nothing of
     /// them has changed meanwhile.
     async fn observe_all(self: &Rc<Self>) -> bool {
-        let settings = self.settings.borrow().clone();
-        for domain in settings.domains.iter().take(MOST_MODELS) {
-            let Some(place) = settings.place_for(Some(domain)) else {
+        let config = self.config.get();
+        for domain in config.domains.iter().take(MOST_MODELS) {
+            let Some(place) = config.place_for(Some(domain)) else {
                 continue;
             };
             let now = self.reactor.clock().unix();
@@ -69,7 +69,7 @@ impl Sites {
             let site = self.site(place.clone(), false);
             let first = self.look(&site, domain).await;
             let manners = first.and(self.look(&site, domain).await);
-            if !Rc::ptr_eq(&self.settings.borrow(), &settings) {
+            if self.config.is_past(&config) {
                 return false;
             }
             if manners == Manners::default() {
@@ -119,7 +119,7 @@ impl Sites {
         let mut began = self.reactor.now();
         let quiet = QUIET + 4 * began.duration_since(dialled);
         let mut sent = Vec::new();
-        if self.settings.borrow().fronting.proxy_protocol {
+        if self.config.with(|config| config.fronting.proxy_protocol) {
             sent.extend_from_slice(&LOCAL_V2);
         }
         let part = match visitor {

@@ -70,12 +70,13 @@ impl Sites {
     /// Asks the sites of all domains how they answer: now, after a reload, and
     /// every few hours. That one cannot be asked is no reason to stop.
     pub async fn run(self: Rc<Self>) {
+        let asking = smol::future::or(self.follow_config(), self.measure_for_ever());
         #[cfg(feature = "check")]
         let judging = smol::future::or(self.judge_names_for_ever(), self.observe_for_ever());
         #[cfg(feature = "check")]
-        smol::future::or(self.measure_for_ever(), judging).await;
+        smol::future::or(asking, judging).await;
         #[cfg(not(feature = "check"))]
-        self.measure_for_ever().await;
+        asking.await;
     }
 
     async fn measure_for_ever(self: &Rc<Self>) {
@@ -106,8 +107,8 @@ impl Sites {
     /// waits for the others.
     async fn measure_all(self: &Rc<Self>) -> bool {
         self.asking_since.set(Some(self.reactor.now()));
-        let settings = self.settings.borrow().clone();
-        let domains = settings.domains.iter().take(MOST_MODELS).cloned();
+        let config = self.config.get();
+        let domains = config.domains.iter().take(MOST_MODELS).cloned();
         let rounds: Vec<_> = domains.map(Round::new).map(Rc::new).collect();
         let begin = |round: &Rc<Round>| {
             let (sites, round) = (self.clone(), round.clone());
@@ -127,9 +128,9 @@ impl Sites {
     /// Asks the site of each domain once.
     #[cfg(feature = "check")]
     pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
-        let settings = self.settings.borrow().clone();
+        let config = self.config.get();
         let mut found = Vec::new();
-        for domain in settings.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MOST_MODELS) {
             let Some(site) = self.site_for(Some(domain)) else {
                 continue;
             };
@@ -260,7 +261,7 @@ impl Sites {
         question: Question,
     ) -> Result<FlightProfile<u16>, ProbeError> {
         let mut hello = Vec::new();
-        if self.settings.borrow().fronting.proxy_protocol {
+        if self.config.with(|config| config.fronting.proxy_protocol) {
             hello.extend_from_slice(&LOCAL_V2);
         }
         let with_mlkem = question == Question::Usual;
@@ -326,7 +327,7 @@ impl Sites {
         let known = models.iter().position(|model| model.domain == *domain);
         let at = known.unwrap_or_else(|| {
             // Those of other domains are of an earlier config.
-            let domains = &self.settings.borrow().domains;
+            let domains = &self.config.get().domains;
             models.retain(|model| domains.contains(&model.domain));
             models.push(Model::new(domain.clone(), None));
             models.len() - 1

@@ -171,7 +171,11 @@ impl Sites {
 impl SiteVisit {
     /// Tells the site the stranger's address, if it wants to know.
     async fn introduce(&self, peer: Peer) -> Result<(), FrontingFailure> {
-        if !self.sites.settings.borrow().fronting.proxy_protocol {
+        if !self
+            .sites
+            .config
+            .with(|config| config.fronting.proxy_protocol)
+        {
             return Ok(());
         }
         let Peer { client, local } = peer;

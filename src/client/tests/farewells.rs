@@ -16,7 +16,7 @@ const CCS: &[u8] = &[0x14, 3, 3, 0, 1, 1];
 /// So brief that nobody is given less.
 fn brief() -> Setup {
     let mut setup = Setup::default();
-    setup.limits.handshake_timeout = Duration::from_millis(100);
+    setup.clients.handshake_timeout = Duration::from_millis(100);
     setup
 }
 
@@ -145,8 +145,8 @@ fn a_client_may_be_slow_after_its_hello() {
 #[test]
 fn who_waits_for_the_end_makes_room() {
     let mut setup = brief();
-    setup.limits.max_clients = 4;
-    setup.limits.beside = 3;
+    setup.clients.max_clients = 4;
+    setup.clients.beside = 3;
     setup.run(async |world| {
         let rejected = |reason| world.metrics.rejected.get(reason);
         let mut answered_once = Vec::new();
@@ -171,7 +171,7 @@ fn who_waits_for_the_end_makes_room() {
 #[test]
 fn whoever_wants_resets_gets_them() {
     let mut setup = brief();
-    setup.limits.reset = Reset::OnHandshakeError;
+    setup.clients.reset = Reset::OnHandshakeError;
     setup.run(async |world| {
         let socket = answered(&world, b"").await;
         socket.write_all(&record(0x16, 64)).await.unwrap();

@@ -31,7 +31,7 @@ async fn probe(world: &World, bytes: &[u8]) -> Vec<u8> {
 
 fn brief() -> Setup {
     let mut setup = Setup::default();
-    setup.limits.handshake_timeout = Duration::from_millis(200);
+    setup.clients.handshake_timeout = Duration::from_millis(200);
     setup
 }
 
@@ -284,7 +284,7 @@ fn new_rules_are_for_new_clients() {
 #[test]
 fn clients_over_the_limit_are_closed_and_counted() {
     let mut setup = Setup::default();
-    setup.limits.max_clients = 1;
+    setup.clients.max_clients = 1;
     setup.run(async |world| {
         let (reactor, address) = (&world.reactor, world.listener.address());
         let first = App::connect(reactor, address, Transport::Padded, &SECRET).await;

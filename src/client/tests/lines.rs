@@ -215,7 +215,7 @@ fn the_packet_limit_holds_on_lines() {
 fn a_client_that_takes_nothing_of_its_line_is_closed() {
     for kind in [Some(Transport::Padded), None] {
         let mut setup = direct();
-        setup.limits.send_timeout = Duration::from_millis(150);
+        setup.clients.send_timeout = Duration::from_millis(150);
         setup.run(async |world| {
             let (_app, dc) = connect(&world, kind).await;
             let bytes = vec![0; 64 << 20];

@@ -18,16 +18,14 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{
-    ClientContext, Limits, ListenerHandle, Newer, Parts, Rules, SiteSettings, Sites, listen,
-};
+use super::{ClientContext, ListenerHandle, Newer, Parts, Rules, Sites, listen};
 use crate::config::{
-    Allow, AnswerTime, Fronting, GuardConfig, NamedSecret, RecordSizes, ReplayCache, Reset,
-    RouteChoice, ServerErrors, TimeSkew,
+    Allow, AnswerTime, ClientConfig, DataDir, Fronting, GuardConfig, NamedSecret, RecordSizes,
+    ReplayCache, Reset, RouteChoice, ServerErrors, SiteConfig, TimeSkew,
 };
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, Listener, PipePool, Reactor};
+use crate::net::{BufferPool, Executor, Listener, Live, PipePool, Reactor};
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 use telegram::Telegram;
 
@@ -48,7 +46,7 @@ pub struct World {
 }
 
 pub struct Setup {
-    pub limits: Limits,
+    pub clients: ClientConfig,
     pub buffers: usize,
     pub rules: Rules,
     pub guard: GuardConfig,
@@ -66,22 +64,17 @@ impl Default for Setup {
             },
         };
         Self {
-            limits: Limits {
+            clients: ClientConfig {
                 open_files: None,
                 max_clients: 100,
                 beside: 64,
                 handshake_timeout: DEADLINE,
                 time_skew: TimeSkew::default(),
-                records: RecordSizes::Auto,
+                tls_records: RecordSizes::Auto,
                 answer_time: AnswerTime::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,
-                keepalive: Keepalive {
-                    interval: Duration::from_secs(60),
-                    probes: 3,
-                    user_timeout: Duration::from_secs(60),
-                },
                 filter_server_errors: ServerErrors::FilterFirst,
                 reset: Reset::Never,
             },
@@ -135,14 +128,14 @@ impl Setup {
         let executor = Rc::new(Executor::default());
         let (metrics, telegram) = (Rc::new(Metrics::default()), Rc::new(Telegram::default()));
         let buffers = BufferPool::new(reactor.clock(), self.buffers);
-        let sites = SiteSettings {
+        let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
             most_strangers: 10,
-            data_dir: "/nonexistent".into(),
             has_relays: false,
-        };
-        let sites = Sites::new(&reactor, &executor, &metrics, sites, || None);
+        });
+        let nowhere = DataDir::new("/nonexistent".as_ref());
+        let sites = Sites::new(&reactor, &executor, &metrics, sites, nowhere, || None);
         let secrets = self.rules.secrets.iter();
         let limits = secrets.map(|secret| (&*secret.name, secret.limits));
         let context = ClientContext::new(Parts {
@@ -155,7 +148,7 @@ impl Setup {
             backend: telegram.clone(),
             gate: Gate::new(&self.guard, limits, "", reactor.now()).unwrap(),
             metrics: metrics.clone(),
-            limits: self.limits,
+            config: Live::new(self.clients),
         });
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let listener = Rc::new(Listener::bind(&reactor, anywhere).unwrap());

@@ -26,7 +26,7 @@ async fn connect(world: &World) -> (App, Rc<Notify>) {
 #[test]
 fn a_client_that_hangs_up_meanwhile_gives_up_its_place() {
     let mut setup = Setup::default();
-    setup.limits.max_clients = 1;
+    setup.clients.max_clients = 1;
     setup.run(async |world| {
         for has_spoken in [false, true] {
             let (mut app, event) = connect(&world).await;

@@ -6,6 +6,7 @@ use rustix::net::sockopt;
 
 use super::app::App;
 use super::{OTHER_SECRET, SECRET, Setup};
+use crate::client::KEEPALIVE;
 use crate::config::Reset;
 use crate::metrics::{CloseReason, RejectReason};
 use crate::net::Socket;
@@ -51,12 +52,11 @@ fn who_waits_for_a_place_is_asked_no_longer_than_that() {
         let waiting = world.context.wait_for_place("first", &socket).unwrap();
         assert_eq!(interval(), Duration::from_secs(2));
         drop(waiting);
-        let usual = Setup::default().limits.keepalive;
-        assert_eq!(interval(), usual.interval);
-        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), usual.interval);
-        assert_eq!(sockopt::tcp_keepcnt(&socket).unwrap(), usual.probes);
+        assert_eq!(interval(), KEEPALIVE.interval);
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), KEEPALIVE.interval);
+        assert_eq!(sockopt::tcp_keepcnt(&socket).unwrap(), KEEPALIVE.probes);
         let timeout = sockopt::tcp_user_timeout(&socket).unwrap();
-        assert_eq!(u128::from(timeout), usual.user_timeout.as_millis());
+        assert_eq!(u128::from(timeout), KEEPALIVE.user_timeout.as_millis());
     });
 }
 
@@ -66,7 +66,7 @@ fn who_answers_keeps_its_place_and_newcomers_go_soon() {
     let mut setup = Setup::default();
     let limits = &mut setup.rules.secrets[1].limits;
     limits.set("max-connections", "1").unwrap();
-    setup.limits.reset = Reset::OnHandshakeError;
+    setup.clients.reset = Reset::OnHandshakeError;
     // The kernel tells by its own clock who has answered.
     setup.run_in_real_time(async |world| {
         let (reactor, address) = (&world.reactor, world.listener.address());

@@ -74,7 +74,7 @@ fn a_slow_client_gets_everything_and_holds_no_more_than_its_allowance() {
 #[test]
 fn a_client_that_takes_nothing_is_closed() {
     let mut setup = Setup::default();
-    setup.limits.send_timeout = SOON;
+    setup.clients.send_timeout = SOON;
     setup.run(async |world| {
         let (_app, session) = connect(&world, Transport::Padded).await;
         let (script, data) = (&session.script, payload(FLOOD, 0));
@@ -97,7 +97,7 @@ fn a_client_that_takes_nothing_is_closed() {
 #[test]
 fn a_client_that_stops_inside_a_packet_is_closed() {
     let mut setup = Setup::default();
-    setup.limits.send_timeout = SOON;
+    setup.clients.send_timeout = SOON;
     setup.run(async |world| {
         let (mut app, session) = connect(&world, Transport::Padded).await;
         let bytes = app.packet(&payload(MAX_PACKET, 0), false);
@@ -114,8 +114,8 @@ fn a_client_that_stops_inside_a_packet_is_closed() {
 #[test]
 fn an_idle_client_hibernates_and_wakes_up_and_is_closed_at_last() {
     let mut setup = Setup::default();
-    setup.limits.hibernate = SOON / 10;
-    setup.limits.idle_timeout = SOON * 4;
+    setup.clients.hibernate = SOON / 10;
+    setup.clients.idle_timeout = SOON * 4;
     setup.run(async |world| {
         let (mut app, session) = connect(&world, Transport::Padded).await;
         for round in 0..3 {
@@ -136,7 +136,7 @@ fn an_idle_client_hibernates_and_wakes_up_and_is_closed_at_last() {
 #[test]
 fn a_client_is_not_read_while_telegram_is_full() {
     let mut setup = Setup::default();
-    setup.limits.idle_timeout = LONG;
+    setup.clients.idle_timeout = LONG;
     setup.run(async |world| {
         let (mut app, session) = connect(&world, Transport::Intermediate).await;
         session.script.set_full(true);

@@ -53,7 +53,7 @@ async fn is_closed(socket: &Socket) -> bool {
 #[test]
 fn the_last_place_is_of_who_proves_a_secret_first() {
     let mut setup = Setup::default();
-    setup.limits.max_clients = 1;
+    setup.clients.max_clients = 1;
     setup.run(async |world| {
         let silent = [connect(&world).await, connect(&world).await];
         world
@@ -91,8 +91,8 @@ fn the_last_place_is_of_who_proves_a_secret_first() {
 #[test]
 fn who_was_turned_away_makes_room_first() {
     let mut setup = Setup::default();
-    setup.limits.max_clients = 4;
-    setup.limits.beside = 3;
+    setup.clients.max_clients = 4;
+    setup.clients.beside = 3;
     setup.run(async |world| {
         let silent = [connect(&world).await, connect(&world).await];
         let stranger = connect(&world).await;

@@ -131,7 +131,7 @@ fn a_quick_ack_that_nothing_follows_is_dropped() {
 fn errors_fill_a_record() {
     for filter in [ServerErrors::Deliver, ServerErrors::FilterFirst] {
         let mut setup = Setup::default();
-        setup.limits.filter_server_errors = filter;
+        setup.clients.filter_server_errors = filter;
         setup.run(async |world| {
             let (mut app, sink) = connect(&world).await;
             for (code, piece) in [(-429, 1), (-404, 4), (-404, 3)] {

@@ -85,8 +85,8 @@ fn what_needs_a_restart_is_told_until_it_comes() {
     assert_eq!(found.need_restart, ["--buffers", "--data-dir"]);
     new.keep_fixed(&running);
     assert_eq!(
-        (new.buffers, &new.control),
-        (running.buffers, &running.control)
+        (new.process.buffers, &new.process.control),
+        (running.process.buffers, &running.process.control)
     );
     // The next reload tells it again, and no more once it is set back.
     let again = with(&[("--buffers", "8192K"), ("--refresh", "77")]);
@@ -167,7 +167,7 @@ fn domains_that_links_may_name_no_more() {
             config(&[&[("--secret", KEY)], &flags[..]].concat())
         };
         let found = with(old).differences(&with(new));
-        let lost: Vec<_> = found.lost_domains.iter().map(Domain::to_string).collect();
+        let lost: Vec<_> = found.lost_domains.iter().map(ToString::to_string).collect();
         (lost.join(" "), found.lost_other_domains)
     };
     let told = |text: &str, others| (text.to_owned(), others);

@@ -18,15 +18,32 @@ fn a_made_secret_is_kept_and_found_again() {
     let data_dir = folder.path().join("a/b");
     let line = given(&[("--data-dir", data_dir.to_str().unwrap())], None);
     let load = |missing, running| ConfigSource::new(line.clone(), missing).load(running);
-    assert!(load(MissingSecret::Leave, None).unwrap().secrets.is_empty());
+    assert!(
+        load(MissingSecret::Leave, None)
+            .unwrap()
+            .doors
+            .secrets
+            .is_empty()
+    );
     assert!(!data_dir.exists());
     let made = load(MissingSecret::Make(NEW), None).unwrap();
-    assert_eq!(made.listeners[0].secrets, made.secrets);
-    assert!(made.notes.iter().any(|note| note.contains("kept it in")));
+    assert_eq!(made.doors.listeners[0].secrets, made.doors.secrets);
+    assert!(
+        made.said
+            .notes
+            .iter()
+            .any(|note| note.contains("kept it in"))
+    );
     for missing in [MissingSecret::Make(NEW), MissingSecret::Leave] {
         let again = load(missing, None).unwrap();
-        assert_eq!(again.secrets, made.secrets);
-        assert!(!again.notes.iter().any(|note| note.contains("kept it in")));
+        assert_eq!(again.doors.secrets, made.doors.secrets);
+        assert!(
+            !again
+                .said
+                .notes
+                .iter()
+                .any(|note| note.contains("kept it in"))
+        );
     }
     let file = data_dir.join("secret");
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
@@ -40,10 +57,11 @@ fn a_made_secret_is_kept_and_found_again() {
         "{error}"
     );
     assert_eq!(
-        load(MissingSecret::Make(NEW), made.made_secret())
+        load(MissingSecret::Make(NEW), made.doors.made_secret())
             .unwrap()
+            .doors
             .secrets,
-        made.secrets
+        made.doors.secrets
     );
 }
 
@@ -54,12 +72,13 @@ fn a_secret_that_cannot_be_kept_outlives_a_reload() {
     let first = source.load(None).unwrap();
     assert!(
         first
+            .said
             .warnings
             .iter()
             .any(|warning| warning.contains("for this run only"))
     );
-    let second = source.load(first.made_secret()).unwrap();
-    assert_eq!(second.secrets, first.secrets);
+    let second = source.load(first.doors.made_secret()).unwrap();
+    assert_eq!(second.doors.secrets, first.doors.secrets);
 }
 
 #[test]
@@ -75,8 +94,8 @@ fn one_key_in_two_forms_is_said() {
         ),
         ("--listen", ":2"),
     ]);
-    let [common, own] = both.warnings.as_slice() else {
-        panic!("{:?}", both.warnings)
+    let [common, own] = both.said.warnings.as_slice() else {
+        panic!("{:?}", both.said.warnings)
     };
     assert!(common.starts_with("the secrets a and c are one key"));
     assert!(common.contains("clients with either count as a,"));
@@ -86,7 +105,7 @@ fn one_key_in_two_forms_is_said() {
         ("--secret", &flag("a", "")),
         ("--listen", &format!(":1,secret=dd{KEY}")),
     ]);
-    assert!(apart.warnings.is_empty(), "{:?}", apart.warnings);
+    assert!(apart.said.warnings.is_empty(), "{:?}", apart.said.warnings);
 }
 
 #[test]
@@ -106,7 +125,7 @@ fn secrets_that_every_user_may_read_are_named() {
         for path in [&file, &key] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         }
-        let warnings = load().unwrap().warnings;
+        let warnings = load().unwrap().said.warnings;
         assert_eq!(warnings.len(), warned, "{warnings:?}");
         for warning in warnings {
             assert!(warning.contains("lets every user read it: chmod 640"));
@@ -117,7 +136,7 @@ fn secrets_that_every_user_may_read_are_named() {
 #[test]
 fn a_limit_of_none_is_named() {
     let with = |limit| format!("anna={KEY},{limit}");
-    let warnings = |limit| config(&[("--secret", &with(limit))]).warnings;
+    let warnings = |limit| config(&[("--secret", &with(limit))]).said.warnings;
     let said = &warnings("max-ips=0")[0];
     assert!(
         said.starts_with("max-ips=0 lets nobody in with the secret anna"),

@@ -23,9 +23,9 @@ use super::account::Account;
 use super::security::Concern;
 use super::security::Security;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
-use crate::config::HostPort;
+use crate::config::{HostPort, LinkConfig};
 use crate::log::Throttle;
-use crate::net::Notify;
+use crate::net::{Live, Notify};
 use crate::wire::dc::DcId;
 use dial::Keeper;
 use link::{FrontLink, Owner};
@@ -52,7 +52,7 @@ pub struct Front {
     /// Of all links: clients on one are not worth more than those on another.
     account: Account,
     security: RefCell<Rc<Security>>,
-    wait: Cell<Duration>,
+    config: Live<LinkConfig>,
     reloads: Cell<u32>,
     keepers: RefCell<Vec<Keeper>>,
     links: RefCell<Vec<Rc<FrontLink>>>,
@@ -66,12 +66,12 @@ pub struct Front {
 }
 
 impl Front {
-    pub fn new(context: LinkContext, security: Security, wait: Duration) -> Rc<Self> {
+    pub fn new(context: LinkContext, security: Security, config: Live<LinkConfig>) -> Rc<Self> {
         Rc::new(Self {
             account: Account::new(&context.whole(), "the backs"),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
-            wait: Cell::new(wait),
+            config,
             reloads: Cell::default(),
             keepers: RefCell::default(),
             links: RefCell::default(),
@@ -84,9 +84,18 @@ impl Front {
         })
     }
 
+    /// Keeps the links that the config wants, whatever it becomes.
+    pub async fn run(self: Rc<Self>) {
+        let mut config = self.config.get();
+        loop {
+            self.connect(&config.backs, config.connections);
+            config = self.config.after(&config).await;
+        }
+    }
+
     /// Keeps `connections` links to each of `backs` from now on. Links to other
     /// backs, and those beyond that number, get no more clients.
-    pub fn connect(self: &Rc<Self>, backs: &[HostPort], connections: usize) {
+    fn connect(self: &Rc<Self>, backs: &[HostPort], connections: usize) {
         let mut keepers: Vec<Keeper> = Vec::new();
         let before = self.keepers.take();
         for keeper in before {
@@ -115,9 +124,8 @@ impl Front {
 
     /// For links made from now on. What was in their way may be mended, so the next
     /// dials are not put off for long.
-    pub fn reconfigure(&self, security: Security, wait: Duration) {
+    pub fn reconfigure(&self, security: Security) {
         self.security.replace(Rc::new(security));
-        self.wait.set(wait);
         self.reloads.set(self.reloads.get().wrapping_add(1));
         self.hasten();
     }
@@ -147,7 +155,7 @@ impl Front {
             return Err(OpenError::MiddleUnavailable);
         }
         let reactor = &self.context.reactor;
-        let link = reactor.timeout(self.wait.get(), self.link()).await;
+        let link = reactor.timeout(self.wait(), self.link()).await;
         let link = link.unwrap_or(Err(OpenError::NoLink))?;
         Ok(link.open(request, sink))
     }
@@ -204,12 +212,17 @@ impl Front {
         .await;
     }
 
+    /// How long a client waits for a link.
+    fn wait(&self) -> Duration {
+        self.config.with(|config| config.wait)
+    }
+
     fn complain(&self) {
         if !self.has_complained.replace(true) {
             warn!(
                 "no link to a back: clients wait up to {} s for one, then they are closed; see \
                  whether the backs run, and the network between",
-                self.wait.get().as_secs()
+                self.wait().as_secs()
             );
         }
     }
@@ -219,7 +232,7 @@ impl Front {
             warn!(
                 "no back answers: clients wait up to {} s for an answer or another link, then \
                  they are closed{skipped}; see whether the backs run, and the network between",
-                self.wait.get().as_secs()
+                self.wait().as_secs()
             );
         }
     }

@@ -11,12 +11,13 @@ use smol_mtproxy_ciphers::StreamKey;
 use super::Front;
 use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::config::LinkConfig;
+use crate::config::{LinkConfig, LinkPlaces};
 use crate::link::account::Account;
 use crate::link::driver::Side;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
 use crate::link::{LinkContext, Patience, test_link};
+use crate::net::Live;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, Role};
 use crate::wire::transport::Transport;
@@ -98,13 +99,14 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         plain_on_public: false,
         wait: Duration::ZERO,
         connections: links,
+        places: LinkPlaces::default(),
     };
     let security = Security::load(&config, Role::Front).unwrap();
     let context = LinkContext {
         patience: SHORT,
         ..test_link::context()
     };
-    let front = Front::new(context, security, config.wait);
+    let front = Front::new(context, security, Live::new(config));
     let connection = || test_link::connection_of(&front.context, front.account.clone());
     let link = || FrontLink::new(Rc::downgrade(&front), connection());
     let links: Vec<_> = (0..links).map(|_| link()).collect();

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use super::{kept, snapshot};
-use crate::config::{Config, DataDir, Source};
+use crate::config::{DataDir, Source, TelegramConfig};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
 
@@ -33,9 +33,14 @@ impl List {
         }
     }
 
+    /// Those of all three.
+    pub fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
+        Self::ALL.map(|list| list.source(config))
+    }
+
     /// Where the config says it is; `None` if it cannot be fetched at all. A
     /// mirror of the IPv4 list does not go with Telegram's own IPv6 list.
-    pub fn source(self, config: &Config) -> Option<Source> {
+    pub fn source(self, config: &TelegramConfig) -> Option<Source> {
         if self == Self::ConfigV6 && !uses_v6(config) {
             return None;
         }
@@ -44,15 +49,15 @@ impl List {
     }
 
     /// Whose copy on disk is used.
-    pub fn kept_source(self, config: &Config) -> Source {
+    pub fn kept_source(self, config: &TelegramConfig) -> Source {
         self.chosen(config).unwrap_or_else(|| self.own())
     }
 
-    fn chosen(self, config: &Config) -> Option<Source> {
+    fn chosen(self, config: &TelegramConfig) -> Option<Source> {
         match self {
-            Self::Secret => config.telegram_secret.clone(),
-            Self::Config => config.telegram_config.clone(),
-            Self::ConfigV6 => config.telegram_config_v6.clone(),
+            Self::Secret => config.secret.clone(),
+            Self::Config => config.config.clone(),
+            Self::ConfigV6 => config.config_v6.clone(),
         }
     }
 
@@ -61,8 +66,8 @@ impl List {
     }
 }
 
-fn uses_v6(config: &Config) -> bool {
-    config.telegram_config.is_none() || config.telegram_config_v6.is_some()
+fn uses_v6(config: &TelegramConfig) -> bool {
+    config.config.is_none() || config.config_v6.is_some()
 }
 
 /// Why a list is not taken.
@@ -85,7 +90,7 @@ impl Lists {
     }
 
     /// The built-in ones, with what was kept in their place.
-    pub fn at_start(kept: &DataDir, config: &Config) -> Self {
+    pub fn at_start(kept: &DataDir, config: &TelegramConfig) -> Self {
         let mut lists = Self::built_in();
         if !uses_v6(config) {
             lists.v6.entries.clear();

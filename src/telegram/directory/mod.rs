@@ -17,13 +17,12 @@ pub(in crate::telegram) mod tests;
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, Role, RouteChoice, Source};
+use crate::config::{DataDir, TelegramConfig};
 use crate::log::Throttles;
 use crate::metrics::Metrics;
-use crate::net::{Notify, Pause, Reactor};
+use crate::net::{Live, Notify, Pause, Reactor};
 use crate::wire::dc::DcId;
 use lists::{List, Lists};
 use penalties::Penalties;
@@ -37,11 +36,7 @@ pub use refresh::bad_files;
 pub struct Directory {
     lists: RefCell<Lists>,
     data_dir: DataDir,
-    sources: RefCell<[Option<Source>; 3]>,
-    overrides: RefCell<Vec<(DcId, SocketAddr)>>,
-    interval: Cell<Duration>,
-    /// Somebody may go through middle proxies: what fails is worth a warning.
-    is_used: Cell<bool>,
+    config: Live<TelegramConfig>,
     penalties: Penalties,
     /// Connections that failed in a row.
     failures: Cell<usize>,
@@ -63,15 +58,17 @@ pub struct Directory {
 
 impl Directory {
     /// Answers at once, from what was kept or the snapshot.
-    pub fn new(config: &Config, metrics: &Rc<Metrics>, clock: &Clock) -> Rc<Self> {
-        let data_dir = DataDir::new(&config.data_dir);
-        let directory = Self {
-            lists: RefCell::new(Lists::at_start(&data_dir, config)),
+    pub fn new(
+        config: Live<TelegramConfig>,
+        data_dir: DataDir,
+        metrics: &Rc<Metrics>,
+        clock: &Clock,
+    ) -> Rc<Self> {
+        let lists = config.with(|config| Lists::at_start(&data_dir, config));
+        Rc::new(Self {
+            lists: RefCell::new(lists),
+            config,
             data_dir,
-            sources: RefCell::default(),
-            overrides: RefCell::default(),
-            interval: Cell::new(config.refresh),
-            is_used: Cell::new(uses_middle(config)),
             penalties: Penalties::default(),
             failures: Cell::new(0),
             pause: Pause::default(),
@@ -83,20 +80,7 @@ impl Directory {
             clock: clock.clone(),
             skew: Skew::default(),
             metrics: metrics.clone(),
-        };
-        directory.reconfigure(config);
-        Rc::new(directory)
-    }
-
-    /// Takes over sources, interval and overrides; refreshes if a source moved.
-    pub fn reconfigure(&self, config: &Config) {
-        let sources = List::ALL.map(|list| list.source(config));
-        self.interval.set(config.refresh);
-        self.is_used.set(uses_middle(config));
-        self.overrides.replace(config.dc_overrides.clone());
-        if self.sources.replace(sources.clone()) != sources {
-            self.pause.cut_short();
-        }
+        })
     }
 
     /// Waits for the first refresh, a few seconds at most: until then the lists
@@ -148,10 +132,10 @@ impl Directory {
     /// Addresses of `dc` for direct connections, in the order to try them in:
     /// those given with --dc if there are any. `None`: there is no such DC.
     pub fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
-        let overrides = self.overrides.borrow();
+        let config = self.config.get();
         let same = |id: DcId| id.number() == dc.number() && id.is_test() == dc.is_test();
         let given = |wanted: &dyn Fn(DcId) -> bool| -> Vec<SocketAddr> {
-            let of_dc = overrides.iter().filter(|(id, _)| wanted(*id));
+            let of_dc = config.dc_overrides.iter().filter(|(id, _)| wanted(*id));
             of_dc.map(|(_, address)| *address).collect()
         };
         // Media servers may be given apart; else they are their DC's.
@@ -187,7 +171,8 @@ impl Directory {
     /// Takes this list of middle proxies, as if it had been fetched.
     #[cfg(test)]
     pub(in crate::telegram) fn take_config(&self, text: &str) {
-        let taken = self.lists.borrow_mut().take(List::Config, text.as_bytes());
+        let list = lists::List::Config;
+        let taken = self.lists.borrow_mut().take(list, text.as_bytes());
         assert!(matches!(taken, Ok(true)));
     }
 
@@ -195,14 +180,4 @@ impl Directory {
         self.penalties.order(&mut addresses, self.clock.now());
         addresses
     }
-}
-
-fn uses_middle(config: &Config) -> bool {
-    let is_tagged = || config.listeners.iter().any(|one| one.tag.is_some());
-    config.role == Role::Back
-        || match config.route {
-            RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
-            RouteChoice::Auto => is_tagged(),
-        }
 }

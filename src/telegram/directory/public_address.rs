@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::get;
-use crate::config::{Reach, Role};
-use crate::net::{AddressWatch, Backoff, Notify, Pause, Reactor, Turnstile};
+use crate::config::{AddressConfig, Reach, Role};
+use crate::net::{AddressWatch, Backoff, Live, Notify, Pause, Reactor, Turnstile};
 
 /// Plain-text services that answer with the asker's address; the first usable
 /// answer counts.
@@ -35,7 +35,7 @@ const BREATH: Duration = Duration::from_millis(200);
 /// Under which address Telegram sees this machine. Middle proxies mix it into
 /// their keys, so a wrong one means no connection (`doc/protocol.md` §4).
 pub struct PublicAddress {
-    configured: Cell<Option<IpAddr>>,
+    config: Live<AddressConfig>,
     detected: Cell<Option<IpAddr>>,
     /// Our own address of connections to the internet, when that was found out.
     egress: Cell<Option<IpAddr>>,
@@ -61,9 +61,9 @@ struct Means {
 }
 
 impl PublicAddress {
-    pub fn new(configured: Option<IpAddr>, role: Role) -> Rc<Self> {
+    pub fn new(config: Live<AddressConfig>, role: Role) -> Rc<Self> {
         Self::found_by(
-            configured,
+            config,
             Means {
                 role,
                 first_retry: FIRST_RETRY,
@@ -73,9 +73,9 @@ impl PublicAddress {
         )
     }
 
-    fn found_by(configured: Option<IpAddr>, means: Means) -> Rc<Self> {
+    fn found_by(config: Live<AddressConfig>, means: Means) -> Rc<Self> {
         Rc::new(Self {
-            configured: Cell::new(configured),
+            config,
             detected: Cell::new(None),
             egress: Cell::new(None),
             has_reached: Cell::new(false),
@@ -88,17 +88,15 @@ impl PublicAddress {
         })
     }
 
-    /// Takes over --external-ip after a reload.
-    pub fn reconfigure(&self, configured: Option<IpAddr>) {
-        if self.configured.replace(configured) != configured {
-            self.pause.cut_short();
-        }
+    /// `--external-ip`.
+    fn configured(&self) -> Option<IpAddr> {
+        self.config.with(|config| config.external_ip)
     }
 
     /// Something went wrong as it does where the address has become another:
     /// looks again soon.
     pub fn doubt(&self) {
-        if self.configured.get().is_none() && self.detected.get().is_some() {
+        if self.configured().is_none() && self.detected.get().is_some() {
             self.pause.cut_short();
         }
     }
@@ -113,7 +111,7 @@ impl PublicAddress {
 
     /// The address to show to people, if one is known.
     pub fn known(&self) -> Option<IpAddr> {
-        self.configured.get().or(self.detected.get())
+        self.configured().or(self.detected.get())
     }
 
     /// Completes once it was looked for, whatever that found.
@@ -129,11 +127,11 @@ impl PublicAddress {
     /// A connection's local address as Telegram sees it. The port stays: a NAT
     /// that changes ports makes middle proxies impossible.
     pub fn translate(&self, local: SocketAddr) -> SocketAddr {
-        let known = [self.configured.get(), self.detected.get()];
+        let known = [self.configured(), self.detected.get()];
         let mut known = known.into_iter().flatten();
         let same_family = known.find(|ip| ip.is_ipv4() == local.is_ipv4());
         match same_family {
-            Some(ip) if self.configured.get() == Some(ip) => SocketAddr::new(ip, local.port()),
+            Some(ip) if self.configured() == Some(ip) => SocketAddr::new(ip, local.port()),
             Some(ip) if Reach::of(local.ip()) != Reach::Internet && !local.ip().is_loopback() => {
                 SocketAddr::new(ip, local.port())
             }
@@ -144,6 +142,22 @@ impl PublicAddress {
     /// Finds out the address and says what it means: hourly, when our own
     /// address changes, and when there is a doubt.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+        smol::future::or(self.follow_config(), self.look_for_ever(reactor)).await;
+    }
+
+    /// Looks again whenever another address is given.
+    async fn follow_config(&self) {
+        let mut config = self.config.get();
+        loop {
+            let newer = self.config.after(&config).await;
+            if newer.external_ip != config.external_ip {
+                self.pause.cut_short();
+            }
+            config = newer;
+        }
+    }
+
+    async fn look_for_ever(&self, reactor: &Rc<Reactor>) {
         let watch = AddressWatch::new(reactor)
             .inspect_err(|error| debug!("the kernel tells of no new addresses: {error}"))
             .ok();
@@ -188,7 +202,7 @@ impl PublicAddress {
         if self.egress.replace(egress) != egress {
             self.has_reached.set(false);
         }
-        if let Some(ip) = self.configured.get() {
+        if let Some(ip) = self.configured() {
             self.say(format!("public address {ip}, as given"));
             return true;
         }

@@ -2,11 +2,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Directory;
 use super::fetch::{FetchError, fetch};
 use super::kept;
 use super::lists::{List, Lists, Unusable};
-use super::{Directory, uses_middle};
-use crate::config::{Config, Source};
+use crate::config::{Source, TelegramConfig};
 use crate::http::time_at;
 use crate::metrics::RefreshOutcome;
 use crate::net::{Backoff, Jitter, Reactor, unblock};
@@ -31,8 +31,8 @@ pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// Which of the lists that are files cannot be used, a line each; none where nobody
 /// goes by them. Blocks.
-pub fn bad_files(config: &Config) -> Vec<String> {
-    if !uses_middle(config) {
+pub fn bad_files(config: &TelegramConfig) -> Vec<String> {
+    if !config.uses_middle {
         return Vec::new();
     }
     let mut lists = Lists::built_in();
@@ -66,7 +66,24 @@ impl Directory {
     /// connection failures, and, where some are missing, when Telegram is
     /// reached again. Nothing that fails here is fatal.
     pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
-        let mut retries = Backoff::new(FIRST_RETRY, self.interval.get());
+        smol::future::or(self.follow_config(), self.refresh_for_ever(reactor)).await;
+    }
+
+    /// Refreshes whenever the config has another source.
+    pub(super) async fn follow_config(&self) {
+        let mut config = self.config.get();
+        loop {
+            let newer = self.config.after(&config).await;
+            if List::sources(&newer) != List::sources(&config) {
+                self.pause.cut_short();
+            }
+            config = newer;
+        }
+    }
+
+    async fn refresh_for_ever(&self, reactor: &Rc<Reactor>) {
+        let interval = self.config.with(|config| config.refresh);
+        let mut retries = Backoff::new(FIRST_RETRY, interval);
         loop {
             self.pause.begin();
             let complete = self.refresh().await;
@@ -74,7 +91,7 @@ impl Directory {
             self.settled.set(true);
             self.settling.notify();
             self.ask_time().await;
-            let interval = self.interval.get();
+            let interval = self.config.with(|config| config.refresh);
             let (floor, wait) = if complete {
                 retries.reset();
                 (SHORTEST_INTERVAL, interval)
@@ -90,7 +107,7 @@ impl Directory {
 
     /// Whether every list could be had.
     async fn refresh(&self) -> bool {
-        let [secret, config, config_v6] = self.sources.borrow().clone();
+        let [secret, config, config_v6] = self.config.with(List::sources);
         let mut complete = self.refresh_one(List::Config, config).await;
         // Any bytes make a secret: it is believed only of a server whose list
         // makes sense.
@@ -103,7 +120,7 @@ impl Directory {
     /// Builds that fetch nothing do not learn the time by the way.
     async fn ask_time(&self) {
         const HOST: &str = "core.telegram.org";
-        let is_alone = self.sources.borrow().iter().all(Option::is_none);
+        let is_alone = self.config.with(List::sources).iter().all(Option::is_none);
         if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
             self.compare_clocks(date, HOST);
         }
@@ -168,7 +185,7 @@ impl Directory {
     /// What went wrong with a list, once in a while.
     fn complain_of(&self, list: List, what: fmt::Arguments<'_>) {
         let passed = self.complaints.pass(list as usize, self.clock.now());
-        match self.is_used.get() {
+        match self.config.with(|config| config.uses_middle) {
             true => say!(passed, Warn, "{what}"),
             false => debug!("{what}"),
         }
@@ -176,7 +193,7 @@ impl Directory {
 
     /// Direct clients do without the lists.
     fn complain(&self, what: fmt::Arguments<'_>) {
-        match self.is_used.get() {
+        match self.config.with(|config| config.uses_middle) {
             true => warn!("{what}"),
             false => debug!("{what}"),
         }

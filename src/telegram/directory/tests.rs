@@ -8,6 +8,9 @@ use fake_telegram::control::Http;
 use fake_telegram::harness::TemporaryDirectory;
 use fake_telegram::telegram::{FakeTelegram, Options};
 
+use smol::future::poll_once;
+
+use super::lists::List;
 use super::*;
 use crate::config::{ConfigSource, MissingSecret, Origin, Setting};
 #[cfg(feature = "tls")]
@@ -22,10 +25,16 @@ pub(in crate::telegram) fn directory(
 ) -> (Rc<Directory>, Rc<Metrics>) {
     let metrics = Rc::new(Metrics::default());
     let config = config(data_dir, flags);
-    (Directory::new(&config, &metrics, clock), metrics)
+    let data_dir = DataDir::new(data_dir.path());
+    let directory = Directory::new(Live::new(config), data_dir, &metrics, clock);
+    (directory, metrics)
 }
 
-fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Config {
+/// Of these flags.
+pub(in crate::telegram) fn config(
+    data_dir: &TemporaryDirectory,
+    flags: &[(&'static str, String)],
+) -> TelegramConfig {
     let data_dir = ("--data-dir", data_dir.path().display().to_string());
     let settings = flags
         .iter()
@@ -38,6 +47,7 @@ fn config(data_dir: &TemporaryDirectory, flags: &[(&'static str, String)]) -> Co
     ConfigSource::new(settings.collect(), MissingSecret::Leave)
         .load(None)
         .unwrap()
+        .telegram
 }
 
 fn fake() -> FakeTelegram {
@@ -219,15 +229,22 @@ fn what_a_reload_wants_early_is_not_forgotten() {
             let pause = directory.pause.wait(&reactor, floor, hour);
             reactor.timeout(Duration::from_secs(20), pause).await
         };
+        let follow = async {
+            directory.follow_config().await;
+            None
+        };
+        let mut follow = std::pin::pin!(follow);
+        assert!(poll_once(&mut follow).await.is_none());
+        let mut pause = async || smol::future::or(&mut follow, pause()).await;
         // While the lists were being fetched.
         directory.pause.begin();
         let file = ("--telegram-config", "/a/file".to_owned());
-        directory.reconfigure(&config(&data_dir, &[file]));
+        directory.config.set(config(&data_dir, &[file]));
         assert!(pause().await.is_some());
         // While nothing may be fetched again yet.
         directory.pause.begin();
         let reload = async {
-            directory.reconfigure(&config(&data_dir, &[]));
+            directory.config.set(config(&data_dir, &[]));
         };
         let (paused, ()) = smol::future::zip(pause(), reload).await;
         assert!(paused.is_some());

@@ -182,7 +182,7 @@ impl Pool {
         debug!("DC {}: connected to {}", self.dc, connection.address());
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
-        let limit = self.shared.settings.get().clients_per_connection;
+        let limit = self.shared.pools().clients_per_connection;
         let now = self.shared.reactor.now();
         let parked = self.parked.take().into_iter();
         let (slow, mut parked): (Vec<_>, Vec<_>) = parked.partition(|one| one.is_slow(now));
@@ -315,14 +315,14 @@ impl Pool {
 
     fn should_shrink(&self) -> bool {
         let connections = self.connections.borrow();
-        let settings = self.shared.settings.get();
+        let pools = self.shared.pools();
         let open = connections.iter().filter(|one| !one.is_isolated());
         let count = open.clone().count();
         let sessions: usize = open.map(|one| one.load()).sum();
-        let enough = count.saturating_sub(1) * settings.clients_per_connection / 2;
+        let enough = count.saturating_sub(1) * pools.clients_per_connection / 2;
         // The last connection goes when nobody has used it for as long.
         let spare = sessions == 0 || (count > 1 && sessions <= enough);
-        if count <= settings.dc_connections || !spare || self.joining.get() > 0 {
+        if count <= pools.dc_connections || !spare || self.joining.get() > 0 {
             self.roomy_since.set(None);
             return false;
         }

@@ -16,7 +16,7 @@ impl Pool {
 
     /// That, if it may take one more session.
     pub(super) fn roomy(&self) -> Option<Rc<Connection>> {
-        let limit = self.shared.settings.get().clients_per_connection;
+        let limit = self.shared.pools().clients_per_connection;
         self.best(|one| self.is_good(one) && one.load() < limit)
     }
 
@@ -94,17 +94,17 @@ impl Pool {
             return true;
         }
         let connections = self.connections.borrow();
-        let settings = self.shared.settings.get();
+        let pools = self.shared.pools();
         let good = || connections.iter().filter(|one| self.is_good(one));
         match good().map(|one| one.load()).min() {
             None => {
                 let is_left = |one: &Rc<Connection>| one.load() > 0 && self.is_outdated(one);
-                settings.dc_connections > 0
+                pools.dc_connections > 0
                     || self.joining.get() > 0
                     || connections.iter().any(is_left)
             }
             Some(least) => {
-                good().count() < settings.dc_connections || least >= settings.clients_per_connection
+                good().count() < pools.dc_connections || least >= pools.clients_per_connection
             }
         }
     }

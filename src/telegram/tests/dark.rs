@@ -138,11 +138,14 @@ fn a_client_that_has_nowhere_else_to_go_is_tried_for() {
         house.fake.behave(|b| b.accept = Accept::Refuse);
         let failures = || house.metrics.connect_failures.total();
         // The pauses have grown: the next is 4.8 to 9.6 s long.
-        let settings = Settings {
+        let pools = PoolConfig {
             dc_connections: 1,
             ..ON_DEMAND
         };
-        house.telegram.shared.settings.set(settings);
+        let config = &house.telegram.shared.config;
+        let mut changed = (*config.get()).clone();
+        changed.pools = pools;
+        config.set(changed);
         house.telegram.warm_up();
         house.until("some failures", || failures() >= 5).await;
         house.fake.behave(|b| b.accept = Accept::Normal);

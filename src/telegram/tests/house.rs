@@ -8,7 +8,8 @@ use fake_telegram::host::Driven;
 
 use super::*;
 use crate::clock::Clock;
-use crate::net::Watch;
+use crate::config::{DataDir, TelegramConfig};
+use crate::net::{Live, Watch};
 
 pub(super) const TO_CLIENT: StreamKey = StreamKey {
     key: [3; 32],
@@ -27,27 +28,24 @@ pub(super) struct House {
 
 impl House {
     /// Runs `test` with a Telegram side whose DC 2 is the fake's.
-    pub(super) fn run<F: Future<Output = ()>>(
-        settings: Settings,
-        test: impl FnOnce(Rc<Self>) -> F,
-    ) {
-        Self::run_at(1, settings, test);
+    pub(super) fn run<F: Future<Output = ()>>(pools: PoolConfig, test: impl FnOnce(Rc<Self>) -> F) {
+        Self::run_at(1, pools, test);
     }
 
     /// [`run`](Self::run) where the DC has so many addresses.
     pub(super) fn run_at<F: Future<Output = ()>>(
         addresses_per_dc: usize,
-        settings: Settings,
+        pools: PoolConfig,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
-        Self::run_with(addresses_per_dc, Patience::default(), settings, test);
+        Self::run_with(addresses_per_dc, Patience::default(), pools, test);
     }
 
     /// [`run_at`](Self::run_at), with so much patience.
     pub(super) fn run_with<F: Future<Output = ()>>(
         addresses_per_dc: usize,
         patience: Patience,
-        settings: Settings,
+        pools: PoolConfig,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
         let (fake, driven) = FakeTelegram::start_driven(Options {
@@ -62,7 +60,13 @@ impl House {
         executor.spawn(drive(driven, reactor.clone())).detach();
         let data_dir = TemporaryDirectory::new();
         let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
-        let (directory, metrics) = directory(&data_dir, &lists, reactor.clock());
+        let config = Live::new(TelegramConfig {
+            pools,
+            ..config(&data_dir, &lists)
+        });
+        let metrics = Rc::new(Metrics::default());
+        let kept = DataDir::new(data_dir.path());
+        let directory = Directory::new(config.clone(), kept, &metrics, reactor.clock());
         let refreshing = directory.clone();
         let refresh_reactor = reactor.clone();
         executor
@@ -74,9 +78,9 @@ impl House {
             buffers: BufferPool::new(reactor.clock(), 1 << 20),
             scratch: Rc::new(Scratch::default()),
             directory: directory.clone(),
-            address: PublicAddress::new(None, crate::config::Role::Both),
+            address: PublicAddress::new(Live::default(), crate::config::Role::Both),
             metrics: metrics.clone(),
-            settings: Cell::new(settings),
+            config,
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),
         }));

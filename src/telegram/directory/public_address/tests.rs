@@ -8,6 +8,15 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+/// As a reload does.
+fn give(public: &PublicAddress, external_ip: Option<IpAddr>) {
+    let link_name = None;
+    public.config.set(AddressConfig {
+        external_ip,
+        link_name,
+    });
+}
+
 #[test]
 fn a_private_address_is_explained_for_clouds_and_for_homes() {
     let (local, outside) = ("10.0.0.5".parse().unwrap(), "9.9.9.9".parse().ok());
@@ -31,7 +40,7 @@ fn a_private_address_is_explained_for_clouds_and_for_homes() {
 
 #[test]
 fn translation() {
-    let public = PublicAddress::new(None, Role::Both);
+    let public = PublicAddress::new(Live::default(), Role::Both);
     assert_eq!(
         public.translate(address("10.0.0.2:5")),
         address("10.0.0.2:5")
@@ -50,7 +59,7 @@ fn translation() {
         public.translate(address("[fd00::1]:5")),
         address("[fd00::1]:5")
     );
-    public.reconfigure(Some("9.9.9.9".parse().unwrap()));
+    give(&public, Some("9.9.9.9".parse().unwrap()));
     assert_eq!(
         public.translate(address("127.0.0.1:5")),
         address("9.9.9.9:5")
@@ -83,7 +92,7 @@ impl Network {
                 *outside.lock().unwrap()
             }),
         };
-        let address = PublicAddress::found_by(None, means);
+        let address = PublicAddress::found_by(Live::default(), means);
         let reactor = Reactor::virtual_time().unwrap();
         let running = address.clone().run(&reactor);
         let testing = test(network, address.clone(), reactor.clone());
@@ -169,7 +178,7 @@ fn nobody_waits_for_an_answer_about_a_network_that_is_gone() {
             None
         }),
     };
-    let address = PublicAddress::found_by(None, means);
+    let address = PublicAddress::found_by(Live::default(), means);
     // The thread of the first question stays away all the time.
     let reactor = Reactor::new().unwrap();
     let running = address.clone().run(&reactor);
