@@ -8,11 +8,12 @@ use super::differences::Given;
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard::GuardConfig;
-use super::link::{self, Role};
+use super::link;
 use super::listen::{ListenFlag, ListenPlace};
 use super::listen_address::overlap;
 use super::machine::Machine;
 use super::notes;
+use super::role::Role;
 use super::settings::{Setting, origin_of};
 use super::values::RouteChoice;
 use super::{

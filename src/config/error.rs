@@ -3,10 +3,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::discreet::repeated;
 use super::flags::{all_flags, is_flag};
-use super::settings::Origin;
+use super::origin::Origin;
 use super::spelling::nearest;
-use crate::wire::secret::SharedSecret;
 
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]
@@ -353,18 +353,6 @@ fn unknown_word(f: &mut fmt::Formatter<'_>, word: &str, problem: &str) -> fmt::R
     match is_flag(&flag) {
         true => write!(f, "{word} {problem}; did you mean {flag}?"),
         false => write!(f, "{word} {problem}; see smol-mtproxy --help"),
-    }
-}
-
-/// A word for a message, unless it may be a secret in the wrong place: messages
-/// go to logs.
-pub(super) fn repeated(word: &str) -> &str {
-    const LONGEST: usize = 30;
-    let bare = word.trim_start_matches('-');
-    if bare.len() > LONGEST || bare.parse::<SharedSecret>().is_ok() {
-        "what stands there (perhaps a secret, so it is not repeated)"
-    } else {
-        word
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::error::{ConfigError, Problem};
 use super::files::read_file;
 use super::flags::is_flag;
-use super::settings::{Origin, Setting};
+use super::origin::Origin;
+use super::settings::Setting;
 
 /// Larger than any config with thousands of secrets.
 const MAX_BYTES: u64 = 4 << 20;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::error::repeated;
+use super::discreet::repeated;
 use crate::log;
 
 const DAY_SECONDS: u64 = 86_400;

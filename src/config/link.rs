@@ -9,19 +9,9 @@ use super::flags::Flags;
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
 use super::listen_address::ListenAddress;
+use super::role::Role;
 use super::settings::Setting;
 use crate::wire::secret::Domain;
-
-/// Which half of the proxy this process is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    #[default]
-    Both,
-    /// Takes clients.
-    Front,
-    /// Talks to Telegram.
-    Back,
-}
 
 /// The link between front and back; in role [`Role::Both`] empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,21 +1,9 @@
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, all_flags};
+use super::origin::Origin;
 use super::slot::NotFilled;
-
-/// Where a flag was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    CommandLine,
-    /// Lines are counted from 1.
-    File {
-        path: Arc<Path>,
-        line: usize,
-    },
-}
 
 /// A flag with its value, not looked into yet.
 #[derive(Clone)]
