@@ -33,9 +33,6 @@ pub(super) fn build(
     settings: &[Setting],
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
-    if flags.control.is_some() && !cfg!(feature = "ctl") {
-        return Err(at_nth("--control", 0, settings, Problem::NoCtlHere));
-    }
     let mut notes = Vec::new();
     let link = link::build(&flags, settings)?;
     let role = flags.role.unwrap_or_default();
