@@ -20,7 +20,7 @@ fn company(flag: &Flag, role: Role, folder: &TemporaryDirectory) -> Vec<(&'stati
         Role::Front => vec![("--role", "front"), ("--link", "10.8.0.1:1")],
         Role::Back => vec![("--role", "back"), ("--link-listen", "10.8.0.1:1")],
     };
-    if flag.build == Build::Tls && role != Role::Both {
+    if flag.build == Build::Tls && flag.is_here() && role != Role::Both {
         company.extend([
             ("--link-ca", "a"),
             ("--link-cert", "b"),
