@@ -34,7 +34,7 @@ endif
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -91,6 +91,10 @@ lint: ## rustfmt and clippy, with all features, with none and with each
 	for feature in tls check ctl ml-kem; do
 		$(CARGO) clippy --locked --no-default-features --features "$$feature" -- -D warnings
 	done
+
+generate: ## doc/options.md, the templates and OpenWrt's keys, from the table of flags
+	@sh cross/setup.sh build
+	WRITE=1 $(CARGO) test --locked --lib generated_files_are_current
 
 fmt: ## format the sources
 	@sh cross/setup.sh lint

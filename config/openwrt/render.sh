@@ -2,13 +2,17 @@
 # UCI section "main" -> the one flags file of smol-mtproxy. Sourced by the init
 # script, after /lib/functions.sh.
 
-FLAG_LISTS='listen secret tls_domain policy table dc link link_listen'
-FLAG_TEXTS='fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time tag route external_ip link_name telegram_secret telegram_config telegram_config_v6 data_dir log_level metrics sni_salt proxy_protocol replay_cache filter_server_errors flood_limit reset control role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn'
-FLAG_NUMBERS='refresh dc_connections clients_per_connection max_clients handshake_timeout idle_timeout send_timeout hibernate max_handshakes link_wait link_connections'
+# --- from src/config/flags/table.rs, by `make generate`
+FLAG_LISTS='listen secret tls_domain dc link link_listen policy table'
+FLAG_TEXTS='link_name sni_salt proxy_protocol fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time route tag external_ip telegram_secret telegram_config telegram_config_v6 role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn replay_cache filter_server_errors flood_limit reset data_dir control log_level metrics'
+FLAG_NUMBERS='handshake_timeout idle_timeout send_timeout refresh dc_connections clients_per_connection link_wait link_connections max_handshakes max_clients hibernate'
+# Each has a function of its own.
+OWN_KEYS='allow buffers'
 # Flags that name a file or a directory.
-FILE_FLAGS='link-ca link-cert link-key link-refuse link-psk data-dir control table telegram-secret telegram-config telegram-config-v6'
-# allow and buffers have a shape of their own; the rest is for the init script.
-OTHER_KEYS='allow buffers enabled flags_file firewall_zone nofile jail'
+FILE_FLAGS='telegram-secret telegram-config telegram-config-v6 link-ca link-cert link-key link-refuse link-psk table data-dir control'
+# --- as far as that
+# What is for the init script.
+OTHER_KEYS='enabled flags_file firewall_zone nofile jail'
 
 # Reads /etc/config/smol-mtproxy, noting the keys so that a misspelt one can be
 # named.
@@ -331,7 +335,7 @@ warn_unknown_keys() {
 	local key
 
 	for key in $SEEN_KEYS; do
-		case " $FLAG_LISTS $FLAG_TEXTS $FLAG_NUMBERS $OTHER_KEYS " in
+		case " $FLAG_LISTS $FLAG_TEXTS $FLAG_NUMBERS $OWN_KEYS $OTHER_KEYS " in
 			*" $key "*) ;;
 			*) complain "$key: unknown key, ignored" ;;
 		esac

@@ -1,7 +1,9 @@
 use argh::FromArgs;
 
 use super::commands::{Command, CommandLine, Run};
-use crate::config::{ConfigError, Origin, Problem, Setting, is_flag};
+use crate::config::{
+    ConfigError, Origin, Problem, Setting, find, flag_of_word, no_value, unknown_flag,
+};
 
 /// The command line, taken apart.
 pub(super) struct Arguments {
@@ -65,19 +67,18 @@ fn split(words: &[String]) -> Result<(Vec<Setting>, Vec<String>), ConfigError> {
             Some((flag, value)) if flag.starts_with("--") => (flag, Some(value.to_owned())),
             _ => (word.as_str(), None),
         };
-        if !is_flag(flag) {
+        let Some(flag) = find(flag) else {
             rest.push(flag.to_owned());
             rest.extend(value);
             continue;
-        }
-        let flag = flag.to_owned();
+        };
         match value.or_else(|| words.next().cloned()) {
             Some(value) if !value.is_empty() => settings.push(Setting {
-                flag,
+                flag: flag.name.to_owned(),
                 value,
                 origin: Origin::CommandLine,
             }),
-            _ => return Err(on_command_line(Problem::NoValue { flag })),
+            _ => return Err(on_command_line(no_value(flag))),
         }
     }
     Ok((settings, rest))
@@ -88,9 +89,15 @@ fn wrong(message: &str, words: &[&str]) -> ConfigError {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let unknown = message.strip_prefix("Unrecognized argument: ");
     on_command_line(match unknown {
-        Some(flag) if flag.starts_with('-') => Problem::UnknownFlag { flag: flag.into() },
-        Some(word) if words.first() == Some(&word) => Problem::UnknownCommand { word: word.into() },
-        Some(word) => Problem::ExtraWord { word: word.into() },
+        Some(flag) if flag.starts_with('-') => unknown_flag(flag.to_owned()),
+        Some(word) => {
+            let (meant, is_first) = (flag_of_word(word), words.first() == Some(&word));
+            let word = word.to_owned();
+            match is_first {
+                true => Problem::UnknownCommand { word, meant },
+                false => Problem::ExtraWord { word, meant },
+            }
+        }
         None => {
             let is_command = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
             let command = words.first().filter(is_command);
@@ -162,6 +169,7 @@ mod tests {
         assert!(error("--listen=").contains("--listen needs a value"));
         assert!(error("rum").contains("rum is not a command"));
         assert!(error("run rum").contains("rum has no place there"));
+        assert!(error("run listen").ends_with("did you mean --listen?"));
         assert!(error("link --server").contains("--server"));
         assert!(error("link --server").ends_with("; see smol-mtproxy link --help"));
         assert!(!error("link --server").contains('\n'));

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use super::exit::Exit;
-use crate::config::{FlagHelp, all_flags};
+use crate::config::{FLAGS, Flag};
 
 const WIDTH: usize = 80;
 const INDENT: &str = "      ";
@@ -57,11 +57,12 @@ HTTPS. The full build has them.
 /// The whole of `--help`.
 pub(super) fn text() -> String {
     let mut text: String = HEAD.lines().filter(is_of_this_build).map(line).collect();
-    for flag in all_flags().filter(|flag| is_here(flag.name)) {
-        if let Some(heading) = flag.heading {
-            let _ = writeln!(text, "\n{heading}:");
+    let mut heading = None;
+    for flag in FLAGS.iter().filter(|flag| flag.is_here()) {
+        if heading.replace(flag.heading) != Some(flag.heading) {
+            let _ = writeln!(text, "\n{}:", flag.heading.title());
         }
-        describe(&flag, &mut text);
+        describe(flag, &mut text);
     }
     text.extend(TAIL.lines().filter(is_of_this_build).map(line));
     if !cfg!(feature = "tls") {
@@ -87,32 +88,10 @@ fn is_of_this_build(line: &&str) -> bool {
         && (cfg!(feature = "tls") || !is_about(&["certs"]))
 }
 
-fn is_here(flag: &str) -> bool {
-    const TLS: [&str; 6] = [
-        "--link-ca",
-        "--link-cert",
-        "--link-key",
-        "--link-refuse",
-        "--link-sni",
-        "--link-alpn",
-    ];
-    (cfg!(feature = "tls") || !TLS.contains(&flag))
-        && (cfg!(feature = "ctl") || flag != "--control")
-}
-
-fn describe(flag: &FlagHelp, text: &mut String) {
-    let value = match flag.value {
-        "URL-or-FILE" if !cfg!(feature = "tls") => "FILE",
-        value => value,
-    };
-    let _ = writeln!(text, "  {} {value}", flag.name);
+fn describe(flag: &Flag, text: &mut String) {
+    let _ = writeln!(text, "  {} {}", flag.name, flag.value);
     let mut line = INDENT.to_owned();
-    // What is behind the semicolon is about `ctl`.
-    let words = match flag.name {
-        "--table" if !cfg!(feature = "ctl") => flag.text.split(';').next().unwrap_or_default(),
-        _ => flag.text,
-    };
-    for word in words.split_whitespace() {
+    for word in flag.help.split_whitespace() {
         if line.len() + 1 + word.len() > WIDTH {
             text.push_str(line.trim_end());
             text.push('\n');

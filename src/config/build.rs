@@ -8,11 +8,12 @@ use super::doors::{self, DoorConfig};
 use super::error::{ConfigError, Problem};
 use super::flags::{Flags, Seconds};
 use super::guard;
-use super::link::{self, LinkConfig, Role};
+use super::link::{self, LinkConfig};
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
 use super::notes::Said;
 use super::process::{self, ProcessConfig};
+use super::role::Role;
 use super::settings::{Setting, origin_of};
 use super::sites::{self, SiteConfig};
 use super::telegram::{self, PoolConfig};
@@ -26,9 +27,6 @@ pub(super) fn build(
     settings: &[Setting],
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
-    if flags.control.is_some() && !cfg!(feature = "ctl") {
-        return Err(at_nth("--control", 0, settings, Problem::NoCtlHere));
-    }
     let mut said = Said::default();
     let process = process::build(&flags, machine);
     let mut link = link::build(&flags, settings)?;

@@ -5,8 +5,8 @@ use super::camouflage::{AnswerTime, RecordSizes, TimeSkew};
 use super::descriptors::{Descriptors, Wants};
 use super::flags::Flags;
 use super::guard::{Reset, ServerErrors};
-use super::link::Role;
 use super::machine::Machine;
+use super::role::Role;
 
 /// What a client may do, and for how long it may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

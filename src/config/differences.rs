@@ -1,5 +1,5 @@
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use super::settings::Setting;
 use super::{Config, DoorConfig};
@@ -8,9 +8,9 @@ use crate::wire::secret::{Domain, Secret};
 /// What a reload brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Flags that are given otherwise, and taken over.
-    pub changed: Vec<String>,
-    /// Flags whose values the running process cannot take over.
+    /// Flags with values that change something, and are taken over.
+    pub changed: Vec<&'static str>,
+    /// Flags with values that would, and that only a restart takes over.
     pub need_restart: Vec<&'static str>,
     /// Secrets that have another name: the old one, the new one.
     pub renamed: Vec<(String, String)>,
@@ -26,93 +26,24 @@ pub struct Differences {
     pub lost_forms: Vec<&'static str>,
 }
 
-/// Which flags were given, and whether with the same values as others; the values
-/// are not kept.
+/// What flags were given, to compare it with what they are given later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given(Vec<(String, u64)>);
+pub struct Given(Arc<[Setting]>);
 
 impl Given {
     pub(super) fn of(settings: &[Setting]) -> Self {
-        let mut given = Self::default();
-        for Setting { flag, value, .. } in settings {
-            let known = given.0.iter_mut().find(|(known, _)| known == flag);
-            let mut hasher = DefaultHasher::new();
-            match known {
-                Some((_, digest)) => {
-                    (*digest, value).hash(&mut hasher);
-                    *digest = hasher.finish();
-                }
-                None => {
-                    value.hash(&mut hasher);
-                    given.0.push((flag.clone(), hasher.finish()));
-                }
-            }
-        }
-        given
+        Self(settings.into())
     }
 
-    fn digest(&self, flag: &str) -> Option<u64> {
-        let mut given = self.0.iter();
-        given
-            .find(|(known, _)| known == flag)
-            .map(|(_, digest)| *digest)
+    /// The values of this flag, in the order given.
+    pub(super) fn of_flag(&self, flag: &str) -> impl Iterator<Item = &Setting> {
+        self.0.iter().filter(move |setting| setting.flag == flag)
     }
-
-    /// In the order of this one.
-    fn different<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
-        let gone = other
-            .0
-            .iter()
-            .filter(|(flag, _)| self.digest(flag).is_none());
-        let flags = self.0.iter().chain(gone).map(|(flag, _)| flag.as_str());
-        flags.filter(|flag| self.digest(flag) != other.digest(flag))
-    }
-
-    /// `flag` counts as given as in `other`.
-    fn keep(&mut self, flag: &str, other: &Self) {
-        self.0.retain(|(known, _)| known != flag);
-        let digest = other.digest(flag);
-        self.0
-            .extend(digest.map(|digest| (flag.to_owned(), digest)));
-    }
-}
-
-/// Flags that a process goes by from its start to its end.
-macro_rules! fixed {
-    ($($field:ident $flag:literal)+) => {
-        const FIXED: &[&str] = &[$($flag),+];
-
-        impl Config {
-            /// The fixed flags that `new` has other values for.
-            fn fixed_differences(&self, new: &Self) -> Vec<&'static str> {
-                let mut found = Vec::new();
-                $(if self.process.$field != new.process.$field { found.push($flag); })+
-                // One may have its default from another.
-                found.retain(|flag| self.given.digest(flag) != new.given.digest(flag));
-                found
-            }
-
-            /// Keeps what the running process cannot change.
-            pub fn keep_fixed(&mut self, running: &Self) {
-                $(self.process.$field.clone_from(&running.process.$field);)+
-                for flag in FIXED {
-                    self.given.keep(flag, &running.given);
-                }
-            }
-        }
-    };
-}
-
-fixed! {
-    role "--role" buffers "--buffers" data_dir "--data-dir" metrics "--metrics" user "--user"
-    control "--control"
 }
 
 impl Config {
-    /// `self` is what runs.
-    pub fn differences(&self, new: &Self) -> Differences {
-        let changed = new.given.different(&self.given);
-        let changed = changed.filter(|flag| !FIXED.contains(flag));
+    /// Those of the configs; of flags it says nothing. `self` is what runs.
+    pub(super) fn differences(&self, new: &Self) -> Differences {
         let (renamed, removed) = changed_secrets(&self.doors, &new.doors);
         let may_ask_for = |domain: &&Domain| new.doors.tls_domains.contains(domain);
         let is_restricted =
@@ -131,8 +62,8 @@ impl Config {
             .iter()
             .filter(|domain| !may_ask_for(domain));
         Differences {
-            changed: changed.map(str::to_owned).collect(),
-            need_restart: self.fixed_differences(new),
+            changed: Vec::new(),
+            need_restart: Vec::new(),
             renamed,
             removed,
             lost_domains: lost.filter(|_| is_restricted).cloned().collect(),

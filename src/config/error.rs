@@ -3,10 +3,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::flags::{all_flags, is_flag};
-use super::settings::Origin;
-use super::spelling::nearest;
-use crate::wire::secret::SharedSecret;
+use super::discreet::repeated;
+use super::origin::Origin;
 
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]
@@ -19,37 +17,43 @@ pub struct ConfigError {
 pub enum Problem {
     UnknownFlag {
         flag: String,
+        /// The flag that it may be.
+        meant: Option<&'static str>,
     },
     UnknownCommand {
         word: String,
+        meant: Option<&'static str>,
     },
     /// A word that no command has there.
     ExtraWord {
         word: String,
+        meant: Option<&'static str>,
     },
     /// A command's own flags and words are wrong.
     Usage {
         message: String,
     },
     NoValue {
-        flag: String,
+        flag: &'static str,
+        /// What stands for it in help.
+        value: &'static str,
     },
     BadValue {
         flag: String,
         cause: String,
     },
     GivenTwice {
-        flag: String,
+        flag: &'static str,
         first: Option<Origin>,
     },
     /// A quoted value that does not end, or does not end the line.
     BadQuotes {
-        flag: String,
+        flag: &'static str,
     },
     NotText,
     /// A second flag in a line of the file.
     TwoInLine {
-        flag: String,
+        flag: &'static str,
         second: String,
     },
     NestedConfig,
@@ -105,11 +109,11 @@ pub enum Problem {
     TagWithoutMiddle,
     /// A flag of split mode in a process that is both halves.
     LinkWithoutRole {
-        flag: String,
+        flag: &'static str,
     },
     /// A flag for the other half.
     NotOfRole {
-        flag: String,
+        flag: &'static str,
         role: &'static str,
         other: &'static str,
     },
@@ -122,12 +126,21 @@ pub enum Problem {
     LinkTlsIncomplete {
         missing: &'static str,
     },
-    /// The `lite` build.
-    NoTlsHere {
-        flag: String,
+    /// A reload with another value of this flag.
+    NotAtReload {
+        flag: &'static str,
     },
-    /// `--control` in the `lite` build.
-    NoCtlHere,
+    /// A reload that does not go with flags of the running process.
+    BeforeRestart {
+        flags: String,
+        problem: Box<Problem>,
+    },
+    /// Other builds have this flag.
+    NotInThisBuild {
+        flag: &'static str,
+        lacks: &'static str,
+        instead: &'static str,
+    },
     PlainOnPublic {
         address: SocketAddr,
     },
@@ -190,21 +203,11 @@ impl fmt::Display for ConfigError {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownFlag { flag } => match nearest(flag) {
-                Some(near) => write!(f, "{flag} is not a flag; did you mean {near}?"),
-                None => {
-                    let flag = repeated(flag);
-                    write!(f, "{flag} is not a flag; see smol-mtproxy --help")
-                }
-            },
-            Self::UnknownCommand { word } => unknown_word(f, word, "is not a command"),
-            Self::ExtraWord { word } => unknown_word(f, word, "has no place there"),
+            Self::UnknownFlag { flag, meant } => not_known(f, flag, "is not a flag", *meant),
+            Self::UnknownCommand { word, meant } => not_known(f, word, "is not a command", *meant),
+            Self::ExtraWord { word, meant } => not_known(f, word, "has no place there", *meant),
             Self::Usage { message } => f.write_str(message),
-            Self::NoValue { flag } => {
-                let help = all_flags().find(|known| known.name == flag);
-                let value = help.map_or("VALUE", |help| help.value);
-                write!(f, "{flag} needs a value: {flag} {value}")
-            }
+            Self::NoValue { flag, value } => write!(f, "{flag} needs a value: {flag} {value}"),
             Self::BadValue { flag, cause } => write!(f, "{flag}: {cause}"),
             Self::GivenTwice { flag, first } => {
                 write!(f, "{flag} is given twice{}; keep one", First(first))
@@ -303,12 +306,20 @@ impl fmt::Display for Problem {
                 f,
                 "TLS on the link needs --link-ca, --link-cert and --link-key; {missing} is missing"
             ),
-            Self::NoTlsHere { flag } => write!(
+            Self::NotAtReload { flag } => {
+                write!(f, "{flag} is another one; restart for it, or set it back")
+            }
+            Self::BeforeRestart { flags, problem } => write!(
                 f,
-                "{flag}: this small build has no TLS; take the full build, or use --link-psk inside a tunnel"
+                "restart for {flags}: with the old values, by which this process goes on, {problem}"
             ),
-            Self::NoCtlHere => f.write_str(
-                "--control: this small build has no ctl; take the full build, or leave it out",
+            Self::NotInThisBuild {
+                flag,
+                lacks,
+                instead,
+            } => write!(
+                f,
+                "{flag}: this small build has no {lacks}; take the full build, or {instead}"
             ),
             Self::PlainOnPublic { address } => write!(
                 f,
@@ -348,23 +359,15 @@ impl fmt::Display for Problem {
     }
 }
 
-fn unknown_word(f: &mut fmt::Formatter<'_>, word: &str, problem: &str) -> fmt::Result {
-    let (flag, word) = (format!("--{word}"), repeated(word));
-    match is_flag(&flag) {
-        true => write!(f, "{word} {problem}; did you mean {flag}?"),
-        false => write!(f, "{word} {problem}; see smol-mtproxy --help"),
-    }
-}
-
-/// A word for a message, unless it may be a secret in the wrong place: messages
-/// go to logs.
-pub(super) fn repeated(word: &str) -> &str {
-    const LONGEST: usize = 30;
-    let bare = word.trim_start_matches('-');
-    if bare.len() > LONGEST || bare.parse::<SharedSecret>().is_ok() {
-        "what stands there (perhaps a secret, so it is not repeated)"
-    } else {
-        word
+fn not_known(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    problem: &str,
+    meant: Option<&str>,
+) -> fmt::Result {
+    match meant {
+        Some(meant) => write!(f, "{} {problem}; did you mean {meant}?", repeated(word)),
+        None => write!(f, "{} {problem}; see smol-mtproxy --help", repeated(word)),
     }
 }
 
@@ -399,22 +402,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised() {
-        let say = |flag: &str| {
-            let flag = flag.to_owned();
-            Problem::UnknownFlag { flag }.to_string()
-        };
-        assert!(say("--lisen").ends_with("did you mean --listen?"));
-        assert!(say("--tlsdomain").ends_with("did you mean --tls-domain?"));
-        assert!(say("--qr").ends_with("see smol-mtproxy --help"));
-        assert!(say("--colour").ends_with("see smol-mtproxy --help"));
-        assert!(say("--colour").starts_with("--colour "));
-        let word = "listen".to_owned();
-        let said = Problem::ExtraWord { word }.to_string();
-        assert_eq!(said, "listen has no place there; did you mean --listen?");
-    }
-
-    #[test]
     fn misplaced_secrets_are_not_repeated() {
         for secret in [
             "00112233445566778899aabbccddeeff",
@@ -422,11 +409,11 @@ mod tests {
             "ABEiM0RVZneImaq7zN3u_w",
             "ee00112233445566778899aabbccddeeff6578616d706c652e636f6d",
         ] {
-            let flag = format!("--{secret}");
+            let (flag, meant) = (format!("--{secret}"), None);
             let word = secret.to_owned();
             let said = [
-                Problem::UnknownFlag { flag }.to_string(),
-                Problem::UnknownCommand { word }.to_string(),
+                Problem::UnknownFlag { flag, meant }.to_string(),
+                Problem::UnknownCommand { word, meant }.to_string(),
                 repeated(secret).to_owned(),
             ];
             for text in said {

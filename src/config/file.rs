@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::error::{ConfigError, Problem};
 use super::files::read_file;
-use super::flags::is_flag;
-use super::settings::{Origin, Setting};
+use super::flags::{Flag, Reload, find, is_flag, no_value, unknown_flag};
+use super::origin::Origin;
+use super::settings::Setting;
 
 /// Larger than any config with thousands of secrets.
 const MAX_BYTES: u64 = 4 << 20;
@@ -39,10 +40,10 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
             Ok(None) => {}
             Ok(Some((flag, value))) => settings.push(Setting {
                 value: match directory {
-                    Some(directory) => within(directory, &flag, value),
+                    Some(directory) => flag.within(directory, value),
                     None => value,
                 },
-                flag,
+                flag: flag.name.to_owned(),
                 origin,
             }),
             Err(problem) => return Err(ConfigError::at(&origin, problem)),
@@ -51,66 +52,34 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Setting>, ConfigError> {
     Ok(settings)
 }
 
-/// Flags whose value is a file's name; of `--table` what stands behind NAME=, of
-/// Telegram's what is no URL.
-const FILES: [&str; 11] = [
-    "--link-ca",
-    "--link-cert",
-    "--link-key",
-    "--link-refuse",
-    "--link-psk",
-    "--data-dir",
-    "--control",
-    "--table",
-    "--telegram-secret",
-    "--telegram-config",
-    "--telegram-config-v6",
-];
-
-/// The flag's value; a relative name of a file made whole, as one in `directory`.
-/// Files that a config names may move together with it.
-pub(super) fn within(directory: &Path, flag: &str, value: String) -> String {
-    if !FILES.contains(&flag) || value.contains("://") {
-        return value;
-    }
-    let (name, file) = match value.split_once('=') {
-        Some((name, file)) if flag == "--table" => (Some(name), file),
-        _ => (None, value.as_str()),
-    };
-    let joined = directory.join(file).into_os_string().into_string();
-    match (joined, name) {
-        _ if file.is_empty() => value,
-        (Ok(path), Some(name)) => format!("{name}={path}"),
-        (Ok(path), None) if flag != "--table" => path,
-        _ => value,
-    }
-}
-
 /// `--flag value`, `flag value`, `flag = value`, `flag="value"`, or nothing but
 /// a comment.
-fn parse_line(line: &str) -> Result<Option<(String, String)>, Problem> {
+fn parse_line(line: &str) -> Result<Option<(&'static Flag, String)>, Problem> {
     let line = line.trim().trim_start_matches('\u{feff}');
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
     let end = line.find(|c: char| c == '=' || c.is_whitespace());
     let (name, rest) = line.split_at(end.unwrap_or(line.len()));
-    let flag = format!("--{}", name.strip_prefix("--").unwrap_or(name));
-    if flag == "--config" {
+    let name = format!("--{}", name.strip_prefix("--").unwrap_or(name));
+    let Some(flag) = find(&name) else {
+        return Err(unknown_flag(name));
+    };
+    if flag.reload == Reload::CommandLine {
         return Err(Problem::NestedConfig);
-    }
-    if !is_flag(&flag) {
-        return Err(Problem::UnknownFlag { flag });
     }
     let rest = rest.trim_start();
     let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
     match parse_value(rest) {
-        Some("") => Err(Problem::NoValue { flag }),
+        Some("") => Err(no_value(flag)),
         Some(value) => match second_flag(value).filter(|_| rest.starts_with(value)) {
-            Some(second) => Err(Problem::TwoInLine { flag, second }),
+            Some(second) => Err(Problem::TwoInLine {
+                flag: flag.name,
+                second,
+            }),
             None => Ok(Some((flag, value.to_owned()))),
         },
-        None => Err(Problem::BadQuotes { flag }),
+        None => Err(Problem::BadQuotes { flag: flag.name }),
     }
 }
 
@@ -142,8 +111,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn line(text: &str) -> (String, String) {
-        parse_line(text).unwrap().unwrap()
+    fn line(text: &str) -> (&'static str, String) {
+        let (flag, value) = parse_line(text).unwrap().unwrap();
+        (flag.name, value)
     }
 
     #[test]
@@ -160,7 +130,7 @@ mod tests {
             "tag abc # mine",
             "tag abc\t#mine",
         ] {
-            assert_eq!(line(text), ("--tag".into(), "abc".into()), "{text}");
+            assert_eq!(line(text), ("--tag", "abc".into()), "{text}");
         }
         assert_eq!(line("data-dir '/a # b'").1, "/a # b");
         assert_eq!(line("data-dir /a#b").1, "/a#b");
@@ -200,26 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_files_are_made_whole() {
-        for (flag, value, whole) in [
-            ("--link-psk", "link.psk", "/etc/x/link.psk"),
-            ("--data-dir", "../data", "/etc/x/../data"),
-            ("--data-dir", "/data", "/data"),
-            ("--table", "banned=b=1", "banned=/etc/x/b=1"),
-            ("--table", "banned=/b", "banned=/b"),
-            ("--table", "banned=", "banned="),
-            ("--table", "banned", "banned"),
-            ("--telegram-secret", "s", "/etc/x/s"),
-            (
-                "--telegram-config",
-                "https://a.example/b",
-                "https://a.example/b",
-            ),
-            ("--tag", "x", "x"),
-        ] {
-            let made = within(Path::new("/etc/x"), flag, value.to_owned());
-            assert_eq!(made, whole, "{flag} {value}");
-        }
+    fn names_of_files_are_relative_to_the_config() {
         let read = parse(Path::new("a/b.conf"), b"control c\nlisten 1").unwrap();
         let here = std::env::current_dir().unwrap();
         assert_eq!(read[0].value, here.join("a/c").to_str().unwrap());

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::error::repeated;
+use super::discreet::repeated;
 use super::values::bytes;
 use crate::wire::calendar::{DAY_SECONDS, day_text, parse_day};
 

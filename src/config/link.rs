@@ -5,25 +5,15 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::files::read_file;
-use super::flags::Flags;
+use super::flags::{Build, Flag, Flags, find};
 use super::host::HostPort;
 use super::listen::{LinkListenFlag, ListenPlace};
 use super::listen_address::ListenAddress;
 use super::machine::LinkPlaces;
 use super::network::Reach;
-use super::settings::Setting;
+use super::role::Role;
+use super::settings::{self, Setting};
 use crate::wire::secret::Domain;
-
-/// Which half of the proxy this process is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    #[default]
-    Both,
-    /// Takes clients.
-    Front,
-    /// Talks to Telegram.
-    Back,
-}
 
 /// The link between front and back; in role [`Role::Both`] empty but for
 /// its places.
@@ -76,56 +66,6 @@ impl fmt::Debug for LinkKey {
     }
 }
 
-/// Flags that say nothing to a front: they are for its back.
-const OF_BACKS: [&str; 9] = [
-    "--link-listen",
-    "--link-refuse",
-    "--telegram-secret",
-    "--telegram-config",
-    "--telegram-config-v6",
-    "--refresh",
-    "--dc",
-    "--dc-connections",
-    "--clients-per-connection",
-];
-
-/// Flags that say nothing to a back.
-const OF_FRONTS: [&str; 31] = [
-    "--link",
-    "--link-name",
-    "--link-sni",
-    "--link-wait",
-    "--link-connections",
-    "--listen",
-    "--secret",
-    "--allow",
-    "--tls-domain",
-    "--tag",
-    "--route",
-    "--handshake-timeout",
-    "--idle-timeout",
-    "--send-timeout",
-    "--max-clients",
-    "--hibernate",
-    "--policy",
-    "--table",
-    "--replay-cache",
-    "--filter-server-errors",
-    "--flood-limit",
-    "--max-handshakes",
-    "--reset",
-    "--sni-salt",
-    "--proxy-protocol",
-    "--fronting",
-    "--fronting-to-any-site",
-    "--fronting-proxy-protocol",
-    "--time-skew",
-    "--tls-records",
-    "--answer-time",
-];
-
-const TLS_FILES: [&str; 3] = ["--link-ca", "--link-cert", "--link-key"];
-
 /// Longer than any key.
 const LONGEST_KEY: u64 = 64 * 1024;
 
@@ -135,7 +75,8 @@ const ALPN: [&str; 2] = ["h2", "http/1.1"];
 /// The link's flags, without contradictions.
 pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, ConfigError> {
     let role = flags.role.unwrap_or_default();
-    check_role(role, settings)?;
+    settings::check_role(role, settings)?;
+    check_needs(role, flags)?;
     if role == Role::Both {
         return Ok(LinkConfig::default());
     }
@@ -173,63 +114,32 @@ impl LinkConfig {
     }
 }
 
-fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
-    let given = |flag: &str| settings.iter().any(|setting| setting.flag == flag);
-    for setting in settings {
-        let flag = setting.flag.as_str();
-        let problem = match role {
-            Role::Both if flag.starts_with("--link") && flag != "--link-name" => {
-                Problem::LinkWithoutRole {
-                    flag: setting.flag.clone(),
-                }
-            }
-            Role::Front if OF_BACKS.contains(&flag) => Problem::NotOfRole {
-                flag: setting.flag.clone(),
-                role: "front",
-                other: "back",
-            },
-            Role::Back if OF_FRONTS.contains(&flag) => Problem::NotOfRole {
-                flag: setting.flag.clone(),
-                role: "back",
-                other: "front",
-            },
-            _ => continue,
-        };
-        return Err(ConfigError::at(&setting.origin, problem));
-    }
+fn check_needs(role: Role, flags: &Flags) -> Result<(), ConfigError> {
     let (role, flag) = match role {
-        Role::Front if !given("--link") => ("front", "--link HOST:PORT of its back"),
-        Role::Back if !given("--link-listen") => ("back", "--link-listen ADDR:PORT for its fronts"),
+        Role::Front if flags.link.is_empty() => ("front", "--link HOST:PORT of its back"),
+        Role::Back if flags.link_listen.is_empty() => {
+            ("back", "--link-listen ADDR:PORT for its fronts")
+        }
         _ => return Ok(()),
     };
     Err(ConfigError::new(Problem::RoleNeeds { role, flag }))
 }
 
 fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
-    let of_tls = TLS_FILES
-        .iter()
-        .chain(&["--link-sni", "--link-alpn", "--link-refuse"]);
-    let given = of_tls.filter_map(|flag| settings.iter().find(|s| s.flag == *flag));
-    let Some(first) = given.min_by_key(|setting| setting.flag.clone()) else {
+    let is_of_tls = |flag: &Flag| flag.build == Build::Tls;
+    let mut given = settings.iter().filter_map(|setting| find(&setting.flag));
+    if !given.any(is_of_tls) {
         return Ok(None);
-    };
-    if !cfg!(feature = "tls") {
-        let flag = first.flag.clone();
-        return Err(ConfigError::at(&first.origin, Problem::NoTlsHere { flag }));
     }
-    let files = [&flags.link_ca, &flags.link_cert, &flags.link_key];
-    let [Some(ca), Some(cert), Some(key)] = files.map(Option::as_ref) else {
-        let mut missing = TLS_FILES.iter().zip(files);
-        let missing = missing.find_map(|(flag, file)| file.is_none().then_some(*flag));
-        return Err(ConfigError::new(Problem::LinkTlsIncomplete {
-            missing: missing.unwrap_or_default(),
-        }));
+    let file = |file: &Option<PathBuf>, missing| match file {
+        Some(file) => Ok(file.clone()),
+        None => Err(ConfigError::new(Problem::LinkTlsIncomplete { missing })),
     };
     let alpn = flags.link_alpn.as_ref().map(|names| names.0.clone());
     Ok(Some(LinkTls {
-        ca: ca.clone(),
-        cert: cert.clone(),
-        key: key.clone(),
+        ca: file(&flags.link_ca, "--link-ca")?,
+        cert: file(&flags.link_cert, "--link-cert")?,
+        key: file(&flags.link_key, "--link-key")?,
         sni: flags.link_sni.clone(),
         alpn: alpn.unwrap_or_else(|| ALPN.map(str::to_owned).to_vec()),
         refuse: flags.link_refuse.clone(),

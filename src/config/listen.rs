@@ -1,7 +1,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::error::repeated;
+use super::discreet::repeated;
 use super::host::{Host, NoHost};
 use super::values::{BadValue, bad, check_name, parse_secret};
 use crate::wire::secret::{AdTag, SharedSecret};

@@ -8,6 +8,7 @@ mod data_dir;
 mod data_lock;
 mod descriptors;
 mod differences;
+mod discreet;
 mod doors;
 mod error;
 mod file;
@@ -24,17 +25,18 @@ mod machine;
 mod memory;
 mod network;
 mod notes;
+mod origin;
 mod policy;
 mod process;
+mod role;
 mod settings;
 mod sites;
-mod slot;
-mod spelling;
+mod successor;
 mod telegram;
 mod values;
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::wire::secret::Secret;
 
@@ -53,19 +55,21 @@ pub use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret}
 pub(crate) use error::CERTIFICATES;
 pub use error::{ConfigError, Problem};
 pub use files::{entry_in, is_open_to_all, read_file, read_text};
-pub use flags::{FlagHelp, all_flags, is_flag};
+pub use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::{HostPort, LinkName};
 pub use limits::{LimitError, SecretLimits};
-pub use link::{LinkConfig, LinkKey, LinkTls, Role};
+pub use link::{LinkConfig, LinkKey, LinkTls};
 pub use listen_address::{ListenAddress, includes};
 pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError, Reach};
 pub use notes::Said;
+pub use origin::Origin;
 pub use policy::{Key, PolicyError, Rule};
 pub use process::ProcessConfig;
-pub use settings::{Origin, Setting};
+pub use role::Role;
+pub use settings::Setting;
 pub use sites::SiteConfig;
 pub use telegram::{PoolConfig, TelegramConfig};
 pub use values::{Allow, BadValue, RouteChoice, Source};
@@ -125,8 +129,10 @@ impl ConfigSource {
     pub fn new(mut command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
         if let Ok(here) = std::env::current_dir() {
             for setting in &mut command_line {
-                let value = std::mem::take(&mut setting.value);
-                setting.value = file::within(&here, &setting.flag, value);
+                if let Some(flag) = find(&setting.flag) {
+                    let value = std::mem::take(&mut setting.value);
+                    setting.value = flag.within(&here, value);
+                }
             }
         }
         Self {
@@ -160,18 +166,46 @@ impl ConfigSource {
         self.command_line.iter().any(|s| s.flag == "--config")
     }
 
-    /// Reads the file, if there is one, and builds the config; again at SIGHUP.
-    /// The proxy's own secret is the one that it runs with. Blocks.
+    /// Reads the file, if there is one, and builds the config. The proxy's own
+    /// secret is the one that it runs with. Blocks.
     pub fn load(&self, running: Option<OwnedSecret>) -> Result<Config, ConfigError> {
+        let settings = self.settings()?;
+        let flags = settings::parse(&settings)?;
+        let config = build::build(flags, &settings, &self.machine)?;
+        self.complete(config, &settings, running)
+    }
+
+    /// Reads the file again: the config that takes the place of the running one,
+    /// and what is different then. Blocks.
+    pub fn reload(&self, running: &Config) -> Result<(Config, Differences), ConfigError> {
+        let new = successor::build(running, self.settings()?, &self.machine)?;
+        let config = self.complete(new.config, &new.settings, running.doors.made_secret())?;
+        let differences = Differences {
+            changed: new.changed,
+            need_restart: new.need_restart,
+            ..running.differences(&config)
+        };
+        Ok((config, differences))
+    }
+
+    /// The command line over the file that it names.
+    fn settings(&self) -> Result<Vec<Setting>, ConfigError> {
         let file = match settings::parse(&self.command_line)?.config {
             Some(path) => file::read(&path)?,
             None => Vec::new(),
         };
-        let settings = settings::overlay(file, &self.command_line);
-        let flags = settings::parse(&settings)?;
-        let secret_files = secret_files(&flags, &settings);
-        let mut config = build::build(flags, &settings, &self.machine)?;
-        let open = secret_files.iter().filter(|path| is_open_to_all(path));
+        Ok(settings::overlay(file, &self.command_line))
+    }
+
+    /// With what is not in flags.
+    fn complete(
+        &self,
+        mut config: Config,
+        settings: &[Setting],
+        running: Option<OwnedSecret>,
+    ) -> Result<Config, ConfigError> {
+        let files = settings::secret_files(settings);
+        let open = files.iter().filter(|path| is_open_to_all(path));
         config.said.warnings.extend(open.map(|path| {
             let path = path.display();
             format!(
@@ -183,24 +217,6 @@ impl ConfigSource {
         }
         Ok(config)
     }
-}
-
-/// The files that these flags were read from, or name, and that nobody else
-/// should read.
-fn secret_files(flags: &flags::Flags, settings: &[Setting]) -> Vec<PathBuf> {
-    let is_secret = |setting: &&Setting| {
-        matches!(setting.flag.as_str(), "--secret" | "--sni-salt")
-            || setting.flag == "--listen" && setting.value.contains(",secret=")
-    };
-    let file = settings
-        .iter()
-        .filter(is_secret)
-        .find_map(|s| match &s.origin {
-            Origin::File { path, .. } => Some(path.to_path_buf()),
-            Origin::CommandLine => None,
-        });
-    let keys = [&flags.link_psk, &flags.link_key].into_iter().flatten();
-    file.into_iter().chain(keys.cloned()).collect()
 }
 
 impl Config {

@@ -6,9 +6,9 @@ use std::collections::hash_map::Entry;
 use super::descriptors::{self, Descriptors, Wants};
 use super::doors::DoorConfig;
 use super::flags::Flags;
-use super::link::Role;
 use super::machine::Machine;
 use super::memory::Memory;
+use super::role::Role;
 use super::{Allow, ListenerConfig, NamedSecret};
 use crate::wire::secret::{Domain, Secret, SecretForm};
 

@@ -2,9 +2,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::flags::Flags;
-use super::link::Role;
 use super::machine::Machine;
 use super::memory::Memory;
+use super::role::Role;
 use crate::log::LogLevel;
 
 /// What the process is, whoever comes.

@@ -1,24 +1,13 @@
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use super::error::{ConfigError, Problem};
-use super::flags::{Flags, all_flags};
-use super::slot::NotFilled;
-
-/// Where a flag was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    CommandLine,
-    /// Lines are counted from 1.
-    File {
-        path: Arc<Path>,
-        line: usize,
-    },
-}
+use super::flags::{Flag, Flags, Holds, NotFilled, find, unknown_flag};
+use super::origin::Origin;
+use super::role::Role;
 
 /// A flag with its value, not looked into yet.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Setting {
     /// With its dashes.
     pub flag: String,
@@ -46,46 +35,90 @@ pub(super) fn overlay(file: Vec<Setting>, command_line: &[Setting]) -> Vec<Setti
 pub(super) fn parse(settings: &[Setting]) -> Result<Flags, ConfigError> {
     let mut flags = Flags::default();
     for (index, setting) in settings.iter().enumerate() {
-        let filled = match flags.slot(&setting.flag) {
-            Some(slot) => slot.fill(&setting.value),
-            None => Err(NotFilled::BadValue("unknown flag".to_owned())),
-        };
-        if let Err(not_filled) = filled {
-            let problem = explain(setting, not_filled, &settings[..index]);
-            return Err(ConfigError::at(&setting.origin, problem));
-        }
+        fill(&mut flags, setting, &settings[..index])
+            .map_err(|problem| ConfigError::at(&setting.origin, problem))?;
     }
     Ok(flags)
 }
 
-/// What is wrong with `setting`, which did not fill its flag's slot.
-fn explain(setting: &Setting, not_filled: NotFilled, earlier: &[Setting]) -> Problem {
-    let flag = setting.flag.clone();
+fn fill(flags: &mut Flags, setting: &Setting, earlier: &[Setting]) -> Result<(), Problem> {
+    let (Some(flag), Some(slot)) = (find(&setting.flag), flags.slot(&setting.flag)) else {
+        return Err(unknown_flag(setting.flag.clone()));
+    };
+    if !flag.is_here() {
+        let (lacks, instead) = flag.build.lack();
+        return Err(Problem::NotInThisBuild {
+            flag: flag.name,
+            lacks,
+            instead,
+        });
+    }
+    let filled = slot.fill(&setting.value);
+    filled.map_err(|not_filled| explain(flag, &setting.value, not_filled, earlier))
+}
+
+/// What is wrong with `value`, which did not fill its flag's slot.
+fn explain(flag: &Flag, value: &str, not_filled: NotFilled, earlier: &[Setting]) -> Problem {
+    let name = flag.name;
     match not_filled {
         NotFilled::BadValue(mut cause) => {
-            if all_flags().any(|known| known.name == flag && known.value == "S") {
+            if flag.value == "S" {
                 cause.push_str(" (seconds)");
             }
-            let names_value = cause.contains(&setting.value) || holds_secret(&flag);
             Problem::BadValue {
-                flag: match names_value {
-                    true => flag,
-                    false => format!("{flag} {}", setting.value),
+                flag: match cause.contains(value) || flag.is_private() {
+                    true => name.to_owned(),
+                    false => format!("{name} {value}"),
                 },
                 cause,
             }
         }
         NotFilled::Full => {
-            let first = earlier.iter().find(|other| other.flag == flag);
+            let first = earlier.iter().find(|other| other.flag == name);
             let first = first.map(|first| first.origin.clone());
-            Problem::GivenTwice { flag, first }
+            Problem::GivenTwice { flag: name, first }
         }
     }
 }
 
-/// Whether a value of this flag must not be repeated where others may read it.
-fn holds_secret(flag: &str) -> bool {
-    matches!(flag, "--secret" | "--listen" | "--tag")
+/// No flag is given that says nothing to a process of this role.
+pub(super) fn check_role(role: Role, settings: &[Setting]) -> Result<(), ConfigError> {
+    for setting in settings {
+        let flag = find(&setting.flag).filter(|flag| !flag.roles.include(role));
+        let Some(&Flag { name: flag, .. }) = flag else {
+            continue;
+        };
+        let (role, other) = match role {
+            Role::Both => {
+                let problem = Problem::LinkWithoutRole { flag };
+                return Err(ConfigError::at(&setting.origin, problem));
+            }
+            Role::Front => ("front", "back"),
+            Role::Back => ("back", "front"),
+        };
+        let problem = Problem::NotOfRole { flag, role, other };
+        return Err(ConfigError::at(&setting.origin, problem));
+    }
+    Ok(())
+}
+
+/// The files that these were read from, or name, and that nobody else should read.
+pub(super) fn secret_files(settings: &[Setting]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for setting in settings {
+        let Some(flag) = find(&setting.flag) else {
+            continue;
+        };
+        let file = match (&setting.origin, flag.holds) {
+            (_, Holds::SecretFile) => PathBuf::from(&setting.value),
+            (Origin::File { path, .. }, _) if flag.is_secret(&setting.value) => path.to_path_buf(),
+            _ => continue,
+        };
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
 }
 
 /// Where the `index`th value of a repeatable flag was given.

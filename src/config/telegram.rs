@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::build::seconds;
 use super::doors::DoorConfig;
 use super::flags::Flags;
-use super::link::Role;
+use super::role::Role;
 use super::values::{RouteChoice, Source};
 use crate::wire::dc::DcId;
 

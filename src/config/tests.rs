@@ -1,3 +1,4 @@
+mod columns;
 mod differences;
 mod secrets;
 
@@ -56,6 +57,22 @@ fn build(settings: &[Setting]) -> Result<Config, String> {
 
 fn config(flags: &[(&str, &str)]) -> Config {
     build(&given(flags, None)).unwrap()
+}
+
+/// What a reload makes of these flags, and what it says.
+fn reloaded(running: &Config, flags: &[(&str, &str)]) -> (Config, Differences) {
+    let new = successor::build(running, given(flags, None), &machine()).unwrap();
+    let differences = Differences {
+        changed: new.changed,
+        need_restart: new.need_restart,
+        ..running.differences(&new.config)
+    };
+    (new.config, differences)
+}
+
+fn refused(running: &Config, flags: &[(&str, &str)]) -> String {
+    let new = successor::build(running, given(flags, Some("f")), &machine());
+    new.err().unwrap().to_string()
 }
 
 fn error(flags: &[(&str, &str)]) -> String {
@@ -343,7 +360,7 @@ fn links_carry_a_name() {
     let named = config(&[("--link-name", "Proxy.Example:444")]);
     let (host, port) = ("proxy.example".to_owned(), Some(444));
     assert_eq!(named.address.link_name, Some(LinkName { host, port }));
-    let found = config(&[]).differences(&named);
+    let (_, found) = reloaded(&config(&[]), &[("--link-name", "proxy.example:444")]);
     assert_eq!(found.changed, ["--link-name"]);
     assert!(found.need_restart.is_empty());
     let error = error(&[("--external-ip", "proxy.example")]);

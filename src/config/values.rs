@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::SecretLimits;
-use super::link::Role;
 use crate::wire::dc::DcId;
 use crate::wire::secret::SharedSecret;
 
@@ -214,19 +213,6 @@ impl fmt::Display for Source {
         match self {
             Self::Url(url) => f.write_str(url),
             Self::File(path) => path.display().fmt(f),
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "both" => Ok(Self::Both),
-            "front" => Ok(Self::Front),
-            "back" => Ok(Self::Back),
-            _ => bad("expected both, front or back"),
         }
     }
 }

@@ -213,8 +213,6 @@ lines_are_read_as_the_program_does() {
 		service start || fail "refused: $line"
 		contains "$work/run/flags" "$line"
 	done
-	listed=$(sed -n '/^const FILES/,/^];/s/^ *"--\(.*\)",$/\1/p' "$here/../../src/config/file.rs" | tr '\n' ' ')
-	equal "FILE_FLAGS='${listed% }'" "$(grep '^FILE_FLAGS=' "$source_dir/render.sh")"
 }
 
 links_that_lead_round_are_refused() {

@@ -68,43 +68,43 @@ every_key_becomes_its_flag() {
 		--secret home=dd00112233445566778899aabbccddeeff
 		--secret 00112233445566778899aabbccddeeff
 		--tls-domain www.example.com
+		--dc 2=192.0.2.3:443
+		--dc 203=192.0.2.4:443
 		--policy max-connections:client-ipv4:40
 		--policy not-in-table:client-subnet/32:banned
 		--table banned=table-1
-		--dc 2=192.0.2.3:443
-		--dc 203=192.0.2.4:443
+		--link-name proxy.example.com:443
+		--sni-salt pepper
+		--proxy-protocol 127.0.0.1,192.0.2.0/24
 		--fronting 192.0.2.5:443
 		--fronting-to-any-site no
 		--fronting-proxy-protocol yes
 		--time-skew 1200,600
 		--tls-records auto
 		--answer-time off
-		--tag 0123456789abcdef0123456789abcdef
 		--route middle
+		--tag 0123456789abcdef0123456789abcdef
 		--external-ip 192.0.2.1
-		--link-name proxy.example.com:443
 		--telegram-secret telegram-secret
 		--telegram-config http://192.0.2.2/config
 		--telegram-config-v6 telegram-config-v6
-		--data-dir $work/kept
-		--log-level debug
-		--metrics 127.0.0.1:9090
-		--sni-salt pepper
-		--proxy-protocol 127.0.0.1,192.0.2.0/24
 		--replay-cache 20000,forget
 		--filter-server-errors on
 		--flood-limit 20,100
 		--reset on-handshake-error
+		--data-dir $work/kept
 		--control $work/kept/ctl
-		--refresh 7200
-		--dc-connections 1
-		--clients-per-connection 150
-		--max-clients 200
+		--log-level debug
+		--metrics 127.0.0.1:9090
 		--handshake-timeout 10
 		--idle-timeout 600
 		--send-timeout 20
-		--hibernate 15
+		--refresh 7200
+		--dc-connections 1
+		--clients-per-connection 150
 		--max-handshakes 100
+		--max-clients 200
+		--hibernate 15
 		--allow classic,dd,tls
 		--buffers 1M
 	END

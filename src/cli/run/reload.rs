@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::RunError;
 use super::ports::Leaving;
 use super::server::{Server, link_role};
-use crate::config::{Config, ConfigSource, Differences, OwnedSecret};
+use crate::config::{Config, ConfigSource, Differences};
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::{Security, SecurityFiles};
 use crate::net::{Opened, unblock};
@@ -21,6 +21,7 @@ const MOST_NAMED: usize = 10;
 /// All that a reload reads from files.
 struct Fresh {
     config: Config,
+    differences: Differences,
     tables: Vec<ReadTable>,
     link: SecurityFiles,
     /// What the tables hold that they did not, in words.
@@ -28,12 +29,8 @@ struct Fresh {
 }
 
 /// Blocks, and may for long: a table can have megabytes, a disk can be gone.
-fn read(
-    source: &ConfigSource,
-    running: Option<OwnedSecret>,
-    before: &[Snapshot],
-) -> Result<Fresh, String> {
-    let config = source.load(running).map_err(|error| error.to_string())?;
+fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<Fresh, String> {
+    let (config, differences) = source.reload(running).map_err(|error| error.to_string())?;
     let tables = ReadTable::read_all(&config.guard.tables, before);
     let tables = tables.map_err(|error| error.to_string())?;
     let link = SecurityFiles::read(&config.link, link_role(&config));
@@ -43,6 +40,7 @@ fn read(
         link: link.map_err(|error| error.to_string())?,
         tables,
         config,
+        differences,
     })
 }
 
@@ -52,27 +50,20 @@ impl Server {
     /// read, and those that stay are not touched.
     pub(super) async fn reload(&self, source: &ConfigSource) {
         let old = self.config.borrow().clone();
-        let (source, running, before) = (
-            source.clone(),
-            old.doors.made_secret(),
-            self.gate.snapshots(),
-        );
-        let reading = unblock(move || read(&source, running, &before));
+        let (source, running, before) =
+            (source.clone(), Config::clone(&old), self.gate.snapshots());
+        let reading = unblock(move || read(&source, &running, &before));
         let fresh = match self.with_patience(reading).await {
             Ok(fresh) => fresh,
             Err(error) => return self.reload_failed(&error),
         };
         let Fresh {
-            config: mut new,
+            config: new,
+            differences,
             tables,
             link,
             table_news,
         } = fresh;
-        let differences = old.differences(&new);
-        if old.process.role != new.process.role {
-            return self.reload_failed(&"--role is another one; restart for it, or set it back");
-        }
-        new.keep_fixed(&old);
         let opened = match self.open_ports(&new) {
             Ok(opened) => opened,
             Err(error) => return self.cannot_listen(&old, &error),

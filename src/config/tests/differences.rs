@@ -40,13 +40,14 @@ fn a_changed_flag_is_named_and_no_other() {
         (&back, "--link-listen", "10.0.0.2:1,late"),
         (&back, "--dc-connections", "2"),
     ] {
-        let (old, new) = (config(base), config(&[base, &[(flag, value)]].concat()));
-        for (from, to) in [(&old, &new), (&new, &old)] {
-            let found = from.differences(to);
+        let more = [base, &[(flag, value)]].concat();
+        for (from, to) in [(base, &*more), (&*more, base)] {
+            let (_, found) = reloaded(&config(from), to);
             assert_eq!(found.changed, [flag], "{flag} {value}");
             assert!(found.need_restart.is_empty());
         }
-        assert_eq!(old.differences(&old.clone()), Differences::default());
+        let (_, found) = reloaded(&config(base), base);
+        assert_eq!(found, Differences::default());
     }
 }
 
@@ -66,43 +67,182 @@ fn flags_of_the_link_are_not_taken_for_each_other() {
     for (changed, (flag, _)) in flags.iter().enumerate().skip(2) {
         let mut flags = flags;
         flags[changed].1 = "b.example";
-        let found = old.differences(&config(&flags));
+        let (_, found) = reloaded(&old, &flags);
         assert_eq!(found.changed, [*flag]);
     }
 }
 
 #[test]
 fn what_needs_a_restart_is_told_until_it_comes() {
-    let with = |flags: &[(&str, &str)]| config(&[&[("--secret", KEY)], flags].concat());
-    let running = with(&[]);
-    let mut new = with(&[
-        ("--buffers", "8M"),
-        ("--refresh", "77"),
-        ("--data-dir", "/a"),
-    ]);
-    let found = running.differences(&new);
+    let with = |running: &Config, flags: &[(&str, &str)]| {
+        reloaded(running, &[&[("--secret", KEY)], flags].concat())
+    };
+    let running = config(&[("--secret", KEY)]);
+    let (new, found) = with(
+        &running,
+        &[
+            ("--buffers", "8M"),
+            ("--refresh", "77"),
+            ("--data-dir", "/a"),
+        ],
+    );
     assert_eq!(found.changed, ["--refresh"]);
     assert_eq!(found.need_restart, ["--buffers", "--data-dir"]);
-    new.keep_fixed(&running);
     assert_eq!(
         (new.process.buffers, &new.process.control),
         (running.process.buffers, &running.process.control)
     );
     // The next reload tells it again, and no more once it is set back.
-    let again = with(&[("--buffers", "8192K"), ("--refresh", "77")]);
-    let found = new.differences(&again);
+    let (_, found) = with(&new, &[("--buffers", "8192K"), ("--refresh", "77")]);
     assert!(found.changed.is_empty());
     assert_eq!(found.need_restart, ["--buffers"]);
-    let back = with(&[("--refresh", "77"), ("--buffers", "2M")]);
-    assert_eq!(new.differences(&back), Differences::default());
-    let other = with(&[
+    let (_, found) = with(&new, &[("--refresh", "77"), ("--buffers", "2M")]);
+    assert_eq!(found, Differences::default());
+    let other = [
         ("--role", "both"),
         ("--control", "/b"),
         ("--metrics", "9"),
         ("--user", "x"),
-    ]);
-    let found = new.differences(&other).need_restart;
-    assert_eq!(found, ["--metrics", "--user", "--control"]);
+        ("--refresh", "77"),
+    ];
+    let other = &other[usize::from(!cfg!(feature = "ctl")) * 2..];
+    let found = with(&new, other).1.need_restart;
+    let of_ctl: &[&str] = if cfg!(feature = "ctl") {
+        &["--control"]
+    } else {
+        &[]
+    };
+    assert_eq!(found, [&["--user"], of_ctl, &["--metrics"]].concat());
+}
+
+#[test]
+fn the_same_in_other_words_is_not_named() {
+    let key = |digit: char| KEY.replace('0', &digit.to_string());
+    let secret = |name: &str, digit| format!("{name}={}", key(digit));
+    let (a, b) = (secret("a", '1'), secret("b", '2'));
+    let file = |name: &str| format!("{name}=/nowhere/{name}");
+    let (one, two) = (file("one"), file("two"));
+    for (before, after) in [
+        (
+            &[("--metrics", "9090")][..],
+            &[("--metrics", "127.0.0.1:9090")][..],
+        ),
+        (&[], &[("--idle-timeout", "1800"), ("--allow", "tls,dd")]),
+        (&[], &[("--listen", ":443"), ("--max-clients", "1024")]),
+        (&[], &[("--listen", "*:443"), ("--flood-limit", "50,500")]),
+        (&[("--listen", ":1")], &[("--listen", "1")]),
+        (&[("--tag", &KEY.to_uppercase())], &[("--tag", KEY)]),
+        (
+            &[("--secret", &a), ("--secret", &b)],
+            &[("--secret", &b), ("--secret", &a)],
+        ),
+        (
+            &[
+                ("--listen", "192.0.2.1:1"),
+                ("--listen", "192.0.2.2:1,late"),
+            ],
+            &[
+                ("--listen", "192.0.2.2:1,late"),
+                ("--listen", "192.0.2.1:1"),
+            ],
+        ),
+        (
+            &[("--table", &one), ("--table", &two)],
+            &[("--table", &two), ("--table", &one)],
+        ),
+        (
+            &[("--proxy-protocol", "127.0.0.1,10.0.0.0/8")],
+            &[("--proxy-protocol", "10.1.0.0/8,127.0.0.1/32")],
+        ),
+        (
+            &[("--dc", "1=192.0.2.1:1"), ("--dc", "2=192.0.2.2:1")],
+            &[("--dc", "2=192.0.2.2:1"), ("--dc", "1=192.0.2.1:1")],
+        ),
+    ] {
+        for (from, to) in [(before, after), (after, before)] {
+            let (_, found) = reloaded(&config(from), to);
+            assert_eq!(found, Differences::default(), "{from:?} {to:?}");
+        }
+    }
+}
+
+#[test]
+fn another_order_is_named_where_it_says_something() {
+    let (one, two) = (KEY.replace('0', "1"), KEY.replace('0', "2"));
+    let (padded, bare) = (format!("a=dd{KEY}"), format!("b={KEY}"));
+    for (flag, first, second) in [
+        ("--tls-domain", "a.example.net", "b.example.net"),
+        // They are called after their places.
+        ("--secret", &one, &two),
+        // The first of one key is who they all are.
+        ("--secret", &padded, &bare),
+        ("--dc", "1=192.0.2.1:1", "1=192.0.2.2:1"),
+        (
+            "--policy",
+            "max-connections:secret:3",
+            "max-connections:listener:9",
+        ),
+    ] {
+        let running = config(&[(flag, first), (flag, second)]);
+        let (_, found) = reloaded(&running, &[(flag, second), (flag, first)]);
+        assert_eq!(found.changed, [flag], "{first}");
+    }
+}
+
+#[test]
+fn what_is_made_of_a_fixed_flag_is_made_of_the_one_that_is_kept() {
+    let with = |data_dir| {
+        [
+            ("--data-dir", data_dir),
+            ("--table", "a=/one/a"),
+            ("--table", "b=/two/b"),
+        ]
+    };
+    let running = config(&with("/one"));
+    let (new, found) = reloaded(&running, &with("/two"));
+    assert_eq!(found.need_restart, ["--data-dir"]);
+    assert!(found.changed.is_empty(), "{found:?}");
+    assert_eq!(new.guard.tables, running.guard.tables);
+}
+
+#[test]
+fn a_reload_must_go_with_what_is_kept_and_with_what_a_restart_takes() {
+    let running = config(&[("--metrics", "9090"), ("--listen", ":1")]);
+    let said = refused(&running, &[("--metrics", "9091"), ("--listen", ":9090")]);
+    let beginning = "restart for --metrics: with the old values, by which this process goes on, \
+        --metrics: 127.0.0.1:9090 and 0.0.0.0:9090";
+    assert!(said.starts_with(beginning), "{said}");
+    let said = refused(&running, &[("--metrics", "9092"), ("--listen", ":9092")]);
+    assert!(
+        said.starts_with("f:1: --metrics: 127.0.0.1:9092 and"),
+        "{said}"
+    );
+    let said = refused(&running, &[("--buffers", "x")]);
+    assert!(said.starts_with("f:1: --buffers"), "{said}");
+    let half = [
+        ("--role", "back"),
+        ("--link-listen", "10.0.0.1:1"),
+        ("--link-psk", "/none"),
+    ];
+    let said = refused(&running, &half);
+    assert!(said.starts_with("--link-psk: cannot read"), "{said}");
+}
+
+#[test]
+fn another_role_changes_nothing() {
+    let folder = TemporaryDirectory::new();
+    let key = folder.path().join("key");
+    std::fs::write(&key, [b'x'; 40]).unwrap();
+    let back = [
+        ("--role", "back"),
+        ("--link-listen", "10.0.0.1:1"),
+        ("--link-psk", key.to_str().unwrap()),
+    ];
+    let said = refused(&config(&[]), &back);
+    assert_eq!(
+        said,
+        "--role is another one; restart for it, or set it back"
+    );
 }
 
 #[test]

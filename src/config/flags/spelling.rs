@@ -1,4 +1,4 @@
-use super::flags::all_flags;
+use super::FLAGS;
 
 /// Longer than any flag.
 const LONGEST_FLAG: usize = 40;
@@ -9,7 +9,9 @@ pub(super) fn nearest(flag: &str) -> Option<&'static str> {
     if flag.len() > LONGEST_FLAG {
         return None;
     }
-    let known = all_flags().map(|known| (distance(flag, known.name), known.name));
+    let known = FLAGS
+        .iter()
+        .map(|known| (distance(flag, known.name), known.name));
     let (distance, name) = known.min()?;
     // Of two letters nearly any two others are near.
     let letters = flag.trim_start_matches('-').len();
@@ -43,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_flag_is_too_long_to_be_meant() {
-        assert!(all_flags().all(|flag| flag.name.len() < LONGEST_FLAG));
+        assert!(FLAGS.iter().all(|flag| flag.name.len() < LONGEST_FLAG));
     }
 
     #[test]

@@ -2,12 +2,12 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// A field that a flag fills.
-pub(super) trait Slot {
+pub(in crate::config) trait Slot {
     fn fill(&mut self, value: &str) -> Result<(), NotFilled>;
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotFilled {
+pub(in crate::config) enum NotFilled {
     /// Why.
     BadValue(String),
     /// It holds one value, and has it.

@@ -1,0 +1,77 @@
+//! The flags of the config: one table, and what is looked up in it.
+
+#[cfg(test)]
+mod generated;
+#[macro_use]
+mod row;
+mod slot;
+mod spelling;
+mod table;
+#[cfg(test)]
+mod templates;
+
+use std::path::Path;
+
+use super::error::Problem;
+pub(super) use row::{Build, Holds, Names, Order, Reload};
+pub use row::{Flag, Heading};
+pub(super) use slot::NotFilled;
+pub use table::FLAGS;
+#[cfg(test)]
+pub(super) use table::MORE;
+pub(super) use table::{Flags, Seconds};
+
+/// The flag of this name, with its dashes.
+pub fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.name == name)
+}
+
+/// Whether `name`, with its dashes, is a flag of the config.
+pub fn is_flag(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// What is wrong with a flag that is none.
+pub fn unknown_flag(flag: String) -> Problem {
+    let meant = spelling::nearest(&flag);
+    Problem::UnknownFlag { flag, meant }
+}
+
+/// The flag that is meant by a word without dashes.
+pub fn flag_of_word(word: &str) -> Option<&'static str> {
+    find(&format!("--{word}")).map(|flag| flag.name)
+}
+
+/// What is wrong with `flag` alone.
+pub fn no_value(flag: &Flag) -> Problem {
+    Problem::NoValue {
+        flag: flag.name,
+        value: flag.value,
+    }
+}
+
+impl Flag {
+    /// `value`; a relative name of a file made whole, as one in `directory`. Files
+    /// that a config names may move together with it.
+    pub(super) fn within(&self, directory: &Path, value: String) -> String {
+        let (name, file) = match self.names {
+            Names::NoFile => return value,
+            Names::File => ("", value.as_str()),
+            Names::FileOfName => match value.split_once('=') {
+                Some((name, file)) => (name, file),
+                None => return value,
+            },
+        };
+        if file.is_empty() || value.contains("://") {
+            return value;
+        }
+        match directory.join(file).into_os_string().into_string() {
+            Ok(path) if name.is_empty() => path,
+            Ok(path) => format!("{name}={path}"),
+            Err(_) => value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+use super::super::role::Role;
+
+/// One flag with all that is true of it wherever it is read. What a row does not
+/// say is as in [`Flag::row`].
+#[derive(Debug)]
+pub struct Flag {
+    /// With its dashes.
+    pub name: &'static str,
+    /// What stands for its value in help; `S` is in seconds.
+    pub value: &'static str,
+    pub help: &'static str,
+    pub heading: Heading,
+    pub(in crate::config) roles: Roles,
+    pub(in crate::config) reload: Reload,
+    pub(in crate::config) order: Order,
+    pub(in crate::config) holds: Holds,
+    pub(in crate::config) names: Names,
+    pub(in crate::config) build: Build,
+}
+
+impl Flag {
+    /// For every role and build, taken over by a reload, without secrets and names
+    /// of files.
+    pub(super) const fn row(
+        heading: Heading,
+        name: &'static str,
+        value: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            value,
+            help,
+            heading,
+            roles: Roles::ALL,
+            reload: Reload::Live,
+            order: Order::Kept,
+            holds: Holds::NoSecret,
+            names: Names::NoFile,
+            build: Build::Any,
+        }
+    }
+
+    /// Whether this build has it.
+    pub fn is_here(&self) -> bool {
+        self.build.is_this()
+    }
+
+    /// Whether its values must not be repeated where others may read them.
+    pub(in crate::config) fn is_private(&self) -> bool {
+        matches!(self.holds, Holds::Secret | Holds::SecretOption | Holds::Tag)
+    }
+
+    /// Whether nobody else should read a file with this value.
+    pub(in crate::config) fn is_secret(&self, value: &str) -> bool {
+        match self.holds {
+            Holds::Secret => true,
+            Holds::SecretOption => value.contains(",secret="),
+            Holds::NoSecret | Holds::Tag | Holds::SecretFile => false,
+        }
+    }
+}
+
+/// Where a flag stands in help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heading {
+    Clients,
+    Telegram,
+    SplitMode,
+    WhoMayComeIn,
+    Limits,
+    ThisProcess,
+}
+
+impl Heading {
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Clients => "Clients",
+            Self::Telegram => "Telegram",
+            Self::SplitMode => "Split mode",
+            Self::WhoMayComeIn => "Who may come in",
+            Self::Limits => "Limits",
+            Self::ThisProcess => "This process",
+        }
+    }
+}
+
+/// Which processes a flag says something to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Roles(u8);
+
+impl Roles {
+    const BOTH: u8 = 1;
+    pub const FRONT: Self = Self(2);
+    pub const BACK: Self = Self(4);
+    pub const ALL: Self = Self(Self::BOTH | 2 | 4);
+    /// Those that take clients.
+    pub const WITH_CLIENTS: Self = Self(Self::BOTH | 2);
+    /// Those that talk to Telegram.
+    pub const WITH_TELEGRAM: Self = Self(Self::BOTH | 4);
+    /// Those that are one half of the proxy.
+    pub const HALVES: Self = Self(2 | 4);
+
+    pub fn include(self, role: Role) -> bool {
+        let bit = match role {
+            Role::Both => Self::BOTH,
+            Role::Front => Self::FRONT.0,
+            Role::Back => Self::BACK.0,
+        };
+        self.0 & bit != 0
+    }
+}
+
+/// What a reload does with another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Reload {
+    /// Takes it over.
+    Live,
+    /// Goes on with the one of the start, and says so.
+    Restart,
+    /// Changes nothing at all.
+    Refused,
+    /// It has its place on the command line alone, which stays as it is.
+    CommandLine,
+}
+
+/// Whether the same values in another order say something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Order {
+    Kept,
+    Free,
+    /// Among those that begin with the same `NAME=` it is kept.
+    FreeByName,
+}
+
+/// What of a value is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Holds {
+    NoSecret,
+    Secret,
+    /// What stands behind `,secret=`.
+    SecretOption,
+    /// Nothing for logs, but no reason to close the config file.
+    Tag,
+    /// It names a file that holds one.
+    SecretFile,
+}
+
+/// Whether a value names a file, whose relative name is made whole. A URL is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Names {
+    NoFile,
+    File,
+    /// Behind `NAME=`.
+    FileOfName,
+}
+
+/// What a build must have been made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Build {
+    Any,
+    /// TLS on the link.
+    Tls,
+    Ctl,
+}
+
+impl Build {
+    pub fn is_this(self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tls => cfg!(feature = "tls"),
+            Self::Ctl => cfg!(feature = "ctl"),
+        }
+    }
+
+    /// What other builds lack, and what to do there instead.
+    pub fn lack(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Any => ("", ""),
+            Self::Tls => ("TLS", "use --link-psk inside a tunnel"),
+            Self::Ctl => ("ctl", "leave it out"),
+        }
+    }
+}
+
+/// Rows become the struct that the flags fill, and the table of what is true of
+/// them. Behind a row's semicolon is what only generated files and tests go by: OpenWrt's
+/// kind of key, and an example.
+macro_rules! flags {
+    (
+        $(#[$($about:tt)*])*
+        struct Flags;
+        $($heading:ident {
+            $(
+                $(#[doc = $help:literal])+
+                $(#[ctl = $with_ctl:literal])?
+                $field:ident: $type:ty = $name:literal $value:tt
+                $(, $column:ident: $entry:expr)* ; $kind:ident $example:literal;
+            )+
+        })+
+    ) => {
+        $(#[$($about)*])*
+        #[derive(Default)]
+        pub(in crate::config) struct Flags {
+            $($($(#[doc = $help])+ pub $field: $type,)+)+
+        }
+
+        impl Flags {
+            /// What the flag of this name, with its dashes, fills.
+            pub fn slot(&mut self, name: &str) -> Option<&mut dyn Slot> {
+                let at = FLAGS.iter().position(|flag| flag.name == name)?;
+                let slots: [&mut dyn Slot; _] = [$($(&mut self.$field,)+)+];
+                slots.into_iter().nth(at)
+            }
+        }
+
+        /// All flags, in the order of `--help`.
+        pub static FLAGS: &[Flag] = &[$($(
+            Flag {
+                $($column: $entry,)*
+                ..Flag::row(
+                    Heading::$heading,
+                    $name,
+                    $value,
+                    if cfg!(feature = "ctl") {
+                        concat!($($help,)+ $($with_ctl)?)
+                    } else {
+                        concat!($($help),+)
+                    },
+                )
+            },
+        )+)+];
+
+        /// The rest of the rows, in the same order.
+        #[cfg(test)]
+        pub(in crate::config) static MORE: &[More] = &[$($(
+            More {
+                field: stringify!($field),
+                uci: Uci::$kind,
+                example: $example,
+                repeats: matches!(stringify!($type).as_bytes(), [b'V', ..]),
+            },
+        )+)+];
+    };
+}
+
+/// What of a flag only generated files and tests go by.
+#[cfg(test)]
+pub(in crate::config) struct More {
+    /// As in [`Flags`](super::table::Flags), and in OpenWrt's config.
+    pub field: &'static str,
+    pub uci: Uci,
+    /// Another value than the default.
+    pub example: &'static str,
+    pub repeats: bool,
+}
+
+/// How OpenWrt's init script renders a key.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Uci {
+    /// There is no such key.
+    None,
+    Text,
+    List,
+    Number,
+    /// A shape of its own, with a rule of its own.
+    Own,
+}
