@@ -1,5 +1,5 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -53,11 +53,11 @@ pub struct BufferPool {
     freed: Notify,
     pub(super) room: RefCell<Room>,
     /// Of those who wait for room or would hear that they have to go.
-    pub(super) wakers: RefCell<HashMap<Id, Waker>>,
+    pub(super) wakers: RefCell<BTreeMap<Id, Waker>>,
     /// Of whom too little is there to wait for room. Nothing more may come before
     /// that is read: the kernel keeps a window closed while the rest of what it
     /// has merged, up to all of a socket's memory on loopback, is unread.
-    pub(super) too_little: RefCell<BTreeSet<Id>>,
+    pub(super) too_little: RefCell<BTreeMap<Id, Waker>>,
     /// Somebody has begun to wait for room, or would.
     pub(super) short: Notify,
 }
@@ -193,22 +193,22 @@ impl BufferPool {
         let outcome = self.room.borrow_mut().look(self.free(), now);
         self.wake(outcome.called);
         self.wake(outcome.revoked);
-        let fitting = self.fitting(now);
-        self.wake(fitting);
+        self.wake_fitting(now);
     }
 
     /// Those of whom too little is there, whose packets have room meanwhile.
-    fn fitting(&self, now: Instant) -> Vec<Id> {
-        let mut too_little = self.too_little.borrow_mut();
+    fn wake_fitting(&self, now: Instant) {
+        let too_little = self.too_little.borrow();
         if too_little.is_empty() {
-            return Vec::new();
+            return;
         }
         let room = self.room.borrow();
-        let fitting = room.fitting(&too_little, self.free(), now);
-        for id in &fitting {
-            too_little.remove(id);
+        let fitting = room.fitting(too_little.keys(), self.free(), now);
+        drop((room, too_little));
+        for id in fitting {
+            let waker = self.too_little.borrow_mut().remove(&id);
+            waker.into_iter().for_each(Waker::wake);
         }
-        fitting
     }
 
     fn wake(&self, ids: Vec<Id>) {
@@ -220,9 +220,7 @@ impl BufferPool {
     }
 
     pub(super) fn park(&self, id: Id, cx: &mut Context<'_>) {
-        let mut wakers = self.wakers.borrow_mut();
-        let waker = wakers.entry(id).or_insert_with(|| cx.waker().clone());
-        waker.clone_from(cx.waker());
+        self.wakers.borrow_mut().insert(id, cx.waker().clone());
     }
 
     pub(super) fn take(&self) -> Option<ChunkBytes> {
