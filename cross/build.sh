@@ -79,6 +79,10 @@ size_flags() {
             echo "-C llvm-args=-mips-tail-calls" "-C llvm-args=-max-store-memcpy=2" \
                 "-C llvm-args=-max-store-memmove=2" "-C llvm-args=-max-store-memset=2"
             ;;
+        armv7-*)
+            # Thumb-2, whose usual instructions are half as long: a third less of code.
+            echo "-C target-feature=+thumb-mode"
+            ;;
         aarch64-*)
             # Registers are saved and restored by functions that all functions
             # share: 21 KiB. Then what else is alike, as often as it pays.
