@@ -1,5 +1,4 @@
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::config::Network;
@@ -42,6 +41,17 @@ pub enum Hope {
     Begun,
 }
 
+impl Hope {
+    fn of(standing: u64) -> Self {
+        match standing >> NUMBER_BITS {
+            0 => Self::None,
+            1 => Self::Site,
+            2 => Self::Some,
+            _ => Self::Begun,
+        }
+    }
+}
+
 /// One of a [`FairQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -59,10 +69,12 @@ pub struct Member {
 /// rate it comes; with more, as long as it takes the crowd to come once anew.
 #[derive(Default)]
 pub struct FairQueue {
-    members: BTreeSet<(Origin, Hope, u64)>,
+    /// Each under its origin and standing. The same type as that of the ranking, and
+    /// of `net::room`'s queue: code for one.
+    members: BTreeMap<(u64, u64), u64>,
     groups: HashMap<Origin, Group>,
-    /// The last one goes first.
-    ranking: BTreeSet<Rank>,
+    /// The origins; the last one's goes first.
+    ranking: BTreeMap<Rank, u64>,
 }
 
 #[derive(Default)]
@@ -72,7 +84,16 @@ struct Group {
     rank: Option<Rank>,
 }
 
-type Rank = (usize, Reverse<(Hope, u64)>, Origin);
+/// How many an origin has, then the complement of the standing of the one of them who
+/// goes first.
+type Rank = (u64, u64);
+
+/// The hope above the number: among those of one origin the least goes first.
+fn standing(hope: Hope, number: u64) -> u64 {
+    (hope as u64) << NUMBER_BITS | number
+}
+
+const NUMBER_BITS: u32 = 62;
 
 impl FairQueue {
     pub fn len(&self) -> usize {
@@ -86,7 +107,8 @@ impl FairQueue {
             hope,
             number,
         } = member;
-        if self.members.insert((origin, hope, number)) {
+        let place = (origin.0, standing(hope, number));
+        if self.members.insert(place, number).is_none() {
             let group = self.groups.entry(origin).or_default();
             group.count += 1;
             group.is_trusted = is_trusted;
@@ -101,7 +123,8 @@ impl FairQueue {
             hope,
             number,
         } = member;
-        let was_there = self.members.remove(&(origin, hope, number));
+        let place = (origin.0, standing(hope, number));
+        let was_there = self.members.remove(&place).is_some();
         if was_there && let Some(group) = self.groups.get_mut(&origin) {
             group.count -= 1;
             self.rank(origin);
@@ -111,11 +134,11 @@ impl FairQueue {
 
     /// Who goes first.
     pub fn first(&self) -> Option<Member> {
-        let &(_, Reverse((hope, number)), origin) = self.ranking.last()?;
+        let (&(_, rank), &origin) = self.ranking.last_key_value()?;
         Some(Member {
-            origin,
-            hope,
-            number,
+            origin: Origin(origin),
+            hope: Hope::of(!rank),
+            number: !rank & ((1 << NUMBER_BITS) - 1),
         })
     }
 
@@ -126,8 +149,8 @@ impl FairQueue {
         if let Some(old) = group.rank.take() {
             self.ranking.remove(&old);
         }
-        let all_of_it = (origin, Hope::None, 0)..=(origin, Hope::Begun, u64::MAX);
-        let Some(&(_, hope, number)) = self.members.range(all_of_it).next() else {
+        let all_of_it = (origin.0, 0)..=(origin.0, u64::MAX);
+        let Some((&(_, standing), _)) = self.members.range(all_of_it).next() else {
             self.groups.remove(&origin);
             if self.groups.is_empty() {
                 // The table of a crowd is not kept.
@@ -139,9 +162,9 @@ impl FairQueue {
             true => group.count / TRUST,
             false => group.count,
         };
-        let rank = (weight, Reverse((hope, number)), origin);
+        let rank = (weight as u64, !standing);
         group.rank = Some(rank);
-        self.ranking.insert(rank);
+        self.ranking.insert(rank, origin.0);
     }
 }
 

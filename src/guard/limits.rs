@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::fair_queue::Origin;
 use super::roll_call::RollCall;
 use super::usage::{Usage, write_line};
-use crate::config::{Network, SecretLimits};
+use crate::config::SecretLimits;
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
@@ -122,7 +123,7 @@ pub struct Account {
     metered: Cell<bool>,
     live: Cell<u32>,
     /// Live clients by what one subscriber has, kept only while `max_ips` is set.
-    addresses: RefCell<HashMap<Network, u32>>,
+    addresses: RefCell<HashMap<u64, u32>>,
     roll_call: Cell<RollCall>,
     used: Cell<u64>,
     /// That is all of its quota.
@@ -167,7 +168,7 @@ impl Account {
         }
         let mut counted_address = None;
         if let Some(most) = limits.max_ips {
-            let client = Network::of_subscriber(client);
+            let client = Origin::of(client).number();
             let mut addresses = self.addresses.borrow_mut();
             if !addresses.contains_key(&client) && addresses.len() >= most as usize {
                 return Err(LimitRefusal::TooManyAddresses);
@@ -307,7 +308,7 @@ impl Turn {
 pub struct Membership {
     account: Rc<Account>,
     /// In a box: most secrets have no `max_ips`.
-    counted_address: Option<Box<Network>>,
+    counted_address: Option<Box<u64>>,
 }
 
 impl Membership {

@@ -1,7 +1,7 @@
 //! The memory for bytes that wait, in chunks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -48,11 +48,11 @@ pub struct BufferPool {
     freed: Notify,
     pub(super) room: RefCell<Room>,
     /// Of those who wait for room or would hear that they have to go.
-    pub(super) wakers: RefCell<HashMap<Id, Waker>>,
+    pub(super) wakers: RefCell<BTreeMap<Id, Waker>>,
     /// Of whom too little is there to wait for room. Nothing more may come before
     /// that is read: the kernel keeps a window closed while the rest of what it
     /// has merged, up to all of a socket's memory on loopback, is unread.
-    pub(super) too_little: RefCell<BTreeSet<Id>>,
+    pub(super) too_little: RefCell<BTreeMap<Id, Waker>>,
     /// Somebody has begun to wait for room, or would.
     pub(super) short: Notify,
 }

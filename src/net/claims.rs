@@ -2,7 +2,7 @@
 //! go. Who does is said by `room`; here its answers reach those who wait.
 
 use std::rc::Rc;
-use std::task::Context;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use super::buffer_pool::{BufferPool, CHUNK_LEN};
@@ -87,22 +87,22 @@ impl BufferPool {
         let outcome = self.room.borrow_mut().look(self.free(), now);
         self.wake(outcome.called);
         self.wake(outcome.revoked);
-        let fitting = self.fitting(now);
-        self.wake(fitting);
+        self.wake_fitting(now);
     }
 
     /// Those of whom too little is there, whose packets have room meanwhile.
-    fn fitting(&self, now: Instant) -> Vec<Id> {
-        let mut too_little = self.too_little.borrow_mut();
+    fn wake_fitting(&self, now: Instant) {
+        let too_little = self.too_little.borrow();
         if too_little.is_empty() {
-            return Vec::new();
+            return;
         }
         let room = self.room.borrow();
-        let fitting = room.fitting(&too_little, self.free(), now);
-        for id in &fitting {
-            too_little.remove(id);
+        let fitting = room.fitting(too_little.keys(), self.free(), now);
+        drop((room, too_little));
+        for id in fitting {
+            let waker = self.too_little.borrow_mut().remove(&id);
+            waker.into_iter().for_each(Waker::wake);
         }
-        fitting
     }
 
     fn wake(&self, ids: Vec<Id>) {
@@ -114,9 +114,7 @@ impl BufferPool {
     }
 
     pub(super) fn park(&self, id: Id, cx: &mut Context<'_>) {
-        let mut wakers = self.wakers.borrow_mut();
-        let waker = wakers.entry(id).or_insert_with(|| cx.waker().clone());
-        waker.clone_from(cx.waker());
+        self.wakers.borrow_mut().insert(id, cx.waker().clone());
     }
 
     /// Lets those go on who have room now.

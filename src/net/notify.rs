@@ -1,8 +1,7 @@
 use std::cell::{Cell, RefCell};
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::task::{Context, Poll, RawWakerVTable, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// Wakes tasks that wait for something to change; each then looks again for
 /// itself.
@@ -16,16 +15,18 @@ pub struct Notify {
 #[derive(Default)]
 struct Waiting {
     queue: BTreeMap<u64, Waker>,
-    /// Their places in it. A waker there keeps its task's address its own.
-    places: HashMap<Identity, u64>,
+    /// Their places in it. A waker there keeps its task's address its own. The same
+    /// type as that of `net::room`'s queue: code for one.
+    places: BTreeMap<Identity, u64>,
     next_place: u64,
 }
 
 /// Wakers of one task have the same.
-type Identity = (*const (), *const RawWakerVTable);
+type Identity = (u64, u64);
 
 fn identity(waker: &Waker) -> Identity {
-    (waker.data(), waker.vtable())
+    let vtable = std::ptr::from_ref(waker.vtable());
+    (waker.data().addr() as u64, vtable.addr() as u64)
 }
 
 impl Notify {
@@ -121,10 +122,11 @@ impl Drop for Wait<'_> {
 
 impl Waiting {
     fn push(&mut self, waker: &Waker) -> bool {
-        let Entry::Vacant(vacant) = self.places.entry(identity(waker)) else {
+        let identity = identity(waker);
+        if self.places.contains_key(&identity) {
             return false;
-        };
-        vacant.insert(self.next_place);
+        }
+        self.places.insert(identity, self.next_place);
         self.queue.insert(self.next_place, waker.clone());
         self.next_place += 1;
         true
@@ -132,23 +134,13 @@ impl Waiting {
 
     fn remove(&mut self, waker: &Waker) -> Option<Waker> {
         let place = self.places.remove(&identity(waker))?;
-        let waker = self.queue.remove(&place);
-        self.shrink();
-        waker
+        self.queue.remove(&place)
     }
 
     fn pop(&mut self) -> Option<Waker> {
         let (_, waker) = self.queue.pop_first()?;
         self.places.remove(&identity(&waker));
-        self.shrink();
         Some(waker)
-    }
-
-    /// The table of a crowd is not kept.
-    fn shrink(&mut self) {
-        if self.queue.is_empty() {
-            self.places = HashMap::new();
-        }
     }
 }
 

@@ -58,7 +58,9 @@ impl Reservation {
     /// come has room. Who expects more makes nobody go.
     pub fn expect_more(&self, cx: &mut Context<'_>) {
         let pool = &self.pool;
-        pool.too_little.borrow_mut().insert(self.id);
+        let mut too_little = pool.too_little.borrow_mut();
+        too_little.insert(self.id, cx.waker().clone());
+        drop(too_little);
         pool.park(self.id, cx);
         pool.short.notify();
     }

@@ -13,7 +13,7 @@ mod giving;
 mod revocations;
 mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use self::claim::{Claim, Flow, Place, State};
@@ -58,13 +58,13 @@ pub(super) struct Room {
     missing: usize,
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
-    /// Those who wait.
+    /// Those who wait. The same type as that of `guard::fair_queue`'s: code for one.
     queue: BTreeMap<Place, Id>,
     next_number: u64,
     /// The furthest one of those called from the queue.
     turn: u64,
-    /// Behind what each user has queued, in chunks.
-    next_turns: HashMap<Flow, u64>,
+    /// Behind what each user has queued, in chunks. The same type as that of the queue.
+    next_turns: BTreeMap<(u64, u64), u64>,
     /// With fewer chunks free, a look into the queue is in vain, unless something
     /// small waits.
     least: usize,
@@ -116,7 +116,7 @@ impl Room {
             queue: BTreeMap::new(),
             next_number: 0,
             turn: 0,
-            next_turns: HashMap::new(),
+            next_turns: BTreeMap::new(),
             least: 0,
             has_small: false,
             least_for: Counts::default(),
@@ -370,7 +370,7 @@ impl Room {
         }
         for (place, id) in &called {
             self.queue.remove(place);
-            self.turn = self.turn.max(place.turn);
+            self.turn = self.turn.max(place.0);
             if let Some(claim) = self.claims.get_mut(id) {
                 claim.state = State::Called;
                 self.called += claim.rest;
@@ -383,13 +383,18 @@ impl Room {
 
     /// Those of `ids` who have room, all of them together: each may
     /// [`ask`](Self::ask) again. Nothing is kept for them.
-    pub fn fitting(&self, ids: &BTreeSet<Id>, free: usize, now: Instant) -> Vec<Id> {
+    pub fn fitting<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a Id>,
+        free: usize,
+        now: Instant,
+    ) -> Vec<Id> {
         let mut giving = self.giving(free, now);
         let fits = |id: &&Id| {
             let claim = self.claims.get(id);
             claim.is_some_and(|claim| self.give(&mut giving, **id, claim).is_ok())
         };
-        ids.iter().filter(fits).copied().collect()
+        ids.filter(fits).copied().collect()
     }
 
     /// What the time brings. To be called every 50 ms or so while it
@@ -418,21 +423,20 @@ impl Room {
             .queue
             .keys()
             .next()
-            .map_or(self.turn, |place| place.turn);
+            .map_or(self.turn, |(turn, _)| *turn);
         let turn = claim.turn.unwrap_or_else(|| match claim.held {
             0 => {
-                let next = self.next_turns.entry(claim.flow).or_insert(first);
-                let turn = first.max(*next);
-                *next = turn + claim.rest as u64;
+                let (User(user), has_finished) = claim.flow;
+                let flow = (user, has_finished.into());
+                let next = self.next_turns.get(&flow).copied();
+                let turn = next.map_or(first, |next| first.max(next));
+                self.next_turns.insert(flow, turn + claim.rest as u64);
                 turn
             }
             _ => first,
         });
         claim.turn = Some(turn);
-        let place = Place {
-            turn,
-            number: self.next_number,
-        };
+        let place = (turn, self.next_number);
         self.next_number += 1;
         claim.state = State::Waiting(place, now);
         self.least = self.least.min(claim.rest);
@@ -456,11 +460,17 @@ impl Room {
     fn tidy(&mut self) {
         if self.queue.is_empty() {
             self.waiting_since = None;
-            self.next_turns = HashMap::new();
+            self.next_turns = BTreeMap::new();
             self.last_turns = HashMap::new();
         } else if self.next_turns.len() > MOST_USERS {
-            let turn = self.turn;
-            self.next_turns.retain(|_, next| *next > turn);
+            let passed = self
+                .next_turns
+                .iter()
+                .filter(|(_, next)| **next <= self.turn);
+            let passed: Vec<_> = passed.map(|(flow, _)| *flow).collect();
+            for flow in passed {
+                self.next_turns.remove(&flow);
+            }
             if self.next_turns.len() > MOST_USERS / 2 {
                 self.next_turns.clear();
             }

@@ -31,11 +31,20 @@ pub(in crate::client) enum Judgement {
 #[derive(Default)]
 pub(super) struct Guests {
     count: Cell<usize>,
-    line: RefCell<BTreeMap<Turn, Waker>>,
+    /// By their turns. The same type as that of other queues of wakers: code for one.
+    line: RefCell<BTreeMap<u64, Waker>>,
     next: Cell<u64>,
 }
 
-type Turn = (Judgement, u64);
+/// Who came as the `number`-th of those of `judgement`; the least is called first.
+fn turn(judgement: Judgement, number: u64) -> u64 {
+    (judgement as u64) << NUMBER_BITS | number
+}
+
+const NUMBER_BITS: u32 = 62;
+
+/// Behind all who wait.
+const LAST: u64 = (1 << NUMBER_BITS) - 1;
 
 /// A place at a site until it is dropped.
 pub(in crate::client) struct Guest(Rc<Sites>);
@@ -44,7 +53,7 @@ impl Guest {
     /// One that is free, if nobody waits for it.
     pub fn take(sites: &Rc<Sites>, judgement: Judgement) -> Option<Self> {
         sites
-            .is_free((judgement, u64::MAX))
+            .is_free(turn(judgement, LAST))
             .then(|| Self::new(sites))
     }
 
@@ -103,11 +112,11 @@ impl Sites {
         self.reactor.timeout(LEFT_FOR, ends).await.flatten()
     }
 
-    fn is_free(&self, turn: Turn) -> bool {
+    fn is_free(&self, turn: u64) -> bool {
         let most = self.config.with(|config| config.most_strangers);
-        let most = match turn.0 {
-            Judgement::Stranger => most,
-            Judgement::Crowd | Judgement::Undecided => most / 2,
+        let most = match turn >> NUMBER_BITS == Judgement::Stranger as u64 {
+            true => most,
+            false => most / 2,
         };
         let line = self.guests.line.borrow();
         self.guests.count.get() < most && line.range(..turn).next().is_none()
@@ -125,14 +134,14 @@ impl Sites {
 /// Whoever waits for a place. Leaving the line lets the next one try.
 struct Waiting<'a> {
     sites: &'a Rc<Sites>,
-    turn: Turn,
+    turn: u64,
 }
 
 impl<'a> Waiting<'a> {
     fn new(sites: &'a Rc<Sites>, judgement: Judgement) -> Self {
         let number = sites.guests.next.get();
         sites.guests.next.set(number + 1);
-        let turn = (judgement, number);
+        let turn = turn(judgement, number);
         let mut line = sites.guests.line.borrow_mut();
         line.insert(turn, Waker::noop().clone());
         Self { sites, turn }

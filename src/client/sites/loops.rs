@@ -2,6 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use slab::Slab;
 use smol_mtproxy_ciphers::sha256;
 
 use crate::config::Reach;
@@ -31,19 +32,26 @@ pub(super) struct Loops {
     /// Where we listen.
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
-    /// The connections to sites that got no answer, by their port here and a
-    /// number.
-    dialled: RefCell<BTreeMap<Dial, Dialled>>,
+    /// The connections to sites that got no answer, by their port here.
+    dialled: RefCell<Ports>,
     /// Those among them of whose client a relay told, by its port.
-    told: RefCell<BTreeMap<Dial, Dialled>>,
-    next: Cell<u64>,
+    told: RefCell<Ports>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
     /// One that was counted is answered, or gone.
     fewer: Notify,
     waiting: Cell<usize>,
 }
 
-type Dial = (u16, u64);
+/// Connections by a port, which several may have.
+#[derive(Default)]
+struct Ports {
+    all: Slab<Dialled>,
+    /// The same type as `guard::fair_queue` has: code for one.
+    by_port: BTreeMap<Dial, u64>,
+}
+
+/// The port, and what tells those that have it apart.
+type Dial = (u64, u64);
 
 struct Dialled {
     from: SocketAddr,
@@ -82,9 +90,10 @@ pub(super) enum Circle {
 pub(super) struct Begun {
     counted: Option<Likeness>,
     /// The client's port, if a relay told it.
-    told: Option<u16>,
+    told_port: Option<u16>,
     rounds: u32,
     dial: Option<Dial>,
+    told: Option<Dial>,
 }
 
 impl Loops {
@@ -94,7 +103,6 @@ impl Loops {
             public_ip,
             dialled: RefCell::default(),
             told: RefCell::default(),
-            next: Cell::new(0),
             unanswered: RefCell::default(),
             fewer: Notify::default(),
             waiting: Cell::new(0),
@@ -132,7 +140,9 @@ impl Loops {
     pub fn is_from_us(&self, peer: SocketAddr) -> bool {
         let dialled = self.dialled.borrow();
         let ip = peer.ip().to_canonical();
-        from_port(&dialled, peer.port()).any(|dialled| dialled.from.ip().to_canonical() == ip)
+        dialled
+            .of(peer.port())
+            .any(|dialled| dialled.from.ip().to_canonical() == ip)
     }
 
     /// How many connections before this one came each from the port of ours that
@@ -146,10 +156,10 @@ impl Loops {
             before.begins.get(..length) == comer.received.get(..length)
         };
         let rounds_from = |port| {
-            let before = from_port(&dialled, port).filter(is_before);
+            let before = dialled.of(port).filter(is_before);
             before.map(|before| before.rounds + 1).max().unwrap_or(0)
         };
-        let same = from_port(&told, comer.client.port());
+        let same = told.of(comer.client.port());
         let same = same.filter(|before| before.from == comer.client && comer.is_told());
         let rounds_of_same = same.filter(is_before).map(|before| before.rounds + 1);
         rounds_from(comer.client.port())
@@ -190,9 +200,10 @@ impl Loops {
         }
         Ok(Begun {
             counted,
-            told: comer.is_told().then_some(comer.client.port()),
+            told_port: comer.is_told().then_some(comer.client.port()),
             rounds,
             dial: None,
+            told: None,
         })
     }
 
@@ -221,31 +232,24 @@ impl Loops {
         received: &[u8],
         from: SocketAddr,
     ) {
-        let dial = (from.port(), self.next.get());
-        self.next.set(dial.1 + 1);
         let dialled = |from| Dialled {
             from,
             begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
             rounds: begun.rounds,
         };
-        self.dialled.borrow_mut().insert(dial, dialled(from));
-        if let Some(port) = begun.told {
-            let told = (port, dial.1);
-            self.told.borrow_mut().insert(told, dialled(client));
-        }
-        begun.dial = Some(dial);
+        let mut ports = self.dialled.borrow_mut();
+        begun.dial = Some(ports.insert(from.port(), dialled(from)));
+        let mut told = self.told.borrow_mut();
+        let insert = |port| told.insert(port, dialled(client));
+        begun.told = begun.told_port.map(insert);
     }
 
     /// It leads somewhere, or is gone. Another connection may come from the same
     /// address and port as this one of ours, as long as they lead to different
     /// ones.
     pub fn answered(&self, begun: Begun) {
-        if let Some(dial) = begun.dial {
-            self.dialled.borrow_mut().remove(&dial);
-            if let Some(port) = begun.told {
-                self.told.borrow_mut().remove(&(port, dial.1));
-            }
-        }
+        self.dialled.borrow_mut().remove(begun.dial);
+        self.told.borrow_mut().remove(begun.told);
         let mut unanswered = self.unanswered.borrow_mut();
         if let Some(likeness) = begun.counted
             && let Some(count) = unanswered.get_mut(&likeness)
@@ -263,10 +267,28 @@ fn beginning(received: &[u8]) -> &[u8] {
     received.get(..COMPARED).unwrap_or(received)
 }
 
-fn from_port(dialled: &BTreeMap<Dial, Dialled>, port: u16) -> impl Iterator<Item = &Dialled> {
-    dialled
-        .range((port, 0)..=(port, u64::MAX))
-        .map(|(_, dialled)| dialled)
+impl Ports {
+    fn insert(&mut self, port: u16, dialled: Dialled) -> Dial {
+        let key = self.all.insert(dialled) as u64;
+        self.by_port.insert((port.into(), key), key);
+        (port.into(), key)
+    }
+
+    fn remove(&mut self, dial: Option<Dial>) {
+        if let Some(key) = dial.and_then(|dial| self.by_port.remove(&dial)) {
+            self.all.try_remove(key as usize);
+        }
+        if self.by_port.is_empty() {
+            // The table of a crowd is not kept.
+            self.all = Slab::new();
+        }
+    }
+
+    fn of(&self, port: u16) -> impl Iterator<Item = &Dialled> {
+        let all_of_it = (port.into(), 0)..=(port.into(), u64::MAX);
+        let keys = self.by_port.range(all_of_it).map(|(_, key)| *key as usize);
+        keys.filter_map(|key| self.all.get(key))
+    }
 }
 
 #[cfg(test)]
@@ -390,7 +412,7 @@ mod tests {
         for begun in held {
             loops.answered(begun);
         }
-        assert!(loops.dialled.borrow().is_empty() && loops.unanswered.borrow().len() == 1);
+        assert!(loops.dialled.borrow().by_port.is_empty() && loops.unanswered.borrow().len() == 1);
     }
 
     /// A NAT elsewhere that keeps ports: each comes from the port of the one
@@ -456,7 +478,9 @@ mod tests {
         for begun in chain {
             loops.answered(begun);
         }
-        assert!(loops.dialled.borrow().is_empty() && loops.told.borrow().is_empty());
+        assert!(
+            loops.dialled.borrow().by_port.is_empty() && loops.told.borrow().by_port.is_empty()
+        );
     }
 
     #[test]

@@ -86,12 +86,8 @@ pub enum State {
 }
 
 /// Everybody by his user's turn, in chunks that the user has had or waits for
-/// before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    pub turn: u64,
-    pub number: u64,
-}
+/// before, and by a number of his own.
+pub type Place = (u64, u64);
 
 impl Claim {
     pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {

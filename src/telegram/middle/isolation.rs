@@ -153,8 +153,8 @@ impl Connection {
     /// Bytes a second that it has brought since it is isolated.
     pub fn pace(&self, now: Instant) -> u64 {
         let since = self.isolated_since().unwrap_or(now);
-        let millis = (now - since).as_millis().max(1);
-        (u128::from(self.standing.brought.get()) * 1000 / millis) as u64
+        let millis = (now - since).as_millis().max(1) as u64;
+        self.standing.brought.get().saturating_mul(1000) / millis
     }
 
     pub(super) fn note_brought(&self, bytes: usize) {
