@@ -13,13 +13,13 @@ mod ended;
 mod exit;
 mod exposition;
 mod help;
+mod invite;
+mod invite_host;
+mod invites;
 mod json;
-mod link;
-mod links;
 mod qr;
 mod run;
 mod secret;
-mod server;
 mod service;
 mod within;
 
@@ -83,7 +83,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
             None => run::test(&source, config),
         },
         Command::Secret(options) => secret::run(options, config),
-        Command::Link(options) => link::run(options, config, basis),
+        Command::Link(options) => invite::run(options, config, basis),
         #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config, basis),
         #[cfg(not(feature = "ctl"))]

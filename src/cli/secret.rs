@@ -3,8 +3,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::commands::MakeSecret;
 use super::exit::Exit;
+use super::invites::{self, NamedLink};
 use super::json::Json;
-use super::links::{self, NamedLink};
 use super::{complain, print};
 use crate::config::{Config, NamedSecret};
 use crate::net::fill_random;
@@ -22,7 +22,7 @@ pub(super) fn new_key() -> Secret {
 /// Makes a secret.
 pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
     make(options, |secret| {
-        links::all(&with_only(config, secret), options.server.as_ref())
+        invites::all(&with_only(config, secret), options.server.as_ref())
     })
 }
 
@@ -45,7 +45,7 @@ fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink
         let list = links.iter().map(NamedLink::json).collect();
         let object = vec![
             ("secret", Json::Text(secret.to_string())),
-            ("form", Json::from(links::form_name(&secret.form))),
+            ("form", Json::from(invites::form_name(&secret.form))),
             ("links", Json::List(list)),
         ];
         return print(&format!("{}\n", Json::Object(object)));

@@ -5,7 +5,7 @@ use rustix::fs::{Access, access, statvfs};
 
 use super::verdict::Verdict;
 use crate::cli::ended::{self, Ended};
-use crate::cli::server;
+use crate::cli::invite_host;
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
 use crate::guard::gate::Gate;
@@ -203,7 +203,7 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
     if let Some(ip) = config.address.external_ip {
         return Some(Verdict::ok("address", format!("{ip} (--external-ip)")));
     }
-    let sending = [true, false].map(server::sending_address);
+    let sending = [true, false].map(invite_host::sending_address);
     let found = sending
         .into_iter()
         .flatten()

@@ -2,8 +2,8 @@
 
 mod clock;
 mod holder;
+mod invite_name;
 mod link;
-mod link_name;
 mod machine;
 mod names;
 mod ports;
@@ -81,7 +81,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
     let mut probes: Vec<Probe<'_>> = vec![
         Box::new(|| vec![clock::check(config)]),
         Box::new(|| names::check(config)),
-        Box::new(|| Vec::from_iter(link_name::check(config))),
+        Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),
     ];

@@ -2,7 +2,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::verdict::Verdict;
-use crate::cli::server;
+use crate::cli::invite_host;
 use crate::cli::within::within;
 use crate::client::of_addresses;
 use crate::config::{Config, Reach};
@@ -29,7 +29,7 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
 
 /// The addresses by which the internet reaches this machine, as far as they are known.
 pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
-    let sending = [true, false].map(server::sending_address);
+    let sending = [true, false].map(invite_host::sending_address);
     let mut ours: Vec<IpAddr> = sending
         .into_iter()
         .flatten()

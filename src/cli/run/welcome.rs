@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::termios::tcgetwinsize;
 
 use super::server::Server;
-use crate::cli::links::{self, NamedLink};
+use crate::cli::invites::{self, NamedLink};
 use crate::cli::{print, qr};
 use crate::config::{Config, ConfigSource, OwnSecret};
 use crate::log;
@@ -46,7 +46,7 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
     let mut shown = None;
     loop {
         let config = server.config.borrow().clone();
-        let mut links = links::all(&config, None);
+        let mut links = invites::all(&config, None);
         if let Some(outside) = address.known() {
             let ours = links.iter_mut().filter(|link| link.is_behind_nat());
             ours.for_each(|link| link.move_to(outside));
@@ -87,7 +87,7 @@ fn best(links: &[NamedLink]) -> Option<&NamedLink> {
 
 /// What to do for a better one, for the log.
 fn advise(config: &Config, links: &[NamedLink], best: Option<&NamedLink>) {
-    if let Some(warning) = links::warning(links) {
+    if let Some(warning) = invites::warning(links) {
         warn!("{warning}");
     }
     if best.is_some_and(|link| link.link.secret.form == SecretForm::Padded) {
@@ -211,7 +211,7 @@ fn code(link: &NamedLink, [head, tg]: [&str; 2], (rows, columns): Screen) -> Str
 mod tests {
     use super::*;
     use crate::config::{MissingSecret, Origin, Setting};
-    use crate::wire::link_url::ProxyLink;
+    use crate::wire::invite::ProxyLink;
 
     const KEY: &str = "00112233445566778899aabbccddeeff";
 

@@ -10,7 +10,7 @@ use smol_mtproxy_wire::client_hello::{self, ClientHello, Parsed};
 use smol_mtproxy_wire::dc::DcId;
 use smol_mtproxy_wire::fake_tls::{RecordReader, record_header};
 use smol_mtproxy_wire::full::{FrameEncoder, block_padding};
-use smol_mtproxy_wire::link_url::ProxyLink;
+use smol_mtproxy_wire::invite::ProxyLink;
 use smol_mtproxy_wire::obfuscated2;
 use smol_mtproxy_wire::proxy_config::ProxyConfig;
 use smol_mtproxy_wire::rpc::{RpcDecoder, RpcEvent};

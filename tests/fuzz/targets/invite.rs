@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy_wire::link_url::ProxyLink;
+use smol_mtproxy_wire::invite::ProxyLink;
 
 // What was read can be written in both forms and read again.
 fuzz_target!(|text: &str| {

@@ -1,11 +1,11 @@
 use std::net::IpAddr;
 
 use super::ended::Ended;
+use super::invite_host;
 use super::json::Json;
 use super::qr;
-use super::server;
 use crate::config::{Config, LinkName, ListenerConfig};
-use crate::wire::link_url::ProxyLink;
+use crate::wire::invite::ProxyLink;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
 /// A link with what it is for.
@@ -43,7 +43,7 @@ pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> 
 fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
     listener.optional
         && (config.address.external_ip.is_some_and(|ip| ip.is_ipv4())
-            || server::sending_address(true).is_some())
+            || invite_host::sending_address(true).is_some())
 }
 
 fn of_listener(
@@ -51,7 +51,7 @@ fn of_listener(
     config: &Config,
     server: Option<&LinkName>,
 ) -> Vec<NamedLink> {
-    let Some(server) = server::of(listener, config, server) else {
+    let Some(server) = invite_host::of(listener, config, server) else {
         return Vec::new();
     };
     let mut links = Vec::new();

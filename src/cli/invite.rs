@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::json::Json;
 use super::service::{self, Basis};
 use super::within::within;
-use super::{complain, links, print};
+use super::{complain, invites, print};
 use crate::config::{Config, Role};
 use crate::telegram::directory::ask_services;
 
@@ -39,30 +39,30 @@ pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
                 "smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work"
             );
         }
-        config = links::for_sni(config, sni);
+        config = invites::for_sni(config, sni);
     }
     for warning in &config.said.warnings {
         eprintln!("smol-mtproxy: {warning}");
     }
-    let mut links = links::all(&config, options.server.as_ref());
+    let mut links = invites::all(&config, options.server.as_ref());
     if links.iter().any(|link| link.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
         config.address.external_ip = Some(outside);
-        links = links::all(&config, options.server.as_ref());
+        links = invites::all(&config, options.server.as_ref());
     }
     let used_up = ended::used_up(&config);
-    let is_used_up = |link: &&mut links::NamedLink| used_up.contains(&link.counts_as.as_str());
+    let is_used_up = |link: &&mut invites::NamedLink| used_up.contains(&link.counts_as.as_str());
     for link in links.iter_mut().filter(is_used_up) {
         link.ended.get_or_insert(Ended::QuotaUsed);
     }
-    let warning = links::warning(&links);
+    let warning = invites::warning(&links);
     let exit = match links.is_empty() {
         true => Exit::Unavailable,
         false => Exit::Ok,
     };
     if options.json {
-        let list = links.iter().map(links::NamedLink::json).collect();
+        let list = links.iter().map(invites::NamedLink::json).collect();
         let mut object = vec![("links", Json::List(list))];
         object.extend(warning.map(|text| ("warning", Json::Text(text))));
         return print(&format!("{}\n", Json::Object(object))).or(exit);
