@@ -155,11 +155,11 @@ mod tests {
             assert_eq!(settings, [("--listen", ":1"), ("--tag", "x")]);
         }
         let arguments = parsed("link --server=h --listen :1 --json");
-        let Command::Link(link) = arguments.command else {
+        let Command::Invite(options) = arguments.command else {
             panic!()
         };
-        let server = link.server.map(|server| server.host);
-        assert_eq!((server.as_deref(), link.json), (Some("h"), true));
+        let server = options.server.map(|server| server.host);
+        assert_eq!((server.as_deref(), options.json), (Some("h"), true));
     }
 
     #[test]

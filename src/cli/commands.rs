@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use crate::config::LinkName;
+use crate::config::InviteName;
 use crate::wire::secret::Domain;
 
 impl Command {
@@ -12,7 +12,7 @@ impl Command {
         match self {
             Self::Run(_) => "run",
             Self::Secret(_) => "secret",
-            Self::Link(_) => "link",
+            Self::Invite(_) => "link",
             Self::Check(_) => "check",
             Self::Certs(_) => "certs",
             Self::Ctl(_) => "ctl",
@@ -37,7 +37,7 @@ pub(super) struct CommandLine {
 pub(super) enum Command {
     Run(Run),
     Secret(MakeSecret),
-    Link(Link),
+    Invite(ShowInvites),
     Check(Check),
     Certs(Certs),
     Ctl(Ctl),
@@ -73,7 +73,7 @@ pub(super) struct MakeSecret {
     /// host name or address for the links, with a port if it is another than the
     /// listener's
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<LinkName>,
+    pub server: Option<InviteName>,
     /// print one JSON object on stdout instead
     #[argh(switch)]
     pub json: bool,
@@ -87,12 +87,12 @@ pub(super) struct MakeSecret {
     smol-mtproxy link --config FILE\n\
     smol-mtproxy link --server proxy.example.com --no-qr\n\
     smol-mtproxy link --json")]
-pub(super) struct Link {
+pub(super) struct ShowInvites {
     /// host name or address that clients shall connect to, with a port if it is
     /// another than the listener's (default: --link-name, a public address of a
     /// listener, --external-ip, or found out)
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<LinkName>,
+    pub server: Option<InviteName>,
     /// links for a client that names this server; with --sni-salt its secret is
     /// derived for it
     #[argh(option, arg_name = "DOMAIN")]

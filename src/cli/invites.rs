@@ -4,12 +4,12 @@ use super::ended::Ended;
 use super::invite_host;
 use super::json::Json;
 use super::qr;
-use crate::config::{Config, LinkName, ListenerConfig};
-use crate::wire::invite::ProxyLink;
+use crate::config::{Config, InviteName, ListenerConfig};
+use crate::wire::invite::Invite;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
-/// A link with what it is for.
-pub(super) struct NamedLink {
+/// An invite with what it is for.
+pub(super) struct NamedInvite {
     pub secret_name: String,
     /// Who its clients count as: of secrets that are one key the first.
     pub counts_as: String,
@@ -19,27 +19,27 @@ pub(super) struct NamedLink {
     pub on_all_addresses: bool,
     /// Why nobody comes in with it.
     pub ended: Option<Ended>,
-    pub link: ProxyLink,
+    pub invite: Invite,
 }
 
-/// A link for every secret × form × listener, no link twice.
-pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> {
+/// An invite for every secret × form × listener, no invite twice.
+pub(super) fn all(config: &Config, server: Option<&InviteName>) -> Vec<NamedInvite> {
     let is_named = server.or(config.address.link_name.as_ref()).is_some();
-    let mut links: Vec<NamedLink> = Vec::new();
+    let mut invites: Vec<NamedInvite> = Vec::new();
     for listener in &config.doors.listeners {
         if !is_named && is_shadowed(listener, config) {
             continue;
         }
-        for link in of_listener(listener, config, server) {
-            if !links.iter().any(|known| known.link == link.link) {
-                links.push(link);
+        for named in of_listener(listener, config, server) {
+            if !invites.iter().any(|known| known.invite == named.invite) {
+                invites.push(named);
             }
         }
     }
-    links
+    invites
 }
 
-/// The IPv6 half of "all addresses": the IPv4 link serves everyone.
+/// The IPv6 half of "all addresses": the IPv4 invite serves everyone.
 fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
     listener.optional
         && (config.address.external_ip.is_some_and(|ip| ip.is_ipv4())
@@ -49,25 +49,25 @@ fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
 fn of_listener(
     listener: &ListenerConfig,
     config: &Config,
-    server: Option<&LinkName>,
-) -> Vec<NamedLink> {
+    server: Option<&InviteName>,
+) -> Vec<NamedInvite> {
     let Some(server) = invite_host::of(listener, config, server) else {
         return Vec::new();
     };
-    let mut links = Vec::new();
+    let mut invites = Vec::new();
     for named in &listener.secrets {
         let mut all = listener.secrets.iter();
         let first = all.find(|first| first.secret.key == named.secret.key);
         let first = first.unwrap_or(named);
         for secret in forms(&named.secret, config) {
-            links.push(NamedLink {
+            invites.push(NamedInvite {
                 secret_name: named.name.clone(),
                 counts_as: first.name.clone(),
                 listener_name: listener.name.clone(),
                 is_private: server.is_private,
                 on_all_addresses: listener.addr.ip().is_unspecified(),
                 ended: Ended::by_date(&first.limits),
-                link: ProxyLink {
+                invite: Invite {
                     server: server.host.clone(),
                     port: server.port,
                     secret,
@@ -75,7 +75,7 @@ fn of_listener(
             });
         }
     }
-    links
+    invites
 }
 
 /// What a secret may be handed out as, the least conspicuous first. A `dd` or
@@ -125,23 +125,23 @@ pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     config
 }
 
-impl NamedLink {
+impl NamedInvite {
     /// On all addresses of a machine that has none of the internet: there may be
     /// one outside.
     pub fn is_behind_nat(&self) -> bool {
-        let is_address = self.link.server.parse::<IpAddr>().is_ok();
+        let is_address = self.invite.server.parse::<IpAddr>().is_ok();
         self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
     }
 
     /// Names the address outside.
     pub fn move_to(&mut self, outside: IpAddr) {
-        self.link.server = outside.to_string();
+        self.invite.server = outside.to_string();
         self.is_private = false;
     }
 
     /// No other machine reaches it.
     pub fn is_of_this_machine(&self) -> bool {
-        let server = self.link.server.parse::<IpAddr>();
+        let server = self.invite.server.parse::<IpAddr>();
         server.is_ok_and(|ip| ip.is_loopback())
     }
 
@@ -151,14 +151,18 @@ impl NamedLink {
             "{} on {}, {}\n",
             self.secret_name,
             self.listener_name,
-            describe(&self.link.secret.form),
+            describe(&self.invite.secret.form),
         );
         if let Some(ended) = &self.ended {
             text.push_str(&format!("  {ended}\n"));
         }
-        text.push_str(&format!("  {}\n  {}\n", self.link.tg(), self.link.t_me()));
+        text.push_str(&format!(
+            "  {}\n  {}\n",
+            self.invite.tg(),
+            self.invite.t_me()
+        ));
         if with_qr && self.ended.is_none() {
-            match qr::render(&self.link.tg(), colours, qr::QUIET_ZONE) {
+            match qr::render(&self.invite.tg(), colours, qr::QUIET_ZONE) {
                 Ok(code) => text.push_str(&code),
                 Err(_) => text.push_str("  (too long for a QR code)\n"),
             }
@@ -171,27 +175,27 @@ impl NamedLink {
         let mut object = vec![
             ("secret_name", Json::from(self.secret_name.as_str())),
             ("listener", Json::from(self.listener_name.as_str())),
-            ("form", Json::from(form_name(&self.link.secret.form))),
-            ("server", Json::from(self.link.server.as_str())),
-            ("port", Json::Number(self.link.port.into())),
-            ("secret", Json::Text(self.link.secret.to_string())),
-            ("tg", Json::Text(self.link.tg())),
-            ("t_me", Json::Text(self.link.t_me())),
+            ("form", Json::from(form_name(&self.invite.secret.form))),
+            ("server", Json::from(self.invite.server.as_str())),
+            ("port", Json::Number(self.invite.port.into())),
+            ("secret", Json::Text(self.invite.secret.to_string())),
+            ("tg", Json::Text(self.invite.tg())),
+            ("t_me", Json::Text(self.invite.t_me())),
         ];
         object.extend(ended.map(|ended| ("ended", Json::Text(ended.to_string()))));
         Json::Object(object)
     }
 }
 
-/// Why a link may not work from outside, and what to do.
-pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
-    let Some(link) = links.iter().find(|link| link.is_private) else {
-        return links.is_empty().then(|| {
+/// Why an invite may not work from outside, and what to do.
+pub(super) fn warning(invites: &[NamedInvite]) -> Option<String> {
+    let Some(named) = invites.iter().find(|named| named.is_private) else {
+        return invites.is_empty().then(|| {
             "this machine's address is not known; give --external-ip IP or --link-name HOST"
                 .to_owned()
         });
     };
-    let host = &link.link.server;
+    let host = &named.invite.server;
     Some(match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() => {
             format!(

@@ -56,7 +56,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(options) if !options.test => Some(run::begin()),
         _ => None,
     };
-    // Whoever made one without running the proxy with it would hand out dead links.
+    // Whoever made one without running the proxy with it would hand out dead invites.
     let missing_secret = match arguments.command {
         Command::Run(_) if begun.is_some() => MissingSecret::Make(secret::new_key()),
         Command::Run(_) => MissingSecret::Try(secret::new_key()),
@@ -83,7 +83,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
             None => run::test(&source, config),
         },
         Command::Secret(options) => secret::run(options, config),
-        Command::Link(options) => invite::run(options, config, basis),
+        Command::Invite(options) => invite::run(options, config, basis),
         #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config, basis),
         #[cfg(not(feature = "ctl"))]
@@ -107,7 +107,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
 fn not_loaded(error: ConfigError, command: &Command) -> Result<Exit, ConfigError> {
     let forbidden = service::forbidden(&error, command);
     match (command, forbidden) {
-        // Of the config it needs nothing but what is in links.
+        // Of the config it needs nothing but what is in invites.
         (Command::Secret(options), forbidden) => {
             let why = forbidden.unwrap_or_else(|| error.to_string());
             Ok(secret::without_config(options, &why))

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::commands::MakeSecret;
 use super::exit::Exit;
-use super::invites::{self, NamedLink};
+use super::invites::{self, NamedInvite};
 use super::json::Json;
 use super::{complain, print};
 use crate::config::{Config, NamedSecret};
@@ -26,23 +26,23 @@ pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
     })
 }
 
-/// The same where the config, which only its links depend on, cannot be had.
+/// The same where the config, which only its invites depend on, cannot be had.
 pub(super) fn without_config(options: &MakeSecret, why: &str) -> Exit {
     let exit = make(options, |_| Vec::new());
     eprintln!("smol-mtproxy: its link is not known: {why}");
     exit
 }
 
-fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink>) -> Exit {
+fn make(options: &MakeSecret, invites: impl FnOnce(&SharedSecret) -> Vec<NamedInvite>) -> Exit {
     let form = match form(&options.form) {
         Ok(form) => form,
         Err(problem) => return complain(Exit::Usage, problem),
     };
     let key = new_key();
     let secret = SharedSecret { key, form };
-    let links = links(&secret);
+    let invites = invites(&secret);
     if options.json {
-        let list = links.iter().map(NamedLink::json).collect();
+        let list = invites.iter().map(NamedInvite::json).collect();
         let object = vec![
             ("secret", Json::Text(secret.to_string())),
             ("form", Json::from(invites::form_name(&secret.form))),
@@ -57,8 +57,8 @@ fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink
         return exit;
     }
     eprintln!("Put it in the config as: --secret NAME={secret}");
-    for link in &links {
-        eprintln!("Then its link is: {}", link.link.tg());
+    for named in &invites {
+        eprintln!("Then its link is: {}", named.invite.tg());
     }
     exit
 }

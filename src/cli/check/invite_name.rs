@@ -4,7 +4,7 @@ use super::names;
 use super::verdict::Verdict;
 use crate::config::{Config, Reach, Role};
 
-/// Whether the name in links leads here; where none is in them, which one could be.
+/// Whether the name in invites leads here; where none is in them, which one could be.
 pub(super) fn check(config: &Config) -> Option<Verdict> {
     if config.process.role == Role::Back
         || config.address.link_name.is_none() && config.doors.tls_domains.is_empty()
