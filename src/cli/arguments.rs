@@ -1,6 +1,6 @@
 use argh::FromArgs;
 
-use super::commands::{Command, CommandLine, Run};
+use super::commands::{Command, CommandLine, RunProxy};
 use crate::config::{
     ConfigError, Origin, Problem, Setting, find, flag_of_word, no_value, unknown_flag,
 };
@@ -40,7 +40,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
         rest.truncate(1);
     }
     if let [] | ["help" | "--help" | "-h"] = rest.as_slice() {
-        let command = Command::Run(Run::default());
+        let command = Command::Run(RunProxy::default());
         return match rest.is_empty() {
             true => Ok(Arguments { command, settings }),
             false => Err(NoCommand::Help),
@@ -54,7 +54,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     if line.version {
         return Err(NoCommand::Version);
     }
-    let command = line.command.unwrap_or(Command::Run(Run::default()));
+    let command = line.command.unwrap_or(Command::Run(RunProxy::default()));
     Ok(Arguments { command, settings })
 }
 

@@ -35,10 +35,10 @@ pub(super) struct CommandLine {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 pub(super) enum Command {
-    Run(Run),
+    Run(RunProxy),
     Secret(MakeSecret),
     Invite(ShowInvites),
-    Check(Check),
+    Check(CheckMachine),
     Certs(Certs),
     Ctl(Ctl),
 }
@@ -49,7 +49,7 @@ pub(super) enum Command {
 #[argh(example = "\
     smol-mtproxy run --config FILE\n\
     smol-mtproxy run --test --config FILE && kill -HUP PID")]
-pub(super) struct Run {
+pub(super) struct RunProxy {
     /// read the config and the files that it names, as --user if root is given
     /// one, say what is wrong, and end: a start's exit code, nothing written, no
     /// port taken
@@ -109,7 +109,7 @@ pub(super) struct ShowInvites {
 #[cfg(feature = "check")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
-pub(super) struct Check {
+pub(super) struct CheckMachine {
     /// leave out what needs the network
     #[argh(switch)]
     pub offline: bool,
@@ -122,7 +122,7 @@ pub(super) struct Check {
 #[cfg(not(feature = "check"))]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
-pub(super) struct Check {}
+pub(super) struct CheckMachine {}
 
 /// Make and show the certificates of a link between front and back.
 #[cfg(feature = "tls")]

@@ -9,12 +9,12 @@ use crate::guard::limits::Ledger;
 
 /// Why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum SecretEnd {
     Expired { last_day: String },
     QuotaUsed,
 }
 
-impl Ended {
+impl SecretEnd {
     /// By this machine's clock.
     pub fn by_date(limits: &SecretLimits) -> Option<Self> {
         let last_day = limits.expired_on(unix_now())?;
@@ -22,7 +22,7 @@ impl Ended {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for SecretEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { last_day } => write!(

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::commands::ShowInvites;
-use super::ended::{self, Ended};
+use super::ended::{self, SecretEnd};
 use super::exit::Exit;
 use super::json::Json;
 use super::service::{self, Basis};
@@ -55,7 +55,7 @@ pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Ex
     let is_used_up =
         |named: &&mut invites::NamedInvite| used_up.contains(&named.counts_as.as_str());
     for named in invites.iter_mut().filter(is_used_up) {
-        named.ended.get_or_insert(Ended::QuotaUsed);
+        named.ended.get_or_insert(SecretEnd::QuotaUsed);
     }
     let warning = invites::warning(&invites);
     let exit = match invites.is_empty() {

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use super::ended::Ended;
+use super::ended::SecretEnd;
 use super::invite_host;
 use super::json::Json;
 use super::qr;
@@ -18,7 +18,7 @@ pub(super) struct NamedInvite {
     pub is_private: bool,
     pub on_all_addresses: bool,
     /// Why nobody comes in with it.
-    pub ended: Option<Ended>,
+    pub ended: Option<SecretEnd>,
     pub invite: Invite,
 }
 
@@ -66,7 +66,7 @@ fn of_listener(
                 listener_name: listener.name.clone(),
                 is_private: server.is_private,
                 on_all_addresses: listener.addr.ip().is_unspecified(),
-                ended: Ended::by_date(&first.limits),
+                ended: SecretEnd::by_date(&first.limits),
                 invite: Invite {
                     server: server.host.clone(),
                     port: server.port,

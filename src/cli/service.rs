@@ -74,12 +74,15 @@ pub(super) fn forbidden(error: &ConfigError, command: &Command) -> Option<String
 
 #[cfg(test)]
 mod tests {
-    use super::super::commands::Run;
+    use super::super::commands::RunProxy;
     use super::*;
 
     #[test]
     fn the_proxy_runs_with_what_it_is_given() {
-        assert_eq!(Basis::of(&Command::Run(Run::default()), &[]), Basis::Given);
+        assert_eq!(
+            Basis::of(&Command::Run(RunProxy::default()), &[]),
+            Basis::Given
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use super::names;
+use super::site_names;
 use super::verdict::Verdict;
 use crate::config::{Config, Reach, Role};
 
@@ -11,17 +11,18 @@ pub(super) fn check(config: &Config) -> Option<Verdict> {
     {
         return None;
     }
-    let ours = names::ours(config);
+    let ours = site_names::ours(config);
     match &config.address.link_name {
         Some(name) if name.host.parse::<IpAddr>().is_ok() => None,
-        Some(name) => Some(judge(&name.host, &ours, names::resolve(&name.host))),
+        Some(name) => Some(judge(&name.host, &ours, site_names::resolve(&name.host))),
         None => {
             let mut domains = config
                 .doors
                 .tls_domains
                 .iter()
                 .map(|domain| domain.as_str());
-            let leads_here = |domain: &&str| leads_to(&ours, names::resolve(domain).as_deref());
+            let leads_here =
+                |domain: &&str| leads_to(&ours, site_names::resolve(domain).as_deref());
             domains.find(leads_here).map(hint)
         }
     }

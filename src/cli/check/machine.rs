@@ -4,7 +4,7 @@ use std::path::Path;
 use rustix::fs::{Access, access, statvfs};
 
 use super::verdict::Verdict;
-use crate::cli::ended::{self, Ended};
+use crate::cli::ended::{self, SecretEnd};
 use crate::cli::invite_host;
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
@@ -94,10 +94,10 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (name, limits) in config.doors.limits() {
-        let is_used_up = || used_up.contains(&name).then_some(Ended::QuotaUsed);
+        let is_used_up = || used_up.contains(&name).then_some(SecretEnd::QuotaUsed);
         let subject = format!("secret {name}");
         let is_known = verdicts.iter().any(|verdict| verdict.subject == subject);
-        if let Some(ended) = Ended::by_date(&limits).or_else(is_used_up)
+        if let Some(ended) = SecretEnd::by_date(&limits).or_else(is_used_up)
             && !is_known
         {
             verdicts.push(Verdict::warn(subject, ended.to_string()));

@@ -1,17 +1,17 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
 
 mod clock;
-mod holder;
 mod invite_name;
 mod link;
 mod machine;
-mod names;
+mod port_holder;
 mod ports;
+mod site_names;
 mod sites;
 mod telegram;
 mod verdict;
 
-use super::commands::Check;
+use super::commands::CheckMachine;
 use super::exit::Exit;
 use super::json::Json;
 use super::print;
@@ -20,7 +20,7 @@ use crate::config::{Config, Role};
 use verdict::{Grade, Verdict};
 
 /// Fails if a verdict is `fail`.
-pub(super) fn run(options: &Check, config: &Config, basis: Basis) -> Exit {
+pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit {
     if basis == Basis::Defaults {
         eprintln!(
             "smol-mtproxy: there is no {}: this is about `smol-mtproxy run` without flags; give \
@@ -46,7 +46,7 @@ pub(super) fn run(options: &Check, config: &Config, basis: Basis) -> Exit {
     }
 }
 
-fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
+fn show(options: &CheckMachine, verdicts: &[Verdict]) -> Exit {
     if options.json {
         return Exit::Ok;
     }
@@ -80,7 +80,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
     };
     let mut probes: Vec<Probe<'_>> = vec![
         Box::new(|| vec![clock::check(config)]),
-        Box::new(|| names::check(config)),
+        Box::new(|| site_names::check(config)),
         Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),

@@ -8,7 +8,7 @@ use std::path::Path;
 /// State LISTEN in /proc/net/tcp.
 const LISTENS: &str = "0A";
 
-pub(super) struct Holder {
+pub(super) struct PortHolder {
     pub process: u32,
     pub name: String,
     /// It runs this program.
@@ -16,7 +16,7 @@ pub(super) struct Holder {
 }
 
 /// The process that keeps others from listening on `addr`.
-pub(super) fn find(addr: SocketAddr) -> Option<Holder> {
+pub(super) fn find(addr: SocketAddr) -> Option<PortHolder> {
     let (ip, port) = (addr.ip(), addr.port());
     let overlaps = |other: IpAddr| other == ip || other.is_unspecified() || ip.is_unspecified();
     let inode = match addr {
@@ -36,7 +36,7 @@ pub(super) fn find(addr: SocketAddr) -> Option<Holder> {
     let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let ours = file(Path::new("/proc/self/exe"));
     let name = name.trim().to_owned();
-    Some(Holder {
+    Some(PortHolder {
         process,
         is_proxy: name == "smol-mtproxy" || ours.is_some() && file(&directory.join("exe")) == ours,
         name,
