@@ -1,3 +1,6 @@
+//! The command line: the flags of the config are taken out of it by their table, what
+//! is left is read by argh.
+
 use argh::FromArgs;
 
 use super::commands::{Command, CommandLine, RunProxy};
@@ -23,14 +26,14 @@ pub(super) enum NoCommand {
 }
 
 /// Flags of the config may stand anywhere, as `--flag value` or `--flag=value`;
-/// what is left is a command with its own.
+/// what is left is a command with flags of its own.
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
     let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     if let ["help", command] = rest.as_slice() {
         rest = vec![*command, "--help"];
     }
-    // Whatever a command that is not there is asked, it says so.
+    // A command that this build lacks says only that, whatever else it is told.
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
         Some(&"ctl") => !cfg!(feature = "ctl"),

@@ -1,3 +1,6 @@
+//! The commands with their own flags, as argh reads them: what stands above a field or
+//! a command here is its text in `--help`.
+
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
 

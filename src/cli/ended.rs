@@ -7,7 +7,7 @@ use crate::clock::unix_now;
 use crate::config::{Config, DataDir, SecretLimits, read_file};
 use crate::guard::limits::Ledger;
 
-/// Why.
+/// Why a secret lets nobody in any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SecretEnd {
     Expired { last_day: String },
@@ -15,7 +15,7 @@ pub(super) enum SecretEnd {
 }
 
 impl SecretEnd {
-    /// By this machine's clock.
+    /// That it has expired, by this machine's clock.
     pub fn by_date(limits: &SecretLimits) -> Option<Self> {
         let last_day = limits.expired_on(unix_now())?;
         Some(Self::Expired { last_day })

@@ -1,3 +1,5 @@
+//! `link`: prints the invites of every secret.
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use super::{complain, invites, print};
 use crate::config::{Config, Role};
 use crate::telegram::directory::ask_services;
 
-/// How long a person waits to be told the address outside.
+/// How long a person waits for services outside to say by which address they see us.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the invites of every secret.
@@ -79,7 +81,7 @@ pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Ex
     print(&shown.join("\n")).or(exit)
 }
 
-/// No invite is invented: nothing would answer to it.
+/// Why there is none. One with a secret made here would lead to no proxy that knows it.
 fn no_secret(basis: Basis, data_dir: &Path) -> String {
     let data_dir = data_dir.display();
     match (basis, service::file()) {

@@ -1,9 +1,12 @@
+//! Where an invite sends clients.
+
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
 use crate::config::{Config, InviteName, ListenerConfig, Reach};
 use crate::telegram::directory::egress_address;
 
-/// Of those for documentation: routed like any other.
+/// An address for documentation, to which the kernel has the same route as to the
+/// internet.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// What invites name as the server of one listener.
@@ -15,8 +18,9 @@ pub(super) struct InviteHost {
     pub is_private: bool,
 }
 
-/// The flag, else --link-name, else the listener's own public address, else --external-ip, else
-/// the address that this machine sends from.
+/// The flag, else --link-name, else the listener's own public address, else
+/// --external-ip, else the listener's own address, else the one that this machine
+/// sends from.
 pub(super) fn of(
     listener: &ListenerConfig,
     config: &Config,

@@ -1,3 +1,5 @@
+//! The invites that a config makes: of every secret, in every form, at every listener.
+
 use std::net::IpAddr;
 
 use super::ended::SecretEnd;
@@ -8,14 +10,16 @@ use crate::config::{Config, InviteName, ListenerConfig};
 use crate::wire::invite::Invite;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
-/// An invite with what it is for.
+/// An invite, with whose it is and who can use it.
 pub(super) struct NamedInvite {
     pub secret_name: String,
-    /// Who its clients count as: of secrets that are one key the first.
+    /// The name under which its clients are counted: of secrets with the same key the
+    /// first one's.
     pub counts_as: String,
     pub listener_name: String,
     /// Only this machine's own network reaches the server.
     pub is_private: bool,
+    /// The listener takes clients on all addresses of this machine.
     pub on_all_addresses: bool,
     /// Why nobody comes in with it.
     pub ended: Option<SecretEnd>,
@@ -39,7 +43,8 @@ pub(super) fn all(config: &Config, server: Option<&InviteName>) -> Vec<NamedInvi
     invites
 }
 
-/// The IPv6 half of "all addresses": the IPv4 invite serves everyone.
+/// Whether it is the IPv6 half of a listener on all addresses, whose IPv4 half has an
+/// invite that everyone can use.
 fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
     listener.optional
         && (config.address.external_ip.is_some_and(|ip| ip.is_ipv4())
@@ -100,7 +105,7 @@ pub(super) fn forms(secret: &SharedSecret, config: &Config) -> Vec<SharedSecret>
     forms.into_iter().map(with).collect()
 }
 
-/// What `--sni-salt` makes of a fake-TLS secret.
+/// What `--sni-salt` makes of a fake-TLS secret; others stay what they are.
 fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
     let SharedSecret { key, form } = secret;
     let key = match (&form, &config.doors.sni_salt) {
@@ -112,7 +117,7 @@ fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
     SharedSecret { key, form }
 }
 
-/// The config as it is for clients that name this server only.
+/// The config with every secret as one for fake TLS to `sni`: for `link --sni`.
 pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     for named in config
         .doors
@@ -126,20 +131,20 @@ pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
 }
 
 impl NamedInvite {
-    /// On all addresses of a machine that has none of the internet: there may be
-    /// one outside.
+    /// Whether a NAT may have a public address for it: this machine has none, and the
+    /// listener takes clients on whatever it has.
     pub fn is_behind_nat(&self) -> bool {
         let is_address = self.invite.server.parse::<IpAddr>().is_ok();
         self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
     }
 
-    /// Names the address outside.
+    /// Leads to `outside`, the public address, instead.
     pub fn move_to(&mut self, outside: IpAddr) {
         self.invite.server = outside.to_string();
         self.is_private = false;
     }
 
-    /// No other machine reaches it.
+    /// Whether only this machine reaches it.
     pub fn is_of_this_machine(&self) -> bool {
         let server = self.invite.server.parse::<IpAddr>();
         server.is_ok_and(|ip| ip.is_loopback())

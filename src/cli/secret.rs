@@ -1,3 +1,5 @@
+//! `secret`: makes one.
+
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,9 +12,10 @@ use crate::config::{Config, NamedSecret};
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
+/// Until the config gives it a name.
 const NAME: &str = "new";
 
-/// Sixteen bytes that nobody has had.
+/// Sixteen random bytes.
 pub(super) fn new_key() -> Secret {
     let mut key = [0; 16];
     fill_random(&mut key);
@@ -63,7 +66,7 @@ fn make(options: &MakeSecret, invites: impl FnOnce(&SharedSecret) -> Vec<NamedIn
     exit
 }
 
-/// The mode of the file that stdout is.
+/// The permissions of the file that stdout goes to, if it is one.
 fn mode_of_file() -> Option<u32> {
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().ok()?;
     let metadata = std::fs::File::from(stdout).metadata().ok()?;

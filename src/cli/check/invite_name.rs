@@ -1,3 +1,5 @@
+//! The name in invites (`--link-name`).
+
 use std::net::IpAddr;
 
 use super::site_names;

@@ -1,3 +1,6 @@
+//! What this machine says without a word from outside: the config, its files, limits
+//! and memory.
+
 use std::fs;
 use std::path::Path;
 
@@ -10,13 +13,14 @@ use crate::clock::Clock;
 use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
 use crate::guard::gate::Gate;
 
-/// Kernel and process, an idle client, orientation only.
+/// What an idle client costs kernel and process, roughly.
 const BYTES_PER_CLIENT: usize = 8192;
-/// The same of a back.
+/// The same of a stream on a back.
 const BYTES_PER_STREAM: usize = 4096;
-/// The process without clients.
+/// What the process has without clients.
 const OWN_BYTES: u64 = 2 << 20;
 
+/// What the config comes to: listeners, the route to Telegram, backs.
 pub(super) fn config(config: &Config) -> Verdict {
     if config.process.role == Role::Back {
         let count = config.link.listen.len();
@@ -89,7 +93,7 @@ pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
     judged.collect()
 }
 
-/// Those that let nobody in.
+/// Secrets that let nobody in any more.
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();

@@ -1,4 +1,17 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
+//!
+//! | File | What it is about |
+//! |---|---|
+//! | `machine` | the config, its secrets and policies, descriptors, memory, disk, addresses |
+//! | `ports` | whether the ports are free |
+//! | `port_holder` | which process has one that is not |
+//! | `link` | what secures the link of split mode, and whether each back gives one |
+//! | `clock` | whether the clock is right |
+//! | `site_names` | whether the names of imitated sites lead where they should |
+//! | `invite_name` | whether the name in invites leads here |
+//! | `sites` | whether the sites that strangers are shown answer |
+//! | `telegram` | whether each DC can be connected to |
+//! | `verdict` | one line of the answer |
 
 mod clock;
 mod invite_name;
@@ -19,7 +32,7 @@ use super::service::{self, Basis};
 use crate::config::{Config, Role};
 use verdict::{Grade, Verdict};
 
-/// Fails if a verdict is `fail`.
+/// Shows all verdicts; the exit code is an error if one is `fail`.
 pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit {
     if basis == Basis::Defaults {
         eprintln!(
@@ -54,6 +67,7 @@ fn show(options: &CheckMachine, verdicts: &[Verdict]) -> Exit {
     print(&lines.collect::<String>())
 }
 
+/// What this machine says by itself.
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     verdicts.extend(machine::warnings(config));
@@ -71,8 +85,8 @@ fn here(config: &Config) -> Vec<Verdict> {
     verdicts
 }
 
-/// What needs the network; everything at a time, because each may take its
-/// whole time limit.
+/// What needs the network: all of it at once, because each may take its whole time
+/// limit.
 fn outside(config: &Config) -> Vec<Verdict> {
     let (targets, mut verdicts) = match config.process.role {
         Role::Front => Default::default(),
@@ -93,6 +107,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
     verdicts
 }
 
+/// A check that may wait for the network, on a thread of its own.
 type Probe<'a> = Box<dyn FnOnce() -> Vec<Verdict> + Send + 'a>;
 
 /// The verdicts of all probes, in their order.

@@ -1,4 +1,4 @@
-//! Which process listens somewhere, as far as this user may know.
+//! Which process has a port, as far as this user may know.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,6 +8,7 @@ use std::path::Path;
 /// State LISTEN in /proc/net/tcp.
 const LISTENS: &str = "0A";
 
+/// A process that listens on a port.
 pub(super) struct PortHolder {
     pub process: u32,
     pub name: String,
@@ -43,6 +44,7 @@ pub(super) fn find(addr: SocketAddr) -> Option<PortHolder> {
     })
 }
 
+/// Whether the socket `wanted`, as /proc names it, is one of the process's.
 fn holds(process: u32, wanted: &str) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
         return false;

@@ -1,3 +1,5 @@
+//! Whether the ports that the proxy would take are free.
+
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
@@ -88,7 +90,7 @@ fn try_listen(addr: SocketAddr) -> io::Result<()> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = socket(family, SocketType::STREAM, None)?;
-    // As for the proxy, whose binding tells.
+    // As the proxy has it, which does without where it cannot be set.
     let _ = sockopt::set_socket_reuseaddr(&socket, true);
     if addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;

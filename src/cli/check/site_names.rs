@@ -1,3 +1,5 @@
+//! The names of the sites that are imitated.
+
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
         .chain(config.address.external_ip)
         .collect();
     if !ours.iter().any(IpAddr::is_ipv4) {
-        // Behind NAT; a service outside knows more.
+        // Behind a NAT; services outside see its address.
         ours.extend(within(LIMIT, ask_services).flatten());
     }
     ours
