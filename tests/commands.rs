@@ -63,9 +63,12 @@ fn secrets_of_every_form() {
     }
     let said = say("secret ee www.example.com --json --server proxy.example");
     let json: Value = serde_json::from_str(&said.stdout).unwrap();
-    let link = json["links"][0]["tg"].as_str().unwrap();
-    assert!(link.contains("server=proxy.example"), "{link}");
-    assert!(link.ends_with(json["secret"].as_str().unwrap()), "{link}");
+    let invite = json["links"][0]["tg"].as_str().unwrap();
+    assert!(invite.contains("server=proxy.example"), "{invite}");
+    assert!(
+        invite.ends_with(json["secret"].as_str().unwrap()),
+        "{invite}"
+    );
 }
 
 #[test]
@@ -80,8 +83,8 @@ fn links_of_every_secret_and_listener() {
     for port in [1443, 2443] {
         let query = format!("server=proxy.example&port={port}&secret=ee{KEY}{DOMAIN}");
         for start in ["tg://proxy?", "https://t.me/proxy?"] {
-            let link = format!("  {start}{query}\n");
-            assert_eq!(said.stdout.matches(&link).count(), 1, "{link}");
+            let invite = format!("  {start}{query}\n");
+            assert_eq!(said.stdout.matches(&invite).count(), 1, "{invite}");
         }
     }
     assert_eq!(said.stdout.matches("tg://").count(), 4);
@@ -90,13 +93,13 @@ fn links_of_every_secret_and_listener() {
     let without = say(&format!("{flags} --no-qr"));
     assert!(!without.stdout.contains('█'));
     let json: Value = serde_json::from_str(&say(&format!("{flags} --json")).stdout).unwrap();
-    let links = json["links"].as_array().unwrap();
-    assert_eq!(links.len(), 4);
-    assert_eq!(links[0]["secret_name"], "anna");
+    let invites = json["links"].as_array().unwrap();
+    assert_eq!(invites.len(), 4);
+    assert_eq!(invites[0]["secret_name"], "anna");
 }
 
-/// The links in it.
-fn links(text: &str) -> Vec<&str> {
+/// The invites in it.
+fn invites(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim);
     lines.filter(|line| line.starts_with("tg://")).collect()
 }
@@ -121,13 +124,13 @@ fn the_links_of_what_runs_with_the_same_flags() {
         .spawn()
         .unwrap();
     let mut shown = BufReader::new(running.stdout.take().unwrap()).lines();
-    let is_link = |line: &String| !links(line).is_empty();
-    let first = shown.find_map(|line| line.ok().filter(is_link)).unwrap();
+    let is_invite = |line: &String| !invites(line).is_empty();
+    let first = shown.find_map(|line| line.ok().filter(is_invite)).unwrap();
     running.kill().unwrap();
     running.wait().unwrap();
     let again = say(&format!("link --no-qr {flags}"));
     assert_eq!(again.status, 0, "{}", again.stderr);
-    assert_eq!(links(&again.stdout), [first.trim()]);
+    assert_eq!(invites(&again.stdout), [first.trim()]);
     assert!(first.contains("server=proxy.example&port=443&secret=dd"));
 }
 
@@ -150,7 +153,7 @@ fn what_links_carry() {
     ] {
         let said = say(&format!("{flags} {more}"));
         assert_eq!(said.status, 0, "{}", said.stderr);
-        assert_eq!(links(&said.stdout).len(), 1, "{more}");
+        assert_eq!(invites(&said.stdout).len(), 1, "{more}");
         assert!(said.stdout.contains(carried), "{more}: {}", said.stdout);
         // A name that the person gives is theirs to know.
         let warned = said.stderr.contains("local network");
@@ -180,7 +183,7 @@ fn a_secret_that_lets_nobody_in_is_marked() {
                    it with expires=\n";
     assert_eq!(said.stdout.matches(expired).count(), 2, "{}", said.stdout);
     assert_eq!(said.stdout.matches("its quota is used up").count(), 1);
-    assert_eq!(links(&said.stdout).len(), 4);
+    assert_eq!(invites(&said.stdout).len(), 4);
     let doubled = "smol-mtproxy: the secrets alice and dora are one key: ";
     assert!(said.stderr.contains(doubled), "{}", said.stderr);
     // One code, Bob's.

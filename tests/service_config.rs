@@ -106,33 +106,33 @@ fn commands_find_the_config_of_the_service_and_say_so() {
     };
     machine.write("etc/smol-mtproxy.conf", &config(4431, KEY), 0o600);
     let took = format!("smol-mtproxy: with the flags of {USUAL}\n");
-    let link = machine.root("link --no-qr");
+    let said = machine.root("link --no-qr");
     let wanted = format!("tg://proxy?server=proxy.example&port=4431&secret=dd{KEY}\n");
-    assert_eq!((link.status, link.stderr), (0, took.clone()));
-    assert!(link.stdout.contains(&wanted), "{}", link.stdout);
+    assert_eq!((said.status, said.stderr), (0, took.clone()));
+    assert!(said.stdout.contains(&wanted), "{}", said.stdout);
     let secret = machine.root("secret");
     assert!(secret.stderr.starts_with(&took), "{}", secret.stderr);
     assert!(secret.stderr.contains("server=proxy.example&port=4431&"));
     // Flags of the command's own are none of the config.
-    let link = machine.root("link --no-qr --server 192.0.2.1:443");
-    assert_eq!(link.stderr, took);
-    assert!(link.stdout.contains("server=192.0.2.1&port=443&"));
+    let said = machine.root("link --no-qr --server 192.0.2.1:443");
+    assert_eq!(said.stderr, took);
+    assert!(said.stdout.contains("server=192.0.2.1&port=443&"));
     // Others are all that it goes by.
-    let link = machine.root(&format!(
+    let said = machine.root(&format!(
         "link --no-qr --server h --listen 1 --secret {OTHER}"
     ));
-    assert_eq!((link.status, link.stderr.as_str()), (0, ""));
-    assert!(link.stdout.contains("server=h&port=1&") && !link.stdout.contains(KEY));
-    let link = machine.root("link --listen 1");
-    assert_eq!((link.status, link.stdout.as_str()), (66, ""));
+    assert_eq!((said.status, said.stderr.as_str()), (0, ""));
+    assert!(said.stdout.contains("server=h&port=1&") && !said.stdout.contains(KEY));
+    let said = machine.root("link --listen 1");
+    assert_eq!((said.status, said.stdout.as_str()), (66, ""));
     let way_out = format!("or none at all for those of {USUAL}");
-    assert!(link.stderr.contains(&way_out), "{}", link.stderr);
+    assert!(said.stderr.contains(&way_out), "{}", said.stderr);
 
     // What OpenWrt has rendered is what runs there.
     machine.write("run/smol-mtproxy/flags", &config(4432, KEY), 0o600);
-    let link = machine.root("link --no-qr");
-    assert!(link.stderr.ends_with("/var/run/smol-mtproxy/flags\n"));
-    assert!(link.stdout.contains("port=4432&"), "{}", link.stdout);
+    let said = machine.root("link --no-qr");
+    assert!(said.stderr.ends_with("/var/run/smol-mtproxy/flags\n"));
+    assert!(said.stdout.contains("port=4432&"), "{}", said.stdout);
 }
 
 #[test]
@@ -172,13 +172,13 @@ fn who_may_not_read_it_is_told_who_may() {
         return;
     };
     machine.write("etc/smol-mtproxy.conf", &config(4431, KEY), 0o640);
-    let link = machine.nobody("link");
-    assert_eq!((link.status, link.stdout.as_str()), (77, ""));
+    let said = machine.nobody("link");
+    assert_eq!((said.status, said.stdout.as_str()), (77, ""));
     let cannot = format!("cannot read {USUAL}: ");
-    assert!(link.stderr.contains(&cannot), "{}", link.stderr);
-    assert!(link.stderr.ends_with("; try `sudo smol-mtproxy link`\n"));
-    assert_eq!(link.stderr.lines().count(), 1);
-    // A secret needs no config; its link does.
+    assert!(said.stderr.contains(&cannot), "{}", said.stderr);
+    assert!(said.stderr.ends_with("; try `sudo smol-mtproxy link`\n"));
+    assert_eq!(said.stderr.lines().count(), 1);
+    // A secret needs no config; its invite does.
     let secret = machine.nobody("secret");
     assert_eq!((secret.status, secret.stdout.len()), (0, 35));
     assert!(secret.stderr.contains(&cannot) && !secret.stderr.contains("Then its link"));
@@ -244,6 +244,6 @@ fn what_root_leaves_the_service_can_read() {
         assert_eq!(owner, (NOBODY, NOBODY), "{}", path.display());
     }
     let secret = fs::read_to_string(data_dir.join("secret")).unwrap();
-    let link = machine.root("link --no-qr --listen 198.51.100.1:1");
-    assert!(link.stdout.contains(&format!("secret=dd{secret}")));
+    let said = machine.root("link --no-qr --listen 198.51.100.1:1");
+    assert!(said.stdout.contains(&format!("secret=dd{secret}")));
 }

@@ -85,7 +85,7 @@ async fn lost(proxy: &Proxy) -> u64 {
 fn a_log_that_nobody_reads_stops_nobody() {
     run(async {
         let change = |mut o: ProxyOptions| {
-            // Their links and codes are more than a pipe takes.
+            // Their invites and codes are more than a pipe takes.
             for number in 0..60 {
                 let key = hex(&[number; 16]);
                 o = o.add("--secret", format!("s{number}={key}"));

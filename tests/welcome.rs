@@ -1,4 +1,4 @@
-//! What a person sees who starts the proxy by hand: the log, then one link that
+//! What a person sees who starts the proxy by hand: the log, then one invite that
 //! works, with a QR code that fits the terminal.
 
 use std::env;
@@ -90,17 +90,17 @@ fn link_and_code_are_the_last_that_a_terminal_shows() {
             let is_shown = || terminal.lines().iter().any(|line| ends_code(line));
             run(eventually("the code", is_shown));
             let lines = terminal.lines();
-            let is_link = |line: &String| line.starts_with("tg://proxy?");
-            let link = lines.iter().position(is_link).unwrap();
-            assert_eq!(lines.iter().filter(|line| is_link(line)).count(), 1);
+            let is_invite = |line: &String| line.starts_with("tg://proxy?");
+            let invite = lines.iter().position(is_invite).unwrap();
+            assert_eq!(lines.iter().filter(|line| is_invite(line)).count(), 1);
             let expected = format!("tg://proxy?server=9.9.9.9&port={port}&{start}");
-            assert!(lines[link].starts_with(&expected), "{lines:#?}");
+            assert!(lines[invite].starts_with(&expected), "{lines:#?}");
             assert!(
-                lines[link - 1].contains(" link --listen :443"),
+                lines[invite - 1].contains(" link --listen :443"),
                 "{lines:#?}"
             );
             // The log comes first, all of it.
-            let (log, shown) = lines.split_at(link - 1);
+            let (log, shown) = lines.split_at(invite - 1);
             for said in ["listening on", "at most", "public address 9.9.9.9"] {
                 assert!(log.iter().any(|line| line.contains(said)), "{log:#?}");
             }
@@ -114,15 +114,15 @@ fn link_and_code_are_the_last_that_a_terminal_shows() {
 }
 
 #[test]
-fn another_address_makes_for_another_link() {
+fn another_address_makes_for_another_invite() {
     inside("another_address_makes_for_another_link", || {
         network("10.0.0.5");
         let options = ProxyOptions::bare(built_binary!());
         let listener = format!(":{}", options.listener().port());
         let proxy = options.set("--listen", &listener).spawn();
-        let link = |server: &str| format!("tg://proxy?server={server}&port={}&", &listener[1..]);
+        let invite = |server: &str| format!("tg://proxy?server={server}&port={}&", &listener[1..]);
         run(async {
-            let first = link("10.0.0.5");
+            let first = invite("10.0.0.5");
             eventually("a first link", || proxy.log_contains(&first)).await;
             // It is not said to work for others.
             assert!(proxy.log_contains("own (dd), from the local network only; all links: "));
@@ -131,7 +131,7 @@ fn another_address_makes_for_another_link() {
                 "ip address add 9.9.9.9/32 dev wan && ip route replace default dev wan src 9.9.9.9 && \
                  ip address delete 10.0.0.5/32 dev wan",
             );
-            let next = link("9.9.9.9");
+            let next = invite("9.9.9.9");
             eventually("the next link", || proxy.log_contains(&next)).await;
             assert!(proxy.log_contains("own (dd); all links: "));
             // No terminal, no code.

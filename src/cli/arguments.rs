@@ -1,6 +1,9 @@
+//! The command line: the flags of the config are taken out of it by their table, what
+//! is left is read by argh.
+
 use argh::FromArgs;
 
-use super::commands::{Command, CommandLine, Run};
+use super::commands::{Command, CommandLine, RunProxy};
 use crate::config::{
     ConfigError, Origin, Problem, Setting, find, flag_of_word, no_value, unknown_flag,
 };
@@ -23,14 +26,14 @@ pub(super) enum NoCommand {
 }
 
 /// Flags of the config may stand anywhere, as `--flag value` or `--flag=value`;
-/// what is left is a command with its own.
+/// what is left is a command with flags of its own.
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
     let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     if let ["help", command] = rest.as_slice() {
         rest = vec![*command, "--help"];
     }
-    // Whatever a command that is not there is asked, it says so.
+    // A command that this build lacks says only that, whatever else it is told.
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
         Some(&"ctl") => !cfg!(feature = "ctl"),
@@ -40,7 +43,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
         rest.truncate(1);
     }
     if let [] | ["help" | "--help" | "-h"] = rest.as_slice() {
-        let command = Command::Run(Run::default());
+        let command = Command::Run(RunProxy::default());
         return match rest.is_empty() {
             true => Ok(Arguments { command, settings }),
             false => Err(NoCommand::Help),
@@ -54,7 +57,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     if line.version {
         return Err(NoCommand::Version);
     }
-    let command = line.command.unwrap_or(Command::Run(Run::default()));
+    let command = line.command.unwrap_or(Command::Run(RunProxy::default()));
     Ok(Arguments { command, settings })
 }
 
@@ -155,11 +158,11 @@ mod tests {
             assert_eq!(settings, [("--listen", ":1"), ("--tag", "x")]);
         }
         let arguments = parsed("link --server=h --listen :1 --json");
-        let Command::Link(link) = arguments.command else {
+        let Command::Invite(options) = arguments.command else {
             panic!()
         };
-        let server = link.server.map(|server| server.host);
-        assert_eq!((server.as_deref(), link.json), (Some("h"), true));
+        let server = options.server.map(|server| server.host);
+        assert_eq!((server.as_deref(), options.json), (Some("h"), true));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use smol::future::or;
 use crate::guard::half_open::{HalfOpen, Origin};
 use crate::net::{Executor, Listener, Reactor, Socket};
 
-/// After descriptors ran out.
+/// Before the next one is accepted after descriptors ran out.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Answers every connection in a task of its own.
@@ -49,8 +49,9 @@ pub(super) async fn read_request(
     Ok(Some(request))
 }
 
-/// What `work` gives, if it is done within `limit` and before so many others
-/// have come that its seat is needed: of the address with most of them first.
+/// What `work` gives, for which it has `limit` and one of the `seats`. Where all are
+/// taken, whoever comes next gets the oldest one of the address that has most; the
+/// work that had it ends without a result.
 pub(super) async fn seated<T>(
     reactor: &Rc<Reactor>,
     seats: &Rc<HalfOpen>,

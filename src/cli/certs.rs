@@ -1,3 +1,5 @@
+//! `certs`: makes and shows the certificates of the link between front and back.
+
 use super::commands::Certs;
 use super::exit::Exit;
 
@@ -69,7 +71,7 @@ mod with_tls {
                 _ if one.is_expired => "EXPIRED",
                 _ => "until",
             };
-            // Others may have chosen the names.
+            // Others may have made the certificates: no control characters of theirs.
             let line = format!(
                 "{}: {}, {until} {}, SHA-256 {}",
                 one.file, one.name, one.expires, one.fingerprint

@@ -1,9 +1,12 @@
+//! The commands with their own flags, as argh reads them: what stands above a field or
+//! a command here is its text in `--help`.
+
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
 
 use argh::FromArgs;
 
-use crate::config::LinkName;
+use crate::config::InviteName;
 use crate::wire::secret::Domain;
 
 impl Command {
@@ -12,7 +15,7 @@ impl Command {
         match self {
             Self::Run(_) => "run",
             Self::Secret(_) => "secret",
-            Self::Link(_) => "link",
+            Self::Invite(_) => "link",
             Self::Check(_) => "check",
             Self::Certs(_) => "certs",
             Self::Ctl(_) => "ctl",
@@ -35,10 +38,10 @@ pub(super) struct CommandLine {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 pub(super) enum Command {
-    Run(Run),
+    Run(RunProxy),
     Secret(MakeSecret),
-    Link(Link),
-    Check(Check),
+    Invite(ShowInvites),
+    Check(CheckMachine),
     Certs(Certs),
     Ctl(Ctl),
 }
@@ -49,7 +52,7 @@ pub(super) enum Command {
 #[argh(example = "\
     smol-mtproxy run --config FILE\n\
     smol-mtproxy run --test --config FILE && kill -HUP PID")]
-pub(super) struct Run {
+pub(super) struct RunProxy {
     /// read the config and the files that it names, as --user if root is given
     /// one, say what is wrong, and end: a start's exit code, nothing written, no
     /// port taken
@@ -73,7 +76,7 @@ pub(super) struct MakeSecret {
     /// host name or address for the links, with a port if it is another than the
     /// listener's
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<LinkName>,
+    pub server: Option<InviteName>,
     /// print one JSON object on stdout instead
     #[argh(switch)]
     pub json: bool,
@@ -87,12 +90,12 @@ pub(super) struct MakeSecret {
     smol-mtproxy link --config FILE\n\
     smol-mtproxy link --server proxy.example.com --no-qr\n\
     smol-mtproxy link --json")]
-pub(super) struct Link {
+pub(super) struct ShowInvites {
     /// host name or address that clients shall connect to, with a port if it is
     /// another than the listener's (default: --link-name, a public address of a
     /// listener, --external-ip, or found out)
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<LinkName>,
+    pub server: Option<InviteName>,
     /// links for a client that names this server; with --sni-salt its secret is
     /// derived for it
     #[argh(option, arg_name = "DOMAIN")]
@@ -109,7 +112,7 @@ pub(super) struct Link {
 #[cfg(feature = "check")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
-pub(super) struct Check {
+pub(super) struct CheckMachine {
     /// leave out what needs the network
     #[argh(switch)]
     pub offline: bool,
@@ -122,7 +125,7 @@ pub(super) struct Check {
 #[cfg(not(feature = "check"))]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check", help_triggers("-h", "--help"))]
-pub(super) struct Check {}
+pub(super) struct CheckMachine {}
 
 /// Make and show the certificates of a link between front and back.
 #[cfg(feature = "tls")]

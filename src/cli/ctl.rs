@@ -1,3 +1,5 @@
+//! `ctl`: asks the running proxy, over its control socket.
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,8 +13,8 @@ use super::{complain, print};
 use crate::config::Config;
 use crate::log::one_line;
 
-/// A running proxy answers at once, unless it waits for a disk, which it says
-/// after a minute.
+/// A running proxy answers at once; only a save waits for the disk, for a minute at
+/// most.
 const LIMIT: Duration = Duration::from_secs(10);
 const SAVE_LIMIT: Duration = Duration::from_secs(70);
 
@@ -100,7 +102,7 @@ fn show(options: &Ctl, words: &[&str], lines: Vec<String>) -> Exit {
     print(&format!("{}\n", Json::Object(object)))
 }
 
-/// `NAME CLIENTS BYTES`
+/// A line of the answer to `secrets`: `NAME CLIENTS BYTES`.
 fn secret(line: &str) -> Json {
     let mut words = line.split(' ');
     let name = words.next().unwrap_or_default();

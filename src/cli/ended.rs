@@ -7,22 +7,22 @@ use crate::clock::unix_now;
 use crate::config::{Config, DataDir, SecretLimits, read_file};
 use crate::guard::limits::Ledger;
 
-/// Why.
+/// Why a secret lets nobody in any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum SecretEnd {
     Expired { last_day: String },
     QuotaUsed,
 }
 
-impl Ended {
-    /// By this machine's clock.
+impl SecretEnd {
+    /// That it has expired, by this machine's clock.
     pub fn by_date(limits: &SecretLimits) -> Option<Self> {
         let last_day = limits.expired_on(unix_now())?;
         Some(Self::Expired { last_day })
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for SecretEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { last_day } => write!(

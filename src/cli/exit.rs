@@ -52,7 +52,7 @@ impl Exit {
         ),
     ];
 
-    /// A file could not be read.
+    /// For a file that could not be read.
     pub(super) fn of_input(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Permission,
@@ -60,7 +60,7 @@ impl Exit {
         }
     }
 
-    /// This one, or `next` if this one is well.
+    /// This one, or `next` if this one is `Ok`.
     pub(super) fn or(self, next: Self) -> Self {
         match self {
             Self::Ok => next,

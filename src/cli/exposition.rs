@@ -1,3 +1,5 @@
+//! The page of metrics, over HTTP.
+
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,11 +11,11 @@ use crate::net::{Executor, Listener, Reactor, Socket};
 /// A scraper that asks or reads slower than this is hung up on.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Who connects and has not asked yet; one more, and the oldest of them goes.
-const MOST_SILENT: usize = 8;
+/// Connections that have not asked yet; for one more the oldest of them is closed.
+const MAX_SILENT: usize = 8;
 
-/// Who has asked and is being answered, likewise: each holds a page, some 20 KiB.
-const MOST_READERS: usize = 4;
+/// Connections that are being answered, likewise: each holds a page, some 20 KiB.
+const MAX_READERS: usize = 4;
 
 /// No scraper sends longer request headers.
 const MAX_REQUEST: usize = 4096;
@@ -26,7 +28,7 @@ pub(super) async fn serve(
     listener: Listener,
     render: impl Fn() -> String + 'static,
 ) {
-    let (silent, readers) = (HalfOpen::new(MOST_SILENT), HalfOpen::new(MOST_READERS));
+    let (silent, readers) = (HalfOpen::new(MAX_SILENT), HalfOpen::new(MAX_READERS));
     let render = Rc::new(render);
     let clock = reactor.clone();
     let answer = move |socket: Socket| {

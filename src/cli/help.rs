@@ -1,3 +1,5 @@
+//! `--help` of the whole program. Its part about flags comes from their table.
+
 use std::fmt::Write;
 
 use super::exit::Exit;

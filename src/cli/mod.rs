@@ -1,5 +1,27 @@
 //! The commands. `run` joins the rooms together; the others are short-lived and
 //! may block.
+//!
+//! | File | What |
+//! |---|---|
+//! | `arguments` | the command line, taken apart |
+//! | `commands` | the commands and their own flags, for argh |
+//! | `help` | `--help` of the whole program |
+//! | `exit` | exit codes |
+//! | `service` | the config of a command that is given none |
+//! | `run` | `run`: starts, watches, reloads and stops all parts |
+//! | `callers` | connections of operators to a running proxy, and their seats |
+//! | `exposition` | the page of metrics, for such callers |
+//! | `ctl` | `ctl`: asks the running proxy |
+//! | `check` | `check`: what may keep the proxy from working here |
+//! | `certs` | `certs`: certificates of the link between front and back |
+//! | `secret` | `secret`: makes one |
+//! | `invite` | `link`: prints invites, the tg:// links |
+//! | `invites` | which invites a config makes |
+//! | `invite_host` | the server that they name |
+//! | `ended` | secrets that let nobody in any more |
+//! | `qr` | QR codes for a terminal |
+//! | `json` | as much JSON as commands write |
+//! | `within` | work that blocks, with a time limit |
 
 mod arguments;
 mod callers;
@@ -13,13 +35,13 @@ mod ended;
 mod exit;
 mod exposition;
 mod help;
+mod invite;
+mod invite_host;
+mod invites;
 mod json;
-mod link;
-mod links;
 mod qr;
 mod run;
 mod secret;
-mod server;
 mod service;
 mod within;
 
@@ -34,7 +56,7 @@ use service::Basis;
 
 pub use exit::Exit;
 
-/// Does what the command line says; `words` without the program's own name.
+/// Does what the command line says; `words` are without the program's own name.
 pub fn main(words: &[String]) -> Exit {
     match arguments::parse(words) {
         Ok(arguments) => obey(arguments).unwrap_or_else(|error| fail(&error)),
@@ -56,7 +78,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         Command::Run(options) if !options.test => Some(run::begin()),
         _ => None,
     };
-    // Whoever made one without running the proxy with it would hand out dead links.
+    // Whoever made one without running the proxy with it would hand out dead invites.
     let missing_secret = match arguments.command {
         Command::Run(_) if begun.is_some() => MissingSecret::Make(secret::new_key()),
         Command::Run(_) => MissingSecret::Try(secret::new_key()),
@@ -83,7 +105,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
             None => run::test(&source, config),
         },
         Command::Secret(options) => secret::run(options, config),
-        Command::Link(options) => link::run(options, config, basis),
+        Command::Invite(options) => invite::run(options, config, basis),
         #[cfg(feature = "ctl")]
         Command::Ctl(options) => ctl::run(options, &config, basis),
         #[cfg(not(feature = "ctl"))]
@@ -107,7 +129,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
 fn not_loaded(error: ConfigError, command: &Command) -> Result<Exit, ConfigError> {
     let forbidden = service::forbidden(&error, command);
     match (command, forbidden) {
-        // Of the config it needs nothing but what is in links.
+        // It needs the config for its invites only.
         (Command::Secret(options), forbidden) => {
             let why = forbidden.unwrap_or_else(|| error.to_string());
             Ok(secret::without_config(options, &why))

@@ -1,6 +1,9 @@
+//! QR codes for a terminal.
+
 use qrcodegen::{DataTooLong, QrCode, QrCodeEcc};
 
-/// Light modules that a reader needs around the code. Phones do with fewer.
+/// How many light modules (the squares of a code) a reader needs around it. Phones do
+/// with fewer.
 pub(super) const QUIET_ZONE: i32 = 4;
 
 /// `text` as a QR code of half-block characters, two modules a character, with so

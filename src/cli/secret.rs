@@ -1,18 +1,21 @@
+//! `secret`: makes one.
+
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use super::commands::MakeSecret;
 use super::exit::Exit;
+use super::invites::{self, NamedInvite};
 use super::json::Json;
-use super::links::{self, NamedLink};
 use super::{complain, print};
 use crate::config::{Config, NamedSecret};
 use crate::net::fill_random;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
+/// Until the config gives it a name.
 const NAME: &str = "new";
 
-/// Sixteen bytes that nobody has had.
+/// Sixteen random bytes.
 pub(super) fn new_key() -> Secret {
     let mut key = [0; 16];
     fill_random(&mut key);
@@ -22,30 +25,30 @@ pub(super) fn new_key() -> Secret {
 /// Makes a secret.
 pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
     make(options, |secret| {
-        links::all(&with_only(config, secret), options.server.as_ref())
+        invites::all(&with_only(config, secret), options.server.as_ref())
     })
 }
 
-/// The same where the config, which only its links depend on, cannot be had.
+/// The same where the config, which only its invites depend on, cannot be had.
 pub(super) fn without_config(options: &MakeSecret, why: &str) -> Exit {
     let exit = make(options, |_| Vec::new());
     eprintln!("smol-mtproxy: its link is not known: {why}");
     exit
 }
 
-fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink>) -> Exit {
+fn make(options: &MakeSecret, invites: impl FnOnce(&SharedSecret) -> Vec<NamedInvite>) -> Exit {
     let form = match form(&options.form) {
         Ok(form) => form,
         Err(problem) => return complain(Exit::Usage, problem),
     };
     let key = new_key();
     let secret = SharedSecret { key, form };
-    let links = links(&secret);
+    let invites = invites(&secret);
     if options.json {
-        let list = links.iter().map(NamedLink::json).collect();
+        let list = invites.iter().map(NamedInvite::json).collect();
         let object = vec![
             ("secret", Json::Text(secret.to_string())),
-            ("form", Json::from(links::form_name(&secret.form))),
+            ("form", Json::from(invites::form_name(&secret.form))),
             ("links", Json::List(list)),
         ];
         return print(&format!("{}\n", Json::Object(object)));
@@ -57,13 +60,13 @@ fn make(options: &MakeSecret, links: impl FnOnce(&SharedSecret) -> Vec<NamedLink
         return exit;
     }
     eprintln!("Put it in the config as: --secret NAME={secret}");
-    for link in &links {
-        eprintln!("Then its link is: {}", link.link.tg());
+    for named in &invites {
+        eprintln!("Then its link is: {}", named.invite.tg());
     }
     exit
 }
 
-/// The mode of the file that stdout is.
+/// The permissions of the file that stdout goes to, if it is one.
 fn mode_of_file() -> Option<u32> {
     let stdout = std::io::stdout().as_fd().try_clone_to_owned().ok()?;
     let metadata = std::fs::File::from(stdout).metadata().ok()?;

@@ -1,4 +1,4 @@
-//! The config of a command that is given none.
+//! By which config a command goes that is given none: the one of this machine's service.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use crate::config::{ConfigError, Setting};
 /// as long as the machine runs, and those of `make install`.
 const PLACES: [&str; 2] = ["/var/run/smol-mtproxy/flags", USUAL];
 
-/// For messages.
+/// The one of `make install`; messages name it.
 pub(super) const USUAL: &str = "/etc/smol-mtproxy.conf";
 
 /// Where a command has its config from.
@@ -47,7 +47,7 @@ pub(super) fn file() -> Option<&'static Path> {
     PLACES.iter().map(Path::new).find(|place| is_there(place))
 }
 
-/// Or may be: in a directory that is closed to us.
+/// Whether it is there, or may be: in a directory that this user may not enter.
 fn is_there(path: &Path) -> bool {
     match fs::metadata(path) {
         Ok(_) => true,
@@ -58,7 +58,7 @@ fn is_there(path: &Path) -> bool {
 /// If `error` is that this user may not read a file of the service: that, and who may.
 pub(super) fn forbidden(error: &ConfigError, command: &Command) -> Option<String> {
     let (path, error) = error.unread()?;
-    // It does nothing without its words.
+    // `ctl` does nothing without more words.
     let words = match command {
         Command::Ctl(_) => " …",
         _ => "",
@@ -74,12 +74,15 @@ pub(super) fn forbidden(error: &ConfigError, command: &Command) -> Option<String
 
 #[cfg(test)]
 mod tests {
-    use super::super::commands::Run;
+    use super::super::commands::RunProxy;
     use super::*;
 
     #[test]
     fn the_proxy_runs_with_what_it_is_given() {
-        assert_eq!(Basis::of(&Command::Run(Run::default()), &[]), Basis::Given);
+        assert_eq!(
+            Basis::of(&Command::Run(RunProxy::default()), &[]),
+            Basis::Given
+        );
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Work that blocks, with a time limit.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;

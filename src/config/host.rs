@@ -105,16 +105,16 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// `--link-name HOST[:PORT]`: where links send clients.
+/// `--link-name HOST[:PORT]`: where invites send clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkName {
+pub struct InviteName {
     /// A name in lower case, or an address; IPv6 without brackets.
     pub host: String,
     /// Where it is another than the listener's, as behind a router.
     pub port: Option<u16>,
 }
 
-impl FromStr for LinkName {
+impl FromStr for InviteName {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
@@ -244,7 +244,7 @@ mod tests {
 
         #[test]
         fn any_text(text in "[\\[\\]0-9a-f:.%]{0,24}|.{0,24}") {
-            let _ = (Host::with_port(&text), text.parse::<HostPort>(), text.parse::<LinkName>());
+            let _ = (Host::with_port(&text), text.parse::<HostPort>(), text.parse::<InviteName>());
             if let Some(host) = Host::alone(&text) {
                 prop_assert_eq!(Host::alone(&host.to_string()), Some(host));
             }
@@ -279,7 +279,7 @@ mod tests {
             ("[2001:db8::1]:443", "2001:db8::1", Some(443)),
         ] {
             let host = host.to_owned();
-            assert_eq!(text.parse(), Ok(LinkName { host, port }));
+            assert_eq!(text.parse(), Ok(InviteName { host, port }));
         }
         for text in [
             "",
@@ -294,7 +294,7 @@ mod tests {
             "h:443:443",
             "прокси.example",
         ] {
-            let error = text.parse::<LinkName>().unwrap_err().to_string();
+            let error = text.parse::<InviteName>().unwrap_err().to_string();
             assert!(error.contains("as in proxy.example.com"), "{error}");
         }
     }

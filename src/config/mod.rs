@@ -57,7 +57,7 @@ pub use error::{ConfigError, Problem};
 pub use files::{entry_in, is_open_to_all, read_file, read_text};
 pub use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
-pub use host::{HostPort, LinkName};
+pub use host::{HostPort, InviteName};
 pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls};
 pub use listen_address::{ListenAddress, includes};
@@ -97,7 +97,7 @@ pub struct Config {
 pub struct AddressConfig {
     pub external_ip: Option<IpAddr>,
     /// What links carry instead of an address that is found out.
-    pub link_name: Option<LinkName>,
+    pub link_name: Option<InviteName>,
 }
 
 /// What to do where no secret is given.

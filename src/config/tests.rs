@@ -359,7 +359,7 @@ fn strangers_see_the_tls_domain_unless_told_otherwise() {
 fn links_carry_a_name() {
     let named = config(&[("--link-name", "Proxy.Example:444")]);
     let (host, port) = ("proxy.example".to_owned(), Some(444));
-    assert_eq!(named.address.link_name, Some(LinkName { host, port }));
+    assert_eq!(named.address.link_name, Some(InviteName { host, port }));
     let (_, found) = reloaded(&config(&[]), &[("--link-name", "proxy.example:444")]);
     assert_eq!(found.changed, ["--link-name"]);
     assert!(found.need_restart.is_empty());

@@ -57,7 +57,7 @@ pub enum DomainError {
     Address,
 }
 
-/// The key that only links for this SNI carry (`doc/protocol.md` §1).
+/// The key that only invites for this SNI carry (`doc/protocol.md` §1).
 pub fn derive_for_sni(secret: &Secret, salt: &[u8], domain: &str) -> Secret {
     let hex = base16ct::lower::encode_string(&secret.0);
     let hash = sha256(&[salt, hex.as_bytes(), domain.as_bytes()]);

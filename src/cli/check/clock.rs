@@ -1,3 +1,5 @@
+//! Whether this machine's clock is right.
+
 use std::time::Duration;
 
 use super::verdict::Verdict;
@@ -8,7 +10,7 @@ use crate::http::time_at;
 use crate::wire::http::Url;
 use crate::wire::rpc::MAX_CLOCK_OFFSET;
 
-/// For everything from name to answer.
+/// From the lookup of the name to the whole answer.
 const LIMIT_IN_ALL: Duration = Duration::from_secs(8);
 
 const HOST: &str = "core.telegram.org";

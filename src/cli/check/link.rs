@@ -1,3 +1,5 @@
+//! The link of split mode: what secures it, and whether each back gives one.
+
 use std::rc::Rc;
 
 use super::verdict::Verdict;

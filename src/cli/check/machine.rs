@@ -1,22 +1,26 @@
+//! What this machine says without a word from outside: the config, its files, limits
+//! and memory.
+
 use std::fs;
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
 use super::verdict::Verdict;
-use crate::cli::ended::{self, Ended};
-use crate::cli::server;
+use crate::cli::ended::{self, SecretEnd};
+use crate::cli::invite_host;
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
 use crate::guard::gate::Gate;
 
-/// Kernel and process, an idle client, orientation only.
+/// What an idle client costs kernel and process, roughly.
 const BYTES_PER_CLIENT: usize = 8192;
-/// The same of a back.
+/// The same of a stream on a back.
 const BYTES_PER_STREAM: usize = 4096;
-/// The process without clients.
+/// What the process has without clients.
 const OWN_BYTES: u64 = 2 << 20;
 
+/// What the config comes to: listeners, the route to Telegram, backs.
 pub(super) fn config(config: &Config) -> Verdict {
     if config.process.role == Role::Back {
         let count = config.link.listen.len();
@@ -89,15 +93,15 @@ pub(super) fn warnings(config: &Config) -> Vec<Verdict> {
     judged.collect()
 }
 
-/// Those that let nobody in.
+/// Secrets that let nobody in any more.
 pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
     let used_up = ended::used_up(config);
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (name, limits) in config.doors.limits() {
-        let is_used_up = || used_up.contains(&name).then_some(Ended::QuotaUsed);
+        let is_used_up = || used_up.contains(&name).then_some(SecretEnd::QuotaUsed);
         let subject = format!("secret {name}");
         let is_known = verdicts.iter().any(|verdict| verdict.subject == subject);
-        if let Some(ended) = Ended::by_date(&limits).or_else(is_used_up)
+        if let Some(ended) = SecretEnd::by_date(&limits).or_else(is_used_up)
             && !is_known
         {
             verdicts.push(Verdict::warn(subject, ended.to_string()));
@@ -203,7 +207,7 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
     if let Some(ip) = config.address.external_ip {
         return Some(Verdict::ok("address", format!("{ip} (--external-ip)")));
     }
-    let sending = [true, false].map(server::sending_address);
+    let sending = [true, false].map(invite_host::sending_address);
     let found = sending
         .into_iter()
         .flatten()

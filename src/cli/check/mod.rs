@@ -1,17 +1,30 @@
 //! `check`: what may keep the proxy from working here, one verdict a line.
+//!
+//! | File | What it is about |
+//! |---|---|
+//! | `machine` | the config, its secrets and policies, descriptors, memory, disk, addresses |
+//! | `ports` | whether the ports are free |
+//! | `port_holder` | which process has one that is not |
+//! | `link` | what secures the link of split mode, and whether each back gives one |
+//! | `clock` | whether the clock is right |
+//! | `site_names` | whether the names of imitated sites lead where they should |
+//! | `invite_name` | whether the name in invites leads here |
+//! | `sites` | whether the sites that strangers are shown answer |
+//! | `telegram` | whether each DC can be connected to |
+//! | `verdict` | one line of the answer |
 
 mod clock;
-mod holder;
+mod invite_name;
 mod link;
-mod link_name;
 mod machine;
-mod names;
+mod port_holder;
 mod ports;
+mod site_names;
 mod sites;
 mod telegram;
 mod verdict;
 
-use super::commands::Check;
+use super::commands::CheckMachine;
 use super::exit::Exit;
 use super::json::Json;
 use super::print;
@@ -19,8 +32,8 @@ use super::service::{self, Basis};
 use crate::config::{Config, Role};
 use verdict::{Grade, Verdict};
 
-/// Fails if a verdict is `fail`.
-pub(super) fn run(options: &Check, config: &Config, basis: Basis) -> Exit {
+/// Shows all verdicts; the exit code is an error if one is `fail`.
+pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit {
     if basis == Basis::Defaults {
         eprintln!(
             "smol-mtproxy: there is no {}: this is about `smol-mtproxy run` without flags; give \
@@ -46,7 +59,7 @@ pub(super) fn run(options: &Check, config: &Config, basis: Basis) -> Exit {
     }
 }
 
-fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
+fn show(options: &CheckMachine, verdicts: &[Verdict]) -> Exit {
     if options.json {
         return Exit::Ok;
     }
@@ -54,6 +67,7 @@ fn show(options: &Check, verdicts: &[Verdict]) -> Exit {
     print(&lines.collect::<String>())
 }
 
+/// What this machine says by itself.
 fn here(config: &Config) -> Vec<Verdict> {
     let mut verdicts = vec![machine::config(config)];
     verdicts.extend(machine::warnings(config));
@@ -71,8 +85,8 @@ fn here(config: &Config) -> Vec<Verdict> {
     verdicts
 }
 
-/// What needs the network; everything at a time, because each may take its
-/// whole time limit.
+/// What needs the network: all of it at once, because each may take its whole time
+/// limit.
 fn outside(config: &Config) -> Vec<Verdict> {
     let (targets, mut verdicts) = match config.process.role {
         Role::Front => Default::default(),
@@ -80,8 +94,8 @@ fn outside(config: &Config) -> Vec<Verdict> {
     };
     let mut probes: Vec<Probe<'_>> = vec![
         Box::new(|| vec![clock::check(config)]),
-        Box::new(|| names::check(config)),
-        Box::new(|| Vec::from_iter(link_name::check(config))),
+        Box::new(|| site_names::check(config)),
+        Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(targets)),
     ];
@@ -93,6 +107,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
     verdicts
 }
 
+/// A check that may wait for the network, on a thread of its own.
 type Probe<'a> = Box<dyn FnOnce() -> Vec<Verdict> + Send + 'a>;
 
 /// The verdicts of all probes, in their order.

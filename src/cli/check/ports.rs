@@ -1,9 +1,11 @@
+//! Whether the ports that the proxy would take are free.
+
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
 
-use super::holder::{self, Holder};
+use super::port_holder::{self, PortHolder};
 use super::verdict::Verdict;
 use crate::config::{Config, ListenAddress, Role, may_bind};
 
@@ -43,7 +45,7 @@ fn judge(place: ListenAddress, what: &str, outcome: io::Result<()>) -> Verdict {
         _ if place.optional && error.kind() != ErrorKind::AddrInUse && may_bind(addr.port()) => {
             Verdict::ok(subject, "no IPv6 here, done without")
         }
-        ErrorKind::AddrInUse => in_use(subject, holder::find(addr)),
+        ErrorKind::AddrInUse => in_use(subject, port_holder::find(addr)),
         ErrorKind::PermissionDenied => Verdict::fail(
             subject,
             "only root may have this port; run as root, `setcap cap_net_bind_service=+ep` the \
@@ -62,15 +64,15 @@ fn judge(place: ListenAddress, what: &str, outcome: io::Result<()>) -> Verdict {
     }
 }
 
-fn in_use(subject: String, holder: Option<Holder>) -> Verdict {
+fn in_use(subject: String, holder: Option<PortHolder>) -> Verdict {
     match holder {
-        Some(Holder {
+        Some(PortHolder {
             process, is_proxy, ..
         }) if is_proxy => Verdict::ok(
             subject,
             format!("in use by the running proxy, process {process}"),
         ),
-        Some(Holder { process, name, .. }) => Verdict::fail(
+        Some(PortHolder { process, name, .. }) => Verdict::fail(
             subject,
             format!("{name}, process {process}, has it: stop that or take another port"),
         ),
@@ -88,7 +90,7 @@ fn try_listen(addr: SocketAddr) -> io::Result<()> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = socket(family, SocketType::STREAM, None)?;
-    // As for the proxy, whose binding tells.
+    // As the proxy has it, which does without where it cannot be set.
     let _ = sockopt::set_socket_reuseaddr(&socket, true);
     if addr.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
@@ -110,7 +112,7 @@ mod tests {
         let verdict = judge(ListenAddress::new(addr), "listener", try_listen(addr));
         assert_eq!(verdict.grade, Grade::Ok, "{verdict}");
         assert!(verdict.finding.contains("the running proxy"));
-        let other = Holder {
+        let other = PortHolder {
             process: 7,
             name: "nginx".to_owned(),
             is_proxy: false,

@@ -1,3 +1,5 @@
+//! The sites that strangers are shown.
+
 use std::rc::Rc;
 
 use super::verdict::Verdict;

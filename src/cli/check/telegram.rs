@@ -1,3 +1,5 @@
+//! Whether Telegram can be reached.
+
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +15,7 @@ use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
 
-/// Those that clients of people use; 203 is the CDN.
+/// Those that people's accounts are on, and 203, the CDN.
 const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
 
 /// For all addresses of a DC together; each gets its share.
@@ -24,8 +26,8 @@ const MAX_ADDRESSES: u32 = 10;
 /// Addresses to try, by kind of connection.
 pub(super) type Targets = Vec<(&'static str, Vec<(DcId, SocketAddr)>)>;
 
-/// What the routes in use need. Of a list that is given and usable, else as the
-/// proxy would start.
+/// What the routes in use need. Middle proxies are those of `--telegram-config`, where
+/// that can be read, else those that the proxy would start with.
 pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
     let data_dir = DataDir::new(&config.process.data_dir);
     let directory = Directory::new(

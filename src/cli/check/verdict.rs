@@ -1,8 +1,11 @@
+//! What `check` says of one subject.
+
 use std::fmt;
 
 use crate::cli::json::Json;
 use crate::log::one_line;
 
+/// Only `Fail` makes the command fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grade {
     Ok,

@@ -1,5 +1,5 @@
-//! What the person at the keyboard needs: a link, and its QR code. A service, which
-//! has a config file, prints its links with `smol-mtproxy link`.
+//! What the person at the keyboard needs: an invite, and its QR code. A service, which
+//! has a config file, prints its invites with `smol-mtproxy link`.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -9,14 +9,14 @@ use std::time::Duration;
 use rustix::termios::tcgetwinsize;
 
 use super::server::Server;
-use crate::cli::links::{self, NamedLink};
+use crate::cli::invites::{self, NamedInvite};
 use crate::cli::{print, qr};
 use crate::config::{Config, ConfigSource, OwnSecret};
 use crate::log;
 use crate::net::unblock;
 use crate::wire::secret::SecretForm;
 
-/// For the public address, and for sites, before there is a link.
+/// For the public address, and for sites, before there is an invite.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// For the lines of the log that come before it.
@@ -32,7 +32,7 @@ const COLUMNS: usize = 80;
 /// Rows and columns.
 type Screen = (usize, usize);
 
-/// Shows the link once the log has said how things are, and again if the public
+/// Shows the invite once the log has said how things are, and again if the public
 /// address makes it another. Clients wait for no terminal: it may stand still.
 pub(super) async fn show(server: Rc<Server>, command: String) {
     let address = server.address.clone();
@@ -46,20 +46,20 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
     let mut shown = None;
     loop {
         let config = server.config.borrow().clone();
-        let mut links = links::all(&config, None);
+        let mut invites = invites::all(&config, None);
         if let Some(outside) = address.known() {
-            let ours = links.iter_mut().filter(|link| link.is_behind_nat());
-            ours.for_each(|link| link.move_to(outside));
+            let ours = invites.iter_mut().filter(|named| named.is_behind_nat());
+            ours.for_each(|named| named.move_to(outside));
         }
-        let link = best(&links);
-        let tg = link.map(|link| link.link.tg());
+        let named = best(&invites);
+        let tg = named.map(|named| named.invite.tg());
         if shown.as_ref() != Some(&tg) {
-            advise(&config, &links, link);
+            advise(&config, &invites, named);
             let more = match config.doors.own_secret {
                 Some(OwnSecret::ThisRunOnly) => "for this run only",
                 _ => &command,
             };
-            if let Some(text) = link.map(|link| text(link, more, screen())) {
+            if let Some(text) = named.map(|named| text(named, more, screen())) {
                 unblock(move || {
                     log::finish(LINES);
                     print(&text);
@@ -72,25 +72,25 @@ pub(super) async fn show(server: Rc<Server>, command: String) {
     }
 }
 
-/// The least conspicuous link of those that most can use.
-fn best(links: &[NamedLink]) -> Option<&NamedLink> {
-    let open = links.iter().filter(|link| link.ended.is_none());
-    open.min_by_key(|link| {
-        let form = match link.link.secret.form {
+/// The least conspicuous invite of those that most can use.
+fn best(invites: &[NamedInvite]) -> Option<&NamedInvite> {
+    let open = invites.iter().filter(|named| named.ended.is_none());
+    open.min_by_key(|named| {
+        let form = match named.invite.secret.form {
             SecretForm::FakeTls(_) => 0,
             SecretForm::Padded => 1,
             SecretForm::Classic => 2,
         };
-        (link.is_private, form)
+        (named.is_private, form)
     })
 }
 
 /// What to do for a better one, for the log.
-fn advise(config: &Config, links: &[NamedLink], best: Option<&NamedLink>) {
-    if let Some(warning) = links::warning(links) {
+fn advise(config: &Config, invites: &[NamedInvite], best: Option<&NamedInvite>) {
+    if let Some(warning) = invites::warning(invites) {
         warn!("{warning}");
     }
-    if best.is_some_and(|link| link.link.secret.form == SecretForm::Padded) {
+    if best.is_some_and(|named| named.invite.secret.form == SecretForm::Padded) {
         info!(
             "a dd link looks like random bytes, which some networks drop; {}, it is ee and looks \
              like HTTPS",
@@ -99,7 +99,7 @@ fn advise(config: &Config, links: &[NamedLink], best: Option<&NamedLink>) {
     }
 }
 
-/// What makes links look like it whose secret is padded, or may be either.
+/// What makes invites look like it whose secret is padded, or may be either.
 fn way_to_https(config: &Config) -> &'static str {
     if config.doors.tls_domains.is_empty() {
         "with --tls-domain DOMAIN, one of your own whose address is this machine's"
@@ -110,7 +110,7 @@ fn way_to_https(config: &Config) -> &'static str {
     }
 }
 
-/// How to see all links of this run.
+/// How to see all invites of this run.
 pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
     let program = std::env::args_os().next().unwrap_or_default();
     let program = quoted(&program.to_string_lossy());
@@ -125,7 +125,7 @@ pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
     for (flag, value) in source.command_line() {
         command.push_str(&format!(" {flag} {}", quoted(value)));
     }
-    // A salt is more than the links tell.
+    // A salt is more than the invites tell.
     let is_secret = source.command_line().any(|(flag, _)| flag == "--sni-salt");
     if is_secret || command.len() > LONGEST_COMMAND {
         return format!("all links: {program} link, with the flags of this run");
@@ -157,43 +157,43 @@ fn screen() -> Option<Screen> {
     )
 }
 
-/// One link with what it is, with `more` about it, and the code if there is a
+/// One invite with what it is, with `more` about it, and the code if there is a
 /// terminal that has room for both.
-fn text(link: &NamedLink, more: &str, screen: Option<Screen>) -> String {
-    let form = match &link.link.secret.form {
+fn text(named: &NamedInvite, more: &str, screen: Option<Screen>) -> String {
+    let form = match &named.invite.secret.form {
         SecretForm::FakeTls(domain) => format!("ee, {domain}"),
         SecretForm::Padded => "dd".to_owned(),
         SecretForm::Classic => "classic".to_owned(),
     };
-    let reach = match link.is_private {
-        true if link.is_of_this_machine() => ", from this machine only",
+    let reach = match named.is_private {
+        true if named.is_of_this_machine() => ", from this machine only",
         true => ", from the local network only",
         false => "",
     };
-    let name = &link.secret_name;
+    let name = &named.secret_name;
     let head = format!("{name} ({form}){reach}; {more}\n");
-    let tg = link.link.tg();
+    let tg = named.invite.tg();
     let code = match screen {
-        Some(screen) => code(link, [&head, &tg], screen),
+        Some(screen) => code(named, [&head, &tg], screen),
         None => String::new(),
     };
     format!("{head}{tg}\n{code}")
 }
 
 /// The largest code that fits below these lines, or else below the last alone.
-fn code(link: &NamedLink, [head, tg]: [&str; 2], (rows, columns): Screen) -> String {
+fn code(named: &NamedInvite, [head, tg]: [&str; 2], (rows, columns): Screen) -> String {
     let height = |line: &str| line.trim_end().chars().count().div_ceil(columns.max(1));
     // The cursor's row stays empty.
-    let below_link = rows.saturating_sub(height(tg) + 1);
-    let below_both = below_link.saturating_sub(height(head));
-    let (long, short) = (tg.to_owned(), link.link.short_tg());
+    let below_invite = rows.saturating_sub(height(tg) + 1);
+    let below_both = below_invite.saturating_sub(height(head));
+    let (long, short) = (tg.to_owned(), named.invite.short_tg());
     let smaller = [
         (&long, qr::QUIET_ZONE),
         (&long, 2),
         (&short, 2),
         (&short, 1),
     ];
-    for room in [below_both, below_link] {
+    for room in [below_both, below_invite] {
         for (text, quiet) in smaller {
             let Ok(code) = qr::render(text, false, quiet) else {
                 continue;
@@ -211,19 +211,19 @@ fn code(link: &NamedLink, [head, tg]: [&str; 2], (rows, columns): Screen) -> Str
 mod tests {
     use super::*;
     use crate::config::{MissingSecret, Origin, Setting};
-    use crate::wire::link_url::ProxyLink;
+    use crate::wire::invite::Invite;
 
     const KEY: &str = "00112233445566778899aabbccddeeff";
 
-    fn link(server: &str, secret: &str) -> NamedLink {
-        NamedLink {
+    fn named(server: &str, secret: &str) -> NamedInvite {
+        NamedInvite {
             secret_name: "own".to_owned(),
             counts_as: "own".to_owned(),
             ended: None,
             listener_name: "0.0.0.0:443".to_owned(),
             is_private: false,
             on_all_addresses: true,
-            link: ProxyLink {
+            invite: Invite {
                 server: server.to_owned(),
                 port: 443,
                 secret: secret.parse().unwrap(),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_for_a_link_like_https_is_named() {
+    fn what_is_missing_for_an_invite_like_https_is_named() {
         let way = |flags: &[(&str, &str)]| {
             let settings = flags.iter().map(|(flag, value)| Setting {
                 flag: (*flag).to_owned(),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn link_and_code_fit_a_small_terminal_together() {
+    fn invite_and_code_fit_a_small_terminal_together() {
         let dd = format!("dd{KEY}");
         for secret in [
             dd.clone(),
@@ -269,7 +269,7 @@ mod tests {
             fake_tls("proxy.my-own-domain.com"),
         ] {
             let text = text(
-                &link("203.0.113.177", &secret),
+                &named("203.0.113.177", &secret),
                 "all links: smol-mtproxy link",
                 Some((24, 80)),
             );
@@ -279,7 +279,7 @@ mod tests {
         }
         // More room, more light around it.
         let wide = text(
-            &link("203.0.113.177", &dd),
+            &named("203.0.113.177", &dd),
             "all links: smol-mtproxy link",
             Some((60, 200)),
         );
@@ -296,7 +296,7 @@ mod tests {
             (long, (24, 80)),
         ] {
             let text = text(
-                &link("203.0.113.177", &secret),
+                &named("203.0.113.177", &secret),
                 "all links: x link",
                 Some(screen),
             );
@@ -306,22 +306,22 @@ mod tests {
             );
             assert!(text.contains("all links: x link\n"));
         }
-        let piped = text(&link("203.0.113.177", KEY), "all links: x link", None);
+        let piped = text(&named("203.0.113.177", KEY), "all links: x link", None);
         assert_eq!(piped.lines().count(), 2, "{piped}");
     }
 
     #[test]
-    fn the_least_conspicuous_link_that_others_can_use() {
-        let mut links = vec![
-            link("9.9.9.9", KEY),
-            link("9.9.9.9", &format!("dd{KEY}")),
-            link("10.0.0.1", &fake_tls("a.com")),
+    fn the_least_conspicuous_invite_that_others_can_use() {
+        let mut invites = vec![
+            named("9.9.9.9", KEY),
+            named("9.9.9.9", &format!("dd{KEY}")),
+            named("10.0.0.1", &fake_tls("a.com")),
         ];
-        links[2].is_private = true;
-        let is = |links: &[NamedLink], form| best(links).unwrap().link.secret.form == form;
-        assert!(is(&links, SecretForm::Padded));
-        links[2].is_private = false;
-        assert!(is(&links, SecretForm::FakeTls("a.com".parse().unwrap())));
+        invites[2].is_private = true;
+        let is = |invites: &[NamedInvite], form| best(invites).unwrap().invite.secret.form == form;
+        assert!(is(&invites, SecretForm::Padded));
+        invites[2].is_private = false;
+        assert!(is(&invites, SecretForm::FakeTls("a.com".parse().unwrap())));
         assert!(best(&[]).is_none());
     }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew};
 use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
-use super::super::host::{ExternalIp, HostPort, LinkName};
+use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
 use super::super::role::Role;
@@ -53,7 +53,7 @@ flags! {
         /// name or address that links carry, with a port if clients reach another
         /// than the listener's (default: a listener's public address, --external-ip,
         /// or found out)
-        link_name: Option<LinkName> = "--link-name" "HOST[:PORT]",
+        link_name: Option<InviteName> = "--link-name" "HOST[:PORT]",
             roles: Roles::WITH_CLIENTS; Text "proxy.example.com";
         /// fake-TLS clients need links derived for their server name with this
         /// (link --sni DOMAIN); others are strangers

@@ -52,7 +52,7 @@ pub struct PublicAddress {
 
 /// How it is found out, and how soon again.
 struct Means {
-    /// A front reaches no Telegram: there only links name the address.
+    /// A front reaches no Telegram: there only invites name the address.
     role: Role,
     first_retry: Duration,
     egress: Box<dyn Fn() -> Option<IpAddr>>,

@@ -10,7 +10,7 @@ use smol_mtproxy_wire::client_hello::{self, ClientHello, Parsed};
 use smol_mtproxy_wire::dc::DcId;
 use smol_mtproxy_wire::fake_tls::{RecordReader, record_header};
 use smol_mtproxy_wire::full::{FrameEncoder, block_padding};
-use smol_mtproxy_wire::link_url::ProxyLink;
+use smol_mtproxy_wire::invite::Invite;
 use smol_mtproxy_wire::obfuscated2;
 use smol_mtproxy_wire::proxy_config::ProxyConfig;
 use smol_mtproxy_wire::rpc::{RpcDecoder, RpcEvent};
@@ -281,21 +281,21 @@ proptest! {
     }
 
     #[test]
-    fn secrets_and_links_read_back(
+    fn secrets_and_invites_read_back(
         secret in shared_secret(),
         server in "[a-zA-Z0-9.:%&= é-]{1,30}",
         port in 1..=u16::MAX,
     ) {
         prop_assert_eq!(secret.to_string().parse::<SharedSecret>(), Ok(secret.clone()));
-        let link = ProxyLink { server, port, secret };
-        prop_assert_eq!(link.tg().parse::<ProxyLink>(), Ok(link.clone()));
-        prop_assert_eq!(link.t_me().parse::<ProxyLink>(), Ok(link));
+        let invite = Invite { server, port, secret };
+        prop_assert_eq!(invite.tg().parse::<Invite>(), Ok(invite.clone()));
+        prop_assert_eq!(invite.t_me().parse::<Invite>(), Ok(invite));
     }
 
     #[test]
     fn any_text_is_read_or_refused(text: String) {
         let _ = text.parse::<SharedSecret>();
-        let _ = format!("tg://proxy?{text}").parse::<ProxyLink>();
+        let _ = format!("tg://proxy?{text}").parse::<Invite>();
         let _ = ProxyConfig::parse(&format!("default {text}"));
     }
 

@@ -1,27 +1,30 @@
+//! The name in invites (`--link-name`).
+
 use std::net::IpAddr;
 
-use super::names;
+use super::site_names;
 use super::verdict::Verdict;
 use crate::config::{Config, Reach, Role};
 
-/// Whether the name in links leads here; where none is in them, which one could be.
+/// Whether the name in invites leads here; where none is in them, which one could be.
 pub(super) fn check(config: &Config) -> Option<Verdict> {
     if config.process.role == Role::Back
         || config.address.link_name.is_none() && config.doors.tls_domains.is_empty()
     {
         return None;
     }
-    let ours = names::ours(config);
+    let ours = site_names::ours(config);
     match &config.address.link_name {
         Some(name) if name.host.parse::<IpAddr>().is_ok() => None,
-        Some(name) => Some(judge(&name.host, &ours, names::resolve(&name.host))),
+        Some(name) => Some(judge(&name.host, &ours, site_names::resolve(&name.host))),
         None => {
             let mut domains = config
                 .doors
                 .tls_domains
                 .iter()
                 .map(|domain| domain.as_str());
-            let leads_here = |domain: &&str| leads_to(&ours, names::resolve(domain).as_deref());
+            let leads_here =
+                |domain: &&str| leads_to(&ours, site_names::resolve(domain).as_deref());
             domains.find(leads_here).map(hint)
         }
     }

@@ -1,29 +1,33 @@
+//! Where an invite sends clients.
+
 use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
-use crate::config::{Config, LinkName, ListenerConfig, Reach};
+use crate::config::{Config, InviteName, ListenerConfig, Reach};
 use crate::telegram::directory::egress_address;
 
-/// Of those for documentation: routed like any other.
+/// An address for documentation, to which the kernel has the same route as to the
+/// internet.
 const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
-/// What links name as the server of one listener.
+/// What invites name as the server of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct InviteHost {
     pub host: String,
     pub port: u16,
     /// Only this machine's own network reaches it.
     pub is_private: bool,
 }
 
-/// The flag, else --link-name, else the listener's own public address, else --external-ip, else
-/// the address that this machine sends from.
+/// The flag, else --link-name, else the listener's own public address, else
+/// --external-ip, else the listener's own address, else the one that this machine
+/// sends from.
 pub(super) fn of(
     listener: &ListenerConfig,
     config: &Config,
-    flag: Option<&LinkName>,
-) -> Option<Server> {
-    if let Some(LinkName { host, port }) = flag.or(config.address.link_name.as_ref()) {
-        return Some(Server {
+    flag: Option<&InviteName>,
+) -> Option<InviteHost> {
+    if let Some(InviteName { host, port }) = flag.or(config.address.link_name.as_ref()) {
+        return Some(InviteHost {
             host: host.clone(),
             port: port.unwrap_or(listener.addr.port()),
             is_private: false,
@@ -35,7 +39,7 @@ pub(super) fn of(
         .or(config.address.external_ip)
         .or(own)
         .or_else(|| sending_address(listener.addr.is_ipv4()))?;
-    Some(Server {
+    Some(InviteHost {
         host: address.to_string(),
         port: listener.addr.port(),
         is_private: Reach::of(address) != Reach::Internet

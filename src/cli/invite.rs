@@ -1,22 +1,24 @@
+//! `link`: prints the invites of every secret.
+
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use super::commands::Link;
-use super::ended::{self, Ended};
+use super::commands::ShowInvites;
+use super::ended::{self, SecretEnd};
 use super::exit::Exit;
 use super::json::Json;
 use super::service::{self, Basis};
 use super::within::within;
-use super::{complain, links, print};
+use super::{complain, invites, print};
 use crate::config::{Config, Role};
 use crate::telegram::directory::ask_services;
 
-/// How long a person waits to be told the address outside.
+/// How long a person waits for services outside to say by which address they see us.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Prints the links of every secret.
-pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
+/// Prints the invites of every secret.
+pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Exit {
     if config.process.role == Role::Back {
         return complain(
             Exit::Usage,
@@ -39,38 +41,39 @@ pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
                 "smol-mtproxy: {sni} is not in --tls-domain: add it, or these links do not work"
             );
         }
-        config = links::for_sni(config, sni);
+        config = invites::for_sni(config, sni);
     }
     for warning in &config.said.warnings {
         eprintln!("smol-mtproxy: {warning}");
     }
-    let mut links = links::all(&config, options.server.as_ref());
-    if links.iter().any(|link| link.is_behind_nat())
+    let mut invites = invites::all(&config, options.server.as_ref());
+    if invites.iter().any(|named| named.is_behind_nat())
         && let Some(Some(outside)) = within(PATIENCE, ask_services)
     {
         config.address.external_ip = Some(outside);
-        links = links::all(&config, options.server.as_ref());
+        invites = invites::all(&config, options.server.as_ref());
     }
     let used_up = ended::used_up(&config);
-    let is_used_up = |link: &&mut links::NamedLink| used_up.contains(&link.counts_as.as_str());
-    for link in links.iter_mut().filter(is_used_up) {
-        link.ended.get_or_insert(Ended::QuotaUsed);
+    let is_used_up =
+        |named: &&mut invites::NamedInvite| used_up.contains(&named.counts_as.as_str());
+    for named in invites.iter_mut().filter(is_used_up) {
+        named.ended.get_or_insert(SecretEnd::QuotaUsed);
     }
-    let warning = links::warning(&links);
-    let exit = match links.is_empty() {
+    let warning = invites::warning(&invites);
+    let exit = match invites.is_empty() {
         true => Exit::Unavailable,
         false => Exit::Ok,
     };
     if options.json {
-        let list = links.iter().map(links::NamedLink::json).collect();
+        let list = invites.iter().map(invites::NamedInvite::json).collect();
         let mut object = vec![("links", Json::List(list))];
         object.extend(warning.map(|text| ("warning", Json::Text(text))));
         return print(&format!("{}\n", Json::Object(object))).or(exit);
     }
     let colours = std::io::stdout().is_terminal();
-    let shown: Vec<_> = links
+    let shown: Vec<_> = invites
         .iter()
-        .map(|link| link.show(!options.no_qr, colours))
+        .map(|named| named.show(!options.no_qr, colours))
         .collect();
     if let Some(warning) = warning {
         eprintln!("smol-mtproxy: {warning}");
@@ -78,7 +81,7 @@ pub(super) fn run(options: &Link, mut config: Config, basis: Basis) -> Exit {
     print(&shown.join("\n")).or(exit)
 }
 
-/// No link is invented: nothing would answer to it.
+/// Why there is none. One with a secret made here would lead to no proxy that knows it.
 fn no_secret(basis: Basis, data_dir: &Path) -> String {
     let data_dir = data_dir.display();
     match (basis, service::file()) {

@@ -1,4 +1,4 @@
-//! Which process listens somewhere, as far as this user may know.
+//! Which process has a port, as far as this user may know.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,8 @@ use std::path::Path;
 /// State LISTEN in /proc/net/tcp.
 const LISTENS: &str = "0A";
 
-pub(super) struct Holder {
+/// A process that listens on a port.
+pub(super) struct PortHolder {
     pub process: u32,
     pub name: String,
     /// It runs this program.
@@ -16,7 +17,7 @@ pub(super) struct Holder {
 }
 
 /// The process that keeps others from listening on `addr`.
-pub(super) fn find(addr: SocketAddr) -> Option<Holder> {
+pub(super) fn find(addr: SocketAddr) -> Option<PortHolder> {
     let (ip, port) = (addr.ip(), addr.port());
     let overlaps = |other: IpAddr| other == ip || other.is_unspecified() || ip.is_unspecified();
     let inode = match addr {
@@ -36,13 +37,14 @@ pub(super) fn find(addr: SocketAddr) -> Option<Holder> {
     let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let ours = file(Path::new("/proc/self/exe"));
     let name = name.trim().to_owned();
-    Some(Holder {
+    Some(PortHolder {
         process,
         is_proxy: name == "smol-mtproxy" || ours.is_some() && file(&directory.join("exe")) == ours,
         name,
     })
 }
 
+/// Whether the socket `wanted`, as /proc names it, is one of the process's.
 fn holds(process: u32, wanted: &str) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
         return false;

@@ -1,4 +1,4 @@
-//! Links that open a proxy in a Telegram app (`doc/protocol.md` §1).
+//! Invites: the tg:// links that open a proxy in a Telegram app (`doc/protocol.md` §1).
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,7 +25,7 @@ const PREFIXES: [&str; 7] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyLink {
+pub struct Invite {
     /// Host name or address; IPv6 without brackets, as clients expect it.
     pub server: String,
     pub port: u16,
@@ -33,15 +33,15 @@ pub struct ProxyLink {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkError {
-    NotALink,
+pub enum InviteError {
+    NotAnInvite,
     Server,
     Port,
     NoSecret,
     Secret(SecretError),
 }
 
-impl ProxyLink {
+impl Invite {
     /// The link for those who have the app.
     pub fn tg(&self) -> String {
         format!("tg://proxy?{}", self.query())
@@ -75,14 +75,14 @@ fn unbracketed(server: &str) -> &str {
         .unwrap_or(server)
 }
 
-impl FromStr for ProxyLink {
-    type Err = LinkError;
+impl FromStr for Invite {
+    type Err = InviteError;
 
-    fn from_str(text: &str) -> Result<Self, LinkError> {
+    fn from_str(text: &str) -> Result<Self, InviteError> {
         let query = PREFIXES
             .iter()
             .find_map(|prefix| text.strip_prefix(prefix))
-            .ok_or(LinkError::NotALink)?;
+            .ok_or(InviteError::NotAnInvite)?;
         let (mut server, mut port, mut secret) = (None, None, None);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -90,24 +90,24 @@ impl FromStr for ProxyLink {
             match name {
                 "server" => server = Some(unbracketed(&value).to_owned()),
                 "port" => port = value.parse().ok(),
-                "secret" => secret = Some(value.parse().map_err(LinkError::Secret)?),
+                "secret" => secret = Some(value.parse().map_err(InviteError::Secret)?),
                 _ => {}
             }
         }
         Ok(Self {
             server: server
                 .filter(|server| !server.is_empty())
-                .ok_or(LinkError::Server)?,
-            port: port.filter(|&port| port != 0).ok_or(LinkError::Port)?,
-            secret: secret.ok_or(LinkError::NoSecret)?,
+                .ok_or(InviteError::Server)?,
+            port: port.filter(|&port| port != 0).ok_or(InviteError::Port)?,
+            secret: secret.ok_or(InviteError::NoSecret)?,
         })
     }
 }
 
-impl fmt::Display for LinkError {
+impl fmt::Display for InviteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotALink => write!(
+            Self::NotAnInvite => write!(
                 f,
                 "a proxy link begins with tg://proxy? or https://t.me/proxy?"
             ),
@@ -119,14 +119,14 @@ impl fmt::Display for LinkError {
     }
 }
 
-impl std::error::Error for LinkError {}
+impl std::error::Error for InviteError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn link(server: &str, secret: &str) -> ProxyLink {
-        ProxyLink {
+    fn invite(server: &str, secret: &str) -> Invite {
+        Invite {
             server: server.to_owned(),
             port: 443,
             secret: secret.parse().unwrap(),
@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn both_forms() {
-        let link = link("proxy.example.com", PADDED);
+        let invite = invite("proxy.example.com", PADDED);
         let query = format!("server=proxy.example.com&port=443&secret={PADDED}");
-        assert_eq!(link.tg(), format!("tg://proxy?{query}"));
-        assert_eq!(link.t_me(), format!("https://t.me/proxy?{query}"));
-        assert!(link.short_tg().len() + 11 == link.tg().len());
-        assert_eq!(link.short_tg().parse(), Ok(link));
+        assert_eq!(invite.tg(), format!("tg://proxy?{query}"));
+        assert_eq!(invite.t_me(), format!("https://t.me/proxy?{query}"));
+        assert!(invite.short_tg().len() + 11 == invite.tg().len());
+        assert_eq!(invite.short_tg().parse(), Ok(invite));
     }
 
     #[test]
@@ -152,35 +152,38 @@ mod tests {
             ("a&b=c d", "server=a%26b%3Dc%20d&"),
             ("прокси.example", "server=%D0%BF"),
         ] {
-            let link = link(server, PADDED);
-            assert!(link.tg().contains(written), "{}", link.tg());
-            assert_eq!(link.tg().parse(), Ok(link.clone()));
-            assert_eq!(link.t_me().parse(), Ok(link));
+            let invite = invite(server, PADDED);
+            assert!(invite.tg().contains(written), "{}", invite.tg());
+            assert_eq!(invite.tg().parse(), Ok(invite.clone()));
+            assert_eq!(invite.t_me().parse(), Ok(invite));
         }
-        let bracketed = link("[2001:db8::1]", PADDED);
-        assert_eq!(bracketed.tg(), link("2001:db8::1", PADDED).tg());
+        let bracketed = invite("[2001:db8::1]", PADDED);
+        assert_eq!(bracketed.tg(), invite("2001:db8::1", PADDED).tg());
     }
 
     #[test]
     fn base64_secrets_in_any_order_with_parameters_of_others() {
         let text = "t.me/proxy?secret=3QARIjNEVWZ3iJmqu8zd7v8%3D&x&port=443&server=h&y=1";
-        assert_eq!(text.parse(), Ok(link("h", PADDED)));
+        assert_eq!(text.parse(), Ok(invite("h", PADDED)));
     }
 
     #[test]
     fn what_is_missing_is_named() {
         for (text, error) in [
-            ("https://example.com/proxy?server=h", LinkError::NotALink),
+            (
+                "https://example.com/proxy?server=h",
+                InviteError::NotAnInvite,
+            ),
             (
                 "tg://proxy?port=1&secret=",
-                LinkError::Secret(SecretError::Length(0)),
+                InviteError::Secret(SecretError::Length(0)),
             ),
-            ("tg://proxy?port=1", LinkError::Server),
-            ("tg://proxy?server=h&port=0", LinkError::Port),
-            ("tg://proxy?server=h&port=65536", LinkError::Port),
-            ("tg://proxy?server=h&port=1", LinkError::NoSecret),
+            ("tg://proxy?port=1", InviteError::Server),
+            ("tg://proxy?server=h&port=0", InviteError::Port),
+            ("tg://proxy?server=h&port=65536", InviteError::Port),
+            ("tg://proxy?server=h&port=1", InviteError::NoSecret),
         ] {
-            assert_eq!(text.parse::<ProxyLink>(), Err(error));
+            assert_eq!(text.parse::<Invite>(), Err(error));
         }
     }
 }

@@ -1,73 +1,78 @@
+//! The invites that a config makes: of every secret, in every form, at every listener.
+
 use std::net::IpAddr;
 
-use super::ended::Ended;
+use super::ended::SecretEnd;
+use super::invite_host;
 use super::json::Json;
 use super::qr;
-use super::server;
-use crate::config::{Config, LinkName, ListenerConfig};
-use crate::wire::link_url::ProxyLink;
+use crate::config::{Config, InviteName, ListenerConfig};
+use crate::wire::invite::Invite;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
-/// A link with what it is for.
-pub(super) struct NamedLink {
+/// An invite, with whose it is and who can use it.
+pub(super) struct NamedInvite {
     pub secret_name: String,
-    /// Who its clients count as: of secrets that are one key the first.
+    /// The name under which its clients are counted: of secrets with the same key the
+    /// first one's.
     pub counts_as: String,
     pub listener_name: String,
     /// Only this machine's own network reaches the server.
     pub is_private: bool,
+    /// The listener takes clients on all addresses of this machine.
     pub on_all_addresses: bool,
     /// Why nobody comes in with it.
-    pub ended: Option<Ended>,
-    pub link: ProxyLink,
+    pub ended: Option<SecretEnd>,
+    pub invite: Invite,
 }
 
-/// A link for every secret × form × listener, no link twice.
-pub(super) fn all(config: &Config, server: Option<&LinkName>) -> Vec<NamedLink> {
+/// An invite for every secret × form × listener, no invite twice.
+pub(super) fn all(config: &Config, server: Option<&InviteName>) -> Vec<NamedInvite> {
     let is_named = server.or(config.address.link_name.as_ref()).is_some();
-    let mut links: Vec<NamedLink> = Vec::new();
+    let mut invites: Vec<NamedInvite> = Vec::new();
     for listener in &config.doors.listeners {
         if !is_named && is_shadowed(listener, config) {
             continue;
         }
-        for link in of_listener(listener, config, server) {
-            if !links.iter().any(|known| known.link == link.link) {
-                links.push(link);
+        for named in of_listener(listener, config, server) {
+            if !invites.iter().any(|known| known.invite == named.invite) {
+                invites.push(named);
             }
         }
     }
-    links
+    invites
 }
 
-/// The IPv6 half of "all addresses": the IPv4 link serves everyone.
+/// Whether it is the IPv6 half of a listener on all addresses, whose IPv4 half has an
+/// invite that everyone can use.
 fn is_shadowed(listener: &ListenerConfig, config: &Config) -> bool {
     listener.optional
         && (config.address.external_ip.is_some_and(|ip| ip.is_ipv4())
-            || server::sending_address(true).is_some())
+            || invite_host::sending_address(true).is_some())
 }
 
 fn of_listener(
     listener: &ListenerConfig,
     config: &Config,
-    server: Option<&LinkName>,
-) -> Vec<NamedLink> {
-    let Some(server) = server::of(listener, config, server) else {
+    server: Option<&InviteName>,
+) -> Vec<NamedInvite> {
+    let Some(server) = invite_host::of(listener, config, server) else {
         return Vec::new();
     };
-    let mut links = Vec::new();
+    let mut invites = Vec::new();
     for named in &listener.secrets {
         let mut all = listener.secrets.iter();
         let first = all.find(|first| first.secret.key == named.secret.key);
         let first = first.unwrap_or(named);
         for secret in forms(&named.secret, config) {
-            links.push(NamedLink {
+            invites.push(NamedInvite {
                 secret_name: named.name.clone(),
                 counts_as: first.name.clone(),
                 listener_name: listener.name.clone(),
                 is_private: server.is_private,
                 on_all_addresses: listener.addr.ip().is_unspecified(),
-                ended: Ended::by_date(&first.limits),
-                link: ProxyLink {
+                ended: SecretEnd::by_date(&first.limits),
+                invite: Invite {
                     server: server.host.clone(),
                     port: server.port,
                     secret,
@@ -75,7 +80,7 @@ fn of_listener(
             });
         }
     }
-    links
+    invites
 }
 
 /// What a secret may be handed out as, the least conspicuous first. A `dd` or
@@ -100,7 +105,7 @@ pub(super) fn forms(secret: &SharedSecret, config: &Config) -> Vec<SharedSecret>
     forms.into_iter().map(with).collect()
 }
 
-/// What `--sni-salt` makes of a fake-TLS secret.
+/// What `--sni-salt` makes of a fake-TLS secret; others stay what they are.
 fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
     let SharedSecret { key, form } = secret;
     let key = match (&form, &config.doors.sni_salt) {
@@ -112,7 +117,7 @@ fn derived(secret: SharedSecret, config: &Config) -> SharedSecret {
     SharedSecret { key, form }
 }
 
-/// The config as it is for clients that name this server only.
+/// The config with every secret as one for fake TLS to `sni`: for `link --sni`.
 pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     for named in config
         .doors
@@ -125,23 +130,23 @@ pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     config
 }
 
-impl NamedLink {
-    /// On all addresses of a machine that has none of the internet: there may be
-    /// one outside.
+impl NamedInvite {
+    /// Whether a NAT may have a public address for it: this machine has none, and the
+    /// listener takes clients on whatever it has.
     pub fn is_behind_nat(&self) -> bool {
-        let is_address = self.link.server.parse::<IpAddr>().is_ok();
+        let is_address = self.invite.server.parse::<IpAddr>().is_ok();
         self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
     }
 
-    /// Names the address outside.
+    /// Leads to `outside`, the public address, instead.
     pub fn move_to(&mut self, outside: IpAddr) {
-        self.link.server = outside.to_string();
+        self.invite.server = outside.to_string();
         self.is_private = false;
     }
 
-    /// No other machine reaches it.
+    /// Whether only this machine reaches it.
     pub fn is_of_this_machine(&self) -> bool {
-        let server = self.link.server.parse::<IpAddr>();
+        let server = self.invite.server.parse::<IpAddr>();
         server.is_ok_and(|ip| ip.is_loopback())
     }
 
@@ -151,14 +156,18 @@ impl NamedLink {
             "{} on {}, {}\n",
             self.secret_name,
             self.listener_name,
-            describe(&self.link.secret.form),
+            describe(&self.invite.secret.form),
         );
         if let Some(ended) = &self.ended {
             text.push_str(&format!("  {ended}\n"));
         }
-        text.push_str(&format!("  {}\n  {}\n", self.link.tg(), self.link.t_me()));
+        text.push_str(&format!(
+            "  {}\n  {}\n",
+            self.invite.tg(),
+            self.invite.t_me()
+        ));
         if with_qr && self.ended.is_none() {
-            match qr::render(&self.link.tg(), colours, qr::QUIET_ZONE) {
+            match qr::render(&self.invite.tg(), colours, qr::QUIET_ZONE) {
                 Ok(code) => text.push_str(&code),
                 Err(_) => text.push_str("  (too long for a QR code)\n"),
             }
@@ -171,27 +180,27 @@ impl NamedLink {
         let mut object = vec![
             ("secret_name", Json::from(self.secret_name.as_str())),
             ("listener", Json::from(self.listener_name.as_str())),
-            ("form", Json::from(form_name(&self.link.secret.form))),
-            ("server", Json::from(self.link.server.as_str())),
-            ("port", Json::Number(self.link.port.into())),
-            ("secret", Json::Text(self.link.secret.to_string())),
-            ("tg", Json::Text(self.link.tg())),
-            ("t_me", Json::Text(self.link.t_me())),
+            ("form", Json::from(form_name(&self.invite.secret.form))),
+            ("server", Json::from(self.invite.server.as_str())),
+            ("port", Json::Number(self.invite.port.into())),
+            ("secret", Json::Text(self.invite.secret.to_string())),
+            ("tg", Json::Text(self.invite.tg())),
+            ("t_me", Json::Text(self.invite.t_me())),
         ];
         object.extend(ended.map(|ended| ("ended", Json::Text(ended.to_string()))));
         Json::Object(object)
     }
 }
 
-/// Why a link may not work from outside, and what to do.
-pub(super) fn warning(links: &[NamedLink]) -> Option<String> {
-    let Some(link) = links.iter().find(|link| link.is_private) else {
-        return links.is_empty().then(|| {
+/// Why an invite may not work from outside, and what to do.
+pub(super) fn warning(invites: &[NamedInvite]) -> Option<String> {
+    let Some(named) = invites.iter().find(|named| named.is_private) else {
+        return invites.is_empty().then(|| {
             "this machine's address is not known; give --external-ip IP or --link-name HOST"
                 .to_owned()
         });
     };
-    let host = &link.link.server;
+    let host = &named.invite.server;
     Some(match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() => {
             format!(

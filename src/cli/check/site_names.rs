@@ -1,8 +1,10 @@
+//! The names of the sites that are imitated.
+
 use std::net::{IpAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::verdict::Verdict;
-use crate::cli::server;
+use crate::cli::invite_host;
 use crate::cli::within::within;
 use crate::client::of_addresses;
 use crate::config::{Config, Reach};
@@ -29,7 +31,7 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
 
 /// The addresses by which the internet reaches this machine, as far as they are known.
 pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
-    let sending = [true, false].map(server::sending_address);
+    let sending = [true, false].map(invite_host::sending_address);
     let mut ours: Vec<IpAddr> = sending
         .into_iter()
         .flatten()
@@ -37,7 +39,7 @@ pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
         .chain(config.address.external_ip)
         .collect();
     if !ours.iter().any(IpAddr::is_ipv4) {
-        // Behind NAT; a service outside knows more.
+        // Behind a NAT; services outside see its address.
         ours.extend(within(LIMIT, ask_services).flatten());
     }
     ours
