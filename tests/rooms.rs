@@ -68,30 +68,21 @@ const BACKWARD: &[Backward] = &[
         "net/buffer_pool",
         "a chunk goes back to its pool, which announces what ropes will hold",
     ),
-    backward(
-        "net/reservation",
-        "net/buffer_pool",
-        "a reservation is of a pool, which makes it",
-    ),
     backward("net/room/giving", "net/room", PART),
     backward("net/room/turns", "net/room", PART),
     backward("net/room/claim", "net/room", PART),
-    backward("net/room/claim", "net/buffer_pool", OPEN),
-    backward(
-        "net/timer",
-        "net/reactor",
-        "a timer is of a reactor, which wakes it",
-    ),
     backward("telegram/pool/lanes", "telegram/pool", PART),
     backward("telegram/middle/isolation", "telegram/middle", PART),
-    backward("telegram/session", "telegram/held", OPEN),
-    backward("telegram/session", "telegram/middle", OPEN),
+    backward(
+        "telegram/session",
+        "telegram/middle",
+        "a session sends on its connection, which brings it the answers",
+    ),
     backward(
         "telegram/session",
         "telegram/pool",
         "a session moves to another connection, and the pool moves sessions",
     ),
-    backward("telegram/shared", "telegram/middle/handshake", OPEN),
 ];
 
 /// Rooms of one step that may import each other's things in this direction.

@@ -1,19 +1,18 @@
 //! The memory for bytes that wait, in chunks.
+//!
+//! `rope` imports this file and this file `rope`, by nature: the chunk of a rope goes
+//! back to its pool, which keeps tables of chunks for the next rope.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::memory::{CHUNK_LEN, ChunkBytes};
 use super::notify::Notify;
 use super::room::{Destination, Id, Room};
 use super::rope::Chunk;
 use crate::clock::Clock;
-
-/// Bytes in one chunk: what, with the allocator's own few, fits into a page of
-/// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
-/// of two, takes two pages.
-pub const CHUNK_LEN: usize = 4064;
 
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
@@ -27,8 +26,6 @@ const SPARE_PLACES: usize = 32;
 /// many chunks.
 const APART: usize = 8;
 const MOST_APART: usize = 256;
-
-pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 
 /// A fixed number of fixed-size chunks for all connections together.
 ///

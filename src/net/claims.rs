@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::buffer_pool::BufferPool;
+use super::memory::CHUNK_LEN;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
 use super::room::{Destination, Id, User};

@@ -5,12 +5,13 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::buffer_pool::BufferPool;
 use super::bulk::Bulk;
 use super::executor::READS_PER_TURN;
+use super::memory::CHUNK_LEN;
+use super::memory::Scratch;
 use super::pipes::PipePool;
 use super::rope::Rope;
-use super::scratch::Scratch;
 use super::socket::Socket;
 
 /// What flows borrow while bytes are under way.

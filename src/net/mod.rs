@@ -22,6 +22,7 @@ mod listener;
 mod live;
 mod local;
 mod lookup;
+mod memory;
 mod notify;
 mod pause;
 mod pipes;
@@ -31,7 +32,6 @@ mod reactor;
 mod reservation;
 mod room;
 mod rope;
-mod scratch;
 mod socket;
 #[cfg(test)]
 mod test_pair;
@@ -43,7 +43,7 @@ mod unblock;
 
 pub use addresses::AddressWatch;
 pub use backoff::{Backoff, Jitter};
-pub use buffer_pool::{BufferPool, CHUNK_LEN};
+pub use buffer_pool::BufferPool;
 pub use bulk::Bulk;
 pub use claims::Claims;
 pub use counting::Counting;
@@ -56,6 +56,7 @@ pub use local::is_local_address;
 #[cfg(feature = "check")]
 pub use lookup::resolve;
 pub use lookup::{Lookup, LookupRules};
+pub use memory::{CHUNK_LEN, SCRATCH_LEN, Scratch};
 pub use notify::Notify;
 pub use pause::Pause;
 pub use pipes::PipePool;
@@ -66,7 +67,6 @@ pub use reactor::standing::Watch;
 pub use reservation::Reservation;
 pub use room::{Destination, User};
 pub use rope::Rope;
-pub use scratch::{SCRATCH_LEN, Scratch};
 pub use socket::{Keepalive, Socket};
 
 pub use timer::Timer;

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::executor::Executor;
-use super::timer::Timer;
 use crate::clock::Clock;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
@@ -150,31 +149,6 @@ impl Reactor {
     /// What all that counts time on this thread goes by.
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// A timer that is not set yet.
-    pub fn timer(self: &Rc<Self>) -> Timer {
-        Timer::new(self.clone())
-    }
-
-    /// Completes after `duration`.
-    pub async fn sleep(self: &Rc<Self>, duration: Duration) {
-        let mut timer = self.timer();
-        timer.set(self.now() + duration);
-        timer.expired().await;
-    }
-
-    /// `future`'s output, or `None` when `duration` is over first.
-    pub async fn timeout<F: Future>(
-        self: &Rc<Self>,
-        duration: Duration,
-        future: F,
-    ) -> Option<F::Output> {
-        smol::future::or(async { Some(future.await) }, async {
-            self.sleep(duration).await;
-            None
-        })
-        .await
     }
 
     fn turn(&self, is_busy: bool) {

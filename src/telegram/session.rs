@@ -1,3 +1,9 @@
+//! One client's use of a DC, which outlives the connections that carry it.
+//!
+//! It imports `middle` and `pool`, and both import it, by nature: a session sends on
+//! its connection, which brings it the answers; a session asks its pool for another
+//! connection, and the pool moves sessions.
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -5,20 +11,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::held::Held;
+use super::held::{Held, QueuedPacket};
 use super::middle::Connection;
 use super::pool::Pool;
 use super::slowness::Slowness;
 use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::net::Rope;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
-
-/// A client's packet on its way to Telegram.
-pub(super) struct QueuedPacket {
-    pub quick_ack: bool,
-    pub body: Rope,
-}
 
 /// One client's use of a DC through middle proxies. It outlives the
 /// connections that carry it.

@@ -4,8 +4,12 @@
 //! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
 //! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
 //! that [`patience`] allows, [`isolation`] who blocks it.
+//!
+//! `session` imports this room and this room `session`, by nature: a session sends on
+//! its connection, which brings it the answers.
 
 mod driver;
+mod error;
 mod handshake;
 mod inbound;
 mod isolation;
@@ -21,8 +25,8 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Shared;
-use super::held::Held;
-use super::session::{MiddleSession, QueuedPacket};
+use super::held::{Held, QueuedPacket};
+use super::session::MiddleSession;
 use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::Jitter;
@@ -32,7 +36,8 @@ use isolation::Standing;
 use outbound::Outbound;
 
 pub(super) use driver::Driver;
-pub(super) use handshake::{ConnectError, Established, establish};
+pub(super) use error::ConnectError;
+pub(super) use handshake::{Established, establish};
 pub use patience::Patience;
 
 /// Low bits of a conn_id: the session's place in the table.

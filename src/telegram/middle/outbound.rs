@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
 
-use super::super::held::Held;
-use super::super::session::{MiddleSession, QueuedPacket};
+use super::super::held::{Held, QueuedPacket};
+use super::super::session::MiddleSession;
 use crate::net::{BufferPool, Rope, Scratch, Socket};
 use crate::wire::full::{block_padding, frame_prefix};
 use crate::wire::rpc::{self, ProxyReq};

@@ -1,6 +1,9 @@
 //! The connections to one DC's middle proxies: who is on which of them
 //! ([`Pool`]), which lead to Telegram (`paths`), which are left to slow clients
 //! (`lanes`), and how new ones are opened (`supply`).
+//!
+//! `session` imports this room and this room `session`, by nature: a session asks its
+//! pool for another connection, and the pool moves sessions.
 
 mod lanes;
 mod paths;
