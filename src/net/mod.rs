@@ -15,15 +15,13 @@ mod comfort;
 mod counting;
 mod enciphered;
 mod executor;
-mod flow;
-#[doc(hidden)]
-pub mod guarded;
 mod listener;
 mod live;
 mod local;
 mod lookup;
 mod memory;
 mod notify;
+mod one_way;
 mod pause;
 mod pipes;
 mod presence;
@@ -35,6 +33,8 @@ mod rope;
 mod socket;
 #[cfg(test)]
 mod test_pair;
+#[doc(hidden)]
+pub mod workloads;
 
 mod timer;
 pub mod trunk;
@@ -49,7 +49,6 @@ pub use claims::Claims;
 pub use counting::Counting;
 pub use enciphered::Enciphered;
 pub use executor::{Executor, READS_PER_TURN};
-pub use flow::{Flow, FlowParts};
 pub use listener::{Listener, Opened};
 pub use live::Live;
 pub use local::is_local_address;
@@ -58,12 +57,13 @@ pub use lookup::resolve;
 pub use lookup::{Lookup, LookupRules};
 pub use memory::{CHUNK_LEN, SCRATCH_LEN, Scratch};
 pub use notify::Notify;
+pub use one_way::{Flow, FlowParts};
 pub use pause::Pause;
 pub use pipes::PipePool;
 pub use random::{fill_random, random_part};
 pub use reactor::Reactor;
 #[cfg(test)]
-pub use reactor::standing::Watch;
+pub use reactor::virtual_time::Watch;
 pub use reservation::Reservation;
 pub use room::{Destination, User};
 pub use rope::Rope;

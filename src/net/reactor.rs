@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use slab::Slab;
 
 #[cfg(test)]
-pub(super) mod standing;
+pub(super) mod virtual_time;
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -46,7 +46,7 @@ pub struct Reactor {
     started: Instant,
     /// In time that goes only when there is nothing else to do.
     #[cfg(test)]
-    standing: Option<standing::Standing>,
+    standing: Option<virtual_time::Standing>,
 }
 
 /// A timer that is set.

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use super::{kept, snapshot};
+use super::{list_file, snapshot};
 use crate::config::{DataDir, Source, TelegramConfig};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
@@ -102,9 +102,9 @@ impl Lists {
             let Some(file) = kept.read(list.name()) else {
                 continue;
             };
-            let taken = match kept::from_file(&list.kept_source(config), &file) {
+            let taken = match list_file::from_file(&list.kept_source(config), &file) {
                 Some(content) => lists.take(list, content).err(),
-                None => kept::is_damaged(&file).then(|| Unusable("it is damaged".to_owned())),
+                None => list_file::is_damaged(&file).then(|| Unusable("it is damaged".to_owned())),
             };
             if let Some(error) = taken {
                 let place = kept.place_of(list.name());

@@ -4,7 +4,7 @@
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
 
 mod fetch;
-mod kept;
+mod list_file;
 mod lists;
 mod penalties;
 mod public_address;

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::inbound::Inbound;
+use super::answer_reader::Inbound;
 use super::{Connection, Established};
 use crate::metrics::ConnectionEnd;
 use crate::net::trunk::{Life, Step};

@@ -7,8 +7,8 @@ use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor, CbcEncryptor, ChecksumKind};
 
 use super::super::Shared;
 use super::Connection;
+use super::answer_reader::Inbound;
 use super::error::ConnectError;
-use super::inbound::Inbound;
 use super::outbound::Outbound;
 use crate::net::{Keepalive, Socket};
 use crate::wire::full::{FrameEncoder, PAD_WORD, block_padding};

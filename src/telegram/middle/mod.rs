@@ -1,17 +1,17 @@
 //! One multiplexed connection to a middle proxy (`doc/protocol.md` §4).
 //!
 //! [`Connection`] is what sessions and the pool see of it; the connection's
-//! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
+//! task ([`driver`]) owns the socket, reads answers ([`answer_reader`]) and sends
 //! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
 //! that [`patience`] allows, [`isolation`] who blocks it.
 //!
 //! `session` imports this room and this room `session`, by nature: a session sends on
 //! its connection, which brings it the answers.
 
+mod answer_reader;
 mod driver;
 mod error;
 mod handshake;
-mod inbound;
 mod isolation;
 mod outbound;
 mod patience;

@@ -157,5 +157,5 @@ impl Drop for Watch {
     }
 }
 
-#[path = "standing_tests.rs"]
+#[path = "virtual_time_tests.rs"]
 mod tests;
