@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::exchange::Exchange;
 use super::held::{Held, QueuedPacket};
-use super::middle::Connection;
+use super::middle::MiddleConnection;
 use super::pool::Pool;
 use super::slowness::Slowness;
 use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream, Taking};
@@ -36,7 +36,7 @@ pub(super) struct MiddleSession {
 /// Neither a home nor packets: it has ended.
 struct Place {
     /// Its connection, and its id there.
-    home: Option<(Rc<Connection>, i64)>,
+    home: Option<(Rc<MiddleConnection>, i64)>,
     /// What waits for the next connection: while there is none, or while the
     /// present one is left as soon as its answers are there.
     /// In a box: few sessions have any.
@@ -71,7 +71,7 @@ impl MiddleSession {
     }
 
     /// Puts the session on `connection`, and the packets that it brings along.
-    pub fn move_to(self: &Rc<Self>, connection: &Rc<Connection>) -> usize {
+    pub fn move_to(self: &Rc<Self>, connection: &Rc<MiddleConnection>) -> usize {
         let conn_id = connection.attach(self);
         let place = Place {
             home: Some((connection.clone(), conn_id)),

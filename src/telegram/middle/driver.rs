@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::answer_reader::Inbound;
-use super::{Connection, Established};
+use super::{MiddleConnection, Secured};
 use crate::metrics::ConnectionEnd;
 use crate::net::trunk::{Life, Step};
 use crate::net::{CHUNK_LEN, Jitter, READS_PER_TURN, Socket, Timer};
@@ -32,8 +32,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 const SLOW_DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
 /// The task of one connection: owns the socket until the connection ends.
-pub(crate) struct Driver {
-    connection: Rc<Connection>,
+pub(crate) struct MiddleDriver {
+    connection: Rc<MiddleConnection>,
     socket: Socket,
     inbound: Inbound,
     tick: Timer,
@@ -42,13 +42,13 @@ pub(crate) struct Driver {
     draining_since: Option<Instant>,
 }
 
-impl Driver {
-    pub fn new(established: Established) -> (Rc<Connection>, Self) {
-        let Established {
+impl MiddleDriver {
+    pub fn new(secured: Secured) -> (Rc<MiddleConnection>, Self) {
+        let Secured {
             connection,
             socket,
             inbound,
-        } = established;
+        } = secured;
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),

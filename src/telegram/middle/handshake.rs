@@ -6,7 +6,7 @@ use std::time::Duration;
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor, CbcEncryptor, ChecksumKind};
 
 use super::super::Shared;
-use super::Connection;
+use super::MiddleConnection;
 use super::answer_reader::Inbound;
 use super::error::ConnectError;
 use super::outbound::Outbound;
@@ -29,8 +29,8 @@ const KEEPALIVE: Keepalive = Keepalive {
 };
 
 /// A connection that sessions can be put on.
-pub(crate) struct Established {
-    pub connection: Rc<Connection>,
+pub(crate) struct Secured {
+    pub connection: Rc<MiddleConnection>,
     pub socket: Socket,
     pub inbound: Inbound,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Established {
 pub(crate) async fn establish(
     shared: &Rc<Shared>,
     address: SocketAddr,
-) -> Result<Established, ConnectError> {
+) -> Result<Secured, ConnectError> {
     let reactor = &shared.reactor;
     let connected = Socket::connect_within(reactor, address, CONNECT_LIMIT).await;
     let socket = connected.map_err(|error| match error.kind() {
@@ -58,7 +58,7 @@ async fn shake_hands(
     shared: &Rc<Shared>,
     socket: Socket,
     address: SocketAddr,
-) -> Result<Established, ConnectError> {
+) -> Result<Secured, ConnectError> {
     let secret = shared.directory.secret();
     let local = socket.local_address().map_err(ConnectError::Connect)?;
     let our = shared.announced_address(local);
@@ -114,11 +114,11 @@ async fn shake_hands(
         return Err(ConnectError::BadAnswer("no keys"));
     };
     let outbound = Outbound::new(encryptor, checksum, &shared.buffers);
-    let connection = Connection::new(shared, address, our, outbound);
+    let connection = MiddleConnection::new(shared, address, our, outbound);
     inbound
         .consume(&connection, &mut behind)
         .map_err(|_| ConnectError::BadAnswer("a broken frame"))?;
-    Ok(Established {
+    Ok(Secured {
         connection,
         socket,
         inbound,

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Connection;
+use super::MiddleConnection;
 use crate::backend::SessionEnd;
 use crate::telegram::exchange::LAST_MOMENT;
 use crate::telegram::session::MiddleSession;
@@ -41,7 +41,7 @@ pub(super) struct Standing {
     brought: Cell<u64>,
 }
 
-impl Connection {
+impl MiddleConnection {
     /// Says who blocks it from now on. Whether that is nobody any more.
     pub(super) fn note_blocker(&self, blocker: Option<&Rc<MiddleSession>>) -> bool {
         let standing = &self.standing;

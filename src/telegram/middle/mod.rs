@@ -1,6 +1,6 @@
 //! One multiplexed connection to a middle proxy (`doc/protocol.md` §4).
 //!
-//! [`Connection`] is what sessions and the pool see of it; the connection's
+//! [`MiddleConnection`] is what sessions and the pool see of it; the connection's
 //! task ([`driver`]) owns the socket, reads answers ([`answer_reader`]) and sends
 //! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
 //! that [`patience`] allows, [`isolation`] who blocks it.
@@ -35,15 +35,15 @@ use crate::wire::rpc;
 use isolation::Standing;
 use outbound::Outbound;
 
-pub(super) use driver::Driver;
+pub(super) use driver::MiddleDriver;
 pub(super) use error::ConnectError;
-pub(super) use handshake::{Established, establish};
+pub(super) use handshake::{Secured, establish};
 pub use patience::Patience;
 
 /// Low bits of a conn_id: the session's place in the table.
 const SLOT_BITS: u32 = 20;
 
-pub(super) struct Connection {
+pub(super) struct MiddleConnection {
     shared: Rc<Shared>,
     /// The middle proxy.
     address: SocketAddr,
@@ -62,7 +62,7 @@ pub(super) struct Connection {
     standing: Standing,
 }
 
-impl Connection {
+impl MiddleConnection {
     pub fn new(
         shared: &Rc<Shared>,
         address: SocketAddr,

@@ -14,7 +14,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::middle::{Connection, Driver};
+use super::middle::{MiddleConnection, MiddleDriver};
 use super::session::MiddleSession;
 use super::slowness::{Lanes, Tolerance};
 use crate::backend::{OpenError, SessionEnd};
@@ -59,7 +59,7 @@ pub(super) struct Pool {
     dc: DcId,
     /// Open connections that take sessions; a dying or draining one is not
     /// among them.
-    connections: RefCell<Vec<Rc<Connection>>>,
+    connections: RefCell<Vec<Rc<MiddleConnection>>>,
     /// Sessions between connections.
     parked: RefCell<Vec<Rc<MiddleSession>>>,
     /// Since when there are any.
@@ -78,7 +78,7 @@ pub(super) struct Pool {
     changed: Notify,
     roomy_since: Cell<Option<Instant>>,
     /// It is being left because Telegram has moved.
-    leaving: RefCell<Weak<Connection>>,
+    leaving: RefCell<Weak<MiddleConnection>>,
     silences: Throttle,
     slow_lines: SlowLines,
     tolerance: Cell<Tolerance>,
@@ -161,8 +161,8 @@ impl Pool {
 
     async fn wait_for_connection(
         self: &Rc<Self>,
-        choose: fn(&Self) -> Option<Rc<Connection>>,
-    ) -> Result<Rc<Connection>, OpenError> {
+        choose: fn(&Self) -> Option<Rc<MiddleConnection>>,
+    ) -> Result<Rc<MiddleConnection>, OpenError> {
         let rounds = self.failed_rounds.get();
         let _counted = Counting::one(&self.joining);
         loop {
@@ -180,8 +180,8 @@ impl Pool {
         }
     }
 
-    fn add(self: &Rc<Self>, established: super::middle::Established) {
-        let (connection, driver) = Driver::new(established);
+    fn add(self: &Rc<Self>, secured: super::middle::Secured) {
+        let (connection, driver) = MiddleDriver::new(secured);
         debug!("DC {}: connected to {}", self.dc, connection.address());
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
@@ -206,7 +206,7 @@ impl Pool {
         self.shared.executor.spawn(task).detach();
     }
 
-    async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {
+    async fn drive(self: Rc<Self>, connection: Rc<MiddleConnection>, mut driver: MiddleDriver) {
         let end = driver.run(|| self.tick(&connection)).await;
         let age = self.shared.reactor.now() - connection.opened();
         let (dc, address) = (self.dc, connection.address());
@@ -228,7 +228,7 @@ impl Pool {
         self.keep_supplied();
     }
 
-    fn note_death(&self, connection: &Connection, end: ConnectionEnd, age: Duration) {
+    fn note_death(&self, connection: &MiddleConnection, end: ConnectionEnd, age: Duration) {
         let by_telegram = matches!(
             end,
             ConnectionEnd::ClosedByTelegram | ConnectionEnd::Broken | ConnectionEnd::Protocol
@@ -242,7 +242,7 @@ impl Pool {
         }
     }
 
-    fn remove(&self, connection: &Rc<Connection>) {
+    fn remove(&self, connection: &Rc<MiddleConnection>) {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|one| !Rc::ptr_eq(one, connection));
     }
@@ -261,7 +261,7 @@ impl Pool {
         }
     }
 
-    fn settle(&self, session: &Rc<MiddleSession>, connection: &Rc<Connection>) {
+    fn settle(&self, session: &Rc<MiddleSession>, connection: &Rc<MiddleConnection>) {
         if session.is_ended() {
             return;
         }
@@ -273,7 +273,7 @@ impl Pool {
     }
 
     /// Called by each connection's task now and then.
-    fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+    fn tick(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         self.look_after(connection);
         if connection.is_draining() {
             for session in connection.take_quiet_sessions(|_| true) {
@@ -296,7 +296,7 @@ impl Pool {
     }
 
     /// Takes a connection out of service; its sessions leave one by one.
-    fn retire(self: &Rc<Self>, connection: &Rc<Connection>) {
+    fn retire(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         self.remove(connection);
         connection.drain();
         self.keep_supplied();
@@ -304,7 +304,7 @@ impl Pool {
 
     /// Of connections that opened together, all but the first are renewed
     /// early, so that Telegram does not close them all at once.
-    fn should_renew(&self, connection: &Rc<Connection>) -> bool {
+    fn should_renew(&self, connection: &Rc<MiddleConnection>) -> bool {
         let age = self.shared.reactor.now() - connection.opened();
         if age < Jitter::Double.of(RENEW_AGE) {
             return false;

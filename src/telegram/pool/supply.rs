@@ -137,9 +137,9 @@ impl Pool {
         let targets = shared.directory.middle(self.dc);
         for address in targets {
             match establish(&self.shared, address).await {
-                Ok(established) => {
+                Ok(secured) => {
                     self.shared.reached(address);
-                    self.add(established);
+                    self.add(secured);
                     return true;
                 }
                 Err(error) => {
