@@ -15,7 +15,7 @@ const SMALLEST_READ: usize = 4096;
 
 /// The reading half of a connection: decrypts, decodes and hands answers to
 /// their clients piece by piece, as they arrive.
-pub(crate) struct Inbound {
+pub(crate) struct AnswerReader {
     decryptor: CbcDecryptor,
     decoder: RpcDecoder,
     /// Bytes of a cipher block that is not complete.
@@ -33,7 +33,7 @@ struct Blocked {
     rest: Rope,
 }
 
-impl Inbound {
+impl AnswerReader {
     /// `carry` came with the handshake: the beginning of a cipher block.
     pub fn new(decryptor: CbcDecryptor, decoder: RpcDecoder, carry: &[u8]) -> Self {
         Self {

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::answer_reader::Inbound;
+use super::answer_reader::AnswerReader;
 use super::{MiddleConnection, Secured};
 use crate::metrics::ConnectionEnd;
 use crate::net::trunk::{Life, Step};
@@ -35,7 +35,7 @@ const SLOW_DRAIN_LIMIT: Duration = Duration::from_secs(75);
 pub(crate) struct MiddleDriver {
     connection: Rc<MiddleConnection>,
     socket: Socket,
-    inbound: Inbound,
+    answers: AnswerReader,
     tick: Timer,
     /// The last ping on which nothing depends.
     probed: Option<Instant>,
@@ -47,14 +47,14 @@ impl MiddleDriver {
         let Secured {
             connection,
             socket,
-            inbound,
+            answers,
         } = secured;
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
             probed: None,
             draining_since: None,
-            inbound,
+            answers,
             socket,
             connection: connection.clone(),
         };
@@ -79,7 +79,7 @@ impl MiddleDriver {
         if was_silent && !self.connection.is_silent() {
             on_tick();
         }
-        let is_free_again = self.connection.note_blocker(self.inbound.blocked_by());
+        let is_free_again = self.connection.note_blocker(self.answers.blocked_by());
         if let Some(wait) = self.recheck() {
             let now = self.connection.shared.reactor.now();
             let wait = if is_free_again { Duration::ZERO } else { wait };
@@ -99,12 +99,12 @@ impl MiddleDriver {
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {
-        if self.inbound.is_blocked() {
-            self.inbound.retry(&self.connection)?;
+        if self.answers.is_blocked() {
+            self.answers.retry(&self.connection)?;
         }
         let mut reads = 0;
-        while !self.inbound.is_blocked() {
-            match self.inbound.poll_read(cx, &self.connection, &self.socket) {
+        while !self.answers.is_blocked() {
+            match self.answers.poll_read(cx, &self.connection, &self.socket) {
                 Poll::Pending => break,
                 Poll::Ready(read) => {
                     let bytes = read?;
@@ -121,7 +121,7 @@ impl MiddleDriver {
                 break;
             }
         }
-        if self.inbound.is_blocked() && self.connection.keeps_back() {
+        if self.answers.is_blocked() && self.connection.keeps_back() {
             return Ok(());
         }
         self.flush(cx).inspect_err(|_| self.hear_out(cx))
@@ -130,8 +130,8 @@ impl MiddleDriver {
     /// Nothing can be written any more, but there may be answers still.
     fn hear_out(&mut self, cx: &mut Context<'_>) {
         let connection = &self.connection;
-        while self.inbound.unblock(connection).is_ok() {
-            match self.inbound.poll_read(cx, connection, &self.socket) {
+        while self.answers.unblock(connection).is_ok() {
+            match self.answers.poll_read(cx, connection, &self.socket) {
                 Poll::Ready(Ok(_)) => {}
                 _ => return,
             }
@@ -192,7 +192,7 @@ impl MiddleDriver {
     /// How soon to look again, if not only for life's sake.
     fn recheck(&self) -> Option<Duration> {
         let connection = &self.connection;
-        if self.inbound.is_blocked() {
+        if self.answers.is_blocked() {
             Some(RECHECK_BLOCKED)
         } else if connection.is_draining() || connection.is_isolated() {
             Some(RECHECK)
@@ -205,7 +205,7 @@ impl MiddleDriver {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
             let since = *self.draining_since.get_or_insert(now);
-            let limit = match self.inbound.is_blocked() {
+            let limit = match self.answers.is_blocked() {
                 true => SLOW_DRAIN_LIMIT,
                 false => DRAIN_LIMIT,
             };
@@ -216,7 +216,7 @@ impl MiddleDriver {
                 self.connection.hold_packets();
             }
         }
-        if self.inbound.is_blocked() {
+        if self.answers.is_blocked() {
             // Unread pongs prove nothing, but a write may fail.
             self.connection.life(Life::excuse);
             if self.probed.is_none_or(|probed| now >= probed + PROBE_EVERY) {

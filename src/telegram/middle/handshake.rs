@@ -7,7 +7,7 @@ use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor, CbcEncryptor, ChecksumKind};
 
 use super::super::Shared;
 use super::MiddleConnection;
-use super::answer_reader::Inbound;
+use super::answer_reader::AnswerReader;
 use super::error::ConnectError;
 use super::outbound::Outbound;
 use crate::net::{Keepalive, Socket};
@@ -32,7 +32,7 @@ const KEEPALIVE: Keepalive = Keepalive {
 pub(crate) struct Secured {
     pub connection: Rc<MiddleConnection>,
     pub socket: Socket,
-    pub inbound: Inbound,
+    pub answers: AnswerReader,
 }
 
 /// Connects to the middle proxy at `address` and shakes hands.
@@ -110,18 +110,18 @@ async fn shake_hands(
     } else {
         ChecksumKind::Crc32
     };
-    let Some((mut inbound, mut behind)) = reader.into_inbound(checksum) else {
+    let Some((mut answers, mut behind)) = reader.into_answer_reader(checksum) else {
         return Err(ConnectError::BadAnswer("no keys"));
     };
     let outbound = Outbound::new(encryptor, checksum, &shared.buffers);
     let connection = MiddleConnection::new(shared, address, our, outbound);
-    inbound
+    answers
         .consume(&connection, &mut behind)
         .map_err(|_| ConnectError::BadAnswer("a broken frame"))?;
     Ok(Secured {
         connection,
         socket,
-        inbound,
+        answers,
     })
 }
 
@@ -238,11 +238,11 @@ impl<'a> Reader<'a> {
     }
 
     /// For the connection, with what it has to decode first.
-    fn into_inbound(self, checksum: ChecksumKind) -> Option<(Inbound, Vec<u8>)> {
+    fn into_answer_reader(self, checksum: ChecksumKind) -> Option<(AnswerReader, Vec<u8>)> {
         let mut decoder = self.decoder;
         decoder.set_checksum(checksum);
-        let inbound = Inbound::new(self.decryptor?, decoder, &self.rest);
-        Some((inbound, self.plain))
+        let answers = AnswerReader::new(self.decryptor?, decoder, &self.rest);
+        Some((answers, self.plain))
     }
 }
 
