@@ -253,7 +253,7 @@ impl Pool {
         if session.is_ended() {
             return;
         }
-        match self.next_place(&session) {
+        match self.next_connection(&session) {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
             None if self.is_late() => self.settle_anywhere(&session),

@@ -31,7 +31,7 @@ impl Pool {
     }
 
     /// Where a session goes that loses its place.
-    pub(super) fn next_place(&self, session: &MiddleSession) -> Option<Rc<MiddleConnection>> {
+    pub(super) fn next_connection(&self, session: &MiddleSession) -> Option<Rc<MiddleConnection>> {
         match session.is_slow(self.shared.reactor.now()) {
             true => self.lane(),
             false => self.least_loaded(),
@@ -56,7 +56,7 @@ impl Pool {
         conn_id: i64,
     ) -> bool {
         let Some(better) = self
-            .next_place(session)
+            .next_connection(session)
             .filter(|_| connection.lets_go(session))
         else {
             return false;
