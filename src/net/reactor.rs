@@ -46,7 +46,7 @@ pub struct Reactor {
     started: Instant,
     /// In time that goes only when there is nothing else to do.
     #[cfg(test)]
-    standing: Option<virtual_time::Standing>,
+    virtual_time: Option<virtual_time::VirtualTime>,
 }
 
 /// A timer that is set.
@@ -104,7 +104,7 @@ impl Reactor {
             started: clock.now(),
             clock,
             #[cfg(test)]
-            standing: None,
+            virtual_time: None,
         })
     }
 
@@ -170,8 +170,8 @@ impl Reactor {
     /// Until there are events or a timer is due, if there is nothing else to do.
     fn wait(&self, is_busy: bool, events: &mut Vec<epoll::Event>) {
         #[cfg(test)]
-        if let Some(standing) = &self.standing {
-            return self.stand(standing, is_busy, events);
+        if let Some(virtual_time) = &self.virtual_time {
+            return self.stand(virtual_time, is_busy, events);
         }
         let timeout = match is_busy {
             true => Some(Duration::ZERO),

@@ -32,7 +32,7 @@ use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::Jitter;
 use crate::net::trunk::{Headroom, Life, SilenceRules, Step, TaskSlot};
 use crate::wire::rpc;
-use isolation::Standing;
+use isolation::Isolation;
 use outbound::Outbound;
 
 pub(super) use driver::MiddleDriver;
@@ -59,7 +59,7 @@ pub(super) struct MiddleConnection {
     headroom: Headroom,
     task: TaskSlot<ConnectionEnd>,
     draining: Cell<bool>,
-    standing: Standing,
+    isolation: Isolation,
 }
 
 impl MiddleConnection {
@@ -83,7 +83,7 @@ impl MiddleConnection {
             headroom: Headroom::default(),
             task: TaskSlot::default(),
             draining: Cell::new(false),
-            standing: Standing::default(),
+            isolation: Isolation::default(),
         })
     }
 
