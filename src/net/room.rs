@@ -16,7 +16,7 @@ mod turns;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use self::claim::{Claim, Flow, Place, State};
+use self::claim::{Claim, Party, QueueKey, State};
 use self::destinations::Counts;
 pub use self::destinations::Destination;
 use self::giving::Short;
@@ -59,7 +59,7 @@ pub(super) struct Room {
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
     /// Those who wait. The same type as that of `guard::fair_queue`'s: code for one.
-    queue: BTreeMap<Place, Id>,
+    queue: BTreeMap<QueueKey, Id>,
     next_number: u64,
     /// The furthest one of those called from the queue.
     turn: u64,
@@ -75,8 +75,8 @@ pub(super) struct Room {
     favourite: Option<Turn>,
     /// No other such turn before.
     next_favourite: Option<Instant>,
-    /// When the last one of each flow ended.
-    last_turns: HashMap<Flow, Instant>,
+    /// When the last one of each party ended.
+    last_turns: HashMap<Party, Instant>,
     /// Since when the queue is not empty.
     waiting_since: Option<Instant>,
 }
@@ -166,7 +166,7 @@ impl Room {
     /// Its sender has finished a packet before.
     pub fn vouch(&mut self, id: Id) {
         if let Some(claim) = self.claims.get_mut(&id) {
-            claim.flow.1 = true;
+            claim.party.1 = true;
         }
     }
 
@@ -426,11 +426,11 @@ impl Room {
             .map_or(self.turn, |(turn, _)| *turn);
         let turn = claim.turn.unwrap_or_else(|| match claim.held {
             0 => {
-                let (User(user), has_finished) = claim.flow;
-                let flow = (user, has_finished.into());
-                let next = self.next_turns.get(&flow).copied();
+                let (User(user), has_finished) = claim.party;
+                let party = (user, has_finished.into());
+                let next = self.next_turns.get(&party).copied();
                 let turn = next.map_or(first, |next| first.max(next));
-                self.next_turns.insert(flow, turn + claim.rest as u64);
+                self.next_turns.insert(party, turn + claim.rest as u64);
                 turn
             }
             _ => first,
@@ -467,9 +467,9 @@ impl Room {
                 .next_turns
                 .iter()
                 .filter(|(_, next)| **next <= self.turn);
-            let passed: Vec<_> = passed.map(|(flow, _)| *flow).collect();
-            for flow in passed {
-                self.next_turns.remove(&flow);
+            let passed: Vec<_> = passed.map(|(party, _)| *party).collect();
+            for party in passed {
+                self.next_turns.remove(&party);
             }
             if self.next_turns.len() > MOST_USERS / 2 {
                 self.next_turns.clear();

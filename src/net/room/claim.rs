@@ -34,10 +34,10 @@ pub const LONGEST: Duration = Duration::from_secs(300);
 
 /// A user's packets; those of senders who have finished one before are served
 /// as if they were another's.
-pub type Flow = (User, bool);
+pub type Party = (User, bool);
 
 pub struct Claim {
-    pub flow: Flow,
+    pub party: Party,
     pub to: Destination,
     /// It is of one chunk: it passes by all others.
     pub is_small: bool,
@@ -80,19 +80,19 @@ pub struct Window {
 pub enum State {
     /// It is for its sender to go on.
     Open,
-    Waiting(Place, Instant),
+    Waiting(QueueKey, Instant),
     /// There is room for it, which it has not looked for yet.
     Called,
 }
 
 /// Everybody by his user's turn, in chunks that the user has had or waits for
 /// before, and by a number of his own.
-pub type Place = (u64, u64);
+pub type QueueKey = (u64, u64);
 
 impl Claim {
     pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
         Self {
-            flow: (user, false),
+            party: (user, false),
             to,
             is_small: chunks <= 1,
             rest: chunks,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::{Claim, Flow, State};
+use super::claim::{Claim, Party, State};
 use super::{Destination, Id, MOST_USERS, Room};
 
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
@@ -22,7 +22,7 @@ const LONGEST_TURN: Duration = Duration::from_secs(15);
 #[derive(Clone, Copy)]
 pub struct Turn {
     id: Id,
-    flow: Flow,
+    party: Party,
     since: Instant,
     until: Instant,
     /// It has not begun yet.
@@ -91,13 +91,13 @@ impl Room {
         let first = patient.min_by_key(|(since, ..)| *since);
         self.favourite = first.map(|((since, _), id, claim)| {
             let is_new = claim.held == 0;
-            let length = match is_new && claim.flow.1 {
+            let length = match is_new && claim.party.1 {
                 true => now.saturating_duration_since(since).min(LONGEST_TURN),
                 false => TURN,
             };
             Turn {
                 id,
-                flow: claim.flow,
+                party: claim.party,
                 since: now,
                 until: now + length.max(TURN),
                 is_new,
@@ -106,13 +106,13 @@ impl Room {
     }
 
     /// Since when it waits for a turn. Flows have theirs one after another: it counts
-    /// from the last one of its flow. Within its flow, from its own last one.
+    /// from the last one of its party. Within its party, from its own last one.
     fn has_waited_since(&self, claim: &Claim) -> Option<(Instant, Instant)> {
         let State::Waiting(_, since) = claim.state else {
             return None;
         };
         let own = claim.last_turn.unwrap_or(since);
-        let of_flow = self.last_turns.get(&claim.flow);
+        let of_flow = self.last_turns.get(&claim.party);
         Some((of_flow.map_or(own, |last| own.max(*last)), own))
     }
 
@@ -129,6 +129,6 @@ impl Room {
         if self.last_turns.len() >= MOST_USERS {
             self.last_turns.clear();
         }
-        self.last_turns.insert(turn.flow, now);
+        self.last_turns.insert(turn.party, now);
     }
 }
