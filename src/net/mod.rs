@@ -57,7 +57,7 @@ pub use lookup::resolve;
 pub use lookup::{Lookup, LookupRules};
 pub use memory::{CHUNK_LEN, SCRATCH_LEN, Scratch};
 pub use notify::Notify;
-pub use one_way::{Flow, FlowParts};
+pub use one_way::{OneWay, OneWayParts};
 pub use pause::Pause;
 pub use pipes::PipePool;
 pub use random::{fill_random, random_part};
