@@ -117,7 +117,7 @@ impl OneWay {
             return Ok(Poll::Pending);
         }
         if self.bulk.wants_pipe() {
-            self.bulk.lend(parts.pipes.take_modestly());
+            self.bulk.lend(parts.pipes.take_if_plenty());
         }
         let spliced = match self.bulk.poll_fill(cx, from, usize::MAX) {
             Poll::Pending => return Ok(Poll::Pending),
@@ -281,8 +281,8 @@ mod tests {
     #[test]
     fn half_of_the_pipes_are_left_to_others() {
         let pipes = PipePool::new(2);
-        let first = pipes.take_modestly();
-        assert!(first.is_some() && pipes.take_modestly().is_none());
+        let first = pipes.take_if_plenty();
+        assert!(first.is_some() && pipes.take_if_plenty().is_none());
         assert!(pipes.take().is_some());
     }
 }

@@ -54,7 +54,7 @@ impl PipePool {
     }
 
     /// [`take`](Self::take) that leaves half of them to others.
-    pub fn take_modestly(self: &Rc<Self>) -> Option<Pipe> {
+    pub fn take_if_plenty(self: &Rc<Self>) -> Option<Pipe> {
         let is_plenty = self.in_use.get() < self.capacity.div_ceil(2);
         is_plenty.then(|| self.take()).flatten()
     }

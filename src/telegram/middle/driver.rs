@@ -124,11 +124,11 @@ impl MiddleDriver {
         if self.answers.is_blocked() && self.connection.keeps_back() {
             return Ok(());
         }
-        self.flush(cx).inspect_err(|_| self.hear_out(cx))
+        self.flush(cx).inspect_err(|_| self.drain_answers(cx))
     }
 
     /// Nothing can be written any more, but there may be answers still.
-    fn hear_out(&mut self, cx: &mut Context<'_>) {
+    fn drain_answers(&mut self, cx: &mut Context<'_>) {
         let connection = &self.connection;
         while self.answers.unblock(connection).is_ok() {
             match self.answers.poll_read(cx, connection, &self.socket) {
@@ -157,13 +157,13 @@ impl MiddleDriver {
         }
         let pending = outbound.pending_bytes();
         drop(outbound);
-        self.let_in(cx, pending);
+        self.wake_waiting(cx, pending);
         Ok(())
     }
 
     /// Lets sessions go on that wait for room: in their order, and no more at
     /// a time than may find some.
-    fn let_in(&self, cx: &mut Context<'_>, pending: usize) {
+    fn wake_waiting(&self, cx: &mut Context<'_>, pending: usize) {
         let (headroom, buffers) = (&self.connection.headroom, &self.connection.shared.buffers);
         if headroom.is_due(pending) && buffers.poll_free(cx).is_ready() {
             let most = buffers.free_bytes() / CHUNK_LEN;

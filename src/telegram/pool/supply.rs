@@ -42,7 +42,7 @@ impl Pool {
     async fn open_wanted(self: &Rc<Self>) {
         let mut retries = RETRIES;
         while self.wants_connection() {
-            if let Some(wait) = penance(self.young_deaths.get()) {
+            if let Some(wait) = wait_after_deaths(self.young_deaths.get()) {
                 let wait = Jitter::Double.of(wait);
                 self.wait_to_retry(wait, wait).await;
                 if !self.wants_connection() {
@@ -153,7 +153,7 @@ impl Pool {
 }
 
 /// How long to leave Telegram alone after connections that died young.
-fn penance(young_deaths: u32) -> Option<Duration> {
+fn wait_after_deaths(young_deaths: u32) -> Option<Duration> {
     let excess = young_deaths.checked_sub(FREE_DEATHS)?;
     Some(RETRIES.after(excess))
 }
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn the_wait_begins_after_the_free_deaths_and_grows() {
-        assert_eq!(penance(0), None);
-        assert_eq!(penance(FREE_DEATHS - 1), None);
-        let millis = |deaths| penance(deaths).map(|wait| wait.as_millis());
+        assert_eq!(wait_after_deaths(0), None);
+        assert_eq!(wait_after_deaths(FREE_DEATHS - 1), None);
+        let millis = |deaths| wait_after_deaths(deaths).map(|wait| wait.as_millis());
         assert_eq!(millis(FREE_DEATHS), Some(300));
         assert_eq!(millis(FREE_DEATHS + 2), Some(1200));
         assert_eq!(millis(u32::MAX), Some(8000));
