@@ -25,7 +25,7 @@ const SPARE_PLACES: usize = 32;
 /// The part of the pool that no reservation takes: so much of it, and at most so
 /// many chunks.
 const APART: usize = 8;
-const MOST_APART: usize = 256;
+const MAX_APART: usize = 256;
 
 /// A fixed number of fixed-size chunks for all connections together.
 ///
@@ -160,7 +160,7 @@ impl BufferPool {
 }
 
 fn apart(total: usize) -> usize {
-    (total / APART).min(MOST_APART)
+    (total / APART).min(MAX_APART)
 }
 
 #[cfg(test)]
@@ -221,7 +221,7 @@ mod tests {
                 taken.push(reservation);
             }
             assert!(!taken.is_empty());
-            assert!(pool.free_bytes() >= (pool.total_bytes() / 10).min(MOST_APART * CHUNK_LEN));
+            assert!(pool.free_bytes() >= (pool.total_bytes() / 10).min(MAX_APART * CHUNK_LEN));
             assert!(pool.total_bytes() < bytes + packet / 4);
             taken.clear();
             assert_eq!(pool.free_bytes(), pool.total_bytes());

@@ -40,7 +40,7 @@ const ROOM_FOR_PARTS: usize = 1024;
 pub(super) type Id = u64;
 
 /// Users whose last turn is remembered.
-const MOST_USERS: usize = 4096;
+const MAX_USERS: usize = 4096;
 
 pub(super) struct Room {
     /// Chunks that claims may hold together.
@@ -462,7 +462,7 @@ impl Room {
             self.waiting_since = None;
             self.next_turns = BTreeMap::new();
             self.last_turns = HashMap::new();
-        } else if self.next_turns.len() > MOST_USERS {
+        } else if self.next_turns.len() > MAX_USERS {
             let passed = self
                 .next_turns
                 .iter()
@@ -471,7 +471,7 @@ impl Room {
             for party in passed {
                 self.next_turns.remove(&party);
             }
-            if self.next_turns.len() > MOST_USERS / 2 {
+            if self.next_turns.len() > MAX_USERS / 2 {
                 self.next_turns.clear();
             }
         }

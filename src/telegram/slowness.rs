@@ -16,7 +16,7 @@ use crate::net::CHUNK_LEN;
 pub(super) const ISOLATE_AFTER: Duration = Duration::from_millis(100);
 
 /// A burden of more is not remembered.
-const MOST_BURDEN: Duration = Duration::from_secs(1);
+const MAX_BURDEN: Duration = Duration::from_secs(1);
 
 /// A free connection sheds its burden in four times as long as it took to get
 /// it: one that is blocked for a fifth of the time keeps it.
@@ -74,7 +74,7 @@ impl Burden {
     pub fn weight(&self, now: Instant) -> Duration {
         let passed = self.noted.map_or(Duration::ZERO, |noted| now - noted);
         match self.is_blocked {
-            true => (self.weight + passed).min(MOST_BURDEN),
+            true => (self.weight + passed).min(MAX_BURDEN),
             false => self.weight.saturating_sub(passed / SHEDDING),
         }
     }

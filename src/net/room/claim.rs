@@ -27,10 +27,10 @@ pub const FIRST_BYTES: usize = 16 * 1024;
 pub const STRIDE: Duration = Duration::from_millis(100);
 
 /// While others wait, so many bytes in each such time, and all within
-/// [`LONGEST`].
+/// [`MAX_PACKET_TIME`].
 pub const WINDOW: Duration = Duration::from_secs(30);
 pub const WINDOW_BYTES: usize = 30 * 4096;
-pub const LONGEST: Duration = Duration::from_secs(300);
+pub const MAX_PACKET_TIME: Duration = Duration::from_secs(300);
 
 /// A user's packets; those of senders who have finished one before are served
 /// as if they were another's.
@@ -199,7 +199,7 @@ impl Claim {
         if self.revoked.is_some() {
             return None;
         }
-        if now.saturating_duration_since(self.announced) >= LONGEST {
+        if now.saturating_duration_since(self.announced) >= MAX_PACKET_TIME {
             return Some(Revocation::TooLong);
         }
         if self.held == 0 || self.state != State::Open {

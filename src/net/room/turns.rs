@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::claim::{Claim, Party, State};
-use super::{Destination, Id, MOST_USERS, Room};
+use super::{Destination, Id, MAX_USERS, Room};
 
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
@@ -16,7 +16,7 @@ const REST: Duration = Duration::from_millis(800);
 /// packet before can begin, its turn lasts as long as it has waited for it, but no
 /// longer than this. The rest is as long as the turn, so that others have half of the
 /// time, whoever waits in vain.
-const LONGEST_TURN: Duration = Duration::from_secs(15);
+const MAX_TURN: Duration = Duration::from_secs(15);
 
 /// The turn of one that has waited for long.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl Room {
         self.favourite = first.map(|((since, _), id, claim)| {
             let is_new = claim.held == 0;
             let length = match is_new && claim.party.1 {
-                true => now.saturating_duration_since(since).min(LONGEST_TURN),
+                true => now.saturating_duration_since(since).min(MAX_TURN),
                 false => TURN,
             };
             Turn {
@@ -126,7 +126,7 @@ impl Room {
         if self.queue.is_empty() {
             return;
         }
-        if self.last_turns.len() >= MOST_USERS {
+        if self.last_turns.len() >= MAX_USERS {
             self.last_turns.clear();
         }
         self.last_turns.insert(turn.party, now);

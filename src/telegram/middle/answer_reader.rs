@@ -11,7 +11,7 @@ use crate::net::{Rope, Socket};
 use crate::wire::rpc::{RpcDecoder, RpcEvent};
 
 /// Reads of this size still make progress when buffers are short.
-const SMALLEST_READ: usize = 4096;
+const MIN_READ: usize = 4096;
 
 /// The reading half of a connection: decrypts, decodes and hands answers to
 /// their clients piece by piece, as they arrive.
@@ -63,7 +63,7 @@ impl AnswerReader {
     ) -> Poll<Result<usize, ConnectionEnd>> {
         let shared = connection.shared.clone();
         let read = shared.scratch.with(|buffer| {
-            let room = (shared.buffers.free_bytes() / 2).max(SMALLEST_READ);
+            let room = (shared.buffers.free_bytes() / 2).max(MIN_READ);
             let room = room.min(buffer.len()) - BLOCK_LEN;
             let kept = self.carry.len();
             let (front, space) = buffer.split_at_mut(kept);

@@ -14,7 +14,7 @@ const RETRIES: Backoff = Backoff::new(Duration::from_millis(300), Duration::from
 
 /// Earlier than this, jittered up to twice that, no client makes for the next
 /// attempt.
-const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+const MIN_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections in a row that may die young before the next one has to wait:
 /// one may meet Telegram's rotation.
@@ -58,7 +58,7 @@ impl Pool {
             }
             self.failed_rounds.set(self.failed_rounds.get() + 1);
             self.give_up_parked();
-            let shortest = Jitter::Double.of(SHORTEST_RETRY);
+            let shortest = Jitter::Double.of(MIN_RETRY);
             let wait = Jitter::Double.of(retries.next_wait());
             self.wait_to_retry(shortest, wait).await;
         }
