@@ -126,7 +126,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, PipePool, Reactor, fill_random};
 
     async fn fill(bulk: &mut Bulk, from: &Socket, most: usize) -> Option<usize> {

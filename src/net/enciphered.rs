@@ -85,7 +85,7 @@ mod tests {
     use smol_mtproxy_ciphers::StreamKey;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, Reactor};
 
     const MAX: usize = 300_000;

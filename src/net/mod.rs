@@ -32,7 +32,7 @@ mod room;
 mod rope;
 mod socket;
 #[cfg(test)]
-mod test_pair;
+pub mod test_help;
 #[doc(hidden)]
 pub mod workloads;
 

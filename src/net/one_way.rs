@@ -167,7 +167,7 @@ mod tests {
     use rustix::net::sockopt;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, Reactor, fill_random};
 
     /// What the receiving end is.
