@@ -8,25 +8,21 @@
 //! no more than he has sent.
 
 mod claim;
-mod destinations;
 mod giving;
+mod parties;
+mod queue;
 mod revocations;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use self::claim::{Claim, Party, QueueKey, State};
-use self::destinations::Counts;
-pub use self::destinations::Destination;
-use self::giving::Short;
+use self::claim::{Claim, State};
+use self::parties::{Counts, Party};
+pub use self::parties::{Destination, User};
+use self::queue::QueueKey;
 use self::turns::Turn;
 use crate::metrics::Revocation;
-
-/// Whose packet it is: those who wait take turns, and each gets the same, however
-/// many packets it has. On a front clients by where they are, on a back fronts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct User(pub u64);
 
 /// The part of all room that packets to one destination do not take while there is
 /// more than one of them: another's have that.
@@ -38,9 +34,6 @@ const ROOM_FOR_PARTS: usize = 1024;
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
-
-/// Users whose last turn is remembered.
-const MAX_USERS: usize = 4096;
 
 pub(super) struct Room {
     /// Chunks that claims may hold together.
@@ -166,7 +159,7 @@ impl Room {
     /// Its sender has finished a packet before.
     pub fn vouch(&mut self, id: Id) {
         if let Some(claim) = self.claims.get_mut(&id) {
-            claim.party.1 = true;
+            claim.party.has_finished = true;
         }
     }
 
@@ -242,14 +235,6 @@ impl Room {
             claim.go_on(now);
         }
         true
-    }
-
-    /// Waits: its bytes are there, but no room.
-    pub fn wait(&mut self, id: Id, now: Instant) {
-        let claim = self.claims.get(&id);
-        if claim.is_some_and(|claim| claim.state == State::Open) {
-            self.enqueue(id, now);
-        }
     }
 
     /// A chunk for it, whatever else is short; `None` if it has all that it
@@ -336,67 +321,6 @@ impl Room {
         self.claims.get(&id)?.revoked
     }
 
-    /// Calls those of the queue who have room now; each is to
-    /// [`ask`](Self::ask) again.
-    pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let available = self.available_to(false, free);
-        let for_small = self.available_to(true, free);
-        let may_go_on = |(to, least)| least <= self.left_for(to, 0).min(available);
-        let goes_on = self.least_for.iter().any(may_go_on);
-        let is_in_vain = available < self.least && !goes_on && !(self.has_small && for_small > 0);
-        if self.queue.is_empty() || is_in_vain {
-            return Vec::new();
-        }
-        let mut called = Vec::new();
-        let (mut least, mut has_small) = (usize::MAX, false);
-        let mut least_for = Counts::default();
-        let mut giving = self.giving(free, now);
-        for (place, id) in &self.queue {
-            let Some(claim) = self.claims.get(id) else {
-                continue;
-            };
-            match self.give(&mut giving, *id, claim) {
-                Ok(()) => called.push((*place, *id)),
-                Err(Short::There) => {
-                    let least = match least_for.get(claim.to) {
-                        0 => claim.rest,
-                        least => least.min(claim.rest),
-                    };
-                    least_for.set(claim.to, least);
-                }
-                Err(Short::Everywhere(_)) if claim.is_small => has_small = true,
-                Err(Short::Everywhere(wanted)) => least = least.min(wanted),
-            }
-        }
-        for (place, id) in &called {
-            self.queue.remove(place);
-            self.turn = self.turn.max(place.0);
-            if let Some(claim) = self.claims.get_mut(id) {
-                claim.state = State::Called;
-                self.called += claim.rest;
-            }
-        }
-        (self.least, self.has_small, self.least_for) = (least, has_small, least_for);
-        self.tidy();
-        called.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// Those of `ids` who have room, all of them together: each may
-    /// [`ask`](Self::ask) again. Nothing is kept for them.
-    pub fn fitting<'a>(
-        &self,
-        ids: impl Iterator<Item = &'a Id>,
-        free: usize,
-        now: Instant,
-    ) -> Vec<Id> {
-        let mut giving = self.giving(free, now);
-        let fits = |id: &&Id| {
-            let claim = self.claims.get(id);
-            claim.is_some_and(|claim| self.give(&mut giving, **id, claim).is_ok())
-        };
-        ids.filter(fits).copied().collect()
-    }
-
     /// What the time brings. To be called every 50 ms or so while it
     /// [`is_short`](Self::is_short).
     pub fn look(&mut self, free: usize, now: Instant) -> Outcome {
@@ -410,71 +334,6 @@ impl Room {
         let called = self.call(free, now);
         revoked.extend(self.blocking(free, now));
         Outcome { called, revoked }
-    }
-
-    fn enqueue(&mut self, id: Id, now: Instant) {
-        let Some(claim) = self.claims.get_mut(&id) else {
-            return;
-        };
-        if claim.revoked.is_some() {
-            return;
-        }
-        let first = self
-            .queue
-            .keys()
-            .next()
-            .map_or(self.turn, |(turn, _)| *turn);
-        let turn = claim.turn.unwrap_or_else(|| match claim.held {
-            0 => {
-                let (User(user), has_finished) = claim.party;
-                let party = (user, has_finished.into());
-                let next = self.next_turns.get(&party).copied();
-                let turn = next.map_or(first, |next| first.max(next));
-                self.next_turns.insert(party, turn + claim.rest as u64);
-                turn
-            }
-            _ => first,
-        });
-        claim.turn = Some(turn);
-        let place = (turn, self.next_number);
-        self.next_number += 1;
-        claim.state = State::Waiting(place, now);
-        self.least = self.least.min(claim.rest);
-        self.has_small |= claim.is_small;
-        self.queue.insert(place, id);
-        self.waiting_since.get_or_insert(now);
-        self.tidy();
-    }
-
-    fn leave_queue(&mut self, id: Id, now: Instant) {
-        if let Some(claim) = self.claims.get_mut(&id)
-            && let State::Waiting(place, _) = claim.state
-        {
-            claim.state = State::Open;
-            claim.go_on(now);
-            self.queue.remove(&place);
-        }
-    }
-
-    /// Nothing is remembered for longer than somebody waits.
-    fn tidy(&mut self) {
-        if self.queue.is_empty() {
-            self.waiting_since = None;
-            self.next_turns = BTreeMap::new();
-            self.last_turns = HashMap::new();
-        } else if self.next_turns.len() > MAX_USERS {
-            let passed = self
-                .next_turns
-                .iter()
-                .filter(|(_, next)| **next <= self.turn);
-            let passed: Vec<_> = passed.map(|(party, _)| *party).collect();
-            for party in passed {
-                self.next_turns.remove(&party);
-            }
-            if self.next_turns.len() > MAX_USERS / 2 {
-                self.next_turns.clear();
-            }
-        }
     }
 }
 

@@ -215,6 +215,18 @@ impl Rope {
         copied
     }
 
+    /// Takes `length` bytes off the front, as a rope of their own.
+    pub fn split_front(&mut self, length: usize, pool: &Rc<BufferPool>) -> Rope {
+        let mut front = Rope::default();
+        while front.len() < length {
+            let Some(slice) = self.first_mut() else { break };
+            let part = slice.len().min(length - front.len());
+            front.append_overdrawn(pool, slice.get(..part).unwrap_or_default());
+            self.advance(part);
+        }
+        front
+    }
+
     pub fn clear(&mut self) {
         *self = Self::default();
     }

@@ -80,11 +80,13 @@ impl Timer {
             return Poll::Ready(());
         }
         match &self.registered {
-            Some(key) if key.deadline == deadline && self.reactor.update_timer(key, cx.waker()) => {
-            }
+            Some(key)
+                if key.deadline == deadline
+                    && self.reactor.timers.borrow_mut().update(key, cx.waker()) => {}
             _ => {
                 self.unregister();
-                self.registered = Some(self.reactor.add_timer(deadline, cx.waker().clone()));
+                let mut timers = self.reactor.timers.borrow_mut();
+                self.registered = Some(timers.add(deadline, cx.waker().clone()));
             }
         }
         Poll::Pending
@@ -97,7 +99,7 @@ impl Timer {
 
     fn unregister(&mut self) {
         if let Some(key) = self.registered.take() {
-            self.reactor.remove_timer(&key);
+            self.reactor.timers.borrow_mut().remove(&key);
         }
     }
 }

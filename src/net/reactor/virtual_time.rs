@@ -6,6 +6,7 @@
 //! clock: what is about them needs [`Reactor::new`], and so does a test with
 //! threads of its own.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 
 use super::*;
@@ -119,8 +120,7 @@ impl Reactor {
     }
 
     fn pass_time(&self, virtual_time: &VirtualTime, events: &mut Vec<epoll::Event>) {
-        let due = self.first_timer();
-        let due = due.map(|first| self.started + Duration::from_millis(first));
+        let due = self.timers.borrow().first();
         let grace = due.map_or(HOPE, |due| {
             let ahead = due.saturating_duration_since(self.now());
             (ahead / PART).clamp(MOMENT, GRACE)

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Destination, User};
+use super::parties::{Destination, Party, User};
+use super::queue::QueueKey;
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
@@ -31,10 +32,6 @@ pub const STRIDE: Duration = Duration::from_millis(100);
 pub const WINDOW: Duration = Duration::from_secs(30);
 pub const WINDOW_BYTES: usize = 30 * 4096;
 pub const MAX_PACKET_TIME: Duration = Duration::from_secs(300);
-
-/// A user's packets; those of senders who have finished one before are served
-/// as if they were another's.
-pub type Party = (User, bool);
 
 pub struct Claim {
     pub party: Party,
@@ -85,14 +82,13 @@ pub enum State {
     Called,
 }
 
-/// Everybody by his user's turn, in chunks that the user has had or waits for
-/// before, and by a number of his own.
-pub type QueueKey = (u64, u64);
-
 impl Claim {
     pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
         Self {
-            party: (user, false),
+            party: Party {
+                user,
+                has_finished: false,
+            },
             to,
             is_small: chunks <= 1,
             rest: chunks,

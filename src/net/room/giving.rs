@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::claim::Claim;
-use super::destinations::Counts;
+use super::parties::Counts;
 use super::{Id, Room};
 
 /// What is left for the next ones.

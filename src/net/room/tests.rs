@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::claim::{BLOCKED, GOOD_PACE, LATE, MAX_PACKET_TIME};
+use super::queue::MAX_USERS;
 use super::*;
 use crate::net::CHUNK_LEN;
 

@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::{Claim, Party, State};
-use super::{Destination, Id, MAX_USERS, Room};
+use super::claim::{Claim, State};
+use super::parties::{Destination, Party};
+use super::queue::MAX_USERS;
+use super::{Id, Room};
 
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
@@ -91,7 +93,7 @@ impl Room {
         let first = patient.min_by_key(|(since, ..)| *since);
         self.favourite = first.map(|((since, _), id, claim)| {
             let is_new = claim.held == 0;
-            let length = match is_new && claim.party.1 {
+            let length = match is_new && claim.party.has_finished {
                 true => now.saturating_duration_since(since).min(MAX_TURN),
                 false => TURN,
             };

@@ -11,6 +11,7 @@
 mod answer_reader;
 mod driver;
 mod error;
+mod framing;
 mod handshake;
 mod isolation;
 mod outbound;
