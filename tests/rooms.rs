@@ -497,3 +497,46 @@ fn uses_and_paths_are_found_however_they_are_written() {
         assert!(sources.file_of(target).is_some(), "{target:?}");
     }
 }
+
+/// Rooms at whose head is a map, a line for each file.
+const MAPPED: &[&str] = &["metrics", "net", "telegram"];
+
+/// The files that the map names.
+fn map_of(room: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+    let text = fs::read_to_string(path.join("mod.rs")).expect("the head of a room");
+    let lines = text.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    lines
+        .filter_map(|line| Some(line.split_once('`')?.0.to_owned()))
+        .collect()
+}
+
+fn files_of(folder: &Path, before: &str, files: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let name = format!("{before}{}", stem.unwrap_or_default());
+        if path.is_dir() {
+            files_of(&path, &format!("{name}/"), files);
+        } else if name.ends_with("/mod") {
+            files.insert(before.trim_end_matches('/').to_owned());
+        } else {
+            files.insert(name);
+        }
+    }
+}
+
+#[test]
+fn the_map_of_a_room_has_all_its_files() {
+    for room in MAPPED {
+        let mut files = BTreeSet::new();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+        files_of(&folder, "", &mut files);
+        let is_of_tests = |file: &String| {
+            file.split('/')
+                .any(|part| part == "tests" || part.ends_with("_tests"))
+        };
+        files.retain(|file| file != "mod" && !is_of_tests(file));
+        assert_eq!(map_of(room), files, "the map at the head of {room}");
+    }
+}

@@ -2,6 +2,18 @@
 //!
 //! Every reason that the log names is a variant of an enum here, with a counter
 //! of its own.
+//!
+//! | File | What |
+//! |---|---|
+//! | `counter` | numbers that grow, that go up and down, and times that add up |
+//! | `dcs` | the numbers of each DC |
+//! | `decimal` | fractions without floating point |
+//! | `exposition` | the table of all that the page shows |
+//! | `histogram` | how many values fell below each of a few bounds |
+//! | `page` | the text format |
+//! | `process` | processor time, memory and descriptors |
+//! | `reasons` | why things happened, for the page and for the log |
+//! | `row` | one family of the page: its name, kind and values |
 
 mod counter;
 mod dcs;
@@ -84,7 +96,7 @@ pub struct Metrics {
     pub client_packets_in: Counter,
     pub client_packets_out: Counter,
     pub quick_acks: Counter,
-    /// That no packet followed soon enough to share a TLS record with.
+    /// Acknowledgements after which no packet came soon enough to share its TLS record.
     pub quick_acks_dropped: Counter,
     /// Errors −404 of middle proxies that clients did not get.
     pub server_errors_filtered: Counter,

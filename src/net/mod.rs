@@ -1,10 +1,50 @@
 //! Sockets, readiness, timers and buffers for one thread.
 //!
-//! [`Reactor`] waits, [`Socket`] and [`Listener`] do the system calls,
-//! [`BufferPool`] and [`Rope`] hold what cannot be handed on at once; `room` says
-//! who may take of it for large packets, [`trunk`] what connections need that many share.
-//! Relays share [`Bulk`], which is splice(2) where that pays, and [`Enciphered`], what
-//! goes to a DC.
+//! | File | What |
+//! |---|---|
+//! | `addresses` | news of this machine's addresses, from the kernel |
+//! | `backoff` | the waits between attempts that fail, and their jitter |
+//! | `buffer_pool` | the memory for bytes that wait, in chunks |
+//! | `bulk` | bytes that go through a pipe, by splice(2), where that pays |
+//! | `claims` | large packets in the buffers: tells those who wait what `room` says |
+//! | `comfort` | socket options that may fail |
+//! | `counting` | counts something for as long as it is there |
+//! | `enciphered` | a connection to a DC that is written to through a cipher |
+//! | `executor` | the tasks, in two ranks |
+//! | `listener` | sockets that listen |
+//! | `live` | settings that a reload replaces |
+//! | `local` | whether an address is this machine's |
+//! | `lookup` | names looked up by DNS, few at a time |
+//! | `memory` | the sizes that memory comes in: the scratch buffer and the chunk |
+//! | `notify` | wakes tasks that wait for a change |
+//! | `one_way` | one direction of a relay whose bytes nobody looks at |
+//! | `pause` | a wait that may be cut short |
+//! | `pipes` | the pipes for splice(2) |
+//! | `presence` | asks the kernel whether a peer is there |
+//! | `random` | randomness, from the kernel |
+//! | `reactor` | waits for sockets and timers: epoll |
+//! | `reactor/timers` | the timers that are set |
+//! | `reactor/virtual_time` | for tests: time that goes on when nothing else can |
+//! | `reservation` | the room of one large packet |
+//! | `room` | who may take buffers for a large packet; pure |
+//! | `room/claim` | one large packet: what it holds, and how it comes |
+//! | `room/giving` | what is free, given to one after another |
+//! | `room/parties` | whose packets there are, and where they go |
+//! | `room/queue` | who waits, in which order, and who is called |
+//! | `room/revocations` | who has to give up what it holds |
+//! | `room/turns` | who may begin a packet while others wait |
+//! | `rope` | a queue of bytes in chunks of the pool |
+//! | `socket` | one connection: how it comes to be, its options, its end |
+//! | `socket/bytes` | reading and writing, which never wait |
+//! | `test_help` | for tests: pairs of sockets, wakers that count |
+//! | `timer` | a deadline that can be moved |
+//! | `trunk` | what connections need that many share |
+//! | `trunk/headroom` | when those who share one have to wait, and go on |
+//! | `trunk/life` | whether the other side is there |
+//! | `trunk/task_slot` | how those who share one reach its task |
+//! | `turnstile` | work that blocks, one piece at a time |
+//! | `unblock` | work that blocks, on another thread |
+//! | `workloads` | for `tests/guard`, which counts instructions |
 
 mod addresses;
 mod backoff;

@@ -1,9 +1,7 @@
 //! One multiplexed connection to a middle proxy (`doc/protocol.md` §4).
 //!
-//! [`MiddleConnection`] is what sessions and the pool see of it; the connection's
-//! task ([`driver`]) owns the socket, reads answers ([`answer_reader`]) and sends
-//! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
-//! that [`patience`] allows, [`isolation`] who blocks it.
+//! [`MiddleConnection`] is what sessions and the pool see of it. Its task, `driver`, owns
+//! the socket, reads answers by `answer_reader` and sends packets by `outbound`.
 //!
 //! `session` imports this room and this room `session`, by nature: a session sends on
 //! its connection, which brings it the answers.
