@@ -68,7 +68,7 @@ impl Enciphered {
         Ok(total)
     }
 
-    /// Drops what can be made again at the next byte.
+    /// Drops what the next byte can make again: the expanded keys.
     pub fn hibernate(&mut self) {
         self.cipher.hibernate();
         self.pending.take_if(|rope| rope.is_empty());

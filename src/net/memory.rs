@@ -3,9 +3,9 @@
 
 use std::cell::RefCell;
 
-/// Bytes in one chunk: what, with the allocator's own few, fits into a page of
-/// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
-/// of two, takes two pages.
+/// Bytes in one chunk. With the few bytes that an allocator adds it fits into a page of
+/// memory; for 4096 bytes the allocator of the router builds, which rounds up to powers
+/// of two, would take two pages.
 pub const CHUNK_LEN: usize = 4064;
 
 /// What one chunk holds.

@@ -15,8 +15,9 @@ pub struct Notify {
 #[derive(Default)]
 struct Waiting {
     queue: BTreeMap<u64, Waker>,
-    /// Their places in it. A waker there keeps its task's address its own. The same
-    /// type as that of `net::room`'s queue: code for one.
+    /// The place of each in `queue`, by its task's address, which nobody else has while
+    /// the waker is there. The same type as the queue of `room`, so that there is code
+    /// for one.
     places: BTreeMap<Identity, u64>,
     next_place: u64,
 }

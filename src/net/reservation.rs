@@ -56,8 +56,8 @@ impl Reservation {
         Poll::Pending
     }
 
-    /// Too little is there to [wait](Self::poll_room): wakes when all that is to
-    /// come has room. Who expects more makes nobody go.
+    /// Too few bytes are there to [wait](Self::poll_room). The task is woken when all
+    /// the rest has room, but no other packet is given up for this one.
     pub fn expect_more(&self, cx: &mut Context<'_>) {
         let pool = &self.pool;
         let mut too_little = pool.too_little.borrow_mut();
@@ -77,7 +77,7 @@ impl Reservation {
         pool.aside.set(pool.aside.get() + count);
     }
 
-    /// Its sender has to be told first, and nothing comes for so long: until then it
+    /// Nothing can come for so long, as its sender has to be told first: until then it
     /// is not late.
     pub fn give_time(&self, time: Duration) {
         let (pool, now) = (&self.pool, self.pool.clock.now());

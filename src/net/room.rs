@@ -1,11 +1,11 @@
 //! Who may take buffers for a large packet, who waits for them, and who has to
 //! give them up. Plain values: the time and what is free are told.
 //!
-//! A packet is announced as a *claim*. That costs nothing: chunks are taken as
-//! its bytes come, and only while all the rest of it would fit into what is free.
-//! So there is always a packet that can be read to its end, half-read ones never
-//! wait for each other without end, and who announces much and sends little holds
-//! no more than he has sent.
+//! A packet is announced as a *claim*. That costs nothing: chunks are taken as its
+//! bytes come, and only while all that is still to come would fit into what is free. So
+//! there is always a packet that can be read to its end, and half-read packets never
+//! block each other. Who announces much and sends little holds no more than what was
+//! sent.
 
 mod claim;
 mod giving;
@@ -24,12 +24,12 @@ use self::queue::QueueKey;
 use self::turns::Turn;
 use crate::metrics::Revocation;
 
-/// The part of all room that packets to one destination do not take while there is
-/// more than one of them: another's have that.
+/// One part in so many of all room is kept for packets to other destinations, as soon
+/// as there are two packets to the same one.
 const ELSEWHERE: usize = 4;
 
-/// With less room than for so many chunks there is no such part: it would be too
-/// small for a large packet, and each packet has to wait for others anyway.
+/// With room for fewer chunks nothing is kept for other destinations: it would be too
+/// small for a large packet.
 const ROOM_FOR_PARTS: usize = 1024;
 
 /// A packet's claim, never used twice.
@@ -58,8 +58,8 @@ pub(super) struct Room {
     turn: u64,
     /// Behind what each user has queued, in chunks. The same type as that of the queue.
     next_turns: BTreeMap<(u64, u64), u64>,
-    /// With fewer chunks free, a look into the queue is in vain, unless something
-    /// small waits.
+    /// The fewest chunks that anybody in the queue can use: with fewer free, only a
+    /// small packet can be called.
     least: usize,
     has_small: bool,
     /// The same for those who wait for others of their destination.
@@ -168,8 +168,8 @@ impl Room {
         self.claims.get(&id).map_or(0, Claim::worth_waiting)
     }
 
-    /// Chunks that whoever is not called can have for a packet to `to`, with `free`
-    /// in the pool.
+    /// Chunks that a new packet to `to` can have, with `free` in the pool: those of
+    /// packets that were called are not counted.
     pub fn available(&self, to: Destination, free: usize) -> usize {
         self.available_to(false, free).min(self.left_for(to, 0))
     }
@@ -183,8 +183,8 @@ impl Room {
         free.min(own).saturating_sub(self.called)
     }
 
-    /// Chunks that packets to `to` may still take together, `own` of theirs being of
-    /// the one that asks: alone it may take all.
+    /// Chunks that packets to `to` may still take together. The packet that asks holds
+    /// `own` of those that are taken: if it is the only one, it may take all.
     fn left_for(&self, to: Destination, own: usize) -> usize {
         let taken = self.taken_for.get(to);
         match taken <= own || self.capacity < ROOM_FOR_PARTS {
@@ -198,7 +198,7 @@ impl Room {
         self.capacity - self.capacity / ELSEWHERE
     }
 
-    /// It waits for others of its destination, whatever is free.
+    /// However much is free, it has to wait for other packets to its destination.
     fn is_held_up(&self, claim: &Claim) -> bool {
         !claim.is_small && claim.rest > self.left_for(claim.to, claim.held)
     }

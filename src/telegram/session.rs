@@ -33,13 +33,12 @@ pub(super) struct MiddleSession {
     slowness: Cell<Slowness>,
 }
 
-/// Neither a home nor packets: it has ended.
+/// Where a session is. With neither a home nor packets it has ended.
 struct Seating {
     /// Its connection, and its id there.
     home: Option<(Rc<MiddleConnection>, i64)>,
-    /// What waits for the next connection: while there is none, or while the
-    /// present one is left as soon as its answers are there.
-    /// In a box: few sessions have any.
+    /// Packets that wait for the next connection: while there is none, or while the
+    /// session is about to leave the present one. In a box: few sessions have any.
     packets: Option<Box<Held>>,
 }
 
@@ -152,7 +151,7 @@ impl MiddleSession {
         self.slowness.set(slowness);
     }
 
-    /// The connection that it blocks is left to it.
+    /// The connection that it blocks was left to it. See [`Slowness`].
     pub fn isolate(&self) {
         let mut slowness = self.slowness.get();
         slowness.isolate();
@@ -178,7 +177,7 @@ impl MiddleSession {
         self.exchange.set(exchange);
     }
 
-    /// What the client says next is not to go where nobody answers.
+    /// Before the client says something: leaves a connection on which nobody answers.
     fn leave_silence(self: &Rc<Self>) {
         let seating = self.seating.borrow();
         let home = seating.home.as_ref().filter(|(home, _)| home.is_silent());
@@ -254,8 +253,8 @@ impl Stream for MiddleStream {
             (None, Some((connection, conn_id)), Body::Rope(body)) => {
                 connection.push(session, *conn_id, QueuedPacket { quick_ack, body });
             }
-            // The client was read before the session was parked: what comes is
-            // the rest of that read.
+            // The client was read before the session lost its connection: this is the
+            // rest of that read.
             (Some(held), _, Body::Slice(body)) => held.push_slice(buffers, quick_ack, body),
             (Some(held), _, Body::Rope(body)) => {
                 held.push(buffers, QueuedPacket { quick_ack, body });

@@ -13,18 +13,18 @@ pub const GOOD_PACE: u64 = 16 * 1024;
 /// A sender is late when it is so far behind [`GOOD_PACE`].
 pub const LATE: Duration = Duration::from_millis(300);
 
-/// How much earlier than at that pace bytes count at most: what came at once does
-/// not excuse a long silence.
+/// A sender that was faster than [`GOOD_PACE`] may rest for so long at most: a burst
+/// does not excuse a long silence.
 pub const AHEAD: Duration = Duration::from_millis(200);
 
 /// Who has waited so long makes late ones go.
 pub const BLOCKED: Duration = Duration::from_millis(250);
 
-/// Bytes of a packet that has not begun that make it wait.
+/// A packet joins the queue when so many of its first bytes are there.
 pub const FIRST_BYTES: usize = 16 * 1024;
 
-/// What a sender brought in one or the other of these times, twice as much is
-/// kept for it by those who would begin another packet.
+/// What a sender will bring soon is guessed from the last two such times: twice the
+/// better one. Whoever would begin another packet leaves that free.
 pub const STRIDE: Duration = Duration::from_millis(100);
 
 /// While others wait, so many bytes in each such time, and all within
@@ -51,7 +51,7 @@ pub struct Claim {
     pub away: Instant,
     window: Window,
     stride: Stride,
-    /// Its place among those who wait, once it has waited.
+    /// Its party's turn in the queue, once it has waited.
     pub turn: Option<u64>,
     /// When its turn among those who have waited for long ended.
     pub last_turn: Option<Instant>,
@@ -113,7 +113,7 @@ impl Claim {
         }
     }
 
-    /// It had to wait, or begins: its sender's time runs from here.
+    /// It begins, or has waited: what its sender brings is measured from here.
     pub fn go_on(&mut self, now: Instant) {
         self.due = self.due.max(now);
         self.window = Window {
@@ -156,8 +156,8 @@ impl Claim {
         stride.this += bytes;
     }
 
-    /// Bytes of it that are to be there before it may wait, or all of its rest:
-    /// with less, it is its sender who is waited for.
+    /// Bytes that have to be there before it may wait, if its rest is not shorter. With
+    /// fewer, it is the sender that keeps us waiting.
     pub fn worth_waiting(&self) -> usize {
         match self.held {
             0 => FIRST_BYTES,

@@ -14,10 +14,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(400);
 const REST: Duration = Duration::from_millis(800);
 
-/// Those who hold the room may be slow and good: until a sender that has finished a
-/// packet before can begin, its turn lasts as long as it has waited for it, but no
-/// longer than this. The rest is as long as the turn, so that others have half of the
-/// time, whoever waits in vain.
+/// Those who hold the room may be slow without being at fault. So the turn of a sender
+/// that has finished a packet before lasts, until it can begin, as long as it has
+/// waited, and at most this. The pause after it is as long, so that others have half of
+/// the time even if turns are in vain.
 const MAX_TURN: Duration = Duration::from_secs(15);
 
 /// The turn of one that has waited for long.

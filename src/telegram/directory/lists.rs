@@ -33,7 +33,7 @@ impl List {
         }
     }
 
-    /// Those of all three.
+    /// The names of all three.
     pub fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
         Self::ALL.map(|list| list.source(config))
     }
@@ -48,7 +48,7 @@ impl List {
         chosen.or_else(|| cfg!(feature = "tls").then(|| self.own()))
     }
 
-    /// Whose copy on disk is used.
+    /// The source of which the copy on disk is used.
     pub fn kept_source(self, config: &TelegramConfig) -> Source {
         self.chosen(config).unwrap_or_else(|| self.own())
     }
@@ -89,7 +89,7 @@ impl Lists {
         }
     }
 
-    /// The built-in ones, with what was kept in their place.
+    /// The copies on disk, and the built-in list where there is no good copy.
     pub fn at_start(kept: &DataDir, config: &TelegramConfig) -> Self {
         let mut lists = Self::built_in();
         if !uses_v6(config) {

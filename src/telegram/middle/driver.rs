@@ -37,7 +37,7 @@ pub(crate) struct MiddleDriver {
     socket: Socket,
     answers: AnswerReader,
     tick: Timer,
-    /// The last ping on which nothing depends.
+    /// The last ping that was sent only to see whether writing fails.
     probed: Option<Instant>,
     draining_since: Option<Instant>,
 }
@@ -189,7 +189,8 @@ impl MiddleDriver {
         self.tick.set(next);
     }
 
-    /// How soon to look again, if not only for life's sake.
+    /// How soon to look again, if there is more to look for than whether Telegram is
+    /// there.
     fn recheck(&self) -> Option<Duration> {
         let connection = &self.connection;
         if self.answers.is_blocked() {

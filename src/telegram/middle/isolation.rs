@@ -26,12 +26,12 @@ pub(super) struct Isolation {
     blocker: RefCell<Option<Rc<MiddleSession>>>,
     noted: Cell<Option<Instant>>,
     burden: Cell<Burden>,
-    /// Until when Telegram's silence to a session proves something: what was
-    /// behind the blocker's may be anybody's answer.
+    /// When Telegram was last heard before the block. Its silence to a session since
+    /// then proves nothing: the answer may be behind what the blocker does not take.
     heard_out: Cell<Option<Instant>>,
     /// When it was last free again.
     freed: Cell<Option<Instant>>,
-    /// It is for lack of buffers that the blocker takes no more.
+    /// The blocker takes no more because buffers are short.
     starved: Cell<bool>,
     /// Others wait for what is behind the blocker's.
     others_wait: Cell<bool>,
@@ -81,9 +81,9 @@ impl MiddleConnection {
         self.isolation.blocker.borrow().is_some()
     }
 
-    /// When Telegram was last heard with nothing of what it sent left behind a
-    /// client that blocks the connection: that is taken to be read a
-    /// [moment](LAST_MOMENT) after it is free again.
+    /// When Telegram was last heard with all that it had sent read. While a client
+    /// blocks the connection, something may be unread behind it; a
+    /// [moment](LAST_MOMENT) after the block all is taken to be read.
     pub fn heard_out(&self) -> Instant {
         let heard = self.heard();
         let freed = self.isolation.freed.get();
@@ -97,8 +97,8 @@ impl MiddleConnection {
         self.isolation.burden.get().weight(now)
     }
 
-    /// Whether sessions other than `blocker` wait for answers, or with packets
-    /// that are kept back.
+    /// Whether sessions other than `blocker` wait for answers, or have packets that are
+    /// kept back.
     pub fn others_wait(&self, blocker: &Rc<MiddleSession>) -> bool {
         let outbound = self.outbound.borrow();
         let written = outbound.written();
@@ -117,13 +117,15 @@ impl MiddleConnection {
         session.loss(self.heard_out(), written)
     }
 
-    /// While it is blocked, what it is given would only wait for longer than
-    /// elsewhere: it stays here for a moment, then everybody else leaves.
+    /// Whether packets are not sent while it is blocked. Their answers would wait
+    /// behind the blocker; kept back, the packets go along when their sessions leave,
+    /// which is soon.
     pub(super) fn keeps_back(&self) -> bool {
         !self.is_isolated() && !self.is_draining() && !self.is_starved() && self.load() > 1
     }
 
-    /// What is kept back might hold the very buffers that the blocker lacks.
+    /// Then nothing is kept back: it might hold the very buffers that the blocker
+    /// lacks.
     pub fn is_starved(&self) -> bool {
         self.isolation.starved.get()
     }

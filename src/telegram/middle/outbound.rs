@@ -24,7 +24,7 @@ const MAX_CONTROLS: usize = 16 * 1024;
 /// Answers to pings that may wait.
 const MAX_PONGS: usize = 64;
 
-/// Places of the queue that stay when it is empty; a burst's are given back.
+/// Places that an empty queue keeps; what a burst needed beyond is given back.
 const KEPT_PLACES: usize = 64;
 
 /// A control message: a tag and an i64.

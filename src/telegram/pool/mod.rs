@@ -27,8 +27,8 @@ use lanes::SlowLines;
 /// Longest wait of a session for a connection, of new ones and of others.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection that more than this time must pass until the next attempt for
-/// is not waited for.
+/// Nobody waits for a connection if the next attempt to open one is further away than
+/// this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection that Telegram ends sooner than this, having said nothing since

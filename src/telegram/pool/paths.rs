@@ -14,7 +14,7 @@ impl Pool {
         self.best(|one| !one.is_silent() && !one.is_isolated())
     }
 
-    /// That, if it may take one more session.
+    /// The best connection that may take one more session.
     pub(super) fn roomy(&self) -> Option<Rc<MiddleConnection>> {
         let limit = self.shared.pools().clients_per_connection;
         self.best(|one| self.is_good(one) && one.load() < limit)
@@ -30,7 +30,7 @@ impl Pool {
         self.least_loaded().or_else(|| self.lane())
     }
 
-    /// Where a session goes that loses its place.
+    /// The connection for a session that loses its own.
     pub(super) fn next_connection(&self, session: &MiddleSession) -> Option<Rc<MiddleConnection>> {
         match session.is_slow(self.shared.reactor.now()) {
             true => self.lane(),

@@ -8,12 +8,12 @@ use crate::net::{Backoff, Jitter};
 use crate::telegram::middle::establish;
 use crate::telegram::session::MiddleSession;
 
-/// People wait for the end of an outage: not longer than the last of these, nor is
-/// Telegram asked more often.
+/// The waits between attempts. The last one bounds how long people wait once an outage
+/// is over, the first how often Telegram is asked.
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(300), Duration::from_secs(8));
 
-/// Earlier than this, jittered up to twice that, no client makes for the next
-/// attempt.
+/// A client that needs a connection brings the next attempt forward, but not to before
+/// this, jittered up to twice as long.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections in a row that may die young before the next one has to wait:
@@ -117,8 +117,8 @@ impl Pool {
         }
     }
 
-    /// No new connection will be there soon: sessions without one go where
-    /// there is any place at all, or end.
+    /// No new connection will be there soon: sessions without one go to any that there
+    /// is, or end.
     fn give_up_parked(&self) {
         for session in self.parked.take() {
             self.settle_anywhere(&session);
