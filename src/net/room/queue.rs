@@ -39,12 +39,12 @@ impl Room {
         let (mut least, mut has_small) = (usize::MAX, false);
         let mut least_for = Counts::default();
         let mut giving = self.giving(free, now);
-        for (place, id) in &self.queue {
+        for (key, id) in &self.queue {
             let Some(claim) = self.claims.get(id) else {
                 continue;
             };
             match self.give(&mut giving, *id, claim) {
-                Ok(()) => called.push((*place, *id)),
+                Ok(()) => called.push((*key, *id)),
                 Err(Short::There) => {
                     let least = match least_for.get(claim.to) {
                         0 => claim.rest,
@@ -56,9 +56,9 @@ impl Room {
                 Err(Short::Everywhere(wanted)) => least = least.min(wanted),
             }
         }
-        for (place, id) in &called {
-            self.queue.remove(place);
-            self.turn = self.turn.max(place.0);
+        for (key, id) in &called {
+            self.queue.remove(key);
+            self.turn = self.turn.max(key.0);
             if let Some(claim) = self.claims.get_mut(id) {
                 claim.state = State::Called;
                 self.called += claim.rest;
@@ -109,23 +109,23 @@ impl Room {
             _ => first,
         });
         claim.turn = Some(turn);
-        let place = (turn, self.next_number);
+        let key = (turn, self.next_number);
         self.next_number += 1;
-        claim.state = State::Waiting(place, now);
+        claim.state = State::Waiting(key, now);
         self.least = self.least.min(claim.rest);
         self.has_small |= claim.is_small;
-        self.queue.insert(place, id);
+        self.queue.insert(key, id);
         self.waiting_since.get_or_insert(now);
         self.tidy();
     }
 
     pub(super) fn leave_queue(&mut self, id: Id, now: Instant) {
         if let Some(claim) = self.claims.get_mut(&id)
-            && let State::Waiting(place, _) = claim.state
+            && let State::Waiting(key, _) = claim.state
         {
             claim.state = State::Open;
             claim.go_on(now);
-            self.queue.remove(&place);
+            self.queue.remove(&key);
         }
     }
 

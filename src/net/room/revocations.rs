@@ -85,9 +85,9 @@ impl Room {
         for (id, reason) in &found {
             if let Some(claim) = self.claims.get_mut(id) {
                 claim.revoked = Some(*reason);
-                if let State::Waiting(place, _) = claim.state {
+                if let State::Waiting(key, _) = claim.state {
                     claim.state = State::Open;
-                    self.queue.remove(&place);
+                    self.queue.remove(&key);
                 }
             }
         }
