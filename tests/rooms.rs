@@ -70,7 +70,7 @@ const BACKWARD: &[Backward] = &[
     ),
     backward("net/room/giving", "net/room", PART),
     backward("net/room/turns", "net/room", PART),
-    backward("net/room/claim", "net/room", PART),
+    backward("net/room/queue", "net/room", PART),
     backward("telegram/pool/lanes", "telegram/pool", PART),
     backward("telegram/middle/isolation", "telegram/middle", PART),
     backward(

@@ -17,10 +17,9 @@ mod turns;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use self::claim::{Claim, State};
+use self::claim::{Claim, QueueKey, State};
 use self::parties::{Counts, Party};
 pub use self::parties::{Destination, User};
-use self::queue::QueueKey;
 use self::turns::Turn;
 use crate::metrics::Revocation;
 

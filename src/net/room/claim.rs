@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::parties::{Destination, Party, User};
-use super::queue::QueueKey;
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
@@ -81,6 +80,10 @@ pub enum State {
     /// There is room for it, which it has not looked for yet.
     Called,
 }
+
+/// Who waits has the turn of his party, in chunks that it has had or waits for before,
+/// then a number of his own.
+pub type QueueKey = (u64, u64);
 
 impl Claim {
     pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {

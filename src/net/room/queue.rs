@@ -11,10 +11,6 @@ use super::{Id, Room};
 /// Users whose last turn is remembered.
 pub const MAX_USERS: usize = 4096;
 
-/// Who waits has the turn of his party, in chunks that it has had or waits for before,
-/// then a number of his own.
-pub type QueueKey = (u64, u64);
-
 impl Room {
     /// Waits: its bytes are there, but no room.
     pub fn wait(&mut self, id: Id, now: Instant) {
