@@ -85,6 +85,19 @@ const BACKWARD: &[Backward] = &[
     ),
 ];
 
+/// What has a map of its files at its head, a row for each.
+const MAPPED: &[&str] = &[
+    "metrics/mod.rs",
+    "net/mod.rs",
+    "net/reactor.rs",
+    "net/room.rs",
+    "net/trunk.rs",
+    "telegram/directory/mod.rs",
+    "telegram/middle/mod.rs",
+    "telegram/mod.rs",
+    "telegram/pool/mod.rs",
+];
+
 /// Rooms of one step that may import each other's things in this direction.
 const SIDEWAYS: &[(&str, &str)] = &[("config", "log")];
 
@@ -498,45 +511,38 @@ fn uses_and_paths_are_found_however_they_are_written() {
     }
 }
 
-/// Rooms at whose head is a map, a line for each file.
-const MAPPED: &[&str] = &["metrics", "net", "telegram"];
-
-/// The files that the map names.
-fn map_of(room: &str) -> BTreeSet<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
-    let text = fs::read_to_string(path.join("mod.rs")).expect("the head of a room");
-    let lines = text.lines().filter_map(|line| line.strip_prefix("//! | `"));
-    lines
-        .filter_map(|line| Some(line.split_once('`')?.0.to_owned()))
-        .collect()
-}
-
-fn files_of(folder: &Path, before: &str, files: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
-        let path = entry.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let name = format!("{before}{}", stem.unwrap_or_default());
-        if path.is_dir() {
-            files_of(&path, &format!("{name}/"), files);
-        } else if name.ends_with("/mod") {
-            files.insert(before.trim_end_matches('/').to_owned());
-        } else {
-            files.insert(name);
-        }
-    }
+/// The files that the rows of a map name.
+fn named_in_map(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter(|line| line.starts_with("//! | `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let stem = |name: &str| {
+        name.trim_end_matches(".rs")
+            .trim_end_matches('/')
+            .to_owned()
+    };
+    names.map(stem).collect()
 }
 
 #[test]
-fn the_map_of_a_room_has_all_its_files() {
-    for room in MAPPED {
-        let mut files = BTreeSet::new();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
-        files_of(&folder, "", &mut files);
-        let is_of_tests = |file: &String| {
-            file.split('/')
-                .any(|part| part == "tests" || part.ends_with("_tests"))
+fn a_map_has_each_file_of_its_folder() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for head in MAPPED {
+        let path = src.join(head);
+        let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib") => path.parent().expect("a folder").to_owned(),
+            _ => path.with_extension(""),
         };
-        files.retain(|file| file != "mod" && !is_of_tests(file));
-        assert_eq!(map_of(room), files, "the map at the head of {room}");
+        let files: BTreeSet<_> = fs::read_dir(&folder)
+            .expect("a folder of sources")
+            .flatten()
+            .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
+            .filter(|name| !matches!(name.as_str(), "mod" | "lib" | "Cargo"))
+            .filter(|name| !is_test(name))
+            .collect();
+        let text = fs::read_to_string(&path).expect("a source");
+        let mut named = named_in_map(&text);
+        named.retain(|name| !is_test(name));
+        assert_eq!(named, files, "the map at the head of {head}");
     }
 }

@@ -5,15 +5,15 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `counter` | numbers that grow, that go up and down, and times that add up |
-//! | `dcs` | the numbers of each DC |
-//! | `decimal` | fractions without floating point |
-//! | `exposition` | the table of all that the page shows |
-//! | `histogram` | how many values fell below each of a few bounds |
-//! | `page` | the text format |
-//! | `process` | processor time, memory and descriptors |
-//! | `reasons` | why things happened, for the page and for the log |
-//! | `row` | one family of the page: its name, kind and values |
+//! | `counter.rs` | numbers that grow, that go up and down, and times that add up |
+//! | `dcs.rs` | the numbers of each DC |
+//! | `decimal.rs` | fractions without floating point |
+//! | `exposition.rs` | the table of all that the page shows |
+//! | `histogram.rs` | how many values fell below each of a few bounds |
+//! | `page.rs` | the text format |
+//! | `process.rs` | processor time, memory and descriptors |
+//! | `reasons.rs` | why things happened, for the page and for the log |
+//! | `row.rs` | one family of the page: its name, kind and values |
 
 mod counter;
 mod dcs;

@@ -2,49 +2,37 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `addresses` | news of this machine's addresses, from the kernel |
-//! | `backoff` | the waits between attempts that fail, and their jitter |
-//! | `buffer_pool` | the memory for bytes that wait, in chunks |
-//! | `bulk` | bytes that go through a pipe, by splice(2), where that pays |
-//! | `claims` | large packets in the buffers: tells those who wait what `room` says |
-//! | `comfort` | socket options that may fail |
-//! | `counting` | counts something for as long as it is there |
-//! | `enciphered` | a connection to a DC that is written to through a cipher |
-//! | `executor` | the tasks, in two ranks |
-//! | `listener` | sockets that listen |
-//! | `live` | settings that a reload replaces |
-//! | `local` | whether an address is this machine's |
-//! | `lookup` | names looked up by DNS, few at a time |
-//! | `memory` | the sizes that memory comes in: the scratch buffer and the chunk |
-//! | `notify` | wakes tasks that wait for a change |
-//! | `one_way` | one direction of a relay whose bytes nobody looks at |
-//! | `pause` | a wait that may be cut short |
-//! | `pipes` | the pipes for splice(2) |
-//! | `presence` | asks the kernel whether a peer is there |
-//! | `random` | randomness, from the kernel |
-//! | `reactor` | waits for sockets and timers: epoll |
-//! | `reactor/timers` | the timers that are set |
-//! | `reactor/virtual_time` | for tests: time that goes on when nothing else can |
-//! | `reservation` | the room of one large packet |
-//! | `room` | who may take buffers for a large packet; pure |
-//! | `room/claim` | one large packet: what it holds, and how it comes |
-//! | `room/giving` | what is free, given to one after another |
-//! | `room/parties` | whose packets there are, and where they go |
-//! | `room/queue` | who waits, in which order, and who is called |
-//! | `room/revocations` | who has to give up what it holds |
-//! | `room/turns` | who may begin a packet while others wait |
-//! | `rope` | a queue of bytes in chunks of the pool |
-//! | `socket` | one connection: how it comes to be, its options, its end |
-//! | `socket/bytes` | reading and writing, which never wait |
-//! | `test_help` | for tests: pairs of sockets, wakers that count |
-//! | `timer` | a deadline that can be moved |
-//! | `trunk` | what connections need that many share |
-//! | `trunk/headroom` | when those who share one have to wait, and go on |
-//! | `trunk/life` | whether the other side is there |
-//! | `trunk/task_slot` | how those who share one reach its task |
-//! | `turnstile` | work that blocks, one piece at a time |
-//! | `unblock` | work that blocks, on another thread |
-//! | `workloads` | for `tests/guard`, which counts instructions |
+//! | `addresses.rs` | news of this machine's addresses, from the kernel |
+//! | `backoff.rs` | the waits between attempts that fail, and their jitter |
+//! | `buffer_pool.rs` | the memory for bytes that wait, in chunks |
+//! | `bulk.rs` | bytes that go through a pipe, by splice(2), where that pays |
+//! | `claims.rs` | large packets in the buffers: tells those who wait what `room` says |
+//! | `comfort.rs` | socket options that may fail |
+//! | `counting.rs` | counts something for as long as it is there |
+//! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
+//! | `executor.rs` | the tasks, in two ranks |
+//! | `listener.rs` | sockets that listen |
+//! | `live.rs` | settings that a reload replaces |
+//! | `local.rs` | whether an address is this machine's |
+//! | `lookup.rs` | names looked up by DNS, few at a time |
+//! | `memory.rs` | the sizes that memory comes in: the scratch buffer and the chunk |
+//! | `notify.rs` | wakes tasks that wait for a change |
+//! | `one_way.rs` | one direction of a relay whose bytes nobody looks at |
+//! | `pause.rs` | a wait that may be cut short |
+//! | `pipes.rs` | the pipes for splice(2) |
+//! | `presence.rs` | asks the kernel whether a peer is there |
+//! | `random.rs` | randomness, from the kernel |
+//! | `reactor.rs` | waits for sockets and timers: epoll |
+//! | `reservation.rs` | the room of one large packet |
+//! | `room.rs` | who may take buffers for a large packet; pure |
+//! | `rope.rs` | a queue of bytes in chunks of the pool |
+//! | `socket.rs` | one connection: how it comes to be, its options, its end |
+//! | `test_help.rs` | for tests: pairs of sockets, wakers that count |
+//! | `timer.rs` | a deadline that can be moved |
+//! | `trunk.rs` | what connections need that many share |
+//! | `turnstile.rs` | work that blocks, one piece at a time |
+//! | `unblock.rs` | work that blocks, on another thread |
+//! | `workloads.rs` | for `tests/guard`, which counts instructions |
 
 mod addresses;
 mod backoff;

@@ -1,3 +1,10 @@
+//! Waits for sockets and timers on behalf of every task of the thread.
+//!
+//! | File | What |
+//! |---|---|
+//! | `timers.rs` | the timers that are set |
+//! | `virtual_time.rs` | for tests: time that goes on when nothing else can |
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;

@@ -6,6 +6,15 @@
 //! there is always a packet that can be read to its end, and half-read packets never
 //! block each other. Who announces much and sends little holds no more than what was
 //! sent.
+//!
+//! | File | What |
+//! |---|---|
+//! | `claim.rs` | one large packet: what it holds, and how it comes |
+//! | `giving.rs` | what is free, given to one after another |
+//! | `parties.rs` | whose packets there are, and where they go |
+//! | `queue.rs` | who waits, in which order, and who is called |
+//! | `revocations.rs` | who has to give up what it holds |
+//! | `turns.rs` | who may begin a packet while others wait |
 
 mod claim;
 mod giving;

@@ -3,34 +3,15 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `direct` | a direct connection to a DC, one a client |
-//! | `directory` | where Telegram is: its lists, always with an answer |
-//! | `directory/fetch` | gets one list, by HTTPS or from a file |
-//! | `directory/list_file` | a list as it is kept on disk |
-//! | `directory/lists` | the three lists as they are believed to be |
-//! | `directory/penalties` | addresses that failed are tried last for a while |
-//! | `directory/public_address` | the address under which Telegram sees us, behind a NAT too |
-//! | `directory/refresh` | when lists are fetched again |
-//! | `directory/skew` | compares this machine's clock with a server's |
-//! | `directory/snapshot` | the built-in lists |
-//! | `exchange` | what a session loses with its connection; pure |
-//! | `held` | packets of a session that wait for a connection |
-//! | `middle` | a connection to a middle proxy, as sessions and the pool see it |
-//! | `middle/answer_reader` | its reading half: answers, handed to their clients as they come |
-//! | `middle/driver` | its task, which owns the socket |
-//! | `middle/error` | why none came about |
-//! | `middle/framing` | numbers and checksums of what is sent |
-//! | `middle/handshake` | connects and agrees on keys |
-//! | `middle/isolation` | who blocks it, who waits behind, who may leave |
-//! | `middle/outbound` | its sending half: the queue of packets |
-//! | `middle/patience` | after how much silence something is done about it |
-//! | `pool` | the connections to one DC, and who is put on which |
-//! | `pool/lanes` | connections that are left to slow clients |
-//! | `pool/paths` | which connections lead to Telegram |
-//! | `pool/supply` | opens new ones, and how soon again after a failure |
-//! | `session` | one client's use of a DC, which outlives its connections |
-//! | `shared` | what all of this room uses |
-//! | `slowness` | what is done about slow clients; pure |
+//! | `direct.rs` | a direct connection to a DC, one a client |
+//! | `directory/` | where Telegram is: its lists, always with an answer |
+//! | `exchange.rs` | what a session loses with its connection; pure |
+//! | `held.rs` | packets of a session that wait for a connection |
+//! | `middle/` | a connection to a middle proxy, as sessions and the pool see it |
+//! | `pool/` | the connections to one DC, and who is put on which |
+//! | `session.rs` | one client's use of a DC, which outlives its connections |
+//! | `shared.rs` | what all of this room uses |
+//! | `slowness.rs` | what is done about slow clients; pure |
 
 mod direct;
 pub mod directory;

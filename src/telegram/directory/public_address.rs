@@ -52,7 +52,7 @@ pub struct PublicAddress {
 
 /// How it is found out, and how soon again.
 struct Means {
-    /// A front does not connect to Telegram: it needs the address for links only.
+    /// A front reaches no Telegram: there only links name the address.
     role: Role,
     first_retry: Duration,
     egress: Box<dyn Fn() -> Option<IpAddr>>,

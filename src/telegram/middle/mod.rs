@@ -5,6 +5,17 @@
 //!
 //! `session` imports this room and this room `session`, by nature: a session sends on
 //! its connection, which brings it the answers.
+//!
+//! | File | What |
+//! |---|---|
+//! | `answer_reader.rs` | its reading half: answers, handed to their clients as they come |
+//! | `driver.rs` | its task, which owns the socket |
+//! | `error.rs` | why no connection came about |
+//! | `framing.rs` | numbers and checksums of what is sent |
+//! | `handshake.rs` | connects and agrees on keys |
+//! | `isolation.rs` | who blocks it, who waits behind, who may leave |
+//! | `outbound.rs` | its sending half: the queue of packets |
+//! | `patience.rs` | after how much silence something is done about it |
 
 mod answer_reader;
 mod driver;

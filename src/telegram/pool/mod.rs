@@ -4,6 +4,12 @@
 //!
 //! `session` imports this room and this room `session`, by nature: a session asks its
 //! pool for another connection, and the pool moves sessions.
+//!
+//! | File | What |
+//! |---|---|
+//! | `lanes.rs` | connections that are left to slow clients |
+//! | `paths.rs` | which connections lead to Telegram |
+//! | `supply.rs` | opens new ones, and how soon again after a failure |
 
 mod lanes;
 mod paths;
