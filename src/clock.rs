@@ -149,9 +149,9 @@ mod tests {
         ("link/certificates.rs", "a command"),
         ("log/mod.rs", "lines bear the machine's time"),
         ("log/writer.rs", "a thread of its own"),
-        ("net/guarded.rs", "no reactor, and only differences count"),
         ("net/reactor.rs", "turns it"),
-        ("net/reactor/standing.rs", "ends tests that hang"),
+        ("net/reactor/virtual_time.rs", "ends tests that hang"),
+        ("net/workloads.rs", "no reactor, and only differences count"),
         ("tls/x509.rs", "rustls judges by the machine's clock, too"),
     ];
 

@@ -68,30 +68,34 @@ const BACKWARD: &[Backward] = &[
         "net/buffer_pool",
         "a chunk goes back to its pool, which announces what ropes will hold",
     ),
-    backward(
-        "net/reservation",
-        "net/buffer_pool",
-        "a reservation is of a pool, which makes it",
-    ),
     backward("net/room/giving", "net/room", PART),
     backward("net/room/turns", "net/room", PART),
-    backward("net/room/claim", "net/room", PART),
-    backward("net/room/claim", "net/buffer_pool", OPEN),
-    backward(
-        "net/timer",
-        "net/reactor",
-        "a timer is of a reactor, which wakes it",
-    ),
+    backward("net/room/queue", "net/room", PART),
     backward("telegram/pool/lanes", "telegram/pool", PART),
     backward("telegram/middle/isolation", "telegram/middle", PART),
-    backward("telegram/session", "telegram/held", OPEN),
-    backward("telegram/session", "telegram/middle", OPEN),
+    backward(
+        "telegram/session",
+        "telegram/middle",
+        "a session sends on its connection, which brings it the answers",
+    ),
     backward(
         "telegram/session",
         "telegram/pool",
         "a session moves to another connection, and the pool moves sessions",
     ),
-    backward("telegram/shared", "telegram/middle/handshake", OPEN),
+];
+
+/// What has a map of its files at its head, a row for each.
+const MAPPED: &[&str] = &[
+    "metrics/mod.rs",
+    "net/mod.rs",
+    "net/reactor.rs",
+    "net/room.rs",
+    "net/trunk.rs",
+    "telegram/directory/mod.rs",
+    "telegram/middle/mod.rs",
+    "telegram/mod.rs",
+    "telegram/pool/mod.rs",
 ];
 
 /// Rooms of one step that may import each other's things in this direction.
@@ -504,5 +508,41 @@ fn uses_and_paths_are_found_however_they_are_written() {
     assert!(!sources.shown.is_empty());
     for target in sources.shown.values() {
         assert!(sources.file_of(target).is_some(), "{target:?}");
+    }
+}
+
+/// The files that the rows of a map name.
+fn named_in_map(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter(|line| line.starts_with("//! | `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let stem = |name: &str| {
+        name.trim_end_matches(".rs")
+            .trim_end_matches('/')
+            .to_owned()
+    };
+    names.map(stem).collect()
+}
+
+#[test]
+fn a_map_has_each_file_of_its_folder() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for head in MAPPED {
+        let path = src.join(head);
+        let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib") => path.parent().expect("a folder").to_owned(),
+            _ => path.with_extension(""),
+        };
+        let files: BTreeSet<_> = fs::read_dir(&folder)
+            .expect("a folder of sources")
+            .flatten()
+            .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
+            .filter(|name| !matches!(name.as_str(), "mod" | "lib" | "Cargo"))
+            .filter(|name| !is_test(name))
+            .collect();
+        let text = fs::read_to_string(&path).expect("a source");
+        let mut named = named_in_map(&text);
+        named.retain(|name| !is_test(name));
+        assert_eq!(named, files, "the map at the head of {head}");
     }
 }

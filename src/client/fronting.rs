@@ -15,7 +15,7 @@ use super::roll_call::LONGEST_WAIT;
 use super::sites::{Ending, How, Judgement, Manners, OwnEnd, SiteVisit};
 use super::visit::Visit;
 use crate::metrics::RejectReason;
-use crate::net::{Flow, FlowParts, Notify, Socket, Timer};
+use crate::net::{Notify, OneWay, OneWayParts, Socket, Timer};
 use crate::wire::after_flight::{Judge, Verdict};
 use crate::wire::client_hello::{self, Parsed};
 
@@ -333,8 +333,8 @@ pub(super) struct SiteRelay {
     context: Rc<ClientContext>,
     stranger: Socket,
     visit: SiteVisit,
-    to_site: Flow,
-    to_stranger: Flow,
+    to_site: OneWay,
+    to_stranger: OneWay,
     timer: Timer,
     moved: u64,
     last_moved: Instant,
@@ -356,8 +356,8 @@ impl SiteRelay {
         first: &[u8],
     ) -> Box<Self> {
         Box::new(Self {
-            to_site: Flow::starting_with(&context.buffers, first),
-            to_stranger: Flow::default(),
+            to_site: OneWay::starting_with(&context.buffers, first),
+            to_stranger: OneWay::default(),
             timer: context.reactor.timer(),
             moved: 0,
             last_moved: context.reactor.now(),
@@ -377,7 +377,7 @@ impl SiteRelay {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let parts = FlowParts {
+        let parts = OneWayParts {
             pipes: &self.context.pipes,
             scratch: &self.context.scratch,
             buffers: &self.context.buffers,

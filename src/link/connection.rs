@@ -42,6 +42,10 @@ const FRAMING: usize = 32;
 /// are read at once by the other side.
 pub(super) const ONE_WRITE: usize = SCRATCH_LEN - FRAMES * FRAMING;
 
+/// Bytes of a stream that may wait beyond its credit: on a back those of a line, on a
+/// front what the sink of its client holds.
+pub(super) const ALLOWANCE: usize = 64 * 1024;
+
 /// What the streams of a link see of it. Its task is the
 /// [driver](super::driver).
 pub(super) struct Connection {

@@ -5,8 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::account::Account;
 use super::channel::{Channel, Outlet};
@@ -16,6 +15,7 @@ use super::fault::Fault;
 use super::handshake::Established;
 use super::{LinkContext, Patience};
 use crate::config::LinkPlaces;
+use crate::net::test_help::WakeCount;
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Role};
 
@@ -117,23 +117,16 @@ pub(super) fn frames(connection: &Connection) -> Vec<Frame> {
 /// A link's task that runs when it is told to, if it was woken.
 pub(super) struct Turns {
     run: Pin<Box<dyn Future<Output = Fault>>>,
-    woken: Arc<Woken>,
-}
-
-#[derive(Default)]
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+    woken: Arc<WakeCount>,
 }
 
 impl Turns {
     pub fn new(mut driver: Driver, side: impl Side + 'static) -> Self {
+        let (woken, waker) = WakeCount::new();
+        waker.wake();
         Self {
             run: Box::pin(async move { driver.run(&side).await }),
-            woken: Arc::new(Woken(true.into())),
+            woken,
         }
     }
 
@@ -141,7 +134,7 @@ impl Turns {
     pub fn take(&mut self) -> usize {
         let waker = Waker::from(self.woken.clone());
         let mut turns = 0;
-        while self.woken.0.swap(false, Ordering::Relaxed) {
+        while self.woken.take() > 0 {
             turns += 1;
             assert!(turns < 100, "it wakes itself again and again");
             match self.run.as_mut().poll(&mut Context::from_waker(&waker)) {

@@ -67,9 +67,9 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line that comes in swarms; what [`say!`](crate::say) calls. At its level with
-/// how many came before it, where its throttle lets it pass, else for who reads
-/// everything.
+/// Writes a line that comes in swarms; what [`say!`](crate::say) calls. If its throttle
+/// lets it pass, it gets its level and the count of those before it; else it is written
+/// as debug.
 pub fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {
     let (level, skipped) = throttle::told(passed, level);
     write(level, format_args!("{message}{skipped}"));

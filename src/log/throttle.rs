@@ -74,8 +74,8 @@ impl Throttles {
     }
 }
 
-/// At which level to say a line that is worth `level`, and what stands behind it: one
-/// that is not to be said is for who reads everything.
+/// The level for a line that is worth `level`, and what stands behind it. A line that
+/// the throttle holds back is written as debug, for those who read everything.
 pub(super) fn told(passed: Option<Skipped>, level: LogLevel) -> (LogLevel, Skipped) {
     match passed {
         Some(skipped) => (level, skipped),

@@ -2,6 +2,18 @@
 //!
 //! Every reason that the log names is a variant of an enum here, with a counter
 //! of its own.
+//!
+//! | File | What |
+//! |---|---|
+//! | `counter.rs` | numbers that grow, that go up and down, and times that add up |
+//! | `dcs.rs` | the numbers of each DC |
+//! | `decimal.rs` | fractions without floating point |
+//! | `exposition.rs` | the table of all that the page shows |
+//! | `histogram.rs` | how many values fell below each of a few bounds |
+//! | `page.rs` | the text format |
+//! | `process.rs` | processor time, memory and descriptors |
+//! | `reasons.rs` | why things happened, for the page and for the log |
+//! | `row.rs` | one family of the page: its name, kind and values |
 
 mod counter;
 mod dcs;
@@ -84,7 +96,7 @@ pub struct Metrics {
     pub client_packets_in: Counter,
     pub client_packets_out: Counter,
     pub quick_acks: Counter,
-    /// That no packet followed soon enough to share a TLS record with.
+    /// Acknowledgements after which no packet came soon enough to share its TLS record.
     pub quick_acks_dropped: Counter,
     /// Errors −404 of middle proxies that clients did not get.
     pub server_errors_filtered: Counter,

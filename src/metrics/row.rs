@@ -5,7 +5,8 @@ use super::page::Page;
 use super::reasons::Counts;
 use super::{Counter, DcMetrics, Gauge, Histogram, Metrics};
 
-/// A family of the page. A table of them is smaller than the calls.
+/// A family of the page: a name with its samples. A table of rows makes less code than
+/// a call for each.
 pub(super) struct Row {
     name: &'static str,
     help: &'static str,

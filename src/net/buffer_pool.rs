@@ -1,34 +1,30 @@
 //! The memory for bytes that wait, in chunks.
+//!
+//! `rope` imports this file and this file `rope`, by nature: the chunk of a rope goes
+//! back to its pool, which keeps tables of chunks for the next rope.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use super::memory::{CHUNK_LEN, ChunkBytes};
 use super::notify::Notify;
 use super::room::{Destination, Id, Room};
 use super::rope::Chunk;
 use crate::clock::Clock;
 
-/// Bytes in one chunk: what, with the allocator's own few, fits into a page of
-/// memory. For 4096 bytes the router builds' allocator, which rounds up to powers
-/// of two, takes two pages.
-pub const CHUNK_LEN: usize = 4064;
-
 /// Freed chunks kept for the next taker instead of going back to the heap.
 const SPARE: usize = 32;
 
-/// The same of ropes' tables of chunks, and the places of the largest of them: a
-/// packet after the other goes through a rope, which is empty in between.
+/// Tables of chunks kept for the next rope, and how many places such a table may have:
+/// a rope is empty between two packets and gives its table back.
 const SPARE_TABLES: usize = 16;
 const SPARE_PLACES: usize = 32;
 
-/// The part of the pool that no reservation takes: so much of it, and at most so
-/// many chunks.
+/// One part in so many of the pool is never reserved, but no more than so many chunks.
 const APART: usize = 8;
-const MOST_APART: usize = 256;
-
-pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
+const MAX_APART: usize = 256;
 
 /// A fixed number of fixed-size chunks for all connections together.
 ///
@@ -47,11 +43,11 @@ pub struct BufferPool {
     tables: RefCell<Vec<VecDeque<Chunk>>>,
     freed: Notify,
     pub(super) room: RefCell<Room>,
-    /// Of those who wait for room or would hear that they have to go.
+    /// Of tasks that wait for room, or for the news that their packet has to go.
     pub(super) wakers: RefCell<BTreeMap<Id, Waker>>,
-    /// Of whom too little is there to wait for room. Nothing more may come before
-    /// that is read: the kernel keeps a window closed while the rest of what it
-    /// has merged, up to all of a socket's memory on loopback, is unread.
+    /// Of tasks whose packet has too few bytes there to wait for room. They are woken
+    /// as soon as there is room, as nothing more may come before what is there is read:
+    /// the kernel may keep the TCP window closed for so long.
     pub(super) too_little: RefCell<BTreeMap<Id, Waker>>,
     /// Somebody has begun to wait for room, or would.
     pub(super) short: Notify,
@@ -163,7 +159,7 @@ impl BufferPool {
 }
 
 fn apart(total: usize) -> usize {
-    (total / APART).min(MOST_APART)
+    (total / APART).min(MAX_APART)
 }
 
 #[cfg(test)]
@@ -224,7 +220,7 @@ mod tests {
                 taken.push(reservation);
             }
             assert!(!taken.is_empty());
-            assert!(pool.free_bytes() >= (pool.total_bytes() / 10).min(MOST_APART * CHUNK_LEN));
+            assert!(pool.free_bytes() >= (pool.total_bytes() / 10).min(MAX_APART * CHUNK_LEN));
             assert!(pool.total_bytes() < bytes + packet / 4);
             taken.clear();
             assert_eq!(pool.free_bytes(), pool.total_bytes());

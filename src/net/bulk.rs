@@ -14,16 +14,16 @@ const SPLICE_LEN: usize = 256 * 1024;
 /// A read of less is cheaper than a splice of it.
 const WORTH_SPLICING: usize = 16 * 1024;
 
-/// What comes in a direction, told by what was read last.
+/// How the bytes of a direction come, judged by the last read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Course {
     #[default]
     Few,
     /// Enough to be worth a pipe.
     Many,
-    /// No more.
+    /// The sender has ended.
     Ended,
-    /// And the receiver knows.
+    /// The receiver was told so.
     Done,
 }
 
@@ -38,7 +38,7 @@ impl Course {
 }
 
 /// One direction of a relay: how its next bytes are read, and those that are in a pipe.
-/// That is borrowed from all relays' for as long as bytes come, or are in it.
+/// The pipe is borrowed for as long as much comes, or something is in it.
 #[derive(Default)]
 pub struct Bulk {
     pipe: Option<Pipe>,
@@ -126,7 +126,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, PipePool, Reactor, fill_random};
 
     async fn fill(bulk: &mut Bulk, from: &Socket, most: usize) -> Option<usize> {

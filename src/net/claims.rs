@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::buffer_pool::BufferPool;
+use super::memory::CHUNK_LEN;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
 use super::room::{Destination, Id, User};
@@ -90,7 +91,7 @@ impl BufferPool {
         self.wake_fitting(now);
     }
 
-    /// Those of whom too little is there, whose packets have room meanwhile.
+    /// Wakes tasks with too few bytes to wait whose packets have room by now.
     fn wake_fitting(&self, now: Instant) {
         let too_little = self.too_little.borrow();
         if too_little.is_empty() {

@@ -68,7 +68,7 @@ impl Enciphered {
         Ok(total)
     }
 
-    /// Drops what can be made again at the next byte.
+    /// Drops what the next byte can make again: the expanded keys.
     pub fn hibernate(&mut self) {
         self.cipher.hibernate();
         self.pending.take_if(|rope| rope.is_empty());
@@ -85,10 +85,10 @@ mod tests {
     use smol_mtproxy_ciphers::StreamKey;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, Reactor};
 
-    const MOST: usize = 300_000;
+    const MAX: usize = 300_000;
 
     fn cipher() -> CtrStream {
         let (key, iv) = ([7; 32], [9; 16]);
@@ -106,10 +106,10 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            4 => prop_oneof![1..200usize, 1..MOST].prop_map(Step::Send),
+            4 => prop_oneof![1..200usize, 1..MAX].prop_map(Step::Send),
             2 => Just(Step::Flush),
             1 => Just(Step::Hibernate),
-            2 => (1..MOST).prop_map(Step::Take),
+            2 => (1..MAX).prop_map(Step::Take),
         ]
     }
 
@@ -123,7 +123,7 @@ mod tests {
             sockopt::set_socket_send_buffer_size(&near, 16 * 1024).unwrap();
             let mut line = Enciphered::new(near, cipher());
             let (mut sent, mut taken, mut received) = (Vec::new(), 0, Vec::new());
-            let mut space = vec![0; MOST];
+            let mut space = vec![0; MAX];
             for step in steps {
                 // The reactor sees what either socket is ready for.
                 smol::future::yield_now().await;

@@ -40,13 +40,12 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Listens at all `places` or, after an error, at none; optional ones may be
-    /// left out. They may take a part of the port of one of `ours`, or all of a
-    /// port of which one of those has a part; for others all is as taken as ever,
-    /// but for sockets of this user that ask the kernel to share, which remembers
-    /// that it may. Of `parked` ones those are used that are asked for. Part of
-    /// a port that this process may not bind is left out if one of `ours` has the
-    /// whole of it.
+    /// Listens at all `places` or, after an error, at none; optional ones may be left
+    /// out. One address of a port may be taken while one of `ours` has all addresses of
+    /// it, and the other way round. For everybody else the ports stay taken; only
+    /// sockets of this user that ask the kernel to share them get through. Those of
+    /// `parked` that are asked for are used. An address whose port this process may not
+    /// bind is left out if one of `ours` has all addresses of it.
     pub fn open_all(
         reactor: &Rc<Reactor>,
         places: &[ListenAddress],
@@ -210,7 +209,7 @@ impl Listener {
                     self.reactor.timeout(pause, relief).await;
                 }
             }
-            // Who was pushed out by it goes before the next one comes.
+            // A task that had to make way ends before the next one comes.
             smol::future::yield_now().await;
         }
     }

@@ -17,8 +17,9 @@ pub fn is_local_address(ip: IpAddr) -> bool {
     can_be_bound(ip) && (ip.is_loopback() || !can_be_bound(nobodys) || comes_from_itself(ip))
 }
 
-/// Whether the way to `ip` begins there. It ends there, too, but for the second
-/// address of an interface, to which the way is from the first.
+/// Whether the kernel would send from `ip` to reach `ip`. It does for any address of
+/// this machine but the second one of an interface, which is reached from the
+/// first.
 fn comes_from_itself(ip: IpAddr) -> bool {
     let any: IpAddr = match ip {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

@@ -15,8 +15,9 @@ pub struct Notify {
 #[derive(Default)]
 struct Waiting {
     queue: BTreeMap<u64, Waker>,
-    /// Their places in it. A waker there keeps its task's address its own. The same
-    /// type as that of `net::room`'s queue: code for one.
+    /// The place of each in `queue`, by its task's address, which nobody else has while
+    /// the waker is there. The same type as the queue of `room`, so that there is code
+    /// for one.
     places: BTreeMap<Identity, u64>,
     next_place: u64,
 }
@@ -146,11 +147,8 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
     use super::*;
+    use crate::net::test_help::WakeCount;
     use smol::future::{block_on, poll_once};
 
     #[test]
@@ -197,24 +195,12 @@ mod tests {
         });
     }
 
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     #[test]
     fn tasks_are_woken_once_and_in_their_order() {
         let notify = Notify::default();
-        let tasks: [Arc<Count>; 4] = std::array::from_fn(|_| Arc::default());
-        let park = |index: usize| notify.park(&Waker::from(tasks[index].clone()));
-        let woken = || -> Vec<usize> {
-            let counts = tasks.iter().map(|task| task.0.load(Ordering::Relaxed));
-            counts.collect()
-        };
+        let tasks = [(); 4].map(|()| WakeCount::new());
+        let park = |index: usize| notify.park(&tasks[index].1);
+        let woken = || tasks.each_ref().map(|(woken, _)| woken.get());
         for index in [2, 0, 2, 1, 3, 0] {
             park(index);
         }
@@ -223,8 +209,8 @@ mod tests {
         park(2);
         assert!(notify.notify_first(1));
         assert_eq!(woken(), [1, 1, 1, 0]);
-        notify.unpark(&Waker::from(tasks[3].clone()));
-        notify.unpark(&Waker::from(tasks[0].clone()));
+        notify.unpark(&tasks[3].1);
+        notify.unpark(&tasks[0].1);
         assert_eq!(woken(), [1, 1, 1, 1]);
         assert!(!notify.notify_first(5));
         assert_eq!(woken(), [1, 1, 2, 1]);

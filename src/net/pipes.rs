@@ -53,8 +53,8 @@ impl PipePool {
         })
     }
 
-    /// [`take`](Self::take) that leaves half of them to others.
-    pub fn take_modestly(self: &Rc<Self>) -> Option<Pipe> {
+    /// [`take`](Self::take), but none if half of them are in use.
+    pub fn take_if_plenty(self: &Rc<Self>) -> Option<Pipe> {
         let is_plenty = self.in_use.get() < self.capacity.div_ceil(2);
         is_plenty.then(|| self.take()).flatten()
     }
@@ -72,7 +72,7 @@ impl PipePool {
         refused
     }
 
-    /// Whose kernel refuses from now on.
+    /// From now on it is as if the kernel had refused.
     #[cfg(test)]
     pub fn refuse(&self) {
         self.is_refused.set(true);

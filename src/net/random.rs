@@ -1,3 +1,5 @@
+//! Randomness from the kernel. A file of its own, as keys and jitter share nothing else.
+
 use std::time::Duration;
 
 /// For the log's reader.

@@ -1,5 +1,11 @@
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+//! Waits for sockets and timers on behalf of every task of the thread.
+//!
+//! | File | What |
+//! |---|---|
+//! | `timers.rs` | the timers that are set |
+//! | `virtual_time.rs` | for tests: time that goes on when nothing else can |
+
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,14 +17,17 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::executor::Executor;
-use super::timer::Timer;
 use crate::clock::Clock;
 use rustix::buffer::spare_capacity;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use slab::Slab;
 
+mod timers;
 #[cfg(test)]
-pub(super) mod standing;
+pub(super) mod virtual_time;
+
+pub(super) use timers::TimerKey;
+use timers::Timers;
 
 /// Events taken from the kernel per turn.
 const EVENTS_PER_TURN: usize = 256;
@@ -40,24 +49,12 @@ pub struct Reactor {
     wake: Arc<WakeSignal>,
     sources: RefCell<Slab<SourceState>>,
     events: RefCell<Vec<epoll::Event>>,
-    /// The same type as that of other queues of wakers: code for one.
-    timers: RefCell<BTreeMap<u64, Waker>>,
-    next_timer: Cell<u64>,
+    pub(super) timers: RefCell<Timers>,
     clock: Clock,
-    started: Instant,
     /// In time that goes only when there is nothing else to do.
     #[cfg(test)]
-    standing: Option<standing::Standing>,
+    virtual_time: Option<virtual_time::VirtualTime>,
 }
-
-/// A timer that is set.
-pub(super) struct TimerKey {
-    pub deadline: Instant,
-    /// The millisecond, then a number that tells timers of the same one apart.
-    place: u64,
-}
-
-const TIMER_NUMBER_BITS: u32 = 24;
 
 /// What a source can be ready for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,12 +97,10 @@ impl Reactor {
             }),
             sources: RefCell::default(),
             events: RefCell::new(Vec::with_capacity(EVENTS_PER_TURN)),
-            timers: RefCell::default(),
-            next_timer: Cell::new(0),
-            started: clock.now(),
+            timers: RefCell::new(Timers::new(clock.now())),
             clock,
             #[cfg(test)]
-            standing: None,
+            virtual_time: None,
         })
     }
 
@@ -152,31 +147,6 @@ impl Reactor {
         &self.clock
     }
 
-    /// A timer that is not set yet.
-    pub fn timer(self: &Rc<Self>) -> Timer {
-        Timer::new(self.clone())
-    }
-
-    /// Completes after `duration`.
-    pub async fn sleep(self: &Rc<Self>, duration: Duration) {
-        let mut timer = self.timer();
-        timer.set(self.now() + duration);
-        timer.expired().await;
-    }
-
-    /// `future`'s output, or `None` when `duration` is over first.
-    pub async fn timeout<F: Future>(
-        self: &Rc<Self>,
-        duration: Duration,
-        future: F,
-    ) -> Option<F::Output> {
-        smol::future::or(async { Some(future.await) }, async {
-            self.sleep(duration).await;
-            None
-        })
-        .await
-    }
-
     fn turn(&self, is_busy: bool) {
         // Sleep only if nothing woke a task; a wake between the two lines
         // below sees `sleeping` and writes the eventfd.
@@ -196,8 +166,8 @@ impl Reactor {
     /// Until there are events or a timer is due, if there is nothing else to do.
     fn wait(&self, is_busy: bool, events: &mut Vec<epoll::Event>) {
         #[cfg(test)]
-        if let Some(standing) = &self.standing {
-            return self.stand(standing, is_busy, events);
+        if let Some(virtual_time) = &self.virtual_time {
+            return self.stand(virtual_time, is_busy, events);
         }
         let timeout = match is_busy {
             true => Some(Duration::ZERO),
@@ -239,65 +209,20 @@ impl Reactor {
         }
     }
 
-    /// Whole milliseconds, rounded up: epoll has no finer clock.
     fn until_next_timer(&self) -> Option<Duration> {
-        let now = millis(self.clock.read() - self.started);
-        let left = self.first_timer()?.saturating_sub(now);
-        Some(Duration::from_millis(left.min(i32::MAX as u64)))
-    }
-
-    /// The millisecond of the first timer, since the start.
-    fn first_timer(&self) -> Option<u64> {
-        let timers = self.timers.borrow();
-        let (place, _) = timers.first_key_value()?;
-        Some(place >> TIMER_NUMBER_BITS)
+        let first = self.timers.borrow().first()?;
+        Some(whole_millis(first, self.clock.read()))
     }
 
     fn fire_timers(&self) {
-        let now = millis(self.now() - self.started);
+        let now = self.now();
         loop {
-            let mut timers = self.timers.borrow_mut();
-            match timers.first_entry() {
-                Some(first) if first.key() >> TIMER_NUMBER_BITS <= now => {
-                    let waker = first.remove();
-                    drop(timers);
-                    waker.wake();
-                }
-                _ => return,
+            let due = self.timers.borrow_mut().take_due(now);
+            match due {
+                Some(waker) => waker.wake(),
+                None => return,
             }
         }
-    }
-
-    pub(super) fn add_timer(&self, deadline: Instant, waker: Waker) -> TimerKey {
-        let mut timers = self.timers.borrow_mut();
-        let time = deadline.saturating_duration_since(self.started);
-        // Not earlier than the deadline: a timer is looked at again when it fires.
-        let millisecond = millis(time + Duration::from_nanos(999_999));
-        let place = loop {
-            let number = self.next_timer.get() & ((1 << TIMER_NUMBER_BITS) - 1);
-            self.next_timer.set(number + 1);
-            let place = millisecond << TIMER_NUMBER_BITS | number;
-            if !timers.contains_key(&place) {
-                break place;
-            }
-        };
-        timers.insert(place, waker);
-        TimerKey { deadline, place }
-    }
-
-    /// Replaces the waker of a timer that has not fired; false if it has.
-    pub(super) fn update_timer(&self, key: &TimerKey, waker: &Waker) -> bool {
-        match self.timers.borrow_mut().get_mut(&key.place) {
-            Some(slot) => {
-                slot.clone_from(waker);
-                true
-            }
-            None => false,
-        }
-    }
-
-    pub(super) fn remove_timer(&self, key: &TimerKey) {
-        self.timers.borrow_mut().remove(&key.place);
     }
 
     /// Registers `fd` for both directions. New sources count as ready: their
@@ -416,9 +341,11 @@ impl Wake for WakeSignal {
     }
 }
 
-/// Enough for 34 years in the place of a timer.
-fn millis(time: Duration) -> u64 {
-    time.as_secs() * 1000 + u64::from(time.subsec_millis())
+/// From `now` until `then`, rounded up: epoll has no finer clock.
+fn whole_millis(then: Instant, now: Instant) -> Duration {
+    let left = then.saturating_duration_since(now).as_micros();
+    let millis = left.div_ceil(1000).min(i32::MAX as u128);
+    Duration::from_millis(millis as u64)
 }
 
 #[cfg(test)]

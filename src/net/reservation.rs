@@ -2,8 +2,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::buffer_pool::{BufferPool, CHUNK_LEN, ChunkBytes};
+use super::buffer_pool::BufferPool;
+use super::memory::{CHUNK_LEN, ChunkBytes};
 use super::room::{Destination, Id, Taken};
+use super::rope::Rope;
 use crate::metrics::Revocation;
 
 /// A client's large packet on its way into the pool, by its length.
@@ -54,8 +56,8 @@ impl Reservation {
         Poll::Pending
     }
 
-    /// Too little is there to [wait](Self::poll_room): wakes when all that is to
-    /// come has room. Who expects more makes nobody go.
+    /// Too few bytes are there to [wait](Self::poll_room). The task is woken when all
+    /// the rest has room, but no other packet is given up for this one.
     pub fn expect_more(&self, cx: &mut Context<'_>) {
         let pool = &self.pool;
         let mut too_little = pool.too_little.borrow_mut();
@@ -75,7 +77,7 @@ impl Reservation {
         pool.aside.set(pool.aside.get() + count);
     }
 
-    /// Its sender has to be told first, and nothing comes for so long: until then it
+    /// Nothing can come for so long, as its sender has to be told first: until then it
     /// is not late.
     pub fn give_time(&self, time: Duration) {
         let (pool, now) = (&self.pool, self.pool.clock.now());
@@ -96,7 +98,7 @@ impl Reservation {
         self.pool.room.borrow().revoked(self.id)
     }
 
-    pub(super) fn take(&mut self) -> Option<ChunkBytes> {
+    fn take(&mut self) -> Option<ChunkBytes> {
         let pool = &self.pool;
         match pool.room.borrow_mut().take(self.id)? {
             Taken::Fresh => {}
@@ -105,11 +107,22 @@ impl Reservation {
         Some(pool.take_overdrawn())
     }
 
-    pub(super) fn received(&mut self, bytes: usize) {
+    fn received(&mut self, bytes: usize) {
         let (pool, now) = (&self.pool, self.pool.clock.now());
         pool.room.borrow_mut().received(self.id, bytes, now);
         // It was let in for all its rest, and may have brought little.
         pool.call();
+    }
+}
+
+impl Rope {
+    /// Appends what has come of a reservation's packet, and no more than was
+    /// announced.
+    pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
+        let (pool, to) = (reservation.pool.clone(), reservation.to);
+        let length = self.append_with(data, &pool, Some(to), || reservation.take());
+        reservation.received(length);
+        length
     }
 }
 

@@ -1,46 +1,47 @@
 //! Who may take buffers for a large packet, who waits for them, and who has to
 //! give them up. Plain values: the time and what is free are told.
 //!
-//! A packet is announced as a *claim*. That costs nothing: chunks are taken as
-//! its bytes come, and only while all the rest of it would fit into what is free.
-//! So there is always a packet that can be read to its end, half-read ones never
-//! wait for each other without end, and who announces much and sends little holds
-//! no more than he has sent.
+//! A packet is announced as a *claim*. That costs nothing: chunks are taken as its
+//! bytes come, and only while all that is still to come would fit into what is free. So
+//! there is always a packet that can be read to its end, and half-read packets never
+//! block each other. Who announces much and sends little holds no more than what was
+//! sent.
+//!
+//! | File | What |
+//! |---|---|
+//! | `claim.rs` | one large packet: what it holds, and how it comes |
+//! | `giving.rs` | what is free, given to one after another |
+//! | `parties.rs` | whose packets there are, and where they go |
+//! | `queue.rs` | who waits, in which order, and who is called |
+//! | `revocations.rs` | who has to give up what it holds |
+//! | `turns.rs` | who may begin a packet while others wait |
 
 mod claim;
-mod destinations;
 mod giving;
+mod parties;
+mod queue;
 mod revocations;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use self::claim::{Claim, Flow, Place, State};
-use self::destinations::Counts;
-pub use self::destinations::Destination;
-use self::giving::Short;
+use self::claim::{Claim, QueueKey, State};
+use self::parties::{Counts, Party};
+pub use self::parties::{Destination, User};
 use self::turns::Turn;
 use crate::metrics::Revocation;
 
-/// Whose packet it is: those who wait take turns, and each gets the same, however
-/// many packets it has. On a front clients by where they are, on a back fronts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct User(pub u64);
-
-/// The part of all room that packets to one destination do not take while there is
-/// more than one of them: another's have that.
+/// One part in so many of all room is kept for packets to other destinations, as soon
+/// as there are two packets to the same one.
 const ELSEWHERE: usize = 4;
 
-/// With less room than for so many chunks there is no such part: it would be too
-/// small for a large packet, and each packet has to wait for others anyway.
+/// With room for fewer chunks nothing is kept for other destinations: it would be too
+/// small for a large packet.
 const ROOM_FOR_PARTS: usize = 1024;
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
-
-/// Users whose last turn is remembered.
-const MOST_USERS: usize = 4096;
 
 pub(super) struct Room {
     /// Chunks that claims may hold together.
@@ -59,14 +60,14 @@ pub(super) struct Room {
     claims: BTreeMap<Id, Claim>,
     next_id: Id,
     /// Those who wait. The same type as that of `guard::fair_queue`'s: code for one.
-    queue: BTreeMap<Place, Id>,
+    queue: BTreeMap<QueueKey, Id>,
     next_number: u64,
     /// The furthest one of those called from the queue.
     turn: u64,
     /// Behind what each user has queued, in chunks. The same type as that of the queue.
     next_turns: BTreeMap<(u64, u64), u64>,
-    /// With fewer chunks free, a look into the queue is in vain, unless something
-    /// small waits.
+    /// The fewest chunks that anybody in the queue can use: with fewer free, only a
+    /// small packet can be called.
     least: usize,
     has_small: bool,
     /// The same for those who wait for others of their destination.
@@ -75,8 +76,8 @@ pub(super) struct Room {
     favourite: Option<Turn>,
     /// No other such turn before.
     next_favourite: Option<Instant>,
-    /// When the last one of each flow ended.
-    last_turns: HashMap<Flow, Instant>,
+    /// When the last one of each party ended.
+    last_turns: HashMap<Party, Instant>,
     /// Since when the queue is not empty.
     waiting_since: Option<Instant>,
 }
@@ -166,7 +167,7 @@ impl Room {
     /// Its sender has finished a packet before.
     pub fn vouch(&mut self, id: Id) {
         if let Some(claim) = self.claims.get_mut(&id) {
-            claim.flow.1 = true;
+            claim.party.has_finished = true;
         }
     }
 
@@ -175,8 +176,8 @@ impl Room {
         self.claims.get(&id).map_or(0, Claim::worth_waiting)
     }
 
-    /// Chunks that whoever is not called can have for a packet to `to`, with `free`
-    /// in the pool.
+    /// Chunks that a new packet to `to` can have, with `free` in the pool: those of
+    /// packets that were called are not counted.
     pub fn available(&self, to: Destination, free: usize) -> usize {
         self.available_to(false, free).min(self.left_for(to, 0))
     }
@@ -190,8 +191,8 @@ impl Room {
         free.min(own).saturating_sub(self.called)
     }
 
-    /// Chunks that packets to `to` may still take together, `own` of theirs being of
-    /// the one that asks: alone it may take all.
+    /// Chunks that packets to `to` may still take together. The packet that asks holds
+    /// `own` of those that are taken: if it is the only one, it may take all.
     fn left_for(&self, to: Destination, own: usize) -> usize {
         let taken = self.taken_for.get(to);
         match taken <= own || self.capacity < ROOM_FOR_PARTS {
@@ -205,7 +206,7 @@ impl Room {
         self.capacity - self.capacity / ELSEWHERE
     }
 
-    /// It waits for others of its destination, whatever is free.
+    /// However much is free, it has to wait for other packets to its destination.
     fn is_held_up(&self, claim: &Claim) -> bool {
         !claim.is_small && claim.rest > self.left_for(claim.to, claim.held)
     }
@@ -242,14 +243,6 @@ impl Room {
             claim.go_on(now);
         }
         true
-    }
-
-    /// Waits: its bytes are there, but no room.
-    pub fn wait(&mut self, id: Id, now: Instant) {
-        let claim = self.claims.get(&id);
-        if claim.is_some_and(|claim| claim.state == State::Open) {
-            self.enqueue(id, now);
-        }
     }
 
     /// A chunk for it, whatever else is short; `None` if it has all that it
@@ -336,67 +329,6 @@ impl Room {
         self.claims.get(&id)?.revoked
     }
 
-    /// Calls those of the queue who have room now; each is to
-    /// [`ask`](Self::ask) again.
-    pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
-        let available = self.available_to(false, free);
-        let for_small = self.available_to(true, free);
-        let may_go_on = |(to, least)| least <= self.left_for(to, 0).min(available);
-        let goes_on = self.least_for.iter().any(may_go_on);
-        let is_in_vain = available < self.least && !goes_on && !(self.has_small && for_small > 0);
-        if self.queue.is_empty() || is_in_vain {
-            return Vec::new();
-        }
-        let mut called = Vec::new();
-        let (mut least, mut has_small) = (usize::MAX, false);
-        let mut least_for = Counts::default();
-        let mut giving = self.giving(free, now);
-        for (place, id) in &self.queue {
-            let Some(claim) = self.claims.get(id) else {
-                continue;
-            };
-            match self.give(&mut giving, *id, claim) {
-                Ok(()) => called.push((*place, *id)),
-                Err(Short::There) => {
-                    let least = match least_for.get(claim.to) {
-                        0 => claim.rest,
-                        least => least.min(claim.rest),
-                    };
-                    least_for.set(claim.to, least);
-                }
-                Err(Short::Everywhere(_)) if claim.is_small => has_small = true,
-                Err(Short::Everywhere(wanted)) => least = least.min(wanted),
-            }
-        }
-        for (place, id) in &called {
-            self.queue.remove(place);
-            self.turn = self.turn.max(place.0);
-            if let Some(claim) = self.claims.get_mut(id) {
-                claim.state = State::Called;
-                self.called += claim.rest;
-            }
-        }
-        (self.least, self.has_small, self.least_for) = (least, has_small, least_for);
-        self.tidy();
-        called.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// Those of `ids` who have room, all of them together: each may
-    /// [`ask`](Self::ask) again. Nothing is kept for them.
-    pub fn fitting<'a>(
-        &self,
-        ids: impl Iterator<Item = &'a Id>,
-        free: usize,
-        now: Instant,
-    ) -> Vec<Id> {
-        let mut giving = self.giving(free, now);
-        let fits = |id: &&Id| {
-            let claim = self.claims.get(id);
-            claim.is_some_and(|claim| self.give(&mut giving, **id, claim).is_ok())
-        };
-        ids.filter(fits).copied().collect()
-    }
-
     /// What the time brings. To be called every 50 ms or so while it
     /// [`is_short`](Self::is_short).
     pub fn look(&mut self, free: usize, now: Instant) -> Outcome {
@@ -410,71 +342,6 @@ impl Room {
         let called = self.call(free, now);
         revoked.extend(self.blocking(free, now));
         Outcome { called, revoked }
-    }
-
-    fn enqueue(&mut self, id: Id, now: Instant) {
-        let Some(claim) = self.claims.get_mut(&id) else {
-            return;
-        };
-        if claim.revoked.is_some() {
-            return;
-        }
-        let first = self
-            .queue
-            .keys()
-            .next()
-            .map_or(self.turn, |(turn, _)| *turn);
-        let turn = claim.turn.unwrap_or_else(|| match claim.held {
-            0 => {
-                let (User(user), has_finished) = claim.flow;
-                let flow = (user, has_finished.into());
-                let next = self.next_turns.get(&flow).copied();
-                let turn = next.map_or(first, |next| first.max(next));
-                self.next_turns.insert(flow, turn + claim.rest as u64);
-                turn
-            }
-            _ => first,
-        });
-        claim.turn = Some(turn);
-        let place = (turn, self.next_number);
-        self.next_number += 1;
-        claim.state = State::Waiting(place, now);
-        self.least = self.least.min(claim.rest);
-        self.has_small |= claim.is_small;
-        self.queue.insert(place, id);
-        self.waiting_since.get_or_insert(now);
-        self.tidy();
-    }
-
-    fn leave_queue(&mut self, id: Id, now: Instant) {
-        if let Some(claim) = self.claims.get_mut(&id)
-            && let State::Waiting(place, _) = claim.state
-        {
-            claim.state = State::Open;
-            claim.go_on(now);
-            self.queue.remove(&place);
-        }
-    }
-
-    /// Nothing is remembered for longer than somebody waits.
-    fn tidy(&mut self) {
-        if self.queue.is_empty() {
-            self.waiting_since = None;
-            self.next_turns = BTreeMap::new();
-            self.last_turns = HashMap::new();
-        } else if self.next_turns.len() > MOST_USERS {
-            let passed = self
-                .next_turns
-                .iter()
-                .filter(|(_, next)| **next <= self.turn);
-            let passed: Vec<_> = passed.map(|(flow, _)| *flow).collect();
-            for flow in passed {
-                self.next_turns.remove(&flow);
-            }
-            if self.next_turns.len() > MOST_USERS / 2 {
-                self.next_turns.clear();
-            }
-        }
     }
 }
 

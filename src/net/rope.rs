@@ -1,10 +1,15 @@
+//! A queue of bytes in chunks of a pool.
+//!
+//! `buffer_pool` imports this file and this file `buffer_pool`, by nature: the chunk of
+//! a rope goes back to its pool, which keeps tables of chunks for the next rope.
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::rc::Rc;
 
-use super::buffer_pool::{BufferPool, ChunkBytes};
-use super::reservation::Reservation;
+use super::buffer_pool::BufferPool;
+use super::memory::ChunkBytes;
 use super::room::Destination;
 use super::socket::Socket;
 
@@ -111,16 +116,8 @@ impl Rope {
         }
     }
 
-    /// Appends what has come of a reservation's packet, and no more than was
-    /// announced.
-    pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
-        let (pool, to) = (reservation.pool.clone(), reservation.to);
-        let length = self.append_with(data, &pool, Some(to), || reservation.take());
-        reservation.received(length);
-        length
-    }
-
-    fn append_with(
+    /// `claimed`: for a reservation of a packet to there; `take` gives the chunks.
+    pub(super) fn append_with(
         &mut self,
         mut data: &[u8],
         pool: &Rc<BufferPool>,
@@ -216,6 +213,18 @@ impl Rope {
         }
         self.advance(copied);
         copied
+    }
+
+    /// Takes `length` bytes off the front, as a rope of their own.
+    pub fn split_front(&mut self, length: usize, pool: &Rc<BufferPool>) -> Rope {
+        let mut front = Rope::default();
+        while front.len() < length {
+            let Some(slice) = self.first_mut() else { break };
+            let part = slice.len().min(length - front.len());
+            front.append_overdrawn(pool, slice.get(..part).unwrap_or_default());
+            self.advance(part);
+        }
+        front
     }
 
     pub fn clear(&mut self) {

@@ -1,9 +1,36 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::reactor::{Reactor, TimerKey};
+
+impl Reactor {
+    /// A timer that is not set yet.
+    pub fn timer(self: &Rc<Self>) -> Timer {
+        Timer::new(self.clone())
+    }
+
+    /// Completes after `duration`.
+    pub async fn sleep(self: &Rc<Self>, duration: Duration) {
+        let mut timer = self.timer();
+        timer.set(self.now() + duration);
+        timer.expired().await;
+    }
+
+    /// `future`'s output, or `None` when `duration` is over first.
+    pub async fn timeout<F: Future>(
+        self: &Rc<Self>,
+        duration: Duration,
+        future: F,
+    ) -> Option<F::Output> {
+        smol::future::or(async { Some(future.await) }, async {
+            self.sleep(duration).await;
+            None
+        })
+        .await
+    }
+}
 
 /// A deadline that can be moved.
 ///
@@ -53,11 +80,13 @@ impl Timer {
             return Poll::Ready(());
         }
         match &self.registered {
-            Some(key) if key.deadline == deadline && self.reactor.update_timer(key, cx.waker()) => {
-            }
+            Some(key)
+                if key.deadline == deadline
+                    && self.reactor.timers.borrow_mut().update(key, cx.waker()) => {}
             _ => {
                 self.unregister();
-                self.registered = Some(self.reactor.add_timer(deadline, cx.waker().clone()));
+                let mut timers = self.reactor.timers.borrow_mut();
+                self.registered = Some(timers.add(deadline, cx.waker().clone()));
             }
         }
         Poll::Pending
@@ -70,7 +99,7 @@ impl Timer {
 
     fn unregister(&mut self) {
         if let Some(key) = self.registered.take() {
-            self.reactor.remove_timer(&key);
+            self.reactor.timers.borrow_mut().remove(&key);
         }
     }
 }

@@ -10,9 +10,8 @@ use super::unblock;
 pub struct Turnstile(Arc<Mutex<()>>);
 
 impl Turnstile {
-    /// Waits for its turn, lets `prepare` see how things are then, and gives what
-    /// its work, if there is any, gives on another thread: whoever comes later
-    /// brings what is newer.
+    /// Waits for its turn and calls `prepare` only then, so that the work is made of
+    /// the newest state. If there is work, it runs on another thread; gives its result.
     pub async fn run<W, T>(&self, prepare: impl FnOnce() -> Option<W>) -> Option<T>
     where
         W: FnOnce() -> T + Send + 'static,

@@ -34,7 +34,7 @@ thread_local! {
     static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many of this thread's are under way: virtual time stands meanwhile.
+/// How much such work of this thread is under way: virtual time stands meanwhile.
 #[cfg(test)]
 pub(super) fn under_way() -> usize {
     UNDER_WAY.get()

@@ -1,7 +1,12 @@
 use std::rc::Rc;
 
-use super::session::QueuedPacket;
 use crate::net::{BufferPool, CHUNK_LEN, Rope};
+
+/// A client's packet on its way to Telegram.
+pub(super) struct QueuedPacket {
+    pub quick_ack: bool,
+    pub body: Rope,
+}
 
 /// Packets of one session that wait for a connection, close together: a chunk
 /// for each would be a hundred times what a small one needs.

@@ -1,8 +1,17 @@
-//! The Telegram side: where the DCs are ([`directory`]), the shared
-//! connections to middle proxies (`pool`, `middle`) and direct ones
-//! (`direct`). What is decided from plain values alone: what a session loses
-//! with its connection (`exchange`), what is done about slow clients
-//! (`slowness`).
+//! The Telegram side: the backend of a process that talks to Telegram itself. A client's
+//! session goes through a shared connection to a middle proxy, or has a direct one.
+//!
+//! | File | What |
+//! |---|---|
+//! | `direct.rs` | a direct connection to a DC, one a client |
+//! | `directory/` | where Telegram is: its lists, always with an answer |
+//! | `exchange.rs` | what a session loses with its connection; pure |
+//! | `held.rs` | packets of a session that wait for a connection |
+//! | `middle/` | a connection to a middle proxy, as sessions and the pool see it |
+//! | `pool/` | the connections to one DC, and who is put on which |
+//! | `session.rs` | one client's use of a DC, which outlives its connections |
+//! | `shared.rs` | what all of this room uses |
+//! | `slowness.rs` | what is done about slow clients; pure |
 
 mod direct;
 pub mod directory;

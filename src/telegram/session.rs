@@ -1,3 +1,9 @@
+//! One client's use of a DC, which outlives the connections that carry it.
+//!
+//! It imports `middle` and `pool`, and both import it, by nature: a session sends on
+//! its connection, which brings it the answers; a session asks its pool for another
+//! connection, and the pool moves sessions.
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -5,20 +11,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::exchange::Exchange;
-use super::held::Held;
-use super::middle::Connection;
+use super::held::{Held, QueuedPacket};
+use super::middle::MiddleConnection;
 use super::pool::Pool;
 use super::slowness::Slowness;
 use crate::backend::{Body, Packet, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::net::Rope;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
-
-/// A client's packet on its way to Telegram.
-pub(super) struct QueuedPacket {
-    pub quick_ack: bool,
-    pub body: Rope,
-}
 
 /// One client's use of a DC through middle proxies. It outlives the
 /// connections that carry it.
@@ -28,19 +27,18 @@ pub(super) struct MiddleSession {
     pub transport: Transport,
     sink: Rc<dyn Sink>,
     pool: Rc<Pool>,
-    place: RefCell<Place>,
+    seating: RefCell<Seating>,
     waker: RefCell<Option<Waker>>,
     exchange: Cell<Exchange>,
     slowness: Cell<Slowness>,
 }
 
-/// Neither a home nor packets: it has ended.
-struct Place {
+/// Where a session is. With neither a home nor packets it has ended.
+struct Seating {
     /// Its connection, and its id there.
-    home: Option<(Rc<Connection>, i64)>,
-    /// What waits for the next connection: while there is none, or while the
-    /// present one is left as soon as its answers are there.
-    /// In a box: few sessions have any.
+    home: Option<(Rc<MiddleConnection>, i64)>,
+    /// Packets that wait for the next connection: while there is none, or while the
+    /// session is about to leave the present one. In a box: few sessions have any.
     packets: Option<Box<Held>>,
 }
 
@@ -52,7 +50,7 @@ impl MiddleSession {
             transport: request.transport,
             sink,
             pool: pool.clone(),
-            place: RefCell::new(Place {
+            seating: RefCell::new(Seating {
                 home: None,
                 packets: Some(Box::default()),
             }),
@@ -67,19 +65,19 @@ impl MiddleSession {
     }
 
     pub fn is_ended(&self) -> bool {
-        let place = self.place.borrow();
-        place.home.is_none() && place.packets.is_none()
+        let seating = self.seating.borrow();
+        seating.home.is_none() && seating.packets.is_none()
     }
 
     /// Puts the session on `connection`, and the packets that it brings along.
-    pub fn move_to(self: &Rc<Self>, connection: &Rc<Connection>) -> usize {
+    pub fn move_to(self: &Rc<Self>, connection: &Rc<MiddleConnection>) -> usize {
         let conn_id = connection.attach(self);
-        let place = Place {
+        let seating = Seating {
             home: Some((connection.clone(), conn_id)),
             packets: None,
         };
         self.exchange.take();
-        let held = self.place.replace(place).packets.unwrap_or_default();
+        let held = self.seating.replace(seating).packets.unwrap_or_default();
         let moved = held.packets.len();
         connection.push_held(self, conn_id, *held);
         self.wake();
@@ -88,19 +86,19 @@ impl MiddleSession {
 
     /// Keeps what the client sends from now on for the next connection.
     pub fn hold(&self) {
-        self.place.borrow_mut().packets.get_or_insert_default();
+        self.seating.borrow_mut().packets.get_or_insert_default();
     }
 
     /// Hands its connection what was kept.
     pub fn release(self: &Rc<Self>) {
-        let mut place = self.place.borrow_mut();
-        let Some((connection, conn_id)) = place.home.clone() else {
+        let mut seating = self.seating.borrow_mut();
+        let Some((connection, conn_id)) = seating.home.clone() else {
             return;
         };
-        let Some(held) = place.packets.take() else {
+        let Some(held) = seating.packets.take() else {
             return;
         };
-        drop(place);
+        drop(seating);
         connection.push_held(self, conn_id, *held);
         self.wake();
     }
@@ -108,12 +106,12 @@ impl MiddleSession {
     /// Takes the session off its connection until another one is there.
     pub fn park(&self) {
         self.hold();
-        self.place.borrow_mut().home = None;
+        self.seating.borrow_mut().home = None;
     }
 
     /// Keeps a packet that did not leave the last connection.
     pub fn requeue(&self, packet: QueuedPacket) {
-        if let Some(held) = &mut self.place.borrow_mut().packets {
+        if let Some(held) = &mut self.seating.borrow_mut().packets {
             held.push(self.pool.buffers(), packet);
         }
     }
@@ -153,7 +151,7 @@ impl MiddleSession {
         self.slowness.set(slowness);
     }
 
-    /// The connection that it blocks is left to it.
+    /// The connection that it blocks was left to it. See [`Slowness`].
     pub fn isolate(&self) {
         let mut slowness = self.slowness.get();
         slowness.isolate();
@@ -179,14 +177,15 @@ impl MiddleSession {
         self.exchange.set(exchange);
     }
 
-    /// What the client says next is not to go where nobody answers.
+    /// Before the client says something: leaves a connection on which nobody answers.
     fn leave_silence(self: &Rc<Self>) {
-        let place = self.place.borrow();
-        let home = place.home.as_ref().filter(|(home, _)| home.is_silent());
-        let Some((connection, conn_id)) = home.filter(|_| place.packets.is_none()).cloned() else {
+        let seating = self.seating.borrow();
+        let home = seating.home.as_ref().filter(|(home, _)| home.is_silent());
+        let Some((connection, conn_id)) = home.filter(|_| seating.packets.is_none()).cloned()
+        else {
             return;
         };
-        drop(place);
+        drop(seating);
         if self.pool.leave_silence(self, &connection, conn_id)
             && let Some(waker) = &*self.waker.borrow()
         {
@@ -202,10 +201,10 @@ impl MiddleSession {
 
     fn leave(&self, tell_telegram: bool) -> bool {
         let was_ended = self.is_ended();
-        let mut place = self.place.borrow_mut();
-        let home = place.home.take();
-        let packets = place.packets.take();
-        drop(place);
+        let mut seating = self.seating.borrow_mut();
+        let home = seating.home.take();
+        let packets = seating.packets.take();
+        drop(seating);
         drop(packets);
         if let Some((connection, conn_id)) = home {
             connection.detach(conn_id, tell_telegram);
@@ -230,8 +229,8 @@ impl Stream for MiddleStream {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let session = &self.0;
         session.leave_silence();
-        let place = session.place.borrow();
-        let ready = match (&place.packets, &place.home) {
+        let seating = session.seating.borrow();
+        let ready = match (&seating.packets, &seating.home) {
             (Some(_), _) => Poll::Pending,
             (None, Some((connection, _))) => connection.poll_has_room(cx),
             (None, None) => Poll::Ready(()),
@@ -246,16 +245,16 @@ impl Stream for MiddleStream {
         let session = &self.0;
         let quick_ack = packet.quick_ack;
         let buffers = session.pool.buffers();
-        let place = &mut *session.place.borrow_mut();
-        match (&mut place.packets, &place.home, packet.body) {
+        let seating = &mut *session.seating.borrow_mut();
+        match (&mut seating.packets, &seating.home, packet.body) {
             (None, Some((connection, conn_id)), Body::Slice(body)) => {
                 connection.push_slice(session, *conn_id, quick_ack, body);
             }
             (None, Some((connection, conn_id)), Body::Rope(body)) => {
                 connection.push(session, *conn_id, QueuedPacket { quick_ack, body });
             }
-            // The client was read before the session was parked: what comes is
-            // the rest of that read.
+            // The client was read before the session lost its connection: this is the
+            // rest of that read.
             (Some(held), _, Body::Slice(body)) => held.push_slice(buffers, quick_ack, body),
             (Some(held), _, Body::Rope(body)) => {
                 held.push(buffers, QueuedPacket { quick_ack, body });
@@ -265,7 +264,7 @@ impl Stream for MiddleStream {
     }
 
     fn resume(&self) {
-        if let Some((connection, _)) = &self.0.place.borrow().home {
+        if let Some((connection, _)) = &self.0.seating.borrow().home {
             connection.wake();
         }
     }

@@ -15,8 +15,8 @@ use crate::net::CHUNK_LEN;
 /// closely taken together, before it is left to those who block it.
 pub(super) const ISOLATE_AFTER: Duration = Duration::from_millis(100);
 
-/// A burden of more is not remembered.
-const MOST_BURDEN: Duration = Duration::from_secs(1);
+/// The burden never counts as more than this.
+const MAX_BURDEN: Duration = Duration::from_secs(1);
 
 /// A free connection sheds its burden in four times as long as it took to get
 /// it: one that is blocked for a fifth of the time keeps it.
@@ -31,24 +31,25 @@ const TOLERANCE: Duration = Duration::from_secs(4);
 /// Tolerance comes back in eight times the time that it was used in.
 const RECOVERY: u32 = 8;
 
-/// Even where there is no tolerance left, a client has this long for its first
-/// byte: more than a kernel needs. Thirty in a row take 1.2 to 1.8 s, as they are
-/// looked at every 20 ms.
+/// Even with no tolerance left, a client has this long to take something: more than a
+/// kernel needs. As clients are looked at every 20 ms, thirty of them in a row take 1.2
+/// to 1.8 s.
 const MOMENT: Duration = Duration::from_millis(40);
 
-/// A kernel swallows a little more for this long after it was full first, as
-/// it is asked again; a byte that is taken later was read.
+/// For this long after a kernel is full, it may still take a little more when it is
+/// asked again. A byte that it takes later is proof that the client reads.
 const SWALLOWING: Duration = Duration::from_secs(1);
 
 /// Connections of one DC that are left to slow clients at most.
 pub(super) const MAX_LANES: usize = 8;
 
-/// Where there is no other connection, one that is left to slow clients makes
-/// Telegram see a new one of ours: so many at once, then one each so often.
+/// Leaving the only connection to slow clients makes us open a new one. So many may
+/// follow one another at once, then one in so long.
 const LANE_BURST: u32 = 8;
 const LANE_EVERY: Duration = Duration::from_secs(2);
 
-/// Where no more of them may be, a client that takes nothing has this long.
+/// While no more connections may be left to slow clients, a client that takes nothing
+/// has this long.
 const NO_LANE_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// How long a session waits behind a client that does read before its own
@@ -74,7 +75,7 @@ impl Burden {
     pub fn weight(&self, now: Instant) -> Duration {
         let passed = self.noted.map_or(Duration::ZERO, |noted| now - noted);
         match self.is_blocked {
-            true => (self.weight + passed).min(MOST_BURDEN),
+            true => (self.weight + passed).min(MAX_BURDEN),
             false => self.weight.saturating_sub(passed / SHEDDING),
         }
     }

@@ -168,27 +168,17 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
 
     use smol::future::poll_once;
 
     use super::*;
     use crate::config::{DataDir, SiteConfig};
     use crate::metrics::Metrics;
+    use crate::net::test_help::WakeCount;
     use crate::net::{Executor, Live, Reactor};
 
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     /// One who waits, and how often it was woken.
-    struct Waiter<'a>(Option<Waiting<'a>>, Arc<Woken>);
+    struct Waiter<'a>(Option<Waiting<'a>>, Arc<WakeCount>);
 
     impl<'a> Waiter<'a> {
         fn new(sites: &'a Rc<Sites>, judgement: Judgement) -> Self {
@@ -207,7 +197,7 @@ mod tests {
 
         /// Its place, once it was called for it.
         fn called(&mut self) -> Option<Guest> {
-            let was_woken = self.1.0.swap(0, Ordering::Relaxed) > 0;
+            let was_woken = self.1.take() > 0;
             let guest = was_woken.then(|| self.poll()).flatten();
             if guest.is_some() {
                 self.0 = None;

@@ -8,13 +8,10 @@ use super::taker::{News, Taker};
 use super::tie::Tie;
 use crate::backend::{Line, Sink};
 use crate::link::LinkContext;
-use crate::link::connection::ONE_WRITE;
+use crate::link::connection::{ALLOWANCE, ONE_WRITE};
 use crate::link::fault::Fault;
 use crate::net::{Enciphered, READS_PER_TURN};
 use crate::wire::link::EndReason;
-
-/// What a line may queue beyond the credit of its stream.
-const ALLOWANCE: usize = 64 * 1024;
 
 /// Bytes between two ticks of the link that are worth a kept key schedule of up
 /// to 1 KiB: fewer are encrypted with one made for them, so that a thousand

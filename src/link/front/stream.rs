@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
-use crate::link::connection::Connection;
+use crate::link::connection::{ALLOWANCE, Connection};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::flow::Flow;
@@ -13,9 +13,6 @@ use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
 use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
-
-/// What a client's sink may hold beside what waits here.
-const ALLOWANCE: usize = 64 * 1024;
 
 /// The longest answer of Telegram, in bytes (`doc/protocol.md` §4).
 const MAX_ANSWER: usize = 16 << 20;

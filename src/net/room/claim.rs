@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Destination, User};
+use super::parties::{Destination, Party, User};
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
@@ -12,32 +12,28 @@ pub const GOOD_PACE: u64 = 16 * 1024;
 /// A sender is late when it is so far behind [`GOOD_PACE`].
 pub const LATE: Duration = Duration::from_millis(300);
 
-/// How much earlier than at that pace bytes count at most: what came at once does
-/// not excuse a long silence.
+/// A sender that was faster than [`GOOD_PACE`] may rest for so long at most: a burst
+/// does not excuse a long silence.
 pub const AHEAD: Duration = Duration::from_millis(200);
 
 /// Who has waited so long makes late ones go.
 pub const BLOCKED: Duration = Duration::from_millis(250);
 
-/// Bytes of a packet that has not begun that make it wait.
+/// A packet joins the queue when so many of its first bytes are there.
 pub const FIRST_BYTES: usize = 16 * 1024;
 
-/// What a sender brought in one or the other of these times, twice as much is
-/// kept for it by those who would begin another packet.
+/// What a sender will bring soon is guessed from the last two such times: twice the
+/// better one. Whoever would begin another packet leaves that free.
 pub const STRIDE: Duration = Duration::from_millis(100);
 
 /// While others wait, so many bytes in each such time, and all within
-/// [`LONGEST`].
+/// [`MAX_PACKET_TIME`].
 pub const WINDOW: Duration = Duration::from_secs(30);
 pub const WINDOW_BYTES: usize = 30 * 4096;
-pub const LONGEST: Duration = Duration::from_secs(300);
-
-/// A user's packets; those of senders who have finished one before are served
-/// as if they were another's.
-pub type Flow = (User, bool);
+pub const MAX_PACKET_TIME: Duration = Duration::from_secs(300);
 
 pub struct Claim {
-    pub flow: Flow,
+    pub party: Party,
     pub to: Destination,
     /// It is of one chunk: it passes by all others.
     pub is_small: bool,
@@ -54,7 +50,7 @@ pub struct Claim {
     pub away: Instant,
     window: Window,
     stride: Stride,
-    /// Its place among those who wait, once it has waited.
+    /// Its party's turn in the queue, once it has waited.
     pub turn: Option<u64>,
     /// When its turn among those who have waited for long ended.
     pub last_turn: Option<Instant>,
@@ -80,19 +76,22 @@ pub struct Window {
 pub enum State {
     /// It is for its sender to go on.
     Open,
-    Waiting(Place, Instant),
+    Waiting(QueueKey, Instant),
     /// There is room for it, which it has not looked for yet.
     Called,
 }
 
-/// Everybody by his user's turn, in chunks that the user has had or waits for
-/// before, and by a number of his own.
-pub type Place = (u64, u64);
+/// Who waits has the turn of his party, in chunks that it has had or waits for before,
+/// then a number of his own.
+pub type QueueKey = (u64, u64);
 
 impl Claim {
     pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
         Self {
-            flow: (user, false),
+            party: Party {
+                user,
+                has_finished: false,
+            },
             to,
             is_small: chunks <= 1,
             rest: chunks,
@@ -117,7 +116,7 @@ impl Claim {
         }
     }
 
-    /// It had to wait, or begins: its sender's time runs from here.
+    /// It begins, or has waited: what its sender brings is measured from here.
     pub fn go_on(&mut self, now: Instant) {
         self.due = self.due.max(now);
         self.window = Window {
@@ -160,8 +159,8 @@ impl Claim {
         stride.this += bytes;
     }
 
-    /// Bytes of it that are to be there before it may wait, or all of its rest:
-    /// with less, it is its sender who is waited for.
+    /// Bytes that have to be there before it may wait, if its rest is not shorter. With
+    /// fewer, it is the sender that keeps us waiting.
     pub fn worth_waiting(&self) -> usize {
         match self.held {
             0 => FIRST_BYTES,
@@ -199,7 +198,7 @@ impl Claim {
         if self.revoked.is_some() {
             return None;
         }
-        if now.saturating_duration_since(self.announced) >= LONGEST {
+        if now.saturating_duration_since(self.announced) >= MAX_PACKET_TIME {
             return Some(Revocation::TooLong);
         }
         if self.held == 0 || self.state != State::Open {

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use super::claim::Claim;
-use super::destinations::Counts;
+use super::parties::Counts;
 use super::{Id, Room};
 
 /// What is left for the next ones.
 pub struct Giving {
     available: usize,
     for_small: usize,
-    /// Of that, what nobody begins with.
+    /// Of `available`: not for packets that have not begun.
     kept: usize,
     given: usize,
     given_for: Counts,
@@ -20,8 +20,7 @@ pub struct Giving {
 pub enum Short {
     /// Others of his destination have to make room.
     There,
-    /// So many chunks would have to be free; a small one asks for what is free for
-    /// small ones.
+    /// So many chunks would have to be free.
     Everywhere(usize),
 }
 

@@ -7,8 +7,8 @@ use super::{Destination, Id, Room};
 use crate::metrics::Revocation;
 
 impl Room {
-    /// Those that are slower than a packet may be while others wait, and they do
-    /// since `since`.
+    /// Packets that come more slowly than allowed while others wait, which they have
+    /// done since `since`.
     pub(super) fn overdue(&mut self, since: Instant, now: Instant) -> Vec<Id> {
         let mut found = Vec::new();
         for (id, claim) in &mut self.claims {
@@ -19,9 +19,9 @@ impl Room {
         self.revoke(found)
     }
 
-    /// Those in whose place somebody could go on who has waited for long: as few
-    /// as it takes, who waste most first. Who waits for others of his destination
-    /// goes on in the place of one of these.
+    /// Late packets that make room for somebody who has waited for long: as few as it
+    /// takes, those first that waste most. For somebody held up by his destination,
+    /// they are of that destination.
     pub(super) fn blocking(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let mut found = self.blocking_at(None, free, now);
         let crowded: Vec<_> = self.least_for.iter().map(|(to, _)| to).collect();
@@ -85,9 +85,9 @@ impl Room {
         for (id, reason) in &found {
             if let Some(claim) = self.claims.get_mut(id) {
                 claim.revoked = Some(*reason);
-                if let State::Waiting(place, _) = claim.state {
+                if let State::Waiting(key, _) = claim.state {
                     claim.state = State::Open;
-                    self.queue.remove(&place);
+                    self.queue.remove(&key);
                 }
             }
         }

@@ -3,7 +3,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::claim::{BLOCKED, GOOD_PACE, LATE, LONGEST};
+use super::claim::{BLOCKED, GOOD_PACE, LATE, MAX_PACKET_TIME};
+use super::queue::MAX_USERS;
 use super::*;
 use crate::net::CHUNK_LEN;
 
@@ -408,9 +409,9 @@ fn who_is_far_away_is_not_late_before_anything_can_come() {
     let just = at(way + LATE - STEP);
     assert!(room.look(100, just).revoked.is_empty());
     assert_eq!(room.look(100, at(way + LATE)).revoked, [told]);
-    assert_eq!(room.close(told, at(LONGEST)), 60);
-    assert_eq!(room.call(100, at(LONGEST)), [waiting]);
-    assert!(room.ask(waiting, 100, at(LONGEST)));
+    assert_eq!(room.close(told, at(MAX_PACKET_TIME)), 60);
+    assert_eq!(room.call(100, at(MAX_PACKET_TIME)), [waiting]);
+    assert!(room.ask(waiting, 100, at(MAX_PACKET_TIME)));
     assert_eq!(room.tally().waiters, 0);
 }
 
@@ -420,7 +421,7 @@ fn nobody_goes_while_nobody_waits() {
     let start = Instant::now();
     let slow = room.claim(User(1), DC, 60, start).unwrap();
     assert!(room.ask(slow, 100, start) && room.take(slow).is_some());
-    let late = start + LONGEST * 2;
+    let late = start + MAX_PACKET_TIME * 2;
     assert!(room.look(100, late).revoked.is_empty());
     assert_eq!(room.revoked(slow), None);
 }
@@ -430,13 +431,13 @@ fn the_memory_of_users_is_bounded() {
     let mut room = Room::new(100, 0);
     let now = Instant::now();
     room.taken = 100;
-    for user in 0..3 * MOST_USERS as u64 {
+    for user in 0..3 * MAX_USERS as u64 {
         let id = room.claim(User(user), DC, 50, now).unwrap();
         room.wait(id, now);
         if user > 0 {
             room.close(id, now);
         }
-        assert!(room.next_turns.len() <= MOST_USERS + 1);
+        assert!(room.next_turns.len() <= MAX_USERS + 1);
     }
 }
 

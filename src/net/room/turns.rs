@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::claim::{Claim, Flow, State};
-use super::{Destination, Id, MOST_USERS, Room};
+use super::claim::{Claim, State};
+use super::parties::{Destination, Party};
+use super::queue::MAX_USERS;
+use super::{Id, Room};
 
 /// Who has waited so long gets a turn: for [`TURN`] nobody begins a packet that
 /// would take its room, and then for [`REST`] there is no other turn.
@@ -12,17 +14,17 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const TURN: Duration = Duration::from_millis(400);
 const REST: Duration = Duration::from_millis(800);
 
-/// Those who hold the room may be slow and good: until a sender that has finished a
-/// packet before can begin, its turn lasts as long as it has waited for it, but no
-/// longer than this. The rest is as long as the turn, so that others have half of the
-/// time, whoever waits in vain.
-const LONGEST_TURN: Duration = Duration::from_secs(15);
+/// Those who hold the room may be slow without being at fault. So the turn of a sender
+/// that has finished a packet before lasts, until it can begin, as long as it has
+/// waited, and at most this. The pause after it is as long, so that others have half of
+/// the time even if turns are in vain.
+const MAX_TURN: Duration = Duration::from_secs(15);
 
 /// The turn of one that has waited for long.
 #[derive(Clone, Copy)]
 pub struct Turn {
     id: Id,
-    flow: Flow,
+    party: Party,
     since: Instant,
     until: Instant,
     /// It has not begun yet.
@@ -91,13 +93,13 @@ impl Room {
         let first = patient.min_by_key(|(since, ..)| *since);
         self.favourite = first.map(|((since, _), id, claim)| {
             let is_new = claim.held == 0;
-            let length = match is_new && claim.flow.1 {
-                true => now.saturating_duration_since(since).min(LONGEST_TURN),
+            let length = match is_new && claim.party.has_finished {
+                true => now.saturating_duration_since(since).min(MAX_TURN),
                 false => TURN,
             };
             Turn {
                 id,
-                flow: claim.flow,
+                party: claim.party,
                 since: now,
                 until: now + length.max(TURN),
                 is_new,
@@ -106,13 +108,13 @@ impl Room {
     }
 
     /// Since when it waits for a turn. Flows have theirs one after another: it counts
-    /// from the last one of its flow. Within its flow, from its own last one.
+    /// from the last one of its party. Within its party, from its own last one.
     fn has_waited_since(&self, claim: &Claim) -> Option<(Instant, Instant)> {
         let State::Waiting(_, since) = claim.state else {
             return None;
         };
         let own = claim.last_turn.unwrap_or(since);
-        let of_flow = self.last_turns.get(&claim.flow);
+        let of_flow = self.last_turns.get(&claim.party);
         Some((of_flow.map_or(own, |last| own.max(*last)), own))
     }
 
@@ -126,9 +128,9 @@ impl Room {
         if self.queue.is_empty() {
             return;
         }
-        if self.last_turns.len() >= MOST_USERS {
+        if self.last_turns.len() >= MAX_USERS {
             self.last_turns.clear();
         }
-        self.last_turns.insert(turn.flow, now);
+        self.last_turns.insert(turn.party, now);
     }
 }

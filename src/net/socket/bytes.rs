@@ -14,7 +14,7 @@ use super::super::reactor::Direction;
 use super::Socket;
 
 /// Reads that a connection is worth which is to end.
-const MOST_DISCARDS: usize = 4;
+const MAX_DISCARDS: usize = 4;
 
 impl Socket {
     /// Reads what there is, at most `buffer`; 0 is the end of the stream.
@@ -86,7 +86,7 @@ impl Socket {
     /// Throws away what is there to be read, by `buffer`: a socket that is closed
     /// over something unread ends by RST.
     pub fn discard_waiting(&self, buffer: &mut [u8]) {
-        for _ in 0..MOST_DISCARDS {
+        for _ in 0..MAX_DISCARDS {
             match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((length, _)) if length == buffer.len() => {}
                 _ => return,

@@ -23,7 +23,7 @@ impl Headroom {
         self.0.park(waker)
     }
 
-    /// Whose waker that is does not wait any more.
+    /// The task of `waker` does not wait any more.
     pub fn unpark(&self, waker: &Waker) {
         self.0.unpark(waker);
     }
@@ -33,8 +33,8 @@ impl Headroom {
         self.0.changed().await;
     }
 
-    /// Somebody waits, and now that no more than `bytes` wait to be written there is room:
-    /// half of it, so that they are not woken for each write.
+    /// Somebody waits, and with `bytes` left to be written there is room again. That is
+    /// so below half of the limit, so that they are not woken for each write.
     pub fn is_due(&self, bytes: usize) -> bool {
         bytes < LIMIT / 2 && self.0.is_awaited()
     }

@@ -15,8 +15,9 @@ pub struct SilenceRules {
     pub ask: Ask,
     /// Nothing heard for so long after a ping: nobody new is put on the connection.
     pub doubt_after: Duration,
-    /// For so long, the connection is dead. Where it is asked every so often, that counts
-    /// from the last word, else from the ping that nothing was heard after.
+    /// Nothing heard for so long: the connection is dead. With [`Ask::Every`] that
+    /// counts from the last word, with [`Ask::AfterSilence`] from the ping that got no
+    /// answer.
     pub limit: Duration,
 }
 
@@ -43,7 +44,7 @@ pub enum Step {
 }
 
 impl Life {
-    /// Where pings go out every so often, one is due at once.
+    /// With [`Ask::Every`] a ping is due at once.
     pub fn new(opened: Instant) -> Self {
         Self {
             opened,

@@ -46,36 +46,22 @@ impl<Fault> TaskSlot<Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-
     use super::*;
-
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::net::test_help::WakeCount;
 
     #[test]
     fn the_task_is_woken_once_for_all_that_comes() {
-        let count = Arc::<Count>::default();
-        let waker = Waker::from(count.clone());
-        let woken = || count.0.load(Ordering::Relaxed);
+        let (woken, waker) = WakeCount::new();
         let slot = TaskSlot::<()>::default();
         slot.wake();
         slot.fill(&waker);
-        assert_eq!(woken(), 0);
+        assert_eq!(woken.get(), 0);
         slot.wake();
         slot.wake();
-        assert_eq!(woken(), 1);
+        assert_eq!(woken.get(), 1);
         slot.fill(&waker);
         slot.fail(());
-        assert_eq!(woken(), 2);
+        assert_eq!(woken.get(), 2);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use super::{kept, snapshot};
+use super::{list_file, snapshot};
 use crate::config::{DataDir, Source, TelegramConfig};
 use crate::wire::dc::DcId;
 use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
@@ -33,7 +33,7 @@ impl List {
         }
     }
 
-    /// Those of all three.
+    /// The names of all three.
     pub fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
         Self::ALL.map(|list| list.source(config))
     }
@@ -48,7 +48,7 @@ impl List {
         chosen.or_else(|| cfg!(feature = "tls").then(|| self.own()))
     }
 
-    /// Whose copy on disk is used.
+    /// The source of which the copy on disk is used.
     pub fn kept_source(self, config: &TelegramConfig) -> Source {
         self.chosen(config).unwrap_or_else(|| self.own())
     }
@@ -89,7 +89,7 @@ impl Lists {
         }
     }
 
-    /// The built-in ones, with what was kept in their place.
+    /// The copies on disk, and the built-in list where there is no good copy.
     pub fn at_start(kept: &DataDir, config: &TelegramConfig) -> Self {
         let mut lists = Self::built_in();
         if !uses_v6(config) {
@@ -102,9 +102,9 @@ impl Lists {
             let Some(file) = kept.read(list.name()) else {
                 continue;
             };
-            let taken = match kept::from_file(&list.kept_source(config), &file) {
+            let taken = match list_file::from_file(&list.kept_source(config), &file) {
                 Some(content) => lists.take(list, content).err(),
-                None => kept::is_damaged(&file).then(|| Unusable("it is damaged".to_owned())),
+                None => list_file::is_damaged(&file).then(|| Unusable("it is damaged".to_owned())),
             };
             if let Some(error) = taken {
                 let place = kept.place_of(list.name());

@@ -2,9 +2,20 @@
 //!
 //! There is always an answer: what was fetched last, else the copy on disk,
 //! else the built-in snapshot. [`Directory::run`] keeps it fresh.
+//!
+//! | File | What |
+//! |---|---|
+//! | `fetch.rs` | gets one list, by HTTPS or from a file |
+//! | `list_file.rs` | a list as it is kept on disk |
+//! | `lists.rs` | the three lists as they are believed to be |
+//! | `penalties.rs` | addresses that failed are tried last for a while |
+//! | `public_address.rs` | the address under which Telegram sees us, behind a NAT too |
+//! | `refresh.rs` | when lists are fetched again |
+//! | `skew.rs` | compares this machine's clock with a server's |
+//! | `snapshot.rs` | the built-in lists |
 
 mod fetch;
-mod kept;
+mod list_file;
 mod lists;
 mod penalties;
 mod public_address;

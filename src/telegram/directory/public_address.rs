@@ -93,16 +93,15 @@ impl PublicAddress {
         self.config.with(|config| config.external_ip)
     }
 
-    /// Something went wrong as it does where the address has become another:
-    /// looks again soon.
+    /// A failure looks like that of a changed address: looks again soon.
     pub fn doubt(&self) {
         if self.configured().is_none() && self.detected.get().is_some() {
             self.pause.cut_short();
         }
     }
 
-    /// A connection to Telegram has succeeded: who could not be asked for the
-    /// address can be now.
+    /// A connection to Telegram has succeeded: if nobody could be asked for the address
+    /// before, somebody can now.
     pub fn reached(&self) {
         if !self.has_reached.replace(true) && self.known().is_none() {
             self.pause.cut_short();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Directory;
 use super::fetch::{FetchError, fetch};
-use super::kept;
+use super::list_file;
 use super::lists::{List, Lists, Unusable};
 use crate::config::{Source, TelegramConfig};
 use crate::http::time_at;
@@ -171,7 +171,7 @@ impl Directory {
 
     async fn keep(&self, list: List, source: &Source, content: &[u8]) {
         let data_dir = self.data_dir.clone();
-        let file = kept::to_file(source, content);
+        let file = list_file::to_file(source, content);
         let kept = unblock(move || data_dir.write(list.name(), &file)).await;
         if let Err(error) = kept {
             self.metrics.refreshes.inc(RefreshOutcome::CacheFailed);

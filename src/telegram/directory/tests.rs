@@ -188,7 +188,7 @@ fn a_damaged_copy_on_disk_is_passed_over() {
     let data_dir = TemporaryDirectory::new();
     let config = config(&data_dir, &[]);
     for list in List::ALL {
-        let file = kept::to_file(&list.kept_source(&config), b"default");
+        let file = list_file::to_file(&list.kept_source(&config), b"default");
         fs::write(data_dir.path().join(list.name()), file).unwrap();
     }
     let (directory, _) = directory(&data_dir, &[], &Clock::machine());

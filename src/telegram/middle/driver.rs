@@ -3,8 +3,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::inbound::Inbound;
-use super::{Connection, Established};
+use super::answer_reader::AnswerReader;
+use super::{MiddleConnection, Secured};
 use crate::metrics::ConnectionEnd;
 use crate::net::trunk::{Life, Step};
 use crate::net::{CHUNK_LEN, Jitter, READS_PER_TURN, Socket, Timer};
@@ -32,29 +32,29 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 const SLOW_DRAIN_LIMIT: Duration = Duration::from_secs(75);
 
 /// The task of one connection: owns the socket until the connection ends.
-pub(crate) struct Driver {
-    connection: Rc<Connection>,
+pub(crate) struct MiddleDriver {
+    connection: Rc<MiddleConnection>,
     socket: Socket,
-    inbound: Inbound,
+    answers: AnswerReader,
     tick: Timer,
-    /// The last ping on which nothing depends.
+    /// The last ping that was sent only to see whether writing fails.
     probed: Option<Instant>,
     draining_since: Option<Instant>,
 }
 
-impl Driver {
-    pub fn new(established: Established) -> (Rc<Connection>, Self) {
-        let Established {
+impl MiddleDriver {
+    pub fn new(secured: Secured) -> (Rc<MiddleConnection>, Self) {
+        let Secured {
             connection,
             socket,
-            inbound,
-        } = established;
+            answers,
+        } = secured;
         let reactor = &connection.shared.reactor;
         let driver = Self {
             tick: reactor.timer(),
             probed: None,
             draining_since: None,
-            inbound,
+            answers,
             socket,
             connection: connection.clone(),
         };
@@ -79,7 +79,7 @@ impl Driver {
         if was_silent && !self.connection.is_silent() {
             on_tick();
         }
-        let is_free_again = self.connection.note_blocker(self.inbound.blocked_by());
+        let is_free_again = self.connection.note_blocker(self.answers.blocked_by());
         if let Some(wait) = self.recheck() {
             let now = self.connection.shared.reactor.now();
             let wait = if is_free_again { Duration::ZERO } else { wait };
@@ -99,12 +99,12 @@ impl Driver {
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Result<(), ConnectionEnd> {
-        if self.inbound.is_blocked() {
-            self.inbound.retry(&self.connection)?;
+        if self.answers.is_blocked() {
+            self.answers.retry(&self.connection)?;
         }
         let mut reads = 0;
-        while !self.inbound.is_blocked() {
-            match self.inbound.poll_read(cx, &self.connection, &self.socket) {
+        while !self.answers.is_blocked() {
+            match self.answers.poll_read(cx, &self.connection, &self.socket) {
                 Poll::Pending => break,
                 Poll::Ready(read) => {
                     let bytes = read?;
@@ -121,17 +121,17 @@ impl Driver {
                 break;
             }
         }
-        if self.inbound.is_blocked() && self.connection.keeps_back() {
+        if self.answers.is_blocked() && self.connection.keeps_back() {
             return Ok(());
         }
-        self.flush(cx).inspect_err(|_| self.hear_out(cx))
+        self.flush(cx).inspect_err(|_| self.drain_answers(cx))
     }
 
     /// Nothing can be written any more, but there may be answers still.
-    fn hear_out(&mut self, cx: &mut Context<'_>) {
+    fn drain_answers(&mut self, cx: &mut Context<'_>) {
         let connection = &self.connection;
-        while self.inbound.unblock(connection).is_ok() {
-            match self.inbound.poll_read(cx, connection, &self.socket) {
+        while self.answers.unblock(connection).is_ok() {
+            match self.answers.poll_read(cx, connection, &self.socket) {
                 Poll::Ready(Ok(_)) => {}
                 _ => return,
             }
@@ -157,13 +157,13 @@ impl Driver {
         }
         let pending = outbound.pending_bytes();
         drop(outbound);
-        self.let_in(cx, pending);
+        self.wake_waiting(cx, pending);
         Ok(())
     }
 
     /// Lets sessions go on that wait for room: in their order, and no more at
     /// a time than may find some.
-    fn let_in(&self, cx: &mut Context<'_>, pending: usize) {
+    fn wake_waiting(&self, cx: &mut Context<'_>, pending: usize) {
         let (headroom, buffers) = (&self.connection.headroom, &self.connection.shared.buffers);
         if headroom.is_due(pending) && buffers.poll_free(cx).is_ready() {
             let most = buffers.free_bytes() / CHUNK_LEN;
@@ -189,10 +189,11 @@ impl Driver {
         self.tick.set(next);
     }
 
-    /// How soon to look again, if not only for life's sake.
+    /// How soon to look again, if there is more to look for than whether Telegram is
+    /// there.
     fn recheck(&self) -> Option<Duration> {
         let connection = &self.connection;
-        if self.inbound.is_blocked() {
+        if self.answers.is_blocked() {
             Some(RECHECK_BLOCKED)
         } else if connection.is_draining() || connection.is_isolated() {
             Some(RECHECK)
@@ -205,7 +206,7 @@ impl Driver {
         let now = self.connection.shared.reactor.now();
         if self.connection.is_draining() {
             let since = *self.draining_since.get_or_insert(now);
-            let limit = match self.inbound.is_blocked() {
+            let limit = match self.answers.is_blocked() {
                 true => SLOW_DRAIN_LIMIT,
                 false => DRAIN_LIMIT,
             };
@@ -216,7 +217,7 @@ impl Driver {
                 self.connection.hold_packets();
             }
         }
-        if self.inbound.is_blocked() {
+        if self.answers.is_blocked() {
             // Unread pongs prove nothing, but a write may fail.
             self.connection.life(Life::excuse);
             if self.probed.is_none_or(|probed| now >= probed + PROBE_EVERY) {

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,10 +6,10 @@ use std::time::Duration;
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor, CbcEncryptor, ChecksumKind};
 
 use super::super::Shared;
-use super::Connection;
-use super::inbound::Inbound;
+use super::MiddleConnection;
+use super::answer_reader::AnswerReader;
+use super::error::ConnectError;
 use super::outbound::Outbound;
-use crate::metrics::ConnectFailure;
 use crate::net::{Keepalive, Socket};
 use crate::wire::full::{FrameEncoder, PAD_WORD, block_padding};
 use crate::wire::middle_keys::{KeyMaterial, Purpose};
@@ -30,72 +29,17 @@ const KEEPALIVE: Keepalive = Keepalive {
 };
 
 /// A connection that sessions can be put on.
-pub(crate) struct Established {
-    pub connection: Rc<Connection>,
+pub(crate) struct Secured {
+    pub connection: Rc<MiddleConnection>,
     pub socket: Socket,
-    pub inbound: Inbound,
-}
-
-/// Why no connection to a middle proxy came about.
-#[derive(Debug)]
-pub(crate) enum ConnectError {
-    Connect(io::Error),
-    ConnectTimeout,
-    HandshakeTimeout,
-    /// Telegram hung up instead of answering.
-    Closed,
-    Refused(i32),
-    ClockSkew {
-        theirs: u32,
-        ours: u32,
-    },
-    BadAnswer(&'static str),
-}
-
-impl ConnectError {
-    pub fn failure(&self) -> ConnectFailure {
-        match self {
-            Self::Connect(_) => ConnectFailure::Refused,
-            Self::ConnectTimeout => ConnectFailure::ConnectTimeout,
-            Self::HandshakeTimeout => ConnectFailure::HandshakeTimeout,
-            Self::Closed => ConnectFailure::HandshakeClosed,
-            Self::Refused(_) => ConnectFailure::HandshakeRefused,
-            Self::ClockSkew { .. } => ConnectFailure::ClockSkew,
-            Self::BadAnswer(_) => ConnectFailure::BadAnswer,
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(error) => write!(f, "cannot connect: {error}: blocked or down"),
-            Self::ConnectTimeout => write!(f, "no answer to connecting: blocked or down"),
-            Self::HandshakeTimeout => write!(f, "connected, but no answer to the handshake"),
-            Self::Closed => write!(
-                f,
-                "closed during the handshake: the public address is wrong or a NAT rewrites \
-                 ports; set --external-ip, or use --route direct"
-            ),
-            Self::Refused(code) => write!(
-                f,
-                "refused the handshake (code {code}): set --external-ip, or use --route direct"
-            ),
-            Self::ClockSkew { theirs, ours } => write!(
-                f,
-                "this machine's clock is {} s off Telegram's: set it (NTP)",
-                i64::from(*ours) - i64::from(*theirs)
-            ),
-            Self::BadAnswer(what) => write!(f, "answered with {what}: not a middle proxy?"),
-        }
-    }
+    pub answers: AnswerReader,
 }
 
 /// Connects to the middle proxy at `address` and shakes hands.
 pub(crate) async fn establish(
     shared: &Rc<Shared>,
     address: SocketAddr,
-) -> Result<Established, ConnectError> {
+) -> Result<Secured, ConnectError> {
     let reactor = &shared.reactor;
     let connected = Socket::connect_within(reactor, address, CONNECT_LIMIT).await;
     let socket = connected.map_err(|error| match error.kind() {
@@ -114,7 +58,7 @@ async fn shake_hands(
     shared: &Rc<Shared>,
     socket: Socket,
     address: SocketAddr,
-) -> Result<Established, ConnectError> {
+) -> Result<Secured, ConnectError> {
     let secret = shared.directory.secret();
     let local = socket.local_address().map_err(ConnectError::Connect)?;
     let our = shared.announced_address(local);
@@ -166,18 +110,18 @@ async fn shake_hands(
     } else {
         ChecksumKind::Crc32
     };
-    let Some((mut inbound, mut behind)) = reader.into_inbound(checksum) else {
+    let Some((mut answers, mut behind)) = reader.into_answer_reader(checksum) else {
         return Err(ConnectError::BadAnswer("no keys"));
     };
     let outbound = Outbound::new(encryptor, checksum, &shared.buffers);
-    let connection = Connection::new(shared, address, our, outbound);
-    inbound
+    let connection = MiddleConnection::new(shared, address, our, outbound);
+    answers
         .consume(&connection, &mut behind)
         .map_err(|_| ConnectError::BadAnswer("a broken frame"))?;
-    Ok(Established {
+    Ok(Secured {
         connection,
         socket,
-        inbound,
+        answers,
     })
 }
 
@@ -294,11 +238,11 @@ impl<'a> Reader<'a> {
     }
 
     /// For the connection, with what it has to decode first.
-    fn into_inbound(self, checksum: ChecksumKind) -> Option<(Inbound, Vec<u8>)> {
+    fn into_answer_reader(self, checksum: ChecksumKind) -> Option<(AnswerReader, Vec<u8>)> {
         let mut decoder = self.decoder;
         decoder.set_checksum(checksum);
-        let inbound = Inbound::new(self.decryptor?, decoder, &self.rest);
-        Some((inbound, self.plain))
+        let answers = AnswerReader::new(self.decryptor?, decoder, &self.rest);
+        Some((answers, self.plain))
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Connection;
+use super::MiddleConnection;
 use crate::backend::SessionEnd;
 use crate::telegram::exchange::LAST_MOMENT;
 use crate::telegram::session::MiddleSession;
@@ -21,17 +21,17 @@ const ALLOWANCE_SHARED: usize = 1 << 20;
 
 /// How a connection fares with slow clients.
 #[derive(Default)]
-pub(super) struct Standing {
+pub(super) struct Isolation {
     /// The session that blocks it.
     blocker: RefCell<Option<Rc<MiddleSession>>>,
     noted: Cell<Option<Instant>>,
     burden: Cell<Burden>,
-    /// Until when Telegram's silence to a session proves something: what was
-    /// behind the blocker's may be anybody's answer.
+    /// When Telegram was last heard before the block. Its silence to a session since
+    /// then proves nothing: the answer may be behind what the blocker does not take.
     heard_out: Cell<Option<Instant>>,
     /// When it was last free again.
     freed: Cell<Option<Instant>>,
-    /// It is for lack of buffers that the blocker takes no more.
+    /// The blocker takes no more because buffers are short.
     starved: Cell<bool>,
     /// Others wait for what is behind the blocker's.
     others_wait: Cell<bool>,
@@ -41,64 +41,64 @@ pub(super) struct Standing {
     brought: Cell<u64>,
 }
 
-impl Connection {
+impl MiddleConnection {
     /// Says who blocks it from now on. Whether that is nobody any more.
     pub(super) fn note_blocker(&self, blocker: Option<&Rc<MiddleSession>>) -> bool {
-        let standing = &self.standing;
-        let was_blocked = standing.blocker.borrow().is_some();
+        let isolation = &self.isolation;
+        let was_blocked = isolation.blocker.borrow().is_some();
         if !was_blocked && blocker.is_none() {
             return false;
         }
         let now = self.shared.reactor.now();
         let metrics = &self.shared.metrics;
-        let noted = standing.noted.replace(Some(now));
+        let noted = isolation.noted.replace(Some(now));
         match (was_blocked, noted) {
             (true, Some(noted)) => metrics.backpressure.add(now - noted),
             _ => metrics.backpressure_events.inc(),
         }
         let is_blocked = blocker.is_some();
         match (was_blocked, is_blocked) {
-            (false, true) => standing.heard_out.set(Some(self.heard_out())),
-            (true, false) => standing.freed.set(Some(now)),
+            (false, true) => isolation.heard_out.set(Some(self.heard_out())),
+            (true, false) => isolation.freed.set(Some(now)),
             _ => {}
         }
-        let mut burden = standing.burden.get();
+        let mut burden = isolation.burden.get();
         burden.note(now, is_blocked);
-        standing.burden.set(burden);
+        isolation.burden.set(burden);
         if !is_blocked {
-            standing.others_wait.set(false);
-            standing.starved.set(false);
+            isolation.others_wait.set(false);
+            isolation.starved.set(false);
         }
-        standing.blocker.replace(blocker.cloned());
+        isolation.blocker.replace(blocker.cloned());
         was_blocked && !is_blocked
     }
 
     pub fn blocker(&self) -> Option<Rc<MiddleSession>> {
-        self.standing.blocker.borrow().clone()
+        self.isolation.blocker.borrow().clone()
     }
 
     pub fn is_blocked(&self) -> bool {
-        self.standing.blocker.borrow().is_some()
+        self.isolation.blocker.borrow().is_some()
     }
 
-    /// When Telegram was last heard with nothing of what it sent left behind a
-    /// client that blocks the connection: that is taken to be read a
-    /// [moment](LAST_MOMENT) after it is free again.
+    /// When Telegram was last heard with all that it had sent read. While a client
+    /// blocks the connection, something may be unread behind it; a
+    /// [moment](LAST_MOMENT) after the block all is taken to be read.
     pub fn heard_out(&self) -> Instant {
         let heard = self.heard();
-        let freed = self.standing.freed.get();
+        let freed = self.isolation.freed.get();
         let is_behind = self.is_blocked() || freed.is_some_and(|at| heard < at + LAST_MOMENT);
-        let before = self.standing.heard_out.get().filter(|_| is_behind);
+        let before = self.isolation.heard_out.get().filter(|_| is_behind);
         before.unwrap_or(heard)
     }
 
     /// See [`Burden`].
     pub fn burden(&self, now: Instant) -> Duration {
-        self.standing.burden.get().weight(now)
+        self.isolation.burden.get().weight(now)
     }
 
-    /// Whether sessions other than `blocker` wait for answers, or with packets
-    /// that are kept back.
+    /// Whether sessions other than `blocker` wait for answers, or have packets that are
+    /// kept back.
     pub fn others_wait(&self, blocker: &Rc<MiddleSession>) -> bool {
         let outbound = self.outbound.borrow();
         let written = outbound.written();
@@ -108,7 +108,7 @@ impl Connection {
         let mut others = sessions.iter().map(|(_, (_, session))| session);
         let others_wait =
             others.any(|one| !Rc::ptr_eq(one, blocker) && self.waits(one, written).is_some());
-        self.standing.others_wait.set(others_wait);
+        self.isolation.others_wait.set(others_wait);
         others_wait || keeps_any
     }
 
@@ -117,19 +117,21 @@ impl Connection {
         session.loss(self.heard_out(), written)
     }
 
-    /// While it is blocked, what it is given would only wait for longer than
-    /// elsewhere: it stays here for a moment, then everybody else leaves.
+    /// Whether packets are not sent while it is blocked. Their answers would wait
+    /// behind the blocker; kept back, the packets go along when their sessions leave,
+    /// which is soon.
     pub(super) fn keeps_back(&self) -> bool {
         !self.is_isolated() && !self.is_draining() && !self.is_starved() && self.load() > 1
     }
 
-    /// What is kept back might hold the very buffers that the blocker lacks.
+    /// Then nothing is kept back: it might hold the very buffers that the blocker
+    /// lacks.
     pub fn is_starved(&self) -> bool {
-        self.standing.starved.get()
+        self.isolation.starved.get()
     }
 
     pub fn note_starved(&self, is_starved: bool) {
-        if self.standing.starved.replace(is_starved) != is_starved {
+        if self.isolation.starved.replace(is_starved) != is_starved {
             self.wake();
         }
     }
@@ -137,35 +139,35 @@ impl Connection {
     /// Leaves it to the slow clients on it: no new sessions come, and those of
     /// others leave as soon as they have nothing under way.
     pub fn isolate(&self, now: Instant) {
-        self.standing.isolated.set(Some(now));
-        self.standing.brought.set(0);
+        self.isolation.isolated.set(Some(now));
+        self.isolation.brought.set(0);
         self.wake();
     }
 
     pub fn is_isolated(&self) -> bool {
-        self.standing.isolated.get().is_some()
+        self.isolation.isolated.get().is_some()
     }
 
     pub fn isolated_since(&self) -> Option<Instant> {
-        self.standing.isolated.get()
+        self.isolation.isolated.get()
     }
 
     /// Bytes a second that it has brought since it is isolated.
     pub fn pace(&self, now: Instant) -> u64 {
         let since = self.isolated_since().unwrap_or(now);
         let millis = (now - since).as_millis().max(1) as u64;
-        self.standing.brought.get().saturating_mul(1000) / millis
+        self.isolation.brought.get().saturating_mul(1000) / millis
     }
 
     pub(super) fn note_brought(&self, bytes: usize) {
-        let brought = &self.standing.brought;
+        let brought = &self.isolation.brought;
         brought.set(brought.get() + bytes as u64);
     }
 
     /// It is like any other again.
     pub fn restore(&self) {
-        self.standing.isolated.set(None);
-        self.standing.burden.set(Burden::default());
+        self.isolation.isolated.set(None);
+        self.isolation.burden.set(Burden::default());
         if !self.is_draining() {
             self.release(|_| true);
         }
@@ -204,6 +206,6 @@ impl Connection {
             free: pool.free_bytes(),
             own: session.sink().undelivered(),
         };
-        buffers.allowance(most, self.standing.others_wait.get())
+        buffers.allowance(most, self.isolation.others_wait.get())
     }
 }

@@ -1,13 +1,27 @@
 //! One multiplexed connection to a middle proxy (`doc/protocol.md` §4).
 //!
-//! [`Connection`] is what sessions and the pool see of it; the connection's
-//! task ([`driver`]) owns the socket, reads answers ([`inbound`]) and sends
-//! packets ([`outbound`]). [`Life`] says whether Telegram is there, after the silence
-//! that [`patience`] allows, [`isolation`] who blocks it.
+//! [`MiddleConnection`] is what sessions and the pool see of it. Its task, `driver`, owns
+//! the socket, reads answers by `answer_reader` and sends packets by `outbound`.
+//!
+//! `session` imports this room and this room `session`, by nature: a session sends on
+//! its connection, which brings it the answers.
+//!
+//! | File | What |
+//! |---|---|
+//! | `answer_reader.rs` | its reading half: answers, handed to their clients as they come |
+//! | `driver.rs` | its task, which owns the socket |
+//! | `error.rs` | why no connection came about |
+//! | `framing.rs` | numbers and checksums of what is sent |
+//! | `handshake.rs` | connects and agrees on keys |
+//! | `isolation.rs` | who blocks it, who waits behind, who may leave |
+//! | `outbound.rs` | its sending half: the queue of packets |
+//! | `patience.rs` | after how much silence something is done about it |
 
+mod answer_reader;
 mod driver;
+mod error;
+mod framing;
 mod handshake;
-mod inbound;
 mod isolation;
 mod outbound;
 mod patience;
@@ -21,24 +35,25 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Shared;
-use super::held::Held;
-use super::session::{MiddleSession, QueuedPacket};
+use super::held::{Held, QueuedPacket};
+use super::session::MiddleSession;
 use crate::backend::SessionEnd;
 use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::Jitter;
 use crate::net::trunk::{Headroom, Life, SilenceRules, Step, TaskSlot};
 use crate::wire::rpc;
-use isolation::Standing;
+use isolation::Isolation;
 use outbound::Outbound;
 
-pub(super) use driver::Driver;
-pub(super) use handshake::{ConnectError, Established, establish};
+pub(super) use driver::MiddleDriver;
+pub(super) use error::ConnectError;
+pub(super) use handshake::{Secured, establish};
 pub use patience::Patience;
 
 /// Low bits of a conn_id: the session's place in the table.
 const SLOT_BITS: u32 = 20;
 
-pub(super) struct Connection {
+pub(super) struct MiddleConnection {
     shared: Rc<Shared>,
     /// The middle proxy.
     address: SocketAddr,
@@ -54,10 +69,10 @@ pub(super) struct Connection {
     headroom: Headroom,
     task: TaskSlot<ConnectionEnd>,
     draining: Cell<bool>,
-    standing: Standing,
+    isolation: Isolation,
 }
 
-impl Connection {
+impl MiddleConnection {
     pub fn new(
         shared: &Rc<Shared>,
         address: SocketAddr,
@@ -78,7 +93,7 @@ impl Connection {
             headroom: Headroom::default(),
             task: TaskSlot::default(),
             draining: Cell::new(false),
-            standing: Standing::default(),
+            isolation: Isolation::default(),
         })
     }
 

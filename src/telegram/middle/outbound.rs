@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
-use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, Checksum, ChecksumKind};
+use smol_mtproxy_ciphers::{BLOCK_LEN, CbcEncryptor, ChecksumKind};
 
-use super::super::held::Held;
-use super::super::session::{MiddleSession, QueuedPacket};
+use super::super::held::{Held, QueuedPacket};
+use super::super::session::MiddleSession;
+use super::framing::{Begun, CHECKSUM_LEN, Cursor, Framer};
 use crate::net::{BufferPool, Rope, Scratch, Socket};
-use crate::wire::full::{block_padding, frame_prefix};
+use crate::wire::full::block_padding;
 use crate::wire::rpc::{self, ProxyReq};
 
 /// A frame is begun only where its fixed part (length, sequence number,
 /// request header) fits whole.
 const FRAME_HEAD_ROOM: usize = 128;
-
-const CHECKSUM_LEN: usize = 4;
 
 /// Control messages that may wait: more than the clients that one connection
 /// has (--clients-per-connection) can cause by leaving all at once.
@@ -25,7 +24,7 @@ const MAX_CONTROLS: usize = 16 * 1024;
 /// Answers to pings that may wait.
 const MAX_PONGS: usize = 64;
 
-/// Places of the queue that stay when it is empty; a burst's are given back.
+/// Places that an empty queue keeps; what a burst needed beyond is given back.
 const KEPT_PLACES: usize = 64;
 
 /// A control message: a tag and an i64.
@@ -38,8 +37,7 @@ pub(super) type Control = [u8; 12];
 /// the connection's death those that were not begun can go elsewhere.
 pub(crate) struct Outbound {
     encryptor: CbcEncryptor,
-    checksum: ChecksumKind,
-    sequence: i32,
+    framer: Framer,
     queue: VecDeque<Queued>,
     /// How many of `queue` are control messages.
     controls: usize,
@@ -47,7 +45,7 @@ pub(crate) struct Outbound {
     pongs: usize,
     /// Payloads of `queue`, and the rest of `current`'s before them.
     payload: Rope,
-    current: Option<Current>,
+    current: Option<Begun>,
     /// Bytes that the kernel has taken.
     written: u64,
     /// Encrypted bytes that it has not taken yet.
@@ -68,12 +66,6 @@ struct QueuedFrame {
     quick_ack: bool,
 }
 
-/// The frame that is partly framed.
-struct Current {
-    remaining: usize,
-    checksum: Checksum,
-}
-
 /// What [`Outbound::flush`] got done.
 #[derive(Default)]
 pub(crate) struct Flushed {
@@ -86,8 +78,7 @@ impl Outbound {
     pub fn new(encryptor: CbcEncryptor, checksum: ChecksumKind, buffers: &Rc<BufferPool>) -> Self {
         Self {
             encryptor,
-            checksum,
-            sequence: 0,
+            framer: Framer::new(checksum),
             queue: VecDeque::new(),
             controls: 0,
             pongs: 0,
@@ -226,10 +217,10 @@ impl Outbound {
             return;
         }
         let begun = self.current.as_ref().map_or(0, |one| one.remaining);
-        let begun = split_front(&mut self.payload, begun, &self.buffers);
+        let begun = self.payload.split_front(begun, &self.buffers);
         for queued in std::mem::take(&mut self.queue) {
             if let Queued::Packet(frame) = queued {
-                let body = split_front(&mut self.payload, frame.len, &self.buffers);
+                let body = self.payload.split_front(frame.len, &self.buffers);
                 let quick_ack = frame.quick_ack;
                 take(&frame.session, QueuedPacket { quick_ack, body });
             } else {
@@ -243,10 +234,7 @@ impl Outbound {
     /// the cipher's block, and how many packets were begun.
     fn fill(&mut self, buffer: &mut [u8], our: SocketAddr, now: Instant) -> (usize, usize) {
         let capacity = buffer.len() - buffer.len() % BLOCK_LEN;
-        let mut out = Cursor {
-            buffer: buffer.get_mut(..capacity).unwrap_or_default(),
-            length: 0,
-        };
+        let mut out = Cursor::new(buffer.get_mut(..capacity).unwrap_or_default());
         let mut packets = 0;
         loop {
             if !self.finish_current(&mut out) || out.room() < FRAME_HEAD_ROOM {
@@ -259,11 +247,11 @@ impl Outbound {
                 }
                 Some(Queued::Control(body)) => {
                     self.controls -= 1;
-                    self.put_control(&mut out, &body);
+                    self.framer.put(&mut out, &body);
                 }
                 Some(Queued::Pong(id)) => {
                     self.pongs -= 1;
-                    self.put_control(&mut out, &rpc::pong_body(id));
+                    self.framer.put(&mut out, &rpc::pong_body(id));
                 }
                 None => break,
             }
@@ -294,89 +282,29 @@ impl Outbound {
             quick_ack: frame.quick_ack,
         }
         .header(&first8);
-        let mut checksum = self.begin_frame(out, header.len() + frame.len);
+        let mut checksum = self.framer.begin(out, header.len() + frame.len);
         checksum.update(&header);
         out.put(&header);
         let end = out.length + frame.len + CHECKSUM_LEN;
         session.sent(now, self.written + end as u64);
-        self.current = Some(Current {
+        self.current = Some(Begun {
             remaining: frame.len,
             checksum,
         });
     }
 
-    fn put_control(&mut self, out: &mut Cursor<'_>, body: &[u8]) {
-        let mut checksum = self.begin_frame(out, body.len());
-        checksum.update(body);
-        out.put(body);
-        out.put(&checksum.finish().to_le_bytes());
-    }
-
-    fn begin_frame(&mut self, out: &mut Cursor<'_>, body_len: usize) -> Checksum {
-        let prefix = frame_prefix(body_len, self.sequence);
-        self.sequence = self.sequence.wrapping_add(1);
-        let mut checksum = Checksum::new(self.checksum);
-        checksum.update(&prefix);
-        out.put(&prefix);
-        checksum
-    }
-
     /// Goes on with the frame that was begun; false if `out` is full before
-    /// its end. All lengths are multiples of 4, so the checksum never splits.
+    /// its end.
     fn finish_current(&mut self, out: &mut Cursor<'_>) -> bool {
         let Some(current) = &mut self.current else {
             return true;
         };
-        let start = out.length;
-        let wanted = current.remaining.min(out.room());
-        let room = out
-            .buffer
-            .get_mut(start..start + wanted)
-            .unwrap_or_default();
-        let copied = self.payload.copy_out(room);
-        current
-            .checksum
-            .update(room.get(..copied).unwrap_or_default());
-        out.length += copied;
-        current.remaining -= copied;
-        if current.remaining > 0 || out.room() < CHECKSUM_LEN {
-            return false;
+        let is_whole = current.fill(&mut self.payload, out);
+        if is_whole {
+            self.current = None;
         }
-        if let Some(current) = self.current.take() {
-            out.put(&current.checksum.finish().to_le_bytes());
-        }
-        true
+        is_whole
     }
-}
-
-struct Cursor<'a> {
-    buffer: &'a mut [u8],
-    length: usize,
-}
-
-impl Cursor<'_> {
-    fn room(&self) -> usize {
-        self.buffer.len() - self.length
-    }
-
-    /// Callers have asked for [`room`](Self::room) before.
-    fn put(&mut self, data: &[u8]) {
-        if let Some(to) = self.buffer.get_mut(self.length..self.length + data.len()) {
-            to.copy_from_slice(data);
-            self.length += data.len();
-        }
-    }
-}
-
-fn split_front(rope: &mut Rope, length: usize, buffers: &Rc<BufferPool>) -> Rope {
-    let mut front = Rope::default();
-    while front.len() < length {
-        let Some(slice) = rope.first_mut() else { break };
-        let part = slice.len().min(length - front.len());
-        front.append_overdrawn(buffers, slice.get(..part).unwrap_or_default());
-        rope.advance(part);
-    }
-    front
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::Pool;
 use crate::backend::SessionEnd;
 use crate::log::Throttle;
 use crate::metrics::ConnectionEnd;
-use crate::telegram::middle::Connection;
+use crate::telegram::middle::MiddleConnection;
 use crate::telegram::session::MiddleSession;
 use crate::telegram::slowness::{BEHIND_LIMIT, Blocker, ISOLATE_AFTER, MAX_LANES};
 
@@ -41,7 +41,7 @@ impl Pool {
 
     /// Called by each connection's task now and then, often while a client
     /// blocks it.
-    pub(super) fn look_after(self: &Rc<Self>, connection: &Rc<Connection>) {
+    pub(super) fn look_after(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         let now = self.shared.reactor.now();
         if let Some(session) = connection.blocker() {
             self.judge(connection, &session, now);
@@ -53,7 +53,7 @@ impl Pool {
 
     fn judge(
         self: &Rc<Self>,
-        connection: &Rc<Connection>,
+        connection: &Rc<MiddleConnection>,
         session: &Rc<MiddleSession>,
         now: Instant,
     ) {
@@ -94,7 +94,7 @@ impl Pool {
         }
     }
 
-    fn may_be_lane(&self, connection: &Rc<Connection>, now: Instant) -> bool {
+    fn may_be_lane(&self, connection: &Rc<MiddleConnection>, now: Instant) -> bool {
         let connections = self.connections.borrow();
         let mut open = connections.iter().filter(|one| !one.is_isolated());
         if open.any(|one| !Rc::ptr_eq(one, connection) && !one.is_blocked() && !one.is_silent()) {
@@ -106,7 +106,7 @@ impl Pool {
         may
     }
 
-    pub(super) fn isolate(self: &Rc<Self>, connection: &Rc<Connection>, now: Instant) {
+    pub(super) fn isolate(self: &Rc<Self>, connection: &Rc<MiddleConnection>, now: Instant) {
         let line = format_args!(
             "DC {}: a client takes its data more slowly than it comes, so its connection is left to \
              such clients and the others move on; if most clients are slow, it is \
@@ -121,7 +121,7 @@ impl Pool {
 
     /// There are no more than so many: the slowest one goes, and with it who
     /// is in the middle of an answer there.
-    fn bound_lanes(&self, newest: &Rc<Connection>, now: Instant) {
+    fn bound_lanes(&self, newest: &Rc<MiddleConnection>, now: Instant) {
         let connections = self.connections.borrow();
         let lanes = connections.iter().filter(|one| one.is_isolated());
         if lanes.clone().count() <= MAX_LANES {
@@ -156,7 +156,7 @@ impl Pool {
 
     /// Lets those leave an isolated connection who are not slow, and those who
     /// are go on as they take their data.
-    fn thin_out(self: &Rc<Self>, connection: &Rc<Connection>, now: Instant) {
+    fn thin_out(self: &Rc<Self>, connection: &Rc<MiddleConnection>, now: Instant) {
         let is_slow = |session: &MiddleSession| session.is_slow(now);
         let is_quick = |session: &MiddleSession| !session.is_slow(now);
         if connection.sessions_where(is_slow).is_empty() {

@@ -1,6 +1,15 @@
 //! The connections to one DC's middle proxies: who is on which of them
 //! ([`Pool`]), which lead to Telegram (`paths`), which are left to slow clients
 //! (`lanes`), and how new ones are opened (`supply`).
+//!
+//! `session` imports this room and this room `session`, by nature: a session asks its
+//! pool for another connection, and the pool moves sessions.
+//!
+//! | File | What |
+//! |---|---|
+//! | `lanes.rs` | connections that are left to slow clients |
+//! | `paths.rs` | which connections lead to Telegram |
+//! | `supply.rs` | opens new ones, and how soon again after a failure |
 
 mod lanes;
 mod paths;
@@ -11,7 +20,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::middle::{Connection, Driver};
+use super::middle::{MiddleConnection, MiddleDriver};
 use super::session::MiddleSession;
 use super::slowness::{Lanes, Tolerance};
 use crate::backend::{OpenError, SessionEnd};
@@ -24,8 +33,8 @@ use lanes::SlowLines;
 /// Longest wait of a session for a connection, of new ones and of others.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// A connection that more than this time must pass until the next attempt for
-/// is not waited for.
+/// Nobody waits for a connection if the next attempt to open one is further away than
+/// this.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection that Telegram ends sooner than this, having said nothing since
@@ -56,7 +65,7 @@ pub(super) struct Pool {
     dc: DcId,
     /// Open connections that take sessions; a dying or draining one is not
     /// among them.
-    connections: RefCell<Vec<Rc<Connection>>>,
+    connections: RefCell<Vec<Rc<MiddleConnection>>>,
     /// Sessions between connections.
     parked: RefCell<Vec<Rc<MiddleSession>>>,
     /// Since when there are any.
@@ -75,7 +84,7 @@ pub(super) struct Pool {
     changed: Notify,
     roomy_since: Cell<Option<Instant>>,
     /// It is being left because Telegram has moved.
-    leaving: RefCell<Weak<Connection>>,
+    leaving: RefCell<Weak<MiddleConnection>>,
     silences: Throttle,
     slow_lines: SlowLines,
     tolerance: Cell<Tolerance>,
@@ -158,8 +167,8 @@ impl Pool {
 
     async fn wait_for_connection(
         self: &Rc<Self>,
-        choose: fn(&Self) -> Option<Rc<Connection>>,
-    ) -> Result<Rc<Connection>, OpenError> {
+        choose: fn(&Self) -> Option<Rc<MiddleConnection>>,
+    ) -> Result<Rc<MiddleConnection>, OpenError> {
         let rounds = self.failed_rounds.get();
         let _counted = Counting::one(&self.joining);
         loop {
@@ -177,8 +186,8 @@ impl Pool {
         }
     }
 
-    fn add(self: &Rc<Self>, established: super::middle::Established) {
-        let (connection, driver) = Driver::new(established);
+    fn add(self: &Rc<Self>, secured: super::middle::Secured) {
+        let (connection, driver) = MiddleDriver::new(secured);
         debug!("DC {}: connected to {}", self.dc, connection.address());
         self.shared.metrics.dc_opened(self.dc);
         self.connections.borrow_mut().push(connection.clone());
@@ -203,7 +212,7 @@ impl Pool {
         self.shared.executor.spawn(task).detach();
     }
 
-    async fn drive(self: Rc<Self>, connection: Rc<Connection>, mut driver: Driver) {
+    async fn drive(self: Rc<Self>, connection: Rc<MiddleConnection>, mut driver: MiddleDriver) {
         let end = driver.run(|| self.tick(&connection)).await;
         let age = self.shared.reactor.now() - connection.opened();
         let (dc, address) = (self.dc, connection.address());
@@ -225,7 +234,7 @@ impl Pool {
         self.keep_supplied();
     }
 
-    fn note_death(&self, connection: &Connection, end: ConnectionEnd, age: Duration) {
+    fn note_death(&self, connection: &MiddleConnection, end: ConnectionEnd, age: Duration) {
         let by_telegram = matches!(
             end,
             ConnectionEnd::ClosedByTelegram | ConnectionEnd::Broken | ConnectionEnd::Protocol
@@ -239,7 +248,7 @@ impl Pool {
         }
     }
 
-    fn remove(&self, connection: &Rc<Connection>) {
+    fn remove(&self, connection: &Rc<MiddleConnection>) {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|one| !Rc::ptr_eq(one, connection));
     }
@@ -250,7 +259,7 @@ impl Pool {
         if session.is_ended() {
             return;
         }
-        match self.next_place(&session) {
+        match self.next_connection(&session) {
             Some(connection) => self.settle(&session, &connection),
             None if self.closed.get() => session.end(SessionEnd::Shutdown),
             None if self.is_late() => self.settle_anywhere(&session),
@@ -258,7 +267,7 @@ impl Pool {
         }
     }
 
-    fn settle(&self, session: &Rc<MiddleSession>, connection: &Rc<Connection>) {
+    fn settle(&self, session: &Rc<MiddleSession>, connection: &Rc<MiddleConnection>) {
         if session.is_ended() {
             return;
         }
@@ -270,7 +279,7 @@ impl Pool {
     }
 
     /// Called by each connection's task now and then.
-    fn tick(self: &Rc<Self>, connection: &Rc<Connection>) {
+    fn tick(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         self.look_after(connection);
         if connection.is_draining() {
             for session in connection.take_quiet_sessions(|_| true) {
@@ -293,7 +302,7 @@ impl Pool {
     }
 
     /// Takes a connection out of service; its sessions leave one by one.
-    fn retire(self: &Rc<Self>, connection: &Rc<Connection>) {
+    fn retire(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         self.remove(connection);
         connection.drain();
         self.keep_supplied();
@@ -301,7 +310,7 @@ impl Pool {
 
     /// Of connections that opened together, all but the first are renewed
     /// early, so that Telegram does not close them all at once.
-    fn should_renew(&self, connection: &Rc<Connection>) -> bool {
+    fn should_renew(&self, connection: &Rc<MiddleConnection>) -> bool {
         let age = self.shared.reactor.now() - connection.opened();
         if age < Jitter::Double.of(RENEW_AGE) {
             return false;

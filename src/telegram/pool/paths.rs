@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use super::Pool;
-use crate::telegram::middle::Connection;
+use crate::telegram::middle::MiddleConnection;
 use crate::telegram::session::MiddleSession;
 
 /// Which connections lead to Telegram, as far as is known, and what follows
@@ -10,28 +10,28 @@ impl Pool {
     /// The best connection for a new session. One that does not answer is none:
     /// who is put on it may wait for long and is closed then. One that is left to
     /// slow clients is none either.
-    pub(super) fn least_loaded(&self) -> Option<Rc<Connection>> {
+    pub(super) fn least_loaded(&self) -> Option<Rc<MiddleConnection>> {
         self.best(|one| !one.is_silent() && !one.is_isolated())
     }
 
-    /// That, if it may take one more session.
-    pub(super) fn roomy(&self) -> Option<Rc<Connection>> {
+    /// The best connection that may take one more session.
+    pub(super) fn roomy(&self) -> Option<Rc<MiddleConnection>> {
         let limit = self.shared.pools().clients_per_connection;
         self.best(|one| self.is_good(one) && one.load() < limit)
     }
 
     /// The connection for slow sessions with the fewest of them.
-    pub(super) fn lane(&self) -> Option<Rc<Connection>> {
+    pub(super) fn lane(&self) -> Option<Rc<MiddleConnection>> {
         self.best(|one| !one.is_silent() && one.is_isolated())
     }
 
     /// A connection that answers, where no better one is to be had soon.
-    pub(super) fn any(&self) -> Option<Rc<Connection>> {
+    pub(super) fn any(&self) -> Option<Rc<MiddleConnection>> {
         self.least_loaded().or_else(|| self.lane())
     }
 
-    /// Where a session goes that loses its place.
-    pub(super) fn next_place(&self, session: &MiddleSession) -> Option<Rc<Connection>> {
+    /// The connection for a session that loses its own.
+    pub(super) fn next_connection(&self, session: &MiddleSession) -> Option<Rc<MiddleConnection>> {
         match session.is_slow(self.shared.reactor.now()) {
             true => self.lane(),
             false => self.least_loaded(),
@@ -52,11 +52,11 @@ impl Pool {
     pub fn leave_silence(
         &self,
         session: &Rc<MiddleSession>,
-        connection: &Connection,
+        connection: &MiddleConnection,
         conn_id: i64,
     ) -> bool {
         let Some(better) = self
-            .next_place(session)
+            .next_connection(session)
             .filter(|_| connection.lets_go(session))
         else {
             return false;
@@ -66,7 +66,7 @@ impl Pool {
         true
     }
 
-    fn best(&self, is_fit: impl Fn(&Connection) -> bool) -> Option<Rc<Connection>> {
+    fn best(&self, is_fit: impl Fn(&MiddleConnection) -> bool) -> Option<Rc<MiddleConnection>> {
         let connections = self.connections.borrow();
         let fit = connections.iter().filter(|one| is_fit(one));
         fit.min_by_key(|one| (self.is_outdated(one), one.is_blocked(), one.load()))
@@ -74,12 +74,12 @@ impl Pool {
     }
 
     /// It answers, it is where Telegram is, and not left to slow clients.
-    fn is_good(&self, connection: &Connection) -> bool {
+    fn is_good(&self, connection: &MiddleConnection) -> bool {
         !connection.is_silent() && !connection.is_isolated() && !self.is_outdated(connection)
     }
 
     /// Telegram's list does not name it any more.
-    fn is_outdated(&self, connection: &Connection) -> bool {
+    fn is_outdated(&self, connection: &MiddleConnection) -> bool {
         let directory = &self.shared.directory;
         !directory.is_middle(self.dc, connection.address())
     }
@@ -98,7 +98,7 @@ impl Pool {
         let good = || connections.iter().filter(|one| self.is_good(one));
         match good().map(|one| one.load()).min() {
             None => {
-                let is_left = |one: &Rc<Connection>| one.load() > 0 && self.is_outdated(one);
+                let is_left = |one: &Rc<MiddleConnection>| one.load() > 0 && self.is_outdated(one);
                 pools.dc_connections > 0
                     || self.joining.get() > 0
                     || connections.iter().any(is_left)
@@ -118,7 +118,7 @@ impl Pool {
     /// Telegram has moved, and there is a connection to where it is now: one
     /// after the other, those to where it was are left. Without such a
     /// connection they stay: the list may be wrong.
-    pub(super) fn should_leave(&self, connection: &Rc<Connection>) -> bool {
+    pub(super) fn should_leave(&self, connection: &Rc<MiddleConnection>) -> bool {
         let has_place = || {
             let connections = self.connections.borrow();
             connection.load() == 0 || connections.iter().any(|one| self.is_good(one))
@@ -126,7 +126,7 @@ impl Pool {
         self.is_outdated(connection) && self.leaving.borrow().strong_count() == 0 && has_place()
     }
 
-    pub(super) fn leave(self: &Rc<Self>, connection: &Rc<Connection>) {
+    pub(super) fn leave(self: &Rc<Self>, connection: &Rc<MiddleConnection>) {
         let (dc, address) = (self.dc, connection.address());
         info!("DC {dc}: {address} is not in Telegram's list any more, its clients move");
         self.leaving.replace(Rc::downgrade(connection));
@@ -135,7 +135,12 @@ impl Pool {
 
     /// A connection is dead of which nothing was heard any more: says so, and
     /// whatever forgot it may have another address for us now.
-    pub(super) fn tell_silence(&self, connection: &Connection, moved: usize, sessions: usize) {
+    pub(super) fn tell_silence(
+        &self,
+        connection: &MiddleConnection,
+        moved: usize,
+        sessions: usize,
+    ) {
         self.shared.address.doubt();
         let (dc, address) = (self.dc, connection.address());
         let now = self.shared.reactor.now();

@@ -8,13 +8,13 @@ use crate::net::{Backoff, Jitter};
 use crate::telegram::middle::establish;
 use crate::telegram::session::MiddleSession;
 
-/// People wait for the end of an outage: not longer than the last of these, nor is
-/// Telegram asked more often.
+/// The waits between attempts. The last one bounds how long people wait once an outage
+/// is over, the first how often Telegram is asked.
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(300), Duration::from_secs(8));
 
-/// Earlier than this, jittered up to twice that, no client makes for the next
-/// attempt.
-const SHORTEST_RETRY: Duration = Duration::from_secs(1);
+/// A client that needs a connection brings the next attempt forward, but not to before
+/// this, jittered up to twice as long.
+const MIN_RETRY: Duration = Duration::from_secs(1);
 
 /// Connections in a row that may die young before the next one has to wait:
 /// one may meet Telegram's rotation.
@@ -42,7 +42,7 @@ impl Pool {
     async fn open_wanted(self: &Rc<Self>) {
         let mut retries = RETRIES;
         while self.wants_connection() {
-            if let Some(wait) = penance(self.young_deaths.get()) {
+            if let Some(wait) = wait_after_deaths(self.young_deaths.get()) {
                 let wait = Jitter::Double.of(wait);
                 self.wait_to_retry(wait, wait).await;
                 if !self.wants_connection() {
@@ -58,7 +58,7 @@ impl Pool {
             }
             self.failed_rounds.set(self.failed_rounds.get() + 1);
             self.give_up_parked();
-            let shortest = Jitter::Double.of(SHORTEST_RETRY);
+            let shortest = Jitter::Double.of(MIN_RETRY);
             let wait = Jitter::Double.of(retries.next_wait());
             self.wait_to_retry(shortest, wait).await;
         }
@@ -117,8 +117,8 @@ impl Pool {
         }
     }
 
-    /// No new connection will be there soon: sessions without one go where
-    /// there is any place at all, or end.
+    /// No new connection will be there soon: sessions without one go to any that there
+    /// is, or end.
     fn give_up_parked(&self) {
         for session in self.parked.take() {
             self.settle_anywhere(&session);
@@ -137,9 +137,9 @@ impl Pool {
         let targets = shared.directory.middle(self.dc);
         for address in targets {
             match establish(&self.shared, address).await {
-                Ok(established) => {
+                Ok(secured) => {
                     self.shared.reached(address);
-                    self.add(established);
+                    self.add(secured);
                     return true;
                 }
                 Err(error) => {
@@ -153,7 +153,7 @@ impl Pool {
 }
 
 /// How long to leave Telegram alone after connections that died young.
-fn penance(young_deaths: u32) -> Option<Duration> {
+fn wait_after_deaths(young_deaths: u32) -> Option<Duration> {
     let excess = young_deaths.checked_sub(FREE_DEATHS)?;
     Some(RETRIES.after(excess))
 }
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn the_wait_begins_after_the_free_deaths_and_grows() {
-        assert_eq!(penance(0), None);
-        assert_eq!(penance(FREE_DEATHS - 1), None);
-        let millis = |deaths| penance(deaths).map(|wait| wait.as_millis());
+        assert_eq!(wait_after_deaths(0), None);
+        assert_eq!(wait_after_deaths(FREE_DEATHS - 1), None);
+        let millis = |deaths| wait_after_deaths(deaths).map(|wait| wait.as_millis());
         assert_eq!(millis(FREE_DEATHS), Some(300));
         assert_eq!(millis(FREE_DEATHS + 2), Some(1200));
         assert_eq!(millis(u32::MAX), Some(8000));

@@ -47,7 +47,7 @@ fn blocks_that_follow_closely_add_up_and_wear_off() {
     assert_eq!(burden.weight(now), Duration::from_millis(100));
     assert_eq!(burden.weight(now + SECOND), Duration::ZERO);
     burden.note(now, true);
-    assert_eq!(burden.weight(now + 60 * SECOND), MOST_BURDEN);
+    assert_eq!(burden.weight(now + 60 * SECOND), MAX_BURDEN);
 }
 
 /// One that is blocked for a tenth of the time is left alone.

@@ -1,9 +1,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::link::connection::ALLOWANCE;
 use crate::wire::link::packets::PACKET_HEADER_LEN;
-
-const ALLOWANCE: usize = 64 * 1024;
 
 #[test]
 fn telegram_is_not_told_to_go_on_while_there_is_no_room() {

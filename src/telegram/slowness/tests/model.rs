@@ -7,7 +7,7 @@ use super::*;
 
 const GOOD: usize = 8;
 
-const MOST_ADVERSARIES: usize = 30;
+const MAX_ADVERSARIES: usize = 30;
 
 #[derive(Default)]
 struct Connection {
@@ -180,7 +180,7 @@ proptest! {
     /// on only for moments.
     #[test]
     fn good_clients_wait_once(
-        adversaries in 1..=MOST_ADVERSARIES,
+        adversaries in 1..=MAX_ADVERSARIES,
         together in any::<bool>(),
         steps in vec((0usize..31, 1usize..5, 0usize..GOOD, 0u8..10), 1000),
     ) {
@@ -196,7 +196,7 @@ proptest! {
             model.tick();
         }
         // All of them in a row, each cut a tick late.
-        let moments = (MOMENT + TICK) * MOST_ADVERSARIES as u32;
+        let moments = (MOMENT + TICK) * MAX_ADVERSARIES as u32;
         for good in 0..GOOD {
             let waits = model.waits.iter().filter(|wait| wait.0 == good);
             let long: Vec<_> = waits.filter(|wait| wait.1 > moments).collect();

@@ -118,7 +118,7 @@ const BY_DESIGN: &[Reason] = &[
         "the chunks of a packet that was collected go into the connection's queue",
     ),
     chunks(
-        "src/telegram/middle/inbound.rs",
+        "src/telegram/middle/answer_reader.rs",
         "the rest of one read waits while the client takes no more",
     ),
     chunks(
@@ -143,7 +143,7 @@ const BY_DESIGN: &[Reason] = &[
         "the first part of a record waits for the rest",
     ),
     chunks(
-        "src/net/flow.rs",
+        "src/net/one_way.rs",
         "what a client or DC refuses that was read and not spliced is kept",
     ),
 ];

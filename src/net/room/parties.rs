@@ -1,10 +1,23 @@
-//! Where packets go, and a number for each of these places.
+//! Whose packets there are, and where they go.
+
+/// Whose packet it is: those who wait take turns, and each gets the same, however
+/// many packets it has. On a front clients by where they are, on a back fronts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct User(pub u64);
+
+/// Those of a user who take turns as one: the senders that have finished a packet before,
+/// or the others. So who is known to be good does not wait behind who is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Party {
+    pub user: User,
+    pub has_finished: bool,
+}
 
 /// Where packets go, a DC: those that it does not take wait here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Destination(pub i16);
 
-/// Numbers by destination, 0 where nothing was said: a handful, as there are DCs.
+/// A number for each destination, 0 where none was set: a handful, as there are DCs.
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Vec<(Destination, usize)>);
 

@@ -5,16 +5,17 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::buffer_pool::{BufferPool, CHUNK_LEN};
+use super::buffer_pool::BufferPool;
 use super::bulk::Bulk;
 use super::executor::READS_PER_TURN;
+use super::memory::CHUNK_LEN;
+use super::memory::Scratch;
 use super::pipes::PipePool;
 use super::rope::Rope;
-use super::scratch::Scratch;
 use super::socket::Socket;
 
-/// What flows borrow while bytes are under way.
-pub struct FlowParts<'a> {
+/// What it borrows while bytes are under way.
+pub struct OneWayParts<'a> {
     pub pipes: &'a Rc<PipePool>,
     pub scratch: &'a Scratch,
     pub buffers: &'a Rc<BufferPool>,
@@ -24,7 +25,7 @@ pub struct FlowParts<'a> {
 /// come, and then their end. It reads no more than the receiver takes, so that
 /// who takes nothing costs no buffers.
 #[derive(Default)]
-pub struct Flow {
+pub struct OneWay {
     /// Given at the start or stuck in a pipe, and not taken by the receiver so
     /// far.
     queue: Rope,
@@ -33,12 +34,12 @@ pub struct Flow {
     moved: u64,
 }
 
-impl Flow {
+impl OneWay {
     /// Begins with `first`, which was read before.
     pub fn starting_with(buffers: &Rc<BufferPool>, first: &[u8]) -> Self {
-        let mut flow = Self::default();
-        flow.queue.append_overdrawn(buffers, first);
-        flow
+        let mut one_way = Self::default();
+        one_way.queue.append_overdrawn(buffers, first);
+        one_way
     }
 
     /// Everything is handed on, the end of the stream too.
@@ -56,7 +57,7 @@ impl Flow {
     pub fn advance(
         &mut self,
         cx: &mut Context<'_>,
-        parts: &FlowParts<'_>,
+        parts: &OneWayParts<'_>,
         from: &Socket,
         to: &Socket,
     ) -> io::Result<()> {
@@ -80,7 +81,7 @@ impl Flow {
     fn hand_on(
         &mut self,
         cx: &mut Context<'_>,
-        parts: &FlowParts<'_>,
+        parts: &OneWayParts<'_>,
         to: &Socket,
     ) -> io::Result<Poll<()>> {
         while !self.queue.is_empty() || !self.bulk.is_empty() {
@@ -107,7 +108,7 @@ impl Flow {
     fn read(
         &mut self,
         cx: &mut Context<'_>,
-        parts: &FlowParts<'_>,
+        parts: &OneWayParts<'_>,
         from: &Socket,
         to: &Socket,
     ) -> io::Result<Poll<()>> {
@@ -116,7 +117,7 @@ impl Flow {
             return Ok(Poll::Pending);
         }
         if self.bulk.wants_pipe() {
-            self.bulk.lend(parts.pipes.take_modestly());
+            self.bulk.lend(parts.pipes.take_if_plenty());
         }
         let spliced = match self.bulk.poll_fill(cx, from, usize::MAX) {
             Poll::Pending => return Ok(Poll::Pending),
@@ -137,7 +138,7 @@ impl Flow {
     fn copy(
         &mut self,
         cx: &mut Context<'_>,
-        parts: &FlowParts<'_>,
+        parts: &OneWayParts<'_>,
         from: &Socket,
         to: &Socket,
     ) -> io::Result<Poll<usize>> {
@@ -166,7 +167,7 @@ mod tests {
     use rustix::net::sockopt;
 
     use super::*;
-    use crate::net::test_pair::pair;
+    use crate::net::test_help::pair;
     use crate::net::{Executor, Reactor, fill_random};
 
     /// What the receiving end is.
@@ -188,7 +189,7 @@ mod tests {
         (near, Socket::new(reactor, far.into()).unwrap())
     }
 
-    /// Sends `data` through a flow and returns what comes out at its end, where
+    /// Sends `data` through it and returns what comes out at its end, where
     /// nobody takes any of it at first.
     fn relay(data: &[u8], pipes: &Rc<PipePool>, first: &[u8], through: Through) -> Vec<u8> {
         let reactor = Reactor::new().unwrap();
@@ -207,8 +208,8 @@ mod tests {
             sockopt::set_socket_recv_buffer_size(&receiver, 64 * 1024).unwrap();
             let scratch = Scratch::default();
             let buffers = BufferPool::new(reactor.clock(), 64 * 1024);
-            let mut flow = Flow::starting_with(&buffers, first);
-            let parts = FlowParts {
+            let mut one_way = OneWay::starting_with(&buffers, first);
+            let parts = OneWayParts {
                 pipes,
                 scratch: &scratch,
                 buffers: &buffers,
@@ -218,8 +219,8 @@ mod tests {
                 sender.shutdown_write().unwrap();
             };
             let relaying = poll_fn(|cx| {
-                flow.advance(cx, &parts, &from, &to).unwrap();
-                if flow.is_done() {
+                one_way.advance(cx, &parts, &from, &to).unwrap();
+                if one_way.is_done() {
                     Poll::Ready(())
                 } else {
                     Poll::Pending
@@ -240,7 +241,7 @@ mod tests {
             };
             let ((), ((), received)) =
                 smol::future::zip(sending, smol::future::zip(relaying, receiving)).await;
-            assert_eq!(flow.moved(), received.len() as u64);
+            assert_eq!(one_way.moved(), received.len() as u64);
             assert_eq!(buffers.used_bytes(), 0);
             received
         })
@@ -280,8 +281,8 @@ mod tests {
     #[test]
     fn half_of_the_pipes_are_left_to_others() {
         let pipes = PipePool::new(2);
-        let flows_own = pipes.take_modestly();
-        assert!(flows_own.is_some() && pipes.take_modestly().is_none());
+        let first = pipes.take_if_plenty();
+        assert!(first.is_some() && pipes.take_if_plenty().is_none());
         assert!(pipes.take().is_some());
     }
 }

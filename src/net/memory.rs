@@ -1,4 +1,15 @@
+//! The two sizes that memory for bytes comes in: the scratch buffer that every read
+//! goes into, and the chunk for what has to wait.
+
 use std::cell::RefCell;
+
+/// Bytes in one chunk. With the few bytes that an allocator adds it fits into a page of
+/// memory; for 4096 bytes the allocator of the router builds, which rounds up to powers
+/// of two, would take two pages.
+pub const CHUNK_LEN: usize = 4064;
+
+/// What one chunk holds.
+pub(super) type ChunkBytes = Box<[u8; CHUNK_LEN]>;
 
 /// Bytes that one read from the kernel takes at most.
 pub const SCRATCH_LEN: usize = 64 * 1024;

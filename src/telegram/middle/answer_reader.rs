@@ -4,18 +4,18 @@ use std::task::{Context, Poll, ready};
 use smol_mtproxy_ciphers::{BLOCK_LEN, CbcDecryptor};
 
 use super::super::session::MiddleSession;
-use super::Connection;
+use super::MiddleConnection;
 use crate::backend::SessionEnd;
 use crate::metrics::ConnectionEnd;
 use crate::net::{Rope, Socket};
 use crate::wire::rpc::{RpcDecoder, RpcEvent};
 
 /// Reads of this size still make progress when buffers are short.
-const SMALLEST_READ: usize = 4096;
+const MIN_READ: usize = 4096;
 
 /// The reading half of a connection: decrypts, decodes and hands answers to
 /// their clients piece by piece, as they arrive.
-pub(crate) struct Inbound {
+pub(crate) struct AnswerReader {
     decryptor: CbcDecryptor,
     decoder: RpcDecoder,
     /// Bytes of a cipher block that is not complete.
@@ -33,7 +33,7 @@ struct Blocked {
     rest: Rope,
 }
 
-impl Inbound {
+impl AnswerReader {
     /// `carry` came with the handshake: the beginning of a cipher block.
     pub fn new(decryptor: CbcDecryptor, decoder: RpcDecoder, carry: &[u8]) -> Self {
         Self {
@@ -58,12 +58,12 @@ impl Inbound {
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        connection: &Connection,
+        connection: &MiddleConnection,
         socket: &Socket,
     ) -> Poll<Result<usize, ConnectionEnd>> {
         let shared = connection.shared.clone();
         let read = shared.scratch.with(|buffer| {
-            let room = (shared.buffers.free_bytes() / 2).max(SMALLEST_READ);
+            let room = (shared.buffers.free_bytes() / 2).max(MIN_READ);
             let room = room.min(buffer.len()) - BLOCK_LEN;
             let kept = self.carry.len();
             let (front, space) = buffer.split_at_mut(kept);
@@ -85,7 +85,7 @@ impl Inbound {
 
     /// Offers the client that blocked its bytes again and, if it takes them,
     /// goes on with what was read behind them.
-    pub fn retry(&mut self, connection: &Connection) -> Result<(), ConnectionEnd> {
+    pub fn retry(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
         let Some(mut blocked) = self.blocked.take() else {
             return Ok(());
         };
@@ -118,7 +118,7 @@ impl Inbound {
 
     /// The connection is over: ends whoever blocks it, so that the answers
     /// behind theirs reach their clients.
-    pub fn unblock(&mut self, connection: &Connection) -> Result<(), ConnectionEnd> {
+    pub fn unblock(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
         while self.blocked.is_some() {
             if let Some(session) = self.current.take()
                 && !session.is_ended()
@@ -133,7 +133,7 @@ impl Inbound {
     /// Hands on decrypted bytes.
     pub fn consume(
         &mut self,
-        connection: &Connection,
+        connection: &MiddleConnection,
         mut input: &mut [u8],
     ) -> Result<(), ConnectionEnd> {
         while let Some(event) = self.decode(connection, &mut input)? {
@@ -153,7 +153,7 @@ impl Inbound {
 
     fn decode<'a>(
         &mut self,
-        connection: &Connection,
+        connection: &MiddleConnection,
         input: &mut &'a mut [u8],
     ) -> Result<Option<RpcEvent<'a>>, ConnectionEnd> {
         self.decoder.next(input).map_err(|error| {
@@ -164,7 +164,7 @@ impl Inbound {
 
     fn handle(
         &mut self,
-        connection: &Connection,
+        connection: &MiddleConnection,
         event: RpcEvent<'_>,
     ) -> Result<(), ConnectionEnd> {
         match event {
@@ -203,7 +203,7 @@ impl Inbound {
     }
 
     /// How much of `data` is done with: all of it if the client has left.
-    fn offer(&self, connection: &Connection, data: &mut [u8]) -> usize {
+    fn offer(&self, connection: &MiddleConnection, data: &mut [u8]) -> usize {
         match &self.current {
             Some(session) if !session.is_ended() => {
                 session.sink().offer(data, connection.allowance(session))
@@ -212,7 +212,7 @@ impl Inbound {
         }
     }
 
-    fn block(&mut self, connection: &Connection, answer: &[u8], behind: &[u8]) {
+    fn block(&mut self, connection: &MiddleConnection, answer: &[u8], behind: &[u8]) {
         let buffers = &connection.shared.buffers;
         let mut rest = Rope::default();
         rest.append_overdrawn(buffers, answer);

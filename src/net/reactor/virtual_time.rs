@@ -6,6 +6,7 @@
 //! clock: what is about them needs [`Reactor::new`], and so does a test with
 //! threads of its own.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 
 use super::*;
@@ -26,7 +27,7 @@ const HOPE: Duration = Duration::from_secs(1);
 /// is emulated, needs a part of it.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-pub(super) struct Standing {
+pub(super) struct VirtualTime {
     /// By the machine's clock, when time went on last.
     went: Cell<Instant>,
     /// Who looks once a turn.
@@ -35,7 +36,7 @@ pub(super) struct Standing {
     has_been_seen: Cell<bool>,
 }
 
-impl Standing {
+impl VirtualTime {
     /// Wakes once at the end of this turn, which keeps no time from going on.
     fn each_turn(&self, waker: &Waker) {
         self.looking.borrow_mut().push(waker.clone());
@@ -47,7 +48,7 @@ impl Reactor {
     /// task was woken and no [`unblock`](crate::net::unblock) is under way.
     pub fn virtual_time() -> io::Result<Rc<Self>> {
         let mut reactor = Self::with(Clock::standing())?;
-        reactor.standing = Some(Standing {
+        reactor.virtual_time = Some(VirtualTime {
             went: Cell::new(Instant::now()),
             looking: RefCell::default(),
             has_been_seen: Cell::default(),
@@ -63,7 +64,7 @@ impl Reactor {
         mut condition: impl FnMut() -> bool,
     ) -> Option<Duration> {
         let start = self.now();
-        let Some(standing) = &self.standing else {
+        let Some(virtual_time) = &self.virtual_time else {
             while !condition() {
                 if self.now() - start > limit {
                     return None;
@@ -74,7 +75,7 @@ impl Reactor {
         };
         let mut end = self.timer();
         end.set(start + limit);
-        standing.has_been_seen.set(false);
+        virtual_time.has_been_seen.set(false);
         let held = poll_fn(|cx| {
             if condition() {
                 return Poll::Ready(true);
@@ -82,40 +83,44 @@ impl Reactor {
             if end.poll_expired(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            standing.each_turn(cx.waker());
+            virtual_time.each_turn(cx.waker());
             Poll::Pending
         })
         .await;
-        standing.has_been_seen.set(false);
+        virtual_time.has_been_seen.set(false);
         held.then(|| self.now() - start)
     }
 
     /// What [`wait`](Self::wait) does in virtual time.
-    pub(super) fn stand(&self, standing: &Standing, is_busy: bool, events: &mut Vec<epoll::Event>) {
+    pub(super) fn stand(
+        &self,
+        virtual_time: &VirtualTime,
+        is_busy: bool,
+        events: &mut Vec<epoll::Event>,
+    ) {
         assert!(
-            standing.went.get().elapsed() < PATIENCE,
+            virtual_time.went.get().elapsed() < PATIENCE,
             "time does not go on: a task goes round in circles, or a thread does not come back"
         );
         self.poll(Some(Duration::ZERO), events);
         let is_idle = !is_busy && events.is_empty();
-        let has_been_seen = standing.has_been_seen.replace(is_idle);
-        if is_idle && (has_been_seen || standing.looking.borrow().is_empty()) {
+        let has_been_seen = virtual_time.has_been_seen.replace(is_idle);
+        if is_idle && (has_been_seen || virtual_time.looking.borrow().is_empty()) {
             match under_way() {
-                0 => self.pass_time(standing, events),
+                0 => self.pass_time(virtual_time, events),
                 _ => self.poll(Some(PATIENCE), events),
             }
-            standing.has_been_seen.set(false);
+            virtual_time.has_been_seen.set(false);
         }
         // Their wakes are no news of the next turn.
         self.wake.sleeping.store(false, Ordering::SeqCst);
-        for waker in standing.looking.take() {
+        for waker in virtual_time.looking.take() {
             waker.wake();
         }
     }
 
-    fn pass_time(&self, standing: &Standing, events: &mut Vec<epoll::Event>) {
-        let due = self.first_timer();
-        let due = due.map(|first| self.started + Duration::from_millis(first));
+    fn pass_time(&self, virtual_time: &VirtualTime, events: &mut Vec<epoll::Event>) {
+        let due = self.timers.borrow().first();
         let grace = due.map_or(HOPE, |due| {
             let ahead = due.saturating_duration_since(self.now());
             (ahead / PART).clamp(MOMENT, GRACE)
@@ -124,7 +129,7 @@ impl Reactor {
         if events.is_empty() {
             let due = due.expect("nothing will ever happen: all tasks wait, and no timer is set");
             self.clock.advance(due.max(self.now()));
-            standing.went.set(Instant::now());
+            virtual_time.went.set(Instant::now());
         }
     }
 }
@@ -157,5 +162,5 @@ impl Drop for Watch {
     }
 }
 
-#[path = "standing_tests.rs"]
+#[path = "virtual_time_tests.rs"]
 mod tests;
