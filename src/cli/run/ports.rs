@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use super::RunError;
+use super::error::RunError;
 use super::server::Server;
 use crate::client::{self, ListenerHandle, Rules};
 use crate::config::{Config, ListenAddress, Role, includes, may_bind};

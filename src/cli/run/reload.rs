@@ -3,7 +3,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::RunError;
+use super::error::RunError;
 use super::ports::Leaving;
 use super::server::{Server, link_role};
 use crate::config::{Config, ConfigSource, Differences};

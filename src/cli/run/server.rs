@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::RunError;
 #[cfg(feature = "ctl")]
 use super::control;
+use super::error::RunError;
 use super::ports::Ports;
 use super::replays::ReplayFiles;
 use super::settings::Settings;

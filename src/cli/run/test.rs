@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::RunError;
+use super::error::RunError;
 use super::privileges;
 use super::server::link_role;
 use crate::cli::exit::Exit;
