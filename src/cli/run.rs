@@ -30,7 +30,6 @@ use crate::log;
 use crate::net::Reactor;
 
 pub(super) use test::test;
-pub(super) use usage::{FILE as USAGE_FILE, LONGEST as LONGEST_USAGE};
 
 use error::RunError;
 use server::Server;

@@ -27,10 +27,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 const SAVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Who connects and has not asked yet; one more, and the oldest of them goes.
-const MOST_SILENT: usize = 8;
+const MAX_SILENT: usize = 8;
 
 /// Who has asked, likewise: each may hold the list of a table.
-const MOST_ASKERS: usize = 8;
+const MAX_ASKERS: usize = 8;
 
 /// Longer than any entry of a table.
 const MAX_REQUEST: usize = 1024;
@@ -107,7 +107,7 @@ fn is_taken(path: &Path) -> io::Result<bool> {
 
 /// Answers several at once: none is in the way of another.
 async fn serve(server: Rc<Server>, listener: Listener) {
-    let (silent, askers) = (HalfOpen::new(MOST_SILENT), HalfOpen::new(MOST_ASKERS));
+    let (silent, askers) = (HalfOpen::new(MAX_SILENT), HalfOpen::new(MAX_ASKERS));
     let serving = server.clone();
     let answer = move |socket: Socket| {
         let (server, silent, askers) = (serving.clone(), silent.clone(), askers.clone());

@@ -16,7 +16,7 @@ use crate::wire::secret::Secret;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Secrets that one line names.
-const MOST_NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// All that a reload reads from files.
 struct Fresh {
@@ -174,8 +174,8 @@ impl Server {
             1 => "1 session ends".to_owned(),
             count => format!("{count} sessions end"),
         };
-        let mut named: Vec<_> = names.iter().take(MOST_NAMED).cloned().collect();
-        if let Some(more) = names.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        let mut named: Vec<_> = names.iter().take(MAX_NAMED).cloned().collect();
+        if let Some(more) = names.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
             named.push(format!("{more} more"));
         }
         let secrets = if names.len() == 1 {

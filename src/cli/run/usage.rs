@@ -4,15 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::server::Server;
-use crate::config::{DataDir, cure, read_file};
+use crate::config::{DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, read_file};
 use crate::guard::usage::{Usage, write_line};
 use crate::log::Trouble;
 use crate::net::{Reactor, Turnstile};
-
-pub(in crate::cli) const FILE: &str = "usage";
-
-/// Longer than those of 10,000 secrets.
-pub(in crate::cli) const LONGEST: u64 = 4 << 20;
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -35,7 +30,7 @@ impl UsageFile {
         let data_dir = DataDir::new(data_dir);
         let text = left_in(&data_dir);
         let file = Self {
-            path: data_dir.place_of(FILE),
+            path: data_dir.place_of(USAGE_FILE),
             data_dir,
             written: RefCell::new(text.clone()),
             turnstile: Turnstile::default(),
@@ -49,7 +44,7 @@ impl UsageFile {
         let work = || {
             let (text, data_dir) = (usage(), self.data_dir.clone());
             let is_new = *self.written.borrow() != text;
-            is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
+            is_new.then_some(move || data_dir.write(USAGE_FILE, text.as_bytes()).map(|()| text))
         };
         let place = self.path.display();
         match self.turnstile.run(work).await {
@@ -76,9 +71,9 @@ impl UsageFile {
 /// The lines of an earlier run that make sense. A damaged file is told of and set
 /// aside, as the next one takes its place.
 fn left_in(data_dir: &DataDir) -> String {
-    let path = data_dir.place_of(FILE);
+    let path = data_dir.place_of(USAGE_FILE);
     let place = path.display();
-    let content = match read_file(&path, LONGEST) {
+    let content = match read_file(&path, MAX_USAGE_FILE) {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return String::new(),
         Err(error) => {
@@ -113,7 +108,7 @@ fn left_in(data_dir: &DataDir) -> String {
          quotas; {kept}"
     );
     if !whole.is_empty()
-        && let Err(error) = data_dir.write(FILE, whole.as_bytes())
+        && let Err(error) = data_dir.write(USAGE_FILE, whole.as_bytes())
     {
         warn!(
             "cannot write {place}: {error}; {}",
@@ -125,7 +120,7 @@ fn left_in(data_dir: &DataDir) -> String {
 
 /// What the operator can do about a damaged file.
 fn kept_aside(data_dir: &DataDir) -> String {
-    match data_dir.set_aside(FILE) {
+    match data_dir.set_aside(USAGE_FILE) {
         Ok(aside) => {
             let (aside, restore) = (aside.display(), how_to_restore(data_dir));
             format!("it is kept as {aside}; {restore}")
@@ -135,7 +130,7 @@ fn kept_aside(data_dir: &DataDir) -> String {
 }
 
 fn how_to_restore(data_dir: &DataDir) -> String {
-    let place = data_dir.place_of(FILE);
+    let place = data_dir.place_of(USAGE_FILE);
     let place = place.display();
     format!("to restore what they have used, stop the proxy and write lines BYTES NAME to {place}")
 }

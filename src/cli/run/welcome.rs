@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LINES: Duration = Duration::from_secs(1);
 
 /// Longer commands are not repeated.
-const LONGEST_COMMAND: usize = 160;
+const MAX_COMMAND: usize = 160;
 
 /// Of a terminal that does not say.
 const ROWS: usize = 24;
@@ -127,7 +127,7 @@ pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
     }
     // A salt is more than the links tell.
     let is_secret = source.command_line().any(|(flag, _)| flag == "--sni-salt");
-    if is_secret || command.len() > LONGEST_COMMAND {
+    if is_secret || command.len() > MAX_COMMAND {
         return format!("all links: {program} link, with the flags of this run");
     }
     command
