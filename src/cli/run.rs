@@ -1,10 +1,14 @@
 //! `run`: joins the rooms together and keeps them running.
 
-#[cfg(feature = "tls")]
-mod certificates;
+mod clients;
 #[cfg(feature = "ctl")]
 mod control;
+mod core;
 mod error;
+mod gate;
+mod link;
+mod metrics_page;
+mod part;
 mod ports;
 mod privileges;
 mod reload;
@@ -12,12 +16,12 @@ mod replays;
 mod server;
 mod settings;
 mod signals;
+mod telegram;
 mod test;
 mod usage;
 mod welcome;
 
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,13 +63,7 @@ pub(super) fn run(source: &ConfigSource, config: Config, begun: io::Result<Hangu
 
 fn start(source: &ConfigSource, config: &Rc<Config>, hangups: Hangups) -> Result<(), RunError> {
     let reactor = Reactor::new().map_err(RunError::System)?;
-    let server = Server::new(&reactor, config.clone(), hangups)?;
-    if let Some(user) = &config.process.user {
-        let control = server.control.get().map(PathBuf::as_path);
-        let sockets = server.ports.all_sockets();
-        privileges::give_up(user, &config.process.data_dir, control, &sockets)
-            .map_err(RunError::User)?;
-    }
+    let server = Server::new(&reactor, source, config, hangups)?;
     // Not before: that a user is given up holds for later threads alone.
     if let Err(error) = log::detach() {
         warn!(
@@ -73,8 +71,7 @@ fn start(source: &ConfigSource, config: &Rc<Config>, hangups: Hangups) -> Result
              limit of processes (ulimit -u) too low?"
         );
     }
-    let executor = server.executor.clone();
-    reactor.block_on(&executor, server.serve(source));
+    reactor.block_on(server.executor(), server.serve(source));
     log::finish(LAST_LINES);
     Ok(())
 }

@@ -1,13 +1,16 @@
 use std::cell::RefCell;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::server::Server;
+use super::core::Core;
+use super::part::{Doing, Part, Step};
 use crate::config::{DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, read_file};
+use crate::guard::gate::Gate;
 use crate::guard::usage::{Usage, write_line};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile};
+use crate::net::Turnstile;
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -17,7 +20,9 @@ const LOG_PERIOD: Duration = Duration::from_secs(3600);
 
 /// What secrets have used of their quotas, a file in `--data-dir`.
 pub(super) struct UsageFile {
-    pub data_dir: DataDir,
+    core: Rc<Core>,
+    gate: Rc<Gate>,
+    data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
     turnstile: Turnstile,
@@ -25,24 +30,24 @@ pub(super) struct UsageFile {
 }
 
 impl UsageFile {
-    /// With what an earlier run left there; blocks.
-    pub fn read(data_dir: &Path) -> (Self, String) {
-        let data_dir = DataDir::new(data_dir);
-        let text = left_in(&data_dir);
-        let file = Self {
+    /// Goes on with what an earlier run [left](left_in).
+    pub fn new(core: &Rc<Core>, gate: &Rc<Gate>, left: String) -> Rc<Self> {
+        let data_dir = core.data_dir();
+        Rc::new(Self {
+            core: core.clone(),
+            gate: gate.clone(),
             path: data_dir.place_of(USAGE_FILE),
             data_dir,
-            written: RefCell::new(text.clone()),
+            written: RefCell::new(left),
             turnstile: Turnstile::default(),
             trouble: Trouble::new(LOG_PERIOD),
-        };
-        (file, text)
+        })
     }
 
-    /// Writes what `usage` gives once it is this one's turn, if it changed.
-    async fn keep(&self, reactor: &Reactor, usage: impl FnOnce() -> String) {
+    /// Writes what is used once it is this one's turn, if it changed.
+    async fn keep(&self) {
         let work = || {
-            let (text, data_dir) = (usage(), self.data_dir.clone());
+            let (text, data_dir) = (self.gate.usage(), self.data_dir.clone());
             let is_new = *self.written.borrow() != text;
             is_new.then_some(move || data_dir.write(USAGE_FILE, text.as_bytes()).map(|()| text))
         };
@@ -56,7 +61,7 @@ impl UsageFile {
                 }
             }
             Some(Err(error)) => {
-                if let Some(skipped) = self.trouble.fails(reactor.now()) {
+                if let Some(skipped) = self.trouble.fails(self.core.reactor.now()) {
                     warn!(
                         "cannot keep what secrets have used, {place}: {error}{skipped}; {}, else a \
                          restart gives back what they use until then",
@@ -68,9 +73,27 @@ impl UsageFile {
     }
 }
 
+impl Part for UsageFile {
+    fn start(self: Rc<Self>, core: &Core) {
+        core.spawn(async move {
+            loop {
+                self.core.reactor.sleep(PERIOD).await;
+                self.keep().await;
+            }
+        });
+    }
+
+    fn stop(&self, step: Step) -> Option<Doing<'_>> {
+        match step {
+            Step::Save => Some(Box::pin(self.keep())),
+            _ => None,
+        }
+    }
+}
+
 /// The lines of an earlier run that make sense. A damaged file is told of and set
-/// aside, as the next one takes its place.
-fn left_in(data_dir: &DataDir) -> String {
+/// aside, as the next one takes its place. Blocks.
+pub(super) fn left_in(data_dir: &DataDir) -> String {
     let path = data_dir.place_of(USAGE_FILE);
     let place = path.display();
     let content = match read_file(&path, MAX_USAGE_FILE) {
@@ -133,17 +156,4 @@ fn how_to_restore(data_dir: &DataDir) -> String {
     let place = data_dir.place_of(USAGE_FILE);
     let place = place.display();
     format!("to restore what they have used, stop the proxy and write lines BYTES NAME to {place}")
-}
-
-impl Server {
-    pub(super) async fn keep_usage_for_ever(&self) {
-        loop {
-            self.reactor.sleep(PERIOD).await;
-            self.keep_usage().await;
-        }
-    }
-
-    pub(super) async fn keep_usage(&self) {
-        self.usage.keep(&self.reactor, || self.gate.usage()).await;
-    }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
 
-use super::server::Server;
+use super::core::Core;
 use crate::cli::links::{self, NamedLink};
 use crate::cli::{print, qr};
+use crate::client::Sites;
 use crate::config::{Config, ConfigSource, OwnSecret};
 use crate::log;
 use crate::net::unblock;
+use crate::telegram::directory::PublicAddress;
 use crate::wire::secret::SecretForm;
 
 /// For the public address, and for sites, before there is a link.
@@ -34,18 +36,17 @@ type Screen = (usize, usize);
 
 /// Shows the link once the log has said how things are, and again if the public
 /// address makes it another. Clients wait for no terminal: it may stand still.
-pub(super) async fn show(server: Rc<Server>, command: String) {
-    let address = server.address.clone();
-    let sites = async {
-        if let Some(sites) = &server.sites {
-            sites.first_answers().await;
-        }
-    };
-    let known = smol::future::zip(address.first_look(), sites);
-    server.reactor.timeout(PATIENCE, known).await;
+pub(super) async fn show(
+    core: Rc<Core>,
+    address: Rc<PublicAddress>,
+    sites: Rc<Sites>,
+    command: String,
+) {
+    let known = smol::future::zip(address.first_look(), sites.first_answers());
+    core.reactor.timeout(PATIENCE, known).await;
     let mut shown = None;
     loop {
-        let config = server.config.borrow().clone();
+        let config = core.config();
         let mut links = links::all(&config, None);
         if let Some(outside) = address.known() {
             let ours = links.iter_mut().filter(|link| link.is_behind_nat());
