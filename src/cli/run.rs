@@ -13,6 +13,7 @@ mod ports;
 mod privileges;
 mod reload;
 mod replays;
+mod rooms;
 mod server;
 mod settings;
 mod signals;

@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::part::{Change, Doing, News, Part, Step};
+use super::part::{Change, Doing, Part, Phase, Report};
 use crate::backend::Backend;
 use crate::client::{ClientContext, Parts, Sites};
 use crate::guard::gate::Gate;
@@ -98,16 +98,18 @@ impl Part for ClientPart {
         core.spawn(async move { context.enforce_limits().await });
     }
 
-    fn reconfigure(&self, change: &Change, news: &mut News<'_>) {
-        news.told.extend(self.end_removed(change));
+    fn reconfigure(&self, change: &Change, report: &mut Report<'_>) {
+        report.told.extend(self.end_removed(change));
         for (from, to) in &change.differences.renamed {
-            news.told.push(format!("the secret {from} is called {to}"));
+            report
+                .told
+                .push(format!("the secret {from} is called {to}"));
         }
-        news.warnings.extend(dead_links(change));
+        report.warnings.extend(dead_links(change));
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        if step != Step::Drain {
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        if phase != Phase::Drain {
             return None;
         }
         match self.context.connections() {

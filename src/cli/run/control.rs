@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::core::Core;
-use super::part::{Doing, Part, Step};
+use super::part::{Doing, Part, Phase};
 use crate::cli::callers;
 use crate::config::make_private_dir;
 use crate::guard::gate::Gate;
@@ -42,7 +42,7 @@ const MAX_ASKERS: usize = 8;
 const MAX_REQUEST: usize = 1024;
 
 /// The socket, where it is.
-pub(super) struct Control {
+pub(super) struct ControlSocket {
     core: Rc<Core>,
     gate: Rc<Gate>,
     path: PathBuf,
@@ -53,7 +53,7 @@ pub(super) struct Control {
     saves: Turnstile,
 }
 
-impl Control {
+impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
     pub fn bind(core: &Rc<Core>, gate: &Rc<Gate>) -> Option<Rc<Self>> {
@@ -173,16 +173,16 @@ impl Control {
     }
 }
 
-impl Part for Control {
+impl Part for ControlSocket {
     fn start(self: Rc<Self>, core: &Core) {
         if let Some(listener) = self.listener.take() {
             core.spawn(self.serve(listener));
         }
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        match step {
-            Step::Leave => Some(Box::pin(self.remove())),
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        match phase {
+            Phase::Leave => Some(Box::pin(self.remove())),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::core::Core;
 use super::error::RunError;
-use super::part::{Change, Files, Part, Ready};
+use super::part::{Change, Files, Part, Takeover};
 use crate::config::GuardConfig;
 use crate::guard::gate::Gate;
 use crate::net::unblock;
@@ -42,18 +42,18 @@ impl Part for GatePart {
         &'a self,
         change: &Change,
         files: &mut Files,
-    ) -> Result<Option<Ready<'a>>, String> {
+    ) -> Result<Option<Takeover<'a>>, String> {
         let rules = self.0.prepare(&change.new.guard, take(&mut files.tables));
         let rules = rules.map_err(|error| error.to_string())?;
         let told = take(&mut files.table_news);
-        Ok(Some(Box::new(move |change, news| {
+        Ok(Some(Box::new(move |change, report| {
             let (guard, limits) = (&change.new.guard, change.new.doors.limits());
             let renamed = &change.differences.renamed;
             let replaced = self.0.reconfigure(guard, rules, renamed, limits);
             self.tell_barriers(guard);
-            news.told.extend(told);
+            report.told.extend(told);
             let freeing = unblock(move || drop(replaced));
-            news.later.push(Box::pin(freeing));
+            report.later.push(Box::pin(freeing));
         })))
     }
 }

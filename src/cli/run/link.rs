@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::error::RunError;
-use super::part::{Change, Doing, Files, Part, Ready, Step};
+use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::backend::Backend;
 use crate::config::{Config, Role};
 use crate::link::{Back, Front, LinkContext, Patience, Security};
@@ -90,12 +90,16 @@ impl Part for LinkPart {
         }
     }
 
-    fn prepare<'a>(&'a self, _: &Change, files: &mut Files) -> Result<Option<Ready<'a>>, String> {
+    fn prepare<'a>(
+        &'a self,
+        _: &Change,
+        files: &mut Files,
+    ) -> Result<Option<Takeover<'a>>, String> {
         let Some(files) = files.link.take() else {
             return Ok(None);
         };
-        Ok(Some(Box::new(move |_, news| {
-            news.told.extend(files.news(&self.security()));
+        Ok(Some(Box::new(move |_, report| {
+            report.told.extend(files.news(&self.security()));
             match self {
                 Self::Front(front) => front.reconfigure(files.into()),
                 Self::Back(back) => back.reconfigure(files.into()),
@@ -105,10 +109,10 @@ impl Part for LinkPart {
         })))
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        match (step, self) {
-            (Step::End, Self::Back(back)) => Some(Box::pin(back.close())),
-            (Step::End, Self::Front(front)) => {
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        match (phase, self) {
+            (Phase::End, Self::Back(back)) => Some(Box::pin(back.close())),
+            (Phase::End, Self::Front(front)) => {
                 front.close();
                 None
             }

@@ -18,7 +18,7 @@ pub(super) type Doing<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// What is left of a reload once all that can fail is done. Dropped uncalled, it
 /// undoes that.
-pub(super) type Ready<'a> = Box<dyn FnOnce(&Change, &mut News<'a>) + 'a>;
+pub(super) type Takeover<'a> = Box<dyn FnOnce(&Change, &mut Report<'a>) + 'a>;
 
 /// A part of the running server. Who makes it takes what only root may take, and may
 /// fail; from then on the server asks nothing else of it than this.
@@ -32,22 +32,22 @@ pub(super) trait Part {
         &'a self,
         _change: &Change,
         _files: &mut Files,
-    ) -> Result<Option<Ready<'a>>, String> {
+    ) -> Result<Option<Takeover<'a>>, String> {
         Ok(None)
     }
 
     /// Does the rest, which cannot fail.
-    fn reconfigure(&self, _change: &Change, _news: &mut News<'_>) {}
+    fn reconfigure(&self, _change: &Change, _report: &mut Report<'_>) {}
 
-    /// Takes this step of the stop, at once or in what it gives.
-    fn stop(&self, _step: Step) -> Option<Doing<'_>> {
+    /// Takes this phase of the stop, at once or in what it gives.
+    fn stop(&self, _phase: Phase) -> Option<Doing<'_>> {
         None
     }
 }
 
-/// The steps of a stop, in their order.
+/// The phases of a stop, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Phase {
     /// Nobody new comes in.
     Close,
     /// Who is there may finish; meanwhile [`Save`](Self::Save).
@@ -98,7 +98,7 @@ pub(super) struct Files {
 
 /// What parts have to say of a reload, and to do after it.
 #[derive(Default)]
-pub(super) struct News<'a> {
+pub(super) struct Report<'a> {
     /// What was taken over, one line with those of others.
     pub told: Vec<String>,
     /// What people should know of it, a line each.
@@ -122,4 +122,8 @@ impl Part for Background {
             core.spawn(task);
         }
     }
+}
+
+pub(super) fn as_part<P: Part + 'static>(part: Rc<P>) -> Rc<dyn Part> {
+    part
 }

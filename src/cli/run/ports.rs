@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use super::core::Core;
 use super::error::RunError;
-use super::part::{Change, Doing, Files, Part, Ready, Step};
+use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::client::{self, ClientContext, ListenerHandle, Rules};
 use crate::config::{Config, ListenAddress, Role, includes, may_bind};
 use crate::link::{Back, BackListener};
@@ -29,14 +29,14 @@ const FIRST_OF_ALL_USERS: u16 = 1024;
 /// Every socket for clients or links.
 pub(super) struct Ports {
     core: Rc<Core>,
-    taker: Taker,
+    behind: Behind,
     open: RefCell<Vec<Open>>,
     /// Of ports that this process could not bind again: nobody is answered there.
     parked: RefCell<Vec<Rc<Listener>>>,
 }
 
 /// Who takes those who come.
-pub(super) enum Taker {
+pub(super) enum Behind {
     Clients(Rc<ClientContext>),
     Back(Rc<Back>),
 }
@@ -53,15 +53,15 @@ enum Taking {
 
 /// Sockets that have begun to listen. If nobody takes them over, those that were held
 /// go on being held, and the others are closed.
-struct Begun(Opened);
+struct NewPorts(Opened);
 
-impl Begun {
+impl NewPorts {
     fn take(mut self) -> Opened {
         take(&mut self.0)
     }
 }
 
-impl Drop for Begun {
+impl Drop for NewPorts {
     fn drop(&mut self) {
         self.0.iter().for_each(|(_, listener)| listener.park());
     }
@@ -104,10 +104,10 @@ impl Fate {
 
 impl Ports {
     /// Opens what the config wants. Before root is given up.
-    pub fn open(core: &Rc<Core>, taker: Taker) -> Result<Rc<Self>, RunError> {
+    pub fn open(core: &Rc<Core>, behind: Behind) -> Result<Rc<Self>, RunError> {
         let ports = Self {
             core: core.clone(),
-            taker,
+            behind,
             open: RefCell::default(),
             parked: RefCell::default(),
         };
@@ -115,8 +115,8 @@ impl Ports {
         if config.process.user.is_some() && geteuid().is_root() {
             ports.hold_low_ports(&config.listen_addresses());
         }
-        let begun = ports.begin(&config)?;
-        ports.go_by(&config, begun.take(), |_| true);
+        let new = ports.begin(&config)?;
+        ports.go_by(&config, new.take(), |_| true);
         Ok(Rc::new(ports))
     }
 
@@ -162,12 +162,12 @@ impl Ports {
 
     /// Opens what `config` wants and is not open; after an error all is as it
     /// was.
-    fn begin(&self, config: &Config) -> Result<Begun, RunError> {
+    fn begin(&self, config: &Config) -> Result<NewPorts, RunError> {
         let missing = self.missing(config.listen_addresses());
         let parked = self.parked.borrow();
         let opened = Listener::open_all(&self.core.reactor, &missing, &self.sockets(), &parked);
         opened
-            .map(Begun)
+            .map(NewPorts)
             .map_err(|(place, error)| match config.process.role {
                 Role::Back => RunError::LinkListen(place.address, error),
                 Role::Both | Role::Front => RunError::Listen(place.address, error),
@@ -232,9 +232,9 @@ impl Ports {
         listener: Rc<Listener>,
     ) -> Option<Open> {
         let address = place.address;
-        let taking = match &self.taker {
-            Taker::Back(back) => Taking::Links(back.listen(listener)),
-            Taker::Clients(clients) => {
+        let taking = match &self.behind {
+            Behind::Back(back) => Taking::Links(back.listen(listener)),
+            Behind::Clients(clients) => {
                 let rules = Rules::new(&config.doors, config.doors.listener(address)?);
                 Taking::Clients(client::listen(clients, listener, rules))
             }
@@ -287,23 +287,27 @@ impl Ports {
 }
 
 impl Part for Ports {
-    fn prepare<'a>(&'a self, change: &Change, _: &mut Files) -> Result<Option<Ready<'a>>, String> {
-        let begun = self.begin(&change.new).map_err(|error| {
+    fn prepare<'a>(
+        &'a self,
+        change: &Change,
+        _: &mut Files,
+    ) -> Result<Option<Takeover<'a>>, String> {
+        let new = self.begin(&change.new).map_err(|error| {
             let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
             match is_denied && change.old.process.user.is_some() {
                 true => format!("{error}, or restart: --user has given root up"),
                 false => error.to_string(),
             }
         })?;
-        Ok(Some(Box::new(move |change, news| {
-            let leaving = self.go_by(&change.new, begun.take(), |secret| change.keeps(secret));
-            news.later.push(Box::pin(self.leave(leaving)));
+        Ok(Some(Box::new(move |change, report| {
+            let leaving = self.go_by(&change.new, new.take(), |secret| change.keeps(secret));
+            report.later.push(Box::pin(self.leave(leaving)));
         })))
     }
 
     /// The ports are free again a moment later.
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        if step == Step::Close {
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        if phase == Phase::Close {
             self.open.take();
             self.parked.take();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::link::link_role;
-use super::part::{Change, Doing, Files, News, Part};
+use super::part::{Change, Doing, Files, Part, Report};
 use crate::config::{Config, ConfigSource, Differences};
 use crate::guard::gate::Gate;
 use crate::guard::table::{ReadTable, Snapshot};
@@ -97,19 +97,19 @@ fn take_over<'a>(
         all_ready.push((part, part.prepare(&change, &mut files)?));
     }
     core.take_over(&change.new);
-    let mut news = News::default();
+    let mut report = Report::default();
     for (part, ready) in all_ready {
         if let Some(ready) = ready {
-            ready(&change, &mut news);
+            ready(&change, &mut report);
         }
-        part.reconfigure(&change, &mut news);
+        part.reconfigure(&change, &mut report);
     }
-    tell(&change, &news);
-    Ok(news.later)
+    tell(&change, &report);
+    Ok(report.later)
 }
 
 /// What has changed, and what the person should know of it.
-fn tell(change: &Change, news: &News<'_>) {
+fn tell(change: &Change, report: &Report<'_>) {
     let (old, new, differences) = (&change.old.said, &change.new.said, &change.differences);
     let restart = differences.need_restart.join(", ");
     if !restart.is_empty() {
@@ -122,11 +122,11 @@ fn tell(change: &Change, news: &News<'_>) {
     let warnings = warnings.filter(|warning| !old.warnings.contains(warning));
     let lowered = new.lowered.iter();
     let lowered = lowered.filter(|lowered| old.lowered.as_ref() != Some(*lowered));
-    for warning in warnings.chain(lowered).chain(&news.warnings) {
+    for warning in warnings.chain(lowered).chain(&report.warnings) {
         warn!("{warning}");
     }
     let changed = differences.changed.join(", ");
-    let told = [&changed].into_iter().chain(&news.told);
+    let told = [&changed].into_iter().chain(&report.told);
     let told: Vec<&str> = told
         .map(String::as_str)
         .filter(|told| !told.is_empty())
@@ -141,7 +141,7 @@ fn tell(change: &Change, news: &News<'_>) {
 mod tests {
     use std::cell::{Cell, RefCell};
 
-    use super::super::part::Ready;
+    use super::super::part::Takeover;
     use super::*;
     use crate::config::{MissingSecret, Origin, Setting};
     use crate::net::Reactor;
@@ -172,20 +172,24 @@ mod tests {
     }
 
     impl Part for Fake {
-        fn prepare<'a>(&'a self, _: &Change, _: &mut Files) -> Result<Option<Ready<'a>>, String> {
+        fn prepare<'a>(
+            &'a self,
+            _: &Change,
+            _: &mut Files,
+        ) -> Result<Option<Takeover<'a>>, String> {
             self.does("prepare");
             if self.fails {
                 return Err(format!("{} fails", self.name));
             }
             let held = Held(self, Cell::new(false));
-            Ok(Some(Box::new(move |_, news| {
+            Ok(Some(Box::new(move |_, report| {
                 held.1.set(true);
                 self.does("take");
-                news.later.push(Box::pin(async { self.does("leave") }));
+                report.later.push(Box::pin(async { self.does("leave") }));
             })))
         }
 
-        fn reconfigure(&self, _: &Change, _: &mut News<'_>) {
+        fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
             self.does("reconfigure");
         }
     }

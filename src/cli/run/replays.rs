@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::core::Core;
-use super::part::{Change, Doing, News, Part, Step};
+use super::part::{Change, Doing, Part, Phase, Report};
 use crate::config::{AppendedFile, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
@@ -248,13 +248,13 @@ impl Part for ReplayFiles {
         core.spawn(async move { self.run().await });
     }
 
-    fn reconfigure(&self, change: &Change, _: &mut News<'_>) {
+    fn reconfigure(&self, change: &Change, _: &mut Report<'_>) {
         self.go_by(change.new.guard.replay_cache);
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
         let handshakes = self.handshakes();
-        if step != Step::Save || self.all_written.get() == Some(handshakes) {
+        if phase != Phase::Save || self.all_written.get() == Some(handshakes) {
             return None;
         }
         Some(Box::pin(self.write_all(handshakes)))

@@ -3,27 +3,21 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::clients::ClientPart;
 #[cfg(feature = "ctl")]
-use super::control::Control;
+use super::control::ControlSocket;
 use super::core::Core;
 use super::error::RunError;
-use super::gate::GatePart;
-use super::link::LinkPart;
 use super::metrics_page::MetricsPage;
-use super::part::{Background, Doing, Part, Step};
-use super::ports::{Ports, Taker};
+use super::part::{Background, Doing, Part, Phase, as_part};
+use super::ports::Ports;
 use super::privileges;
 use super::reload::reload;
-use super::replays::ReplayFiles;
+use super::rooms::Rooms;
 use super::signals::{Hangups, Signals};
-use super::telegram::TelegramPart;
-use super::usage::{self, UsageFile};
 use super::welcome;
 use crate::config::{Config, ConfigSource, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::net::{Executor, Reactor, unblock};
-use crate::telegram::directory::PublicAddress;
 
 /// How long a disk gets for the last state.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -49,38 +43,22 @@ impl Server {
         config: &Rc<Config>,
         hangups: Hangups,
     ) -> Result<Self, RunError> {
-        let (data_dir, role) = (&config.process.data_dir, config.process.role);
+        let data_dir = &config.process.data_dir;
         let data_lock = DataLock::take(data_dir)
             .map_err(|in_use| RunError::DataDir(data_dir.clone(), in_use))?;
         // Until the process is gone: a thread may still write.
         std::mem::forget(data_lock.clone());
         let core = Core::new(reactor, config.clone());
-        let used = usage::left_in(&core.data_dir());
-        let address = PublicAddress::new(core.settings.address.clone(), role);
-        let telegram = (role != Role::Front).then(|| TelegramPart::new(&core, &address));
-        let to_telegram = telegram.as_ref().map(|telegram| telegram.backend());
-        let (link, backend) = match role {
-            Role::Both => (None, to_telegram),
-            Role::Front | Role::Back => {
-                let link = LinkPart::new(&core, to_telegram)?;
-                let backend = link.backend();
-                (Some(link), backend)
-            }
-        };
-        let gate_part = GatePart::new(&core, &used)?;
-        let gate = gate_part.gate().clone();
-        let replays = ReplayFiles::restore(&core, &gate, &data_lock);
-        let clients = backend.map(|backend| ClientPart::new(&core, backend, &gate, &address));
+        let rooms = Rooms::new(&core, &data_lock)?;
+        let gate = rooms.gate().clone();
         let page = MetricsPage::bind(&core)?;
         let signals = Signals::new(reactor, hangups).map_err(RunError::System)?;
-        let takes_clients = clients
-            .as_ref()
-            .map(|clients| Taker::Clients(clients.context().clone()));
-        let takes_links = || link.as_ref()?.back().cloned().map(Taker::Back);
-        let taker = takes_clients.or_else(takes_links);
-        let ports = taker.map(|taker| Ports::open(&core, taker)).transpose()?;
+        let ports = rooms
+            .behind_ports()
+            .map(|behind| Ports::open(&core, behind));
+        let ports = ports.transpose()?;
         #[cfg(feature = "ctl")]
-        let control = Control::bind(&core, &gate);
+        let control = ControlSocket::bind(&core, &gate);
         if let Some(user) = &config.process.user {
             #[cfg(feature = "ctl")]
             let socket = control.as_ref().map(|control| control.path());
@@ -90,31 +68,17 @@ impl Server {
             let sockets: Vec<_> = sockets.collect();
             privileges::give_up(user, data_dir, socket, &sockets).map_err(RunError::User)?;
         }
-        let mut parts: Vec<Rc<dyn Part>> = Vec::new();
-        parts.extend(telegram.map(as_part));
-        parts.push(Background::new({
-            let (address, reactor) = (address.clone(), reactor.clone());
-            async move { address.run(&reactor).await }
-        }));
-        parts.push(gate_part);
-        parts.push(replays);
-        parts.extend(link.map(as_part));
+        let welcome = welcome_in(&core, &rooms, source);
+        let mut parts = rooms.into_parts(&core);
         parts.extend(ports.map(as_part));
-        parts.extend(clients.clone().map(as_part));
-        parts.push(Background::new({
-            let (buffers, reactor) = (core.buffers.clone(), reactor.clone());
-            async move { buffers.keep_fair(&reactor).await }
+        let (buffers, of_buffers) = (core.buffers.clone(), reactor.clone());
+        parts.push(Background::new(async move {
+            buffers.keep_fair(&of_buffers).await
         }));
-        parts.push(UsageFile::new(&core, &gate, used));
         parts.extend(page.map(as_part));
         #[cfg(feature = "ctl")]
         parts.extend(control.map(as_part));
-        if let Some(clients) = clients.filter(|_| !source.has_file()) {
-            let command = welcome::command(source, data_dir);
-            let (core, sites) = (core.clone(), clients.sites().clone());
-            let shown = welcome::show(core, address, sites, command);
-            parts.push(Background::new(shown));
-        }
+        parts.extend(welcome.map(as_part));
         Ok(Self {
             core,
             parts,
@@ -167,34 +131,38 @@ impl Server {
 
     /// A second signal does not wait.
     async fn stop(&self) {
-        self.take(Step::Close).await;
+        self.go_through(Phase::Close).await;
         let data_lock = self.data_lock.clone();
         self.core.spawn(unblock(move || data_lock.end_soon()));
         // Who stops us may not wait for the clients before he kills us: what is to be
         // kept is written meanwhile.
         let first = async {
             let saved = self.save(LAST_WRITES);
-            Some(smol::future::zip(self.take(Step::Drain), saved).await.1)
+            Some(
+                smol::future::zip(self.go_through(Phase::Drain), saved)
+                    .await
+                    .1,
+            )
         };
         let impatient = async {
             self.signals.stop().await;
             None
         };
         let is_saved = smol::future::or(first, impatient).await;
-        self.take(Step::End).await;
+        self.go_through(Phase::End).await;
         let last = async {
             if is_saved != Some(false) {
                 self.save(LATE_WRITES).await;
             }
-            self.take(Step::Leave).await;
+            self.go_through(Phase::Leave).await;
         };
         smol::future::or(last, self.signals.stop()).await;
     }
 
     /// One part after the other: whoever began later uses those before it.
-    async fn take(&self, step: Step) {
+    async fn go_through(&self, phase: Phase) {
         for part in self.parts.iter().rev() {
-            if let Some(doing) = part.stop(step) {
+            if let Some(doing) = part.stop(phase) {
                 doing.await;
             }
         }
@@ -202,7 +170,7 @@ impl Server {
 
     /// Writes what outlives the run; whether a disk took it within `limit`.
     async fn save(&self, limit: Duration) -> bool {
-        let saving = self.parts.iter().filter_map(|part| part.stop(Step::Save));
+        let saving = self.parts.iter().filter_map(|part| part.stop(Phase::Save));
         let mut saving: Vec<Doing<'_>> = saving.collect();
         let saved = poll_fn(|cx| {
             saving.retain_mut(|one| one.as_mut().poll(cx).is_pending());
@@ -222,6 +190,11 @@ impl Server {
     }
 }
 
-fn as_part<P: Part + 'static>(part: Rc<P>) -> Rc<dyn Part> {
-    part
+/// For a person at the keyboard, who gives no file.
+fn welcome_in(core: &Rc<Core>, rooms: &Rooms, source: &ConfigSource) -> Option<Rc<Background>> {
+    let clients = rooms.clients().filter(|_| !source.has_file())?;
+    let command = welcome::command(source, &core.config().process.data_dir);
+    let (address, sites) = (rooms.address().clone(), clients.sites().clone());
+    let showing = welcome::show(core.clone(), address, sites, command);
+    Some(Background::new(showing))
 }

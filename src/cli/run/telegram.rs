@@ -2,7 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::part::{Change, Doing, News, Part, Step};
+use super::part::{Change, Doing, Part, Phase, Report};
 use crate::backend::Backend;
 use crate::log::Throttle;
 use crate::telegram::directory::{Directory, PublicAddress};
@@ -53,12 +53,12 @@ impl Part for TelegramPart {
         core.spawn(async move { directory.run(&reactor).await });
     }
 
-    fn reconfigure(&self, _: &Change, _: &mut News<'_>) {
+    fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
         self.telegram.warm_up();
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        if step == Step::End {
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        if phase == Phase::End {
             self.telegram.close();
         }
         None

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::part::{Doing, Part, Step};
+use super::part::{Doing, Part, Phase};
 use crate::config::{DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, read_file};
 use crate::guard::gate::Gate;
 use crate::guard::usage::{Usage, write_line};
@@ -83,9 +83,9 @@ impl Part for UsageFile {
         });
     }
 
-    fn stop(&self, step: Step) -> Option<Doing<'_>> {
-        match step {
-            Step::Save => Some(Box::pin(self.keep())),
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        match phase {
+            Phase::Save => Some(Box::pin(self.keep())),
             _ => None,
         }
     }
