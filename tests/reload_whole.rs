@@ -304,6 +304,63 @@ fn what_cannot_be_bound_changes_nothing() {
 }
 
 #[test]
+fn a_taken_port_and_a_bad_table_change_nothing_together_or_alone() {
+    run(async {
+        let change = |o: ProxyOptions| {
+            let banned = o.directory().join("banned.txt");
+            fs::write(&banned, "192.0.2.1\n").unwrap();
+            brisk(o)
+                .add("--table", format!("banned={}", banned.display()))
+                .add("--policy", "not-in-table:client-ipv4:banned")
+        };
+        let (telegram, mut proxy) = start(built_binary!(), Route::Direct, change).await;
+        let (address, good) = (proxy.address(), free_address());
+        let banned = proxy.directory().join("banned.txt");
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = holder.local_addr().unwrap();
+        let unchanged = async || {
+            served(address, KEY).await;
+            turned_away(address, GUEST).await;
+            assert!(TcpStream::connect(good).is_err());
+        };
+
+        fs::write(&banned, "127.0.0.1\nno address\n").unwrap();
+        let said = refused(&mut proxy, |flags| {
+            flags.retain(|flag| flag.0 != "--listen");
+            flags.push(("--secret", format!("guest={}", hex(&GUEST))));
+            flags.push(("--listen", good.to_string()));
+            flags.push(("--listen", taken.to_string()));
+        })
+        .await;
+        assert!(said.contains("no address"), "{said}");
+        unchanged().await;
+
+        // It would keep everybody here out.
+        fs::write(&banned, "127.0.0.1\n").unwrap();
+        let said = refused(&mut proxy, |_| {}).await;
+        assert!(said.contains(&format!("--listen {taken}: ")), "{said}");
+        unchanged().await;
+
+        drop(holder);
+        fs::write(&banned, "127.0.0.1\nno address\n").unwrap();
+        let said = refused(&mut proxy, |_| {}).await;
+        assert!(said.contains("no address"), "{said}");
+        unchanged().await;
+        assert!(TcpStream::connect(taken).is_err());
+
+        fs::write(&banned, "192.0.2.2\n").unwrap();
+        let lines = reloaded(&mut proxy, |_| {}).await;
+        let told = line(&lines, "info reloaded: ");
+        let wanted = "reloaded: --listen, --secret; table banned: 1 entry more, 1 fewer";
+        assert!(told.ends_with(wanted), "{told}");
+        for address in [good, taken] {
+            served(address, GUEST).await;
+        }
+        telegram.assert_clean();
+    });
+}
+
+#[test]
 fn a_back_takes_links_as_before_if_a_place_cannot_be_had() {
     run(async {
         let telegram = FakeTelegram::start(Options::default()).unwrap();

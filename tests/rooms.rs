@@ -26,12 +26,6 @@ const PART: &str = "it is a part of what is at the head of its room";
 const OPEN: &str = "to be undone";
 
 const BACKWARD: &[Backward] = &[
-    backward("cli/run/server", "cli/run", OPEN),
-    backward("cli/run/server", "cli/run/control", OPEN),
-    backward("cli/run/server", "cli/run/ports", OPEN),
-    backward("cli/run/server", "cli/run/replays", OPEN),
-    backward("cli/run/server", "cli/run/welcome", OPEN),
-    backward("cli/run/usage", "cli/run/server", OPEN),
     backward("client/fronting", "client/farewell", OPEN),
     backward("client/fronting", "client/handshake", OPEN),
     backward("client/visit", "client/fronting", OPEN),

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::run::{LONGEST_USAGE, USAGE_FILE};
 use crate::clock::unix_now;
-use crate::config::{Config, DataDir, SecretLimits, read_file};
+use crate::config::{Config, DataDir, MAX_USAGE_FILE, SecretLimits, USAGE_FILE, read_file};
 use crate::guard::limits::Ledger;
 
 /// Why a secret lets nobody in any more.
@@ -41,7 +40,7 @@ impl fmt::Display for SecretEnd {
 /// written of that.
 pub(super) fn used_up(config: &Config) -> Vec<&str> {
     let data_dir = DataDir::new(&config.process.data_dir);
-    let usage = read_file(&data_dir.place_of(USAGE_FILE), LONGEST_USAGE);
+    let usage = read_file(&data_dir.place_of(USAGE_FILE), MAX_USAGE_FILE);
     let usage = usage.unwrap_or_default();
     let mut ledger = Ledger::new([], &String::from_utf8_lossy(&usage));
     ledger.set_limits(config.doors.limits());

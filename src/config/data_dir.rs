@@ -8,6 +8,12 @@ use super::files::read_file;
 /// The longest file that is read, in bytes; Telegram's lists are a few KiB.
 const LONGEST: u64 = 256 * 1024;
 
+/// Of `--data-dir`: what secrets have used of their quotas.
+pub const USAGE_FILE: &str = "usage";
+
+/// Its length, in bytes: more than 10,000 secrets have lines for.
+pub const MAX_USAGE_FILE: u64 = 4 << 20;
+
 /// Files that outlive a run. Without one the proxy does as well, from the
 /// beginning.
 #[derive(Clone)]

@@ -46,7 +46,8 @@ pub use camouflage::{
 };
 pub use clients::ClientConfig;
 pub use data_dir::{
-    DataDir, cure, folder_of, give_to_owner_of_directory, make_private_dir, write_whole,
+    DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, give_to_owner_of_directory,
+    make_private_dir, write_whole,
 };
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;

@@ -31,6 +31,12 @@ pub struct Gate {
     ledger: RefCell<Ledger>,
 }
 
+/// Policies and the tables that they name, of a config that is to be taken over.
+pub struct Rulebook {
+    policies: Policies,
+    tables: Vec<Rc<Table>>,
+}
+
 impl Gate {
     /// `usage` is the text that an earlier run's [`usage`](Self::usage) gave.
     /// Reads the tables; blocks.
@@ -52,23 +58,33 @@ impl Gate {
             ledger: RefCell::new(Ledger::new([], usage)),
         };
         let tables = ReadTable::read_all(&guard.tables, &[])?;
-        gate.reconfigure(guard, tables, &[], secrets)?;
+        let rules = gate.prepare(guard, tables)?;
+        gate.reconfigure(guard, rules, &[], secrets);
         Ok(Rc::new(gate))
     }
 
-    /// Takes over another config and its tables, where secrets may be `renamed`,
-    /// from and to. What is counted and remembered goes on; after an error
-    /// everything is as before. Gives what the tables held: to free much of it
-    /// takes time, which another thread has.
-    pub fn reconfigure<'a>(
+    /// Ties the rules of another config to its tables: all of a reload that can
+    /// fail here. Nothing is different until it is taken over.
+    pub fn prepare(
         &self,
         guard: &GuardConfig,
         tables: Vec<ReadTable>,
-        renamed: &[(String, String)],
-        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
-    ) -> Result<Vec<Snapshot>, PolicyError> {
+    ) -> Result<Rulebook, PolicyError> {
         let tables: Vec<_> = tables.into_iter().map(Table::from).map(Rc::new).collect();
         let policies = Policies::new(&guard.policies, &tables, Some(&self.policies.borrow()))?;
+        Ok(Rulebook { policies, tables })
+    }
+
+    /// Takes over another config and what was prepared for it, where secrets may be
+    /// `renamed`, from and to. What is counted and remembered goes on. Gives what the
+    /// tables held: to free much of it takes time, which another thread has.
+    pub fn reconfigure<'a>(
+        &self,
+        guard: &GuardConfig,
+        Rulebook { policies, tables }: Rulebook,
+        renamed: &[(String, String)],
+        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
+    ) -> Vec<Snapshot> {
         self.policies.replace(policies);
         let old = self.snapshots();
         self.tables.replace(tables);
@@ -85,7 +101,7 @@ impl Gate {
             ledger.rename(from, to);
         }
         ledger.set_limits(secrets);
-        Ok(old)
+        old
     }
 
     /// What of these policies keeps everybody out, a line each.

@@ -1,11 +1,12 @@
 //! The socket that `ctl` talks to: one request a line, one answer, then the
 //! end. `ok` or `error TEXT` comes first, then the lines that were asked for.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::server::Server;
+use super::core::Core;
+use super::part::{Doing, Part, Phase};
 use crate::cli::callers;
 use crate::config::make_private_dir;
+use crate::guard::gate::Gate;
 use crate::guard::half_open::HalfOpen;
 use crate::guard::table::{Snapshot, Table};
-use crate::net::{Listener, Reactor, Socket, unblock};
+use crate::net::{Listener, Reactor, Socket, Turnstile, unblock};
 
 /// To ask, and to read the answer.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -26,43 +29,162 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// For a disk to take a table; `ctl` waits a little longer.
 const SAVE_LIMIT: Duration = Duration::from_secs(60);
 
+/// For a disk to take the socket's file away.
+const REMOVAL: Duration = Duration::from_secs(2);
+
 /// Who connects and has not asked yet; one more, and the oldest of them goes.
-const MOST_SILENT: usize = 8;
+const MAX_SILENT: usize = 8;
 
 /// Who has asked, likewise: each may hold the list of a table.
-const MOST_ASKERS: usize = 8;
+const MAX_ASKERS: usize = 8;
 
 /// Longer than any entry of a table.
 const MAX_REQUEST: usize = 1024;
 
-/// Listens at --control, as whoever the process still is. The proxy does without,
-/// if it must.
-pub(super) fn start(server: &Rc<Server>) {
-    let path = &server.config.borrow().process.control;
-    match bind(&server.reactor, path) {
-        Ok(listener) => {
-            let _ = server.control.set(path.clone());
-            server.control_file.set(identity_of(path));
-            server.spawn(serve(server.clone(), listener));
+/// The socket, where it is.
+pub(super) struct ControlSocket {
+    core: Rc<Core>,
+    gate: Rc<Gate>,
+    path: PathBuf,
+    /// What tells its file from another one's.
+    file: Option<[u64; 4]>,
+    listener: Cell<Option<Listener>>,
+    /// Of tables.
+    saves: Turnstile,
+}
+
+impl ControlSocket {
+    /// Listens at --control, as whoever the process still is. The proxy does without,
+    /// if it must.
+    pub fn bind(core: &Rc<Core>, gate: &Rc<Gate>) -> Option<Rc<Self>> {
+        let path = core.config().process.control.clone();
+        match bind(&core.reactor, &path) {
+            Ok(listener) => Some(Rc::new(Self {
+                core: core.clone(),
+                gate: gate.clone(),
+                file: identity_of(&path),
+                listener: Cell::new(Some(listener)),
+                saves: Turnstile::default(),
+                path,
+            })),
+            Err(error) => {
+                let path = path.display();
+                warn!("no socket for ctl at {path}: {error}; choose another with --control");
+                None
+            }
         }
-        Err(error) => {
-            let path = path.display();
-            warn!("no socket for ctl at {path}: {error}; choose another with --control");
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The one that was bound, not what has taken its place. After --user it may not
+    /// be ours to remove; the next run does.
+    async fn remove(&self) {
+        let (own, path) = (self.file, self.path.clone());
+        let removing = unblock(move || {
+            if own.is_some() && identity_of(&path) == own {
+                let _ = fs::remove_file(path);
+            }
+        });
+        self.core.reactor.timeout(REMOVAL, removing).await;
+    }
+
+    /// Answers several at once: none is in the way of another.
+    async fn serve(self: Rc<Self>, listener: Listener) {
+        let (silent, askers) = (HalfOpen::new(MAX_SILENT), HalfOpen::new(MAX_ASKERS));
+        let control = self.clone();
+        let answer = move |socket: Socket| {
+            let (control, silent, askers) = (control.clone(), silent.clone(), askers.clone());
+            async move {
+                let reactor = &control.core.reactor;
+                let from = callers::origin_of(&socket);
+                let asked = read_line(&socket);
+                let asked = callers::seated(reactor, &silent, from, LIMIT, asked).await;
+                if let Some(Ok(request)) = asked {
+                    let answering = control.answer(&socket, &request);
+                    let limit = SAVE_LIMIT + LIMIT;
+                    let _ = callers::seated(reactor, &askers, from, limit, answering).await;
+                }
+            }
+        };
+        callers::serve(&self.core.executor, &listener, answer).await;
+    }
+
+    async fn answer(&self, socket: &Socket, request: &str) -> io::Result<()> {
+        let words: Vec<&str> = request.split_whitespace().collect();
+        let text = match self.obey(&words).await {
+            Ok(lines) => format!("ok\n{lines}"),
+            Err(problem) => format!("error {problem}\n"),
+        };
+        let written = socket.write_all(text.as_bytes());
+        let written = self.core.reactor.timeout(LIMIT, written).await;
+        written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The lines of the answer, each with its end.
+    async fn obey(&self, words: &[&str]) -> Result<String, String> {
+        match *words {
+            ["secrets"] => Ok(text(self.gate.secrets())),
+            ["table", "list", name] => {
+                let entries = self.table(name)?.snapshot();
+                Ok(unblock(move || text(entries.list())).await)
+            }
+            ["table", "save", name] => self.save(&*self.table(name)?).await,
+            ["table", action @ ("add" | "del"), name, entry] => {
+                let table = self.table(name)?;
+                let changed = match action {
+                    "add" => table.add(entry).map_err(|error| error.to_string())?,
+                    _ => table.remove(entry),
+                };
+                if changed {
+                    info!("ctl: table {action} {name} {entry}");
+                }
+                let outcome = if changed { "changed\n" } else { "unchanged\n" };
+                Ok(outcome.to_owned())
+            }
+            _ => Err("unknown request: is ctl of another version?".to_owned()),
+        }
+    }
+
+    fn table(&self, name: &str) -> Result<Rc<Table>, String> {
+        let table = self.gate.table(name);
+        table.ok_or_else(|| format!("there is no table {name}; start with --table {name}=FILE"))
+    }
+
+    /// Answers when the file is as the table was at its turn.
+    async fn save(&self, table: &Table) -> Result<String, String> {
+        let saving = self.saves.run(|| {
+            let entries: Snapshot = table.snapshot();
+            Some(move || entries.save())
+        });
+        match self.core.reactor.timeout(SAVE_LIMIT, saving).await {
+            Some(Some(Err(error))) => Err(error.to_string()),
+            Some(_) => {
+                table.is_saved();
+                Ok(String::new())
+            }
+            None => Err(format!(
+                "table {} is not written after {SAVE_LIMIT:?}, but may still be: is its disk busy or gone?",
+                table.name
+            )),
         }
     }
 }
 
-/// The one that was bound, not what has taken its place. After --user it may not
-/// be ours to remove; the next run does.
-pub(super) async fn remove(server: &Server) {
-    let own = server.control_file.get();
-    if let Some(path) = server.control.get().cloned() {
-        let removing = move || {
-            if own.is_some() && identity_of(&path) == own {
-                let _ = fs::remove_file(path);
-            }
-        };
-        unblock(removing).await;
+impl Part for ControlSocket {
+    fn start(self: Rc<Self>, core: &Core) {
+        if let Some(listener) = self.listener.take() {
+            core.spawn(self.serve(listener));
+        }
+    }
+
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        match phase {
+            Phase::Leave => Some(Box::pin(self.remove())),
+            _ => None,
+        }
     }
 }
 
@@ -105,94 +227,14 @@ fn is_taken(path: &Path) -> io::Result<bool> {
     Ok(matches!(connected, Ok(()) | Err(Errno::AGAIN)))
 }
 
-/// Answers several at once: none is in the way of another.
-async fn serve(server: Rc<Server>, listener: Listener) {
-    let (silent, askers) = (HalfOpen::new(MOST_SILENT), HalfOpen::new(MOST_ASKERS));
-    let serving = server.clone();
-    let answer = move |socket: Socket| {
-        let (server, silent, askers) = (serving.clone(), silent.clone(), askers.clone());
-        async move {
-            let reactor = &server.reactor;
-            let from = callers::origin_of(&socket);
-            let asked = callers::seated(reactor, &silent, from, LIMIT, read_line(&socket)).await;
-            if let Some(Ok(request)) = asked {
-                let answering = answer(&server, &socket, &request);
-                let limit = SAVE_LIMIT + LIMIT;
-                let _ = callers::seated(reactor, &askers, from, limit, answering).await;
-            }
-        }
-    };
-    callers::serve(&server.executor, &listener, answer).await;
-}
-
-async fn answer(server: &Server, socket: &Socket, request: &str) -> io::Result<()> {
-    let words: Vec<&str> = request.split_whitespace().collect();
-    let text = match obey(server, &words).await {
-        Ok(lines) => format!("ok\n{lines}"),
-        Err(problem) => format!("error {problem}\n"),
-    };
-    let written = socket.write_all(text.as_bytes());
-    let written = server.reactor.timeout(LIMIT, written).await;
-    written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
-}
-
 async fn read_line(socket: &Socket) -> io::Result<String> {
     let line = callers::read_request(socket, b"\n", MAX_REQUEST).await?;
     let line = line.ok_or(io::ErrorKind::InvalidData)?;
     Ok(String::from_utf8_lossy(&line).into_owned())
 }
 
-/// The lines of the answer, each with its end.
-async fn obey(server: &Server, words: &[&str]) -> Result<String, String> {
-    match *words {
-        ["secrets"] => Ok(text(server.gate.secrets())),
-        ["table", "list", name] => {
-            let entries = table(server, name)?.snapshot();
-            Ok(unblock(move || text(entries.list())).await)
-        }
-        ["table", "save", name] => save(server, &*table(server, name)?).await,
-        ["table", action @ ("add" | "del"), name, entry] => {
-            let table = table(server, name)?;
-            let changed = match action {
-                "add" => table.add(entry).map_err(|error| error.to_string())?,
-                _ => table.remove(entry),
-            };
-            if changed {
-                info!("ctl: table {action} {name} {entry}");
-            }
-            let outcome = if changed { "changed\n" } else { "unchanged\n" };
-            Ok(outcome.to_owned())
-        }
-        _ => Err("unknown request: is ctl of another version?".to_owned()),
-    }
-}
-
-fn table(server: &Server, name: &str) -> Result<Rc<Table>, String> {
-    let table = server.gate.table(name);
-    table.ok_or_else(|| format!("there is no table {name}; start with --table {name}=FILE"))
-}
-
 fn text(lines: Vec<String>) -> String {
     lines
         .iter()
         .fold(String::new(), |text, line| text + line + "\n")
-}
-
-/// Answers when the file is as the table was at its turn.
-async fn save(server: &Server, table: &Table) -> Result<String, String> {
-    let saving = server.saves.run(|| {
-        let entries: Snapshot = table.snapshot();
-        Some(move || entries.save())
-    });
-    match server.reactor.timeout(SAVE_LIMIT, saving).await {
-        Some(Some(Err(error))) => Err(error.to_string()),
-        Some(_) => {
-            table.is_saved();
-            Ok(String::new())
-        }
-        None => Err(format!(
-            "table {} is not written after {SAVE_LIMIT:?}, but may still be: is its disk busy or gone?",
-            table.name
-        )),
-    }
 }

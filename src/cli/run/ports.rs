@@ -1,18 +1,21 @@
 //! The sockets that listen, and what a reload makes of them.
 
 use std::cell::RefCell;
+use std::io;
+use std::mem::take;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::geteuid;
 
-use super::RunError;
-use super::server::Server;
-use crate::client::{self, ListenerHandle, Rules};
+use super::core::Core;
+use super::error::RunError;
+use super::part::{Change, Doing, Files, Part, Phase, Takeover};
+use crate::client::{self, ClientContext, ListenerHandle, Rules};
 use crate::config::{Config, ListenAddress, Role, includes, may_bind};
-use crate::link::BackListener;
-use crate::net::{Listener, Opened, Reactor, is_local_address};
+use crate::link::{Back, BackListener};
+use crate::net::{Listener, Opened, is_local_address};
 use crate::wire::secret::Secret;
 
 /// How long a socket for all addresses goes on beside those for some of them:
@@ -24,11 +27,18 @@ const GRACE: Duration = Duration::from_secs(1);
 const FIRST_OF_ALL_USERS: u16 = 1024;
 
 /// Every socket for clients or links.
-#[derive(Default)]
 pub(super) struct Ports {
+    core: Rc<Core>,
+    behind: Behind,
     open: RefCell<Vec<Open>>,
     /// Of ports that this process could not bind again: nobody is answered there.
     parked: RefCell<Vec<Rc<Listener>>>,
+}
+
+/// Who takes those who come.
+pub(super) enum Behind {
+    Clients(Rc<ClientContext>),
+    Back(Rc<Back>),
 }
 
 struct Open {
@@ -41,8 +51,24 @@ enum Taking {
     Links(BackListener),
 }
 
+/// Sockets that have begun to listen. If nobody takes them over, those that were held
+/// go on being held, and the others are closed.
+struct NewPorts(Opened);
+
+impl NewPorts {
+    fn take(mut self) -> Opened {
+        take(&mut self.0)
+    }
+}
+
+impl Drop for NewPorts {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(_, listener)| listener.park());
+    }
+}
+
 /// A socket that goes.
-pub(super) struct Leaving {
+struct Leaving {
     open: Open,
     /// Others have some of its addresses.
     is_followed: bool,
@@ -77,6 +103,23 @@ impl Fate {
 }
 
 impl Ports {
+    /// Opens what the config wants. Before root is given up.
+    pub fn open(core: &Rc<Core>, behind: Behind) -> Result<Rc<Self>, RunError> {
+        let ports = Self {
+            core: core.clone(),
+            behind,
+            open: RefCell::default(),
+            parked: RefCell::default(),
+        };
+        let config = core.config();
+        if config.process.user.is_some() && geteuid().is_root() {
+            ports.hold_low_ports(&config.listen_addresses());
+        }
+        let new = ports.begin(&config)?;
+        ports.go_by(&config, new.take(), |_| true);
+        Ok(Rc::new(ports))
+    }
+
     /// Parked ones too.
     pub fn all_sockets(&self) -> Vec<Rc<Listener>> {
         let mut sockets = self.sockets();
@@ -91,7 +134,8 @@ impl Ports {
 
     /// Holds all addresses of ports that this process will not be able to bind:
     /// a reload may want them where the config has one.
-    fn hold_low_ports(&self, reactor: &Rc<Reactor>, places: &[ListenAddress]) {
+    fn hold_low_ports(&self, places: &[ListenAddress]) {
+        let reactor = &self.core.reactor;
         let mut parked = self.parked.borrow_mut();
         let everywhere = [
             IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -110,16 +154,164 @@ impl Ports {
         }
     }
 
-    /// The ports are free again a moment later.
-    pub fn close(&self) {
-        self.open.take();
-        self.parked.take();
-    }
-
     fn missing(&self, wanted: Vec<ListenAddress>) -> Vec<ListenAddress> {
         let open = self.open.borrow();
         let is_open = |place: &ListenAddress| open.iter().any(|open| open.address == place.address);
         wanted.into_iter().filter(|place| !is_open(place)).collect()
+    }
+
+    /// Opens what `config` wants and is not open; after an error all is as it
+    /// was.
+    fn begin(&self, config: &Config) -> Result<NewPorts, RunError> {
+        let missing = self.missing(config.listen_addresses());
+        let parked = self.parked.borrow();
+        let opened = Listener::open_all(&self.core.reactor, &missing, &self.sockets(), &parked);
+        opened
+            .map(NewPorts)
+            .map_err(|(place, error)| match config.process.role {
+                Role::Back => RunError::LinkListen(place.address, error),
+                Role::Both | Role::Front => RunError::Listen(place.address, error),
+            })
+    }
+
+    /// Begins to accept from what was opened, and lets all go by `config` and the
+    /// secrets that are kept; gives what is to be closed.
+    fn go_by(
+        &self,
+        config: &Config,
+        opened: Opened,
+        is_kept: impl Fn(&Secret) -> bool,
+    ) -> Vec<Leaving> {
+        let wanted = config.listen_addresses();
+        let mut without = self.missing(wanted.clone());
+        without.retain(|place| !opened.iter().any(|(other, _)| other == place));
+        let (mut open, mut leaving) = (Vec::new(), Vec::new());
+        for one in self.open.take() {
+            match Fate::of(one.address, &wanted) {
+                Fate::Serves(place) => {
+                    one.serve(config, place);
+                    open.push(one);
+                }
+                Fate::Goes { is_followed } => {
+                    let parts = without.iter().map(|place| place.address);
+                    let parts = parts.filter(|part| includes(one.address, *part));
+                    let parts: Vec<_> = parts.collect();
+                    if parts.is_empty() {
+                        let open = one;
+                        leaving.push(Leaving { open, is_followed });
+                    } else {
+                        one.stand_in(config, parts, &is_kept);
+                        open.push(one);
+                    }
+                }
+            }
+        }
+        self.parked.borrow_mut().retain(|parked| {
+            let is_used = opened.iter().any(|(_, used)| Rc::ptr_eq(used, parked));
+            !is_used
+        });
+        for (place, listener) in opened {
+            open.extend(self.start_taking(config, place, listener));
+        }
+        for one in &leaving {
+            if let Some(handle) = one.open.handle() {
+                let parts = open
+                    .iter()
+                    .filter(|part| includes(one.open.address, part.address));
+                handle.retire(&is_kept, parts.filter_map(Open::handle));
+            }
+        }
+        self.open.replace(open);
+        leaving
+    }
+
+    fn start_taking(
+        &self,
+        config: &Config,
+        place: ListenAddress,
+        listener: Rc<Listener>,
+    ) -> Option<Open> {
+        let address = place.address;
+        let taking = match &self.behind {
+            Behind::Back(back) => Taking::Links(back.listen(listener)),
+            Behind::Clients(clients) => {
+                let rules = Rules::new(&config.doors, config.doors.listener(address)?);
+                Taking::Clients(client::listen(clients, listener, rules))
+            }
+        };
+        let doing = match taking {
+            Taking::Clients(_) => "listening",
+            Taking::Links(_) => "taking links",
+        };
+        if place.late && !is_local_address(address.ip()) {
+            info!("{doing} on {address}, which this machine does not have yet");
+        } else {
+            info!("{doing} on {address}");
+        }
+        Some(Open { address, taking })
+    }
+
+    /// Closes what is not wanted any more.
+    async fn leave(&self, leaving: Vec<Leaving>) {
+        let (followed, alone): (Vec<_>, Vec<_>) =
+            leaving.into_iter().partition(|one| one.is_followed);
+        for one in alone {
+            self.close(one.open).await;
+        }
+        if !followed.is_empty() {
+            self.core.reactor.sleep(GRACE).await;
+        }
+        for one in followed {
+            self.close(one.open).await;
+        }
+    }
+
+    async fn close(&self, open: Open) {
+        let address = open.address;
+        let (listener, doing, staying) = match open.taking {
+            Taking::Clients(handle) => {
+                let staying = "its clients stay as long as their secrets do";
+                (handle.close().await, "listening", staying)
+            }
+            Taking::Links(listener) => {
+                let staying = "those that are there stay";
+                (listener.close().await, "taking links", staying)
+            }
+        };
+        info!("no longer {doing} on {address}; {staying}");
+        if !may_bind(address.port()) {
+            listener.park();
+            self.parked.borrow_mut().push(listener);
+        }
+    }
+}
+
+impl Part for Ports {
+    fn prepare<'a>(
+        &'a self,
+        change: &Change,
+        _: &mut Files,
+    ) -> Result<Option<Takeover<'a>>, String> {
+        let new = self.begin(&change.new).map_err(|error| {
+            let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
+            match is_denied && change.old.process.user.is_some() {
+                true => format!("{error}, or restart: --user has given root up"),
+                false => error.to_string(),
+            }
+        })?;
+        Ok(Some(Box::new(move |change, report| {
+            let leaving = self.go_by(&change.new, new.take(), |secret| change.keeps(secret));
+            report.later.push(Box::pin(self.leave(leaving)));
+        })))
+    }
+
+    /// The ports are free again a moment later.
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        if phase == Phase::Close {
+            self.open.take();
+            self.parked.take();
+        }
+        None
     }
 }
 
@@ -171,144 +363,6 @@ impl Open {
         match &self.taking {
             Taking::Clients(handle) => Some(handle),
             Taking::Links(_) => None,
-        }
-    }
-}
-
-impl Server {
-    /// Before root is given up.
-    pub(super) fn open_first_ports(&self) -> Result<(), RunError> {
-        let config = self.config.borrow();
-        if config.process.user.is_some() && geteuid().is_root() {
-            self.ports
-                .hold_low_ports(&self.reactor, &config.listen_addresses());
-        }
-        let opened = self.open_ports(&config)?;
-        self.use_ports(&config, opened, |_| true);
-        Ok(())
-    }
-
-    /// Opens what `config` wants and is not open; after an error all is as it
-    /// was.
-    pub(super) fn open_ports(&self, config: &Config) -> Result<Opened, RunError> {
-        let missing = self.ports.missing(config.listen_addresses());
-        let parked = self.ports.parked.borrow();
-        let opened = Listener::open_all(&self.reactor, &missing, &self.ports.sockets(), &parked);
-        opened.map_err(|(place, error)| match config.process.role {
-            Role::Back => RunError::LinkListen(place.address, error),
-            Role::Both | Role::Front => RunError::Listen(place.address, error),
-        })
-    }
-
-    /// Begins to accept from what was opened, and lets all go by `config` and the
-    /// secrets that are kept; gives what is to be closed.
-    pub(super) fn use_ports(
-        &self,
-        config: &Config,
-        opened: Opened,
-        is_kept: impl Fn(&Secret) -> bool,
-    ) -> Vec<Leaving> {
-        let wanted = config.listen_addresses();
-        let mut without = self.ports.missing(wanted.clone());
-        without.retain(|place| !opened.iter().any(|(other, _)| other == place));
-        let (mut open, mut leaving) = (Vec::new(), Vec::new());
-        for one in self.ports.open.take() {
-            match Fate::of(one.address, &wanted) {
-                Fate::Serves(place) => {
-                    one.serve(config, place);
-                    open.push(one);
-                }
-                Fate::Goes { is_followed } => {
-                    let parts = without.iter().map(|place| place.address);
-                    let parts = parts.filter(|part| includes(one.address, *part));
-                    let parts: Vec<_> = parts.collect();
-                    if parts.is_empty() {
-                        let open = one;
-                        leaving.push(Leaving { open, is_followed });
-                    } else {
-                        one.stand_in(config, parts, &is_kept);
-                        open.push(one);
-                    }
-                }
-            }
-        }
-        self.ports.parked.borrow_mut().retain(|parked| {
-            let is_used = opened.iter().any(|(_, used)| Rc::ptr_eq(used, parked));
-            !is_used
-        });
-        for (place, listener) in opened {
-            open.extend(self.start_taking(config, place, listener));
-        }
-        for one in &leaving {
-            if let Some(handle) = one.open.handle() {
-                let parts = open
-                    .iter()
-                    .filter(|part| includes(one.open.address, part.address));
-                handle.retire(&is_kept, parts.filter_map(Open::handle));
-            }
-        }
-        self.ports.open.replace(open);
-        leaving
-    }
-
-    fn start_taking(
-        &self,
-        config: &Config,
-        place: ListenAddress,
-        listener: Rc<Listener>,
-    ) -> Option<Open> {
-        let address = place.address;
-        let taking = match (&self.back, &self.clients) {
-            (Some(back), _) => Taking::Links(back.listen(listener)),
-            (None, Some(clients)) => {
-                let rules = Rules::new(&config.doors, config.doors.listener(address)?);
-                Taking::Clients(client::listen(clients, listener, rules))
-            }
-            (None, None) => return None,
-        };
-        let doing = match taking {
-            Taking::Clients(_) => "listening",
-            Taking::Links(_) => "taking links",
-        };
-        if place.late && !is_local_address(address.ip()) {
-            info!("{doing} on {address}, which this machine does not have yet");
-        } else {
-            info!("{doing} on {address}");
-        }
-        Some(Open { address, taking })
-    }
-
-    /// Closes what is not wanted any more.
-    pub(super) async fn leave_ports(&self, leaving: Vec<Leaving>) {
-        let (followed, alone): (Vec<_>, Vec<_>) =
-            leaving.into_iter().partition(|one| one.is_followed);
-        for one in alone {
-            self.close_port(one.open).await;
-        }
-        if !followed.is_empty() {
-            self.reactor.sleep(GRACE).await;
-        }
-        for one in followed {
-            self.close_port(one.open).await;
-        }
-    }
-
-    async fn close_port(&self, open: Open) {
-        let address = open.address;
-        let (listener, doing, staying) = match open.taking {
-            Taking::Clients(handle) => {
-                let staying = "its clients stay as long as their secrets do";
-                (handle.close().await, "listening", staying)
-            }
-            Taking::Links(listener) => {
-                let staying = "those that are there stay";
-                (listener.close().await, "taking links", staying)
-            }
-        };
-        info!("no longer {doing} on {address}; {staying}");
-        if !may_bind(address.port()) {
-            listener.park();
-            self.ports.parked.borrow_mut().push(listener);
         }
     }
 }

@@ -14,10 +14,10 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use crate::config::{make_private_dir, read_text};
 use crate::net::Listener;
 
-const LONGEST_PASSWD: u64 = 16 << 20;
+const MAX_PASSWD: u64 = 16 << 20;
 
 /// A line of /etc/passwd.
-struct Account {
+struct UnixUser {
     uid: Uid,
     gid: Gid,
 }
@@ -48,17 +48,17 @@ pub(super) fn give_up(
         info!("--user {user} has no effect: not started as root");
         return Ok(());
     }
-    let account = account_of(user)?;
-    hand_over(data_dir, &account).map_err(PrivilegeError::DataDir)?;
+    let user = look_up(user)?;
+    hand_over(data_dir, &user).map_err(PrivilegeError::DataDir)?;
     if let Some(socket) = control {
-        own(CWD, socket, &account, FileType::Socket).map_err(PrivilegeError::Control)?;
+        own(CWD, socket, &user, FileType::Socket).map_err(PrivilegeError::Control)?;
     }
     for socket in sockets {
         // The kernel lets sockets of one user alone share a port, as a reload may
         // need to.
-        let _ = fchown(socket, Some(account.uid), Some(account.gid));
+        let _ = fchown(socket, Some(user.uid), Some(user.gid));
     }
-    become_user(&account)
+    become_user(&user)
 }
 
 /// Becomes `user` for good, if root, as [`give_up`] does, but nothing becomes the
@@ -66,13 +66,13 @@ pub(super) fn give_up(
 pub(super) fn take_place_of(user: &str) -> Result<bool, PrivilegeError> {
     let is_root = geteuid().is_root();
     if is_root {
-        become_user(&account_of(user)?)?;
+        become_user(&look_up(user)?)?;
     }
     Ok(is_root)
 }
 
-fn become_user(account: &Account) -> Result<(), PrivilegeError> {
-    let Account { uid, gid } = *account;
+fn become_user(user: &UnixUser) -> Result<(), PrivilegeError> {
+    let UnixUser { uid, gid } = *user;
     let change = || -> rustix::io::Result<()> {
         set_thread_groups(&[gid])?;
         set_thread_res_gid(gid, gid, gid)?;
@@ -81,21 +81,21 @@ fn become_user(account: &Account) -> Result<(), PrivilegeError> {
     change().map_err(|error| PrivilegeError::System(error.into()))
 }
 
-fn account_of(user: &str) -> Result<Account, PrivilegeError> {
-    let passwd = read_text(Path::new("/etc/passwd"), LONGEST_PASSWD);
-    let account = find(&passwd.map_err(PrivilegeError::Passwd)?, user);
-    account.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))
+fn look_up(user: &str) -> Result<UnixUser, PrivilegeError> {
+    let passwd = read_text(Path::new("/etc/passwd"), MAX_PASSWD);
+    let found = find(&passwd.map_err(PrivilegeError::Passwd)?, user);
+    found.ok_or_else(|| PrivilegeError::UnknownUser(user.to_owned()))
 }
 
 /// A user's name, or a number that has a line.
-fn find(passwd: &str, user: &str) -> Option<Account> {
+fn find(passwd: &str, user: &str) -> Option<UnixUser> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         let uid = fields.nth(1)?;
         let gid: u32 = fields.next()?.parse().ok()?;
         (name == user || uid == user).then_some(())?;
-        Some(Account {
+        Some(UnixUser {
             uid: Uid::from_raw(uid.parse().ok()?),
             gid: Gid::from_raw(gid),
         })
@@ -103,7 +103,7 @@ fn find(passwd: &str, user: &str) -> Option<Account> {
 }
 
 /// Folders inside are not ours, nor is a file that has another name too.
-fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
+fn hand_over(data_dir: &Path, user: &UnixUser) -> io::Result<()> {
     // The user could not make it in a directory of root's.
     make_private_dir(data_dir)?;
     let found = fs::symlink_metadata(data_dir)?;
@@ -114,14 +114,9 @@ fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(data_dir, flags, Mode::empty())?;
     for entry in fs::read_dir(data_dir)? {
-        own(
-            &directory,
-            entry?.file_name(),
-            account,
-            FileType::RegularFile,
-        )?;
+        own(&directory, entry?.file_name(), user, FileType::RegularFile)?;
     }
-    give(&directory, account)
+    give(&directory, user)
 }
 
 /// Gives the user what of that type has the name there: the user may put something
@@ -129,7 +124,7 @@ fn hand_over(data_dir: &Path, account: &Account) -> io::Result<()> {
 fn own(
     directory: impl AsFd,
     name: impl AsRef<Path>,
-    account: &Account,
+    user: &UnixUser,
     wanted: FileType,
 ) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -140,13 +135,13 @@ fn own(
     let file = fs::File::from(file);
     let found = file.metadata()?;
     match FileType::from_raw_mode(found.mode()) == wanted && found.nlink() == 1 {
-        true => give(&file, account),
+        true => give(&file, user),
         false => Ok(()),
     }
 }
 
-fn give(file: impl AsFd, account: &Account) -> io::Result<()> {
-    let Account { uid, gid } = *account;
+fn give(file: impl AsFd, user: &UnixUser) -> io::Result<()> {
+    let UnixUser { uid, gid } = *user;
     Ok(chownat(
         file,
         "",
@@ -205,12 +200,12 @@ mod tests {
         }
         fs::hard_link(place("precious"), place("state/twice")).unwrap();
         symlink(place("other"), place("state/link")).unwrap();
-        let account = Account {
+        let user = UnixUser {
             uid: Uid::from_raw(65534),
             gid: Gid::from_raw(65534),
         };
         symlink(place("state"), place("way")).unwrap();
-        hand_over(&place("way"), &account).unwrap();
+        hand_over(&place("way"), &user).unwrap();
         assert_eq!(uid(place("state/usage")), 65534);
         assert_eq!(uid(place("state")), 65534);
         for name in ["precious", "other", "state/folder"] {
@@ -221,7 +216,7 @@ mod tests {
         fs::write(place("etc/passwd"), "x").unwrap();
         symlink(place("etc"), place("planted")).unwrap();
         lchown(place("planted"), Some(65534), Some(65534)).unwrap();
-        assert!(hand_over(&place("planted"), &account).is_err());
+        assert!(hand_over(&place("planted"), &user).is_err());
         assert_eq!(uid(place("etc/passwd")), 0);
         assert_eq!(uid(place("etc")), 0);
     }
@@ -230,9 +225,9 @@ mod tests {
     fn users_are_found_by_name_and_number() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nproxy:x:13:14::/bin:/bin/false\n";
         for user in ["proxy", "13"] {
-            let account = find(passwd, user).unwrap();
-            assert_eq!(account.uid.as_raw(), 13);
-            assert_eq!(account.gid.as_raw(), 14);
+            let found = find(passwd, user).unwrap();
+            assert_eq!(found.uid.as_raw(), 13);
+            assert_eq!(found.gid.as_raw(), 14);
         }
         for user in ["nobody", "", "x", "14"] {
             assert!(find(passwd, user).is_none(), "{user}");

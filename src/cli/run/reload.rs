@@ -1,31 +1,25 @@
-use std::collections::HashSet;
-use std::io;
+//! What a SIGHUP does: all that can fail, then all that is different.
+
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::RunError;
-use super::ports::Leaving;
-use super::server::{Server, link_role};
+use super::core::Core;
+use super::link::link_role;
+use super::part::{Change, Doing, Files, Part, Report};
 use crate::config::{Config, ConfigSource, Differences};
+use crate::guard::gate::Gate;
 use crate::guard::table::{ReadTable, Snapshot};
-use crate::link::{Security, SecurityFiles};
-use crate::net::{Opened, unblock};
-use crate::wire::secret::Secret;
+use crate::link::SecurityFiles;
+use crate::net::unblock;
 
 /// A disk that takes longer is worth a line.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Secrets that one line names.
-const MOST_NAMED: usize = 10;
-
-/// All that a reload reads from files.
+/// All that a reload reads.
 struct Fresh {
     config: Config,
     differences: Differences,
-    tables: Vec<ReadTable>,
-    link: SecurityFiles,
-    /// What the tables hold that they did not, in words.
-    table_news: Vec<String>,
+    files: Files,
 }
 
 /// Blocks, and may for long: a table can have megabytes, a disk can be gone.
@@ -36,228 +30,229 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
     let link = SecurityFiles::read(&config.link, link_role(&config));
     let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
-        table_news: changes.map(|changes| changes.to_string()).collect(),
-        link: link.map_err(|error| error.to_string())?,
-        tables,
+        files: Files {
+            table_news: changes.map(|changes| changes.to_string()).collect(),
+            link: Some(link.map_err(|error| error.to_string())?),
+            tables,
+        },
         config,
         differences,
     })
 }
 
-impl Server {
-    /// Reads the config again and takes over what a running process can, or
-    /// nothing: all that can fail comes first. Clients are served while it is
-    /// read, and those that stay are not touched.
-    pub(super) async fn reload(&self, source: &ConfigSource) {
-        let old = self.config.borrow().clone();
-        let (source, running, before) =
-            (source.clone(), Config::clone(&old), self.gate.snapshots());
-        let reading = unblock(move || read(&source, &running, &before));
-        let fresh = match self.with_patience(reading).await {
-            Ok(fresh) => fresh,
-            Err(error) => return self.reload_failed(&error),
-        };
-        let Fresh {
-            config: new,
-            differences,
-            tables,
-            link,
-            table_news,
-        } = fresh;
-        let opened = match self.open_ports(&new) {
-            Ok(opened) => opened,
-            Err(error) => return self.cannot_listen(&old, &error),
-        };
-        let renamed = &differences.renamed;
-        let replaced = self
-            .gate
-            .reconfigure(&new.guard, tables, renamed, new.doors.limits());
-        let replaced = match replaced {
-            Ok(replaced) => replaced,
-            Err(error) => {
-                // Those that were held go on being held; the others are closed.
-                opened.iter().for_each(|(_, listener)| listener.park());
-                return self.reload_failed(&error);
+/// Reads the config again, and lets `parts` take over what a running process can, or
+/// nothing. Clients are served while it is read, and those that stay are not touched.
+/// `gate` has the tables of now.
+pub(super) async fn reload(
+    core: &Core,
+    gate: &Gate,
+    parts: &[Rc<dyn Part>],
+    source: &ConfigSource,
+) {
+    let (source, running, before) = (
+        source.clone(),
+        Config::clone(&core.config()),
+        gate.snapshots(),
+    );
+    let reading = unblock(move || read(&source, &running, &before));
+    let fresh = with_patience(core, reading).await;
+    match fresh.and_then(|fresh| take_over(core, parts, fresh)) {
+        Ok(later) => {
+            core.metrics.config_reloads.inc();
+            for doing in later {
+                doing.await;
             }
-        };
-        self.replays.reconfigure(&self.gate, new.guard.replay_cache);
-        for barrier in self.gate.barriers(&new.guard.policies) {
-            warn!("{barrier}");
         }
-        let mut news = self.link_news(&link);
-        news.splice(..0, table_news);
-        let leaving = self.take_over(&old, new, &differences, (link, opened), news);
-        self.metrics.config_reloads.inc();
-        unblock(move || drop(replaced)).await;
-        self.leave_ports(leaving).await;
-    }
-
-    async fn with_patience<T>(&self, reading: impl Future<Output = T>) -> T {
-        let mut reading = std::pin::pin!(reading);
-        let read = self.reactor.timeout(PATIENCE, &mut reading).await;
-        if let Some(read) = read {
-            return read;
+        Err(error) => {
+            core.metrics.config_reload_failures.inc();
+            error!("the config was not reloaded: {error}");
         }
-        warn!(
-            "the config or a file that it names is not read after {PATIENCE:?}, so the running one \
-             stays until then: is a disk busy or gone?"
-        );
-        reading.await
-    }
-
-    fn reload_failed(&self, error: &dyn std::fmt::Display) {
-        self.metrics.config_reload_failures.inc();
-        error!("the config was not reloaded: {error}");
-    }
-
-    fn cannot_listen(&self, old: &Config, error: &RunError) {
-        let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
-        match is_denied && old.process.user.is_some() {
-            true => self.reload_failed(&format!("{error}, or restart: --user has given root up")),
-            false => self.reload_failed(error),
-        }
-    }
-
-    /// Nothing here can fail. Gives the sockets that are to be closed.
-    fn take_over(
-        &self,
-        old: &Config,
-        new: Config,
-        differences: &Differences,
-        (link, opened): (SecurityFiles, Opened),
-        mut news: Vec<String>,
-    ) -> Vec<Leaving> {
-        crate::log::set_level(new.process.log_level);
-        self.settings.take(&new);
-        let security = Security::from(link);
-        if let Some(front) = &self.front {
-            front.reconfigure(security);
-        } else if let Some(back) = &self.back {
-            back.reconfigure(security);
-        }
-        #[cfg(feature = "tls")]
-        self.tell_concerns();
-        let kept: HashSet<Secret> = new
-            .doors
-            .all_secrets()
-            .map(|named| named.secret.key)
-            .collect();
-        let is_kept = |secret: &Secret| kept.contains(secret);
-        let leaving = self.use_ports(&new, opened, is_kept);
-        news.extend(self.end_removed(&differences.removed, is_kept));
-        for (from, to) in &differences.renamed {
-            news.push(format!("the secret {from} is called {to}"));
-        }
-        tell(old, &new, differences, news);
-        self.config.replace(Rc::new(new));
-        if let Some(telegram) = &self.telegram {
-            telegram.warm_up();
-        }
-        leaving
-    }
-
-    /// What the link's files hold that they did not.
-    fn link_news(&self, files: &SecurityFiles) -> Vec<String> {
-        let running = match (&self.front, &self.back) {
-            (Some(front), _) => front.security(),
-            (None, Some(back)) => back.security(),
-            (None, None) => return Vec::new(),
-        };
-        files.news(&running)
-    }
-
-    /// Ends the sessions of secrets that are gone.
-    fn end_removed(&self, names: &[String], is_kept: impl Fn(&Secret) -> bool) -> Option<String> {
-        let clients = self.clients.as_ref().filter(|_| !names.is_empty())?;
-        let ending = match clients.end_other_secrets(is_kept) {
-            0 => "no session was open".to_owned(),
-            1 => "1 session ends".to_owned(),
-            count => format!("{count} sessions end"),
-        };
-        let mut named: Vec<_> = names.iter().take(MOST_NAMED).cloned().collect();
-        if let Some(more) = names.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
-            named.push(format!("{more} more"));
-        }
-        let secrets = if names.len() == 1 {
-            "secret"
-        } else {
-            "secrets"
-        };
-        Some(format!(
-            "{secrets} taken out: {} ({ending})",
-            named.join(", ")
-        ))
     }
 }
 
+async fn with_patience<T>(core: &Core, reading: impl Future<Output = T>) -> T {
+    let mut reading = std::pin::pin!(reading);
+    let read = core.reactor.timeout(PATIENCE, &mut reading).await;
+    if let Some(read) = read {
+        return read;
+    }
+    warn!(
+        "the config or a file that it names is not read after {PATIENCE:?}, so the running one \
+         stays until then: is a disk busy or gone?"
+    );
+    reading.await
+}
+
+/// At once: nobody is served meanwhile. What is left to do is to be waited for.
+fn take_over<'a>(
+    core: &Core,
+    parts: &'a [Rc<dyn Part>],
+    fresh: Fresh,
+) -> Result<Vec<Doing<'a>>, String> {
+    let mut files = fresh.files;
+    let change = Change::new(core.config(), Rc::new(fresh.config), fresh.differences);
+    let mut all_ready = Vec::new();
+    for part in parts {
+        // Who is ready before one that fails undoes it.
+        all_ready.push((part, part.prepare(&change, &mut files)?));
+    }
+    core.take_over(&change.new);
+    let mut report = Report::default();
+    for (part, ready) in all_ready {
+        if let Some(ready) = ready {
+            ready(&change, &mut report);
+        }
+        part.reconfigure(&change, &mut report);
+    }
+    tell(&change, &report);
+    Ok(report.later)
+}
+
 /// What has changed, and what the person should know of it.
-fn tell(old: &Config, new: &Config, differences: &Differences, mut news: Vec<String>) {
+fn tell(change: &Change, report: &Report<'_>) {
+    let (old, new, differences) = (&change.old.said, &change.new.said, &change.differences);
     let restart = differences.need_restart.join(", ");
     if !restart.is_empty() {
         warn!("restart for {restart} to take effect; this process goes on as it was started");
     }
-    for note in new
-        .said
-        .notes
-        .iter()
-        .filter(|note| !old.said.notes.contains(note))
-    {
+    for note in new.notes.iter().filter(|note| !old.notes.contains(note)) {
         info!("{note}");
     }
-    let warnings = new
-        .said
-        .warnings
-        .iter()
-        .filter(|now| !old.said.warnings.contains(now));
-    let lowered = new
-        .said
-        .lowered
-        .iter()
-        .filter(|now| old.said.lowered.as_ref() != Some(*now));
-    for warning in warnings.chain(lowered) {
+    let warnings = new.warnings.iter();
+    let warnings = warnings.filter(|warning| !old.warnings.contains(warning));
+    let lowered = new.lowered.iter();
+    let lowered = lowered.filter(|lowered| old.lowered.as_ref() != Some(*lowered));
+    for warning in warnings.chain(lowered).chain(&report.warnings) {
         warn!("{warning}");
     }
-    if !differences.lost_domains.is_empty() {
-        let lost: Vec<_> = differences
-            .lost_domains
-            .iter()
-            .map(|domain| domain.as_str())
-            .collect();
-        let flags = lost.join(", and --tls-domain ");
-        warn!(
-            "links that look like {} (ee…) work no more; to keep them beside the new ones, give \
-             --tls-domain {flags} too, after the new one, and reload",
-            lost.join(", ")
-        );
-    }
-    if differences.lost_other_domains {
-        warn!(
-            "links that look like another site than --tls-domain (ee…) work no more; to keep them, \
-             give each of their sites a --tls-domain too, and reload"
-        );
-    }
-    if differences.other_salt {
-        let command = match new.doors.sni_salt {
-            Some(_) => "link --sni DOMAIN",
-            None => "link",
-        };
-        warn!(
-            "links that look like a site (ee…) work no more, as --sni-salt is another; give out new \
-             ones of `smol-mtproxy {command}`, or set it back and reload"
-        );
-    }
-    if !differences.lost_forms.is_empty() {
-        let forms = differences.lost_forms.join(",");
-        warn!(
-            "links of these forms work no more: {forms}; to keep them, add them to --allow and \
-             reload"
-        );
-    }
-    if !differences.changed.is_empty() {
-        news.insert(0, differences.changed.join(", "));
-    }
-    match news.as_slice() {
+    let changed = differences.changed.join(", ");
+    let told = [&changed].into_iter().chain(&report.told);
+    let told: Vec<&str> = told
+        .map(String::as_str)
+        .filter(|told| !told.is_empty())
+        .collect();
+    match told.as_slice() {
         [] => info!("reloaded: no flag, table or certificate changed that can be taken over"),
-        news => info!("reloaded: {}", news.join("; ")),
+        told => info!("reloaded: {}", told.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::super::part::Takeover;
+    use super::*;
+    use crate::config::{MissingSecret, Origin, Setting};
+    use crate::net::Reactor;
+
+    type Did = Rc<RefCell<Vec<String>>>;
+
+    struct Fake {
+        name: &'static str,
+        fails: bool,
+        did: Did,
+    }
+
+    impl Fake {
+        fn does(&self, what: &str) {
+            self.did.borrow_mut().push(format!("{what} {}", self.name));
+        }
+    }
+
+    /// Something that a part has taken of the system for the new config.
+    struct Held<'a>(&'a Fake, Cell<bool>);
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            if !self.1.get() {
+                self.0.does("undo");
+            }
+        }
+    }
+
+    impl Part for Fake {
+        fn prepare<'a>(
+            &'a self,
+            _: &Change,
+            _: &mut Files,
+        ) -> Result<Option<Takeover<'a>>, String> {
+            self.does("prepare");
+            if self.fails {
+                return Err(format!("{} fails", self.name));
+            }
+            let held = Held(self, Cell::new(false));
+            Ok(Some(Box::new(move |_, report| {
+                held.1.set(true);
+                self.does("take");
+                report.later.push(Box::pin(async { self.does("leave") }));
+            })))
+        }
+
+        fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
+            self.does("reconfigure");
+        }
+    }
+
+    fn config(limit: &str) -> Config {
+        let setting = Setting {
+            flag: "--max-clients".to_owned(),
+            value: limit.to_owned(),
+            origin: Origin::CommandLine,
+        };
+        let source = ConfigSource::new(vec![setting], MissingSecret::Leave);
+        source.load(None).unwrap()
+    }
+
+    /// What three parts do of which the one of this name fails, and the limit of
+    /// clients afterwards.
+    fn reload_of_three(failing: &str) -> (Result<(), String>, Vec<String>, usize) {
+        let reactor = Reactor::new().unwrap();
+        let core = Core::new(&reactor, Rc::new(config("300")));
+        let did = Did::default();
+        let parts = ["a", "b", "c"].map(|name| -> Rc<dyn Part> {
+            Rc::new(Fake {
+                name,
+                fails: name == failing,
+                did: did.clone(),
+            })
+        });
+        let fresh = Fresh {
+            config: config("400"),
+            differences: Differences::default(),
+            files: Files::default(),
+        };
+        let outcome = take_over(&core, &parts, fresh).map(|later| {
+            reactor.block_on(&core.executor, async {
+                for doing in later {
+                    doing.await;
+                }
+            });
+        });
+        let of_rooms = core.settings.clients.get().max_clients;
+        assert_eq!(core.config().clients.max_clients, of_rooms);
+        (outcome, did.take(), of_rooms)
+    }
+
+    #[test]
+    fn one_part_that_fails_leaves_all_as_it_was() {
+        for (failing, wanted) in [
+            ("a", "prepare a"),
+            ("b", "prepare a, prepare b, undo a"),
+            ("c", "prepare a, prepare b, prepare c, undo a, undo b"),
+        ] {
+            let (outcome, did, limit) = reload_of_three(failing);
+            assert_eq!(outcome, Err(format!("{failing} fails")));
+            assert_eq!((did.join(", ").as_str(), limit), (wanted, 300));
+        }
+    }
+
+    #[test]
+    fn nobody_takes_over_before_all_are_ready_nor_leaves_before_all_have_taken_over() {
+        let (outcome, did, limit) = reload_of_three("none");
+        assert_eq!((outcome, limit), (Ok(()), 400));
+        let wanted = "prepare a, prepare b, prepare c, take a, reconfigure a, take b, \
+                      reconfigure b, take c, reconfigure c, leave a, leave b, leave c";
+        assert_eq!(did.join(", "), wanted);
     }
 }

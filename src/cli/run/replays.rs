@@ -1,17 +1,21 @@
 //! The memory of handshakes from one run to the next, in `--data-dir`: appended to as
 //! they come, so that it is there however the process ends.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::server::Server;
-use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, Role, cure, read_file};
+use super::core::Core;
+use super::part::{Change, Doing, Part, Phase, Report};
+use crate::config::{AppendedFile, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
 use crate::guard::replay::{Batch, Left, Place};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile};
+use crate::metrics::HandshakeOutcome;
+use crate::net::Turnstile;
 
 const REPLAYS: &str = "replays";
 const OLD_REPLAYS: &str = "replays.old";
@@ -29,12 +33,16 @@ const LOG_PERIOD: Duration = Duration::from_secs(3600);
 
 /// The files, where they are kept.
 pub(super) struct ReplayFiles {
+    core: Rc<Core>,
+    gate: Rc<Gate>,
     data_dir: DataDir,
     /// If --replay-cache does not say.
     kept_by_default: bool,
     turnstile: Turnstile,
     replays: KeptFile,
     uptimes: KeptFile,
+    /// Handshakes that there were when the stop had written all.
+    all_written: Cell<Option<u64>>,
 }
 
 struct KeptFile {
@@ -52,8 +60,8 @@ enum Written {
 
 impl ReplayFiles {
     /// Takes over what the last run kept; blocks.
-    pub fn restore(gate: &Gate, config: &Config, lock: &DataLock, reactor: &Reactor) -> Self {
-        let data_dir = DataDir::new(&config.process.data_dir);
+    pub fn restore(core: &Rc<Core>, gate: &Rc<Gate>, lock: &DataLock) -> Rc<Self> {
+        let (config, data_dir) = (core.config(), core.data_dir());
         let file = |name| KeptFile {
             name,
             file: Arc::new(Mutex::new(AppendedFile::new(data_dir.clone(), name))),
@@ -71,29 +79,33 @@ impl ReplayFiles {
             );
         }
         let files = Self {
+            core: core.clone(),
+            gate: gate.clone(),
             kept_by_default: lock.is_held() && !is_in_memory,
             turnstile: Turnstile::default(),
             replays: file(REPLAYS),
             uptimes: file(UPTIMES),
+            all_written: Cell::new(None),
             data_dir,
         };
-        files.reconfigure(gate, cache);
+        files.go_by(cache);
         if files.keeps(cache) {
-            files.restore_replays(gate, reactor);
-            files.restore_uptimes(gate);
+            files.restore_replays();
+            files.restore_uptimes();
         }
-        files
+        Rc::new(files)
     }
 
-    pub fn reconfigure(&self, gate: &Gate, cache: ReplayCache) {
-        gate.keep_replays(self.keeps(cache));
+    fn go_by(&self, cache: ReplayCache) {
+        self.gate.keep_replays(self.keeps(cache));
     }
 
     fn keeps(&self, cache: ReplayCache) -> bool {
         cache.entries > 0 && cache.keep.unwrap_or(self.kept_by_default)
     }
 
-    fn restore_replays(&self, gate: &Gate, reactor: &Reactor) {
+    fn restore_replays(&self) {
+        let (gate, reactor) = (&self.gate, &self.core.reactor);
         let names = [OLD_REPLAYS, REPLAYS];
         let files = names.map(|name| self.read(name, gate.longest(Memory::Replays)));
         let parts = [files[0].as_deref(), files[1].as_deref()];
@@ -101,9 +113,9 @@ impl ReplayFiles {
         self.go_on(&self.replays, names, left);
     }
 
-    fn restore_uptimes(&self, gate: &Gate) {
-        let file = self.read(UPTIMES, gate.longest(Memory::Uptimes));
-        let left = gate.restore_uptimes(file.as_deref());
+    fn restore_uptimes(&self) {
+        let file = self.read(UPTIMES, self.gate.longest(Memory::Uptimes));
+        let left = self.gate.restore_uptimes(file.as_deref());
         self.go_on(&self.uptimes, ["", UPTIMES], left);
     }
 
@@ -152,7 +164,8 @@ impl ReplayFiles {
     }
 
     /// Writes what is next of one of them, once it is this one's turn.
-    async fn write(&self, gate: &Gate, reactor: &Reactor, memory: Memory) -> Written {
+    async fn write(&self, memory: Memory) -> Written {
+        let (gate, reactor) = (&self.gate, &self.core.reactor);
         let kept = match memory {
             Memory::Replays => &self.replays,
             Memory::Uptimes => &self.uptimes,
@@ -192,38 +205,59 @@ impl ReplayFiles {
             _ => RETRY,
         })
     }
-}
 
-impl Server {
-    pub(super) async fn keep_replays_for_ever(&self) {
+    async fn run(&self) {
         loop {
             self.gate.has_news().await;
-            self.reactor.sleep(COLLECT).await;
+            self.core.reactor.sleep(COLLECT).await;
             let mut pause = Duration::ZERO;
             // What is in the way of one need not be in the way of the other.
             for memory in [Memory::Replays, Memory::Uptimes] {
-                let written = self.replays.write(&self.gate, &self.reactor, memory).await;
-                if let Written::Failed(longer) = written {
+                if let Written::Failed(longer) = self.write(memory).await {
                     pause = pause.max(longer);
                 }
             }
             if !pause.is_zero() {
-                self.reactor.sleep(pause).await;
+                self.core.reactor.sleep(pause).await;
             }
         }
     }
 
-    /// All that is left, and as far as the disk.
-    pub(super) async fn keep_replays(&self) {
-        let files = &self.replays;
+    /// All that is left, and as far as the disk; `handshakes` are there by now.
+    async fn write_all(&self, handshakes: u64) {
         for memory in [Memory::Replays, Memory::Uptimes] {
-            let write = || files.write(&self.gate, &self.reactor, memory);
-            while matches!(write().await, Written::Something) {}
+            while matches!(self.write(memory).await, Written::Something) {}
         }
-        let parts = [&files.replays, &files.uptimes].map(|kept| kept.file.clone());
+        let parts = [&self.replays, &self.uptimes].map(|kept| kept.file.clone());
         let sync = move || parts.iter().try_for_each(|file| lock(file).sync());
         // What cannot be written was said already.
-        let _ = files.turnstile.run(|| Some(sync)).await;
+        let _ = self.turnstile.run(|| Some(sync)).await;
+        self.all_written.set(Some(handshakes));
+    }
+
+    /// Those that may have proven a secret.
+    fn handshakes(&self) -> u64 {
+        let handshakes = &self.core.metrics.handshakes;
+        let proven = [HandshakeOutcome::Accepted, HandshakeOutcome::Rejected];
+        proven.map(|outcome| handshakes.get(outcome)).iter().sum()
+    }
+}
+
+impl Part for ReplayFiles {
+    fn start(self: Rc<Self>, core: &Core) {
+        core.spawn(async move { self.run().await });
+    }
+
+    fn reconfigure(&self, change: &Change, _: &mut Report<'_>) {
+        self.go_by(change.new.guard.replay_cache);
+    }
+
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        let handshakes = self.handshakes();
+        if phase != Phase::Save || self.all_written.get() == Some(handshakes) {
+            return None;
+        }
+        Some(Box::pin(self.write_all(handshakes)))
     }
 }
 

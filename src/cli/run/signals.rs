@@ -10,7 +10,7 @@ use crate::net::{Reactor, Socket};
 
 /// Bytes that one read takes: more than wait at most, as each takes hundreds of the
 /// kernel's memory for the socket.
-const MOST: usize = 512;
+const MAX_READ: usize = 512;
 
 /// SIGHUPs as bytes that wait to be read. Whoever starts the proxy may ask for a
 /// reload before it has read its config, and shall not end it.
@@ -60,7 +60,7 @@ fn caught(signals: &[i32]) -> io::Result<UnixStream> {
 }
 
 async fn wait(socket: &Socket) {
-    let mut bytes = [0; MOST];
+    let mut bytes = [0; MAX_READ];
     // The other end is held by the signal handler for ever: no error, no end.
     let _ = socket.read(&mut bytes).await;
 }

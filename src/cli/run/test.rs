@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::RunError;
+use super::error::RunError;
+use super::link::link_role;
 use super::privileges;
-use super::server::link_role;
 use crate::cli::exit::Exit;
 use crate::cli::{complain, tell};
 use crate::clock::Clock;

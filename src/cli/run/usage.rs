@@ -1,18 +1,16 @@
 use std::cell::RefCell;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
-use super::server::Server;
-use crate::config::{DataDir, cure, read_file};
+use super::core::Core;
+use super::part::{Doing, Part, Phase};
+use crate::config::{DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, read_file};
+use crate::guard::gate::Gate;
 use crate::guard::usage::{Usage, write_line};
 use crate::log::Trouble;
-use crate::net::{Reactor, Turnstile};
-
-pub(in crate::cli) const FILE: &str = "usage";
-
-/// Longer than those of 10,000 secrets.
-pub(in crate::cli) const LONGEST: u64 = 4 << 20;
+use crate::net::Turnstile;
 
 /// How often it is written if it changed: what a power cut may give back.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -22,7 +20,9 @@ const LOG_PERIOD: Duration = Duration::from_secs(3600);
 
 /// What secrets have used of their quotas, a file in `--data-dir`.
 pub(super) struct UsageFile {
-    pub data_dir: DataDir,
+    core: Rc<Core>,
+    gate: Rc<Gate>,
+    data_dir: DataDir,
     path: PathBuf,
     written: RefCell<String>,
     turnstile: Turnstile,
@@ -30,26 +30,26 @@ pub(super) struct UsageFile {
 }
 
 impl UsageFile {
-    /// With what an earlier run left there; blocks.
-    pub fn read(data_dir: &Path) -> (Self, String) {
-        let data_dir = DataDir::new(data_dir);
-        let text = left_in(&data_dir);
-        let file = Self {
-            path: data_dir.place_of(FILE),
+    /// Goes on with what an earlier run [left](left_in).
+    pub fn new(core: &Rc<Core>, gate: &Rc<Gate>, left: String) -> Rc<Self> {
+        let data_dir = core.data_dir();
+        Rc::new(Self {
+            core: core.clone(),
+            gate: gate.clone(),
+            path: data_dir.place_of(USAGE_FILE),
             data_dir,
-            written: RefCell::new(text.clone()),
+            written: RefCell::new(left),
             turnstile: Turnstile::default(),
             trouble: Trouble::new(LOG_PERIOD),
-        };
-        (file, text)
+        })
     }
 
-    /// Writes what `usage` gives once it is this one's turn, if it changed.
-    async fn keep(&self, reactor: &Reactor, usage: impl FnOnce() -> String) {
+    /// Writes what is used once it is this one's turn, if it changed.
+    async fn keep(&self) {
         let work = || {
-            let (text, data_dir) = (usage(), self.data_dir.clone());
+            let (text, data_dir) = (self.gate.usage(), self.data_dir.clone());
             let is_new = *self.written.borrow() != text;
-            is_new.then_some(move || data_dir.write(FILE, text.as_bytes()).map(|()| text))
+            is_new.then_some(move || data_dir.write(USAGE_FILE, text.as_bytes()).map(|()| text))
         };
         let place = self.path.display();
         match self.turnstile.run(work).await {
@@ -61,7 +61,7 @@ impl UsageFile {
                 }
             }
             Some(Err(error)) => {
-                if let Some(skipped) = self.trouble.fails(reactor.now()) {
+                if let Some(skipped) = self.trouble.fails(self.core.reactor.now()) {
                     warn!(
                         "cannot keep what secrets have used, {place}: {error}{skipped}; {}, else a \
                          restart gives back what they use until then",
@@ -73,12 +73,30 @@ impl UsageFile {
     }
 }
 
+impl Part for UsageFile {
+    fn start(self: Rc<Self>, core: &Core) {
+        core.spawn(async move {
+            loop {
+                self.core.reactor.sleep(PERIOD).await;
+                self.keep().await;
+            }
+        });
+    }
+
+    fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
+        match phase {
+            Phase::Save => Some(Box::pin(self.keep())),
+            _ => None,
+        }
+    }
+}
+
 /// The lines of an earlier run that make sense. A damaged file is told of and set
-/// aside, as the next one takes its place.
-fn left_in(data_dir: &DataDir) -> String {
-    let path = data_dir.place_of(FILE);
+/// aside, as the next one takes its place. Blocks.
+pub(super) fn left_in(data_dir: &DataDir) -> String {
+    let path = data_dir.place_of(USAGE_FILE);
     let place = path.display();
-    let content = match read_file(&path, LONGEST) {
+    let content = match read_file(&path, MAX_USAGE_FILE) {
         Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return String::new(),
         Err(error) => {
@@ -113,7 +131,7 @@ fn left_in(data_dir: &DataDir) -> String {
          quotas; {kept}"
     );
     if !whole.is_empty()
-        && let Err(error) = data_dir.write(FILE, whole.as_bytes())
+        && let Err(error) = data_dir.write(USAGE_FILE, whole.as_bytes())
     {
         warn!(
             "cannot write {place}: {error}; {}",
@@ -125,7 +143,7 @@ fn left_in(data_dir: &DataDir) -> String {
 
 /// What the operator can do about a damaged file.
 fn kept_aside(data_dir: &DataDir) -> String {
-    match data_dir.set_aside(FILE) {
+    match data_dir.set_aside(USAGE_FILE) {
         Ok(aside) => {
             let (aside, restore) = (aside.display(), how_to_restore(data_dir));
             format!("it is kept as {aside}; {restore}")
@@ -135,20 +153,7 @@ fn kept_aside(data_dir: &DataDir) -> String {
 }
 
 fn how_to_restore(data_dir: &DataDir) -> String {
-    let place = data_dir.place_of(FILE);
+    let place = data_dir.place_of(USAGE_FILE);
     let place = place.display();
     format!("to restore what they have used, stop the proxy and write lines BYTES NAME to {place}")
-}
-
-impl Server {
-    pub(super) async fn keep_usage_for_ever(&self) {
-        loop {
-            self.reactor.sleep(PERIOD).await;
-            self.keep_usage().await;
-        }
-    }
-
-    pub(super) async fn keep_usage(&self) {
-        self.usage.keep(&self.reactor, || self.gate.usage()).await;
-    }
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use rustix::termios::tcgetwinsize;
 
-use super::server::Server;
+use super::core::Core;
 use crate::cli::invites::{self, NamedInvite};
 use crate::cli::{print, qr};
+use crate::client::Sites;
 use crate::config::{Config, ConfigSource, OwnSecret};
 use crate::log;
 use crate::net::unblock;
+use crate::telegram::directory::PublicAddress;
 use crate::wire::secret::SecretForm;
 
 /// For the public address, and for sites, before there is an invite.
@@ -23,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LINES: Duration = Duration::from_secs(1);
 
 /// Longer commands are not repeated.
-const LONGEST_COMMAND: usize = 160;
+const MAX_COMMAND: usize = 160;
 
 /// Of a terminal that does not say.
 const ROWS: usize = 24;
@@ -34,18 +36,17 @@ type Screen = (usize, usize);
 
 /// Shows the invite once the log has said how things are, and again if the public
 /// address makes it another. Clients wait for no terminal: it may stand still.
-pub(super) async fn show(server: Rc<Server>, command: String) {
-    let address = server.address.clone();
-    let sites = async {
-        if let Some(sites) = &server.sites {
-            sites.first_answers().await;
-        }
-    };
-    let known = smol::future::zip(address.first_look(), sites);
-    server.reactor.timeout(PATIENCE, known).await;
+pub(super) async fn show(
+    core: Rc<Core>,
+    address: Rc<PublicAddress>,
+    sites: Rc<Sites>,
+    command: String,
+) {
+    let known = smol::future::zip(address.first_look(), sites.first_answers());
+    core.reactor.timeout(PATIENCE, known).await;
     let mut shown = None;
     loop {
-        let config = server.config.borrow().clone();
+        let config = core.config();
         let mut invites = invites::all(&config, None);
         if let Some(outside) = address.known() {
             let ours = invites.iter_mut().filter(|named| named.is_behind_nat());
@@ -127,7 +128,7 @@ pub(super) fn command(source: &ConfigSource, data_dir: &Path) -> String {
     }
     // A salt is more than the invites tell.
     let is_secret = source.command_line().any(|(flag, _)| flag == "--sni-salt");
-    if is_secret || command.len() > LONGEST_COMMAND {
+    if is_secret || command.len() > MAX_COMMAND {
         return format!("all links: {program} link, with the flags of this run");
     }
     command

@@ -240,8 +240,8 @@ fn who_has_begun_under_another_name_of_its_secret_comes_again() {
         world.until("its place", || handshaking.get() == 1).await;
 
         let gate = &world.context.gate;
-        let tables = gate.reconfigure(&setup.guard, Vec::new(), &renamed, limits);
-        tables.unwrap();
+        let rules = gate.prepare(&setup.guard, Vec::new()).unwrap();
+        gate.reconfigure(&setup.guard, rules, &renamed, limits);
         world.listener.set_rules(setup.rules.clone());
         half.write_all(&header[30..]).unwrap();
         let ended = || world.metrics.closed.get(CloseReason::SecretRemoved) == 1;

@@ -1,0 +1,112 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use super::privileges::PrivilegeError;
+use crate::cli::exit::Exit;
+use crate::config::DataDirInUse;
+use crate::guard::gate::GateError;
+use crate::link::SetupError;
+
+/// Why the proxy could not start.
+#[derive(Debug)]
+pub(super) enum RunError {
+    System(io::Error),
+    DataDir(PathBuf, DataDirInUse),
+    Listen(SocketAddr, io::Error),
+    Metrics(SocketAddr, io::Error),
+    LinkListen(SocketAddr, io::Error),
+    Link(SetupError),
+    Gate(GateError),
+    User(PrivilegeError),
+}
+
+impl RunError {
+    /// Of one about an address.
+    pub fn kind(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
+                Some(error.kind())
+            }
+            _ => None,
+        }
+    }
+
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::System(_) => Exit::OsError,
+            Self::DataDir(..) => Exit::Unavailable,
+            Self::Gate(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            Self::User(PrivilegeError::UnknownUser(_)) => Exit::Config,
+            Self::User(_) => Exit::Permission,
+            Self::Link(SetupError::Unreadable(_, error)) => Exit::of_input(error),
+            Self::Link(SetupError::Unusable(..)) => Exit::Config,
+            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => Exit::Permission,
+                    _ => Exit::Unavailable,
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(error) => write!(
+                f,
+                "the system gives no epoll or signal descriptors: {error}; is the limit of open \
+                 files (ulimit -n) too low?"
+            ),
+            Self::DataDir(path, in_use) => {
+                write!(f, "--data-dir {} is in use by ", path.display())?;
+                match in_use.process {
+                    Some(process) => write!(f, "process {process}")?,
+                    None => f.write_str("another process")?,
+                }
+                f.write_str(
+                    ", and two would overwrite what secrets have used of quotas: stop that one, or \
+                     give this one a directory of its own with --data-dir",
+                )
+            }
+            Self::Gate(error) => error.fmt(f),
+            Self::User(error) => error.fmt(f),
+            Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
+            Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
+            Self::LinkListen(address, error) => cannot_listen(f, "--link-listen", *address, error),
+            Self::Link(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+fn cannot_listen(
+    f: &mut fmt::Formatter<'_>,
+    flag: &str,
+    address: SocketAddr,
+    error: &io::Error,
+) -> fmt::Result {
+    let way_out = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program has that port: stop it or choose another",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE: choose one above"
+        }
+        io::ErrorKind::AddrNotAvailable if flag != "--metrics" => {
+            "that is not an address of this machine: if it comes later, write ,late behind it"
+        }
+        io::ErrorKind::AddrNotAvailable => "that is not an address of this machine",
+        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            "raise the limit of open files (LimitNOFILE= in systemd, nofile on OpenWrt, ulimit -n)"
+        }
+        _ => "choose another address",
+    };
+    write!(f, "{flag} {address}: {error}; {way_out}")
+}

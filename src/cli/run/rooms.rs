@@ -1,0 +1,90 @@
+use std::rc::Rc;
+
+use super::clients::ClientPart;
+use super::core::Core;
+use super::error::RunError;
+use super::gate::GatePart;
+use super::link::LinkPart;
+use super::part::{Background, Part, as_part};
+use super::ports::Behind;
+use super::replays::ReplayFiles;
+use super::telegram::TelegramPart;
+use super::usage::{self, UsageFile};
+use crate::config::{DataLock, Role};
+use crate::guard::gate::Gate;
+use crate::telegram::directory::PublicAddress;
+
+/// The parts without which nobody is served, as the role has them.
+pub(super) struct Rooms {
+    address: Rc<PublicAddress>,
+    telegram: Option<Rc<TelegramPart>>,
+    gate: Rc<GatePart>,
+    replays: Rc<ReplayFiles>,
+    usage: Rc<UsageFile>,
+    link: Option<Rc<LinkPart>>,
+    clients: Option<Rc<ClientPart>>,
+}
+
+impl Rooms {
+    /// Reads what they go by, and what an earlier run left; blocks.
+    pub fn new(core: &Rc<Core>, lock: &DataLock) -> Result<Self, RunError> {
+        let role = core.config().process.role;
+        let used = usage::left_in(&core.data_dir());
+        let address = PublicAddress::new(core.settings.address.clone(), role);
+        let telegram = (role != Role::Front).then(|| TelegramPart::new(core, &address));
+        let to_telegram = telegram.as_ref().map(|telegram| telegram.backend());
+        let (link, backend) = match role {
+            Role::Both => (None, to_telegram),
+            Role::Front | Role::Back => {
+                let link = LinkPart::new(core, to_telegram)?;
+                let backend = link.backend();
+                (Some(link), backend)
+            }
+        };
+        let gate_part = GatePart::new(core, &used)?;
+        let gate = gate_part.gate();
+        Ok(Self {
+            telegram,
+            link,
+            replays: ReplayFiles::restore(core, gate, lock),
+            usage: UsageFile::new(core, gate, used),
+            clients: backend.map(|backend| ClientPart::new(core, backend, gate, &address)),
+            gate: gate_part,
+            address,
+        })
+    }
+
+    pub fn address(&self) -> &Rc<PublicAddress> {
+        &self.address
+    }
+
+    pub fn gate(&self) -> &Rc<Gate> {
+        self.gate.gate()
+    }
+
+    /// Not on a back.
+    pub fn clients(&self) -> Option<&ClientPart> {
+        self.clients.as_deref()
+    }
+
+    /// Who takes those who come to a port.
+    pub fn behind_ports(&self) -> Option<Behind> {
+        let back = || self.link.as_ref()?.back().cloned().map(Behind::Back);
+        let clients = self.clients.as_ref();
+        let clients = clients.map(|clients| Behind::Clients(clients.context().clone()));
+        clients.or_else(back)
+    }
+
+    /// In their order: what a reload says of tables comes before what it says of
+    /// certificates and of secrets, and at the end Telegram is left last.
+    pub fn into_parts(self, core: &Core) -> Vec<Rc<dyn Part>> {
+        let (address, reactor) = (self.address, core.reactor.clone());
+        let asking = Background::new(async move { address.run(&reactor).await });
+        let mut parts: Vec<Rc<dyn Part>> = Vec::new();
+        parts.extend(self.telegram.map(as_part));
+        parts.extend([asking, self.gate, self.replays, self.usage] as [Rc<dyn Part>; 4]);
+        parts.extend(self.link.map(as_part));
+        parts.extend(self.clients.map(as_part));
+        parts
+    }
+}
