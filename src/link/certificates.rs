@@ -1,5 +1,6 @@
 //! The private CA of a link, and the certificates of its ends, as files.
 
+mod node_key;
 mod renewal;
 
 use std::fmt;
@@ -18,11 +19,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use smol_mtproxy_ciphers::sha256;
 
-use super::node_key::NodeKey;
 use super::security::{BACK_NAME, LONGEST_PEM};
 use crate::clock::unix_now;
 use crate::config::{give_to_owner_of_directory, read_text};
 use crate::tls::x509::{self, Fingerprints, day};
+use node_key::NodeKey;
 use renewal::{REFUSED, REFUSED_HEAD};
 
 pub use renewal::{Done, renew, revoke};

@@ -5,10 +5,10 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
-use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::notes::{Marks, Note, Notes};
+use super::share::Account;
 use super::window::Sizes;
 use crate::net::trunk::{Headroom, Life, Step, TaskSlot};
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};

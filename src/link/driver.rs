@@ -3,11 +3,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::LinkContext;
-use super::account::Account;
 use super::channel::Channel;
 use super::connection::{Connection, Parts};
 use super::fault::Fault;
 use super::handshake::Established;
+use super::share::Account;
 use crate::net::trunk::Step;
 use crate::net::{READS_PER_TURN, Timer};
 use crate::wire::link::{Decoder, Event, Frame};

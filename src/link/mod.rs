@@ -4,13 +4,12 @@
 //! Either side runs one task a link (`driver`); the streams on it are small
 //! structs that other tasks reach through `Rc`. They never call their link, they
 //! leave it notes (`notes`). What a stream sends is bounded by the credit that the
-//! other side gives it (`flow`), what waits for the kernel by a limit of the link
+//! other side gives it (`stream_flow`), what waits for the kernel by a limit of the link
 //! (`connection`). The numbers of both, and what each front may take of a back, are
 //! plain values (`window`). What a link has in common with a connection to a middle
 //! proxy is in [`crate::net::trunk`]; after which silence the other side is taken to be
 //! gone says `patience`.
 
-mod account;
 mod back;
 #[cfg(feature = "tls")]
 pub mod certificates;
@@ -18,14 +17,13 @@ mod channel;
 mod connection;
 mod driver;
 mod fault;
-mod flow;
 mod front;
 mod handshake;
-#[cfg(feature = "tls")]
-mod node_key;
 mod notes;
 mod patience;
 mod security;
+mod share;
+mod stream_flow;
 #[cfg(test)]
 mod test_link;
 

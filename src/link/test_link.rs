@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::account::Account;
 use super::channel::{Channel, Outlet};
 use super::connection::{Connection, Parts};
 use super::driver::{Driver, Side};
 use super::fault::Fault;
 use super::handshake::Established;
+use super::share::Account;
 use super::{LinkContext, Patience};
 use crate::config::LinkPlaces;
 use crate::net::{BufferPool, Reactor, Socket};

@@ -5,9 +5,9 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::link::LinkContext;
-use crate::link::account::Account;
 use crate::link::connection::Connection;
 use crate::link::fault::Fault;
+use crate::link::share::Account;
 use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use super::desk::Desk;
 use crate::link::connection::Connection;
-use crate::link::flow::Flow;
 use crate::link::notes::Note;
+use crate::link::stream_flow::Flow;
 use crate::link::window::Pace;
 use crate::metrics::Revocation;
 use crate::wire::dc::DcId;

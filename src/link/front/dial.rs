@@ -6,9 +6,9 @@ use std::time::Duration;
 use smol::Task;
 
 use super::Front;
+use super::back_address::Place;
+use super::dial_backoff::{LIFE, Luck};
 use super::link::FrontLink;
-use super::luck::{LIFE, Luck};
-use super::place::Place;
 use crate::link::driver::Driver;
 use crate::link::fault::Fault;
 use crate::link::handshake::{Established, Part, shake};

@@ -1,9 +1,9 @@
 //! The front's half: opens links, and sessions on them.
 
+mod back_address;
 mod dial;
+mod dial_backoff;
 mod link;
-mod luck;
-mod place;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,18 +18,18 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
-use super::account::Account;
 #[cfg(feature = "tls")]
 use super::security::Concern;
 use super::security::Security;
+use super::share::Account;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::{HostPort, LinkConfig};
 use crate::log::Throttle;
 use crate::net::{Live, Notify};
 use crate::wire::dc::DcId;
+use back_address::Place;
 use dial::Keeper;
 use link::{FrontLink, Owner};
-use place::Place;
 use stream::FrontStream;
 #[cfg(feature = "check")]
 pub use trial::Trial;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Front;
+use super::back_address::Place;
 use super::dial::dial;
-use super::place::Place;
 use crate::config::HostPort;
 use crate::link::handshake::Part;
 
