@@ -53,11 +53,6 @@ const BACKWARD: &[Backward] = &[
     backward("guard/gate/memory", "guard/gate", PART),
     backward("guard/replay/journal", "guard/replay", PART),
     backward("guard/table/error", "guard/table", PART),
-    backward("link/certificates", "link/certificates/renewal", OPEN),
-    backward("link/tls", "link/security", OPEN),
-    backward("link/tls", "link/tls/papers", OPEN),
-    backward("link/channel", "link/tls/channel", OPEN),
-    backward("link/tls/shaking", "link/tls", OPEN),
     backward(
         "link/front/dial",
         "link/front",
