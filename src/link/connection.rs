@@ -9,11 +9,11 @@ use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::notes::{Marks, Note, Notes};
 use super::share::Account;
-use super::window::Sizes;
 use crate::net::trunk::{Headroom, Life, Step, TaskSlot};
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
+use crate::wire::link::window::Sizes;
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
 /// What waits with frames that cannot wait may come to this: a 16th of the buffers,

@@ -34,7 +34,8 @@ use std::time::Duration;
 use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
-use crate::wire::link::window::{self, Limits, Sizes, Whole};
+use crate::wire::link::whole::{Limits, Whole};
+use crate::wire::link::window::Sizes;
 
 pub use back::{Back, BackListener};
 pub use front::Front;

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::window::Whole;
+use crate::wire::link::whole::Whole;
 
 /// Who is at the other end of links, as its side's [`Whole`] knows it: a front on
 /// a back, all backs together on a front.

@@ -3,8 +3,8 @@ use std::cell::{Cell, RefCell};
 use super::connection::Connection;
 use super::fault::Fault;
 use super::notes::{Marks, Note, Taken};
-use super::window::{Pace, Window};
 use crate::net::Rope;
+use crate::wire::link::window::{Pace, Window};
 use crate::wire::link::{Frame, MAX_BODY};
 
 /// One stream's bytes each way: its window, and what waits for credit. All counts

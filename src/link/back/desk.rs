@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use super::signal::Signal;
 use crate::link::connection::Connection;
-use crate::link::window::Coming;
+use crate::wire::link::coming::Coming;
 
 /// What a link and its streams have in common.
 pub(super) struct Desk {

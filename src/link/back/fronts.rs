@@ -8,11 +8,11 @@ use crate::link::LinkContext;
 use crate::link::connection::Connection;
 use crate::link::fault::Fault;
 use crate::link::share::Account;
-use crate::link::window::{Admission, Scarce, Whole};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};
 use crate::net::Reactor;
 use crate::wire::link::EndReason;
+use crate::wire::link::whole::{Admission, Scarce, Whole};
 
 /// Between lines about fronts that want too much.
 const LOG_PERIOD: Duration = Duration::from_secs(10);

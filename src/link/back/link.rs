@@ -18,7 +18,7 @@ use crate::link::connection::Connection;
 use crate::link::driver::{LinkStream, Side};
 use crate::link::fault::Fault;
 use crate::link::notes::Note;
-use crate::link::window::Scarce;
+use crate::wire::link::whole::Scarce;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.

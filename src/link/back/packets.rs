@@ -5,7 +5,7 @@
 //! - a packet that is longer than what its window is sure to bring waits until the
 //!   session takes more. Then it gets buffers of its own, and credit for all of it.
 //!
-//! [`Window`]: crate::link::window::Window
+//! [`Window`]: crate::wire::link::window::Window
 
 use std::mem;
 use std::rc::Rc;

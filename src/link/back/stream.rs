@@ -17,9 +17,9 @@ use crate::link::LinkContext;
 use crate::link::connection::Connection;
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
-use crate::link::window::Scarce;
 use crate::metrics::RouteKind;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
+use crate::wire::link::whole::Scarce;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// One client's session on a link: what a middle connection or a line has for

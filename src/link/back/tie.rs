@@ -5,10 +5,10 @@ use super::desk::Desk;
 use crate::link::connection::Connection;
 use crate::link::notes::Note;
 use crate::link::stream_flow::Flow;
-use crate::link::window::Pace;
 use crate::metrics::Revocation;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
+use crate::wire::link::window::Pace;
 
 /// What a stream has of its link. Whatever takes the stream's bytes is shown it.
 pub(super) struct Tie {

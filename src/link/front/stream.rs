@@ -8,11 +8,11 @@ use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::notes::{Note, Taken};
 use crate::link::stream_flow::Flow;
-use crate::link::window::Pace;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
 use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
+use crate::wire::link::window::Pace;
 
 /// What a client's sink may hold beside what waits here.
 const ALLOWANCE: usize = 64 * 1024;

@@ -8,13 +8,16 @@
 //! The body of a data frame is handed on as it arrives; all others are short
 //! and come whole. The data frames of one stream carry, joined, either bare
 //! bytes (direct) or packets, each behind 4 bytes ([`packets`]). How many bytes a
-//! stream may carry: [`window`].
+//! stream may carry: [`window`]. What all streams of a side may take together, and who
+//! of them how much: [`whole`], [`coming`].
 
+pub mod coming;
 mod decode;
 mod frame;
 mod hello;
 mod open;
 pub mod packets;
+pub mod whole;
 pub mod window;
 
 use std::fmt;
