@@ -5,7 +5,7 @@ use crate::config::CERTIFICATES;
 use crate::metrics::LinkEnd;
 #[cfg(feature = "tls")]
 use crate::tls;
-use crate::wire::link::{LinkError, Refusal, Role};
+use crate::wire::link::{LinkError, LinkSide, Refusal};
 
 /// The way out of what no right peer does.
 const SAME_VERSION: &str = "; are both ends of the same version?";
@@ -14,8 +14,8 @@ const SAME_VERSION: &str = "; are both ends of the same version?";
 #[derive(Debug)]
 pub(super) enum Fault {
     Closed,
-    /// It is closed before the handshake is done; the role of this side.
-    HungUp(Role),
+    /// It is closed before the handshake is done; which side this one is.
+    HungUp(LinkSide),
     Broken(io::Error),
     Silent,
     Stuck,
@@ -121,12 +121,12 @@ impl fmt::Display for Fault {
                  {CERTIFICATES}, or the address of a tunnel, or, if you must, \
                  --link-plain-on-public yes"
             ),
-            Self::HungUp(Role::Front) => write!(
+            Self::HungUp(LinkSide::Front) => write!(
                 f,
                 "the back hung up in the middle of the handshake: is that a port of its \
                  --link-listen, with TLS on both ends or on neither? Its log says why"
             ),
-            Self::HungUp(Role::Back) => write!(
+            Self::HungUp(LinkSide::Back) => write!(
                 f,
                 "it hung up before it had proven itself: a stranger, or a front whose log says why"
             ),

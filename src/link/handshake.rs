@@ -14,7 +14,7 @@ use crate::net::{Rope, Socket, fill_random};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
 use crate::wire::link::{
-    Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Refusal, Role, proof,
+    Decoder, Event, Frame, Hello, LinkError, LinkSide, RANDOM_LEN, Refusal, proof,
 };
 
 /// Bytes that one read of a handshake takes: it is a stranger still. A record of
@@ -35,10 +35,10 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn role(self) -> Role {
+    fn side(self) -> LinkSide {
         match self {
-            Self::Back => Role::Back,
-            _ => Role::Front,
+            Self::Back => LinkSide::Back,
+            _ => LinkSide::Front,
         }
     }
 
@@ -111,7 +111,7 @@ pub(super) async fn shake(
             window: theirs.window,
             peer: peer.map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
         }),
-        Err(Fault::Closed) => Err(Fault::HungUp(part.role())),
+        Err(Fault::Closed) => Err(Fault::HungUp(part.side())),
         Err(fault) => {
             if let Some(refusal) = fault.refusal() {
                 let _ = talk.say(&Frame::Close(refusal)).await;
@@ -141,21 +141,21 @@ impl Talk<'_> {
     /// nothing from a back.
     async fn agree(&mut self, security: &Security, part: Part) -> Result<Hello, Fault> {
         self.secure().await?;
-        let role = part.role();
+        let side = part.side();
         let mut ours = Hello {
-            role,
+            side,
             is_keyed: security.key.is_some(),
             is_trial: part.is_trial(),
             window: self.context.window() as u32,
             random: [0; RANDOM_LEN],
         };
         fill_random(&mut ours.random);
-        let theirs = match role {
-            Role::Front => {
+        let theirs = match side {
+            LinkSide::Front => {
                 self.say(&Frame::Hello(ours.clone())).await?;
                 self.hello().await?
             }
-            Role::Back => {
+            LinkSide::Back => {
                 let theirs = self.hello().await;
                 // Also to a peer of another version, which has to name both.
                 if matches!(theirs, Ok(_) | Err(Fault::Bytes(LinkError::Version(_)))) {
@@ -166,7 +166,7 @@ impl Talk<'_> {
                 theirs
             }
         };
-        if theirs.role == role {
+        if theirs.side == side {
             return Err(Fault::SameRole);
         }
         if theirs.is_keyed != ours.is_keyed {
@@ -174,17 +174,17 @@ impl Talk<'_> {
             return Err(Fault::KeyMissing { here });
         }
         if let Some(key) = &security.key {
-            match role {
-                Role::Front => {
-                    let ours_proof = proof(key.bytes(), role, &ours, &theirs);
+            match side {
+                LinkSide::Front => {
+                    let ours_proof = proof(key.bytes(), side, &ours, &theirs);
                     self.say(&Frame::Proof(ours_proof)).await?;
-                    let expected = proof(key.bytes(), Role::Back, &ours, &theirs);
+                    let expected = proof(key.bytes(), LinkSide::Back, &ours, &theirs);
                     self.expect_proof(expected).await?;
                 }
-                Role::Back => {
-                    let expected = proof(key.bytes(), Role::Front, &theirs, &ours);
+                LinkSide::Back => {
+                    let expected = proof(key.bytes(), LinkSide::Front, &theirs, &ours);
                     self.expect_proof(expected).await?;
-                    let ours_proof = proof(key.bytes(), role, &theirs, &ours);
+                    let ours_proof = proof(key.bytes(), side, &theirs, &ours);
                     self.say(&Frame::Proof(ours_proof)).await?;
                 }
             }

@@ -30,7 +30,7 @@ use crate::config::{LinkTls, read_file};
 use crate::net::{BufferPool, Socket};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
-use crate::wire::link::Role;
+use crate::wire::link::LinkSide;
 #[cfg(feature = "tls")]
 use identity::last_day;
 #[cfg(feature = "tls")]
@@ -90,14 +90,14 @@ pub struct SecurityFiles {
 
 impl SecurityFiles {
     /// Reads the files that `config` names; blocks.
-    pub fn read(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
+    pub fn read(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
         let tls = match &config.tls {
             None => None,
-            Some(files) => Some(TlsFiles::read(files, role)?),
+            Some(files) => Some(TlsFiles::read(files, side)?),
         };
         #[cfg(not(feature = "tls"))]
-        let _ = role;
+        let _ = side;
         Ok(Self {
             key: config.key.clone(),
             never_on_public: config.tls.is_none() && !config.plain_on_public,
@@ -131,8 +131,8 @@ impl SecurityFiles {
 
 impl Security {
     /// Reads the files that `config` names; blocks.
-    pub fn load(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
-        SecurityFiles::read(config, role).map(Self::from)
+    pub fn load(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
+        SecurityFiles::read(config, side).map(Self::from)
     }
 
     /// Whether a link may go there.

@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::notes::{Marks, Note, Taken};
 use crate::net::Rope;
-use crate::wire::link::window::{Pace, Window};
+use crate::wire::link::window::{Uptake, Window};
 use crate::wire::link::{Frame, MAX_BODY};
 
 /// One stream's bytes each way: its window, and what waits for credit. All counts
@@ -166,7 +166,7 @@ impl Flow {
     pub fn forget_held(&self, link: &Connection) {
         let held = self.held();
         // It gives no more credit.
-        self.change(|window| window.settle(held, Pace::Steady, link.sizes));
+        self.change(|window| window.settle(held, Uptake::Steady, link.sizes));
         link.account.with(|whole, user| whole.unhold(user, held));
     }
 
@@ -177,9 +177,9 @@ impl Flow {
 
     /// Bytes have left here: gives credit for them once that is worth a frame,
     /// and more of it to one whose bytes are taken at once.
-    pub fn settled(&self, link: &Connection, count: usize, pace: Pace) {
+    pub fn settled(&self, link: &Connection, count: usize, uptake: Uptake) {
         link.account.with(|whole, user| whole.unhold(user, count));
-        let bytes = self.change(|window| window.settle(count, pace, link.sizes));
+        let bytes = self.change(|window| window.settle(count, uptake, link.sizes));
         self.grant(link, bytes);
     }
 

@@ -17,7 +17,7 @@ use super::share::Account;
 use super::{LinkContext, Patience};
 use crate::config::LinkPlaces;
 use crate::net::{BufferPool, Reactor, Socket};
-use crate::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Role};
+use crate::wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN};
 
 pub(super) fn context() -> LinkContext {
     let reactor = Reactor::virtual_time().unwrap();
@@ -89,7 +89,7 @@ pub(super) fn driven_of(
 
 pub(super) fn greeted() -> Decoder {
     let hello = Frame::Hello(Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: false,
         is_trial: false,
         window: 0,

@@ -26,7 +26,7 @@ use crate::net::Turnstile;
 use crate::net::{BufferPool, Executor, Listener, PipePool, Reactor, Scratch, unblock};
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Shared, Telegram};
-use crate::wire::link::Role as LinkRole;
+use crate::wire::link::LinkSide;
 use crate::wire::transport::MAX_PACKET;
 
 /// How long a disk gets for the last state.
@@ -372,10 +372,10 @@ impl Server {
     }
 }
 
-pub(super) fn link_role(config: &Config) -> LinkRole {
+pub(super) fn link_role(config: &Config) -> LinkSide {
     match config.process.role {
-        Role::Back => LinkRole::Back,
-        Role::Both | Role::Front => LinkRole::Front,
+        Role::Back => LinkSide::Back,
+        Role::Both | Role::Front => LinkSide::Front,
     }
 }
 

@@ -70,14 +70,14 @@ impl Fronts {
     pub fn has_room(&self, name: &str) -> bool {
         let admission = self
             .account(name)
-            .with(|whole, user| whole.admit(user, Scarce::Link));
+            .with(|whole, user| whole.weigh(user, Scarce::Link));
         !matches!(admission, Admission::Full)
     }
 
     /// One more link is there, which has a place if there is one; whether it has.
     pub fn add(&self, link: Rc<dyn Holder>) -> bool {
         let account = &link.connection().account;
-        let admission = account.with(|whole, user| whole.admit(user, Scarce::Link));
+        let admission = account.with(|whole, user| whole.weigh(user, Scarce::Link));
         match admission {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
@@ -109,7 +109,7 @@ impl Fronts {
     /// Whether the front of `account` gets a place for one more stream, should it
     /// cost another front one.
     pub fn admit(&self, account: &Account, place: Scarce) -> bool {
-        match account.with(|whole, user| whole.admit(user, place)) {
+        match account.with(|whole, user| whole.weigh(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
                 let newest = self.links().into_iter().rev().find_map(|link| {

@@ -8,7 +8,7 @@ use crate::link::stream_flow::Flow;
 use crate::metrics::Revocation;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
-use crate::wire::link::window::Pace;
+use crate::wire::link::window::Uptake;
 
 /// What a stream has of its link. Whatever takes the stream's bytes is shown it.
 pub(super) struct Tie {
@@ -92,10 +92,10 @@ impl Tie {
     /// shrink again, because a packet that has begun may count on it.
     pub fn settled(&self, count: usize) {
         let link = self.connection();
-        let pace = match link.is_crowded() {
-            true => Pace::Steady,
-            false => Pace::Quick,
+        let uptake = match link.is_crowded() {
+            true => Uptake::Steady,
+            false => Uptake::Quick,
         };
-        self.flow.settled(link, count, pace);
+        self.flow.settled(link, count, uptake);
     }
 }

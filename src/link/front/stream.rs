@@ -12,7 +12,7 @@ use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
 use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
-use crate::wire::link::window::Pace;
+use crate::wire::link::window::Uptake;
 
 /// What a client's sink may hold beside what waits here.
 const ALLOWANCE: usize = 64 * 1024;
@@ -115,7 +115,7 @@ impl FrontStream {
         inbound.waiting = waiting;
         let end = inbound.end.filter(|_| inbound.waiting.is_empty());
         drop(inbound);
-        self.flow.settled(&self.link, total, Pace::Slow);
+        self.flow.settled(&self.link, total, Uptake::Slow);
         if let Some(end) = end {
             self.end(end);
         }
@@ -220,13 +220,13 @@ impl LinkStream for FrontStream {
         inbound
             .waiting
             .append_overdrawn(&link.context.buffers, rest);
-        let pace = match inbound.waiting.is_empty() {
-            true if !link.is_crowded() => Pace::Quick,
-            true => Pace::Steady,
-            false => Pace::Slow,
+        let uptake = match inbound.waiting.is_empty() {
+            true if !link.is_crowded() => Uptake::Quick,
+            true => Uptake::Steady,
+            false => Uptake::Slow,
         };
         drop(inbound);
-        self.flow.settled(link, taken, pace);
+        self.flow.settled(link, taken, uptake);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::link::share::Account;
 use crate::link::{LinkContext, Patience, test_link};
 use crate::net::Live;
 use crate::wire::dc::DcId;
-use crate::wire::link::{EndReason, Frame, Role};
+use crate::wire::link::{EndReason, Frame, LinkSide};
 use crate::wire::transport::Transport;
 
 struct Client;
@@ -101,7 +101,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         connections: links,
         places: LinkPlaces::default(),
     };
-    let security = Security::load(&config, Role::Front).unwrap();
+    let security = Security::load(&config, LinkSide::Front).unwrap();
     let context = LinkContext {
         patience: SHORT,
         ..test_link::context()

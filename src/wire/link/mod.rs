@@ -24,7 +24,7 @@ use std::fmt;
 
 pub use decode::{Decoder, Event};
 pub use frame::{EndReason, Frame, Refusal, data_header};
-pub use hello::{Hello, PROOF_LEN, RANDOM_LEN, Role, VERSION, proof};
+pub use hello::{Hello, LinkSide, PROOF_LEN, RANDOM_LEN, VERSION, proof};
 pub use open::{KeyMaterial, Open, OpenRoute};
 
 /// Bytes of `length`, `type` and `stream`.

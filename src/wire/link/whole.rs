@@ -173,7 +173,7 @@ impl Whole {
     /// Whether `user` gets one more: up to its share always, and beyond while
     /// some are free for others. Nobody has more than half for sure, so that one
     /// who comes later finds some.
-    pub fn admit(&self, user: usize, place: Scarce) -> Admission {
+    pub fn weigh(&self, user: usize, place: Scarce) -> Admission {
         let limit = self.limit(place);
         let count = |user: &User| user.count(place);
         let taken: usize = self.users.iter().map(|(_, user)| count(user)).sum();

@@ -13,7 +13,7 @@
 
 /// How the bytes of a stream are taken, which moves its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum Uptake {
     Quick,
     Steady,
     Slow,
@@ -115,27 +115,27 @@ impl Window {
 
     /// Bytes have left here. The credit to send, once that is worth a frame: more
     /// to one whose bytes are taken at once. 0: none yet.
-    pub fn settle(&mut self, count: usize, pace: Pace, sizes: Sizes) -> u32 {
+    pub fn settle(&mut self, count: usize, uptake: Uptake, sizes: Sizes) -> u32 {
         let count = (count as u32).min(self.held);
         self.held -= count;
         self.owed += count;
         if self.owed < sizes.first / 2 {
             return 0;
         }
-        match pace {
-            Pace::Quick => {
+        match uptake {
+            Uptake::Quick => {
                 let room = sizes.largest.saturating_sub(sizes.first + self.grown);
                 let more = room.min(self.owed);
                 self.grown += more;
                 self.grant(more)
             }
-            Pace::Slow => {
+            Uptake::Slow => {
                 let less = self.grown.min(self.owed);
                 self.grown -= less;
                 self.owed -= less;
                 self.grant(0)
             }
-            Pace::Steady => self.grant(0),
+            Uptake::Steady => self.grant(0),
         }
     }
 

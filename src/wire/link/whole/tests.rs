@@ -68,7 +68,7 @@ proptest! {
         let limit = whole.limit(place);
         let share = limit / users.max(2);
         // One was here before the others, and never leaves by itself.
-        while whole.admit(ids[0], place) == Admission::Welcome {
+        while whole.weigh(ids[0], place) == Admission::Welcome {
             whole.take(ids[0], place);
         }
         prop_assert!(users > 1 || total(&whole, place) >= limit * 7 / 8);
@@ -81,7 +81,7 @@ proptest! {
                 }
                 continue;
             }
-            match whole.admit(user, place) {
+            match whole.weigh(user, place) {
                 Admission::Welcome => whole.take(user, place),
                 Admission::InsteadOf(other) => {
                     prop_assert!(own < share && other != user);

@@ -41,8 +41,8 @@ impl Stream {
         }
     }
 
-    fn settle(&mut self, count: usize, pace: Pace) {
-        let bytes = self.receiver.settle(count, pace, SIZES);
+    fn settle(&mut self, count: usize, uptake: Uptake) {
+        let bytes = self.receiver.settle(count, uptake, SIZES);
         self.give(bytes);
     }
 
@@ -84,21 +84,25 @@ impl Stream {
 enum Step {
     Send(usize),
     Deliver,
-    Settle(usize, Pace),
+    Settle(usize, Uptake),
     Hear,
     /// Buffers for bytes that are here, and for more to come.
     Reserve(usize, usize),
 }
 
-fn pace() -> impl Strategy<Value = Pace> {
-    prop_oneof![Just(Pace::Quick), Just(Pace::Steady), Just(Pace::Slow)]
+fn uptake() -> impl Strategy<Value = Uptake> {
+    prop_oneof![
+        Just(Uptake::Quick),
+        Just(Uptake::Steady),
+        Just(Uptake::Slow)
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..200_000_usize).prop_map(Step::Send),
         4 => Just(Step::Deliver),
-        3 => (0..200_000_usize, pace()).prop_map(|(count, pace)| Step::Settle(count, pace)),
+        3 => (0..200_000_usize, uptake()).prop_map(|(count, uptake)| Step::Settle(count, uptake)),
         2 => Just(Step::Hear),
         1 => (0..=1_usize << 17, 0..=1_usize << 19)
             .prop_map(|(have, more)| Step::Reserve(have, more)),
@@ -117,7 +121,7 @@ proptest! {
                     stream.send(wanted);
                 }
                 Step::Deliver => prop_assert!(stream.deliver().is_ok()),
-                Step::Settle(count, pace) => stream.settle(count, pace),
+                Step::Settle(count, uptake) => stream.settle(count, uptake),
                 Step::Hear => stream.hear(),
                 Step::Reserve(have, more) => {
                     let have = stream.receiver.held().min(have);
@@ -135,7 +139,7 @@ proptest! {
             while !stream.credit.is_empty() {
                 stream.hear();
             }
-            stream.settle(stream.receiver.held(), Pace::Steady);
+            stream.settle(stream.receiver.held(), Uptake::Steady);
             let missing = stream.receiver.reserved as usize;
             if missing == 0 && stream.data.is_empty() && stream.credit.is_empty() {
                 break;
@@ -152,11 +156,11 @@ proptest! {
     #[test]
     fn every_packet_comes_whole(
         packets in proptest::collection::vec(1..=1_usize << 20, 1..30),
-        pace in pace(),
+        uptake in uptake(),
         lead in 0..200_000_usize,
     ) {
         // Windows do not shrink on the side that takes packets.
-        let pace = if pace == Pace::Slow { Pace::Steady } else { pace };
+        let uptake = if uptake == Uptake::Slow { Uptake::Steady } else { uptake };
         let mut stream = Stream::new();
         for len in packets {
             let is_large = len > stream.receiver.sure(SIZES);
@@ -178,7 +182,7 @@ proptest! {
                 stream.check();
             }
             prop_assert_eq!(stream.receiver.reserved(), 0);
-            stream.settle(stream.receiver.held(), pace);
+            stream.settle(stream.receiver.held(), uptake);
             stream.check();
         }
     }
@@ -187,10 +191,10 @@ proptest! {
     /// and no more is ever held or promised than it was given.
     #[test]
     fn a_liar_is_found_out(
-        parts in proptest::collection::vec((0..300_000_usize, 0..300_000_usize, pace()), 1..60),
+        parts in proptest::collection::vec((0..300_000_usize, 0..300_000_usize, uptake()), 1..60),
     ) {
         let mut window = Window::new(0, SIZES);
-        for (count, settled, pace) in parts {
+        for (count, settled, uptake) in parts {
             let granted = window.granted as usize;
             let outcome = window.receive(count);
             prop_assert_eq!(outcome.is_ok(), count <= granted);
@@ -198,7 +202,7 @@ proptest! {
                 prop_assert_eq!(window.granted as usize, granted);
             }
             prop_assert!(window.held() <= SIZES.largest as usize);
-            window.settle(settled, pace, SIZES);
+            window.settle(settled, uptake, SIZES);
         }
         prop_assert_eq!(window.receive(usize::MAX), Err(Overrun));
     }
@@ -219,14 +223,14 @@ fn a_window_grows_while_all_is_taken_and_shrinks_for_who_is_slow() {
     while window.grown < SIZES.largest - SIZES.first {
         let all = window.granted as usize;
         window.receive(all).unwrap();
-        given += window.settle(all, Pace::Quick, SIZES);
+        given += window.settle(all, Uptake::Quick, SIZES);
         assert_eq!(window.granted, SIZES.first + window.grown);
     }
     assert!(given < 3 << 20, "it doubles: {given}");
     for _ in 0..20 {
         let all = window.granted as usize;
         window.receive(all).unwrap();
-        window.settle(all, Pace::Slow, SIZES);
+        window.settle(all, Uptake::Slow, SIZES);
     }
     assert_eq!((window.grown, window.granted), (0, SIZES.first));
 }
