@@ -8,7 +8,7 @@ use super::LinkContext;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::notes::{Marks, Note, Notes};
-use super::share::Account;
+use super::share::Share;
 use crate::net::trunk::{Headroom, Life, Step, TaskSlot};
 use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
 #[cfg(feature = "tls")]
@@ -18,15 +18,15 @@ use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
 /// What waits with frames that cannot wait may come to this: a 16th of the buffers,
 /// within these.
-const LEAST_STUCK: usize = 1 << 20;
-const MOST_STUCK: usize = 4 << 20;
+const MIN_STUCK: usize = 1 << 20;
+const MAX_STUCK: usize = 4 << 20;
 
 /// Less is not worth a system call of its own: it goes out with what else the
 /// turn brings.
 const WORTH_WRITING: usize = 4096;
 
 /// A peer that answers later than this is not waited for as long.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
 /// Empty queues that are kept for the next streams to need one.
 const SPARE_QUEUES: usize = 8;
@@ -44,13 +44,13 @@ pub(super) const ONE_WRITE: usize = SCRATCH_LEN - FRAMES * FRAMING;
 
 /// What the streams of a link see of it. Its task is the
 /// [driver](super::driver).
-pub(super) struct Connection {
+pub(super) struct LinkConnection {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     /// Who is at the other end, for the log.
     pub peer: String,
     /// Whose link it is.
-    pub account: Account,
+    pub share: Share,
     /// Of the other side's certificate, if it has one.
     #[cfg(feature = "tls")]
     pub fingerprints: Option<Fingerprints>,
@@ -78,20 +78,20 @@ pub(super) struct Connection {
     wrote: Cell<u32>,
 }
 
-/// What a [`Connection`] is made of.
-pub(super) struct Parts {
+/// What a [`LinkConnection`] is made of.
+pub(super) struct ConnectionParts {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     pub peer: String,
-    pub account: Account,
+    pub share: Share,
     #[cfg(feature = "tls")]
     pub fingerprints: Option<Fingerprints>,
     pub window_out: u32,
     pub outlet: Outlet,
 }
 
-impl Connection {
-    pub fn new(parts: Parts) -> Rc<Self> {
+impl LinkConnection {
+    pub fn new(parts: ConnectionParts) -> Rc<Self> {
         let began = parts.context.reactor.now();
         Rc::new(Self {
             sizes: parts.context.sizes(),
@@ -101,7 +101,7 @@ impl Connection {
             context: parts.context,
             socket: parts.socket,
             peer: parts.peer,
-            account: parts.account,
+            share: parts.share,
             #[cfg(feature = "tls")]
             fingerprints: parts.fingerprints,
             window_out: parts.window_out,
@@ -189,7 +189,7 @@ impl Connection {
     pub fn round_trip(&self) -> Duration {
         let waited = self.pinged.get().map(|pinged| self.since(pinged));
         let longer = self.round_trip.get().max(waited.unwrap_or_default());
-        longer.min(LONGEST_ROUND_TRIP)
+        longer.min(MAX_ROUND_TRIP)
     }
 
     /// The kernel took so many bytes.
@@ -287,8 +287,8 @@ impl Connection {
     fn append(&self, bytes: &[u8]) {
         let mut out = self.out.borrow_mut();
         out.append_overdrawn(&self.context.buffers, bytes);
-        let share = self.context.buffers.total_bytes() / 16;
-        if out.len() > share.clamp(LEAST_STUCK, MOST_STUCK) {
+        let limit = self.context.buffers.total_bytes() / 16;
+        if out.len() > limit.clamp(MIN_STUCK, MAX_STUCK) {
             drop(out);
             self.fail(Fault::Stuck);
         }
@@ -323,7 +323,7 @@ impl Connection {
 
     /// Wakes those whose turn it is, if there is room; whether others wait for
     /// theirs.
-    pub fn tell_room(&self) -> bool {
+    pub fn wake_waiting(&self) -> bool {
         self.headroom.give(self.out.borrow().len(), usize::MAX)
     }
 
@@ -366,7 +366,7 @@ impl Connection {
 
     /// Windows do not grow while so much waits on this side.
     pub fn is_crowded(&self) -> bool {
-        self.account.with(|whole, _| whole.is_crowded())
+        self.share.with(|whole, _| whole.is_crowded())
     }
 
     /// Ends the link at the next turn of its task.
@@ -382,7 +382,7 @@ impl Connection {
         self.task.fill(waker);
     }
 
-    /// Something waits for [`Side::look_again`](super::driver::Side::look_again):
+    /// Something waits for [`Half::look_again`](super::driver::Half::look_again):
     /// there is a turn of the task after this, even if one is under way.
     pub fn look_again(&self) {
         self.wants_look.set(true);

@@ -48,7 +48,7 @@ impl Part {
 }
 
 /// A link whose sides know each other.
-pub(super) struct Established {
+pub(super) struct Greeted {
     pub socket: Socket,
     pub channel: Channel,
     pub outlet: Outlet,
@@ -68,7 +68,7 @@ pub(super) struct Established {
     pub is_trial: bool,
 }
 
-impl Established {
+impl Greeted {
     /// The last words to one that gets no link after all, lost if the kernel has no
     /// room for them.
     pub fn close(mut self, context: &LinkContext, refusal: Refusal) {
@@ -87,7 +87,7 @@ pub(super) async fn shake(
     part: Part,
     socket: Socket,
     begun: &dyn Fn(),
-) -> Result<Established, Fault> {
+) -> Result<Greeted, Fault> {
     let peer = socket.peer_address();
     let mut talk = Talk {
         channel: security.channel(&socket, &context.buffers)?,
@@ -98,7 +98,7 @@ pub(super) async fn shake(
         begun,
     };
     match talk.agree(security, part).await {
-        Ok(theirs) => Ok(Established {
+        Ok(theirs) => Ok(Greeted {
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
             name: name(talk.channel.peer_name(), peer.as_ref().ok()),
             #[cfg(feature = "tls")]

@@ -52,9 +52,9 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// A stream's window, a share of `--buffers`, and how far it grows while what
 /// comes is taken at once: 1 MiB is 80 Mbit/s for one client at 100 ms.
 const WINDOW_SHARE: usize = 64;
-const SMALLEST_WINDOW: usize = 32 * 1024;
-const LARGEST_FIRST_WINDOW: usize = 64 * 1024;
-const LARGEST_WINDOW: usize = 1 << 20;
+const MIN_WINDOW: usize = 32 * 1024;
+const MAX_FIRST_WINDOW: usize = 64 * 1024;
+const MAX_WINDOW: usize = 1 << 20;
 
 /// What both halves of the proxy need for a link.
 pub struct LinkContext {
@@ -72,13 +72,13 @@ pub struct LinkContext {
 impl LinkContext {
     /// Bytes that a stream may send before it is given more credit.
     fn window(&self) -> usize {
-        self.largest_window().min(LARGEST_FIRST_WINDOW)
+        self.largest_window().min(MAX_FIRST_WINDOW)
     }
 
     /// What that grows to.
     fn largest_window(&self) -> usize {
         let share = self.buffers.total_bytes() / WINDOW_SHARE;
-        share.clamp(SMALLEST_WINDOW, LARGEST_WINDOW)
+        share.clamp(MIN_WINDOW, MAX_WINDOW)
     }
 
     fn sizes(&self) -> Sizes {
@@ -91,7 +91,7 @@ impl LinkContext {
     /// What all streams of this side share.
     fn whole(&self) -> Rc<RefCell<Whole>> {
         Rc::new(RefCell::new(Whole::new(Limits {
-            buffers: self.buffers.total_bytes().max(8 * SMALLEST_WINDOW),
+            buffers: self.buffers.total_bytes().max(8 * MIN_WINDOW),
             links: self.places.links,
             streams: self.places.streams,
             lines: self.places.lines,
@@ -109,7 +109,7 @@ fn prepare(socket: &Socket, patience: &Patience) {
 }
 
 /// Whose stream has a number.
-enum Place<T> {
+enum StreamSlot<T> {
     Live(Rc<T>),
     /// We have said its end, the other side has not yet.
     Leaving,

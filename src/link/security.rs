@@ -40,7 +40,7 @@ use setup::{TlsFiles, TlsSetup};
 pub(super) use back_verifier::BACK_NAME;
 pub use error::SetupError;
 #[cfg(feature = "tls")]
-pub(super) use identity::LONGEST_PEM;
+pub(super) use identity::MAX_PEM;
 #[cfg(feature = "tls")]
 pub use papers::Concern;
 #[cfg(feature = "tls")]
@@ -70,7 +70,7 @@ struct Certificates {
 impl Certificates {
     fn read(files: &LinkTls) -> Self {
         // Who cannot be read is named by who uses it.
-        let hash = |path: &Path| sha256(&[&read_file(path, LONGEST_PEM).unwrap_or_default()]);
+        let hash = |path: &Path| sha256(&[&read_file(path, MAX_PEM).unwrap_or_default()]);
         Self {
             digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
             until: last_day(&files.cert),

@@ -6,7 +6,7 @@ use crate::wire::link::whole::Whole;
 /// Who is at the other end of links, as its side's [`Whole`] knows it: a front on
 /// a back, all backs together on a front.
 #[derive(Clone)]
-pub(super) struct Account(Rc<Entry>);
+pub(super) struct Share(Rc<Entry>);
 
 struct Entry {
     whole: Rc<RefCell<Whole>>,
@@ -14,7 +14,7 @@ struct Entry {
     name: String,
 }
 
-impl Account {
+impl Share {
     pub fn new(whole: &Rc<RefCell<Whole>>, name: &str) -> Self {
         Self(Rc::new(Entry {
             whole: whole.clone(),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::signal::Signal;
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::wire::link::coming::Coming;
 
 /// What a link and its streams have in common.
 pub(super) struct Desk {
-    pub connection: Rc<Connection>,
+    pub connection: Rc<LinkConnection>,
     /// Wakes the streams whose sessions took no more.
     pub room: Arc<Signal>,
     pub room_waker: Waker,
@@ -23,7 +23,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub fn new(connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(connection: Rc<LinkConnection>) -> Rc<Self> {
         let room = Arc::<Signal>::default();
         let buffers = Arc::<Signal>::default();
         Rc::new(Self {

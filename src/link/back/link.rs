@@ -13,9 +13,9 @@ use super::stream::BackStream;
 use super::taker::News;
 use super::wish::{UnderWay, Wish};
 use crate::backend::Backend;
-use crate::link::Place;
-use crate::link::connection::Connection;
-use crate::link::driver::{LinkStream, Side};
+use crate::link::StreamSlot;
+use crate::link::connection::LinkConnection;
+use crate::link::driver::{Half, LinkStream};
 use crate::link::fault::Fault;
 use crate::link::notes::Note;
 use crate::wire::link::whole::Scarce;
@@ -28,12 +28,12 @@ const NO_STREAM: Fault = Fault::Unexpected("a frame for no stream");
 
 /// One link of a back, and the sessions on it.
 pub(super) struct BackLink {
-    pub connection: Rc<Connection>,
+    pub connection: Rc<LinkConnection>,
     desk: Rc<Desk>,
     backend: Rc<dyn Backend>,
     fronts: Rc<Fronts>,
     /// By number.
-    streams: RefCell<HashMap<u32, Place<BackStream>>>,
+    streams: RefCell<HashMap<u32, StreamSlot<BackStream>>>,
     /// Numbers of streams whose sessions take no more for now, each once.
     stalled: RefCell<Vec<u32>>,
     /// Large packets that wait for others to come, in order.
@@ -46,7 +46,7 @@ impl BackLink {
     pub fn new(
         backend: Rc<dyn Backend>,
         fronts: &Rc<Fronts>,
-        connection: Rc<Connection>,
+        connection: Rc<LinkConnection>,
     ) -> Rc<Self> {
         Rc::new(Self {
             desk: Desk::new(connection.clone()),
@@ -81,8 +81,8 @@ impl BackLink {
         self.large.take();
         self.free_numbers(streams.len());
         let mut lost = 0;
-        for (number, place) in streams {
-            if let Place::Live(stream) = place {
+        for (number, slot) in streams {
+            if let StreamSlot::Live(stream) = slot {
                 lost += usize::from(!stream.tie.is_over());
                 self.drop_session(number, &stream);
             }
@@ -91,8 +91,8 @@ impl BackLink {
     }
 
     fn free_numbers(&self, count: usize) {
-        let account = &self.connection.account;
-        account.with(|whole, user| whole.free_numbers(user, count));
+        let share = &self.connection.share;
+        share.with(|whole, user| whole.free_numbers(user, count));
     }
 
     fn open(&self, number: u32, open: Open) -> Result<(), Fault> {
@@ -102,24 +102,24 @@ impl BackLink {
         if self.streams.borrow().contains_key(&number) {
             return Err(Fault::Unexpected("a second opening of a stream"));
         }
-        let account = &self.connection.account;
-        if !account.with(|whole, user| whole.take_number(user)) {
+        let share = &self.connection.share;
+        if !share.with(|whole, user| whole.take_number(user)) {
             return Err(Fault::Unexpected(
                 "a front that never says that streams end",
             ));
         }
         let is_line = open.route != OpenRoute::Middle;
-        let has_place = (!is_line || self.fronts.admit(account, Scarce::Line))
-            && self.fronts.admit(account, Scarce::Stream);
+        let has_place = (!is_line || self.fronts.may_take(share, Scarce::Line))
+            && self.fronts.may_take(share, Scarce::Stream);
         let mut streams = self.streams.borrow_mut();
         if !has_place {
-            streams.insert(number, Place::Leaving);
+            streams.insert(number, StreamSlot::Leaving);
             drop(streams);
             self.say_end(number, EndReason::NoConnection);
             return Ok(());
         }
         let stream = BackStream::new(&self.desk, number, &open);
-        streams.insert(number, Place::Live(stream.clone()));
+        streams.insert(number, StreamSlot::Live(stream.clone()));
         drop(streams);
         let is_quick = open.route == OpenRoute::Middle;
         let request = request(open);
@@ -139,7 +139,7 @@ impl BackLink {
     fn leave(&self, number: u32, reason: EndReason) {
         let mut streams = self.streams.borrow_mut();
         if let Entry::Occupied(mut entry) = streams.entry(number)
-            && let Place::Live(stream) = mem::replace(entry.get_mut(), Place::Leaving)
+            && let StreamSlot::Live(stream) = mem::replace(entry.get_mut(), StreamSlot::Leaving)
         {
             drop(streams);
             let said = self.drop_session(number, &stream);
@@ -152,7 +152,7 @@ impl BackLink {
     fn drop_session(&self, number: u32, stream: &BackStream) -> Option<EndReason> {
         let (end, lost) = stream.tie.cut();
         if let Some(reason) = lost {
-            self.fronts.revoked(&self.connection.account, reason);
+            self.fronts.revoked(&self.connection.share, reason);
         }
         let has_packet = stream.tie.flow.notes().has(Note::Came);
         if stream.drop_session() || has_packet {
@@ -167,10 +167,10 @@ impl BackLink {
 
     /// The front has said the end of a stream.
     fn ended_by_front(&self, number: u32) -> Result<(), Fault> {
-        let place = self.streams.borrow_mut().remove(&number);
-        let place = place.ok_or(NO_STREAM)?;
+        let slot = self.streams.borrow_mut().remove(&number);
+        let slot = slot.ok_or(NO_STREAM)?;
         self.free_numbers(1);
-        if let Place::Live(stream) = place {
+        if let StreamSlot::Live(stream) = slot {
             let said = self.drop_session(number, &stream);
             self.say_end(number, said.unwrap_or(EndReason::ClientLeft));
         }
@@ -181,8 +181,8 @@ impl BackLink {
     fn take_notes(&self) {
         while let Some(number) = self.connection.next_note() {
             let stream = match self.streams.borrow().get(&number) {
-                Some(Place::Live(stream)) => stream.clone(),
-                Some(Place::Leaving) | None => continue,
+                Some(StreamSlot::Live(stream)) => stream.clone(),
+                Some(StreamSlot::Leaving) | None => continue,
             };
             let notes = stream.tie.flow.notes();
             if notes.has(Note::Came) {
@@ -206,8 +206,8 @@ impl BackLink {
     /// Lets the packets come that may.
     fn grant_wishes(&self) {
         while self.desk.may_have_wish.take() {
-            let account = &self.connection.account;
-            let limit = account.with(|whole, user| whole.coming_limit(user));
+            let share = &self.connection.share;
+            let limit = share.with(|whole, user| whole.coming_limit(user));
             let coming = self.desk.coming.borrow();
             let mut wishes = self.wishes.borrow_mut();
             wishes.retain(|wish| self.who_wishes(wish).is_some());
@@ -239,22 +239,24 @@ impl BackLink {
     /// The stream of this number; `None` if it is over on this side.
     fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
         match self.streams.borrow().get(&number) {
-            Some(Place::Live(stream)) if !stream.tie.is_over() => Ok(Some(stream.clone())),
+            Some(StreamSlot::Live(stream)) if !stream.tie.is_over() => Ok(Some(stream.clone())),
             Some(_) => Ok(None),
             None => Err(NO_STREAM),
         }
     }
 }
 
-fn live(streams: &HashMap<u32, Place<BackStream>>) -> impl Iterator<Item = (u32, &Rc<BackStream>)> {
-    streams.iter().filter_map(|(number, place)| match place {
-        Place::Live(stream) if !stream.tie.is_over() => Some((*number, stream)),
+fn live(
+    streams: &HashMap<u32, StreamSlot<BackStream>>,
+) -> impl Iterator<Item = (u32, &Rc<BackStream>)> {
+    streams.iter().filter_map(|(number, slot)| match slot {
+        StreamSlot::Live(stream) if !stream.tie.is_over() => Some((*number, stream)),
         _ => None,
     })
 }
 
 impl Holder for BackLink {
-    fn connection(&self) -> &Rc<Connection> {
+    fn connection(&self) -> &Rc<LinkConnection> {
         &self.connection
     }
 
@@ -283,7 +285,7 @@ impl Holder for BackLink {
     }
 }
 
-impl Side for Rc<BackLink> {
+impl Half for Rc<BackLink> {
     fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault> {
         Ok(self.find(number)?.map(|stream| stream as _))
     }
@@ -296,8 +298,8 @@ impl Side for Rc<BackLink> {
         }
     }
 
-    fn relieve(&self) {
-        self.fronts.relieve();
+    fn evict_largest(&self) {
+        self.fronts.evict_largest();
     }
 
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault> {

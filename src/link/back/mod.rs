@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use smol::Task;
 
-use super::driver::Driver;
+use super::driver::LinkDriver;
 use super::fault::Fault;
-use super::handshake::{Established, Part, shake};
+use super::handshake::{Greeted, Part, shake};
 #[cfg(feature = "tls")]
 use super::security::Concern;
 use super::security::Security;
@@ -115,7 +115,7 @@ impl Back {
         for link in self.fronts.links() {
             let connection = link.connection();
             if security.refuses(connection.fingerprints) {
-                connection.fail(Fault::Revoked(connection.account.name().to_owned()));
+                connection.fail(Fault::Revoked(connection.share.name().to_owned()));
             }
         }
     }
@@ -164,13 +164,13 @@ impl Back {
             return self.context.metrics.link_ends.inc(LinkEnd::Broken);
         };
         let origin = Origin::of(peer.ip());
-        match self.admit(socket, origin).await {
-            Ok(established) if established.is_trial => self.answer_trial(established),
-            Ok(established) => {
+        match self.greet(socket, origin).await {
+            Ok(greeted) if greeted.is_trial => self.answer_trial(greeted),
+            Ok(greeted) => {
                 let seconds = self.seconds();
                 self.acquaintances.borrow_mut().meet(origin, seconds);
                 let back = self.clone();
-                let driving = async move { back.drive(established).await };
+                let driving = async move { back.drive(greeted).await };
                 self.context.executor.spawn(driving).detach();
             }
             Err(fault) => {
@@ -182,8 +182,8 @@ impl Back {
 
     /// A front's `check`: it would get a link, or there is no room for one. It takes
     /// nobody's place.
-    fn answer_trial(&self, established: Established) {
-        let Established { name, peer, .. } = &established;
+    fn answer_trial(&self, greeted: Greeted) {
+        let Greeted { name, peer, .. } = &greeted;
         let refusal = match self.fronts.has_room(name) {
             true => Refusal::Shutdown,
             false => Refusal::TooMany,
@@ -200,7 +200,7 @@ impl Back {
             }
             (_, None) => {}
         }
-        established.close(&self.context, refusal);
+        greeted.close(&self.context, refusal);
     }
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
@@ -209,7 +209,7 @@ impl Back {
         say!(passed, Warn, "{peer} gets no link: {fault}");
     }
 
-    async fn admit(&self, socket: Socket, origin: Origin) -> Result<Established, Fault> {
+    async fn greet(&self, socket: Socket, origin: Origin) -> Result<Greeted, Fault> {
         prepare(&socket, &self.context.patience);
         let is_known = self.acquaintances.borrow().knows(origin, self.seconds());
         let seat = self.half_open.enter(origin, is_known);
@@ -238,9 +238,9 @@ impl Back {
         now.duration_since(self.started).as_secs()
     }
 
-    async fn drive(self: Rc<Self>, established: Established) {
-        let account = self.fronts.account(&established.name);
-        let (connection, mut driver) = Driver::new(&self.context, established, account);
+    async fn drive(self: Rc<Self>, greeted: Greeted) {
+        let share = self.fronts.share(&greeted.name);
+        let (connection, mut driver) = LinkDriver::new(&self.context, greeted, share);
         let how = connection.outlet.name();
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         let peer = &link.connection.peer;

@@ -47,12 +47,12 @@ struct Collecting {
     body: Rope,
     /// Bytes of it that its window holds.
     held: usize,
-    place: PacketPlace,
+    stage: PacketStage,
 }
 
 /// Where a packet finds buffers.
 #[derive(Default)]
-enum PacketPlace {
+enum PacketStage {
     /// In its window.
     #[default]
     Window,
@@ -63,7 +63,7 @@ enum PacketPlace {
     Large(Large),
 }
 
-impl PacketPlace {
+impl PacketStage {
     /// The link has it in a list.
     fn is_listed(&self) -> bool {
         matches!(self, Self::Awaited | Self::Large(_))
@@ -83,8 +83,8 @@ impl Collecting {
     /// Bytes of it came, some of which are not held by the window.
     fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8], unheld: usize) {
         self.held += data.len() - unheld;
-        let promised = match &mut self.place {
-            PacketPlace::Large(large) if large.has_begun => {
+        let promised = match &mut self.stage {
+            PacketStage::Large(large) if large.has_begun => {
                 self.body.append_promised(&mut large.reservation, data)
             }
             _ => 0,
@@ -155,7 +155,7 @@ impl Packets {
         packet.quick_ack = quick_ack;
         packet.len = len;
         if is_large {
-            packet.place = PacketPlace::Unwelcome;
+            packet.stage = PacketStage::Unwelcome;
             self.large = self.large.wrapping_add(1);
         }
     }
@@ -168,11 +168,11 @@ impl Packets {
             quick_ack,
             body,
             held,
-            place,
+            stage,
             ..
         } = mem::take(packet);
         self.unsettled += held as u32;
-        if place.is_listed() {
+        if stage.is_listed() {
             tie.note(Note::Came);
         }
         self.session.push(Packet {
@@ -193,7 +193,7 @@ impl Packets {
     fn poll_revoked(&mut self, tie: &Tie) -> Option<Revocation> {
         let link = tie.connection();
         let packet = self.collecting.as_deref_mut()?;
-        let PacketPlace::Large(large) = &mut packet.place else {
+        let PacketStage::Large(large) = &mut packet.stage else {
             return None;
         };
         let cx = &mut Context::from_waker(&tie.desk.buffers_waker);
@@ -206,7 +206,7 @@ impl Packets {
         let (granted, reserved) = tie.flow.granted();
         let to = Destination::dc(tie.dc);
         let ahead = || {
-            let left = link.account.with(|whole, _| whole.hold_room());
+            let left = link.share.with(|whole, _| whole.hold_room());
             let free = link.context.buffers.reservable_bytes(to);
             (free.saturating_sub(left) / LEAD).min(missing)
         };
@@ -240,7 +240,7 @@ impl Packets {
         let begun = tie.connection().sizes.first as usize / 2;
         let is_unwelcome = |packet: &Collecting| {
             let is_begun = packet.body.len() + PACKET_HEADER_LEN >= begun;
-            is_begun && matches!(packet.place, PacketPlace::Unwelcome)
+            is_begun && matches!(packet.stage, PacketStage::Unwelcome)
         };
         let collecting = self.collecting.as_ref();
         let has_wish = collecting.is_some_and(|one| is_unwelcome(one));
@@ -253,7 +253,7 @@ impl Packets {
             && !tie.is_over()
             && let Some(packet) = self.collecting()
         {
-            packet.place = PacketPlace::Awaited;
+            packet.stage = PacketStage::Awaited;
             tie.note(Note::Wants);
         }
     }
@@ -295,7 +295,7 @@ impl Taker for Packets {
 
     fn wish(&self, tie: &Tie) -> Option<Wish> {
         let packet = self.collecting.as_ref()?;
-        matches!(packet.place, PacketPlace::Awaited).then_some(Wish {
+        matches!(packet.stage, PacketStage::Awaited).then_some(Wish {
             number: tie.flow.number,
             packet: self.large,
             to: tie.dc,
@@ -310,19 +310,19 @@ impl Taker for Packets {
             return false;
         };
         if !is_welcome {
-            packet.place = PacketPlace::Unwelcome;
+            packet.stage = PacketStage::Unwelcome;
             return false;
         }
         let link = tie.connection();
         let missing = packet.len.saturating_sub(packet.body.len());
-        let front = User(link.account.user() as u64);
+        let front = User(link.share.user() as u64);
         let to = Destination::dc(tie.dc);
         let Some(reservation) = link.context.buffers.announce(front, to, missing) else {
             // All buffers together are smaller than this packet.
             tie.finish(EndReason::NoConnection);
             return false;
         };
-        packet.place = PacketPlace::Large(Large {
+        packet.stage = PacketStage::Large(Large {
             reservation,
             has_begun: false,
             is_waiting: false,
@@ -334,6 +334,6 @@ impl Taker for Packets {
 
     fn is_waiting(&self) -> bool {
         let collecting = self.collecting.as_ref();
-        self.is_stalled || collecting.is_some_and(|packet| packet.place.is_listed())
+        self.is_stalled || collecting.is_some_and(|packet| packet.stage.is_listed())
     }
 }

@@ -14,7 +14,7 @@ use super::tie::Tie;
 use super::wish::{UnderWay, Wish};
 use crate::backend::{Line, OpenError, SessionEnd, Sink, Stream, Taking};
 use crate::link::LinkContext;
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::metrics::RouteKind;
@@ -60,12 +60,12 @@ impl BackStream {
             is_counted: Cell::new(false),
         });
         for place in stream.places() {
-            link.account.with(|whole, user| whole.take(user, *place));
+            link.share.with(|whole, user| whole.take(user, *place));
         }
         stream
     }
 
-    fn link(&self) -> &Rc<Connection> {
+    fn link(&self) -> &Rc<LinkConnection> {
         self.tie.connection()
     }
 
@@ -174,8 +174,7 @@ impl BackStream {
         let is_waiting = taker.is_waiting();
         self.tie.flow.forget_held(link);
         for place in self.places() {
-            link.account
-                .with(|whole, user| whole.give_back(user, *place));
+            link.share.with(|whole, user| whole.give_back(user, *place));
         }
         let metrics = &link.context.metrics;
         metrics.link_streams.dec();
@@ -224,9 +223,9 @@ impl LineStream for BackStream {
         let flow = &self.tie.flow;
         let direct = flow.room(link).saturating_sub(PACKET_HEADER_LEN);
         let queued = flow.queued();
-        let share = link.account.with(|whole, user| whole.queue_room(user));
+        let left = link.share.with(|whole, user| whole.queue_room(user));
         let allowed = allowance.min(link.context.buffers.free_bytes());
-        let allowed = allowed.min(queued + share);
+        let allowed = allowed.min(queued + left);
         wanted.min(direct.max(allowed.saturating_sub(queued)))
     }
 
@@ -328,7 +327,7 @@ impl Sink for BackStream {
         let taken = link.instant(self.taken.get());
         // Who has taken all that could come waits for the link, as all its streams do.
         let is_ahead = self.tie.flow.credit() > PACKET_HEADER_LEN;
-        let has_share = || link.account.with(|whole, user| whole.queue_room(user) > 0);
+        let has_share = || link.share.with(|whole, user| whole.queue_room(user) > 0);
         Taking {
             last: match is_ahead {
                 true => taken.max(link.wrote()),

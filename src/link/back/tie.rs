@@ -2,9 +2,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::desk::Desk;
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::link::notes::Note;
-use crate::link::stream_flow::Flow;
+use crate::link::stream_flow::StreamFlow;
 use crate::metrics::Revocation;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
@@ -13,7 +13,7 @@ use crate::wire::link::window::Uptake;
 /// What a stream has of its link. Whatever takes the stream's bytes is shown it.
 pub(super) struct Tie {
     pub desk: Rc<Desk>,
-    pub flow: Flow,
+    pub flow: StreamFlow,
     pub dc: DcId,
     is_over: Cell<bool>,
     /// The session's end: once all before it is sent, or not yet said.
@@ -26,7 +26,7 @@ impl Tie {
     pub fn new(desk: &Rc<Desk>, number: u32, dc: DcId) -> Self {
         Self {
             desk: desk.clone(),
-            flow: Flow::new(&desk.connection, number),
+            flow: StreamFlow::new(&desk.connection, number),
             dc,
             is_over: Cell::new(false),
             end: Cell::new(None),
@@ -34,7 +34,7 @@ impl Tie {
         }
     }
 
-    pub fn connection(&self) -> &Rc<Connection> {
+    pub fn connection(&self) -> &Rc<LinkConnection> {
         &self.desk.connection
     }
 

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 
 use super::error::CertsError;
 use crate::config::{give_to_owner_of_directory, read_text};
-use crate::link::security::LONGEST_PEM;
+use crate::link::security::MAX_PEM;
 
 pub(super) fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
     let mut paths = names.iter().map(|name| directory.join(name));
@@ -27,7 +27,7 @@ pub(super) fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, C
 }
 
 pub(super) fn read(path: &Path) -> Result<String, CertsError> {
-    read_text(path, LONGEST_PEM).map_err(|error| CertsError::Read(path.into(), error))
+    read_text(path, MAX_PEM).map_err(|error| CertsError::Read(path.into(), error))
 }
 
 pub(super) fn write(directory: &Path, name: &str, mode: u32, text: &str) -> Result<(), CertsError> {

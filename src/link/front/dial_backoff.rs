@@ -18,7 +18,7 @@ pub(super) const LIFE: Duration = Duration::from_secs(10);
 const TOLD: u32 = 3;
 
 /// How it went lately with the attempts at a link.
-pub(super) struct Luck {
+pub(super) struct DialBackoff {
     retries: Backoff,
     /// Links that did not live, in a row.
     short: u32,
@@ -26,7 +26,7 @@ pub(super) struct Luck {
     said: Option<LinkEnd>,
 }
 
-impl Default for Luck {
+impl Default for DialBackoff {
     fn default() -> Self {
         Self {
             retries: RETRIES,
@@ -36,7 +36,7 @@ impl Default for Luck {
     }
 }
 
-impl Luck {
+impl DialBackoff {
     /// There is a link.
     pub fn linked(&mut self) {
         if !self.is_bad() {
@@ -98,46 +98,49 @@ mod tests {
 
     #[test]
     fn who_dies_young_is_dialled_less_and_less_often() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         let mut wanted = RETRIES;
         for round in 0..20 {
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::from_secs(1), false);
-            assert_eq!(luck.is_bad(), round + 1 >= TOLD);
-            assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
-            assert!(is_about(luck.pause(), wanted.next_wait()), "round {round}");
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::from_secs(1), false);
+            assert_eq!(backoff.is_bad(), round + 1 >= TOLD);
+            assert_eq!(backoff.has_turned_bad(), round + 1 == TOLD);
+            assert!(
+                is_about(backoff.pause(), wanted.next_wait()),
+                "round {round}"
+            );
         }
         for _ in 0..3 {
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::from_secs(1), true);
-            assert!(is_about(luck.pause(), USEFUL_RETRY));
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::from_secs(1), true);
+            assert!(is_about(backoff.pause(), USEFUL_RETRY));
         }
-        luck.linked();
-        luck.lost(&Fault::Closed, LIFE, false);
-        assert!(!luck.is_bad());
-        assert!(is_about(luck.pause(), RETRIES.after(0)));
+        backoff.linked();
+        backoff.lost(&Fault::Closed, LIFE, false);
+        assert!(!backoff.is_bad());
+        assert!(is_about(backoff.pause(), RETRIES.after(0)));
     }
 
     #[test]
     fn one_link_too_many_is_said_once() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         for round in 0..4 {
-            luck.linked();
-            luck.lost(&Fault::TooMany, Duration::ZERO, false);
-            assert!(luck.is_bad());
-            assert_eq!(luck.has_turned_bad(), round == 0);
+            backoff.linked();
+            backoff.lost(&Fault::TooMany, Duration::ZERO, false);
+            assert!(backoff.is_bad());
+            assert_eq!(backoff.has_turned_bad(), round == 0);
         }
     }
 
     #[test]
     fn a_reason_is_said_once_until_there_is_a_link() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         for (round, told) in [3, 3, 3, 3, 2, 2].into_iter().enumerate() {
             let faults = [Fault::Silent, Fault::Closed, Fault::Closed, Fault::Silent];
-            let said = faults.iter().filter(|fault| luck.failed(fault)).count();
+            let said = faults.iter().filter(|fault| backoff.failed(fault)).count();
             assert_eq!(said, told, "round {round}");
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::ZERO, false);
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::ZERO, false);
         }
     }
 }

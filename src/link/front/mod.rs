@@ -21,13 +21,13 @@ use super::LinkContext;
 #[cfg(feature = "tls")]
 use super::security::Concern;
 use super::security::Security;
-use super::share::Account;
+use super::share::Share;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::{HostPort, LinkConfig};
 use crate::log::Throttle;
 use crate::net::{Live, Notify};
 use crate::wire::dc::DcId;
-use back_address::Place;
+use back_address::BackAddress;
 use dial::Keeper;
 use link::{FrontLink, Owner};
 use stream::FrontStream;
@@ -50,7 +50,7 @@ type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 pub struct Front {
     context: Rc<LinkContext>,
     /// Of all links: clients on one are not worth more than those on another.
-    account: Account,
+    share: Share,
     security: RefCell<Rc<Security>>,
     config: Live<LinkConfig>,
     reloads: Cell<u32>,
@@ -68,7 +68,7 @@ pub struct Front {
 impl Front {
     pub fn new(context: LinkContext, security: Security, config: Live<LinkConfig>) -> Rc<Self> {
         Rc::new(Self {
-            account: Account::new(&context.whole(), "the backs"),
+            share: Share::new(&context.whole(), "the backs"),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             config,
@@ -99,19 +99,22 @@ impl Front {
         let mut keepers: Vec<Keeper> = Vec::new();
         let before = self.keepers.take();
         for keeper in before {
-            let host = &keeper.place.host;
-            let others = keepers.iter().filter(|kept| kept.place.host == *host);
+            let host = &keeper.target.host;
+            let others = keepers.iter().filter(|kept| kept.target.host == *host);
             match backs.contains(host) && others.count() < connections {
                 true => keepers.push(keeper),
                 false => keeper.retire(),
             }
         }
         for back in backs {
-            let known = keepers.iter().find(|kept| kept.place.host == *back);
-            let place = known.map_or_else(|| Place::new(back.clone()), |kept| kept.place.clone());
-            let kept = keepers.iter().filter(|kept| kept.place.host == *back);
+            let known = keepers.iter().find(|kept| kept.target.host == *back);
+            let target = known.map_or_else(
+                || BackAddress::new(back.clone()),
+                |kept| kept.target.clone(),
+            );
+            let kept = keepers.iter().filter(|kept| kept.target.host == *back);
             for _ in kept.count()..connections {
-                keepers.push(Keeper::start(self, place.clone()));
+                keepers.push(Keeper::start(self, target.clone()));
             }
         }
         self.keepers.replace(keepers);

@@ -3,11 +3,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
 use crate::link::notes::{Note, Taken};
-use crate::link::stream_flow::Flow;
+use crate::link::stream_flow::StreamFlow;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
@@ -22,8 +22,8 @@ const MAX_ANSWER: usize = 16 << 20;
 
 /// One client's session on a link.
 pub(super) struct FrontStream {
-    link: Rc<Connection>,
-    flow: Flow,
+    link: Rc<LinkConnection>,
+    flow: StreamFlow,
     dc: DcId,
     sink: Rc<dyn Sink>,
     inbound: RefCell<Inbound>,
@@ -44,7 +44,7 @@ struct Inbound {
 
 impl FrontStream {
     pub fn new(
-        link: &Rc<Connection>,
+        link: &Rc<LinkConnection>,
         number: u32,
         route: Route,
         dc: DcId,
@@ -52,7 +52,7 @@ impl FrontStream {
     ) -> Rc<Self> {
         Rc::new(Self {
             link: link.clone(),
-            flow: Flow::new(link, number),
+            flow: StreamFlow::new(link, number),
             dc,
             sink,
             inbound: RefCell::new(Inbound {

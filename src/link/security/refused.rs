@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::error::SetupError;
-use super::identity::LONGEST_PEM;
+use super::identity::MAX_PEM;
 use crate::config::{entry_in, read_text};
 use crate::tls::Peer;
 use crate::tls::x509::Fingerprints;
@@ -13,7 +13,7 @@ pub struct Refused(Vec<[u8; 32]>);
 
 impl Refused {
     pub fn read(path: &Path) -> Result<Self, SetupError> {
-        let text = read_text(path, LONGEST_PEM);
+        let text = read_text(path, MAX_PEM);
         let text = text.map_err(|error| SetupError::Unreadable(path.into(), error))?;
         Self::parse(&text).map_err(|line| {
             SetupError::bad(
