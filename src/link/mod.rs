@@ -1,14 +1,33 @@
-//! Front and back: a [`Backend`](crate::backend::Backend) through a connection
-//! to another machine. Protocol: `doc/split-mode.md`; bytes: [`crate::wire::link`].
+//! The connection between a front and a back, two machines that are one proxy: on a
+//! front a [`Backend`](crate::backend::Backend), on a back what opens the sessions that
+//! fronts ask for. What is said on it: `doc/split-mode.md`; its bytes: [`crate::wire::link`].
 //!
-//! Either side runs one task a link (`driver`); the streams on it are small
-//! structs that other tasks reach through `Rc`. They never call their link, they
-//! leave it notes (`notes`). What a stream sends is bounded by the credit that the
-//! other side gives it (`stream_flow`), what waits for the kernel by a limit of the link
-//! (`connection`). The numbers of both, and what each front may take of a back, are
-//! plain values (`window`). What a link has in common with a connection to a middle
-//! proxy is in [`crate::net::trunk`]; after which silence the other side is taken to be
-//! gone says `patience`.
+//! Each link has one task. Each client on it has a stream: a small struct that the
+//! link's task and the client's own share through `Rc`. A link calls its streams; they
+//! never call it, which might be inside of them: they leave it notes.
+//!
+//! A stream sends what the other side gives credit for. What waits for the kernel has a
+//! limit of its own. The numbers of both, and what each front may take of a back, are
+//! plain values in `wire`. What a link has in common with a connection to a middle proxy
+//! is in [`crate::net::trunk`].
+//!
+//! | File | What |
+//! |---|---|
+//! | `handshake.rs` | from a socket to a link: who speaks first, proofs of the key, the trial of `check` |
+//! | `security.rs` | who gets a link, by certificate or key, and whether others can read it |
+//! | `certificates.rs` | the command `certs`: makes, renews and revokes certificates |
+//! | `channel.rs` | what frames go through, plain or TLS |
+//! | `connection.rs` | a link as its streams see it: to send, to wait for room, to leave notes |
+//! | `pulse.rs` | whether the other side is there, and how far away it is |
+//! | `driver.rs` | the task of a link: reads, sorts frames, writes |
+//! | `notes.rs` | what streams leave for their link |
+//! | `stream_flow.rs` | one stream's bytes each way: credit, and what waits for it |
+//! | `share.rs` | who is at the other end, and what that one takes of what all share |
+//! | `patience.rs` | after how much silence something is done |
+//! | `fault.rs` | why a link ended, for the log, the metrics and the other side |
+//! | `front/` | the front's half: dials backs, gives each client to a link |
+//! | `back/` | the back's half: takes links, opens sessions |
+//! | `test_link.rs` | links for the tests of both halves |
 
 mod back;
 #[cfg(feature = "tls")]

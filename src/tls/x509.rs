@@ -7,7 +7,8 @@ use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 use crate::clock::unix_now;
 use crate::wire::calendar::day_text;
 
-const DAY: i64 = 24 * 3600;
+/// In seconds.
+pub const DAY: i64 = 24 * 3600;
 
 /// The end of the year 9999, the last that there can be in a certificate.
 const LAST: i64 = 253_402_300_799;

@@ -8,7 +8,7 @@ use super::files::{Staged, read};
 use super::issuer::{NODE_DAYS, certificate, check_days, check_name, issuer};
 use super::node_key::NodeKey;
 use super::shown::{REFUSED, describe, is_refused};
-use crate::tls::x509::{self, day};
+use crate::tls::x509::{self, DAY, day};
 
 /// Makes another certificate for the back or the front `name`, with its key or
 /// another one, in the place of the one that is there.
@@ -52,7 +52,7 @@ pub fn renew(
     for one in staged {
         files.push(one.finish()?);
     }
-    let end = x509::now() + i64::from(days) * 24 * 3600;
+    let end = x509::read(made.der()).map_or(0, |made| made.until);
     let (which, them) = match new_key {
         true => (format!("{name}.pem and {name}.key"), "them"),
         false => (format!("{name}.pem"), "it"),
@@ -72,7 +72,7 @@ pub fn renew(
         ));
     }
     let authority = describe(&directory.join("ca.pem"))?;
-    if authority.ends < end {
+    if is_earlier_day(authority.ends, end) {
         notes.push(format!(
             "ca.pem ends before, on {}: links go on, but make another CA in time, `smol-mtproxy \
              certs init` in an empty directory, and put both into the ca.pem of all ends first",
@@ -80,4 +80,25 @@ pub fn renew(
         ));
     }
     Ok(Done { files, notes })
+}
+
+/// Whether `ca` ends on a day before the day of `certificate`. Those of one day end
+/// together for people: made with as many days, they are seconds apart.
+fn is_earlier_day(ca: i64, certificate: i64) -> bool {
+    ca.div_euclid(DAY) < certificate.div_euclid(DAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_of_the_same_day_does_not_end_before() {
+        let noon = 20_000 * DAY + DAY / 2;
+        assert!(!is_earlier_day(noon, noon + 1));
+        assert!(!is_earlier_day(noon, noon - DAY));
+        assert!(is_earlier_day(noon, noon + DAY));
+        assert!(is_earlier_day(20_000 * DAY - 1, 20_000 * DAY));
+        assert!(!is_earlier_day(20_000 * DAY, 20_001 * DAY - 1));
+    }
 }
