@@ -12,7 +12,7 @@ use crate::net::trunk::Step;
 use crate::net::{READS_PER_TURN, Timer};
 use crate::wire::link::{Decoder, Event, Frame};
 
-/// What a front and a back do differently with a link.
+/// What the front's half and the back's half of the proxy do differently with a link.
 pub(super) trait Half {
     /// The stream of this number; `None` if it is over on this side.
     fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault>;
@@ -20,14 +20,15 @@ pub(super) trait Half {
     /// A frame that only this side gets.
     fn frame(&self, frame: Frame) -> Result<(), Fault>;
 
-    /// Bytes came: while too many wait here, ends the stream that holds most.
+    /// Bytes came: while more wait on this side than may, ends the stream for which most
+    /// waits.
     fn evict_largest(&self);
 
     /// First in every turn of the link's task: what waited for other tasks, and
     /// what could not be done inside a stream.
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault>;
 
-    /// Now and then.
+    /// Some seconds have gone.
     fn tick(&self) {}
 }
 
@@ -52,7 +53,7 @@ pub(super) struct LinkDriver {
     /// What came behind the handshake.
     early: Vec<u8>,
     tick: Timer,
-    /// The kernel has not taken everything.
+    /// The kernel has not taken everything yet.
     is_stuck: bool,
 }
 
@@ -109,7 +110,7 @@ impl LinkDriver {
         if let Err(fault) = self.step(cx, half) {
             return Poll::Ready(fault);
         }
-        // Not before: what this turn itself queued has gone out with it.
+        // Only now can it be woken: what this turn itself queued has gone out with it.
         self.link.set_task(cx.waker());
         if self.link.take_look() {
             self.link.look_again();
@@ -131,7 +132,7 @@ impl LinkDriver {
             self.tick(half)?;
         }
         self.write(cx, half)?;
-        // Streams may have met it in any of these.
+        // A stream may have met it in any of these.
         self.link.take_fault().map_or(Ok(()), Err)
     }
 
@@ -232,7 +233,7 @@ fn sort(
                     stream.credit(bytes)?;
                 }
             }
-            // One that lets frames wait has no use for a row of pongs.
+            // A side that does not read gets no row of pongs, which would fill the queue.
             Event::Frame(Frame::Ping(_)) if link.is_full() => {}
             Event::Frame(Frame::Ping(number)) => link.send(&Frame::Pong(number)),
             Event::Frame(Frame::Pong(number)) => link.pong(number),

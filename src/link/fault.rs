@@ -7,7 +7,7 @@ use crate::metrics::LinkEnd;
 use crate::tls;
 use crate::wire::link::{LinkError, LinkSide, Refusal};
 
-/// The way out of what no right peer does.
+/// The likely cause of what no peer of the same version does.
 const SAME_VERSION: &str = "; are both ends of the same version?";
 
 /// Why a link ended or did not come about.
@@ -42,7 +42,7 @@ pub(super) enum Fault {
     Revoked(String),
     /// Too many links.
     TooMany,
-    /// Strangers took its seat before it has proven itself.
+    /// Strangers took its place among half-open links before it had proven itself.
     PushedOut,
     /// The other side says why it closes.
     Refused(Refusal),

@@ -17,8 +17,8 @@ use crate::wire::link::{
     Decoder, Event, Frame, Hello, LinkError, LinkSide, RANDOM_LEN, Refusal, proof,
 };
 
-/// Bytes that one read of a handshake takes: it is a stranger still. A record of
-/// TLS has to fit.
+/// Bytes that one read of a handshake takes: little, for the other side is a stranger
+/// still, but a record of TLS has to fit.
 const READ_LEN: usize = 17 * 1024;
 
 #[cfg(feature = "tls")]
@@ -58,8 +58,8 @@ pub(super) struct Greeted {
     /// Credit of each stream to begin with.
     pub window: u32,
     pub peer: String,
-    /// Who it is, whatever address it comes from: the name in its certificate. Of
-    /// one without, the address, of IPv6 the /64.
+    /// Who the other side is: the name in its certificate. Without one its address, of
+    /// IPv6 the /64.
     pub name: String,
     /// Of its certificate, if it has one.
     #[cfg(feature = "tls")]
@@ -79,8 +79,8 @@ impl Greeted {
     }
 }
 
-/// Shakes hands as `part`; `begun` is told when the other side has begun as a link
-/// does. It is told why if that fails.
+/// Shakes hands as `part`. `begun` is called when the other side has begun as a link
+/// does. If it fails, the other side is told why.
 pub(super) async fn shake(
     context: &Rc<LinkContext>,
     security: &Security,
@@ -157,7 +157,7 @@ impl Talk<'_> {
             }
             LinkSide::Back => {
                 let theirs = self.hello().await;
-                // Also to a peer of another version, which has to name both.
+                // A peer of another version gets it too, so that it can log both versions.
                 if matches!(theirs, Ok(_) | Err(Fault::Bytes(LinkError::Version(_)))) {
                     self.say(&Frame::Hello(ours.clone())).await?;
                 }
@@ -195,12 +195,13 @@ impl Talk<'_> {
         Ok(theirs)
     }
 
-    /// Of a trial: a back has a last word for it.
+    /// What the back says to a trial: that it would get a link, by closing it as it
+    /// does at shutdown, or why not.
     async fn verdict(&mut self) -> Result<(), Fault> {
         match self.frame().await {
             Err(Fault::Refused(Refusal::Shutdown) | Fault::Closed | Fault::Broken(_)) => Ok(()),
             Err(fault) => Err(fault),
-            // One that does not know trials, and has a link now.
+            // A back that does not know trials takes this for a link: it is closed.
             Ok(_) => self.say(&Frame::Close(Refusal::Shutdown)).await,
         }
     }
@@ -211,7 +212,7 @@ impl Talk<'_> {
             if self.channel.is_handshaking() {
                 self.read().await?;
                 if !self.channel.is_flushed() {
-                    // A hello that gets an answer.
+                    // There is an answer to it, so it was a hello of TLS.
                     (self.begun)();
                 }
             }

@@ -40,6 +40,7 @@ mod front;
 mod handshake;
 mod notes;
 mod patience;
+mod pulse;
 mod security;
 mod share;
 mod stream_flow;
@@ -68,8 +69,9 @@ pub use security::{Security, SecurityFiles, SetupError};
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A stream's window, a share of `--buffers`, and how far it grows while what
-/// comes is taken at once: 1 MiB is 80 Mbit/s for one client at 100 ms.
+/// The largest window of a stream, a 64th of `--buffers` within these: 1 MiB is 80
+/// Mbit/s for one client at 100 ms. It begins with less, and grows while what comes is
+/// taken at once.
 const WINDOW_SHARE: usize = 64;
 const MIN_WINDOW: usize = 32 * 1024;
 const MAX_FIRST_WINDOW: usize = 64 * 1024;
@@ -82,19 +84,19 @@ pub struct LinkContext {
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub metrics: Rc<Metrics>,
-    /// With links that say nothing.
+    /// How long a link may say nothing.
     pub patience: Patience,
     /// How many seats, links and streams a back has.
     pub places: LinkPlaces,
 }
 
 impl LinkContext {
-    /// Bytes that a stream may send before it is given more credit.
+    /// The bytes of a stream that this side takes before it gives more credit.
     fn window(&self) -> usize {
         self.largest_window().min(MAX_FIRST_WINDOW)
     }
 
-    /// What that grows to.
+    /// What that grows to for a stream whose bytes are taken at once.
     fn largest_window(&self) -> usize {
         let share = self.buffers.total_bytes() / WINDOW_SHARE;
         share.clamp(MIN_WINDOW, MAX_WINDOW)
@@ -127,9 +129,10 @@ fn prepare(socket: &Socket, patience: &Patience) {
     });
 }
 
-/// Whose stream has a number.
+/// Who has the number of a stream.
 enum StreamSlot<T> {
     Live(Rc<T>),
-    /// We have said its end, the other side has not yet.
+    /// A stream that is over here: the other side has not said its end yet, and until
+    /// then nobody else gets its number.
     Leaving,
 }

@@ -1,4 +1,13 @@
 //! Who gets a link, and whether others can read it.
+//!
+//! | File | What |
+//! |---|---|
+//! | `setup.rs` | the configs of rustls for either side, from the files that flags name |
+//! | `identity.rs` | what is in these files |
+//! | `papers.rs` | what is wrong with certificates, or soon will be, in words for people |
+//! | `refused.rs` | certificates that get no link: `--link-refuse` |
+//! | `back_verifier.rs` | checks that a back's certificate is a back's |
+//! | `error.rs` | why the files cannot be used |
 
 #[cfg(feature = "tls")]
 mod back_verifier;
@@ -50,7 +59,7 @@ pub(super) use refused::Refused;
 /// or by both.
 pub struct Security {
     pub(super) key: Option<LinkKey>,
-    /// Others could read it, and nobody has allowed that.
+    /// There is no TLS, and nobody has allowed links that others can read.
     never_on_public: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsSetup>,
@@ -58,7 +67,7 @@ pub struct Security {
     certificates: Option<Certificates>,
 }
 
-/// What the certificates' files hold, to be compared.
+/// What the certificates' files held, to tell after a reload whether that is new.
 #[cfg(feature = "tls")]
 struct Certificates {
     digest: [u8; 32],
@@ -69,7 +78,7 @@ struct Certificates {
 #[cfg(feature = "tls")]
 impl Certificates {
     fn read(files: &LinkTls) -> Self {
-        // Who cannot be read is named by who uses it.
+        // A file that cannot be read is reported by who needs what is in it.
         let hash = |path: &Path| sha256(&[&read_file(path, MAX_PEM).unwrap_or_default()]);
         Self {
             digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
@@ -78,7 +87,7 @@ impl Certificates {
     }
 }
 
-/// What the files hold; a thread that may wait can read them.
+/// What the files for a [`Security`] hold. Reading them blocks: another thread does it.
 pub struct SecurityFiles {
     key: Option<LinkKey>,
     never_on_public: bool,

@@ -7,15 +7,15 @@ use crate::net::Rope;
 use crate::wire::link::window::{Uptake, Window};
 use crate::wire::link::{Frame, MAX_BODY};
 
-/// One stream's bytes each way: its window, and what waits for credit. All counts
-/// are of bytes in data frames.
+/// One stream's bytes each way: how many either side may send (its window), and what
+/// waits here until it may be sent. All counts are of bytes in data frames.
 pub(super) struct StreamFlow {
     pub number: u32,
     window: Cell<Window>,
     has_turn: Cell<bool>,
     marks: Marks,
-    /// To be sent when there is credit and the link has room. In a box: most
-    /// streams have nothing here.
+    /// What waits for credit or for room on the link. In a box, because most streams
+    /// have nothing here.
     queue: RefCell<Option<Box<Rope>>>,
 }
 
@@ -37,7 +37,7 @@ impl StreamFlow {
         outcome
     }
 
-    /// How many bytes the other side takes.
+    /// How many bytes the other side takes now.
     pub fn credit(&self) -> usize {
         self.window.get().credit()
     }
@@ -98,7 +98,7 @@ impl StreamFlow {
         self.ask_turn(link);
     }
 
-    /// Forgets what waits.
+    /// Drops what waits to be sent.
     pub fn clear(&self, link: &LinkConnection) {
         let count = self.queue.take().map_or(0, |queue| queue.len());
         link.share.with(|whole, user| whole.unqueue(user, count));
@@ -149,7 +149,8 @@ impl StreamFlow {
         }
     }
 
-    /// Bytes that came and are here.
+    /// Bytes that came and have not left here, without those that have buffers of their
+    /// own.
     pub fn held(&self) -> usize {
         self.window.get().held()
     }
@@ -162,15 +163,16 @@ impl StreamFlow {
         Ok(count - held)
     }
 
-    /// What was received goes with the stream.
+    /// The stream is over: what it holds of what came is dropped, and no credit is given
+    /// for it.
     pub fn forget_held(&self, link: &LinkConnection) {
         let held = self.held();
-        // It gives no more credit.
+        // The credit that this would be is not sent.
         self.change(|window| window.settle(held, Uptake::Steady, link.sizes));
         link.share.with(|whole, user| whole.unhold(user, held));
     }
 
-    /// How much of a packet comes without more credit, whatever is owed.
+    /// How long a packet may be that is sure to come whole without more credit.
     pub fn sure_window(&self, link: &LinkConnection) -> usize {
         self.window.get().sure(link.sizes)
     }

@@ -1,6 +1,7 @@
-//! What a TLS 1.3 server that has sent its flight makes of what comes next from a
-//! peer that has not its keys: as OpenSSL does, which nginx runs on. By a record's
-//! header it knows what no record can be, by the whole of one that it is no client's.
+//! A TLS 1.3 server has sent its first flight, and the peer does not have the keys: when
+//! does the server give up on what comes next? This is as OpenSSL does, which nginx runs
+//! on: a header that no record can have is wrong at once, another record when it is
+//! whole and does not decrypt.
 
 use super::bytes::Gather;
 

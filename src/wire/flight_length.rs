@@ -7,7 +7,8 @@
 //! varies by such a signature, and servers with several certificates, which are
 //! imitated by what they sent. A renewed certificate begins another explanation.
 
-/// What makes sense, in bytes: a Finished alone has 53, and clients take one record.
+/// Lengths that make sense, in bytes: a Finished alone has 53, and clients take one
+/// record.
 pub const SHORTEST: u16 = 53;
 pub const LONGEST: u16 = super::fake_tls::MAX_RECORD as u16;
 

@@ -13,12 +13,12 @@ pub enum Question {
     WithoutMlkem,
 }
 
-/// Questions of one round, by kind, at least; of a site that is known they look for
-/// what has changed.
+/// A site is asked at least so many questions of each kind in one round: of a site that
+/// is known they show whether something has changed.
 const MIN_QUESTIONS: u8 = 4;
 
-/// The same at most, of a site that is new, has changed or varies in a way of its own.
-/// In one case of a thousand these are too few to know an ECDSA signature by.
+/// And at most so many, if the site is new, has changed or varies in a way of its own.
+/// In one case of a thousand these are too few to recognise an ECDSA signature.
 const MAX_QUESTIONS: u8 = 24;
 
 impl Learnt {
@@ -65,7 +65,14 @@ impl Learnt {
             let judged = samples.judge();
             judged.is_some_and(|judged| judged.is_certain)
         });
-        let is_open = |asked: u8, is_certain| asked < if is_certain { MIN_QUESTIONS } else { MAX_QUESTIONS };
+        let is_open = |asked: u8, is_certain| {
+            asked
+                < if is_certain {
+                    MIN_QUESTIONS
+                } else {
+                    MAX_QUESTIONS
+                }
+        };
         let [usual_asked, without_asked] = asked;
         let usual = is_open(usual_asked, usual);
         let without = self.post_quantum && is_open(without_asked, without);
@@ -127,7 +134,10 @@ mod tests {
         assert_eq!(lengths.usual.range(), (2900, 2900));
         // Many: no longer than that.
         let many = [3000, 3100, 3200, 3050];
-        assert_eq!(questions(&mut learnt, &many, &[2912]), [MAX_QUESTIONS, MIN_QUESTIONS]);
+        assert_eq!(
+            questions(&mut learnt, &many, &[2912]),
+            [MAX_QUESTIONS, MIN_QUESTIONS]
+        );
     }
 
     #[test]

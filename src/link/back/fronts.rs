@@ -17,7 +17,7 @@ use crate::wire::link::whole::{Admission, Scarce, Whole};
 /// Between lines about fronts that want too much.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// A link, as far as what its front may take goes.
+/// A link as [`Fronts`] sees it: what its streams hold, and how to end one.
 pub(super) trait Holder {
     fn connection(&self) -> &Rc<LinkConnection>;
 
@@ -27,10 +27,11 @@ pub(super) trait Holder {
     /// The stream here that holds most.
     fn largest(&self) -> Option<u32>;
 
-    /// The stream here that came last, more or less, of those that have a `place`.
+    /// Of the streams here that have a `place`, the one with the highest number, which
+    /// came last more or less.
     fn newest(&self, place: Scarce) -> Option<u32>;
 
-    /// Ends a stream at once. Nobody is inside of it.
+    /// Ends a stream at once. Not to be called from inside of that stream.
     fn end(&self, number: u32, reason: EndReason);
 }
 
@@ -58,7 +59,7 @@ impl Fronts {
         })
     }
 
-    /// The share of the front `name`: the one of its other links if it has any.
+    /// The share of the front `name`, together with its other links if it has any.
     pub fn share(&self, name: &str) -> Share {
         let links = self.links();
         let mut known = links.iter().map(|link| &link.connection().share);
@@ -74,7 +75,8 @@ impl Fronts {
         !matches!(admission, Admission::Full)
     }
 
-    /// One more link is there, which has a place if there is one; whether it has.
+    /// One more link is there. Whether it has a place: without one it ends, and if it has
+    /// one instead of another front's newest, that ends.
     pub fn add(&self, link: Rc<dyn Holder>) -> bool {
         let share = &link.connection().share;
         let admission = share.with(|whole, user| whole.weigh(user, Scarce::Link));
@@ -106,8 +108,8 @@ impl Fronts {
         links.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether the front of `share` gets a place for one more stream, should it
-    /// cost another front one.
+    /// Whether the front of `share` gets a place for one more stream. It may be one that
+    /// a front with more than its share has to give up: its newest stream ends.
     pub fn may_take(&self, share: &Share, place: Scarce) -> bool {
         match share.with(|whole, user| whole.weigh(user, place)) {
             Admission::Welcome => true,
@@ -150,8 +152,8 @@ impl Fronts {
         );
     }
 
-    /// While more is held than may be, ends a stream of the front that holds most
-    /// over its share: the largest, on the link with most.
+    /// While all fronts together hold more than they may: ends the largest stream of the
+    /// front that holds most, on its link that holds most.
     pub fn evict_largest(&self) {
         loop {
             let Some(front) = self.whole.borrow().heaviest() else {
@@ -179,7 +181,7 @@ impl Fronts {
         }
     }
 
-    /// A packet that did not come has lost its buffers to others.
+    /// A packet that stalled on its way has lost its buffers to others.
     pub fn revoked(&self, share: &Share, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
         if let Some(skipped) = self.revocations.pass(self.reactor.now()) {

@@ -36,7 +36,7 @@ pub(super) struct BackLink {
     streams: RefCell<HashMap<u32, StreamSlot<BackStream>>>,
     /// Numbers of streams whose sessions take no more for now, each once.
     stalled: RefCell<Vec<u32>>,
-    /// Large packets that wait for others to come, in order.
+    /// Large packets that wait until others have come, in order.
     wishes: RefCell<VecDeque<Wish>>,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
@@ -60,13 +60,13 @@ impl BackLink {
         })
     }
 
-    /// The stream of this number is gone: it waits for nothing any more.
+    /// The stream of this number is gone: takes it out of all lists.
     fn forget(&self, number: u32) {
         self.stalled.borrow_mut().retain(|other| *other != number);
         self.forget_packet(number);
     }
 
-    /// The large packet of a stream is here.
+    /// The large packet of a stream is here, or is given up.
     fn forget_packet(&self, number: u32) {
         self.large.borrow_mut().retain(|other| *other != number);
         let mut wishes = self.wishes.borrow_mut();
@@ -124,8 +124,8 @@ impl BackLink {
         let is_quick = open.route == OpenRoute::Middle;
         let request = request(open);
         let mut opening = Box::pin(open_session(self.backend.clone(), request, stream.clone()));
-        // Where a connection is there, so is the session: no task is needed,
-        // and what the client sent need not be kept for it.
+        // If there is a connection to the DC, the session is open with the first poll: no
+        // task is needed, and what the client sent need not be kept.
         let mut cx = Context::from_waker(Waker::noop());
         if !is_quick || opening.as_mut().poll(&mut cx).is_pending() {
             let executor = &self.connection.context.executor;
@@ -134,8 +134,8 @@ impl BackLink {
         Ok(())
     }
 
-    /// Says the end of a stream, which nobody is inside of, and drops its session.
-    /// Its number is free when the front has said it too.
+    /// Says the end of a stream and drops its session. Its number is free when the front
+    /// has said the end too. Not to be called from inside of that stream.
     fn leave(&self, number: u32, reason: EndReason) {
         let mut streams = self.streams.borrow_mut();
         if let Entry::Occupied(mut entry) = streams.entry(number)
@@ -147,8 +147,8 @@ impl BackLink {
         }
     }
 
-    /// Drops the session of a stream that has no place any more; why it has ended by
-    /// itself, if that is not said.
+    /// Drops the session of a stream that has just lost its slot. Returns why the session
+    /// has ended by itself, if it has and the front was not told.
     fn drop_session(&self, number: u32, stream: &BackStream) -> Option<EndReason> {
         let (end, lost) = stream.tie.cut();
         if let Some(reason) = lost {
@@ -203,7 +203,7 @@ impl BackLink {
         }
     }
 
-    /// Lets the packets come that may.
+    /// Lets large packets come that need not wait any longer.
     fn grant_wishes(&self) {
         while self.desk.may_have_wish.take() {
             let share = &self.connection.share;
@@ -226,7 +226,7 @@ impl BackLink {
         }
     }
 
-    /// The stream of a wish, if it still has that one.
+    /// The stream that has this wish, if it still has it.
     fn who_wishes(&self, wish: &Wish) -> Option<Rc<BackStream>> {
         let stream = self.live(wish.number)?;
         (stream.wish().as_ref() == Some(wish)).then_some(stream)
@@ -321,7 +321,7 @@ impl Half for Rc<BackLink> {
                 }
             }
         }
-        // Who may go on may want buffers at once.
+        // Streams that have just been told to go on may want buffers.
         self.take_notes();
         self.grant_wishes();
         Ok(())

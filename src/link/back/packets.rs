@@ -23,18 +23,21 @@ use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
 
-/// The part of the free buffers that a large packet may be ahead of its bytes.
+/// A large packet may ask for buffers before its bytes come, up to the free ones divided
+/// by this.
 const LEAD: usize = 2;
 
 /// Takes the bytes of a stream whose session wants packets.
 pub(super) struct Packets {
     session: Box<dyn Stream>,
     reader: PacketReader,
-    /// A packet that did not come whole, or, until some time later, where one was.
+    /// A packet of which only a part has come. When it is whole its box stays for the
+    /// next one until the link's next tick.
     collecting: Option<Box<Collecting>>,
     /// Large packets so far.
     large: u32,
-    /// Handed on, but the session takes no more: credit for them is kept back.
+    /// Bytes that the session has, for which no credit was given yet: it gets none while
+    /// it takes no more.
     unsettled: u32,
     is_stalled: bool,
 }
@@ -50,16 +53,17 @@ struct Collecting {
     stage: PacketStage,
 }
 
-/// Where a packet finds buffers.
+/// How far a packet is with its buffers.
 #[derive(Default)]
 enum PacketStage {
-    /// In its window.
+    /// Its window is large enough for it.
     #[default]
     Window,
-    /// Nowhere until the session takes more.
+    /// It is larger, and has to wait until the session takes more.
     Unwelcome,
-    /// In a list of the link's.
+    /// The session takes it, and it waits in the link's list for other large packets.
     Awaited,
+    /// It comes, and takes buffers of its own.
     Large(Large),
 }
 
@@ -70,10 +74,10 @@ impl PacketStage {
     }
 }
 
-/// What a packet has that comes beyond its window.
+/// The buffers of a packet that is larger than its window.
 struct Large {
     reservation: Reservation,
-    /// There was room once: from then on it comes to its end.
+    /// It has got buffers once: from then on all of it comes.
     has_begun: bool,
     is_waiting: bool,
     _under_way: UnderWay,
@@ -181,8 +185,8 @@ impl Packets {
         });
     }
 
-    /// Asks for buffers for what is here of a large packet, and for more to come: a
-    /// good front has all of it and sends it as soon as it may.
+    /// Asks for buffers for what is here of a large packet, and for bytes that are still
+    /// to come: a good front has all of the packet and sends it as soon as it may.
     fn ask_for_room(&mut self, tie: &Tie) {
         if let Some(reason) = self.poll_revoked(tie) {
             tie.lose_buffers(reason);
@@ -236,7 +240,7 @@ impl Packets {
 
     /// Gives back credit, and asks for buffers, if the session takes more.
     fn settle(&mut self, tie: &Tie) {
-        // Not one that is only announced.
+        // Only when half a window of it is here, not when it is only announced.
         let begun = tie.connection().sizes.first as usize / 2;
         let is_unwelcome = |packet: &Collecting| {
             let is_begun = packet.body.len() + PACKET_HEADER_LEN >= begun;
@@ -303,7 +307,7 @@ impl Taker for Packets {
         })
     }
 
-    /// It does unless the session takes no more meanwhile.
+    /// The packet comes unless the session has stopped to take more meanwhile.
     fn may_come(&mut self, under_way: UnderWay, tie: &Tie) -> bool {
         let is_welcome = self.poll_welcome(tie);
         let Some(packet) = self.collecting() else {

@@ -15,8 +15,8 @@ const RULES: LookupRules = LookupRules {
     is_usable: |_| true,
 };
 
-/// Where a back is. A name is looked up anew for every dial, outside this
-/// thread; who dials meanwhile waits for the same answer.
+/// Where a back is. A name is looked up anew for every dial, on another thread; dials at
+/// the same time wait for the same answer.
 pub(super) struct BackAddress {
     pub host: HostPort,
     lookup: Rc<Lookup>,

@@ -15,7 +15,7 @@ use crate::link::handshake::{Greeted, Part, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::net::{Pause, Socket};
 
-/// An address gets this long to answer where another one is left to try.
+/// An address gets this long to answer while there is another one to try.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Between dials while clients wait for a link, at least.
@@ -107,8 +107,8 @@ async fn keep(
 
 pub(super) type Failed = (Option<SocketAddr>, Fault);
 
-/// Tries the addresses of a back in turn; where none takes the link, says of
-/// the first why, or of the first that answered.
+/// Tries the addresses of a back in turn. If none takes the link, returns why the first
+/// that answered did not, or, if none answered, the first of all.
 pub(super) async fn dial(
     front: &Rc<Front>,
     target: &Rc<BackAddress>,

@@ -6,18 +6,19 @@ use crate::net::{Backoff, Jitter};
 
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 
-/// Where the last link was of use to a client, though a short one: they come again
-/// at once and wait for the next.
+/// After a link that was short but of use to a client: its clients come again at once
+/// and wait for the next link.
 const USEFUL_RETRY: Duration = Duration::from_millis(200);
 
 /// A link that lives for less is worth no more than a dial that failed: something
 /// on the way may let each begin and cut it then.
 pub(super) const LIFE: Duration = Duration::from_secs(10);
 
-/// So many of those in a row are logged.
+/// So many such links in a row are logged.
 const TOLD: u32 = 3;
 
-/// How it went lately with the attempts at a link.
+/// How the latest attempts at a link went: so long is the next one put off, and so much
+/// is logged of it.
 pub(super) struct DialBackoff {
     retries: Backoff,
     /// Links that did not live, in a row.
@@ -44,13 +45,13 @@ impl DialBackoff {
         }
     }
 
-    /// It is lost again after so long; whether a client had something of it.
+    /// The link is lost after it `lived` so long; whether it was of use to a client.
     pub fn lost(&mut self, fault: &Fault, lived: Duration, was_useful: bool) {
         if lived >= LIFE {
             *self = Self::default();
             return;
         }
-        // The next one will fare as this one did.
+        // The back has no room, and the next one will fare the same: it is logged once.
         if fault.reason() == LinkEnd::TooMany {
             self.short = self.short.max(TOLD - 1);
         }
@@ -60,12 +61,12 @@ impl DialBackoff {
         }
     }
 
-    /// Links come and go: that is not logged until one lives.
+    /// Links come and go so fast that they are not logged until one lives.
     pub fn is_bad(&self) -> bool {
         self.short >= TOLD
     }
 
-    /// The last of them to be logged has just gone.
+    /// That has just begun: the last link to be logged has gone.
     pub fn has_turned_bad(&self) -> bool {
         self.short == TOLD
     }
@@ -81,8 +82,7 @@ impl DialBackoff {
         self.said = None;
     }
 
-    /// How long to wait before the next dial: something between that and twice as
-    /// long.
+    /// How long to wait before the next dial: by chance the backoff, up to twice as long.
     pub fn pause(&mut self) -> Duration {
         Jitter::Double.of(self.retries.next_wait())
     }

@@ -15,7 +15,7 @@ use crate::link::notes::Note;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
 
-/// What a link has of its front.
+/// What a link asks its front.
 pub(super) trait Owner {
     /// The stream that waits for its client with most, on whichever link it is.
     fn largest(&self) -> Option<Rc<FrontStream>>;
@@ -89,7 +89,7 @@ impl FrontLink {
         }
     }
 
-    /// Says the end of a stream; its number is free when the back has too.
+    /// Says the end of a stream. Its number is free when the back has said it too.
     fn leave(&self, number: u32, has_back_ended: bool) {
         let mut streams = self.streams.borrow_mut();
         let gone = match has_back_ended {

@@ -14,7 +14,7 @@ use crate::wire::link::EndReason;
 use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
 use crate::wire::link::window::Uptake;
 
-/// What a client's sink may hold beside what waits here.
+/// Bytes that a client's sink may hold, beside those that wait here.
 const ALLOWANCE: usize = 64 * 1024;
 
 /// The longest answer of Telegram, in bytes (`doc/protocol.md` §4).
@@ -27,7 +27,7 @@ pub(super) struct FrontStream {
     dc: DcId,
     sink: Rc<dyn Sink>,
     inbound: RefCell<Inbound>,
-    /// Of the client's task, while it may not push.
+    /// Wakes the client's task, which waits until it may push.
     waker: Cell<Option<Waker>>,
     is_over: Cell<bool>,
 }
@@ -74,12 +74,12 @@ impl FrontStream {
         self.flow.notes()
     }
 
-    /// Its end is to be said, if it is not.
+    /// It is over: its end is to be said, unless that is done.
     pub fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
-    /// Its number is free as soon as we say its end too.
+    /// The back has said its end: with ours its number is free.
     pub fn has_back_ended(&self) -> bool {
         self.inbound.borrow().end.is_some()
     }
@@ -89,7 +89,7 @@ impl FrontStream {
         self.flow.held()
     }
 
-    /// Too much waits, and most of it here: the client is closed.
+    /// Too much waits on this front, and for this client most: it is closed.
     pub fn evict(&self) {
         self.end(SessionEnd::TooSlow);
         self.flow.note(&self.link, Note::Left);
@@ -196,8 +196,8 @@ impl FrontStream {
         true
     }
 
-    /// The client's task has no reason to wait any more, in the link's list
-    /// neither.
+    /// The client's task need not wait any more: wakes it, and takes it out of the link's
+    /// list of those that wait for room.
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             self.link.unpark(&waker);

@@ -212,7 +212,7 @@ impl Papers {
         )
     }
 
-    /// Our own certificate is older than this machine believes that it is.
+    /// By this machine's clock our own certificate has not been made yet.
     fn early(&self, now: i64) -> String {
         format!(
             "this machine's clock shows {}, and its own certificate {} was made after that, good \
@@ -237,7 +237,8 @@ impl Papers {
 }
 
 impl Paper {
-    /// One that cannot be read is never too old.
+    /// A certificate that cannot be read counts as good for ever: something else is said
+    /// of it.
     fn new(path: &Path, certificate: Option<&CertificateDer<'_>>) -> Self {
         let described = certificate.and_then(|der| x509::read(der).ok());
         let dates = described.as_ref().map(|one| (one.from, one.until));

@@ -36,7 +36,7 @@ pub(super) enum TlsConfig {
     Back(Arc<ServerConfig>),
 }
 
-/// Who gets no link, and why there is none.
+/// What TLS asks the link: who gets none, and what an error means.
 pub(super) struct LinkJudge {
     pub papers: Papers,
     pub refused: Refused,
@@ -82,7 +82,7 @@ impl TlsFiles {
         })
     }
 
-    /// How the list of refused certificates is another one, in words.
+    /// What is new in the list of refused certificates, in words.
     pub fn refused_news(&self, running: &TlsSetup) -> Option<String> {
         let (more, fewer) = self.judge.refused.differences(&running.judge.refused);
         let is_new = more + fewer > 0;
@@ -122,8 +122,8 @@ impl TlsConfig {
         // A link lasts: there is nothing to resume.
         config.send_tls13_tickets = 0;
         config.enable_secret_extraction = true;
-        // The side without instructions for AES has its way, be it this one or,
-        // by the order that it asks in, the front.
+        // Without instructions for AES the order of this side counts; with them that of
+        // the front, which may have none.
         config.ignore_client_order = !has_aes();
         Ok(Self::Back(Arc::new(config)))
     }

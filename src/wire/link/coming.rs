@@ -1,6 +1,7 @@
 use crate::dc::DcId;
 
-/// The packets of one link that get buffers of their own and are not here yet.
+/// Large packets of one link that get buffers of their own and have not come whole, as
+/// bytes by DC.
 #[derive(Default)]
 pub struct Coming(Vec<(DcId, usize)>);
 

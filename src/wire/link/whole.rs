@@ -3,7 +3,7 @@
 
 use slab::Slab;
 
-/// Of what a side has only so many.
+/// What a side has only a number of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scarce {
     Link,
@@ -37,8 +37,8 @@ pub enum Admission {
 /// share.
 const SPARE: usize = 8;
 
-/// Places of streams whose end one side has said and the other not yet, beyond
-/// those of all streams: so many may be refused within a round trip.
+/// Numbers of streams whose end one side has said and the other not yet, beyond those of
+/// all streams that there may be: so many may be refused within a round trip.
 const LEAVING: usize = 4096;
 
 /// All streams of a side, by who is at the other end: by front on a back. A share
@@ -75,12 +75,12 @@ impl Whole {
         }
     }
 
-    /// One more shares from now on.
+    /// From now on one more has a share. Returns its number.
     pub fn enter(&mut self) -> usize {
         self.users.insert(User::default())
     }
 
-    /// One less does. It has nothing any more.
+    /// From now on one less has a share. Nothing is held for it any more.
     pub fn leave(&mut self, user: usize) {
         if let Some(user) = self.users.try_remove(user) {
             self.held = self.held.saturating_sub(user.held);
@@ -116,7 +116,7 @@ impl Whole {
         self.users.get(user).map_or(0, |user| user.held)
     }
 
-    /// How much more may be held, which buffers should be left for.
+    /// How many more bytes may be held. Whoever plans with free buffers leaves these.
     pub fn hold_room(&self) -> usize {
         self.hold_limit().saturating_sub(self.held)
     }
@@ -126,8 +126,7 @@ impl Whole {
         self.held > self.hold_limit() / 4
     }
 
-    /// While too much is held: who holds most over its share. One of its streams
-    /// has to go.
+    /// While too much is held in all: who holds most. One of its streams has to end.
     pub fn heaviest(&self) -> Option<usize> {
         if self.held <= self.hold_limit() {
             return None;

@@ -11,15 +11,18 @@
 //! Together they are the window, first size and `grown`, and `reserved`: what is
 //! to come of a packet that has buffers of its own, and takes nothing of the window.
 
-/// How the bytes of a stream are taken, which moves its window.
+/// How the bytes of a stream are taken here: its window grows, stays or shrinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uptake {
+    /// At once: it grows.
     Quick,
+    /// It stays as it is.
     Steady,
+    /// Bytes wait here: it shrinks.
     Slow,
 }
 
-/// Bytes of a stream's window on this side.
+/// How large the window of a stream is on this side, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub first: u32,
