@@ -89,6 +89,19 @@ const BACKWARD: &[Backward] = &[
     backward("telegram/shared", "telegram/middle/handshake", OPEN),
 ];
 
+/// What has a map of its files at its head, a row for each.
+const MAPPED: &[&str] = &[
+    "http/mod.rs",
+    "link/back/mod.rs",
+    "link/certificates.rs",
+    "link/front/mod.rs",
+    "link/mod.rs",
+    "link/security.rs",
+    "tls/mod.rs",
+    "wire/lib.rs",
+    "wire/link/mod.rs",
+];
+
 /// Rooms of one step that may import each other's things in this direction.
 const SIDEWAYS: &[(&str, &str)] = &[("config", "log")];
 
@@ -499,5 +512,41 @@ fn uses_and_paths_are_found_however_they_are_written() {
     assert!(!sources.shown.is_empty());
     for target in sources.shown.values() {
         assert!(sources.file_of(target).is_some(), "{target:?}");
+    }
+}
+
+/// The files that the rows of a map name.
+fn named_in_map(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter(|line| line.starts_with("//! | `"));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let stem = |name: &str| {
+        name.trim_end_matches(".rs")
+            .trim_end_matches('/')
+            .to_owned()
+    };
+    names.map(stem).collect()
+}
+
+#[test]
+fn a_map_has_each_file_of_its_folder() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for head in MAPPED {
+        let path = src.join(head);
+        let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
+            Some("mod" | "lib") => path.parent().expect("a folder").to_owned(),
+            _ => path.with_extension(""),
+        };
+        let files: BTreeSet<_> = fs::read_dir(&folder)
+            .expect("a folder of sources")
+            .flatten()
+            .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
+            .filter(|name| !matches!(name.as_str(), "mod" | "lib" | "Cargo"))
+            .filter(|name| !is_test(name))
+            .collect();
+        let text = fs::read_to_string(&path).expect("a source");
+        let mut named = named_in_map(&text);
+        named.retain(|name| !is_test(name));
+        assert_eq!(named, files, "the map at the head of {head}");
     }
 }

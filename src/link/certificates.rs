@@ -1,5 +1,15 @@
 //! The private CA of a link, and the certificates of its ends, as files: what the
 //! command `certs` does.
+//!
+//! | File | What |
+//! |---|---|
+//! | `issuer.rs` | the CA, and what it puts into certificates |
+//! | `node_key.rs` | a key |
+//! | `files.rs` | files that are made once, or take the place of others |
+//! | `renewal.rs` | another certificate in the place of one |
+//! | `revocation.rs` | certificates that get no link any more |
+//! | `shown.rs` | certificates as people see them |
+//! | `error.rs` | why nothing was made |
 
 mod error;
 mod files;
@@ -24,15 +34,10 @@ use revocation::REFUSED_HEAD;
 use shown::REFUSED;
 
 pub use error::CertsError;
+pub use files::Done;
 pub use renewal::renew;
 pub use revocation::revoke;
 pub use shown::{Shown, show};
-
-/// What was written, and what is left to do, a line each.
-pub struct Done {
-    pub files: Vec<PathBuf>,
-    pub notes: Vec<String>,
-}
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
 pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {

@@ -13,6 +13,12 @@ use super::error::CertsError;
 use crate::config::{give_to_owner_of_directory, read_text};
 use crate::link::security::MAX_PEM;
 
+/// What was written, and what is left to do, a line each.
+pub struct Done {
+    pub files: Vec<PathBuf>,
+    pub notes: Vec<String>,
+}
+
 pub(super) fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
     let mut paths = names.iter().map(|name| directory.join(name));
     match paths.find(|path| path.exists()) {

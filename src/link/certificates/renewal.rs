@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::Done;
 use super::error::CertsError;
-use super::files::{Staged, read};
+use super::files::{Done, Staged, read};
 use super::issuer::{NODE_DAYS, certificate, check_days, check_name, issuer};
 use super::node_key::NodeKey;
 use super::shown::{REFUSED, describe, is_refused};

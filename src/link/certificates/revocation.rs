@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::Done;
 use super::error::CertsError;
-use super::files::{Staged, read};
+use super::files::{Done, Staged, read};
 use super::issuer::check_name;
 use super::shown::{REFUSED, describe, is_refused};
 use crate::tls::x509::{self, day};
