@@ -451,7 +451,7 @@ fn strangers_do_not_keep_a_front_from_its_back() {
     apart(name, || {
         run(async {
             let hello = Frame::Hello(link::Hello {
-                role: link::Role::Front,
+                side: link::LinkSide::Front,
                 is_keyed: true,
                 is_trial: false,
                 window: 32 * 1024,

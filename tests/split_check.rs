@@ -16,7 +16,9 @@ use fake_telegram::harness::{
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run, within};
-use smol_mtproxy::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Refusal, Role, proof};
+use smol_mtproxy::wire::link::{
+    Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof,
+};
 
 fn certs(words: &[&str], directory: &Path) -> String {
     let mut command = Command::new(built_binary!());
@@ -277,7 +279,7 @@ fn older_back() {
         assert!(theirs.is_trial);
         theirs.is_trial = false;
         let ours = Hello {
-            role: Role::Back,
+            side: LinkSide::Back,
             is_keyed: true,
             is_trial: false,
             window: 32 * 1024,
@@ -286,9 +288,9 @@ fn older_back() {
         peer.say(&Frame::Hello(ours.clone()));
         assert_eq!(
             peer.hear(),
-            Frame::Proof(proof(KEY, Role::Front, &theirs, &ours))
+            Frame::Proof(proof(KEY, LinkSide::Front, &theirs, &ours))
         );
-        peer.say(&Frame::Proof(proof(KEY, Role::Back, &theirs, &ours)));
+        peer.say(&Frame::Proof(proof(KEY, LinkSide::Back, &theirs, &ours)));
         peer.say(&Frame::Ping(1));
         peer.hear()
     });

@@ -13,7 +13,7 @@ use fake_telegram::payload::{Command, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{before, eventually, run, within};
 use smol_mtproxy::wire::link::{
-    Decoder, Event, Frame, Hello, Open, OpenRoute, Role, VERSION, data_header, proof,
+    Decoder, Event, Frame, Hello, LinkSide, Open, OpenRoute, VERSION, data_header, proof,
 };
 use smol_mtproxy::wire::{dc::DcId, transport::Transport};
 
@@ -371,7 +371,7 @@ impl Peer {
             Secured::Key(key) => key,
             Secured::Certificates(..) => unreachable!(),
         };
-        let proof = proof(key.as_bytes(), Role::Front, &ours, &theirs);
+        let proof = proof(key.as_bytes(), LinkSide::Front, &ours, &theirs);
         peer.say(&Frame::Proof(proof));
         assert!(matches!(peer.hear(), Some(Frame::Proof(_))));
         (peer, theirs.window)
@@ -380,7 +380,7 @@ impl Peer {
 
 fn front_hello() -> Hello {
     Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
         window: 1 << 16,
@@ -452,7 +452,7 @@ fn strangers_get_nothing_and_disturb_nobody() {
         // Another back.
         let mut peer = Peer::connect(back);
         peer.say(&Frame::Hello(Hello {
-            role: Role::Back,
+            side: LinkSide::Back,
             ..front_hello()
         }));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("Role"));

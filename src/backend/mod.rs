@@ -32,8 +32,8 @@ pub enum Route {
 #[derive(Clone)]
 pub struct SessionRequest {
     pub route: Route,
-    /// Where this route is out of reach now, the client takes another: it is
-    /// told so at once. For one without another the route is tried again.
+    /// The client may take another route. So if this one is out of reach now, it is told
+    /// at once; for a client without another the backend tries again.
     pub has_other_route: bool,
     pub dc: DcId,
     /// The client's own address, which middle proxies are told.
@@ -125,8 +125,8 @@ pub trait Sink {
     /// Bytes taken that the client's kernel socket has not accepted yet.
     fn undelivered(&self) -> usize;
 
-    /// How the client takes what it is sent. Asks its kernel once more, which
-    /// tells of room by itself only when a third of what it holds is gone.
+    /// How the client takes what it is sent. Asks the kernel once more, which by itself
+    /// tells of room only when a third of what it holds for the client is gone.
     fn taking(&self) -> Taking;
 
     /// The session is over; nothing follows.
@@ -138,9 +138,9 @@ pub trait Sink {
 pub struct Taking {
     /// When it last took a byte, or had nothing left to take.
     pub last: Instant,
-    /// How late that may be known.
+    /// How late we may learn of it.
     pub lag: Duration,
-    /// It is for lack of buffers, not for the client, that no more is taken.
+    /// No more is taken for lack of buffers, not because of the client.
     pub starved: bool,
 }
 

@@ -83,7 +83,7 @@ mod with_tls {
 
     fn exit(error: &CertsError) -> Exit {
         match error {
-            CertsError::BadName(_) | CertsError::BadDays => Exit::Usage,
+            CertsError::BadName(..) | CertsError::BadDays(_) => Exit::Usage,
             CertsError::NoCa(_) | CertsError::NoNode(..) | CertsError::NoKey(_) => Exit::NoInput,
             CertsError::RenewCa | CertsError::IsRefused(_) => Exit::Usage,
             CertsError::Damaged(..) | CertsError::List(_) => Exit::Data,

@@ -1,5 +1,5 @@
-//! Pages over HTTP and HTTPS. With ureq, the smallest client that takes a TLS of
-//! ours, they are 200 KiB more on MIPS, before any TLS; minreq brings aws-lc.
+//! Pages over HTTP and HTTPS. Libraries are too large for routers: ureq, the smallest
+//! that can use our TLS, adds 200 KiB on MIPS before any TLS, and minreq brings aws-lc.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ use crate::wire::http_date;
 const LIMIT: Duration = Duration::from_secs(20);
 const MAX_REDIRECTS: usize = 3;
 
-/// Room for what is no body: headers, the sizes of chunks.
+/// Bytes of an answer that are not its body: headers, the sizes of chunks.
 const MAX_OVERHEAD: usize = 32 * 1024;
 
 /// Why there is no page.
@@ -45,7 +45,7 @@ pub fn get(url: &str, limit: usize) -> Result<Page, GetError> {
     get_trusting(&tls::public_roots, url, limit)
 }
 
-/// Whom to trust; made when a server speaks TLS, not before.
+/// Makes the authorities to trust, when a server is asked over TLS and not before.
 type Roots<'a> = &'a dyn Fn() -> Arc<RootCertStore>;
 
 fn get_trusting(roots: Roots<'_>, url: &str, limit: usize) -> Result<Page, GetError> {
@@ -88,7 +88,7 @@ fn exchange(stream: &mut (impl Read + Write), url: &Url, limit: usize) -> Result
     let mut part = [0; 4096];
     loop {
         let length = match stream.read(&mut part) {
-            // TLS without its own end: anybody may have cut it off.
+            // The end that TLS itself announces is missing: anybody may have cut it off.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(HttpError::Truncated.into());
             }

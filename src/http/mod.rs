@@ -1,5 +1,11 @@
-//! HTTP/1.1 as a client, over TLS too: pages and the time at a server. All of it
-//! blocks, for threads that may wait.
+//! HTTP/1.1 as a client, with TLS or without. All of it blocks: it is for threads that
+//! may wait, never for the one that serves clients.
+//!
+//! | File | What |
+//! |---|---|
+//! | `get.rs` | a page at a URL, through redirects |
+//! | `time.rs` | the time at a server, from its `Date` |
+//! | `timed_stream.rs` | a TCP connection with one deadline for everything |
 
 #[cfg(feature = "tls")]
 mod get;

@@ -2,7 +2,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// One address must not take the time of the others.
+/// One address gets no more time than this, so that others of the name get some.
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 
 /// A TCP connection of a thread that may wait, until its deadline.

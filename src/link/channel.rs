@@ -13,15 +13,16 @@ use crate::tls::{TlsStream, Writer, x509::Fingerprints};
 /// Slices of one vectored write.
 pub(super) const MAX_SLICES: usize = 16;
 
-/// What frames go through on their way to and from the socket.
+/// What frames go through on their way to and from the socket. The link's task has it.
 pub(super) enum Channel {
     Plain,
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
 }
 
-/// What writes to a socket whose handshake is done, as the streams of a link
-/// have it beside the link's task.
+/// The half of a [`Channel`] that writes, once the handshake is done. All streams of a
+/// link share it with the link's task, so that what a stream sends need not wait for
+/// that task.
 pub(super) enum Outlet {
     Plain,
     #[cfg(feature = "tls")]
@@ -71,7 +72,7 @@ impl Outlet {
 }
 
 impl Channel {
-    /// What comes in its place for those that only write, after the handshake.
+    /// For those that only write; none before the handshake is done.
     pub fn outlet(&self) -> Option<Outlet> {
         match self {
             Self::Plain => Some(Outlet::Plain),
@@ -89,7 +90,7 @@ impl Channel {
         }
     }
 
-    /// Of that certificate.
+    /// By what that certificate is known.
     #[cfg(feature = "tls")]
     pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
         match self {
@@ -139,7 +140,7 @@ impl Channel {
         }
     }
 
-    /// TLS has not shaken hands yet.
+    /// TLS has not shaken hands yet, so there is nothing to read or write of ours.
     pub fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain => false,

@@ -5,107 +5,97 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
-use super::account::Account;
 use super::channel::{MAX_SLICES, Outlet};
 use super::fault::Fault;
 use super::notes::{Marks, Note, Notes};
-use super::window::Sizes;
-use crate::net::trunk::{Headroom, Life, Step, TaskSlot};
-use crate::net::{Notify, Rope, SCRATCH_LEN, Socket};
+use super::pulse::Pulse;
+use super::share::Share;
+use crate::net::trunk::{Headroom, SilenceRules, Step, TaskSlot};
+use crate::net::{Rope, SCRATCH_LEN, Socket};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
+use crate::wire::link::window::Sizes;
 use crate::wire::link::{Frame, HEADER_LEN, MAX_BODY, data_header};
 
-/// What waits with frames that cannot wait may come to this: a 16th of the buffers,
-/// within these.
-const LEAST_STUCK: usize = 1 << 20;
-const MOST_STUCK: usize = 4 << 20;
+/// Frames such as `credit` cannot be held back. When with them more waits for the kernel
+/// than a 16th of the buffers, within these bounds, the link is stuck and ends.
+const MIN_STUCK: usize = 1 << 20;
+const MAX_STUCK: usize = 4 << 20;
 
-/// Less is not worth a system call of its own: it goes out with what else the
-/// turn brings.
+/// Fewer bytes are not worth a system call of their own: they go out at the end of the
+/// turn of the link's task, with whatever else there is.
 const WORTH_WRITING: usize = 4096;
 
-/// A peer that answers later than this is not waited for as long.
-const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(1);
-
-/// Empty queues that are kept for the next streams to need one.
+/// Empty queues that are kept for the next streams that need one.
 const SPARE_QUEUES: usize = 8;
 
-/// Frames that one scratch buffer and a packet's header make.
+/// Frames into which one scratch buffer full of bytes is cut, its packet's header
+/// included.
 const FRAMES: usize = SCRATCH_LEN / MAX_BODY + 1;
 const _: () = assert!(3 * FRAMES <= MAX_SLICES);
 
-/// The 9 bytes before a frame and the 22 around a record of TLS.
+/// Bytes around those of a stream in one frame, at most: 9 before a frame, 22 of a
+/// record of TLS.
 const FRAMING: usize = 32;
 
-/// Bytes of a stream that with all that is put around them go into one write, and
-/// are read at once by the other side.
+/// The most bytes of a stream that the other side gets with one read, after what is put
+/// around them.
 pub(super) const ONE_WRITE: usize = SCRATCH_LEN - FRAMES * FRAMING;
 
 /// Bytes of a stream that may wait beyond its credit: on a back those of a line, on a
 /// front what the sink of its client holds.
 pub(super) const ALLOWANCE: usize = 64 * 1024;
 
-/// What the streams of a link see of it. Its task is the
-/// [driver](super::driver).
-pub(super) struct Connection {
+/// A link as its streams see it. Its task, which reads and writes for all of them, is
+/// the [driver](super::driver).
+pub(super) struct LinkConnection {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     /// Who is at the other end, for the log.
     pub peer: String,
     /// Whose link it is.
-    pub account: Account,
+    pub share: Share,
     /// Of the other side's certificate, if it has one.
     #[cfg(feature = "tls")]
     pub fingerprints: Option<Fingerprints>,
     /// Credit of a new stream, to send.
     pub window_out: u32,
-    /// And to receive.
+    /// The same to receive, and what it may grow to.
     pub sizes: Sizes,
     pub outlet: Outlet,
     out: RefCell<Rope>,
-    /// Streams that have something to send and may, in turn.
+    /// Numbers of streams that may send a frame each, in the order in which they asked.
     turns: RefCell<VecDeque<u32>>,
     notes: Notes,
     spare_queues: RefCell<heapless::Vec<Box<Rope>, SPARE_QUEUES>>,
     headroom: Headroom,
-    life: Cell<Life>,
-    /// Woken when it answers after all.
-    answered: Notify,
+    pulse: Pulse,
     task: TaskSlot<Fault>,
     wants_look: Cell<bool>,
-    began: Instant,
-    round_trip: Cell<Duration>,
-    /// When the first ping went out that is not answered, on its clock.
-    pinged: Cell<Option<u32>>,
-    /// When the kernel last took something, on its clock.
-    wrote: Cell<u32>,
 }
 
-/// What a [`Connection`] is made of.
-pub(super) struct Parts {
+/// What a [`LinkConnection`] is made of.
+pub(super) struct ConnectionParts {
     pub context: Rc<LinkContext>,
     pub socket: Socket,
     pub peer: String,
-    pub account: Account,
+    pub share: Share,
     #[cfg(feature = "tls")]
     pub fingerprints: Option<Fingerprints>,
     pub window_out: u32,
     pub outlet: Outlet,
 }
 
-impl Connection {
-    pub fn new(parts: Parts) -> Rc<Self> {
+impl LinkConnection {
+    pub fn new(parts: ConnectionParts) -> Rc<Self> {
         let began = parts.context.reactor.now();
         Rc::new(Self {
             sizes: parts.context.sizes(),
-            began,
-            life: Cell::new(Life::new(began)),
-            answered: Notify::default(),
+            pulse: Pulse::new(began),
             context: parts.context,
             socket: parts.socket,
             peer: parts.peer,
-            account: parts.account,
+            share: parts.share,
             #[cfg(feature = "tls")]
             fingerprints: parts.fingerprints,
             window_out: parts.window_out,
@@ -117,101 +107,80 @@ impl Connection {
             headroom: Headroom::default(),
             task: TaskSlot::default(),
             wants_look: Cell::new(false),
-            round_trip: Cell::default(),
-            pinged: Cell::new(None),
-            wrote: Cell::new(0),
         })
+    }
+
+    fn now(&self) -> Instant {
+        self.context.reactor.now()
+    }
+
+    fn rules(&self) -> SilenceRules {
+        self.context.patience.rules()
     }
 
     /// Asks whether the other side is there.
     pub fn ping(&self) {
-        self.send(&Frame::Ping(self.age_micros()));
-        let pinged = self.pinged.get().unwrap_or_else(|| self.clock());
-        self.pinged.set(Some(pinged));
-        let now = self.context.reactor.now();
-        self.life(|life| life.ping(now));
+        self.send(&Frame::Ping(self.pulse.micros(self.precise_now())));
+        self.pulse.ping(self.now(), &self.rules());
     }
 
-    /// Something came from it.
+    /// The other side has answered a ping.
+    pub fn pong(&self, number: u64) {
+        let micros = self.pulse.pong(self.precise_now(), number);
+        self.context.metrics.link_rtt_micros.set(micros);
+    }
+
+    /// Read anew: that of the reactor is as old as its turn.
+    fn precise_now(&self) -> Instant {
+        self.context.reactor.clock().read()
+    }
+
+    /// Something came from the other side.
     pub fn hear(&self) {
-        let now = self.context.reactor.now();
-        self.life(|life| life.hear(now));
+        self.pulse.hear(self.now(), &self.rules());
     }
 
-    /// Its kernel has made room.
+    /// The kernel, which had refused bytes, takes some again.
     pub fn take(&self) {
-        let now = self.context.reactor.now();
-        self.life(|life| life.take(now));
+        self.pulse.take(self.now(), &self.rules());
     }
 
+    /// What is to be done about the silence of the other side.
     pub fn look(&self) -> Step {
-        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
-        self.life.get().look(now, &patience.rules())
+        self.pulse.look(self.now(), &self.rules())
     }
 
     /// A ping is unanswered for so long that nobody new should be put on it.
     pub fn is_silent(&self) -> bool {
-        let (now, patience) = (self.context.reactor.now(), &self.context.patience);
-        self.life.get().is_silent(now, &patience.rules())
+        self.pulse.is_silent(self.now(), &self.rules())
     }
 
-    fn life(&self, change: impl FnOnce(&mut Life)) {
-        let was_silent = self.is_silent();
-        let mut life = self.life.get();
-        change(&mut life);
-        self.life.set(life);
-        if was_silent && !self.is_silent() {
-            self.answered.notify();
-        }
-    }
-
-    /// It is.
-    pub fn pong(&self, number: u64) {
-        let rtt = self.age_micros().saturating_sub(number);
-        self.context.metrics.link_rtt_micros.set(rtt);
-        self.round_trip.set(Duration::from_micros(rtt));
-        self.pinged.set(None);
-    }
-
-    /// Milliseconds since it began; they start anew after 49 days.
+    /// See [`Pulse::clock`].
     pub fn clock(&self) -> u32 {
-        let age = self.context.reactor.now().duration_since(self.began);
-        age.as_millis() as u32
+        self.pulse.clock(self.now())
     }
 
-    /// When its clock last showed `clock`.
+    /// See [`Pulse::instant`].
     pub fn instant(&self, clock: u32) -> Instant {
-        let now = self.context.reactor.now();
-        now.checked_sub(self.since(clock)).unwrap_or(now)
+        self.pulse.instant(self.now(), clock)
     }
 
-    fn since(&self, clock: u32) -> Duration {
-        Duration::from_millis(self.clock().wrapping_sub(clock).into())
-    }
-
-    /// How long the last ping took, or the next one takes at least; at most a second.
+    /// See [`Pulse::round_trip`].
     pub fn round_trip(&self) -> Duration {
-        let waited = self.pinged.get().map(|pinged| self.since(pinged));
-        let longer = self.round_trip.get().max(waited.unwrap_or_default());
-        longer.min(LONGEST_ROUND_TRIP)
+        self.pulse.round_trip(self.now())
     }
 
     /// The kernel took so many bytes.
     pub fn note_written(&self, count: usize) {
         if count > 0 {
-            self.wrote.set(self.clock());
+            self.pulse.note_written(self.now());
             self.context.metrics.link_bytes_out.add(count as u64);
         }
     }
 
-    /// When its kernel last took something.
+    /// When the kernel last took something.
     pub fn wrote(&self) -> Instant {
-        self.instant(self.wrote.get())
-    }
-
-    fn age_micros(&self) -> u64 {
-        let now = self.context.reactor.clock().read();
-        now.duration_since(self.began).as_micros() as u64
+        self.pulse.wrote(self.now())
     }
 
     /// Queues a frame that cannot wait.
@@ -291,8 +260,8 @@ impl Connection {
     fn append(&self, bytes: &[u8]) {
         let mut out = self.out.borrow_mut();
         out.append_overdrawn(&self.context.buffers, bytes);
-        let share = self.context.buffers.total_bytes() / 16;
-        if out.len() > share.clamp(LEAST_STUCK, MOST_STUCK) {
+        let limit = self.context.buffers.total_bytes() / 16;
+        if out.len() > limit.clamp(MIN_STUCK, MAX_STUCK) {
             drop(out);
             self.fail(Fault::Stuck);
         }
@@ -321,13 +290,12 @@ impl Connection {
     /// Completes when the link is neither full nor silent, or at its end.
     pub async fn welcoming(&self) {
         while self.is_full() || self.is_silent() {
-            smol::future::or(self.headroom.changed(), self.answered.changed()).await;
+            smol::future::or(self.headroom.changed(), self.pulse.answered()).await;
         }
     }
 
-    /// Wakes those whose turn it is, if there is room; whether others wait for
-    /// theirs.
-    pub fn tell_room(&self) -> bool {
+    /// Wakes streams that wait for room, if there is some; whether others still wait.
+    pub fn wake_waiting(&self) -> bool {
         self.headroom.give(self.out.borrow().len(), usize::MAX)
     }
 
@@ -343,6 +311,7 @@ impl Connection {
         let _ = self.spare_queues.borrow_mut().push(queue);
     }
 
+    /// A stream asks for a turn to send a frame.
     pub fn queue_turn(&self, stream: u32) {
         self.turns.borrow_mut().push_back(stream);
         self.wake();
@@ -356,7 +325,7 @@ impl Connection {
         !self.turns.borrow().is_empty()
     }
 
-    /// A stream leaves something that its link takes at the beginning of a turn.
+    /// A stream leaves a note that the link takes at the beginning of its next turn.
     pub fn note(&self, stream: u32, marks: &Marks, note: Note) {
         self.notes.leave(stream, marks, note);
         if note.is_urgent() {
@@ -370,7 +339,7 @@ impl Connection {
 
     /// Windows do not grow while so much waits on this side.
     pub fn is_crowded(&self) -> bool {
-        self.account.with(|whole, _| whole.is_crowded())
+        self.share.with(|whole, _| whole.is_crowded())
     }
 
     /// Ends the link at the next turn of its task.
@@ -386,7 +355,7 @@ impl Connection {
         self.task.fill(waker);
     }
 
-    /// Something waits for [`Side::look_again`](super::driver::Side::look_again):
+    /// Something waits for [`Half::look_again`](super::driver::Half::look_again):
     /// there is a turn of the task after this, even if one is under way.
     pub fn look_again(&self) {
         self.wants_look.set(true);
@@ -398,16 +367,16 @@ impl Connection {
         self.wants_look.replace(false)
     }
 
-    /// There is something to write: the turn that is under way does so anyway.
+    /// There is something to write. Within a turn of the link's task that is not needed
+    /// and does nothing: the turn ends with writing.
     fn wake(&self) {
         self.task.wake();
     }
 
-    /// Nothing more goes out; whoever waits looks again.
+    /// The link is over: nothing more goes out, and whoever waits for it looks again.
     pub fn shut(&self) {
         self.out.borrow_mut().clear();
-        self.life.set(Life::new(self.context.reactor.now()));
         self.headroom.give_up();
-        self.answered.notify();
+        self.pulse.give_up(self.now());
     }
 }

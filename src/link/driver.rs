@@ -3,31 +3,32 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::LinkContext;
-use super::account::Account;
 use super::channel::Channel;
-use super::connection::{Connection, Parts};
+use super::connection::{ConnectionParts, LinkConnection};
 use super::fault::Fault;
-use super::handshake::Established;
+use super::handshake::Greeted;
+use super::share::Share;
 use crate::net::trunk::Step;
 use crate::net::{READS_PER_TURN, Timer};
 use crate::wire::link::{Decoder, Event, Frame};
 
-/// What a front and a back do differently with a link.
-pub(super) trait Side {
+/// What the front's half and the back's half of the proxy do differently with a link.
+pub(super) trait Half {
     /// The stream of this number; `None` if it is over on this side.
     fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault>;
 
     /// A frame that only this side gets.
     fn frame(&self, frame: Frame) -> Result<(), Fault>;
 
-    /// Bytes came: while too many wait here, ends the stream that holds most.
-    fn relieve(&self);
+    /// Bytes came: while more wait on this side than may, ends the stream for which most
+    /// waits.
+    fn evict_largest(&self);
 
     /// First in every turn of the link's task: what waited for other tasks, and
     /// what could not be done inside a stream.
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault>;
 
-    /// Now and then.
+    /// Some seconds have gone.
     fn tick(&self) {}
 }
 
@@ -45,39 +46,39 @@ pub(super) trait LinkStream {
 
 /// The task of one link: reads and sorts frames, writes what is queued, and
 /// watches whether the other side is there.
-pub(super) struct Driver {
-    link: Rc<Connection>,
+pub(super) struct LinkDriver {
+    link: Rc<LinkConnection>,
     channel: Channel,
     decoder: Decoder,
     /// What came behind the handshake.
     early: Vec<u8>,
     tick: Timer,
-    /// The kernel has not taken everything.
+    /// The kernel has not taken everything yet.
     is_stuck: bool,
 }
 
-impl Driver {
+impl LinkDriver {
     pub fn new(
         context: &Rc<LinkContext>,
-        established: Established,
-        account: Account,
-    ) -> (Rc<Connection>, Self) {
-        let link = Connection::new(Parts {
+        greeted: Greeted,
+        share: Share,
+    ) -> (Rc<LinkConnection>, Self) {
+        let link = LinkConnection::new(ConnectionParts {
             context: context.clone(),
-            socket: established.socket,
-            peer: established.peer,
-            account,
+            socket: greeted.socket,
+            peer: greeted.peer,
+            share,
             #[cfg(feature = "tls")]
-            fingerprints: established.fingerprints,
-            window_out: established.window,
-            outlet: established.outlet,
+            fingerprints: greeted.fingerprints,
+            window_out: greeted.window,
+            outlet: greeted.outlet,
         });
         let reactor = &context.reactor;
         let driver = Self {
             link: link.clone(),
-            channel: established.channel,
-            decoder: established.decoder,
-            early: established.early,
+            channel: greeted.channel,
+            decoder: greeted.decoder,
+            early: greeted.early,
             tick: reactor.timer(),
             is_stuck: false,
         };
@@ -85,13 +86,13 @@ impl Driver {
     }
 
     /// Runs the link; returns why it ended.
-    pub async fn run(&mut self, side: &dyn Side) -> Fault {
+    pub async fn run(&mut self, half: &dyn Half) -> Fault {
         self.tick.set(self.link.context.reactor.now());
         let mut early = std::mem::take(&mut self.early);
-        let fault = match self.sort(side, &mut early) {
+        let fault = match self.sort(half, &mut early) {
             Ok(()) => {
                 drop(early);
-                poll_fn(|cx| self.poll(cx, side)).await
+                poll_fn(|cx| self.poll(cx, half)).await
             }
             Err(fault) => fault,
         };
@@ -105,11 +106,11 @@ impl Driver {
         fault
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Poll<Fault> {
-        if let Err(fault) = self.step(cx, side) {
+    fn poll(&mut self, cx: &mut Context<'_>, half: &dyn Half) -> Poll<Fault> {
+        if let Err(fault) = self.step(cx, half) {
             return Poll::Ready(fault);
         }
-        // Not before: what this turn itself queued has gone out with it.
+        // Only now can it be woken: what this turn itself queued has gone out with it.
         self.link.set_task(cx.waker());
         if self.link.take_look() {
             self.link.look_again();
@@ -117,26 +118,26 @@ impl Driver {
         Poll::Pending
     }
 
-    fn step(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
+    fn step(&mut self, cx: &mut Context<'_>, half: &dyn Half) -> Result<(), Fault> {
         self.link.take_look();
-        side.look_again(cx)?;
+        half.look_again(cx)?;
         let mut reads = 0;
-        while reads < READS_PER_TURN && self.read(cx, side)? {
+        while reads < READS_PER_TURN && self.read(cx, half)? {
             reads += 1;
         }
         if reads == READS_PER_TURN {
             cx.waker().wake_by_ref();
         }
         while self.tick.poll_expired(cx).is_ready() {
-            self.tick(side)?;
+            self.tick(half)?;
         }
-        self.write(cx, side)?;
-        // Streams may have met it in any of these.
+        self.write(cx, half)?;
+        // A stream may have met it in any of these.
         self.link.take_fault().map_or(Ok(()), Err)
     }
 
     /// False when there is nothing to read.
-    fn read(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<bool, Fault> {
+    fn read(&mut self, cx: &mut Context<'_>, half: &dyn Half) -> Result<bool, Fault> {
         let link = self.link.clone();
         let read = link.context.scratch.with(|buffer| {
             let Self {
@@ -144,7 +145,7 @@ impl Driver {
             } = self;
             channel.poll_read(cx, &link.socket, buffer, &mut |bytes| {
                 link.context.metrics.link_bytes_in.add(bytes.len() as u64);
-                sort(&link, decoder, side, bytes)
+                sort(&link, decoder, half, bytes)
             })
         });
         match read {
@@ -157,24 +158,24 @@ impl Driver {
         }
     }
 
-    fn sort(&mut self, side: &dyn Side, bytes: &mut [u8]) -> Result<(), Fault> {
+    fn sort(&mut self, half: &dyn Half, bytes: &mut [u8]) -> Result<(), Fault> {
         let link = self.link.clone();
-        sort(&link, &mut self.decoder, side, bytes)
+        sort(&link, &mut self.decoder, half, bytes)
     }
 
     /// Lets the streams fill the queue in turn while the kernel takes it.
-    fn write(&mut self, cx: &mut Context<'_>, side: &dyn Side) -> Result<(), Fault> {
+    fn write(&mut self, cx: &mut Context<'_>, half: &dyn Half) -> Result<(), Fault> {
         loop {
             while !self.link.is_full()
                 && let Some(stream) = self.link.next_turn()
             {
                 // It may have ended since it asked for one.
-                if let Ok(Some(stream)) = side.stream(stream) {
+                if let Ok(Some(stream)) = half.stream(stream) {
                     stream.take_turn();
                 }
             }
             let is_done = self.flush()?;
-            if self.link.tell_room() {
+            if self.link.wake_waiting() {
                 cx.waker().wake_by_ref();
             }
             match is_done {
@@ -199,9 +200,9 @@ impl Driver {
         Ok(is_done)
     }
 
-    fn tick(&mut self, side: &dyn Side) -> Result<(), Fault> {
+    fn tick(&mut self, half: &dyn Half) -> Result<(), Fault> {
         if self.link.look() == Step::Ping {
-            side.tick();
+            half.tick();
             self.link.ping();
         }
         match self.link.look() {
@@ -214,25 +215,25 @@ impl Driver {
 }
 
 fn sort(
-    link: &Connection,
+    link: &LinkConnection,
     decoder: &mut Decoder,
-    side: &dyn Side,
+    half: &dyn Half,
     mut input: &mut [u8],
 ) -> Result<(), Fault> {
     while let Some(event) = decoder.next(&mut input)? {
         match event {
             Event::Data { stream, bytes } => {
-                if let Some(stream) = side.stream(stream)? {
+                if let Some(stream) = half.stream(stream)? {
                     stream.receive(bytes)?;
-                    side.relieve();
+                    half.evict_largest();
                 }
             }
             Event::Frame(Frame::Credit { stream, bytes }) => {
-                if let Some(stream) = side.stream(stream)? {
+                if let Some(stream) = half.stream(stream)? {
                     stream.credit(bytes)?;
                 }
             }
-            // One that lets frames wait has no use for a row of pongs.
+            // A side that does not read gets no row of pongs, which would fill the queue.
             Event::Frame(Frame::Ping(_)) if link.is_full() => {}
             Event::Frame(Frame::Ping(number)) => link.send(&Frame::Pong(number)),
             Event::Frame(Frame::Pong(number)) => link.pong(number),
@@ -240,7 +241,7 @@ fn sort(
             Event::Frame(Frame::Hello(_) | Frame::Proof(_)) => {
                 return Err(Fault::Unexpected("a second hello"));
             }
-            Event::Frame(frame) => side.frame(frame)?,
+            Event::Frame(frame) => half.frame(frame)?,
         }
     }
     Ok(())

@@ -5,17 +5,17 @@ use crate::config::CERTIFICATES;
 use crate::metrics::LinkEnd;
 #[cfg(feature = "tls")]
 use crate::tls;
-use crate::wire::link::{LinkError, Refusal, Role};
+use crate::wire::link::{LinkError, LinkSide, Refusal};
 
-/// The way out of what no right peer does.
+/// The likely cause of what no peer of the same version does.
 const SAME_VERSION: &str = "; are both ends of the same version?";
 
 /// Why a link ended or did not come about.
 #[derive(Debug)]
 pub(super) enum Fault {
     Closed,
-    /// It is closed before the handshake is done; the role of this side.
-    HungUp(Role),
+    /// It is closed before the handshake is done; which side this one is.
+    HungUp(LinkSide),
     Broken(io::Error),
     Silent,
     Stuck,
@@ -42,7 +42,7 @@ pub(super) enum Fault {
     Revoked(String),
     /// Too many links.
     TooMany,
-    /// Strangers took its seat before it has proven itself.
+    /// Strangers took its place among half-open links before it had proven itself.
     PushedOut,
     /// The other side says why it closes.
     Refused(Refusal),
@@ -121,12 +121,12 @@ impl fmt::Display for Fault {
                  {CERTIFICATES}, or the address of a tunnel, or, if you must, \
                  --link-plain-on-public yes"
             ),
-            Self::HungUp(Role::Front) => write!(
+            Self::HungUp(LinkSide::Front) => write!(
                 f,
                 "the back hung up in the middle of the handshake: is that a port of its \
                  --link-listen, with TLS on both ends or on neither? Its log says why"
             ),
-            Self::HungUp(Role::Back) => write!(
+            Self::HungUp(LinkSide::Back) => write!(
                 f,
                 "it hung up before it had proven itself: a stranger, or a front whose log says why"
             ),

@@ -14,11 +14,11 @@ use crate::net::{Rope, Socket, fill_random};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
 use crate::wire::link::{
-    Decoder, Event, Frame, Hello, LinkError, RANDOM_LEN, Refusal, Role, proof,
+    Decoder, Event, Frame, Hello, LinkError, LinkSide, RANDOM_LEN, Refusal, proof,
 };
 
-/// Bytes that one read of a handshake takes: it is a stranger still. A record of
-/// TLS has to fit.
+/// Bytes that one read of a handshake takes: little, for the other side is a stranger
+/// still, but a record of TLS has to fit.
 const READ_LEN: usize = 17 * 1024;
 
 #[cfg(feature = "tls")]
@@ -35,10 +35,10 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn role(self) -> Role {
+    fn side(self) -> LinkSide {
         match self {
-            Self::Back => Role::Back,
-            _ => Role::Front,
+            Self::Back => LinkSide::Back,
+            _ => LinkSide::Front,
         }
     }
 
@@ -48,7 +48,7 @@ impl Part {
 }
 
 /// A link whose sides know each other.
-pub(super) struct Established {
+pub(super) struct Greeted {
     pub socket: Socket,
     pub channel: Channel,
     pub outlet: Outlet,
@@ -58,8 +58,8 @@ pub(super) struct Established {
     /// Credit of each stream to begin with.
     pub window: u32,
     pub peer: String,
-    /// Who it is, whatever address it comes from: the name in its certificate. Of
-    /// one without, the address, of IPv6 the /64.
+    /// Who the other side is: the name in its certificate. Without one its address, of
+    /// IPv6 the /64.
     pub name: String,
     /// Of its certificate, if it has one.
     #[cfg(feature = "tls")]
@@ -68,7 +68,7 @@ pub(super) struct Established {
     pub is_trial: bool,
 }
 
-impl Established {
+impl Greeted {
     /// The last words to one that gets no link after all, lost if the kernel has no
     /// room for them.
     pub fn close(mut self, context: &LinkContext, refusal: Refusal) {
@@ -79,15 +79,15 @@ impl Established {
     }
 }
 
-/// Shakes hands as `part`; `begun` is told when the other side has begun as a link
-/// does. It is told why if that fails.
+/// Shakes hands as `part`. `begun` is called when the other side has begun as a link
+/// does. If it fails, the other side is told why.
 pub(super) async fn shake(
     context: &Rc<LinkContext>,
     security: &Security,
     part: Part,
     socket: Socket,
     begun: &dyn Fn(),
-) -> Result<Established, Fault> {
+) -> Result<Greeted, Fault> {
     let peer = socket.peer_address();
     let mut talk = Talk {
         channel: security.channel(&socket, &context.buffers)?,
@@ -98,7 +98,7 @@ pub(super) async fn shake(
         begun,
     };
     match talk.agree(security, part).await {
-        Ok(theirs) => Ok(Established {
+        Ok(theirs) => Ok(Greeted {
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
             name: name(talk.channel.peer_name(), peer.as_ref().ok()),
             #[cfg(feature = "tls")]
@@ -111,7 +111,7 @@ pub(super) async fn shake(
             window: theirs.window,
             peer: peer.map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
         }),
-        Err(Fault::Closed) => Err(Fault::HungUp(part.role())),
+        Err(Fault::Closed) => Err(Fault::HungUp(part.side())),
         Err(fault) => {
             if let Some(refusal) = fault.refusal() {
                 let _ = talk.say(&Frame::Close(refusal)).await;
@@ -141,23 +141,23 @@ impl Talk<'_> {
     /// nothing from a back.
     async fn agree(&mut self, security: &Security, part: Part) -> Result<Hello, Fault> {
         self.secure().await?;
-        let role = part.role();
+        let side = part.side();
         let mut ours = Hello {
-            role,
+            side,
             is_keyed: security.key.is_some(),
             is_trial: part.is_trial(),
             window: self.context.window() as u32,
             random: [0; RANDOM_LEN],
         };
         fill_random(&mut ours.random);
-        let theirs = match role {
-            Role::Front => {
+        let theirs = match side {
+            LinkSide::Front => {
                 self.say(&Frame::Hello(ours.clone())).await?;
                 self.hello().await?
             }
-            Role::Back => {
+            LinkSide::Back => {
                 let theirs = self.hello().await;
-                // Also to a peer of another version, which has to name both.
+                // A peer of another version gets it too, so that it can log both versions.
                 if matches!(theirs, Ok(_) | Err(Fault::Bytes(LinkError::Version(_)))) {
                     self.say(&Frame::Hello(ours.clone())).await?;
                 }
@@ -166,7 +166,7 @@ impl Talk<'_> {
                 theirs
             }
         };
-        if theirs.role == role {
+        if theirs.side == side {
             return Err(Fault::SameRole);
         }
         if theirs.is_keyed != ours.is_keyed {
@@ -174,17 +174,17 @@ impl Talk<'_> {
             return Err(Fault::KeyMissing { here });
         }
         if let Some(key) = &security.key {
-            match role {
-                Role::Front => {
-                    let ours_proof = proof(key.bytes(), role, &ours, &theirs);
+            match side {
+                LinkSide::Front => {
+                    let ours_proof = proof(key.bytes(), side, &ours, &theirs);
                     self.say(&Frame::Proof(ours_proof)).await?;
-                    let expected = proof(key.bytes(), Role::Back, &ours, &theirs);
+                    let expected = proof(key.bytes(), LinkSide::Back, &ours, &theirs);
                     self.expect_proof(expected).await?;
                 }
-                Role::Back => {
-                    let expected = proof(key.bytes(), Role::Front, &theirs, &ours);
+                LinkSide::Back => {
+                    let expected = proof(key.bytes(), LinkSide::Front, &theirs, &ours);
                     self.expect_proof(expected).await?;
-                    let ours_proof = proof(key.bytes(), role, &theirs, &ours);
+                    let ours_proof = proof(key.bytes(), side, &theirs, &ours);
                     self.say(&Frame::Proof(ours_proof)).await?;
                 }
             }
@@ -195,12 +195,13 @@ impl Talk<'_> {
         Ok(theirs)
     }
 
-    /// Of a trial: a back has a last word for it.
+    /// What the back says to a trial: that it would get a link, by closing it as it
+    /// does at shutdown, or why not.
     async fn verdict(&mut self) -> Result<(), Fault> {
         match self.frame().await {
             Err(Fault::Refused(Refusal::Shutdown) | Fault::Closed | Fault::Broken(_)) => Ok(()),
             Err(fault) => Err(fault),
-            // One that does not know trials, and has a link now.
+            // A back that does not know trials takes this for a link: it is closed.
             Ok(_) => self.say(&Frame::Close(Refusal::Shutdown)).await,
         }
     }
@@ -211,7 +212,7 @@ impl Talk<'_> {
             if self.channel.is_handshaking() {
                 self.read().await?;
                 if !self.channel.is_flushed() {
-                    // A hello that gets an answer.
+                    // There is an answer to it, so it was a hello of TLS.
                     (self.begun)();
                 }
             }

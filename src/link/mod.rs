@@ -1,16 +1,34 @@
-//! Front and back: a [`Backend`](crate::backend::Backend) through a connection
-//! to another machine. Protocol: `doc/split-mode.md`; bytes: [`crate::wire::link`].
+//! The connection between a front and a back, two machines that are one proxy: on a
+//! front a [`Backend`](crate::backend::Backend), on a back what opens the sessions that
+//! fronts ask for. What is said on it: `doc/split-mode.md`; its bytes: [`crate::wire::link`].
 //!
-//! Either side runs one task a link (`driver`); the streams on it are small
-//! structs that other tasks reach through `Rc`. They never call their link, they
-//! leave it notes (`notes`). What a stream sends is bounded by the credit that the
-//! other side gives it (`flow`), what waits for the kernel by a limit of the link
-//! (`connection`). The numbers of both, and what each front may take of a back, are
-//! plain values (`window`). What a link has in common with a connection to a middle
-//! proxy is in [`crate::net::trunk`]; after which silence the other side is taken to be
-//! gone says `patience`.
+//! Each link has one task. Each client on it has a stream: a small struct that the
+//! link's task and the client's own share through `Rc`. A link calls its streams; they
+//! never call it, which might be inside of them: they leave it notes.
+//!
+//! A stream sends what the other side gives credit for. What waits for the kernel has a
+//! limit of its own. The numbers of both, and what each front may take of a back, are
+//! plain values in `wire`. What a link has in common with a connection to a middle proxy
+//! is in [`crate::net::trunk`].
+//!
+//! | File | What |
+//! |---|---|
+//! | `handshake.rs` | from a socket to a link: who speaks first, proofs of the key, the trial of `check` |
+//! | `security.rs` | who gets a link, by certificate or key, and whether others can read it |
+//! | `certificates.rs` | the command `certs`: makes, renews and revokes certificates |
+//! | `channel.rs` | what frames go through, plain or TLS |
+//! | `connection.rs` | a link as its streams see it: to send, to wait for room, to leave notes |
+//! | `pulse.rs` | whether the other side is there, and how far away it is |
+//! | `driver.rs` | the task of a link: reads, sorts frames, writes |
+//! | `notes.rs` | what streams leave for their link |
+//! | `stream_flow.rs` | one stream's bytes each way: credit, and what waits for it |
+//! | `share.rs` | who is at the other end, and what that one takes of what all share |
+//! | `patience.rs` | after how much silence something is done |
+//! | `fault.rs` | why a link ended, for the log, the metrics and the other side |
+//! | `front/` | the front's half: dials backs, gives each client to a link |
+//! | `back/` | the back's half: takes links, opens sessions |
+//! | `test_link.rs` | links for the tests of both halves |
 
-mod account;
 mod back;
 #[cfg(feature = "tls")]
 pub mod certificates;
@@ -18,14 +36,14 @@ mod channel;
 mod connection;
 mod driver;
 mod fault;
-mod flow;
 mod front;
 mod handshake;
-#[cfg(feature = "tls")]
-mod node_key;
 mod notes;
 mod patience;
+mod pulse;
 mod security;
+mod share;
+mod stream_flow;
 #[cfg(test)]
 mod test_link;
 
@@ -36,7 +54,8 @@ use std::time::Duration;
 use crate::config::LinkPlaces;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
-use crate::wire::link::window::{self, Limits, Sizes, Whole};
+use crate::wire::link::whole::{Limits, Whole};
+use crate::wire::link::window::Sizes;
 
 pub use back::{Back, BackListener};
 pub use front::Front;
@@ -50,12 +69,13 @@ pub use security::{Security, SecurityFiles, SetupError};
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
-/// A stream's window, a share of `--buffers`, and how far it grows while what
-/// comes is taken at once: 1 MiB is 80 Mbit/s for one client at 100 ms.
+/// The largest window of a stream, a 64th of `--buffers` within these: 1 MiB is 80
+/// Mbit/s for one client at 100 ms. It begins with less, and grows while what comes is
+/// taken at once.
 const WINDOW_SHARE: usize = 64;
-const SMALLEST_WINDOW: usize = 32 * 1024;
-const LARGEST_FIRST_WINDOW: usize = 64 * 1024;
-const LARGEST_WINDOW: usize = 1 << 20;
+const MIN_WINDOW: usize = 32 * 1024;
+const MAX_FIRST_WINDOW: usize = 64 * 1024;
+const MAX_WINDOW: usize = 1 << 20;
 
 /// What both halves of the proxy need for a link.
 pub struct LinkContext {
@@ -64,22 +84,22 @@ pub struct LinkContext {
     pub buffers: Rc<BufferPool>,
     pub scratch: Rc<Scratch>,
     pub metrics: Rc<Metrics>,
-    /// With links that say nothing.
+    /// How long a link may say nothing.
     pub patience: Patience,
     /// How many seats, links and streams a back has.
     pub places: LinkPlaces,
 }
 
 impl LinkContext {
-    /// Bytes that a stream may send before it is given more credit.
+    /// The bytes of a stream that this side takes before it gives more credit.
     fn window(&self) -> usize {
-        self.largest_window().min(LARGEST_FIRST_WINDOW)
+        self.largest_window().min(MAX_FIRST_WINDOW)
     }
 
-    /// What that grows to.
+    /// What that grows to for a stream whose bytes are taken at once.
     fn largest_window(&self) -> usize {
         let share = self.buffers.total_bytes() / WINDOW_SHARE;
-        share.clamp(SMALLEST_WINDOW, LARGEST_WINDOW)
+        share.clamp(MIN_WINDOW, MAX_WINDOW)
     }
 
     fn sizes(&self) -> Sizes {
@@ -92,7 +112,7 @@ impl LinkContext {
     /// What all streams of this side share.
     fn whole(&self) -> Rc<RefCell<Whole>> {
         Rc::new(RefCell::new(Whole::new(Limits {
-            buffers: self.buffers.total_bytes().max(8 * SMALLEST_WINDOW),
+            buffers: self.buffers.total_bytes().max(8 * MIN_WINDOW),
             links: self.places.links,
             streams: self.places.streams,
             lines: self.places.lines,
@@ -109,9 +129,10 @@ fn prepare(socket: &Socket, patience: &Patience) {
     });
 }
 
-/// Whose stream has a number.
-enum Place<T> {
+/// Who has the number of a stream.
+enum StreamSlot<T> {
     Live(Rc<T>),
-    /// We have said its end, the other side has not yet.
+    /// A stream that is over here: the other side has not said its end yet, and until
+    /// then nobody else gets its number.
     Leaving,
 }

@@ -1,6 +1,6 @@
-//! What streams leave for their link, which takes it at the beginning of its next
-//! turn: so no stream calls its link, which may be inside the stream, and neither
-//! has to know what the other is.
+//! What streams leave for their link. A stream must not call its link, for the link may
+//! be in the middle of a call to the stream. So it leaves a note, and the link takes all
+//! notes at the beginning of its next turn, when nobody is inside a stream.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,13 +16,13 @@ pub(super) enum Note {
     Stalled = 4,
     /// A packet of it wants buffers.
     Wants = 8,
-    /// A packet that wanted them is here.
+    /// The packet that wanted buffers is here.
     Came = 16,
 }
 
 impl Note {
-    /// Whether there has to be a turn for it soon. What has been only noted until
-    /// something else makes one cannot pile up: each stream is queued once.
+    /// Whether the link's task is woken for it. Other notes wait until it runs anyway;
+    /// they cannot pile up, because each stream is in the list once.
     pub fn is_urgent(self) -> bool {
         !matches!(self, Self::Stalled | Self::Came)
     }
@@ -49,8 +49,8 @@ impl Taken {
     }
 }
 
-/// Numbers of the streams of a link that have left something, in order, each once:
-/// those of streams that are gone meanwhile are passed over by who takes them.
+/// Numbers of the streams of a link that have left something, in order, each once. A
+/// stream may be gone by the time that its number is taken: who takes it has to look.
 #[derive(Default)]
 pub(super) struct Notes(RefCell<VecDeque<u32>>);
 

@@ -7,7 +7,7 @@ use crate::net::trunk::{Ask, SilenceRules};
 pub struct Patience {
     /// How often each side asks whether the other is there.
     pub ping_every: Duration,
-    /// Nothing heard for so long after a ping: new clients go elsewhere.
+    /// A ping that has no answer for so long: new clients go to other links.
     pub doubt_after: Duration,
     /// A side that says nothing for so long is gone.
     pub silence_limit: Duration,

@@ -1,4 +1,13 @@
 //! Who gets a link, and whether others can read it.
+//!
+//! | File | What |
+//! |---|---|
+//! | `setup.rs` | the configs of rustls for either side, from the files that flags name |
+//! | `identity.rs` | what is in these files |
+//! | `papers.rs` | what is wrong with certificates, or soon will be, in words for people |
+//! | `refused.rs` | certificates that get no link: `--link-refuse` |
+//! | `back_verifier.rs` | checks that a back's certificate is a back's |
+//! | `error.rs` | why the files cannot be used |
 
 #[cfg(feature = "tls")]
 mod back_verifier;
@@ -30,7 +39,7 @@ use crate::config::{LinkTls, read_file};
 use crate::net::{BufferPool, Socket};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
-use crate::wire::link::Role;
+use crate::wire::link::LinkSide;
 #[cfg(feature = "tls")]
 use identity::last_day;
 #[cfg(feature = "tls")]
@@ -40,7 +49,7 @@ use setup::{TlsFiles, TlsSetup};
 pub(super) use back_verifier::BACK_NAME;
 pub use error::SetupError;
 #[cfg(feature = "tls")]
-pub(super) use identity::LONGEST_PEM;
+pub(super) use identity::MAX_PEM;
 #[cfg(feature = "tls")]
 pub use papers::Concern;
 #[cfg(feature = "tls")]
@@ -50,7 +59,7 @@ pub(super) use refused::Refused;
 /// or by both.
 pub struct Security {
     pub(super) key: Option<LinkKey>,
-    /// Others could read it, and nobody has allowed that.
+    /// There is no TLS, and nobody has allowed links that others can read.
     never_on_public: bool,
     #[cfg(feature = "tls")]
     tls: Option<TlsSetup>,
@@ -58,7 +67,7 @@ pub struct Security {
     certificates: Option<Certificates>,
 }
 
-/// What the certificates' files hold, to be compared.
+/// What the certificates' files held, to tell after a reload whether that is new.
 #[cfg(feature = "tls")]
 struct Certificates {
     digest: [u8; 32],
@@ -69,8 +78,8 @@ struct Certificates {
 #[cfg(feature = "tls")]
 impl Certificates {
     fn read(files: &LinkTls) -> Self {
-        // Who cannot be read is named by who uses it.
-        let hash = |path: &Path| sha256(&[&read_file(path, LONGEST_PEM).unwrap_or_default()]);
+        // A file that cannot be read is reported by who needs what is in it.
+        let hash = |path: &Path| sha256(&[&read_file(path, MAX_PEM).unwrap_or_default()]);
         Self {
             digest: sha256(&[&hash(&files.ca), &hash(&files.cert), &hash(&files.key)]),
             until: last_day(&files.cert),
@@ -78,7 +87,7 @@ impl Certificates {
     }
 }
 
-/// What the files hold; a thread that may wait can read them.
+/// What the files for a [`Security`] hold. Reading them blocks: another thread does it.
 pub struct SecurityFiles {
     key: Option<LinkKey>,
     never_on_public: bool,
@@ -90,14 +99,14 @@ pub struct SecurityFiles {
 
 impl SecurityFiles {
     /// Reads the files that `config` names; blocks.
-    pub fn read(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
+    pub fn read(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
         let tls = match &config.tls {
             None => None,
-            Some(files) => Some(TlsFiles::read(files, role)?),
+            Some(files) => Some(TlsFiles::read(files, side)?),
         };
         #[cfg(not(feature = "tls"))]
-        let _ = role;
+        let _ = side;
         Ok(Self {
             key: config.key.clone(),
             never_on_public: config.tls.is_none() && !config.plain_on_public,
@@ -131,8 +140,8 @@ impl SecurityFiles {
 
 impl Security {
     /// Reads the files that `config` names; blocks.
-    pub fn load(config: &LinkConfig, role: Role) -> Result<Self, SetupError> {
-        SecurityFiles::read(config, role).map(Self::from)
+    pub fn load(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
+        SecurityFiles::read(config, side).map(Self::from)
     }
 
     /// Whether a link may go there.

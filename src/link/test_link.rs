@@ -7,17 +7,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::account::Account;
 use super::channel::{Channel, Outlet};
-use super::connection::{Connection, Parts};
-use super::driver::{Driver, Side};
+use super::connection::{ConnectionParts, LinkConnection};
+use super::driver::{Half, LinkDriver};
 use super::fault::Fault;
-use super::handshake::Established;
+use super::handshake::Greeted;
+use super::share::Share;
 use super::{LinkContext, Patience};
 use crate::config::LinkPlaces;
 use crate::net::test_help::WakeCount;
 use crate::net::{BufferPool, Reactor, Socket};
-use crate::wire::link::{Decoder, Event, Frame, Hello, RANDOM_LEN, Role};
+use crate::wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN};
 
 pub(super) fn context() -> LinkContext {
     let reactor = Reactor::virtual_time().unwrap();
@@ -44,20 +44,20 @@ fn sockets(context: &LinkContext) -> (Socket, UnixStream) {
 }
 
 /// One without a task that goes nowhere.
-pub(super) fn connection() -> Rc<Connection> {
+pub(super) fn connection() -> Rc<LinkConnection> {
     let context = Rc::new(context());
-    let account = Account::new(&context.whole(), "somebody");
-    connection_of(&context, account)
+    let share = Share::new(&context.whole(), "somebody");
+    connection_of(&context, share)
 }
 
 /// The same, of somebody.
-pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<Connection> {
-    Connection::new(Parts {
+pub(super) fn connection_of(context: &Rc<LinkContext>, share: Share) -> Rc<LinkConnection> {
+    LinkConnection::new(ConnectionParts {
         window_out: context.window() as u32,
         socket: sockets(context).0,
         context: context.clone(),
         peer: "nobody".to_owned(),
-        account,
+        share,
         #[cfg(feature = "tls")]
         fingerprints: None,
         outlet: Outlet::Plain,
@@ -67,29 +67,29 @@ pub(super) fn connection_of(context: &Rc<LinkContext>, account: Account) -> Rc<C
 /// One with its task, and the other end.
 pub(super) fn driven_of(
     context: &Rc<LinkContext>,
-    account: Account,
-) -> (Rc<Connection>, Driver, UnixStream) {
+    share: Share,
+) -> (Rc<LinkConnection>, LinkDriver, UnixStream) {
     let (socket, far) = sockets(context);
-    let established = Established {
+    let greeted = Greeted {
         socket,
         channel: Channel::Plain,
         outlet: Outlet::Plain,
-        decoder: greeted(),
+        decoder: greeted_decoder(),
         early: Vec::new(),
         window: context.window() as u32,
         peer: "nobody".to_owned(),
-        name: account.name().to_owned(),
+        name: share.name().to_owned(),
         #[cfg(feature = "tls")]
         fingerprints: None,
         is_trial: false,
     };
-    let (connection, driver) = Driver::new(context, established, account);
+    let (connection, driver) = LinkDriver::new(context, greeted, share);
     (connection, driver, far)
 }
 
-pub(super) fn greeted() -> Decoder {
+pub(super) fn greeted_decoder() -> Decoder {
     let hello = Frame::Hello(Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: false,
         is_trial: false,
         window: 0,
@@ -101,9 +101,9 @@ pub(super) fn greeted() -> Decoder {
 }
 
 /// The frames that wait to be sent.
-pub(super) fn frames(connection: &Connection) -> Vec<Frame> {
+pub(super) fn frames(connection: &LinkConnection) -> Vec<Frame> {
     let mut bytes: Vec<u8> = connection.with_out(|out| out.slices().flatten().copied().collect());
-    let mut decoder = greeted();
+    let mut decoder = greeted_decoder();
     let mut input = bytes.as_mut_slice();
     let mut found = Vec::new();
     while let Some(event) = decoder.next(&mut input).unwrap() {
@@ -121,11 +121,11 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub fn new(mut driver: Driver, side: impl Side + 'static) -> Self {
+    pub fn new(mut driver: LinkDriver, half: impl Half + 'static) -> Self {
         let (woken, waker) = WakeCount::new();
         waker.wake();
         Self {
-            run: Box::pin(async move { driver.run(&side).await }),
+            run: Box::pin(async move { driver.run(&half).await }),
             woken,
         }
     }
@@ -147,7 +147,7 @@ impl Turns {
 }
 
 /// Takes note of what has come.
-pub(super) fn look(connection: &Connection) {
+pub(super) fn look(connection: &LinkConnection) {
     let context = &connection.context;
     let looked = smol::future::yield_now();
     context.reactor.block_on(&context.executor, looked);

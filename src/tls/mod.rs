@@ -1,12 +1,23 @@
-//! TLS 1.3 as the link and the fetches speak it, both sides of it.
+//! TLS 1.3 over our sockets, as the link and the fetches of pages use it.
 //!
-//! rustls shakes hands (`shaking`) and makes the keys (`schedule`); the records
-//! behind the handshake are those of [`crate::wire::tls`], sealed (`writer`) and
-//! opened (`stream`) in the shared buffers, so that a byte is copied once each way
-//! and not four times. Until rustls 0.24, whose split connections do the same.
+//! rustls shakes hands and makes the keys. The records behind the handshake are ours,
+//! those of [`crate::wire::tls`]: they are sealed and opened in buffers that all
+//! connections share, so that a byte is copied once each way, where rustls 0.23 copies it
+//! four times. The split connections of rustls 0.24 will do the same and take their place.
 //!
-//! Whom a [`TlsStream`] trusts is in the configs of rustls that it is made with;
-//! whom it takes and what an error means for people its [`Judge`] says.
+//! Whom a [`TlsStream`] trusts is in the config of rustls that it is made with. What
+//! only its user knows its [`Judge`] says: whom to turn away all the same, and what an
+//! error means to people.
+//!
+//! | File | What |
+//! |---|---|
+//! | `provider.rs` | which ciphers, signatures and authorities rustls takes |
+//! | `shaking.rs` | the handshake, by rustls |
+//! | `schedule.rs` | the keys that a handshake leaves, and those after them |
+//! | `stream.rs` | one connection: handshake, then records that come in |
+//! | `writer.rs` | records that go out |
+//! | `x509.rs` | reads a certificate: its name, its dates, its fingerprints |
+//! | `error.rs` | why a connection ended |
 
 mod error;
 mod provider;

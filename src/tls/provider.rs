@@ -1,5 +1,5 @@
-//! TLS 1.3 as the link and the fetches speak it: rustls with what they need of
-//! ring.
+//! What rustls takes of ring, for the link and for pages: other ciphers and signatures
+//! would only make the binary larger.
 
 use std::sync::Arc;
 

@@ -6,14 +6,14 @@ use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
 use super::error::as_rustls;
 use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError};
 
-/// The rest of a connection of rustls after the handshake: makes the keys that
+/// What is left of a connection of rustls after the handshake: it makes the keys that
 /// follow the first ones.
 pub enum Schedule {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
 }
 
-/// What a handshake leaves.
+/// The keys that a handshake leaves.
 pub struct Agreed {
     pub schedule: Schedule,
     pub to_peer: Key,

@@ -8,11 +8,11 @@ use rustls::{Error, InvalidMessage};
 use super::schedule::{Agreed, Schedule};
 use super::x509::{self, Fingerprints};
 
-/// What is kept of a handshake until a message is whole: certificates of `certs`
-/// take a thirtieth.
+/// Bytes that are kept of a handshake until a message is whole. Certificates of `certs`
+/// take a thirtieth of that.
 const MAX_INCOMING: usize = 32 * 1024;
 
-/// rustls as either side.
+/// A connection of rustls, of either side.
 pub enum Side {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
@@ -26,8 +26,8 @@ pub struct Peer {
     pub fingerprints: Option<Fingerprints>,
 }
 
-/// A connection that shakes hands. It ends with the keys; the records that carry
-/// data are made and read without rustls, which copies them more often.
+/// A connection that shakes hands. It ends with the keys: rustls has no part in the
+/// records that carry data.
 pub struct Shaking {
     /// `None` at the end.
     side: Option<Side>,
@@ -98,8 +98,8 @@ impl Shaking {
                 Ok(Step::Closed) => return Ok(Progress::Closed),
                 Ok(Step::Done) => return self.finish(),
                 Err(error) => {
-                    // Not a step more: rustls must not look at what it has
-                    // refused again.
+                    // Only what rustls still has to say: it must not look again at what it
+                    // has refused.
                     while self.has_more_to_say() && self.step().is_ok() {}
                     return Err(error);
                 }

@@ -17,10 +17,10 @@ use super::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};
 use crate::wire::tls::{End, Opener, TlsError};
 
-/// What its user knows of the other side and rustls does not.
+/// What the user of a connection knows of the other side and rustls does not.
 pub trait Judge {
-    /// Whom the user calls who has shown such a certificate, if that one is to be
-    /// told that it is revoked.
+    /// Whether the certificate that the other side has shown is revoked: if so, what the
+    /// user calls that side.
     fn denies(&self, peer: &Peer) -> Option<String>;
     /// What an error means and what to do about it.
     fn explain(&self, error: &rustls::Error) -> String;
@@ -50,8 +50,8 @@ enum State {
 }
 
 impl TlsStream {
-    /// Begins the handshake: there is something to say then. `config` lets secrets
-    /// be extracted.
+    /// Begins the handshake: a hello waits to be flushed. `config` has to let secrets be
+    /// extracted.
     pub fn connect(
         context: TlsContext,
         config: &Arc<ClientConfig>,
@@ -61,7 +61,7 @@ impl TlsStream {
         Self::new(context, Side::Client(side))
     }
 
-    /// Waits for the other side to begin the handshake. `config` lets secrets be
+    /// Waits for the other side to begin the handshake. `config` has to let secrets be
     /// extracted.
     pub fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
         let side = UnbufferedServerConnection::new(config.clone())?;
@@ -110,7 +110,7 @@ impl TlsStream {
             State::Over => Poll::Ready(Ok(0)),
         };
         let length = match ready!(read) {
-            // Without close_notify: our protocol has ends of its own.
+            // That close_notify is missing does not matter: our protocol has ends of its own.
             Ok(0) => return Poll::Ready(Err(Error::Closed.into())),
             Ok(length) => length,
             Err(error) => return Poll::Ready(Err(Error::Broken(error).into())),
@@ -131,7 +131,7 @@ impl TlsStream {
             }
             State::Over => return Poll::Ready(Err(Error::Closed.into())),
         };
-        // Who takes the data may write: the writer is not held.
+        // The writer is not borrowed any more, as whoever takes the data may write.
         match received.get_mut(..data) {
             None | Some([]) => {}
             Some(data) => take(data)?,

@@ -8,8 +8,8 @@ use super::schedule::Schedule;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN, Socket};
 use crate::wire::tls::{HEADER_LEN, Key, Kind, RECORDS_PER_KEY, Sealer, TAIL_LEN};
 
-/// Records that are sealed together go through one buffer of all connections: as
-/// many as the other side reads at once.
+/// The buffer in which records are sealed before they are written, one for all
+/// connections. It is as long as what the other side reads at once.
 #[derive(Clone)]
 pub struct Batch(Rc<RefCell<Box<[u8]>>>);
 
@@ -27,7 +27,7 @@ pub struct Writer {
     schedule: Schedule,
     batch: Batch,
     buffers: Rc<BufferPool>,
-    /// Sealed, refused by the kernel so far: at most one batch.
+    /// Sealed and not yet taken by the kernel: at most one batch.
     left: Rope,
 }
 
@@ -63,8 +63,8 @@ impl Writer {
         &mut self.schedule
     }
 
-    /// Seals of `slices` what goes into one batch and writes that; returns how
-    /// much it was. Nothing, as long as the kernel has not taken all before.
+    /// Seals as much of `slices` as one batch has room for and writes that; returns how
+    /// much it was. That is nothing while the kernel has not taken all of the last batch.
     pub fn write<'a>(
         &mut self,
         socket: &Socket,

@@ -7,7 +7,8 @@ use yasna::{ASN1Result, BERReader, BERReaderSeq, Tag};
 use crate::clock::unix_now;
 use crate::wire::calendar::day_text;
 
-const DAY: i64 = 24 * 3600;
+/// In seconds.
+pub const DAY: i64 = 24 * 3600;
 
 /// The end of the year 9999, the last that there can be in a certificate.
 const LAST: i64 = 253_402_300_799;
@@ -15,8 +16,8 @@ const LAST: i64 = 253_402_300_799;
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 
 pub struct Described {
-    /// The subject's common name, if there is one that is as long as it may be
-    /// and holds nothing that a terminal obeys.
+    /// The subject's common name. One that is empty, longer than the standard has it or
+    /// with control characters, which a terminal would obey, counts as none.
     pub name: Option<String>,
     /// Its validity, in seconds since 1970.
     pub from: i64,
@@ -25,7 +26,7 @@ pub struct Described {
     key: [u8; 32],
 }
 
-/// By what a certificate is known, and all that have the same key.
+/// By what a certificate is known, and by what all certificates of its key are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprints {
     /// SHA-256.

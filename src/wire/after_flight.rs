@@ -1,6 +1,7 @@
-//! What a TLS 1.3 server that has sent its flight makes of what comes next from a
-//! peer that has not its keys: as OpenSSL does, which nginx runs on. By a record's
-//! header it knows what no record can be, by the whole of one that it is no client's.
+//! A TLS 1.3 server has sent its first flight, and the peer does not have the keys: when
+//! does the server give up on what comes next? This is as OpenSSL does, which nginx runs
+//! on: a header that no record can have is wrong at once, another record when it is
+//! whole and does not decrypt.
 
 use super::bytes::Gather;
 
@@ -10,10 +11,10 @@ const ALERT: u8 = 0x15;
 const APPLICATION_DATA: u8 = 0x17;
 
 /// The longest that it reads, in bytes.
-const LONGEST: u16 = 16_384 + 256;
+const MAX_LEN: u16 = 16_384 + 256;
 
 /// ChangeCipherSpec records that mean nothing; one more is one too many.
-const MOST_EMPTY: u8 = 32;
+const MAX_EMPTY: u8 = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -65,7 +66,7 @@ impl Judge {
     fn begin(&mut self, [kind, major, minor, high, low]: [u8; HEADER_LEN]) {
         let length = u16::from_be_bytes([high, low]);
         let is_known = matches!(kind, CHANGE_CIPHER_SPEC | ALERT | APPLICATION_DATA);
-        if !is_known || [major, minor] != [3, 3] || length > LONGEST {
+        if !is_known || [major, minor] != [3, 3] || length > MAX_LEN {
             self.verdict = Some(Verdict::Garbled);
             return;
         }
@@ -86,7 +87,7 @@ impl Judge {
             ALERT => Some(Verdict::Left),
             _ => {
                 self.empty += 1;
-                (self.empty > MOST_EMPTY).then_some(Verdict::Garbled)
+                (self.empty > MAX_EMPTY).then_some(Verdict::Garbled)
             }
         };
     }

@@ -20,7 +20,7 @@ pub fn as_ipv6(address: IpAddr) -> Ipv6Addr {
 /// Up to `N` bytes collected over several reads.
 pub struct Gather<const N: usize> {
     bytes: [u8; N],
-    /// Small, as `N` is: every client has some of these.
+    /// One byte, for `N` is small: every client has some of these.
     len: u16,
 }
 

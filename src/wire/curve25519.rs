@@ -1,6 +1,6 @@
-//! Points of curve25519 (RFC 7748) whose multiplier nobody knows. That takes a
-//! few operations modulo its prime, slow and small: with curve25519-dalek they are
-//! 13 KiB more on MIPS. Nothing here is a secret.
+//! Points of curve25519 (RFC 7748) whose multiplier nobody knows. That takes a few
+//! operations modulo its prime. Ours are slow and small; the library curve25519-dalek
+//! would add 13 KiB on MIPS. They need not take constant time: nothing here is a secret.
 
 #[cfg(target_pointer_width = "64")]
 mod width {

@@ -7,14 +7,15 @@
 //! varies by such a signature, and servers with several certificates, which are
 //! imitated by what they sent. A renewed certificate begins another explanation.
 
-/// What makes sense, in bytes: a Finished alone has 53, and clients take one record.
+/// Lengths that make sense, in bytes: a Finished alone has 53, and clients take one
+/// record.
 pub const SHORTEST: u16 = 53;
 pub const LONGEST: u16 = super::fake_tls::MAX_RECORD as u16;
 
 /// Samples that count, the latest.
-pub const MOST_SAMPLES: usize = 32;
+pub const MAX_SAMPLES: usize = 32;
 
-type Latest = heapless::Vec<u16, MOST_SAMPLES>;
+type Latest = heapless::Vec<u16, MAX_SAMPLES>;
 
 /// Bytes of one encrypted flight, as the next one may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +95,7 @@ impl Samples {
         let samples = &*self.0;
         let latest = *samples.last()?;
         // The least that each beginning of them costs.
-        let mut costs = [0; MOST_SAMPLES + 1];
+        let mut costs = [0; MAX_SAMPLES + 1];
         let mut newest = [Explained::NONE; KINDS];
         for end in 1..=samples.len() {
             newest = explain(samples.get(..end)?, &costs);
@@ -190,7 +191,7 @@ fn explain(samples: &[u16], before: &[u32]) -> [Explained; KINDS] {
 /// What `samples` cost that have no order: each length, and how often it came.
 fn mixed_cost(samples: &[u16]) -> u32 {
     /// Sixteenths of `log2`, from 1 on.
-    const LOG2: [u8; MOST_SAMPLES] = [
+    const LOG2: [u8; MAX_SAMPLES] = [
         0, 16, 25, 32, 37, 41, 45, 48, 51, 53, 55, 57, 59, 61, 63, 64, 65, 67, 68, 69, 70, 71, 72,
         73, 74, 75, 76, 77, 78, 79, 79, 80,
     ];

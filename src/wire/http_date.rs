@@ -1,5 +1,5 @@
-//! The time in HTTP answers (RFC 9110 §5.6.7). With httpdate it is 6 KiB more on
-//! MIPS, and it has no days for the calendar.
+//! The time in HTTP answers (RFC 9110 §5.6.7). The library httpdate would add 6 KiB on
+//! MIPS, and the calendar would still be ours.
 
 use super::calendar::{DAY_SECONDS, days_since_1970};
 

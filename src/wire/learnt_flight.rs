@@ -13,13 +13,13 @@ pub enum Question {
     WithoutMlkem,
 }
 
-/// Questions of one round, by kind, at least; of a site that is known they look for
-/// what has changed.
-const LEAST: u8 = 4;
+/// A site is asked at least so many questions of each kind in one round: of a site that
+/// is known they show whether something has changed.
+const MIN_QUESTIONS: u8 = 4;
 
-/// The same at most, of a site that is new, has changed or varies in a way of its own.
-/// In one case of a thousand these are too few to know an ECDSA signature by.
-const MOST: u8 = 24;
+/// And at most so many, if the site is new, has changed or varies in a way of its own.
+/// In one case of a thousand these are too few to recognise an ECDSA signature.
+const MAX_QUESTIONS: u8 = 24;
 
 impl Learnt {
     pub fn new(answer: &FlightProfile<u16>) -> Self {
@@ -65,7 +65,14 @@ impl Learnt {
             let judged = samples.judge();
             judged.is_some_and(|judged| judged.is_certain)
         });
-        let is_open = |asked: u8, is_certain| asked < if is_certain { LEAST } else { MOST };
+        let is_open = |asked: u8, is_certain| {
+            asked
+                < if is_certain {
+                    MIN_QUESTIONS
+                } else {
+                    MAX_QUESTIONS
+                }
+        };
         let [usual_asked, without_asked] = asked;
         let usual = is_open(usual_asked, usual);
         let without = self.post_quantum && is_open(without_asked, without);
@@ -120,14 +127,17 @@ mod tests {
         assert_eq!(lengths.usual.range(), (2800, 2800));
         assert_eq!(lengths.without_mlkem.unwrap().range(), (2812, 2812));
         assert!(!learnt.lacks_without_mlkem());
-        assert_eq!(questions(&mut learnt, &[2800], &[2812]), [LEAST; 2]);
+        assert_eq!(questions(&mut learnt, &[2800], &[2812]), [MIN_QUESTIONS; 2]);
         // A new certificate: until that is known.
         assert_eq!(questions(&mut learnt, &[2900], &[2912]), [12; 2]);
         let lengths = learnt.profile().unwrap().lengths;
         assert_eq!(lengths.usual.range(), (2900, 2900));
         // Many: no longer than that.
         let many = [3000, 3100, 3200, 3050];
-        assert_eq!(questions(&mut learnt, &many, &[2912]), [MOST, LEAST]);
+        assert_eq!(
+            questions(&mut learnt, &many, &[2912]),
+            [MAX_QUESTIONS, MIN_QUESTIONS]
+        );
     }
 
     #[test]

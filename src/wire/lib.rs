@@ -1,8 +1,42 @@
 //! Bytes to values and back, for every protocol that the proxy speaks.
 //!
 //! No sockets, no clock, no tasks: time and randomness are parameters, buffers
-//! belong to the caller. Facts: `doc/protocol.md`. What counts the bytes that one
-//! side may send the other stands beside them ([`link::window`]).
+//! belong to the caller. The facts are in `doc/protocol.md`.
+//!
+//! | File | What |
+//! |---|---|
+//! | **Clients** | |
+//! | `secret.rs` | the secret of a proxy, its ad tag, the host name in it |
+//! | `link_url.rs` | the invitation to a proxy, `tg://proxy?…` |
+//! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
+//! | `transport.rs` | how packets are delimited behind them |
+//! | `frames.rs` | where packets end in a stream that is already encrypted |
+//! | `dc.rs` | the number of a data centre |
+//! | `proxy_protocol.rs` | the header by which a relay in front of us tells the client's address |
+//! | **Fake TLS** | |
+//! | `client_hello.rs` | a client's first message, which carries its signature |
+//! | `server_hello.rs` | our answer to it |
+//! | `key_share.rs`, `curve25519.rs` | public keys in that answer, whose private ones nobody has |
+//! | `fake_tls.rs` | the records behind both |
+//! | `site_hello.rs` | the hello by which we ask a site how it answers |
+//! | `site_flight.rs` | what its answer tells |
+//! | `flight_length.rs` | how long such answers are, learnt from several |
+//! | `learnt_flight.rs` | all that is learnt of a site, and what to ask next |
+//! | `after_flight.rs` | what a real server would make of what comes next |
+//! | **Telegram** | |
+//! | `proxy_config.rs` | its list of middle proxies |
+//! | `full.rs` | frames of a connection to a middle proxy |
+//! | `middle_keys.rs` | the keys of one |
+//! | `rpc/` | the messages in these frames |
+//! | **Front and back** | |
+//! | `link/` | frames between them, and what each stream and each front may send |
+//! | `tls/` | records of TLS 1.3, sealed and opened |
+//! | **Pages** | |
+//! | `http.rs` | URLs and answers |
+//! | `http_date.rs` | the date in an answer |
+//! | **All** | |
+//! | `bytes.rs` | fields of messages, and headers that come in pieces |
+//! | `calendar.rs` | days and dates |
 #![forbid(unsafe_code)]
 
 pub mod after_flight;

@@ -10,16 +10,16 @@ const V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 const V1_START: &[u8] = b"PROXY ";
 
 /// Longest version 1 line with its CRLF.
-const V1_MOST: usize = 107;
+const MAX_V1: usize = 107;
 
 /// Shortest version 1 line: `PROXY UNKNOWN`.
 const V1_LEAST: usize = 15;
 
 /// Longest version 2 header taken: addresses and a few hundred bytes of TLVs.
-const V2_MOST: usize = 16 + 1024;
+const MAX_V2: usize = 16 + 1024;
 
 /// Bytes that always suffice to see a header's end or that it is none.
-pub const MAX_HEADER: usize = V2_MOST;
+pub const MAX_HEADER: usize = MAX_V2;
 
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
     let [.., command, family, high, low] = *head;
     let length = usize::from(u16::from_be_bytes([high, low]));
     let consumed = head.len() + length;
-    if consumed > V2_MOST {
+    if consumed > MAX_V2 {
         return Err(ProxyHeaderError::TooLong);
     }
     let Some(body) = rest.get(..length) else {
@@ -182,9 +182,9 @@ fn read_ports(client: IpAddr, local: IpAddr, ports: &[u8]) -> Option<ProxyAddres
 
 /// `PROXY TCP4 CLIENT LOCAL CLIENT-PORT LOCAL-PORT\r\n`, or `PROXY UNKNOWN …`.
 fn parse_v1(bytes: &[u8]) -> Result<Option<ProxyHeader>, ProxyHeaderError> {
-    let seen = bytes.get(..bytes.len().min(V1_MOST)).unwrap_or_default();
+    let seen = bytes.get(..bytes.len().min(MAX_V1)).unwrap_or_default();
     let Some(end) = seen.windows(2).position(|pair| pair == b"\r\n") else {
-        return match seen.len() < V1_MOST {
+        return match seen.len() < MAX_V1 {
             true => Ok(None),
             false => Err(ProxyHeaderError::TooLong),
         };

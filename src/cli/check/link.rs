@@ -30,8 +30,8 @@ pub(super) fn files(config: &Config) -> Vec<Verdict> {
 fn load(config: &Config) -> Option<Result<Security, SetupError>> {
     let role = match config.process.role {
         Role::Both => return None,
-        Role::Front => link::Role::Front,
-        Role::Back => link::Role::Back,
+        Role::Front => link::LinkSide::Front,
+        Role::Back => link::LinkSide::Back,
     };
     Some(Security::load(&config.link, role))
 }

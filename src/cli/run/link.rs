@@ -8,7 +8,7 @@ use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::backend::Backend;
 use crate::config::{Config, Role};
 use crate::link::{Back, Front, LinkContext, Patience, Security};
-use crate::wire::link::Role as LinkRole;
+use crate::wire::link::LinkSide;
 
 /// Certificates end on a day.
 #[cfg(feature = "tls")]
@@ -121,9 +121,9 @@ impl Part for LinkPart {
     }
 }
 
-pub(super) fn link_role(config: &Config) -> LinkRole {
+pub(super) fn link_role(config: &Config) -> LinkSide {
     match config.process.role {
-        Role::Back => LinkRole::Back,
-        Role::Both | Role::Front => LinkRole::Front,
+        Role::Back => LinkSide::Back,
+        Role::Both | Role::Front => LinkSide::Front,
     }
 }

@@ -6,7 +6,7 @@
 use std::str::Split;
 
 use crate::wire::fake_tls::MAX_RECORD;
-use crate::wire::flight_length::{FlightLength, MOST_SAMPLES, SHORTEST, Samples};
+use crate::wire::flight_length::{FlightLength, MAX_SAMPLES, SHORTEST, Samples};
 use crate::wire::learnt_flight::Learnt;
 use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
@@ -83,7 +83,7 @@ fn read_samples(list: &str) -> Option<Samples> {
     let mut samples = Samples::default();
     for (at, length) in list.split(',').enumerate() {
         let length: u16 = length.parse().ok()?;
-        let is_sane = (SHORTEST..=MAX_RECORD as u16).contains(&length) && at < MOST_SAMPLES;
+        let is_sane = (SHORTEST..=MAX_RECORD as u16).contains(&length) && at < MAX_SAMPLES;
         samples.add(is_sane.then_some(length)?);
     }
     Some(samples)

@@ -4,26 +4,27 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::signal::Signal;
-use crate::link::connection::Connection;
-use crate::link::window::Coming;
+use crate::link::connection::LinkConnection;
+use crate::wire::link::coming::Coming;
 
 /// What a link and its streams have in common.
 pub(super) struct Desk {
-    pub connection: Rc<Connection>,
-    /// Wakes the streams whose sessions took no more.
+    pub connection: Rc<LinkConnection>,
+    /// Woken when sessions that took no more may take something again.
     pub room: Arc<Signal>,
     pub room_waker: Waker,
-    /// Wakes those with a large packet that takes buffers as it comes.
+    /// Woken when there are buffers for large packets that are coming, or when these
+    /// have to give up theirs.
     pub buffers: Arc<Signal>,
     pub buffers_waker: Waker,
-    /// Large packets that need not wait.
+    /// Large packets that may come: they are under way.
     pub coming: RefCell<Coming>,
-    /// One of those that wait may have what it waits for.
+    /// One of those that still wait may come now, perhaps.
     pub may_have_wish: Cell<bool>,
 }
 
 impl Desk {
-    pub fn new(connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(connection: Rc<LinkConnection>) -> Rc<Self> {
         let room = Arc::<Signal>::default();
         let buffers = Arc::<Signal>::default();
         Rc::new(Self {
@@ -37,7 +38,7 @@ impl Desk {
         })
     }
 
-    /// What a wish waits for may be there.
+    /// Lets the link see whether a packet that waits may come now.
     pub fn look_for_wishes(&self) {
         self.may_have_wish.set(true);
         self.connection.look_again();

@@ -5,8 +5,8 @@ use super::tie::Tie;
 use crate::link::fault::Fault;
 use crate::net::{BufferPool, Rope};
 
-/// Bytes that are kept in memory of their own size, not in a chunk: what an app
-/// says first has room, and a crowd that comes at once takes little.
+/// So many bytes are kept in memory of just their size, and only more take a chunk: an
+/// app's first words have room, and a crowd that comes at once takes little.
 const SHORT: usize = 2048;
 
 /// What came for a session that is not open yet.

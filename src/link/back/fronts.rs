@@ -5,21 +5,21 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use crate::link::LinkContext;
-use crate::link::account::Account;
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::link::fault::Fault;
-use crate::link::window::{Admission, Scarce, Whole};
+use crate::link::share::Share;
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Revocation};
 use crate::net::Reactor;
 use crate::wire::link::EndReason;
+use crate::wire::link::whole::{Admission, Scarce, Whole};
 
 /// Between lines about fronts that want too much.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// A link, as far as what its front may take goes.
+/// A link as [`Fronts`] sees it: what its streams hold, and how to end one.
 pub(super) trait Holder {
-    fn connection(&self) -> &Rc<Connection>;
+    fn connection(&self) -> &Rc<LinkConnection>;
 
     /// What all streams here hold.
     fn held(&self) -> usize;
@@ -27,10 +27,11 @@ pub(super) trait Holder {
     /// The stream here that holds most.
     fn largest(&self) -> Option<u32>;
 
-    /// The stream here that came last, more or less, of those that have a `place`.
+    /// Of the streams here that have a `place`, the one with the highest number, which
+    /// came last more or less.
     fn newest(&self, place: Scarce) -> Option<u32>;
 
-    /// Ends a stream at once. Nobody is inside of it.
+    /// Ends a stream at once. Not to be called from inside of that stream.
     fn end(&self, number: u32, reason: EndReason);
 }
 
@@ -58,26 +59,27 @@ impl Fronts {
         })
     }
 
-    /// The account of the front `name`: the one of its other links if it has any.
-    pub fn account(&self, name: &str) -> Account {
+    /// The share of the front `name`, together with its other links if it has any.
+    pub fn share(&self, name: &str) -> Share {
         let links = self.links();
-        let mut known = links.iter().map(|link| &link.connection().account);
-        let known = known.find(|account| account.name() == name);
-        known.map_or_else(|| Account::new(&self.whole, name), Account::clone)
+        let mut known = links.iter().map(|link| &link.connection().share);
+        let known = known.find(|share| share.name() == name);
+        known.map_or_else(|| Share::new(&self.whole, name), Share::clone)
     }
 
     /// Whether the front `name` would get one more link.
     pub fn has_room(&self, name: &str) -> bool {
         let admission = self
-            .account(name)
-            .with(|whole, user| whole.admit(user, Scarce::Link));
+            .share(name)
+            .with(|whole, user| whole.weigh(user, Scarce::Link));
         !matches!(admission, Admission::Full)
     }
 
-    /// One more link is there, which has a place if there is one; whether it has.
+    /// One more link is there. Whether it has a place: without one it ends, and if it has
+    /// one instead of another front's newest, that ends.
     pub fn add(&self, link: Rc<dyn Holder>) -> bool {
-        let account = &link.connection().account;
-        let admission = account.with(|whole, user| whole.admit(user, Scarce::Link));
+        let share = &link.connection().share;
+        let admission = share.with(|whole, user| whole.weigh(user, Scarce::Link));
         match admission {
             Admission::Welcome => {}
             Admission::InsteadOf(other) => {
@@ -89,14 +91,14 @@ impl Fronts {
             }
             Admission::Full => link.connection().fail(Fault::TooMany),
         }
-        account.with(|whole, user| whole.take(user, Scarce::Link));
+        share.with(|whole, user| whole.take(user, Scarce::Link));
         self.links.borrow_mut().push(Rc::downgrade(&link));
         !matches!(admission, Admission::Full)
     }
 
     pub fn remove(&self, link: &dyn Holder) {
-        let account = &link.connection().account;
-        account.with(|whole, user| whole.give_back(user, Scarce::Link));
+        let share = &link.connection().share;
+        share.with(|whole, user| whole.give_back(user, Scarce::Link));
         let mut links = self.links.borrow_mut();
         links.retain(|one| !std::ptr::addr_eq(one.as_ptr(), link));
     }
@@ -106,10 +108,10 @@ impl Fronts {
         links.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether the front of `account` gets a place for one more stream, should it
-    /// cost another front one.
-    pub fn admit(&self, account: &Account, place: Scarce) -> bool {
-        match account.with(|whole, user| whole.admit(user, place)) {
+    /// Whether the front of `share` gets a place for one more stream. It may be one that
+    /// a front with more than its share has to give up: its newest stream ends.
+    pub fn may_take(&self, share: &Share, place: Scarce) -> bool {
+        match share.with(|whole, user| whole.weigh(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
                 let newest = self.links().into_iter().rev().find_map(|link| {
@@ -120,26 +122,26 @@ impl Fronts {
                     newest.map(|newest| (link, newest))
                 });
                 let Some((link, newest)) = newest else {
-                    self.refuse(account, place);
+                    self.refuse(share, place);
                     return false;
                 };
-                self.refuse(&link.connection().account, place);
+                self.refuse(&link.connection().share, place);
                 link.end(newest, EndReason::NoConnection);
                 true
             }
             Admission::Full => {
-                self.refuse(account, place);
+                self.refuse(share, place);
                 false
             }
         }
     }
 
-    fn refuse(&self, account: &Account, place: Scarce) {
+    fn refuse(&self, share: &Share, place: Scarce) {
         self.metrics.link_refusals.inc();
         let Some(skipped) = self.refusals.pass(self.reactor.now()) else {
             return;
         };
-        let name = account.name();
+        let name = share.name();
         let way_out = match place {
             Scarce::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
             Scarce::Link | Scarce::Stream => "this machine needs more memory, or fewer fronts",
@@ -150,15 +152,15 @@ impl Fronts {
         );
     }
 
-    /// While more is held than may be, ends a stream of the front that holds most
-    /// over its share: the largest, on the link with most.
-    pub fn relieve(&self) {
+    /// While all fronts together hold more than they may: ends the largest stream of the
+    /// front that holds most, on its link that holds most.
+    pub fn evict_largest(&self) {
         loop {
             let Some(front) = self.whole.borrow().heaviest() else {
                 return;
             };
             let links = self.links();
-            // Two fronts without certificates may share an address, and so an account:
+            // Two fronts without certificates may share an address, and so an share:
             // not the link of the one that holds less.
             let of_front = links.iter().filter(|link| is_of(&***link, front));
             let Some(most) = of_front.max_by_key(|link| link.held()) else {
@@ -169,7 +171,7 @@ impl Fronts {
             };
             self.metrics.link_evictions.inc();
             if let Some(skipped) = self.evictions.pass(self.reactor.now()) {
-                let name = most.connection().account.name();
+                let name = most.connection().share.name();
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
                      most is closed; raise --buffers if that goes on{skipped}"
@@ -179,11 +181,11 @@ impl Fronts {
         }
     }
 
-    /// A packet that did not come has lost its buffers to others.
-    pub fn revoked(&self, account: &Account, reason: Revocation) {
+    /// A packet that stalled on its way has lost its buffers to others.
+    pub fn revoked(&self, share: &Share, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
         if let Some(skipped) = self.revocations.pass(self.reactor.now()) {
-            let name = account.name();
+            let name = share.name();
             warn!(
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \
                  --buffers, or look why that front stalls{skipped}"
@@ -193,5 +195,5 @@ impl Fronts {
 }
 
 fn is_of(link: &dyn Holder, user: usize) -> bool {
-    link.connection().account.user() == user
+    link.connection().share.user() == user
 }

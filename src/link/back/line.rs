@@ -13,12 +13,13 @@ use crate::link::fault::Fault;
 use crate::net::{Enciphered, READS_PER_TURN};
 use crate::wire::link::EndReason;
 
-/// Bytes between two ticks of the link that are worth a kept key schedule of up
-/// to 1 KiB: fewer are encrypted with one made for them, so that a thousand
-/// clients that only say they are there need none.
+/// A key schedule takes up to 1 KiB. It is kept for a client that sends so many bytes
+/// between two ticks of the link; for fewer it is made anew each time, so that a
+/// thousand clients that only say they are there need none.
 const WORTH_EXPANDING: u32 = 4096;
 
-/// A DC's own connection: the link's task writes to it, the line's reads.
+/// A client's own connection to a DC, on the back. The link's task writes to it what the
+/// front sends; a task of the line's own reads it.
 pub(super) struct LineEnd {
     dc: Enciphered,
     task: Option<Waker>,
@@ -37,8 +38,8 @@ impl LineEnd {
         }
     }
 
-    /// Encrypts and sends the client's bytes; how many the kernel took: the rest
-    /// waits for the line's task. An error is that task's to find.
+    /// Encrypts and sends the client's bytes; returns how many the kernel took. The rest
+    /// waits for the line's task, which also finds out about errors.
     fn write(&mut self, context: &LinkContext, bytes: &mut [u8]) -> usize {
         self.recent = self.recent.saturating_add(bytes.len() as u32);
         context.metrics.dc_bytes_out.add(bytes.len() as u64);
@@ -111,8 +112,8 @@ pub(super) trait LineStream: Sink {
     fn end_line(&self, reason: EndReason);
 }
 
-/// Relays between a line and its stream until one of them ends: in a task of
-/// its own, because what opened the line needs more memory.
+/// Relays between a line and its stream until one of them ends. It has a task of its own,
+/// because the one that opened the line takes more memory than this needs.
 pub(super) async fn relay<S: LineStream>(stream: Rc<S>) {
     let reason = poll_fn(|cx| poll(&*stream, cx)).await;
     stream.end_line(reason);

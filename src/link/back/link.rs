@@ -13,12 +13,12 @@ use super::stream::BackStream;
 use super::taker::News;
 use super::wish::{UnderWay, Wish};
 use crate::backend::Backend;
-use crate::link::Place;
-use crate::link::connection::Connection;
-use crate::link::driver::{LinkStream, Side};
+use crate::link::StreamSlot;
+use crate::link::connection::LinkConnection;
+use crate::link::driver::{Half, LinkStream};
 use crate::link::fault::Fault;
 use crate::link::notes::Note;
-use crate::link::window::Scarce;
+use crate::wire::link::whole::Scarce;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// The largest number of a stream.
@@ -28,15 +28,15 @@ const NO_STREAM: Fault = Fault::Unexpected("a frame for no stream");
 
 /// One link of a back, and the sessions on it.
 pub(super) struct BackLink {
-    pub connection: Rc<Connection>,
+    pub connection: Rc<LinkConnection>,
     desk: Rc<Desk>,
     backend: Rc<dyn Backend>,
     fronts: Rc<Fronts>,
     /// By number.
-    streams: RefCell<HashMap<u32, Place<BackStream>>>,
+    streams: RefCell<HashMap<u32, StreamSlot<BackStream>>>,
     /// Numbers of streams whose sessions take no more for now, each once.
     stalled: RefCell<Vec<u32>>,
-    /// Large packets that wait for others to come, in order.
+    /// Large packets that wait until others have come, in order.
     wishes: RefCell<VecDeque<Wish>>,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
@@ -46,7 +46,7 @@ impl BackLink {
     pub fn new(
         backend: Rc<dyn Backend>,
         fronts: &Rc<Fronts>,
-        connection: Rc<Connection>,
+        connection: Rc<LinkConnection>,
     ) -> Rc<Self> {
         Rc::new(Self {
             desk: Desk::new(connection.clone()),
@@ -60,13 +60,13 @@ impl BackLink {
         })
     }
 
-    /// The stream of this number is gone: it waits for nothing any more.
+    /// The stream of this number is gone: takes it out of all lists.
     fn forget(&self, number: u32) {
         self.stalled.borrow_mut().retain(|other| *other != number);
         self.forget_packet(number);
     }
 
-    /// The large packet of a stream is here.
+    /// The large packet of a stream is here, or is given up.
     fn forget_packet(&self, number: u32) {
         self.large.borrow_mut().retain(|other| *other != number);
         let mut wishes = self.wishes.borrow_mut();
@@ -81,8 +81,8 @@ impl BackLink {
         self.large.take();
         self.free_numbers(streams.len());
         let mut lost = 0;
-        for (number, place) in streams {
-            if let Place::Live(stream) = place {
+        for (number, slot) in streams {
+            if let StreamSlot::Live(stream) = slot {
                 lost += usize::from(!stream.tie.is_over());
                 self.drop_session(number, &stream);
             }
@@ -91,8 +91,8 @@ impl BackLink {
     }
 
     fn free_numbers(&self, count: usize) {
-        let account = &self.connection.account;
-        account.with(|whole, user| whole.free_numbers(user, count));
+        let share = &self.connection.share;
+        share.with(|whole, user| whole.free_numbers(user, count));
     }
 
     fn open(&self, number: u32, open: Open) -> Result<(), Fault> {
@@ -102,30 +102,30 @@ impl BackLink {
         if self.streams.borrow().contains_key(&number) {
             return Err(Fault::Unexpected("a second opening of a stream"));
         }
-        let account = &self.connection.account;
-        if !account.with(|whole, user| whole.take_number(user)) {
+        let share = &self.connection.share;
+        if !share.with(|whole, user| whole.take_number(user)) {
             return Err(Fault::Unexpected(
                 "a front that never says that streams end",
             ));
         }
         let is_line = open.route != OpenRoute::Middle;
-        let has_place = (!is_line || self.fronts.admit(account, Scarce::Line))
-            && self.fronts.admit(account, Scarce::Stream);
+        let has_place = (!is_line || self.fronts.may_take(share, Scarce::Line))
+            && self.fronts.may_take(share, Scarce::Stream);
         let mut streams = self.streams.borrow_mut();
         if !has_place {
-            streams.insert(number, Place::Leaving);
+            streams.insert(number, StreamSlot::Leaving);
             drop(streams);
             self.say_end(number, EndReason::NoConnection);
             return Ok(());
         }
         let stream = BackStream::new(&self.desk, number, &open);
-        streams.insert(number, Place::Live(stream.clone()));
+        streams.insert(number, StreamSlot::Live(stream.clone()));
         drop(streams);
         let is_quick = open.route == OpenRoute::Middle;
         let request = request(open);
         let mut opening = Box::pin(open_session(self.backend.clone(), request, stream.clone()));
-        // Where a connection is there, so is the session: no task is needed,
-        // and what the client sent need not be kept for it.
+        // If there is a connection to the DC, the session is open with the first poll: no
+        // task is needed, and what the client sent need not be kept.
         let mut cx = Context::from_waker(Waker::noop());
         if !is_quick || opening.as_mut().poll(&mut cx).is_pending() {
             let executor = &self.connection.context.executor;
@@ -134,12 +134,12 @@ impl BackLink {
         Ok(())
     }
 
-    /// Says the end of a stream, which nobody is inside of, and drops its session.
-    /// Its number is free when the front has said it too.
+    /// Says the end of a stream and drops its session. Its number is free when the front
+    /// has said the end too. Not to be called from inside of that stream.
     fn leave(&self, number: u32, reason: EndReason) {
         let mut streams = self.streams.borrow_mut();
         if let Entry::Occupied(mut entry) = streams.entry(number)
-            && let Place::Live(stream) = mem::replace(entry.get_mut(), Place::Leaving)
+            && let StreamSlot::Live(stream) = mem::replace(entry.get_mut(), StreamSlot::Leaving)
         {
             drop(streams);
             let said = self.drop_session(number, &stream);
@@ -147,12 +147,12 @@ impl BackLink {
         }
     }
 
-    /// Drops the session of a stream that has no place any more; why it has ended by
-    /// itself, if that is not said.
+    /// Drops the session of a stream that has just lost its slot. Returns why the session
+    /// has ended by itself, if it has and the front was not told.
     fn drop_session(&self, number: u32, stream: &BackStream) -> Option<EndReason> {
         let (end, lost) = stream.tie.cut();
         if let Some(reason) = lost {
-            self.fronts.revoked(&self.connection.account, reason);
+            self.fronts.revoked(&self.connection.share, reason);
         }
         let has_packet = stream.tie.flow.notes().has(Note::Came);
         if stream.drop_session() || has_packet {
@@ -167,10 +167,10 @@ impl BackLink {
 
     /// The front has said the end of a stream.
     fn ended_by_front(&self, number: u32) -> Result<(), Fault> {
-        let place = self.streams.borrow_mut().remove(&number);
-        let place = place.ok_or(NO_STREAM)?;
+        let slot = self.streams.borrow_mut().remove(&number);
+        let slot = slot.ok_or(NO_STREAM)?;
         self.free_numbers(1);
-        if let Place::Live(stream) = place {
+        if let StreamSlot::Live(stream) = slot {
             let said = self.drop_session(number, &stream);
             self.say_end(number, said.unwrap_or(EndReason::ClientLeft));
         }
@@ -181,8 +181,8 @@ impl BackLink {
     fn take_notes(&self) {
         while let Some(number) = self.connection.next_note() {
             let stream = match self.streams.borrow().get(&number) {
-                Some(Place::Live(stream)) => stream.clone(),
-                Some(Place::Leaving) | None => continue,
+                Some(StreamSlot::Live(stream)) => stream.clone(),
+                Some(StreamSlot::Leaving) | None => continue,
             };
             let notes = stream.tie.flow.notes();
             if notes.has(Note::Came) {
@@ -203,11 +203,11 @@ impl BackLink {
         }
     }
 
-    /// Lets the packets come that may.
+    /// Lets large packets come that need not wait any longer.
     fn grant_wishes(&self) {
         while self.desk.may_have_wish.take() {
-            let account = &self.connection.account;
-            let limit = account.with(|whole, user| whole.coming_limit(user));
+            let share = &self.connection.share;
+            let limit = share.with(|whole, user| whole.coming_limit(user));
             let coming = self.desk.coming.borrow();
             let mut wishes = self.wishes.borrow_mut();
             wishes.retain(|wish| self.who_wishes(wish).is_some());
@@ -226,7 +226,7 @@ impl BackLink {
         }
     }
 
-    /// The stream of a wish, if it still has that one.
+    /// The stream that has this wish, if it still has it.
     fn who_wishes(&self, wish: &Wish) -> Option<Rc<BackStream>> {
         let stream = self.live(wish.number)?;
         (stream.wish().as_ref() == Some(wish)).then_some(stream)
@@ -239,22 +239,24 @@ impl BackLink {
     /// The stream of this number; `None` if it is over on this side.
     fn find(&self, number: u32) -> Result<Option<Rc<BackStream>>, Fault> {
         match self.streams.borrow().get(&number) {
-            Some(Place::Live(stream)) if !stream.tie.is_over() => Ok(Some(stream.clone())),
+            Some(StreamSlot::Live(stream)) if !stream.tie.is_over() => Ok(Some(stream.clone())),
             Some(_) => Ok(None),
             None => Err(NO_STREAM),
         }
     }
 }
 
-fn live(streams: &HashMap<u32, Place<BackStream>>) -> impl Iterator<Item = (u32, &Rc<BackStream>)> {
-    streams.iter().filter_map(|(number, place)| match place {
-        Place::Live(stream) if !stream.tie.is_over() => Some((*number, stream)),
+fn live(
+    streams: &HashMap<u32, StreamSlot<BackStream>>,
+) -> impl Iterator<Item = (u32, &Rc<BackStream>)> {
+    streams.iter().filter_map(|(number, slot)| match slot {
+        StreamSlot::Live(stream) if !stream.tie.is_over() => Some((*number, stream)),
         _ => None,
     })
 }
 
 impl Holder for BackLink {
-    fn connection(&self) -> &Rc<Connection> {
+    fn connection(&self) -> &Rc<LinkConnection> {
         &self.connection
     }
 
@@ -283,7 +285,7 @@ impl Holder for BackLink {
     }
 }
 
-impl Side for Rc<BackLink> {
+impl Half for Rc<BackLink> {
     fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault> {
         Ok(self.find(number)?.map(|stream| stream as _))
     }
@@ -296,8 +298,8 @@ impl Side for Rc<BackLink> {
         }
     }
 
-    fn relieve(&self) {
-        self.fronts.relieve();
+    fn evict_largest(&self) {
+        self.fronts.evict_largest();
     }
 
     fn look_again(&self, cx: &mut Context<'_>) -> Result<(), Fault> {
@@ -319,7 +321,7 @@ impl Side for Rc<BackLink> {
                 }
             }
         }
-        // Who may go on may want buffers at once.
+        // Streams that have just been told to go on may want buffers.
         self.take_notes();
         self.grant_wishes();
         Ok(())

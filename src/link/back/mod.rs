@@ -1,4 +1,19 @@
 //! The back's half: takes links, and opens the sessions that fronts ask for.
+//!
+//! | File | What |
+//! |---|---|
+//! | `fronts.rs` | which fronts there are, and who gives way when they want too much |
+//! | `link.rs` | one link, and the streams on it |
+//! | `desk.rs` | what a link and its streams have in common |
+//! | `stream.rs` | one client's session: what Telegram has for it goes to the front |
+//! | `opening.rs` | opens that session |
+//! | `tie.rs` | what a stream has of its link |
+//! | `taker.rs` | who takes what a front sends for a stream: one of the next three |
+//! | `early.rs` | keeps it until the session is there |
+//! | `packets.rs` | makes packets of it |
+//! | `line.rs` | sends it on a DC's own connection |
+//! | `wish.rs` | a large packet that waits for buffers, or is under way |
+//! | `signal.rs` | a waker that leaves a mark |
 
 mod desk;
 mod early;
@@ -22,9 +37,9 @@ use std::time::{Duration, Instant};
 
 use smol::Task;
 
-use super::driver::Driver;
+use super::driver::LinkDriver;
 use super::fault::Fault;
-use super::handshake::{Established, Part, shake};
+use super::handshake::{Greeted, Part, shake};
 #[cfg(feature = "tls")]
 use super::security::Concern;
 use super::security::Security;
@@ -53,14 +68,15 @@ pub struct Back {
     security: RefCell<Rc<Security>>,
     backend: Rc<dyn Backend>,
     half_open: Rc<HalfOpen>,
-    /// Where links came from lately.
+    /// Where links came from lately: these go before strangers when places are short.
     acquaintances: RefCell<Acquaintances>,
     started: Instant,
     fronts: Rc<Fronts>,
     changed: Notify,
     cannot_accept: Throttle,
     trials: Throttle,
-    /// For each reason: what strangers do hides no front that is set up wrongly.
+    /// One for each reason, so that what strangers do hides no front that is set up
+    /// wrongly.
     complaints: Throttles,
 }
 
@@ -68,7 +84,7 @@ pub struct Back {
 pub struct BackListener {
     listener: Rc<Listener>,
     back: Rc<Back>,
-    /// Those of its addresses that it takes links at; empty: all.
+    /// The addresses of the listener at which it takes links; empty: at all.
     parts: Rc<RefCell<Vec<SocketAddr>>>,
     accepting: Task<()>,
 }
@@ -102,12 +118,13 @@ impl Back {
         }
     }
 
-    /// Of links made now.
+    /// What links that are made now are secured with.
     pub fn security(&self) -> Rc<Security> {
         self.security.borrow().clone()
     }
 
-    /// For links made from now on.
+    /// Secures links that are made from now on, and ends those whose certificates are
+    /// refused.
     pub fn reconfigure(&self, security: Security) {
         let security = Rc::new(security);
         self.security.replace(security.clone());
@@ -115,7 +132,7 @@ impl Back {
         for link in self.fronts.links() {
             let connection = link.connection();
             if security.refuses(connection.fingerprints) {
-                connection.fail(Fault::Revoked(connection.account.name().to_owned()));
+                connection.fail(Fault::Revoked(connection.share.name().to_owned()));
             }
         }
     }
@@ -141,7 +158,7 @@ impl Back {
             let _ = socket.set_reset_on_close();
             return;
         }
-        // A stranger: links that are there go before.
+        // It is a stranger, whom the links that are there must not wait for.
         let serving = self.clone().serve(socket);
         self.context.executor.spawn_patient(serving).detach();
     }
@@ -164,13 +181,13 @@ impl Back {
             return self.context.metrics.link_ends.inc(LinkEnd::Broken);
         };
         let origin = Origin::of(peer.ip());
-        match self.admit(socket, origin).await {
-            Ok(established) if established.is_trial => self.answer_trial(established),
-            Ok(established) => {
+        match self.greet(socket, origin).await {
+            Ok(greeted) if greeted.is_trial => self.answer_trial(greeted),
+            Ok(greeted) => {
                 let seconds = self.seconds();
                 self.acquaintances.borrow_mut().meet(origin, seconds);
                 let back = self.clone();
-                let driving = async move { back.drive(established).await };
+                let driving = async move { back.drive(greeted).await };
                 self.context.executor.spawn(driving).detach();
             }
             Err(fault) => {
@@ -182,8 +199,8 @@ impl Back {
 
     /// A front's `check`: it would get a link, or there is no room for one. It takes
     /// nobody's place.
-    fn answer_trial(&self, established: Established) {
-        let Established { name, peer, .. } = &established;
+    fn answer_trial(&self, greeted: Greeted) {
+        let Greeted { name, peer, .. } = &greeted;
         let refusal = match self.fronts.has_room(name) {
             true => Refusal::Shutdown,
             false => Refusal::TooMany,
@@ -200,7 +217,7 @@ impl Back {
             }
             (_, None) => {}
         }
-        established.close(&self.context, refusal);
+        greeted.close(&self.context, refusal);
     }
 
     fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
@@ -209,17 +226,17 @@ impl Back {
         say!(passed, Warn, "{peer} gets no link: {fault}");
     }
 
-    async fn admit(&self, socket: Socket, origin: Origin) -> Result<Established, Fault> {
+    async fn greet(&self, socket: Socket, origin: Origin) -> Result<Greeted, Fault> {
         prepare(&socket, &self.context.patience);
         let is_known = self.acquaintances.borrow().knows(origin, self.seconds());
         let seat = self.half_open.enter(origin, is_known);
         let security = self.security.borrow().clone();
         let shaking = async {
-            // Who says nothing costs nothing.
+            // Who says nothing yet costs no memory for a handshake.
             let said = poll_fn(|cx| socket.poll_peek(cx, &mut [0]));
             said.await.map_err(Fault::Broken)?;
             let begun = || seat.set_hope(Hope::Begun);
-            // In a box, so that a link does not keep the memory of this.
+            // In a box, so that its memory is free again when the handshake is over.
             Box::pin(shake(&self.context, &security, Part::Back, socket, &begun)).await
         };
         let evicted = async {
@@ -232,15 +249,15 @@ impl Back {
         shaken.unwrap_or(Err(Fault::HandshakeTimeout))
     }
 
-    /// Of [`Acquaintances`].
+    /// The time as [`Acquaintances`] counts it.
     fn seconds(&self) -> u64 {
         let now = self.context.reactor.now();
         now.duration_since(self.started).as_secs()
     }
 
-    async fn drive(self: Rc<Self>, established: Established) {
-        let account = self.fronts.account(&established.name);
-        let (connection, mut driver) = Driver::new(&self.context, established, account);
+    async fn drive(self: Rc<Self>, greeted: Greeted) {
+        let share = self.fronts.share(&greeted.name);
+        let (connection, mut driver) = LinkDriver::new(&self.context, greeted, share);
         let how = connection.outlet.name();
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         let peer = &link.connection.peer;
@@ -270,13 +287,13 @@ impl BackListener {
     }
 
     /// From now on it takes links at these of its addresses, and whoever comes to
-    /// another is reset; none: at all.
+    /// another is reset. An empty list stands for all.
     pub fn set_parts(&self, parts: Vec<SocketAddr>) {
         self.parts.replace(parts);
     }
 
-    /// Accepts no more, but for those who have been let in by the kernel. The
-    /// socket goes on listening until it is dropped.
+    /// Accepts nobody more but those whom the kernel has let in already. The socket
+    /// goes on listening until it is dropped.
     pub async fn close(self) -> Rc<Listener> {
         self.accepting.cancel().await;
         let take = |socket| self.back.take(socket, &self.parts.borrow());

@@ -5,7 +5,7 @@
 //! - a packet that is longer than what its window is sure to bring waits until the
 //!   session takes more. Then it gets buffers of its own, and credit for all of it.
 //!
-//! [`Window`]: crate::link::window::Window
+//! [`Window`]: crate::wire::link::window::Window
 
 use std::mem;
 use std::rc::Rc;
@@ -23,18 +23,21 @@ use crate::wire::link::packets::{PACKET_HEADER_LEN, PacketPart, PacketReader};
 use crate::wire::link::{EndReason, LinkError};
 use crate::wire::transport::MAX_PACKET;
 
-/// The part of the free buffers that a large packet may be ahead of its bytes.
+/// A large packet may ask for buffers before its bytes come, up to the free ones divided
+/// by this.
 const LEAD: usize = 2;
 
 /// Takes the bytes of a stream whose session wants packets.
 pub(super) struct Packets {
     session: Box<dyn Stream>,
     reader: PacketReader,
-    /// A packet that did not come whole, or, until some time later, where one was.
+    /// A packet of which only a part has come. When it is whole its box stays for the
+    /// next one until the link's next tick.
     collecting: Option<Box<Collecting>>,
     /// Large packets so far.
     large: u32,
-    /// Handed on, but the session takes no more: credit for them is kept back.
+    /// Bytes that the session has, for which no credit was given yet: it gets none while
+    /// it takes no more.
     unsettled: u32,
     is_stalled: bool,
 }
@@ -47,33 +50,34 @@ struct Collecting {
     body: Rope,
     /// Bytes of it that its window holds.
     held: usize,
-    place: PacketPlace,
+    stage: PacketStage,
 }
 
-/// Where a packet finds buffers.
+/// How far a packet is with its buffers.
 #[derive(Default)]
-enum PacketPlace {
-    /// In its window.
+enum PacketStage {
+    /// Its window is large enough for it.
     #[default]
     Window,
-    /// Nowhere until the session takes more.
+    /// It is larger, and has to wait until the session takes more.
     Unwelcome,
-    /// In a list of the link's.
+    /// The session takes it, and it waits in the link's list for other large packets.
     Awaited,
+    /// It comes, and takes buffers of its own.
     Large(Large),
 }
 
-impl PacketPlace {
+impl PacketStage {
     /// The link has it in a list.
     fn is_listed(&self) -> bool {
         matches!(self, Self::Awaited | Self::Large(_))
     }
 }
 
-/// What a packet has that comes beyond its window.
+/// The buffers of a packet that is larger than its window.
 struct Large {
     reservation: Reservation,
-    /// There was room once: from then on it comes to its end.
+    /// It has got buffers once: from then on all of it comes.
     has_begun: bool,
     is_waiting: bool,
     _under_way: UnderWay,
@@ -83,8 +87,8 @@ impl Collecting {
     /// Bytes of it came, some of which are not held by the window.
     fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8], unheld: usize) {
         self.held += data.len() - unheld;
-        let promised = match &mut self.place {
-            PacketPlace::Large(large) if large.has_begun => {
+        let promised = match &mut self.stage {
+            PacketStage::Large(large) if large.has_begun => {
                 self.body.append_promised(&mut large.reservation, data)
             }
             _ => 0,
@@ -155,7 +159,7 @@ impl Packets {
         packet.quick_ack = quick_ack;
         packet.len = len;
         if is_large {
-            packet.place = PacketPlace::Unwelcome;
+            packet.stage = PacketStage::Unwelcome;
             self.large = self.large.wrapping_add(1);
         }
     }
@@ -168,11 +172,11 @@ impl Packets {
             quick_ack,
             body,
             held,
-            place,
+            stage,
             ..
         } = mem::take(packet);
         self.unsettled += held as u32;
-        if place.is_listed() {
+        if stage.is_listed() {
             tie.note(Note::Came);
         }
         self.session.push(Packet {
@@ -181,8 +185,8 @@ impl Packets {
         });
     }
 
-    /// Asks for buffers for what is here of a large packet, and for more to come: a
-    /// good front has all of it and sends it as soon as it may.
+    /// Asks for buffers for what is here of a large packet, and for bytes that are still
+    /// to come: a good front has all of the packet and sends it as soon as it may.
     fn ask_for_room(&mut self, tie: &Tie) {
         if let Some(reason) = self.poll_revoked(tie) {
             tie.lose_buffers(reason);
@@ -193,7 +197,7 @@ impl Packets {
     fn poll_revoked(&mut self, tie: &Tie) -> Option<Revocation> {
         let link = tie.connection();
         let packet = self.collecting.as_deref_mut()?;
-        let PacketPlace::Large(large) = &mut packet.place else {
+        let PacketStage::Large(large) = &mut packet.stage else {
             return None;
         };
         let cx = &mut Context::from_waker(&tie.desk.buffers_waker);
@@ -206,7 +210,7 @@ impl Packets {
         let (granted, reserved) = tie.flow.granted();
         let to = Destination::dc(tie.dc);
         let ahead = || {
-            let left = link.account.with(|whole, _| whole.hold_room());
+            let left = link.share.with(|whole, _| whole.hold_room());
             let free = link.context.buffers.reservable_bytes(to);
             (free.saturating_sub(left) / LEAD).min(missing)
         };
@@ -236,11 +240,11 @@ impl Packets {
 
     /// Gives back credit, and asks for buffers, if the session takes more.
     fn settle(&mut self, tie: &Tie) {
-        // Not one that is only announced.
+        // Only when half a window of it is here, not when it is only announced.
         let begun = tie.connection().sizes.first as usize / 2;
         let is_unwelcome = |packet: &Collecting| {
             let is_begun = packet.body.len() + PACKET_HEADER_LEN >= begun;
-            is_begun && matches!(packet.place, PacketPlace::Unwelcome)
+            is_begun && matches!(packet.stage, PacketStage::Unwelcome)
         };
         let collecting = self.collecting.as_ref();
         let has_wish = collecting.is_some_and(|one| is_unwelcome(one));
@@ -253,7 +257,7 @@ impl Packets {
             && !tie.is_over()
             && let Some(packet) = self.collecting()
         {
-            packet.place = PacketPlace::Awaited;
+            packet.stage = PacketStage::Awaited;
             tie.note(Note::Wants);
         }
     }
@@ -295,7 +299,7 @@ impl Taker for Packets {
 
     fn wish(&self, tie: &Tie) -> Option<Wish> {
         let packet = self.collecting.as_ref()?;
-        matches!(packet.place, PacketPlace::Awaited).then_some(Wish {
+        matches!(packet.stage, PacketStage::Awaited).then_some(Wish {
             number: tie.flow.number,
             packet: self.large,
             to: tie.dc,
@@ -303,26 +307,26 @@ impl Taker for Packets {
         })
     }
 
-    /// It does unless the session takes no more meanwhile.
+    /// The packet comes unless the session has stopped to take more meanwhile.
     fn may_come(&mut self, under_way: UnderWay, tie: &Tie) -> bool {
         let is_welcome = self.poll_welcome(tie);
         let Some(packet) = self.collecting() else {
             return false;
         };
         if !is_welcome {
-            packet.place = PacketPlace::Unwelcome;
+            packet.stage = PacketStage::Unwelcome;
             return false;
         }
         let link = tie.connection();
         let missing = packet.len.saturating_sub(packet.body.len());
-        let front = User(link.account.user() as u64);
+        let front = User(link.share.user() as u64);
         let to = Destination::dc(tie.dc);
         let Some(reservation) = link.context.buffers.announce(front, to, missing) else {
             // All buffers together are smaller than this packet.
             tie.finish(EndReason::NoConnection);
             return false;
         };
-        packet.place = PacketPlace::Large(Large {
+        packet.stage = PacketStage::Large(Large {
             reservation,
             has_begun: false,
             is_waiting: false,
@@ -334,6 +338,6 @@ impl Taker for Packets {
 
     fn is_waiting(&self) -> bool {
         let collecting = self.collecting.as_ref();
-        self.is_stalled || collecting.is_some_and(|packet| packet.place.is_listed())
+        self.is_stalled || collecting.is_some_and(|packet| packet.stage.is_listed())
     }
 }

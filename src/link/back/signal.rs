@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
-/// A waker that leaves a mark, so that the link's task need not ask every
-/// stalled stream whenever it runs.
+/// A waker that remembers that it was woken. The link's task shares one among all its
+/// stalled streams, and looks at these only after it was woken, not whenever it runs.
 #[derive(Default)]
 pub(super) struct Signal {
     is_set: AtomicBool,

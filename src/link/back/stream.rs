@@ -14,12 +14,12 @@ use super::tie::Tie;
 use super::wish::{UnderWay, Wish};
 use crate::backend::{Line, OpenError, SessionEnd, Sink, Stream, Taking};
 use crate::link::LinkContext;
-use crate::link::connection::Connection;
+use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
-use crate::link::window::Scarce;
 use crate::metrics::RouteKind;
 use crate::wire::link::packets::{PACKET_HEADER_LEN, packet_header};
+use crate::wire::link::whole::Scarce;
 use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 
 /// One client's session on a link: what a middle connection or a line has for
@@ -31,14 +31,15 @@ pub(super) struct BackStream {
     /// Opens the session, or relays a line.
     task: Cell<Option<Task<()>>>,
     route: RouteKind,
-    /// The length of an answer, until its first bytes go out.
+    /// The header of an answer, until it goes out with the first bytes.
     head: Cell<Option<[u8; PACKET_HEADER_LEN]>>,
-    /// Something was refused: tell when so little is queued.
+    /// Telegram's side was refused something: it is told to go on when no more than this
+    /// is queued.
     resume_at: Cell<Option<u32>>,
-    /// When the front last gave credit, for what its client has taken, or had
-    /// some left: on the link's clock.
+    /// When the client last took something, as far as the back knows: when its front gave
+    /// credit or had some left. On the link's clock.
     taken: Cell<u32>,
-    /// A session was counted.
+    /// The metrics have counted the session as open.
     is_counted: Cell<bool>,
 }
 
@@ -60,16 +61,16 @@ impl BackStream {
             is_counted: Cell::new(false),
         });
         for place in stream.places() {
-            link.account.with(|whole, user| whole.take(user, *place));
+            link.share.with(|whole, user| whole.take(user, *place));
         }
         stream
     }
 
-    fn link(&self) -> &Rc<Connection> {
+    fn link(&self) -> &Rc<LinkConnection> {
         self.tie.connection()
     }
 
-    /// What it takes of what a back has only so many of.
+    /// What it takes of what a back has only a number of.
     fn places(&self) -> &'static [Scarce] {
         match self.route {
             RouteKind::Middle => &[Scarce::Stream],
@@ -81,13 +82,13 @@ impl BackStream {
         self.places().contains(&place)
     }
 
-    /// Bytes of the client that wait here, over what its reservations hold.
+    /// Bytes of the client that wait here, without those in buffers of a large packet.
     pub fn held(&self) -> usize {
         self.tie.flow.held()
     }
 
-    /// What opens or relays the session; dropping it gives that up. What it
-    /// takes over from ends by itself.
+    /// The task that opens the session, or relays it, and is dropped with it. The task
+    /// before it is let go and ends by itself.
     pub fn set_task(&self, task: Option<Task<()>>) {
         if let Some(before) = self.task.replace(task) {
             before.detach();
@@ -103,7 +104,7 @@ impl BackStream {
         }
     }
 
-    /// One with a connection of its own is.
+    /// A session with a connection of its own is there.
     pub fn opened_line(self: &Rc<Self>, line: Line) {
         if !self.tie.is_over() {
             self.begin(Box::new(LineEnd::new(line)));
@@ -126,7 +127,7 @@ impl BackStream {
         }
     }
 
-    /// There is none.
+    /// The session could not be opened.
     pub fn refused(&self, error: OpenError) {
         self.tie.finish(match error {
             OpenError::MiddleUnavailable => EndReason::MiddleUnavailable,
@@ -163,8 +164,8 @@ impl BackStream {
         taker.as_mut().is_some_and(may_come)
     }
 
-    /// Lets go of the session, which tells Telegram; whether it may be in a list of
-    /// the link's. Nobody is inside of it.
+    /// Drops the session, which tells Telegram. Whether the stream may be in a list of
+    /// the link's. Not to be called from inside of the stream.
     pub fn drop_session(&self) -> bool {
         let link = self.link();
         self.tie.flow.clear(link);
@@ -174,8 +175,7 @@ impl BackStream {
         let is_waiting = taker.is_waiting();
         self.tie.flow.forget_held(link);
         for place in self.places() {
-            link.account
-                .with(|whole, user| whole.give_back(user, *place));
+            link.share.with(|whole, user| whole.give_back(user, *place));
         }
         let metrics = &link.context.metrics;
         metrics.link_streams.dec();
@@ -186,9 +186,8 @@ impl BackStream {
         is_waiting
     }
 
-    /// Asks for a turn if that can make room. Credit for a header alone does not:
-    /// while the buffers are out, Telegram's side would be told to go on, take
-    /// nothing, and ask again.
+    /// Asks for a turn if that can make room. Credit for no more than a header cannot:
+    /// Telegram's side would be told to go on, offer something, be refused and ask again.
     fn ask_turn(&self) {
         let flow = &self.tie.flow;
         if flow.queued() > 0 || flow.credit() > PACKET_HEADER_LEN {
@@ -224,9 +223,9 @@ impl LineStream for BackStream {
         let flow = &self.tie.flow;
         let direct = flow.room(link).saturating_sub(PACKET_HEADER_LEN);
         let queued = flow.queued();
-        let share = link.account.with(|whole, user| whole.queue_room(user));
+        let left = link.share.with(|whole, user| whole.queue_room(user));
         let allowed = allowance.min(link.context.buffers.free_bytes());
-        let allowed = allowed.min(queued + share);
+        let allowed = allowed.min(queued + left);
         wanted.min(direct.max(allowed.saturating_sub(queued)))
     }
 
@@ -311,8 +310,8 @@ impl Sink for BackStream {
     }
 
     fn quick_ack(&self, token: [u8; 4]) {
-        // They need no credit, and a client can do without: who does not read gets
-        // none.
+        // They need no credit, and a client can do without them: one that does not read
+        // gets none, or they would pile up.
         if !self.tie.is_over() && self.tie.flow.room(self.link()) > 0 {
             let stream = self.tie.flow.number;
             self.link().send(&Frame::QuickAck { stream, token });
@@ -326,16 +325,16 @@ impl Sink for BackStream {
     fn taking(&self) -> Taking {
         let link = self.link();
         let taken = link.instant(self.taken.get());
-        // Who has taken all that could come waits for the link, as all its streams do.
+        // A client with credit left has taken all that was sent: it waits for the link.
         let is_ahead = self.tie.flow.credit() > PACKET_HEADER_LEN;
-        let has_share = || link.account.with(|whole, user| whole.queue_room(user) > 0);
+        let has_share = || link.share.with(|whole, user| whole.queue_room(user) > 0);
         Taking {
             last: match is_ahead {
                 true => taken.max(link.wrote()),
                 false => taken,
             },
             lag: link.round_trip(),
-            // If it is the front that has no more, the others need not wait for it.
+            // Not if its front has used up its share: the others need not wait for that.
             starved: is_ahead && self.tie.flow.queued() == 0 && has_share(),
         }
     }

@@ -8,12 +8,12 @@ use crate::link::fault::Fault;
 /// What the link tells who takes the bytes of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// Telegram's side may take more.
+    /// The session, which took no more, may take something again.
     Room,
     /// There may be buffers for the packet that comes, or it has to give up what it
     /// has.
     Buffers,
-    /// Telegram's side may offer again.
+    /// The front's client has room: what Telegram's side was refused may be offered again.
     Resume,
     /// Some seconds have gone.
     Tick,
@@ -29,7 +29,7 @@ pub(super) trait Taker {
     /// Takes all of `bytes`, the first `unheld` of which are not held by the window.
     fn take(&mut self, bytes: &mut [u8], unheld: usize, tie: &Tie) -> Result<(), Fault>;
 
-    /// Hands on what it has kept for the next one, in order.
+    /// Hands what it has kept to the taker that follows it, in order.
     fn hand_on(
         self: Box<Self>,
         _take: &mut dyn FnMut(&mut [u8]) -> Result<(), Fault>,
@@ -39,12 +39,12 @@ pub(super) trait Taker {
 
     fn hear(&mut self, _news: News, _tie: &Tie) {}
 
-    /// What it waits for, if that is buffers for a packet.
+    /// The packet that waits for buffers, if there is one.
     fn wish(&self, _tie: &Tie) -> Option<Wish> {
         None
     }
 
-    /// The packet of its wish may come; whether it does.
+    /// That packet may come now; whether it does.
     fn may_come(&mut self, _under_way: UnderWay, _tie: &Tie) -> bool {
         false
     }

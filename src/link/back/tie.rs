@@ -2,21 +2,22 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::desk::Desk;
-use crate::link::connection::Connection;
-use crate::link::flow::Flow;
+use crate::link::connection::LinkConnection;
 use crate::link::notes::Note;
-use crate::link::window::Pace;
+use crate::link::stream_flow::StreamFlow;
 use crate::metrics::Revocation;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
+use crate::wire::link::window::Uptake;
 
-/// What a stream has of its link. Whatever takes the stream's bytes is shown it.
+/// What a stream has of its link, and how it has ended. A [`Taker`](super::taker::Taker)
+/// sees no more of its stream than this.
 pub(super) struct Tie {
     pub desk: Rc<Desk>,
-    pub flow: Flow,
+    pub flow: StreamFlow,
     pub dc: DcId,
     is_over: Cell<bool>,
-    /// The session's end: once all before it is sent, or not yet said.
+    /// Why the session has ended, until the front is told: what is queued goes first.
     end: Cell<Option<EndReason>>,
     /// Why buffers were taken from it, which ended it.
     lost: Cell<Option<Revocation>>,
@@ -26,7 +27,7 @@ impl Tie {
     pub fn new(desk: &Rc<Desk>, number: u32, dc: DcId) -> Self {
         Self {
             desk: desk.clone(),
-            flow: Flow::new(&desk.connection, number),
+            flow: StreamFlow::new(&desk.connection, number),
             dc,
             is_over: Cell::new(false),
             end: Cell::new(None),
@@ -34,7 +35,7 @@ impl Tie {
         }
     }
 
-    pub fn connection(&self) -> &Rc<Connection> {
+    pub fn connection(&self) -> &Rc<LinkConnection> {
         &self.desk.connection
     }
 
@@ -75,7 +76,8 @@ impl Tie {
         }
     }
 
-    /// Nothing of it is said from here on; what it would have said.
+    /// Ends the stream without a note to the link. Returns what the link has not been told:
+    /// why the session ended, and why it lost its buffers.
     pub fn cut(&self) -> (Option<EndReason>, Option<Revocation>) {
         let end = match self.is_over.replace(true) {
             true => self.end.take(),
@@ -88,14 +90,14 @@ impl Tie {
         self.flow.note(self.connection(), note);
     }
 
-    /// Bytes have left here. Gives credit, more each time: the window does not
-    /// shrink again, because a packet that has begun may count on it.
+    /// Bytes have left here: gives credit for them. The window may grow but never shrinks,
+    /// because a packet that has begun may count on it.
     pub fn settled(&self, count: usize) {
         let link = self.connection();
-        let pace = match link.is_crowded() {
-            true => Pace::Steady,
-            false => Pace::Quick,
+        let uptake = match link.is_crowded() {
+            true => Uptake::Steady,
+            false => Uptake::Quick,
         };
-        self.flow.settled(link, count, pace);
+        self.flow.settled(link, count, uptake);
     }
 }

@@ -6,25 +6,25 @@ use std::time::Duration;
 use smol::Task;
 
 use super::Front;
+use super::back_address::BackAddress;
+use super::dial_backoff::{DialBackoff, LIFE};
 use super::link::FrontLink;
-use super::luck::{LIFE, Luck};
-use super::place::Place;
-use crate::link::driver::Driver;
+use crate::link::driver::LinkDriver;
 use crate::link::fault::Fault;
-use crate::link::handshake::{Established, Part, shake};
+use crate::link::handshake::{Greeted, Part, shake};
 use crate::link::{HANDSHAKE_LIMIT, prepare};
 use crate::net::{Pause, Socket};
 
-/// An address gets this long to answer where another one is left to try.
+/// An address gets this long to answer while there is another one to try.
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// Between dials while clients wait for a link, at least.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps one link to a back, dialling again when it is lost, until it is
 /// dropped or retired.
 pub(super) struct Keeper {
-    pub place: Rc<Place>,
+    pub target: Rc<BackAddress>,
     /// Before the next dial.
     pub pause: Rc<Pause>,
     link: Rc<RefCell<Weak<FrontLink>>>,
@@ -32,12 +32,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub fn start(front: &Rc<Front>, place: Rc<Place>) -> Self {
+    pub fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
         let link = Rc::<RefCell<Weak<FrontLink>>>::default();
         let pause = Rc::<Pause>::default();
-        let keeping = keep(front.clone(), place.clone(), pause.clone(), link.clone());
+        let keeping = keep(front.clone(), target.clone(), pause.clone(), link.clone());
         Self {
-            place,
+            target,
             pause,
             link,
             keeping: front.context.executor.spawn(keeping),
@@ -46,13 +46,13 @@ impl Keeper {
 
     /// The link takes no more clients, and ends when those on it have left.
     pub fn retire(self) {
-        let place = &self.place;
+        let target = &self.target;
         let Some(link) = self.link.borrow().upgrade() else {
-            info!("no longer dialling {place}");
+            info!("no longer dialling {target}");
             return;
         };
         let clients = link.load();
-        info!("a link to {place} gets no more clients; {clients} stay until they leave");
+        info!("a link to {target} gets no more clients; {clients} stay until they leave");
         link.retire();
         self.keeping.detach();
     }
@@ -60,26 +60,26 @@ impl Keeper {
 
 async fn keep(
     front: Rc<Front>,
-    place: Rc<Place>,
+    target: Rc<BackAddress>,
     pause: Rc<Pause>,
     current: Rc<RefCell<Weak<FrontLink>>>,
 ) {
     let reactor = front.context.reactor.clone();
-    let mut luck = Luck::default();
+    let mut backoff = DialBackoff::default();
     let mut reloads = front.reloads.get();
     while !front.closed.get() {
         if front.reloads.get() != reloads {
             reloads = front.reloads.get();
-            luck.forget_what_was_said();
+            backoff.forget_what_was_said();
         }
-        let fault = match dial(&front, &place, Part::Front).await {
-            Ok((address, established)) => {
+        let fault = match dial(&front, &target, Part::Front).await {
+            Ok((address, greeted)) => {
                 let (connection, mut driver) =
-                    Driver::new(&front.context, established, front.account.clone());
+                    LinkDriver::new(&front.context, greeted, front.share.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 current.replace(Rc::downgrade(&link));
-                let back = place.at(Some(address));
-                let fault = drive(&front, &back, &link, &mut driver, &mut luck).await;
+                let back = target.at(Some(address));
+                let fault = drive(&front, &back, &link, &mut driver, &mut backoff).await;
                 current.take();
                 if link.is_retired() {
                     front.context.metrics.link_ends.inc(fault.reason());
@@ -88,8 +88,8 @@ async fn keep(
                 fault
             }
             Err((address, fault)) => {
-                let back = place.at(address);
-                match luck.failed(&fault) {
+                let back = target.at(address);
+                match backoff.failed(&fault) {
                     true => warn!("no link to {back}: {fault}; trying on"),
                     false => debug!("no link to {back}: {fault}"),
                 }
@@ -101,20 +101,20 @@ async fn keep(
         if front.is_awaited() {
             pause.cut_short();
         }
-        pause.wait(&reactor, SHORTEST_PAUSE, luck.pause()).await;
+        pause.wait(&reactor, MIN_PAUSE, backoff.pause()).await;
     }
 }
 
 pub(super) type Failed = (Option<SocketAddr>, Fault);
 
-/// Tries the addresses of a back in turn; where none takes the link, says of
-/// the first why, or of the first that answered.
+/// Tries the addresses of a back in turn. If none takes the link, returns why the first
+/// that answered did not, or, if none answered, the first of all.
 pub(super) async fn dial(
     front: &Rc<Front>,
-    place: &Rc<Place>,
+    target: &Rc<BackAddress>,
     part: Part,
-) -> Result<(SocketAddr, Established), Failed> {
-    let found = place.addresses(&front.context).await;
+) -> Result<(SocketAddr, Greeted), Failed> {
+    let found = target.addresses(&front.context).await;
     let addresses = found.map_err(|fault| (None, fault))?;
     let mut failed: Option<Failed> = None;
     let mut left = addresses.len();
@@ -126,7 +126,7 @@ pub(super) async fn dial(
             HANDSHAKE_LIMIT
         };
         match connect(front, address, patience, part).await {
-            Ok(established) => return Ok((address, established)),
+            Ok(greeted) => return Ok((address, greeted)),
             Err(fault) => {
                 let tells_more = match &failed {
                     None => true,
@@ -147,7 +147,7 @@ async fn connect(
     address: SocketAddr,
     patience: Duration,
     part: Part,
-) -> Result<Established, Fault> {
+) -> Result<Greeted, Fault> {
     let reactor = &front.context.reactor;
     let security = front.security.borrow().clone();
     if !security.allows(address) {
@@ -167,12 +167,12 @@ async fn drive(
     front: &Rc<Front>,
     back: &str,
     link: &Rc<FrontLink>,
-    driver: &mut Driver,
-    luck: &mut Luck,
+    driver: &mut LinkDriver,
+    backoff: &mut DialBackoff,
 ) -> Fault {
     let how = link.connection.outlet.name();
-    luck.linked();
-    match luck.is_bad() {
+    backoff.linked();
+    match backoff.is_bad() {
         true => debug!("linked to the back {back} ({how})"),
         false => info!("linked to the back {back} ({how})"),
     }
@@ -180,7 +180,7 @@ async fn drive(
     let reactor = &front.context.reactor;
     let began = reactor.now();
     let living = async {
-        if luck.is_bad() {
+        if backoff.is_bad() {
             reactor.sleep(LIFE).await;
             info!("linked to the back {back} ({how}), and it lasts now");
         }
@@ -188,7 +188,7 @@ async fn drive(
     };
     let fault = smol::future::or(driver.run(&**link), living).await;
     let lived = reactor.now().duration_since(began);
-    luck.lost(&fault, lived, link.was_useful.get());
+    backoff.lost(&fault, lived, link.was_useful.get());
     front.remove(link);
     let clients = link.lose();
     if link.is_retired() && clients == 0 {
@@ -197,19 +197,19 @@ async fn drive(
         debug!("the link to {back} is closed: this front is stopping");
     } else {
         let clients = format!("its {clients} clients are closed and come again");
-        tell_loss(back, &fault, &clients, luck);
+        tell_loss(back, &fault, &clients, backoff);
     }
     fault
 }
 
-fn tell_loss(back: &str, fault: &Fault, clients: &str, luck: &Luck) {
-    if luck.has_turned_bad() {
+fn tell_loss(back: &str, fault: &Fault, clients: &str, backoff: &DialBackoff) {
+    if backoff.has_turned_bad() {
         let life = LIFE.as_secs();
         warn!(
             "the link to {back} is lost: {fault}; {clients}; it is logged no more until one lasts \
              {life} s"
         );
-    } else if luck.is_bad() {
+    } else if backoff.is_bad() {
         debug!("the link to {back} is lost: {fault}; {clients}");
     } else {
         warn!("the link to {back} is lost: {fault}; {clients}");

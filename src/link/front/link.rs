@@ -7,15 +7,15 @@ use slab::Slab;
 
 use super::stream::{FrontStream, Handle};
 use crate::backend::{Route, Session, SessionEnd, SessionRequest, Sink};
-use crate::link::Place;
-use crate::link::connection::Connection;
-use crate::link::driver::{LinkStream, Side};
+use crate::link::StreamSlot;
+use crate::link::connection::LinkConnection;
+use crate::link::driver::{Half, LinkStream};
 use crate::link::fault::Fault;
 use crate::link::notes::Note;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
 
-/// What a link has of its front.
+/// What a link asks its front.
 pub(super) trait Owner {
     /// The stream that waits for its client with most, on whichever link it is.
     fn largest(&self) -> Option<Rc<FrontStream>>;
@@ -28,9 +28,9 @@ pub(super) trait Owner {
 
 /// One link of a front, and the clients on it.
 pub(super) struct FrontLink {
-    pub connection: Rc<Connection>,
+    pub connection: Rc<LinkConnection>,
     front: Weak<dyn Owner>,
-    streams: RefCell<Slab<Place<FrontStream>>>,
+    streams: RefCell<Slab<StreamSlot<FrontStream>>>,
     /// A client has got something through it.
     pub was_useful: Cell<bool>,
     /// It gets no more streams.
@@ -38,7 +38,7 @@ pub(super) struct FrontLink {
 }
 
 impl FrontLink {
-    pub fn new(front: Weak<impl Owner + 'static>, connection: Rc<Connection>) -> Rc<Self> {
+    pub fn new(front: Weak<impl Owner + 'static>, connection: Rc<LinkConnection>) -> Rc<Self> {
         Rc::new(Self {
             connection,
             front,
@@ -74,7 +74,7 @@ impl FrontLink {
         let entry = streams.vacant_entry();
         let number = entry.key() as u32;
         let stream = FrontStream::new(&self.connection, number, request.route, request.dc, sink);
-        entry.insert(Place::Live(stream.clone()));
+        entry.insert(StreamSlot::Live(stream.clone()));
         drop(streams);
         self.connection.context.metrics.link_streams.inc();
         let open = Box::new(asked(&request));
@@ -89,14 +89,14 @@ impl FrontLink {
         }
     }
 
-    /// Says the end of a stream; its number is free when the back has too.
+    /// Says the end of a stream. Its number is free when the back has said it too.
     fn leave(&self, number: u32, has_back_ended: bool) {
         let mut streams = self.streams.borrow_mut();
         let gone = match has_back_ended {
             true => streams.try_remove(number as usize),
             false => streams
                 .get_mut(number as usize)
-                .map(|place| mem::replace(place, Place::Leaving)),
+                .map(|slot| mem::replace(slot, StreamSlot::Leaving)),
         };
         drop(streams);
         if gone.is_some() {
@@ -114,8 +114,8 @@ impl FrontLink {
     pub fn lose(&self) -> usize {
         let streams = mem::take(&mut *self.streams.borrow_mut());
         let mut lost = 0;
-        for (_, place) in streams {
-            if let Place::Live(stream) = place {
+        for (_, slot) in streams {
+            if let StreamSlot::Live(stream) = slot {
                 self.connection.context.metrics.link_streams.dec();
                 lost += usize::from(stream.end(SessionEnd::LinkLost));
             }
@@ -126,7 +126,7 @@ impl FrontLink {
     /// The stream of this number; `None` if it is over on this side.
     fn find(&self, number: u32) -> Result<Option<Rc<FrontStream>>, Fault> {
         match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) if !stream.is_over() => Ok(Some(stream.clone())),
+            Some(StreamSlot::Live(stream)) if !stream.is_over() => Ok(Some(stream.clone())),
             Some(_) => Ok(None),
             None => Err(Fault::Unexpected("a frame for no stream")),
         }
@@ -136,8 +136,8 @@ impl FrontLink {
     fn take_notes(&self) -> Result<(), Fault> {
         while let Some(number) = self.connection.next_note() {
             let stream = match self.streams.borrow().get(number as usize) {
-                Some(Place::Live(stream)) => stream.clone(),
-                Some(Place::Leaving) | None => continue,
+                Some(StreamSlot::Live(stream)) => stream.clone(),
+                Some(StreamSlot::Leaving) | None => continue,
             };
             if stream.notes().has(Note::Room) {
                 stream.retry()?;
@@ -156,8 +156,8 @@ impl FrontLink {
     /// The back has said the end of a stream.
     fn ended_by_back(&self, number: u32, reason: EndReason) {
         let stream = match self.streams.borrow().get(number as usize) {
-            Some(Place::Live(stream)) => Some(stream.clone()),
-            Some(Place::Leaving) | None => None,
+            Some(StreamSlot::Live(stream)) => Some(stream.clone()),
+            Some(StreamSlot::Leaving) | None => None,
         };
         match stream {
             Some(stream) => {
@@ -180,8 +180,8 @@ impl FrontLink {
     /// The stream here that waits for its client with most.
     pub fn largest(&self) -> Option<Rc<FrontStream>> {
         let streams = self.streams.borrow();
-        let live = streams.iter().filter_map(|(_, place)| match place {
-            Place::Live(stream) if !stream.is_over() => Some(stream),
+        let live = streams.iter().filter_map(|(_, slot)| match slot {
+            StreamSlot::Live(stream) if !stream.is_over() => Some(stream),
             _ => None,
         });
         let largest = live.max_by_key(|stream| stream.held());
@@ -207,7 +207,7 @@ fn asked(request: &SessionRequest) -> Open {
     }
 }
 
-impl Side for FrontLink {
+impl Half for FrontLink {
     fn stream(&self, number: u32) -> Result<Option<Rc<dyn LinkStream>>, Fault> {
         Ok(self.find(number)?.map(|stream| stream as _))
     }
@@ -229,10 +229,10 @@ impl Side for FrontLink {
         }
     }
 
-    fn relieve(&self) {
+    fn evict_largest(&self) {
         self.was_useful.set(true);
-        let account = &self.connection.account;
-        while account.with(|whole, _| whole.heaviest().is_some()) {
+        let share = &self.connection.share;
+        while share.with(|whole, _| whole.heaviest().is_some()) {
             let front = self.front.upgrade();
             let largest = match &front {
                 Some(front) => front.largest(),

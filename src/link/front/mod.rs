@@ -1,9 +1,18 @@
 //! The front's half: opens links, and sessions on them.
+//!
+//! | File | What |
+//! |---|---|
+//! | `back_address.rs` | where a back is, and what its name leads to |
+//! | `dial.rs` | keeps a link to a back: dials, and dials again |
+//! | `dial_backoff.rs` | how long to wait before that, and whether to log it |
+//! | `link.rs` | one link, and the streams on it |
+//! | `stream.rs` | one client's session on a link |
+//! | `trial.rs` | a link that `check` tries |
 
+mod back_address;
 mod dial;
+mod dial_backoff;
 mod link;
-mod luck;
-mod place;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,27 +27,27 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
-use super::account::Account;
 #[cfg(feature = "tls")]
 use super::security::Concern;
 use super::security::Security;
+use super::share::Share;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::config::{HostPort, LinkConfig};
 use crate::log::Throttle;
 use crate::net::{Live, Notify};
 use crate::wire::dc::DcId;
+use back_address::BackAddress;
 use dial::Keeper;
 use link::{FrontLink, Owner};
-use place::Place;
 use stream::FrontStream;
 #[cfg(feature = "check")]
 pub use trial::Trial;
 
-/// How long a DC's middle proxies count as out of reach after a back said so:
-/// clients that may go direct do, the others are tried for.
+/// How long a DC's middle proxies count as out of reach after a back said so. Meanwhile
+/// clients that may go direct do; for the others the back tries again.
 const UNAVAILABLE_FOR: Duration = Duration::from_secs(10);
 
-/// DCs remembered for that; more are not.
+/// At most so many DCs are remembered for that.
 const UNAVAILABLE_DCS: usize = 32;
 
 /// Between lines of one kind.
@@ -49,8 +58,8 @@ type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 /// The backend of a front: sessions on the links to its backs.
 pub struct Front {
     context: Rc<LinkContext>,
-    /// Of all links: clients on one are not worth more than those on another.
-    account: Account,
+    /// One for all links: of all clients, on whichever link, the largest is evicted.
+    share: Share,
     security: RefCell<Rc<Security>>,
     config: Live<LinkConfig>,
     reloads: Cell<u32>,
@@ -68,7 +77,7 @@ pub struct Front {
 impl Front {
     pub fn new(context: LinkContext, security: Security, config: Live<LinkConfig>) -> Rc<Self> {
         Rc::new(Self {
-            account: Account::new(&context.whole(), "the backs"),
+            share: Share::new(&context.whole(), "the backs"),
             context: Rc::new(context),
             security: RefCell::new(Rc::new(security)),
             config,
@@ -99,31 +108,34 @@ impl Front {
         let mut keepers: Vec<Keeper> = Vec::new();
         let before = self.keepers.take();
         for keeper in before {
-            let host = &keeper.place.host;
-            let others = keepers.iter().filter(|kept| kept.place.host == *host);
+            let host = &keeper.target.host;
+            let others = keepers.iter().filter(|kept| kept.target.host == *host);
             match backs.contains(host) && others.count() < connections {
                 true => keepers.push(keeper),
                 false => keeper.retire(),
             }
         }
         for back in backs {
-            let known = keepers.iter().find(|kept| kept.place.host == *back);
-            let place = known.map_or_else(|| Place::new(back.clone()), |kept| kept.place.clone());
-            let kept = keepers.iter().filter(|kept| kept.place.host == *back);
+            let known = keepers.iter().find(|kept| kept.target.host == *back);
+            let target = known.map_or_else(
+                || BackAddress::new(back.clone()),
+                |kept| kept.target.clone(),
+            );
+            let kept = keepers.iter().filter(|kept| kept.target.host == *back);
             for _ in kept.count()..connections {
-                keepers.push(Keeper::start(self, place.clone()));
+                keepers.push(Keeper::start(self, target.clone()));
             }
         }
         self.keepers.replace(keepers);
     }
 
-    /// Of links made now.
+    /// What links that are made now are secured with.
     pub fn security(&self) -> Rc<Security> {
         self.security.borrow().clone()
     }
 
-    /// For links made from now on. What was in their way may be mended, so the next
-    /// dials are not put off for long.
+    /// Secures links that are made from now on. What kept links from coming about may be
+    /// mended by it, so the next dials come soon.
     pub fn reconfigure(&self, security: Security) {
         self.security.replace(Rc::new(security));
         self.reloads.set(self.reloads.get().wrapping_add(1));
@@ -170,7 +182,8 @@ impl Front {
             let best = {
                 let links = self.links.borrow();
                 let links = links.iter().filter(|link| !link.is_retired());
-                // One that stalls is the first to have few.
+                // The number of clients alone would choose a link that stalls, as they leave
+                // it.
                 let best = links.min_by_key(|link| {
                     let connection = &link.connection;
                     (connection.is_silent(), connection.is_full(), link.load())
@@ -193,8 +206,7 @@ impl Front {
         }
     }
 
-    /// Completes when a link answers and has room, or ends, or there is another
-    /// one.
+    /// Completes when some link answers and has room, or one ends, or there is a new one.
     async fn welcoming(&self) {
         let links = self.links.borrow().clone();
         // A retired one gets nobody, however much room it has.
@@ -237,7 +249,7 @@ impl Front {
         }
     }
 
-    /// Somebody waits for a link: the next dials are not put off for long.
+    /// Somebody waits for a link: the next dials come soon.
     fn hasten(&self) {
         for keeper in self.keepers.borrow().iter() {
             keeper.pause.cut_short();

@@ -3,28 +3,28 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{Body, Packet, Route, SessionEnd, Sink, Stream};
-use crate::link::connection::{ALLOWANCE, Connection};
+use crate::link::connection::{ALLOWANCE, LinkConnection};
 use crate::link::driver::LinkStream;
 use crate::link::fault::Fault;
-use crate::link::flow::Flow;
 use crate::link::notes::{Note, Taken};
-use crate::link::window::Pace;
+use crate::link::stream_flow::StreamFlow;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::link::EndReason;
 use crate::wire::link::packets::{PacketPart, PacketReader, packet_header};
+use crate::wire::link::window::Uptake;
 
 /// The longest answer of Telegram, in bytes (`doc/protocol.md` §4).
 const MAX_ANSWER: usize = 16 << 20;
 
 /// One client's session on a link.
 pub(super) struct FrontStream {
-    link: Rc<Connection>,
-    flow: Flow,
+    link: Rc<LinkConnection>,
+    flow: StreamFlow,
     dc: DcId,
     sink: Rc<dyn Sink>,
     inbound: RefCell<Inbound>,
-    /// Of the client's task, while it may not push.
+    /// Wakes the client's task, which waits until it may push.
     waker: Cell<Option<Waker>>,
     is_over: Cell<bool>,
 }
@@ -41,7 +41,7 @@ struct Inbound {
 
 impl FrontStream {
     pub fn new(
-        link: &Rc<Connection>,
+        link: &Rc<LinkConnection>,
         number: u32,
         route: Route,
         dc: DcId,
@@ -49,7 +49,7 @@ impl FrontStream {
     ) -> Rc<Self> {
         Rc::new(Self {
             link: link.clone(),
-            flow: Flow::new(link, number),
+            flow: StreamFlow::new(link, number),
             dc,
             sink,
             inbound: RefCell::new(Inbound {
@@ -71,12 +71,12 @@ impl FrontStream {
         self.flow.notes()
     }
 
-    /// Its end is to be said, if it is not.
+    /// It is over: its end is to be said, unless that is done.
     pub fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
-    /// Its number is free as soon as we say its end too.
+    /// The back has said its end: with ours its number is free.
     pub fn has_back_ended(&self) -> bool {
         self.inbound.borrow().end.is_some()
     }
@@ -86,7 +86,7 @@ impl FrontStream {
         self.flow.held()
     }
 
-    /// Too much waits, and most of it here: the client is closed.
+    /// Too much waits on this front, and for this client most: it is closed.
     pub fn evict(&self) {
         self.end(SessionEnd::TooSlow);
         self.flow.note(&self.link, Note::Left);
@@ -112,7 +112,7 @@ impl FrontStream {
         inbound.waiting = waiting;
         let end = inbound.end.filter(|_| inbound.waiting.is_empty());
         drop(inbound);
-        self.flow.settled(&self.link, total, Pace::Slow);
+        self.flow.settled(&self.link, total, Uptake::Slow);
         if let Some(end) = end {
             self.end(end);
         }
@@ -193,8 +193,8 @@ impl FrontStream {
         true
     }
 
-    /// The client's task has no reason to wait any more, in the link's list
-    /// neither.
+    /// The client's task need not wait any more: wakes it, and takes it out of the link's
+    /// list of those that wait for room.
     fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             self.link.unpark(&waker);
@@ -217,13 +217,13 @@ impl LinkStream for FrontStream {
         inbound
             .waiting
             .append_overdrawn(&link.context.buffers, rest);
-        let pace = match inbound.waiting.is_empty() {
-            true if !link.is_crowded() => Pace::Quick,
-            true => Pace::Steady,
-            false => Pace::Slow,
+        let uptake = match inbound.waiting.is_empty() {
+            true if !link.is_crowded() => Uptake::Quick,
+            true => Uptake::Steady,
+            false => Uptake::Slow,
         };
         drop(inbound);
-        self.flow.settled(link, taken, pace);
+        self.flow.settled(link, taken, uptake);
         Ok(())
     }
 

@@ -12,14 +12,14 @@ use super::Front;
 use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
 use crate::config::{LinkConfig, LinkPlaces};
-use crate::link::account::Account;
-use crate::link::driver::Side;
+use crate::link::driver::Half;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
+use crate::link::share::Share;
 use crate::link::{LinkContext, Patience, test_link};
 use crate::net::Live;
 use crate::wire::dc::DcId;
-use crate::wire::link::{EndReason, Frame, Role};
+use crate::wire::link::{EndReason, Frame, LinkSide};
 use crate::wire::transport::Transport;
 
 struct Client;
@@ -101,13 +101,13 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         connections: links,
         places: LinkPlaces::default(),
     };
-    let security = Security::load(&config, Role::Front).unwrap();
+    let security = Security::load(&config, LinkSide::Front).unwrap();
     let context = LinkContext {
         patience: SHORT,
         ..test_link::context()
     };
     let front = Front::new(context, security, Live::new(config));
-    let connection = || test_link::connection_of(&front.context, front.account.clone());
+    let connection = || test_link::connection_of(&front.context, front.share.clone());
     let link = || FrontLink::new(Rc::downgrade(&front), connection());
     let links: Vec<_> = (0..links).map(|_| link()).collect();
     for link in &links {
@@ -125,7 +125,7 @@ fn fill(link: &FrontLink) {
 
 fn empty(link: &FrontLink) {
     link.connection.with_out(|out| out.clear());
-    link.connection.tell_room();
+    link.connection.wake_waiting();
 }
 
 /// A ping goes out on it, and nothing comes for so long that it counts as silent.
@@ -182,7 +182,7 @@ fn who_leaves_does_not_wait_for_the_link_any_more() {
     }
     drop((stream, waker));
     assert_eq!(Arc::strong_count(&task), 1, "the link keeps its task");
-    assert!(!link.connection.tell_room());
+    assert!(!link.connection.wake_waiting());
 }
 
 /// Whichever side is first, and if both are within one turn of the link.
@@ -317,8 +317,8 @@ fn a_link_that_says_nothing_ends_on_time() {
         patience,
         ..test_link::context()
     });
-    let account = Account::new(&context.whole(), "somebody");
-    let (connection, mut driver, _far) = test_link::driven_of(&context, account);
+    let share = Share::new(&context.whole(), "somebody");
+    let (connection, mut driver, _far) = test_link::driven_of(&context, share);
     let link = FrontLink::new(Weak::<Front>::new(), connection.clone());
     let context = &connection.context;
     let start = context.reactor.now();
@@ -350,7 +350,7 @@ fn the_client_that_holds_most_is_closed_on_whichever_link_it_is() {
     let receive = |link: &FrontLink, number: u32, count: usize| {
         let stream = link.stream(number).unwrap().unwrap();
         stream.receive(&mut vec![1; count]).unwrap();
-        link.relieve();
+        link.evict_largest();
     };
     let greedy = Rc::<Slow>::default();
     let mut sessions = vec![open_for(&links[0], greedy.clone())];
@@ -367,6 +367,6 @@ fn the_client_that_holds_most_is_closed_on_whichever_link_it_is() {
     assert_eq!(links[1].load(), sessions.len() - 1);
     drop(sessions);
     front
-        .account
+        .share
         .with(|whole, user| assert_eq!(whole.held_by(user), 0));
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Front;
+use super::back_address::BackAddress;
 use super::dial::dial;
-use super::place::Place;
 use crate::config::HostPort;
 use crate::link::handshake::Part;
 
@@ -23,7 +23,7 @@ impl Front {
         let started = self.context.reactor.now();
         let is_named = matches!(back, HostPort::Name { .. });
         let told = |address| Some(address).filter(|_| is_named);
-        match dial(self, &Place::new(back.clone()), Part::Trial).await {
+        match dial(self, &BackAddress::new(back.clone()), Part::Trial).await {
             Ok((address, _)) => Ok(Trial {
                 address: told(address.to_string()),
                 took: self.context.reactor.now().duration_since(started),

@@ -10,7 +10,7 @@ use crate::config::{LinkTls, read_file};
 use crate::tls::x509;
 
 /// Longer than any chain of certificates, in bytes.
-pub(in crate::link) const LONGEST_PEM: u64 = 1 << 20;
+pub(in crate::link) const MAX_PEM: u64 = 1 << 20;
 
 /// What the files of --link-ca, --link-cert and --link-key hold.
 pub(super) struct Identity {
@@ -50,12 +50,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-    read_file(path, LONGEST_PEM).map_err(|error| SetupError::Unreadable(PathBuf::from(path), error))
+    read_file(path, MAX_PEM).map_err(|error| SetupError::Unreadable(PathBuf::from(path), error))
 }
 
 /// The last day of the certificate in that file.
 pub(super) fn last_day(path: &Path) -> Option<String> {
-    let text = read_file(path, LONGEST_PEM).ok()?;
+    let text = read_file(path, MAX_PEM).ok()?;
     let der = CertificateDer::from_pem_slice(&text).ok()?;
     let described = x509::read(&der).ok()?;
     Some(x509::day(described.until))

@@ -7,7 +7,7 @@ use rustls::{AlertDescription, CertificateError, Error};
 use super::identity::Identity;
 use crate::config::LinkTls;
 use crate::tls::x509::{self, day, days_left};
-use crate::wire::link::Role;
+use crate::wire::link::LinkSide;
 
 /// A certificate that ends within so many days is worth a word.
 const SOON: i64 = 30;
@@ -21,7 +21,7 @@ pub struct Concern {
 
 /// When this side's certificates are good, and whether they fit together.
 pub struct Papers {
-    role: Role,
+    side: LinkSide,
     own: Paper,
     authorities: Vec<Paper>,
     /// Why the other side will not take our own, whatever the time.
@@ -39,7 +39,7 @@ impl Papers {
     /// `verify` is what the other side does with our certificate.
     pub fn new(
         files: &LinkTls,
-        role: Role,
+        side: LinkSide,
         identity: &Identity,
         verify: impl FnOnce(&CertificateDer<'_>, &[CertificateDer<'_>], UnixTime) -> Result<(), Error>,
     ) -> Self {
@@ -54,8 +54,8 @@ impl Papers {
         let verified = own.map_or(Ok(()), |own| verify(own, others, at));
         let authorities = identity.authorities.iter();
         Self {
-            role,
-            misfit: verified.err().map(|error| misfit(files, role, &error)),
+            side,
+            misfit: verified.err().map(|error| misfit(files, side, &error)),
             own: paper,
             authorities: authorities
                 .map(|one| Paper::new(&files.ca, Some(one)))
@@ -139,11 +139,11 @@ impl Papers {
             Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             ) => "the other side's certificate is of another CA: both need the same ca.pem",
-            Error::InvalidCertificate(_) => match self.role {
-                Role::Front => {
+            Error::InvalidCertificate(_) => match self.side {
+                LinkSide::Front => {
                     "that is no back's certificate: the back needs back.pem of `certs init`"
                 }
-                Role::Back => {
+                LinkSide::Back => {
                     "that is no front's certificate: each front needs one of `certs add-node`"
                 }
             },
@@ -161,12 +161,12 @@ impl Papers {
             }
             Error::AlertReceived(
                 AlertDescription::UnsupportedCertificate | AlertDescription::BadCertificate,
-            ) => match self.role {
-                Role::Front => {
+            ) => match self.side {
+                LinkSide::Front => {
                     "the back does not take this certificate for a front's: is it one of \
                      `certs add-node`?"
                 }
-                Role::Back => {
+                LinkSide::Back => {
                     "the front does not take this certificate for a back's: it has to be back.pem \
                      of `certs init`"
                 }
@@ -179,9 +179,11 @@ impl Papers {
             | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
                 "the two sides have no protocol of --link-alpn in common"
             }
-            Error::AlertReceived(_) => match self.role {
-                Role::Front => "is that a port of the back's --link-listen? Then its log says why",
-                Role::Back => "is that a front? Then its log says why",
+            Error::AlertReceived(_) => match self.side {
+                LinkSide::Front => {
+                    "is that a port of the back's --link-listen? Then its log says why"
+                }
+                LinkSide::Back => "is that a front? Then its log says why",
             },
             _ => return error.to_string(),
         };
@@ -210,7 +212,7 @@ impl Papers {
         )
     }
 
-    /// Our own certificate is older than this machine believes that it is.
+    /// By this machine's clock our own certificate has not been made yet.
     fn early(&self, now: i64) -> String {
         format!(
             "this machine's clock shows {}, and its own certificate {} was made after that, good \
@@ -225,9 +227,9 @@ impl Papers {
     fn renew(&self) -> String {
         let name = self.own.name.as_deref().unwrap_or("NAME");
         let command = format!("`smol-mtproxy certs renew DIR {name}`");
-        match self.role {
-            Role::Back => format!("{command}, then reload (kill -HUP)"),
-            Role::Front => {
+        match self.side {
+            LinkSide::Back => format!("{command}, then reload (kill -HUP)"),
+            LinkSide::Front => {
                 format!("{command} where ca.key is, copy {name}.pem here, then reload (kill -HUP)")
             }
         }
@@ -235,7 +237,8 @@ impl Papers {
 }
 
 impl Paper {
-    /// One that cannot be read is never too old.
+    /// A certificate that cannot be read counts as good for ever: something else is said
+    /// of it.
     fn new(path: &Path, certificate: Option<&CertificateDer<'_>>) -> Self {
         let described = certificate.and_then(|der| x509::read(der).ok());
         let dates = described.as_ref().map(|one| (one.from, one.until));
@@ -249,7 +252,7 @@ impl Paper {
     }
 }
 
-fn misfit(files: &LinkTls, role: Role, error: &Error) -> String {
+fn misfit(files: &LinkTls, side: LinkSide, error: &Error) -> String {
     let (cert, ca) = (files.cert.display(), files.ca.display());
     match error {
         Error::InvalidCertificate(
@@ -258,12 +261,12 @@ fn misfit(files: &LinkTls, role: Role, error: &Error) -> String {
             "{cert} is not of the CA in {ca}, so the other side refuses it: take both from one \
              directory of `certs`"
         ),
-        _ => match role {
-            Role::Front => format!(
+        _ => match side {
+            LinkSide::Front => format!(
                 "{cert} is no front's certificate, so the back refuses it: take one of `certs \
                  add-node` ({error})"
             ),
-            Role::Back => format!(
+            LinkSide::Back => format!(
                 "{cert} is no back's certificate, so fronts refuse it: take back.pem of `certs \
                  init` ({error})"
             ),

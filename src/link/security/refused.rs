@@ -1,19 +1,19 @@
 use std::path::Path;
 
 use super::error::SetupError;
-use super::identity::LONGEST_PEM;
+use super::identity::MAX_PEM;
 use crate::config::{entry_in, read_text};
 use crate::tls::Peer;
 use crate::tls::x509::Fingerprints;
 
-/// Certificates, or keys of such, that get no link though the CA vouches for them: `--link-refuse`.
-/// In order.
+/// Certificates that get no link though the CA vouches for them (`--link-refuse`):
+/// fingerprints of these or of their keys, sorted.
 #[derive(Default)]
 pub struct Refused(Vec<[u8; 32]>);
 
 impl Refused {
     pub fn read(path: &Path) -> Result<Self, SetupError> {
-        let text = read_text(path, LONGEST_PEM);
+        let text = read_text(path, MAX_PEM);
         let text = text.map_err(|error| SetupError::Unreadable(path.into(), error))?;
         Self::parse(&text).map_err(|line| {
             SetupError::bad(
@@ -54,15 +54,15 @@ impl Refused {
         (more, fewer)
     }
 
-    /// The certificate, or all of its key.
+    /// Whether the certificate is in the list, or its key.
     pub fn holds(&self, fingerprints: &Fingerprints) -> bool {
         let Fingerprints { certificate, key } = fingerprints;
         let mut either = [certificate, key].into_iter();
         either.any(|one| self.0.binary_search(one).is_ok())
     }
 
-    /// The same of who has shown a certificate. One that cannot be read is not let in
-    /// beside a list.
+    /// The same of a peer. If its certificate cannot be read, any list at all keeps it
+    /// out.
     pub fn has(&self, peer: &Peer) -> bool {
         match &peer.fingerprints {
             Some(fingerprints) => self.holds(fingerprints),

@@ -16,27 +16,27 @@ use crate::config::LinkTls;
 use crate::net::{BufferPool, Socket};
 use crate::tls::x509::{self, Fingerprints};
 use crate::tls::{self, Batch, Judge, Peer, TlsContext, TlsStream, has_aes, provider};
-use crate::wire::link::Role;
+use crate::wire::link::LinkSide;
 
 /// What new links of a front or back are made with.
 pub(super) struct TlsSetup {
-    side: TlsSide,
+    config: TlsConfig,
     batch: Batch,
     judge: Rc<LinkJudge>,
 }
 
 /// The part of it that comes from files; another thread may have read them.
 pub(super) struct TlsFiles {
-    pub side: TlsSide,
+    pub config: TlsConfig,
     pub judge: LinkJudge,
 }
 
-pub(super) enum TlsSide {
+pub(super) enum TlsConfig {
     Front(Arc<ClientConfig>, Option<ServerName<'static>>),
     Back(Arc<ServerConfig>),
 }
 
-/// Who gets no link, and why there is none.
+/// What TLS asks the link: who gets none, and what an error means.
 pub(super) struct LinkJudge {
     pub papers: Papers,
     pub refused: Refused,
@@ -55,7 +55,7 @@ impl Judge for LinkJudge {
 }
 
 impl TlsFiles {
-    pub fn read(files: &LinkTls, role: Role) -> Result<Self, SetupError> {
+    pub fn read(files: &LinkTls, side: LinkSide) -> Result<Self, SetupError> {
         let identity = Identity::read(files)?;
         let bad_ca = |error: &dyn std::fmt::Display| SetupError::bad(&files.ca, error);
         let backs =
@@ -64,25 +64,25 @@ impl TlsFiles {
         let fronts =
             WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider()).build();
         let fronts = fronts.map_err(|error| bad_ca(&error))?;
-        let papers = Papers::new(files, role, &identity, |own, others, at| match role {
-            Role::Front => fronts.verify_client_cert(own, others, at).map(|_| ()),
-            Role::Back => backs.verify(own, others, &[], at).map(|_| ()),
+        let papers = Papers::new(files, side, &identity, |own, others, at| match side {
+            LinkSide::Front => fronts.verify_client_cert(own, others, at).map(|_| ()),
+            LinkSide::Back => backs.verify(own, others, &[], at).map(|_| ()),
         });
         let refused = match &files.refuse {
             Some(path) => Refused::read(path)?,
             None => Refused::default(),
         };
-        let side = match role {
-            Role::Front => TlsSide::front(files, identity, backs)?,
-            Role::Back => TlsSide::back(files, identity, fronts)?,
+        let config = match side {
+            LinkSide::Front => TlsConfig::front(files, identity, backs)?,
+            LinkSide::Back => TlsConfig::back(files, identity, fronts)?,
         };
         Ok(Self {
-            side,
+            config,
             judge: LinkJudge { papers, refused },
         })
     }
 
-    /// How the list of refused certificates is another one, in words.
+    /// What is new in the list of refused certificates, in words.
     pub fn refused_news(&self, running: &TlsSetup) -> Option<String> {
         let (more, fewer) = self.judge.refused.differences(&running.judge.refused);
         let is_new = more + fewer > 0;
@@ -90,7 +90,7 @@ impl TlsFiles {
     }
 }
 
-impl TlsSide {
+impl TlsConfig {
     fn front(files: &LinkTls, identity: Identity, backs: BackVerifier) -> Result<Self, SetupError> {
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
@@ -122,8 +122,8 @@ impl TlsSide {
         // A link lasts: there is nothing to resume.
         config.send_tls13_tickets = 0;
         config.enable_secret_extraction = true;
-        // The side without instructions for AES has its way, be it this one or,
-        // by the order that it asks in, the front.
+        // Without instructions for AES the order of this side counts; with them that of
+        // the front, which may have none.
         config.ignore_client_order = !has_aes();
         Ok(Self::Back(Arc::new(config)))
     }
@@ -142,7 +142,7 @@ fn misfit(files: &LinkTls, error: &Error) -> SetupError {
 impl TlsSetup {
     pub fn new(files: TlsFiles) -> Self {
         Self {
-            side: files.side,
+            config: files.config,
             batch: Batch::default(),
             judge: Rc::new(files.judge),
         }
@@ -159,8 +159,8 @@ impl TlsSetup {
             buffers: buffers.clone(),
             judge: self.judge.clone(),
         };
-        match &self.side {
-            TlsSide::Front(config, sni) => {
+        match &self.config {
+            TlsConfig::Front(config, sni) => {
                 let name = match (sni, socket.peer_address()) {
                     (Some(name), _) => name.clone(),
                     (None, Ok(peer)) => ServerName::from(peer.ip()),
@@ -168,7 +168,7 @@ impl TlsSetup {
                 };
                 TlsStream::connect(context, config, name)
             }
-            TlsSide::Back(config) => TlsStream::accept(context, config),
+            TlsConfig::Back(config) => TlsStream::accept(context, config),
         }
     }
 

@@ -9,12 +9,12 @@ use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, Error};
 
 use super::papers::Papers;
-use super::setup::{LinkJudge, TlsFiles, TlsSide};
+use super::setup::{LinkJudge, TlsConfig, TlsFiles};
 use crate::config::LinkTls;
 use crate::link::certificates;
 use crate::net::{BufferPool, Reactor, Rope, Socket};
 use crate::tls::{self, Batch, Judge, Peer, TlsContext, TlsStream, x509};
-use crate::wire::link::Role;
+use crate::wire::link::LinkSide;
 
 /// A new CA with the front `home`, in `certs`.
 fn made() -> TemporaryDirectory {
@@ -37,8 +37,8 @@ fn files(folder: &TemporaryDirectory, name: &str) -> LinkTls {
     }
 }
 
-fn papers(name: &str, role: Role) -> Papers {
-    let read = TlsFiles::read(&files(&made(), name), role).unwrap();
+fn papers(name: &str, side: LinkSide) -> Papers {
+    let read = TlsFiles::read(&files(&made(), name), side).unwrap();
     read.judge.papers
 }
 
@@ -51,7 +51,7 @@ fn an_alert_says_why() {
         (50, "is that a port of the back's --link-listen?"),
     ] {
         let error = Error::AlertReceived(AlertDescription::from(alert));
-        let text = papers("home", Role::Front).explain(&error);
+        let text = papers("home", LinkSide::Front).explain(&error);
         assert!(text.contains(words), "{text}");
     }
 }
@@ -60,7 +60,10 @@ fn an_alert_says_why() {
 fn dates_say_whose_clock_is_wrong_and_what_is_to_be_renewed() {
     const DAY: i64 = 24 * 3600;
     let now = x509::now();
-    let (front, back) = (papers("home", Role::Front), papers("back", Role::Back));
+    let (front, back) = (
+        papers("home", LinkSide::Front),
+        papers("back", LinkSide::Back),
+    );
     let told = |papers: &Papers, at| -> Vec<_> {
         let concerns = papers.concerns(at).into_iter();
         concerns.map(|one| (one.is_fatal, one.text)).collect()
@@ -158,14 +161,14 @@ impl End {
             buffers: BufferPool::new(reactor.clock(), 1 << 20),
             judge: Rc::new(At(files.judge, now)),
         };
-        let stream = match &files.side {
-            TlsSide::Front(config, _) => {
+        let stream = match &files.config {
+            TlsConfig::Front(config, _) => {
                 let mut config = ClientConfig::clone(config);
                 config.time_provider = std::sync::Arc::new(Stands(now as u64));
                 let name = ServerName::try_from("www.example.com").unwrap();
                 TlsStream::connect(context, &config.into(), name)
             }
-            TlsSide::Back(config) => TlsStream::accept(context, config),
+            TlsConfig::Back(config) => TlsStream::accept(context, config),
         };
         socket.set_nonblocking(true).unwrap();
         Self {
@@ -221,16 +224,16 @@ fn meet(front: (TlsFiles, i64), back: (TlsFiles, i64)) -> [Result<(), tls::Error
 #[test]
 fn a_front_and_a_back_of_one_ca_shake_hands() {
     let folder = made();
-    let read = |name, role| TlsFiles::read(&files(&folder, name), role).unwrap();
+    let read = |name, side| TlsFiles::read(&files(&folder, name), side).unwrap();
     let now = x509::now();
-    let front = || (read("home", Role::Front), now);
-    let [front_says, back_says] = meet(front(), (read("back", Role::Back), now));
+    let front = || (read("home", LinkSide::Front), now);
+    let [front_says, back_says] = meet(front(), (read("back", LinkSide::Back), now));
     assert!(
         front_says.is_ok() && back_says.is_ok(),
         "{front_says:?} {back_says:?}"
     );
     // One front for another's back.
-    let [front_says, _] = meet(front(), (read("home", Role::Back), now));
+    let [front_says, _] = meet(front(), (read("home", LinkSide::Back), now));
     let Err(tls::Error::Tls(text)) = front_says else {
         panic!("{front_says:?}");
     };
@@ -244,8 +247,8 @@ fn a_front_that_is_refused_is_denied_by_its_name() {
     let mut of_back = files(&folder, "back");
     of_back.refuse = Some(folder.path().join("certs/refused.txt"));
     let now = x509::now();
-    let front = TlsFiles::read(&files(&folder, "home"), Role::Front).unwrap();
-    let back = TlsFiles::read(&of_back, Role::Back).unwrap();
+    let front = TlsFiles::read(&files(&folder, "home"), LinkSide::Front).unwrap();
+    let back = TlsFiles::read(&of_back, LinkSide::Back).unwrap();
     let [_, back_says] = meet((front, now), (back, now));
     let Err(tls::Error::Denied(name)) = back_says else {
         panic!("{back_says:?}");
@@ -256,9 +259,9 @@ fn a_front_that_is_refused_is_denied_by_its_name() {
 #[test]
 fn a_front_in_1970_is_told_that_it_is_its_clock_and_its_back_too() {
     let folder = made();
-    let read = |name, role| TlsFiles::read(&files(&folder, name), role).unwrap();
-    let front = (read("home", Role::Front), 100);
-    let [front_says, back_says] = meet(front, (read("back", Role::Back), x509::now()));
+    let read = |name, side| TlsFiles::read(&files(&folder, name), side).unwrap();
+    let front = (read("home", LinkSide::Front), 100);
+    let [front_says, back_says] = meet(front, (read("back", LinkSide::Back), x509::now()));
     let (Err(tls::Error::Tls(at_front)), Err(tls::Error::Tls(at_back))) = (front_says, back_says)
     else {
         panic!("it takes a certificate of the future");
@@ -272,25 +275,25 @@ fn a_front_in_1970_is_told_that_it_is_its_clock_and_its_back_too() {
 #[test]
 fn what_does_not_belong_together_is_named() {
     let (ours, other) = (made(), made());
-    let told = |cert: &str, ca: &TemporaryDirectory, role| {
+    let told = |cert: &str, ca: &TemporaryDirectory, side| {
         let mut files = files(&ours, cert);
         files.ca = ca.path().join("certs/ca.pem");
-        let papers = TlsFiles::read(&files, role).unwrap().judge.papers;
+        let papers = TlsFiles::read(&files, side).unwrap().judge.papers;
         let concerns = papers.concerns(x509::now()).into_iter();
         concerns.map(|one| one.text).collect::<String>()
     };
-    assert_eq!(told("home", &ours, Role::Front), "");
-    assert_eq!(told("back", &ours, Role::Back), "");
-    for (cert, role) in [("home", Role::Front), ("back", Role::Back)] {
-        let text = told(cert, &other, role);
+    assert_eq!(told("home", &ours, LinkSide::Front), "");
+    assert_eq!(told("back", &ours, LinkSide::Back), "");
+    for (cert, side) in [("home", LinkSide::Front), ("back", LinkSide::Back)] {
+        let text = told(cert, &other, side);
         assert!(text.contains("is not of the CA in"), "{text}");
     }
-    let text = told("home", &ours, Role::Back);
+    let text = told("home", &ours, LinkSide::Back);
     assert!(text.contains("is no back's certificate"), "{text}");
-    let text = told("back", &ours, Role::Front);
+    let text = told("back", &ours, LinkSide::Front);
     assert!(text.contains("is no front's certificate"), "{text}");
     let mut mixed = files(&ours, "home");
     mixed.key = ours.path().join("certs/back.key");
-    let error = TlsFiles::read(&mixed, Role::Front).err().unwrap();
+    let error = TlsFiles::read(&mixed, LinkSide::Front).err().unwrap();
     assert!(error.to_string().contains("not the key of"), "{error}");
 }

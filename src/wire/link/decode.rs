@@ -103,9 +103,9 @@ struct Run {
     left: usize,
 }
 
-/// Joins what `input` has of a data frame and of those behind it that are of the
-/// same stream: to write to a client once is cheaper than to do it for each frame,
-/// and far more so than to move their bytes.
+/// Joins what `input` has of a data frame and of the frames behind it that are of the
+/// same stream, by moving their bytes together. That costs far less than to write to a
+/// client once for each frame.
 fn join_frames(stream: u32, left: usize, input: &mut [u8]) -> Run {
     let len = left.min(input.len());
     let (mut len, mut gap, mut left) = (len, 0, left - len);

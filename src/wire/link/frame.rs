@@ -13,14 +13,14 @@ pub(super) const DATA: u8 = 4;
 pub enum Frame {
     /// The first one each way.
     Hello(Hello),
-    /// That its sender has the key: [`super::proof`].
+    /// Proves that its sender has the key: [`super::proof`].
     Proof([u8; PROOF_LEN]),
     /// Front → back: a new stream, whose number is free on both sides.
     Open {
         stream: u32,
         open: Box<Open>,
     },
-    /// So many more bytes of this stream are welcome.
+    /// The other side may send so many more bytes of this stream.
     Credit {
         stream: u32,
         bytes: u32,

@@ -20,8 +20,9 @@ pub const RANDOM_LEN: usize = 32;
 /// Bytes of a proof.
 pub const PROOF_LEN: usize = 32;
 
+/// Which end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum LinkSide {
     Front = 1,
     Back = 2,
 }
@@ -30,7 +31,7 @@ pub enum Role {
 /// `magic 4 | version u16 | role u8 | flags u8 | window u32 | random 32`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
-    pub role: Role,
+    pub side: LinkSide,
     /// Its sender has a key, will prove it and wants proof (bit 0 of flags).
     pub is_keyed: bool,
     /// A front only wants to know whether it would get a link (bit 1 of flags). It
@@ -54,7 +55,7 @@ impl Hello {
         let parts: [&[u8]; 5] = [
             &MAGIC,
             &VERSION.to_be_bytes(),
-            &[self.role as u8, flags],
+            &[self.side as u8, flags],
             &self.window.to_be_bytes(),
             &self.random,
         ];
@@ -77,11 +78,11 @@ impl Hello {
     }
 
     fn parse_fields(reader: &mut Reader<'_>) -> Option<Self> {
-        let [role, flags] = reader.array()?;
+        let [side, flags] = reader.array()?;
         let hello = Self {
-            role: match role {
-                1 => Role::Front,
-                2 => Role::Back,
+            side: match side {
+                1 => LinkSide::Front,
+                2 => LinkSide::Back,
                 _ => return None,
             },
             is_keyed: flags & KEYED != 0,
@@ -93,20 +94,20 @@ impl Hello {
     }
 }
 
-/// What `role` sends to prove that it has the key: an HMAC over its role and
+/// What `side` sends to prove that it has the key: an HMAC over its side and
 /// both hellos, whose randoms are fresh. So nothing that was ever said on
 /// another connection, or by the other side of this one, is a proof.
-pub fn proof(key: &[u8], role: Role, front: &Hello, back: &Hello) -> [u8; PROOF_LEN] {
+pub fn proof(key: &[u8], side: LinkSide, front: &Hello, back: &Hello) -> [u8; PROOF_LEN] {
     let parts: [&[u8]; 4] = [
         b"smol-mtproxy link proof",
-        &[role as u8],
+        &[side as u8],
         &front.encode_with(0),
         &back.encode_with(0),
     ];
     hmac_sha256(key, &parts)
 }
 
-impl fmt::Display for Role {
+impl fmt::Display for LinkSide {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Front => "front",

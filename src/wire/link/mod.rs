@@ -7,21 +7,33 @@
 //!
 //! The body of a data frame is handed on as it arrives; all others are short
 //! and come whole. The data frames of one stream carry, joined, either bare
-//! bytes (direct) or packets, each behind 4 bytes ([`packets`]). How many bytes a
-//! stream may carry: [`window`].
+//! bytes (direct) or packets, each behind 4 bytes ([`packets`]).
+//!
+//! | File | What |
+//! |---|---|
+//! | `hello.rs` | the first frame of each side, and the proof that it has the key |
+//! | `open.rs` | what a front asks for a client |
+//! | `frame.rs` | all frames but data: their bytes |
+//! | `decode.rs` | finds frames however their bytes are cut |
+//! | `packets.rs` | packets inside a stream |
+//! | `window.rs` | how many bytes one stream may carry |
+//! | `whole.rs` | what all streams of a side take together, and whose share of it is whose |
+//! | `coming.rs` | large packets that are under way on one link |
 
+pub mod coming;
 mod decode;
 mod frame;
 mod hello;
 mod open;
 pub mod packets;
+pub mod whole;
 pub mod window;
 
 use std::fmt;
 
 pub use decode::{Decoder, Event};
 pub use frame::{EndReason, Frame, Refusal, data_header};
-pub use hello::{Hello, PROOF_LEN, RANDOM_LEN, Role, VERSION, proof};
+pub use hello::{Hello, LinkSide, PROOF_LEN, RANDOM_LEN, VERSION, proof};
 pub use open::{KeyMaterial, Open, OpenRoute};
 
 /// Bytes of `length`, `type` and `stream`.

@@ -10,7 +10,7 @@ use crate::transport::{MAX_PACKET, Transport};
 
 fn hello() -> Hello {
     Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
         window: 0x1_0000,
@@ -204,19 +204,19 @@ fn strangers_and_other_versions_are_told_apart() {
 #[test]
 fn a_proof_is_good_for_one_role_and_one_pair_of_hellos() {
     let (front, mut back) = (hello(), hello());
-    back.role = Role::Back;
-    let proof = |key: &[u8], role, back: &Hello| super::proof(key, role, &front, back);
-    let right = proof(b"key", Role::Front, &back);
-    assert_eq!(right, proof(b"key", Role::Front, &back));
-    assert_ne!(right, proof(b"kez", Role::Front, &back));
-    assert_ne!(right, proof(b"key", Role::Back, &back));
+    back.side = LinkSide::Back;
+    let proof = |key: &[u8], side, back: &Hello| super::proof(key, side, &front, back);
+    let right = proof(b"key", LinkSide::Front, &back);
+    assert_eq!(right, proof(b"key", LinkSide::Front, &back));
+    assert_ne!(right, proof(b"kez", LinkSide::Front, &back));
+    assert_ne!(right, proof(b"key", LinkSide::Back, &back));
     let mut fresh = back.clone();
     fresh.random[31] ^= 1;
-    assert_ne!(right, proof(b"key", Role::Front, &fresh));
+    assert_ne!(right, proof(b"key", LinkSide::Front, &fresh));
     // Who does not know trials proves the same.
     let mut trial = front.clone();
     trial.is_trial = true;
-    assert_eq!(right, super::proof(b"key", Role::Front, &trial, &back));
+    assert_eq!(right, super::proof(b"key", LinkSide::Front, &trial, &back));
 }
 
 #[test]

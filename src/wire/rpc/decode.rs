@@ -10,7 +10,7 @@ use crate::bytes::{Gather, Reader};
 use crate::full::{FrameDecoder, FrameError, FramePart};
 
 /// Bytes of the longest fixed-size message.
-const LONGEST_FIXED: usize = 32;
+const MAX_FIXED: usize = 32;
 /// Bytes of RPC_PROXY_ANS before its payload: tag, flags, conn_id.
 const ANSWER_HEADER: usize = 16;
 
@@ -21,7 +21,7 @@ const ANSWER_HEADER: usize = 16;
 pub struct RpcDecoder {
     frames: FrameDecoder,
     body_len: usize,
-    fixed: Gather<LONGEST_FIXED>,
+    fixed: Gather<MAX_FIXED>,
     in_answer: bool,
 }
 

@@ -53,8 +53,7 @@ impl Opener {
         }
     }
 
-    /// How long the beginning of a record is that is here: shorter than
-    /// [`MAX_RECORD`].
+    /// The beginning of a record is here, so many bytes: fewer than [`MAX_RECORD`].
     pub fn partial_len(&self) -> usize {
         self.partial.len()
     }

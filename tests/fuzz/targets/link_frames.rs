@@ -4,7 +4,7 @@ mod cuts;
 
 use libfuzzer_sys::fuzz_target;
 use smol_mtproxy_wire::link::packets::{PacketPart, PacketReader};
-use smol_mtproxy_wire::link::{Decoder, Event, Frame, Hello, Role};
+use smol_mtproxy_wire::link::{Decoder, Event, Frame, Hello, LinkSide};
 use smol_mtproxy_wire::transport::MAX_PACKET;
 
 /// Everything that the decoder and the reader of one stream's packets said, as
@@ -13,7 +13,7 @@ fn read(is_link: bool, pieces: Vec<Vec<u8>>) -> String {
     let (mut decoder, mut packets) = (Decoder::default(), PacketReader::default());
     let mut heard = String::new();
     let hello = Frame::Hello(Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: false,
         is_trial: false,
         window: 1,

@@ -14,8 +14,9 @@ use smol_mtproxy_wire::fake_tls::{RecordReader, record_header};
 use smol_mtproxy_wire::frames::Frames;
 use smol_mtproxy_wire::full::{FrameDecoder, FrameEncoder};
 use smol_mtproxy_wire::link::packets::{PacketReader, packet_header};
-use smol_mtproxy_wire::link::window::{Limits, Pace, Sizes, Whole, Window};
-use smol_mtproxy_wire::link::{Decoder, Frame, Hello, Role, data_header};
+use smol_mtproxy_wire::link::whole::{Limits, Whole};
+use smol_mtproxy_wire::link::window::{Sizes, Uptake, Window};
+use smol_mtproxy_wire::link::{Decoder, Frame, Hello, LinkSide, data_header};
 use smol_mtproxy_wire::obfuscated2;
 use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
 use smol_mtproxy_wire::secret::Secret;
@@ -336,7 +337,7 @@ fn flight(rounds: u32) {
 
 fn link_frames(rounds: u32) {
     let hello = Frame::Hello(Hello {
-        role: Role::Front,
+        side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
         window: 1 << 16,
@@ -406,14 +407,14 @@ fn windows(rounds: u32) -> u64 {
     let mut given = 0;
     for round in 0..rounds {
         for (user, stream) in users.iter().zip(&mut streams) {
-            let pace = [Pace::Quick, Pace::Steady, Pace::Slow][round as usize % 3];
+            let uptake = [Uptake::Quick, Uptake::Steady, Uptake::Slow][round as usize % 3];
             let held = stream.receive(FRAME).unwrap_or_default();
             whole.hold(*user, held);
             if whole.is_crowded() || whole.hold_room() < FRAME {
                 given += whole.heaviest().map_or(0, |_| 1);
             }
             whole.unhold(*user, held);
-            let credit = stream.settle(held, pace, SIZES);
+            let credit = stream.settle(held, uptake, SIZES);
             stream.add_credit(credit);
             stream.spend(FRAME.min(stream.credit()));
             given += u64::from(credit);

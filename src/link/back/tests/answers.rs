@@ -73,8 +73,8 @@ fn short_buffers_are_not_to_blame_for_a_front_that_does_not_read() {
     let first = stream(0);
     first.credit(1 << 30).unwrap();
     let room = |stream: &BackStream| {
-        let account = &stream.tie.connection().account;
-        account.with(|whole, user| whole.queue_room(user))
+        let share = &stream.tie.connection().share;
+        share.with(|whole, user| whole.queue_room(user))
     };
     first.begin_packet(1 << 24);
     let mut answer = vec![0; 1 << 16];

@@ -121,11 +121,11 @@ impl House {
 
     /// Another link of a front.
     fn link(&self, front: &str, dc: &Rc<Dc>) -> Rc<BackLink> {
-        let account = self.fronts.account(front);
-        self.over(test_link::connection_of(&self.context, account), dc)
+        let share = self.fronts.share(front);
+        self.over(test_link::connection_of(&self.context, share), dc)
     }
 
-    fn over(&self, connection: Rc<Connection>, dc: &Rc<Dc>) -> Rc<BackLink> {
+    fn over(&self, connection: Rc<LinkConnection>, dc: &Rc<Dc>) -> Rc<BackLink> {
         let backend = Rc::new(SessionOf(dc.clone()));
         let link = BackLink::new(backend, &self.fronts, connection);
         self.fronts.add(link.clone());
@@ -133,8 +133,8 @@ impl House {
     }
 
     fn driven(&self, backend: Rc<dyn Backend>) -> (Rc<BackLink>, Turns, UnixStream) {
-        let account = self.fronts.account("a front");
-        let (connection, driver, far) = test_link::driven_of(&self.context, account);
+        let share = self.fronts.share("a front");
+        let (connection, driver, far) = test_link::driven_of(&self.context, share);
         let link = BackLink::new(backend, &self.fronts, connection);
         self.fronts.add(link.clone());
         let turns = Turns::new(driver, link.clone());
@@ -144,8 +144,8 @@ impl House {
 
 /// Bytes that the front of the link holds.
 fn held(link: &BackLink) -> usize {
-    let account = &link.connection.account;
-    account.with(|whole, user| whole.held_by(user))
+    let share = &link.connection.share;
+    share.with(|whole, user| whole.held_by(user))
 }
 
 fn opening(dc: i16) -> Open {

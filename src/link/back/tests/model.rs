@@ -116,7 +116,7 @@ impl FrontModel {
                 stream.receive(frame).unwrap();
             }
         }
-        self.link.relieve();
+        self.link.evict_largest();
     }
 
     /// Reads what the back has said.
@@ -229,9 +229,9 @@ impl FrontModel {
         for list in lists {
             for (at, number) in list.iter().enumerate() {
                 assert!(!list[..at].contains(number), "twice in a list");
-                let place = link.streams.borrow();
+                let slots = link.streams.borrow();
                 assert!(
-                    matches!(place.get(number), Some(Place::Live(_))),
+                    matches!(slots.get(number), Some(StreamSlot::Live(_))),
                     "{number} is gone"
                 );
             }

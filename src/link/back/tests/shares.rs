@@ -21,7 +21,7 @@ fn who_holds_most_over_its_share_gives_way_on_whichever_link_it_is() {
                 .receive(&mut packet.clone())
                 .unwrap();
         }
-        link.relieve();
+        link.evict_largest();
     };
     // Some of the greedy front's on either of its links, one of them with more.
     send(&same, 0);

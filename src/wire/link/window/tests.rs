@@ -41,8 +41,8 @@ impl Stream {
         }
     }
 
-    fn settle(&mut self, count: usize, pace: Pace) {
-        let bytes = self.receiver.settle(count, pace, SIZES);
+    fn settle(&mut self, count: usize, uptake: Uptake) {
+        let bytes = self.receiver.settle(count, uptake, SIZES);
         self.give(bytes);
     }
 
@@ -84,21 +84,25 @@ impl Stream {
 enum Step {
     Send(usize),
     Deliver,
-    Settle(usize, Pace),
+    Settle(usize, Uptake),
     Hear,
     /// Buffers for bytes that are here, and for more to come.
     Reserve(usize, usize),
 }
 
-fn pace() -> impl Strategy<Value = Pace> {
-    prop_oneof![Just(Pace::Quick), Just(Pace::Steady), Just(Pace::Slow)]
+fn uptake() -> impl Strategy<Value = Uptake> {
+    prop_oneof![
+        Just(Uptake::Quick),
+        Just(Uptake::Steady),
+        Just(Uptake::Slow)
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..200_000_usize).prop_map(Step::Send),
         4 => Just(Step::Deliver),
-        3 => (0..200_000_usize, pace()).prop_map(|(count, pace)| Step::Settle(count, pace)),
+        3 => (0..200_000_usize, uptake()).prop_map(|(count, uptake)| Step::Settle(count, uptake)),
         2 => Just(Step::Hear),
         1 => (0..=1_usize << 17, 0..=1_usize << 19)
             .prop_map(|(have, more)| Step::Reserve(have, more)),
@@ -117,7 +121,7 @@ proptest! {
                     stream.send(wanted);
                 }
                 Step::Deliver => prop_assert!(stream.deliver().is_ok()),
-                Step::Settle(count, pace) => stream.settle(count, pace),
+                Step::Settle(count, uptake) => stream.settle(count, uptake),
                 Step::Hear => stream.hear(),
                 Step::Reserve(have, more) => {
                     let have = stream.receiver.held().min(have);
@@ -135,7 +139,7 @@ proptest! {
             while !stream.credit.is_empty() {
                 stream.hear();
             }
-            stream.settle(stream.receiver.held(), Pace::Steady);
+            stream.settle(stream.receiver.held(), Uptake::Steady);
             let missing = stream.receiver.reserved as usize;
             if missing == 0 && stream.data.is_empty() && stream.credit.is_empty() {
                 break;
@@ -152,11 +156,11 @@ proptest! {
     #[test]
     fn every_packet_comes_whole(
         packets in proptest::collection::vec(1..=1_usize << 20, 1..30),
-        pace in pace(),
+        uptake in uptake(),
         lead in 0..200_000_usize,
     ) {
         // Windows do not shrink on the side that takes packets.
-        let pace = if pace == Pace::Slow { Pace::Steady } else { pace };
+        let uptake = if uptake == Uptake::Slow { Uptake::Steady } else { uptake };
         let mut stream = Stream::new();
         for len in packets {
             let is_large = len > stream.receiver.sure(SIZES);
@@ -178,7 +182,7 @@ proptest! {
                 stream.check();
             }
             prop_assert_eq!(stream.receiver.reserved(), 0);
-            stream.settle(stream.receiver.held(), pace);
+            stream.settle(stream.receiver.held(), uptake);
             stream.check();
         }
     }
@@ -187,10 +191,10 @@ proptest! {
     /// and no more is ever held or promised than it was given.
     #[test]
     fn a_liar_is_found_out(
-        parts in proptest::collection::vec((0..300_000_usize, 0..300_000_usize, pace()), 1..60),
+        parts in proptest::collection::vec((0..300_000_usize, 0..300_000_usize, uptake()), 1..60),
     ) {
         let mut window = Window::new(0, SIZES);
-        for (count, settled, pace) in parts {
+        for (count, settled, uptake) in parts {
             let granted = window.granted as usize;
             let outcome = window.receive(count);
             prop_assert_eq!(outcome.is_ok(), count <= granted);
@@ -198,7 +202,7 @@ proptest! {
                 prop_assert_eq!(window.granted as usize, granted);
             }
             prop_assert!(window.held() <= SIZES.largest as usize);
-            window.settle(settled, pace, SIZES);
+            window.settle(settled, uptake, SIZES);
         }
         prop_assert_eq!(window.receive(usize::MAX), Err(Overrun));
     }
@@ -219,160 +223,14 @@ fn a_window_grows_while_all_is_taken_and_shrinks_for_who_is_slow() {
     while window.grown < SIZES.largest - SIZES.first {
         let all = window.granted as usize;
         window.receive(all).unwrap();
-        given += window.settle(all, Pace::Quick, SIZES);
+        given += window.settle(all, Uptake::Quick, SIZES);
         assert_eq!(window.granted, SIZES.first + window.grown);
     }
     assert!(given < 3 << 20, "it doubles: {given}");
     for _ in 0..20 {
         let all = window.granted as usize;
         window.receive(all).unwrap();
-        window.settle(all, Pace::Slow, SIZES);
+        window.settle(all, Uptake::Slow, SIZES);
     }
     assert_eq!((window.grown, window.granted), (0, SIZES.first));
-}
-
-const LIMITS: Limits = Limits {
-    buffers: 1 << 20,
-    links: 16,
-    streams: 64,
-    lines: 24,
-};
-
-fn count(whole: &Whole, user: usize, place: Scarce) -> usize {
-    whole.users[user].places[place as usize]
-}
-
-fn total(whole: &Whole, place: Scarce) -> usize {
-    whole
-        .users
-        .iter()
-        .map(|(user, _)| count(whole, user, place))
-        .sum()
-}
-
-proptest! {
-    #[test]
-    fn who_keeps_to_its_share_loses_nothing_to_others(
-        users in 2..6_usize,
-        steps in proptest::collection::vec((0..6_usize, 1..100_000_usize), 1..200),
-    ) {
-        let mut whole = Whole::new(LIMITS);
-        let ids: Vec<_> = (0..users).map(|_| whole.enter()).collect();
-        let share = LIMITS.buffers / 2 / users;
-        let mut streams: Vec<Vec<usize>> = vec![Vec::new(); users];
-        for (at, bytes) in steps {
-            // The first takes whatever it can get.
-            let at = at % users;
-            let bytes = if at == 0 { bytes * 4 } else { bytes };
-            streams[at].push(bytes);
-            whole.hold(ids[at], bytes);
-            while let Some(worst) = whole.heaviest() {
-                let worst = ids.iter().position(|id| *id == worst).unwrap();
-                let held: usize = streams[worst].iter().sum();
-                prop_assert!(held > share, "{} of {} are within its share", held, share);
-                let largest = streams[worst].iter().max().copied().unwrap();
-                let gone = streams[worst].iter().position(|one| *one == largest).unwrap();
-                streams[worst].swap_remove(gone);
-                whole.unhold(ids[worst], largest);
-            }
-            let held: usize = streams.iter().flatten().sum();
-            prop_assert_eq!(whole.held, held);
-            prop_assert!(held <= LIMITS.buffers / 2);
-        }
-        for (id, streams) in ids.iter().zip(streams) {
-            whole.unhold(*id, streams.iter().sum());
-        }
-        prop_assert_eq!(whole.held, 0);
-        prop_assert!(!whole.is_crowded());
-    }
-
-    #[test]
-    fn who_has_less_than_its_share_always_finds_a_place(
-        users in 1..6_usize,
-        place in prop_oneof![Just(Scarce::Link), Just(Scarce::Stream), Just(Scarce::Line)],
-        steps in proptest::collection::vec((0..6_usize, 0..4_usize), 1..400),
-    ) {
-        let mut whole = Whole::new(LIMITS);
-        let ids: Vec<_> = (0..users).map(|_| whole.enter()).collect();
-        let limit = whole.limit(place);
-        let share = limit / users.max(2);
-        // One was here before the others, and never leaves by itself.
-        while whole.admit(ids[0], place) == Admission::Welcome {
-            whole.take(ids[0], place);
-        }
-        prop_assert!(users > 1 || total(&whole, place) >= limit * 7 / 8);
-        for (at, step) in steps {
-            let user = ids[at % users];
-            let own = count(&whole, user, place);
-            if step == 0 && user != ids[0] {
-                if own > 0 {
-                    whole.give_back(user, place);
-                }
-                continue;
-            }
-            match whole.admit(user, place) {
-                Admission::Welcome => whole.take(user, place),
-                Admission::InsteadOf(other) => {
-                    prop_assert!(own < share && other != user);
-                    prop_assert!(count(&whole, other, place) >= share);
-                    whole.give_back(other, place);
-                    whole.take(user, place);
-                }
-                Admission::Full => prop_assert!(own >= share),
-            }
-            prop_assert!(total(&whole, place) <= limit);
-        }
-    }
-}
-
-#[test]
-fn packets_under_way_are_bounded_on_each_link_and_to_each_dc() {
-    let mut whole = Whole::new(LIMITS);
-    let [one, other] = [(); 2].map(|()| whole.enter());
-    for user in [one, one, other] {
-        whole.take(user, Scarce::Link);
-    }
-    let share = LIMITS.buffers / 4 * 3 / 2;
-    assert_eq!(whole.coming_limit(one), share / 2);
-    assert_eq!(whole.coming_limit(other), share);
-    whole.leave(one);
-    assert_eq!(whole.coming_limit(other), share * 2);
-
-    let (here, there) = (DcId(2), DcId(4));
-    let mut coming = Coming::default();
-    // The first, whatever its length.
-    assert!(coming.may_come(here, 1 << 20, share));
-    coming.comes(here, 1 << 20);
-    assert!(!coming.may_come(here, 4, share) && !coming.may_come(there, 4, share));
-    coming.has_come(here, 1 << 20);
-    coming.comes(here, share / 3);
-    assert!(coming.may_come(here, share / 3, share));
-    assert!(!coming.may_come(here, share / 3 + 1, share));
-    // And more to other DCs.
-    assert!(coming.may_come(there, share / 3 * 2, share));
-    assert!(!coming.may_come(there, share / 3 * 2 + 1, share));
-    coming.has_come(here, share / 3);
-    assert!(coming.0.is_empty());
-}
-
-#[test]
-fn what_waits_for_credit_is_bounded_for_each_front() {
-    let mut whole = Whole::new(LIMITS);
-    let [one, other] = [(); 2].map(|()| whole.enter());
-    let share = LIMITS.buffers / 4 * 3 / 2;
-    whole.queue(one, share + 5);
-    assert_eq!((whole.queue_room(one), whole.queue_room(other)), (0, share));
-    whole.unqueue(one, 15);
-    assert_eq!(whole.queue_room(one), 10);
-}
-
-#[test]
-fn numbers_of_streams_are_bounded() {
-    let mut whole = Whole::new(LIMITS);
-    let user = whole.enter();
-    let most = LIMITS.streams + LEAVING;
-    assert!((0..most).all(|_| whole.take_number(user)));
-    assert!(!whole.take_number(user));
-    whole.free_numbers(user, 2);
-    assert!(whole.take_number(user));
 }

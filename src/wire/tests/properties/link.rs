@@ -9,8 +9,8 @@ use smol_mtproxy_wire::link::packets::{
     PACKET_HEADER_LEN, PacketPart, PacketReader, packet_header,
 };
 use smol_mtproxy_wire::link::{
-    Decoder, EndReason, Event, Frame, HEADER_LEN, Hello, KeyMaterial, LinkError, MAX_BODY,
-    MAX_CONTROL, Open, OpenRoute, Refusal, Role, data_header,
+    Decoder, EndReason, Event, Frame, HEADER_LEN, Hello, KeyMaterial, LinkError, LinkSide,
+    MAX_BODY, MAX_CONTROL, Open, OpenRoute, Refusal, data_header,
 };
 use smol_mtproxy_wire::secret::AdTag;
 use smol_mtproxy_wire::transport::MAX_PACKET;
@@ -18,11 +18,11 @@ use smol_mtproxy_wire::transport::MAX_PACKET;
 use super::{Heard, hear, pieces, transport};
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let role = prop_oneof![Just(Role::Front), Just(Role::Back)];
+    let side = prop_oneof![Just(LinkSide::Front), Just(LinkSide::Back)];
     let flags = any::<[bool; 2]>();
-    (role, flags, any::<u32>(), any::<[u8; 32]>()).prop_map(
-        |(role, [is_keyed, is_trial], window, random)| Hello {
-            role,
+    (side, flags, any::<u32>(), any::<[u8; 32]>()).prop_map(
+        |(side, [is_keyed, is_trial], window, random)| Hello {
+            side,
             is_keyed,
             is_trial,
             window,
@@ -217,7 +217,7 @@ proptest! {
     #[test]
     fn a_frame_that_was_cut_off_is_not_there_yet(frame in frame(), cut: usize) {
         let first = Frame::Hello(Hello {
-            role: Role::Front,
+            side: LinkSide::Front,
             is_keyed: true,
             is_trial: false,
             window: 1,

@@ -126,7 +126,7 @@ const BY_DESIGN: &[Reason] = &[
         "what the client does not take waits on the front, and who has room again is noted",
     ),
     chunks(
-        "src/link/flow.rs",
+        "src/link/stream_flow.rs",
         "what a stream may not send yet, or not whole in its turn, waits",
     ),
     chunks(

@@ -1,12 +1,13 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::window::Whole;
+use crate::wire::link::whole::Whole;
 
-/// Who is at the other end of links, as its side's [`Whole`] knows it: a front on
-/// a back, all backs together on a front.
+/// Who is at the other end of links, and what that one takes of the [`Whole`] that all
+/// share: on a back a front, whose links have one share together; on a front all backs
+/// together. It gives up its part of the whole with its last link.
 #[derive(Clone)]
-pub(super) struct Account(Rc<Entry>);
+pub(super) struct Share(Rc<Entry>);
 
 struct Entry {
     whole: Rc<RefCell<Whole>>,
@@ -14,7 +15,7 @@ struct Entry {
     name: String,
 }
 
-impl Account {
+impl Share {
     pub fn new(whole: &Rc<RefCell<Whole>>, name: &str) -> Self {
         Self(Rc::new(Entry {
             whole: whole.clone(),
@@ -23,6 +24,7 @@ impl Account {
         }))
     }
 
+    /// Its number in the whole.
     pub fn user(&self) -> usize {
         self.0.user
     }
@@ -32,6 +34,7 @@ impl Account {
         &self.0.name
     }
 
+    /// Asks the whole something about this share, or changes it.
     pub fn with<T>(&self, ask: impl FnOnce(&mut Whole, usize) -> T) -> T {
         ask(&mut self.0.whole.borrow_mut(), self.0.user)
     }

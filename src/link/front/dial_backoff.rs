@@ -6,19 +6,20 @@ use crate::net::{Backoff, Jitter};
 
 const RETRIES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(10));
 
-/// Where the last link was of use to a client, though a short one: they come again
-/// at once and wait for the next.
+/// After a link that was short but of use to a client: its clients come again at once
+/// and wait for the next link.
 const USEFUL_RETRY: Duration = Duration::from_millis(200);
 
 /// A link that lives for less is worth no more than a dial that failed: something
 /// on the way may let each begin and cut it then.
 pub(super) const LIFE: Duration = Duration::from_secs(10);
 
-/// So many of those in a row are logged.
+/// So many such links in a row are logged.
 const TOLD: u32 = 3;
 
-/// How it went lately with the attempts at a link.
-pub(super) struct Luck {
+/// How the latest attempts at a link went: so long is the next one put off, and so much
+/// is logged of it.
+pub(super) struct DialBackoff {
     retries: Backoff,
     /// Links that did not live, in a row.
     short: u32,
@@ -26,7 +27,7 @@ pub(super) struct Luck {
     said: Option<LinkEnd>,
 }
 
-impl Default for Luck {
+impl Default for DialBackoff {
     fn default() -> Self {
         Self {
             retries: RETRIES,
@@ -36,7 +37,7 @@ impl Default for Luck {
     }
 }
 
-impl Luck {
+impl DialBackoff {
     /// There is a link.
     pub fn linked(&mut self) {
         if !self.is_bad() {
@@ -44,13 +45,13 @@ impl Luck {
         }
     }
 
-    /// It is lost again after so long; whether a client had something of it.
+    /// The link is lost after it `lived` so long; whether it was of use to a client.
     pub fn lost(&mut self, fault: &Fault, lived: Duration, was_useful: bool) {
         if lived >= LIFE {
             *self = Self::default();
             return;
         }
-        // The next one will fare as this one did.
+        // The back has no room, and the next one will fare the same: it is logged once.
         if fault.reason() == LinkEnd::TooMany {
             self.short = self.short.max(TOLD - 1);
         }
@@ -60,12 +61,12 @@ impl Luck {
         }
     }
 
-    /// Links come and go: that is not logged until one lives.
+    /// Links come and go so fast that they are not logged until one lives.
     pub fn is_bad(&self) -> bool {
         self.short >= TOLD
     }
 
-    /// The last of them to be logged has just gone.
+    /// That has just begun: the last link to be logged has gone.
     pub fn has_turned_bad(&self) -> bool {
         self.short == TOLD
     }
@@ -81,8 +82,7 @@ impl Luck {
         self.said = None;
     }
 
-    /// How long to wait before the next dial: something between that and twice as
-    /// long.
+    /// How long to wait before the next dial: by chance the backoff, up to twice as long.
     pub fn pause(&mut self) -> Duration {
         Jitter::Double.of(self.retries.next_wait())
     }
@@ -98,46 +98,49 @@ mod tests {
 
     #[test]
     fn who_dies_young_is_dialled_less_and_less_often() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         let mut wanted = RETRIES;
         for round in 0..20 {
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::from_secs(1), false);
-            assert_eq!(luck.is_bad(), round + 1 >= TOLD);
-            assert_eq!(luck.has_turned_bad(), round + 1 == TOLD);
-            assert!(is_about(luck.pause(), wanted.next_wait()), "round {round}");
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::from_secs(1), false);
+            assert_eq!(backoff.is_bad(), round + 1 >= TOLD);
+            assert_eq!(backoff.has_turned_bad(), round + 1 == TOLD);
+            assert!(
+                is_about(backoff.pause(), wanted.next_wait()),
+                "round {round}"
+            );
         }
         for _ in 0..3 {
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::from_secs(1), true);
-            assert!(is_about(luck.pause(), USEFUL_RETRY));
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::from_secs(1), true);
+            assert!(is_about(backoff.pause(), USEFUL_RETRY));
         }
-        luck.linked();
-        luck.lost(&Fault::Closed, LIFE, false);
-        assert!(!luck.is_bad());
-        assert!(is_about(luck.pause(), RETRIES.after(0)));
+        backoff.linked();
+        backoff.lost(&Fault::Closed, LIFE, false);
+        assert!(!backoff.is_bad());
+        assert!(is_about(backoff.pause(), RETRIES.after(0)));
     }
 
     #[test]
     fn one_link_too_many_is_said_once() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         for round in 0..4 {
-            luck.linked();
-            luck.lost(&Fault::TooMany, Duration::ZERO, false);
-            assert!(luck.is_bad());
-            assert_eq!(luck.has_turned_bad(), round == 0);
+            backoff.linked();
+            backoff.lost(&Fault::TooMany, Duration::ZERO, false);
+            assert!(backoff.is_bad());
+            assert_eq!(backoff.has_turned_bad(), round == 0);
         }
     }
 
     #[test]
     fn a_reason_is_said_once_until_there_is_a_link() {
-        let mut luck = Luck::default();
+        let mut backoff = DialBackoff::default();
         for (round, told) in [3, 3, 3, 3, 2, 2].into_iter().enumerate() {
             let faults = [Fault::Silent, Fault::Closed, Fault::Closed, Fault::Silent];
-            let said = faults.iter().filter(|fault| luck.failed(fault)).count();
+            let said = faults.iter().filter(|fault| backoff.failed(fault)).count();
             assert_eq!(said, told, "round {round}");
-            luck.linked();
-            luck.lost(&Fault::Closed, Duration::ZERO, false);
+            backoff.linked();
+            backoff.lost(&Fault::Closed, Duration::ZERO, false);
         }
     }
 }

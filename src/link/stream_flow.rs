@@ -1,26 +1,26 @@
 use std::cell::{Cell, RefCell};
 
-use super::connection::Connection;
+use super::connection::LinkConnection;
 use super::fault::Fault;
 use super::notes::{Marks, Note, Taken};
-use super::window::{Pace, Window};
 use crate::net::Rope;
+use crate::wire::link::window::{Uptake, Window};
 use crate::wire::link::{Frame, MAX_BODY};
 
-/// One stream's bytes each way: its window, and what waits for credit. All counts
-/// are of bytes in data frames.
-pub(super) struct Flow {
+/// One stream's bytes each way: how many either side may send (its window), and what
+/// waits here until it may be sent. All counts are of bytes in data frames.
+pub(super) struct StreamFlow {
     pub number: u32,
     window: Cell<Window>,
     has_turn: Cell<bool>,
     marks: Marks,
-    /// To be sent when there is credit and the link has room. In a box: most
-    /// streams have nothing here.
+    /// What waits for credit or for room on the link. In a box, because most streams
+    /// have nothing here.
     queue: RefCell<Option<Box<Rope>>>,
 }
 
-impl Flow {
-    pub fn new(link: &Connection, number: u32) -> Self {
+impl StreamFlow {
+    pub fn new(link: &LinkConnection, number: u32) -> Self {
         Self {
             number,
             window: Cell::new(Window::new(link.window_out, link.sizes)),
@@ -37,13 +37,13 @@ impl Flow {
         outcome
     }
 
-    /// How many bytes the other side takes.
+    /// How many bytes the other side takes now.
     pub fn credit(&self) -> usize {
         self.window.get().credit()
     }
 
     /// How many bytes can go out now.
-    pub fn room(&self, link: &Connection) -> usize {
+    pub fn room(&self, link: &LinkConnection) -> usize {
         match self.queued() == 0 && !link.is_full() {
             true => self.credit(),
             false => 0,
@@ -56,7 +56,7 @@ impl Flow {
     }
 
     /// Sends what can go out now and queues the rest.
-    pub fn send(&self, link: &Connection, head: &[u8], data: &[u8]) {
+    pub fn send(&self, link: &LinkConnection, head: &[u8], data: &[u8]) {
         let room = self.room(link);
         let now = match room.checked_sub(head.len()) {
             Some(room) => room.min(data.len()),
@@ -73,7 +73,7 @@ impl Flow {
         }
     }
 
-    fn enqueue(&self, link: &Connection, parts: &[&[u8]]) {
+    fn enqueue(&self, link: &LinkConnection, parts: &[&[u8]]) {
         let mut queue = self.queue.borrow_mut();
         let rope = queue.get_or_insert_with(|| link.take_queue());
         let before = rope.len();
@@ -82,30 +82,30 @@ impl Flow {
         }
         let more = rope.len() - before;
         drop(queue);
-        link.account.with(|whole, user| whole.queue(user, more));
+        link.share.with(|whole, user| whole.queue(user, more));
         self.ask_turn(link);
     }
 
     /// Queues `head` and the chunks of `data`.
-    pub fn enqueue_rope(&self, link: &Connection, head: &[u8], data: Rope) {
+    pub fn enqueue_rope(&self, link: &LinkConnection, head: &[u8], data: Rope) {
         let mut queue = self.queue.borrow_mut();
         let rope = queue.get_or_insert_with(|| link.take_queue());
         let more = head.len() + data.len();
         rope.append_overdrawn(&link.context.buffers, head);
         rope.append_rope(data);
         drop(queue);
-        link.account.with(|whole, user| whole.queue(user, more));
+        link.share.with(|whole, user| whole.queue(user, more));
         self.ask_turn(link);
     }
 
-    /// Forgets what waits.
-    pub fn clear(&self, link: &Connection) {
+    /// Drops what waits to be sent.
+    pub fn clear(&self, link: &LinkConnection) {
         let count = self.queue.take().map_or(0, |queue| queue.len());
-        link.account.with(|whole, user| whole.unqueue(user, count));
+        link.share.with(|whole, user| whole.unqueue(user, count));
     }
 
     /// Leaves something for the link.
-    pub fn note(&self, link: &Connection, note: Note) {
+    pub fn note(&self, link: &LinkConnection, note: Note) {
         link.note(self.number, &self.marks, note);
     }
 
@@ -115,14 +115,14 @@ impl Flow {
     }
 
     /// Asks the link for a turn, if there is credit to use it.
-    pub fn ask_turn(&self, link: &Connection) {
+    pub fn ask_turn(&self, link: &LinkConnection) {
         if self.credit() > 0 && !self.has_turn.replace(true) {
             link.queue_turn(self.number);
         }
     }
 
     /// Uses a turn for one frame, and asks for the next if there is more.
-    pub fn take_turn(&self, link: &Connection) {
+    pub fn take_turn(&self, link: &LinkConnection) {
         self.has_turn.set(false);
         let mut queue = self.queue.borrow_mut();
         let Some(rope) = &mut *queue else {
@@ -132,7 +132,7 @@ impl Flow {
         if count > 0 {
             self.change(|window| window.spend(count));
             link.send_from(self.number, rope, count);
-            link.account.with(|whole, user| whole.unqueue(user, count));
+            link.share.with(|whole, user| whole.unqueue(user, count));
         }
         if let Some(empty) = queue.take_if(|rope| rope.is_empty()) {
             return link.give_queue(empty);
@@ -149,37 +149,39 @@ impl Flow {
         }
     }
 
-    /// Bytes that came and are here.
+    /// Bytes that came and have not left here, without those that have buffers of their
+    /// own.
     pub fn held(&self) -> usize {
         self.window.get().held()
     }
 
     /// Bytes came: how many of them have buffers of their own.
-    pub fn received(&self, link: &Connection, count: usize) -> Result<usize, Fault> {
+    pub fn received(&self, link: &LinkConnection, count: usize) -> Result<usize, Fault> {
         let held = self.change(|window| window.receive(count));
         let held = held.map_err(|_| Fault::CreditOverrun)?;
-        link.account.with(|whole, user| whole.hold(user, held));
+        link.share.with(|whole, user| whole.hold(user, held));
         Ok(count - held)
     }
 
-    /// What was received goes with the stream.
-    pub fn forget_held(&self, link: &Connection) {
+    /// The stream is over: what it holds of what came is dropped, and no credit is given
+    /// for it.
+    pub fn forget_held(&self, link: &LinkConnection) {
         let held = self.held();
-        // It gives no more credit.
-        self.change(|window| window.settle(held, Pace::Steady, link.sizes));
-        link.account.with(|whole, user| whole.unhold(user, held));
+        // The credit that this would be is not sent.
+        self.change(|window| window.settle(held, Uptake::Steady, link.sizes));
+        link.share.with(|whole, user| whole.unhold(user, held));
     }
 
-    /// How much of a packet comes without more credit, whatever is owed.
-    pub fn sure_window(&self, link: &Connection) -> usize {
+    /// How long a packet may be that is sure to come whole without more credit.
+    pub fn sure_window(&self, link: &LinkConnection) -> usize {
         self.window.get().sure(link.sizes)
     }
 
     /// Bytes have left here: gives credit for them once that is worth a frame,
     /// and more of it to one whose bytes are taken at once.
-    pub fn settled(&self, link: &Connection, count: usize, pace: Pace) {
-        link.account.with(|whole, user| whole.unhold(user, count));
-        let bytes = self.change(|window| window.settle(count, pace, link.sizes));
+    pub fn settled(&self, link: &LinkConnection, count: usize, uptake: Uptake) {
+        link.share.with(|whole, user| whole.unhold(user, count));
+        let bytes = self.change(|window| window.settle(count, uptake, link.sizes));
         self.grant(link, bytes);
     }
 
@@ -192,13 +194,13 @@ impl Flow {
 
     /// There are buffers for `have` bytes that are here and for the next `more`:
     /// gives credit for all of these.
-    pub fn reserved(&self, link: &Connection, have: usize, more: usize) {
-        link.account.with(|whole, user| whole.unhold(user, have));
+    pub fn reserved(&self, link: &LinkConnection, have: usize, more: usize) {
+        link.share.with(|whole, user| whole.unhold(user, have));
         let bytes = self.change(|window| window.reserve(have, more));
         self.grant(link, bytes);
     }
 
-    fn grant(&self, link: &Connection, bytes: u32) {
+    fn grant(&self, link: &LinkConnection, bytes: u32) {
         if bytes > 0 {
             let stream = self.number;
             link.send(&Frame::Credit { stream, bytes });

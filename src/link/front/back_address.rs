@@ -15,14 +15,14 @@ const RULES: LookupRules = LookupRules {
     is_usable: |_| true,
 };
 
-/// Where a back is. A name is looked up anew for every dial, outside this
-/// thread; who dials meanwhile waits for the same answer.
-pub(super) struct Place {
+/// Where a back is. A name is looked up anew for every dial, on another thread; dials at
+/// the same time wait for the same answer.
+pub(super) struct BackAddress {
     pub host: HostPort,
     lookup: Rc<Lookup>,
 }
 
-impl Place {
+impl BackAddress {
     pub fn new(host: HostPort) -> Rc<Self> {
         let lookup = match &host {
             HostPort::Address(address) => Lookup::of_address(*address, RULES),
@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for BackAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.host.fmt(f)
     }
