@@ -46,12 +46,13 @@ pub(super) struct Loops {
 #[derive(Default)]
 struct Ports {
     all: Slab<Dialled>,
-    /// The same type as `guard::fair_queue` has: code for one.
-    by_port: BTreeMap<Dial, u64>,
+    /// By the port and what tells those that have it apart. The same type as
+    /// `guard::fair_queue` has: code for one.
+    by_port: BTreeMap<(u64, u64), u64>,
 }
 
-/// The port, and what tells those that have it apart.
-type Dial = (u64, u64);
+/// Where in [`Ports`]; small, as each stranger at a site keeps two.
+type Entry = u32;
 
 struct Dialled {
     from: SocketAddr,
@@ -89,11 +90,11 @@ pub(super) enum Circle {
 /// [`answered`](Loops::answered).
 pub(super) struct Begun {
     counted: Option<Likeness>,
-    /// The client's port, if a relay told it.
-    told_port: Option<u16>,
+    /// A relay told who the client is.
+    is_told: bool,
     rounds: u32,
-    dial: Option<Dial>,
-    told: Option<Dial>,
+    dialled: Option<Entry>,
+    told: Option<Entry>,
 }
 
 impl Loops {
@@ -200,9 +201,9 @@ impl Loops {
         }
         Ok(Begun {
             counted,
-            told_port: comer.is_told().then_some(comer.client.port()),
+            is_told: comer.is_told(),
             rounds,
-            dial: None,
+            dialled: None,
             told: None,
         })
     }
@@ -238,17 +239,16 @@ impl Loops {
             rounds: begun.rounds,
         };
         let mut ports = self.dialled.borrow_mut();
-        begun.dial = Some(ports.insert(from.port(), dialled(from)));
+        begun.dialled = Some(ports.insert(dialled(from)));
         let mut told = self.told.borrow_mut();
-        let insert = |port| told.insert(port, dialled(client));
-        begun.told = begun.told_port.map(insert);
+        begun.told = begun.is_told.then(|| told.insert(dialled(client)));
     }
 
     /// It leads somewhere, or is gone. Another connection may come from the same
     /// address and port as this one of ours, as long as they lead to different
     /// ones.
     pub fn answered(&self, begun: Begun) {
-        self.dialled.borrow_mut().remove(begun.dial);
+        self.dialled.borrow_mut().remove(begun.dialled);
         self.told.borrow_mut().remove(begun.told);
         let mut unanswered = self.unanswered.borrow_mut();
         if let Some(likeness) = begun.counted
@@ -268,15 +268,18 @@ fn beginning(received: &[u8]) -> &[u8] {
 }
 
 impl Ports {
-    fn insert(&mut self, port: u16, dialled: Dialled) -> Dial {
-        let key = self.all.insert(dialled) as u64;
-        self.by_port.insert((port.into(), key), key);
-        (port.into(), key)
+    fn insert(&mut self, dialled: Dialled) -> Entry {
+        let port = dialled.from.port().into();
+        let entry = self.all.insert(dialled);
+        self.by_port.insert((port, entry as u64), entry as u64);
+        entry as Entry
     }
 
-    fn remove(&mut self, dial: Option<Dial>) {
-        if let Some(key) = dial.and_then(|dial| self.by_port.remove(&dial)) {
-            self.all.try_remove(key as usize);
+    fn remove(&mut self, entry: Option<Entry>) {
+        let gone = entry.and_then(|entry| Some((entry, self.all.try_remove(entry as usize)?)));
+        if let Some((entry, gone)) = gone {
+            self.by_port
+                .remove(&(gone.from.port().into(), entry.into()));
         }
         if self.by_port.is_empty() {
             // The table of a crowd is not kept.
