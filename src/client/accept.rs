@@ -8,9 +8,9 @@ use smol::Task;
 use smol::future::FutureExt;
 
 use super::admit::{Entered, enter, evicted};
+use super::peer::Peer;
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
-use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::metrics::RejectReason;

@@ -8,12 +8,15 @@ use std::task::Poll;
 
 use smol::future::FutureExt;
 
+use super::accepted::Accepted;
 use super::farewell;
-use super::fronting::{Opening, Reserve, SiteRelay};
-use super::handshake::{Accepted, handshake};
+use super::handshake::handshake;
+use super::opening::Opening;
 use super::registry::Place;
 use super::session::Client;
+use super::site_relay::SiteRelay;
 use super::sites::{MOST_UNREAD, SiteVisit};
+use super::standby::Reserve;
 use super::visit::Visit;
 use super::{ClientContext, KEEPALIVE, Rules};
 use crate::config::Reset;

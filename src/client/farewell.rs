@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ClientContext;
-use super::fronting::Opening;
-use super::sites::{Ending, How, Manners};
+use super::opening::{MOST_PATIENCE, Opening};
+use super::sites::{Ending, How};
 use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
 use crate::wire::after_flight::Verdict;
@@ -17,25 +17,11 @@ use crate::wire::fake_tls::record_header;
 /// kernel reset the connection.
 const READ_AHEAD: usize = 16 * 1024 + 325;
 
-/// Nobody waits longer for the end of a client's handshake.
-const MOST_PATIENCE: Duration = Duration::from_secs(120);
-
 /// What precedes a record, and the longest that a site may say last.
 const LONGEST_RECORD: usize = 5 + 64;
 
 /// A shorter time is the network's, or the machine's.
 const AT_ONCE: Duration = Duration::from_millis(5);
-
-/// From accepting to the end of a handshake that was answered and does not go on:
-/// at least `limit`, which is what a client on a bad line is given.
-pub(super) fn patience(manners: &Manners, limit: Duration) -> Duration {
-    let Ending { after, how, .. } = manners.unfinished();
-    let after = match how {
-        How::Stays => MOST_PATIENCE,
-        _ => after.min(MOST_PATIENCE),
-    };
-    after.max(limit)
-}
 
 /// Ends the connection, for which nobody waits beyond `end`.
 pub(super) async fn say(

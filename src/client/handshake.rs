@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
+use super::accepted::{Accepted, HelloFacts};
 use super::flight;
-use super::fronting::Opening;
 use super::inlet::unwrap_records;
 use super::lent_pass::LentPass;
+use super::opening::Opening;
+use super::peer::{READ_STEP, read_more};
 use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
-use crate::metrics::{ClientKind, RejectReason};
+use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
 use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
@@ -23,40 +25,6 @@ const MAX_UPTIME: u32 = 1 << 28;
 
 /// An earlier time of ours is that of a machine whose clock is not set yet.
 const CLOCK_IS_SET: u32 = 1_700_000_000;
-
-/// Bytes that one read makes room for: today's hellos need one or two, and
-/// whoever only claims to send 16 KiB does not get them.
-const READ_STEP: usize = 2048;
-
-/// Who came in, and how it talks.
-pub(super) struct Accepted {
-    /// Index into the secrets of the [`Rules`](super::Rules).
-    pub secret: usize,
-    pub header: ClientHeader,
-    /// `Some` for fake-TLS: what stands between records, past the header.
-    pub records: Option<RecordReader>,
-    /// Of a fake-TLS client. In a box, which others do not need.
-    pub hello: Option<Box<HelloFacts>>,
-    pub pass: Pass,
-}
-
-/// What a hello says of the client, and of the site for which it passes.
-pub(super) struct HelloFacts {
-    pub domain: Domain,
-    /// It offers X25519MLKEM768: an app of 2024 or later.
-    pub post_quantum: bool,
-}
-
-impl Accepted {
-    pub fn kind(&self) -> ClientKind {
-        match self.header.transport {
-            _ if self.records.is_some() => ClientKind::FakeTls,
-            Transport::Abridged => ClientKind::Abridged,
-            Transport::Intermediate => ClientKind::Intermediate,
-            Transport::Padded => ClientKind::Padded,
-        }
-    }
-}
 
 /// Reads a client's handshake and answers it. `opening` gets every byte that
 /// was read up to a rejection: what the site behind which we hide has to see.
@@ -285,22 +253,6 @@ async fn fake_tls(
         let more = read_more(visit.socket, &mut raw, HEADER_LEN - header.len());
         lent.during(more).await?;
     }
-}
-
-pub(super) async fn read_more(
-    socket: &Socket,
-    received: &mut Vec<u8>,
-    wanted: usize,
-) -> Result<(), RejectReason> {
-    let start = received.len();
-    received.resize(start + wanted.min(READ_STEP), 0);
-    let space = received.get_mut(start..).unwrap_or_default();
-    let read = socket.read(space).await.unwrap_or(0);
-    received.truncate(start + read);
-    if read == 0 {
-        return Err(RejectReason::Abandoned);
-    }
-    Ok(())
 }
 
 async fn read_opening(

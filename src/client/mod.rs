@@ -4,25 +4,29 @@
 //! written by whoever has it, through [`Sink`](crate::backend::Sink).
 
 mod accept;
+mod accepted;
 mod admit;
 mod ends;
 mod farewell;
 mod flight;
-mod fronting;
 mod handshake;
 mod inlet;
 mod lent_pass;
 mod line;
+mod opening;
 mod out;
 mod pace;
 mod packets;
 mod padding;
+mod peer;
 mod records;
 mod registry;
 mod roll_call;
 mod session;
 mod sessions;
+mod site_relay;
 mod sites;
+mod standby;
 mod turned_away;
 mod unframe;
 mod visit;

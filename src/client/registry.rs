@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::ClientContext;
-use super::visit::Peer;
+use super::peer::Peer;
 use crate::guard::half_open::{Hope, Seat};
 use crate::metrics::RejectReason;
 use crate::net::Notify;

@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::handshake::Accepted;
+use super::accepted::Accepted;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
 use super::pace::LAST_WORDS;
 use super::packets::{Content, StreamRelay};
+use super::peer::Peer;
 use super::records::RecordLengths;
 use super::unframe::{PacketMeter, Unframer};
-use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;

@@ -1,9 +1,8 @@
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 
-use super::fronting::Opening;
-use super::handshake::read_more;
+use super::opening::Opening;
+use super::peer::{Peer, read_more};
 use super::registry::Place;
 use super::sites::Guest;
 use super::{ClientContext, Rules};
@@ -29,24 +28,6 @@ pub(super) struct Visit<'a> {
     pub is_over: Cell<bool>,
     /// The place at the site that it then has.
     pub at_site: Cell<Option<Guest>>,
-}
-
-/// The two ends of a client's connection, which a relay in front of us tells.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub client: SocketAddr,
-    /// What the client connected to.
-    pub local: SocketAddr,
-}
-
-impl Peer {
-    /// `None`: it is gone already.
-    pub fn of(socket: &Socket) -> Option<Self> {
-        Some(Self {
-            client: socket.peer_address().ok()?,
-            local: socket.local_address().ok()?,
-        })
-    }
 }
 
 impl Visit<'_> {

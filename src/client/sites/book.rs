@@ -3,8 +3,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::answer_times::AnswerTimes;
-use super::{MOST_MODELS, Manners};
+use super::manners::Manners;
 use crate::config::SitePlace;
+
+/// Domains whose sites are asked how they answer.
+pub(super) const MOST_MODELS: usize = 16;
 
 /// What is known of the sites of our domains, beside the shape of their answers.
 #[derive(Default)]

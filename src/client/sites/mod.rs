@@ -31,7 +31,7 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
-use book::Book;
+use book::{Book, MOST_MODELS};
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
 use kept::Flaw;
@@ -44,9 +44,6 @@ pub(super) use visit::{OwnEnd, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
 const MOST_SITES: usize = 64;
-
-/// Domains whose sites are asked how they answer.
-const MOST_MODELS: usize = 16;
 
 /// How long clients wait for what nobody has asked yet: the first answer of a site, at
 /// the start and after a reload. A site itself may be as slow when it starts.

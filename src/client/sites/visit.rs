@@ -6,7 +6,7 @@ use super::guests::{Guest, Judgement};
 use super::loops::{Begun, Circle, Comer, MOST_ROUNDS};
 use super::site::Site;
 use super::{How, Loops, Manners, Sites};
-use crate::client::visit::Peer;
+use crate::client::peer::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
 use crate::wire::client_hello::{self, Parsed};

@@ -188,7 +188,7 @@ fn an_idle_client_is_small() {
     let out = size_of::<super::out::ClientOut>();
     let stream = size_of::<super::packets::StreamRelay>();
     let line = size_of::<super::line::LineRelay>();
-    let stranger = size_of::<super::fronting::SiteRelay>();
+    let stranger = size_of::<super::site_relay::SiteRelay>();
     let small = task <= 256 && out <= 336 && stream <= 352 && line <= 384 && stranger <= 384;
     assert!(
         small,
