@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use smol::future::FutureExt;
@@ -13,17 +12,18 @@ use super::farewell;
 use super::handshake::handshake;
 use super::opening::Opening;
 use super::registry::Place;
+use super::rules::{Rules, RulesAtArrival};
 use super::session::Client;
 use super::site_relay::SiteRelay;
 use super::sites::{MOST_UNREAD, SiteVisit};
 use super::standby::Reserve;
 use super::visit::Visit;
-use super::{ClientContext, KEEPALIVE, Rules};
+use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
 use crate::guard::gate::Arrival;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::Socket;
+use crate::net::{Live, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
 pub(super) enum Entered {
@@ -31,8 +31,9 @@ pub(super) enum Entered {
     Stranger(Box<SiteRelay>),
 }
 
-pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> Option<Entered> {
     let context = place.context();
+    let rules = RulesAtArrival::new(rules);
     let visit = Visit {
         context,
         place,

@@ -22,6 +22,7 @@ mod peer;
 mod records;
 mod registry;
 mod roll_call;
+mod rules;
 mod session;
 mod sessions;
 mod site_relay;
@@ -31,24 +32,22 @@ mod turned_away;
 mod unframe;
 mod visit;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::config::{
-    Allow, ClientConfig, DoorConfig, ListenerConfig, NamedSecret, RouteChoice, SniSalt,
-};
+use crate::config::ClientConfig;
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
-use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
+pub use rules::Rules;
 use sessions::Sessions;
 pub use sites::Sites;
 #[cfg(feature = "check")]
@@ -103,59 +102,6 @@ pub struct Parts {
     pub metrics: Rc<Metrics>,
     pub sites: Rc<Sites>,
     pub config: Live<ClientConfig>,
-}
-
-/// Whom a listener lets in, and where its clients go. Replaced as a whole by a
-/// reload, for clients that come later.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The listener's name in the log.
-    pub name: String,
-    pub secrets: Vec<NamedSecret>,
-    pub tag: Option<AdTag>,
-    pub allow: Allow,
-    /// Names that a fake-TLS hello may ask for; empty: any.
-    pub tls_domains: Vec<Domain>,
-    /// Fake-TLS secrets are derived for the name with this.
-    pub sni_salt: Option<SniSalt>,
-    pub route: RouteChoice,
-    /// Those that came after these.
-    pub newer: Newer,
-}
-
-/// Set once there are newer rules. Who has shaken hands by older ones looks there
-/// whether his secret is still good.
-#[derive(Clone, Debug, Default)]
-pub struct Newer(RefCell<Option<Rc<Rules>>>);
-
-impl Rules {
-    /// The rules of one listener of `doors`.
-    pub fn new(doors: &DoorConfig, listener: &ListenerConfig) -> Self {
-        Self {
-            name: listener.name.clone(),
-            secrets: listener.secrets.clone(),
-            tag: listener.tag,
-            allow: doors.allow,
-            tls_domains: doors.tls_domains.clone(),
-            sni_salt: doors.sni_salt.clone(),
-            route: doors.route,
-            newer: Newer::default(),
-        }
-    }
-
-    fn replaced_by(&self, newer: &Rc<Self>) {
-        self.newer.0.replace(Some(newer.clone()));
-    }
-
-    /// What the listener goes by now, if that is newer.
-    fn latest(&self) -> Option<Rc<Self>> {
-        let newer = |rules: &Self| rules.newer.0.borrow().clone();
-        let mut latest = newer(self)?;
-        while let Some(rules) = newer(&latest) {
-            latest = rules;
-        }
-        Some(latest)
-    }
 }
 
 impl ClientContext {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::ClientContext;
 use super::accepted::Accepted;
 use super::inlet::Inlet;
 use super::line::LineRelay;
@@ -13,8 +14,8 @@ use super::pace::LAST_WORDS;
 use super::packets::{Content, StreamRelay};
 use super::peer::Peer;
 use super::records::RecordLengths;
+use super::rules::{Rules, RulesAtArrival};
 use super::unframe::{PacketMeter, Unframer};
-use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::guard::half_open::Origin;
@@ -44,7 +45,7 @@ impl Client {
         context: &Rc<ClientContext>,
         socket: Socket,
         peer: Peer,
-        rules: &Rules,
+        rules: &RulesAtArrival,
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
@@ -118,8 +119,8 @@ fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
 
 /// Whether the listener takes the secret that was proven by `rules`, and counts its
 /// clients where this one is counted: else it comes again.
-fn is_still_taken(out: &ClientOut, rules: &Rules, secret: &Secret) -> bool {
-    let Some(latest) = rules.latest() else {
+fn is_still_taken(out: &ClientOut, rules: &RulesAtArrival, secret: &Secret) -> bool {
+    let Some(latest) = rules.replaced_by() else {
         return true;
     };
     let mut secrets = latest.secrets.iter();

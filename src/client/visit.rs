@@ -1,11 +1,12 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 
+use super::ClientContext;
 use super::opening::Opening;
 use super::peer::{Peer, read_more};
 use super::registry::Place;
+use super::rules::RulesAtArrival;
 use super::sites::Guest;
-use super::{ClientContext, Rules};
 use crate::guard::gate::{Arrival, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
@@ -18,7 +19,7 @@ pub(super) struct Visit<'a> {
     pub context: &'a ClientContext,
     pub place: &'a Place,
     pub socket: &'a Socket,
-    pub rules: &'a Rules,
+    pub rules: &'a RulesAtArrival,
     pub peer: Cell<Peer>,
     /// The index of the secret that it knows.
     pub proven: Cell<Option<usize>>,

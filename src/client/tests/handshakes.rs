@@ -12,6 +12,8 @@ use crate::wire::obfuscated2;
 use crate::wire::secret::Secret;
 use crate::wire::transport::Transport;
 
+const ANY: &str = "127.0.0.1:0";
+
 const UNKNOWN: Secret = Secret([1; 16]);
 
 /// Sends `bytes`, then waits until the proxy closes; what it sent meanwhile.
@@ -251,6 +253,103 @@ fn who_has_begun_under_another_name_of_its_secret_comes_again() {
         world.until("another session", || opened() == 2).await;
         assert_eq!(gate.account("renamed").unwrap().live(), 2);
         assert_eq!(world.metrics.clients.get(), 2);
+    });
+}
+
+/// A listener's rules are replaced, or it is closed, under those who have begun.
+#[test]
+fn a_handshake_goes_by_the_rules_it_began_with_as_long_as_its_secret_is_good() {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Then {
+        Replaced,
+        Twice,
+        Retired,
+        StandsIn,
+        Closed,
+    }
+    use Then::*;
+    for then in [Replaced, Twice, Retired, StandsIn, Closed] {
+        Setup::default().run(async |world| {
+            let listener = Rc::new(Listener::bind(&world.reactor, ANY.parse().unwrap()).unwrap());
+            let listener = listen(&world.context, listener, Setup::default().rules);
+            let half_done = |secret: Secret| {
+                let header = header(Transport::Padded, &secret);
+                let mut stream = std::net::TcpStream::connect(listener.address()).unwrap();
+                stream.write_all(&header[..30]).unwrap();
+                (stream, header)
+            };
+            let mut streams = [UNKNOWN, OTHER_SECRET, SECRET].map(half_done);
+            let handshaking = &world.metrics.handshaking;
+            world.until("their places", || handshaking.get() == 3).await;
+            // One secret goes, the other has another number, and the kind of client
+            // that they are is not let in any more.
+            let mut rules = Setup::default().rules;
+            rules.secrets.retain(|named| named.secret.key == SECRET);
+            rules.allow.dd = false;
+            let is_kept = |secret: &Secret| *secret == SECRET;
+            let mut open = Some(listener);
+            if let Some(listener) = &open {
+                match then {
+                    Replaced => listener.set_rules(rules),
+                    Twice => {
+                        listener.set_rules(rules.clone());
+                        rules.tls_domains = vec!["example.com".parse().unwrap()];
+                        listener.set_rules(rules);
+                    }
+                    Retired | Closed => listener.retire(is_kept, [].into_iter()),
+                    StandsIn => listener.stand_in(is_kept, [].into_iter()),
+                }
+            }
+            if then == Closed {
+                let closing = open.take().map(ListenerHandle::close);
+                drop(closing.unwrap().await);
+            }
+            for (stream, header) in &mut streams {
+                stream.write_all(&header[30..]).unwrap();
+            }
+            let metrics = &world.metrics;
+            world
+                .until("a stranger, one that goes and a client", || {
+                    metrics.rejected.get(RejectReason::UnknownSecret) == 1
+                        && metrics.closed.get(CloseReason::SecretRemoved) == 1
+                        && world.telegram.opened.borrow().len() == 1
+                })
+                .await;
+        });
+    }
+}
+
+/// What a listener had for one of its addresses alone is replaced too.
+#[test]
+fn who_came_to_a_part_of_a_listener_goes_by_what_is_left_of_it() {
+    Setup::default().run(async |world| {
+        let address = world.listener.address();
+        let rules = Setup::default().rules;
+        world
+            .listener
+            .stand_in(|_| true, [(address, rules.clone())].into_iter());
+        let mut streams = [OTHER_SECRET, SECRET].map(|secret| {
+            let header = header(Transport::Padded, &secret);
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(&header[..30]).unwrap();
+            (stream, header)
+        });
+        let handshaking = &world.metrics.handshaking;
+        world.until("their places", || handshaking.get() == 2).await;
+        let is_kept = |secret: &Secret| *secret == SECRET;
+        world
+            .listener
+            .stand_in(is_kept, [(address, rules)].into_iter());
+        for (stream, header) in &mut streams {
+            stream.write_all(&header[30..]).unwrap();
+        }
+        let closed = &world.metrics.closed;
+        world
+            .until("one that goes and a client", || {
+                closed.get(CloseReason::SecretRemoved) == 1
+                    && world.telegram.opened.borrow().len() == 1
+            })
+            .await;
     });
 }
 

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ClientContext, ListenerHandle, Newer, Parts, Rules, Sites, listen};
+use super::{ClientContext, ListenerHandle, Parts, Rules, Sites, listen};
 use crate::config::{
     Allow, AnswerTime, ClientConfig, DataDir, Fronting, GuardConfig, NamedSecret, RecordSizes,
     ReplayCache, Reset, RouteChoice, ServerErrors, SiteConfig, TimeSkew,
@@ -102,7 +102,6 @@ impl Default for Setup {
                 tls_domains: Vec::new(),
                 sni_salt: None,
                 route: RouteChoice::Middle,
-                newer: Newer::default(),
             },
             fronting: Fronting::default(),
         }
