@@ -252,7 +252,7 @@ fn without_tests(text: &str) -> String {
         if line.trim_start().starts_with("//") {
             continue;
         }
-        if line.trim() == "#[cfg(test)]" {
+        if line.trim() == "#[cfg(test)]" || line.trim_start().starts_with("#[cfg(all(test, ") {
             // To the end of the item that follows.
             let indent = line.len() - line.trim_start().len();
             for line in lines.by_ref() {

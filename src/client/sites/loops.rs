@@ -1,10 +1,10 @@
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use slab::Slab;
 use smol_mtproxy_ciphers::sha256;
 
+use super::dialled::{Dialled, DialledByPort, Entry, beginning};
 use crate::config::Reach;
 use crate::net::{Counting, Notify, is_local_address};
 
@@ -14,10 +14,6 @@ pub(super) const MOST_ROUNDS: u32 = 8;
 
 /// Of these so many wait for answers to the others.
 const MOST_WAITING: usize = 64;
-
-/// Bytes by which connections count as alike: the random of a hello is among
-/// them.
-const COMPARED: usize = 64;
 
 /// What a connection begins with.
 type Likeness = u64;
@@ -33,31 +29,13 @@ pub(super) struct Loops {
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
     /// The connections to sites that got no answer, by their port here.
-    dialled: RefCell<Ports>,
+    dialled: RefCell<DialledByPort>,
     /// Those among them of whose client a relay told, by its port.
-    told: RefCell<Ports>,
+    told: RefCell<DialledByPort>,
     unanswered: RefCell<HashMap<Likeness, u32>>,
     /// One that was counted is answered, or gone.
     fewer: Notify,
     waiting: Cell<usize>,
-}
-
-/// Connections by a port, which several may have.
-#[derive(Default)]
-struct Ports {
-    all: Slab<Dialled>,
-    /// By the port and what tells those that have it apart. The same type as
-    /// `guard::fair_queue` has: code for one.
-    by_port: BTreeMap<(u64, u64), u64>,
-}
-
-/// Where in [`Ports`]; small, as each stranger at a site keeps two.
-type Entry = u32;
-
-struct Dialled {
-    from: SocketAddr,
-    begins: heapless::Vec<u8, COMPARED>,
-    rounds: u32,
 }
 
 /// A connection that is to be passed on to a site.
@@ -152,10 +130,7 @@ impl Loops {
     /// time: it has one connection of that address and port.
     fn rounds(&self, comer: &Comer<'_>) -> u32 {
         let (dialled, told) = (self.dialled.borrow(), self.told.borrow());
-        let is_before = |before: &&Dialled| {
-            let length = before.begins.len().min(comer.received.len());
-            before.begins.get(..length) == comer.received.get(..length)
-        };
+        let is_before = |before: &&Dialled| before.begins_like(comer.received);
         let rounds_from = |port| {
             let before = dialled.of(port).filter(is_before);
             before.map(|before| before.rounds + 1).max().unwrap_or(0)
@@ -233,11 +208,7 @@ impl Loops {
         received: &[u8],
         from: SocketAddr,
     ) {
-        let dialled = |from| Dialled {
-            from,
-            begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
-            rounds: begun.rounds,
-        };
+        let dialled = |from| Dialled::new(from, received, begun.rounds);
         let mut ports = self.dialled.borrow_mut();
         begun.dialled = Some(ports.insert(dialled(from)));
         let mut told = self.told.borrow_mut();
@@ -260,37 +231,6 @@ impl Loops {
             }
             self.fewer.notify();
         }
-    }
-}
-
-fn beginning(received: &[u8]) -> &[u8] {
-    received.get(..COMPARED).unwrap_or(received)
-}
-
-impl Ports {
-    fn insert(&mut self, dialled: Dialled) -> Entry {
-        let port = dialled.from.port().into();
-        let entry = self.all.insert(dialled);
-        self.by_port.insert((port, entry as u64), entry as u64);
-        entry as Entry
-    }
-
-    fn remove(&mut self, entry: Option<Entry>) {
-        let gone = entry.and_then(|entry| Some((entry, self.all.try_remove(entry as usize)?)));
-        if let Some((entry, gone)) = gone {
-            self.by_port
-                .remove(&(gone.from.port().into(), entry.into()));
-        }
-        if self.by_port.is_empty() {
-            // The table of a crowd is not kept.
-            self.all = Slab::new();
-        }
-    }
-
-    fn of(&self, port: u16) -> impl Iterator<Item = &Dialled> {
-        let all_of_it = (port.into(), 0)..=(port.into(), u64::MAX);
-        let keys = self.by_port.range(all_of_it).map(|(_, key)| *key as usize);
-        keys.filter_map(|key| self.all.get(key))
     }
 }
 
@@ -415,7 +355,7 @@ mod tests {
         for begun in held {
             loops.answered(begun);
         }
-        assert!(loops.dialled.borrow().by_port.is_empty() && loops.unanswered.borrow().len() == 1);
+        assert!(loops.dialled.borrow().is_empty() && loops.unanswered.borrow().len() == 1);
     }
 
     /// A NAT elsewhere that keeps ports: each comes from the port of the one
@@ -481,9 +421,7 @@ mod tests {
         for begun in chain {
             loops.answered(begun);
         }
-        assert!(
-            loops.dialled.borrow().by_port.is_empty() && loops.told.borrow().by_port.is_empty()
-        );
+        assert!(loops.dialled.borrow().is_empty() && loops.told.borrow().is_empty());
     }
 
     #[test]

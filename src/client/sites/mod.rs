@@ -4,6 +4,7 @@
 mod advice;
 mod answer_times;
 mod book;
+mod dialled;
 mod guests;
 mod kept;
 mod loops;
