@@ -7,7 +7,7 @@ use std::time::Duration;
 use smol::Task;
 use smol::future::FutureExt;
 
-use super::admit::{Entered, enter, evicted};
+use super::enter::{Entered, enter, evicted};
 use super::peer::Peer;
 use super::registry::{Place, SessionPlace};
 use super::session::Client;

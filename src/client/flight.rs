@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use super::visit::Visit;
+use super::arrival::Visit;
 use crate::config::AnswerTime;
 use crate::metrics::RejectReason;
 use crate::wire::secret::Domain;

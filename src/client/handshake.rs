@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::accepted::{Accepted, HelloFacts};
+use super::arrival::Visit;
 use super::flight;
 use super::inlet::unwrap_records;
 use super::lent_pass::LentPass;
 use super::opening::Opening;
 use super::peer::{READ_STEP, read_more};
-use super::visit::Visit;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::RejectReason;

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Instant;
 
-use super::visit::Visit;
+use super::arrival::Visit;
 use crate::guard::gate::Pass;
 use crate::metrics::RejectReason;
 use crate::wire::secret::Domain;

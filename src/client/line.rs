@@ -1,9 +1,9 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::deadlines::{Due, Pace, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::pace::{Due, Pace, Watched};
 use super::unframe::PacketMeter;
 use crate::backend::{Line, Sink};
 use crate::metrics::CloseReason;

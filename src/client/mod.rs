@@ -5,8 +5,10 @@
 
 mod accept;
 mod accepted;
-mod admit;
+mod arrival;
+mod deadlines;
 mod ends;
+mod enter;
 mod farewell;
 mod flight;
 mod handshake;
@@ -15,7 +17,6 @@ mod lent_pass;
 mod line;
 mod opening;
 mod out;
-mod pace;
 mod packets;
 mod padding;
 mod peer;
@@ -30,7 +31,6 @@ mod sites;
 mod standby;
 mod turned_away;
 mod unframe;
-mod visit;
 
 use std::cell::Cell;
 use std::rc::Rc;

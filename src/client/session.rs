@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::ClientContext;
 use super::accepted::Accepted;
+use super::deadlines::LAST_WORDS;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
-use super::pace::LAST_WORDS;
 use super::packets::{Content, StreamRelay};
 use super::peer::Peer;
 use super::records::RecordLengths;

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::accepted::Accepted;
+use super::arrival::Visit;
 use super::opening::Opening;
 use super::sites::{Ending, Judgement, Manners, OwnEnd, SiteVisit};
-use super::visit::Visit;
 use crate::metrics::RejectReason;
 use crate::wire::client_hello::{self, Parsed};
 

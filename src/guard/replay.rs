@@ -1,6 +1,6 @@
 mod generation;
 mod journal;
-mod kept;
+mod saved;
 mod shares;
 mod uptimes;
 
@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use smol_mtproxy_ciphers::hmac_sha256;
 
 pub use journal::{Batch, Place};
-pub use kept::Left;
+pub use saved::Left;
 pub use shares::Shares;
 pub use uptimes::{Uptime, Uptimes};
 

@@ -6,7 +6,6 @@ mod answer_times;
 mod book;
 mod dialled;
 mod guests;
-mod kept;
 mod loops;
 mod manners;
 #[cfg(feature = "check")]
@@ -14,6 +13,7 @@ mod names;
 #[cfg(feature = "check")]
 mod observe;
 mod probe;
+mod profile_file;
 mod site;
 mod visit;
 
@@ -35,11 +35,11 @@ pub use advice::of_addresses;
 use book::{Book, MOST_MODELS};
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
-use kept::Flaw;
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
+use profile_file::Flaw;
 use site::Site;
 pub(super) use visit::{OwnEnd, SiteVisit};
 
@@ -162,10 +162,10 @@ impl Sites {
         data_dir: DataDir,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
-        let content = data_dir.read(kept::FILE).unwrap_or_default();
-        let (models, flaw) = kept::read(&content, MOST_MODELS);
+        let content = data_dir.read(profile_file::FILE).unwrap_or_default();
+        let (models, flaw) = profile_file::read(&content, MOST_MODELS);
         if let Some(flaw) = flaw {
-            let place = data_dir.place_of(kept::FILE);
+            let place = data_dir.place_of(profile_file::FILE);
             let place = place.display();
             let what = match flaw {
                 Flaw::OtherVersion => "is of another version",
@@ -195,7 +195,7 @@ impl Sites {
             asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
             crowd_log: Throttle::new(LOG_PERIOD),
-            kept_answers: KeptFile::new(kept::FILE, "how sites answer TLS"),
+            kept_answers: KeptFile::new(profile_file::FILE, "how sites answer TLS"),
             #[cfg(feature = "check")]
             kept_manners: KeptFile::new(manners::FILE, "how sites end connections"),
         })

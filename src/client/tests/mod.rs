@@ -196,6 +196,6 @@ fn an_idle_client_is_small() {
 }
 #[test]
 fn an_unproven_client_is_small() {
-    let beginning = future_size(super::admit::enter);
+    let beginning = future_size(super::enter::enter);
     assert!(beginning <= 2560, "{beginning}");
 }

@@ -2,7 +2,7 @@ use smol_mtproxy_ciphers::hmac_sha256;
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{Batch, Item, Items, Journal, Place, WORD, Written, head};
-use super::kept::Left;
+use super::saved::Left;
 use super::{PART_SO_FAR, TIME_MASK, random_key};
 
 const MAGIC: &[u8; WORD] = b"uptimes1";

@@ -8,6 +8,7 @@ use std::task::Poll;
 use smol::future::FutureExt;
 
 use super::accepted::Accepted;
+use super::arrival::Visit;
 use super::farewell;
 use super::handshake::handshake;
 use super::opening::Opening;
@@ -17,7 +18,6 @@ use super::session::Client;
 use super::site_relay::SiteRelay;
 use super::sites::{MOST_UNREAD, SiteVisit};
 use super::standby::Reserve;
-use super::visit::Visit;
 use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
 use crate::guard::gate::Arrival;
