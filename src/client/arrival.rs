@@ -7,7 +7,7 @@ use super::peer::{Peer, read_more};
 use super::registry::Place;
 use super::rules::RulesAtArrival;
 use super::sites::Guest;
-use crate::guard::gate::{Arrival, Pass};
+use crate::guard::gate::{FloodState, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
 use crate::net::Socket;
@@ -15,7 +15,7 @@ use crate::wire::proxy_protocol;
 use crate::wire::secret::Domain;
 
 /// A connection that has not proven anything yet.
-pub(super) struct Visit<'a> {
+pub(super) struct Arrival<'a> {
     pub context: &'a ClientContext,
     pub place: &'a Place,
     pub socket: &'a Socket,
@@ -31,10 +31,10 @@ pub(super) struct Visit<'a> {
     pub at_site: Cell<Option<Guest>>,
 }
 
-impl Visit<'_> {
+impl Arrival<'_> {
     /// Learns who it is, if it comes from a relay, and whether its address has too
     /// many.
-    pub async fn arrive(&self) -> Result<Arrival, RejectReason> {
+    pub async fn learn_peer(&self) -> Result<FloodState, RejectReason> {
         let (gate, reactor) = (&self.context.gate, &self.context.reactor);
         if gate.is_relay(self.peer.get().client.ip()) {
             let limit = self.context.config.with(|config| config.handshake_timeout);
@@ -43,7 +43,7 @@ impl Visit<'_> {
             told.unwrap_or(Err(RejectReason::TimedOut))?;
         }
         let arrival = gate.arrive(self.peer.get().client.ip(), reactor.now());
-        self.is_over.set(arrival == Arrival::Over);
+        self.is_over.set(arrival == FloodState::Over);
         Ok(arrival)
     }
 
@@ -81,7 +81,7 @@ impl Visit<'_> {
 
     /// It knows the secret of this index: may it come in? Then it has a client's
     /// place.
-    pub async fn admit(
+    pub async fn let_in(
         &self,
         secret: usize,
         domain: Option<&Domain>,
@@ -105,7 +105,7 @@ impl Visit<'_> {
     }
 
     /// The same once more of one that has a client's place, and no pass any more.
-    pub fn admit_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
+    pub fn let_in_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
         let visitor = self.visitor(Some(domain));
         let now = self.context.reactor.clock().unix();
         self.context.gate.admit(&visitor, now)

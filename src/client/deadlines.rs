@@ -22,7 +22,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 ///
 /// It is set when it fires or when something begins that has a deadline of its
 /// own, never at a packet; firing, it looks at what happened since.
-pub(super) struct Pace {
+pub(super) struct Deadlines {
     timer: Timer,
     armed: Option<Armed>,
     pub last_read: Instant,
@@ -60,7 +60,7 @@ pub(super) enum Due {
     LetGo,
 }
 
-impl Pace {
+impl Deadlines {
     pub fn new(reactor: &Rc<Reactor>) -> Self {
         Self {
             timer: reactor.timer(),

@@ -1,7 +1,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::deadlines::{Due, Pace, Watched};
+use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
 use super::unframe::PacketMeter;
@@ -26,7 +26,7 @@ pub(super) struct LineRelay {
     is_starved: bool,
     /// The client has hung up while it cannot be read.
     is_gone: bool,
-    pace: Pace,
+    deadlines: Deadlines,
 }
 
 type Progress = Result<Poll<()>, CloseReason>;
@@ -34,7 +34,7 @@ type Progress = Result<Poll<()>, CloseReason>;
 impl LineRelay {
     pub fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
         Self {
-            pace: Pace::new(&out.context.reactor),
+            deadlines: Deadlines::new(&out.context.reactor),
             out,
             inlet,
             meter,
@@ -61,7 +61,7 @@ impl LineRelay {
         }
         loop {
             let watched = self.watched();
-            match ready!(self.pace.poll(cx, &self.out, watched)) {
+            match ready!(self.deadlines.poll(cx, &self.out, watched)) {
                 Due::Close(reason) => return Poll::Ready(reason),
                 Due::Hibernate => {
                     self.inlet.hibernate();
@@ -224,7 +224,7 @@ impl LineRelay {
                 Poll::Ready(Ok(length)) => length,
                 Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
             };
-            self.pace.last_read = context.reactor.now();
+            self.deadlines.last_read = context.reactor.now();
             self.out.wake_up();
             context.metrics.client_bytes_in.add(length as u64);
             self.out.spend(length);

@@ -91,7 +91,7 @@ pub struct ClientContext {
 }
 
 /// The parts that a [`ClientContext`] is made of.
-pub struct Parts {
+pub struct ClientParts {
     pub reactor: Rc<Reactor>,
     pub executor: Rc<Executor>,
     pub buffers: Rc<BufferPool>,
@@ -105,7 +105,7 @@ pub struct Parts {
 }
 
 impl ClientContext {
-    pub fn new(parts: Parts) -> Rc<Self> {
+    pub fn new(parts: ClientParts) -> Rc<Self> {
         Rc::new(Self {
             reactor: parts.reactor,
             executor: parts.executor,

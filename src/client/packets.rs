@@ -1,7 +1,7 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::deadlines::{Due, Pace, Watched};
+use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
 use super::unframe::{PacketMeter, Unframer};
@@ -26,7 +26,7 @@ pub(super) struct StreamRelay {
     is_held_up: bool,
     /// It has hung up meanwhile.
     is_gone: bool,
-    pace: Pace,
+    deadlines: Deadlines,
 }
 
 /// What the stream carries.
@@ -54,7 +54,7 @@ impl StreamRelay {
         content: Content,
     ) -> Self {
         Self {
-            pace: Pace::new(&out.context.reactor),
+            deadlines: Deadlines::new(&out.context.reactor),
             out,
             inlet,
             stream,
@@ -85,7 +85,7 @@ impl StreamRelay {
         }
         loop {
             let watched = self.watched();
-            match ready!(self.pace.poll(cx, &self.out, watched)) {
+            match ready!(self.deadlines.poll(cx, &self.out, watched)) {
                 Due::Close(reason) => return Poll::Ready(reason),
                 Due::Hibernate => {
                     self.inlet.hibernate();
@@ -151,7 +151,7 @@ impl StreamRelay {
         self.is_gone = is_stuck && self.out.socket.poll_hung_up(cx).is_ready();
         if was_held_up != self.is_held_up {
             // From here on it is the client's time again, or not its own.
-            self.pace.last_read = self.out.context.reactor.now();
+            self.deadlines.last_read = self.out.context.reactor.now();
         }
     }
 
@@ -238,7 +238,7 @@ impl StreamRelay {
             Poll::Ready(Ok(length)) => length,
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
         };
-        self.pace.last_read = self.out.context.reactor.now();
+        self.deadlines.last_read = self.out.context.reactor.now();
         self.out.wake_up();
         let received = space.get_mut(..length).unwrap_or_default();
         let plain = self.inlet.open(received)?;

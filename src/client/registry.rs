@@ -30,10 +30,10 @@ impl Registry {
 pub(super) struct Place {
     context: Rc<ClientContext>,
     pub peer: Peer,
-    standing: RefCell<Standing>,
+    tenure: RefCell<Tenure>,
 }
 
-enum Standing {
+enum Tenure {
     Unproven(Unproven),
     Session(SessionPlace),
 }
@@ -89,7 +89,7 @@ impl Place {
         let place = Self {
             context: context.clone(),
             peer,
-            standing: RefCell::new(Standing::Unproven(Unproven::enter(context, peer))),
+            tenure: RefCell::new(Tenure::Unproven(Unproven::enter(context, peer))),
         };
         Some(place)
     }
@@ -100,7 +100,7 @@ impl Place {
 
     /// A relay has told who it is.
     pub fn come_from(&self, peer: Peer) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             let now = self.context.reactor.now();
             let gate = &self.context.gate;
             gate.move_seat(seat, peer.client.ip(), now);
@@ -113,31 +113,31 @@ impl Place {
             return Err(RejectReason::TooManyClients);
         }
         let place = SessionPlace::new(&self.context);
-        self.standing.replace(Standing::Session(place));
+        self.tenure.replace(Tenure::Session(place));
         Ok(())
     }
 
     /// The place of one that is a client now; `None` if it never became one.
     pub fn into_session(self) -> Option<SessionPlace> {
-        match self.standing.into_inner() {
-            Standing::Session(place) => Some(place),
-            Standing::Unproven(_) => None,
+        match self.tenure.into_inner() {
+            Tenure::Session(place) => Some(place),
+            Tenure::Unproven(_) => None,
         }
     }
 
     /// It is no client, or not any more.
     pub fn give_up_hope(&self, peer: Peer) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             return seat.set_hope(Hope::None);
         }
         let unproven = Unproven::enter(&self.context, peer);
         unproven.seat.set_hope(Hope::None);
-        self.standing.replace(Standing::Unproven(unproven));
+        self.tenure.replace(Tenure::Unproven(unproven));
     }
 
     /// It is shown the site, whose guests are counted by themselves.
     pub fn go_to_site(&self) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             seat.set_hope(Hope::Site);
             seat.set_aside();
         }
@@ -145,9 +145,9 @@ impl Place {
 
     /// Ready when it has to make room for another.
     pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &*self.standing.borrow() {
-            Standing::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
-            Standing::Session(_) => Poll::Pending,
+        match &*self.tenure.borrow() {
+            Tenure::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
+            Tenure::Session(_) => Poll::Pending,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, KEEPALIVE, LOG_PERIOD};
-use crate::guard::limits::Account;
+use crate::guard::limits::SecretAccount;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
@@ -45,7 +45,7 @@ pub(super) struct RollCalls {
 
 struct Call {
     secret: String,
-    account: Rc<Account>,
+    account: Rc<SecretAccount>,
     changed: Notify,
     is_over: Cell<bool>,
     /// One of the newcomers, who are there for certain, was seen to answer: so the
@@ -181,7 +181,7 @@ impl ClientContext {
     }
 
     /// Asks those of a secret, as many as may be asked.
-    fn ask_sessions(&self, account: &Rc<Account>) -> Vec<Weak<ClientOut>> {
+    fn ask_sessions(&self, account: &Rc<SecretAccount>) -> Vec<Weak<ClientOut>> {
         let calls = &self.roll_calls;
         let left = MOST_ASKED.saturating_sub(calls.asked.get());
         let most = left.div_ceil(2);

@@ -6,7 +6,7 @@ use slab::Slab;
 
 use super::ClientContext;
 use super::out::ClientOut;
-use crate::guard::limits::{Account, LimitRefusal};
+use crate::guard::limits::{LimitRefusal, SecretAccount};
 use crate::metrics::CloseReason;
 use crate::wire::secret::Secret;
 
@@ -31,7 +31,7 @@ impl Sessions {
     }
 
     /// Ends those of a secret whose quota is used up.
-    pub fn end_all_of(&self, account: &Rc<Account>) {
+    pub fn end_all_of(&self, account: &Rc<SecretAccount>) {
         for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
                 && let Some(own) = &out.account
@@ -58,7 +58,7 @@ impl Sessions {
     /// after the last of them.
     pub fn some_of(
         &self,
-        account: &Rc<Account>,
+        account: &Rc<SecretAccount>,
         first: usize,
         most: usize,
     ) -> (Vec<Rc<ClientOut>>, usize) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::accepted::Accepted;
-use super::arrival::Visit;
+use super::arrival::Arrival;
 use super::opening::Opening;
 use super::sites::{Ending, Judgement, Manners, OwnEnd, SiteVisit};
 use crate::metrics::RejectReason;
@@ -19,8 +19,8 @@ use crate::wire::client_hello::{self, Parsed};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches a handshake and has the site ready.
-pub(super) struct Reserve<'a> {
-    stranger: &'a Visit<'a>,
+pub(super) struct SiteStandby<'a> {
+    stranger: &'a Arrival<'a>,
     opening: &'a Opening,
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
@@ -29,8 +29,8 @@ pub(super) struct Reserve<'a> {
     began: Instant,
 }
 
-impl<'a> Reserve<'a> {
-    pub fn new(stranger: &'a Visit<'a>, opening: &'a Opening, began: Instant) -> Self {
+impl<'a> SiteStandby<'a> {
+    pub fn new(stranger: &'a Arrival<'a>, opening: &'a Opening, began: Instant) -> Self {
         Self {
             stranger,
             opening,
@@ -158,7 +158,7 @@ impl<'a> Reserve<'a> {
             return;
         }
         let received = self.opening.with(|received| received.clone());
-        let Visit {
+        let Arrival {
             context,
             socket,
             peer,

@@ -27,7 +27,7 @@ pub enum LimitRefusal {
 /// The accounts of all secrets by name.
 #[derive(Default)]
 pub struct Ledger {
-    accounts: BTreeMap<String, Rc<Account>>,
+    accounts: BTreeMap<String, Rc<SecretAccount>>,
 }
 
 impl Ledger {
@@ -65,7 +65,7 @@ impl Ledger {
         }
     }
 
-    pub fn account(&self, name: &str) -> Option<&Rc<Account>> {
+    pub fn account(&self, name: &str) -> Option<&Rc<SecretAccount>> {
         self.accounts.get(name)
     }
 
@@ -110,14 +110,14 @@ impl Ledger {
         text
     }
 
-    fn account_or_new(&mut self, name: &str) -> &Rc<Account> {
+    fn account_or_new(&mut self, name: &str) -> &Rc<SecretAccount> {
         self.accounts.entry(name.to_owned()).or_default()
     }
 }
 
 /// One secret's limits and what is used of them.
 #[derive(Default)]
-pub struct Account {
+pub struct SecretAccount {
     limits: Cell<SecretLimits>,
     /// Its bytes are counted.
     metered: Cell<bool>,
@@ -138,7 +138,7 @@ pub struct Account {
     last: Cell<usize>,
 }
 
-impl Account {
+impl SecretAccount {
     fn set_limits(&self, limits: SecretLimits) {
         let before = self.limits.replace(limits);
         if before.rate != limits.rate {
@@ -157,7 +157,7 @@ impl Account {
 
     /// Lets a client in and counts it until the membership is dropped. `now` is
     /// unix time.
-    pub fn admit(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
+    pub fn join(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
         self.check(now)?;
         let limits = self.limits.get();
         if limits
@@ -306,13 +306,13 @@ impl Turn {
 
 /// One live session of a secret.
 pub struct Membership {
-    account: Rc<Account>,
+    account: Rc<SecretAccount>,
     /// In a box: most secrets have no `max_ips`.
     counted_address: Option<Box<u64>>,
 }
 
 impl Membership {
-    pub fn account(&self) -> &Rc<Account> {
+    pub fn account(&self) -> &Rc<SecretAccount> {
         &self.account
     }
 }

@@ -15,7 +15,7 @@ use super::usage::UsageFile;
 use super::welcome;
 use crate::backend::Backend;
 use crate::cli::exposition;
-use crate::client::{ClientContext, Parts, Sites};
+use crate::client::{ClientContext, ClientParts, Sites};
 use crate::config::{Config, ConfigSource, DataDir, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::link::{self, Back, Front, LinkContext, Security};
@@ -151,7 +151,7 @@ impl Server {
             Sites::new(reactor, &executor, &metrics, config, data_dir(), public_ip)
         });
         let clients = backend.zip(sites.clone()).map(|(backend, sites)| {
-            ClientContext::new(Parts {
+            ClientContext::new(ClientParts {
                 reactor: reactor.clone(),
                 executor: executor.clone(),
                 buffers: buffers.clone(),

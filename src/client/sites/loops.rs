@@ -16,7 +16,7 @@ pub(super) const MOST_ROUNDS: u32 = 8;
 const MOST_WAITING: usize = 64;
 
 /// What a connection begins with.
-type Likeness = u64;
+type PrefixHash = u64;
 
 /// Keeps the proxy from being its own site: such a connection would come back,
 /// be connected to the site again, and so on until descriptors are gone.
@@ -32,7 +32,7 @@ pub(super) struct Loops {
     dialled: RefCell<DialledByPort>,
     /// Those among them of whose client a relay told, by its port.
     told: RefCell<DialledByPort>,
-    unanswered: RefCell<HashMap<Likeness, u32>>,
+    unanswered: RefCell<HashMap<PrefixHash, u32>>,
     /// One that was counted is answered, or gone.
     fewer: Notify,
     waiting: Cell<usize>,
@@ -67,7 +67,7 @@ pub(super) enum Circle {
 /// A connection to a site that has no answer yet. Ends with
 /// [`answered`](Loops::answered).
 pub(super) struct Begun {
-    counted: Option<Likeness>,
+    counted: Option<PrefixHash>,
     /// A relay told who the client is.
     is_told: bool,
     rounds: u32,
@@ -165,14 +165,14 @@ impl Loops {
         let mut counted = None;
         if !first.is_empty() && self.may_be_ours(comer.client.ip(), comer.site) {
             let [a, b, c, d, e, f, g, h, ..] = sha256(&[first]);
-            let likeness = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            let prefix = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
             let mut unanswered = self.unanswered.borrow_mut();
-            let count = unanswered.entry(likeness).or_default();
+            let count = unanswered.entry(prefix).or_default();
             if *count >= MOST_ROUNDS {
                 return Err(Circle::Alike);
             }
             *count += 1;
-            counted = Some(likeness);
+            counted = Some(prefix);
         }
         Ok(Begun {
             counted,
@@ -222,12 +222,12 @@ impl Loops {
         self.dialled.borrow_mut().remove(begun.dialled);
         self.told.borrow_mut().remove(begun.told);
         let mut unanswered = self.unanswered.borrow_mut();
-        if let Some(likeness) = begun.counted
-            && let Some(count) = unanswered.get_mut(&likeness)
+        if let Some(prefix) = begun.counted
+            && let Some(count) = unanswered.get_mut(&prefix)
         {
             *count -= 1;
             if *count == 0 {
-                unanswered.remove(&likeness);
+                unanswered.remove(&prefix);
             }
             self.fewer.notify();
         }

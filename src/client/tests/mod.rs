@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ClientContext, ListenerHandle, Parts, Rules, Sites, listen};
+use super::{ClientContext, ClientParts, ListenerHandle, Rules, Sites, listen};
 use crate::config::{
     Allow, AnswerTime, ClientConfig, DataDir, Fronting, GuardConfig, NamedSecret, RecordSizes,
     ReplayCache, Reset, RouteChoice, ServerErrors, SiteConfig, TimeSkew,
@@ -137,7 +137,7 @@ impl Setup {
         let sites = Sites::new(&reactor, &executor, &metrics, sites, nowhere, || None);
         let secrets = self.rules.secrets.iter();
         let limits = secrets.map(|secret| (&*secret.name, secret.limits));
-        let context = ClientContext::new(Parts {
+        let context = ClientContext::new(ClientParts {
             sites,
             reactor: reactor.clone(),
             executor: executor.clone(),
