@@ -16,7 +16,7 @@ use super::registry::Place;
 use super::rules::{Rules, RulesAtArrival};
 use super::session::Client;
 use super::site_relay::SiteRelay;
-use super::sites::{MOST_UNREAD, SiteVisit};
+use super::sites::{MAX_UNREAD, SiteVisit};
 use super::standby::SiteStandby;
 use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
@@ -202,7 +202,7 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
         | RejectReason::BadProxyHeader => {}
         // As if it were not accepted.
         RejectReason::Flood => {
-            let _ = poll_fn(|cx| socket.poll_filled(cx, MOST_UNREAD)).await;
+            let _ = poll_fn(|cx| socket.poll_filled(cx, MAX_UNREAD)).await;
         }
         _ => discard(context, socket).await,
     }

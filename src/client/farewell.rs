@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ClientContext;
-use super::opening::{MOST_PATIENCE, Opening};
+use super::opening::{MAX_PATIENCE, Opening};
 use super::sites::{Ending, How};
 use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
@@ -18,7 +18,7 @@ use crate::wire::fake_tls::record_header;
 const READ_AHEAD: usize = 16 * 1024 + 325;
 
 /// What precedes a record, and the longest that a site may say last.
-const LONGEST_RECORD: usize = 5 + 64;
+const MAX_LAST_RECORD: usize = 5 + 64;
 
 /// A shorter time is the network's, or the machine's.
 const AT_ONCE: Duration = Duration::from_millis(5);
@@ -51,7 +51,7 @@ pub(super) async fn say(
                 Some(Some(Verdict::Garbled)) => {
                     let ending = manners.garbled();
                     if ending.after > AT_ONCE {
-                        reactor.sleep(ending.after.min(MOST_PATIENCE)).await;
+                        reactor.sleep(ending.after.min(MAX_PATIENCE)).await;
                     }
                     ending
                 }
@@ -97,7 +97,7 @@ async fn end_by(context: &ClientContext, socket: &Socket, ending: &Ending, reads
     if ending.how == How::Reset {
         let _ = socket.set_reset_on_close();
     }
-    let mut record = heapless::Vec::<u8, LONGEST_RECORD>::new();
+    let mut record = heapless::Vec::<u8, MAX_LAST_RECORD>::new();
     if let Some(length) = ending.record {
         let header = record_header(length.into());
         let length = header.len() + usize::from(length);

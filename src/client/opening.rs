@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::roll_call::LONGEST_WAIT;
+use super::roll_call::MAX_WAIT;
 use super::sites::{Ending, How, Manners};
 use crate::metrics::RejectReason;
 use crate::net::{Notify, Socket};
@@ -14,10 +14,10 @@ use crate::wire::after_flight::{Judge, Verdict};
 
 /// What the site gets in one piece if it came so, in bytes: a server that has enough
 /// after the first piece answers the next one with a reset.
-const MOST_AT_ONCE: u64 = 16 * 1024;
+const MAX_AT_ONCE: u64 = 16 * 1024;
 
 /// Nobody waits longer for the end of a client's handshake.
-pub(super) const MOST_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const MAX_PATIENCE: Duration = Duration::from_secs(120);
 
 /// The beginning of a connection, which its handshake and the site both have
 /// to see.
@@ -68,7 +68,7 @@ impl Opening {
 
     /// Reads what else is there already.
     pub async fn read_waiting(&self, socket: &Socket) {
-        let wanted = socket.waiting().min(MOST_AT_ONCE);
+        let wanted = socket.waiting().min(MAX_AT_ONCE);
         if wanted > 0 {
             self.read(socket, wanted as usize).await;
         }
@@ -104,7 +104,7 @@ impl Opening {
 
     /// From accepting on; `limit` is for those of whom nothing is known.
     pub fn patience(&self, limit: Duration) -> Duration {
-        let known = self.is_known.get().then_some(limit + LONGEST_WAIT);
+        let known = self.is_known.get().then_some(limit + MAX_WAIT);
         let answered = self.manners().map(|manners| patience(manners, limit));
         known.max(answered).unwrap_or(limit)
     }
@@ -138,8 +138,8 @@ impl Opening {
 fn patience(manners: &Manners, limit: Duration) -> Duration {
     let Ending { after, how, .. } = manners.unfinished();
     let after = match how {
-        How::Stays => MOST_PATIENCE,
-        _ => after.min(MOST_PATIENCE),
+        How::Stays => MAX_PATIENCE,
+        _ => after.min(MAX_PATIENCE),
     };
     after.max(limit)
 }

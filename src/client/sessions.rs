@@ -14,7 +14,7 @@ use crate::wire::secret::Secret;
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Secrets that are named if many come to their end at once.
-const MOST_TOLD: usize = 10;
+const MAX_TOLD: usize = 10;
 
 /// All open sessions.
 #[derive(Default)]
@@ -113,7 +113,7 @@ impl ClientContext {
 }
 
 fn tell_ends(ended: &[(String, LimitRefusal)]) {
-    for (name, end) in ended.iter().take(MOST_TOLD) {
+    for (name, end) in ended.iter().take(MAX_TOLD) {
         let (what, larger) = match end {
             LimitRefusal::QuotaUsed => ("has used up its quota", "larger quota="),
             _ => ("has expired", "later expires="),
@@ -123,7 +123,7 @@ fn tell_ends(ended: &[(String, LimitRefusal)]) {
              them in again give it a {larger} and reload"
         );
     }
-    let more = ended.len().saturating_sub(MOST_TOLD);
+    let more = ended.len().saturating_sub(MAX_TOLD);
     if more > 0 {
         info!("{more} more secrets have expired or used up their quotas");
     }

@@ -23,7 +23,7 @@ const TIME_MASK: u64 = 0xffff;
 const UNIT: u64 = 4;
 
 /// The longest that an entry may count, in seconds: half of that.
-const LONGEST_AGE: u32 = 1 << 17;
+const MAX_AGE: u32 = 1 << 17;
 
 /// A generation has this part of all entries, or of those that there are so far.
 const PART_OF_ALL: usize = 8;
@@ -64,7 +64,7 @@ impl ReplayMemory {
             generations: VecDeque::new(),
             len: 0,
             wanted: entries,
-            max_age: max_age.min(LONGEST_AGE),
+            max_age: max_age.min(MAX_AGE),
             ahead: 0,
             journal: None,
         }

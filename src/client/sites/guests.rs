@@ -13,7 +13,7 @@ const LEFT_FOR: Duration = Duration::from_secs(60);
 
 /// Bytes that such a connection may leave in the kernel: as many as are read of a
 /// hello.
-pub(in crate::client) const MOST_UNREAD: usize = 16 * 1024;
+pub(in crate::client) const MAX_UNREAD: usize = 16 * 1024;
 
 /// What is known of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +105,7 @@ impl Sites {
         is_served: impl Future<Output = Option<T>>,
     ) -> Option<T> {
         let leaves = async {
-            let _ = poll_fn(|cx| client.poll_filled(cx, MOST_UNREAD)).await;
+            let _ = poll_fn(|cx| client.poll_filled(cx, MAX_UNREAD)).await;
             None
         };
         let ends = smol::future::or(is_served, leaves);

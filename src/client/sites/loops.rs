@@ -10,10 +10,10 @@ use crate::net::{Counting, Notify, is_local_address};
 
 /// Connections that are one which goes round in circles, and wait for the site's
 /// first byte: more of them come out of the same circle.
-pub(super) const MOST_ROUNDS: u32 = 8;
+pub(super) const MAX_ROUNDS: u32 = 8;
 
 /// Of these so many wait for answers to the others.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 
 /// What a connection begins with.
 type PrefixHash = u64;
@@ -158,7 +158,7 @@ impl Loops {
     /// One more connection. Silent ones are not told apart.
     pub fn begin(&self, comer: &Comer<'_>) -> Result<Begun, Circle> {
         let rounds = self.rounds(comer);
-        if self.is_from_us(comer.client) || rounds >= MOST_ROUNDS {
+        if self.is_from_us(comer.client) || rounds >= MAX_ROUNDS {
             return Err(Circle::Ports);
         }
         let first = beginning(comer.received);
@@ -168,7 +168,7 @@ impl Loops {
             let prefix = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
             let mut unanswered = self.unanswered.borrow_mut();
             let count = unanswered.entry(prefix).or_default();
-            if *count >= MOST_ROUNDS {
+            if *count >= MAX_ROUNDS {
                 return Err(Circle::Alike);
             }
             *count += 1;
@@ -186,7 +186,7 @@ impl Loops {
     /// The same, once fewer begin alike: who only looks like one of a circle comes
     /// through as soon as the site answers the others.
     pub async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
-        if self.waiting.get() >= MOST_WAITING {
+        if self.waiting.get() >= MAX_WAITING {
             return None;
         }
         let _waiting = Counting::one(&self.waiting);
@@ -327,7 +327,7 @@ mod tests {
         let loops = loops(None, &[]);
         let from = |n: u32| format!("10.0.0.1:{}", 1000 + n);
         let begun: Vec<_> = (0..20).map(|n| begin(&loops, &from(n), b"hello")).collect();
-        assert_eq!(begun.iter().flatten().count(), MOST_ROUNDS as usize);
+        assert_eq!(begun.iter().flatten().count(), MAX_ROUNDS as usize);
         assert_eq!(begin(&loops, SITE, b"hello").err(), Some(Circle::Alike));
         assert!(begin(&loops, SITE, b"another").is_ok());
         for begun in begun.into_iter().flatten() {
@@ -380,7 +380,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(chain.len(), MOST_ROUNDS as usize);
+        assert_eq!(chain.len(), MAX_ROUNDS as usize);
         // What begins otherwise comes from the same port by chance.
         assert!(through(&loops, from, from, b"GET /").is_ok());
         for begun in chain {
@@ -406,7 +406,7 @@ mod tests {
             loops.dialled(&mut begun, client, b"hello", ours);
             chain.push(begun);
         }
-        assert_eq!(chain.len(), MOST_ROUNDS as usize);
+        assert_eq!(chain.len(), MAX_ROUNDS as usize);
         // Another of its connections, what it says besides, and one that only has
         // its port.
         let relay: SocketAddr = "192.0.2.8:60000".parse().unwrap();

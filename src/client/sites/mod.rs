@@ -32,9 +32,9 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
-use book::{Book, MOST_MODELS};
+use book::{Book, MAX_MODELS};
 use guests::Guests;
-pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
+pub(super) use guests::{Guest, Judgement, MAX_UNREAD};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
@@ -44,7 +44,7 @@ use site::Site;
 pub(super) use visit::{OwnEnd, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
-const MOST_SITES: usize = 64;
+const MAX_SITES: usize = 64;
 
 /// How long clients wait for what nobody has asked yet: the first answer of a site, at
 /// the start and after a reload. A site itself may be as slow when it starts.
@@ -163,7 +163,7 @@ impl Sites {
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
         let content = data_dir.read(profile_file::FILE).unwrap_or_default();
-        let (models, flaw) = profile_file::read(&content, MOST_MODELS);
+        let (models, flaw) = profile_file::read(&content, MAX_MODELS);
         if let Some(flaw) = flaw {
             let place = data_dir.place_of(profile_file::FILE);
             let place = place.display();
@@ -257,7 +257,7 @@ impl Sites {
             config
                 .domains
                 .iter()
-                .take(MOST_MODELS)
+                .take(MAX_MODELS)
                 .any(|asked| asked == domain)
         };
         is_open && !is_over && self.is_on() && self.config.with(is_asked)
@@ -353,7 +353,7 @@ impl Sites {
             Some(at) => sites.remove(at),
             None => Site::new(place, only_global),
         };
-        if sites.len() >= MOST_SITES {
+        if sites.len() >= MAX_SITES {
             sites.remove(0);
         }
         sites.push(site.clone());

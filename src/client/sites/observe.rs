@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use smol::future::zip;
 
-use super::manners::{Ending, How, LATE, LONGEST_LOOK, LONGEST_WORD, Manners};
+use super::manners::{Ending, How, LATE, MAX_LOOK, MAX_WORD, Manners};
 use super::probe::QUIET;
-use super::{MOST_MODELS, Site, Sites};
+use super::{MAX_MODELS, Site, Sites};
 use crate::net::{Jitter, Socket, fill_random};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
@@ -27,7 +27,7 @@ const PART: usize = 300;
 const GARBLED: [u8; 6 + 5] = [0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 64];
 
 /// What comes from a site before its end, at most, in bytes.
-const MOST_SAID: usize = 1024;
+const MAX_SAID: usize = 1024;
 
 /// What a visitor does before it falls silent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Sites {
     /// them has changed meanwhile.
     async fn observe_all(self: &Rc<Self>) -> bool {
         let config = self.config.get();
-        for domain in config.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MAX_MODELS) {
             let Some(place) = config.place_for(Some(domain)) else {
                 continue;
             };
@@ -151,9 +151,9 @@ impl Sites {
     async fn wait_for_end(&self, socket: &Socket, began: Instant) -> Option<Ending> {
         let mut said = Vec::new();
         let how = loop {
-            let left = (began + LONGEST_LOOK).saturating_duration_since(self.reactor.now());
+            let left = (began + MAX_LOOK).saturating_duration_since(self.reactor.now());
             let start = said.len();
-            said.resize(MOST_SAID, 0);
+            said.resize(MAX_SAID, 0);
             let space = said.get_mut(start..).unwrap_or_default();
             let read = self.reactor.timeout(left, socket.read(space)).await;
             let length = match &read {
@@ -165,13 +165,13 @@ impl Sites {
                 None => break How::Stays,
                 Some(Err(_)) => break How::Reset,
                 Some(Ok(0)) => break How::Fin,
-                Some(Ok(_)) if said.len() == MOST_SAID => return None,
+                Some(Ok(_)) if said.len() == MAX_SAID => return None,
                 Some(Ok(_)) => {}
             }
         };
         let after = self.reactor.now().duration_since(began);
         Some(Ending {
-            after: after.min(LONGEST_LOOK),
+            after: after.min(MAX_LOOK),
             record: last_word(&said)?,
             how,
         })
@@ -184,7 +184,7 @@ fn last_word(said: &[u8]) -> Option<Option<u8>> {
     match said {
         [] => Some(None),
         [0x17, 3, 3, 0, length, payload @ ..] => {
-            let is_all = payload.len() == usize::from(*length) && *length <= LONGEST_WORD;
+            let is_all = payload.len() == usize::from(*length) && *length <= MAX_WORD;
             is_all.then_some(Some(*length))
         }
         _ => None,

@@ -10,7 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{MOST_MODELS, Model, Sites, advice, profile_file};
+use super::{MAX_MODELS, Model, Sites, advice, profile_file};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Backoff, Jitter, Socket, fill_random, random_part};
 use crate::wire::learnt_flight::{Learnt, Question};
@@ -108,7 +108,7 @@ impl Sites {
     async fn measure_all(self: &Rc<Self>) -> bool {
         self.asking_since.set(Some(self.reactor.now()));
         let config = self.config.get();
-        let domains = config.domains.iter().take(MOST_MODELS).cloned();
+        let domains = config.domains.iter().take(MAX_MODELS).cloned();
         let rounds: Vec<_> = domains.map(Round::new).map(Rc::new).collect();
         let begin = |round: &Rc<Round>| {
             let (sites, round) = (self.clone(), round.clone());
@@ -130,7 +130,7 @@ impl Sites {
     pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
         let config = self.config.get();
         let mut found = Vec::new();
-        for domain in config.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MAX_MODELS) {
             let Some(site) = self.site_for(Some(domain)) else {
                 continue;
             };

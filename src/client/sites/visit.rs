@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::guests::{Guest, Judgement};
-use super::loops::{Begun, Circle, Comer, MOST_ROUNDS};
+use super::loops::{Begun, Circle, Comer, MAX_ROUNDS};
 use super::site::Site;
 use super::{How, Loops, Manners, Sites};
 use crate::client::peer::Peer;
@@ -159,7 +159,7 @@ impl Sites {
                  the address of the real web server with --fronting HOST:PORT"
             ),
             Circle::Alike => warn!(
-                "a stranger waits for the site: it comes from this network, and {MOST_ROUNDS} \
+                "a stranger waits for the site: it comes from this network, and {MAX_ROUNDS} \
                  that begin like it wait for {place}, which leads back to this proxy or does not \
                  answer{skipped}; give the address of the real web server with --fronting \
                  HOST:PORT, and let a relay in front tell who comes (--proxy-protocol)"

@@ -11,7 +11,7 @@ use smol_mtproxy_ciphers::hmac_sha256;
 use super::TIME_MASK;
 
 /// Words that wait for the disk.
-pub(super) const MOST_PENDING: usize = 4096;
+pub(super) const MAX_PENDING: usize = 4096;
 
 pub(super) const WORD: usize = 8;
 
@@ -81,7 +81,7 @@ impl Written {
 impl Journal {
     /// False if there is no room for one more.
     pub fn add(&mut self, entry: u64) -> bool {
-        let has_room = self.pending.len() < MOST_PENDING;
+        let has_room = self.pending.len() < MAX_PENDING;
         if has_room {
             self.pending.push(entry);
         }
@@ -94,7 +94,7 @@ impl Journal {
         if part(before) == part(entry) {
             return true;
         }
-        let has_room = self.pending.len() + 2 <= MOST_PENDING;
+        let has_room = self.pending.len() + 2 <= MAX_PENDING;
         if has_room {
             self.pending.extend(as_again(entry));
         }

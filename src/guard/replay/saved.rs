@@ -3,7 +3,7 @@
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
-    AGAIN, Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head,
+    AGAIN, Batch, Clock, Item, Items, Journal, MAX_PENDING, Place, WORD, Written, as_again, head,
     mark,
 };
 use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
@@ -116,7 +116,7 @@ impl ReplayMemory {
 
     /// The longest that a file can be, in bytes.
     pub fn longest(&self) -> u64 {
-        let own = (self.wanted as u64 * 5 / 2 + 4 * MOST_PENDING as u64) * WORD as u64;
+        let own = (self.wanted as u64 * 5 / 2 + 4 * MAX_PENDING as u64) * WORD as u64;
         own.max(USUAL_LENGTH)
     }
 
@@ -217,7 +217,7 @@ impl ReplayMemory {
 
 /// Entries of a file that is full: a few of them may have come again.
 fn most_entries(wanted: usize) -> usize {
-    (wanted + wanted / PART_OF_ALL).max(MOST_PENDING)
+    (wanted + wanted / PART_OF_ALL).max(MAX_PENDING)
 }
 
 fn needs_mark(marked: Clock, clock: Clock) -> bool {

@@ -14,10 +14,10 @@ pub const FILE: &str = "manners";
 pub const LATE: Duration = Duration::from_millis(500);
 
 /// So long a connection is looked at.
-pub const LONGEST_LOOK: Duration = Duration::from_secs(130);
+pub const MAX_LOOK: Duration = Duration::from_secs(130);
 
 /// The longest last word, in bytes: what is longer is no alert.
-pub const LONGEST_WORD: u8 = 64;
+pub const MAX_WORD: u8 = 64;
 
 impl Manners {
     /// Of two looks at a site, at different times: the longer patience of both,
@@ -87,7 +87,7 @@ fn read_ending(word: &str) -> Option<Option<Ending>> {
         None => (rest, None),
     };
     let after = Duration::from_millis(after.parse().ok()?);
-    let is_sane = after <= LONGEST_LOOK && record.is_none_or(|length| length <= LONGEST_WORD);
+    let is_sane = after <= MAX_LOOK && record.is_none_or(|length| length <= MAX_WORD);
     is_sane.then_some(Some(Ending { after, record, how }))
 }
 

@@ -262,7 +262,7 @@ fn a_disk_that_does_not_follow_costs_neither_memory_nor_an_entry() {
         memory.remember(&id(number), 6);
     }
     let lost = memory.take_news(7, YEAR_2026).unwrap();
-    assert!(lost.bytes.len() <= (MOST_PENDING + 10) * WORD);
+    assert!(lost.bytes.len() <= (MAX_PENDING + 10) * WORD);
     memory.begin_anew();
     memory.write(&mut disk, 7, YEAR_2026);
     let mut next = disk.restored(100_000, YEAR_2026);
