@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use smol_mtproxy_ciphers::hmac_sha256;
 
-pub use journal::{Batch, Place};
+pub use journal::{Batch, WriteAs};
 pub use saved::Left;
 pub use shares::Shares;
 pub use uptimes::{Uptime, Uptimes};

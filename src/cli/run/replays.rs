@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::server::Server;
 use crate::config::{AppendedFile, Config, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
-use crate::guard::replay::{Batch, Left, Place};
+use crate::guard::replay::{Batch, Left, WriteAs};
 use crate::log::Trouble;
 use crate::net::{Reactor, Turnstile};
 
@@ -235,9 +235,9 @@ fn forgotten(why: &str) {
 
 fn write(file: &mut AppendedFile, batch: &Batch) -> io::Result<bool> {
     match batch.place {
-        Place::Behind => return file.append(&batch.bytes),
-        Place::Anew => file.begin(&batch.bytes)?,
-        Place::Next => file.begin_next(OLD_REPLAYS, &batch.bytes)?,
+        WriteAs::Behind => return file.append(&batch.bytes),
+        WriteAs::Anew => file.begin(&batch.bytes)?,
+        WriteAs::Next => file.begin_next(OLD_REPLAYS, &batch.bytes)?,
     }
     Ok(true)
 }

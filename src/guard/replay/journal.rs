@@ -25,12 +25,13 @@ const UNITS_PER_WRITE: u64 = 900;
 
 /// What is to be written next, whole.
 pub struct Batch {
-    pub place: Place,
+    pub place: WriteAs,
     pub bytes: Vec<u8>,
 }
 
+/// Where the bytes of a batch go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum WriteAs {
     /// Behind what the file has.
     Behind,
     /// In place of the file.

@@ -3,7 +3,7 @@
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
-    AGAIN, Batch, Clock, Item, Items, Journal, MAX_PENDING, Place, WORD, Written, as_again, head,
+    AGAIN, Batch, Clock, Item, Items, Journal, MAX_PENDING, WORD, WriteAs, Written, as_again, head,
     mark,
 };
 use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
@@ -67,8 +67,8 @@ impl ReplayMemory {
         let journal = self.journal.as_mut()?;
         let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
         let place = match journal.written {
-            None => Place::Anew,
-            Some(file) if is_old(file.since) => Place::Next,
+            None => WriteAs::Anew,
+            Some(file) if is_old(file.since) => WriteAs::Next,
             Some(file) if file.entries >= most_entries(self.wanted) => {
                 // The one before it goes. Where many only came again, this one has too
                 // few others.
@@ -76,9 +76,9 @@ impl ReplayMemory {
                     let generations = self.generations.iter_mut();
                     generations.for_each(|generation| generation.is_kept = false);
                 }
-                Place::Next
+                WriteAs::Next
             }
-            Some(_) => Place::Behind,
+            Some(_) => WriteAs::Behind,
         };
         let mut words = journal.take();
         let again = words.iter().filter(|word| **word == AGAIN).count();
@@ -100,7 +100,7 @@ impl ReplayMemory {
             unix: unix_now,
         };
         let (mut written, mut bytes, is_new) = match (journal.written, place) {
-            (Some(written), Place::Behind) => (written, Vec::new(), false),
+            (Some(written), WriteAs::Behind) => (written, Vec::new(), false),
             _ => (Written::since(clock), head(MAGIC, &self.key), true),
         };
         if is_new || needs_mark(written.marked, clock) {

@@ -1,7 +1,7 @@
 use smol_mtproxy_ciphers::hmac_sha256;
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
-use super::journal::{Batch, Item, Items, Journal, Place, WORD, Written, head};
+use super::journal::{Batch, Item, Items, Journal, WORD, WriteAs, Written, head};
 use super::saved::Left;
 use super::{PART_SO_FAR, TIME_MASK, random_key};
 
@@ -138,8 +138,8 @@ impl Uptimes {
             words.extend(generation.entries());
         }
         let (place, mut bytes) = match journal.written {
-            None => (Place::Anew, head(MAGIC, &self.key)),
-            Some(_) => (Place::Behind, Vec::new()),
+            None => (WriteAs::Anew, head(MAGIC, &self.key)),
+            Some(_) => (WriteAs::Behind, Vec::new()),
         };
         bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         journal.written = Some(Written::default());
@@ -201,7 +201,7 @@ mod tests {
 
     fn written(uptimes: &mut Uptimes, file: &mut Vec<u8>) {
         while let Some(batch) = uptimes.take_news() {
-            if batch.place == Place::Anew {
+            if batch.place == WriteAs::Anew {
                 file.clear();
             }
             file.extend(batch.bytes);

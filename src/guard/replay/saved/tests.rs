@@ -23,16 +23,16 @@ struct Disk {
 impl Disk {
     fn write(&mut self, batch: &Batch) {
         match batch.place {
-            Place::Behind => {
+            WriteAs::Behind => {
                 let latest = self.latest.as_mut().unwrap();
                 latest.truncate(self.length);
                 latest.extend(&batch.bytes);
             }
-            Place::Anew => self.latest = Some(batch.bytes.clone()),
-            Place::Next => self.before = self.latest.replace(batch.bytes.clone()),
+            WriteAs::Anew => self.latest = Some(batch.bytes.clone()),
+            WriteAs::Next => self.before = self.latest.replace(batch.bytes.clone()),
         }
-        self.is_anew |= batch.place == Place::Anew;
-        self.files += usize::from(batch.place != Place::Behind);
+        self.is_anew |= batch.place == WriteAs::Anew;
+        self.files += usize::from(batch.place != WriteAs::Behind);
         self.length = self.latest.as_ref().unwrap().len();
     }
 
