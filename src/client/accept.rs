@@ -1,3 +1,5 @@
+//! Listeners: who comes gets a place, the rules of the address it came to, and a task.
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -85,8 +87,8 @@ impl ListenerHandle {
         self.board.rules.set(rules);
     }
 
-    /// It is to be closed. From now on it takes no secret but these, and whoever
-    /// comes to an address of `others` for those.
+    /// It is to be closed. From here on it takes only secrets that are kept, and
+    /// whoever comes to the address of one of `others` by the rules of that one.
     pub fn retire<'a>(
         &self,
         is_kept: impl Fn(&Secret) -> bool,

@@ -1,3 +1,6 @@
+//! What is known of a connection that has proven nothing yet, and whether it is let in
+//! once it has.
+
 use std::cell::Cell;
 use std::future::poll_fn;
 
@@ -79,8 +82,8 @@ impl Arrival<'_> {
         }
     }
 
-    /// It knows the secret of this index: may it come in? Then it has a client's
-    /// place.
+    /// Lets it in who knows the secret of this index, if it may: it has a client's
+    /// place then.
     pub async fn let_in(
         &self,
         secret: usize,
@@ -104,7 +107,7 @@ impl Arrival<'_> {
         Ok(pass)
     }
 
-    /// The same once more of one that has a client's place, and no pass any more.
+    /// Another pass for one that has a client's place and has given its pass back.
     pub fn let_in_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
         let visitor = self.visitor(Some(domain));
         let now = self.context.reactor.clock().unix();
@@ -120,7 +123,8 @@ impl Arrival<'_> {
         }
     }
 
-    /// Its secret is full: comes in when somebody goes who only seemed to be there.
+    /// Its secret is full. It waits while the sessions of that are asked whether they
+    /// are still there, and comes in if one is not.
     async fn wait_for_place(
         &self,
         visitor: &Visitor<'_>,
@@ -151,7 +155,7 @@ impl Arrival<'_> {
     }
 }
 
-/// Those that have left may free a place.
+/// All places are taken, some perhaps by sessions that are not there any more.
 fn is_full(reason: RejectReason) -> bool {
     matches!(
         reason,

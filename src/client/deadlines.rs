@@ -1,3 +1,5 @@
+//! What a relay waits for, and until when.
+
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -42,7 +44,8 @@ pub(super) struct Watched {
     pub undelivered: bool,
     /// The client began a packet and is free to go on with it.
     pub unfinished: bool,
-    /// It is not for the client that nothing is read: the wait is not its own.
+    /// Nothing is read because of us or Telegram: the client is not idle, it has to
+    /// wait.
     pub held_up: bool,
     /// The client has hung up and is not read.
     pub gone: bool,

@@ -74,7 +74,7 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
     let opening = Opening::default();
     let limit = context.config.with(|config| config.handshake_timeout);
     let arrived = arrive_at_door(arrival).await;
-    // To who had to wait for a place it is as if it was accepted only here.
+    // For one that had to wait for a place all times count from here.
     let accepted = match arrival.is_over.get() {
         true => context.reactor.now(),
         false => started,
@@ -136,8 +136,8 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
     None
 }
 
-/// Until it may begin to prove itself or, over the flood limit, has a place at the
-/// site.
+/// Waits until its handshake may be read. One over the flood limit cannot prove
+/// anything: it waits for a place at the site.
 async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
     let arriving = async { arrival.learn_peer().await };
     let pushed_out = async {
@@ -183,9 +183,9 @@ pub(super) async fn evicted(place: &Place) {
     poll_fn(|cx| place.poll_evicted(cx)).await;
 }
 
-/// What a peer sees that is not a client of ours where there is no site to
-/// show. Other than by a malformed hello it is not told anything: the connection stays open, as that of a
-/// server with nothing to say, until the peer leaves or the time is up.
+/// What a peer sees that is no client, where there is no site to show. Only a
+/// malformed hello is answered. Else the connection stays open, as that of a server
+/// with nothing to say, until the peer leaves or the time is up.
 async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {
     match reason {
         RejectReason::BadHello | RejectReason::NoServerName => {

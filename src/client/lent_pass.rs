@@ -1,3 +1,6 @@
+//! A client that was answered and is slow to go on does not keep a place of its secret
+//! for as long as it is waited for.
+
 use std::future::Future;
 use std::pin::pin;
 use std::time::Instant;
@@ -7,8 +10,8 @@ use crate::guard::gate::Pass;
 use crate::metrics::RejectReason;
 use crate::wire::secret::Domain;
 
-/// The pass of one that was answered. The site gives it more time than a place of a
-/// secret is kept free for somebody who may be gone.
+/// The pass of a client that was answered and does not go on. The site would wait
+/// long for it, and so do we; a place of its secret is kept only `until` then.
 pub(super) struct LentPass<'a> {
     arrival: &'a Arrival<'a>,
     pass: Option<Pass>,
@@ -25,7 +28,8 @@ impl<'a> LentPass<'a> {
         }
     }
 
-    /// `reading`'s outcome, beyond the time without the pass.
+    /// The outcome of `reading`. If that takes longer, the pass is given back
+    /// meanwhile.
     pub async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
         let mut reading = pin!(reading);
         if self.pass.is_some() {
@@ -39,7 +43,7 @@ impl<'a> LentPass<'a> {
         reading.await
     }
 
-    /// The same one, or another if there is a place.
+    /// The pass, or another one if it was given back and there still is a place.
     pub fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
         match self.pass {
             Some(pass) => Ok(pass),

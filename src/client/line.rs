@@ -1,3 +1,5 @@
+//! The relay of a client that has a connection to a DC for itself.
+
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -14,7 +16,8 @@ use crate::net::{Bulk, CHUNK_LEN, Enciphered, READS_PER_TURN};
 /// What the DC sends is encrypted for the client already: with splice(2) it
 /// does not even come to user space. For fake-TLS clients it is copied: a
 /// splice per record, with its header written before, takes a third more time
-/// than a read and a vectored write of four records. What the client sends is encrypted anew.
+/// than a read and a vectored write of four records. What the client sends is
+/// encrypted anew.
 pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,

@@ -2,6 +2,37 @@
 //!
 //! A client reaches Telegram only through a [`Backend`]; what comes back is
 //! written by whoever has it, through [`Sink`](crate::backend::Sink).
+//!
+//! | file | what |
+//! |---|---|
+//! | `accept` | listeners, and a task for each connection |
+//! | `rules` | whom a listener lets in |
+//! | `registry` | the place that each connection has |
+//! | `peer` | whose it is, and reading what it begins with |
+//! | `enter` | what it is: a client, a stranger for the site, or nobody |
+//! | `arrival` | what is known of it while it has proven nothing |
+//! | `opening` | what it has sent up to here |
+//! | `handshake` | which secret it knows |
+//! | `flight` | our answer to its TLS hello |
+//! | `lent_pass` | its right to be here, while it is slow to go on after that |
+//! | `accepted` | what a handshake ends with |
+//! | `roll_call` | a full secret: are all of its sessions still there? |
+//! | `standby` | the site, ready for one that turns out to be no client |
+//! | `site_relay` | a stranger and the site, from there on |
+//! | `sites` | how sites answer and how they end connections |
+//! | `farewell` | the end of one that was answered and is no client |
+//! | `turned_away` | lines in the log about those who are not let in |
+//! | `session` | a client past its handshake |
+//! | `sessions` | all of these |
+//! | `ends` | why they end |
+//! | `packets` | the relay to a stream of packets or bytes |
+//! | `line` | the relay to a connection to a DC that is the client's alone |
+//! | `deadlines` | when a relay has waited for long enough |
+//! | `inlet` | what a client sends, out of its records and deciphered |
+//! | `unframe` | packets out of that |
+//! | `out` | what goes to a client |
+//! | `records` | how long the records are that it goes in |
+//! | `padding` | random bytes for packets |
 
 mod accept;
 mod accepted;

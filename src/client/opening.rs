@@ -12,8 +12,8 @@ use crate::metrics::RejectReason;
 use crate::net::{Notify, Socket};
 use crate::wire::after_flight::{Judge, Verdict};
 
-/// What the site gets in one piece if it came so, in bytes: a server that has enough
-/// after the first piece answers the next one with a reset.
+/// Bytes that the site gets in one piece if they came so: a server that ends the
+/// connection after a first piece answers the second one with a reset.
 const MAX_AT_ONCE: u64 = 16 * 1024;
 
 /// Nobody waits longer for the end of a client's handshake.
@@ -28,7 +28,7 @@ pub(super) struct Opening {
     is_known: Cell<bool>,
     /// It was answered, as a site of these manners does.
     answered: OnceCell<Rc<Manners>>,
-    /// One of the two has changed.
+    /// It was answered, or is known.
     settled: Notify,
     /// Hears what comes after the answer.
     judge: RefCell<Judge>,
@@ -74,8 +74,8 @@ impl Opening {
         }
     }
 
-    /// From here on the peer knows that we are no web server, unless we end it as
-    /// the site would: by these.
+    /// The peer has our answer. From here on it has to see the end that the site
+    /// would make, by these manners: else it knows that we are no web server.
     pub fn answer(&self, manners: Rc<Manners>) {
         let _ = self.answered.set(manners);
         self.settled.notify();
@@ -91,7 +91,8 @@ impl Opening {
         self.judge.borrow_mut().hear(bytes);
     }
 
-    /// What a server makes of that which has not the client's keys.
+    /// What a server makes of what came after its answer if it cannot decrypt that;
+    /// `None`: it waits for more.
     pub fn verdict(&self) -> Option<Verdict> {
         self.judge.borrow().verdict()
     }
@@ -102,7 +103,8 @@ impl Opening {
         self.settled.notify();
     }
 
-    /// From accepting on; `limit` is for those of whom nothing is known.
+    /// How long it may take in all, from accepting on; `limit` if nothing is known of
+    /// it.
     pub fn patience(&self, limit: Duration) -> Duration {
         let known = self.is_known.get().then_some(limit + MAX_WAIT);
         let answered = self.manners().map(|manners| patience(manners, limit));
@@ -118,7 +120,7 @@ impl Opening {
         self.manners().is_some() || self.is_known.get()
     }
 
-    /// The site has something to say to that.
+    /// Whether a peer that is rejected for that goes to the site.
     pub fn concerns_site(&self, reason: RejectReason) -> bool {
         if matches!(
             reason,

@@ -1,6 +1,6 @@
 //! What goes to a client, by whichever way it comes.
 //!
-//! | | |
+//! | file | what |
 //! |---|---|
 //! | `sink` | what Telegram's side calls: framing, encrypting |
 //! | `acks` | quick acknowledgements |
@@ -100,7 +100,8 @@ enum Content {
     Packets(CtrStream),
 }
 
-/// Behind an unfinished packet, or between two for the next one's records.
+/// Quick-acks that wait: for the end of an unfinished packet, or between two packets
+/// for the records of the next one.
 #[derive(Default)]
 struct Acks {
     /// Rarely more than a few.

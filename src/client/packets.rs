@@ -1,3 +1,5 @@
+//! The relay of a client whose packets or bytes go to a stream of the backend.
+
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +12,8 @@ use crate::metrics::{CloseReason, Revocation};
 use crate::net::{READS_PER_TURN, SCRATCH_LEN};
 use crate::wire::transport::MAX_PACKET;
 
-/// With as much reservable, any packet that a full read may begin has room.
+/// With so many bytes of the buffers free, any packet that begins in a full read has
+/// room.
 const PLENTY: usize = MAX_PACKET + 2 * SCRATCH_LEN;
 
 /// Relays between a client and a [`Stream`] of packets or bytes.
@@ -22,7 +25,7 @@ pub(super) struct StreamRelay {
     inlet: Inlet,
     stream: Box<dyn Stream>,
     content: Content,
-    /// It is not for the client that nothing is read.
+    /// Nothing is read because of us or Telegram.
     is_held_up: bool,
     /// It has hung up meanwhile.
     is_gone: bool,

@@ -1,3 +1,5 @@
+//! How many connections there are, and the place that each of them has.
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,9 +26,10 @@ impl Registry {
 
 /// A connection's place; leaving gives it back.
 ///
-/// --max-clients is for those that have proven a secret. The others have what
-/// these leave, and in any case a few beside them, so that there always is a way
-/// in; there they push out each other.
+/// --max-clients counts those that have proven a secret. Those that have not yet
+/// share what these leave of it, or a few places beside it where that is more: so
+/// there always is a way in. When these are taken too, a newcomer pushes out one of
+/// them.
 pub(super) struct Place {
     context: Rc<ClientContext>,
     pub peer: Peer,

@@ -38,7 +38,8 @@ const MAX_ASKED: usize = 256;
 pub(super) struct RollCalls {
     calls: RefCell<Vec<Rc<Call>>>,
     asked: Cell<usize>,
-    /// Where asking begins, so that all of many get their turn.
+    /// Where in the list of sessions asking begins, so that each of many gets its
+    /// turn.
     next: Cell<usize>,
     gone_log: Throttle,
 }

@@ -1,3 +1,5 @@
+//! A client past its handshake: its session is opened, relayed and ended.
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -29,7 +31,7 @@ use crate::wire::secret::Secret;
 
 /// A client past its handshake.
 pub(super) struct Client {
-    /// In the list of sessions.
+    /// Its number in the list of sessions.
     number: usize,
     out: Rc<ClientOut>,
     /// Its address, if a relay told it.
@@ -80,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Until it leaves.
+    /// Relays until the client leaves or is closed.
     pub async fn run(mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
         let context = &self.out.context;

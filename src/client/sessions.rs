@@ -1,3 +1,5 @@
+//! All open sessions, and those whose secrets come to their end.
+
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;

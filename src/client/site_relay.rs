@@ -82,7 +82,8 @@ impl SiteRelay {
         self.poll_idle(cx)
     }
 
-    /// The site's own, as long as nothing has come that moves it.
+    /// When the site ends it by itself, as long as nothing has come that changes
+    /// that.
     fn own_end(&self) -> Option<&OwnEnd> {
         let (heard, said) = (self.to_site.moved(), self.to_stranger.moved());
         let holds = |own: &&OwnEnd| match own.is_firm {

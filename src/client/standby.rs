@@ -1,4 +1,5 @@
-//! What a stranger sees: the site, with every byte that it sent.
+//! The site has an answer to whatever is no handshake: it is asked while one is
+//! unfinished, and takes over where one fails.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -13,14 +14,13 @@ use super::sites::{Ending, Judgement, Manners, OwnEnd, SiteVisit};
 use crate::metrics::RejectReason;
 use crate::wire::client_hello::{self, Parsed};
 
-/// How long a handshake may be unfinished before the site hears of it: its own
-/// patience, and its own answer to what is no handshake at all, begin then.
-/// Clients send theirs at once.
+/// So long after it began, an unfinished handshake goes to the site, which may answer
+/// it or lose patience as it would with anybody. Clients send theirs at once.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches a handshake and has the site ready.
 pub(super) struct SiteStandby<'a> {
-    stranger: &'a Arrival<'a>,
+    arrival: &'a Arrival<'a>,
     opening: &'a Opening,
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
@@ -30,9 +30,9 @@ pub(super) struct SiteStandby<'a> {
 }
 
 impl<'a> SiteStandby<'a> {
-    pub fn new(stranger: &'a Arrival<'a>, opening: &'a Opening, began: Instant) -> Self {
+    pub fn new(arrival: &'a Arrival<'a>, opening: &'a Opening, began: Instant) -> Self {
         Self {
-            stranger,
+            arrival,
             opening,
             visit: RefCell::default(),
             sent: Cell::new(0),
@@ -48,7 +48,7 @@ impl<'a> SiteStandby<'a> {
         limit: Duration,
         shaking: impl Future<Output = Result<Accepted, RejectReason>>,
     ) -> Result<Accepted, RejectReason> {
-        let context = self.stranger.context;
+        let context = self.arrival.context;
         let reactor = &context.reactor;
         let site_first = async {
             if !context.sites.is_on() {
@@ -74,8 +74,8 @@ impl<'a> SiteStandby<'a> {
         }
     }
 
-    /// Until the site speaks or hangs up. When the peer is answered, or known, the
-    /// site is left.
+    /// Completes when the site speaks or hangs up. Once the peer is answered, or
+    /// known, it never does: the site is left then.
     async fn hear_site(&self) {
         if !self.opening.is_settled() {
             let settled = async {
@@ -105,7 +105,7 @@ impl<'a> SiteStandby<'a> {
 
     /// Until the site would have ended the connection.
     async fn reach_own_end(&self) {
-        let reactor = &self.stranger.context.reactor;
+        let reactor = &self.arrival.context.reactor;
         while let Some(end) = self.own_end() {
             let left = end.at.saturating_duration_since(reactor.now());
             if left.is_zero() {
@@ -116,8 +116,8 @@ impl<'a> SiteStandby<'a> {
         pending().await
     }
 
-    /// How it ends one on which no handshake has begun or half a hello has come, as
-    /// far as it is known.
+    /// When and how the site ends a connection on which nothing or half a hello has
+    /// come, as far as that is known.
     fn own_end(&self) -> Option<OwnEnd> {
         let visit = self.visit.borrow();
         let manners = visit.as_ref()?.manners();
@@ -128,7 +128,7 @@ impl<'a> SiteStandby<'a> {
         self.end_by(&manners, ending)
     }
 
-    /// The same of one on which a hello has come, and nothing else.
+    /// The same where a whole hello has come, and nothing behind it.
     fn end_after_hello(&self) -> Option<OwnEnd> {
         let visit = self.visit.borrow();
         let manners = visit.as_ref()?.manners();
@@ -163,9 +163,9 @@ impl<'a> SiteStandby<'a> {
             socket,
             peer,
             ..
-        } = self.stranger;
+        } = self.arrival;
         let sites = &context.sites;
-        let place = self.stranger.at_site.take();
+        let place = self.arrival.at_site.take();
         let visit = sites.visit(socket, peer.get(), &received, judgement, place);
         let visit = visit.await;
         if let Some(visit) = &visit {
@@ -184,7 +184,7 @@ impl<'a> SiteStandby<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
-        let judgement = match self.stranger.is_over.get() {
+        let judgement = match self.arrival.is_over.get() {
             true => Judgement::Crowd,
             false => Judgement::Stranger,
         };
@@ -202,7 +202,7 @@ impl<'a> SiteStandby<'a> {
             .with(|received| received.split_off(self.sent.get().min(received.len())));
         let unheard = rest.len() as u64;
         visit.end = end.map(|end| Box::new(OwnEnd { unheard, ..end }));
-        self.stranger.context.metrics.fronted.inc(reason);
+        self.arrival.context.metrics.fronted.inc(reason);
         Some((visit, rest))
     }
 }

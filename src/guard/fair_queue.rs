@@ -1,3 +1,5 @@
+//! Who goes first of those who have proven nothing, where there is no room for all.
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 

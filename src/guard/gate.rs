@@ -1,3 +1,5 @@
+//! What the other rooms ask: may this one come in?
+
 mod memory;
 
 use std::cell::RefCell;
@@ -143,7 +145,7 @@ impl Gate {
         self.half_open.len()
     }
 
-    /// Leaves so many of the unproven.
+    /// Pushes out all but so many of the unproven.
     pub fn shrink_unproven_to(&self, most: usize) {
         self.half_open.shrink_to(most);
     }
@@ -230,7 +232,7 @@ impl Gate {
     }
 }
 
-/// How a connection stands to the flood limit.
+/// Whether the subnet of a connection makes too many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FloodState {
     Within,

@@ -1,3 +1,5 @@
+//! What a secret allows its clients, and what they have used of it.
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -12,10 +14,11 @@ use crate::config::SecretLimits;
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
 
-/// By how much who has spent last lets the others of its secret go before.
+/// The session that has spent last waits so much longer, so that others of its secret
+/// come before it.
 const COURTESY: Duration = Duration::from_millis(20);
 
-/// Why a secret lets a client in no more.
+/// Why a secret does not let a client in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitRefusal {
     Expired,
@@ -196,8 +199,8 @@ impl SecretAccount {
         self.metered.get()
     }
 
-    /// For a session that begins; behind what is to be paid by then, so that
-    /// coming again pays nothing off.
+    /// For a session that begins. It waits with the others for what is not paid for
+    /// yet: coming again gains nothing.
     pub fn turn(&self) -> Turn {
         Turn {
             paid_until: Cell::new(micros(self.paid_until.get())),

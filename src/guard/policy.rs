@@ -1,3 +1,5 @@
+//! The rules of `--policy`, and the clients that they count.
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -43,7 +45,8 @@ fn is_in(key: Key, table: &Table, visitor: &Visitor<'_>) -> bool {
     }
 }
 
-/// Names differ by their case nowhere.
+/// What clients are counted by, or looked for in a table. Names are the same whatever
+/// their case.
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Name(&'a str),

@@ -1,3 +1,5 @@
+//! Handshakes that have come, so that none is taken twice.
+
 mod generation;
 mod journal;
 mod saved;
@@ -25,7 +27,8 @@ const UNIT: u64 = 4;
 /// The longest that an entry may count, in seconds: half of that.
 const MAX_AGE: u32 = 1 << 17;
 
-/// A generation has this part of all entries, or of those that there are so far.
+/// A generation has room for this part of all entries: an eighth of as many as there
+/// may be, or half of those that there are if that is less.
 const PART_OF_ALL: usize = 8;
 const PART_SO_FAR: usize = 2;
 

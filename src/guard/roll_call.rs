@@ -1,3 +1,5 @@
+//! How often the sessions of a full secret are asked whether they are still there.
+
 use std::time::Duration;
 
 /// How many newcomers of one secret wait at a time. An app opens up to eight

@@ -1,3 +1,5 @@
+//! Lists of addresses and names, which policies ask and `ctl` changes.
+
 mod error;
 
 use std::cell::{Cell, RefCell};

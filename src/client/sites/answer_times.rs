@@ -1,3 +1,5 @@
+//! How long a site takes to answer, so that we take as long.
+
 use std::time::Duration;
 
 /// Of so many answers, the latest.

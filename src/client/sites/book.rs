@@ -1,3 +1,5 @@
+//! How long our sites take to answer, and how they end connections.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Places at sites, and the line of those who wait for one.
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -8,7 +10,7 @@ use std::time::Duration;
 use super::Sites;
 use crate::net::Socket;
 
-/// How long a connection may be left as one is that nobody accepts.
+/// How long a connection may wait as if nobody had accepted it.
 const LEFT_FOR: Duration = Duration::from_secs(60);
 
 /// Bytes that such a connection may leave in the kernel: as many as are read of a

@@ -1,3 +1,5 @@
+//! Whether a connection that is to go to a site comes from ourselves.
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,22 +10,24 @@ use super::dialled::{Dialled, DialledByPort, Entry, beginning};
 use crate::config::Reach;
 use crate::net::{Counting, Notify, is_local_address};
 
-/// Connections that are one which goes round in circles, and wait for the site's
-/// first byte: more of them come out of the same circle.
+/// A connection that has come back to us so often goes round in circles. So may as
+/// many that begin alike and all wait for the site's first byte.
 pub(super) const MAX_ROUNDS: u32 = 8;
 
-/// Of these so many wait for answers to the others.
+/// Connections that wait at a time, until fewer that begin alike are without an
+/// answer.
 const MAX_WAITING: usize = 64;
 
-/// What a connection begins with.
+/// A hash of what a connection begins with.
 type PrefixHash = u64;
 
 /// Keeps the proxy from being its own site: such a connection would come back,
 /// be connected to the site again, and so on until descriptors are gone.
 ///
-/// Nobody else is to see that there is such a rule. So what begins like others
-/// counts only where it may come from ourselves, and from anywhere else what is
-/// known by the ports of a whole chain of connections.
+/// Strangers are not to notice that there is such a rule. So those that begin alike
+/// are counted only where they may come from ourselves: from this machine, its
+/// network or the site. From anywhere else one is refused only if the ports of a
+/// whole chain of connections show that it is ours.
 pub(super) struct Loops {
     /// Where we listen.
     own: RefCell<Vec<SocketAddr>>,

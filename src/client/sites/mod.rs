@@ -1,5 +1,22 @@
 //! The sites that strangers are connected to, and how they answer a TLS hello,
 //! which is how we answer then.
+//!
+//! | file | what |
+//! |---|---|
+//! | `visit` | a stranger's connection to its site |
+//! | `guests` | who has a place at a site, and who waits for one |
+//! | `site` | where a site is, and connecting to it |
+//! | `loops` | connections that lead back to ourselves |
+//! | `dialled` | those to sites, by their ports |
+//! | `probe` | asking sites how they answer |
+//! | `profile_file` | what they answered, as a file |
+//! | `answer_times` | how long they take for it |
+//! | `observe` | finding out how they end connections |
+//! | `manners` | how they end connections |
+//! | `manners/measured` | of that, what is found out and kept |
+//! | `book` | times and manners of all sites |
+//! | `names` | whether the names of our domains lead to us |
+//! | `advice` | what a person should know of a site |
 
 mod advice;
 mod answer_times;

@@ -1,3 +1,5 @@
+//! Whether the names of our domains lead to this machine.
+
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A stranger's connection to its site.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -26,13 +28,15 @@ pub(in crate::client) struct SiteVisit {
     _guest: Guest,
 }
 
-/// How the site ends a connection, had it been connected when the stranger was.
+/// How the site would end the stranger's connection, had it been the site's own from
+/// the start.
 pub(in crate::client) struct OwnEnd {
     pub at: Instant,
     pub how: How,
-    /// Bytes of the stranger's that it has not got, of those that it ends it by.
+    /// Bytes that the stranger had sent and the site had not got then. They change
+    /// nothing.
     pub unheard: u64,
-    /// It makes no difference what the stranger says before its handshake is over.
+    /// Nothing that the stranger says before its handshake is over changes it.
     pub is_firm: bool,
 }
 

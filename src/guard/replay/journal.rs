@@ -15,8 +15,8 @@ pub(super) const MAX_PENDING: usize = 4096;
 
 pub(super) const WORD: usize = 8;
 
-/// Behind it is an entry that a file has already, with another time. Smaller than
-/// every entry, as are the checks of marks; 0 is what a power cut leaves.
+/// Stands before an entry that the file has already, with another time. It is smaller
+/// than every entry, as are the checks of marks; 0 is what a power cut leaves.
 pub(super) const AGAIN: u64 = 1;
 
 /// An entry that comes again and again is written once in so many of its units of

@@ -10,13 +10,13 @@ use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
 
 const MAGIC: &[u8; WORD] = b"replays3";
 
-/// The clock is noted once in so many seconds, at the latest.
+/// The clock is noted at least once in so many seconds.
 const MARK_PERIOD: u64 = 3600;
 
-/// And when this machine's has been set by more than so many.
+/// It is also noted when this machine's clock has been set by more seconds than that.
 const CLOCK_SET: u64 = 60;
 
-/// A file up to this length is read, whatever there is room for now.
+/// A file up to this length, in bytes, is read even if there is room for less.
 const USUAL_LENGTH: u64 = 80 << 20;
 
 /// What an earlier run has left.

@@ -1,3 +1,5 @@
+//! What is wrong with a table, and the way out.
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
