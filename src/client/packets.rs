@@ -24,7 +24,7 @@ pub(super) struct StreamRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
     stream: Box<dyn Stream>,
-    content: Content,
+    content: Carries,
     /// Nothing is read because of us or Telegram.
     is_held_up: bool,
     /// It has hung up meanwhile.
@@ -33,14 +33,14 @@ pub(super) struct StreamRelay {
 }
 
 /// What the stream carries.
-pub(super) enum Content {
+pub(super) enum Carries {
     Packets(Unframer),
     Bytes(PacketMeter),
 }
 
 /// How reading went.
 #[derive(PartialEq, Eq)]
-enum Turn {
+enum ReadOutcome {
     /// There is nothing to read.
     Drained,
     /// Telegram's side or the buffers have no room.
@@ -54,7 +54,7 @@ impl StreamRelay {
         out: Rc<ClientOut>,
         inlet: Inlet,
         stream: Box<dyn Stream>,
-        content: Content,
+        content: Carries,
     ) -> Self {
         Self {
             deadlines: Deadlines::new(&out.context.reactor),
@@ -68,7 +68,7 @@ impl StreamRelay {
     }
 
     pub fn carries_packets(&self) -> bool {
-        matches!(self.content, Content::Packets(_))
+        matches!(self.content, Carries::Packets(_))
     }
 
     /// Runs until there is a reason to close the client.
@@ -119,7 +119,7 @@ impl StreamRelay {
     }
 
     /// Reads what there is while Telegram's side takes it.
-    fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<ReadOutcome, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
             if let Some(reason) = self.out.revoked() {
@@ -129,7 +129,7 @@ impl StreamRelay {
                 return Ok(turn);
             }
             let Poll::Ready(limit) = self.poll_welcome(cx) else {
-                return Ok(Turn::HeldUp);
+                return Ok(ReadOutcome::HeldUp);
             };
             let read = context.scratch.with(|buffer| {
                 let limit = limit.min(buffer.len());
@@ -137,18 +137,18 @@ impl StreamRelay {
             });
             match read.transpose()? {
                 Some(Poll::Ready(())) => {}
-                _ => return Ok(Turn::Drained),
+                _ => return Ok(ReadOutcome::Drained),
             }
         }
-        Ok(Turn::More)
+        Ok(ReadOutcome::More)
     }
 
-    fn note(&mut self, turn: Turn, cx: &mut Context<'_>) {
-        if turn == Turn::More {
+    fn note(&mut self, turn: ReadOutcome, cx: &mut Context<'_>) {
+        if turn == ReadOutcome::More {
             cx.waker().wake_by_ref();
         }
         let was_held_up = self.is_held_up;
-        self.is_held_up = turn == Turn::HeldUp;
+        self.is_held_up = turn == ReadOutcome::HeldUp;
         // Who only has to keep to a rate is read to its end.
         let is_stuck = self.is_held_up && self.out.paused_until().is_none();
         self.is_gone = is_stuck && self.out.socket.poll_hung_up(cx).is_ready();
@@ -165,13 +165,13 @@ impl StreamRelay {
         let is_paused = self.out.paused_until().is_some();
         let is_welcome = !is_paused && self.stream.poll_ready(cx).is_ready();
         let limit = match &self.content {
-            Content::Packets(unframer) if unframer.is_collecting() && !is_welcome => {
+            Carries::Packets(unframer) if unframer.is_collecting() && !is_welcome => {
                 unframer.wanted()
             }
             _ if !is_welcome => return Poll::Pending,
             // When buffers are short, no byte of a packet before its room is
             // there.
-            Content::Packets(unframer) if !self.has_plenty(unframer) => unframer.wanted(),
+            Carries::Packets(unframer) if !self.has_plenty(unframer) => unframer.wanted(),
             _ => SCRATCH_LEN,
         };
         Poll::Ready(limit.min(self.out.read_limit()))
@@ -185,8 +185,8 @@ impl StreamRelay {
 
     /// Room for the packet that has begun; without it, why there is nothing to
     /// read. Only who has sent something waits, and makes others go.
-    fn find_room(&mut self, cx: &mut Context<'_>) -> Result<Option<Turn>, CloseReason> {
-        let Content::Packets(unframer) = &self.content else {
+    fn find_room(&mut self, cx: &mut Context<'_>) -> Result<Option<ReadOutcome>, CloseReason> {
+        let Carries::Packets(unframer) = &self.content else {
             return Ok(None);
         };
         let Some(reservation) = unframer.reservation() else {
@@ -202,7 +202,7 @@ impl StreamRelay {
         match self.out.socket.poll_filled(cx, enough) {
             Poll::Pending => {
                 reservation.expect_more(cx);
-                return Ok(Some(Turn::Drained));
+                return Ok(Some(ReadOutcome::Drained));
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
@@ -214,7 +214,7 @@ impl StreamRelay {
                 if !self.is_held_up {
                     self.out.context.metrics.buffer_waits.inc();
                 }
-                Ok(Some(Turn::HeldUp))
+                Ok(Some(ReadOutcome::HeldUp))
             }
         }
     }
@@ -256,8 +256,8 @@ impl StreamRelay {
     /// Hands on what was read; how many packets that was.
     fn push(&mut self, plain: &[u8]) -> Result<u64, CloseReason> {
         let unframer = match &mut self.content {
-            Content::Packets(unframer) => unframer,
-            Content::Bytes(meter) => {
+            Carries::Packets(unframer) => unframer,
+            Carries::Bytes(meter) => {
                 let packets = meter.pass(plain)?;
                 if !plain.is_empty() {
                     self.stream.push(Packet {
@@ -280,7 +280,7 @@ impl StreamRelay {
 
     fn watched(&self) -> Watched {
         let is_collecting =
-            matches!(&self.content, Content::Packets(unframer) if unframer.is_collecting());
+            matches!(&self.content, Carries::Packets(unframer) if unframer.is_collecting());
         Watched {
             awake: !self.out.is_asleep(),
             undelivered: self.out.undelivered() > 0,

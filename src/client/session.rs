@@ -13,7 +13,7 @@ use super::deadlines::LAST_WORDS;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
-use super::packets::{Content, StreamRelay};
+use super::packets::{Carries, StreamRelay};
 use super::peer::Peer;
 use super::records::RecordLengths;
 use super::rules::{Rules, RulesAtArrival};
@@ -200,8 +200,8 @@ async fn open(
     };
     let out = out.clone();
     let (stream, content) = match session {
-        Session::Packets(stream) => (stream, Content::Packets(unframer())),
-        Session::Bytes(stream) => (stream, Content::Bytes(meter)),
+        Session::Packets(stream) => (stream, Carries::Packets(unframer())),
+        Session::Bytes(stream) => (stream, Carries::Bytes(meter)),
         Session::Line(line) => {
             return Ok(Relay::Line(Box::new(LineRelay::new(
                 out, inlet, meter, line,

@@ -29,10 +29,10 @@ const GARBLED: [u8; 6 + 5] = [0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 64];
 /// What comes from a site before its end, at most, in bytes.
 const MAX_SAID: usize = 1024;
 
-/// What a visitor does before it falls silent.
+/// After what a visitor of ours falls silent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Visitor {
-    Silent,
+enum FallsSilent {
+    AtOnce,
     Partial,
     Late,
     Unfinished,
@@ -86,13 +86,13 @@ impl Sites {
 
     /// One look at everything that a site may do.
     async fn look(self: &Rc<Self>, site: &Rc<Site>, domain: &Domain) -> Manners {
-        let meet = |visitor| self.meet(site, domain, visitor);
+        let meet = |falls_silent| self.meet(site, domain, falls_silent);
         let ((silent, (partial, late)), (unfinished, garbled)) = zip(
             zip(
-                meet(Visitor::Silent),
-                zip(meet(Visitor::Partial), meet(Visitor::Late)),
+                meet(FallsSilent::AtOnce),
+                zip(meet(FallsSilent::Partial), meet(FallsSilent::Late)),
             ),
-            zip(meet(Visitor::Unfinished), meet(Visitor::Garbled)),
+            zip(meet(FallsSilent::Unfinished), meet(FallsSilent::Garbled)),
         )
         .await;
         Manners {
@@ -104,13 +104,13 @@ impl Sites {
         }
     }
 
-    /// How the site leaves this visitor; `None` if that cannot be told, or not be
+    /// How the site leaves such a visitor; `None` if that cannot be told, or not be
     /// done as it does.
     async fn meet(
         self: &Rc<Self>,
         site: &Rc<Site>,
         domain: &Domain,
-        visitor: Visitor,
+        falls_silent: FallsSilent,
     ) -> Option<Ending> {
         let hello = browser_hello(domain, true, &mut fill_random);
         site.resolved(self).await;
@@ -122,21 +122,21 @@ impl Sites {
         if self.config.with(|config| config.fronting.proxy_protocol) {
             sent.extend_from_slice(&LOCAL_V2);
         }
-        let part = match visitor {
-            Visitor::Silent => 0,
-            Visitor::Partial | Visitor::Late => PART.min(hello.len()),
-            Visitor::Unfinished | Visitor::Garbled => hello.len(),
+        let part = match falls_silent {
+            FallsSilent::AtOnce => 0,
+            FallsSilent::Partial | FallsSilent::Late => PART.min(hello.len()),
+            FallsSilent::Unfinished | FallsSilent::Garbled => hello.len(),
         };
-        if visitor == Visitor::Late {
+        if falls_silent == FallsSilent::Late {
             self.reactor.sleep(LATE).await;
         }
         sent.extend_from_slice(hello.get(..part)?);
         socket.write_all(&sent).await.ok()?;
-        if matches!(visitor, Visitor::Unfinished | Visitor::Garbled) {
+        if matches!(falls_silent, FallsSilent::Unfinished | FallsSilent::Garbled) {
             let answer = self.listen(&socket, quiet).await.ok()?;
             site_flight::read(&answer).ok()?;
         }
-        if visitor == Visitor::Garbled {
+        if falls_silent == FallsSilent::Garbled {
             let mut record = [0; GARBLED.len() + 64];
             let (head, body) = record.split_at_mut(GARBLED.len());
             head.copy_from_slice(&GARBLED);
