@@ -45,9 +45,9 @@ impl Arrival<'_> {
             let told = Box::pin(reactor.timeout(limit, self.read_header())).await;
             told.unwrap_or(Err(RejectReason::TimedOut))?;
         }
-        let arrival = gate.arrive(self.peer.get().client.ip(), reactor.now());
-        self.is_over.set(arrival == FloodState::Over);
-        Ok(arrival)
+        let flood = gate.arrive(self.peer.get().client.ip(), reactor.now());
+        self.is_over.set(flood == FloodState::Over);
+        Ok(flood)
     }
 
     /// The name of the secret that it knows, or nothing.

@@ -26,11 +26,13 @@ use crate::metrics::RejectReason;
 use crate::net::{Live, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
+/// What goes on of a connection.
 pub(super) enum Entered {
     Client(Client),
     Stranger(Box<SiteRelay>),
 }
 
+/// From the first byte to what goes on; `None`: nothing does, it has been ended.
 pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> Option<Entered> {
     let context = place.context();
     let rules = RulesAtArrival::new(rules);
@@ -62,12 +64,15 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> 
     })
 }
 
+/// What it turned out to be, if not nobody.
 enum Found {
     Client(Accepted),
     /// To the site, with the bytes that it has not got.
     Stranger(SiteVisit, Vec<u8>),
 }
 
+/// Its handshake, and what a peer sees that fails in it: the site, an end like the
+/// site's, or silence.
 async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
     let context = arrival.context;
     let started = context.reactor.now();
@@ -163,13 +168,14 @@ async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
     Ok(())
 }
 
+/// It is counted and told as no client, and goes before others from here on.
 fn reject(arrival: &Arrival<'_>, reason: RejectReason) {
     arrival.context.metrics.client_rejected(reason);
     log_rejection(arrival, reason);
     arrival.place.give_up_hope(arrival.peer.get());
 }
 
-/// The handshake, as long as it may keep its place.
+/// The handshake, unless another pushes it out of its place.
 async fn prove(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
     let shaking = async { handshake(arrival, opening).await };
     let pushed_out = async {
