@@ -277,6 +277,7 @@ mod tests {
         assert!(sites.guests.line.borrow().is_empty());
         assert_eq!(sites.metrics.fronted_now.get(), 0);
     }
+
     #[test]
     fn who_waits_is_called_when_a_reload_makes_places() {
         let sites = sites(1);

@@ -8,6 +8,7 @@ mod openings;
 mod places;
 mod pressure;
 mod relays;
+mod reloads;
 mod segments;
 mod strangers;
 mod tails;
@@ -194,6 +195,7 @@ fn an_idle_client_is_small() {
         "task {task}, out {out}, stream {stream}, line {line}, stranger {stranger}"
     );
 }
+
 #[test]
 fn an_unproven_client_is_small() {
     let beginning = future_size(super::enter::enter);
