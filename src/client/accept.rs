@@ -1,3 +1,5 @@
+//! Listeners: who comes gets a place, the rules of the address it came to, and a task.
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
@@ -7,24 +9,25 @@ use std::time::Duration;
 use smol::Task;
 use smol::future::FutureExt;
 
-use super::admit::{Entered, enter, evicted};
+use super::enter::{Entered, enter, evicted};
+use super::peer::Peer;
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
-use super::visit::Peer;
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::metrics::RejectReason;
-use crate::net::{Listener, Socket};
+use crate::net::{Listener, Live, Socket};
 use crate::wire::secret::Secret;
 
 /// How long accepting rests when descriptors ran out and no client leaves.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a listener goes by now.
+/// What a listener goes by.
 struct Board {
-    rules: RefCell<Rc<Rules>>,
-    /// Some of its addresses, with what they go by: of other listeners, or its own.
-    parts: RefCell<Vec<(SocketAddr, Rc<Board>)>>,
+    rules: Live<Rules>,
+    /// Some of its addresses, with what they go by: rules of other listeners, or of
+    /// its own.
+    parts: RefCell<Vec<(SocketAddr, Live<Rules>)>>,
     /// They are its own, and it is there for these alone.
     parts_only: Cell<bool>,
 }
@@ -32,26 +35,22 @@ struct Board {
 impl Board {
     fn new(rules: Rules) -> Rc<Self> {
         Rc::new(Self {
-            rules: RefCell::new(Rc::new(rules)),
+            rules: Live::new(rules),
             parts: RefCell::default(),
             parts_only: Cell::new(false),
         })
     }
 
-    fn post(&self, rules: &Rc<Rules>) {
-        let old = self.rules.replace(rules.clone());
-        old.replaced_by(rules);
-    }
-
-    fn rules_for(&self, socket: &Socket) -> Option<Rc<Rules>> {
+    /// By what who comes through `socket` is taken; `None`: it is not.
+    fn rules_for(&self, socket: &Socket) -> Option<Live<Rules>> {
         let parts = self.parts.borrow();
         let local = || socket.local_address().ok();
         let local = (!parts.is_empty()).then(local).flatten();
         let part = parts.iter().find(|(address, _)| Some(*address) == local);
         match part {
-            Some((_, part)) => Some(part.rules.borrow().clone()),
+            Some((_, part)) => Some(part.clone()),
             None if self.parts_only.get() => None,
-            None => Some(self.rules.borrow().clone()),
+            None => Some(self.rules.clone()),
         }
     }
 }
@@ -76,29 +75,29 @@ impl ListenerHandle {
         &self.listener
     }
 
-    /// Other rules for the clients that come from now on.
+    /// Other rules for the clients that come from here on, and for the secrets of
+    /// those who are in their handshake.
     pub fn set_rules(&self, rules: Rules) {
-        let rules = Rc::new(rules);
-        self.board.post(&rules);
         let parts = self.board.parts.take();
         if self.board.parts_only.replace(false) {
             for (_, part) in parts {
-                part.post(&rules);
+                part.set(rules.clone());
             }
         }
+        self.board.rules.set(rules);
     }
 
-    /// It is to be closed. From now on it takes no secret but these, and whoever
-    /// comes to an address of `others` for those.
+    /// It is to be closed. From here on it takes only secrets that are kept, and
+    /// whoever comes to the address of one of `others` by the rules of that one.
     pub fn retire<'a>(
         &self,
         is_kept: impl Fn(&Secret) -> bool,
         others: impl Iterator<Item = &'a Self>,
     ) {
-        let mut rules = Rules::clone(&self.board.rules.borrow());
+        let mut rules = self.board.rules.with(Rules::clone);
         rules.secrets.retain(|named| is_kept(&named.secret.key));
         self.set_rules(rules);
-        let others = others.map(|other| (other.address, other.board.clone()));
+        let others = others.map(|other| (other.address, other.board.rules.clone()));
         self.board.parts.replace(others.collect());
     }
 
@@ -110,7 +109,7 @@ impl ListenerHandle {
         parts: impl Iterator<Item = (SocketAddr, Rules)>,
     ) {
         self.retire(is_kept, [].into_iter());
-        let parts = parts.map(|(address, rules)| (address, Board::new(rules)));
+        let parts = parts.map(|(address, rules)| (address, Live::new(rules)));
         self.board.parts.replace(parts.collect());
         self.board.parts_only.set(true);
     }
@@ -193,7 +192,7 @@ fn tell_trouble(context: &ClientContext, error: &io::Error) {
 
 /// A connection from its first byte to its session or, if it never is a
 /// client's, to its last.
-async fn arrive(place: Place, socket: Socket, rules: Rc<Rules>) {
+async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
     // In a box, so that a site's visitor does not keep its beginning's memory.
     match Box::pin(enter(&place, socket, rules)).await {
         Some(Entered::Client(client)) => {

@@ -1,3 +1,5 @@
+//! Why a session ends, in the words of the metrics.
+
 use crate::backend::{OpenError, SessionEnd};
 use crate::metrics::CloseReason;
 use crate::wire::fake_tls::RecordError;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::ClientContext;
-use super::fronting::Opening;
-use super::sites::{Ending, How, Manners};
+use super::opening::{MAX_PATIENCE, Opening};
+use super::sites::{Ending, How};
 use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
 use crate::wire::after_flight::Verdict;
@@ -17,25 +17,11 @@ use crate::wire::fake_tls::record_header;
 /// kernel reset the connection.
 const READ_AHEAD: usize = 16 * 1024 + 325;
 
-/// Nobody waits longer for the end of a client's handshake.
-const MOST_PATIENCE: Duration = Duration::from_secs(120);
-
 /// What precedes a record, and the longest that a site may say last.
-const LONGEST_RECORD: usize = 5 + 64;
+const MAX_LAST_RECORD: usize = 5 + 64;
 
 /// A shorter time is the network's, or the machine's.
 const AT_ONCE: Duration = Duration::from_millis(5);
-
-/// From accepting to the end of a handshake that was answered and does not go on:
-/// at least `limit`, which is what a client on a bad line is given.
-pub(super) fn patience(manners: &Manners, limit: Duration) -> Duration {
-    let Ending { after, how, .. } = manners.unfinished();
-    let after = match how {
-        How::Stays => MOST_PATIENCE,
-        _ => after.min(MOST_PATIENCE),
-    };
-    after.max(limit)
-}
 
 /// Ends the connection, for which nobody waits beyond `end`.
 pub(super) async fn say(
@@ -65,7 +51,7 @@ pub(super) async fn say(
                 Some(Some(Verdict::Garbled)) => {
                     let ending = manners.garbled();
                     if ending.after > AT_ONCE {
-                        reactor.sleep(ending.after.min(MOST_PATIENCE)).await;
+                        reactor.sleep(ending.after.min(MAX_PATIENCE)).await;
                     }
                     ending
                 }
@@ -111,7 +97,7 @@ async fn end_by(context: &ClientContext, socket: &Socket, ending: &Ending, reads
     if ending.how == How::Reset {
         let _ = socket.set_reset_on_close();
     }
-    let mut record = heapless::Vec::<u8, LONGEST_RECORD>::new();
+    let mut record = heapless::Vec::<u8, MAX_LAST_RECORD>::new();
     if let Some(length) = ending.record {
         let header = record_header(length.into());
         let length = header.len() + usize::from(length);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use super::visit::Visit;
+use super::arrival::Arrival;
 use crate::config::AnswerTime;
 use crate::metrics::RejectReason;
 use crate::wire::secret::Domain;
@@ -19,12 +19,12 @@ const OPENSSL_RECORDS: RangeInclusive<u8> = 2..=4;
 /// All of it, as long after `heard`, when the hello was there, as the site of its
 /// `domain` takes; [`RejectReason::Abandoned`] if the client is gone.
 pub(super) async fn send(
-    visit: &Visit<'_>,
+    arrival: &Arrival<'_>,
     domain: &Domain,
     heard: Instant,
     answer: Vec<u8>,
 ) -> Result<(), RejectReason> {
-    let context = visit.context;
+    let context = arrival.context;
     if context.config.with(|config| config.answer_time) == AnswerTime::Auto
         && let Some(time) = context.sites.answer_time(domain)
     {
@@ -38,10 +38,10 @@ pub(super) async fn send(
     let (first, rest) = answer.split_at(first);
     if !rest.is_empty() {
         // Each goes out at once then.
-        visit.socket.set_nodelay();
+        arrival.socket.set_nodelay();
     }
     for piece in [first, rest] {
-        let written = visit.socket.write_all(piece).await;
+        let written = arrival.socket.write_all(piece).await;
         written.map_err(|_| RejectReason::Abandoned)?;
     }
     Ok(())

@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
+use super::accepted::{Accepted, HelloFacts};
+use super::arrival::Arrival;
 use super::flight;
-use super::fronting::Opening;
 use super::inlet::unwrap_records;
 use super::lent_pass::LentPass;
-use super::visit::Visit;
+use super::opening::Opening;
+use super::peer::{READ_STEP, read_more};
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
-use crate::metrics::{ClientKind, RejectReason};
+use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
 use crate::wire::client_hello::{self, ClientHello, HelloError, Parsed};
 use crate::wire::fake_tls::RecordReader;
@@ -24,69 +26,35 @@ const MAX_UPTIME: u32 = 1 << 28;
 /// An earlier time of ours is that of a machine whose clock is not set yet.
 const CLOCK_IS_SET: u32 = 1_700_000_000;
 
-/// Bytes that one read makes room for: today's hellos need one or two, and
-/// whoever only claims to send 16 KiB does not get them.
-const READ_STEP: usize = 2048;
-
-/// Who came in, and how it talks.
-pub(super) struct Accepted {
-    /// Index into the secrets of the [`Rules`](super::Rules).
-    pub secret: usize,
-    pub header: ClientHeader,
-    /// `Some` for fake-TLS: what stands between records, past the header.
-    pub records: Option<RecordReader>,
-    /// Of a fake-TLS client. In a box, which others do not need.
-    pub hello: Option<Box<HelloFacts>>,
-    pub pass: Pass,
-}
-
-/// What a hello says of the client, and of the site for which it passes.
-pub(super) struct HelloFacts {
-    pub domain: Domain,
-    /// It offers X25519MLKEM768: an app of 2024 or later.
-    pub post_quantum: bool,
-}
-
-impl Accepted {
-    pub fn kind(&self) -> ClientKind {
-        match self.header.transport {
-            _ if self.records.is_some() => ClientKind::FakeTls,
-            Transport::Abridged => ClientKind::Abridged,
-            Transport::Intermediate => ClientKind::Intermediate,
-            Transport::Padded => ClientKind::Padded,
-        }
-    }
-}
-
 /// Reads a client's handshake and answers it. `opening` gets every byte that
 /// was read up to a rejection: what the site behind which we hide has to see.
 pub(super) async fn handshake(
-    visit: &Visit<'_>,
+    arrival: &Arrival<'_>,
     opening: &Opening,
 ) -> Result<Accepted, RejectReason> {
-    let socket = visit.socket;
+    let socket = arrival.socket;
     let mut records = client_hello::Records::default();
     // Enough to tell what comes, and a header of the other kind at most.
     let mut wanted = HEADER_LEN;
     loop {
         read_opening(socket, opening, wanted).await?;
         match opening.with(|received| records.parse(received)) {
-            Err(HelloError::NotTls) => return plain(visit, opening).await,
+            Err(HelloError::NotTls) => return plain(arrival, opening).await,
             Err(_) => return Err(RejectReason::BadHello),
             Ok(Parsed::Complete { value, consumed }) => {
-                let heard = visit.context.reactor.now();
+                let heard = arrival.context.reactor.now();
                 let signature = opening.with(|received| {
                     let hello = received.get(..consumed).unwrap_or_default();
-                    check_hello(hello, &value, visit)
+                    check_hello(hello, &value, arrival)
                 })?;
                 let (secret, domain) = (signature.secret, &signature.domain);
-                let pass = visit.admit(secret, Some(domain), &value.random, opening);
+                let pass = arrival.let_in(secret, Some(domain), &value.random, opening);
                 let signer = Signer {
                     pass: pass.await?,
                     signature,
                 };
                 // In a box, so that those who prove nothing stay small.
-                let answer = answer(visit, opening, signer, value, consumed, heard);
+                let answer = answer(arrival, opening, signer, value, consumed, heard);
                 return Box::pin(answer).await;
             }
             Ok(Parsed::Incomplete) => wanted = records.wanted(),
@@ -97,7 +65,7 @@ pub(super) async fn handshake(
 /// What follows the `consumed` bytes of the hello of a client that is let in. All of
 /// them were there when it was `heard`.
 async fn answer(
-    visit: &Visit<'_>,
+    arrival: &Arrival<'_>,
     opening: &Opening,
     signer: Signer,
     hello: ClientHello,
@@ -105,21 +73,25 @@ async fn answer(
     heard: Instant,
 ) -> Result<Accepted, RejectReason> {
     let post_quantum = hello.x25519_mlkem768.is_some();
-    let (sites, domain) = (&visit.context.sites, &signer.signature.domain);
+    let (sites, domain) = (&arrival.context.sites, &signer.signature.domain);
     if sites.is_awaited(domain, post_quantum) {
         opening.known();
         sites.awaited(domain, post_quantum).await;
     }
-    let answer = signer.answer(&hello, visit);
+    let answer = signer.answer(&hello, arrival);
     drop(hello);
     opening.answer(sites.manners(domain));
     let rest = opening.with(|received| received.split_off(consumed));
-    flight::send(visit, domain, heard, answer).await?;
+    flight::send(arrival, domain, heard, answer).await?;
     let Signer { signature, pass } = signer;
-    let until = heard + visit.context.config.with(|config| config.handshake_timeout);
-    let mut lent = LentPass::new(visit, pass, until);
+    let until = heard
+        + arrival
+            .context
+            .config
+            .with(|config| config.handshake_timeout);
+    let mut lent = LentPass::new(arrival, pass, until);
     let secret = signature.secret;
-    let (header, records) = fake_tls(visit, opening, &signature.key, &mut lent, rest).await?;
+    let (header, records) = fake_tls(arrival, opening, &signature.key, &mut lent, rest).await?;
     let pass = lent.take(&signature.domain)?;
     Ok(Accepted {
         secret,
@@ -134,8 +106,8 @@ async fn answer(
 }
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
-async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
-    let rules = visit.rules;
+async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
+    let rules = arrival.rules;
     let bytes = loop {
         let (bytes, length) =
             opening.with(|received| (received.first_chunk().copied(), received.len()));
@@ -149,9 +121,9 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
             // A site does not wait for 64 bytes of what is not TLS.
             return Err(RejectReason::UnknownSecret);
         }
-        read_opening(visit.socket, opening, HEADER_LEN - length).await?;
+        read_opening(arrival.socket, opening, HEADER_LEN - length).await?;
     };
-    if visit.is_over.get() {
+    if arrival.is_over.get() {
         return Err(RejectReason::Flood);
     }
     let mut secrets = rules.secrets.iter().enumerate();
@@ -161,7 +133,7 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
             Some((index, header))
         })
         .ok_or(RejectReason::UnknownSecret)?;
-    visit.proven.set(Some(secret));
+    arrival.proven.set(Some(secret));
     match header.transport {
         Transport::Padded if !rules.allow.dd => return Err(RejectReason::PaddedNotAllowed),
         Transport::Abridged | Transport::Intermediate if !rules.allow.classic => {
@@ -170,7 +142,7 @@ async fn plain(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectR
         _ => {}
     }
     let replay_id = obfuscated2::replay_id(&bytes);
-    let pass = visit.admit(secret, None, &replay_id, opening).await?;
+    let pass = arrival.let_in(secret, None, &replay_id, opening).await?;
     Ok(Accepted {
         secret,
         header,
@@ -196,9 +168,9 @@ struct Signer {
 }
 
 impl Signer {
-    fn answer(&self, hello: &ClientHello, visit: &Visit<'_>) -> Vec<u8> {
+    fn answer(&self, hello: &ClientHello, arrival: &Arrival<'_>) -> Vec<u8> {
         let Signature { key, domain, .. } = &self.signature;
-        let measured = visit.context.sites.profile(domain);
+        let measured = arrival.context.sites.profile(domain);
         let profile = measured.unwrap_or_else(|| FlightProfile::unmeasured(domain, key));
         server_hello::answer(hello, key, &profile, &mut fill_random)
     }
@@ -209,9 +181,9 @@ impl Signer {
 fn check_hello(
     bytes: &[u8],
     hello: &ClientHello,
-    visit: &Visit<'_>,
+    arrival: &Arrival<'_>,
 ) -> Result<Signature, RejectReason> {
-    let rules = visit.rules;
+    let rules = arrival.rules;
     if !rules.allow.tls {
         return Err(RejectReason::TlsNotAllowed);
     }
@@ -219,7 +191,7 @@ fn check_hello(
     if !rules.tls_domains.is_empty() && !rules.tls_domains.contains(domain) {
         return Err(RejectReason::UnknownServerName);
     }
-    if visit.is_over.get() {
+    if arrival.is_over.get() {
         return Err(RejectReason::Flood);
     }
     let key_for = |secret: &Secret| match &rules.sni_salt {
@@ -234,14 +206,14 @@ fn check_hello(
             Some((index, key, time))
         })
         .ok_or(RejectReason::UnknownSecret)?;
-    visit.proven.set(Some(secret));
-    let context = visit.context;
+    arrival.proven.set(Some(secret));
+    let context = arrival.context;
     let now = context.reactor.clock().unix() as u32;
     let age = Age::of(time, now, context.config.with(|config| config.time_skew));
     if age == Age::Late {
         return Err(RejectReason::ClockSkew);
     }
-    visit.has_uptime.set(age == Age::Unknown);
+    arrival.has_uptime.set(age == Age::Unknown);
     Ok(Signature {
         secret,
         key,
@@ -252,7 +224,7 @@ fn check_hello(
 /// The obfuscated header of a fake-TLS client comes inside records, behind our
 /// answer. `raw` is what came with the hello.
 async fn fake_tls(
-    visit: &Visit<'_>,
+    arrival: &Arrival<'_>,
     opening: &Opening,
     key: &Secret,
     lent: &mut LentPass<'_>,
@@ -282,25 +254,9 @@ async fn fake_tls(
         if opening.verdict().is_some() {
             return Err(RejectReason::BadTransport);
         }
-        let more = read_more(visit.socket, &mut raw, HEADER_LEN - header.len());
+        let more = read_more(arrival.socket, &mut raw, HEADER_LEN - header.len());
         lent.during(more).await?;
     }
-}
-
-pub(super) async fn read_more(
-    socket: &Socket,
-    received: &mut Vec<u8>,
-    wanted: usize,
-) -> Result<(), RejectReason> {
-    let start = received.len();
-    received.resize(start + wanted.min(READ_STEP), 0);
-    let space = received.get_mut(start..).unwrap_or_default();
-    let read = socket.read(space).await.unwrap_or(0);
-    received.truncate(start + read);
-    if read == 0 {
-        return Err(RejectReason::Abandoned);
-    }
-    Ok(())
 }
 
 async fn read_opening(

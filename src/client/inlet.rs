@@ -1,3 +1,5 @@
+//! The way in: what a client sends, out of its TLS records and deciphered.
+
 use std::ops::Range;
 
 use smol_mtproxy_ciphers::CtrStream;

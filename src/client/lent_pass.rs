@@ -1,31 +1,39 @@
+//! A client that was answered and is slow to go on does not keep a place of its secret
+//! for as long as it is waited for.
+
 use std::future::Future;
 use std::pin::pin;
 use std::time::Instant;
 
-use super::visit::Visit;
+use super::arrival::Arrival;
 use crate::guard::gate::Pass;
 use crate::metrics::RejectReason;
 use crate::wire::secret::Domain;
 
-/// The pass of one that was answered. The site gives it more time than a place of a
-/// secret is kept free for somebody who may be gone.
+/// The pass of a client that was answered and does not go on. The site would wait
+/// long for it, and so do we; a place of its secret is kept only `until` then.
 pub(super) struct LentPass<'a> {
-    visit: &'a Visit<'a>,
+    arrival: &'a Arrival<'a>,
     pass: Option<Pass>,
     until: Instant,
 }
 
 impl<'a> LentPass<'a> {
-    pub fn new(visit: &'a Visit<'a>, pass: Pass, until: Instant) -> Self {
+    pub fn new(arrival: &'a Arrival<'a>, pass: Pass, until: Instant) -> Self {
         let pass = Some(pass);
-        Self { visit, pass, until }
+        Self {
+            arrival,
+            pass,
+            until,
+        }
     }
 
-    /// `reading`'s outcome, beyond the time without the pass.
+    /// The outcome of `reading`. If that takes longer, the pass is given back
+    /// meanwhile.
     pub async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
         let mut reading = pin!(reading);
         if self.pass.is_some() {
-            let reactor = &self.visit.context.reactor;
+            let reactor = &self.arrival.context.reactor;
             let left = self.until.saturating_duration_since(reactor.now());
             if let Some(read) = reactor.timeout(left, reading.as_mut()).await {
                 return read;
@@ -35,11 +43,11 @@ impl<'a> LentPass<'a> {
         reading.await
     }
 
-    /// The same one, or another if there is a place.
+    /// The pass, or another one if it was given back and there still is a place.
     pub fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
         match self.pass {
             Some(pass) => Ok(pass),
-            None => self.visit.admit_again(domain),
+            None => self.arrival.let_in_again(domain),
         }
     }
 }

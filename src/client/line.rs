@@ -1,9 +1,11 @@
+//! The relay of a client that has a connection to a DC for itself.
+
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::pace::{Due, Pace, Watched};
 use super::unframe::PacketMeter;
 use crate::backend::{Line, Sink};
 use crate::metrics::CloseReason;
@@ -14,7 +16,8 @@ use crate::net::{Bulk, CHUNK_LEN, Enciphered, READS_PER_TURN};
 /// What the DC sends is encrypted for the client already: with splice(2) it
 /// does not even come to user space. For fake-TLS clients it is copied: a
 /// splice per record, with its header written before, takes a third more time
-/// than a read and a vectored write of four records. What the client sends is encrypted anew.
+/// than a read and a vectored write of four records. What the client sends is
+/// encrypted anew.
 pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
@@ -26,7 +29,7 @@ pub(super) struct LineRelay {
     is_starved: bool,
     /// The client has hung up while it cannot be read.
     is_gone: bool,
-    pace: Pace,
+    deadlines: Deadlines,
 }
 
 type Progress = Result<Poll<()>, CloseReason>;
@@ -34,7 +37,7 @@ type Progress = Result<Poll<()>, CloseReason>;
 impl LineRelay {
     pub fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
         Self {
-            pace: Pace::new(&out.context.reactor),
+            deadlines: Deadlines::new(&out.context.reactor),
             out,
             inlet,
             meter,
@@ -61,7 +64,7 @@ impl LineRelay {
         }
         loop {
             let watched = self.watched();
-            match ready!(self.pace.poll(cx, &self.out, watched)) {
+            match ready!(self.deadlines.poll(cx, &self.out, watched)) {
                 Due::Close(reason) => return Poll::Ready(reason),
                 Due::Hibernate => {
                     self.inlet.hibernate();
@@ -224,7 +227,7 @@ impl LineRelay {
                 Poll::Ready(Ok(length)) => length,
                 Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
             };
-            self.pace.last_read = context.reactor.now();
+            self.deadlines.last_read = context.reactor.now();
             self.out.wake_up();
             context.metrics.client_bytes_in.add(length as u64);
             self.out.spend(length);

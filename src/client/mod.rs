@@ -2,49 +2,83 @@
 //!
 //! A client reaches Telegram only through a [`Backend`]; what comes back is
 //! written by whoever has it, through [`Sink`](crate::backend::Sink).
+//!
+//! | file | what |
+//! |---|---|
+//! | `accept` | listeners, and a task for each connection |
+//! | `rules` | whom a listener lets in |
+//! | `registry` | the place that each connection has |
+//! | `peer` | whose it is, and reading what it begins with |
+//! | `enter` | what it is: a client, a stranger for the site, or nobody |
+//! | `arrival` | what is known of it while it has proven nothing |
+//! | `opening` | what it has sent up to here |
+//! | `handshake` | which secret it knows |
+//! | `flight` | our answer to its TLS hello |
+//! | `lent_pass` | its right to be here, while it is slow to go on after that |
+//! | `accepted` | what a handshake ends with |
+//! | `roll_call` | a full secret: are all of its sessions still there? |
+//! | `standby` | the site, ready for one that turns out to be no client |
+//! | `site_relay` | a stranger and the site, from there on |
+//! | `sites` | how sites answer and how they end connections |
+//! | `farewell` | the end of one that was answered and is no client |
+//! | `turned_away` | lines in the log about those who are not let in |
+//! | `session` | a client past its handshake |
+//! | `sessions` | all of these |
+//! | `ends` | why they end |
+//! | `packets` | the relay to a stream of packets or bytes |
+//! | `line` | the relay to a connection to a DC that is the client's alone |
+//! | `deadlines` | when a relay has waited for long enough |
+//! | `inlet` | what a client sends, out of its records and deciphered |
+//! | `unframe` | packets out of that |
+//! | `out` | what goes to a client |
+//! | `records` | how long the records are that it goes in |
+//! | `padding` | random bytes for packets |
 
 mod accept;
-mod admit;
+mod accepted;
+mod arrival;
+mod deadlines;
 mod ends;
+mod enter;
 mod farewell;
 mod flight;
-mod fronting;
 mod handshake;
 mod inlet;
 mod lent_pass;
 mod line;
+mod opening;
 mod out;
-mod pace;
 mod packets;
 mod padding;
+mod peer;
 mod records;
 mod registry;
 mod roll_call;
+mod rules;
 mod session;
 mod sessions;
+mod site_relay;
 mod sites;
+mod standby;
 mod turned_away;
 mod unframe;
-mod visit;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::backend::Backend;
-use crate::config::{
-    Allow, ClientConfig, DoorConfig, ListenerConfig, NamedSecret, RouteChoice, SniSalt,
-};
+use crate::config::ClientConfig;
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
-use crate::wire::secret::{AdTag, Domain};
 
 pub use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
+pub use rules::Rules;
 use sessions::Sessions;
 pub use sites::Sites;
 #[cfg(feature = "check")]
@@ -88,7 +122,7 @@ pub struct ClientContext {
 }
 
 /// The parts that a [`ClientContext`] is made of.
-pub struct Parts {
+pub struct ClientParts {
     pub reactor: Rc<Reactor>,
     pub executor: Rc<Executor>,
     pub buffers: Rc<BufferPool>,
@@ -101,61 +135,8 @@ pub struct Parts {
     pub config: Live<ClientConfig>,
 }
 
-/// Whom a listener lets in, and where its clients go. Replaced as a whole by a
-/// reload, for clients that come later.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The listener's name in the log.
-    pub name: String,
-    pub secrets: Vec<NamedSecret>,
-    pub tag: Option<AdTag>,
-    pub allow: Allow,
-    /// Names that a fake-TLS hello may ask for; empty: any.
-    pub tls_domains: Vec<Domain>,
-    /// Fake-TLS secrets are derived for the name with this.
-    pub sni_salt: Option<SniSalt>,
-    pub route: RouteChoice,
-    /// Those that came after these.
-    pub newer: Newer,
-}
-
-/// Set once there are newer rules. Who has shaken hands by older ones looks there
-/// whether his secret is still good.
-#[derive(Clone, Debug, Default)]
-pub struct Newer(RefCell<Option<Rc<Rules>>>);
-
-impl Rules {
-    /// The rules of one listener of `doors`.
-    pub fn new(doors: &DoorConfig, listener: &ListenerConfig) -> Self {
-        Self {
-            name: listener.name.clone(),
-            secrets: listener.secrets.clone(),
-            tag: listener.tag,
-            allow: doors.allow,
-            tls_domains: doors.tls_domains.clone(),
-            sni_salt: doors.sni_salt.clone(),
-            route: doors.route,
-            newer: Newer::default(),
-        }
-    }
-
-    fn replaced_by(&self, newer: &Rc<Self>) {
-        self.newer.0.replace(Some(newer.clone()));
-    }
-
-    /// What the listener goes by now, if that is newer.
-    fn latest(&self) -> Option<Rc<Self>> {
-        let newer = |rules: &Self| rules.newer.0.borrow().clone();
-        let mut latest = newer(self)?;
-        while let Some(rules) = newer(&latest) {
-            latest = rules;
-        }
-        Some(latest)
-    }
-}
-
 impl ClientContext {
-    pub fn new(parts: Parts) -> Rc<Self> {
+    pub fn new(parts: ClientParts) -> Rc<Self> {
         Rc::new(Self {
             reactor: parts.reactor,
             executor: parts.executor,

@@ -1,6 +1,6 @@
 //! What goes to a client, by whichever way it comes.
 //!
-//! | | |
+//! | file | what |
 //! |---|---|
 //! | `sink` | what Telegram's side calls: framing, encrypting |
 //! | `acks` | quick acknowledgements |
@@ -32,7 +32,7 @@ use super::records::RecordLengths;
 use crate::backend::SessionEnd;
 use crate::config::{Reset, ServerErrors};
 use crate::guard::gate::Pass;
-use crate::guard::limits::{Account, Turn};
+use crate::guard::limits::{SecretAccount, Turn};
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Rope, Socket};
 use crate::wire::frames::Frames;
@@ -51,7 +51,7 @@ pub(super) struct ClientOut {
     pub context: Rc<ClientContext>,
     pub socket: Socket,
     /// What its bytes are booked on.
-    pub account: Option<Rc<Account>>,
+    pub account: Option<Rc<SecretAccount>>,
     turn: Turn,
     /// Until it is closed.
     pass: Cell<Option<Pass>>,
@@ -100,7 +100,8 @@ enum Content {
     Packets(CtrStream),
 }
 
-/// Behind an unfinished packet, or between two for the next one's records.
+/// Quick-acks that wait: for the end of an unfinished packet, or between two packets
+/// for the records of the next one.
 #[derive(Default)]
 struct Acks {
     /// Rarely more than a few.

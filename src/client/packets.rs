@@ -1,16 +1,19 @@
+//! The relay of a client whose packets or bytes go to a stream of the backend.
+
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::pace::{Due, Pace, Watched};
 use super::unframe::{PacketMeter, Unframer};
 use crate::backend::{Body, Packet, SessionEnd, Sink, Stream};
 use crate::metrics::{CloseReason, Revocation};
 use crate::net::{READS_PER_TURN, SCRATCH_LEN};
 use crate::wire::transport::MAX_PACKET;
 
-/// With as much reservable, any packet that a full read may begin has room.
+/// With so many bytes of the buffers free, any packet that begins in a full read has
+/// room.
 const PLENTY: usize = MAX_PACKET + 2 * SCRATCH_LEN;
 
 /// Relays between a client and a [`Stream`] of packets or bytes.
@@ -21,23 +24,23 @@ pub(super) struct StreamRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
     stream: Box<dyn Stream>,
-    content: Content,
-    /// It is not for the client that nothing is read.
+    content: Carries,
+    /// Nothing is read because of us or Telegram.
     is_held_up: bool,
     /// It has hung up meanwhile.
     is_gone: bool,
-    pace: Pace,
+    deadlines: Deadlines,
 }
 
 /// What the stream carries.
-pub(super) enum Content {
+pub(super) enum Carries {
     Packets(Unframer),
     Bytes(PacketMeter),
 }
 
 /// How reading went.
 #[derive(PartialEq, Eq)]
-enum Turn {
+enum ReadOutcome {
     /// There is nothing to read.
     Drained,
     /// Telegram's side or the buffers have no room.
@@ -51,10 +54,10 @@ impl StreamRelay {
         out: Rc<ClientOut>,
         inlet: Inlet,
         stream: Box<dyn Stream>,
-        content: Content,
+        content: Carries,
     ) -> Self {
         Self {
-            pace: Pace::new(&out.context.reactor),
+            deadlines: Deadlines::new(&out.context.reactor),
             out,
             inlet,
             stream,
@@ -65,7 +68,7 @@ impl StreamRelay {
     }
 
     pub fn carries_packets(&self) -> bool {
-        matches!(self.content, Content::Packets(_))
+        matches!(self.content, Carries::Packets(_))
     }
 
     /// Runs until there is a reason to close the client.
@@ -85,7 +88,7 @@ impl StreamRelay {
         }
         loop {
             let watched = self.watched();
-            match ready!(self.pace.poll(cx, &self.out, watched)) {
+            match ready!(self.deadlines.poll(cx, &self.out, watched)) {
                 Due::Close(reason) => return Poll::Ready(reason),
                 Due::Hibernate => {
                     self.inlet.hibernate();
@@ -116,7 +119,7 @@ impl StreamRelay {
     }
 
     /// Reads what there is while Telegram's side takes it.
-    fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<Turn, CloseReason> {
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> Result<ReadOutcome, CloseReason> {
         let context = self.out.context.clone();
         for _ in 0..READS_PER_TURN {
             if let Some(reason) = self.out.revoked() {
@@ -126,7 +129,7 @@ impl StreamRelay {
                 return Ok(turn);
             }
             let Poll::Ready(limit) = self.poll_welcome(cx) else {
-                return Ok(Turn::HeldUp);
+                return Ok(ReadOutcome::HeldUp);
             };
             let read = context.scratch.with(|buffer| {
                 let limit = limit.min(buffer.len());
@@ -134,24 +137,24 @@ impl StreamRelay {
             });
             match read.transpose()? {
                 Some(Poll::Ready(())) => {}
-                _ => return Ok(Turn::Drained),
+                _ => return Ok(ReadOutcome::Drained),
             }
         }
-        Ok(Turn::More)
+        Ok(ReadOutcome::More)
     }
 
-    fn note(&mut self, turn: Turn, cx: &mut Context<'_>) {
-        if turn == Turn::More {
+    fn note(&mut self, turn: ReadOutcome, cx: &mut Context<'_>) {
+        if turn == ReadOutcome::More {
             cx.waker().wake_by_ref();
         }
         let was_held_up = self.is_held_up;
-        self.is_held_up = turn == Turn::HeldUp;
+        self.is_held_up = turn == ReadOutcome::HeldUp;
         // Who only has to keep to a rate is read to its end.
         let is_stuck = self.is_held_up && self.out.paused_until().is_none();
         self.is_gone = is_stuck && self.out.socket.poll_hung_up(cx).is_ready();
         if was_held_up != self.is_held_up {
             // From here on it is the client's time again, or not its own.
-            self.pace.last_read = self.out.context.reactor.now();
+            self.deadlines.last_read = self.out.context.reactor.now();
         }
     }
 
@@ -162,13 +165,13 @@ impl StreamRelay {
         let is_paused = self.out.paused_until().is_some();
         let is_welcome = !is_paused && self.stream.poll_ready(cx).is_ready();
         let limit = match &self.content {
-            Content::Packets(unframer) if unframer.is_collecting() && !is_welcome => {
+            Carries::Packets(unframer) if unframer.is_collecting() && !is_welcome => {
                 unframer.wanted()
             }
             _ if !is_welcome => return Poll::Pending,
             // When buffers are short, no byte of a packet before its room is
             // there.
-            Content::Packets(unframer) if !self.has_plenty(unframer) => unframer.wanted(),
+            Carries::Packets(unframer) if !self.has_plenty(unframer) => unframer.wanted(),
             _ => SCRATCH_LEN,
         };
         Poll::Ready(limit.min(self.out.read_limit()))
@@ -182,8 +185,8 @@ impl StreamRelay {
 
     /// Room for the packet that has begun; without it, why there is nothing to
     /// read. Only who has sent something waits, and makes others go.
-    fn find_room(&mut self, cx: &mut Context<'_>) -> Result<Option<Turn>, CloseReason> {
-        let Content::Packets(unframer) = &self.content else {
+    fn find_room(&mut self, cx: &mut Context<'_>) -> Result<Option<ReadOutcome>, CloseReason> {
+        let Carries::Packets(unframer) = &self.content else {
             return Ok(None);
         };
         let Some(reservation) = unframer.reservation() else {
@@ -199,7 +202,7 @@ impl StreamRelay {
         match self.out.socket.poll_filled(cx, enough) {
             Poll::Pending => {
                 reservation.expect_more(cx);
-                return Ok(Some(Turn::Drained));
+                return Ok(Some(ReadOutcome::Drained));
             }
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
@@ -211,7 +214,7 @@ impl StreamRelay {
                 if !self.is_held_up {
                     self.out.context.metrics.buffer_waits.inc();
                 }
-                Ok(Some(Turn::HeldUp))
+                Ok(Some(ReadOutcome::HeldUp))
             }
         }
     }
@@ -238,7 +241,7 @@ impl StreamRelay {
             Poll::Ready(Ok(length)) => length,
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
         };
-        self.pace.last_read = self.out.context.reactor.now();
+        self.deadlines.last_read = self.out.context.reactor.now();
         self.out.wake_up();
         let received = space.get_mut(..length).unwrap_or_default();
         let plain = self.inlet.open(received)?;
@@ -253,8 +256,8 @@ impl StreamRelay {
     /// Hands on what was read; how many packets that was.
     fn push(&mut self, plain: &[u8]) -> Result<u64, CloseReason> {
         let unframer = match &mut self.content {
-            Content::Packets(unframer) => unframer,
-            Content::Bytes(meter) => {
+            Carries::Packets(unframer) => unframer,
+            Carries::Bytes(meter) => {
                 let packets = meter.pass(plain)?;
                 if !plain.is_empty() {
                     self.stream.push(Packet {
@@ -277,7 +280,7 @@ impl StreamRelay {
 
     fn watched(&self) -> Watched {
         let is_collecting =
-            matches!(&self.content, Content::Packets(unframer) if unframer.is_collecting());
+            matches!(&self.content, Carries::Packets(unframer) if unframer.is_collecting());
         Watched {
             awake: !self.out.is_asleep(),
             undelivered: self.out.undelivered() > 0,

@@ -1,3 +1,5 @@
+//! Random bytes that make the length of packets vary.
+
 use std::cell::RefCell;
 
 use crate::net::fill_random;

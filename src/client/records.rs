@@ -1,3 +1,5 @@
+//! How what goes to a fake-TLS client is cut into records.
+
 use std::io::IoSlice;
 
 use crate::config::RecordSizes;

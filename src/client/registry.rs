@@ -1,9 +1,11 @@
+//! How many connections there are, and the place that each of them has.
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::ClientContext;
-use super::visit::Peer;
+use super::peer::Peer;
 use crate::guard::half_open::{Hope, Seat};
 use crate::metrics::RejectReason;
 use crate::net::Notify;
@@ -24,16 +26,17 @@ impl Registry {
 
 /// A connection's place; leaving gives it back.
 ///
-/// --max-clients is for those that have proven a secret. The others have what
-/// these leave, and in any case a few beside them, so that there always is a way
-/// in; there they push out each other.
+/// --max-clients counts those that have proven a secret. Those that have not yet
+/// share what these leave of it, or a few places beside it where that is more: so
+/// there always is a way in. When these are taken too, a newcomer pushes out one of
+/// them.
 pub(super) struct Place {
     context: Rc<ClientContext>,
     pub peer: Peer,
-    standing: RefCell<Standing>,
+    tenure: RefCell<Tenure>,
 }
 
-enum Standing {
+enum Tenure {
     Unproven(Unproven),
     Session(SessionPlace),
 }
@@ -89,7 +92,7 @@ impl Place {
         let place = Self {
             context: context.clone(),
             peer,
-            standing: RefCell::new(Standing::Unproven(Unproven::enter(context, peer))),
+            tenure: RefCell::new(Tenure::Unproven(Unproven::enter(context, peer))),
         };
         Some(place)
     }
@@ -100,7 +103,7 @@ impl Place {
 
     /// A relay has told who it is.
     pub fn come_from(&self, peer: Peer) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             let now = self.context.reactor.now();
             let gate = &self.context.gate;
             gate.move_seat(seat, peer.client.ip(), now);
@@ -113,31 +116,31 @@ impl Place {
             return Err(RejectReason::TooManyClients);
         }
         let place = SessionPlace::new(&self.context);
-        self.standing.replace(Standing::Session(place));
+        self.tenure.replace(Tenure::Session(place));
         Ok(())
     }
 
     /// The place of one that is a client now; `None` if it never became one.
     pub fn into_session(self) -> Option<SessionPlace> {
-        match self.standing.into_inner() {
-            Standing::Session(place) => Some(place),
-            Standing::Unproven(_) => None,
+        match self.tenure.into_inner() {
+            Tenure::Session(place) => Some(place),
+            Tenure::Unproven(_) => None,
         }
     }
 
     /// It is no client, or not any more.
     pub fn give_up_hope(&self, peer: Peer) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             return seat.set_hope(Hope::None);
         }
         let unproven = Unproven::enter(&self.context, peer);
         unproven.seat.set_hope(Hope::None);
-        self.standing.replace(Standing::Unproven(unproven));
+        self.tenure.replace(Tenure::Unproven(unproven));
     }
 
     /// It is shown the site, whose guests are counted by themselves.
     pub fn go_to_site(&self) {
-        if let Standing::Unproven(Unproven { seat, .. }) = &*self.standing.borrow() {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             seat.set_hope(Hope::Site);
             seat.set_aside();
         }
@@ -145,9 +148,9 @@ impl Place {
 
     /// Ready when it has to make room for another.
     pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match &*self.standing.borrow() {
-            Standing::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
-            Standing::Session(_) => Poll::Pending,
+        match &*self.tenure.borrow() {
+            Tenure::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
+            Tenure::Session(_) => Poll::Pending,
         }
     }
 }

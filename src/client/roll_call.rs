@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, KEEPALIVE, LOG_PERIOD};
-use crate::guard::limits::Account;
+use crate::guard::limits::SecretAccount;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
@@ -27,25 +27,26 @@ const LOOK: Duration = Duration::from_millis(250);
 const GOING: Duration = Duration::from_millis(50);
 
 /// The longest wait of a newcomer.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(9);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(9);
 
 /// Sessions that are asked at a time, whatever their secrets: asking costs some
 /// system calls each. A call takes half of what is left, so that the crowd of one
 /// secret shuts no other out.
-const MOST_ASKED: usize = 256;
+const MAX_ASKED: usize = 256;
 
 /// The secrets whose sessions are asked at the moment.
 pub(super) struct RollCalls {
     calls: RefCell<Vec<Rc<Call>>>,
     asked: Cell<usize>,
-    /// Where asking begins, so that all of many get their turn.
+    /// Where in the list of sessions asking begins, so that each of many gets its
+    /// turn.
     next: Cell<usize>,
     gone_log: Throttle,
 }
 
 struct Call {
     secret: String,
-    account: Rc<Account>,
+    account: Rc<SecretAccount>,
     changed: Notify,
     is_over: Cell<bool>,
     /// One of the newcomers, who are there for certain, was seen to answer: so the
@@ -109,7 +110,7 @@ impl ClientContext {
         let calls = &self.roll_calls.calls;
         let is_same = |call: &&Rc<Call>| Rc::ptr_eq(&call.account, account);
         let running = calls.borrow().iter().find(is_same).cloned();
-        if running.is_none() && self.roll_calls.asked.get() >= MOST_ASKED {
+        if running.is_none() && self.roll_calls.asked.get() >= MAX_ASKED {
             return None;
         }
         let now = self.gate.clock(self.reactor.now());
@@ -181,9 +182,9 @@ impl ClientContext {
     }
 
     /// Asks those of a secret, as many as may be asked.
-    fn ask_sessions(&self, account: &Rc<Account>) -> Vec<Weak<ClientOut>> {
+    fn ask_sessions(&self, account: &Rc<SecretAccount>) -> Vec<Weak<ClientOut>> {
         let calls = &self.roll_calls;
-        let left = MOST_ASKED.saturating_sub(calls.asked.get());
+        let left = MAX_ASKED.saturating_sub(calls.asked.get());
         let most = left.div_ceil(2);
         let (sessions, next) = self.sessions.some_of(account, calls.next.get(), most);
         calls.next.set(next);

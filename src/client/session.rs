@@ -1,3 +1,5 @@
+//! A client past its handshake: its session is opened, relayed and ended.
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -5,16 +7,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::handshake::Accepted;
+use super::ClientContext;
+use super::accepted::Accepted;
+use super::deadlines::LAST_WORDS;
 use super::inlet::Inlet;
 use super::line::LineRelay;
 use super::out::ClientOut;
-use super::pace::LAST_WORDS;
-use super::packets::{Content, StreamRelay};
+use super::packets::{Carries, StreamRelay};
+use super::peer::Peer;
 use super::records::RecordLengths;
+use super::rules::{Rules, RulesAtArrival};
 use super::unframe::{PacketMeter, Unframer};
-use super::visit::Peer;
-use super::{ClientContext, Rules};
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::guard::half_open::Origin;
@@ -28,7 +31,7 @@ use crate::wire::secret::Secret;
 
 /// A client past its handshake.
 pub(super) struct Client {
-    /// In the list of sessions.
+    /// Its number in the list of sessions.
     number: usize,
     out: Rc<ClientOut>,
     /// Its address, if a relay told it.
@@ -44,7 +47,7 @@ impl Client {
         context: &Rc<ClientContext>,
         socket: Socket,
         peer: Peer,
-        rules: &Rules,
+        rules: &RulesAtArrival,
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
@@ -79,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Until it leaves.
+    /// Relays until the client leaves or is closed.
     pub async fn run(mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
         let context = &self.out.context;
@@ -118,8 +121,8 @@ fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
 
 /// Whether the listener takes the secret that was proven by `rules`, and counts its
 /// clients where this one is counted: else it comes again.
-fn is_still_taken(out: &ClientOut, rules: &Rules, secret: &Secret) -> bool {
-    let Some(latest) = rules.latest() else {
+fn is_still_taken(out: &ClientOut, rules: &RulesAtArrival, secret: &Secret) -> bool {
+    let Some(latest) = rules.replaced_by() else {
         return true;
     };
     let mut secrets = latest.secrets.iter();
@@ -197,8 +200,8 @@ async fn open(
     };
     let out = out.clone();
     let (stream, content) = match session {
-        Session::Packets(stream) => (stream, Content::Packets(unframer())),
-        Session::Bytes(stream) => (stream, Content::Bytes(meter)),
+        Session::Packets(stream) => (stream, Carries::Packets(unframer())),
+        Session::Bytes(stream) => (stream, Carries::Bytes(meter)),
         Session::Line(line) => {
             return Ok(Relay::Line(Box::new(LineRelay::new(
                 out, inlet, meter, line,

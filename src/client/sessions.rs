@@ -1,3 +1,5 @@
+//! All open sessions, and those whose secrets come to their end.
+
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -6,7 +8,7 @@ use slab::Slab;
 
 use super::ClientContext;
 use super::out::ClientOut;
-use crate::guard::limits::{Account, LimitRefusal};
+use crate::guard::limits::{LimitRefusal, SecretAccount};
 use crate::metrics::CloseReason;
 use crate::wire::secret::Secret;
 
@@ -14,7 +16,7 @@ use crate::wire::secret::Secret;
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Secrets that are named if many come to their end at once.
-const MOST_TOLD: usize = 10;
+const MAX_TOLD: usize = 10;
 
 /// All open sessions.
 #[derive(Default)]
@@ -31,7 +33,7 @@ impl Sessions {
     }
 
     /// Ends those of a secret whose quota is used up.
-    pub fn end_all_of(&self, account: &Rc<Account>) {
+    pub fn end_all_of(&self, account: &Rc<SecretAccount>) {
         for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
                 && let Some(own) = &out.account
@@ -58,7 +60,7 @@ impl Sessions {
     /// after the last of them.
     pub fn some_of(
         &self,
-        account: &Rc<Account>,
+        account: &Rc<SecretAccount>,
         first: usize,
         most: usize,
     ) -> (Vec<Rc<ClientOut>>, usize) {
@@ -113,7 +115,7 @@ impl ClientContext {
 }
 
 fn tell_ends(ended: &[(String, LimitRefusal)]) {
-    for (name, end) in ended.iter().take(MOST_TOLD) {
+    for (name, end) in ended.iter().take(MAX_TOLD) {
         let (what, larger) = match end {
             LimitRefusal::QuotaUsed => ("has used up its quota", "larger quota="),
             _ => ("has expired", "later expires="),
@@ -123,7 +125,7 @@ fn tell_ends(ended: &[(String, LimitRefusal)]) {
              them in again give it a {larger} and reload"
         );
     }
-    let more = ended.len().saturating_sub(MOST_TOLD);
+    let more = ended.len().saturating_sub(MAX_TOLD);
     if more > 0 {
         info!("{more} more secrets have expired or used up their quotas");
     }

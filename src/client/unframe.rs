@@ -1,3 +1,5 @@
+//! Packets out of a stream of bytes that may be cut anywhere.
+
 use std::rc::Rc;
 
 use crate::backend::{Body, Packet};

@@ -1,3 +1,5 @@
+//! Addresses from where somebody has proven a secret lately.
+
 use std::hash::{BuildHasher, RandomState};
 
 use super::fair_queue::Origin;

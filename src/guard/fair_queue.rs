@@ -1,3 +1,5 @@
+//! Who goes first of those who have proven nothing, where there is no room for all.
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -42,8 +44,8 @@ pub enum Hope {
 }
 
 impl Hope {
-    fn of(standing: u64) -> Self {
-        match standing >> NUMBER_BITS {
+    fn of(order: u64) -> Self {
+        match order >> NUMBER_BITS {
             0 => Self::None,
             1 => Self::Site,
             2 => Self::Some,
@@ -69,7 +71,7 @@ pub struct Member {
 /// rate it comes; with more, as long as it takes the crowd to come once anew.
 #[derive(Default)]
 pub struct FairQueue {
-    /// Each under its origin and standing. The same type as that of the ranking, and
+    /// Each under its origin and its order there. The same type as that of the ranking, and
     /// of `net::room`'s queue: code for one.
     members: BTreeMap<(u64, u64), u64>,
     groups: HashMap<Origin, Group>,
@@ -84,12 +86,12 @@ struct Group {
     rank: Option<Rank>,
 }
 
-/// How many an origin has, then the complement of the standing of the one of them who
-/// goes first.
+/// How many an origin has, then the complement of the lowest order among them: that
+/// of the one who goes first.
 type Rank = (u64, u64);
 
 /// The hope above the number: among those of one origin the least goes first.
-fn standing(hope: Hope, number: u64) -> u64 {
+fn order(hope: Hope, number: u64) -> u64 {
     (hope as u64) << NUMBER_BITS | number
 }
 
@@ -107,7 +109,7 @@ impl FairQueue {
             hope,
             number,
         } = member;
-        let place = (origin.0, standing(hope, number));
+        let place = (origin.0, order(hope, number));
         if self.members.insert(place, number).is_none() {
             let group = self.groups.entry(origin).or_default();
             group.count += 1;
@@ -123,7 +125,7 @@ impl FairQueue {
             hope,
             number,
         } = member;
-        let place = (origin.0, standing(hope, number));
+        let place = (origin.0, order(hope, number));
         let was_there = self.members.remove(&place).is_some();
         if was_there && let Some(group) = self.groups.get_mut(&origin) {
             group.count -= 1;
@@ -150,7 +152,7 @@ impl FairQueue {
             self.ranking.remove(&old);
         }
         let all_of_it = (origin.0, 0)..=(origin.0, u64::MAX);
-        let Some((&(_, standing), _)) = self.members.range(all_of_it).next() else {
+        let Some((&(_, order), _)) = self.members.range(all_of_it).next() else {
             self.groups.remove(&origin);
             if self.groups.is_empty() {
                 // The table of a crowd is not kept.
@@ -162,7 +164,7 @@ impl FairQueue {
             true => group.count / TRUST,
             false => group.count,
         };
-        let rank = (weight as u64, !standing);
+        let rank = (weight as u64, !order);
         group.rank = Some(rank);
         self.ranking.insert(rank, origin.0);
     }

@@ -1,3 +1,5 @@
+//! How many new connections a subnet makes.
+
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 

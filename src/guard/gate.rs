@@ -1,3 +1,5 @@
+//! What the other rooms ask: may this one come in?
+
 mod memory;
 
 use std::cell::RefCell;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::acquaintances::Acquaintances;
 use super::flood::Flood;
 use super::half_open::{HalfOpen, Origin, Seat};
-use super::limits::{Account, Ledger, LimitRefusal, Membership};
+use super::limits::{Ledger, LimitRefusal, Membership, SecretAccount};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::table::{ReadTable, Snapshot, Table, TableError};
 use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
@@ -128,12 +130,12 @@ impl Gate {
     }
 
     /// One more unproven connection comes from there.
-    pub fn arrive(&self, client: IpAddr, now: Instant) -> Arrival {
+    pub fn arrive(&self, client: IpAddr, now: Instant) -> FloodState {
         let now = self.millis(now);
         let mut flood = self.flood.borrow_mut();
         match flood.as_mut().is_none_or(|flood| flood.arrive(client, now)) {
-            true => Arrival::Within,
-            false => Arrival::Over,
+            true => FloodState::Within,
+            false => FloodState::Over,
         }
     }
 
@@ -159,7 +161,7 @@ impl Gate {
         self.half_open.len()
     }
 
-    /// Leaves so many of the unproven.
+    /// Pushes out all but so many of the unproven.
     pub fn shrink_unproven_to(&self, most: usize) {
         self.half_open.shrink_to(most);
     }
@@ -186,9 +188,9 @@ impl Gate {
 
     /// Lets in a visitor who has proven a secret, until the pass is dropped.
     pub fn admit(&self, visitor: &Visitor<'_>, unix_now: u64) -> Result<Pass, RejectReason> {
-        let permit = self.policies.borrow().admit(visitor)?;
+        let permit = self.policies.borrow().permit(visitor)?;
         let account = self.account(visitor.secret);
-        let membership = account.map(|account| account.admit(visitor.client, unix_now));
+        let membership = account.map(|account| account.join(visitor.client, unix_now));
         Ok(Pass {
             _permit: permit,
             membership: membership.transpose()?,
@@ -196,11 +198,11 @@ impl Gate {
     }
 
     /// The account of the secret of that name.
-    pub fn account(&self, secret: &str) -> Option<Rc<Account>> {
+    pub fn account(&self, secret: &str) -> Option<Rc<SecretAccount>> {
         self.ledger.borrow().account(secret).cloned()
     }
 
-    /// The clock of an [`Account`].
+    /// The clock of a [`SecretAccount`].
     pub fn clock(&self, now: Instant) -> Duration {
         now.duration_since(self.started)
     }
@@ -246,9 +248,9 @@ impl Gate {
     }
 }
 
-/// How a connection stands to the flood limit.
+/// Whether the subnet of a connection makes too many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum FloodState {
     Within,
     Over,
 }
@@ -261,7 +263,7 @@ pub struct Pass {
 
 impl Pass {
     /// Its secret's account; it may outlive the pass.
-    pub fn account(&self) -> Option<Rc<Account>> {
+    pub fn account(&self) -> Option<Rc<SecretAccount>> {
         Some(self.membership.as_ref()?.account().clone())
     }
 }

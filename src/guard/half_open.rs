@@ -1,3 +1,5 @@
+//! The places of connections that have not proven anything.
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -85,7 +87,7 @@ impl HalfOpen {
         }
     }
 
-    /// Leaves so many, with those who were set aside.
+    /// Pushes out all but so many, counting those who were set aside.
     pub fn shrink_to(&self, most: usize) {
         self.push_out(|crowd| match crowd.all.len() > most {
             true => crowd.all.first(),
@@ -126,7 +128,7 @@ impl Seat {
         self.change(|member| member.hope = hope);
     }
 
-    /// The capacity is not for this one: it only can be pushed out.
+    /// It takes none of the capacity any more, but still can be pushed out.
     pub fn set_aside(&self) {
         let mut crowd = self.half_open.crowd.borrow_mut();
         crowd.seated.remove(self.member.get());

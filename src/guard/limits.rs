@@ -1,3 +1,5 @@
+//! What a secret allows its clients, and what they have used of it.
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -12,10 +14,11 @@ use crate::config::SecretLimits;
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
 
-/// By how much who has spent last lets the others of its secret go before.
+/// The session that has spent last waits so much longer, so that others of its secret
+/// come before it.
 const COURTESY: Duration = Duration::from_millis(20);
 
-/// Why a secret lets a client in no more.
+/// Why a secret does not let a client in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitRefusal {
     Expired,
@@ -27,7 +30,7 @@ pub enum LimitRefusal {
 /// The accounts of all secrets by name.
 #[derive(Default)]
 pub struct Ledger {
-    accounts: BTreeMap<String, Rc<Account>>,
+    accounts: BTreeMap<String, Rc<SecretAccount>>,
 }
 
 impl Ledger {
@@ -65,7 +68,7 @@ impl Ledger {
         }
     }
 
-    pub fn account(&self, name: &str) -> Option<&Rc<Account>> {
+    pub fn account(&self, name: &str) -> Option<&Rc<SecretAccount>> {
         self.accounts.get(name)
     }
 
@@ -110,14 +113,14 @@ impl Ledger {
         text
     }
 
-    fn account_or_new(&mut self, name: &str) -> &Rc<Account> {
+    fn account_or_new(&mut self, name: &str) -> &Rc<SecretAccount> {
         self.accounts.entry(name.to_owned()).or_default()
     }
 }
 
 /// One secret's limits and what is used of them.
 #[derive(Default)]
-pub struct Account {
+pub struct SecretAccount {
     limits: Cell<SecretLimits>,
     /// Its bytes are counted.
     metered: Cell<bool>,
@@ -138,7 +141,7 @@ pub struct Account {
     last: Cell<usize>,
 }
 
-impl Account {
+impl SecretAccount {
     fn set_limits(&self, limits: SecretLimits) {
         let before = self.limits.replace(limits);
         if before.rate != limits.rate {
@@ -157,7 +160,7 @@ impl Account {
 
     /// Lets a client in and counts it until the membership is dropped. `now` is
     /// unix time.
-    pub fn admit(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
+    pub fn join(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
         self.check(now)?;
         let limits = self.limits.get();
         if limits
@@ -196,8 +199,8 @@ impl Account {
         self.metered.get()
     }
 
-    /// For a session that begins; behind what is to be paid by then, so that
-    /// coming again pays nothing off.
+    /// For a session that begins. It waits with the others for what is not paid for
+    /// yet: coming again gains nothing.
     pub fn turn(&self) -> Turn {
         Turn {
             paid_until: Cell::new(micros(self.paid_until.get())),
@@ -306,13 +309,13 @@ impl Turn {
 
 /// One live session of a secret.
 pub struct Membership {
-    account: Rc<Account>,
+    account: Rc<SecretAccount>,
     /// In a box: most secrets have no `max_ips`.
     counted_address: Option<Box<u64>>,
 }
 
 impl Membership {
-    pub fn account(&self) -> &Rc<Account> {
+    pub fn account(&self) -> &Rc<SecretAccount> {
         &self.account
     }
 }

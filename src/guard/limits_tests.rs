@@ -19,7 +19,7 @@ fn ledger(options: &[(&str, &str)]) -> Ledger {
 
 fn admit(ledger: &Ledger, client: &str, now: u64) -> Result<Membership, LimitRefusal> {
     let account = ledger.account("alice").unwrap();
-    account.admit(client.parse().unwrap(), now)
+    account.join(client.parse().unwrap(), now)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn usage_is_kept() {
     let first = Ledger::new([("alice", quota), ("bob of x", quota), ("eve", quota)], "");
     let spend = |ledger: &Ledger, name: &str, bytes| {
         let account = ledger.account(name).unwrap();
-        let session = account.admit("::1".parse().unwrap(), 1).unwrap();
+        let session = account.join("::1".parse().unwrap(), 1).unwrap();
         let turn = session.account().turn();
         session.account().spend(&turn, bytes, Duration::ZERO);
     };
@@ -63,7 +63,7 @@ fn usage_is_kept() {
     assert_eq!(second.usage(), first.usage());
     second.set_limits([("alice", quota), ("bob of x", quota)]);
     let bob = second.account("bob of x").unwrap();
-    let refused = bob.admit("::1".parse().unwrap(), 1).err();
+    let refused = bob.join("::1".parse().unwrap(), 1).err();
     assert_eq!(refused, Some(LimitRefusal::QuotaUsed));
     assert_eq!(Ledger::new([], "nonsense\n-1 a\n\n").usage(), "");
 }

@@ -1,3 +1,5 @@
+//! The rules of `--policy`, and the clients that they count.
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -43,7 +45,8 @@ fn is_in(key: Key, table: &Table, visitor: &Visitor<'_>) -> bool {
     }
 }
 
-/// Names differ by their case nowhere.
+/// What clients are counted by, or looked for in a table. Names are the same whatever
+/// their case.
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Name(&'a str),
@@ -130,7 +133,7 @@ impl Policies {
     }
 
     /// Lets a visitor in and counts it until the permit is dropped.
-    pub fn admit(&self, visitor: &Visitor<'_>) -> Result<Permit, Refusal> {
+    pub fn permit(&self, visitor: &Visitor<'_>) -> Result<Permit, Refusal> {
         let mut places = Vec::new();
         for check in &self.checks {
             match (&check.rule, &check.table) {
@@ -163,7 +166,7 @@ impl Policies {
 /// A visitor's places in the counters; dropping it gives them back.
 #[derive(Default)]
 pub struct Permit {
-    places: Box<[Place]>,
+    places: Box<[Counted]>,
 }
 
 impl Permit {
@@ -173,12 +176,12 @@ impl Permit {
     }
 }
 
-struct Place {
+struct Counted {
     counter: Rc<Counter>,
     group: u64,
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         let mut live = self.counter.live.borrow_mut();
         if let Some(count) = live.get_mut(&self.group) {
@@ -206,14 +209,14 @@ impl Counter {
         Some(hasher.finish())
     }
 
-    fn enter(self: &Rc<Self>, group: u64, most: u32) -> Result<Place, Refusal> {
+    fn enter(self: &Rc<Self>, group: u64, most: u32) -> Result<Counted, Refusal> {
         let mut live = self.live.borrow_mut();
         let count = live.get(&group).copied().unwrap_or(0);
         if count >= most {
             return Err(Refusal::TooManyConnections);
         }
         live.insert(group, count + 1);
-        Ok(Place {
+        Ok(Counted {
             counter: self.clone(),
             group,
         })

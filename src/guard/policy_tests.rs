@@ -50,7 +50,7 @@ fn tables_let_in_and_keep_out() {
             tls_domain,
             ..visitor(client)
         };
-        both.admit(&who).map(|permit| permit.is_counted())
+        both.permit(&who).map(|permit| permit.is_counted())
     };
     assert_eq!(ask("198.51.100.1", Some("Site.Example")), Ok(false));
     assert_eq!(
@@ -83,31 +83,31 @@ fn a_later_refusal_gives_the_place_back() {
     ];
     let policies = policies(&rules, &[banned]).unwrap();
     assert_eq!(
-        policies.admit(&visitor("192.0.2.1")).err(),
+        policies.permit(&visitor("192.0.2.1")).err(),
         Some(Refusal::InTable)
     );
-    let permit = policies.admit(&visitor("192.0.2.2")).unwrap();
+    let permit = policies.permit(&visitor("192.0.2.2")).unwrap();
     assert!(permit.is_counted());
-    assert!(policies.admit(&visitor("192.0.2.2")).is_err());
+    assert!(policies.permit(&visitor("192.0.2.2")).is_err());
 }
 
 #[test]
 fn counts_live_through_a_reload() {
     let rule: Rule = "max-connections:secret:1".parse().unwrap();
     let old = Policies::new(std::slice::from_ref(&rule), &[], None).unwrap();
-    let permit = old.admit(&visitor("192.0.2.1")).unwrap();
+    let permit = old.permit(&visitor("192.0.2.1")).unwrap();
     let new = Policies::new(&[rule], &[], Some(&old)).unwrap();
     drop(old);
-    assert!(new.admit(&visitor("192.0.2.1")).is_err());
+    assert!(new.permit(&visitor("192.0.2.1")).is_err());
     drop(permit);
-    assert!(new.admit(&visitor("192.0.2.1")).is_ok());
+    assert!(new.permit(&visitor("192.0.2.1")).is_ok());
 }
 
 #[test]
 fn a_smaller_number_counts_who_is_in_already() {
     let rules =
         |texts: &[&str]| -> Vec<Rule> { texts.iter().map(|text| text.parse().unwrap()).collect() };
-    let ask = |policies: &Policies| policies.admit(&visitor("192.0.2.1"));
+    let ask = |policies: &Policies| policies.permit(&visitor("192.0.2.1"));
     let old = rules(&["max-connections:secret:3", "max-connections:secret:3"]);
     let old = Policies::new(&old, &[], None).unwrap();
     let _inside = [ask(&old).unwrap(), ask(&old).unwrap()];
@@ -144,7 +144,7 @@ proptest! {
                 ..visitor("::1")
             };
             let live = inside.iter().filter(|(other, _)| *other == group).count();
-            match policies.admit(&who) {
+            match policies.permit(&who) {
                 Ok(permit) => {
                     prop_assert!(live < most as usize);
                     inside.push((group, permit));

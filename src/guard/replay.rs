@@ -1,6 +1,8 @@
+//! Handshakes that have come, so that none is taken twice.
+
 mod generation;
 mod journal;
-mod kept;
+mod saved;
 mod shares;
 mod uptimes;
 
@@ -9,8 +11,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use smol_mtproxy_ciphers::hmac_sha256;
 
-pub use journal::{Batch, Place};
-pub use kept::Left;
+pub use journal::{Batch, WriteAs};
+pub use saved::Left;
 pub use shares::Shares;
 pub use uptimes::{Uptime, Uptimes};
 
@@ -23,9 +25,10 @@ const TIME_MASK: u64 = 0xffff;
 const UNIT: u64 = 4;
 
 /// The longest that an entry may count, in seconds: half of that.
-const LONGEST_AGE: u32 = 1 << 17;
+const MAX_AGE: u32 = 1 << 17;
 
-/// A generation has this part of all entries, or of those that there are so far.
+/// A generation has room for this part of all entries: an eighth of as many as there
+/// may be, or half of those that there are if that is less.
 const PART_OF_ALL: usize = 8;
 const PART_SO_FAR: usize = 2;
 
@@ -64,7 +67,7 @@ impl ReplayMemory {
             generations: VecDeque::new(),
             len: 0,
             wanted: entries,
-            max_age: max_age.min(LONGEST_AGE),
+            max_age: max_age.min(MAX_AGE),
             ahead: 0,
             journal: None,
         }

@@ -1,15 +1,17 @@
+//! How often the sessions of a full secret are asked whether they are still there.
+
 use std::time::Duration;
 
 /// How many newcomers of one secret wait at a time. An app opens up to eight
 /// connections at once.
-const MOST_WAITING: u32 = 16;
+const MAX_WAITING: u32 = 16;
 
 /// Between the end of one call and the next: each costs every phone of the secret a
 /// packet, for which it wakes its radio.
-const SHORTEST_REST: Duration = Duration::from_secs(5);
+const MIN_REST: Duration = Duration::from_secs(5);
 
 /// The same where call after call finds everybody there.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const MAX_REST: Duration = Duration::from_secs(60);
 
 /// When the sessions of a secret that is full are asked whether they are still
 /// there, and how many newcomers wait for the outcome.
@@ -38,7 +40,7 @@ impl RollCall {
     /// later; who calls also [ends](Self::end) the call.
     pub fn come(&mut self, now: Duration) -> Next {
         let next = match self.is_running {
-            _ if self.waiting >= MOST_WAITING => Next::Goes,
+            _ if self.waiting >= MAX_WAITING => Next::Goes,
             true => Next::Waits,
             false if now >= self.next => Next::Calls,
             false => Next::Goes,
@@ -58,8 +60,8 @@ impl RollCall {
     /// `some_were_gone`: not everybody was there.
     pub fn end(&mut self, now: Duration, some_were_gone: bool) {
         self.rest = match some_were_gone {
-            true => SHORTEST_REST,
-            false => (self.rest * 2).clamp(SHORTEST_REST, LONGEST_REST),
+            true => MIN_REST,
+            false => (self.rest * 2).clamp(MIN_REST, MAX_REST),
         };
         self.next = now.saturating_add(self.rest);
         self.is_running = false;
@@ -128,11 +130,11 @@ mod tests {
                             prop_assert!(running);
                             waiting += 1;
                         }
-                        Next::Goes => prop_assert!(!running || waiting == MOST_WAITING),
+                        Next::Goes => prop_assert!(!running || waiting == MAX_WAITING),
                     },
                 }
-                prop_assert!(waiting <= MOST_WAITING);
-                prop_assert!(calls <= 1 + now.as_millis() / SHORTEST_REST.as_millis());
+                prop_assert!(waiting <= MAX_WAITING);
+                prop_assert!(calls <= 1 + now.as_millis() / MIN_REST.as_millis());
             }
         }
     }

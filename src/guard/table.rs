@@ -1,3 +1,5 @@
+//! Lists of addresses and names, which policies ask and `ctl` changes.
+
 mod error;
 
 use std::cell::{Cell, RefCell};
@@ -17,7 +19,7 @@ pub use error::TableError;
 use error::TableErrorKind;
 
 /// Longest table in bytes: some 250,000 addresses.
-const LONGEST: u64 = 4 << 20;
+const MAX_FILE: u64 = 4 << 20;
 
 /// Longest entry of a table in bytes: that of a domain name.
 const MAX_ENTRY: usize = 253;
@@ -81,7 +83,7 @@ impl ReadTable {
     /// there, or is `ours` to make. Any other is a slip in the path.
     fn read(name: &str, file: &Path, ours: bool) -> Result<Self, TableError> {
         let may_be_made = || ours || folder_of(file).is_dir();
-        let text = match read_text(file, LONGEST) {
+        let text = match read_text(file, MAX_FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && may_be_made() => None,
             read => Some(read.map_err(|error| TableError::read(file, error))?),
         };
@@ -174,7 +176,7 @@ impl Snapshot {
     /// blocks.
     pub fn save(&self) -> Result<(), TableError> {
         let failed = |error| TableError::new(&self.file, TableErrorKind::Write(error));
-        let old = match read_text(&self.file, LONGEST) {
+        let old = match read_text(&self.file, MAX_FILE) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(TableError::read(&self.file, error));
             }
@@ -183,7 +185,7 @@ impl Snapshot {
         let metadata = std::fs::metadata(&self.file);
         let mode = metadata.map_or(0o644, |metadata| metadata.permissions().mode() & 0o777);
         let text = self.rewrite(&old);
-        if text.len() as u64 > LONGEST {
+        if text.len() as u64 > MAX_FILE {
             return Err(TableError::new(&self.file, TableErrorKind::TooLarge));
         }
         make_private_dir(folder_of(&self.file)).map_err(failed)?;

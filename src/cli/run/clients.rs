@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::part::{Change, Doing, Part, Phase, Report};
 use crate::backend::Backend;
-use crate::client::{ClientContext, Parts, Sites};
+use crate::client::{ClientContext, ClientParts, Sites};
 use crate::guard::gate::Gate;
 use crate::net::PipePool;
 use crate::telegram::directory::PublicAddress;
@@ -38,7 +38,7 @@ impl ClientPart {
             core.data_dir(),
             move || address.known(),
         );
-        let context = ClientContext::new(Parts {
+        let context = ClientContext::new(ClientParts {
             reactor: core.reactor.clone(),
             executor: core.executor.clone(),
             buffers: core.buffers.clone(),

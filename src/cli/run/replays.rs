@@ -12,7 +12,7 @@ use super::core::Core;
 use super::part::{Change, Doing, Part, Phase, Report};
 use crate::config::{AppendedFile, DataDir, DataLock, ReplayCache, Role, cure, read_file};
 use crate::guard::gate::{Gate, Memory};
-use crate::guard::replay::{Batch, Left, Place};
+use crate::guard::replay::{Batch, Left, WriteAs};
 use crate::log::Trouble;
 use crate::metrics::HandshakeOutcome;
 use crate::net::Turnstile;
@@ -269,9 +269,9 @@ fn forgotten(why: &str) {
 
 fn write(file: &mut AppendedFile, batch: &Batch) -> io::Result<bool> {
     match batch.place {
-        Place::Behind => return file.append(&batch.bytes),
-        Place::Anew => file.begin(&batch.bytes)?,
-        Place::Next => file.begin_next(OLD_REPLAYS, &batch.bytes)?,
+        WriteAs::Behind => return file.append(&batch.bytes),
+        WriteAs::Anew => file.begin(&batch.bytes)?,
+        WriteAs::Next => file.begin_next(OLD_REPLAYS, &batch.bytes)?,
     }
     Ok(true)
 }

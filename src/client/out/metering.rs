@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::ClientOut;
-use crate::guard::limits::Account;
+use crate::guard::limits::SecretAccount;
 use crate::metrics::CloseReason;
 use crate::net::CHUNK_LEN;
 
@@ -65,7 +65,7 @@ impl ClientOut {
         limit.unwrap_or(usize::MAX)
     }
 
-    fn metered(&self) -> Option<&Account> {
+    fn metered(&self) -> Option<&SecretAccount> {
         let account = self.account.as_deref()?;
         account.is_metered().then_some(account)
     }

@@ -10,12 +10,12 @@ pub const HOLD: Duration = Duration::from_millis(100);
 
 /// Bytes that wait at most: too few for a record, and what the next one needs
 /// of them.
-const MOST_HELD: usize = 2 * (SHORTEST_RECORD - 1);
+const MAX_HELD: usize = 2 * (SHORTEST_RECORD - 1);
 
 /// Bytes ready for the wire that wait for the next ones.
 #[derive(Default)]
 pub struct Held {
-    pub bytes: heapless::Vec<u8, MOST_HELD, u8>,
+    pub bytes: heapless::Vec<u8, MAX_HELD, u8>,
     /// Nothing is known to follow: then they go as they are.
     pub until: Option<Instant>,
 }
@@ -53,7 +53,7 @@ mod tests {
                 prop_assert!(ready == 0 || (SHORTEST_RECORD..=total).contains(&ready));
                 held = total - ready;
                 written += ready;
-                prop_assert!(held <= MOST_HELD, "{held}");
+                prop_assert!(held <= MAX_HELD, "{held}");
                 if come == length {
                     break;
                 }

@@ -1,3 +1,5 @@
+//! How long a site takes to answer, so that we take as long.
+
 use std::time::Duration;
 
 /// Of so many answers, the latest.
@@ -7,7 +9,7 @@ const KEPT: usize = 16;
 const WORTH_A_WAIT: Duration = Duration::from_millis(2);
 
 /// However slow its site is, no client waits longer.
-const LONGEST_WAIT: Duration = Duration::from_millis(500);
+const MAX_WAIT: Duration = Duration::from_millis(500);
 
 /// How long strangers wait for a site's answer, from their hello on.
 #[derive(Default)]
@@ -42,7 +44,7 @@ impl AnswerTimes {
         let usual = (3 * sorted.len()).div_ceil(4);
         let drawn = *sorted.get(random as usize % usual)?;
         let is_worth_it = Duration::from_micros(median.into()) > WORTH_A_WAIT;
-        is_worth_it.then(|| Duration::from_micros(drawn.into()).min(LONGEST_WAIT))
+        is_worth_it.then(|| Duration::from_micros(drawn.into()).min(MAX_WAIT))
     }
 }
 

@@ -1,10 +1,15 @@
+//! How long our sites take to answer, and how they end connections.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::answer_times::AnswerTimes;
-use super::{MOST_MODELS, Manners};
+use super::manners::Manners;
 use crate::config::SitePlace;
+
+/// Domains whose sites are asked how they answer.
+pub(super) const MAX_MODELS: usize = 16;
 
 /// What is known of the sites of our domains, beside the shape of their answers.
 #[derive(Default)]
@@ -62,7 +67,7 @@ impl Book {
         let mut entries = self.entries.borrow_mut();
         let known = entries.iter().position(|entry| entry.place == *place);
         let at = known.unwrap_or(entries.len());
-        if at == entries.len() && at < MOST_MODELS {
+        if at == entries.len() && at < MAX_MODELS {
             entries.push(Entry {
                 place: place.clone(),
                 times: AnswerTimes::default(),
@@ -158,9 +163,9 @@ mod tests {
         let slow = Duration::from_millis(60);
         book.visited(&place(1), slow);
         assert_eq!(book.answer_time(&place(1), 0), None);
-        (0..=MOST_MODELS).for_each(|n| book.asked(&place(n), slow));
+        (0..=MAX_MODELS).for_each(|n| book.asked(&place(n), slow));
         assert!(book.has_answered(&place(1)));
         assert_eq!(book.answer_time(&place(1), 0), Some(slow));
-        assert_eq!(book.answer_time(&place(MOST_MODELS), 0), None);
+        assert_eq!(book.answer_time(&place(MAX_MODELS), 0), None);
     }
 }

@@ -1,3 +1,5 @@
+//! Places at sites, and the line of those who wait for one.
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -8,12 +10,12 @@ use std::time::Duration;
 use super::Sites;
 use crate::net::Socket;
 
-/// How long a connection may be left as one is that nobody accepts.
+/// How long a connection may wait as if nobody had accepted it.
 const LEFT_FOR: Duration = Duration::from_secs(60);
 
 /// Bytes that such a connection may leave in the kernel: as many as are read of a
 /// hello.
-pub(in crate::client) const MOST_UNREAD: usize = 16 * 1024;
+pub(in crate::client) const MAX_UNREAD: usize = 16 * 1024;
 
 /// What is known of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +107,7 @@ impl Sites {
         is_served: impl Future<Output = Option<T>>,
     ) -> Option<T> {
         let leaves = async {
-            let _ = poll_fn(|cx| client.poll_filled(cx, MOST_UNREAD)).await;
+            let _ = poll_fn(|cx| client.poll_filled(cx, MAX_UNREAD)).await;
             None
         };
         let ends = smol::future::or(is_served, leaves);
@@ -265,6 +267,7 @@ mod tests {
         assert!(sites.guests.line.borrow().is_empty());
         assert_eq!(sites.metrics.fronted_now.get(), 0);
     }
+
     #[test]
     fn who_waits_is_called_when_a_reload_makes_places() {
         let sites = sites(1);

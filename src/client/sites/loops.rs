@@ -1,62 +1,45 @@
+//! Whether a connection that is to go to a site comes from ourselves.
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use slab::Slab;
 use smol_mtproxy_ciphers::sha256;
 
+use super::dialled::{Dialled, DialledByPort, Entry, beginning};
 use crate::config::Reach;
 use crate::net::{Counting, Notify, is_local_address};
 
-/// Connections that are one which goes round in circles, and wait for the site's
-/// first byte: more of them come out of the same circle.
-pub(super) const MOST_ROUNDS: u32 = 8;
+/// A connection that has come back to us so often goes round in circles. So may as
+/// many that begin alike and all wait for the site's first byte.
+pub(super) const MAX_ROUNDS: u32 = 8;
 
-/// Of these so many wait for answers to the others.
-const MOST_WAITING: usize = 64;
+/// Connections that wait at a time, until fewer that begin alike are without an
+/// answer.
+const MAX_WAITING: usize = 64;
 
-/// Bytes by which connections count as alike: the random of a hello is among
-/// them.
-const COMPARED: usize = 64;
-
-/// What a connection begins with.
-type Likeness = u64;
+/// A hash of what a connection begins with.
+type PrefixHash = u64;
 
 /// Keeps the proxy from being its own site: such a connection would come back,
 /// be connected to the site again, and so on until descriptors are gone.
 ///
-/// Nobody else is to see that there is such a rule. So what begins like others
-/// counts only where it may come from ourselves, and from anywhere else what is
-/// known by the ports of a whole chain of connections.
+/// Strangers are not to notice that there is such a rule. So those that begin alike
+/// are counted only where they may come from ourselves: from this machine, its
+/// network or the site. From anywhere else one is refused only if the ports of a
+/// whole chain of connections show that it is ours.
 pub(super) struct Loops {
     /// Where we listen.
     own: RefCell<Vec<SocketAddr>>,
     public_ip: Box<dyn Fn() -> Option<IpAddr>>,
     /// The connections to sites that got no answer, by their port here.
-    dialled: RefCell<Ports>,
+    dialled: RefCell<DialledByPort>,
     /// Those among them of whose client a relay told, by its port.
-    told: RefCell<Ports>,
-    unanswered: RefCell<HashMap<Likeness, u32>>,
+    told: RefCell<DialledByPort>,
+    unanswered: RefCell<HashMap<PrefixHash, u32>>,
     /// One that was counted is answered, or gone.
     fewer: Notify,
     waiting: Cell<usize>,
-}
-
-/// Connections by a port, which several may have.
-#[derive(Default)]
-struct Ports {
-    all: Slab<Dialled>,
-    /// The same type as `guard::fair_queue` has: code for one.
-    by_port: BTreeMap<Dial, u64>,
-}
-
-/// The port, and what tells those that have it apart.
-type Dial = (u64, u64);
-
-struct Dialled {
-    from: SocketAddr,
-    begins: heapless::Vec<u8, COMPARED>,
-    rounds: u32,
 }
 
 /// A connection that is to be passed on to a site.
@@ -88,12 +71,12 @@ pub(super) enum Circle {
 /// A connection to a site that has no answer yet. Ends with
 /// [`answered`](Loops::answered).
 pub(super) struct Begun {
-    counted: Option<Likeness>,
-    /// The client's port, if a relay told it.
-    told_port: Option<u16>,
+    counted: Option<PrefixHash>,
+    /// A relay told who the client is.
+    is_told: bool,
     rounds: u32,
-    dial: Option<Dial>,
-    told: Option<Dial>,
+    dialled: Option<Entry>,
+    told: Option<Entry>,
 }
 
 impl Loops {
@@ -151,10 +134,7 @@ impl Loops {
     /// time: it has one connection of that address and port.
     fn rounds(&self, comer: &Comer<'_>) -> u32 {
         let (dialled, told) = (self.dialled.borrow(), self.told.borrow());
-        let is_before = |before: &&Dialled| {
-            let length = before.begins.len().min(comer.received.len());
-            before.begins.get(..length) == comer.received.get(..length)
-        };
+        let is_before = |before: &&Dialled| before.begins_like(comer.received);
         let rounds_from = |port| {
             let before = dialled.of(port).filter(is_before);
             before.map(|before| before.rounds + 1).max().unwrap_or(0)
@@ -182,27 +162,27 @@ impl Loops {
     /// One more connection. Silent ones are not told apart.
     pub fn begin(&self, comer: &Comer<'_>) -> Result<Begun, Circle> {
         let rounds = self.rounds(comer);
-        if self.is_from_us(comer.client) || rounds >= MOST_ROUNDS {
+        if self.is_from_us(comer.client) || rounds >= MAX_ROUNDS {
             return Err(Circle::Ports);
         }
         let first = beginning(comer.received);
         let mut counted = None;
         if !first.is_empty() && self.may_be_ours(comer.client.ip(), comer.site) {
             let [a, b, c, d, e, f, g, h, ..] = sha256(&[first]);
-            let likeness = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            let prefix = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
             let mut unanswered = self.unanswered.borrow_mut();
-            let count = unanswered.entry(likeness).or_default();
-            if *count >= MOST_ROUNDS {
+            let count = unanswered.entry(prefix).or_default();
+            if *count >= MAX_ROUNDS {
                 return Err(Circle::Alike);
             }
             *count += 1;
-            counted = Some(likeness);
+            counted = Some(prefix);
         }
         Ok(Begun {
             counted,
-            told_port: comer.is_told().then_some(comer.client.port()),
+            is_told: comer.is_told(),
             rounds,
-            dial: None,
+            dialled: None,
             told: None,
         })
     }
@@ -210,7 +190,7 @@ impl Loops {
     /// The same, once fewer begin alike: who only looks like one of a circle comes
     /// through as soon as the site answers the others.
     pub async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
-        if self.waiting.get() >= MOST_WAITING {
+        if self.waiting.get() >= MAX_WAITING {
             return None;
         }
         let _waiting = Counting::one(&self.waiting);
@@ -232,273 +212,31 @@ impl Loops {
         received: &[u8],
         from: SocketAddr,
     ) {
-        let dialled = |from| Dialled {
-            from,
-            begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
-            rounds: begun.rounds,
-        };
+        let dialled = |from| Dialled::new(from, received, begun.rounds);
         let mut ports = self.dialled.borrow_mut();
-        begun.dial = Some(ports.insert(from.port(), dialled(from)));
+        begun.dialled = Some(ports.insert(dialled(from)));
         let mut told = self.told.borrow_mut();
-        let insert = |port| told.insert(port, dialled(client));
-        begun.told = begun.told_port.map(insert);
+        begun.told = begun.is_told.then(|| told.insert(dialled(client)));
     }
 
     /// It leads somewhere, or is gone. Another connection may come from the same
     /// address and port as this one of ours, as long as they lead to different
     /// ones.
     pub fn answered(&self, begun: Begun) {
-        self.dialled.borrow_mut().remove(begun.dial);
+        self.dialled.borrow_mut().remove(begun.dialled);
         self.told.borrow_mut().remove(begun.told);
         let mut unanswered = self.unanswered.borrow_mut();
-        if let Some(likeness) = begun.counted
-            && let Some(count) = unanswered.get_mut(&likeness)
+        if let Some(prefix) = begun.counted
+            && let Some(count) = unanswered.get_mut(&prefix)
         {
             *count -= 1;
             if *count == 0 {
-                unanswered.remove(&likeness);
+                unanswered.remove(&prefix);
             }
             self.fewer.notify();
         }
     }
 }
 
-fn beginning(received: &[u8]) -> &[u8] {
-    received.get(..COMPARED).unwrap_or(received)
-}
-
-impl Ports {
-    fn insert(&mut self, port: u16, dialled: Dialled) -> Dial {
-        let key = self.all.insert(dialled) as u64;
-        self.by_port.insert((port.into(), key), key);
-        (port.into(), key)
-    }
-
-    fn remove(&mut self, dial: Option<Dial>) {
-        if let Some(key) = dial.and_then(|dial| self.by_port.remove(&dial)) {
-            self.all.try_remove(key as usize);
-        }
-        if self.by_port.is_empty() {
-            // The table of a crowd is not kept.
-            self.all = Slab::new();
-        }
-    }
-
-    fn of(&self, port: u16) -> impl Iterator<Item = &Dialled> {
-        let all_of_it = (port.into(), 0)..=(port.into(), u64::MAX);
-        let keys = self.by_port.range(all_of_it).map(|(_, key)| *key as usize);
-        keys.filter_map(|key| self.all.get(key))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SITE: &str = "192.0.2.80:443";
-
-    fn loops(public: Option<&str>, own: &[&str]) -> Loops {
-        let public = public.map(|ip| ip.parse().unwrap());
-        let loops = Loops::new(Box::new(move || public));
-        for address in own {
-            loops.listening(address.parse().unwrap());
-        }
-        loops
-    }
-
-    fn begin(loops: &Loops, from: &str, received: &[u8]) -> Result<Begun, Circle> {
-        let from: SocketAddr = from.parse().unwrap();
-        through(loops, from, from, received)
-    }
-
-    fn through(
-        loops: &Loops,
-        client: SocketAddr,
-        sender: SocketAddr,
-        received: &[u8],
-    ) -> Result<Begun, Circle> {
-        loops.begin(&Comer {
-            client,
-            sender,
-            received,
-            site: &[SITE.parse().unwrap()],
-        })
-    }
-
-    #[test]
-    fn our_own_addresses() {
-        let is_ours = |loops: &Loops, address: &str| loops.is_ours(address.parse().unwrap());
-        let everywhere = loops(Some("192.0.2.7"), &["0.0.0.0:443"]);
-        for (address, ours) in [
-            ("127.0.0.1:443", true),
-            ("[::ffff:127.0.0.1]:443", true),
-            ("127.0.0.1:8443", false),
-            ("[::1]:443", false),
-            ("192.0.2.7:443", true),
-            ("192.0.2.7:8443", false),
-            ("192.0.2.8:443", false),
-        ] {
-            assert_eq!(is_ours(&everywhere, address), ours, "{address}");
-        }
-        let one = loops(None, &["127.0.0.1:443"]);
-        assert!(is_ours(&one, "127.0.0.1:443"));
-        assert!(!is_ours(&one, "127.0.0.2:443"));
-        one.not_listening("127.0.0.1:443".parse().unwrap());
-        assert!(!is_ours(&one, "127.0.0.1:443"));
-    }
-
-    #[test]
-    fn who_may_be_ourselves() {
-        let loops = loops(Some("198.51.100.7"), &[]);
-        let site = [SITE.parse().unwrap()];
-        for (ip, may_be) in [
-            ("127.0.0.1", true),
-            ("10.1.2.3", true),
-            ("172.17.0.1", true),
-            ("192.168.1.1", true),
-            ("169.254.1.1", true),
-            ("100.64.3.4", true),
-            ("::1", true),
-            ("fd00::1", true),
-            ("fe80::1", true),
-            ("::ffff:10.0.0.1", true),
-            // Ours as the internet sees it, and the site's.
-            ("198.51.100.7", true),
-            ("192.0.2.80", true),
-            ("::ffff:192.0.2.80", true),
-            ("198.51.100.8", false),
-            ("203.0.113.9", false),
-            ("2001:db8::1", false),
-            ("2a00::1", false),
-        ] {
-            assert_eq!(
-                loops.may_be_ours(ip.parse().unwrap(), &site),
-                may_be,
-                "{ip}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_goes_round_in_circles_ends() {
-        let loops = loops(None, &[]);
-        let from = |n: u32| format!("10.0.0.1:{}", 1000 + n);
-        let begun: Vec<_> = (0..20).map(|n| begin(&loops, &from(n), b"hello")).collect();
-        assert_eq!(begun.iter().flatten().count(), MOST_ROUNDS as usize);
-        assert_eq!(begin(&loops, SITE, b"hello").err(), Some(Circle::Alike));
-        assert!(begin(&loops, SITE, b"another").is_ok());
-        for begun in begun.into_iter().flatten() {
-            loops.answered(begun);
-        }
-        assert!(begin(&loops, SITE, b"hello").is_ok());
-        assert!((0..20).all(|n| begin(&loops, &from(n), b"").is_ok()));
-    }
-
-    #[test]
-    fn a_crowd_from_elsewhere_is_no_circle() {
-        let loops = loops(Some("198.51.100.7"), &[]);
-        let mut held = Vec::new();
-        for n in 0..1000 {
-            let from = format!("203.0.113.9:{}", 30_000 + 2 * n);
-            let mut begun = begin(&loops, &from, b"hello").ok().unwrap();
-            // Now and then of the same port as somebody's.
-            let ours = format!("198.51.100.7:{}", 30_001 + 7 * n % 2000);
-            let client = from.parse().unwrap();
-            loops.dialled(&mut begun, client, b"hello", ours.parse().unwrap());
-            held.push(begun);
-        }
-        // Nor does it make one of what comes from our network.
-        assert!(begin(&loops, "10.0.0.1:1", b"hello").is_ok());
-        for begun in held {
-            loops.answered(begun);
-        }
-        assert!(loops.dialled.borrow().by_port.is_empty() && loops.unanswered.borrow().len() == 1);
-    }
-
-    /// A NAT elsewhere that keeps ports: each comes from the port of the one
-    /// before, whatever the address, and has a few bytes more or less.
-    #[test]
-    fn a_chain_is_known_by_its_ports() {
-        let loops = loops(None, &[]);
-        let mut chain = Vec::new();
-        let mut from: SocketAddr = "203.0.113.9:1000".parse().unwrap();
-        for round in 0..20u16 {
-            let received = &b"hello, site"[..5 + usize::from(round) % 3];
-            match through(&loops, from, from, received) {
-                Ok(mut begun) => {
-                    let ours = SocketAddr::new([192, 0, 2, 7].into(), 40_000 + round);
-                    loops.dialled(&mut begun, from, received, ours);
-                    from.set_port(ours.port());
-                    chain.push(begun);
-                }
-                Err(circle) => {
-                    assert_eq!(circle, Circle::Ports);
-                    break;
-                }
-            }
-        }
-        assert_eq!(chain.len(), MOST_ROUNDS as usize);
-        // What begins otherwise comes from the same port by chance.
-        assert!(through(&loops, from, from, b"GET /").is_ok());
-        for begun in chain {
-            loops.answered(begun);
-        }
-        assert!(through(&loops, from, from, b"hello").is_ok());
-    }
-
-    /// A relay that hears from us who comes, and tells it us.
-    #[test]
-    fn a_client_that_is_told_again_and_again_is_a_chain() {
-        let loops = loops(None, &[]);
-        let client = "203.0.113.9:1000".parse().unwrap();
-        let mut chain = Vec::new();
-        for round in 0..20 {
-            let relay = SocketAddr::new([192, 0, 2, 8].into(), 50_000 + round);
-            let begun = through(&loops, client, relay, b"hello");
-            let Ok(mut begun) = begun else {
-                assert_eq!(begun.err(), Some(Circle::Ports));
-                break;
-            };
-            let ours = SocketAddr::new([192, 0, 2, 7].into(), 40_000 + round);
-            loops.dialled(&mut begun, client, b"hello", ours);
-            chain.push(begun);
-        }
-        assert_eq!(chain.len(), MOST_ROUNDS as usize);
-        // Another of its connections, what it says besides, and one that only has
-        // its port.
-        let relay: SocketAddr = "192.0.2.8:60000".parse().unwrap();
-        for (client, received) in [
-            ("203.0.113.9:1001", "hello"),
-            ("203.0.113.9:1000", "GET /"),
-            ("203.0.113.10:1000", "hello"),
-        ] {
-            let begun = through(&loops, client.parse().unwrap(), relay, received.as_bytes());
-            assert!(begun.is_ok_and(|begun| begun.rounds == 0), "{client}");
-        }
-        for begun in chain {
-            loops.answered(begun);
-        }
-        assert!(
-            loops.dialled.borrow().by_port.is_empty() && loops.told.borrow().by_port.is_empty()
-        );
-    }
-
-    #[test]
-    fn what_comes_from_where_we_are_on_the_way_is_ours() {
-        let loops = loops(None, &[]);
-        let ours: SocketAddr = "192.0.2.7:40000".parse().unwrap();
-        let relay: SocketAddr = "127.0.0.1:40000".parse().unwrap();
-        let stranger = "203.0.113.9:1000".parse().unwrap();
-        let mut begun = through(&loops, stranger, relay, b"hello").ok().unwrap();
-        loops.dialled(&mut begun, stranger, b"hello", ours);
-        assert!(loops.is_from_us("[::ffff:192.0.2.7]:40000".parse().unwrap()));
-        for sender in [ours, relay] {
-            let came_back = through(&loops, ours, sender, b"other").err();
-            assert_eq!(came_back, Some(Circle::Ports));
-            // A relay's own port says nothing.
-            assert!(through(&loops, stranger, sender, b"other").is_ok());
-        }
-        loops.answered(begun);
-        assert!(through(&loops, ours, ours, b"hello").is_ok());
-    }
-}
+mod tests;

@@ -1,11 +1,28 @@
 //! The sites that strangers are connected to, and how they answer a TLS hello,
 //! which is how we answer then.
+//!
+//! | file | what |
+//! |---|---|
+//! | `visit` | a stranger's connection to its site |
+//! | `guests` | who has a place at a site, and who waits for one |
+//! | `site` | where a site is, and connecting to it |
+//! | `loops` | connections that lead back to ourselves |
+//! | `dialled` | those to sites, by their ports |
+//! | `probe` | asking sites how they answer |
+//! | `profile_file` | what they answered, as a file |
+//! | `answer_times` | how long they take for it |
+//! | `observe` | finding out how they end connections |
+//! | `manners` | how they end connections |
+//! | `manners/measured` | of that, what is found out and kept |
+//! | `book` | times and manners of all sites |
+//! | `names` | whether the names of our domains lead to us |
+//! | `advice` | what a person should know of a site |
 
 mod advice;
 mod answer_times;
 mod book;
+mod dialled;
 mod guests;
-mod kept;
 mod loops;
 mod manners;
 #[cfg(feature = "check")]
@@ -13,6 +30,7 @@ mod names;
 #[cfg(feature = "check")]
 mod observe;
 mod probe;
+mod profile_file;
 mod site;
 mod visit;
 
@@ -31,22 +49,19 @@ use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
 pub use advice::of_addresses;
-use book::Book;
+use book::{Book, MAX_MODELS};
 use guests::Guests;
-pub(super) use guests::{Guest, Judgement, MOST_UNREAD};
-use kept::Flaw;
+pub(super) use guests::{Guest, Judgement, MAX_UNREAD};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
 pub use probe::Examined;
+use profile_file::Flaw;
 use site::Site;
 pub(super) use visit::{OwnEnd, SiteVisit};
 
 /// Sites whose addresses are remembered; the one unused for longest gives way.
-const MOST_SITES: usize = 64;
-
-/// Domains whose sites are asked how they answer.
-const MOST_MODELS: usize = 16;
+const MAX_SITES: usize = 64;
 
 /// How long clients wait for what nobody has asked yet: the first answer of a site, at
 /// the start and after a reload. A site itself may be as slow when it starts.
@@ -164,10 +179,10 @@ impl Sites {
         data_dir: DataDir,
         public_ip: impl Fn() -> Option<IpAddr> + 'static,
     ) -> Rc<Self> {
-        let content = data_dir.read(kept::FILE).unwrap_or_default();
-        let (models, flaw) = kept::read(&content, MOST_MODELS);
+        let content = data_dir.read(profile_file::FILE).unwrap_or_default();
+        let (models, flaw) = profile_file::read(&content, MAX_MODELS);
         if let Some(flaw) = flaw {
-            let place = data_dir.place_of(kept::FILE);
+            let place = data_dir.place_of(profile_file::FILE);
             let place = place.display();
             let what = match flaw {
                 Flaw::OtherVersion => "is of another version",
@@ -197,7 +212,7 @@ impl Sites {
             asked: Notify::default(),
             loop_log: Throttle::new(LOG_PERIOD),
             crowd_log: Throttle::new(LOG_PERIOD),
-            kept_answers: KeptFile::new(kept::FILE, "how sites answer TLS"),
+            kept_answers: KeptFile::new(profile_file::FILE, "how sites answer TLS"),
             #[cfg(feature = "check")]
             kept_manners: KeptFile::new(manners::FILE, "how sites end connections"),
         })
@@ -259,7 +274,7 @@ impl Sites {
             config
                 .domains
                 .iter()
-                .take(MOST_MODELS)
+                .take(MAX_MODELS)
                 .any(|asked| asked == domain)
         };
         is_open && !is_over && self.is_on() && self.config.with(is_asked)
@@ -355,7 +370,7 @@ impl Sites {
             Some(at) => sites.remove(at),
             None => Site::new(place, only_global),
         };
-        if sites.len() >= MOST_SITES {
+        if sites.len() >= MAX_SITES {
             sites.remove(0);
         }
         sites.push(site.clone());

@@ -1,8 +1,10 @@
+//! Whether the names of our domains lead to this machine.
+
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{MOST_MODELS, Sites, advice};
+use super::{MAX_MODELS, Sites, advice};
 use crate::config::Reach;
 use crate::net::resolve;
 
@@ -13,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(24 * 3600);
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Addresses of a name that are looked at.
-const MOST_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 impl Sites {
     /// Says of each domain once when its name leads to another machine than ours.
@@ -35,9 +37,9 @@ impl Sites {
             return true;
         }
         let (mut complete, mut lines) = (true, Vec::new());
-        for domain in config.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MAX_MODELS) {
             let name = domain.as_str().to_owned();
-            let looked = resolve(name, 443, MOST_ADDRESSES).await;
+            let looked = resolve(name, 443, MAX_ADDRESSES).await;
             let Ok(found) = looked else {
                 complete = false;
                 continue;

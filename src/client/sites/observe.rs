@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use smol::future::zip;
 
-use super::manners::{Ending, How, LATE, LONGEST_LOOK, LONGEST_WORD, Manners};
+use super::manners::{Ending, How, LATE, MAX_LOOK, MAX_WORD, Manners};
 use super::probe::QUIET;
-use super::{MOST_MODELS, Site, Sites};
+use super::{MAX_MODELS, Site, Sites};
 use crate::net::{Jitter, Socket, fill_random};
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
@@ -27,12 +27,12 @@ const PART: usize = 300;
 const GARBLED: [u8; 6 + 5] = [0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 64];
 
 /// What comes from a site before its end, at most, in bytes.
-const MOST_SAID: usize = 1024;
+const MAX_SAID: usize = 1024;
 
-/// What a visitor does before it falls silent.
+/// After what a visitor of ours falls silent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Visitor {
-    Silent,
+enum FallsSilent {
+    AtOnce,
     Partial,
     Late,
     Unfinished,
@@ -55,7 +55,7 @@ impl Sites {
     /// them has changed meanwhile.
     async fn observe_all(self: &Rc<Self>) -> bool {
         let config = self.config.get();
-        for domain in config.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MAX_MODELS) {
             let Some(place) = config.place_for(Some(domain)) else {
                 continue;
             };
@@ -86,13 +86,13 @@ impl Sites {
 
     /// One look at everything that a site may do.
     async fn look(self: &Rc<Self>, site: &Rc<Site>, domain: &Domain) -> Manners {
-        let meet = |visitor| self.meet(site, domain, visitor);
+        let meet = |falls_silent| self.meet(site, domain, falls_silent);
         let ((silent, (partial, late)), (unfinished, garbled)) = zip(
             zip(
-                meet(Visitor::Silent),
-                zip(meet(Visitor::Partial), meet(Visitor::Late)),
+                meet(FallsSilent::AtOnce),
+                zip(meet(FallsSilent::Partial), meet(FallsSilent::Late)),
             ),
-            zip(meet(Visitor::Unfinished), meet(Visitor::Garbled)),
+            zip(meet(FallsSilent::Unfinished), meet(FallsSilent::Garbled)),
         )
         .await;
         Manners {
@@ -104,13 +104,13 @@ impl Sites {
         }
     }
 
-    /// How the site leaves this visitor; `None` if that cannot be told, or not be
+    /// How the site leaves such a visitor; `None` if that cannot be told, or not be
     /// done as it does.
     async fn meet(
         self: &Rc<Self>,
         site: &Rc<Site>,
         domain: &Domain,
-        visitor: Visitor,
+        falls_silent: FallsSilent,
     ) -> Option<Ending> {
         let hello = browser_hello(domain, true, &mut fill_random);
         site.resolved(self).await;
@@ -122,21 +122,21 @@ impl Sites {
         if self.config.with(|config| config.fronting.proxy_protocol) {
             sent.extend_from_slice(&LOCAL_V2);
         }
-        let part = match visitor {
-            Visitor::Silent => 0,
-            Visitor::Partial | Visitor::Late => PART.min(hello.len()),
-            Visitor::Unfinished | Visitor::Garbled => hello.len(),
+        let part = match falls_silent {
+            FallsSilent::AtOnce => 0,
+            FallsSilent::Partial | FallsSilent::Late => PART.min(hello.len()),
+            FallsSilent::Unfinished | FallsSilent::Garbled => hello.len(),
         };
-        if visitor == Visitor::Late {
+        if falls_silent == FallsSilent::Late {
             self.reactor.sleep(LATE).await;
         }
         sent.extend_from_slice(hello.get(..part)?);
         socket.write_all(&sent).await.ok()?;
-        if matches!(visitor, Visitor::Unfinished | Visitor::Garbled) {
+        if matches!(falls_silent, FallsSilent::Unfinished | FallsSilent::Garbled) {
             let answer = self.listen(&socket, quiet).await.ok()?;
             site_flight::read(&answer).ok()?;
         }
-        if visitor == Visitor::Garbled {
+        if falls_silent == FallsSilent::Garbled {
             let mut record = [0; GARBLED.len() + 64];
             let (head, body) = record.split_at_mut(GARBLED.len());
             head.copy_from_slice(&GARBLED);
@@ -151,9 +151,9 @@ impl Sites {
     async fn wait_for_end(&self, socket: &Socket, began: Instant) -> Option<Ending> {
         let mut said = Vec::new();
         let how = loop {
-            let left = (began + LONGEST_LOOK).saturating_duration_since(self.reactor.now());
+            let left = (began + MAX_LOOK).saturating_duration_since(self.reactor.now());
             let start = said.len();
-            said.resize(MOST_SAID, 0);
+            said.resize(MAX_SAID, 0);
             let space = said.get_mut(start..).unwrap_or_default();
             let read = self.reactor.timeout(left, socket.read(space)).await;
             let length = match &read {
@@ -165,13 +165,13 @@ impl Sites {
                 None => break How::Stays,
                 Some(Err(_)) => break How::Reset,
                 Some(Ok(0)) => break How::Fin,
-                Some(Ok(_)) if said.len() == MOST_SAID => return None,
+                Some(Ok(_)) if said.len() == MAX_SAID => return None,
                 Some(Ok(_)) => {}
             }
         };
         let after = self.reactor.now().duration_since(began);
         Some(Ending {
-            after: after.min(LONGEST_LOOK),
+            after: after.min(MAX_LOOK),
             record: last_word(&said)?,
             how,
         })
@@ -184,7 +184,7 @@ fn last_word(said: &[u8]) -> Option<Option<u8>> {
     match said {
         [] => Some(None),
         [0x17, 3, 3, 0, length, payload @ ..] => {
-            let is_all = payload.len() == usize::from(*length) && *length <= LONGEST_WORD;
+            let is_all = payload.len() == usize::from(*length) && *length <= MAX_WORD;
             is_all.then_some(Some(*length))
         }
         _ => None,

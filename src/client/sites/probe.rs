@@ -10,7 +10,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{MOST_MODELS, Model, Sites, advice, kept};
+use super::{MAX_MODELS, Model, Sites, advice, profile_file};
 use crate::metrics::{FrontingFailure, ProbeOutcome};
 use crate::net::{Backoff, Jitter, Socket, fill_random, random_part};
 use crate::wire::learnt_flight::{Learnt, Question};
@@ -108,7 +108,7 @@ impl Sites {
     async fn measure_all(self: &Rc<Self>) -> bool {
         self.asking_since.set(Some(self.reactor.now()));
         let config = self.config.get();
-        let domains = config.domains.iter().take(MOST_MODELS).cloned();
+        let domains = config.domains.iter().take(MAX_MODELS).cloned();
         let rounds: Vec<_> = domains.map(Round::new).map(Rc::new).collect();
         let begin = |round: &Rc<Round>| {
             let (sites, round) = (self.clone(), round.clone());
@@ -130,7 +130,7 @@ impl Sites {
     pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
         let config = self.config.get();
         let mut found = Vec::new();
-        for domain in config.domains.iter().take(MOST_MODELS) {
+        for domain in config.domains.iter().take(MAX_MODELS) {
             let Some(site) = self.site_for(Some(domain)) else {
                 continue;
             };
@@ -139,7 +139,10 @@ impl Sites {
             let answer = asked.await.unwrap_or(Err(ProbeError::Silent));
             let answer = answer.map_err(|error| error.to_string()).map(|answer| {
                 let profile = answer.with_lengths(answer.lengths.into());
-                (kept::describe(&profile), advice::of_answer(&profile))
+                (
+                    profile_file::describe(&profile),
+                    advice::of_answer(&profile),
+                )
             });
             let site = format!("{} for {domain}", site.place);
             found.push(Examined { site, answer });
@@ -179,7 +182,10 @@ impl Sites {
         }
         self.metrics.site_probes.inc(ProbeOutcome::Measured);
         if let Some(profile) = self.profile(domain) {
-            let line = format!("{domain} answers TLS with {}", kept::describe(&profile));
+            let line = format!(
+                "{domain} answers TLS with {}",
+                profile_file::describe(&profile)
+            );
             // The small build knows as much and says less.
             let advice = match cfg!(feature = "check") {
                 true => advice::of_answer(&profile),
@@ -340,7 +346,7 @@ impl Sites {
             let models = self.models.borrow();
             let known = models.iter().filter_map(|model| {
                 let learnt = model.learnt.as_ref()?;
-                Some(kept::write_line(&model.domain, learnt))
+                Some(profile_file::write_line(&model.domain, learnt))
             });
             known.collect()
         };

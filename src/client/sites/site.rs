@@ -1,3 +1,5 @@
+//! Where a site is, and connecting to it.
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,12 +1,14 @@
+//! A stranger's connection to its site.
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::guests::{Guest, Judgement};
-use super::loops::{Begun, Circle, Comer, MOST_ROUNDS};
+use super::loops::{Begun, Circle, Comer, MAX_ROUNDS};
 use super::site::Site;
 use super::{How, Loops, Manners, Sites};
-use crate::client::visit::Peer;
+use crate::client::peer::Peer;
 use crate::metrics::FrontingFailure;
 use crate::net::Socket;
 use crate::wire::client_hello::{self, Parsed};
@@ -26,13 +28,15 @@ pub(in crate::client) struct SiteVisit {
     _guest: Guest,
 }
 
-/// How the site ends a connection, had it been connected when the stranger was.
+/// How the site would end the stranger's connection, had it been the site's own from
+/// the start.
 pub(in crate::client) struct OwnEnd {
     pub at: Instant,
     pub how: How,
-    /// Bytes of the stranger's that it has not got, of those that it ends it by.
+    /// Bytes that the stranger had sent and the site had not got then. They change
+    /// nothing.
     pub unheard: u64,
-    /// It makes no difference what the stranger says before its handshake is over.
+    /// Nothing that the stranger says before its handshake is over changes it.
     pub is_firm: bool,
 }
 
@@ -159,7 +163,7 @@ impl Sites {
                  the address of the real web server with --fronting HOST:PORT"
             ),
             Circle::Alike => warn!(
-                "a stranger waits for the site: it comes from this network, and {MOST_ROUNDS} \
+                "a stranger waits for the site: it comes from this network, and {MAX_ROUNDS} \
                  that begin like it wait for {place}, which leads back to this proxy or does not \
                  answer{skipped}; give the address of the real web server with --fronting \
                  HOST:PORT, and let a relay in front tell who comes (--proxy-protocol)"

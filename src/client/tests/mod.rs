@@ -8,6 +8,7 @@ mod openings;
 mod places;
 mod pressure;
 mod relays;
+mod reloads;
 mod segments;
 mod strangers;
 mod tails;
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{ClientContext, ListenerHandle, Newer, Parts, Rules, Sites, listen};
+use super::{ClientContext, ClientParts, ListenerHandle, Rules, Sites, listen};
 use crate::config::{
     Allow, AnswerTime, ClientConfig, DataDir, Fronting, GuardConfig, NamedSecret, RecordSizes,
     ReplayCache, Reset, RouteChoice, ServerErrors, SiteConfig, TimeSkew,
@@ -102,7 +103,6 @@ impl Default for Setup {
                 tls_domains: Vec::new(),
                 sni_salt: None,
                 route: RouteChoice::Middle,
-                newer: Newer::default(),
             },
             fronting: Fronting::default(),
         }
@@ -138,7 +138,7 @@ impl Setup {
         let sites = Sites::new(&reactor, &executor, &metrics, sites, nowhere, || None);
         let secrets = self.rules.secrets.iter();
         let limits = secrets.map(|secret| (&*secret.name, secret.limits));
-        let context = ClientContext::new(Parts {
+        let context = ClientContext::new(ClientParts {
             sites,
             reactor: reactor.clone(),
             executor: executor.clone(),
@@ -188,15 +188,16 @@ fn an_idle_client_is_small() {
     let out = size_of::<super::out::ClientOut>();
     let stream = size_of::<super::packets::StreamRelay>();
     let line = size_of::<super::line::LineRelay>();
-    let stranger = size_of::<super::fronting::SiteRelay>();
+    let stranger = size_of::<super::site_relay::SiteRelay>();
     let small = task <= 256 && out <= 336 && stream <= 352 && line <= 384 && stranger <= 384;
     assert!(
         small,
         "task {task}, out {out}, stream {stream}, line {line}, stranger {stranger}"
     );
 }
+
 #[test]
 fn an_unproven_client_is_small() {
-    let beginning = future_size(super::admit::enter);
+    let beginning = future_size(super::enter::enter);
     assert!(beginning <= 2560, "{beginning}");
 }

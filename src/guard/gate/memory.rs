@@ -46,7 +46,7 @@ impl Replays {
 /// The memory of one run, and who keeps it for the next.
 pub(super) struct Handshakes {
     replays: RefCell<Option<Replays>>,
-    /// Who keeps them, while there is nothing to be written.
+    /// The task that writes them, while it has nothing to write.
     keeper: Cell<Option<Waker>>,
     full: Throttle,
 }
@@ -106,7 +106,8 @@ impl Gate {
         })?
     }
 
-    /// What was written of it is gone, or could not be: all has to be, once more.
+    /// What was written of it is gone, or writing has failed: all is to be written
+    /// anew.
     pub fn begin_anew(&self, of: Memory) {
         self.with_replays(|replays| match of {
             Memory::Replays => replays.memory.begin_anew(),

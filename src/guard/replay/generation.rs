@@ -1,5 +1,7 @@
-/// Places in a page of memory, less the allocator's few bytes: 4096 bytes take two
-/// pages in the router builds.
+//! Some of the remembered handshakes, in a hash table that never grows.
+
+/// Places of one allocation: with the allocator's few bytes they fill a page of
+/// memory, where 4096 bytes would take two in the router builds.
 const PAGE: usize = 508;
 
 /// Entries that a page of places has, at the most.

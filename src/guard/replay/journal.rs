@@ -11,12 +11,12 @@ use smol_mtproxy_ciphers::hmac_sha256;
 use super::TIME_MASK;
 
 /// Words that wait for the disk.
-pub(super) const MOST_PENDING: usize = 4096;
+pub(super) const MAX_PENDING: usize = 4096;
 
 pub(super) const WORD: usize = 8;
 
-/// Behind it is an entry that a file has already, with another time. Smaller than
-/// every entry, as are the checks of marks; 0 is what a power cut leaves.
+/// Stands before an entry that the file has already, with another time. It is smaller
+/// than every entry, as are the checks of marks; 0 is what a power cut leaves.
 pub(super) const AGAIN: u64 = 1;
 
 /// An entry that comes again and again is written once in so many of its units of
@@ -25,12 +25,13 @@ const UNITS_PER_WRITE: u64 = 900;
 
 /// What is to be written next, whole.
 pub struct Batch {
-    pub place: Place,
+    pub place: WriteAs,
     pub bytes: Vec<u8>,
 }
 
+/// Where the bytes of a batch go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum WriteAs {
     /// Behind what the file has.
     Behind,
     /// In place of the file.
@@ -81,7 +82,7 @@ impl Written {
 impl Journal {
     /// False if there is no room for one more.
     pub fn add(&mut self, entry: u64) -> bool {
-        let has_room = self.pending.len() < MOST_PENDING;
+        let has_room = self.pending.len() < MAX_PENDING;
         if has_room {
             self.pending.push(entry);
         }
@@ -94,7 +95,7 @@ impl Journal {
         if part(before) == part(entry) {
             return true;
         }
-        let has_room = self.pending.len() + 2 <= MOST_PENDING;
+        let has_room = self.pending.len() + 2 <= MAX_PENDING;
         if has_room {
             self.pending.extend(as_again(entry));
         }

@@ -1,3 +1,5 @@
+//! What each address has taken today of what is remembered for ever.
+
 use std::hash::{BuildHasher, RandomState};
 
 use crate::guard::fair_queue::Origin;

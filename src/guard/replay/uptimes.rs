@@ -1,17 +1,19 @@
+//! Handshakes that tell the client's uptime where others tell the time.
+
 use smol_mtproxy_ciphers::hmac_sha256;
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
-use super::journal::{Batch, Item, Items, Journal, Place, WORD, Written, head};
-use super::kept::Left;
+use super::journal::{Batch, Item, Items, Journal, WORD, WriteAs, Written, head};
+use super::saved::Left;
 use super::{PART_SO_FAR, TIME_MASK, random_key};
 
 const MAGIC: &[u8; WORD] = b"uptimes1";
 
-/// Of the handshakes that are remembered at all, these get places for so many.
+/// For so many handshakes that are remembered at all, one of these is.
 const PART: usize = 16;
 const FEWEST: usize = 8192;
 
-/// A file with so many is read, whatever there is room for now.
+/// A file with so many entries is read even if there is room for fewer.
 const USUAL: usize = 250_000;
 
 /// Hellos that tell the client's uptime instead of the time: nothing says how old
@@ -63,8 +65,8 @@ impl Uptimes {
         self.len >= self.most
     }
 
-    /// Remembers the hello of `id` if `may_add`, asked where it is new and fits,
-    /// lets it.
+    /// Remembers the hello of `id`. Of one that is new and has room `may_add` is
+    /// asked, which may refuse it.
     pub fn remember(&mut self, id: &[u8], may_add: impl FnOnce() -> bool) -> Uptime {
         let hash = hmac_sha256(&self.key, &[id]);
         let entry = hash.first_chunk().copied().map_or(0, u64::from_be_bytes);
@@ -138,8 +140,8 @@ impl Uptimes {
             words.extend(generation.entries());
         }
         let (place, mut bytes) = match journal.written {
-            None => (Place::Anew, head(MAGIC, &self.key)),
-            Some(_) => (Place::Behind, Vec::new()),
+            None => (WriteAs::Anew, head(MAGIC, &self.key)),
+            Some(_) => (WriteAs::Behind, Vec::new()),
         };
         bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         journal.written = Some(Written::default());
@@ -201,7 +203,7 @@ mod tests {
 
     fn written(uptimes: &mut Uptimes, file: &mut Vec<u8>) {
         while let Some(batch) = uptimes.take_news() {
-            if batch.place == Place::Anew {
+            if batch.place == WriteAs::Anew {
                 file.clear();
             }
             file.extend(batch.bytes);

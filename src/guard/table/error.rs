@@ -1,8 +1,10 @@
+//! What is wrong with a table, and the way out.
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::LONGEST;
+use super::MAX_FILE;
 use crate::config::cure;
 
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl fmt::Display for TableError {
                 f,
                 "table {file} is over {} MiB; write neighbouring addresses as networks, or make \
                  several tables of it, each with its --policy",
-                LONGEST >> 20
+                MAX_FILE >> 20
             ),
             TableErrorKind::Write(error) => write!(
                 f,

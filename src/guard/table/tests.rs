@@ -130,7 +130,7 @@ fn a_file_comes_back_as_it_was_saved() {
     assert!(error.contains("banned.txt:1:"), "{error}");
 
     // Comments alone leave no room for an entry.
-    let comment = format!("#{}\n", "x".repeat(LONGEST as usize - 4));
+    let comment = format!("#{}\n", "x".repeat(MAX_FILE as usize - 4));
     std::fs::write(&file, &comment).unwrap();
     let table = Table::from(open().unwrap());
     table.add("a.example").unwrap();

@@ -1,3 +1,5 @@
+//! What a relay waits for, and until when.
+
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 ///
 /// It is set when it fires or when something begins that has a deadline of its
 /// own, never at a packet; firing, it looks at what happened since.
-pub(super) struct Pace {
+pub(super) struct Deadlines {
     timer: Timer,
     armed: Option<Armed>,
     pub last_read: Instant,
@@ -42,7 +44,8 @@ pub(super) struct Watched {
     pub undelivered: bool,
     /// The client began a packet and is free to go on with it.
     pub unfinished: bool,
-    /// It is not for the client that nothing is read: the wait is not its own.
+    /// Nothing is read because of us or Telegram: the client is not idle, it has to
+    /// wait.
     pub held_up: bool,
     /// The client has hung up and is not read.
     pub gone: bool,
@@ -60,7 +63,7 @@ pub(super) enum Due {
     LetGo,
 }
 
-impl Pace {
+impl Deadlines {
     pub fn new(reactor: &Rc<Reactor>) -> Self {
         Self {
             timer: reactor.timer(),

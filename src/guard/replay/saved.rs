@@ -3,20 +3,20 @@
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
-    AGAIN, Batch, Clock, Item, Items, Journal, MOST_PENDING, Place, WORD, Written, as_again, head,
+    AGAIN, Batch, Clock, Item, Items, Journal, MAX_PENDING, WORD, WriteAs, Written, as_again, head,
     mark,
 };
 use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
 
 const MAGIC: &[u8; WORD] = b"replays3";
 
-/// The clock is noted once in so many seconds, at the latest.
+/// The clock is noted at least once in so many seconds.
 const MARK_PERIOD: u64 = 3600;
 
-/// And when this machine's has been set by more than so many.
+/// It is also noted when this machine's clock has been set by more seconds than that.
 const CLOCK_SET: u64 = 60;
 
-/// A file up to this length is read, whatever there is room for now.
+/// A file up to this length, in bytes, is read even if there is room for less.
 const USUAL_LENGTH: u64 = 80 << 20;
 
 /// What an earlier run has left.
@@ -67,8 +67,8 @@ impl ReplayMemory {
         let journal = self.journal.as_mut()?;
         let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
         let place = match journal.written {
-            None => Place::Anew,
-            Some(file) if is_old(file.since) => Place::Next,
+            None => WriteAs::Anew,
+            Some(file) if is_old(file.since) => WriteAs::Next,
             Some(file) if file.entries >= most_entries(self.wanted) => {
                 // The one before it goes. Where many only came again, this one has too
                 // few others.
@@ -76,9 +76,9 @@ impl ReplayMemory {
                     let generations = self.generations.iter_mut();
                     generations.for_each(|generation| generation.is_kept = false);
                 }
-                Place::Next
+                WriteAs::Next
             }
-            Some(_) => Place::Behind,
+            Some(_) => WriteAs::Behind,
         };
         let mut words = journal.take();
         let again = words.iter().filter(|word| **word == AGAIN).count();
@@ -100,7 +100,7 @@ impl ReplayMemory {
             unix: unix_now,
         };
         let (mut written, mut bytes, is_new) = match (journal.written, place) {
-            (Some(written), Place::Behind) => (written, Vec::new(), false),
+            (Some(written), WriteAs::Behind) => (written, Vec::new(), false),
             _ => (Written::since(clock), head(MAGIC, &self.key), true),
         };
         if is_new || needs_mark(written.marked, clock) {
@@ -116,7 +116,7 @@ impl ReplayMemory {
 
     /// The longest that a file can be, in bytes.
     pub fn longest(&self) -> u64 {
-        let own = (self.wanted as u64 * 5 / 2 + 4 * MOST_PENDING as u64) * WORD as u64;
+        let own = (self.wanted as u64 * 5 / 2 + 4 * MAX_PENDING as u64) * WORD as u64;
         own.max(USUAL_LENGTH)
     }
 
@@ -217,7 +217,7 @@ impl ReplayMemory {
 
 /// Entries of a file that is full: a few of them may have come again.
 fn most_entries(wanted: usize) -> usize {
-    (wanted + wanted / PART_OF_ALL).max(MOST_PENDING)
+    (wanted + wanted / PART_OF_ALL).max(MAX_PENDING)
 }
 
 fn needs_mark(marked: Clock, clock: Clock) -> bool {

@@ -1,13 +1,16 @@
+//! What is known of a connection that has proven nothing yet, and whether it is let in
+//! once it has.
+
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 
-use super::fronting::Opening;
-use super::handshake::read_more;
+use super::ClientContext;
+use super::opening::Opening;
+use super::peer::{Peer, read_more};
 use super::registry::Place;
+use super::rules::RulesAtArrival;
 use super::sites::Guest;
-use super::{ClientContext, Rules};
-use crate::guard::gate::{Arrival, Pass};
+use crate::guard::gate::{FloodState, Pass};
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
 use crate::net::Socket;
@@ -15,11 +18,11 @@ use crate::wire::proxy_protocol;
 use crate::wire::secret::Domain;
 
 /// A connection that has not proven anything yet.
-pub(super) struct Visit<'a> {
+pub(super) struct Arrival<'a> {
     pub context: &'a ClientContext,
     pub place: &'a Place,
     pub socket: &'a Socket,
-    pub rules: &'a Rules,
+    pub rules: &'a RulesAtArrival,
     pub peer: Cell<Peer>,
     /// The index of the secret that it knows.
     pub proven: Cell<Option<usize>>,
@@ -31,28 +34,10 @@ pub(super) struct Visit<'a> {
     pub at_site: Cell<Option<Guest>>,
 }
 
-/// The two ends of a client's connection, which a relay in front of us tells.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub client: SocketAddr,
-    /// What the client connected to.
-    pub local: SocketAddr,
-}
-
-impl Peer {
-    /// `None`: it is gone already.
-    pub fn of(socket: &Socket) -> Option<Self> {
-        Some(Self {
-            client: socket.peer_address().ok()?,
-            local: socket.local_address().ok()?,
-        })
-    }
-}
-
-impl Visit<'_> {
+impl Arrival<'_> {
     /// Learns who it is, if it comes from a relay, and whether its address has too
     /// many.
-    pub async fn arrive(&self) -> Result<Arrival, RejectReason> {
+    pub async fn learn_peer(&self) -> Result<FloodState, RejectReason> {
         let (gate, reactor) = (&self.context.gate, &self.context.reactor);
         if gate.is_relay(self.peer.get().client.ip()) {
             let limit = self.context.config.with(|config| config.handshake_timeout);
@@ -60,9 +45,9 @@ impl Visit<'_> {
             let told = Box::pin(reactor.timeout(limit, self.read_header())).await;
             told.unwrap_or(Err(RejectReason::TimedOut))?;
         }
-        let arrival = gate.arrive(self.peer.get().client.ip(), reactor.now());
-        self.is_over.set(arrival == Arrival::Over);
-        Ok(arrival)
+        let flood = gate.arrive(self.peer.get().client.ip(), reactor.now());
+        self.is_over.set(flood == FloodState::Over);
+        Ok(flood)
     }
 
     /// The name of the secret that it knows, or nothing.
@@ -97,9 +82,9 @@ impl Visit<'_> {
         }
     }
 
-    /// It knows the secret of this index: may it come in? Then it has a client's
-    /// place.
-    pub async fn admit(
+    /// Lets it in who knows the secret of this index, if it may: it has a client's
+    /// place then.
+    pub async fn let_in(
         &self,
         secret: usize,
         domain: Option<&Domain>,
@@ -122,8 +107,8 @@ impl Visit<'_> {
         Ok(pass)
     }
 
-    /// The same once more of one that has a client's place, and no pass any more.
-    pub fn admit_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
+    /// Another pass for one that has a client's place and has given its pass back.
+    pub fn let_in_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
         let visitor = self.visitor(Some(domain));
         let now = self.context.reactor.clock().unix();
         self.context.gate.admit(&visitor, now)
@@ -138,7 +123,8 @@ impl Visit<'_> {
         }
     }
 
-    /// Its secret is full: comes in when somebody goes who only seemed to be there.
+    /// Its secret is full. It waits while the sessions of that are asked whether they
+    /// are still there, and comes in if one is not.
     async fn wait_for_place(
         &self,
         visitor: &Visitor<'_>,
@@ -169,7 +155,7 @@ impl Visit<'_> {
     }
 }
 
-/// Those that have left may free a place.
+/// All places are taken, some perhaps by sessions that are not there any more.
 fn is_full(reason: RejectReason) -> bool {
     matches!(
         reason,

@@ -3,34 +3,40 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::Poll;
 
 use smol::future::FutureExt;
 
+use super::accepted::Accepted;
+use super::arrival::Arrival;
 use super::farewell;
-use super::fronting::{Opening, Reserve, SiteRelay};
-use super::handshake::{Accepted, handshake};
+use super::handshake::handshake;
+use super::opening::Opening;
 use super::registry::Place;
+use super::rules::{Rules, RulesAtArrival};
 use super::session::Client;
-use super::sites::{MOST_UNREAD, SiteVisit};
-use super::visit::Visit;
-use super::{ClientContext, KEEPALIVE, Rules};
+use super::site_relay::SiteRelay;
+use super::sites::{MAX_UNREAD, SiteVisit};
+use super::standby::SiteStandby;
+use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
-use crate::guard::gate::Arrival;
+use crate::guard::gate::FloodState;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
-use crate::net::Socket;
+use crate::net::{Live, Socket};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
+/// What goes on of a connection.
 pub(super) enum Entered {
     Client(Client),
     Stranger(Box<SiteRelay>),
 }
 
-pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Option<Entered> {
+/// From the first byte to what goes on; `None`: nothing does, it has been ended.
+pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> Option<Entered> {
     let context = place.context();
-    let visit = Visit {
+    let rules = RulesAtArrival::new(rules);
+    let arrival = Arrival {
         context,
         place,
         socket: &socket,
@@ -41,47 +47,50 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Rc<Rules>) -> Op
         is_over: Cell::new(false),
         at_site: Cell::default(),
     };
-    let Some(admitted) = admit(&visit).await else {
+    let Some(found) = prove_or_turn_away(&arrival).await else {
         context.let_go(&socket);
         return None;
     };
-    let peer = visit.peer.get();
+    let peer = arrival.peer.get();
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
-    Some(match admitted {
-        Admitted::Client(accepted) => {
+    Some(match found {
+        Found::Client(accepted) => {
             Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
         }
-        Admitted::Stranger(site, first) => {
+        Found::Stranger(site, first) => {
             Entered::Stranger(SiteRelay::new(context, socket, site, &first))
         }
     })
 }
 
-enum Admitted {
+/// What it turned out to be, if not nobody.
+enum Found {
     Client(Accepted),
     /// To the site, with the bytes that it has not got.
     Stranger(SiteVisit, Vec<u8>),
 }
 
-async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
-    let context = visit.context;
+/// Its handshake, and what a peer sees that fails in it: the site, an end like the
+/// site's, or silence.
+async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
+    let context = arrival.context;
     let started = context.reactor.now();
     let opening = Opening::default();
     let limit = context.config.with(|config| config.handshake_timeout);
-    let arrived = arrive_at_door(visit).await;
-    // To who had to wait for a place it is as if it was accepted only here.
-    let accepted = match visit.is_over.get() {
+    let arrived = arrive_at_door(arrival).await;
+    // For one that had to wait for a place all times count from here.
+    let accepted = match arrival.is_over.get() {
         true => context.reactor.now(),
         false => started,
     };
-    let reserve = Reserve::new(visit, &opening, accepted);
+    let standby = SiteStandby::new(arrival, &opening, accepted);
     context.metrics.handshaking.inc();
     let outcome = match arrived {
         Ok(()) => {
             // By reference: a future that is handed on by value has room twice.
-            let proving = pin!(prove(visit, &opening));
-            reserve.watch(limit, proving).await
+            let proving = pin!(prove(arrival, &opening));
+            standby.watch(limit, proving).await
         }
         Err(reason) => Err(reason),
     };
@@ -90,86 +99,87 @@ async fn admit(visit: &Visit<'_>) -> Option<Admitted> {
     let reason = match outcome {
         Ok(accepted) => {
             context.metrics.client_joined(accepted.kind(), time);
-            log_admission(visit, &accepted);
-            return Some(Admitted::Client(accepted));
+            log_accepted(arrival, &accepted);
+            return Some(Found::Client(accepted));
         }
         Err(reason) => reason,
     };
-    if !visit.is_over.get() {
-        reject(visit, reason);
+    if !arrival.is_over.get() {
+        reject(arrival, reason);
     }
-    let site = Box::pin(reserve.take_over(reason).or(async {
-        evicted(visit.place).await;
+    let site = Box::pin(standby.take_over(reason).or(async {
+        evicted(arrival.place).await;
         None
     }));
     if let Some((site, rest)) = site.await {
-        visit.place.go_to_site();
+        arrival.place.go_to_site();
         debug!(
             "{}: {} sees {site}",
-            visit.rules.name,
-            visit.peer.get().client
+            arrival.rules.name,
+            arrival.peer.get().client
         );
-        return Some(Admitted::Stranger(site, rest));
+        return Some(Found::Stranger(site, rest));
     }
     if context.config.with(|config| config.reset) != Reset::Never {
         // It fails if the peer was faster.
-        let _ = visit.socket.set_reset_on_close();
+        let _ = arrival.socket.set_reset_on_close();
         return None;
     }
     if opening.manners().is_some() {
         let end = started + opening.patience(limit);
-        let says = farewell::say(context, visit.socket, &opening, reason, end);
+        let says = farewell::say(context, arrival.socket, &opening, reason, end);
         // In a box, which few get to need.
-        Box::pin(says.or(evicted(visit.place))).await;
+        Box::pin(says.or(evicted(arrival.place))).await;
         return None;
     }
     drop(opening);
     let time = context.reactor.now().duration_since(started);
     let left = limit.saturating_sub(time);
-    let away = turn_away(context, visit.socket, reason).or(evicted(visit.place));
+    let away = turn_away(context, arrival.socket, reason).or(evicted(arrival.place));
     let away = pin!(away);
     context.reactor.timeout(left, away).await;
     None
 }
 
-/// Until it may begin to prove itself or, over the flood limit, has a place at the
-/// site.
-async fn arrive_at_door(visit: &Visit<'_>) -> Result<(), RejectReason> {
-    let arriving = async { visit.arrive().await };
+/// Waits until its handshake may be read. One over the flood limit cannot prove
+/// anything: it waits for a place at the site.
+async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
+    let arriving = async { arrival.learn_peer().await };
     let pushed_out = async {
-        evicted(visit.place).await;
+        evicted(arrival.place).await;
         Err(RejectReason::Evicted)
     };
-    if arriving.or(pushed_out).await? == Arrival::Within {
+    if arriving.or(pushed_out).await? == FloodState::Within {
         return Ok(());
     }
-    let context = visit.context;
-    reject(visit, RejectReason::Flood);
+    let context = arrival.context;
+    reject(arrival, RejectReason::Flood);
     if !context.sites.is_on() {
         return Err(RejectReason::Flood);
     }
     // In a box, which few get to need.
-    let place = Box::pin(context.sites.place_in_crowd(visit.socket).or(async {
-        evicted(visit.place).await;
+    let place = Box::pin(context.sites.place_in_crowd(arrival.socket).or(async {
+        evicted(arrival.place).await;
         None
     }));
-    visit
+    arrival
         .at_site
         .set(Some(place.await.ok_or(RejectReason::Abandoned)?));
     Ok(())
 }
 
-fn reject(visit: &Visit<'_>, reason: RejectReason) {
-    visit.context.metrics.client_rejected(reason);
-    log_rejection(visit, reason);
-    visit.place.give_up_hope(visit.peer.get());
+/// It is counted and told as no client, and goes before others from here on.
+fn reject(arrival: &Arrival<'_>, reason: RejectReason) {
+    arrival.context.metrics.client_rejected(reason);
+    log_rejection(arrival, reason);
+    arrival.place.give_up_hope(arrival.peer.get());
 }
 
-/// The handshake, as long as it may keep its place.
-async fn prove(visit: &Visit<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
-    let shaking = async { handshake(visit, opening).await };
+/// The handshake, unless another pushes it out of its place.
+async fn prove(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
+    let shaking = async { handshake(arrival, opening).await };
     let pushed_out = async {
-        evicted(visit.place).await;
+        evicted(arrival.place).await;
         Err(RejectReason::Evicted)
     };
     shaking.or(pushed_out).await
@@ -179,9 +189,9 @@ pub(super) async fn evicted(place: &Place) {
     poll_fn(|cx| place.poll_evicted(cx)).await;
 }
 
-/// What a peer sees that is not a client of ours where there is no site to
-/// show. Other than by a malformed hello it is not told anything: the connection stays open, as that of a
-/// server with nothing to say, until the peer leaves or the time is up.
+/// What a peer sees that is no client, where there is no site to show. Only a
+/// malformed hello is answered. Else the connection stays open, as that of a server
+/// with nothing to say, until the peer leaves or the time is up.
 async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReason) {
     match reason {
         RejectReason::BadHello | RejectReason::NoServerName => {
@@ -198,7 +208,7 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
         | RejectReason::BadProxyHeader => {}
         // As if it were not accepted.
         RejectReason::Flood => {
-            let _ = poll_fn(|cx| socket.poll_filled(cx, MOST_UNREAD)).await;
+            let _ = poll_fn(|cx| socket.poll_filled(cx, MAX_UNREAD)).await;
         }
         _ => discard(context, socket).await,
     }
@@ -219,13 +229,13 @@ async fn discard(context: &ClientContext, socket: &Socket) {
     .await;
 }
 
-fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
+fn log_accepted(arrival: &Arrival<'_>, accepted: &Accepted) {
     if is_enabled(LogLevel::Debug) {
-        let rules = visit.rules;
+        let rules = arrival.rules;
         let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
         let (name, kind) = (name.unwrap_or_default(), accepted.kind());
         let dc = accepted.header.dc;
-        let peer = visit.peer.get().client;
+        let peer = arrival.peer.get().client;
         debug!(
             "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
             rules.name
@@ -233,19 +243,25 @@ fn log_admission(visit: &Visit<'_>, accepted: &Accepted) {
     }
 }
 
-fn log_rejection(visit: &Visit<'_>, reason: RejectReason) {
-    let peer = visit.peer.get().client;
+fn log_rejection(arrival: &Arrival<'_>, reason: RejectReason) {
+    let peer = arrival.peer.get().client;
     if reason == RejectReason::TooManyClients {
-        visit.context.log_full_house();
+        arrival.context.log_full_house();
     }
     if reason == RejectReason::BadProxyHeader
-        && let Some(skipped) = visit.context.relay_log.pass(visit.context.reactor.now())
+        && let Some(skipped) = arrival
+            .context
+            .relay_log
+            .pass(arrival.context.reactor.now())
     {
         warn!("{peer}: {reason}{skipped}");
     }
-    let now = visit.context.reactor.now();
-    visit.context.turned_away.tell(reason, visit.secret(), now);
+    let now = arrival.context.reactor.now();
+    arrival
+        .context
+        .turned_away
+        .tell(reason, arrival.secret(), now);
     if is_enabled(LogLevel::Debug) {
-        debug!("{}: {peer} is no client: {reason}", visit.rules.name);
+        debug!("{}: {peer} is no client: {reason}", arrival.rules.name);
     }
 }
