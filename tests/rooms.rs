@@ -70,28 +70,6 @@ const BACKWARD: &[Backward] = &[
     ),
 ];
 
-/// What has a map of its files at its head, a row for each.
-const MAPPED: &[&str] = &[
-    "http/mod.rs",
-    "link/back/mod.rs",
-    "link/certificates.rs",
-    "link/front/mod.rs",
-    "link/mod.rs",
-    "link/security.rs",
-    "metrics/mod.rs",
-    "net/mod.rs",
-    "net/reactor.rs",
-    "net/room.rs",
-    "net/trunk.rs",
-    "telegram/directory/mod.rs",
-    "telegram/middle/mod.rs",
-    "telegram/mod.rs",
-    "telegram/pool/mod.rs",
-    "tls/mod.rs",
-    "wire/lib.rs",
-    "wire/link/mod.rs",
-];
-
 /// Rooms of one step that may import each other's things in this direction.
 const SIDEWAYS: &[(&str, &str)] = &[("config", "log")];
 
@@ -476,54 +454,6 @@ fn a_room_imports_only_from_those_below_it() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// What stands in the maps at the heads of rooms, and what should.
-#[test]
-fn a_map_names_every_file_of_its_room() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut maps, mut wrong) = (vec![src], 0, Vec::new());
-    while let Some(folder) = folders.pop() {
-        let mut files = BTreeSet::new();
-        for entry in fs::read_dir(&folder)
-            .expect("a folder of sources")
-            .flatten()
-        {
-            let path = entry.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            let stem = stem.unwrap_or_default();
-            let is_source = path.extension().is_some_and(|extension| extension == "rs");
-            if path.is_dir() && !is_test(stem) {
-                folders.push(path.clone());
-            }
-            if !is_test(stem) && stem != "mod" && (is_source || path.join("mod.rs").is_file()) {
-                files.insert(stem.to_owned());
-            }
-        }
-        let head = [folder.join("mod.rs"), folder.with_extension("rs")];
-        let Some(text) = head.iter().find_map(|path| fs::read_to_string(path).ok()) else {
-            continue;
-        };
-        let map = text
-            .lines()
-            .skip_while(|line| *line != "//! | file | what |");
-        let rows = map.skip(2).map_while(|line| line.strip_prefix("//! | `"));
-        let named: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
-        if named.is_empty() {
-            continue;
-        }
-        maps += 1;
-        let room = folder.display();
-        let missing = files.iter().filter(|file| !named.contains(&file.as_str()));
-        wrong.extend(missing.map(|file| format!("{room}: nothing is said of {file}")));
-        let is_there = |name: &&&str| {
-            let path = folder.join(name);
-            path.with_extension("rs").is_file() || path.join("mod.rs").is_file()
-        };
-        let gone = named.iter().filter(|name| !is_there(name));
-        wrong.extend(gone.map(|name| format!("{room}: there is no {name}")));
-    }
-    assert!(maps > 0 && wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
 #[test]
 fn uses_and_paths_are_found_however_they_are_written() {
     let text = "use a::{\n    b as c,\n    d::{e, self},\n};\npub use f::g;\n\
@@ -550,41 +480,5 @@ fn uses_and_paths_are_found_however_they_are_written() {
     assert!(!sources.shown.is_empty());
     for target in sources.shown.values() {
         assert!(sources.file_of(target).is_some(), "{target:?}");
-    }
-}
-
-/// The files that the rows of a map name.
-fn named_in_map(text: &str) -> BTreeSet<String> {
-    let rows = text.lines().filter(|line| line.starts_with("//! | `"));
-    let cells = rows.filter_map(|row| row.split('|').nth(1));
-    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    let stem = |name: &str| {
-        name.trim_end_matches(".rs")
-            .trim_end_matches('/')
-            .to_owned()
-    };
-    names.map(stem).collect()
-}
-
-#[test]
-fn a_map_has_each_file_of_its_folder() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for head in MAPPED {
-        let path = src.join(head);
-        let folder = match path.file_stem().and_then(|stem| stem.to_str()) {
-            Some("mod" | "lib") => path.parent().expect("a folder").to_owned(),
-            _ => path.with_extension(""),
-        };
-        let files: BTreeSet<_> = fs::read_dir(&folder)
-            .expect("a folder of sources")
-            .flatten()
-            .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
-            .filter(|name| !matches!(name.as_str(), "mod" | "lib" | "Cargo"))
-            .filter(|name| !is_test(name))
-            .collect();
-        let text = fs::read_to_string(&path).expect("a source");
-        let mut named = named_in_map(&text);
-        named.retain(|name| !is_test(name));
-        assert_eq!(named, files, "the map at the head of {head}");
     }
 }

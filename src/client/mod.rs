@@ -3,7 +3,7 @@
 //! A client reaches Telegram only through a [`Backend`]; what comes back is
 //! written by whoever has it, through [`Sink`](crate::backend::Sink).
 //!
-//! | file | what |
+//! | File | What |
 //! |---|---|
 //! | `accept` | listeners, and a task for each connection |
 //! | `rules` | whom a listener lets in |

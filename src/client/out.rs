@@ -1,6 +1,6 @@
 //! What goes to a client, by whichever way it comes.
 //!
-//! | file | what |
+//! | File | What |
 //! |---|---|
 //! | `sink` | what Telegram's side calls: framing, encrypting |
 //! | `acks` | quick acknowledgements |

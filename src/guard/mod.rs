@@ -5,7 +5,7 @@
 //! counted by a permit that gives its place back when it is dropped, so that no
 //! exit path can leak one.
 //!
-//! | file | what |
+//! | File | What |
 //! |---|---|
 //! | `gate` | all of them together: what the other rooms ask |
 //! | `gate/memory` | the handshakes that have come, also in earlier runs |

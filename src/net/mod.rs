@@ -27,7 +27,6 @@
 //! | `room.rs` | who may take buffers for a large packet; pure |
 //! | `rope.rs` | a queue of bytes in chunks of the pool |
 //! | `socket.rs` | one connection: how it comes to be, its options, its end |
-//! | `test_help.rs` | for tests: pairs of sockets, wakers that count |
 //! | `timer.rs` | a deadline that can be moved |
 //! | `trunk.rs` | what connections need that many share |
 //! | `turnstile.rs` | work that blocks, one piece at a time |

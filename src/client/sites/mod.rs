@@ -1,7 +1,7 @@
 //! The sites that strangers are connected to, and how they answer a TLS hello,
 //! which is how we answer then.
 //!
-//! | file | what |
+//! | File | What |
 //! |---|---|
 //! | `visit` | a stranger's connection to its site |
 //! | `guests` | who has a place at a site, and who waits for one |
