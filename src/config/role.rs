@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use super::values::{BadValue, bad};
+use super::values::{BadValue, one_of};
 
 /// Which half of the proxy this process is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,11 +17,13 @@ impl FromStr for Role {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text {
-            "both" => Ok(Self::Both),
-            "front" => Ok(Self::Front),
-            "back" => Ok(Self::Back),
-            _ => bad("expected both, front or back"),
-        }
+        one_of(
+            text,
+            [
+                ("both", Self::Both),
+                ("front", Self::Front),
+                ("back", Self::Back),
+            ],
+        )
     }
 }

@@ -114,11 +114,11 @@ fn exchanged(settings: &[Setting], flags: &[&Flag], running: &Given) -> Vec<Sett
 fn in_effect(mut settings: Vec<Setting>, machine: &Machine) -> Option<Config> {
     settings.sort_by(|one, other| (&*one.flag, place(one)).cmp(&(&*other.flag, place(other))));
     let mut config = of(&settings, machine).ok()?;
-    put_in_order(&mut config.doors.secrets, name);
+    put_in_order(&mut config.doors.secrets, key);
     for listener in &mut config.doors.listeners {
-        put_in_order(&mut listener.secrets, name);
+        put_in_order(&mut listener.secrets, key);
     }
-    put_in_order(&mut config.guard.relays, ToString::to_string);
+    put_in_order(&mut config.guard.relays, |relay| relay.to_string().into());
     config.said = Said::default();
     config.given = Given::default();
     Some(config)
@@ -133,14 +133,15 @@ fn place(setting: &Setting) -> &str {
     }
 }
 
-fn name(named: &NamedSecret) -> String {
-    named.name.clone()
+/// Of secrets with one key the order stays: the first is who their clients are.
+fn key(named: &NamedSecret) -> Vec<u8> {
+    named.secret.key.0.to_vec()
 }
 
 /// By their keys. To sort each kind of list by itself would be more code.
-fn put_in_order<T>(list: &mut Vec<T>, key: impl Fn(&T) -> String) {
+fn put_in_order<T>(list: &mut Vec<T>, key: impl Fn(&T) -> Vec<u8>) {
     let keys = list.iter().enumerate();
-    let mut keys: Vec<(String, usize)> = keys.map(|(at, one)| (key(one), at)).collect();
+    let mut keys: Vec<(Vec<u8>, usize)> = keys.map(|(at, one)| (key(one), at)).collect();
     keys.sort_unstable();
     let mut left: Vec<Option<T>> = take(list).into_iter().map(Some).collect();
     let in_order = keys.iter().filter_map(|(_, at)| left.get_mut(*at)?.take());
