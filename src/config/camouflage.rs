@@ -118,11 +118,11 @@ impl FromStr for TimeSkew {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        const MOST: u32 = 366 * 24 * 3600;
+        const MAX: u32 = 366 * 24 * 3600;
         if text == "off" {
             return Ok(Self(None));
         }
-        let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit <= MOST);
+        let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit <= MAX);
         let parsed = text.split_once(',').and_then(|(behind, ahead)| {
             Some(SkewLimits {
                 behind: limit(behind)?,

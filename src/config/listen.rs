@@ -1,9 +1,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::discreet::repeated;
 use super::host::{Host, NoHost};
-use super::values::{BadValue, bad, check_name, parse_secret};
+use super::values::{BadValue, bad, check_name, parse_secret, repeated};
 use crate::wire::secret::{AdTag, SharedSecret};
 
 /// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T][,late]`

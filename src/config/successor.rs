@@ -1,12 +1,12 @@
 use std::mem::take;
 
-use super::differences::Given;
-use super::error::{ConfigError, Problem};
+use super::build;
+use super::doors::NamedSecret;
+use super::error::{ConfigError, Origin, Problem};
 use super::flags::{FLAGS, Flag, Order, Reload, find};
 use super::machine::Machine;
-use super::origin::Origin;
-use super::settings::{self, Setting};
-use super::{Config, NamedSecret, Said, build};
+use super::rooms::{Config, Said};
+use super::settings::{self, Given, Setting};
 
 /// A config that takes the place of the running one.
 pub(super) struct Successor {

@@ -1,24 +1,23 @@
-use std::time::Duration;
+mod clients;
+mod doors;
+mod guard;
+mod link;
+mod notes;
+mod sites;
 
 use super::camouflage::FrontingChoice;
-use super::clients;
 use super::descriptors::{self, Wants};
-use super::differences::Given;
-use super::doors::{self, DoorConfig};
+use super::doors::DoorConfig;
 use super::error::{ConfigError, Problem};
-use super::flags::{Flags, Seconds};
-use super::guard;
-use super::link::{self, LinkConfig};
+use super::flags::Flags;
+use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
-use super::notes::Said;
-use super::process::{self, ProcessConfig};
-use super::role::Role;
-use super::settings::{Setting, origin_of};
-use super::sites::{self, SiteConfig};
-use super::telegram::{self, PoolConfig};
-use super::values::RouteChoice;
-use super::{AddressConfig, Config};
+use super::rooms::{
+    AddressConfig, Config, PoolConfig, ProcessConfig, Said, SiteConfig, TelegramConfig,
+};
+use super::settings::{Given, Setting, at_nth};
+use super::values::{Role, RouteChoice, seconds};
 
 /// Flags, all read, and the machine's defaults become a config without
 /// contradictions. `settings` are where the flags came from, for the errors.
@@ -28,7 +27,7 @@ pub(super) fn build(
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
     let mut said = Said::default();
-    let process = process::build(&flags, machine);
+    let process = process(&flags, machine);
     let mut link = link::build(&flags, settings)?;
     let doors = doors::build(&flags, settings, machine, &mut said.notes)?;
     check_metrics(&flags, settings, &doors, &link)?;
@@ -37,7 +36,7 @@ pub(super) fn build(
     if doors.route == RouteChoice::Direct && doors.has_tag() {
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
     }
-    let telegram = telegram::build(&flags, &doors);
+    let telegram = telegram(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
@@ -64,6 +63,42 @@ pub(super) fn build(
         said,
         given: Given::of(settings),
     })
+}
+
+fn process(flags: &Flags, machine: &Machine) -> ProcessConfig {
+    let data_dir = flags.data_dir.clone().unwrap_or_else(|| machine.data_dir());
+    let control = flags.control.clone();
+    ProcessConfig {
+        role: flags.role.unwrap_or_default(),
+        control: control.unwrap_or_else(|| data_dir.join("control")),
+        data_dir,
+        metrics: flags.metrics.as_ref().map(|address| address.0),
+        user: flags.user.clone(),
+        log_level: flags.log_level.unwrap_or_default(),
+        memory: machine.memory.clone(),
+        buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
+    }
+}
+
+fn telegram(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
+    let uses_middle = flags.role == Some(Role::Back)
+        || match doors.route {
+            RouteChoice::Middle => true,
+            RouteChoice::Direct => false,
+            RouteChoice::Auto => doors.has_tag(),
+        };
+    TelegramConfig {
+        secret: flags.telegram_secret.clone(),
+        config: flags.telegram_config.clone(),
+        config_v6: flags.telegram_config_v6.clone(),
+        refresh: seconds(flags.refresh, 3600),
+        uses_middle,
+        dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
+        pools: PoolConfig {
+            dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
+            clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
+        },
+    }
 }
 
 /// The page of the metrics is not where clients or links are taken.
@@ -107,21 +142,5 @@ fn wants(
         clients_per_connection: pools.clients_per_connection,
         buffers: process.buffers,
         most: machine.most(),
-    }
-}
-
-pub(super) fn seconds(given: Option<Seconds>, default: u64) -> Duration {
-    Duration::from_secs(given.map_or(default, |seconds| seconds.0))
-}
-
-pub(super) fn at_nth(
-    flag: &str,
-    index: usize,
-    settings: &[Setting],
-    problem: Problem,
-) -> ConfigError {
-    ConfigError {
-        origin: origin_of(settings, flag, index).cloned(),
-        problem,
     }
 }
