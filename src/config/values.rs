@@ -35,16 +35,16 @@ pub(super) fn one_of<T: Copy, const N: usize>(
     text: &str,
     words: [(&str, T); N],
 ) -> Result<T, BadValue> {
-    let found = words.iter().find(|(word, _)| *word == text);
-    found
-        .map(|(_, meaning)| *meaning)
-        .ok_or_else(|| none_of(&words.map(|(word, _)| word)))
+    let at = place_among(text, &words.map(|(word, _)| word))?;
+    Ok(words[at].1)
 }
 
-/// There are two at least.
-fn none_of(words: &[&str]) -> BadValue {
-    let (last, others) = words.split_last().unwrap_or((&"", &[]));
-    BadValue(format!("expected {} or {last}", others.join(", ")))
+/// There are two words at least.
+fn place_among(text: &str, words: &[&str]) -> Result<usize, BadValue> {
+    words.iter().position(|word| *word == text).ok_or_else(|| {
+        let (last, others) = words.split_last().unwrap_or((&"", &[]));
+        BadValue(format!("expected {} or {last}", others.join(", ")))
+    })
 }
 
 pub(super) fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
@@ -317,12 +317,16 @@ impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text.parse() {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
-            _ => bad(format!(
-                "`{text}`: expected a whole number from {MIN} to {MAX}"
-            )),
-        }
+        whole(text, MIN, MAX).map(Self)
+    }
+}
+
+fn whole(text: &str, min: u64, max: u64) -> Result<u64, BadValue> {
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => bad(format!(
+            "`{text}`: expected a whole number from {min} to {max}"
+        )),
     }
 }
 
