@@ -17,8 +17,10 @@ pub struct LinkConfig {
     pub backs: Vec<HostPort>,
     /// Of a back: where links are taken, at least one.
     pub listen: Vec<ListenAddress>,
-    /// At least one of these two.
+    /// This or a file of a key.
     pub tls: Option<LinkTls>,
+    pub key_file: Option<PathBuf>,
+    /// What that file holds.
     pub key: Option<LinkKey>,
     /// Without TLS, even where everyone on the way can read it.
     pub plain_on_public: bool,

@@ -19,7 +19,7 @@ const MAX_KEY_FILE: u64 = 64 * 1024;
 /// What browsers and web servers offer.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
 
-/// The link's flags, without contradictions.
+/// The link's flags, without contradictions, and without what its files hold.
 pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, ConfigError> {
     let role = flags.role.unwrap_or_default();
     settings::check_role(role, settings)?;
@@ -31,14 +31,15 @@ pub(super) fn build(flags: &Flags, settings: &[Setting]) -> Result<LinkConfig, C
         backs: flags.link.clone(),
         listen: flags.link_listen.iter().flat_map(expand).collect(),
         tls: tls(flags, settings)?,
-        key: flags.link_psk.as_deref().map(read_key).transpose()?,
+        key_file: flags.link_psk.clone(),
+        key: None,
         plain_on_public: flags.link_plain_on_public.is_some_and(|yes| yes.0),
         wait: Duration::from_secs(flags.link_wait.map_or(5, |seconds| seconds.0)),
         connections: flags.link_connections.map_or(1, |count| count.0 as usize),
         // Known once descriptors are shared out.
         places: LinkPlaces::default(),
     };
-    if link.tls.is_none() && link.key.is_none() {
+    if link.tls.is_none() && link.key_file.is_none() {
         return Err(ConfigError::new(Problem::LinkUnsecured));
     }
     // Where a name leads to is seen when it is dialled.
@@ -85,7 +86,7 @@ fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigErr
     }))
 }
 
-fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
+pub(super) fn read_key(path: &Path) -> Result<LinkKey, ConfigError> {
     let text = read_file(path, MAX_KEY_FILE).map_err(|error| {
         let path = path.to_owned();
         ConfigError::new(Problem::LinkKeyUnreadable { path, error })

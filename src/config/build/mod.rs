@@ -20,8 +20,20 @@ use super::settings::{Given, Setting, at_nth};
 use super::values::{Role, RouteChoice, seconds};
 
 /// Flags, all read, and the machine's defaults become a config without
-/// contradictions. `settings` are where the flags came from, for the errors.
+/// contradictions. `settings` are where the flags came from, for the errors. Blocks.
 pub(super) fn build(
+    flags: Flags,
+    settings: &[Setting],
+    machine: &Machine,
+) -> Result<Config, ConfigError> {
+    let mut config = without_files(flags, settings, machine)?;
+    let file = config.link.key_file.as_deref();
+    config.link.key = file.map(link::read_key).transpose()?;
+    Ok(config)
+}
+
+/// The same without what files hold that it names.
+pub(super) fn without_files(
     flags: Flags,
     settings: &[Setting],
     machine: &Machine,
