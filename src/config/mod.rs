@@ -2,8 +2,9 @@
 //!
 //! | File | What it has |
 //! |---|---|
-//! | `rooms` | [`Config`] and what each room goes by, but for the three below |
-//! | `doors`, `guard`, `link` | the same, of these rooms, with the values that are theirs alone |
+//! | `rooms` | [`Config`], which has a struct for each room |
+//! | `build` | these structs, and how each is made of values and the machine, without contradictions |
+//! | `doors`, `guard`, `link` | the larger ones of them, and values that are theirs alone |
 //! | *From words to values:* | |
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
@@ -16,7 +17,6 @@
 //! | *From settings to a config:* | |
 //! | `source` | where configs come from: loads and reloads |
 //! | `file`, `settings` | lines of the file, laid under the command line |
-//! | `build` | values and the machine become a config without contradictions |
 //! | `machine`, `memory` | what defaults follow |
 //! | `descriptors` | how many open files there are for whom |
 //! | `successor`, `differences` | what a reload takes over, and what is another then |
@@ -56,6 +56,11 @@ mod successor;
 mod values;
 
 pub use appended_file::AppendedFile;
+pub use build::clients::ClientConfig;
+pub use build::notes::Said;
+pub use build::process::ProcessConfig;
+pub use build::sites::SiteConfig;
+pub use build::telegram::{PoolConfig, TelegramConfig};
 pub use camouflage::{
     AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
 };
@@ -78,10 +83,7 @@ pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError, Reach};
 pub use policy::{Key, PolicyError, Rule};
-pub use rooms::{
-    AddressConfig, ClientConfig, Config, PoolConfig, ProcessConfig, Said, SiteConfig,
-    TelegramConfig,
-};
+pub use rooms::{AddressConfig, Config};
 pub use secret::{LimitError, SecretLimits};
 pub use settings::{Given, Setting};
 pub use source::{ConfigSource, MissingSecret};

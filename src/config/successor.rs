@@ -1,11 +1,12 @@
 use std::mem::take;
 
 use super::build;
+use super::build::notes::Said;
 use super::doors::NamedSecret;
 use super::error::{ConfigError, Origin, Problem};
 use super::flags::{FLAGS, Flag, Order, Reload, find};
 use super::machine::Machine;
-use super::rooms::{Config, Said};
+use super::rooms::Config;
 use super::settings::{self, Given, Setting};
 
 /// Flags that one reload looks into. More are changed by who rewrites the file.

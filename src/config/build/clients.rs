@@ -1,8 +1,37 @@
+use std::time::Duration;
+
+use super::super::camouflage::{AnswerTime, RecordSizes, TimeSkew};
 use super::super::descriptors::{Descriptors, Wants};
 use super::super::flags::Flags;
+use super::super::guard::{Reset, ServerErrors};
 use super::super::machine::Machine;
-use super::super::rooms::ClientConfig;
 use super::super::values::{Role, seconds};
+
+/// What a client may do, and for how long it may do nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// Sessions at a time.
+    pub max_clients: usize,
+    /// The limit of open files, if that is why there are no more.
+    pub open_files: Option<u64>,
+    /// Connections that may prove themselves, should all other places be taken.
+    pub beside: usize,
+    /// From accepting to the end of the handshake.
+    pub handshake_timeout: Duration,
+    /// By how much a fake-TLS client's clock may be off ours.
+    pub time_skew: TimeSkew,
+    pub tls_records: RecordSizes,
+    pub answer_time: AnswerTime,
+    /// Without a byte either way.
+    pub idle_timeout: Duration,
+    /// Without the client taking a byte of what waits for it, or going on with
+    /// a packet that it began.
+    pub send_timeout: Duration,
+    /// Without a byte, until expanded keys are dropped.
+    pub hibernate: Duration,
+    pub filter_server_errors: ServerErrors,
+    pub reset: Reset,
+}
 
 /// `there` is what of `wants` there is.
 pub(super) fn build(

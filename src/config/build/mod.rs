@@ -1,9 +1,11 @@
-mod clients;
+pub(super) mod clients;
 mod doors;
 mod guard;
 mod link;
-mod notes;
-mod sites;
+pub(super) mod notes;
+pub(super) mod process;
+pub(super) mod sites;
+pub(super) mod telegram;
 
 use super::camouflage::FrontingChoice;
 use super::descriptors::{self, Wants};
@@ -13,11 +15,13 @@ use super::flags::Flags;
 use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
-use super::rooms::{
-    AddressConfig, Config, PoolConfig, ProcessConfig, Said, SiteConfig, TelegramConfig,
-};
+use super::rooms::{AddressConfig, Config};
 use super::settings::{Given, Setting, at_nth};
-use super::values::{Role, RouteChoice, seconds};
+use super::values::{Role, RouteChoice};
+use notes::Said;
+use process::ProcessConfig;
+use sites::SiteConfig;
+use telegram::PoolConfig;
 
 /// Flags, all read, and the machine's defaults become a config without
 /// contradictions. `settings` are where the flags came from, for the errors. Blocks.
@@ -39,7 +43,7 @@ pub(super) fn without_files(
     machine: &Machine,
 ) -> Result<Config, ConfigError> {
     let mut said = Said::default();
-    let process = process(&flags, machine);
+    let process = process::build(&flags, machine);
     let mut link = link::build(&flags, settings)?;
     let doors = doors::build(&flags, settings, machine, &mut said.notes)?;
     check_metrics(&flags, settings, &doors, &link)?;
@@ -48,7 +52,7 @@ pub(super) fn without_files(
     if doors.route == RouteChoice::Direct && doors.has_tag() {
         return Err(ConfigError::new(Problem::TagWithoutMiddle));
     }
-    let telegram = telegram(&flags, &doors);
+    let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
@@ -75,42 +79,6 @@ pub(super) fn without_files(
         said,
         given: Given::of(settings),
     })
-}
-
-fn process(flags: &Flags, machine: &Machine) -> ProcessConfig {
-    let data_dir = flags.data_dir.clone().unwrap_or_else(|| machine.data_dir());
-    let control = flags.control.clone();
-    ProcessConfig {
-        role: flags.role.unwrap_or_default(),
-        control: control.unwrap_or_else(|| data_dir.join("control")),
-        data_dir,
-        metrics: flags.metrics.as_ref().map(|address| address.0),
-        user: flags.user.clone(),
-        log_level: flags.log_level.unwrap_or_default(),
-        memory: machine.memory.clone(),
-        buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
-    }
-}
-
-fn telegram(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
-    let uses_middle = flags.role == Some(Role::Back)
-        || match doors.route {
-            RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
-            RouteChoice::Auto => doors.has_tag(),
-        };
-    TelegramConfig {
-        secret: flags.telegram_secret.clone(),
-        config: flags.telegram_config.clone(),
-        config_v6: flags.telegram_config_v6.clone(),
-        refresh: seconds(flags.refresh, 3600),
-        uses_middle,
-        dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
-        pools: PoolConfig {
-            dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
-            clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
-        },
-    }
 }
 
 /// The page of the metrics is not where clients or links are taken.

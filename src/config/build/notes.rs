@@ -8,9 +8,19 @@ use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
 use super::super::flags::Flags;
 use super::super::machine::Machine;
 use super::super::memory::Memory;
-use super::super::rooms::Said;
 use super::super::values::{Allow, Role};
 use crate::wire::secret::{Domain, Secret, SecretForm};
+
+/// What the person should know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// A line each; for the log at the start.
+    pub notes: Vec<String>,
+    /// Of these, what is probably a mistake.
+    pub warnings: Vec<String>,
+    /// Which limits are lower than was asked for, why, and what to raise.
+    pub lowered: Option<String>,
+}
 
 impl Said {
     /// Of what `wants` there is less; `open_files` is the limit that says so.

@@ -1,9 +1,20 @@
 use super::super::camouflage::{Fronting, FrontingChoice};
 use super::super::error::{ConfigError, Problem};
 use super::super::flags::Flags;
-use super::super::rooms::SiteConfig;
 use super::super::values::YesNo;
 use crate::wire::secret::Domain;
+
+/// What sites there are, and who may see them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SiteConfig {
+    pub fronting: Fronting,
+    /// Of `--tls-domain` first, then those that secrets name.
+    pub domains: Vec<Domain>,
+    /// At a time.
+    pub most_strangers: usize,
+    /// Clients come through relays, whose addresses names lead to.
+    pub has_relays: bool,
+}
 
 pub(super) fn build(
     flags: &Flags,

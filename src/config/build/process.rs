@@ -1,0 +1,40 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::super::flags::Flags;
+use super::super::machine::Machine;
+use super::super::memory::Memory;
+use super::super::values::Role;
+use crate::log::LogLevel;
+
+/// What the process is, whoever comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessConfig {
+    pub role: Role,
+    pub data_dir: PathBuf,
+    /// Unix socket for `ctl`.
+    pub control: PathBuf,
+    pub metrics: Option<SocketAddr>,
+    /// Whom to be once ports are bound.
+    pub user: Option<String>,
+    pub log_level: LogLevel,
+    /// What defaults follow.
+    pub memory: Memory,
+    /// Bytes, at least 1 MiB.
+    pub buffers: usize,
+}
+
+pub(super) fn build(flags: &Flags, machine: &Machine) -> ProcessConfig {
+    let data_dir = flags.data_dir.clone().unwrap_or_else(|| machine.data_dir());
+    let control = flags.control.clone();
+    ProcessConfig {
+        role: flags.role.unwrap_or_default(),
+        control: control.unwrap_or_else(|| data_dir.join("control")),
+        data_dir,
+        metrics: flags.metrics.as_ref().map(|address| address.0),
+        user: flags.user.clone(),
+        log_level: flags.log_level.unwrap_or_default(),
+        memory: machine.memory.clone(),
+        buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
+    }
+}

@@ -1,0 +1,54 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::doors::DoorConfig;
+use super::super::flags::Flags;
+use super::super::values::{Role, RouteChoice, Source, seconds};
+use crate::wire::dc::DcId;
+
+/// Where Telegram is, and how many connections there are to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelegramConfig {
+    /// Of the list of middle proxies' secret; `None`: Telegram's own.
+    pub secret: Option<Source>,
+    /// Of the list of middle proxies.
+    pub config: Option<Source>,
+    /// Of that of those with IPv6.
+    pub config_v6: Option<Source>,
+    pub refresh: Duration,
+    /// Somebody may go through middle proxies.
+    pub uses_middle: bool,
+    /// In the order given; several a DC are tried in turn.
+    pub dc_overrides: Vec<(DcId, SocketAddr)>,
+    pub pools: PoolConfig,
+}
+
+/// What the pools of connections to middle proxies go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Connections per DC that stay open without clients.
+    pub dc_connections: usize,
+    /// Sessions on one connection before another one is opened.
+    pub clients_per_connection: usize,
+}
+
+pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
+    let uses_middle = flags.role == Some(Role::Back)
+        || match doors.route {
+            RouteChoice::Middle => true,
+            RouteChoice::Direct => false,
+            RouteChoice::Auto => doors.has_tag(),
+        };
+    TelegramConfig {
+        secret: flags.telegram_secret.clone(),
+        config: flags.telegram_config.clone(),
+        config_v6: flags.telegram_config_v6.clone(),
+        refresh: seconds(flags.refresh, 3600),
+        uses_middle,
+        dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
+        pools: PoolConfig {
+            dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
+            clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
+        },
+    }
+}
