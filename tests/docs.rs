@@ -122,7 +122,9 @@ fn modules_of(text: &str) -> [BTreeSet<String>; 2] {
         if let Some(name) = declared {
             modules[usize::from(is_test)].insert(name.to_owned());
         }
-        is_test = line.starts_with("#[cfg(test)]") || is_test && line.starts_with("#[");
+        is_test = line.starts_with("#[cfg(test)]")
+            || line.starts_with("#[cfg(all(test,")
+            || is_test && line.starts_with("#[");
     }
     modules
 }

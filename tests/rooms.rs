@@ -25,7 +25,6 @@ const fn backward(from: &'static str, to: &'static str, why: &'static str) -> Ba
 const PART: &str = "it is a part of what is at the head of its room";
 
 /// Not by nature.
-const OPEN: &str = "to be undone";
 
 const BACKWARD: &[Backward] = &[
     backward("client/roll_call", "client", PART),
@@ -34,12 +33,6 @@ const BACKWARD: &[Backward] = &[
     backward("client/registry", "client", PART),
     backward("client/sites/guests", "client/sites", PART),
     backward("client/sites/site", "client/sites", PART),
-    backward("config/settings", "config/error", OPEN),
-    backward("config/flags", "config/link", OPEN),
-    backward("config/listen", "config/error", OPEN),
-    backward("config/listen_address", "config/link", OPEN),
-    backward("config/values", "config/limits", OPEN),
-    backward("config/values", "config/link", OPEN),
     backward("guard/gate/memory", "guard/gate", PART),
     backward("guard/replay/journal", "guard/replay", PART),
     backward("guard/table/error", "guard/table", PART),

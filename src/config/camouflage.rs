@@ -118,11 +118,11 @@ impl FromStr for TimeSkew {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        const MOST: u32 = 366 * 24 * 3600;
+        const MAX: u32 = 366 * 24 * 3600;
         if text == "off" {
             return Ok(Self(None));
         }
-        let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit <= MOST);
+        let limit = |part: &str| part.trim().parse().ok().filter(|limit| *limit <= MAX);
         let parsed = text.split_once(',').and_then(|(behind, ahead)| {
             Some(SkewLimits {
                 behind: limit(behind)?,
@@ -195,7 +195,9 @@ mod tests {
         };
         assert_eq!("off".parse(), Ok(FrontingChoice::Off));
         assert_eq!("sni".parse(), Ok(FrontingChoice::ByName));
-        assert_eq!("127.0.0.1:8443".parse(), site("127.0.0.1", 8443));
+        for text in ["127.0.0.1:8443", "[127.0.0.1]:8443"] {
+            assert_eq!(text.parse(), site("127.0.0.1", 8443));
+        }
         assert_eq!("[::1]:443".parse(), site("::1", 443));
         assert_eq!("Web.internal:80".parse(), site("web.internal", 80));
         let unix = SitePlace::Unix("/run/web.sock".into());

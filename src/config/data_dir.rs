@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::files::read_file;
 
 /// The longest file that is read, in bytes; Telegram's lists are a few KiB.
-const LONGEST: u64 = 256 * 1024;
+const MAX_LEN: u64 = 256 * 1024;
 
 /// Of `--data-dir`: what secrets have used of their quotas.
 pub const USAGE_FILE: &str = "usage";
@@ -26,7 +26,7 @@ impl DataDir {
 
     /// What was kept under `name`, if anything of a sane length.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        read_file(&self.place_of(name), LONGEST).ok()
+        read_file(&self.place_of(name), MAX_LEN).ok()
     }
 
     /// Is it in memory, and gone after a boot? What cannot be told is not.

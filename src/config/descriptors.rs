@@ -1,4 +1,4 @@
-use super::Role;
+use super::values::Role;
 
 /// For what nobody outside has a share in: the standard streams, epoll, signals,
 /// files, lookups, Telegram's lists, questions to sites, the metrics page and
@@ -15,16 +15,16 @@ const PER_DC: usize = 2;
 /// Connections that may prove themselves while all other places are sessions',
 /// as a part of `--max-clients`, and in any case.
 const BESIDE: usize = 8;
-const FEWEST_BESIDE: usize = 64;
-const MOST_BESIDE: usize = 1024;
+const MIN_BESIDE: usize = 64;
+const MAX_BESIDE: usize = 1024;
 
 /// Strangers at a site at a time, as a part of `--max-clients`, and in any case.
 const STRANGERS: usize = 4;
-const FEWEST_STRANGERS: usize = 16;
+const MIN_STRANGERS: usize = 16;
 
 /// Half-open links of a back. With TLS each may take some 20 KiB.
-const FEWEST_LINK_SEATS: usize = 64;
-const MOST_LINK_SEATS: usize = 1024;
+const MIN_LINK_SEATS: usize = 64;
+const MAX_LINK_SEATS: usize = 1024;
 const BUFFERS_PER_LINK_SEAT: usize = 8192;
 
 /// How many descriptors there are for whom. All of them together are no more
@@ -104,7 +104,7 @@ pub(super) fn share_out(limit: Option<u64>, wants: &Wants) -> Descriptors {
 
 fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
     let seats = wants.buffers / BUFFERS_PER_LINK_SEAT;
-    let seats = seats.clamp(FEWEST_LINK_SEATS, MOST_LINK_SEATS);
+    let seats = seats.clamp(MIN_LINK_SEATS, MAX_LINK_SEATS);
     let link_seats = seats.min(left / 8).max(1);
     let links = wants.most.links.min(left / 8).max(1);
     let shared = left / wants.clients_per_connection.max(1);
@@ -123,8 +123,8 @@ fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
     let pipes = wants.most.pipes.min(limit / 32).max(1);
     let left = left.saturating_sub(2 * pipes + wants.links);
     let with = |clients: usize| {
-        let beside = (clients / BESIDE).clamp(FEWEST_BESIDE, MOST_BESIDE);
-        let strangers = (clients / STRANGERS).max(FEWEST_STRANGERS);
+        let beside = (clients / BESIDE).clamp(MIN_BESIDE, MAX_BESIDE);
+        let strangers = (clients / STRANGERS).max(MIN_STRANGERS);
         Descriptors {
             clients,
             beside: beside.min(left / 4).max(1),

@@ -1,8 +1,7 @@
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
-use super::settings::Setting;
-use super::{Config, DoorConfig};
+use super::doors::DoorConfig;
+use super::rooms::Config;
 use crate::wire::secret::{Domain, Secret};
 
 /// What a reload brings.
@@ -24,21 +23,6 @@ pub struct Differences {
     pub other_salt: bool,
     /// Of `--allow`, what is gone, whose links work no more.
     pub lost_forms: Vec<&'static str>,
-}
-
-/// What flags were given, to compare it with what they are given later.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given(Arc<[Setting]>);
-
-impl Given {
-    pub(super) fn of(settings: &[Setting]) -> Self {
-        Self(settings.into())
-    }
-
-    /// The values of this flag, in the order given.
-    pub(super) fn of_flag(&self, flag: &str) -> impl Iterator<Item = &Setting> {
-        self.0.iter().filter(move |setting| setting.flag == flag)
-    }
 }
 
 impl Config {

@@ -2,9 +2,20 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::discreet::repeated;
-use super::origin::Origin;
+use super::values::repeated;
+
+/// Where a flag was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    CommandLine,
+    /// Lines are counted from 1.
+    File {
+        path: Arc<Path>,
+        line: usize,
+    },
+}
 
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]

@@ -2,10 +2,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::files::read_file;
 use super::flags::{Flag, Reload, find, is_flag, no_value, unknown_flag};
-use super::origin::Origin;
 use super::settings::Setting;
 
 /// Larger than any config with thousands of secrets.

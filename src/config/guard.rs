@@ -2,14 +2,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::build::at_nth;
-use super::descriptors::Descriptors;
-use super::error::{ConfigError, Problem};
-use super::flags::Flags;
-use super::machine::Machine;
-use super::settings::Setting;
+use super::network::Network;
+use super::policy::Rule;
 use super::values::{BadValue, bad, check_name, one_of};
-use super::{Network, Rule};
 
 /// Who may come in, besides secrets and their limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,78 +20,6 @@ pub struct GuardConfig {
     pub max_handshakes: usize,
 }
 
-pub(super) fn build(
-    flags: &Flags,
-    settings: &[Setting],
-    machine: &Machine,
-    data_dir: &Path,
-) -> Result<GuardConfig, ConfigError> {
-    for (index, table) in flags.table.iter().enumerate() {
-        let earlier = flags.table.iter().take(index);
-        if earlier.into_iter().any(|other| other.name == table.name) {
-            let name = table.name.clone();
-            return Err(at_nth(
-                "--table",
-                index,
-                settings,
-                Problem::DuplicateTable { name },
-            ));
-        }
-    }
-    for (index, rule) in flags.policy.iter().enumerate() {
-        if let Rule::InTable { table: name, .. } | Rule::NotInTable { table: name, .. } = rule
-            && !flags.table.iter().any(|table| table.name == *name)
-        {
-            let name = name.clone();
-            return Err(at_nth(
-                "--policy",
-                index,
-                settings,
-                Problem::NoSuchTable { name },
-            ));
-        }
-    }
-    Ok(GuardConfig {
-        policies: flags.policy.clone(),
-        tables: flags
-            .table
-            .iter()
-            .map(|table| table.within(data_dir))
-            .collect(),
-        relays: flags
-            .proxy_protocol
-            .clone()
-            .map_or_else(Vec::new, |relays| relays.0),
-        replay_cache: ReplayCache {
-            entries: flags
-                .replay_cache
-                .and_then(|flag| flag.entries)
-                .unwrap_or_else(|| machine.replay_cache()),
-            keep: flags.replay_cache.and_then(|flag| flag.keep),
-        },
-        // Known once descriptors are shared out.
-        flood: None,
-        max_handshakes: 1,
-    })
-}
-
-impl GuardConfig {
-    /// Fills in what depends on the shares of descriptors.
-    pub(super) fn share(&mut self, flags: &Flags, there: Descriptors) {
-        self.max_handshakes = max_handshakes(flags, there);
-        let by_machine = || Some(FloodLimits::for_strangers(there.strangers));
-        self.flood = flags.flood_limit.map_or_else(by_machine, |flag| flag.0);
-    }
-}
-
-/// By default half of the clients, and those who may prove themselves beside a
-/// full house in any case.
-fn max_handshakes(flags: &Flags, there: Descriptors) -> usize {
-    let given = flags.max_handshakes.map(|n| n.0 as usize);
-    let wanted = given.unwrap_or_else(|| (there.clients / 2).max(there.beside));
-    wanted.min(there.places()).max(1)
-}
-
 /// `--table NAME=FILE`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFile {
@@ -107,7 +30,7 @@ pub struct TableFile {
 }
 
 impl TableFile {
-    fn within(&self, data_dir: &Path) -> Self {
+    pub(super) fn within(&self, data_dir: &Path) -> Self {
         Self {
             is_ours: self.file.starts_with(data_dir),
             ..self.clone()
@@ -148,8 +71,8 @@ pub struct FloodLimits {
 
 impl FloodLimits {
     /// Bounds of what comes of the machine's size.
-    const FEWEST: usize = 500;
-    const MOST: usize = 10_000;
+    const MIN: usize = 500;
+    const MAX: usize = 10_000;
 
     fn new(rate: u32, burst: u32) -> Self {
         Self {
@@ -162,7 +85,7 @@ impl FloodLimits {
 
     /// As many at once as may be at the site: a site of that size answers them all.
     pub(super) fn for_strangers(strangers: usize) -> Self {
-        let burst = strangers.clamp(Self::FEWEST, Self::MOST) as u32;
+        let burst = strangers.clamp(Self::MIN, Self::MAX) as u32;
         Self::new(burst / SECONDS_IN_BURST, burst)
     }
 }
@@ -181,8 +104,8 @@ impl FromStr for FloodFlag {
         if text == "off" {
             return Ok(Self(None));
         }
-        const MOST: u32 = 1_000_000;
-        let number = |text: &str| text.parse().ok().filter(|n| (1..=MOST).contains(n));
+        const MAX: u32 = 1_000_000;
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=MAX).contains(n));
         let (rate, burst) = match text.split_once(',') {
             Some((rate, burst)) => (number(rate), number(burst)),
             None => (number(text), number(text).map(|n| n * SECONDS_IN_BURST)),
@@ -193,7 +116,7 @@ impl FromStr for FloodFlag {
             Some(_) => Ok(Self(limits)),
             None => bad(format!(
                 "`{text}`: expected off, or connections a second and at once, as in 50,500, each \
-                 from 1 to {MOST}"
+                 from 1 to {MAX}"
             )),
         }
     }
@@ -220,14 +143,14 @@ impl FromStr for ReplayFlag {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        const MOST: usize = 100_000_000;
+        const MAX: usize = 100_000_000;
         let (number, word) = match text.split_once(',') {
             Some((number, word)) => (Some(number), Some(word)),
             None if text.starts_with(|first: char| first.is_ascii_digit()) => (Some(text), None),
             None => (None, Some(text)),
         };
         let entries = number.map(|number| number.parse().ok());
-        let entries = entries.map(|entries| entries.filter(|entries| (1..=MOST).contains(entries)));
+        let entries = entries.map(|entries| entries.filter(|entries| (1..=MAX).contains(entries)));
         match (entries, word) {
             (None, Some("off")) => Ok(Self {
                 entries: Some(0),
@@ -238,7 +161,7 @@ impl FromStr for ReplayFlag {
                 keep: word.map(|word| word == "keep"),
             }),
             _ => bad(format!(
-                "`{text}`: expected off, keep, forget, or a number of handshakes from 1 to {MOST}, \
+                "`{text}`: expected off, keep, forget, or a number of handshakes from 1 to {MAX}, \
                  alone or as in 100000,keep and 100000,forget"
             )),
         }

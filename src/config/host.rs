@@ -22,12 +22,11 @@ pub(super) enum NoHost<'a> {
 }
 
 impl Host {
-    /// An IPv4 address, an IPv6 address in brackets, or a name.
+    /// An address, in brackets if it is an IPv6 one, or a name.
     pub fn parse(text: &str) -> Result<Self, NoHost<'_>> {
         let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
         if let Some(inner) = inner {
-            let address = inner.parse::<Ipv6Addr>().map_err(|_| NoHost::Other)?;
-            return Ok(Self::Address(address.into()));
+            return inner.parse().map(Self::Address).map_err(|_| NoHost::Other);
         }
         match text.parse() {
             Ok(IpAddr::V6(address)) => Err(NoHost::Bare(text, address)),
@@ -175,7 +174,9 @@ mod tests {
             Err(NoHost::Bare(as_given, _)) => as_given == text,
             _ => false,
         };
-        assert_eq!(Host::parse("192.0.2.1"), address("192.0.2.1"));
+        for text in ["192.0.2.1", "[192.0.2.1]"] {
+            assert_eq!(Host::parse(text), address("192.0.2.1"));
+        }
         assert_eq!(Host::parse("[2001:DB8::1]"), address("2001:db8::1"));
         assert_eq!(Host::parse("[::ffff:1.2.3.4]"), address("::ffff:1.2.3.4"));
         let name = Ok(Host::Name("a_b-c.9x".to_owned()));
@@ -193,7 +194,7 @@ mod tests {
             "[::1",
             "::1]",
             "[::1]x",
-            "[192.0.2.1]",
+            "[192.0.2.300]",
             "[h]",
             "[fe80::1%eth0]",
             "fe80::1%2",
@@ -275,6 +276,7 @@ mod tests {
             ("2001:db8::1", "2001:db8::1", None),
             ("[2001:DB8::1]", "2001:db8::1", None),
             ("proxy.example.com:443", "proxy.example.com", Some(443)),
+            ("[192.0.2.1]", "192.0.2.1", None),
             ("192.0.2.1:8443", "192.0.2.1", Some(8443)),
             ("[2001:db8::1]:443", "2001:db8::1", Some(443)),
         ] {

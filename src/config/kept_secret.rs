@@ -1,8 +1,8 @@
 use std::io;
 use std::path::Path;
 
-use super::OwnSecret;
 use super::data_dir::DataDir;
+use super::doors::OwnSecret;
 use super::error::{ConfigError, Problem};
 use super::files::read_text;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
@@ -12,12 +12,12 @@ use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 const FILE: &str = "secret";
 
 /// Longer than any secret.
-const LONGEST: u64 = 4096;
+const MAX_LEN: u64 = 4096;
 
 /// The secret that an earlier run kept, if there is one.
 pub(super) fn read(data_dir: &Path) -> Result<Option<SharedSecret>, ConfigError> {
     let path = data_dir.join(FILE);
-    let text = match read_text(&path, LONGEST) {
+    let text = match read_text(&path, MAX_LEN) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

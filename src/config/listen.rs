@@ -1,9 +1,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::discreet::repeated;
 use super::host::{Host, NoHost};
-use super::values::{BadValue, bad, check_name, parse_secret};
+use super::values::{BadValue, bad, check_name, parse_secret, repeated};
 use crate::wire::secret::{AdTag, SharedSecret};
 
 /// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T][,late]`
@@ -215,7 +214,7 @@ mod tests {
             ("2001:db8::1", "and a port behind them: [2001:db8::1]:443"),
             ("[::1]", "expected ADDR:PORT"),
             ("example.com:443", "`example.com` is no IP address"),
-            ("[1.2.3.4]:443", "`[1.2.3.4]` is no IP address"),
+            ("[h]:443", "`[h]` is no IP address"),
             (":1,name=", "a name has 1 to 64"),
             (":1,name=a,name=b", "name= is given twice"),
             (":1,tag=12", "tag: expected exactly 32 hex digits"),

@@ -1,7 +1,5 @@
 use std::net::SocketAddr;
 
-use super::{Config, Role};
-
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
@@ -18,26 +16,6 @@ impl ListenAddress {
             address,
             optional: false,
             late: false,
-        }
-    }
-}
-
-impl Config {
-    /// Where clients or, on a back, links are taken.
-    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
-        let listeners = self.doors.listeners.iter().map(|listener| ListenAddress {
-            address: listener.addr,
-            optional: listener.optional,
-            late: listener.late,
-        });
-        listeners.chain(self.link.listen.iter().copied()).collect()
-    }
-
-    /// The flag that names them.
-    pub fn listen_flag(&self) -> &'static str {
-        match self.process.role {
-            Role::Back => "--link-listen",
-            Role::Both | Role::Front => "--listen",
         }
     }
 }

@@ -1,14 +1,38 @@
 //! Flags and one file of flags become one validated, immutable [`Config`].
+//!
+//! | File | What it has |
+//! |---|---|
+//! | `rooms` | [`Config`], which has a struct for each room |
+//! | `build` | these structs, and how each is made of values and the machine, without contradictions |
+//! | `doors`, `guard`, `link` | the larger ones of them, and values that are theirs alone |
+//! | *From words to values:* | |
+//! | `flags` | the table of flags, and what is looked up in it |
+//! | `values` | what several flags' values are, and how a bad one is told of |
+//! | `secret` | `--secret` with its limits |
+//! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
+//! | `host`, `network` | other machines, and networks of them |
+//! | `camouflage` | what strangers see |
+//! | `policy` | rules of who may come in |
+//! | `error` | what can be wrong with all of it, where, and the way out |
+//! | *From settings to a config:* | |
+//! | `source` | where configs come from: loads and reloads |
+//! | `file`, `settings` | lines of the file, laid under the command line |
+//! | `machine`, `memory` | what defaults follow |
+//! | `descriptors` | how many open files there are for whom |
+//! | `successor`, `differences` | what a reload takes over, and what is another then |
+//! | *Files:* | |
+//! | `files` | how files of others are read |
+//! | `data_dir`, `data_lock` | the directory of our own ones, and that it is one process's |
+//! | `kept_secret` | the secret that the proxy has made |
+//! | `appended_file` | a file that grows |
 
 mod appended_file;
 mod build;
 mod camouflage;
-mod clients;
 mod data_dir;
 mod data_lock;
 mod descriptors;
 mod differences;
-mod discreet;
 mod doors;
 mod error;
 mod file;
@@ -17,241 +41,54 @@ mod flags;
 mod guard;
 mod host;
 mod kept_secret;
-mod limits;
 mod link;
 mod listen;
 mod listen_address;
 mod machine;
 mod memory;
 mod network;
-mod notes;
-mod origin;
 mod policy;
-mod process;
-mod role;
+mod rooms;
+mod secret;
 mod settings;
-mod sites;
+mod source;
 mod successor;
-mod telegram;
 mod values;
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use crate::wire::secret::Secret;
-
 pub use appended_file::AppendedFile;
+pub use build::clients::ClientConfig;
+pub use build::notes::Said;
+pub use build::process::ProcessConfig;
+pub use build::sites::SiteConfig;
+pub use build::telegram::{PoolConfig, TelegramConfig};
 pub use camouflage::{
     AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
 };
-pub use clients::ClientConfig;
 pub use data_dir::{
     DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, give_to_owner_of_directory,
     make_private_dir, write_whole,
 };
 pub use data_lock::{DataDirInUse, DataLock};
 pub use descriptors::Descriptors;
-pub use differences::{Differences, Given};
+pub use differences::Differences;
 pub use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
 pub(crate) use error::CERTIFICATES;
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, Origin, Problem};
 pub use files::{entry_in, is_open_to_all, read_file, read_text};
 pub use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
 pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
 pub use host::{HostPort, InviteName};
-pub use limits::{LimitError, SecretLimits};
 pub use link::{LinkConfig, LinkKey, LinkTls};
 pub use listen_address::{ListenAddress, includes};
 pub use machine::{LinkPlaces, may_bind};
 pub use memory::Memory;
 pub use network::{Network, NetworkError, Reach};
-pub use notes::Said;
-pub use origin::Origin;
 pub use policy::{Key, PolicyError, Rule};
-pub use process::ProcessConfig;
-pub use role::Role;
-pub use settings::Setting;
-pub use sites::SiteConfig;
-pub use telegram::{PoolConfig, TelegramConfig};
-pub use values::{Allow, BadValue, RouteChoice, Source};
-
-/// What one process goes by. Plain data, complete: defaults are filled in. Each room
-/// has what it needs in one of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    pub process: ProcessConfig,
-    pub doors: DoorConfig,
-    pub clients: ClientConfig,
-    pub sites: SiteConfig,
-    pub guard: GuardConfig,
-    pub telegram: TelegramConfig,
-    pub link: LinkConfig,
-    pub address: AddressConfig,
-    pub descriptors: Descriptors,
-    pub said: Said,
-    /// What flags were given.
-    pub given: Given,
-}
-
-/// How the internet knows this machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressConfig {
-    pub external_ip: Option<IpAddr>,
-    /// What links carry instead of an address that is found out.
-    pub link_name: Option<InviteName>,
-}
-
-/// What to do where no secret is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingSecret {
-    /// Use the one that an earlier run kept, else this new one, and keep that.
-    Make(Secret),
-    /// Use the kept one, else this new one, and keep nothing: to see whether the
-    /// rest goes with it.
-    Try(Secret),
-    /// Use the kept one, or leave listeners without.
-    Leave,
-    /// Look for none: nobody asks for it.
-    Ignore,
-}
-
-/// Where configs come from: the command line, the file that it names, and the
-/// machine as it was at the start.
-#[derive(Clone, Debug)]
-pub struct ConfigSource {
-    command_line: Vec<Setting>,
-    machine: machine::Machine,
-    missing_secret: MissingSecret,
-}
-
-impl ConfigSource {
-    /// Relative names of files on the command line are those of the directory that
-    /// is the current one.
-    pub fn new(mut command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
-        if let Ok(here) = std::env::current_dir() {
-            for setting in &mut command_line {
-                if let Some(flag) = find(&setting.flag) {
-                    let value = std::mem::take(&mut setting.value);
-                    setting.value = flag.within(&here, value);
-                }
-            }
-        }
-        Self {
-            command_line,
-            machine: machine::Machine::look(),
-            missing_secret,
-        }
-    }
-
-    /// For other commands, the config of this machine's service, which is given
-    /// that file and what the machine gives to root, whoever asks.
-    pub fn of_service(file: &Path) -> Self {
-        let setting = Setting {
-            flag: "--config".to_owned(),
-            value: file.to_string_lossy().into_owned(),
-            origin: Origin::CommandLine,
-        };
-        let mut source = Self::new(vec![setting], MissingSecret::Leave);
-        source.machine.as_for_root();
-        source
-    }
-
-    /// What the command line says, without secrets' cover: each flag with its value.
-    pub fn command_line(&self) -> impl Iterator<Item = (&str, &str)> {
-        let settings = self.command_line.iter();
-        settings.map(|setting| (setting.flag.as_str(), setting.value.as_str()))
-    }
-
-    /// Whether the command line names a config file.
-    pub fn has_file(&self) -> bool {
-        self.command_line.iter().any(|s| s.flag == "--config")
-    }
-
-    /// Reads the file, if there is one, and builds the config. The proxy's own
-    /// secret is the one that it runs with. Blocks.
-    pub fn load(&self, running: Option<OwnedSecret>) -> Result<Config, ConfigError> {
-        let settings = self.settings()?;
-        let flags = settings::parse(&settings)?;
-        let config = build::build(flags, &settings, &self.machine)?;
-        self.complete(config, &settings, running)
-    }
-
-    /// Reads the file again: the config that takes the place of the running one,
-    /// and what is different then. Blocks.
-    pub fn reload(&self, running: &Config) -> Result<(Config, Differences), ConfigError> {
-        let new = successor::build(running, self.settings()?, &self.machine)?;
-        let config = self.complete(new.config, &new.settings, running.doors.made_secret())?;
-        let differences = Differences {
-            changed: new.changed,
-            need_restart: new.need_restart,
-            ..running.differences(&config)
-        };
-        Ok((config, differences))
-    }
-
-    /// The command line over the file that it names.
-    fn settings(&self) -> Result<Vec<Setting>, ConfigError> {
-        let file = match settings::parse(&self.command_line)?.config {
-            Some(path) => file::read(&path)?,
-            None => Vec::new(),
-        };
-        Ok(settings::overlay(file, &self.command_line))
-    }
-
-    /// With what is not in flags.
-    fn complete(
-        &self,
-        mut config: Config,
-        settings: &[Setting],
-        running: Option<OwnedSecret>,
-    ) -> Result<Config, ConfigError> {
-        let files = settings::secret_files(settings);
-        let open = files.iter().filter(|path| is_open_to_all(path));
-        config.said.warnings.extend(open.map(|path| {
-            let path = path.display();
-            format!(
-                "{path} holds what is secret, and its mode lets every user read it: chmod 640 it"
-            )
-        }));
-        if config.doors.lack_secrets() {
-            config.add_secret(self.missing_secret, running)?;
-        }
-        Ok(config)
-    }
-}
-
-impl Config {
-    fn add_secret(
-        &mut self,
-        missing: MissingSecret,
-        running: Option<OwnedSecret>,
-    ) -> Result<(), ConfigError> {
-        let data_dir = &self.process.data_dir;
-        let own = match (running, missing) {
-            (Some(own), _) => Some(own),
-            (None, MissingSecret::Ignore) => None,
-            (None, MissingSecret::Try(new)) => {
-                let kept = kept_secret::read(data_dir)?;
-                Some((kept.unwrap_or(kept_secret::bare(new)), OwnSecret::Kept))
-            }
-            (None, MissingSecret::Leave) => {
-                kept_secret::read(data_dir)?.map(|secret| (secret, OwnSecret::Kept))
-            }
-            (None, MissingSecret::Make(new)) => {
-                let (secret, own, note) = kept_secret::read_or_keep(data_dir, new)?;
-                match own {
-                    OwnSecret::Kept => self.said.notes.extend(note),
-                    OwnSecret::ThisRunOnly => self.said.warnings.extend(note),
-                }
-                Some((secret, own))
-            }
-        };
-        if let Some(own) = own {
-            self.doors.add_own(own);
-        }
-        self.doors.check_forms()
-    }
-}
+pub use rooms::{AddressConfig, Config};
+pub use secret::{LimitError, SecretLimits};
+pub use settings::{Given, Setting};
+pub use source::{ConfigSource, MissingSecret};
+pub use values::{Allow, BadValue, Role, RouteChoice, Source};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Origin, Problem};
 use super::flags::{Flag, Flags, Holds, NotFilled, find, unknown_flag};
-use super::origin::Origin;
-use super::role::Role;
+use super::values::Role;
 
 /// A flag with its value, not looked into yet.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +19,21 @@ impl fmt::Debug for Setting {
     /// Without the value, which may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?})", self.flag, self.origin)
+    }
+}
+
+/// What flags were given, to compare it with what they are given later.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given(Arc<[Setting]>);
+
+impl Given {
+    pub(super) fn of(settings: &[Setting]) -> Self {
+        Self(settings.into())
+    }
+
+    /// The values of this flag, in the order given.
+    pub(super) fn of_flag(&self, flag: &str) -> impl Iterator<Item = &Setting> {
+        self.0.iter().filter(move |setting| setting.flag == flag)
     }
 }
 
@@ -129,4 +144,17 @@ pub(super) fn origin_of<'a>(
 ) -> Option<&'a Origin> {
     let mut given = settings.iter().filter(|setting| setting.flag == flag);
     given.nth(index).map(|setting| &setting.origin)
+}
+
+/// `problem`, and where the `index`th value of a repeatable flag was given.
+pub(super) fn at_nth(
+    flag: &str,
+    index: usize,
+    settings: &[Setting],
+    problem: Problem,
+) -> ConfigError {
+    ConfigError {
+        origin: origin_of(settings, flag, index).cloned(),
+        problem,
+    }
 }

@@ -1,12 +1,16 @@
 use std::mem::take;
 
-use super::differences::Given;
-use super::error::{ConfigError, Problem};
+use super::build;
+use super::build::notes::Said;
+use super::doors::NamedSecret;
+use super::error::{ConfigError, Origin, Problem};
 use super::flags::{FLAGS, Flag, Order, Reload, find};
 use super::machine::Machine;
-use super::origin::Origin;
-use super::settings::{self, Setting};
-use super::{Config, NamedSecret, Said, build};
+use super::rooms::Config;
+use super::settings::{self, Given, Setting};
+
+/// Flags that one reload looks into. More are changed by who rewrites the file.
+const MAX_TRIED: usize = 16;
 
 /// A config that takes the place of the running one.
 pub(super) struct Successor {
@@ -26,7 +30,7 @@ pub(super) fn build(
     settings: Vec<Setting>,
     machine: &Machine,
 ) -> Result<Successor, ConfigError> {
-    let wanted = of(&settings, machine)?;
+    let wanted = build::build(settings::parse(&settings)?, &settings, machine)?;
     let (live, fixed): (Vec<&Flag>, Vec<&Flag>) = different(&settings, &running.given)
         .into_iter()
         .partition(|flag| flag.reload == Reload::Live);
@@ -39,12 +43,14 @@ pub(super) fn build(
         true => (settings, wanted),
         false => {
             let kept = exchanged(&settings, &fixed, &running.given);
-            let config = of(&kept, machine).map_err(|error| {
+            let mut config = without_files(&kept, machine).map_err(|error| {
                 ConfigError::new(Problem::BeforeRestart {
                     flags: names(&need_restart).join(", "),
                     problem: Box::new(error.problem),
                 })
             })?;
+            // No flag of a file whose content counts needs a restart.
+            config.link.key = wanted.link.key;
             (kept, config)
         }
     };
@@ -61,9 +67,8 @@ fn names(flags: &[&'static Flag]) -> Vec<&'static str> {
     flags.iter().map(|flag| flag.name).collect()
 }
 
-fn of(settings: &[Setting], machine: &Machine) -> Result<Config, ConfigError> {
-    let flags = settings::parse(settings)?;
-    build::build(flags, settings, machine)
+fn without_files(settings: &[Setting], machine: &Machine) -> Result<Config, ConfigError> {
+    build::without_files(settings::parse(settings)?, settings, machine)
 }
 
 /// Flags that have not the same values, as text.
@@ -78,7 +83,8 @@ fn different(settings: &[Setting], running: &Given) -> Vec<&'static Flag> {
 
 /// Those without which, given as they were, the config would be another one.
 /// Values that are written otherwise, or stand in another order where that says
-/// nothing, or are those of a default, are the same.
+/// nothing, or are those of a default, are the same. Each costs a whole config, so
+/// that of many the last are only compared as text.
 fn those_that_matter(
     flags: &[&'static Flag],
     settings: &[Setting],
@@ -93,7 +99,10 @@ fn those_that_matter(
         let with_old = exchanged(settings, std::slice::from_ref(*flag), running);
         in_effect(with_old, machine) != new
     };
-    flags.iter().filter(matters).copied().collect()
+    let (tried, others) = flags.split_at(flags.len().min(MAX_TRIED));
+    let mut found: Vec<_> = tried.iter().filter(matters).copied().collect();
+    found.extend_from_slice(others);
+    found
 }
 
 /// `settings` with these flags as they were given to the running process.
@@ -112,13 +121,15 @@ fn exchanged(settings: &[Setting], flags: &[&Flag], running: &Given) -> Vec<Sett
 /// The config without what is only said of it, and without an order that nobody
 /// goes by; `None`: there is no such config.
 fn in_effect(mut settings: Vec<Setting>, machine: &Machine) -> Option<Config> {
-    settings.sort_by(|one, other| (&*one.flag, place(one)).cmp(&(&*other.flag, place(other))));
-    let mut config = of(&settings, machine).ok()?;
-    put_in_order(&mut config.doors.secrets, name);
+    put_in_order(&mut settings, |setting| {
+        format!("{}\n{}", setting.flag, place(setting)).into()
+    });
+    let mut config = without_files(&settings, machine).ok()?;
+    put_in_order(&mut config.doors.secrets, key);
     for listener in &mut config.doors.listeners {
-        put_in_order(&mut listener.secrets, name);
+        put_in_order(&mut listener.secrets, key);
     }
-    put_in_order(&mut config.guard.relays, ToString::to_string);
+    put_in_order(&mut config.guard.relays, |relay| relay.to_string().into());
     config.said = Said::default();
     config.given = Given::default();
     Some(config)
@@ -133,14 +144,15 @@ fn place(setting: &Setting) -> &str {
     }
 }
 
-fn name(named: &NamedSecret) -> String {
-    named.name.clone()
+/// Of secrets with one key the order stays: the first is who their clients are.
+fn key(named: &NamedSecret) -> Vec<u8> {
+    named.secret.key.0.to_vec()
 }
 
 /// By their keys. To sort each kind of list by itself would be more code.
-fn put_in_order<T>(list: &mut Vec<T>, key: impl Fn(&T) -> String) {
+fn put_in_order<T>(list: &mut Vec<T>, key: impl Fn(&T) -> Vec<u8>) {
     let keys = list.iter().enumerate();
-    let mut keys: Vec<(String, usize)> = keys.map(|(at, one)| (key(one), at)).collect();
+    let mut keys: Vec<(Vec<u8>, usize)> = keys.map(|(at, one)| (key(one), at)).collect();
     keys.sort_unstable();
     let mut left: Vec<Option<T>> = take(list).into_iter().map(Some).collect();
     let in_order = keys.iter().filter_map(|(_, at)| left.get_mut(*at)?.take());

@@ -10,7 +10,7 @@ use fake_telegram::harness::TemporaryDirectory;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::*;
-use crate::wire::secret::SecretForm;
+use crate::wire::secret::{Secret, SecretForm};
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 const NEW: Secret = Secret([7; 16]);

@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use std::num::{IntErrorKind, ParseIntError};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::SecretLimits;
 use crate::wire::dc::DcId;
 use crate::wire::secret::SharedSecret;
 
@@ -35,66 +35,16 @@ pub(super) fn one_of<T: Copy, const N: usize>(
     text: &str,
     words: [(&str, T); N],
 ) -> Result<T, BadValue> {
-    let found = words.iter().find(|(word, _)| *word == text);
-    found
-        .map(|(_, meaning)| *meaning)
-        .ok_or_else(|| none_of(&words.map(|(word, _)| word)))
+    let at = place_among(text, &words.map(|(word, _)| word))?;
+    Ok(words[at].1)
 }
 
-/// There are two at least.
-fn none_of(words: &[&str]) -> BadValue {
-    let (last, others) = words.split_last().unwrap_or((&"", &[]));
-    BadValue(format!("expected {} or {last}", others.join(", ")))
-}
-
-/// `--secret [NAME=]S[,LIMIT=VALUE…]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SecretFlag {
-    pub name: Option<String>,
-    pub secret: SharedSecret,
-    pub limits: SecretLimits,
-}
-
-impl FromStr for SecretFlag {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        let mut parts = text.split(',');
-        let text = parts.next().unwrap_or_default();
-        let limits = parse_limits(parts)?;
-        // Base64 may end in `=`, so a whole secret is tried first.
-        if let Ok(secret) = text.parse() {
-            let name = None;
-            return Ok(Self {
-                name,
-                secret,
-                limits,
-            });
-        }
-        let (name, secret) = match text.split_once('=') {
-            Some((name, secret)) => (Some(check_name(name)?), secret),
-            None if text.contains(':') => {
-                return bad("a name is joined to its secret by =, as in alice=SECRET");
-            }
-            None => (None, text),
-        };
-        let secret = parse_secret(secret)?;
-        Ok(Self {
-            name,
-            secret,
-            limits,
-        })
-    }
-}
-
-fn parse_limits<'a>(parts: impl Iterator<Item = &'a str>) -> Result<SecretLimits, BadValue> {
-    let mut limits = SecretLimits::default();
-    for part in parts {
-        let (option, value) = part.split_once('=').unwrap_or((part, ""));
-        let set = limits.set(option, value);
-        set.map_err(|error| BadValue(error.to_string()))?;
-    }
-    Ok(limits)
+/// There are two words at least.
+fn place_among(text: &str, words: &[&str]) -> Result<usize, BadValue> {
+    words.iter().position(|word| *word == text).ok_or_else(|| {
+        let (last, others) = words.split_last().unwrap_or((&"", &[]));
+        BadValue(format!("expected {} or {last}", others.join(", ")))
+    })
 }
 
 pub(super) fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
@@ -104,14 +54,52 @@ pub(super) fn parse_secret(text: &str) -> Result<SharedSecret, BadValue> {
 
 /// Names stand in log lines, metrics and links' captions.
 pub(super) fn check_name(name: &str) -> Result<String, BadValue> {
-    const LONGEST: usize = 64;
+    const MAX_LEN: usize = 64;
     let is_fine = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() && !"=,\"\\".contains(c);
-    if name.is_empty() || name.len() > LONGEST || !name.chars().all(is_fine) {
+    if name.is_empty() || name.len() > MAX_LEN || !name.chars().all(is_fine) {
         return bad(format!(
-            "a name has 1 to {LONGEST} letters, digits or signs, without spaces , = \" \\"
+            "a name has 1 to {MAX_LEN} letters, digits or signs, without spaces , = \" \\"
         ));
     }
     Ok(name.to_owned())
+}
+
+/// A word for a message, unless it may be a secret in the wrong place: messages
+/// go to logs.
+pub(super) fn repeated(word: &str) -> &str {
+    const MAX_LEN: usize = 30;
+    let bare = word.trim_start_matches('-');
+    if bare.len() > MAX_LEN || bare.parse::<SharedSecret>().is_ok() {
+        "what stands there (perhaps a secret, so it is not repeated)"
+    } else {
+        word
+    }
+}
+
+/// Which half of the proxy this process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Both,
+    /// Takes clients.
+    Front,
+    /// Talks to Telegram.
+    Back,
+}
+
+impl FromStr for Role {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        one_of(
+            text,
+            [
+                ("both", Self::Both),
+                ("front", Self::Front),
+                ("back", Self::Back),
+            ],
+        )
+    }
 }
 
 /// How clients may talk.
@@ -329,13 +317,26 @@ impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        match text.parse() {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
-            _ => bad(format!(
-                "`{text}`: expected a whole number from {MIN} to {MAX}"
-            )),
-        }
+        whole(text, MIN, MAX).map(Self)
     }
+}
+
+fn whole(text: &str, min: u64, max: u64) -> Result<u64, BadValue> {
+    match text.parse() {
+        Ok(number) if (min..=max).contains(&number) => Ok(number),
+        _ => bad(format!(
+            "`{text}`: expected a whole number from {min} to {max}"
+        )),
+    }
+}
+
+const DAY: u64 = 24 * 3600;
+
+/// At most a week.
+pub(super) type Seconds = Whole<1, { 7 * DAY }>;
+
+pub(super) fn seconds(given: Option<Seconds>, default: u64) -> Duration {
+    Duration::from_secs(given.map_or(default, |seconds| seconds.0))
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ fn every_key_of_openwrt_is_in_its_doc() {
 /// What a template shows is a flag of its role, with a value that can be read.
 #[test]
 fn every_line_of_a_template_is_understood() {
-    use super::super::role::Role;
+    use super::super::values::Role;
 
     for (role, parts) in [(Role::Both, BOTH), (Role::Front, FRONT), (Role::Back, BACK)] {
         for part in parts {

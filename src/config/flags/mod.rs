@@ -17,9 +17,9 @@ pub(super) use row::{Build, Holds, Names, Order, Reload};
 pub use row::{Flag, Heading};
 pub(super) use slot::NotFilled;
 pub use table::FLAGS;
+pub(super) use table::Flags;
 #[cfg(test)]
 pub(super) use table::MORE;
-pub(super) use table::{Flags, Seconds};
 
 /// The flag of this name, with its dashes.
 pub fn find(name: &str) -> Option<&'static Flag> {

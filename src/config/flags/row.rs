@@ -1,4 +1,4 @@
-use super::super::role::Role;
+use super::super::values::Role;
 
 /// One flag with all that is true of it wherever it is read. What a row does not
 /// say is as in [`Flag::row`].

@@ -1,12 +1,12 @@
 use super::FLAGS;
 
 /// Longer than any flag.
-const LONGEST_FLAG: usize = 40;
+const MAX_LEN: usize = 40;
 
 /// The flag that was probably meant.
 pub(super) fn nearest(flag: &str) -> Option<&'static str> {
     // A line of another file may have megabytes.
-    if flag.len() > LONGEST_FLAG {
+    if flag.len() > MAX_LEN {
         return None;
     }
     let known = FLAGS
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn no_flag_is_too_long_to_be_meant() {
-        assert!(FLAGS.iter().all(|flag| flag.name.len() < LONGEST_FLAG));
+        assert!(FLAGS.iter().all(|flag| flag.name.len() < MAX_LEN));
     }
 
     #[test]

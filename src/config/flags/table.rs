@@ -5,9 +5,9 @@ use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, Sn
 use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
-use super::super::role::Role;
+use super::super::secret::SecretFlag;
 use super::super::values::{
-    Allow, DcOverride, Names as Protocols, RouteChoice, SecretFlag, Size, Source, Whole, YesNo,
+    Allow, DcOverride, Names as Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
 };
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -15,9 +15,6 @@ use super::row::{More, Uci};
 use super::slot::Slot;
 use crate::log::LogLevel;
 use crate::wire::secret::{AdTag, Domain};
-
-const DAY: u64 = 24 * 3600;
-pub(in crate::config) type Seconds = Whole<1, { 7 * DAY }>;
 
 /// Without TLS there is no HTTPS.
 const URL_OR_FILE: &str = if cfg!(feature = "tls") {

@@ -190,6 +190,36 @@ fn another_order_is_named_where_it_says_something() {
 }
 
 #[test]
+fn of_many_flags_the_last_are_compared_as_text() {
+    let defaults = [
+        ("--allow", "dd,tls"),
+        ("--fronting", "off"),
+        ("--fronting-to-any-site", "no"),
+        ("--fronting-proxy-protocol", "no"),
+        ("--time-skew", "1200,600"),
+        ("--tls-records", "auto"),
+        ("--answer-time", "auto"),
+        ("--handshake-timeout", "10"),
+        ("--idle-timeout", "1800"),
+        ("--send-timeout", "60"),
+        ("--route", "auto"),
+        ("--refresh", "3600"),
+        ("--dc-connections", "0"),
+        ("--clients-per-connection", "300"),
+        ("--filter-server-errors", "first"),
+        ("--reset", "never"),
+        ("--hibernate", "60"),
+        ("--log-level", "info"),
+        // Those that need a restart are not among them.
+        ("--role", "both"),
+        ("--buffers", "2M"),
+    ];
+    let (_, found) = reloaded(&config(&[]), &defaults);
+    assert_eq!(found.changed, ["--hibernate", "--log-level"]);
+    assert!(found.need_restart.is_empty());
+}
+
+#[test]
 fn what_is_made_of_a_fixed_flag_is_made_of_the_one_that_is_kept() {
     let with = |data_dir| {
         [
@@ -226,6 +256,27 @@ fn a_reload_must_go_with_what_is_kept_and_with_what_a_restart_takes() {
     ];
     let said = refused(&running, &half);
     assert!(said.starts_with("--link-psk: cannot read"), "{said}");
+}
+
+#[test]
+fn a_key_is_read_whatever_else_needs_a_restart() {
+    let folder = TemporaryDirectory::new();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    std::fs::write(&one, [b'x'; 40]).unwrap();
+    std::fs::write(&two, [b'y'; 40]).unwrap();
+    let with = |key: &std::path::Path, buffers| {
+        let key = key.to_str().unwrap().to_owned();
+        let back = [("--role", "back"), ("--link-listen", "10.0.0.1:1")];
+        let given = [("--link-psk", &*key), ("--buffers", buffers)];
+        let first = [("--link-psk", one.to_str().unwrap())];
+        let running = config(&[&back[..], &first].concat());
+        reloaded(&running, &[&back[..], &given].concat())
+    };
+    let key = |config: &Config| config.link.key.as_ref().unwrap().bytes()[0];
+    let (new, found) = with(&one, "8M");
+    assert_eq!((key(&new), found.need_restart), (b'x', vec!["--buffers"]));
+    let (new, found) = with(&two, "8M");
+    assert_eq!((key(&new), found.changed), (b'y', vec!["--link-psk"]));
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
         backs: Vec::new(),
         listen: Vec::new(),
         tls: None,
+        key_file: None,
         key: None,
         plain_on_public: false,
         wait: Duration::ZERO,

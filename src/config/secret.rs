@@ -1,8 +1,59 @@
 use std::fmt;
+use std::str::FromStr;
 
-use super::discreet::repeated;
-use super::values::bytes;
+use super::values::{BadValue, bad, bytes, check_name, parse_secret, repeated};
 use crate::wire::calendar::{DAY_SECONDS, day_text, parse_day};
+use crate::wire::secret::SharedSecret;
+
+/// `--secret [NAME=]S[,LIMIT=VALUE…]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretFlag {
+    pub name: Option<String>,
+    pub secret: SharedSecret,
+    pub limits: SecretLimits,
+}
+
+impl FromStr for SecretFlag {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let mut parts = text.split(',');
+        let text = parts.next().unwrap_or_default();
+        let limits = parse_limits(parts)?;
+        // Base64 may end in `=`, so a whole secret is tried first.
+        if let Ok(secret) = text.parse() {
+            let name = None;
+            return Ok(Self {
+                name,
+                secret,
+                limits,
+            });
+        }
+        let (name, secret) = match text.split_once('=') {
+            Some((name, secret)) => (Some(check_name(name)?), secret),
+            None if text.contains(':') => {
+                return bad("a name is joined to its secret by =, as in alice=SECRET");
+            }
+            None => (None, text),
+        };
+        let secret = parse_secret(secret)?;
+        Ok(Self {
+            name,
+            secret,
+            limits,
+        })
+    }
+}
+
+fn parse_limits<'a>(parts: impl Iterator<Item = &'a str>) -> Result<SecretLimits, BadValue> {
+    let mut limits = SecretLimits::default();
+    for part in parts {
+        let (option, value) = part.split_once('=').unwrap_or((part, ""));
+        let set = limits.set(option, value);
+        set.map_err(|error| BadValue::new(error.to_string()))?;
+    }
+    Ok(limits)
+}
 
 /// What the owner allows one secret; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +132,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const KEY: &str = "00112233445566778899aabbccddeeff";
+
+    #[test]
+    fn secrets_with_and_without_a_name() {
+        let parse = |text: &str| text.parse::<SecretFlag>();
+        assert_eq!(parse(KEY).unwrap().name, None);
+        let named = parse(&format!("it's=dd{KEY}")).unwrap();
+        assert_eq!(named.name.as_deref(), Some("it's"));
+        assert_eq!(named.secret.to_string(), format!("dd{KEY}"));
+        // 17 bytes 0xdd 0x00 …: with padding, so that it ends in `=`.
+        let base64 = "3QARIjNEVWZ3iJmqu8zd7v8=";
+        let plain = parse(base64).unwrap();
+        assert_eq!(
+            (plain.name, plain.secret.to_string()),
+            (None, format!("dd{KEY}"))
+        );
+        let named = parse(&format!("bob={base64}")).unwrap();
+        assert_eq!(named.secret.to_string(), format!("dd{KEY}"));
+    }
+
+    #[test]
+    fn a_bad_secret_is_not_repeated_in_the_error() {
+        let typo = format!("alice=dd{}", &KEY[1..]);
+        let error = typo.parse::<SecretFlag>().unwrap_err().to_string();
+        assert!(!error.contains(&KEY[4..12]), "{error}");
+        assert!(format!("=dd{KEY}").parse::<SecretFlag>().is_err());
+        assert!(format!("a b=dd{KEY}").parse::<SecretFlag>().is_err());
+    }
 
     fn limits(options: &[(&str, &str)]) -> Result<SecretLimits, LimitError> {
         let mut limits = SecretLimits::default();

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use super::build::seconds;
-use super::camouflage::{AnswerTime, RecordSizes, TimeSkew};
-use super::descriptors::{Descriptors, Wants};
-use super::flags::Flags;
-use super::guard::{Reset, ServerErrors};
-use super::machine::Machine;
-use super::role::Role;
+use super::super::camouflage::{AnswerTime, RecordSizes, TimeSkew};
+use super::super::descriptors::{Descriptors, Wants};
+use super::super::flags::Flags;
+use super::super::guard::{Reset, ServerErrors};
+use super::super::machine::Machine;
+use super::super::values::{Role, seconds};
 
 /// What a client may do, and for how long it may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::flags::Flags;
-use super::machine::Machine;
-use super::memory::Memory;
-use super::role::Role;
+use super::super::flags::Flags;
+use super::super::machine::Machine;
+use super::super::memory::Memory;
+use super::super::values::Role;
 use crate::log::LogLevel;
 
 /// What the process is, whoever comes.

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::descriptors::{self, Descriptors, Wants};
-use super::doors::DoorConfig;
-use super::flags::Flags;
-use super::machine::Machine;
-use super::memory::Memory;
-use super::role::Role;
-use super::{Allow, ListenerConfig, NamedSecret};
+use super::super::descriptors::{self, Descriptors, Wants};
+use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
+use super::super::flags::Flags;
+use super::super::machine::Machine;
+use super::super::memory::Memory;
+use super::super::values::{Allow, Role};
 use crate::wire::secret::{Domain, Secret, SecretForm};
 
 /// What the person should know.

@@ -1,28 +1,43 @@
-use std::time::Duration;
+pub(super) mod clients;
+mod doors;
+mod guard;
+mod link;
+pub(super) mod notes;
+pub(super) mod process;
+pub(super) mod sites;
+pub(super) mod telegram;
 
 use super::camouflage::FrontingChoice;
-use super::clients;
 use super::descriptors::{self, Wants};
-use super::differences::Given;
-use super::doors::{self, DoorConfig};
+use super::doors::DoorConfig;
 use super::error::{ConfigError, Problem};
-use super::flags::{Flags, Seconds};
-use super::guard;
-use super::link::{self, LinkConfig};
+use super::flags::Flags;
+use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
-use super::notes::Said;
-use super::process::{self, ProcessConfig};
-use super::role::Role;
-use super::settings::{Setting, origin_of};
-use super::sites::{self, SiteConfig};
-use super::telegram::{self, PoolConfig};
-use super::values::RouteChoice;
-use super::{AddressConfig, Config};
+use super::rooms::{AddressConfig, Config};
+use super::settings::{Given, Setting, at_nth};
+use super::values::{Role, RouteChoice};
+use notes::Said;
+use process::ProcessConfig;
+use sites::SiteConfig;
+use telegram::PoolConfig;
 
 /// Flags, all read, and the machine's defaults become a config without
-/// contradictions. `settings` are where the flags came from, for the errors.
+/// contradictions. `settings` are where the flags came from, for the errors. Blocks.
 pub(super) fn build(
+    flags: Flags,
+    settings: &[Setting],
+    machine: &Machine,
+) -> Result<Config, ConfigError> {
+    let mut config = without_files(flags, settings, machine)?;
+    let file = config.link.key_file.as_deref();
+    config.link.key = file.map(link::read_key).transpose()?;
+    Ok(config)
+}
+
+/// The same without what files hold that it names.
+pub(super) fn without_files(
     flags: Flags,
     settings: &[Setting],
     machine: &Machine,
@@ -107,21 +122,5 @@ fn wants(
         clients_per_connection: pools.clients_per_connection,
         buffers: process.buffers,
         most: machine.most(),
-    }
-}
-
-pub(super) fn seconds(given: Option<Seconds>, default: u64) -> Duration {
-    Duration::from_secs(given.map_or(default, |seconds| seconds.0))
-}
-
-pub(super) fn at_nth(
-    flag: &str,
-    index: usize,
-    settings: &[Setting],
-    problem: Problem,
-) -> ConfigError {
-    ConfigError {
-        origin: origin_of(settings, flag, index).cloned(),
-        problem,
     }
 }

@@ -1,11 +1,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::build::seconds;
-use super::doors::DoorConfig;
-use super::flags::Flags;
-use super::role::Role;
-use super::values::{RouteChoice, Source};
+use super::super::doors::DoorConfig;
+use super::super::flags::Flags;
+use super::super::values::{Role, RouteChoice, Source, seconds};
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.

@@ -1,7 +1,7 @@
-use super::camouflage::{Fronting, FrontingChoice};
-use super::error::{ConfigError, Problem};
-use super::flags::Flags;
-use super::values::YesNo;
+use super::super::camouflage::{Fronting, FrontingChoice};
+use super::super::error::{ConfigError, Problem};
+use super::super::flags::Flags;
+use super::super::values::YesNo;
 use crate::wire::secret::Domain;
 
 /// What sites there are, and who may see them.

@@ -1,0 +1,61 @@
+use std::net::IpAddr;
+
+use super::build::clients::ClientConfig;
+use super::build::notes::Said;
+use super::build::process::ProcessConfig;
+use super::build::sites::SiteConfig;
+use super::build::telegram::TelegramConfig;
+use super::descriptors::Descriptors;
+use super::doors::DoorConfig;
+use super::guard::GuardConfig;
+use super::host::InviteName;
+use super::link::LinkConfig;
+use super::listen_address::ListenAddress;
+use super::settings::Given;
+use super::values::Role;
+
+/// What one process goes by. Plain data, complete: defaults are filled in. Each room
+/// has what it needs in one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub process: ProcessConfig,
+    pub doors: DoorConfig,
+    pub clients: ClientConfig,
+    pub sites: SiteConfig,
+    pub guard: GuardConfig,
+    pub telegram: TelegramConfig,
+    pub link: LinkConfig,
+    pub address: AddressConfig,
+    pub descriptors: Descriptors,
+    pub said: Said,
+    /// What flags were given.
+    pub given: Given,
+}
+
+impl Config {
+    /// Where clients or, on a back, links are taken.
+    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
+        let listeners = self.doors.listeners.iter().map(|listener| ListenAddress {
+            address: listener.addr,
+            optional: listener.optional,
+            late: listener.late,
+        });
+        listeners.chain(self.link.listen.iter().copied()).collect()
+    }
+
+    /// The flag that names them.
+    pub fn listen_flag(&self) -> &'static str {
+        match self.process.role {
+            Role::Back => "--link-listen",
+            Role::Both | Role::Front => "--listen",
+        }
+    }
+}
+
+/// How the internet knows this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AddressConfig {
+    pub external_ip: Option<IpAddr>,
+    /// What links carry instead of an address that is found out.
+    pub link_name: Option<InviteName>,
+}
