@@ -16,27 +16,44 @@ const MODEL: FlightProfile<u16> = FlightProfile {
     lengths: 2800,
 };
 
-/// What comes until the end, and when that is.
-fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> (Vec<u8>, Duration) {
-    let began = Instant::now();
+/// What comes until the end.
+fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> Vec<u8> {
     stream.write_all(sent).unwrap();
     let mut said = Vec::new();
     stream.read_to_end(&mut said).unwrap();
-    (said, began.elapsed())
+    said
 }
 
-/// When the end comes for one that sends these pieces, each so long after it is there.
-fn end_of(proxy: &Proxy, pieces: Vec<(Duration, Vec<u8>)>) -> thread::JoinHandle<Duration> {
-    let mut stream = connect(proxy);
+/// What one hears that sends these pieces, each so long after it came, and when the end
+/// comes.
+fn end_of(
+    proxy: &Proxy,
+    pieces: Vec<(Duration, Vec<u8>)>,
+) -> thread::JoinHandle<(Vec<u8>, Duration)> {
+    // Nobody counts from an earlier moment, however late a busy machine connects.
     let began = Instant::now();
+    let mut stream = connect(proxy);
     thread::spawn(move || {
         for (after, piece) in pieces {
             thread::sleep(after.saturating_sub(began.elapsed()));
             // A busy machine may be too late for that.
             let _ = stream.write_all(&piece);
         }
-        let _ = stream.read_to_end(&mut Vec::new());
-        began.elapsed()
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        (said, began.elapsed())
+    })
+}
+
+/// Whether all of a site's patience has been seen, and little more: the kept line has
+/// the endings of a silent visitor, two partial hellos and an unfinished handshake.
+fn looked_well(kept: &str) -> bool {
+    let endings = kept.split(' ').skip(1).take(4);
+    let mut millis = endings.map(|ending| ending.trim_end_matches(|c: char| !c.is_ascii_digit()));
+    let patience = SITE_PATIENCE.as_millis();
+    millis.all(|millis| {
+        let after: u128 = millis.parse().unwrap_or_else(|_| panic!("{kept}"));
+        (patience - 50..=patience + 150).contains(&after)
     })
 }
 
@@ -52,11 +69,22 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
             fs::write(options.directory().join("sites"), known).unwrap();
             fronted(&site)(options)
         };
-        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let (telegram, mut proxy) = start(built_binary!(), Route::Direct, change).await;
         let file = proxy.directory().join("manners");
-        eventually("a look at the site", || file.exists()).await;
-        let options = proxy.stop().await;
-        let proxy = options.start().await;
+        // A busy machine may look badly; it looks again then.
+        loop {
+            eventually("a look at the site", || file.exists()).await;
+            let options = proxy.stop().await;
+            let kept = fs::read_to_string(&file).unwrap();
+            let is_good = looked_well(&kept);
+            if !is_good {
+                fs::remove_file(&file).unwrap();
+            }
+            proxy = options.start().await;
+            if is_good {
+                break;
+            }
+        }
 
         let hello = || proxy.client(Kind::FakeTls).first_bytes();
         let part = hello()[..300].to_vec();
@@ -72,31 +100,28 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
         // Best of three, as machines that run tests are busy.
         let mut late = Vec::new();
         for _ in 0..3 {
-            let silent = [connect(&proxy), connect(&proxy)];
-            let [silent, partial] = silent;
             // The site counts from accepting on, whenever they come.
             let stranger = proxy.client(Kind::FakeTls).key([9; 16]).first_bytes();
             let after = Duration::from_millis;
-            let others = [
+            let pieces = [
+                vec![],
+                vec![(after(0), part.clone())],
                 vec![(after(900), stranger)],
                 vec![
                     (after(0), part[..100].to_vec()),
                     (after(1100), part[100..].to_vec()),
                 ],
             ];
-            let others = others.map(|pieces| end_of(&proxy, pieces));
-            let part = part.clone();
-            let partial = thread::spawn(move || until_the_end(partial, &part));
-            let (said, time) = until_the_end(silent, b"");
-            let (more, other_time) = partial.join().unwrap();
-            assert!(said.is_empty() && more.is_empty());
-            let [hello, halves] = others.map(|end| end.join().unwrap());
-            let earliest = time.min(other_time).min(hello).min(halves);
+            let ends = pieces.map(|pieces| end_of(&proxy, pieces));
+            let ends = ends.map(|end| end.join().unwrap());
+            assert!(ends[0].0.is_empty() && ends[1].0.is_empty());
+            let times = ends.map(|(_, time)| time);
+            let earliest = *times.iter().min().unwrap();
             assert!(
                 earliest > SITE_PATIENCE - Duration::from_millis(100),
                 "{earliest:?}"
             );
-            late.push(time.max(other_time).max(hello).max(halves));
+            late.push(times.into_iter().max().unwrap());
             if late
                 .iter()
                 .any(|time| *time < SITE_PATIENCE + Duration::from_millis(500))
@@ -109,7 +134,7 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
             *best < SITE_PATIENCE + Duration::from_millis(500),
             "{late:?}"
         );
-        let (said, _) = until_the_end(answered, &garbled);
+        let said = until_the_end(answered, &garbled);
         assert!(
             said.len() == ALERT.len() && said.starts_with(&ALERT[..5]),
             "{said:02x?}"

@@ -120,7 +120,7 @@ fn a_client_that_leaves_before_its_back_comes_frees_its_place() {
         let front = ProxyOptions::front(built_binary!(), &telegram, route, &secured, &listener);
         let front = front.set("--link-wait", 60).set("--max-clients", 1);
         let front = front.start().await;
-        for kind in Kind::ALL {
+        for kind in [Kind::Padded, Kind::FakeTls] {
             let mut client = front.client(kind).connect().await.unwrap();
             client.send(&echo(1, 64)).await.unwrap();
             eventually("a client", || front.counted("clients", "") == 1).await;
@@ -657,6 +657,7 @@ fn a_far_back_serves_all_and_opening_costs_no_round_trip() {
                 let front = front.start().await;
                 front.linked(1).await;
                 let mut quickest = Duration::MAX;
+                let mut clients = Vec::new();
                 for kind in [Kind::Abridged, Kind::FakeTls] {
                     let mut client = front.client(kind).connect().await.unwrap();
                     let began = Instant::now();
@@ -664,12 +665,15 @@ fn a_far_back_serves_all_and_opening_costs_no_round_trip() {
                         .await
                         .unwrap();
                     quickest = quickest.min(began.elapsed());
-                    let downloading = client.download(3 << 20, 1 << 20);
-                    within("a download", downloading).await.unwrap();
-                    within("an echo", client.echo(&echo(1, 1 << 20)))
-                        .await
-                        .unwrap();
+                    clients.push(client);
                 }
+                let client = clients.last_mut().unwrap();
+                let downloading = client.download(3 << 20, 1 << 20);
+                within("a download", downloading).await.unwrap();
+                within("an echo", client.echo(&echo(1, 1 << 20)))
+                    .await
+                    .unwrap();
+                drop(clients);
                 // One way and back is 400 ms; a second time would be 800.
                 assert!(quickest < 4 * delay, "{route:?}: {quickest:?}");
                 front.cleared().await;
