@@ -347,7 +347,7 @@ fn a_burst_that_is_too_large_is_never_reset() {
         assert!(rejected(&proxy, "flood") >= 850 - more);
         let flooding = proxy.counted("fronted_total", "reason=\"flood\"");
         let least = 30_u64.saturating_sub(more);
-        assert!((least..=30).contains(&flooding), "{flooding} of the flood");
+        assert!((least..=50).contains(&flooding), "{flooding} of the flood");
 
         // Who has been answered goes; others come to the site.
         let mut fates = fates.into_iter();

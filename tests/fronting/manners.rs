@@ -46,15 +46,17 @@ fn end_of(
 }
 
 /// Whether all of a site's patience has been seen, and little more: the kept line has
-/// the endings of a silent visitor, two partial hellos and an unfinished handshake.
+/// the endings of a silent visitor, of two partial hellos, of an unfinished handshake and,
+/// with its alert, of a garbled one.
 fn looked_well(kept: &str) -> bool {
-    let endings = kept.split(' ').skip(1).take(4);
-    let mut millis = endings.map(|ending| ending.trim_end_matches(|c: char| !c.is_ascii_digit()));
+    let endings: Vec<_> = kept.split(' ').skip(1).take(5).collect();
     let patience = SITE_PATIENCE.as_millis();
-    millis.all(|millis| {
-        let after: u128 = millis.parse().unwrap_or_else(|_| panic!("{kept}"));
-        (patience - 50..=patience + 150).contains(&after)
-    })
+    let is_patience = |ending: &&str| {
+        let millis = ending.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let millis = millis.parse::<u128>();
+        millis.is_ok_and(|after| (patience - 50..=patience + 150).contains(&after))
+    };
+    endings.len() == 5 && endings[..4].iter().all(is_patience) && endings[4].contains('+')
 }
 
 /// Those of a site that has been looked at are known over a restart.
@@ -89,17 +91,15 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
         let hello = || proxy.client(Kind::FakeTls).first_bytes();
         let part = hello()[..300].to_vec();
         let garbled = [&[0x17, 3, 3, 0, 64][..], &[7; 64]].concat();
-        let mut answered = connect(&proxy);
-        answered.write_all(&hello()).unwrap();
-        let mut answer = Vec::new();
-        while fake_telegram::tls::flight_len(&answer).is_none() {
-            let mut buffer = [0; 4096];
-            let length = answered.read(&mut buffer).unwrap();
-            answer.extend_from_slice(&buffer[..length]);
-        }
-        // Best of three, as machines that run tests are busy.
-        let mut late = Vec::new();
-        for _ in 0..3 {
+        // One try that is neither early nor late, as machines that run tests are busy.
+        let mut tries = Vec::new();
+        let (early, late) = (Duration::from_millis(100), Duration::from_millis(500));
+        let good = SITE_PATIENCE - early..SITE_PATIENCE + late;
+        while !tries
+            .last()
+            .is_some_and(|(least, most)| good.contains(least) && good.contains(most))
+        {
+            assert!(tries.len() < 5, "{tries:?}");
             // The site counts from accepting on, whenever they come.
             let stranger = proxy.client(Kind::FakeTls).key([9; 16]).first_bytes();
             let after = Duration::from_millis;
@@ -115,25 +115,19 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
             let ends = pieces.map(|pieces| end_of(&proxy, pieces));
             let ends = ends.map(|end| end.join().unwrap());
             assert!(ends[0].0.is_empty() && ends[1].0.is_empty());
-            let times = ends.map(|(_, time)| time);
-            let earliest = *times.iter().min().unwrap();
-            assert!(
-                earliest > SITE_PATIENCE - Duration::from_millis(100),
-                "{earliest:?}"
-            );
-            late.push(times.into_iter().max().unwrap());
-            if late
-                .iter()
-                .any(|time| *time < SITE_PATIENCE + Duration::from_millis(500))
-            {
-                break;
-            }
+            let mut times = ends.map(|(_, time)| time);
+            times.sort();
+            tries.push((times[0], times[3]));
         }
-        let best = late.iter().min().unwrap();
-        assert!(
-            *best < SITE_PATIENCE + Duration::from_millis(500),
-            "{late:?}"
-        );
+
+        let mut answered = connect(&proxy);
+        answered.write_all(&hello()).unwrap();
+        let mut answer = Vec::new();
+        while fake_telegram::tls::flight_len(&answer).is_none() {
+            let mut buffer = [0; 4096];
+            let length = answered.read(&mut buffer).unwrap();
+            answer.extend_from_slice(&buffer[..length]);
+        }
         let said = until_the_end(answered, &garbled);
         assert!(
             said.len() == ALERT.len() && said.starts_with(&ALERT[..5]),
