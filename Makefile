@@ -61,7 +61,7 @@ test-long: setup
 # Most tests wait more than they compute.
 test-cargo: setup
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))}
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
