@@ -58,8 +58,10 @@ test-release: ## what is too long for CI: every build of every target, longer fu
 test-long: setup
 	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
 
+# Most tests wait more than they compute.
 test-cargo: setup
-	$(CARGO) test --workspace --locked
+	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))}
+	$(CARGO) test --workspace --locked --no-fail-fast
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi

@@ -84,16 +84,17 @@ fn direct_answers_wait_outside_the_proxy() {
 #[test]
 fn a_slow_reader_gets_every_byte() {
     run(async {
-        for route in Route::ALL {
+        for (route, kind) in [
+            (Route::Middle, Kind::FakeTls),
+            (Route::Direct, Kind::Padded),
+        ] {
             let (telegram, proxy) = harness::start(built_binary!(), route, |o| o).await;
-            for kind in Kind::ALL {
-                let mut client = served(&proxy, kind, 2).await;
-                let (total, size) = (4 << 20, 1 << 20);
-                client.read_at_most(16 << 10, Duration::from_millis(1));
-                within("a slow download", client.download(total, size))
-                    .await
-                    .unwrap();
-            }
+            let mut client = served(&proxy, kind, 2).await;
+            let (total, size) = (4 << 20, 1 << 20);
+            client.read_at_most(16 << 10, Duration::from_millis(1));
+            within("a slow download", client.download(total, size))
+                .await
+                .unwrap();
             telegram.assert_clean();
         }
     });
@@ -381,7 +382,7 @@ fn many_that_never_read_cost_others_little_more_than_one() {
             stuck.push(client);
         }
         let mut waits = Vec::new();
-        for round in 0..100 {
+        for round in 0..50 {
             let start = Instant::now();
             within("its neighbour's echo", neighbour.echo(&echo(round, 64)))
                 .await
@@ -395,7 +396,7 @@ fn many_that_never_read_cost_others_little_more_than_one() {
         assert!(*longest < Duration::from_secs(12), "{longest:?}");
         let second = waits[waits.len() - 2];
         assert!(second < Duration::from_secs(5), "{second:?}");
-        assert!(waits[50] < Duration::from_millis(500), "{:?}", waits[50]);
+        assert!(waits[25] < Duration::from_millis(500), "{:?}", waits[25]);
         assert!(proxy.counted("isolations_total", "") > 0);
         assert!(proxy.log_contains("info DC 2: a client takes its data more slowly"));
         telegram.assert_clean();
@@ -406,40 +407,46 @@ fn many_that_never_read_cost_others_little_more_than_one() {
 #[test]
 fn a_slow_reader_stays_and_holds_up_nobody() {
     run(async {
-        for split in [false, true] {
-            let secured = Secured::default();
-            let (telegram, front, _back) = if split {
-                let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
-                (split.telegram, split.front, Some(split.back))
-            } else {
-                let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, |o| o).await;
-                (telegram, proxy, None)
-            };
-            let mut neighbour = served(&front, Kind::Padded, 2).await;
-            let mut slow = served(&front, Kind::FakeTls, 2).await;
-            slow.read_at_most(50_000, Duration::from_millis(50));
-            let (total, size) = (24 << 20, 1 << 20);
-            let reading = async {
-                let download = slow.download(total, size);
-                let outcome = before(Duration::from_secs(10), download).await;
-                assert!(!matches!(outcome, Some(Err(_))), "{outcome:?}");
-            };
-            let mut waits = Vec::new();
-            let echoing = async {
-                loop {
-                    let start = Instant::now();
-                    within("its neighbour's echo", neighbour.echo(&echo(1, 64)))
-                        .await
-                        .unwrap();
-                    waits.push(start.elapsed());
-                    smol::Timer::after(Duration::from_millis(50)).await;
-                }
-            };
-            smol::future::or(reading, echoing).await;
-            waits.sort();
-            let median = waits[waits.len() / 2];
-            assert!(median < Duration::from_millis(500), "{median:?}");
-            telegram.assert_clean();
-        }
+        let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, |o| o).await;
+        a_slow_reader_stays(&proxy).await;
+        telegram.assert_clean();
     });
+}
+
+#[test]
+fn a_slow_reader_of_a_front_stays_and_holds_up_nobody() {
+    run(async {
+        let secured = Secured::default();
+        let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
+        a_slow_reader_stays(&split.front).await;
+        split.telegram.assert_clean();
+    });
+}
+
+/// For longer than one that takes nothing is put up with.
+async fn a_slow_reader_stays(front: &Proxy) {
+    let mut neighbour = served(front, Kind::Padded, 2).await;
+    let mut slow = served(front, Kind::FakeTls, 2).await;
+    slow.read_at_most(50_000, Duration::from_millis(50));
+    let (total, size) = (24 << 20, 1 << 20);
+    let reading = async {
+        let download = slow.download(total, size);
+        let outcome = before(Duration::from_secs(6), download).await;
+        assert!(!matches!(outcome, Some(Err(_))), "{outcome:?}");
+    };
+    let mut waits = Vec::new();
+    let echoing = async {
+        loop {
+            let start = Instant::now();
+            within("its neighbour's echo", neighbour.echo(&echo(1, 64)))
+                .await
+                .unwrap();
+            waits.push(start.elapsed());
+            smol::Timer::after(Duration::from_millis(50)).await;
+        }
+    };
+    smol::future::or(reading, echoing).await;
+    waits.sort();
+    let median = waits[waits.len() / 2];
+    assert!(median < Duration::from_millis(500), "{median:?}");
 }

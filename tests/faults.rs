@@ -64,6 +64,7 @@ fn a_dc_that_drops_connections() {
 }
 
 #[test]
+#[ignore = "long; telegram::tests::outages has it in virtual time: make test-release"]
 fn a_dc_that_drops_connections_after_the_handshake() {
     run(outage(Accept::DropAfterHandshake));
 }
@@ -74,11 +75,13 @@ fn a_dc_that_answers_with_a_handshake_error() {
 }
 
 #[test]
+#[ignore = "long; telegram::tests::outages has it in virtual time: make test-release"]
 fn a_dc_that_accepts_and_says_nothing() {
     run(outage(Accept::Silent));
 }
 
 #[test]
+#[ignore = "long; telegram::tests::outages has it in virtual time: make test-release"]
 fn a_dc_that_stops_in_the_handshake() {
     run(outage(Accept::SilentAfterNonce));
 }
@@ -183,6 +186,7 @@ fn unknown_messages_are_ignored() {
 
 /// A DC that is there but dead: pings are not answered, nothing is read.
 #[test]
+#[ignore = "long; telegram::tests::losses has it in virtual time: make test-release"]
 fn a_stuck_connection_is_noticed() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Middle, |o| o).await;
@@ -207,6 +211,7 @@ fn a_stuck_connection_is_noticed() {
 }
 
 #[test]
+#[ignore = "long; telegram::tests::outages has it in virtual time: make test-release"]
 fn direct_dcs_that_refuse_or_say_nothing() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Direct, |o| o).await;

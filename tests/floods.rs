@@ -33,13 +33,13 @@ fn is_gone(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// Half-open connections of every sort, and strangers, 3,000 in all, while only 200 may be
+/// Half-open connections of every sort, and strangers, 1,500 in all, while only 200 may be
 /// there at a time.
 #[test]
 fn half_open_connections_push_out_each_other() {
     apart("half_open_connections_push_out_each_other", || {
         run(async {
-            const CROWD: usize = 3000;
+            const CROWD: usize = 1500;
             let change = |o: ProxyOptions| {
                 o.set("--max-handshakes", 200)
                     .set("--flood-limit", "off")

@@ -87,7 +87,7 @@ fn garbage_and_half_open_clients() {
     run(async {
         for route in Route::ALL {
             let (telegram, proxy) =
-                start(built_binary!(), route, |o| o.set("--handshake-timeout", 2)).await;
+                start(built_binary!(), route, |o| o.set("--handshake-timeout", 1)).await;
             let mut probes = Vec::new();
             for round in 0..25 {
                 for beginning in beginnings(&proxy, round) {
@@ -137,7 +137,7 @@ fn beginnings(proxy: &Proxy, round: usize) -> Vec<Vec<u8>> {
 fn clients_with_a_wrong_secret_are_not_served() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Middle, |o| {
-            o.set("--handshake-timeout", 2)
+            o.set("--handshake-timeout", 1)
         })
         .await;
         for kind in Kind::ALL {
@@ -165,7 +165,7 @@ fn clients_with_a_wrong_secret_are_not_served() {
 #[test]
 fn forbidden_kinds_are_not_served() {
     run(async {
-        let change = |o: ProxyOptions| o.set("--allow", "dd").set("--handshake-timeout", 2);
+        let change = |o: ProxyOptions| o.set("--allow", "dd").set("--handshake-timeout", 1);
         let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
         for kind in Kind::ALL {
             let options = proxy.client(kind);
@@ -196,7 +196,7 @@ fn forbidden_kinds_are_not_served() {
 fn a_hello_from_another_time_is_not_served() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Middle, |o| {
-            o.set("--handshake-timeout", 2)
+            o.set("--handshake-timeout", 1)
         })
         .await;
         for (clock, served) in [
@@ -220,7 +220,7 @@ fn a_hello_from_another_time_is_not_served() {
 fn a_replay_is_not_served() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Middle, |o| {
-            o.set("--handshake-timeout", 2)
+            o.set("--handshake-timeout", 1)
         })
         .await;
         for kind in [Kind::Padded, Kind::FakeTls] {

@@ -174,7 +174,8 @@ fn nobody_is_cut_off_while_nobody_can_answer() {
                 eventually("a newcomer", is_known).await;
                 smol::Timer::after(Duration::from_millis(300)).await;
                 shell("ip rule add pref 5 from 127.78.0.0/24 blackhole");
-                smol::Timer::after(Duration::from_secs(11)).await;
+                let is_gone = || proxy.counted("handshaking", "") == 0;
+                eventually("the newcomer's end", is_gone).await;
                 shell("ip rule delete pref 5 from 127.78.0.0/24 blackhole");
             };
             let newcomer = served(&proxy, Kind::FakeTls, ALICE, NEW);

@@ -17,6 +17,7 @@ mod dark;
 mod house;
 mod losses;
 mod moves;
+mod outages;
 mod parked;
 mod slow;
 

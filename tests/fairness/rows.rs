@@ -5,33 +5,47 @@ use fake_telegram::fairness::{Layout, MATRIX};
 use crate::judge;
 use crate::limits::Limits;
 
-/// `ROW: [SET-UPS], LIMITS, LIMITS IN FULL;`: two tests for each set-up.
+/// `KIND { ROW: SET-UP [MORE SET-UPS], LIMITS, LIMITS IN FULL; }`: two tests for each
+/// set-up. CI tries the one before the brackets, `make test-release` all.
 macro_rules! rows {
-    ($($row:ident: [$($layout:ident)*], $limits:expr, $full:expr;)*) => {
-        $(
+    ($($kind:ident {
+        $($row:ident: $($core:ident)? [$($more:ident)*], $limits:expr, $full:expr;)*
+    })*) => {
+        $($(
             mod $row {
                 use super::*;
-                $(rows!(@row $layout, $row, $limits, $full);)*
+                $(rows!(@row [], $core, $row, $limits, $full);)?
+                $(rows!(@row [#[ignore = "as the core of its kind: make test-release"]],
+                    $more, $row, $limits, $full);)*
             }
-        )*
+        )*)*
 
         /// Those that have limits here.
-        const TESTED: &[(&str, &[&str])] = &[
-            $((stringify!($row), &[$(stringify!($layout)),*]),)*
+        const TESTED: &[Kind] = &[
+            $(Kind {
+                name: stringify!($kind),
+                rows: &[$(Tested {
+                    name: stringify!($row),
+                    core: &[$(stringify!($core))?],
+                    more: &[$(stringify!($more)),*],
+                }),*],
+            }),*
         ];
     };
-    (@row both, $row:ident, $limits:expr, $full:expr) => {
-        rows!(@tests both, both_in_full, Layout::Both, $row, $limits, $full);
+    (@row $ignored:tt, both, $row:ident, $limits:expr, $full:expr) => {
+        rows!(@tests $ignored, both, both_in_full, Layout::Both, $row, $limits, $full);
     };
-    (@row keyed, $row:ident, $limits:expr, $full:expr) => {
-        rows!(@tests keyed, keyed_in_full, Layout::Keyed, $row, $limits, $full);
+    (@row $ignored:tt, keyed, $row:ident, $limits:expr, $full:expr) => {
+        rows!(@tests $ignored, keyed, keyed_in_full, Layout::Keyed, $row, $limits, $full);
     };
-    (@row tls, $row:ident, $limits:expr, $full:expr) => {
+    (@row $ignored:tt, tls, $row:ident, $limits:expr, $full:expr) => {
         #[cfg(feature = "tls")]
-        rows!(@tests tls, tls_in_full, Layout::Tls, $row, $limits, $full);
+        rows!(@tests $ignored, tls, tls_in_full, Layout::Tls, $row, $limits, $full);
     };
-    (@tests $name:ident, $in_full:ident, $layout:expr, $row:ident, $limits:expr, $full:expr) => {
+    (@tests [$($ignored:tt)*], $name:ident, $in_full:ident, $layout:expr, $row:ident,
+        $limits:expr, $full:expr) => {
         #[test]
+        $($ignored)*
         fn $name() {
             judge(stringify!($row), $layout, false, &$limits);
         }
@@ -42,6 +56,19 @@ macro_rules! rows {
             judge(stringify!($row), $layout, true, &$full);
         }
     };
+}
+
+/// Rows of one kind of attack.
+struct Kind {
+    name: &'static str,
+    rows: &'static [Tested],
+}
+
+struct Tested {
+    name: &'static str,
+    /// The set-up that CI tries, if any.
+    core: &'static [&'static str],
+    more: &'static [&'static str],
 }
 
 const SOON: Limits = Limits::echoes(2500);
@@ -68,56 +95,99 @@ const NO_SESSION_CUT: &[(&str, f64)] = &[("sessions cut", 0.0)];
 const PAST_THE_QUOTA: Limits = SOON.figures(&[("past the quota", 5.0)]);
 
 rows! {
-    packets_announced: [both keyed tls], SOON, A_SECOND;
-    packets_announced_with_few_buffers: [both], SOON, A_SECOND;
-    packets_sent_by_half: [both keyed tls], SOON, A_SECOND;
-    packets_sent_a_byte_at_a_time: [both keyed tls], SOON, A_SECOND;
-    packets_announced_again_and_again: [both keyed], SOON, A_SECOND;
-    packets_announced_with_another_secret: [both], SOON, A_SECOND;
-    packets_of_another_front_on_a_slow_line: [keyed tls], Limits::echoes(1500), A_SECOND;
-    packets_of_another_front_that_is_frozen: [keyed tls], SOON, A_SECOND;
+    announcing {
+        packets_announced: both [keyed tls], SOON, A_SECOND;
+        packets_announced_with_few_buffers: [both], SOON, A_SECOND;
+        packets_sent_by_half: tls [both keyed], SOON, A_SECOND;
+        packets_sent_a_byte_at_a_time: keyed [both tls], SOON, A_SECOND;
+        packets_announced_again_and_again: keyed [both], SOON, A_SECOND;
+        packets_announced_with_another_secret: [both], SOON, A_SECOND;
+    }
+    lagging {
+        packets_of_another_front_on_a_slow_line: tls [keyed], Limits::echoes(1500), A_SECOND;
+        packets_of_another_front_that_is_frozen: keyed [tls], SOON, A_SECOND;
+    }
 
-    answers_not_taken: [both keyed tls], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
-    answers_not_taken_with_another_secret: [both], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
-    answers_not_taken_at_another_front: [keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
-    answers_taken_slowly: [both keyed tls], SLOWED, SLOWED_IN_FULL;
-    answers_taken_in_drips: [both keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    not_reading {
+        answers_not_taken: keyed [both tls], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+        answers_not_taken_with_another_secret: [both], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+        answers_not_taken_at_another_front: [keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    }
+    reading_slowly {
+        answers_taken_slowly: tls [both keyed], SLOWED, SLOWED_IN_FULL;
+    }
+    dripping {
+        answers_taken_in_drips: both [keyed], BLOCKED_ONCE, BLOCKED_ONCE_IN_FULL;
+    }
 
-    uploads_to_a_dc_that_does_not_read: [both keyed tls],
-        SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
-    uploads_of_many_to_a_dc_that_does_not_read: [both keyed], SOON, AT_ONCE;
-    direct_uploads_to_a_dc_that_does_not_read: [both keyed tls],
-        SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+    uploading {
+        uploads_to_a_dc_that_does_not_read: tls [both keyed],
+            SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+        uploads_of_many_to_a_dc_that_does_not_read: both [keyed], SOON, AT_ONCE;
+        direct_uploads_to_a_dc_that_does_not_read: keyed [both tls],
+            SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
+    }
 
-    descriptors_taken_by_another_front: [keyed tls],
-        SOON.figures(DESCRIPTORS), A_SECOND.figures(DESCRIPTORS_IN_FULL);
-    places_taken_by_silent_strangers: [both],
-        SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
-    all_places_taken_by_silent_strangers: [both], SOON, A_SECOND;
-    places_taken_by_visitors_of_the_site: [both],
-        SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
-    all_places_taken_by_visitors_of_the_site: [both], SOON, A_SECOND;
-    seats_taken_at_the_link: [keyed tls],
-        Limits::echoes(8000).with_cuts(), Limits::echoes(5000).with_cuts();
+    sitting {
+        descriptors_taken_by_another_front: keyed [tls],
+            SOON.figures(DESCRIPTORS), A_SECOND.figures(DESCRIPTORS_IN_FULL);
+    }
+    crowding {
+        places_taken_by_silent_strangers: both [],
+            SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
+        all_places_taken_by_silent_strangers: [both], SOON, A_SECOND;
+        places_taken_by_visitors_of_the_site: [both],
+            SOON.figures(NO_SESSION_CUT), A_SECOND.figures(NO_SESSION_CUT);
+        all_places_taken_by_visitors_of_the_site: both [], SOON, A_SECOND;
+    }
+    knocking {
+        seats_taken_at_the_link: tls [keyed],
+            Limits::echoes(8000).with_cuts(), Limits::echoes(5000).with_cuts();
+    }
 
-    a_quota_used_up_by_downloads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
-    a_quota_used_up_by_uploads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
-    a_quota_used_up_by_direct_downloads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
-    a_quota_used_up_by_direct_uploads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+    spending {
+        a_quota_used_up_by_downloads: both [keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+        a_quota_used_up_by_uploads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+        a_quota_used_up_by_direct_downloads: [both keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;
+        a_quota_used_up_by_direct_uploads: keyed [both], PAST_THE_QUOTA, PAST_THE_QUOTA;
+    }
 
-    sessions_that_come_and_go: [both keyed], SOON, AT_ONCE;
-    answers_left_in_their_middle: [both keyed], SOON, AT_ONCE;
+    hurrying {
+        sessions_that_come_and_go: both [keyed], SOON, AT_ONCE;
+        answers_left_in_their_middle: keyed [both], SOON, AT_ONCE;
+    }
 }
 
 #[test]
 fn every_row_of_the_matrix_has_limits() {
     let name = |layout: &Layout| format!("{layout:?}").to_lowercase();
     let matrix = MATRIX.iter().map(|row| {
-        let layouts = row.layouts.iter().map(name).collect::<Vec<_>>();
+        let mut layouts: Vec<_> = row.layouts.iter().map(name).collect();
+        layouts.sort();
         (row.name, layouts.join(" "))
     });
-    let tested = TESTED
-        .iter()
-        .map(|(row, layouts)| (*row, layouts.join(" ")));
+    let tested = TESTED.iter().flat_map(|kind| kind.rows).map(|row| {
+        let mut layouts = [row.core, row.more].concat();
+        layouts.sort();
+        (row.name, layouts.join(" "))
+    });
     assert_eq!(matrix.collect::<Vec<_>>(), tested.collect::<Vec<_>>());
+}
+
+#[test]
+fn ci_tries_every_kind_and_every_set_up() {
+    let core = |kind: &Kind| {
+        kind.rows
+            .iter()
+            .map(|row| row.core)
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    for kind in TESTED {
+        assert!(!core(kind).is_empty(), "{}", kind.name);
+    }
+    let tried = TESTED.iter().flat_map(core).collect::<Vec<_>>();
+    for layout in ["both", "keyed", "tls"] {
+        assert!(tried.contains(&layout), "{layout}");
+    }
 }

@@ -16,28 +16,47 @@ const MODEL: FlightProfile<u16> = FlightProfile {
     lengths: 2800,
 };
 
-/// What comes until the end, and when that is.
-fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> (Vec<u8>, Duration) {
-    let began = Instant::now();
+/// What comes until the end.
+fn until_the_end(mut stream: TcpStream, sent: &[u8]) -> Vec<u8> {
     stream.write_all(sent).unwrap();
     let mut said = Vec::new();
     stream.read_to_end(&mut said).unwrap();
-    (said, began.elapsed())
+    said
 }
 
-/// When the end comes for one that sends these pieces, each so long after it is there.
-fn end_of(proxy: &Proxy, pieces: Vec<(Duration, Vec<u8>)>) -> thread::JoinHandle<Duration> {
-    let mut stream = connect(proxy);
+/// What one hears that sends these pieces, each so long after it came, and when the end
+/// comes.
+fn end_of(
+    proxy: &Proxy,
+    pieces: Vec<(Duration, Vec<u8>)>,
+) -> thread::JoinHandle<(Vec<u8>, Duration)> {
+    // Nobody counts from an earlier moment, however late a busy machine connects.
     let began = Instant::now();
+    let mut stream = connect(proxy);
     thread::spawn(move || {
         for (after, piece) in pieces {
             thread::sleep(after.saturating_sub(began.elapsed()));
             // A busy machine may be too late for that.
             let _ = stream.write_all(&piece);
         }
-        let _ = stream.read_to_end(&mut Vec::new());
-        began.elapsed()
+        let mut said = Vec::new();
+        let _ = stream.read_to_end(&mut said);
+        (said, began.elapsed())
     })
+}
+
+/// Whether all of a site's patience has been seen, and little more: the kept line has
+/// the endings of a silent visitor, of two partial hellos, of an unfinished handshake and,
+/// with its alert, of a garbled one.
+fn looked_well(kept: &str) -> bool {
+    let endings: Vec<_> = kept.split(' ').skip(1).take(5).collect();
+    let patience = SITE_PATIENCE.as_millis();
+    let is_patience = |ending: &&str| {
+        let millis = ending.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let millis = millis.parse::<u128>();
+        millis.is_ok_and(|after| (patience - 50..=patience + 150).contains(&after))
+    };
+    endings.len() == 5 && endings[..4].iter().all(is_patience) && endings[4].contains('+')
 }
 
 /// Those of a site that has been looked at are known over a restart.
@@ -52,15 +71,55 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
             fs::write(options.directory().join("sites"), known).unwrap();
             fronted(&site)(options)
         };
-        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let (telegram, mut proxy) = start(built_binary!(), Route::Direct, change).await;
         let file = proxy.directory().join("manners");
-        eventually("a look at the site", || file.exists()).await;
-        let options = proxy.stop().await;
-        let proxy = options.start().await;
+        // A busy machine may look badly; it looks again then.
+        loop {
+            eventually("a look at the site", || file.exists()).await;
+            let options = proxy.stop().await;
+            let kept = fs::read_to_string(&file).unwrap();
+            let is_good = looked_well(&kept);
+            if !is_good {
+                fs::remove_file(&file).unwrap();
+            }
+            proxy = options.start().await;
+            if is_good {
+                break;
+            }
+        }
 
         let hello = || proxy.client(Kind::FakeTls).first_bytes();
         let part = hello()[..300].to_vec();
         let garbled = [&[0x17, 3, 3, 0, 64][..], &[7; 64]].concat();
+        // One try that is neither early nor late, as machines that run tests are busy.
+        let mut tries = Vec::new();
+        let (early, late) = (Duration::from_millis(100), Duration::from_millis(500));
+        let good = SITE_PATIENCE - early..SITE_PATIENCE + late;
+        while !tries
+            .last()
+            .is_some_and(|(least, most)| good.contains(least) && good.contains(most))
+        {
+            assert!(tries.len() < 5, "{tries:?}");
+            // The site counts from accepting on, whenever they come.
+            let stranger = proxy.client(Kind::FakeTls).key([9; 16]).first_bytes();
+            let after = Duration::from_millis;
+            let pieces = [
+                vec![],
+                vec![(after(0), part.clone())],
+                vec![(after(900), stranger)],
+                vec![
+                    (after(0), part[..100].to_vec()),
+                    (after(1100), part[100..].to_vec()),
+                ],
+            ];
+            let ends = pieces.map(|pieces| end_of(&proxy, pieces));
+            let ends = ends.map(|end| end.join().unwrap());
+            assert!(ends[0].0.is_empty() && ends[1].0.is_empty());
+            let mut times = ends.map(|(_, time)| time);
+            times.sort();
+            tries.push((times[0], times[3]));
+        }
+
         let mut answered = connect(&proxy);
         answered.write_all(&hello()).unwrap();
         let mut answer = Vec::new();
@@ -69,47 +128,7 @@ fn who_does_not_go_on_is_left_as_by_the_site() {
             let length = answered.read(&mut buffer).unwrap();
             answer.extend_from_slice(&buffer[..length]);
         }
-        // Best of three, as machines that run tests are busy.
-        let mut late = Vec::new();
-        for _ in 0..3 {
-            let silent = [connect(&proxy), connect(&proxy)];
-            let [silent, partial] = silent;
-            // The site counts from accepting on, whenever they come.
-            let stranger = proxy.client(Kind::FakeTls).key([9; 16]).first_bytes();
-            let after = Duration::from_millis;
-            let others = [
-                vec![(after(900), stranger)],
-                vec![
-                    (after(0), part[..100].to_vec()),
-                    (after(1100), part[100..].to_vec()),
-                ],
-            ];
-            let others = others.map(|pieces| end_of(&proxy, pieces));
-            let part = part.clone();
-            let partial = thread::spawn(move || until_the_end(partial, &part));
-            let (said, time) = until_the_end(silent, b"");
-            let (more, other_time) = partial.join().unwrap();
-            assert!(said.is_empty() && more.is_empty());
-            let [hello, halves] = others.map(|end| end.join().unwrap());
-            let earliest = time.min(other_time).min(hello).min(halves);
-            assert!(
-                earliest > SITE_PATIENCE - Duration::from_millis(100),
-                "{earliest:?}"
-            );
-            late.push(time.max(other_time).max(hello).max(halves));
-            if late
-                .iter()
-                .any(|time| *time < SITE_PATIENCE + Duration::from_millis(500))
-            {
-                break;
-            }
-        }
-        let best = late.iter().min().unwrap();
-        assert!(
-            *best < SITE_PATIENCE + Duration::from_millis(500),
-            "{late:?}"
-        );
-        let (said, _) = until_the_end(answered, &garbled);
+        let said = until_the_end(answered, &garbled);
         assert!(
             said.len() == ALERT.len() && said.starts_with(&ALERT[..5]),
             "{said:02x?}"

@@ -51,7 +51,8 @@ fn ran_inside(name: &str, test: impl FnOnce()) -> bool {
     let status = Command::new("unshare")
         .arg("-n")
         .arg(program)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--include-ignored"])
+        .args(["--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
         .status()
         .expect("unshare runs");
