@@ -24,8 +24,6 @@ const fn backward(from: &'static str, to: &'static str, why: &'static str) -> Ba
 /// By nature: the files of a room that is one idea.
 const PART: &str = "it is a part of what is at the head of its room";
 
-/// Not by nature.
-
 const BACKWARD: &[Backward] = &[
     backward("client/roll_call", "client", PART),
     backward("client/sessions", "client", PART),
