@@ -146,7 +146,7 @@ mod tests {
         ("http/get.rs", "on a blocking thread"),
         ("http/time.rs", "on a blocking thread"),
         ("http/timed_stream.rs", "on a blocking thread"),
-        ("link/certificates.rs", "a command"),
+        ("link/certificates/issuer.rs", "a command"),
         ("log/mod.rs", "lines bear the machine's time"),
         ("log/writer.rs", "a thread of its own"),
         ("net/reactor.rs", "turns it"),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | **Clients** | |
 //! | `secret.rs` | the secret of a proxy, its ad tag, the host name in it |
-//! | `link_url.rs` | the invitation to a proxy, `tg://proxy?…` |
+//! | `invite.rs` | the invitation to a proxy, `tg://proxy?…` |
 //! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
 //! | `transport.rs` | how packets are delimited behind them |
 //! | `frames.rs` | where packets end in a stream that is already encrypted |
