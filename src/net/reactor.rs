@@ -1,6 +1,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::pin;
@@ -170,9 +170,14 @@ impl Reactor {
         duration: Duration,
         future: F,
     ) -> Option<F::Output> {
-        smol::future::or(async { Some(future.await) }, async {
-            self.sleep(duration).await;
-            None
+        let mut future = pin!(future);
+        let mut timer = self.timer();
+        timer.set(self.now() + duration);
+        // Written out: `or` of two blocks would be code for each kind of future, and
+        // hold it three times.
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => timer.poll_expired(cx).map(|()| None),
         })
         .await
     }
