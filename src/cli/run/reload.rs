@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -137,12 +136,10 @@ impl Server {
         }
         #[cfg(feature = "tls")]
         self.tell_concerns();
-        let kept: HashSet<Secret> = new
-            .doors
-            .all_secrets()
-            .map(|named| named.secret.key)
-            .collect();
-        let is_kept = |secret: &Secret| kept.contains(secret);
+        let kept = new.doors.all_secrets().map(|named| named.secret.key.0);
+        let mut kept: Vec<_> = kept.collect();
+        kept.sort_unstable();
+        let is_kept = |secret: &Secret| kept.binary_search(&secret.0).is_ok();
         let leaving = self.use_ports(&new, opened, is_kept);
         news.extend(self.end_removed(&differences.removed, is_kept));
         for (from, to) in &differences.renamed {
