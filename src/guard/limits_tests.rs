@@ -145,6 +145,32 @@ fn what_one_subscriber_has_counts_as_one_address() {
 }
 
 proptest! {
+    /// Whatever the order of names: each has one account, found by its name, and they
+    /// are listed by it.
+    #[test]
+    fn accounts_are_those_of_a_map(
+        names in proptest::collection::vec("[a-e]{1,2}", 0..20),
+        renamed in proptest::collection::vec(("[a-e]{1,2}", "[a-e]{1,2}"), 0..5),
+    ) {
+        let secrets = names.iter().map(|name| (name.as_str(), SecretLimits::default()));
+        let mut ledger = Ledger::new(secrets, "7 bb\n3 a\n");
+        let mut model = std::collections::BTreeMap::from([("bb", 7), ("a", 3)]);
+        for name in &names {
+            model.entry(name).or_insert(0);
+        }
+        for (old, new) in &renamed {
+            ledger.rename(old, new);
+            if let Some(used) = model.remove(old.as_str()) {
+                model.insert(new, used);
+            }
+        }
+        for (name, used) in &model {
+            prop_assert_eq!(ledger.account(name).map(|account| account.used()), Some(*used));
+        }
+        let lines: Vec<_> = model.iter().map(|(name, used)| format!("{name} 0 {used}")).collect();
+        prop_assert_eq!(ledger.lines(), lines);
+    }
+
     /// However sessions come, take, rest and go: together they keep to the rate,
     /// but for what may come at once.
     #[test]

@@ -3,7 +3,6 @@
 mod error;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -239,8 +238,8 @@ impl Table {
     pub fn contains_name(&self, name: &str) -> bool {
         let entries = self.entries.borrow();
         match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            true => entries.names.contains(name.to_ascii_lowercase().as_str()),
-            false => entries.names.contains(name),
+            true => entries.contains_name(&name.to_ascii_lowercase()),
+            false => entries.contains_name(name),
         }
     }
 
@@ -284,8 +283,9 @@ impl fmt::Display for Entry {
 
 #[derive(Clone, Debug, Default)]
 struct Entries {
-    names: HashSet<String>,
-    networks: HashSet<Network>,
+    /// In order, each once; so are the networks. No hash set, which takes more memory.
+    names: Vec<String>,
+    networks: Vec<Network>,
     /// The prefix lengths that occur, for IPv4 and for IPv6.
     lengths: [Vec<u8>; 2],
 }
@@ -298,30 +298,43 @@ impl Entries {
             let Some(text) = entry_in(line) else {
                 continue;
             };
-            let entry = Entry::parse(text).ok_or_else(|| (index + 1, text.to_owned()))?;
-            entries.insert(entry);
+            match Entry::parse(text).ok_or_else(|| (index + 1, text.to_owned()))? {
+                Entry::Name(name) => entries.names.push(name),
+                Entry::Network(network) => {
+                    entries.note_length(network);
+                    entries.networks.push(network);
+                }
+            }
         }
+        entries.names.sort_unstable();
+        entries.names.dedup();
+        entries.networks.sort_unstable();
+        entries.networks.dedup();
         Ok(entries)
     }
 
     fn insert(&mut self, entry: Entry) -> bool {
         match entry {
-            Entry::Name(name) => self.names.insert(name),
+            Entry::Name(name) => insert_into(&mut self.names, name),
             Entry::Network(network) => {
-                let lengths = self.lengths_mut(network);
-                if !lengths.contains(&network.length()) {
-                    lengths.push(network.length());
-                }
-                self.networks.insert(network)
+                self.note_length(network);
+                insert_into(&mut self.networks, network)
             }
+        }
+    }
+
+    fn note_length(&mut self, network: Network) {
+        let lengths = self.lengths_mut(network);
+        if !lengths.contains(&network.length()) {
+            lengths.push(network.length());
         }
     }
 
     fn remove(&mut self, entry: &Entry) -> bool {
         match entry {
-            Entry::Name(name) => self.names.remove(name),
+            Entry::Name(name) => remove_from(&mut self.names, name),
             Entry::Network(gone) => {
-                let removed = self.networks.remove(gone);
+                let removed = remove_from(&mut self.networks, gone);
                 let used = self.networks.iter().any(|other| {
                     other.length() == gone.length() && other.is_ipv4() == gone.is_ipv4()
                 });
@@ -341,25 +354,36 @@ impl Entries {
 
     fn contains(&self, entry: &Entry) -> bool {
         match entry {
-            Entry::Name(name) => self.names.contains(name),
-            Entry::Network(network) => self.networks.contains(network),
+            Entry::Name(name) => self.contains_name(name),
+            Entry::Network(network) => self.contains_network(network),
         }
+    }
+
+    fn contains_name(&self, name: &str) -> bool {
+        let names = &self.names;
+        names.binary_search_by(|one| one.as_str().cmp(name)).is_ok()
+    }
+
+    fn contains_network(&self, network: &Network) -> bool {
+        self.networks.binary_search(network).is_ok()
     }
 
     fn contains_address(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let [ipv4, ipv6] = &self.lengths;
         let lengths = if address.is_ipv4() { ipv4 } else { ipv6 };
-        lengths.iter().any(|length| {
-            self.networks
-                .contains(&Network::containing(address, *length))
-        })
+        let of_length = |length| Network::containing(address, length);
+        lengths
+            .iter()
+            .any(|length| self.contains_network(&of_length(*length)))
     }
 
     /// How many it has that `old` has not, and the other way round.
     fn differences(&self, old: &Self) -> (usize, usize) {
-        let networks = self.networks.intersection(&old.networks).count();
-        let common = networks + self.names.intersection(&old.names).count();
+        let networks = self.networks.iter();
+        let networks = networks.filter(|one| old.contains_network(one)).count();
+        let names = self.names.iter();
+        let common = networks + names.filter(|one| old.contains_name(one)).count();
         (self.len() - common, old.len() - common)
     }
 
@@ -368,17 +392,13 @@ impl Entries {
     }
 
     fn list(&self) -> Vec<String> {
-        let mut networks: Vec<_> = self.networks.iter().collect();
-        networks.sort_unstable();
-        let mut names: Vec<_> = self.names.iter().collect();
-        names.sort_unstable();
-        let networks = networks.into_iter().map(Network::to_string);
-        networks.chain(names.into_iter().cloned()).collect()
+        let networks = self.networks.iter().map(Network::to_string);
+        networks.chain(self.names.iter().cloned()).collect()
     }
 
     fn rewrite(&self, old: &str) -> String {
         let mut text = String::new();
-        let mut written = HashSet::new();
+        let mut written = Vec::new();
         for line in old.lines() {
             let entry = entry_in(line).and_then(Entry::parse);
             let keep = entry.as_ref().is_none_or(|entry| self.contains(entry));
@@ -388,14 +408,33 @@ impl Entries {
                 written.extend(entry.map(|entry| entry.to_string()));
             }
         }
+        written.sort_unstable();
         for entry in self.list() {
-            if !written.contains(&entry) {
+            if written.binary_search(&entry).is_err() {
                 text.push_str(&entry);
                 text.push('\n');
             }
         }
         text
     }
+}
+
+/// Whether it was not there.
+fn insert_into<T: Ord>(sorted: &mut Vec<T>, new: T) -> bool {
+    let place = sorted.binary_search(&new);
+    if let Err(place) = place {
+        sorted.insert(place, new);
+    }
+    place.is_err()
+}
+
+/// Whether it was there.
+fn remove_from<T: Ord>(sorted: &mut Vec<T>, old: &T) -> bool {
+    let place = sorted.binary_search(old);
+    if let Ok(place) = place {
+        sorted.remove(place);
+    }
+    place.is_ok()
 }
 
 #[cfg(test)]

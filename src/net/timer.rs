@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -24,9 +25,14 @@ impl Reactor {
         duration: Duration,
         future: F,
     ) -> Option<F::Output> {
-        smol::future::or(async { Some(future.await) }, async {
-            self.sleep(duration).await;
-            None
+        let mut future = pin!(future);
+        let mut timer = self.timer();
+        timer.set(self.now() + duration);
+        // Written out: `or` of two blocks would be code for each kind of future, and
+        // hold it three times.
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => timer.poll_expired(cx).map(|()| None),
         })
         .await
     }
