@@ -2,7 +2,6 @@
 //! have in common, and what a reload hands them.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -66,15 +65,17 @@ pub(super) struct Change {
     pub old: Rc<Config>,
     pub new: Rc<Config>,
     pub differences: Differences,
-    /// Of the new config.
-    secrets: HashSet<Secret>,
+    /// The keys of the new config's secrets, in order.
+    keys: Vec<[u8; 16]>,
 }
 
 impl Change {
     pub fn new(old: Rc<Config>, new: Rc<Config>, differences: Differences) -> Self {
-        let secrets = new.doors.all_secrets();
+        let keys = new.doors.all_secrets().map(|named| named.secret.key.0);
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable();
         Self {
-            secrets: secrets.map(|named| named.secret.key).collect(),
+            keys,
             old,
             new,
             differences,
@@ -83,7 +84,7 @@ impl Change {
 
     /// Whether the new config has this secret.
     pub fn keeps(&self, secret: &Secret) -> bool {
-        self.secrets.contains(secret)
+        self.keys.binary_search(&secret.0).is_ok()
     }
 }
 
