@@ -50,7 +50,7 @@ create() {
     sed -e "s/@SECRET@/$secret/" -e "s/^@EXTERNAL_IP@$/$line/" \
         -e "s/@BACK@/<BACK-ADDRESS>:8443/" "$template" >"$file"
     cp "$template" "$file.template"
-    echo "wrote $file${address:+ (this machine's public address is $address)}"
+    echo "wrote $file${address:+ (the public address of this machine is $address)}"
     remind
 }
 

@@ -157,8 +157,9 @@ fn answers_take_as_long_as_the_sites() {
         let options = proxy.stop().await.set("--answer-time", "off");
         let proxy = options.start().await;
         time(&proxy);
-        let best = (0..3).map(|_| time(&proxy)).min().unwrap();
-        assert!(best < late / 2, "{best:?}");
+        // Any of many, as machines that run tests are busy.
+        let mut times = (0..30).map(|_| time(&proxy));
+        assert!(times.any(|time| time < late / 2));
         telegram.assert_clean();
     });
 }

@@ -61,6 +61,7 @@ struct User {
 }
 
 impl User {
+    #[inline]
     fn count(&self, place: Scarce) -> usize {
         self.places.get(place as usize).map_or(0, |count| *count)
     }
@@ -87,15 +88,18 @@ impl Whole {
         }
     }
 
+    #[inline]
     fn share(&self, limit: usize) -> usize {
         limit / self.users.len().max(1)
     }
 
     /// Bytes that all streams together may leave here.
+    #[inline]
     fn hold_limit(&self) -> usize {
         self.limits.buffers / 2
     }
 
+    #[inline]
     pub fn hold(&mut self, user: usize, count: usize) {
         if let Some(user) = self.users.get_mut(user) {
             user.held += count;
@@ -103,6 +107,7 @@ impl Whole {
         }
     }
 
+    #[inline]
     pub fn unhold(&mut self, user: usize, count: usize) {
         if let Some(user) = self.users.get_mut(user) {
             let count = count.min(user.held);
@@ -112,21 +117,25 @@ impl Whole {
     }
 
     /// Received of this user and not gone on yet.
+    #[inline]
     pub fn held_by(&self, user: usize) -> usize {
         self.users.get(user).map_or(0, |user| user.held)
     }
 
     /// How many more bytes may be held. Whoever plans with free buffers leaves these.
+    #[inline]
     pub fn hold_room(&self) -> usize {
         self.hold_limit().saturating_sub(self.held)
     }
 
     /// Windows do not grow while so much is held.
+    #[inline]
     pub fn is_crowded(&self) -> bool {
         self.held > self.hold_limit() / 4
     }
 
     /// While too much is held in all: who holds most. One of its streams has to end.
+    #[inline]
     pub fn heaviest(&self) -> Option<usize> {
         if self.held <= self.hold_limit() {
             return None;
@@ -135,12 +144,14 @@ impl Whole {
         most.map(|(user, _)| user)
     }
 
+    #[inline]
     pub fn queue(&mut self, user: usize, count: usize) {
         if let Some(user) = self.users.get_mut(user) {
             user.queued += count;
         }
     }
 
+    #[inline]
     pub fn unqueue(&mut self, user: usize, count: usize) {
         if let Some(user) = self.users.get_mut(user) {
             user.queued = user.queued.saturating_sub(count);
@@ -148,6 +159,7 @@ impl Whole {
     }
 
     /// How many more bytes may wait for the credit of this user.
+    #[inline]
     pub fn queue_room(&self, user: usize) -> usize {
         let queued = self.users.get(user).map_or(0, |user| user.queued);
         self.share(self.limits.buffers / 4 * 3)

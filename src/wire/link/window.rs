@@ -47,6 +47,7 @@ pub struct Window {
 
 impl Window {
     /// With the other side's first window, and ours.
+    #[inline]
     pub fn new(credit: u32, sizes: Sizes) -> Self {
         Self {
             credit,
@@ -59,16 +60,19 @@ impl Window {
     }
 
     /// How many bytes the other side takes.
+    #[inline]
     pub fn credit(&self) -> usize {
         self.credit as usize
     }
 
     /// Bytes go out, no more than there is credit for.
+    #[inline]
     pub fn spend(&mut self, count: usize) {
         self.credit = self.credit.saturating_sub(count as u32);
     }
 
     /// The other side takes more; false if that is more than there can be.
+    #[inline]
     pub fn add_credit(&mut self, bytes: u32) -> bool {
         let sum = self.credit.checked_add(bytes);
         self.credit = sum.unwrap_or(self.credit);
@@ -76,11 +80,13 @@ impl Window {
     }
 
     /// Bytes that are here, without those that have buffers of their own.
+    #[inline]
     pub fn held(&self) -> usize {
         self.held as usize
     }
 
     /// Bytes come: how many of them are held from now on.
+    #[inline]
     pub fn receive(&mut self, count: usize) -> Result<usize, Overrun> {
         let count = u32::try_from(count).map_err(|_| Overrun)?;
         self.granted = self.granted.checked_sub(count).ok_or(Overrun)?;
@@ -92,22 +98,26 @@ impl Window {
 
     /// How long a packet may be, with its header, that comes without more credit
     /// whatever is owed.
+    #[inline]
     pub fn sure(&self, sizes: Sizes) -> usize {
         (sizes.first / 2 + self.grown) as usize
     }
 
     /// How many more the other side may send now.
+    #[inline]
     pub fn granted(&self) -> usize {
         self.granted as usize
     }
 
     /// Of these, how many have buffers of their own.
+    #[inline]
     pub fn reserved(&self) -> usize {
         self.reserved as usize
     }
 
     /// There are buffers for `have` bytes that are here, which are not held any
     /// more, and for the next `more`. The credit to send.
+    #[inline]
     pub fn reserve(&mut self, have: usize, more: usize) -> u32 {
         let have = (have as u32).min(self.held);
         let more = more as u32;
@@ -118,6 +128,7 @@ impl Window {
 
     /// Bytes have left here. The credit to send, once that is worth a frame: more
     /// to one whose bytes are taken at once. 0: none yet.
+    #[inline]
     pub fn settle(&mut self, count: usize, uptake: Uptake, sizes: Sizes) -> u32 {
         let count = (count as u32).min(self.held);
         self.held -= count;
@@ -142,6 +153,7 @@ impl Window {
         }
     }
 
+    #[inline]
     fn grant(&mut self, more: u32) -> u32 {
         let bytes = std::mem::take(&mut self.owed) + more;
         self.granted += bytes;
