@@ -170,8 +170,15 @@ fn the_same_in_other_words_is_not_named() {
 fn another_order_is_named_where_it_says_something() {
     let (one, two) = (KEY.replace('0', "1"), KEY.replace('0', "2"));
     let (padded, bare) = (format!("a=dd{KEY}"), format!("b={KEY}"));
+    let door = |port, site: &str| {
+        let site: String = site.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("192.0.2.1:{port},secret=ee{KEY}{site}")
+    };
+    let (a, b) = (door(1, "a.example.net"), door(2, "b.example.net"));
     for (flag, first, second) in [
         ("--tls-domain", "a.example.net", "b.example.net"),
+        // Strangers see the first site that a secret names.
+        ("--listen", &a, &b),
         // They are called after their places.
         ("--secret", &one, &two),
         // The first of one key is who they all are.
