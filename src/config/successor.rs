@@ -126,6 +126,10 @@ fn in_effect(mut settings: Vec<Setting>, machine: &Machine) -> Option<Config> {
     });
     let mut config = without_files(&settings, machine).ok()?;
     put_in_order(&mut config.doors.secrets, key);
+    // Not their flags: the first site that their secrets name is what strangers see.
+    put_in_order(&mut config.doors.listeners, |one| {
+        one.addr.to_string().into()
+    });
     for listener in &mut config.doors.listeners {
         put_in_order(&mut listener.secrets, key);
     }

@@ -54,20 +54,20 @@ impl Flag {
     /// `value`; a relative name of a file made whole, as one in `directory`. Files
     /// that a config names may move together with it.
     pub(super) fn within(&self, directory: &Path, value: String) -> String {
-        let (name, file) = match self.names {
+        let file_at = match self.names {
             Names::NoFile => return value,
-            Names::File => ("", value.as_str()),
-            Names::FileOfName => match value.split_once('=') {
-                Some((name, file)) => (name, file),
+            Names::File => 0,
+            Names::FileOfName => match value.find('=') {
+                Some(equals) => equals + 1,
                 None => return value,
             },
         };
+        let (before, file) = value.split_at(file_at);
         if file.is_empty() || value.contains("://") {
             return value;
         }
         match directory.join(file).into_os_string().into_string() {
-            Ok(path) if name.is_empty() => path,
-            Ok(path) => format!("{name}={path}"),
+            Ok(path) => format!("{before}{path}"),
             Err(_) => value,
         }
     }

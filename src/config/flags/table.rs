@@ -32,7 +32,7 @@ flags! {
         /// late: one that this machine may get later (default: port 443, or 8443 if
         /// only root may have that one)
         listen: Vec<ListenFlag> = "--listen" "ADDR:PORT[,name=N][,secret=S][,tag=T][,late]",
-            roles: Roles::WITH_CLIENTS, order: Order::Free, holds: Holds::SecretOption;
+            roles: Roles::WITH_CLIENTS, holds: Holds::SecretOption;
             List "192.0.2.1:443";
         /// a secret that clients may use: 32 hex digits, dd… or ee…, hex or
         /// base64url (default: one is made and kept in --data-dir); limits:

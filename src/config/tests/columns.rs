@@ -176,6 +176,13 @@ fn relative_names_of_files_are_made_whole() {
         let url = "https://a.example/b";
         assert_eq!(flag.within(directory, url.to_owned()), url);
     }
+    // A name that is missing does not become a part of the file's.
+    let table = find("--table").unwrap();
+    for (value, whole) in [("=y", "=/etc/x/y"), ("==y", "=/etc/x/=y"), ("n=", "n=")] {
+        assert_eq!(table.within(directory, value.to_owned()), whole);
+        let built = build(&given(&[("--table", whole)], Some("f")));
+        assert!(built.is_err(), "{whole}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -170,8 +172,15 @@ fn the_same_in_other_words_is_not_named() {
 fn another_order_is_named_where_it_says_something() {
     let (one, two) = (KEY.replace('0', "1"), KEY.replace('0', "2"));
     let (padded, bare) = (format!("a=dd{KEY}"), format!("b={KEY}"));
+    let door = |port, site: &str| {
+        let site: String = site.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("192.0.2.1:{port},secret=ee{KEY}{site}")
+    };
+    let (a, b) = (door(1, "a.example.net"), door(2, "b.example.net"));
     for (flag, first, second) in [
         ("--tls-domain", "a.example.net", "b.example.net"),
+        // Strangers see the first site that a secret names.
+        ("--listen", &a, &b),
         // They are called after their places.
         ("--secret", &one, &two),
         // The first of one key is who they all are.
@@ -186,6 +195,102 @@ fn another_order_is_named_where_it_says_something() {
         let running = config(&[(flag, first), (flag, second)]);
         let (_, found) = reloaded(&running, &[(flag, second), (flag, first)]);
         assert_eq!(found.changed, [flag], "{first}");
+    }
+}
+
+const SOME_FLAGS: &[(&str, &str)] = &[
+    ("--listen", "192.0.2.1:1"),
+    ("--listen", "192.0.2.1:1,late"),
+    (
+        "--listen",
+        "192.0.2.2:2,secret=ee11112233445566778899aabbccddeeff612e6e6574",
+    ),
+    (
+        "--listen",
+        "192.0.2.3:3,secret=ee22112233445566778899aabbccddeeff622e6e6574",
+    ),
+    (
+        "--listen",
+        "192.0.2.3:3,secret=dd22112233445566778899aabbccddeeff",
+    ),
+    ("--secret", "a=dd33112233445566778899aabbccddeeff"),
+    ("--secret", "b=ee44112233445566778899aabbccddeeff632e6e6574"),
+    ("--secret", "55112233445566778899aabbccddeeff"),
+    ("--secret", "66112233445566778899aabbccddeeff"),
+    ("--tls-domain", "a.net"),
+    ("--tls-domain", "d.net"),
+    ("--allow", "tls,dd"),
+    ("--allow", "dd,tls,classic"),
+    ("--fronting", "off"),
+    ("--fronting", "sni"),
+    ("--tag", KEY),
+    ("--route", "auto"),
+    ("--max-clients", "1024"),
+    ("--max-handshakes", "512"),
+    ("--flood-limit", "50,500"),
+    ("--data-dir", "/x"),
+    ("--control", "/x/control"),
+    ("--buffers", "8M"),
+    ("--log-level", "debug"),
+];
+
+fn some_flags() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    prop::sample::subsequence(SOME_FLAGS, 0..9).prop_shuffle()
+}
+
+/// Of those that may be repeated.
+fn some_in_a_list() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let lists = ["--listen", "--secret", "--tls-domain"];
+    let flags = SOME_FLAGS.iter().filter(|(flag, _)| lists.contains(flag));
+    prop::sample::subsequence(flags.copied().collect::<Vec<_>>(), 2..7).prop_shuffle()
+}
+
+/// Without what nobody goes by.
+fn bare(mut config: Config) -> Config {
+    config.doors.listeners.sort_by_key(|one| one.addr);
+    let lists = config
+        .doors
+        .listeners
+        .iter_mut()
+        .map(|one| &mut one.secrets);
+    for list in lists.chain([&mut config.doors.secrets]) {
+        list.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+    Config {
+        said: Default::default(),
+        given: Default::default(),
+        ..config
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_not_named_changes_nothing(before in some_flags(), after in some_flags()) {
+        let (Ok(old), Ok(wanted)) = (build(&given(&before, None)), build(&given(&after, None)))
+        else {
+            return Ok(());
+        };
+        let new = successor::build(&old, given(&after, None), &machine());
+        let Ok(new) = new else { return Ok(()) };
+        let mut process = new.config.process.clone();
+        process.log_level = old.process.log_level;
+        prop_assert_eq!(&process, &old.process);
+        let (old, found, wanted) = (bare(old), bare(new.config), bare(wanted));
+        prop_assert!(!new.changed.is_empty() || found == old);
+        prop_assert!(!new.need_restart.is_empty() || found == wanted);
+    }
+
+    #[test]
+    fn the_same_flags_in_another_order_are_named_if_they_say_another_thing(
+        (before, after) in some_in_a_list().prop_flat_map(|flags| {
+            (Just(flags.clone()), Just(flags).prop_shuffle())
+        }),
+    ) {
+        let Ok(old) = build(&given(&before, None)) else {
+            return Ok(());
+        };
+        let new = successor::build(&old, given(&after, None), &machine()).ok().unwrap();
+        prop_assert_eq!(new.changed.is_empty(), bare(new.config) == bare(old));
     }
 }
 
