@@ -63,6 +63,7 @@ impl Timer {
         }
     }
 
+    #[cfg(test)]
     pub fn clear(&mut self) {
         self.deadline = None;
     }
