@@ -2,8 +2,6 @@
 //! `doc/architecture.md`), and within a room no file in a circle, but where both
 //! ways are by nature. It reads `use` lines and paths, tests left out, and takes an
 //! item that a room shows (`pub use`) for the file that has it.
-//!
-//! And that the map at the head of a room, where it has one, names every file.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;

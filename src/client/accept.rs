@@ -67,6 +67,7 @@ pub struct ListenerHandle {
 
 impl ListenerHandle {
     /// Where it really listens, if port 0 was asked for.
+    #[cfg(test)]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

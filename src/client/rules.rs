@@ -42,22 +42,22 @@ impl Rules {
 /// handshake, and is told then what has become of them.
 pub(super) struct RulesAtArrival {
     then: Rc<Rules>,
-    listeners: Live<Rules>,
+    latest: Live<Rules>,
 }
 
 impl RulesAtArrival {
-    pub fn new(listeners: Live<Rules>) -> Self {
+    pub fn new(of_listener: Live<Rules>) -> Self {
         Self {
-            then: listeners.get(),
-            listeners,
+            then: of_listener.get(),
+            latest: of_listener,
         }
     }
 
     /// What the listener goes by at this moment, if that is something else. A
     /// listener that was closed goes by what it was left with.
     pub fn replaced_by(&self) -> Option<Rc<Rules>> {
-        let is_past = self.listeners.is_past(&self.then);
-        is_past.then(|| self.listeners.get())
+        let is_past = self.latest.is_past(&self.then);
+        is_past.then(|| self.latest.get())
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct SiteStandby<'a> {
     visit: RefCell<Option<SiteVisit>>,
     /// Of the bytes received, those that the site has.
     sent: Cell<usize>,
-    /// When it was accepted, as far as it can tell.
+    /// When it was accepted, or had the place for which it had to wait.
     began: Instant,
 }
 

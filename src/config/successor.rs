@@ -9,7 +9,8 @@ use super::machine::Machine;
 use super::rooms::Config;
 use super::settings::{self, Given, Setting};
 
-/// Flags that one reload looks into. More are changed by who rewrites the file.
+/// Of so many flags at most a reload finds out whether their new values matter. Who
+/// changes more has written another file.
 const MAX_TRIED: usize = 16;
 
 /// A config that takes the place of the running one.
@@ -19,7 +20,7 @@ pub(super) struct Successor {
     pub settings: Vec<Setting>,
     /// Flags with other values than before that make it another config.
     pub changed: Vec<&'static str>,
-    /// The same of those that only a restart takes over: it has the old values.
+    /// The same of flags that only a restart takes over; `config` has their old values.
     pub need_restart: Vec<&'static str>,
 }
 
@@ -83,8 +84,8 @@ fn different(settings: &[Setting], running: &Given) -> Vec<&'static Flag> {
 
 /// Those without which, given as they were, the config would be another one.
 /// Values that are written otherwise, or stand in another order where that says
-/// nothing, or are those of a default, are the same. Each costs a whole config, so
-/// that of many the last are only compared as text.
+/// nothing, or are those of a default, are the same. To find that out of a flag a
+/// whole config is made; behind [`MAX_TRIED`] other text is enough.
 fn those_that_matter(
     flags: &[&'static Flag],
     settings: &[Setting],

@@ -217,11 +217,11 @@ impl FromStr for YesNo {
     }
 }
 
-/// Names joined by commas.
+/// Names of protocols, for ALPN, joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names(pub Vec<String>);
+pub(super) struct Protocols(pub Vec<String>);
 
-impl FromStr for Names {
+impl FromStr for Protocols {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {

@@ -41,6 +41,7 @@ impl<R: Reason> ByReason<R> {
         self.counts.get(reason.index()).map_or(0, Counter::get)
     }
 
+    #[cfg(test)]
     pub fn total(&self) -> u64 {
         self.counts.iter().map(Counter::get).sum()
     }

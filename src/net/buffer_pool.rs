@@ -112,6 +112,7 @@ impl BufferPool {
             .saturating_sub(self.used.get() + self.aside.get())
     }
 
+    #[cfg(test)]
     pub(super) fn take(&self) -> Option<ChunkBytes> {
         (self.free() > 0).then(|| self.take_overdrawn())
     }

@@ -15,8 +15,8 @@ use super::socket::Socket;
 pub struct Enciphered {
     socket: Socket,
     cipher: CtrStream,
-    /// Encrypted, refused by the kernel so far. In a box that stays until the
-    /// connection is silent: most never have one.
+    /// Encrypted bytes that the kernel has not taken. A box, as most connections never
+    /// have any; an empty one is kept for the next until the connection is silent.
     pending: Option<Box<Rope>>,
 }
 
@@ -39,8 +39,8 @@ impl Enciphered {
     }
 
     /// Encrypts `data` in place and sends it, behind what waits: how many bytes of
-    /// it the kernel took now. The rest waits for [`flush`](Self::flush), after an
-    /// error too, which that finds again.
+    /// it the kernel took. The rest waits for [`flush`](Self::flush), also after an
+    /// error, which `flush` then meets again.
     pub fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize> {
         self.cipher.apply(data);
         let written = match self.is_flushed() {

@@ -32,7 +32,7 @@ impl<T: PartialEq> Live<T> {
         }))
     }
 
-    /// The value of now, which who holds it keeps.
+    /// The present value. Whoever holds it still has it when another takes its place.
     pub fn get(&self) -> Rc<T> {
         self.0.now.borrow().clone()
     }
@@ -54,14 +54,13 @@ impl<T: PartialEq> Live<T> {
         is_other
     }
 
-    /// `seen`, which [`get`](Self::get) gave, is not it any more.
+    /// Another one has taken the place of `seen`, which [`get`](Self::get) gave.
     pub fn is_past(&self, seen: &Rc<T>) -> bool {
         !Rc::ptr_eq(&self.0.now.borrow(), seen)
     }
 
     /// Waits until it is another one than `seen`, which [`get`](Self::get) gave,
-    /// and gives that: who does other things meanwhile misses none but those that
-    /// were replaced in their turn.
+    /// and gives that. Whoever did other things meanwhile gets the last of several.
     pub async fn after(&self, seen: &Rc<T>) -> Rc<T> {
         while !self.is_past(seen) {
             self.0.replaced.changed().await;

@@ -60,13 +60,12 @@ mod rope;
 mod socket;
 #[cfg(test)]
 pub mod test_help;
-#[doc(hidden)]
-pub mod workloads;
-
 mod timer;
 pub mod trunk;
 mod turnstile;
 mod unblock;
+#[doc(hidden)]
+pub mod workloads;
 
 pub use addresses::AddressWatch;
 pub use backoff::{Backoff, Jitter};
@@ -95,7 +94,6 @@ pub use reservation::Reservation;
 pub use room::{Destination, User};
 pub use rope::Rope;
 pub use socket::{Keepalive, Socket};
-
 pub use timer::Timer;
 pub use turnstile::Turnstile;
 pub use unblock::unblock;

@@ -92,6 +92,7 @@ impl Rope {
     }
 
     /// Appends what the pool has room for and returns how much that was.
+    #[cfg(test)]
     pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
         self.append_with(data, pool, None, || pool.take())
     }

@@ -69,6 +69,7 @@ impl Timer {
         }
     }
 
+    #[cfg(test)]
     pub fn clear(&mut self) {
         self.deadline = None;
     }

@@ -192,7 +192,7 @@ fn every_key_of_openwrt_is_in_its_doc() {
     let doc = std::fs::read_to_string(doc).unwrap();
     for (_, more) in rows().filter(|(_, more)| more.uci != Uci::None) {
         let key = format!("`{}`", more.field);
-        assert!(doc.contains(&key), "{key}");
+        assert!(doc.contains(&key), "doc/routers.md says nothing of {key}");
     }
 }
 

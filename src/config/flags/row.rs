@@ -1,7 +1,7 @@
 use super::super::values::Role;
 
 /// One flag with all that is true of it wherever it is read. What a row does not
-/// say is as in [`Flag::row`].
+/// say is as in `Flag::row`.
 #[derive(Debug)]
 pub struct Flag {
     /// With its dashes.

@@ -7,7 +7,7 @@ use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
 use super::super::secret::SecretFlag;
 use super::super::values::{
-    Allow, DcOverride, Names as Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
+    Allow, DcOverride, Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
 };
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]

@@ -227,10 +227,11 @@ fn a_default_is_what_help_says() {
         let company = company(flag, role, &folder);
         let running = build_whole(&with(&company, &[])).unwrap();
         let given = with(&company, &[(flag.name, default)]);
-        let new = successor::build(&running, given, &machine()).ok().unwrap();
+        let new = successor::build(&running, given, &machine())
+            .unwrap_or_else(|error| panic!("{} {default}, its default: {error}", flag.name));
         assert!(
             new.changed.is_empty() && new.need_restart.is_empty(),
-            "{}",
+            "{} {default} is not its default",
             flag.name
         );
         seen += 1;

@@ -17,9 +17,9 @@ pub(super) struct Desk {
     /// have to give up theirs.
     pub buffers: Arc<Signal>,
     pub buffers_waker: Waker,
-    /// Large packets that may come: they are under way.
+    /// Large packets that were let come and are under way.
     pub coming: RefCell<Coming>,
-    /// One of those that still wait may come now, perhaps.
+    /// Whether one that waits may come has to be looked at again.
     pub may_have_wish: Cell<bool>,
 }
 

@@ -40,8 +40,6 @@ use smol::Task;
 use super::driver::LinkDriver;
 use super::fault::Fault;
 use super::handshake::{Greeted, Part, shake};
-#[cfg(feature = "tls")]
-use super::security::Concern;
 use super::security::Security;
 use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
@@ -135,12 +133,6 @@ impl Back {
                 connection.fail(Fault::Revoked(connection.share.name().to_owned()));
             }
         }
-    }
-
-    /// What is wrong with this side's certificates, or soon will be.
-    #[cfg(feature = "tls")]
-    pub fn concerns(&self) -> Vec<Concern> {
-        self.security.borrow().concerns()
     }
 
     /// Ends every session and link.

@@ -27,8 +27,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::LinkContext;
-#[cfg(feature = "tls")]
-use super::security::Concern;
 use super::security::Security;
 use super::share::Share;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
@@ -140,12 +138,6 @@ impl Front {
         self.security.replace(Rc::new(security));
         self.reloads.set(self.reloads.get().wrapping_add(1));
         self.hasten();
-    }
-
-    /// What is wrong with this side's certificates, or soon will be.
-    #[cfg(feature = "tls")]
-    pub fn concerns(&self) -> Vec<Concern> {
-        self.security.borrow().concerns()
     }
 
     /// Closes every link and makes no more.

@@ -106,6 +106,7 @@ impl Socket {
     }
 
     /// Fills `buffer` or fails with `UnexpectedEof`.
+    #[cfg(test)]
     pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
         while !buffer.is_empty() {
             match self.read(buffer).await? {
@@ -130,14 +131,6 @@ impl Socket {
         self.try_send(total, || {
             let mut no_control = SendAncillaryBuffer::default();
             rustix::net::sendmsg(&self.fd, slices, &mut no_control, SendFlags::NOSIGNAL)
-        })
-    }
-
-    /// [`try_write`](Self::try_write), telling the kernel that more follows at
-    /// once.
-    pub fn try_write_more(&self, data: &[u8]) -> io::Result<usize> {
-        self.try_send(data.len(), || {
-            rustix::net::send(&self.fd, data, SendFlags::NOSIGNAL | SendFlags::MORE)
         })
     }
 
