@@ -334,7 +334,7 @@ fn unsent_credit(link: &BackLink, of: u32) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(std::env::var("PROPTEST_CASES").map_or(64, |n| n.parse().unwrap())))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn each_stream_leaves_once_and_the_bytes_add_up(
