@@ -48,6 +48,8 @@ fn an_idle_stream_is_small() {
     assert!(future(open_session) <= 256);
 }
 
+type Speech = Box<dyn FnOnce(&dyn Sink)>;
+
 /// A Telegram that takes something or nothing, and counts it.
 #[derive(Default)]
 struct Dc {
@@ -57,7 +59,7 @@ struct Dc {
     resumed: Cell<usize>,
     waiting: Cell<Option<Waker>>,
     /// What it says to the next client whose session is asked for something.
-    says: Cell<Option<Box<dyn FnOnce(&dyn Sink)>>>,
+    says: Cell<Option<Speech>>,
 }
 
 impl Dc {

@@ -103,10 +103,13 @@ struct Known {
     has_back_ended: bool,
 }
 
+/// A client that is there, and its session.
+type Present = (Rc<ModelClient>, Box<dyn Stream>);
+
 /// A back that keeps to the protocol, and the front's clients.
 struct BackModel {
     link: Rc<FrontLink>,
-    clients: [Option<(Rc<ModelClient>, Box<dyn Stream>)>; CLIENTS],
+    clients: [Option<Present>; CLIENTS],
     /// Whose opening the back has not heard yet.
     newest: Option<Rc<ModelClient>>,
     known: BTreeMap<u32, Known>,
