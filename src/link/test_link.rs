@@ -100,16 +100,33 @@ pub(super) fn greeted_decoder() -> Decoder {
     decoder
 }
 
-/// The frames that wait to be sent.
+/// Something that waits to be sent.
+pub(super) enum Said {
+    Frame(Frame),
+    /// So many bytes of a stream.
+    Data(u32, usize),
+}
+
+/// The frames that wait to be sent, without data.
 pub(super) fn frames(connection: &LinkConnection) -> Vec<Frame> {
+    let frame = |said| match said {
+        Said::Frame(frame) => Some(frame),
+        Said::Data(..) => None,
+    };
+    said(connection).into_iter().filter_map(frame).collect()
+}
+
+/// All that waits to be sent, in order.
+pub(super) fn said(connection: &LinkConnection) -> Vec<Said> {
     let mut bytes: Vec<u8> = connection.with_out(|out| out.slices().flatten().copied().collect());
     let mut decoder = greeted_decoder();
     let mut input = bytes.as_mut_slice();
     let mut found = Vec::new();
     while let Some(event) = decoder.next(&mut input).unwrap() {
-        if let Event::Frame(frame) = event {
-            found.push(frame);
-        }
+        found.push(match event {
+            Event::Frame(frame) => Said::Frame(frame),
+            Event::Data { stream, bytes } => Said::Data(stream, bytes.len()),
+        });
     }
     found
 }

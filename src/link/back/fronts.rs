@@ -160,7 +160,7 @@ impl Fronts {
                 return;
             };
             let links = self.links();
-            // Two fronts without certificates may share an address, and so an share:
+            // Two fronts without certificates may share an address, and so a share:
             // not the link of the one that holds less.
             let of_front = links.iter().filter(|link| is_of(&***link, front));
             let Some(most) = of_front.max_by_key(|link| link.held()) else {

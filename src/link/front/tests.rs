@@ -1,3 +1,5 @@
+mod model;
+
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};

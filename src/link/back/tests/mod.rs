@@ -48,6 +48,8 @@ fn an_idle_stream_is_small() {
     assert!(future(open_session) <= 256);
 }
 
+type Speech = Box<dyn FnOnce(&dyn Sink)>;
+
 /// A Telegram that takes something or nothing, and counts it.
 #[derive(Default)]
 struct Dc {
@@ -56,6 +58,8 @@ struct Dc {
     /// How often it was told to go on.
     resumed: Cell<usize>,
     waiting: Cell<Option<Waker>>,
+    /// What it says to the next client whose session is asked for something.
+    says: Cell<Option<Speech>>,
 }
 
 impl Dc {
@@ -76,14 +80,28 @@ impl Dc {
 struct SessionOf(Rc<Dc>);
 
 impl Backend for SessionOf {
-    fn open(&self, _: SessionRequest, _: Rc<dyn Sink>) -> Opening<'_> {
-        let session = Box::new(SessionOf(self.0.clone()));
+    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+        let session = Box::new(SessionWith(self.0.clone(), Rc::downgrade(&sink)));
         Box::pin(async { Ok(Session::Packets(session)) })
     }
 }
 
-impl Stream for SessionOf {
+struct SessionWith(Rc<Dc>, Weak<dyn Sink>);
+
+impl SessionWith {
+    /// Something that Telegram's side says while it is called.
+    fn say(&self) {
+        if let Some(say) = self.0.says.take()
+            && let Some(sink) = self.1.upgrade()
+        {
+            say(&*sink);
+        }
+    }
+}
+
+impl Stream for SessionWith {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.say();
         if !self.0.is_stuck.get() {
             return Poll::Ready(());
         }
@@ -97,9 +115,11 @@ impl Stream for SessionOf {
             crate::backend::Body::Rope(rope) => rope.len(),
         };
         self.0.took.set(self.0.took.get() + length);
+        self.say();
     }
 
     fn resume(&self) {
+        self.say();
         self.0.resumed.set(self.0.resumed.get() + 1);
     }
 }

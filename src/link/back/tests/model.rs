@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backend::SessionEnd;
+use crate::link::connection::ALLOWANCE;
+use crate::link::test_link::Said;
 use crate::wire::link::packets::packet_header;
 
 const STREAMS: u32 = 4;
@@ -25,12 +27,48 @@ enum Step {
     Evict(u32),
     /// Its buffers are for others.
     Revoke(u32),
+    /// Telegram's side has an answer, or its end; or it says so while it is asked for
+    /// something.
+    Say(u32, Word),
+    SayInside(Word),
+    /// The front takes so much more.
+    Credit(u32, u32),
     /// So many of the buffers are taken by others.
     Take(usize),
     /// There may be buffers again.
     Room,
     Tick,
     Turn,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Answer(usize),
+    QuickAck,
+    End(SessionEnd),
+}
+
+impl Word {
+    fn say(self, sink: &dyn Sink) {
+        match self {
+            Self::Answer(length) => {
+                sink.begin_packet(length);
+                sink.offer(&mut vec![2; length], ALLOWANCE);
+                sink.end_packet();
+            }
+            Self::QuickAck => sink.quick_ack([1; 4]),
+            Self::End(end) => sink.end(end),
+        }
+    }
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    prop_oneof![
+        3 => (1..1usize << 16).prop_map(Word::Answer),
+        1 => Just(Word::QuickAck),
+        1 => Just(Word::End(SessionEnd::ClosedByTelegram)),
+        1 => Just(Word::End(SessionEnd::MidSend)),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -41,7 +79,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => number.clone().prop_map(Step::Leave),
         1 => number.clone().prop_map(Step::LeaveByFront),
         1 => number.clone().prop_map(Step::Evict),
-        1 => number.prop_map(Step::Revoke),
+        1 => number.clone().prop_map(Step::Revoke),
+        3 => (number.clone(), word()).prop_map(|(number, word)| Step::Say(number, word)),
+        2 => word().prop_map(Step::SayInside),
+        3 => (number, 0..1u32 << 17).prop_map(|(number, bytes)| Step::Credit(number, bytes)),
         1 => (0..64usize).prop_map(Step::Take),
         2 => Just(Step::Room),
         1 => Just(Step::Tick),
@@ -55,6 +96,8 @@ struct Known {
     credit: usize,
     sent: usize,
     first: usize,
+    /// Bytes that the back may send.
+    granted: usize,
     has_ended: bool,
 }
 
@@ -83,6 +126,7 @@ impl FrontModel {
                     credit: first,
                     sent: 0,
                     first,
+                    granted: self.link.connection.window_out as usize,
                     has_ended: false,
                 },
             );
@@ -121,8 +165,25 @@ impl FrontModel {
 
     /// Reads what the back has said.
     fn listen(&mut self) {
-        for frame in frames(&self.link) {
+        let said = test_link::said(&self.link.connection);
+        self.link.connection.with_out(|out| out.clear());
+        for said in said {
+            let frame = match said {
+                Said::Frame(frame) => frame,
+                Said::Data(stream, count) => {
+                    let known = self.known.get_mut(&stream).expect("data of a stream");
+                    assert!(!known.has_ended, "data behind the end");
+                    let granted = known.granted.checked_sub(count);
+                    known.granted = granted.expect("data without credit");
+                    continue;
+                }
+            };
             match frame {
+                Frame::Ping(_) => {}
+                Frame::QuickAck { stream, .. } => {
+                    let known = self.known.get_mut(&stream).expect("the word of a stream");
+                    assert!(!known.has_ended, "a word behind the end");
+                }
                 Frame::Credit { stream, bytes } => {
                     let known = self.known.get_mut(&stream).expect("credit of a stream");
                     assert!(!known.has_ended, "credit behind the end");
@@ -184,6 +245,24 @@ impl FrontModel {
                         .lose_buffers(crate::metrics::Revocation::Blocking);
                 }
             }
+            Step::Say(number, word) => {
+                if let Some(stream) = live(&self.link, number) {
+                    self.link.connection.send(&Frame::Ping(0));
+                    word.say(&*stream);
+                }
+            }
+            Step::SayInside(word) => {
+                self.link.connection.send(&Frame::Ping(0));
+                let say = Box::new(move |sink: &dyn Sink| word.say(sink));
+                self.dc.says.set(Some(say));
+            }
+            Step::Credit(number, bytes) => {
+                let known = self.known(number);
+                known.granted += bytes as usize;
+                if let Some(stream) = live(&self.link, number) {
+                    stream.credit(bytes).unwrap();
+                }
+            }
             Step::Take(chunks) => {
                 let buffers = self.link.connection.context.buffers.clone();
                 self.taken = Rope::default();
@@ -193,6 +272,11 @@ impl FrontModel {
             Step::Tick => self.link.tick(),
             Step::Turn => {
                 turn(&self.link);
+                while let Some(number) = self.link.connection.next_turn() {
+                    if let Some(stream) = live(&self.link, number) {
+                        stream.take_turn();
+                    }
+                }
                 self.listen();
                 self.answer();
             }
