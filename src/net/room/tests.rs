@@ -542,7 +542,7 @@ proptest! {
         first_look in 0..50u64,
     ) {
         let pace = bytes as u64 * 1000 / every;
-        prop_assume!(pace < GOOD_PACE * 19 / 20 || pace > GOOD_PACE * 21 / 20);
+        prop_assume!(pace.abs_diff(GOOD_PACE) > GOOD_PACE / 20);
         let (mut room, start) = (Room::new(100, 0), Instant::now());
         let sender = room.claim(User(1), DC, 60, start).unwrap();
         prop_assert!(room.ask(sender, 100, start) && room.take(sender).is_some());
