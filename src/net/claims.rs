@@ -3,17 +3,14 @@
 
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::buffer_pool::BufferPool;
 use super::memory::CHUNK_LEN;
 use super::reactor::Reactor;
 use super::reservation::Reservation;
-use super::room::{Destination, Id, User};
+use super::room::{Destination, Id, LOOK_EVERY, User};
 use crate::wire::dc::DcId;
-
-/// How often those who wait make us look for who holds them up.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What large packets of clients take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

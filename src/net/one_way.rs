@@ -157,6 +157,9 @@ impl OneWay {
 }
 
 #[cfg(test)]
+mod property_tests;
+
+#[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::os::unix::net::UnixListener;

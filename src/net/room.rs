@@ -24,7 +24,7 @@ mod revocations;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::claim::{Claim, QueueKey, State};
 use self::parties::{Counts, Party};
@@ -39,6 +39,9 @@ const ELSEWHERE: usize = 4;
 /// With room for fewer chunks nothing is kept for other destinations: it would be too
 /// small for a large packet.
 const ROOM_FOR_PARTS: usize = 1024;
+
+/// How often those who wait make us look for who holds them up.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;
@@ -329,7 +332,7 @@ impl Room {
         self.claims.get(&id)?.revoked
     }
 
-    /// What the time brings. To be called every 50 ms or so while it
+    /// What the time brings. To be called [that often](LOOK_EVERY) while it
     /// [`is_short`](Self::is_short).
     pub fn look(&mut self, free: usize, now: Instant) -> Outcome {
         if self.queue.is_empty() {

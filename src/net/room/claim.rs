@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::LOOK_EVERY;
 use super::parties::{Destination, Party, User};
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
@@ -11,6 +12,11 @@ pub const GOOD_PACE: u64 = 16 * 1024;
 
 /// A sender is late when it is so far behind [`GOOD_PACE`].
 pub const LATE: Duration = Duration::from_millis(300);
+
+/// What a sender is behind counts up to this. It is more than [`LATE`] by the time from
+/// one look to the next: so a sender that is too slow is found late by some look, even
+/// if each one comes right behind a few of its bytes.
+const MAX_BEHIND: Duration = LATE.saturating_add(LOOK_EVERY);
 
 /// A sender that was faster than [`GOOD_PACE`] may rest for so long at most: a burst
 /// does not excuse a long silence.
@@ -147,7 +153,8 @@ impl Claim {
 
     pub fn received(&mut self, bytes: usize, now: Instant) {
         let earned = Duration::from_micros(bytes as u64 * 1_000_000 / GOOD_PACE);
-        let from = now.checked_sub(LATE).map_or(now, |at| at.max(self.due));
+        let least = now.checked_sub(MAX_BEHIND);
+        let from = least.map_or(now, |at| at.max(self.due));
         self.due = (from + earned).min(now + AHEAD);
         self.window.bytes += bytes;
         let stride = &mut self.stride;

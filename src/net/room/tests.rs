@@ -11,7 +11,7 @@ use crate::net::CHUNK_LEN;
 /// What the kernel keeps of a client that is not read.
 const KERNEL: usize = 64 * 1024;
 const STEP: Duration = Duration::from_millis(10);
-const LOOK: u32 = 5;
+const LOOK: u32 = (LOOK_EVERY.as_millis() / STEP.as_millis()) as u32;
 const MIB: usize = 1 << 20;
 const DC: Destination = Destination(2);
 
@@ -514,6 +514,51 @@ fn a_packet_over_half_of_the_room_is_not_passed_for_ever() {
     ];
     let worst = run(SMALL, &[large, next], &others, 30_000);
     assert!(worst < Duration::from_secs(60), "{worst:?}");
+}
+
+/// All looks come right behind bytes of a sender that is too slow, and of which two
+/// others hold on to so much room that each is a little short of it.
+#[test]
+fn a_trickle_is_not_taken_for_a_pace() {
+    let plan = |user, packet, pace| Plan {
+        user,
+        packet,
+        manner: Manner::Steady(pace),
+    };
+    let others = [plan(2, 420_228, 57), plan(2, 967_236, 382)];
+    let worst = run(SMALL, &[plan(1, 445_451, 5367)], &others, 8000);
+    assert!(worst < Duration::from_secs(40), "{worst:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// However its bytes come and whenever we look: who is too slow goes soon after
+    /// it holds up somebody, and who is not stays.
+    #[test]
+    fn who_is_too_slow_is_found(
+        every in 1..250u64,
+        bytes in 1..8000usize,
+        first_look in 0..50u64,
+    ) {
+        let pace = bytes as u64 * 1000 / every;
+        prop_assume!(pace.abs_diff(GOOD_PACE) > GOOD_PACE / 20);
+        let (mut room, start) = (Room::new(100, 0), Instant::now());
+        let sender = room.claim(User(1), DC, 60, start).unwrap();
+        prop_assert!(room.ask(sender, 100, start) && room.take(sender).is_some());
+        let waiting = room.claim(User(2), DC, 100, start).unwrap();
+        room.wait(waiting, start);
+        for millis in 1..3_000 {
+            let now = start + Duration::from_millis(millis);
+            if millis % every == 0 {
+                room.received(sender, bytes, now);
+            }
+            if millis % 50 == first_look {
+                room.look(99, now);
+            }
+        }
+        prop_assert_eq!(room.revoked(sender).is_some(), pace < GOOD_PACE);
+    }
 }
 
 /// Takes all of a packet that has room.
