@@ -24,8 +24,9 @@ mod revocations;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub(super) use self::claim::LOOK_EVERY;
 use self::claim::{Claim, QueueKey, State};
 use self::parties::{Counts, Party};
 pub use self::parties::{Destination, User};
@@ -39,9 +40,6 @@ const ELSEWHERE: usize = 4;
 /// With room for fewer chunks nothing is kept for other destinations: it would be too
 /// small for a large packet.
 const ROOM_FOR_PARTS: usize = 1024;
-
-/// How often those who wait make us look for who holds them up.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A packet's claim, never used twice.
 pub(super) type Id = u64;

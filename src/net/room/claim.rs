@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::LOOK_EVERY;
 use super::parties::{Destination, Party, User};
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
@@ -12,6 +11,9 @@ pub const GOOD_PACE: u64 = 16 * 1024;
 
 /// A sender is late when it is so far behind [`GOOD_PACE`].
 pub const LATE: Duration = Duration::from_millis(300);
+
+/// How often those who wait make us look for who holds them up.
+pub(in crate::net) const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What a sender is behind counts up to this. It is more than [`LATE`] by the time from
 /// one look to the next: so a sender that is too slow is found late by some look, even
