@@ -1,21 +1,37 @@
 //! A Telegram MTProto proxy for small routers and small servers.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 #[macro_use]
-pub mod log;
+mod log;
 
-pub mod backend;
-pub mod cli;
-pub mod client;
-pub mod clock;
-pub mod config;
-pub mod guard;
-pub mod http;
-pub mod link;
-pub mod metrics;
-pub mod net;
-pub mod telegram;
+mod backend;
+mod cli;
+mod client;
+mod clock;
+mod config;
+mod guard;
+mod http;
+mod link;
+mod metrics;
+mod net;
+mod telegram;
 #[cfg(feature = "tls")]
-pub mod tls;
+mod tls;
 
-pub use smol_mtproxy_wire as wire;
+pub use cli::main;
+use smol_mtproxy_wire as wire;
+
+/// What programs that test this one from outside need of it: no part of its
+/// interface.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::guard::table::{ReadTable, Table};
+    pub use crate::log::detach;
+    pub use crate::net::workloads::claims;
+
+    /// A line of the log.
+    pub fn info(line: &str) {
+        info!("{line}");
+    }
+}

@@ -5,5 +5,5 @@ fn main() -> ExitCode {
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    smol_mtproxy::cli::main(&words).into()
+    smol_mtproxy::main(&words).into()
 }

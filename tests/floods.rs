@@ -18,7 +18,7 @@ use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{eventually, patience, run, within};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use smol_mtproxy::wire::link::{self, Frame};
+use smol_mtproxy_wire::link::{self, Frame};
 
 fn rejected(proxy: &Proxy, reason: &str) -> u64 {
     proxy.counted("rejected_total", &format!("reason=\"{reason}\""))

@@ -154,10 +154,10 @@ fn a_log_that_is_read_loses_nothing_even_at_the_end() {
 #[test]
 #[ignore = "it crashes on purpose, when another test starts it"]
 fn crashes() {
-    smol_mtproxy::log::detach().unwrap();
+    smol_mtproxy::testing::detach().unwrap();
     let lines = std::env::var("LINES").unwrap_or_default();
     for number in 0..lines.parse().unwrap_or(0) {
-        smol_mtproxy::info!("line {number} {}", "x".repeat(100));
+        smol_mtproxy::testing::info(&format!("line {number} {}", "x".repeat(100)));
     }
     panic!("on purpose,\nin two lines");
 }

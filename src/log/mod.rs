@@ -185,34 +185,28 @@ impl fmt::Display for UnknownLevel {
 
 impl std::error::Error for UnknownLevel {}
 
-#[macro_export]
 macro_rules! error {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Error, format_args!($($part)*)) };
 }
 
-#[macro_export]
 macro_rules! warn {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Warn, format_args!($($part)*)) };
 }
 
-#[macro_export]
 macro_rules! info {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Info, format_args!($($part)*)) };
 }
 
-#[macro_export]
 macro_rules! debug {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Debug, format_args!($($part)*)) };
 }
 
-#[macro_export]
 macro_rules! trace {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Trace, format_args!($($part)*)) };
 }
 
 /// A line behind a [`Throttle`]:
 /// `say!(throttle.pass(now), Warn, "it fails: {error}")`.
-#[macro_export]
 macro_rules! say {
     ($passed:expr, $level:ident, $($part:tt)*) => {
         $crate::log::say($passed, $crate::log::LogLevel::$level, format_args!($($part)*))

@@ -6,16 +6,7 @@ use super::LogLevel;
 
 /// Lets a repeated message through once a period and counts the others.
 ///
-/// ```
-/// # use smol_mtproxy::log::Throttle;
-/// # use std::time::{Duration, Instant};
-/// let full = Throttle::new(Duration::from_secs(60));
-/// let now = Instant::now();
-/// if let Some(skipped) = full.pass(now) {
-///     smol_mtproxy::warn!("no descriptors left{skipped}");
-/// }
-/// assert!(full.pass(now).is_none());
-/// ```
+/// `say!(full.pass(now), Warn, "no descriptors left")` ends its line with how many.
 #[derive(Debug)]
 pub struct Throttle {
     period: Duration,

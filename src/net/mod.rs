@@ -64,7 +64,6 @@ mod timer;
 pub mod trunk;
 mod turnstile;
 mod unblock;
-#[doc(hidden)]
 pub mod workloads;
 
 pub use addresses::AddressWatch;

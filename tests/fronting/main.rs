@@ -20,11 +20,11 @@ use fake_telegram::secret::{DOMAIN, KEY};
 use fake_telegram::tls::{Clock, Hello};
 use fake_telegram::wait::{eventually, patience, run, within};
 use site::{FAREWELL, Manners, Site, mirrored};
-use smol_mtproxy::wire::client_hello::{self, Parsed};
-use smol_mtproxy::wire::proxy_protocol;
-use smol_mtproxy::wire::secret::Secret;
-use smol_mtproxy::wire::server_hello::{self, FlightProfile};
-use smol_mtproxy::wire::site_flight;
+use smol_mtproxy_wire::client_hello::{self, Parsed};
+use smol_mtproxy_wire::proxy_protocol;
+use smol_mtproxy_wire::secret::Secret;
+use smol_mtproxy_wire::server_hello::{self, FlightProfile};
+use smol_mtproxy_wire::site_flight;
 
 fn fronted(site: &Site) -> impl FnOnce(ProxyOptions) -> ProxyOptions {
     let address = site.address;

@@ -14,10 +14,10 @@ use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split};
 use fake_telegram::payload::{Command, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{before, eventually, run, within};
-use smol_mtproxy::wire::link::{
+use smol_mtproxy_wire::link::{
     Decoder, Event, Frame, Hello, LinkSide, Open, OpenRoute, VERSION, data_header, proof,
 };
-use smol_mtproxy::wire::{dc::DcId, transport::Transport};
+use smol_mtproxy_wire::{dc::DcId, transport::Transport};
 
 async fn idle_clients(front: &Proxy, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();

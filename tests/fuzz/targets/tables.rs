@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy::guard::table::{ReadTable, Table};
+use smol_mtproxy::testing::{ReadTable, Table};
 
 // A table that was read is saved so that it is the same when it is read again,
 // and whatever it lists is in it and can be taken out.

@@ -71,7 +71,7 @@ const CORES: &[Core] = &[
         assert!(windows(rounds.max(3)) > 0);
     }),
     core("room of buffers, a step of 64 packets", 400, |rounds| {
-        black_box(smol_mtproxy::net::workloads::claims(rounds));
+        black_box(smol_mtproxy::testing::claims(rounds));
     }),
     #[cfg(feature = "tls")]
     core("TLS record, 16 KiB there and back", 8, |rounds| {
