@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The time of one thread, as its reactor has read it last; clones share it.
 #[derive(Clone, Debug)]
-pub struct Clock(Rc<Inner>);
+pub(crate) struct Clock(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -31,7 +31,7 @@ struct Turned {
 impl Clock {
     /// The machine's clock. It shows the time of this moment until a reactor turns
     /// it: a command without one has nothing that waits.
-    pub fn machine() -> Self {
+    pub(crate) fn machine() -> Self {
         Self(Rc::new(Inner {
             now: Cell::new(Instant::now()),
             #[cfg(test)]
@@ -41,12 +41,12 @@ impl Clock {
 
     /// The time of the reactor's turn: the same for all that is done in it, and no
     /// system call.
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.0.now.get()
     }
 
     /// The time of this very moment, for what is shorter than a turn.
-    pub fn read(&self) -> Instant {
+    pub(crate) fn read(&self) -> Instant {
         #[cfg(test)]
         if self.is_virtual() {
             return self.now();
@@ -55,7 +55,7 @@ impl Clock {
     }
 
     /// Seconds since 1970; 0 where the machine's clock is before that.
-    pub fn unix(&self) -> u64 {
+    pub(crate) fn unix(&self) -> u64 {
         #[cfg(test)]
         if let Some(turned) = &self.0.turned {
             return turned.unix + (self.now() - turned.since).as_secs();
@@ -71,7 +71,7 @@ impl Clock {
 
 /// Seconds since 1970 for those who have no [`Clock`]: commands, lines of the log,
 /// and what is said of certificates. 0 where the machine's clock is before that.
-pub fn unix_now() -> u64 {
+pub(crate) fn unix_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
@@ -79,7 +79,7 @@ pub fn unix_now() -> u64 {
 #[cfg(test)]
 impl Clock {
     /// One that stands still until it is told.
-    pub fn standing() -> Self {
+    pub(crate) fn standing() -> Self {
         let since = Instant::now();
         Self(Rc::new(Inner {
             now: Cell::new(since),
@@ -90,12 +90,12 @@ impl Clock {
         }))
     }
 
-    pub fn is_virtual(&self) -> bool {
+    pub(crate) fn is_virtual(&self) -> bool {
         self.0.turned.is_some()
     }
 
     /// Only forwards: a time before the machine's start is none on some targets.
-    pub fn advance(&self, to: Instant) {
+    pub(crate) fn advance(&self, to: Instant) {
         assert!(self.is_virtual() && to >= self.now());
         self.0.now.set(to);
     }

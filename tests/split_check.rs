@@ -16,9 +16,7 @@ use fake_telegram::harness::{
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run, within};
-use smol_mtproxy::wire::link::{
-    Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof,
-};
+use smol_mtproxy_wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof};
 
 fn certs(words: &[&str], directory: &Path) -> String {
     let mut command = Command::new(built_binary!());

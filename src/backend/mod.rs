@@ -21,7 +21,7 @@ use crate::wire::transport::Transport;
 
 /// How a session reaches its DC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// Packets through a shared connection to a middle proxy.
     Middle,
     /// One obfuscated connection to the DC for this client alone.
@@ -30,34 +30,34 @@ pub enum Route {
 
 /// What a client wants of Telegram, known once its handshake is done.
 #[derive(Clone)]
-pub struct SessionRequest {
-    pub route: Route,
+pub(crate) struct SessionRequest {
+    pub(crate) route: Route,
     /// The client may take another route. So if this one is out of reach now, it is told
     /// at once; for a client without another the backend tries again.
-    pub has_other_route: bool,
-    pub dc: DcId,
+    pub(crate) has_other_route: bool,
+    pub(crate) dc: DcId,
     /// The client's own address, which middle proxies are told.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// Our address that the client connected to.
-    pub local: SocketAddr,
-    pub tag: Option<AdTag>,
-    pub transport: Transport,
+    pub(crate) local: SocketAddr,
+    pub(crate) tag: Option<AdTag>,
+    pub(crate) transport: Transport,
     /// Key of the proxy → client stream. A direct session makes the DC encrypt
     /// with it (`doc/protocol.md` §2, fast direct mode).
-    pub to_client: StreamKey,
+    pub(crate) to_client: StreamKey,
 }
 
 /// Opens sessions. One implementation per place where Telegram is reached from.
-pub trait Backend {
+pub(crate) trait Backend {
     /// Opens a session whose data from Telegram goes to `sink`. May wait for a
     /// connection; dropping the future gives the session up.
     fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_>;
 }
 
-pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
 
 /// An open session; dropping it closes it on Telegram's side.
-pub enum Session {
+pub(crate) enum Session {
     /// Whole packets each way (middle): the client side unframes and frames.
     Packets(Box<dyn Stream>),
     /// Bytes each way (direct, through a link): what the client decrypts goes
@@ -70,13 +70,13 @@ pub enum Session {
 }
 
 /// A direct connection to a DC, its 64-byte header already sent.
-pub struct Line {
-    pub socket: Socket,
-    pub to_dc: CtrStream,
+pub(crate) struct Line {
+    pub(crate) socket: Socket,
+    pub(crate) to_dc: CtrStream,
 }
 
 /// From the client to Telegram.
-pub trait Stream {
+pub(crate) trait Stream {
     /// Ready when one more [`push`](Self::push) is welcome. The client is not
     /// read while this is pending.
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -91,13 +91,13 @@ pub trait Stream {
 
 /// One packet of a client, without its transport framing; its length is a
 /// multiple of 4.
-pub struct Packet<'a> {
+pub(crate) struct Packet<'a> {
     /// The client asked for a quick acknowledgement.
-    pub quick_ack: bool,
-    pub body: Body<'a>,
+    pub(crate) quick_ack: bool,
+    pub(crate) body: Body<'a>,
 }
 
-pub enum Body<'a> {
+pub(crate) enum Body<'a> {
     /// In the shared read buffer: the taker copies what it keeps.
     Slice(&'a [u8]),
     /// Collected in chunks: the taker keeps the chunks.
@@ -105,7 +105,7 @@ pub enum Body<'a> {
 }
 
 /// From Telegram to one client. No method waits or calls back into the stream.
-pub trait Sink {
+pub(crate) trait Sink {
     /// A packet of `len` payload bytes starts (packet sessions only).
     fn begin_packet(&self, len: usize);
 
@@ -135,18 +135,18 @@ pub trait Sink {
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Taking {
+pub(crate) struct Taking {
     /// When it last took a byte, or had nothing left to take.
-    pub last: Instant,
+    pub(crate) last: Instant,
     /// How late we may learn of it.
-    pub lag: Duration,
+    pub(crate) lag: Duration,
     /// No more is taken for lack of buffers, not because of the client.
-    pub starved: bool,
+    pub(crate) starved: bool,
 }
 
 /// Why Telegram's side ended a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEnd {
+pub(crate) enum SessionEnd {
     /// Telegram closed this client (RPC_CLOSE_EXT).
     ClosedByTelegram,
     /// The connection died with this client's packet partly or just written:
@@ -166,7 +166,7 @@ pub enum SessionEnd {
 
 /// Why no session could be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     /// No middle proxy of this DC can be reached now.
     MiddleUnavailable,
     /// No address of this DC can be reached directly now.

@@ -10,9 +10,9 @@ use crate::config::{
 
 /// The command line, taken apart.
 pub(super) struct Arguments {
-    pub command: Command,
+    pub(crate) command: Command,
     /// The flags that a config file could hold too.
-    pub settings: Vec<Setting>,
+    pub(crate) settings: Vec<Setting>,
 }
 
 /// Why there is nothing to do, or nothing but this text.

@@ -32,7 +32,7 @@ mod with_tls {
     use crate::log::one_line;
 
     /// Makes or shows the certificates of a link.
-    pub fn run(options: &Certs) -> Exit {
+    pub(crate) fn run(options: &Certs) -> Exit {
         let outcome = match &options.command {
             CertsCommand::Init(options) => init(&options.directory).map(list),
             CertsCommand::AddNode(options) => {

@@ -11,7 +11,7 @@ use crate::wire::secret::Domain;
 
 impl Command {
     /// As it is typed.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Run(_) => "run",
             Self::Secret(_) => "secret",
@@ -30,9 +30,9 @@ impl Command {
 pub(super) struct CommandLine {
     /// print the version
     #[argh(switch, short = 'V')]
-    pub version: bool,
+    pub(crate) version: bool,
     #[argh(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(FromArgs)]
@@ -57,7 +57,7 @@ pub(super) struct RunProxy {
     /// one, say what is wrong, and end: a start's exit code, nothing written, no
     /// port taken
     #[argh(switch)]
-    pub test: bool,
+    pub(crate) test: bool,
 }
 
 /// Make a secret. It is printed alone on stdout; on stderr follow its links, if
@@ -72,14 +72,14 @@ pub(super) struct MakeSecret {
     /// plain (32 hex digits, for every form), dd (padded; the default) or
     /// ee DOMAIN (looks like TLS to that site)
     #[argh(positional)]
-    pub form: Vec<String>,
+    pub(crate) form: Vec<String>,
     /// host name or address for the links, with a port if it is another than the
     /// listener's
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<InviteName>,
+    pub(crate) server: Option<InviteName>,
     /// print one JSON object on stdout instead
     #[argh(switch)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Print the links of every secret, with QR codes.
@@ -95,17 +95,17 @@ pub(super) struct ShowInvites {
     /// another than the listener's (default: --link-name, a public address of a
     /// listener, --external-ip, or found out)
     #[argh(option, arg_name = "HOST[:PORT]")]
-    pub server: Option<InviteName>,
+    pub(crate) server: Option<InviteName>,
     /// links for a client that names this server; with --sni-salt its secret is
     /// derived for it
     #[argh(option, arg_name = "DOMAIN")]
-    pub sni: Option<Domain>,
+    pub(crate) sni: Option<Domain>,
     /// no QR codes
     #[argh(switch)]
-    pub no_qr: bool,
+    pub(crate) no_qr: bool,
     /// print one JSON object
     #[argh(switch)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Check the config and this machine: one verdict a line, and the way out.
@@ -115,10 +115,10 @@ pub(super) struct ShowInvites {
 pub(super) struct CheckMachine {
     /// leave out what needs the network
     #[argh(switch)]
-    pub offline: bool,
+    pub(crate) offline: bool,
     /// print one JSON object
     #[argh(switch)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Not in this small build: check with the full one.
@@ -139,7 +139,7 @@ pub(super) struct CheckMachine {}
     smol-mtproxy certs show ./link")]
 pub(super) struct Certs {
     #[argh(subcommand)]
-    pub command: CertsCommand,
+    pub(crate) command: CertsCommand,
 }
 
 #[cfg(feature = "tls")]
@@ -160,7 +160,7 @@ pub(super) enum CertsCommand {
 pub(super) struct CertsInit {
     /// where; made if it is not there
     #[argh(positional, arg_name = "DIR")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// Make a certificate for one front, with its config.
@@ -170,13 +170,13 @@ pub(super) struct CertsInit {
 pub(super) struct CertsAddNode {
     /// the directory of `certs init`
     #[argh(positional, arg_name = "DIR")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// what the front is called: a-z, 0-9 and -
     #[argh(positional, arg_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// how long it is good for (default: 3650)
     #[argh(option, arg_name = "DAYS")]
-    pub days: Option<u32>,
+    pub(crate) days: Option<u32>,
 }
 
 /// Make another certificate for the back or a front, in the old one's place.
@@ -186,16 +186,16 @@ pub(super) struct CertsAddNode {
 pub(super) struct CertsRenew {
     /// the directory of `certs init`
     #[argh(positional, arg_name = "DIR")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// back, or what the front is called
     #[argh(positional, arg_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
     /// how long it is good for (default: 3650)
     #[argh(option, arg_name = "DAYS")]
-    pub days: Option<u32>,
+    pub(crate) days: Option<u32>,
     /// with another key too: the old one may be known to others
     #[argh(switch)]
-    pub new_key: bool,
+    pub(crate) new_key: bool,
 }
 
 /// Add a front's certificate to refused.txt: the back gives it no link.
@@ -205,10 +205,10 @@ pub(super) struct CertsRenew {
 pub(super) struct CertsRevoke {
     /// the directory of `certs init`
     #[argh(positional, arg_name = "DIR")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// what the front is called
     #[argh(positional, arg_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// Show names, expiry dates and fingerprints.
@@ -218,7 +218,7 @@ pub(super) struct CertsRevoke {
 pub(super) struct CertsShow {
     /// the directory of `certs init`
     #[argh(positional, arg_name = "DIR")]
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
 }
 
 /// Not in this small build: make certificates with the full one.
@@ -228,7 +228,7 @@ pub(super) struct CertsShow {
 pub(super) struct Certs {
     /// what the full build would be asked
     #[argh(positional, greedy)]
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 /// Not in this small build: tables are changed by their files and SIGHUP.
@@ -251,11 +251,11 @@ pub(super) struct Ctl {
     /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
     /// for those with a quota or a rate
     #[argh(positional)]
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
     /// write the table back to its file, so that the change outlives a reload
     #[argh(switch)]
-    pub save: bool,
+    pub(crate) save: bool,
     /// print one JSON object
     #[argh(switch)]
-    pub json: bool,
+    pub(crate) json: bool,
 }

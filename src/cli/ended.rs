@@ -15,7 +15,7 @@ pub(super) enum SecretEnd {
 
 impl SecretEnd {
     /// That it has expired, by this machine's clock.
-    pub fn by_date(limits: &SecretLimits) -> Option<Self> {
+    pub(crate) fn by_date(limits: &SecretLimits) -> Option<Self> {
         let last_day = limits.expired_on(unix_now())?;
         Some(Self::Expired { last_day })
     }

@@ -5,7 +5,7 @@ use crate::config::{ConfigError, Origin, Problem};
 
 /// How the program ends; the numbers of sysexits(3), as far as they fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     Ok = 0,
     /// A flag or command is wrong.
     Usage = 64,

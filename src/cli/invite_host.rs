@@ -12,10 +12,10 @@ const SOMEWHERE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// What invites name as the server of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InviteHost {
-    pub host: String,
-    pub port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Only this machine's own network reaches it.
-    pub is_private: bool,
+    pub(crate) is_private: bool,
 }
 
 /// The flag, else --link-name, else the listener's own public address, else

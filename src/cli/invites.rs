@@ -12,18 +12,18 @@ use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
 /// An invite, with whose it is and who can use it.
 pub(super) struct NamedInvite {
-    pub secret_name: String,
+    pub(crate) secret_name: String,
     /// The name under which its clients are counted: of secrets with the same key the
     /// first one's.
-    pub counts_as: String,
-    pub listener_name: String,
+    pub(crate) counts_as: String,
+    pub(crate) listener_name: String,
     /// Only this machine's own network reaches the server.
-    pub is_private: bool,
+    pub(crate) is_private: bool,
     /// The listener takes clients on all addresses of this machine.
-    pub on_all_addresses: bool,
+    pub(crate) on_all_addresses: bool,
     /// Why nobody comes in with it.
-    pub ended: Option<SecretEnd>,
-    pub invite: Invite,
+    pub(crate) ended: Option<SecretEnd>,
+    pub(crate) invite: Invite,
 }
 
 /// An invite for every secret × form × listener, no invite twice.
@@ -133,25 +133,25 @@ pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
 impl NamedInvite {
     /// Whether a NAT may have a public address for it: this machine has none, and the
     /// listener takes clients on whatever it has.
-    pub fn is_behind_nat(&self) -> bool {
+    pub(crate) fn is_behind_nat(&self) -> bool {
         let is_address = self.invite.server.parse::<IpAddr>().is_ok();
         self.is_private && self.on_all_addresses && is_address && !self.is_of_this_machine()
     }
 
     /// Leads to `outside`, the public address, instead.
-    pub fn move_to(&mut self, outside: IpAddr) {
+    pub(crate) fn move_to(&mut self, outside: IpAddr) {
         self.invite.server = outside.to_string();
         self.is_private = false;
     }
 
     /// Whether only this machine reaches it.
-    pub fn is_of_this_machine(&self) -> bool {
+    pub(crate) fn is_of_this_machine(&self) -> bool {
         let server = self.invite.server.parse::<IpAddr>();
         server.is_ok_and(|ip| ip.is_loopback())
     }
 
     /// Caption, both links and, if wanted and of use, the QR code.
-    pub fn show(&self, with_qr: bool, colours: bool) -> String {
+    pub(crate) fn show(&self, with_qr: bool, colours: bool) -> String {
         let mut text = format!(
             "{} on {}, {}\n",
             self.secret_name,
@@ -175,7 +175,7 @@ impl NamedInvite {
         text
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let ended = self.ended.as_ref();
         let mut object = vec![
             ("secret_name", Json::from(self.secret_name.as_str())),

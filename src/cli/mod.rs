@@ -54,10 +54,10 @@ use arguments::{Arguments, NoCommand};
 use commands::Command;
 use service::Basis;
 
-pub use exit::Exit;
+pub(crate) use exit::Exit;
 
 /// Does what the command line says; `words` are without the program's own name.
-pub fn main(words: &[String]) -> Exit {
+pub(crate) fn main(words: &[String]) -> Exit {
     match arguments::parse(words) {
         Ok(arguments) => obey(arguments).unwrap_or_else(|error| fail(&error)),
         Err(NoCommand::Help) => print(&help::text()),

@@ -27,7 +27,7 @@ pub(super) enum Basis {
 
 impl Basis {
     /// The proxy itself runs with what it is given, and nothing else.
-    pub fn of(command: &Command, settings: &[Setting]) -> Self {
+    pub(crate) fn of(command: &Command, settings: &[Setting]) -> Self {
         let takes_none = match command {
             Command::Run(_) => true,
             // In a build that has it not, it only says that.

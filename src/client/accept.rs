@@ -57,7 +57,7 @@ impl Board {
 
 /// A listener that accepts. Dropping it closes the listening socket; its
 /// clients stay.
-pub struct ListenerHandle {
+pub(crate) struct ListenerHandle {
     address: SocketAddr,
     listener: Rc<Listener>,
     context: Rc<ClientContext>,
@@ -68,17 +68,17 @@ pub struct ListenerHandle {
 impl ListenerHandle {
     /// Where it really listens, if port 0 was asked for.
     #[cfg(test)]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn socket(&self) -> &Rc<Listener> {
+    pub(crate) fn socket(&self) -> &Rc<Listener> {
         &self.listener
     }
 
     /// Other rules for the clients that come from here on, and for the secrets of
     /// those who are in their handshake.
-    pub fn set_rules(&self, rules: Rules) {
+    pub(crate) fn set_rules(&self, rules: Rules) {
         let parts = self.board.parts.take();
         if self.board.parts_only.replace(false) {
             for (_, part) in parts {
@@ -90,7 +90,7 @@ impl ListenerHandle {
 
     /// It is to be closed. From here on it takes only secrets that are kept, and
     /// whoever comes to the address of one of `others` by the rules of that one.
-    pub fn retire<'a>(
+    pub(crate) fn retire<'a>(
         &self,
         is_kept: impl Fn(&Secret) -> bool,
         others: impl Iterator<Item = &'a Self>,
@@ -104,7 +104,7 @@ impl ListenerHandle {
 
     /// From now on it takes clients at these of its addresses, and whoever comes
     /// to another is reset.
-    pub fn stand_in(
+    pub(crate) fn stand_in(
         &self,
         is_kept: impl Fn(&Secret) -> bool,
         parts: impl Iterator<Item = (SocketAddr, Rules)>,
@@ -117,7 +117,7 @@ impl ListenerHandle {
 
     /// Accepts no more, but for those who have been let in by the kernel. The
     /// socket goes on listening until it is dropped.
-    pub async fn close(mut self) -> Rc<Listener> {
+    pub(crate) async fn close(mut self) -> Rc<Listener> {
         if let Some(accepting) = self.accepting.take() {
             accepting.cancel().await;
         }
@@ -134,7 +134,11 @@ impl Drop for ListenerHandle {
 }
 
 /// Starts to accept clients from `listener`.
-pub fn listen(context: &Rc<ClientContext>, listener: Rc<Listener>, rules: Rules) -> ListenerHandle {
+pub(crate) fn listen(
+    context: &Rc<ClientContext>,
+    listener: Rc<Listener>,
+    rules: Rules,
+) -> ListenerHandle {
     let address = listener.address();
     let board = Board::new(rules);
     context.sites.listening(address);

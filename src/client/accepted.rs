@@ -10,24 +10,24 @@ use crate::wire::transport::Transport;
 /// Who came in, and how it talks.
 pub(super) struct Accepted {
     /// Index into the secrets of the [`Rules`](super::Rules).
-    pub secret: usize,
-    pub header: ClientHeader,
+    pub(crate) secret: usize,
+    pub(crate) header: ClientHeader,
     /// `Some` for fake-TLS: what stands between records, past the header.
-    pub records: Option<RecordReader>,
+    pub(crate) records: Option<RecordReader>,
     /// Of a fake-TLS client. In a box, which others do not need.
-    pub hello: Option<Box<HelloFacts>>,
-    pub pass: Pass,
+    pub(crate) hello: Option<Box<HelloFacts>>,
+    pub(crate) pass: Pass,
 }
 
 /// What a hello says of the client, and of the site for which it passes.
 pub(super) struct HelloFacts {
-    pub domain: Domain,
+    pub(crate) domain: Domain,
     /// It offers X25519MLKEM768: an app of 2024 or later.
-    pub post_quantum: bool,
+    pub(crate) post_quantum: bool,
 }
 
 impl Accepted {
-    pub fn kind(&self) -> ClientKind {
+    pub(crate) fn kind(&self) -> ClientKind {
         match self.header.transport {
             _ if self.records.is_some() => ClientKind::FakeTls,
             Transport::Abridged => ClientKind::Abridged,

@@ -19,25 +19,25 @@ use crate::wire::secret::Domain;
 
 /// A connection that has not proven anything yet.
 pub(super) struct Arrival<'a> {
-    pub context: &'a ClientContext,
-    pub place: &'a Place,
-    pub socket: &'a Socket,
-    pub rules: &'a RulesAtArrival,
-    pub peer: Cell<Peer>,
+    pub(crate) context: &'a ClientContext,
+    pub(crate) place: &'a Place,
+    pub(crate) socket: &'a Socket,
+    pub(crate) rules: &'a RulesAtArrival,
+    pub(crate) peer: Cell<Peer>,
     /// The index of the secret that it knows.
-    pub proven: Cell<Option<usize>>,
+    pub(crate) proven: Cell<Option<usize>>,
     /// Its hello tells its uptime where others tell the time.
-    pub has_uptime: Cell<bool>,
+    pub(crate) has_uptime: Cell<bool>,
     /// Its address is over the flood limit: it may not prove anything.
-    pub is_over: Cell<bool>,
+    pub(crate) is_over: Cell<bool>,
     /// The place at the site that it then has.
-    pub at_site: Cell<Option<Guest>>,
+    pub(crate) at_site: Cell<Option<Guest>>,
 }
 
 impl Arrival<'_> {
     /// Learns who it is, if it comes from a relay, and whether its address has too
     /// many.
-    pub async fn learn_peer(&self) -> Result<FloodState, RejectReason> {
+    pub(crate) async fn learn_peer(&self) -> Result<FloodState, RejectReason> {
         let (gate, reactor) = (&self.context.gate, &self.context.reactor);
         if gate.is_relay(self.peer.get().client.ip()) {
             let limit = self.context.config.with(|config| config.handshake_timeout);
@@ -51,7 +51,7 @@ impl Arrival<'_> {
     }
 
     /// The name of the secret that it knows, or nothing.
-    pub fn secret(&self) -> &str {
+    pub(crate) fn secret(&self) -> &str {
         let named = self
             .proven
             .get()
@@ -84,7 +84,7 @@ impl Arrival<'_> {
 
     /// Lets it in who knows the secret of this index, if it may: it has a client's
     /// place then.
-    pub async fn let_in(
+    pub(crate) async fn let_in(
         &self,
         secret: usize,
         domain: Option<&Domain>,
@@ -108,7 +108,7 @@ impl Arrival<'_> {
     }
 
     /// Another pass for one that has a client's place and has given its pass back.
-    pub fn let_in_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
+    pub(crate) fn let_in_again(&self, domain: &Domain) -> Result<Pass, RejectReason> {
         let visitor = self.visitor(Some(domain));
         let now = self.context.reactor.clock().unix();
         self.context.gate.admit(&visitor, now)

@@ -27,7 +27,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Deadlines {
     timer: Timer,
     armed: Option<Armed>,
-    pub last_read: Instant,
+    pub(crate) last_read: Instant,
 }
 
 struct Armed {
@@ -39,22 +39,22 @@ struct Armed {
 #[derive(Clone, Copy)]
 pub(super) struct Watched {
     /// Keys are expanded.
-    pub awake: bool,
+    pub(crate) awake: bool,
     /// Something waits for the client to take it.
-    pub undelivered: bool,
+    pub(crate) undelivered: bool,
     /// The client began a packet and is free to go on with it.
-    pub unfinished: bool,
+    pub(crate) unfinished: bool,
     /// Nothing is read because of us or Telegram: the client is not idle, it has to
     /// wait.
-    pub held_up: bool,
+    pub(crate) held_up: bool,
     /// The client has hung up and is not read.
-    pub gone: bool,
+    pub(crate) gone: bool,
     /// Someone here waits for buffers.
-    pub starved: bool,
+    pub(crate) starved: bool,
     /// Nothing is read, to keep to a rate.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// Something waits for what it may share a record with.
-    pub held: bool,
+    pub(crate) held: bool,
 }
 
 pub(super) enum Due {
@@ -64,7 +64,7 @@ pub(super) enum Due {
 }
 
 impl Deadlines {
-    pub fn new(reactor: &Rc<Reactor>) -> Self {
+    pub(crate) fn new(reactor: &Rc<Reactor>) -> Self {
         Self {
             timer: reactor.timer(),
             armed: None,
@@ -72,7 +72,12 @@ impl Deadlines {
         }
     }
 
-    pub fn poll(&mut self, cx: &mut Context<'_>, out: &ClientOut, watched: Watched) -> Poll<Due> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &ClientOut,
+        watched: Watched,
+    ) -> Poll<Due> {
         if out.is_awake_in_a_crowd() {
             return Poll::Ready(Due::Hibernate);
         }

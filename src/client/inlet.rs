@@ -14,13 +14,13 @@ pub(super) struct Inlet {
 }
 
 impl Inlet {
-    pub fn new(cipher: CtrStream, records: Option<RecordReader>) -> Self {
+    pub(crate) fn new(cipher: CtrStream, records: Option<RecordReader>) -> Self {
         Self { cipher, records }
     }
 
     /// Unwraps and decrypts in place what one read brought; the result is one
     /// slice, however many records it came in.
-    pub fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<&'a mut [u8], RecordError> {
+    pub(crate) fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<&'a mut [u8], RecordError> {
         let payload = match &mut self.records {
             Some(records) => unwrap_records(records, bytes)?,
             None => 0..bytes.len(),
@@ -31,7 +31,7 @@ impl Inlet {
     }
 
     /// Drops what can be computed again at the next byte.
-    pub fn hibernate(&mut self) {
+    pub(crate) fn hibernate(&mut self) {
         self.cipher.hibernate();
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct LentPass<'a> {
 }
 
 impl<'a> LentPass<'a> {
-    pub fn new(arrival: &'a Arrival<'a>, pass: Pass, until: Instant) -> Self {
+    pub(crate) fn new(arrival: &'a Arrival<'a>, pass: Pass, until: Instant) -> Self {
         let pass = Some(pass);
         Self {
             arrival,
@@ -30,7 +30,7 @@ impl<'a> LentPass<'a> {
 
     /// The outcome of `reading`. If that takes longer, the pass is given back
     /// meanwhile.
-    pub async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
+    pub(crate) async fn during<T>(&mut self, reading: impl Future<Output = T>) -> T {
         let mut reading = pin!(reading);
         if self.pass.is_some() {
             let reactor = &self.arrival.context.reactor;
@@ -44,7 +44,7 @@ impl<'a> LentPass<'a> {
     }
 
     /// The pass, or another one if it was given back and there still is a place.
-    pub fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
+    pub(crate) fn take(self, domain: &Domain) -> Result<Pass, RejectReason> {
         match self.pass {
             Some(pass) => Ok(pass),
             None => self.arrival.let_in_again(domain),

@@ -35,7 +35,7 @@ pub(super) struct LineRelay {
 type Progress = Result<Poll<()>, CloseReason>;
 
 impl LineRelay {
-    pub fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
+    pub(crate) fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
         Self {
             deadlines: Deadlines::new(&out.context.reactor),
             out,
@@ -49,7 +49,7 @@ impl LineRelay {
     }
 
     /// Runs until there is a reason to close the client.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());
         if let Some(reason) = self.out.revoked() {
             return Poll::Ready(reason);

@@ -74,15 +74,15 @@ use crate::log::Throttle;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
 
-pub use accept::{ListenerHandle, listen};
+pub(crate) use accept::{ListenerHandle, listen};
 use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
-pub use rules::Rules;
+pub(crate) use rules::Rules;
 use sessions::Sessions;
-pub use sites::Sites;
+pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
-pub use sites::{Examined, of_addresses};
+pub(crate) use sites::{Examined, of_addresses};
 use turned_away::TurnedAway;
 
 /// Between two lines of one kind in the log.
@@ -97,7 +97,7 @@ const KEEPALIVE: Keepalive = Keepalive {
 };
 
 /// What all clients share.
-pub struct ClientContext {
+pub(crate) struct ClientContext {
     pub(crate) reactor: Rc<Reactor>,
     executor: Rc<Executor>,
     buffers: Rc<BufferPool>,
@@ -122,21 +122,21 @@ pub struct ClientContext {
 }
 
 /// The parts that a [`ClientContext`] is made of.
-pub struct ClientParts {
-    pub reactor: Rc<Reactor>,
-    pub executor: Rc<Executor>,
-    pub buffers: Rc<BufferPool>,
-    pub scratch: Rc<Scratch>,
-    pub pipes: Rc<PipePool>,
-    pub backend: Rc<dyn Backend>,
-    pub gate: Rc<Gate>,
-    pub metrics: Rc<Metrics>,
-    pub sites: Rc<Sites>,
-    pub config: Live<ClientConfig>,
+pub(crate) struct ClientParts {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) scratch: Rc<Scratch>,
+    pub(crate) pipes: Rc<PipePool>,
+    pub(crate) backend: Rc<dyn Backend>,
+    pub(crate) gate: Rc<Gate>,
+    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) sites: Rc<Sites>,
+    pub(crate) config: Live<ClientConfig>,
 }
 
 impl ClientContext {
-    pub fn new(parts: ClientParts) -> Rc<Self> {
+    pub(crate) fn new(parts: ClientParts) -> Rc<Self> {
         Rc::new(Self {
             reactor: parts.reactor,
             executor: parts.executor,
@@ -168,7 +168,7 @@ impl ClientContext {
 
     /// Waits until every client has left, at most `limit`; returns how many
     /// are still there. Stop the listeners first.
-    pub async fn drain(&self, limit: Duration) -> usize {
+    pub(crate) async fn drain(&self, limit: Duration) -> usize {
         let left = self.reactor.timeout(limit, self.empty()).await;
         left.map_or(self.connections(), |()| 0)
     }

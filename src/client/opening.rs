@@ -36,12 +36,12 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Lends what came so far.
-    pub fn with<T>(&self, look: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         look(&mut self.received.borrow_mut())
     }
 
     /// Reads at most `wanted` bytes more; 0 is the end, or an error.
-    pub async fn read(&self, socket: &Socket, wanted: usize) -> usize {
+    pub(crate) async fn read(&self, socket: &Socket, wanted: usize) -> usize {
         poll_fn(|cx| {
             let mut received = self.received.borrow_mut();
             let start = received.len();
@@ -62,12 +62,12 @@ impl Opening {
     }
 
     /// The peer has said its last.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.get()
     }
 
     /// Reads what else is there already.
-    pub async fn read_waiting(&self, socket: &Socket) {
+    pub(crate) async fn read_waiting(&self, socket: &Socket) {
         let wanted = socket.waiting().min(MAX_AT_ONCE);
         if wanted > 0 {
             self.read(socket, wanted as usize).await;
@@ -76,52 +76,52 @@ impl Opening {
 
     /// The peer has our answer. From here on it has to see the end that the site
     /// would make, by these manners: else it knows that we are no web server.
-    pub fn answer(&self, manners: Rc<Manners>) {
+    pub(crate) fn answer(&self, manners: Rc<Manners>) {
         let _ = self.answered.set(manners);
         self.settled.notify();
     }
 
     /// `Some` once it was answered.
-    pub fn manners(&self) -> Option<&Manners> {
+    pub(crate) fn manners(&self) -> Option<&Manners> {
         self.answered.get().map(Rc::as_ref)
     }
 
     /// What came after the answer.
-    pub fn hear(&self, bytes: &[u8]) {
+    pub(crate) fn hear(&self, bytes: &[u8]) {
         self.judge.borrow_mut().hear(bytes);
     }
 
     /// What a server makes of what came after its answer if it cannot decrypt that;
     /// `None`: it waits for more.
-    pub fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
         self.judge.borrow().verdict()
     }
 
     /// The peer knows a secret: while it waits for its place the site has no say.
-    pub fn known(&self) {
+    pub(crate) fn known(&self) {
         self.is_known.set(true);
         self.settled.notify();
     }
 
     /// How long it may take in all, from accepting on; `limit` if nothing is known of
     /// it.
-    pub fn patience(&self, limit: Duration) -> Duration {
+    pub(crate) fn patience(&self, limit: Duration) -> Duration {
         let known = self.is_known.get().then_some(limit + MAX_WAIT);
         let answered = self.manners().map(|manners| patience(manners, limit));
         known.max(answered).unwrap_or(limit)
     }
 
     /// Waits until it is answered, or known.
-    pub async fn settled(&self) {
+    pub(crate) async fn settled(&self) {
         self.settled.until(|| self.is_settled()).await;
     }
 
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.manners().is_some() || self.is_known.get()
     }
 
     /// Whether a peer that is rejected for that goes to the site.
-    pub fn concerns_site(&self, reason: RejectReason) -> bool {
+    pub(crate) fn concerns_site(&self, reason: RejectReason) -> bool {
         if matches!(
             reason,
             RejectReason::Evicted | RejectReason::TooManyClients | RejectReason::BadProxyHeader

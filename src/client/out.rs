@@ -48,10 +48,10 @@ const OVERDRAFT: usize = 16 * CHUNK_LEN;
 ///
 /// The client's task owns it together with the backend, which feeds it.
 pub(super) struct ClientOut {
-    pub context: Rc<ClientContext>,
-    pub socket: Socket,
+    pub(crate) context: Rc<ClientContext>,
+    pub(crate) socket: Socket,
     /// What its bytes are booked on.
-    pub account: Option<Rc<SecretAccount>>,
+    pub(crate) account: Option<Rc<SecretAccount>>,
     turn: Turn,
     /// Until it is closed.
     pass: Cell<Option<Pass>>,
@@ -59,7 +59,7 @@ pub(super) struct ClientOut {
     revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
     /// Another one wants its place, and its client has not said yet that it is there.
-    pub is_asked: Cell<bool>,
+    pub(crate) is_asked: Cell<bool>,
     /// Without expanded keys since the client went quiet.
     asleep: Cell<bool>,
     state: RefCell<State>,
@@ -137,7 +137,7 @@ impl PacketProgress {
 }
 
 impl ClientOut {
-    pub fn new(
+    pub(crate) fn new(
         context: &Rc<ClientContext>,
         socket: Socket,
         transport: Transport,
@@ -178,7 +178,7 @@ impl ClientOut {
 
     /// What comes from here on is packets, framed and encrypted with `key`, or
     /// `is_encrypted` with it already.
-    pub fn expect(&self, key: &StreamKey, is_encrypted: bool) {
+    pub(crate) fn expect(&self, key: &StreamKey, is_encrypted: bool) {
         let mut state = self.state.borrow_mut();
         let cipher = || CtrStream::new(key.clone());
         state.content = match (is_encrypted, &state.records) {
@@ -188,13 +188,13 @@ impl ClientOut {
         };
     }
 
-    pub fn is_wrapped_in_records(&self) -> bool {
+    pub(crate) fn is_wrapped_in_records(&self) -> bool {
         self.state.borrow().records.is_some()
     }
 
     /// Hangs up and gives up its place at once, even if the backend holds on to
     /// its sink for a while.
-    pub fn close(&self, reason: CloseReason) {
+    pub(crate) fn close(&self, reason: CloseReason) {
         self.pass.take();
         let mut state = self.state.borrow_mut();
         let is_reset = self.context.config.with(|config| config.reset) == Reset::Always;
@@ -213,12 +213,12 @@ impl ClientOut {
     }
 
     /// Its client's connection is closed, or broken.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.state.borrow().broken
     }
 
     /// Remembers whom to wake when there is something to do.
-    pub fn park(&self, waker: &Waker) {
+    pub(crate) fn park(&self, waker: &Waker) {
         let mut state = self.state.borrow_mut();
         match &state.waker {
             Some(parked) if parked.will_wake(waker) => {}
@@ -228,7 +228,7 @@ impl ClientOut {
 
     /// Ready when nothing is queued, or with the reason to close. Asks the
     /// kernel each time, as [`Sink::taking`](crate::backend::Sink::taking) does.
-    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         let mut state = self.state.borrow_mut();
         if !state.queue.is_empty() {
             self.socket.expect_writable();
@@ -253,7 +253,7 @@ impl ClientOut {
     }
 
     /// The backend was refused something and there is room again.
-    pub fn take_resume(&self) -> bool {
+    pub(crate) fn take_resume(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let queued = state.queue.len();
         let resumed = state
@@ -263,33 +263,33 @@ impl ClientOut {
     }
 
     /// The backend waits for buffers that others hold.
-    pub fn is_starved(&self) -> bool {
+    pub(crate) fn is_starved(&self) -> bool {
         let state = self.state.borrow();
         state.resume_at.is_some() && state.queue.is_empty()
     }
 
-    pub fn session_end(&self) -> Option<SessionEnd> {
+    pub(crate) fn session_end(&self) -> Option<SessionEnd> {
         self.state.borrow().end
     }
 
-    pub fn last_write(&self) -> Instant {
+    pub(crate) fn last_write(&self) -> Instant {
         self.last_write.get()
     }
 
     /// The kernel took `length` bytes for the client.
-    pub fn wrote(&self, length: usize) {
+    pub(crate) fn wrote(&self, length: usize) {
         self.last_write.set(self.context.reactor.now());
         self.context.metrics.client_bytes_out.add(length as u64);
         self.spend(length);
     }
 
     /// When what is held goes, should nothing follow.
-    pub fn held_until(&self) -> Option<Instant> {
+    pub(crate) fn held_until(&self) -> Option<Instant> {
         self.state.borrow().held.as_ref()?.until
     }
 
     /// Buffers for more are to be had.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let buffers = &self.context.buffers;
         buffers.free_bytes() > 0 || buffers.used_bytes() < buffers.total_bytes() + OVERDRAFT
     }

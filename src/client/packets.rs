@@ -50,7 +50,7 @@ enum ReadOutcome {
 }
 
 impl StreamRelay {
-    pub fn new(
+    pub(crate) fn new(
         out: Rc<ClientOut>,
         inlet: Inlet,
         stream: Box<dyn Stream>,
@@ -67,12 +67,12 @@ impl StreamRelay {
         }
     }
 
-    pub fn carries_packets(&self) -> bool {
+    pub(crate) fn carries_packets(&self) -> bool {
         matches!(self.content, Carries::Packets(_))
     }
 
     /// Runs until there is a reason to close the client.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         self.out.park(cx.waker());
         if let Some(reason) = self.out.revoked() {
             return Poll::Ready(reason);

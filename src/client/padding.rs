@@ -27,7 +27,7 @@ impl Default for PaddingSource {
 
 impl PaddingSource {
     /// 0 to 3 random bytes, each number as often as the others.
-    pub fn next(&self) -> heapless::Vec<u8, 3, u8> {
+    pub(crate) fn next(&self) -> heapless::Vec<u8, 3, u8> {
         let mut stock = self.0.borrow_mut();
         if stock.used >= STOCK {
             fill_random(&mut stock.bytes);
@@ -42,7 +42,7 @@ impl PaddingSource {
     }
 
     /// 1 to 3 random bytes.
-    pub fn some(&self) -> heapless::Vec<u8, 3, u8> {
+    pub(crate) fn some(&self) -> heapless::Vec<u8, 3, u8> {
         loop {
             let padding = self.next();
             if !padding.is_empty() {

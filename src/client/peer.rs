@@ -12,14 +12,14 @@ pub(super) const READ_STEP: usize = 2048;
 /// The two ends of a client's connection, which a relay in front of us tells.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// What the client connected to.
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 impl Peer {
     /// `None`: it is gone already.
-    pub fn of(socket: &Socket) -> Option<Self> {
+    pub(crate) fn of(socket: &Socket) -> Option<Self> {
         Some(Self {
             client: socket.peer_address().ok()?,
             local: socket.local_address().ok()?,

@@ -44,7 +44,7 @@ impl RecordLengths {
     /// As the server makes them that passes for one with `flight` encrypted
     /// records in its answer, if that was measured. `takes_full`: the client is
     /// one that reads records of more than 16 KiB.
-    pub fn new(sizes: RecordSizes, flight: Option<u8>, takes_full: bool) -> Self {
+    pub(crate) fn new(sizes: RecordSizes, flight: Option<u8>, takes_full: bool) -> Self {
         let longest = if takes_full { FULL_RECORD } else { MAX_RECORD } as u16;
         let grow = match sizes {
             RecordSizes::Auto => flight.is_some_and(|records| records >= RECORDS_OF_GO),
@@ -72,7 +72,7 @@ pub(super) struct RecordHeaders(heapless::Vec<([u8; 5], usize), MAX_RECORDS>);
 impl RecordHeaders {
     /// For a write of `total` bytes, at most [`SCRATCH_LEN`] and what is around
     /// a payload. No record is too short unless all of it is.
-    pub fn new(mut total: usize, lengths: &mut RecordLengths) -> Self {
+    pub(crate) fn new(mut total: usize, lengths: &mut RecordLengths) -> Self {
         let mut headers = heapless::Vec::new();
         while total > 0 {
             let mut length = total.min(lengths.next());
@@ -89,7 +89,7 @@ impl RecordHeaders {
 
     /// The parts, cut into records, with their headers in between, as far as
     /// there are records for them.
-    pub fn wrap<'a>(&'a self, parts: [&'a [u8]; PARTS]) -> Slices<'a> {
+    pub(crate) fn wrap<'a>(&'a self, parts: [&'a [u8]; PARTS]) -> Slices<'a> {
         let mut headers = self.0.iter();
         let mut record_left = 0;
         let mut slices = Slices::new();

@@ -19,7 +19,7 @@ pub(super) struct Registry {
 
 impl Registry {
     /// Completes when the next connection ends.
-    pub async fn one_left(&self) {
+    pub(crate) async fn one_left(&self) {
         self.left.changed().await;
     }
 }
@@ -32,7 +32,7 @@ impl Registry {
 /// them.
 pub(super) struct Place {
     context: Rc<ClientContext>,
-    pub peer: Peer,
+    pub(crate) peer: Peer,
     tenure: RefCell<Tenure>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct SessionPlace(Rc<ClientContext>);
 
 impl ClientContext {
     /// Connections that are open, those in their handshake included.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.registry.sessions.get() + self.gate.unproven()
     }
 
@@ -85,7 +85,7 @@ impl ClientContext {
 
 impl Place {
     /// `None` when there are --max-clients sessions.
-    pub fn take(context: &Rc<ClientContext>, peer: Peer) -> Option<Self> {
+    pub(crate) fn take(context: &Rc<ClientContext>, peer: Peer) -> Option<Self> {
         if context.is_full() {
             return None;
         }
@@ -97,12 +97,12 @@ impl Place {
         Some(place)
     }
 
-    pub fn context(&self) -> &Rc<ClientContext> {
+    pub(crate) fn context(&self) -> &Rc<ClientContext> {
         &self.context
     }
 
     /// A relay has told who it is.
-    pub fn come_from(&self, peer: Peer) {
+    pub(crate) fn come_from(&self, peer: Peer) {
         if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             let now = self.context.reactor.now();
             let gate = &self.context.gate;
@@ -111,7 +111,7 @@ impl Place {
     }
 
     /// It has proven a secret: nobody pushes it out from here on.
-    pub fn become_session(&self) -> Result<(), RejectReason> {
+    pub(crate) fn become_session(&self) -> Result<(), RejectReason> {
         if self.context.is_full() {
             return Err(RejectReason::TooManyClients);
         }
@@ -121,7 +121,7 @@ impl Place {
     }
 
     /// The place of one that is a client now; `None` if it never became one.
-    pub fn into_session(self) -> Option<SessionPlace> {
+    pub(crate) fn into_session(self) -> Option<SessionPlace> {
         match self.tenure.into_inner() {
             Tenure::Session(place) => Some(place),
             Tenure::Unproven(_) => None,
@@ -129,7 +129,7 @@ impl Place {
     }
 
     /// It is no client, or not any more.
-    pub fn give_up_hope(&self, peer: Peer) {
+    pub(crate) fn give_up_hope(&self, peer: Peer) {
         if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             return seat.set_hope(Hope::None);
         }
@@ -139,7 +139,7 @@ impl Place {
     }
 
     /// It is shown the site, whose guests are counted by themselves.
-    pub fn go_to_site(&self) {
+    pub(crate) fn go_to_site(&self) {
         if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
             seat.set_hope(Hope::Site);
             seat.set_aside();
@@ -147,7 +147,7 @@ impl Place {
     }
 
     /// Ready when it has to make room for another.
-    pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &*self.tenure.borrow() {
             Tenure::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
             Tenure::Session(_) => Poll::Pending,

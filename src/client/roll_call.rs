@@ -82,7 +82,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Completes when there may be a place; false if nobody else will go.
-    pub async fn changed(&self) -> bool {
+    pub(crate) async fn changed(&self) -> bool {
         self.call.changed.changed().await;
         if self.is_asked && self.newcomer.has_answered() {
             self.call.is_sound.set(true);

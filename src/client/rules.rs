@@ -10,22 +10,22 @@ use crate::wire::secret::{AdTag, Domain};
 
 /// Whom a listener lets in, and where its clients go.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The listener's name in the log.
-    pub name: String,
-    pub secrets: Vec<NamedSecret>,
-    pub tag: Option<AdTag>,
-    pub allow: Allow,
+    pub(crate) name: String,
+    pub(crate) secrets: Vec<NamedSecret>,
+    pub(crate) tag: Option<AdTag>,
+    pub(crate) allow: Allow,
     /// Names that a fake-TLS hello may ask for; empty: any.
-    pub tls_domains: Vec<Domain>,
+    pub(crate) tls_domains: Vec<Domain>,
     /// Fake-TLS secrets are derived for the name with this.
-    pub sni_salt: Option<SniSalt>,
-    pub route: RouteChoice,
+    pub(crate) sni_salt: Option<SniSalt>,
+    pub(crate) route: RouteChoice,
 }
 
 impl Rules {
     /// The rules of one listener of `doors`.
-    pub fn new(doors: &DoorConfig, listener: &ListenerConfig) -> Self {
+    pub(crate) fn new(doors: &DoorConfig, listener: &ListenerConfig) -> Self {
         Self {
             name: listener.name.clone(),
             secrets: listener.secrets.clone(),
@@ -46,7 +46,7 @@ pub(super) struct RulesAtArrival {
 }
 
 impl RulesAtArrival {
-    pub fn new(of_listener: Live<Rules>) -> Self {
+    pub(crate) fn new(of_listener: Live<Rules>) -> Self {
         Self {
             then: of_listener.get(),
             latest: of_listener,
@@ -55,7 +55,7 @@ impl RulesAtArrival {
 
     /// What the listener goes by at this moment, if that is something else. A
     /// listener that was closed goes by what it was left with.
-    pub fn replaced_by(&self) -> Option<Rc<Rules>> {
+    pub(crate) fn replaced_by(&self) -> Option<Rc<Rules>> {
         let is_past = self.latest.is_past(&self.then);
         is_past.then(|| self.latest.get())
     }

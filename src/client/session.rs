@@ -43,7 +43,7 @@ pub(super) struct Client {
 
 impl Client {
     /// Opens its session; `None` if that failed and the client is closed.
-    pub async fn open(
+    pub(crate) async fn open(
         context: &Rc<ClientContext>,
         socket: Socket,
         peer: Peer,
@@ -83,7 +83,7 @@ impl Client {
     }
 
     /// Relays until the client leaves or is closed.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
         let context = &self.out.context;
         context.sessions.leave(self.number);

@@ -24,16 +24,16 @@ pub(super) struct Sessions(RefCell<Slab<(Secret, Weak<ClientOut>)>>);
 
 impl Sessions {
     /// The number with which it leaves again.
-    pub fn enter(&self, out: &Rc<ClientOut>, secret: Secret) -> usize {
+    pub(crate) fn enter(&self, out: &Rc<ClientOut>, secret: Secret) -> usize {
         self.0.borrow_mut().insert((secret, Rc::downgrade(out)))
     }
 
-    pub fn leave(&self, number: usize) {
+    pub(crate) fn leave(&self, number: usize) {
         self.0.borrow_mut().try_remove(number);
     }
 
     /// Ends those of a secret whose quota is used up.
-    pub fn end_all_of(&self, account: &Rc<SecretAccount>) {
+    pub(crate) fn end_all_of(&self, account: &Rc<SecretAccount>) {
         for (_, (_, session)) in self.0.borrow().iter() {
             if let Some(out) = session.upgrade()
                 && let Some(own) = &out.account
@@ -58,7 +58,7 @@ impl Sessions {
 
     /// At most so many of a secret's, from the number `first` on, and the number
     /// after the last of them.
-    pub fn some_of(
+    pub(crate) fn some_of(
         &self,
         account: &Rc<SecretAccount>,
         first: usize,
@@ -97,12 +97,12 @@ impl Sessions {
 
 impl ClientContext {
     /// Ends the sessions of all other secrets; how many there are.
-    pub fn end_other_secrets(&self, is_kept: impl Fn(&Secret) -> bool) -> usize {
+    pub(crate) fn end_other_secrets(&self, is_kept: impl Fn(&Secret) -> bool) -> usize {
         self.sessions.end_others(is_kept)
     }
 
     /// Ends sessions whose secrets come to their limits, for ever.
-    pub async fn enforce_limits(&self) {
+    pub(crate) async fn enforce_limits(&self) {
         loop {
             if self.gate.has_ends() {
                 let now = self.reactor.clock().unix();

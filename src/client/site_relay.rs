@@ -37,7 +37,7 @@ impl Drop for SiteRelay {
 
 impl SiteRelay {
     /// The site gets `first` first.
-    pub fn new(
+    pub(crate) fn new(
         context: &Rc<ClientContext>,
         stranger: Socket,
         visit: SiteVisit,
@@ -55,7 +55,7 @@ impl SiteRelay {
         })
     }
 
-    pub async fn run(mut self: Box<Self>) {
+    pub(crate) async fn run(mut self: Box<Self>) {
         let ended = poll_fn(|cx| self.poll(cx)).await;
         if ended.is_err() {
             // As it would be without us in between.

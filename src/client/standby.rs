@@ -30,7 +30,7 @@ pub(super) struct SiteStandby<'a> {
 }
 
 impl<'a> SiteStandby<'a> {
-    pub fn new(arrival: &'a Arrival<'a>, opening: &'a Opening, began: Instant) -> Self {
+    pub(crate) fn new(arrival: &'a Arrival<'a>, opening: &'a Opening, began: Instant) -> Self {
         Self {
             arrival,
             opening,
@@ -43,7 +43,7 @@ impl<'a> SiteStandby<'a> {
     /// The outcome of a handshake, which ends too when `limit` is over or when
     /// the site has an answer to what came. The wait for a place counts for itself,
     /// and who was answered gets the time that the site gives.
-    pub async fn watch(
+    pub(crate) async fn watch(
         &self,
         limit: Duration,
         shaking: impl Future<Output = Result<Accepted, RejectReason>>,
@@ -180,7 +180,7 @@ impl<'a> SiteStandby<'a> {
 
     /// The connection to the site for a peer that was rejected, with what the
     /// site has not got; `None`: the site is of no concern, or cannot be had.
-    pub async fn take_over(self, reason: RejectReason) -> Option<(SiteVisit, Vec<u8>)> {
+    pub(crate) async fn take_over(self, reason: RejectReason) -> Option<(SiteVisit, Vec<u8>)> {
         if !self.opening.concerns_site(reason) {
             return None;
         }

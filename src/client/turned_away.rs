@@ -20,7 +20,7 @@ impl Default for TurnedAway {
 
 impl TurnedAway {
     /// `secret` is the name of the one that was proven, or empty.
-    pub fn tell(&self, reason: RejectReason, secret: &str, now: Instant) {
+    pub(crate) fn tell(&self, reason: RejectReason, secret: &str, now: Instant) {
         let Some(way_out) = way_out(reason) else {
             return;
         };

@@ -73,7 +73,7 @@ struct Partial {
 }
 
 impl Unframer {
-    pub fn new(transport: Transport, user: User, to: Destination) -> Self {
+    pub(crate) fn new(transport: Transport, user: User, to: Destination) -> Self {
         Self {
             headers: HeaderReader::new(transport),
             user,
@@ -83,13 +83,13 @@ impl Unframer {
         }
     }
 
-    pub fn destination(&self) -> Destination {
+    pub(crate) fn destination(&self) -> Destination {
         self.to
     }
 
     /// Takes the next packet off the front of `input`; `None` when all of it
     /// is taken. What goes on behind it has a reservation from then on.
-    pub fn next<'a>(
+    pub(crate) fn next<'a>(
         &mut self,
         input: &mut &'a [u8],
         buffers: &Rc<BufferPool>,
@@ -125,17 +125,17 @@ impl Unframer {
     }
 
     /// What the packet that has begun and not ended takes.
-    pub fn reservation(&self) -> Option<&Reservation> {
+    pub(crate) fn reservation(&self) -> Option<&Reservation> {
         self.partial.as_ref().map(|partial| &partial.reservation)
     }
 
     /// A packet has begun and not ended.
-    pub fn is_collecting(&self) -> bool {
+    pub(crate) fn is_collecting(&self) -> bool {
         self.partial.is_some()
     }
 
     /// Bytes to read so that nothing comes along that has no room yet.
-    pub fn wanted(&self) -> usize {
+    pub(crate) fn wanted(&self) -> usize {
         match &self.partial {
             Some(partial) => partial.payload_left + partial.padding_left,
             None => self.headers.wanted(),
@@ -196,7 +196,7 @@ pub(super) struct PacketMeter {
 }
 
 impl PacketMeter {
-    pub fn new(transport: Transport) -> Self {
+    pub(crate) fn new(transport: Transport) -> Self {
         Self {
             headers: HeaderReader::new(transport),
             body_left: 0,
@@ -204,7 +204,7 @@ impl PacketMeter {
     }
 
     /// How many packets begin in `bytes`.
-    pub fn pass(&mut self, mut bytes: &[u8]) -> Result<u64, TransportError> {
+    pub(crate) fn pass(&mut self, mut bytes: &[u8]) -> Result<u64, TransportError> {
         let mut begun = 0;
         loop {
             let skipped = self.body_left.min(bytes.len());

@@ -12,7 +12,7 @@ use super::data_dir::DataDir;
 const SYNC_PERIOD: Duration = Duration::from_secs(60);
 
 /// A file in the data directory that only grows. All of this blocks.
-pub struct AppendedFile {
+pub(crate) struct AppendedFile {
     data_dir: DataDir,
     name: &'static str,
     /// Once it is appended to.
@@ -25,7 +25,7 @@ pub struct AppendedFile {
 }
 
 impl AppendedFile {
-    pub fn new(data_dir: DataDir, name: &'static str) -> Self {
+    pub(crate) fn new(data_dir: DataDir, name: &'static str) -> Self {
         Self {
             data_dir,
             name,
@@ -37,13 +37,13 @@ impl AppendedFile {
     }
 
     /// An earlier run has left so many bytes of use.
-    pub fn go_on(&mut self, length: usize) {
+    pub(crate) fn go_on(&mut self, length: usize) {
         self.length = length as u64;
     }
 
     /// Puts `bytes` behind the others; false if the file is not the one any more that
     /// this process, or the one before it, has written.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<bool> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let is_fresh = std::mem::take(&mut self.is_fresh);
         let is_appended = self.try_append(bytes)?;
         match is_fresh && !is_appended {
@@ -83,7 +83,7 @@ impl AppendedFile {
     }
 
     /// Puts a file of these bytes in its place.
-    pub fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn begin(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file = None;
         self.data_dir.write(self.name, bytes)?;
         self.length = bytes.len() as u64;
@@ -92,7 +92,7 @@ impl AppendedFile {
     }
 
     /// The same, and keeps the one that was there under another name.
-    pub fn begin_next(&mut self, old_name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn begin_next(&mut self, old_name: &str, bytes: &[u8]) -> io::Result<()> {
         let place = |name| self.data_dir.place_of(name);
         match fs::rename(place(self.name), place(old_name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -102,7 +102,7 @@ impl AppendedFile {
     }
 
     /// Comes back when all of it is on the disk.
-    pub fn sync(&self) -> io::Result<()> {
+    pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 

@@ -10,16 +10,16 @@ use crate::wire::secret::Domain;
 
 /// What a peer sees that is not a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fronting {
-    pub choice: FrontingChoice,
+pub(crate) struct Fronting {
+    pub(crate) choice: FrontingChoice,
     /// Whatever site a hello names, not only those of `--tls-domain`.
-    pub to_any_site: bool,
+    pub(crate) to_any_site: bool,
     /// The site is told the peer's address, by PROXY protocol version 2.
-    pub proxy_protocol: bool,
+    pub(crate) proxy_protocol: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum FrontingChoice {
+pub(crate) enum FrontingChoice {
     /// A silent server.
     #[default]
     Off,
@@ -30,7 +30,7 @@ pub enum FrontingChoice {
 
 /// Where a site is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SitePlace {
+pub(crate) enum SitePlace {
     /// A name or an address, the latter without brackets.
     Host {
         name: String,
@@ -75,7 +75,7 @@ impl FromStr for SitePlace {
 
 impl SitePlace {
     /// The web server of `domain`.
-    pub fn of(domain: &Domain) -> Self {
+    pub(crate) fn of(domain: &Domain) -> Self {
         Self::Host {
             name: domain.as_str().to_owned(),
             port: 443,
@@ -96,12 +96,12 @@ impl fmt::Display for SitePlace {
 /// How far the time of a fake-TLS hello may be from ours, in seconds. `None`:
 /// it is not looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimeSkew(pub Option<SkewLimits>);
+pub(crate) struct TimeSkew(pub(crate) Option<SkewLimits>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SkewLimits {
-    pub behind: u32,
-    pub ahead: u32,
+pub(crate) struct SkewLimits {
+    pub(crate) behind: u32,
+    pub(crate) ahead: u32,
 }
 
 impl Default for TimeSkew {
@@ -140,7 +140,7 @@ impl FromStr for TimeSkew {
 
 /// How large the records are that carry data to fake-TLS clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RecordSizes {
+pub(crate) enum RecordSizes {
     /// As the server makes them that answers for the client's name.
     #[default]
     Auto,
@@ -167,7 +167,7 @@ impl FromStr for RecordSizes {
 
 /// When a fake-TLS client gets the answer to its hello.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AnswerTime {
+pub(crate) enum AnswerTime {
     /// When a stranger would get the site's.
     #[default]
     Auto,

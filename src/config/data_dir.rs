@@ -9,28 +9,28 @@ use super::files::read_file;
 const MAX_LEN: u64 = 256 * 1024;
 
 /// Of `--data-dir`: what secrets have used of their quotas.
-pub const USAGE_FILE: &str = "usage";
+pub(crate) const USAGE_FILE: &str = "usage";
 
 /// Its length, in bytes: more than 10,000 secrets have lines for.
-pub const MAX_USAGE_FILE: u64 = 4 << 20;
+pub(crate) const MAX_USAGE_FILE: u64 = 4 << 20;
 
 /// Files that outlive a run. Without one the proxy does as well, from the
 /// beginning.
 #[derive(Clone)]
-pub struct DataDir(PathBuf);
+pub(crate) struct DataDir(PathBuf);
 
 impl DataDir {
-    pub fn new(data_dir: &Path) -> Self {
+    pub(crate) fn new(data_dir: &Path) -> Self {
         Self(data_dir.to_owned())
     }
 
     /// What was kept under `name`, if anything of a sane length.
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
         read_file(&self.place_of(name), MAX_LEN).ok()
     }
 
     /// Is it in memory, and gone after a boot? What cannot be told is not.
-    pub fn is_in_memory(&self) -> bool {
+    pub(crate) fn is_in_memory(&self) -> bool {
         const TMPFS: u32 = 0x0102_1994;
         const RAMFS: u32 = 0x8584_58f6;
         // Signed, or longer, on some.
@@ -39,20 +39,20 @@ impl DataDir {
     }
 
     /// Where `name` is kept.
-    pub fn place_of(&self, name: &str) -> PathBuf {
+    pub(crate) fn place_of(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Lets a damaged file be looked at, under the name that this gives; the one
     /// that was set aside before is lost.
-    pub fn set_aside(&self, name: &str) -> io::Result<PathBuf> {
+    pub(crate) fn set_aside(&self, name: &str) -> io::Result<PathBuf> {
         let aside = self.place_of(&format!("{name}.broken"));
         fs::rename(self.place_of(name), &aside)?;
         Ok(aside)
     }
 
     /// Keeps `content`: whole or not at all, readable by us only.
-    pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
         make_private_dir(&self.0)?;
         write_whole(&self.place_of(name), content, 0o600)
     }
@@ -60,7 +60,7 @@ impl DataDir {
 
 /// Makes the directory for this user alone, unless it is there. Those that it
 /// lies in are made for all to pass: --user may give this one to another.
-pub fn make_private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -70,7 +70,7 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
 
 /// Replaces a file, whole or not at all, even if the power fails: some file
 /// systems of routers would leave an empty file under the new name.
-pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = path.to_owned().into_os_string();
     beside.push(".new");
     match fs::remove_file(&beside) {
@@ -98,7 +98,7 @@ pub fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// A file that root has made in another user's directory becomes that user's, who
 /// could not read it else: what `sudo smol-mtproxy run` leaves, the service finds.
 /// Where that fails the file is root's, and of use to root.
-pub fn give_to_owner_of_directory(path: &Path, file: &File) {
+pub(crate) fn give_to_owner_of_directory(path: &Path, file: &File) {
     if rustix::process::geteuid().is_root()
         && let Ok(directory) = fs::metadata(folder_of(path))
         && directory.uid() != 0
@@ -108,7 +108,7 @@ pub fn give_to_owner_of_directory(path: &Path, file: &File) {
 }
 
 /// The directory that a file lies in.
-pub fn folder_of(file: &Path) -> &Path {
+pub(crate) fn folder_of(file: &Path) -> &Path {
     let folder = file.parent();
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
@@ -116,7 +116,7 @@ pub fn folder_of(file: &Path) -> &Path {
 
 /// What helps where a file cannot be written; `otherwise` where the kind of error
 /// does not tell.
-pub fn cure(error: &io::Error, otherwise: &'static str) -> &'static str {
+pub(crate) fn cure(error: &io::Error, otherwise: &'static str) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on its disk",
         _ => otherwise,

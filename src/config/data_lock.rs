@@ -26,19 +26,19 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// The right to write in a data directory, as long as it lives.
 #[derive(Clone)]
-pub struct DataLock(Option<Arc<File>>);
+pub(crate) struct DataLock(Option<Arc<File>>);
 
 /// Another process has the data directory.
 #[derive(Debug)]
-pub struct DataDirInUse {
-    pub process: Option<u32>,
+pub(crate) struct DataDirInUse {
+    pub(crate) process: Option<u32>,
 }
 
 impl DataLock {
     /// Makes the directory if need be. Where no file can be locked, because the
     /// directory or its file system does not allow it, the proxy does without.
     /// Blocks until another process that is about to end has ended.
-    pub fn take(data_dir: &Path) -> Result<Self, DataDirInUse> {
+    pub(crate) fn take(data_dir: &Path) -> Result<Self, DataDirInUse> {
         let file = match open(data_dir) {
             Ok(file) => file,
             Err(error) => {
@@ -77,13 +77,13 @@ impl DataLock {
     }
 
     /// Does nobody else write there, as far as can be told?
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.0.is_some()
     }
 
     /// Lets the next process wait instead of giving up: this one is about to end.
     /// Blocks.
-    pub fn end_soon(&self) {
+    pub(crate) fn end_soon(&self) {
         if let Self(Some(file)) = self {
             let _ = file.set_len(0);
         }

@@ -30,27 +30,27 @@ const BUFFERS_PER_LINK_SEAT: usize = 8192;
 /// How many descriptors there are for whom. All of them together are no more
 /// than the process may have, so that none of these can take what another needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptors {
+pub(crate) struct Descriptors {
     /// Sessions of clients, each with its own connection to a DC if the route
     /// may be direct.
-    pub clients: usize,
+    pub(crate) clients: usize,
     /// Connections that have proven nothing, when all else is taken by sessions.
-    pub beside: usize,
+    pub(crate) beside: usize,
     /// Strangers who are connected to a site; they hold a place too.
-    pub strangers: usize,
+    pub(crate) strangers: usize,
     /// Pipes, of two each.
-    pub pipes: usize,
+    pub(crate) pipes: usize,
     /// Half-open links, on a back.
-    pub link_seats: usize,
+    pub(crate) link_seats: usize,
     /// Links, on a back.
-    pub links: usize,
+    pub(crate) links: usize,
     /// Direct connections to DCs of all fronts together, on a back.
-    pub lines: usize,
+    pub(crate) lines: usize,
 }
 
 impl Descriptors {
     /// Connections from outside that may be there at a time.
-    pub fn places(&self) -> usize {
+    pub(crate) fn places(&self) -> usize {
         self.clients + self.beside
     }
 }
@@ -60,27 +60,27 @@ impl Descriptors {
 pub(super) struct Most {
     /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
     /// each while a slow client's bytes wait in them.
-    pub pipes: usize,
+    pub(crate) pipes: usize,
     /// Links of a back.
-    pub links: usize,
+    pub(crate) links: usize,
 }
 
 /// What descriptors are needed for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wants {
-    pub role: Role,
-    pub max_clients: usize,
+    pub(crate) role: Role,
+    pub(crate) max_clients: usize,
     /// Sessions may have a connection to a DC of their own.
-    pub direct: bool,
+    pub(crate) direct: bool,
     /// Strangers are connected to a site.
-    pub site: bool,
-    pub listeners: usize,
+    pub(crate) site: bool,
+    pub(crate) listeners: usize,
     /// Links of a front.
-    pub links: usize,
-    pub dc_connections: usize,
-    pub clients_per_connection: usize,
-    pub buffers: usize,
-    pub most: Most,
+    pub(crate) links: usize,
+    pub(crate) dc_connections: usize,
+    pub(crate) clients_per_connection: usize,
+    pub(crate) buffers: usize,
+    pub(crate) most: Most,
 }
 
 /// Shares out what a process may have; `None` is no limit. No share is empty,

@@ -6,23 +6,23 @@ use crate::wire::secret::{Domain, Secret};
 
 /// What a reload brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Differences {
+pub(crate) struct Differences {
     /// Flags with values that change something, and are taken over.
-    pub changed: Vec<&'static str>,
+    pub(crate) changed: Vec<&'static str>,
     /// Flags with values that would, and that only a restart takes over.
-    pub need_restart: Vec<&'static str>,
+    pub(crate) need_restart: Vec<&'static str>,
     /// Secrets that have another name: the old one, the new one.
-    pub renamed: Vec<(String, String)>,
+    pub(crate) renamed: Vec<(String, String)>,
     /// Names of secrets that are not there any more, under whatever name.
-    pub removed: Vec<String>,
+    pub(crate) removed: Vec<String>,
     /// Names that fake-TLS clients may ask for no more.
-    pub lost_domains: Vec<Domain>,
+    pub(crate) lost_domains: Vec<Domain>,
     /// They could ask for any name, and no longer can.
-    pub lost_other_domains: bool,
+    pub(crate) lost_other_domains: bool,
     /// Links are derived for names otherwise, or not any more.
-    pub other_salt: bool,
+    pub(crate) other_salt: bool,
     /// Of `--allow`, what is gone, whose links work no more.
-    pub lost_forms: Vec<&'static str>,
+    pub(crate) lost_forms: Vec<&'static str>,
 }
 
 impl Config {

@@ -10,48 +10,48 @@ const OWN_SECRET: &str = "own";
 
 /// Where clients come in, with what, and where they go from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorConfig {
+pub(crate) struct DoorConfig {
     /// No two share an address. At least one, except on a back.
-    pub listeners: Vec<ListenerConfig>,
+    pub(crate) listeners: Vec<ListenerConfig>,
     /// Those that listeners without their own use.
-    pub secrets: Vec<NamedSecret>,
+    pub(crate) secrets: Vec<NamedSecret>,
     /// Set where no secret was given: the only one is the proxy's own.
-    pub own_secret: Option<OwnSecret>,
-    pub allow: Allow,
+    pub(crate) own_secret: Option<OwnSecret>,
+    pub(crate) allow: Allow,
     /// Those of `--tls-domain` first, then those that secrets name.
-    pub tls_domains: Vec<Domain>,
+    pub(crate) tls_domains: Vec<Domain>,
     /// Fake-TLS clients have to know a secret derived for their server name.
-    pub sni_salt: Option<SniSalt>,
-    pub route: RouteChoice,
+    pub(crate) sni_salt: Option<SniSalt>,
+    pub(crate) route: RouteChoice,
     /// Of listeners without their own.
-    pub tag: Option<AdTag>,
+    pub(crate) tag: Option<AdTag>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    pub addr: SocketAddr,
+pub(crate) struct ListenerConfig {
+    pub(crate) addr: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
-    pub optional: bool,
+    pub(crate) optional: bool,
     /// This machine may get that address later.
-    pub late: bool,
+    pub(crate) late: bool,
     /// As given, else the address.
-    pub name: String,
+    pub(crate) name: String,
     /// Its own, or all of [`DoorConfig::secrets`].
-    pub secrets: Vec<NamedSecret>,
+    pub(crate) secrets: Vec<NamedSecret>,
     /// Its own, or [`DoorConfig::tag`].
-    pub tag: Option<AdTag>,
+    pub(crate) tag: Option<AdTag>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedSecret {
-    pub name: String,
-    pub secret: SharedSecret,
-    pub limits: SecretLimits,
+pub(crate) struct NamedSecret {
+    pub(crate) name: String,
+    pub(crate) secret: SharedSecret,
+    pub(crate) limits: SecretLimits,
 }
 
 /// A secret that the proxy made itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnSecret {
+pub(crate) enum OwnSecret {
     /// In `--data-dir`: the next run has it too.
     Kept,
     /// `--data-dir` cannot be written.
@@ -59,34 +59,34 @@ pub enum OwnSecret {
 }
 
 /// That secret, and how long it lasts.
-pub type OwnedSecret = (SharedSecret, OwnSecret);
+pub(crate) type OwnedSecret = (SharedSecret, OwnSecret);
 
 impl DoorConfig {
     /// The listener on this address.
-    pub fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
+    pub(crate) fn listener(&self, addr: SocketAddr) -> Option<&ListenerConfig> {
         self.listeners.iter().find(|listener| listener.addr == addr)
     }
 
     /// Those of listeners too, which repeat.
-    pub fn all_secrets(&self) -> impl Iterator<Item = &NamedSecret> {
+    pub(crate) fn all_secrets(&self) -> impl Iterator<Item = &NamedSecret> {
         let own = self.listeners.iter().flat_map(|listener| &listener.secrets);
         self.secrets.iter().chain(own)
     }
 
     /// Every secret's limits by its name; those of several listeners repeat.
-    pub fn limits(&self) -> impl Iterator<Item = (&str, SecretLimits)> {
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (&str, SecretLimits)> {
         let secrets = self.all_secrets();
         secrets.map(|named| (named.name.as_str(), named.limits))
     }
 
     /// The secret that the proxy made itself, if that is what it runs with.
-    pub fn made_secret(&self) -> Option<OwnedSecret> {
+    pub(crate) fn made_secret(&self) -> Option<OwnedSecret> {
         let only = self.secrets.first()?;
         Some((only.secret.clone(), self.own_secret?))
     }
 
     /// Some listener has a tag.
-    pub fn has_tag(&self) -> bool {
+    pub(crate) fn has_tag(&self) -> bool {
         self.listeners.iter().any(|listener| listener.tag.is_some())
     }
 

@@ -8,7 +8,7 @@ use super::values::repeated;
 
 /// Where a flag was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     CommandLine,
     /// Lines are counted from 1.
     File {
@@ -19,13 +19,13 @@ pub enum Origin {
 
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]
-pub struct ConfigError {
-    pub origin: Option<Origin>,
-    pub problem: Problem,
+pub(crate) struct ConfigError {
+    pub(crate) origin: Option<Origin>,
+    pub(crate) problem: Problem,
 }
 
 #[derive(Debug)]
-pub enum Problem {
+pub(crate) enum Problem {
     UnknownFlag {
         flag: String,
         /// The flag that it may be.
@@ -192,7 +192,7 @@ impl std::error::Error for ConfigError {}
 
 impl ConfigError {
     /// The file that could not be read, if that is what is wrong.
-    pub fn unread(&self) -> Option<(&Path, &io::Error)> {
+    pub(crate) fn unread(&self) -> Option<(&Path, &io::Error)> {
         match &self.problem {
             Problem::Unreadable { path, error }
             | Problem::KeptSecretUnreadable { path, error }

@@ -7,7 +7,7 @@ use rustix::fs::OFlags;
 
 /// Reads a regular file of at most `longest` bytes. Whatever else has that name
 /// is not opened: a FIFO would wait for a writer, some devices begin to work.
-pub fn read_file(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     check(metadata(path)?.file_type())?;
     // It may be another one by now.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -32,20 +32,20 @@ pub fn read_file(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 }
 
 /// [`read_file`] for UTF-8.
-pub fn read_text(path: &Path, longest: u64) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path, longest: u64) -> io::Result<String> {
     String::from_utf8(read_file(path, longest)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 /// What a line says of a file with one entry a line: without the comment, which `#`
 /// begins; `None` when nothing is left.
-pub fn entry_in(line: &str) -> Option<&str> {
+pub(crate) fn entry_in(line: &str) -> Option<&str> {
     let entry = line.split('#').next().unwrap_or_default().trim();
     (!entry.is_empty()).then_some(entry)
 }
 
 /// Whether its mode lets every user of the machine read it.
-pub fn is_open_to_all(path: &Path) -> bool {
+pub(crate) fn is_open_to_all(path: &Path) -> bool {
     metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
 }
 

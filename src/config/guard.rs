@@ -8,25 +8,25 @@ use super::values::{BadValue, bad, check_name, one_of};
 
 /// Who may come in, besides secrets and their limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardConfig {
-    pub policies: Vec<Rule>,
+pub(crate) struct GuardConfig {
+    pub(crate) policies: Vec<Rule>,
     /// No two of one name; every policy's table is there.
-    pub tables: Vec<TableFile>,
+    pub(crate) tables: Vec<TableFile>,
     /// Peers that tell the client's address in a PROXY header.
-    pub relays: Vec<Network>,
-    pub replay_cache: ReplayCache,
-    pub flood: Option<FloodLimits>,
+    pub(crate) relays: Vec<Network>,
+    pub(crate) replay_cache: ReplayCache,
+    pub(crate) flood: Option<FloodLimits>,
     /// Connections at a time that have not proven a secret.
-    pub max_handshakes: usize,
+    pub(crate) max_handshakes: usize,
 }
 
 /// `--table NAME=FILE`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableFile {
-    pub name: String,
-    pub file: PathBuf,
+pub(crate) struct TableFile {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
     /// In --data-dir, which is made when it is needed.
-    pub is_ours: bool,
+    pub(crate) is_ours: bool,
 }
 
 impl TableFile {
@@ -57,16 +57,16 @@ impl FromStr for TableFile {
 
 /// How many unproven connections a subnet may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FloodLimits {
+pub(crate) struct FloodLimits {
     /// Connections a second, in the long run.
-    pub rate: u32,
+    pub(crate) rate: u32,
     /// Connections at once. Telegram's apps open 3–8 together at their start,
     /// and thousands of clients share one address behind a carrier's NAT, some
     /// of them with the link of last year.
-    pub burst: u32,
+    pub(crate) burst: u32,
     /// Prefix lengths that make a subnet.
-    pub ipv4_prefix: u8,
-    pub ipv6_prefix: u8,
+    pub(crate) ipv4_prefix: u8,
+    pub(crate) ipv6_prefix: u8,
 }
 
 impl FloodLimits {
@@ -95,7 +95,7 @@ const SECONDS_IN_BURST: u32 = 10;
 
 /// `--flood-limit off|RATE[,BURST]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FloodFlag(pub Option<FloodLimits>);
+pub(super) struct FloodFlag(pub(crate) Option<FloodLimits>);
 
 impl FromStr for FloodFlag {
     type Err = BadValue;
@@ -124,19 +124,19 @@ impl FromStr for FloodFlag {
 
 /// The memory of handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReplayCache {
+pub(crate) struct ReplayCache {
     /// Handshakes remembered; 0: none.
-    pub entries: usize,
+    pub(crate) entries: usize,
     /// In the data directory from one run to the next; `None`: if that is on a disk.
-    pub keep: Option<bool>,
+    pub(crate) keep: Option<bool>,
 }
 
 /// `--replay-cache [ENTRIES][,keep|,forget]|off`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReplayFlag {
     /// `None`: as many as are the default.
-    pub entries: Option<usize>,
-    pub keep: Option<bool>,
+    pub(crate) entries: Option<usize>,
+    pub(crate) keep: Option<bool>,
 }
 
 impl FromStr for ReplayFlag {
@@ -170,7 +170,7 @@ impl FromStr for ReplayFlag {
 
 /// `--proxy-protocol ADDR[,ADDR…]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Relays(pub Vec<Network>);
+pub(super) struct Relays(pub(crate) Vec<Network>);
 
 impl FromStr for Relays {
     type Err = BadValue;
@@ -186,7 +186,7 @@ impl FromStr for Relays {
 
 /// Which of Telegram's −404 answers clients do not get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerErrors {
+pub(crate) enum ServerErrors {
     Deliver,
     /// The one that is a session's first answer: who gets that replays.
     #[default]
@@ -211,7 +211,7 @@ impl FromStr for ServerErrors {
 
 /// Which connections are ended by RST, which leaves nothing in the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reset {
+pub(crate) enum Reset {
     #[default]
     Never,
     OnHandshakeError,
@@ -236,10 +236,10 @@ impl FromStr for Reset {
 /// What per-SNI secrets are derived with (`doc/protocol.md` §1). As secret as
 /// they are.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SniSalt(String);
+pub(crate) struct SniSalt(String);
 
 impl SniSalt {
-    pub fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }

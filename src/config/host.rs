@@ -23,7 +23,7 @@ pub(super) enum NoHost<'a> {
 
 impl Host {
     /// An address, in brackets if it is an IPv6 one, or a name.
-    pub fn parse(text: &str) -> Result<Self, NoHost<'_>> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NoHost<'_>> {
         let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']'));
         if let Some(inner) = inner {
             return inner.parse().map(Self::Address).map_err(|_| NoHost::Other);
@@ -36,7 +36,7 @@ impl Host {
     }
 
     /// The same where no port follows: IPv6 addresses do without their brackets.
-    pub fn alone(text: &str) -> Option<Self> {
+    pub(crate) fn alone(text: &str) -> Option<Self> {
         match Self::parse(text) {
             Err(NoHost::Bare(_, address)) => Some(Self::Address(address.into())),
             host => host.ok(),
@@ -44,7 +44,7 @@ impl Host {
     }
 
     /// `HOST:PORT`, any port but 0.
-    pub fn with_port(text: &str) -> Result<(Self, u16), NoHost<'_>> {
+    pub(crate) fn with_port(text: &str) -> Result<(Self, u16), NoHost<'_>> {
         let (host, port) = text.rsplit_once(':').ok_or(NoHost::Other)?;
         let host = Self::parse(host)?;
         let port = port.parse().ok().filter(|port| *port != 0);
@@ -64,7 +64,7 @@ impl fmt::Display for Host {
 
 /// A TCP port of another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPort {
+pub(crate) enum HostPort {
     Address(SocketAddr),
     /// To be looked up, in lower case.
     Name {
@@ -106,11 +106,11 @@ impl fmt::Display for HostPort {
 
 /// `--link-name HOST[:PORT]`: where invites send clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InviteName {
+pub(crate) struct InviteName {
     /// A name in lower case, or an address; IPv6 without brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// Where it is another than the listener's, as behind a router.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
 }
 
 impl FromStr for InviteName {
@@ -135,7 +135,7 @@ impl FromStr for InviteName {
 
 /// `--external-ip IP`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExternalIp(pub IpAddr);
+pub(super) struct ExternalIp(pub(crate) IpAddr);
 
 impl FromStr for ExternalIp {
     type Err = BadValue;

@@ -12,40 +12,40 @@ use crate::wire::secret::Domain;
 /// The link between front and back; in role [`Role::Both`](super::Role::Both) empty but for
 /// its places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkConfig {
+pub(crate) struct LinkConfig {
     /// Of a front: where its backs are. At least one.
-    pub backs: Vec<HostPort>,
+    pub(crate) backs: Vec<HostPort>,
     /// Of a back: where links are taken, at least one.
-    pub listen: Vec<ListenAddress>,
+    pub(crate) listen: Vec<ListenAddress>,
     /// This or a file of a key.
-    pub tls: Option<LinkTls>,
-    pub key_file: Option<PathBuf>,
+    pub(crate) tls: Option<LinkTls>,
+    pub(crate) key_file: Option<PathBuf>,
     /// What that file holds.
-    pub key: Option<LinkKey>,
+    pub(crate) key: Option<LinkKey>,
     /// Without TLS, even where everyone on the way can read it.
-    pub plain_on_public: bool,
+    pub(crate) plain_on_public: bool,
     /// How long a client waits for a link.
-    pub wait: Duration,
+    pub(crate) wait: Duration,
     /// To each back.
-    pub connections: usize,
-    pub places: LinkPlaces,
+    pub(crate) connections: usize,
+    pub(crate) places: LinkPlaces,
 }
 
 /// Certificates, as PEM files, and what an onlooker sees of TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkTls {
-    pub ca: PathBuf,
-    pub cert: PathBuf,
-    pub key: PathBuf,
-    pub sni: Option<Domain>,
-    pub alpn: Vec<String>,
+pub(crate) struct LinkTls {
+    pub(crate) ca: PathBuf,
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) sni: Option<Domain>,
+    pub(crate) alpn: Vec<String>,
     /// Of a back: fingerprints of certificates that get no link.
-    pub refuse: Option<PathBuf>,
+    pub(crate) refuse: Option<PathBuf>,
 }
 
 /// What both ends of a link know. Never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LinkKey(Vec<u8>);
+pub(crate) struct LinkKey(Vec<u8>);
 
 impl LinkKey {
     /// Too much to be guessed, as 32 hex digits are.
@@ -56,7 +56,7 @@ impl LinkKey {
         (key.len() >= Self::MIN).then(|| Self(key.to_vec()))
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -70,7 +70,7 @@ impl fmt::Debug for LinkKey {
 impl LinkConfig {
     /// Whether a link at `address` could be read by everyone on its way, and
     /// nobody has allowed that.
-    pub fn forbids(&self, address: SocketAddr) -> bool {
+    pub(crate) fn forbids(&self, address: SocketAddr) -> bool {
         self.tls.is_none() && !self.plain_on_public && Reach::of(address.ip()) != Reach::Ours
     }
 }

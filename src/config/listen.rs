@@ -8,20 +8,20 @@ use crate::wire::secret::{AdTag, SharedSecret};
 /// `--listen ADDR:PORT[,name=N][,secret=S][,tag=T][,late]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ListenFlag {
-    pub place: ListenPlace,
-    pub name: Option<String>,
-    pub secrets: Vec<SharedSecret>,
-    pub tag: Option<AdTag>,
+    pub(crate) place: ListenPlace,
+    pub(crate) name: Option<String>,
+    pub(crate) secrets: Vec<SharedSecret>,
+    pub(crate) tag: Option<AdTag>,
     /// The address may come later.
-    pub late: bool,
+    pub(crate) late: bool,
 }
 
 /// `--link-listen ADDR:PORT[,late]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkListenFlag {
-    pub place: ListenPlace,
+    pub(crate) place: ListenPlace,
     /// The address may come later.
-    pub late: bool,
+    pub(crate) late: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl FromStr for ListenPlace {
 
 /// `--metrics ADDR:PORT`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MetricsAddress(pub SocketAddr);
+pub(super) struct MetricsAddress(pub(crate) SocketAddr);
 
 impl FromStr for MetricsAddress {
     type Err = BadValue;

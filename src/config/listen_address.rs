@@ -2,16 +2,16 @@ use std::net::SocketAddr;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAddress {
-    pub address: SocketAddr,
+pub(crate) struct ListenAddress {
+    pub(crate) address: SocketAddr,
     /// The IPv6 half of "all addresses": a machine without IPv6 does without.
-    pub optional: bool,
+    pub(crate) optional: bool,
     /// This machine may get the address later.
-    pub late: bool,
+    pub(crate) late: bool,
 }
 
 impl ListenAddress {
-    pub fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
             optional: false,
@@ -21,7 +21,7 @@ impl ListenAddress {
 }
 
 /// Whether `wide` is all addresses of a port of which `narrow` has one.
-pub fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
+pub(crate) fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
     wide.port() == narrow.port()
         && wide.is_ipv4() == narrow.is_ipv4()
         && wide.ip().is_unspecified()
@@ -29,7 +29,7 @@ pub fn includes(wide: SocketAddr, narrow: SocketAddr) -> bool {
 }
 
 /// Whether the kernel gives one process no port at both.
-pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(crate) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one == other || includes(one, other) || includes(other, one)
 }
 

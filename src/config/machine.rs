@@ -16,19 +16,19 @@ const CAP_NET_BIND_SERVICE: u32 = 10;
 /// proxy to another port because it has given up root since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// Descriptors that this process may have.
-    pub descriptors: Option<u64>,
+    pub(crate) descriptors: Option<u64>,
     /// Descriptors that any process may be given.
-    pub most_descriptors: Option<u64>,
-    pub is_root: bool,
-    pub may_bind_443: bool,
+    pub(crate) most_descriptors: Option<u64>,
+    pub(crate) is_root: bool,
+    pub(crate) may_bind_443: bool,
     /// `XDG_STATE_HOME`, else `~/.local/state`.
-    pub state_home: Option<PathBuf>,
+    pub(crate) state_home: Option<PathBuf>,
 }
 
 impl Machine {
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let is_root = rustix::process::geteuid().is_root();
         Self {
             memory: Memory::look(),
@@ -42,31 +42,31 @@ impl Machine {
 
     /// What does not depend on who asks: a service has the system's data
     /// directory, and the right to low ports.
-    pub fn as_for_root(&mut self) {
+    pub(crate) fn as_for_root(&mut self) {
         self.is_root = true;
         self.may_bind_443 = true;
     }
 
     /// A 32nd of the memory: 2 MiB on a 64 MB router.
-    pub fn buffers(&self) -> usize {
+    pub(crate) fn buffers(&self) -> usize {
         self.part(32).clamp(MIB, 64 * MIB) as usize
     }
 
     /// As many clients as fit an eighth of the memory at 8 KiB each, the kernel's
     /// share included: 1024 on a 64 MB router.
-    pub fn max_clients(&self) -> usize {
+    pub(crate) fn max_clients(&self) -> usize {
         (self.part(8) / 8192).clamp(128, 100_000) as usize
     }
 
     /// A 16th of the memory at 12 bytes each, taken as they come: 350,000
     /// handshakes on a 64 MB router, at most 4,000,000.
-    pub fn replay_cache(&self) -> usize {
+    pub(crate) fn replay_cache(&self) -> usize {
         (self.part(16) / 12).clamp(8192, 4_000_000) as usize
     }
 
     /// Pipes, a 16th of the memory at 256 KiB of the kernel's each, and links of a
     /// back, another 16th at 64 KiB each.
-    pub fn most(&self) -> Most {
+    pub(crate) fn most(&self) -> Most {
         Most {
             pipes: (self.part(16) / (256 << 10)).clamp(2, 32) as usize,
             links: (self.part(16) / (64 << 10)).clamp(16, 256) as usize,
@@ -77,7 +77,7 @@ impl Machine {
         self.memory.bytes() / divisor
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         match &self.state_home {
             Some(home) if !self.is_root => home.join("smol-mtproxy"),
             _ => PathBuf::from("/var/lib/smol-mtproxy"),
@@ -96,13 +96,13 @@ fn raise_descriptor_limit() -> Option<u64> {
 
 /// What a back takes of all its fronts together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkPlaces {
+pub(crate) struct LinkPlaces {
     /// Half-open links.
-    pub seats: usize,
-    pub links: usize,
-    pub streams: usize,
+    pub(crate) seats: usize,
+    pub(crate) links: usize,
+    pub(crate) streams: usize,
     /// Streams with a descriptor of their own: of clients that go direct.
-    pub lines: usize,
+    pub(crate) lines: usize,
 }
 
 impl LinkPlaces {
@@ -124,7 +124,7 @@ fn number_in(path: &str) -> Option<u64> {
 }
 
 /// Whether this process may listen on `port`.
-pub fn may_bind(port: u16) -> bool {
+pub(crate) fn may_bind(port: u16) -> bool {
     let first_free = number_in("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or(1024);
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     u64::from(port) >= first_free

@@ -5,16 +5,16 @@ const MIB: u64 = 1 << 20;
 
 /// Bytes of memory that this process may come to use, and whose word that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// What the machine has.
-    pub machine: u64,
+    pub(crate) machine: u64,
     /// What a control group that this process is in allows, if that is less, and
     /// the file that says so.
-    pub group: Option<(u64, String)>,
+    pub(crate) group: Option<(u64, String)>,
 }
 
 impl Memory {
-    pub fn look() -> Self {
+    pub(crate) fn look() -> Self {
         Self::read(&|path| fs::read_to_string(path).ok())
     }
 
@@ -34,7 +34,7 @@ impl Memory {
         }
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.group
             .as_ref()
             .map_or(self.machine, |(limit, _)| *limit)

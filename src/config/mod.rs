@@ -55,40 +55,42 @@ mod source;
 mod successor;
 mod values;
 
-pub use appended_file::AppendedFile;
-pub use build::clients::ClientConfig;
-pub use build::notes::Said;
-pub use build::process::ProcessConfig;
-pub use build::sites::SiteConfig;
-pub use build::telegram::{PoolConfig, TelegramConfig};
-pub use camouflage::{
+pub(crate) use appended_file::AppendedFile;
+pub(crate) use build::clients::ClientConfig;
+pub(crate) use build::notes::Said;
+pub(crate) use build::process::ProcessConfig;
+pub(crate) use build::sites::SiteConfig;
+pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
+pub(crate) use camouflage::{
     AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
 };
-pub use data_dir::{
+pub(crate) use data_dir::{
     DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, give_to_owner_of_directory,
     make_private_dir, write_whole,
 };
-pub use data_lock::{DataDirInUse, DataLock};
-pub use descriptors::Descriptors;
-pub use differences::Differences;
-pub use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
+pub(crate) use data_lock::{DataDirInUse, DataLock};
+pub(crate) use descriptors::Descriptors;
+pub(crate) use differences::Differences;
+pub(crate) use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
 pub(crate) use error::CERTIFICATES;
-pub use error::{ConfigError, Origin, Problem};
-pub use files::{entry_in, is_open_to_all, read_file, read_text};
-pub use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
-pub use guard::{FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile};
-pub use host::{HostPort, InviteName};
-pub use link::{LinkConfig, LinkKey, LinkTls};
-pub use listen_address::{ListenAddress, includes};
-pub use machine::{LinkPlaces, may_bind};
-pub use memory::Memory;
-pub use network::{Network, NetworkError, Reach};
-pub use policy::{Key, PolicyError, Rule};
-pub use rooms::{AddressConfig, Config};
-pub use secret::{LimitError, SecretLimits};
-pub use settings::{Given, Setting};
-pub use source::{ConfigSource, MissingSecret};
-pub use values::{Allow, BadValue, Role, RouteChoice, Source};
+pub(crate) use error::{ConfigError, Origin, Problem};
+pub(crate) use files::{entry_in, is_open_to_all, read_file, read_text};
+pub(crate) use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
+pub(crate) use guard::{
+    FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile,
+};
+pub(crate) use host::{HostPort, InviteName};
+pub(crate) use link::{LinkConfig, LinkKey, LinkTls};
+pub(crate) use listen_address::{ListenAddress, includes};
+pub(crate) use machine::{LinkPlaces, may_bind};
+pub(crate) use memory::Memory;
+pub(crate) use network::{Network, NetworkError, Reach};
+pub(crate) use policy::{Key, PolicyError, Rule};
+pub(crate) use rooms::{AddressConfig, Config};
+pub(crate) use secret::{LimitError, SecretLimits};
+pub(crate) use settings::{Given, Setting};
+pub(crate) use source::{ConfigSource, MissingSecret};
+pub(crate) use values::{Allow, BadValue, Role, RouteChoice, Source};
 
 #[cfg(test)]
 mod tests;

@@ -5,14 +5,14 @@ use std::str::FromStr;
 /// An address prefix, `192.0.2.0/24` or `2001:db8::/48`; a bare address is a
 /// prefix of its whole length. IPv4 addresses inside IPv6 count as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Network {
+pub(crate) struct Network {
     first: IpAddr,
     length: u8,
 }
 
 impl Network {
     /// The prefix of `length` bits (at most the family's) that `address` is in.
-    pub fn containing(address: IpAddr, length: u8) -> Self {
+    pub(crate) fn containing(address: IpAddr, length: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let length = length.min(32);
@@ -34,7 +34,7 @@ impl Network {
     }
 
     /// What one subscriber has: an IPv4 address, an IPv6 /64.
-    pub fn of_subscriber(address: IpAddr) -> Self {
+    pub(crate) fn of_subscriber(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(_) => Self::containing(address, 32),
             IpAddr::V6(_) => Self::containing(address, 64),
@@ -42,19 +42,19 @@ impl Network {
     }
 
     /// The lowest address.
-    pub fn first(self) -> IpAddr {
+    pub(crate) fn first(self) -> IpAddr {
         self.first
     }
 
-    pub fn length(self) -> u8 {
+    pub(crate) fn length(self) -> u8 {
         self.length
     }
 
-    pub fn is_ipv4(self) -> bool {
+    pub(crate) fn is_ipv4(self) -> bool {
         self.first.is_ipv4()
     }
 
-    pub fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.is_ipv4() && Self::containing(address, self.length) == self
     }
@@ -72,7 +72,7 @@ impl fmt::Display for Network {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NetworkError(String);
+pub(crate) struct NetworkError(String);
 
 impl fmt::Display for NetworkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +117,7 @@ impl FromStr for Network {
 
 /// From where an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub(crate) enum Reach {
     /// From this machine or a private network: more than one machine of the world
     /// has it.
     Ours,
@@ -129,7 +129,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    pub fn of(ip: IpAddr) -> Self {
+    pub(crate) fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(ip) => {
                 let [a, b, ..] = ip.octets();

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
+pub(crate) enum Key {
     Listener,
     Secret,
     TlsDomain,
@@ -15,7 +15,7 @@ pub enum Key {
 
 /// One `--policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// At most `most` live sessions whose keys have the same values. A client
     /// that lacks one of the keys (no TLS domain, the other address family) is
     /// not counted.
@@ -27,7 +27,7 @@ pub enum Rule {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyError {
+pub(crate) enum PolicyError {
     Rule(String),
     Key(String),
     Number(String),

@@ -17,24 +17,24 @@ use super::values::Role;
 /// What one process goes by. Plain data, complete: defaults are filled in. Each room
 /// has what it needs in one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    pub process: ProcessConfig,
-    pub doors: DoorConfig,
-    pub clients: ClientConfig,
-    pub sites: SiteConfig,
-    pub guard: GuardConfig,
-    pub telegram: TelegramConfig,
-    pub link: LinkConfig,
-    pub address: AddressConfig,
-    pub descriptors: Descriptors,
-    pub said: Said,
+pub(crate) struct Config {
+    pub(crate) process: ProcessConfig,
+    pub(crate) doors: DoorConfig,
+    pub(crate) clients: ClientConfig,
+    pub(crate) sites: SiteConfig,
+    pub(crate) guard: GuardConfig,
+    pub(crate) telegram: TelegramConfig,
+    pub(crate) link: LinkConfig,
+    pub(crate) address: AddressConfig,
+    pub(crate) descriptors: Descriptors,
+    pub(crate) said: Said,
     /// What flags were given.
-    pub given: Given,
+    pub(crate) given: Given,
 }
 
 impl Config {
     /// Where clients or, on a back, links are taken.
-    pub fn listen_addresses(&self) -> Vec<ListenAddress> {
+    pub(crate) fn listen_addresses(&self) -> Vec<ListenAddress> {
         let listeners = self.doors.listeners.iter().map(|listener| ListenAddress {
             address: listener.addr,
             optional: listener.optional,
@@ -44,7 +44,7 @@ impl Config {
     }
 
     /// The flag that names them.
-    pub fn listen_flag(&self) -> &'static str {
+    pub(crate) fn listen_flag(&self) -> &'static str {
         match self.process.role {
             Role::Back => "--link-listen",
             Role::Both | Role::Front => "--listen",
@@ -54,8 +54,8 @@ impl Config {
 
 /// How the internet knows this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AddressConfig {
-    pub external_ip: Option<IpAddr>,
+pub(crate) struct AddressConfig {
+    pub(crate) external_ip: Option<IpAddr>,
     /// What links carry instead of an address that is found out.
-    pub link_name: Option<InviteName>,
+    pub(crate) link_name: Option<InviteName>,
 }

@@ -8,9 +8,9 @@ use crate::wire::secret::SharedSecret;
 /// `--secret [NAME=]S[,LIMIT=VALUE…]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SecretFlag {
-    pub name: Option<String>,
-    pub secret: SharedSecret,
-    pub limits: SecretLimits,
+    pub(crate) name: Option<String>,
+    pub(crate) secret: SharedSecret,
+    pub(crate) limits: SecretLimits,
 }
 
 impl FromStr for SecretFlag {
@@ -57,27 +57,27 @@ fn parse_limits<'a>(parts: impl Iterator<Item = &'a str>) -> Result<SecretLimits
 
 /// What the owner allows one secret; `None` is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SecretLimits {
-    pub max_connections: Option<u32>,
+pub(crate) struct SecretLimits {
+    pub(crate) max_connections: Option<u32>,
     /// Different client addresses at a time.
-    pub max_ips: Option<u32>,
+    pub(crate) max_ips: Option<u32>,
     /// Unix time of the first second after the last valid day (UTC).
-    pub expires: Option<u64>,
+    pub(crate) expires: Option<u64>,
     /// Bytes in both directions together, for ever.
-    pub quota: Option<u64>,
+    pub(crate) quota: Option<u64>,
     /// Bytes a second in both directions together, over all of its clients.
-    pub rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
 }
 
 impl SecretLimits {
     /// The last valid day, `YYYY-MM-DD`, if it was before `now`, which is unix time.
-    pub fn expired_on(&self, now: u64) -> Option<String> {
+    pub(crate) fn expired_on(&self, now: u64) -> Option<String> {
         let end = self.expires.filter(|end| now >= *end)?;
         Some(day_text(end.saturating_sub(1)))
     }
 
     /// Takes `max-connections`, `max-ips`, `expires`, `quota` or `rate`.
-    pub fn set(&mut self, option: &str, value: &str) -> Result<(), LimitError> {
+    pub(crate) fn set(&mut self, option: &str, value: &str) -> Result<(), LimitError> {
         let wrong = || LimitError::Value(option.to_owned(), value.to_owned());
         match option {
             "max-connections" => self.max_connections = Some(value.parse().map_err(|_| wrong())?),
@@ -95,7 +95,7 @@ impl SecretLimits {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LimitError {
+pub(crate) enum LimitError {
     Option(String),
     Value(String, String),
 }

@@ -8,11 +8,11 @@ use super::values::Role;
 
 /// A flag with its value, not looked into yet.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// With its dashes.
-    pub flag: String,
-    pub value: String,
-    pub origin: Origin,
+    pub(crate) flag: String,
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
 }
 
 impl fmt::Debug for Setting {
@@ -24,7 +24,7 @@ impl fmt::Debug for Setting {
 
 /// What flags were given, to compare it with what they are given later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Given(Arc<[Setting]>);
+pub(crate) struct Given(Arc<[Setting]>);
 
 impl Given {
     pub(super) fn of(settings: &[Setting]) -> Self {

@@ -16,7 +16,7 @@ use crate::wire::secret::Secret;
 
 /// What to do where no secret is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingSecret {
+pub(crate) enum MissingSecret {
     /// Use the one that an earlier run kept, else this new one, and keep that.
     Make(Secret),
     /// Use the kept one, else this new one, and keep nothing: to see whether the
@@ -31,7 +31,7 @@ pub enum MissingSecret {
 /// Where configs come from: the command line, the file that it names, and the
 /// machine as it was at the start.
 #[derive(Clone, Debug)]
-pub struct ConfigSource {
+pub(crate) struct ConfigSource {
     command_line: Vec<Setting>,
     machine: Machine,
     missing_secret: MissingSecret,
@@ -40,7 +40,7 @@ pub struct ConfigSource {
 impl ConfigSource {
     /// Relative names of files on the command line are those of the directory that
     /// is the current one.
-    pub fn new(mut command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
+    pub(crate) fn new(mut command_line: Vec<Setting>, missing_secret: MissingSecret) -> Self {
         if let Ok(here) = std::env::current_dir() {
             for setting in &mut command_line {
                 if let Some(flag) = find(&setting.flag) {
@@ -58,7 +58,7 @@ impl ConfigSource {
 
     /// For other commands, the config of this machine's service, which is given
     /// that file and what the machine gives to root, whoever asks.
-    pub fn of_service(file: &Path) -> Self {
+    pub(crate) fn of_service(file: &Path) -> Self {
         let setting = Setting {
             flag: "--config".to_owned(),
             value: file.to_string_lossy().into_owned(),
@@ -70,19 +70,19 @@ impl ConfigSource {
     }
 
     /// What the command line says, without secrets' cover: each flag with its value.
-    pub fn command_line(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn command_line(&self) -> impl Iterator<Item = (&str, &str)> {
         let settings = self.command_line.iter();
         settings.map(|setting| (setting.flag.as_str(), setting.value.as_str()))
     }
 
     /// Whether the command line names a config file.
-    pub fn has_file(&self) -> bool {
+    pub(crate) fn has_file(&self) -> bool {
         self.command_line.iter().any(|s| s.flag == "--config")
     }
 
     /// Reads the file, if there is one, and builds the config. The proxy's own
     /// secret is the one that it runs with. Blocks.
-    pub fn load(&self, running: Option<OwnedSecret>) -> Result<Config, ConfigError> {
+    pub(crate) fn load(&self, running: Option<OwnedSecret>) -> Result<Config, ConfigError> {
         let settings = self.settings()?;
         let flags = settings::parse(&settings)?;
         let config = build::build(flags, &settings, &self.machine)?;
@@ -91,7 +91,7 @@ impl ConfigSource {
 
     /// Reads the file again: the config that takes the place of the running one,
     /// and what is different then. Blocks.
-    pub fn reload(&self, running: &Config) -> Result<(Config, Differences), ConfigError> {
+    pub(crate) fn reload(&self, running: &Config) -> Result<(Config, Differences), ConfigError> {
         let new = successor::build(running, self.settings()?, &self.machine)?;
         let config = self.complete(new.config, &new.settings, running.doors.made_secret())?;
         let differences = Differences {

@@ -15,13 +15,13 @@ const MAX_TRIED: usize = 16;
 
 /// A config that takes the place of the running one.
 pub(super) struct Successor {
-    pub config: Config,
+    pub(crate) config: Config,
     /// What it goes by.
-    pub settings: Vec<Setting>,
+    pub(crate) settings: Vec<Setting>,
     /// Flags with other values than before that make it another config.
-    pub changed: Vec<&'static str>,
+    pub(crate) changed: Vec<&'static str>,
     /// The same of flags that only a restart takes over; `config` has their old values.
-    pub need_restart: Vec<&'static str>,
+    pub(crate) need_restart: Vec<&'static str>,
 }
 
 /// Nothing of `settings` may be wrong, neither for this process nor for one that

@@ -10,7 +10,7 @@ use crate::wire::secret::SharedSecret;
 
 /// What is wrong with a value and what would be right, in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadValue(String);
+pub(crate) struct BadValue(String);
 
 impl BadValue {
     pub(super) fn new(text: String) -> Self {
@@ -78,7 +78,7 @@ pub(super) fn repeated(word: &str) -> &str {
 
 /// Which half of the proxy this process is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     #[default]
     Both,
     /// Takes clients.
@@ -104,13 +104,13 @@ impl FromStr for Role {
 
 /// How clients may talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allow {
+pub(crate) struct Allow {
     /// Plain obfuscation, abridged or intermediate.
-    pub classic: bool,
+    pub(crate) classic: bool,
     /// Padded intermediate, secrets that begin with `dd`.
-    pub dd: bool,
+    pub(crate) dd: bool,
     /// Fake-TLS, secrets that begin with `ee`.
-    pub tls: bool,
+    pub(crate) tls: bool,
 }
 
 impl Default for Allow {
@@ -149,7 +149,7 @@ impl FromStr for Allow {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RouteChoice {
+pub(crate) enum RouteChoice {
     /// Middle where a tag is set, else direct.
     #[default]
     Auto,
@@ -174,7 +174,7 @@ impl FromStr for RouteChoice {
 
 /// Where a list of Telegram's comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     Url(String),
     File(PathBuf),
 }
@@ -207,7 +207,7 @@ impl fmt::Display for Source {
 
 /// `yes` or `no`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct YesNo(pub bool);
+pub(super) struct YesNo(pub(crate) bool);
 
 impl FromStr for YesNo {
     type Err = BadValue;
@@ -219,7 +219,7 @@ impl FromStr for YesNo {
 
 /// Names of protocols, for ALPN, joined by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Protocols(pub Vec<String>);
+pub(super) struct Protocols(pub(crate) Vec<String>);
 
 impl FromStr for Protocols {
     type Err = BadValue;
@@ -236,7 +236,7 @@ impl FromStr for Protocols {
 
 /// `--dc ID=ADDR:PORT`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DcOverride(pub DcId, pub SocketAddr);
+pub(super) struct DcOverride(pub(crate) DcId, pub(crate) SocketAddr);
 
 impl FromStr for DcOverride {
     type Err = BadValue;
@@ -286,11 +286,11 @@ pub(super) fn bytes(text: &str) -> Result<u64, NoSize> {
 
 /// `--buffers SIZE`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size(pub usize);
+pub(super) struct Size(pub(crate) usize);
 
 impl Size {
     /// A client's largest packet must fit.
-    pub const MIN: usize = 1 << 20;
+    pub(crate) const MIN: usize = 1 << 20;
 }
 
 impl FromStr for Size {
@@ -311,7 +311,7 @@ impl FromStr for Size {
 
 /// A whole number within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub u64);
+pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
     type Err = BadValue;

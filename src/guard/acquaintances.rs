@@ -15,7 +15,7 @@ const MEMORY: u32 = 24 * 3600;
 ///
 /// A set that is full forgets the one that was seen longest ago. Only who proves
 /// himself can push out others, and only a few of them.
-pub struct Acquaintances {
+pub(crate) struct Acquaintances {
     hasher: RandomState,
     /// Empty until the first one.
     sets: Vec<Option<Box<[Known; WAYS]>>>,
@@ -40,7 +40,7 @@ impl Default for Acquaintances {
 
 impl Acquaintances {
     /// It has proven itself. `now` in seconds of a clock that does not go back.
-    pub fn meet(&mut self, origin: Origin, now: u64) {
+    pub(crate) fn meet(&mut self, origin: Origin, now: u64) {
         let (set, origin) = self.place(origin);
         if self.sets.is_empty() {
             self.sets = vec![None; SETS];
@@ -55,7 +55,7 @@ impl Acquaintances {
         }
     }
 
-    pub fn knows(&self, origin: Origin, now: u64) -> bool {
+    pub(crate) fn knows(&self, origin: Origin, now: u64) -> bool {
         let (set, origin) = self.place(origin);
         let set = self.sets.get(set).and_then(Option::as_ref);
         let mut known = set.into_iter().flat_map(|set| set.iter());

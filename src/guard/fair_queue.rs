@@ -13,10 +13,10 @@ const TRUST: usize = 8;
 /// Where a connection comes from: what [one subscriber](Network::of_subscriber)
 /// has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin(u64);
+pub(crate) struct Origin(u64);
 
 impl Origin {
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match Network::of_subscriber(address).first() {
             // No /64 of that value is in use.
             IpAddr::V4(address) => Self(0xffff << 32 | u64::from(address.to_bits())),
@@ -25,14 +25,14 @@ impl Origin {
     }
 
     /// No other has the same.
-    pub fn number(self) -> u64 {
+    pub(crate) fn number(self) -> u64 {
         self.0
     }
 }
 
 /// What may still come of a connection; the least goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hope {
+pub(crate) enum Hope {
     /// It was turned away and only has not gone yet.
     None,
     /// It is shown the site: no client, but to be treated as the site would.
@@ -56,11 +56,11 @@ impl Hope {
 
 /// One of a [`FairQueue`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    pub origin: Origin,
-    pub hope: Hope,
+pub(crate) struct Member {
+    pub(crate) origin: Origin,
+    pub(crate) hope: Hope,
     /// Lower numbers came earlier; no two are the same.
-    pub number: u64,
+    pub(crate) number: u64,
 }
 
 /// Who has to go first when there is no room for all who have proven nothing:
@@ -70,7 +70,7 @@ pub struct Member {
 /// as long as the crowd has fewer than `room / (k + 1)` addresses, at whatever
 /// rate it comes; with more, as long as it takes the crowd to come once anew.
 #[derive(Default)]
-pub struct FairQueue {
+pub(crate) struct FairQueue {
     /// Each under its origin and its order there. The same type as that of the ranking, and
     /// of `net::room`'s queue: code for one.
     members: BTreeMap<(u64, u64), u64>,
@@ -98,12 +98,12 @@ fn order(hope: Hope, number: u64) -> u64 {
 const NUMBER_BITS: u32 = 62;
 
 impl FairQueue {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
     /// `is_trusted`: somebody from there has proven himself lately.
-    pub fn insert(&mut self, member: Member, is_trusted: bool) {
+    pub(crate) fn insert(&mut self, member: Member, is_trusted: bool) {
         let Member {
             origin,
             hope,
@@ -119,7 +119,7 @@ impl FairQueue {
     }
 
     /// Whether it was there.
-    pub fn remove(&mut self, member: Member) -> bool {
+    pub(crate) fn remove(&mut self, member: Member) -> bool {
         let Member {
             origin,
             hope,
@@ -135,7 +135,7 @@ impl FairQueue {
     }
 
     /// Who goes first.
-    pub fn first(&self) -> Option<Member> {
+    pub(crate) fn first(&self) -> Option<Member> {
         let (&(_, rank), &origin) = self.ranking.last_key_value()?;
         Some(Member {
             origin: Origin(origin),

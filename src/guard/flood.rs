@@ -18,7 +18,7 @@ const TOKEN: u64 = 1000;
 /// it back when its handshake has proven a secret: good clients do not use up
 /// what they share with others. A set that is full forgets its fullest bucket,
 /// which is the one that has the least to tell.
-pub struct Flood {
+pub(crate) struct Flood {
     limits: FloodLimits,
     hasher: RandomState,
     /// Empty until the first connection.
@@ -43,7 +43,7 @@ impl Bucket {
 }
 
 impl Flood {
-    pub fn new(limits: FloodLimits) -> Self {
+    pub(crate) fn new(limits: FloodLimits) -> Self {
         Self {
             limits,
             hasher: RandomState::new(),
@@ -51,13 +51,13 @@ impl Flood {
         }
     }
 
-    pub fn set_limits(&mut self, limits: FloodLimits) {
+    pub(crate) fn set_limits(&mut self, limits: FloodLimits) {
         self.limits = limits;
     }
 
     /// May a connection from `address` come in? `now` in milliseconds of a
     /// clock that does not go back.
-    pub fn arrive(&mut self, address: IpAddr, now: u64) -> bool {
+    pub(crate) fn arrive(&mut self, address: IpAddr, now: u64) -> bool {
         let limits = self.limits;
         let Some(bucket) = self.bucket(address, now) else {
             return true;
@@ -72,7 +72,7 @@ impl Flood {
     }
 
     /// A connection from `address` that came in has proven a secret.
-    pub fn proven(&mut self, address: IpAddr, now: u64) {
+    pub(crate) fn proven(&mut self, address: IpAddr, now: u64) {
         let rate = self.limits.rate;
         if let Some(bucket) = self.bucket(address, now) {
             bucket.missing = bucket.missing_at(now, rate).saturating_sub(TOKEN as u32);

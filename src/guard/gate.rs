@@ -18,10 +18,10 @@ use super::table::{ReadTable, Snapshot, Table, TableError};
 use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
 use crate::metrics::{CloseReason, RejectReason};
 use memory::Handshakes;
-pub use memory::Memory;
+pub(crate) use memory::Memory;
 
 /// All that decides who may come in, for every listener.
-pub struct Gate {
+pub(crate) struct Gate {
     started: Instant,
     relays: RefCell<Vec<Network>>,
     handshakes: Handshakes,
@@ -34,7 +34,7 @@ pub struct Gate {
 }
 
 /// Policies and the tables that they name, of a config that is to be taken over.
-pub struct Rulebook {
+pub(crate) struct Rulebook {
     policies: Policies,
     tables: Vec<Rc<Table>>,
 }
@@ -42,7 +42,7 @@ pub struct Rulebook {
 impl Gate {
     /// `usage` is the text that an earlier run's [`usage`](Self::usage) gave.
     /// Reads the tables; blocks.
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         guard: &GuardConfig,
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
         usage: &str,
@@ -67,7 +67,7 @@ impl Gate {
 
     /// Ties the rules of another config to its tables: all of a reload that can
     /// fail here. Nothing is different until it is taken over.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         guard: &GuardConfig,
         tables: Vec<ReadTable>,
@@ -80,7 +80,7 @@ impl Gate {
     /// Takes over another config and what was prepared for it, where secrets may be
     /// `renamed`, from and to. What is counted and remembered goes on. Gives what the
     /// tables held: to free much of it takes time, which another thread has.
-    pub fn reconfigure<'a>(
+    pub(crate) fn reconfigure<'a>(
         &self,
         guard: &GuardConfig,
         Rulebook { policies, tables }: Rulebook,
@@ -107,7 +107,7 @@ impl Gate {
     }
 
     /// What of these policies keeps everybody out, a line each.
-    pub fn barriers(&self, policies: &[Rule]) -> Vec<String> {
+    pub(crate) fn barriers(&self, policies: &[Rule]) -> Vec<String> {
         let tables = self.tables.borrow();
         let empty = tables.iter().filter(|table| table.is_empty());
         let lets_nobody_in = empty.filter(|table| {
@@ -124,13 +124,13 @@ impl Gate {
     }
 
     /// Has this peer to begin with a PROXY header?
-    pub fn is_relay(&self, peer: IpAddr) -> bool {
+    pub(crate) fn is_relay(&self, peer: IpAddr) -> bool {
         let relays = self.relays.borrow();
         relays.iter().any(|network| network.contains(peer))
     }
 
     /// One more unproven connection comes from there.
-    pub fn arrive(&self, client: IpAddr, now: Instant) -> FloodState {
+    pub(crate) fn arrive(&self, client: IpAddr, now: Instant) -> FloodState {
         let now = self.millis(now);
         let mut flood = self.flood.borrow_mut();
         match flood.as_mut().is_none_or(|flood| flood.arrive(client, now)) {
@@ -140,13 +140,13 @@ impl Gate {
     }
 
     /// A place among the unproven.
-    pub fn take_seat(&self, client: IpAddr, now: Instant) -> Seat {
+    pub(crate) fn take_seat(&self, client: IpAddr, now: Instant) -> Seat {
         let origin = Origin::of(client);
         self.half_open.enter(origin, self.knows(origin, now))
     }
 
     /// Who has this seat comes from there, says a relay.
-    pub fn move_seat(&self, seat: &Seat, client: IpAddr, now: Instant) {
+    pub(crate) fn move_seat(&self, seat: &Seat, client: IpAddr, now: Instant) {
         let origin = Origin::of(client);
         seat.come_from(origin, self.knows(origin, now));
     }
@@ -157,19 +157,19 @@ impl Gate {
     }
 
     /// The unproven that are here, those at the site too.
-    pub fn unproven(&self) -> usize {
+    pub(crate) fn unproven(&self) -> usize {
         self.half_open.len()
     }
 
     /// Pushes out all but so many of the unproven.
-    pub fn shrink_unproven_to(&self, most: usize) {
+    pub(crate) fn shrink_unproven_to(&self, most: usize) {
         self.half_open.shrink_to(most);
     }
 
     /// A visitor from there has proven a secret with a handshake that `id` stands
     /// for (`doc/protocol.md` §7), and that tells an uptime where others tell the
     /// time. Not if it has done so before.
-    pub fn prove(
+    pub(crate) fn prove(
         &self,
         client: IpAddr,
         id: &[u8],
@@ -187,7 +187,7 @@ impl Gate {
     }
 
     /// Lets in a visitor who has proven a secret, until the pass is dropped.
-    pub fn admit(&self, visitor: &Visitor<'_>, unix_now: u64) -> Result<Pass, RejectReason> {
+    pub(crate) fn admit(&self, visitor: &Visitor<'_>, unix_now: u64) -> Result<Pass, RejectReason> {
         let permit = self.policies.borrow().permit(visitor)?;
         let account = self.account(visitor.secret);
         let membership = account.map(|account| account.join(visitor.client, unix_now));
@@ -198,44 +198,44 @@ impl Gate {
     }
 
     /// The account of the secret of that name.
-    pub fn account(&self, secret: &str) -> Option<Rc<SecretAccount>> {
+    pub(crate) fn account(&self, secret: &str) -> Option<Rc<SecretAccount>> {
         self.ledger.borrow().account(secret).cloned()
     }
 
     /// The clock of a [`SecretAccount`].
-    pub fn clock(&self, now: Instant) -> Duration {
+    pub(crate) fn clock(&self, now: Instant) -> Duration {
         now.duration_since(self.started)
     }
 
     /// Can sessions that are open come to their end?
-    pub fn has_ends(&self) -> bool {
+    pub(crate) fn has_ends(&self) -> bool {
         self.ledger.borrow().has_ends()
     }
 
     /// What the tables hold now.
-    pub fn snapshots(&self) -> Vec<Snapshot> {
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
         let tables = self.tables.borrow();
         tables.iter().map(|table| table.snapshot()).collect()
     }
 
-    pub fn table(&self, name: &str) -> Option<Rc<Table>> {
+    pub(crate) fn table(&self, name: &str) -> Option<Rc<Table>> {
         let tables = self.tables.borrow();
         tables.iter().find(|table| table.name == name).cloned()
     }
 
     /// A line for every secret that was given or used: its name, its live
     /// sessions, and the bytes counted for its quota or rate.
-    pub fn secrets(&self) -> Vec<String> {
+    pub(crate) fn secrets(&self) -> Vec<String> {
         self.ledger.borrow().lines()
     }
 
     /// The names of secrets that have come to their end since the last question.
-    pub fn newly_ended(&self, unix_now: u64) -> Vec<(String, LimitRefusal)> {
+    pub(crate) fn newly_ended(&self, unix_now: u64) -> Vec<(String, LimitRefusal)> {
         self.ledger.borrow().newly_ended(unix_now)
     }
 
     /// What secrets with a quota or a rate have used, to be kept.
-    pub fn usage(&self) -> String {
+    pub(crate) fn usage(&self) -> String {
         self.ledger.borrow().usage()
     }
 
@@ -250,20 +250,20 @@ impl Gate {
 
 /// Whether the subnet of a connection makes too many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FloodState {
+pub(crate) enum FloodState {
     Within,
     Over,
 }
 
 /// A client's right to be here, and its place wherever it is counted.
-pub struct Pass {
+pub(crate) struct Pass {
     _permit: Permit,
     membership: Option<Membership>,
 }
 
 impl Pass {
     /// Its secret's account; it may outlive the pass.
-    pub fn account(&self) -> Option<Rc<SecretAccount>> {
+    pub(crate) fn account(&self) -> Option<Rc<SecretAccount>> {
         Some(self.membership.as_ref()?.account().clone())
     }
 }
@@ -301,14 +301,14 @@ impl From<LimitRefusal> for CloseReason {
 
 /// Why a config cannot be taken over.
 #[derive(Debug)]
-pub enum GateError {
+pub(crate) enum GateError {
     Table(TableError),
     Policy(PolicyError),
 }
 
 impl GateError {
     /// What kept a table's file from being read.
-    pub fn unread(&self) -> Option<&io::Error> {
+    pub(crate) fn unread(&self) -> Option<&io::Error> {
         match self {
             Self::Table(error) => error.unread(),
             Self::Policy(_) => None,

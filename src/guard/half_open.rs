@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::fair_queue::{FairQueue, Member};
-pub use super::fair_queue::{Hope, Origin};
+pub(crate) use super::fair_queue::{Hope, Origin};
 
 /// The connections that have not proven themselves yet.
 ///
 /// When one more comes than there is room for, one is told to go
 /// (`FairQueue`): whoever opens connections and says nothing pushes out
 /// itself, while a good client needs its seat for one or two round trips only.
-pub struct HalfOpen {
+pub(crate) struct HalfOpen {
     capacity: Cell<usize>,
     crowd: RefCell<Crowd>,
     next: Cell<u64>,
@@ -39,7 +39,7 @@ impl Crowd {
 }
 
 impl HalfOpen {
-    pub fn new(capacity: usize) -> Rc<Self> {
+    pub(crate) fn new(capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             capacity: Cell::new(capacity.max(1)),
             crowd: RefCell::default(),
@@ -48,22 +48,22 @@ impl HalfOpen {
     }
 
     /// Takes effect as connections come and go.
-    pub fn set_capacity(&self, capacity: usize) {
+    pub(crate) fn set_capacity(&self, capacity: usize) {
         self.capacity.set(capacity.max(1));
     }
 
     /// Those who were set aside too.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.crowd.borrow().all.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Takes a seat, another one's if all are taken. `is_trusted`: somebody from
     /// there has proven himself lately.
-    pub fn enter(self: &Rc<Self>, origin: Origin, is_trusted: bool) -> Seat {
+    pub(crate) fn enter(self: &Rc<Self>, origin: Origin, is_trusted: bool) -> Seat {
         self.push_out(|crowd| match crowd.seated.len() >= self.capacity.get() {
             true => crowd.seated.first(),
             false => None,
@@ -88,7 +88,7 @@ impl HalfOpen {
     }
 
     /// Pushes out all but so many, counting those who were set aside.
-    pub fn shrink_to(&self, most: usize) {
+    pub(crate) fn shrink_to(&self, most: usize) {
         self.push_out(|crowd| match crowd.all.len() > most {
             true => crowd.all.first(),
             false => None,
@@ -111,7 +111,7 @@ impl HalfOpen {
 }
 
 /// A place among the half-open connections until it is dropped.
-pub struct Seat {
+pub(crate) struct Seat {
     half_open: Rc<HalfOpen>,
     member: Cell<Member>,
     is_trusted: Cell<bool>,
@@ -119,17 +119,17 @@ pub struct Seat {
 
 impl Seat {
     /// It comes from elsewhere than it seemed.
-    pub fn come_from(&self, origin: Origin, is_trusted: bool) {
+    pub(crate) fn come_from(&self, origin: Origin, is_trusted: bool) {
         self.is_trusted.set(is_trusted);
         self.change(|member| member.origin = origin);
     }
 
-    pub fn set_hope(&self, hope: Hope) {
+    pub(crate) fn set_hope(&self, hope: Hope) {
         self.change(|member| member.hope = hope);
     }
 
     /// It takes none of the capacity any more, but still can be pushed out.
-    pub fn set_aside(&self) {
+    pub(crate) fn set_aside(&self) {
         let mut crowd = self.half_open.crowd.borrow_mut();
         crowd.seated.remove(self.member.get());
     }
@@ -148,11 +148,11 @@ impl Seat {
     }
 
     /// Completes when the seat has been given to a newcomer.
-    pub async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         poll_fn(|cx| self.poll_evicted(cx)).await;
     }
 
-    pub fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut crowd = self.half_open.crowd.borrow_mut();
         match crowd.wakers.get_mut(&self.member.get().number) {
             None => Poll::Ready(()),

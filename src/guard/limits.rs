@@ -20,7 +20,7 @@ const COURTESY: Duration = Duration::from_millis(20);
 
 /// Why a secret does not let a client in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitRefusal {
+pub(crate) enum LimitRefusal {
     Expired,
     QuotaUsed,
     TooManyConnections,
@@ -29,7 +29,7 @@ pub enum LimitRefusal {
 
 /// The accounts of all secrets by name.
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     /// By name. No map: one of names is 7 KiB on MIPS, and what is read of the
     /// usage's file comes in order.
     accounts: Vec<(String, Rc<SecretAccount>)>,
@@ -38,7 +38,7 @@ pub struct Ledger {
 impl Ledger {
     /// Accounts for `secrets`, starting with the bytes used so far from
     /// `usage` (the text that [`usage`](Self::usage) wrote).
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
         usage: &str,
     ) -> Self {
@@ -52,7 +52,10 @@ impl Ledger {
 
     /// New limits after a reload; what is counted goes on, and those of a secret
     /// that is gone stay for the sessions that it still has.
-    pub fn set_limits<'a>(&mut self, secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>) {
+    pub(crate) fn set_limits<'a>(
+        &mut self,
+        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
+    ) {
         for (_, account) in &self.accounts {
             account.is_listed.set(false);
         }
@@ -64,20 +67,20 @@ impl Ledger {
     }
 
     /// The secret that was called `old` is called `new`; what is counted goes on.
-    pub fn rename(&mut self, old: &str, new: &str) {
+    pub(crate) fn rename(&mut self, old: &str, new: &str) {
         if let Ok(place) = self.place(old) {
             let (_, account) = self.accounts.remove(place);
             self.put(new, account);
         }
     }
 
-    pub fn account(&self, name: &str) -> Option<&Rc<SecretAccount>> {
+    pub(crate) fn account(&self, name: &str) -> Option<&Rc<SecretAccount>> {
         let place = self.place(name).ok()?;
         self.accounts.get(place).map(|(_, account)| account)
     }
 
     /// Does any secret expire or have a quota?
-    pub fn has_ends(&self) -> bool {
+    pub(crate) fn has_ends(&self) -> bool {
         self.accounts.iter().any(|(_, account)| {
             let limits = account.limits.get();
             limits.expires.is_some() || limits.quota.is_some()
@@ -85,7 +88,7 @@ impl Ledger {
     }
 
     /// A line an account: `NAME LIVE USED`.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let accounts = self.accounts.iter();
         accounts
             .map(|(name, account)| format!("{name} {} {}", account.live(), account.used()))
@@ -93,7 +96,7 @@ impl Ledger {
     }
 
     /// Those that have come to their end since the last question, with the end.
-    pub fn newly_ended(&self, now: u64) -> Vec<(String, LimitRefusal)> {
+    pub(crate) fn newly_ended(&self, now: u64) -> Vec<(String, LimitRefusal)> {
         let accounts = self.accounts.iter();
         accounts
             .filter_map(|(name, account)| {
@@ -106,7 +109,7 @@ impl Ledger {
     }
 
     /// One line a secret that was used: `BYTES NAME`.
-    pub fn usage(&self) -> String {
+    pub(crate) fn usage(&self) -> String {
         let mut text = String::new();
         for (name, account) in &self.accounts {
             let used = account.used.get();
@@ -142,7 +145,7 @@ impl Ledger {
 
 /// One secret's limits and what is used of them.
 #[derive(Default)]
-pub struct SecretAccount {
+pub(crate) struct SecretAccount {
     limits: Cell<SecretLimits>,
     /// Its bytes are counted.
     metered: Cell<bool>,
@@ -182,7 +185,11 @@ impl SecretAccount {
 
     /// Lets a client in and counts it until the membership is dropped. `now` is
     /// unix time.
-    pub fn join(self: &Rc<Self>, client: IpAddr, now: u64) -> Result<Membership, LimitRefusal> {
+    pub(crate) fn join(
+        self: &Rc<Self>,
+        client: IpAddr,
+        now: u64,
+    ) -> Result<Membership, LimitRefusal> {
         self.check(now)?;
         let limits = self.limits.get();
         if limits
@@ -209,7 +216,7 @@ impl SecretAccount {
     }
 
     /// Changes when its sessions are asked whether they are there.
-    pub fn roll_call<T>(&self, change: impl FnOnce(&mut RollCall) -> T) -> T {
+    pub(crate) fn roll_call<T>(&self, change: impl FnOnce(&mut RollCall) -> T) -> T {
         let mut roll = self.roll_call.get();
         let outcome = change(&mut roll);
         self.roll_call.set(roll);
@@ -217,13 +224,13 @@ impl SecretAccount {
     }
 
     /// Whether [`spend`](Self::spend) has anything to do.
-    pub fn is_metered(&self) -> bool {
+    pub(crate) fn is_metered(&self) -> bool {
         self.metered.get()
     }
 
     /// For a session that begins. It waits with the others for what is not paid for
     /// yet: coming again gains nothing.
-    pub fn turn(&self) -> Turn {
+    pub(crate) fn turn(&self) -> Turn {
         Turn {
             paid_until: Cell::new(micros(self.paid_until.get())),
         }
@@ -231,7 +238,7 @@ impl SecretAccount {
 
     /// Books bytes that went either way, on the secret and on the session that has
     /// this turn. `clock` is a monotonic time.
-    pub fn spend(&self, turn: &Turn, bytes: u64, clock: Duration) {
+    pub(crate) fn spend(&self, turn: &Turn, bytes: u64, clock: Duration) {
         self.used.set(self.used.get().saturating_add(bytes));
         self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
@@ -252,12 +259,12 @@ impl SecretAccount {
     }
 
     /// Nothing is left of the quota.
-    pub fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.used_up.get()
     }
 
     /// Bytes left of the quota; `None` without one.
-    pub fn quota_left(&self) -> Option<u64> {
+    pub(crate) fn quota_left(&self) -> Option<u64> {
         let quota = self.limits.get().quota?;
         Some(quota.saturating_sub(self.used.get()))
     }
@@ -267,7 +274,7 @@ impl SecretAccount {
     /// secret took as much. So who takes little does not wait for what others have
     /// taken. Of those who wait for the same moment, whose turn was the last comes
     /// after the others.
-    pub fn pause(&self, turn: &Turn, clock: Duration) -> Duration {
+    pub(crate) fn pause(&self, turn: &Turn, clock: Duration) -> Duration {
         let mut until = self.paid_until.get().min(turn.paid_until());
         if until > clock && self.last.get() == turn.number() {
             until = until.saturating_add(COURTESY);
@@ -277,23 +284,23 @@ impl SecretAccount {
 
     /// Bytes that a session should take in one turn: an eighth of a second's, in as
     /// many parts as may have one at once.
-    pub fn portion(&self) -> Option<u64> {
+    pub(crate) fn portion(&self) -> Option<u64> {
         let rate = self.limits.get().rate?;
         Some(rate / 8 / u64::from(self.sharers()))
     }
 
-    pub fn live(&self) -> u32 {
+    pub(crate) fn live(&self) -> u32 {
         self.live.get()
     }
 
     /// Bytes used of the quota.
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.get()
     }
 
     /// Expiry and quota, which end sessions that are already open too. `now` is
     /// unix time.
-    pub fn check(&self, now: u64) -> Result<(), LimitRefusal> {
+    pub(crate) fn check(&self, now: u64) -> Result<(), LimitRefusal> {
         let limits = self.limits.get();
         if limits.expires.is_some_and(|end| now >= end) {
             return Err(LimitRefusal::Expired);
@@ -308,7 +315,7 @@ impl SecretAccount {
 /// What one session has spent of its secret's rate, for as long as it stays where it
 /// is in memory.
 #[derive(Default)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// When its bytes so far are paid for at its part of the rate, in microseconds:
     /// every client has one.
     paid_until: Cell<u64>,
@@ -330,14 +337,14 @@ impl Turn {
 }
 
 /// One live session of a secret.
-pub struct Membership {
+pub(crate) struct Membership {
     account: Rc<SecretAccount>,
     /// In a box: most secrets have no `max_ips`.
     counted_address: Option<Box<u64>>,
 }
 
 impl Membership {
-    pub fn account(&self) -> &Rc<SecretAccount> {
+    pub(crate) fn account(&self) -> &Rc<SecretAccount> {
         &self.account
     }
 }

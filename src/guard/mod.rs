@@ -26,14 +26,14 @@
 //! | `replay/journal` | what of them is to be written to a file |
 //! | `replay/saved` | files that the next run reads |
 
-pub mod acquaintances;
+pub(crate) mod acquaintances;
 mod fair_queue;
-pub mod flood;
-pub mod gate;
-pub mod half_open;
-pub mod limits;
-pub mod policy;
-pub mod replay;
-pub mod roll_call;
-pub mod table;
-pub mod usage;
+pub(crate) mod flood;
+pub(crate) mod gate;
+pub(crate) mod half_open;
+pub(crate) mod limits;
+pub(crate) mod policy;
+pub(crate) mod replay;
+pub(crate) mod roll_call;
+pub(crate) mod table;
+pub(crate) mod usage;

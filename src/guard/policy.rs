@@ -11,14 +11,14 @@ use crate::config::{Key, Network, PolicyError, Rule};
 
 /// Who asks to come in, known once its handshake is done.
 #[derive(Clone, Copy, Debug)]
-pub struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     /// Name of the listener.
-    pub listener: &'a str,
+    pub(crate) listener: &'a str,
     /// Name of the secret.
-    pub secret: &'a str,
+    pub(crate) secret: &'a str,
     /// The domain of a fake-TLS client.
-    pub tls_domain: Option<&'a str>,
-    pub client: IpAddr,
+    pub(crate) tls_domain: Option<&'a str>,
+    pub(crate) client: IpAddr,
 }
 
 fn value_of<'a>(key: Key, visitor: &Visitor<'a>) -> Option<Value<'a>> {
@@ -73,7 +73,7 @@ impl Hash for Value<'_> {
 
 /// Why a client stays out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     TooManyConnections,
     NotInTable,
     InTable,
@@ -81,7 +81,7 @@ pub enum Refusal {
 
 /// The rules with their tables and counters.
 #[derive(Default)]
-pub struct Policies {
+pub(crate) struct Policies {
     checks: Vec<Check>,
 }
 
@@ -94,7 +94,7 @@ struct Check {
 impl Policies {
     /// Ties rules to their tables. Rules that count by the same keys as rules of
     /// `before` go on where those were, whatever number they allow now.
-    pub fn new(
+    pub(crate) fn new(
         rules: &[Rule],
         tables: &[Rc<Table>],
         before: Option<&Policies>,
@@ -133,7 +133,7 @@ impl Policies {
     }
 
     /// Lets a visitor in and counts it until the permit is dropped.
-    pub fn permit(&self, visitor: &Visitor<'_>) -> Result<Permit, Refusal> {
+    pub(crate) fn permit(&self, visitor: &Visitor<'_>) -> Result<Permit, Refusal> {
         let mut places = Vec::new();
         for check in &self.checks {
             match (&check.rule, &check.table) {
@@ -165,13 +165,13 @@ impl Policies {
 
 /// A visitor's places in the counters; dropping it gives them back.
 #[derive(Default)]
-pub struct Permit {
+pub(crate) struct Permit {
     places: Box<[Counted]>,
 }
 
 impl Permit {
     /// Is this client counted anywhere?
-    pub fn is_counted(&self) -> bool {
+    pub(crate) fn is_counted(&self) -> bool {
         !self.places.is_empty()
     }
 }

@@ -11,10 +11,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use smol_mtproxy_ciphers::hmac_sha256;
 
-pub use journal::{Batch, WriteAs};
-pub use saved::Left;
-pub use shares::Shares;
-pub use uptimes::{Uptime, Uptimes};
+pub(crate) use journal::{Batch, WriteAs};
+pub(crate) use saved::Left;
+pub(crate) use shares::Shares;
+pub(crate) use uptimes::{Uptime, Uptimes};
 
 use generation::{ENTRIES_PER_PAGE, Generation};
 use journal::Journal;
@@ -44,7 +44,7 @@ const PART_SO_FAR: usize = 2;
 /// An entry is 48 bits of a hash and the time in 16 bits. The hash is keyed at
 /// random, so that nobody outside can choose ids that look like others or crowd one
 /// place.
-pub struct ReplayMemory {
+pub(crate) struct ReplayMemory {
     key: [u8; 32],
     /// Oldest first.
     generations: VecDeque<Generation>,
@@ -61,7 +61,7 @@ pub struct ReplayMemory {
 impl ReplayMemory {
     /// Room for the latest `entries` ids, at least 1, each forgotten some `max_age`
     /// seconds (at most 36 hours) after it was last seen, up to 8 later.
-    pub fn new(entries: usize, max_age: u32) -> Self {
+    pub(crate) fn new(entries: usize, max_age: u32) -> Self {
         Self {
             key: random_key(),
             generations: VecDeque::new(),
@@ -74,7 +74,7 @@ impl ReplayMemory {
     }
 
     /// Room for another number; what is remembered stays as far as it fits.
-    pub fn resize(&mut self, entries: usize) {
+    pub(crate) fn resize(&mut self, entries: usize) {
         self.wanted = entries;
         self.forget_surplus();
     }
@@ -82,7 +82,7 @@ impl ReplayMemory {
     /// Remembers `id` (48 bytes of an obfuscated header or the 32-byte random
     /// of a ClientHello) seen at `now` (seconds of any clock that does not go
     /// back); `false` if it was there already.
-    pub fn remember(&mut self, id: &[u8], now: u64) -> bool {
+    pub(crate) fn remember(&mut self, id: &[u8], now: u64) -> bool {
         let second = self.second(now);
         self.forget_oldest_if_old(second);
         let entry = self.fingerprint(id) | unit(second);

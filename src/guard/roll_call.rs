@@ -16,7 +16,7 @@ const MAX_REST: Duration = Duration::from_secs(60);
 /// When the sessions of a secret that is full are asked whether they are still
 /// there, and how many newcomers wait for the outcome.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RollCall {
+pub(crate) struct RollCall {
     is_running: bool,
     waiting: u32,
     rest: Duration,
@@ -26,7 +26,7 @@ pub struct RollCall {
 
 /// What a newcomer may do for whom there is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Call the roll, and wait for the outcome.
     Calls,
     /// Wait for the outcome of the call that is running.
@@ -38,7 +38,7 @@ pub enum Next {
 impl RollCall {
     /// A newcomer finds no place. Who does not have to go [leaves](Self::leave)
     /// later; who calls also [ends](Self::end) the call.
-    pub fn come(&mut self, now: Duration) -> Next {
+    pub(crate) fn come(&mut self, now: Duration) -> Next {
         let next = match self.is_running {
             _ if self.waiting >= MAX_WAITING => Next::Goes,
             true => Next::Waits,
@@ -53,12 +53,12 @@ impl RollCall {
     }
 
     /// A newcomer waits no more.
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);
     }
 
     /// `some_were_gone`: not everybody was there.
-    pub fn end(&mut self, now: Duration, some_were_gone: bool) {
+    pub(crate) fn end(&mut self, now: Duration, some_were_gone: bool) {
         self.rest = match some_were_gone {
             true => MIN_REST,
             false => (self.rest * 2).clamp(MIN_REST, MAX_REST),

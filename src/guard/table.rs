@@ -14,7 +14,7 @@ use crate::config::{
     Network, TableFile, entry_in, folder_of, make_private_dir, read_text, write_whole,
 };
 
-pub use error::TableError;
+pub(crate) use error::TableError;
 use error::TableErrorKind;
 
 /// Longest table in bytes: some 250,000 addresses.
@@ -50,7 +50,10 @@ pub struct ReadTable {
 impl ReadTable {
     /// Reads every file whole or fails, also where one is gone that was there
     /// `before`: who is banned by it would be let in. Blocks.
-    pub fn read_all(tables: &[TableFile], before: &[Snapshot]) -> Result<Vec<Self>, TableError> {
+    pub(crate) fn read_all(
+        tables: &[TableFile],
+        before: &[Snapshot],
+    ) -> Result<Vec<Self>, TableError> {
         let tables = tables.iter();
         tables
             .map(|table| {

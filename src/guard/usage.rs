@@ -2,15 +2,15 @@
 
 /// What a text says that [`write_line`] made lines of.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Usage<'a> {
+pub(crate) struct Usage<'a> {
     /// Bytes and whose they are.
-    pub used: Vec<(u64, &'a str)>,
+    pub(crate) used: Vec<(u64, &'a str)>,
     /// Lines that say nothing of the kind.
-    pub damaged: usize,
+    pub(crate) damaged: usize,
 }
 
 impl<'a> Usage<'a> {
-    pub fn read(text: &'a str) -> Self {
+    pub(crate) fn read(text: &'a str) -> Self {
         let mut usage = Self::default();
         for line in text.lines() {
             match read_line(line) {
@@ -32,7 +32,7 @@ fn read_line(line: &str) -> Option<(u64, &str)> {
 }
 
 /// `BYTES NAME` and the end of the line.
-pub fn write_line(text: &mut String, used: u64, name: &str) {
+pub(crate) fn write_line(text: &mut String, used: u64, name: &str) {
     text.push_str(&format!("{used} {name}\n"));
 }
 

@@ -23,7 +23,7 @@ const MAX_OVERHEAD: usize = 32 * 1024;
 
 /// Why there is no page.
 #[derive(Debug)]
-pub enum GetError {
+pub(crate) enum GetError {
     Connection(io::Error),
     Tls(rustls::Error),
     Http(HttpError),
@@ -34,14 +34,14 @@ pub enum GetError {
     TooLong,
 }
 
-pub struct Page {
-    pub body: Vec<u8>,
+pub(crate) struct Page {
+    pub(crate) body: Vec<u8>,
     /// The server's time, in seconds since 1970.
-    pub date: Option<u64>,
+    pub(crate) date: Option<u64>,
 }
 
 /// A page of at most `limit` bytes over HTTP or HTTPS; blocks.
-pub fn get(url: &str, limit: usize) -> Result<Page, GetError> {
+pub(crate) fn get(url: &str, limit: usize) -> Result<Page, GetError> {
     get_trusting(&tls::public_roots, url, limit)
 }
 

@@ -13,5 +13,5 @@ mod time;
 mod timed_stream;
 
 #[cfg(feature = "tls")]
-pub use get::{GetError, Page, get};
-pub use time::time_at;
+pub(crate) use get::{GetError, Page, get};
+pub(crate) use time::time_at;

@@ -9,7 +9,7 @@ const MAX_ANSWER: u64 = 4096;
 
 /// The time at an HTTP server, in seconds since 1970, or why it is not known;
 /// blocks.
-pub fn time_at(host: &str, port: u16) -> Result<u64, String> {
+pub(crate) fn time_at(host: &str, port: u16) -> Result<u64, String> {
     let answer = ask(host, port).map_err(|error| error.to_string())?;
     let answer = String::from_utf8_lossy(&answer);
     http_date::in_answer(&answer).ok_or_else(|| "its answer has no Date".to_owned())

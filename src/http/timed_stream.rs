@@ -12,7 +12,7 @@ pub(super) struct TimedStream {
 }
 
 impl TimedStream {
-    pub fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Self> {
+    pub(crate) fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Self> {
         let addresses = (host, port).to_socket_addrs()?;
         let mut failure = io::Error::other("no address");
         for address in addresses {

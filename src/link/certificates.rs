@@ -33,14 +33,14 @@ use node_key::NodeKey;
 use revocation::REFUSED_HEAD;
 use shown::REFUSED;
 
-pub use error::CertsError;
-pub use files::Done;
-pub use renewal::renew;
-pub use revocation::revoke;
-pub use shown::{Shown, show};
+pub(crate) use error::CertsError;
+pub(crate) use files::Done;
+pub(crate) use renewal::renew;
+pub(crate) use revocation::revoke;
+pub(crate) use shown::{Shown, show};
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
-pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
+pub(crate) fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
     let made = [
         "ca.pem",
         "ca.key",
@@ -64,7 +64,7 @@ pub fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {
 }
 
 /// Makes a certificate for the front `name`, good for `days`; the files made.
-pub fn add_node(
+pub(crate) fn add_node(
     directory: &Path,
     name: &str,
     days: Option<u32>,

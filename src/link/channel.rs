@@ -31,7 +31,7 @@ pub(super) enum Outlet {
 
 impl Outlet {
     /// For the log.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Plain => "plain",
             #[cfg(feature = "tls")]
@@ -41,7 +41,7 @@ impl Outlet {
 
     /// Writes what the kernel takes of `slices` at once; returns how much is
     /// gone.
-    pub fn write(&self, socket: &Socket, slices: &[&[u8]]) -> Result<usize, Fault> {
+    pub(crate) fn write(&self, socket: &Socket, slices: &[&[u8]]) -> Result<usize, Fault> {
         match self {
             Self::Plain => {
                 let mut io = heapless::Vec::<IoSlice<'_>, MAX_SLICES>::new();
@@ -62,7 +62,7 @@ impl Outlet {
     }
 
     /// Nothing waits here for the kernel.
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         match self {
             Self::Plain => true,
             #[cfg(feature = "tls")]
@@ -73,7 +73,7 @@ impl Outlet {
 
 impl Channel {
     /// For those that only write; none before the handshake is done.
-    pub fn outlet(&self) -> Option<Outlet> {
+    pub(crate) fn outlet(&self) -> Option<Outlet> {
         match self {
             Self::Plain => Some(Outlet::Plain),
             #[cfg(feature = "tls")]
@@ -82,7 +82,7 @@ impl Channel {
     }
 
     /// The name in the other side's certificate, after the handshake.
-    pub fn peer_name(&self) -> Option<String> {
+    pub(crate) fn peer_name(&self) -> Option<String> {
         match self {
             Self::Plain => None,
             #[cfg(feature = "tls")]
@@ -92,7 +92,7 @@ impl Channel {
 
     /// By what that certificate is known.
     #[cfg(feature = "tls")]
-    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+    pub(crate) fn peer_fingerprints(&self) -> Option<Fingerprints> {
         match self {
             Self::Plain => None,
             Self::Tls(tls) => tls.peer_fingerprints(),
@@ -100,7 +100,7 @@ impl Channel {
     }
 
     /// Reads once and hands what came to `take`, in pieces.
-    pub fn poll_read(
+    pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         socket: &Socket,
@@ -123,7 +123,7 @@ impl Channel {
 
     /// Writes until `out` is empty or the kernel takes no more; returns how
     /// many bytes of `out` are gone.
-    pub fn flush(&mut self, socket: &Socket, out: &mut Rope) -> Result<usize, Fault> {
+    pub(crate) fn flush(&mut self, socket: &Socket, out: &mut Rope) -> Result<usize, Fault> {
         match self {
             Self::Plain => out.write_to(socket).map_err(Fault::Broken),
             #[cfg(feature = "tls")]
@@ -132,7 +132,7 @@ impl Channel {
     }
 
     /// Nothing waits here for the kernel.
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         match self {
             Self::Plain => true,
             #[cfg(feature = "tls")]
@@ -141,7 +141,7 @@ impl Channel {
     }
 
     /// TLS has not shaken hands yet, so there is nothing to read or write of ours.
-    pub fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain => false,
             #[cfg(feature = "tls")]

@@ -49,20 +49,20 @@ pub(super) const ALLOWANCE: usize = 64 * 1024;
 /// A link as its streams see it. Its task, which reads and writes for all of them, is
 /// the [driver](super::driver).
 pub(super) struct LinkConnection {
-    pub context: Rc<LinkContext>,
-    pub socket: Socket,
+    pub(crate) context: Rc<LinkContext>,
+    pub(crate) socket: Socket,
     /// Who is at the other end, for the log.
-    pub peer: String,
+    pub(crate) peer: String,
     /// Whose link it is.
-    pub share: Share,
+    pub(crate) share: Share,
     /// Of the other side's certificate, if it has one.
     #[cfg(feature = "tls")]
-    pub fingerprints: Option<Fingerprints>,
+    pub(crate) fingerprints: Option<Fingerprints>,
     /// Credit of a new stream, to send.
-    pub window_out: u32,
+    pub(crate) window_out: u32,
     /// The same to receive, and what it may grow to.
-    pub sizes: Sizes,
-    pub outlet: Outlet,
+    pub(crate) sizes: Sizes,
+    pub(crate) outlet: Outlet,
     out: RefCell<Rope>,
     /// Numbers of streams that may send a frame each, in the order in which they asked.
     turns: RefCell<VecDeque<u32>>,
@@ -76,18 +76,18 @@ pub(super) struct LinkConnection {
 
 /// What a [`LinkConnection`] is made of.
 pub(super) struct ConnectionParts {
-    pub context: Rc<LinkContext>,
-    pub socket: Socket,
-    pub peer: String,
-    pub share: Share,
+    pub(crate) context: Rc<LinkContext>,
+    pub(crate) socket: Socket,
+    pub(crate) peer: String,
+    pub(crate) share: Share,
     #[cfg(feature = "tls")]
-    pub fingerprints: Option<Fingerprints>,
-    pub window_out: u32,
-    pub outlet: Outlet,
+    pub(crate) fingerprints: Option<Fingerprints>,
+    pub(crate) window_out: u32,
+    pub(crate) outlet: Outlet,
 }
 
 impl LinkConnection {
-    pub fn new(parts: ConnectionParts) -> Rc<Self> {
+    pub(crate) fn new(parts: ConnectionParts) -> Rc<Self> {
         let began = parts.context.reactor.now();
         Rc::new(Self {
             sizes: parts.context.sizes(),
@@ -119,13 +119,13 @@ impl LinkConnection {
     }
 
     /// Asks whether the other side is there.
-    pub fn ping(&self) {
+    pub(crate) fn ping(&self) {
         self.send(&Frame::Ping(self.pulse.micros(self.precise_now())));
         self.pulse.ping(self.now(), &self.rules());
     }
 
     /// The other side has answered a ping.
-    pub fn pong(&self, number: u64) {
+    pub(crate) fn pong(&self, number: u64) {
         let micros = self.pulse.pong(self.precise_now(), number);
         self.context.metrics.link_rtt_micros.set(micros);
     }
@@ -136,42 +136,42 @@ impl LinkConnection {
     }
 
     /// Something came from the other side.
-    pub fn hear(&self) {
+    pub(crate) fn hear(&self) {
         self.pulse.hear(self.now(), &self.rules());
     }
 
     /// The kernel, which had refused bytes, takes some again.
-    pub fn take(&self) {
+    pub(crate) fn take(&self) {
         self.pulse.take(self.now(), &self.rules());
     }
 
     /// What is to be done about the silence of the other side.
-    pub fn look(&self) -> Step {
+    pub(crate) fn look(&self) -> Step {
         self.pulse.look(self.now(), &self.rules())
     }
 
     /// A ping is unanswered for so long that nobody new should be put on it.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.pulse.is_silent(self.now(), &self.rules())
     }
 
     /// See [`Pulse::clock`].
-    pub fn clock(&self) -> u32 {
+    pub(crate) fn clock(&self) -> u32 {
         self.pulse.clock(self.now())
     }
 
     /// See [`Pulse::instant`].
-    pub fn instant(&self, clock: u32) -> Instant {
+    pub(crate) fn instant(&self, clock: u32) -> Instant {
         self.pulse.instant(self.now(), clock)
     }
 
     /// See [`Pulse::round_trip`].
-    pub fn round_trip(&self) -> Duration {
+    pub(crate) fn round_trip(&self) -> Duration {
         self.pulse.round_trip(self.now())
     }
 
     /// The kernel took so many bytes.
-    pub fn note_written(&self, count: usize) {
+    pub(crate) fn note_written(&self, count: usize) {
         if count > 0 {
             self.pulse.note_written(self.now());
             self.context.metrics.link_bytes_out.add(count as u64);
@@ -179,18 +179,18 @@ impl LinkConnection {
     }
 
     /// When the kernel last took something.
-    pub fn wrote(&self) -> Instant {
+    pub(crate) fn wrote(&self) -> Instant {
         self.pulse.wrote(self.now())
     }
 
     /// Queues a frame that cannot wait.
-    pub fn send(&self, frame: &Frame) {
+    pub(crate) fn send(&self, frame: &Frame) {
         self.append(&frame.encode());
         self.wake();
     }
 
     /// Sends bytes of a stream, written at once if that is worth it.
-    pub fn send_data(&self, stream: u32, head: &[u8], data: &[u8]) {
+    pub(crate) fn send_data(&self, stream: u32, head: &[u8], data: &[u8]) {
         let first = MAX_BODY.saturating_sub(head.len()).min(data.len());
         let (data, mut rest) = data.split_at_checked(first).unwrap_or((data, &[]));
         let mut headers = [[0; HEADER_LEN]; FRAMES];
@@ -221,7 +221,7 @@ impl LinkConnection {
 
     /// Sends `count` bytes, at most [`MAX_BODY`], from the front of a stream's
     /// queue.
-    pub fn send_from(&self, stream: u32, queue: &mut Rope, count: usize) {
+    pub(crate) fn send_from(&self, stream: u32, queue: &mut Rope, count: usize) {
         let header = data_header(stream, count);
         self.append(&header);
         let mut left = count;
@@ -268,102 +268,102 @@ impl LinkConnection {
     }
 
     /// What waits for the kernel.
-    pub fn with_out<T>(&self, use_out: impl FnOnce(&mut Rope) -> T) -> T {
+    pub(crate) fn with_out<T>(&self, use_out: impl FnOnce(&mut Rope) -> T) -> T {
         use_out(&mut self.out.borrow_mut())
     }
 
     /// Streams have to wait.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         Headroom::is_full(self.out.borrow().len())
     }
 
     /// Wakes `waker` when the link is no longer full.
-    pub fn park(&self, waker: &Waker) {
+    pub(crate) fn park(&self, waker: &Waker) {
         self.headroom.park(waker);
     }
 
     /// A stream that waited for room is over.
-    pub fn unpark(&self, waker: &Waker) {
+    pub(crate) fn unpark(&self, waker: &Waker) {
         self.headroom.unpark(waker);
     }
 
     /// Completes when the link is neither full nor silent, or at its end.
-    pub async fn welcoming(&self) {
+    pub(crate) async fn welcoming(&self) {
         while self.is_full() || self.is_silent() {
             smol::future::or(self.headroom.changed(), self.pulse.answered()).await;
         }
     }
 
     /// Wakes streams that wait for room, if there is some; whether others still wait.
-    pub fn wake_waiting(&self) -> bool {
+    pub(crate) fn wake_waiting(&self) -> bool {
         self.headroom.give(self.out.borrow().len(), usize::MAX)
     }
 
     /// An empty queue, for a stream that has something to keep.
-    pub fn take_queue(&self) -> Box<Rope> {
+    pub(crate) fn take_queue(&self) -> Box<Rope> {
         let spare = self.spare_queues.borrow_mut().pop();
         spare.unwrap_or_default()
     }
 
     /// A stream has sent all of its queue.
-    pub fn give_queue(&self, queue: Box<Rope>) {
+    pub(crate) fn give_queue(&self, queue: Box<Rope>) {
         // More than are kept go back to the heap.
         let _ = self.spare_queues.borrow_mut().push(queue);
     }
 
     /// A stream asks for a turn to send a frame.
-    pub fn queue_turn(&self, stream: u32) {
+    pub(crate) fn queue_turn(&self, stream: u32) {
         self.turns.borrow_mut().push_back(stream);
         self.wake();
     }
 
-    pub fn next_turn(&self) -> Option<u32> {
+    pub(crate) fn next_turn(&self) -> Option<u32> {
         self.turns.borrow_mut().pop_front()
     }
 
-    pub fn has_turns(&self) -> bool {
+    pub(crate) fn has_turns(&self) -> bool {
         !self.turns.borrow().is_empty()
     }
 
     /// A stream leaves a note that the link takes at the beginning of its next turn.
-    pub fn note(&self, stream: u32, marks: &Marks, note: Note) {
+    pub(crate) fn note(&self, stream: u32, marks: &Marks, note: Note) {
         self.notes.leave(stream, marks, note);
         if note.is_urgent() {
             self.look_again();
         }
     }
 
-    pub fn next_note(&self) -> Option<u32> {
+    pub(crate) fn next_note(&self) -> Option<u32> {
         self.notes.next()
     }
 
     /// Windows do not grow while so much waits on this side.
-    pub fn is_crowded(&self) -> bool {
+    pub(crate) fn is_crowded(&self) -> bool {
         self.share.with(|whole, _| whole.is_crowded())
     }
 
     /// Ends the link at the next turn of its task.
-    pub fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         self.task.fail(fault);
     }
 
-    pub fn take_fault(&self) -> Option<Fault> {
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
         self.task.take_fault()
     }
 
-    pub fn set_task(&self, waker: &Waker) {
+    pub(crate) fn set_task(&self, waker: &Waker) {
         self.task.fill(waker);
     }
 
     /// Something waits for [`Half::look_again`](super::driver::Half::look_again):
     /// there is a turn of the task after this, even if one is under way.
-    pub fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         self.wants_look.set(true);
         self.wake();
     }
 
     /// Whether that was asked for since the last time.
-    pub fn take_look(&self) -> bool {
+    pub(crate) fn take_look(&self) -> bool {
         self.wants_look.replace(false)
     }
 
@@ -374,7 +374,7 @@ impl LinkConnection {
     }
 
     /// The link is over: nothing more goes out, and whoever waits for it looks again.
-    pub fn shut(&self) {
+    pub(crate) fn shut(&self) {
         self.out.borrow_mut().clear();
         self.headroom.give_up();
         self.pulse.give_up(self.now());

@@ -58,7 +58,7 @@ pub(super) struct LinkDriver {
 }
 
 impl LinkDriver {
-    pub fn new(
+    pub(crate) fn new(
         context: &Rc<LinkContext>,
         greeted: Greeted,
         share: Share,
@@ -86,7 +86,7 @@ impl LinkDriver {
     }
 
     /// Runs the link; returns why it ended.
-    pub async fn run(&mut self, half: &dyn Half) -> Fault {
+    pub(crate) async fn run(&mut self, half: &dyn Half) -> Fault {
         self.tick.set(self.link.context.reactor.now());
         let mut early = std::mem::take(&mut self.early);
         let fault = match self.sort(half, &mut early) {

@@ -49,7 +49,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub fn reason(&self) -> LinkEnd {
+    pub(crate) fn reason(&self) -> LinkEnd {
         match self {
             Self::Closed | Self::HungUp(_) => LinkEnd::Closed,
             Self::Broken(_) => LinkEnd::Broken,
@@ -87,7 +87,7 @@ impl Fault {
     }
 
     /// What the other side is to be told.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
         Some(match self {
             Self::Shutdown => Refusal::Shutdown,
             Self::Bytes(LinkError::NotALink) => return None,

@@ -49,29 +49,29 @@ impl Part {
 
 /// A link whose sides know each other.
 pub(super) struct Greeted {
-    pub socket: Socket,
-    pub channel: Channel,
-    pub outlet: Outlet,
-    pub decoder: Decoder,
+    pub(crate) socket: Socket,
+    pub(crate) channel: Channel,
+    pub(crate) outlet: Outlet,
+    pub(crate) decoder: Decoder,
     /// What came behind the handshake.
-    pub early: Vec<u8>,
+    pub(crate) early: Vec<u8>,
     /// Credit of each stream to begin with.
-    pub window: u32,
-    pub peer: String,
+    pub(crate) window: u32,
+    pub(crate) peer: String,
     /// Who the other side is: the name in its certificate. Without one its address, of
     /// IPv6 the /64.
-    pub name: String,
+    pub(crate) name: String,
     /// Of its certificate, if it has one.
     #[cfg(feature = "tls")]
-    pub fingerprints: Option<Fingerprints>,
+    pub(crate) fingerprints: Option<Fingerprints>,
     /// It only wants to know whether it would get a link.
-    pub is_trial: bool,
+    pub(crate) is_trial: bool,
 }
 
 impl Greeted {
     /// The last words to one that gets no link after all, lost if the kernel has no
     /// room for them.
-    pub fn close(mut self, context: &LinkContext, refusal: Refusal) {
+    pub(crate) fn close(mut self, context: &LinkContext, refusal: Refusal) {
         let mut out = Rope::default();
         out.append_overdrawn(&context.buffers, &Frame::Close(refusal).encode());
         let _ = self.channel.flush(&self.socket, &mut out);

@@ -31,7 +31,7 @@
 
 mod back;
 #[cfg(feature = "tls")]
-pub mod certificates;
+pub(crate) mod certificates;
 mod channel;
 mod connection;
 mod driver;
@@ -57,14 +57,14 @@ use crate::net::{BufferPool, Executor, Keepalive, Reactor, Scratch, Socket};
 use crate::wire::link::whole::{Limits, Whole};
 use crate::wire::link::window::Sizes;
 
-pub use back::{Back, BackListener};
-pub use front::Front;
+pub(crate) use back::{Back, BackListener};
+pub(crate) use front::Front;
 #[cfg(feature = "check")]
-pub use front::Trial;
-pub use patience::Patience;
+pub(crate) use front::Trial;
+pub(crate) use patience::Patience;
 #[cfg(feature = "tls")]
-pub use security::Concern;
-pub use security::{Security, SecurityFiles, SetupError};
+pub(crate) use security::Concern;
+pub(crate) use security::{Security, SecurityFiles, SetupError};
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -78,16 +78,16 @@ const MAX_FIRST_WINDOW: usize = 64 * 1024;
 const MAX_WINDOW: usize = 1 << 20;
 
 /// What both halves of the proxy need for a link.
-pub struct LinkContext {
-    pub reactor: Rc<Reactor>,
-    pub executor: Rc<Executor>,
-    pub buffers: Rc<BufferPool>,
-    pub scratch: Rc<Scratch>,
-    pub metrics: Rc<Metrics>,
+pub(crate) struct LinkContext {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) scratch: Rc<Scratch>,
+    pub(crate) metrics: Rc<Metrics>,
     /// How long a link may say nothing.
-    pub patience: Patience,
+    pub(crate) patience: Patience,
     /// How many seats, links and streams a back has.
-    pub places: LinkPlaces,
+    pub(crate) places: LinkPlaces,
 }
 
 impl LinkContext {

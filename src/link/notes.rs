@@ -23,7 +23,7 @@ pub(super) enum Note {
 impl Note {
     /// Whether the link's task is woken for it. Other notes wait until it runs anyway;
     /// they cannot pile up, because each stream is in the list once.
-    pub fn is_urgent(self) -> bool {
+    pub(crate) fn is_urgent(self) -> bool {
         !matches!(self, Self::Stalled | Self::Came)
     }
 }
@@ -34,7 +34,7 @@ pub(super) struct Marks(Cell<u8>);
 
 impl Marks {
     /// Takes all of them.
-    pub fn take(&self) -> Taken {
+    pub(crate) fn take(&self) -> Taken {
         Taken(self.0.take())
     }
 }
@@ -44,7 +44,7 @@ impl Marks {
 pub(super) struct Taken(u8);
 
 impl Taken {
-    pub fn has(self, note: Note) -> bool {
+    pub(crate) fn has(self, note: Note) -> bool {
         self.0 & note as u8 != 0
     }
 }
@@ -55,7 +55,7 @@ impl Taken {
 pub(super) struct Notes(RefCell<VecDeque<u32>>);
 
 impl Notes {
-    pub fn leave(&self, number: u32, marks: &Marks, note: Note) {
+    pub(crate) fn leave(&self, number: u32, marks: &Marks, note: Note) {
         let before = marks.0.get();
         marks.0.set(before | note as u8);
         if before == 0 {
@@ -64,7 +64,7 @@ impl Notes {
     }
 
     /// The next stream that may have left something.
-    pub fn next(&self) -> Option<u32> {
+    pub(crate) fn next(&self) -> Option<u32> {
         self.0.borrow_mut().pop_front()
     }
 }

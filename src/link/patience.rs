@@ -4,13 +4,13 @@ use crate::net::trunk::{Ask, SilenceRules};
 
 /// After how much silence something is done about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// How often each side asks whether the other is there.
-    pub ping_every: Duration,
+    pub(crate) ping_every: Duration,
     /// A ping that has no answer for so long: new clients go to other links.
-    pub doubt_after: Duration,
+    pub(crate) doubt_after: Duration,
     /// A side that says nothing for so long is gone.
-    pub silence_limit: Duration,
+    pub(crate) silence_limit: Duration,
 }
 
 impl Default for Patience {

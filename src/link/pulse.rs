@@ -24,7 +24,7 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             life: Cell::new(Life::new(now)),
             answered: Notify::default(),
@@ -36,14 +36,14 @@ impl Pulse {
     }
 
     /// A ping has gone out.
-    pub fn ping(&self, now: Instant, rules: &SilenceRules) {
+    pub(crate) fn ping(&self, now: Instant, rules: &SilenceRules) {
         let pinged = self.pinged.get().unwrap_or_else(|| self.clock(now));
         self.pinged.set(Some(pinged));
         self.change(now, rules, |life| life.ping(now));
     }
 
     /// A pong has come, with the number of its ping: the microseconds that it took.
-    pub fn pong(&self, now: Instant, number: u64) -> u64 {
+    pub(crate) fn pong(&self, now: Instant, number: u64) -> u64 {
         let micros = self.micros(now).saturating_sub(number);
         self.round_trip.set(Duration::from_micros(micros));
         self.pinged.set(None);
@@ -51,27 +51,27 @@ impl Pulse {
     }
 
     /// Since the link began; the number of a ping that goes out now.
-    pub fn micros(&self, now: Instant) -> u64 {
+    pub(crate) fn micros(&self, now: Instant) -> u64 {
         now.duration_since(self.began).as_micros() as u64
     }
 
     /// Something came from the other side.
-    pub fn hear(&self, now: Instant, rules: &SilenceRules) {
+    pub(crate) fn hear(&self, now: Instant, rules: &SilenceRules) {
         self.change(now, rules, |life| life.hear(now));
     }
 
     /// The kernel, which had refused bytes, takes some again.
-    pub fn take(&self, now: Instant, rules: &SilenceRules) {
+    pub(crate) fn take(&self, now: Instant, rules: &SilenceRules) {
         self.change(now, rules, |life| life.take(now));
     }
 
     /// What is to be done about the silence of the other side.
-    pub fn look(&self, now: Instant, rules: &SilenceRules) -> Step {
+    pub(crate) fn look(&self, now: Instant, rules: &SilenceRules) -> Step {
         self.life.get().look(now, rules)
     }
 
     /// A ping is unanswered for so long that nobody new should be put on the link.
-    pub fn is_silent(&self, now: Instant, rules: &SilenceRules) -> bool {
+    pub(crate) fn is_silent(&self, now: Instant, rules: &SilenceRules) -> bool {
         self.life.get().is_silent(now, rules)
     }
 
@@ -86,23 +86,23 @@ impl Pulse {
     }
 
     /// Completes when a side that was silent speaks again, or at the end.
-    pub async fn answered(&self) {
+    pub(crate) async fn answered(&self) {
         self.answered.changed().await;
     }
 
     /// The link is over: nobody waits for an answer any more.
-    pub fn give_up(&self, now: Instant) {
+    pub(crate) fn give_up(&self, now: Instant) {
         self.life.set(Life::new(now));
         self.answered.notify();
     }
 
     /// Milliseconds since the link began; they start anew after 49 days.
-    pub fn clock(&self, now: Instant) -> u32 {
+    pub(crate) fn clock(&self, now: Instant) -> u32 {
         now.duration_since(self.began).as_millis() as u32
     }
 
     /// When the link's clock last showed `clock`.
-    pub fn instant(&self, now: Instant, clock: u32) -> Instant {
+    pub(crate) fn instant(&self, now: Instant, clock: u32) -> Instant {
         now.checked_sub(self.since(now, clock)).unwrap_or(now)
     }
 
@@ -111,19 +111,19 @@ impl Pulse {
     }
 
     /// How long the last ping took, or the next one takes at least; at most a second.
-    pub fn round_trip(&self, now: Instant) -> Duration {
+    pub(crate) fn round_trip(&self, now: Instant) -> Duration {
         let waited = self.pinged.get().map(|pinged| self.since(now, pinged));
         let longer = self.round_trip.get().max(waited.unwrap_or_default());
         longer.min(MAX_ROUND_TRIP)
     }
 
     /// The kernel took bytes.
-    pub fn note_written(&self, now: Instant) {
+    pub(crate) fn note_written(&self, now: Instant) {
         self.wrote.set(self.clock(now));
     }
 
     /// When the kernel last took something.
-    pub fn wrote(&self, now: Instant) -> Instant {
+    pub(crate) fn wrote(&self, now: Instant) -> Instant {
         self.instant(now, self.wrote.get())
     }
 }

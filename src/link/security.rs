@@ -47,17 +47,17 @@ use setup::{TlsFiles, TlsSetup};
 
 #[cfg(feature = "tls")]
 pub(super) use back_verifier::BACK_NAME;
-pub use error::SetupError;
+pub(crate) use error::SetupError;
 #[cfg(feature = "tls")]
 pub(super) use identity::MAX_PEM;
 #[cfg(feature = "tls")]
-pub use papers::Concern;
+pub(crate) use papers::Concern;
 #[cfg(feature = "tls")]
 pub(super) use refused::Refused;
 
 /// How the two sides of new links know each other: by certificates, by a key,
 /// or by both.
-pub struct Security {
+pub(crate) struct Security {
     pub(super) key: Option<LinkKey>,
     /// There is no TLS, and nobody has allowed links that others can read.
     never_on_public: bool,
@@ -88,7 +88,7 @@ impl Certificates {
 }
 
 /// What the files for a [`Security`] hold. Reading them blocks: another thread does it.
-pub struct SecurityFiles {
+pub(crate) struct SecurityFiles {
     key: Option<LinkKey>,
     never_on_public: bool,
     #[cfg(feature = "tls")]
@@ -99,7 +99,7 @@ pub struct SecurityFiles {
 
 impl SecurityFiles {
     /// Reads the files that `config` names; blocks.
-    pub fn read(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
+    pub(crate) fn read(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
         #[cfg(feature = "tls")]
         let tls = match &config.tls {
             None => None,
@@ -118,7 +118,7 @@ impl SecurityFiles {
     }
 
     /// What these files hold that those of `running` did not, in words.
-    pub fn news(&self, running: &Security) -> Vec<String> {
+    pub(crate) fn news(&self, running: &Security) -> Vec<String> {
         let mut news = Vec::new();
         #[cfg(feature = "tls")]
         if let Some(new) = &self.certificates
@@ -140,7 +140,7 @@ impl SecurityFiles {
 
 impl Security {
     /// Reads the files that `config` names; blocks.
-    pub fn load(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
+    pub(crate) fn load(config: &LinkConfig, side: LinkSide) -> Result<Self, SetupError> {
         SecurityFiles::read(config, side).map(Self::from)
     }
 
@@ -158,7 +158,7 @@ impl Security {
 
     /// What is wrong with this side's certificates at this time.
     #[cfg(feature = "tls")]
-    pub fn concerns(&self) -> Vec<Concern> {
+    pub(crate) fn concerns(&self) -> Vec<Concern> {
         self.tls.as_ref().map_or_else(Vec::new, TlsSetup::concerns)
     }
 

@@ -16,7 +16,7 @@ struct Entry {
 }
 
 impl Share {
-    pub fn new(whole: &Rc<RefCell<Whole>>, name: &str) -> Self {
+    pub(crate) fn new(whole: &Rc<RefCell<Whole>>, name: &str) -> Self {
         Self(Rc::new(Entry {
             whole: whole.clone(),
             user: whole.borrow_mut().enter(),
@@ -25,17 +25,17 @@ impl Share {
     }
 
     /// Its number in the whole.
-    pub fn user(&self) -> usize {
+    pub(crate) fn user(&self) -> usize {
         self.0.user
     }
 
     /// How the log calls it.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.0.name
     }
 
     /// Asks the whole something about this share, or changes it.
-    pub fn with<T>(&self, ask: impl FnOnce(&mut Whole, usize) -> T) -> T {
+    pub(crate) fn with<T>(&self, ask: impl FnOnce(&mut Whole, usize) -> T) -> T {
         ask(&mut self.0.whole.borrow_mut(), self.0.user)
     }
 }

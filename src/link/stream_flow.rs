@@ -10,7 +10,7 @@ use crate::wire::link::{Frame, MAX_BODY};
 /// One stream's bytes each way: how many either side may send (its window), and what
 /// waits here until it may be sent. All counts are of bytes in data frames.
 pub(super) struct StreamFlow {
-    pub number: u32,
+    pub(crate) number: u32,
     window: Cell<Window>,
     has_turn: Cell<bool>,
     marks: Marks,
@@ -20,7 +20,7 @@ pub(super) struct StreamFlow {
 }
 
 impl StreamFlow {
-    pub fn new(link: &LinkConnection, number: u32) -> Self {
+    pub(crate) fn new(link: &LinkConnection, number: u32) -> Self {
         Self {
             number,
             window: Cell::new(Window::new(link.window_out, link.sizes)),
@@ -38,12 +38,12 @@ impl StreamFlow {
     }
 
     /// How many bytes the other side takes now.
-    pub fn credit(&self) -> usize {
+    pub(crate) fn credit(&self) -> usize {
         self.window.get().credit()
     }
 
     /// How many bytes can go out now.
-    pub fn room(&self, link: &LinkConnection) -> usize {
+    pub(crate) fn room(&self, link: &LinkConnection) -> usize {
         match self.queued() == 0 && !link.is_full() {
             true => self.credit(),
             false => 0,
@@ -51,12 +51,12 @@ impl StreamFlow {
     }
 
     /// Bytes that wait here.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queue.borrow().as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Sends what can go out now and queues the rest.
-    pub fn send(&self, link: &LinkConnection, head: &[u8], data: &[u8]) {
+    pub(crate) fn send(&self, link: &LinkConnection, head: &[u8], data: &[u8]) {
         let room = self.room(link);
         let now = match room.checked_sub(head.len()) {
             Some(room) => room.min(data.len()),
@@ -87,7 +87,7 @@ impl StreamFlow {
     }
 
     /// Queues `head` and the chunks of `data`.
-    pub fn enqueue_rope(&self, link: &LinkConnection, head: &[u8], data: Rope) {
+    pub(crate) fn enqueue_rope(&self, link: &LinkConnection, head: &[u8], data: Rope) {
         let mut queue = self.queue.borrow_mut();
         let rope = queue.get_or_insert_with(|| link.take_queue());
         let more = head.len() + data.len();
@@ -99,30 +99,30 @@ impl StreamFlow {
     }
 
     /// Drops what waits to be sent.
-    pub fn clear(&self, link: &LinkConnection) {
+    pub(crate) fn clear(&self, link: &LinkConnection) {
         let count = self.queue.take().map_or(0, |queue| queue.len());
         link.share.with(|whole, user| whole.unqueue(user, count));
     }
 
     /// Leaves something for the link.
-    pub fn note(&self, link: &LinkConnection, note: Note) {
+    pub(crate) fn note(&self, link: &LinkConnection, note: Note) {
         link.note(self.number, &self.marks, note);
     }
 
     /// Takes what was left.
-    pub fn notes(&self) -> Taken {
+    pub(crate) fn notes(&self) -> Taken {
         self.marks.take()
     }
 
     /// Asks the link for a turn, if there is credit to use it.
-    pub fn ask_turn(&self, link: &LinkConnection) {
+    pub(crate) fn ask_turn(&self, link: &LinkConnection) {
         if self.credit() > 0 && !self.has_turn.replace(true) {
             link.queue_turn(self.number);
         }
     }
 
     /// Uses a turn for one frame, and asks for the next if there is more.
-    pub fn take_turn(&self, link: &LinkConnection) {
+    pub(crate) fn take_turn(&self, link: &LinkConnection) {
         self.has_turn.set(false);
         let mut queue = self.queue.borrow_mut();
         let Some(rope) = &mut *queue else {
@@ -142,7 +142,7 @@ impl StreamFlow {
     }
 
     /// The other side gives credit.
-    pub fn add_credit(&self, bytes: u32) -> Result<(), Fault> {
+    pub(crate) fn add_credit(&self, bytes: u32) -> Result<(), Fault> {
         match self.change(|window| window.add_credit(bytes)) {
             true => Ok(()),
             false => Err(Fault::Unexpected("credit without end")),
@@ -151,12 +151,12 @@ impl StreamFlow {
 
     /// Bytes that came and have not left here, without those that have buffers of their
     /// own.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.window.get().held()
     }
 
     /// Bytes came: how many of them have buffers of their own.
-    pub fn received(&self, link: &LinkConnection, count: usize) -> Result<usize, Fault> {
+    pub(crate) fn received(&self, link: &LinkConnection, count: usize) -> Result<usize, Fault> {
         let held = self.change(|window| window.receive(count));
         let held = held.map_err(|_| Fault::CreditOverrun)?;
         link.share.with(|whole, user| whole.hold(user, held));
@@ -165,7 +165,7 @@ impl StreamFlow {
 
     /// The stream is over: what it holds of what came is dropped, and no credit is given
     /// for it.
-    pub fn forget_held(&self, link: &LinkConnection) {
+    pub(crate) fn forget_held(&self, link: &LinkConnection) {
         let held = self.held();
         // The credit that this would be is not sent.
         self.change(|window| window.settle(held, Uptake::Steady, link.sizes));
@@ -173,13 +173,13 @@ impl StreamFlow {
     }
 
     /// How long a packet may be that is sure to come whole without more credit.
-    pub fn sure_window(&self, link: &LinkConnection) -> usize {
+    pub(crate) fn sure_window(&self, link: &LinkConnection) -> usize {
         self.window.get().sure(link.sizes)
     }
 
     /// Bytes have left here: gives credit for them once that is worth a frame,
     /// and more of it to one whose bytes are taken at once.
-    pub fn settled(&self, link: &LinkConnection, count: usize, uptake: Uptake) {
+    pub(crate) fn settled(&self, link: &LinkConnection, count: usize, uptake: Uptake) {
         link.share.with(|whole, user| whole.unhold(user, count));
         let bytes = self.change(|window| window.settle(count, uptake, link.sizes));
         self.grant(link, bytes);
@@ -187,14 +187,14 @@ impl StreamFlow {
 
     /// How many more the other side may send, and how many of these have buffers of
     /// their own.
-    pub fn granted(&self) -> (usize, usize) {
+    pub(crate) fn granted(&self) -> (usize, usize) {
         let window = self.window.get();
         (window.granted(), window.reserved())
     }
 
     /// There are buffers for `have` bytes that are here and for the next `more`:
     /// gives credit for all of these.
-    pub fn reserved(&self, link: &LinkConnection, have: usize, more: usize) {
+    pub(crate) fn reserved(&self, link: &LinkConnection, have: usize, more: usize) {
         link.share.with(|whole, user| whole.unhold(user, have));
         let bytes = self.change(|window| window.reserve(have, more));
         self.grant(link, bytes);

@@ -138,7 +138,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    pub fn new(mut driver: LinkDriver, half: impl Half + 'static) -> Self {
+    pub(crate) fn new(mut driver: LinkDriver, half: impl Half + 'static) -> Self {
         let (woken, waker) = WakeCount::new();
         waker.wake();
         Self {
@@ -148,7 +148,7 @@ impl Turns {
     }
 
     /// Until nobody has woken it; how many there were.
-    pub fn take(&mut self) -> usize {
+    pub(crate) fn take(&mut self) -> usize {
         let waker = Waker::from(self.woken.clone());
         let mut turns = 0;
         while self.woken.take() > 0 {

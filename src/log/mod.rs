@@ -21,15 +21,15 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-pub use throttle::{Skipped, Throttle, Throttles, Trouble};
-pub use writer::{detach, finish, lost};
+pub(crate) use throttle::{Skipped, Throttle, Throttles, Trouble};
+pub(crate) use writer::{detach, finish, lost};
 
 use crate::clock::unix_now;
 use crate::wire::calendar::time_text;
 
 /// How much a line matters. Lines above the chosen level are not written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     Error,
     Warn,
     #[default]
@@ -50,17 +50,17 @@ enum Form {
 }
 
 /// Writes the lines up to `level` from now on.
-pub fn set_level(level: LogLevel) {
+pub(crate) fn set_level(level: LogLevel) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
 /// Whether lines of this level are written.
-pub fn is_enabled(level: LogLevel) -> bool {
+pub(crate) fn is_enabled(level: LogLevel) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
 /// Writes one line; what the macros call.
-pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
+pub(crate) fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     if is_enabled(level) {
         let line = format_line(level, message, form());
         writer::write(line.as_bytes());
@@ -70,14 +70,14 @@ pub fn write(level: LogLevel, message: fmt::Arguments<'_>) {
 /// Writes a line that comes in swarms; what [`say!`](crate::say) calls. If its throttle
 /// lets it pass, it gets its level and the count of those before it; else it is written
 /// as debug.
-pub fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {
+pub(crate) fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {
     let (level, skipped) = throttle::told(passed, level);
     write(level, format_args!("{message}{skipped}"));
 }
 
 /// What a line that is written past the log begins with, so that the journal knows
 /// how much it matters; nothing elsewhere.
-pub fn priority(level: LogLevel) -> String {
+pub(crate) fn priority(level: LogLevel) -> String {
     match form() {
         Form::Journald => format!("<{}>", level.journald_priority()),
         Form::Plain | Form::Procd => String::new(),
@@ -126,7 +126,7 @@ fn is_for_stdout(line: &[u8], form: Form) -> bool {
 }
 
 /// `text` without what moves a terminal's cursor or ends a line.
-pub fn one_line(text: String) -> String {
+pub(crate) fn one_line(text: String) -> String {
     match text.contains(|c: char| c.is_control()) {
         true => text.replace(|c: char| c.is_control(), " "),
         false => text,
@@ -175,7 +175,7 @@ impl FromStr for LogLevel {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnknownLevel;
+pub(crate) struct UnknownLevel;
 
 impl fmt::Display for UnknownLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -199,10 +199,6 @@ macro_rules! info {
 
 macro_rules! debug {
     ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Debug, format_args!($($part)*)) };
-}
-
-macro_rules! trace {
-    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Trace, format_args!($($part)*)) };
 }
 
 /// A line behind a [`Throttle`]:

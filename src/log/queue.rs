@@ -18,7 +18,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub const fn new(capacity: usize, loss: fn(u64) -> String) -> Self {
+    pub(crate) const fn new(capacity: usize, loss: fn(u64) -> String) -> Self {
         Self {
             bytes: VecDeque::new(),
             capacity,
@@ -29,7 +29,7 @@ impl Queue {
     }
 
     /// Adds a line, or counts it as lost.
-    pub fn push(&mut self, line: &[u8]) {
+    pub(crate) fn push(&mut self, line: &[u8]) {
         if self.lost > 0 && self.bytes.len() <= self.capacity / 2 {
             self.say_loss();
         }
@@ -43,7 +43,7 @@ impl Queue {
     }
 
     /// Adds a line even if that makes it longer than its capacity: the last.
-    pub fn push_last(&mut self, line: &[u8]) {
+    pub(crate) fn push_last(&mut self, line: &[u8]) {
         if self.lost > 0 {
             self.say_loss();
         }
@@ -51,7 +51,7 @@ impl Queue {
     }
 
     /// Takes the oldest line; with none left, the one about those that were lost.
-    pub fn pop(&mut self, line: &mut Vec<u8>) -> bool {
+    pub(crate) fn pop(&mut self, line: &mut Vec<u8>) -> bool {
         line.clear();
         if self.bytes.is_empty() && self.lost > 0 {
             self.say_loss();
@@ -66,11 +66,11 @@ impl Queue {
     }
 
     /// Is there nothing to be read?
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.lost == 0
     }
 
-    pub fn lost_in_all(&self) -> u64 {
+    pub(crate) fn lost_in_all(&self) -> u64 {
         self.lost_in_all
     }
 

@@ -8,7 +8,7 @@ use super::LogLevel;
 ///
 /// `say!(full.pass(now), Warn, "no descriptors left")` ends its line with how many.
 #[derive(Debug)]
-pub struct Throttle {
+pub(crate) struct Throttle {
     period: Duration,
     last: Cell<Option<Instant>>,
     skipped: Cell<u64>,
@@ -17,7 +17,7 @@ pub struct Throttle {
 /// How many of a message were skipped since the last one, to stand behind it:
 /// ` (3 more before)`, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skipped(u64);
+pub(crate) struct Skipped(u64);
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +29,7 @@ impl fmt::Display for Skipped {
 }
 
 impl Throttle {
-    pub fn new(period: Duration) -> Self {
+    pub(crate) fn new(period: Duration) -> Self {
         Self {
             period,
             last: Cell::new(None),
@@ -38,7 +38,7 @@ impl Throttle {
     }
 
     /// `Some`: say it now.
-    pub fn pass(&self, now: Instant) -> Option<Skipped> {
+    pub(crate) fn pass(&self, now: Instant) -> Option<Skipped> {
         let is_early = |last| now.duration_since(last) < self.period;
         if self.last.get().is_some_and(is_early) {
             self.skipped.set(self.skipped.get() + 1);
@@ -51,16 +51,16 @@ impl Throttle {
 
 /// A throttle for each of several reasons: what is said often for one hides no other.
 #[derive(Debug)]
-pub struct Throttles(Box<[Throttle]>);
+pub(crate) struct Throttles(Box<[Throttle]>);
 
 impl Throttles {
     /// For reasons numbered from 0 to `count` − 1.
-    pub fn new(count: usize, period: Duration) -> Self {
+    pub(crate) fn new(count: usize, period: Duration) -> Self {
         Self((0..count).map(|_| Throttle::new(period)).collect())
     }
 
     /// `Some`: say it now.
-    pub fn pass(&self, reason: usize, now: Instant) -> Option<Skipped> {
+    pub(crate) fn pass(&self, reason: usize, now: Instant) -> Option<Skipped> {
         self.0.get(reason)?.pass(now)
     }
 }
@@ -76,13 +76,13 @@ pub(super) fn told(passed: Option<Skipped>, level: LogLevel) -> (LogLevel, Skipp
 
 /// Something that fails, and works again: each is said once in a period.
 #[derive(Debug)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     throttle: Throttle,
     is_told: Cell<bool>,
 }
 
 impl Trouble {
-    pub fn new(period: Duration) -> Self {
+    pub(crate) fn new(period: Duration) -> Self {
         Self {
             throttle: Throttle::new(period),
             is_told: Cell::new(false),
@@ -90,14 +90,14 @@ impl Trouble {
     }
 
     /// It has failed; `Some`: say it now.
-    pub fn fails(&self, now: Instant) -> Option<Skipped> {
+    pub(crate) fn fails(&self, now: Instant) -> Option<Skipped> {
         let passed = self.throttle.pass(now);
         self.is_told.set(self.is_told.get() || passed.is_some());
         passed
     }
 
     /// It works; true: say so now, as it was said that it does not.
-    pub fn works(&self) -> bool {
+    pub(crate) fn works(&self) -> bool {
         self.is_told.replace(false)
     }
 }

@@ -51,7 +51,7 @@ static MORE: Condvar = Condvar::new();
 static WRITTEN: Condvar = Condvar::new();
 
 /// Hands lines to a thread of their own from now on.
-pub fn detach() -> io::Result<()> {
+pub(crate) fn detach() -> io::Result<()> {
     if std::mem::replace(&mut lock().is_threaded, true) {
         return Ok(());
     }
@@ -74,12 +74,12 @@ pub fn detach() -> io::Result<()> {
 }
 
 /// Waits until every line is written, at most `limit`.
-pub fn finish(limit: Duration) {
+pub(crate) fn finish(limit: Duration) {
     wait(lock(), limit);
 }
 
 /// Lines that were lost so far because their reader stood still.
-pub fn lost() -> u64 {
+pub(crate) fn lost() -> u64 {
     lock().queue.lost_in_all()
 }
 

@@ -10,23 +10,23 @@ const MAX_DCS: usize = 32;
 
 /// Numbers of one DC.
 #[derive(Debug, Default)]
-pub struct DcMetrics {
-    pub connections: Gauge,
-    pub sessions: Gauge,
-    pub opened: Counter,
-    pub failed: Counter,
-    pub ended: Counter,
+pub(crate) struct DcMetrics {
+    pub(crate) connections: Gauge,
+    pub(crate) sessions: Gauge,
+    pub(crate) opened: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) ended: Counter,
 }
 
 /// The DCs that were ever used, at most `MAX_DCS`, and one row for the rest.
 #[derive(Debug, Default)]
-pub struct Dcs {
+pub(crate) struct Dcs {
     rows: RefCell<Vec<(DcId, Rc<DcMetrics>)>>,
     others: Rc<DcMetrics>,
 }
 
 impl Dcs {
-    pub fn of(&self, dc: DcId) -> Rc<DcMetrics> {
+    pub(crate) fn of(&self, dc: DcId) -> Rc<DcMetrics> {
         let mut rows = self.rows.borrow_mut();
         if let Some((_, row)) = rows.iter().find(|(id, _)| *id == dc) {
             return row.clone();

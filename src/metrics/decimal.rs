@@ -5,19 +5,19 @@ use std::time::Duration;
 /// Numbers with a floating point cost 18 KiB on MIPS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
-    pub value: u64,
-    pub places: u32,
+    pub(crate) value: u64,
+    pub(crate) places: u32,
 }
 
 /// Of a time in seconds that is counted in microseconds.
 pub(super) const MICROS: u32 = 6;
 
 impl Decimal {
-    pub fn whole(value: u64) -> Self {
+    pub(crate) fn whole(value: u64) -> Self {
         Self { value, places: 0 }
     }
 
-    pub fn seconds(time: Duration) -> Self {
+    pub(crate) fn seconds(time: Duration) -> Self {
         Self {
             value: time.as_micros() as u64,
             places: MICROS,

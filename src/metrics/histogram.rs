@@ -6,7 +6,7 @@ use super::decimal::{Decimal, MICROS};
 
 /// How many values fell below each of a few fixed bounds.
 #[derive(Debug)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     /// Upper bounds, inclusive, growing.
     bounds: &'static [u64],
     /// What values and bounds are counted in, as places of a [`Decimal`].
@@ -36,12 +36,12 @@ impl Histogram {
         }
     }
 
-    pub fn observe_time(&self, time: Duration) {
+    pub(crate) fn observe_time(&self, time: Duration) {
         self.observe(time.as_micros() as u64);
     }
 
     /// Counts a number, or a time in microseconds.
-    pub fn observe(&self, value: u64) {
+    pub(crate) fn observe(&self, value: u64) {
         let bucket = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get(bucket) {
             count.inc();

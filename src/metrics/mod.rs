@@ -30,10 +30,10 @@ use std::time::Duration;
 
 use crate::wire::dc::DcId;
 
-pub use counter::{Counter, Gauge, TotalTime};
-pub use dcs::{DcMetrics, Dcs};
-pub use histogram::Histogram;
-pub use reasons::{
+pub(crate) use counter::{Counter, Gauge, TotalTime};
+pub(crate) use dcs::{DcMetrics, Dcs};
+pub(crate) use histogram::Histogram;
+pub(crate) use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
     HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
     RejectReason, Revocation, RouteKind,
@@ -65,96 +65,96 @@ const SHARING_BOUNDS: &[u64] = &[1, 3, 10, 30, 100, 300, 1000];
 
 /// All numbers of one process.
 #[derive(Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// For how long the process has run. Set before [`render`](Self::render).
-    pub uptime: Cell<Duration>,
+    pub(crate) uptime: Cell<Duration>,
 
     /// Connections taken from the kernel, whatever became of them.
-    pub accepted: Counter,
+    pub(crate) accepted: Counter,
     /// Connections whose handshake is not done.
-    pub handshaking: Gauge,
-    pub handshakes: ByReason<HandshakeOutcome>,
-    pub handshake_time: Histogram,
-    pub rejected: ByReason<RejectReason>,
+    pub(crate) handshaking: Gauge,
+    pub(crate) handshakes: ByReason<HandshakeOutcome>,
+    pub(crate) handshake_time: Histogram,
+    pub(crate) rejected: ByReason<RejectReason>,
     /// Strangers who were connected to the site, by why they are strangers.
-    pub fronted: ByReason<RejectReason>,
-    pub fronted_now: Gauge,
-    pub fronting_failures: ByReason<FrontingFailure>,
-    pub site_probes: ByReason<ProbeOutcome>,
+    pub(crate) fronted: ByReason<RejectReason>,
+    pub(crate) fronted_now: Gauge,
+    pub(crate) fronting_failures: ByReason<FrontingFailure>,
+    pub(crate) site_probes: ByReason<ProbeOutcome>,
     /// Times that accepting stopped because descriptors ran out.
-    pub accept_pauses: Counter,
+    pub(crate) accept_pauses: Counter,
 
     /// Clients past their handshake.
-    pub clients: Gauge,
-    pub clients_by_kind: ByReason<ClientKind>,
-    pub sessions_by_route: ByReason<RouteKind>,
-    pub session_time: Histogram,
-    pub closed: ByReason<CloseReason>,
+    pub(crate) clients: Gauge,
+    pub(crate) clients_by_kind: ByReason<ClientKind>,
+    pub(crate) sessions_by_route: ByReason<RouteKind>,
+    pub(crate) session_time: Histogram,
+    pub(crate) closed: ByReason<CloseReason>,
     /// Seen from us: `in` is what the client sent.
-    pub client_bytes_in: Counter,
-    pub client_bytes_out: Counter,
-    pub client_packets_in: Counter,
-    pub client_packets_out: Counter,
-    pub quick_acks: Counter,
+    pub(crate) client_bytes_in: Counter,
+    pub(crate) client_bytes_out: Counter,
+    pub(crate) client_packets_in: Counter,
+    pub(crate) client_packets_out: Counter,
+    pub(crate) quick_acks: Counter,
     /// Acknowledgements after which no packet came soon enough to share its TLS record.
-    pub quick_acks_dropped: Counter,
+    pub(crate) quick_acks_dropped: Counter,
     /// Errors −404 of middle proxies that clients did not get.
-    pub server_errors_filtered: Counter,
+    pub(crate) server_errors_filtered: Counter,
 
-    pub dcs: Dcs,
-    pub connect_failures: ByReason<ConnectFailure>,
-    pub connection_ends: ByReason<ConnectionEnd>,
+    pub(crate) dcs: Dcs,
+    pub(crate) connect_failures: ByReason<ConnectFailure>,
+    pub(crate) connection_ends: ByReason<ConnectionEnd>,
     /// Clients on a connection, the new one included, when it is put there.
-    pub clients_per_connection: Histogram,
-    pub migrations: ByReason<MigrationOutcome>,
+    pub(crate) clients_per_connection: Histogram,
+    pub(crate) migrations: ByReason<MigrationOutcome>,
     /// Seen from us: `in` is what Telegram sent.
-    pub dc_bytes_in: Counter,
-    pub dc_bytes_out: Counter,
-    pub dc_packets_in: Counter,
-    pub dc_packets_out: Counter,
-    pub unknown_rpc: Counter,
+    pub(crate) dc_bytes_in: Counter,
+    pub(crate) dc_bytes_out: Counter,
+    pub(crate) dc_packets_in: Counter,
+    pub(crate) dc_packets_out: Counter,
+    pub(crate) unknown_rpc: Counter,
 
     /// Time that a connection to Telegram was not read because a client was
     /// slow, and how often that began.
-    pub backpressure: TotalTime,
-    pub backpressure_events: Counter,
+    pub(crate) backpressure: TotalTime,
+    pub(crate) backpressure_events: Counter,
     /// Connections to Telegram left to the slow clients on them.
-    pub isolations: Counter,
+    pub(crate) isolations: Counter,
     /// Sessions ended for taking nothing while others waited behind them.
-    pub slow_cuts: Counter,
+    pub(crate) slow_cuts: Counter,
     /// Set before [`render`](Self::render); in bytes.
-    pub buffers_used: Gauge,
-    pub buffers_total: Gauge,
+    pub(crate) buffers_used: Gauge,
+    pub(crate) buffers_total: Gauge,
     /// Readers that had to wait for buffers.
-    pub buffer_waits: Counter,
+    pub(crate) buffer_waits: Counter,
     /// Large packets of clients. Set before [`render`](Self::render): bytes of
     /// the buffers that they hold, how many hold some, how many wait for some.
-    pub buffers_claimed: Gauge,
-    pub buffer_holders: Gauge,
-    pub buffer_waiters: Gauge,
-    pub buffer_revocations: ByReason<Revocation>,
+    pub(crate) buffers_claimed: Gauge,
+    pub(crate) buffer_holders: Gauge,
+    pub(crate) buffer_waiters: Gauge,
+    pub(crate) buffer_revocations: ByReason<Revocation>,
 
     /// Seconds between this machine's clock and Telegram's, either way.
-    pub clock_offset: Gauge,
-    pub refreshes: ByReason<RefreshOutcome>,
-    pub config_reloads: Counter,
-    pub config_reload_failures: Counter,
+    pub(crate) clock_offset: Gauge,
+    pub(crate) refreshes: ByReason<RefreshOutcome>,
+    pub(crate) config_reloads: Counter,
+    pub(crate) config_reload_failures: Counter,
     /// Set before [`render`](Self::render).
-    pub log_lines_lost: Gauge,
+    pub(crate) log_lines_lost: Gauge,
 
     /// Open links, and the streams on them.
-    pub links: Gauge,
-    pub link_streams: Gauge,
+    pub(crate) links: Gauge,
+    pub(crate) link_streams: Gauge,
     /// Round-trip time of the last ping on any link, in microseconds.
-    pub link_rtt_micros: Gauge,
-    pub link_ends: ByReason<LinkEnd>,
+    pub(crate) link_rtt_micros: Gauge,
+    pub(crate) link_ends: ByReason<LinkEnd>,
     /// Seen from us, without what TLS adds.
-    pub link_bytes_in: Counter,
-    pub link_bytes_out: Counter,
+    pub(crate) link_bytes_in: Counter,
+    pub(crate) link_bytes_out: Counter,
     /// Streams ended because they held more than their share of the buffers.
-    pub link_evictions: Counter,
+    pub(crate) link_evictions: Counter,
     /// Streams that a back had no place for.
-    pub link_refusals: Counter,
+    pub(crate) link_refusals: Counter,
 }
 
 impl Default for Metrics {
@@ -223,21 +223,21 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A client is in. Ends with [`client_left`](Self::client_left).
-    pub fn client_joined(&self, kind: ClientKind, handshake: Duration) {
+    pub(crate) fn client_joined(&self, kind: ClientKind, handshake: Duration) {
         self.clients.inc();
         self.clients_by_kind.inc(kind);
         self.handshakes.inc(HandshakeOutcome::Accepted);
         self.handshake_time.observe_time(handshake);
     }
 
-    pub fn client_left(&self, reason: CloseReason, session: Duration) {
+    pub(crate) fn client_left(&self, reason: CloseReason, session: Duration) {
         self.clients.dec();
         self.closed.inc(reason);
         self.session_time.observe_time(session);
     }
 
     /// A connection did not become a client.
-    pub fn client_rejected(&self, reason: RejectReason) {
+    pub(crate) fn client_rejected(&self, reason: RejectReason) {
         self.rejected.inc(reason);
         self.handshakes.inc(match reason {
             RejectReason::TimedOut => HandshakeOutcome::TimedOut,
@@ -248,18 +248,18 @@ impl Metrics {
 
     /// A connection to Telegram is ready. Ends with
     /// [`dc_ended`](Self::dc_ended).
-    pub fn dc_opened(&self, dc: DcId) {
+    pub(crate) fn dc_opened(&self, dc: DcId) {
         let row = self.dcs.of(dc);
         row.connections.inc();
         row.opened.inc();
     }
 
-    pub fn dc_failed(&self, dc: DcId, failure: ConnectFailure) {
+    pub(crate) fn dc_failed(&self, dc: DcId, failure: ConnectFailure) {
         self.dcs.of(dc).failed.inc();
         self.connect_failures.inc(failure);
     }
 
-    pub fn dc_ended(&self, dc: DcId, end: ConnectionEnd) {
+    pub(crate) fn dc_ended(&self, dc: DcId, end: ConnectionEnd) {
         let row = self.dcs.of(dc);
         row.connections.dec();
         row.ended.inc();
@@ -268,17 +268,17 @@ impl Metrics {
 
     /// A session uses this DC. Ends with
     /// [`session_closed`](Self::session_closed).
-    pub fn session_opened(&self, dc: DcId, route: RouteKind) {
+    pub(crate) fn session_opened(&self, dc: DcId, route: RouteKind) {
         self.dcs.of(dc).sessions.inc();
         self.sessions_by_route.inc(route);
     }
 
-    pub fn session_closed(&self, dc: DcId) {
+    pub(crate) fn session_closed(&self, dc: DcId) {
         self.dcs.of(dc).sessions.dec();
     }
 
     /// Appends everything in the Prometheus text format.
-    pub fn render(&self, out: &mut String) {
+    pub(crate) fn render(&self, out: &mut String) {
         exposition::render(self, out);
     }
 }

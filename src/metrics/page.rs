@@ -6,17 +6,17 @@ use super::reasons::Counts;
 /// The text format: `# HELP`, `# TYPE`, then samples. Labels are ours or
 /// numbers, so none needs escaping.
 pub(super) struct Page<'a> {
-    pub out: &'a mut String,
+    pub(crate) out: &'a mut String,
 }
 
 impl Page<'_> {
-    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.push(format_args!(
             "# HELP smol_mtproxy_{name} {help}.\n# TYPE smol_mtproxy_{name} {kind}\n"
         ));
     }
 
-    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
+    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
         self.push(format_args!("smol_mtproxy_{name}"));
         for (position, (key, text)) in labels.iter().enumerate() {
             let before = if position == 0 { '{' } else { ',' };
@@ -26,25 +26,25 @@ impl Page<'_> {
         self.push(format_args!("{after} {value}\n"));
     }
 
-    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+    pub(crate) fn counter(&mut self, name: &str, help: &str, value: u64) {
         let name = format!("{name}_total");
         self.family(&name, "counter", help);
         self.sample(&name, &[], &value);
     }
 
-    pub fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    pub(crate) fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "gauge", help);
         self.sample(name, &[], &value);
     }
 
-    pub fn directions(&mut self, name: &str, help: &str, inwards: u64, outwards: u64) {
+    pub(crate) fn directions(&mut self, name: &str, help: &str, inwards: u64, outwards: u64) {
         let name = format!("{name}_total");
         self.family(&name, "counter", help);
         self.sample(&name, &[("direction", "in")], &inwards);
         self.sample(&name, &[("direction", "out")], &outwards);
     }
 
-    pub fn reasons(&mut self, name: &str, help: &str, label: &str, counts: &dyn Counts) {
+    pub(crate) fn reasons(&mut self, name: &str, help: &str, label: &str, counts: &dyn Counts) {
         let name = format!("{name}_total");
         self.family(&name, "counter", help);
         let mut number = 0;
@@ -54,7 +54,7 @@ impl Page<'_> {
         }
     }
 
-    pub fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+    pub(crate) fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.family(name, "histogram", help);
         let buckets = format!("{name}_bucket");
         for (bound, below) in histogram.cumulative() {

@@ -5,7 +5,7 @@ use super::counter::Counter;
 /// A closed list of things that may happen. Each has a label in the metrics
 /// and a sentence in the log (`Display`), so neither can exist without the
 /// other.
-pub trait Reason: Copy + std::fmt::Display + 'static {
+pub(crate) trait Reason: Copy + std::fmt::Display + 'static {
     const ALL: &'static [Self];
 
     /// Stable: dashboards and alarms are built on it.
@@ -16,7 +16,7 @@ pub trait Reason: Copy + std::fmt::Display + 'static {
 
 /// A counter for every variant of a [`Reason`].
 #[derive(Debug)]
-pub struct ByReason<R> {
+pub(crate) struct ByReason<R> {
     counts: Box<[Counter]>,
     reasons: PhantomData<R>,
 }
@@ -31,18 +31,18 @@ impl<R: Reason> Default for ByReason<R> {
 }
 
 impl<R: Reason> ByReason<R> {
-    pub fn inc(&self, reason: R) {
+    pub(crate) fn inc(&self, reason: R) {
         if let Some(count) = self.counts.get(reason.index()) {
             count.inc();
         }
     }
 
-    pub fn get(&self, reason: R) -> u64 {
+    pub(crate) fn get(&self, reason: R) -> u64 {
         self.counts.get(reason.index()).map_or(0, Counter::get)
     }
 
     #[cfg(test)]
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.counts.iter().map(Counter::get).sum()
     }
 }
@@ -66,7 +66,7 @@ macro_rules! reasons {
     ($(#[$doc:meta])* $name:ident { $($variant:ident $label:literal $sentence:literal;)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $(#[doc = $sentence] $variant),+ }
+        pub(crate) enum $name { $(#[doc = $sentence] $variant),+ }
 
         impl Reason for $name {
             const ALL: &'static [Self] = &[$(Self::$variant),+];

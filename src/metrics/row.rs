@@ -26,7 +26,12 @@ enum Shows {
 }
 
 impl Row {
-    pub fn show(&self, metrics: &Metrics, dcs: &[(String, Rc<DcMetrics>)], page: &mut Page<'_>) {
+    pub(crate) fn show(
+        &self,
+        metrics: &Metrics,
+        dcs: &[(String, Rc<DcMetrics>)],
+        page: &mut Page<'_>,
+    ) {
         let Self { name, help, shows } = self;
         match shows {
             Shows::Counter(of) => page.counter(name, help, of(metrics).get()),

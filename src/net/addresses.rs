@@ -15,10 +15,10 @@ const GROUPS: u32 = 0x10 | 0x100;
 
 /// Hears from the kernel when an address of this machine comes or goes. What
 /// exactly is not read: whoever hears it looks for himself.
-pub struct AddressWatch(Socket);
+pub(crate) struct AddressWatch(Socket);
 
 impl AddressWatch {
-    pub fn new(reactor: &Rc<Reactor>) -> io::Result<Self> {
+    pub(crate) fn new(reactor: &Rc<Reactor>) -> io::Result<Self> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         // The first of netlink's protocols is that of routes and addresses.
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
@@ -27,7 +27,7 @@ impl AddressWatch {
     }
 
     /// Completes after the next change; never, if the kernel tells no more.
-    pub async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         poll_fn(|cx| self.poll_changed(cx)).await;
     }
 

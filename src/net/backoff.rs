@@ -5,14 +5,14 @@ use super::random::random_part;
 /// The waits between attempts that fail: each twice as long as the one before it,
 /// from the first to the last.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     last: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub const fn new(first: Duration, last: Duration) -> Self {
+    pub(crate) const fn new(first: Duration, last: Duration) -> Self {
         Self {
             first,
             last,
@@ -21,29 +21,29 @@ impl Backoff {
     }
 
     /// How long to wait after the attempt that has failed just now.
-    pub fn next_wait(&mut self) -> Duration {
+    pub(crate) fn next_wait(&mut self) -> Duration {
         let wait = self.next.min(self.last);
         self.next = wait.saturating_mul(2).min(self.last).max(self.first);
         wait
     }
 
     /// An attempt has succeeded.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 
     /// There is a reason for the next attempt: it comes after `wait` at the latest.
-    pub fn hasten(&mut self, wait: Duration) {
+    pub(crate) fn hasten(&mut self, wait: Duration) {
         self.next = self.next.min(wait);
     }
 
     /// From now on no wait is longer, the first one included.
-    pub fn bound(&mut self, last: Duration) {
+    pub(crate) fn bound(&mut self, last: Duration) {
         self.last = last;
     }
 
     /// The wait after `doublings` of the first.
-    pub fn after(&self, doublings: u32) -> Duration {
+    pub(crate) fn after(&self, doublings: u32) -> Duration {
         let factor = 2u32.saturating_pow(doublings);
         self.first.saturating_mul(factor).min(self.last)
     }
@@ -51,7 +51,7 @@ impl Backoff {
 
 /// How far apart those go on who began together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Jitter {
+pub(crate) enum Jitter {
     /// As long, up to twice as long.
     Double,
     /// A tenth longer at most.
@@ -62,7 +62,7 @@ pub enum Jitter {
 
 impl Jitter {
     /// Some wait that is about as long as `wait`.
-    pub fn of(self, wait: Duration) -> Duration {
+    pub(crate) fn of(self, wait: Duration) -> Duration {
         let (least, more) = self.range(wait);
         least.saturating_add(random_part(more))
     }

@@ -32,7 +32,7 @@ const MAX_APART: usize = 256;
 /// are not: the number is what is fixed. Running out is told to the taker, which
 /// then reads less or waits. Large packets of clients get theirs by a
 /// [`Reservation`](super::Reservation); a part of the pool is never theirs, so that all else passes.
-pub struct BufferPool {
+pub(crate) struct BufferPool {
     pub(super) clock: Clock,
     total: usize,
     used: Cell<usize>,
@@ -55,14 +55,14 @@ pub struct BufferPool {
 
 impl BufferPool {
     /// A pool of `bytes`, rounded up to whole chunks.
-    pub fn new(clock: &Clock, bytes: usize) -> Rc<Self> {
+    pub(crate) fn new(clock: &Clock, bytes: usize) -> Rc<Self> {
         let total = bytes.div_ceil(CHUNK_LEN);
         Self::with(clock, total, total - apart(total))
     }
 
     /// A pool of `bytes`, or as much more as it takes that a packet of `largest`
     /// bytes has room and leaves a part free.
-    pub fn with_room_for(clock: &Clock, largest: usize, bytes: usize) -> Rc<Self> {
+    pub(crate) fn with_room_for(clock: &Clock, largest: usize, bytes: usize) -> Rc<Self> {
         let total = bytes.div_ceil(CHUNK_LEN);
         let reservable = (total - apart(total)).max(largest.div_ceil(CHUNK_LEN));
         Self::with(clock, reservable + apart(total), reservable)
@@ -84,22 +84,22 @@ impl BufferPool {
         })
     }
 
-    pub fn total_bytes(&self) -> usize {
+    pub(crate) fn total_bytes(&self) -> usize {
         self.total * CHUNK_LEN
     }
 
-    pub fn used_bytes(&self) -> usize {
+    pub(crate) fn used_bytes(&self) -> usize {
         self.used.get() * CHUNK_LEN
     }
 
     /// Bytes that a taker without a reservation can still get.
-    pub fn free_bytes(&self) -> usize {
+    pub(crate) fn free_bytes(&self) -> usize {
         self.free() * CHUNK_LEN
     }
 
     /// Ready while there is a free chunk. All that wait here are woken by one
     /// that is freed: for connections, which then choose whose turn it is.
-    pub fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_free(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.free() > 0 {
             return Poll::Ready(());
         }

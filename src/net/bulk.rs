@@ -40,57 +40,57 @@ impl Course {
 /// One direction of a relay: how its next bytes are read, and those that are in a pipe.
 /// The pipe is borrowed for as long as much comes, or something is in it.
 #[derive(Default)]
-pub struct Bulk {
+pub(crate) struct Bulk {
     pipe: Option<Pipe>,
     course: Course,
 }
 
 impl Bulk {
     /// Bytes that were read and not handed on.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.pipe.as_ref().map_or(0, Pipe::len)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// So much was read, into the pipe or by copying; 0 is the end.
-    pub fn came(&mut self, length: usize) {
+    pub(crate) fn came(&mut self, length: usize) {
         self.course = Course::after(length);
     }
 
     /// The sender will send no more.
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(self.course, Course::Ended | Course::Done)
     }
 
     /// The receiver was told that it has ended.
-    pub fn told_end(&mut self) {
+    pub(crate) fn told_end(&mut self) {
         self.course = Course::Done;
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.course == Course::Done
     }
 
     /// The next bytes are worth a pipe, and none is here.
-    pub fn wants_pipe(&self) -> bool {
+    pub(crate) fn wants_pipe(&self) -> bool {
         self.course == Course::Many && self.pipe.is_none()
     }
 
     /// There was one, or not: then what comes is copied.
-    pub fn lend(&mut self, pipe: Option<Pipe>) {
+    pub(crate) fn lend(&mut self, pipe: Option<Pipe>) {
         self.pipe = pipe;
     }
 
-    pub fn has_pipe(&self) -> bool {
+    pub(crate) fn has_pipe(&self) -> bool {
         self.pipe.is_some()
     }
 
     /// Reads at most `most` bytes into the pipe, which is empty: how many, or `None`
     /// if they are to be copied. Without bytes the pipe goes back to the others.
-    pub fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         from: &Socket,
@@ -108,7 +108,7 @@ impl Bulk {
 
     /// Hands on at most `most` bytes of the pipe: 0 when `to` takes none,
     /// `None` when the kernel refuses: [`take_out`](Self::take_out) some.
-    pub fn try_drain(&mut self, to: &Socket, most: usize) -> io::Result<Option<usize>> {
+    pub(crate) fn try_drain(&mut self, to: &Socket, most: usize) -> io::Result<Option<usize>> {
         match &mut self.pipe {
             Some(pipe) => pipe.try_drain(to, SPLICE_LEN.min(most)),
             None => Ok(Some(0)),
@@ -116,7 +116,7 @@ impl Bulk {
     }
 
     /// Takes bytes out of the pipe by copying them.
-    pub fn take_out(&mut self, space: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn take_out(&mut self, space: &mut [u8]) -> io::Result<usize> {
         self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.read(space))
     }
 }

@@ -14,18 +14,18 @@ use crate::wire::dc::DcId;
 
 /// What large packets of clients take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// Filled or set aside, complete packets that wait for Telegram included.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// Unfinished packets that hold some, and that wait for some.
-    pub holders: usize,
-    pub waiters: usize,
+    pub(crate) holders: usize,
+    pub(crate) waiters: usize,
 }
 
 impl Destination {
     /// A DC. Those that nobody knows are one: their packets go where the list's
     /// default is, whatever a client calls them.
-    pub fn dc(dc: DcId) -> Self {
+    pub(crate) fn dc(dc: DcId) -> Self {
         let is_known = matches!(dc.number(), 1..=5 | 203);
         Self(if is_known { dc.0 } else { 0 })
     }
@@ -33,17 +33,17 @@ impl Destination {
 
 impl BufferPool {
     /// Bytes of the largest packet to `to` that may begin now.
-    pub fn reservable_bytes(&self, to: Destination) -> usize {
+    pub(crate) fn reservable_bytes(&self, to: Destination) -> usize {
         let room = self.room.borrow();
         room.available(to, self.free()) * CHUNK_LEN
     }
 
     /// Bytes of the largest packet that ever may.
-    pub fn most_reservable_bytes(&self) -> usize {
+    pub(crate) fn most_reservable_bytes(&self) -> usize {
         self.room.borrow().capacity() * CHUNK_LEN
     }
 
-    pub fn claims(&self) -> Claims {
+    pub(crate) fn claims(&self) -> Claims {
         let tally = self.room.borrow().tally();
         Claims {
             bytes: tally.taken * CHUNK_LEN,
@@ -54,7 +54,7 @@ impl BufferPool {
 
     /// Announces a packet of so many bytes to `to`, which takes no buffers yet.
     /// `None` if the pool is too small for it.
-    pub fn announce(
+    pub(crate) fn announce(
         self: &Rc<Self>,
         user: User,
         to: Destination,
@@ -70,7 +70,7 @@ impl BufferPool {
     }
 
     /// Takes from those who hold up others, for as long as the pool is in use.
-    pub async fn keep_fair(&self, reactor: &Rc<Reactor>) {
+    pub(crate) async fn keep_fair(&self, reactor: &Rc<Reactor>) {
         loop {
             if self.room.borrow().is_short() || !self.too_little.borrow().is_empty() {
                 reactor.sleep(LOOK_EVERY).await;

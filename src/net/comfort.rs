@@ -45,7 +45,7 @@ impl Comfort {
     }
 
     /// How asking the kernel for it ended.
-    pub fn tried(&self, outcome: Result<(), Errno>) {
+    pub(crate) fn tried(&self, outcome: Result<(), Errno>) {
         if let Err(error) = outcome
             && !self.is_told.swap(true, Ordering::Relaxed)
         {

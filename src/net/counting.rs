@@ -1,10 +1,10 @@
 use std::cell::Cell;
 
 /// One that is counted for as long as this is there.
-pub struct Counting<'a>(&'a Cell<usize>);
+pub(crate) struct Counting<'a>(&'a Cell<usize>);
 
 impl<'a> Counting<'a> {
-    pub fn one(count: &'a Cell<usize>) -> Self {
+    pub(crate) fn one(count: &'a Cell<usize>) -> Self {
         count.set(count.get() + 1);
         Self(count)
     }

@@ -12,7 +12,7 @@ use super::socket::Socket;
 
 /// A socket, the cipher of all that goes out, and what the kernel did not take of
 /// it. What comes in is read from the [`socket`](Self::socket) as it is.
-pub struct Enciphered {
+pub(crate) struct Enciphered {
     socket: Socket,
     cipher: CtrStream,
     /// Encrypted bytes that the kernel has not taken. A box, as most connections never
@@ -21,7 +21,7 @@ pub struct Enciphered {
 }
 
 impl Enciphered {
-    pub fn new(socket: Socket, cipher: CtrStream) -> Self {
+    pub(crate) fn new(socket: Socket, cipher: CtrStream) -> Self {
         Self {
             socket,
             cipher,
@@ -29,19 +29,19 @@ impl Enciphered {
         }
     }
 
-    pub fn socket(&self) -> &Socket {
+    pub(crate) fn socket(&self) -> &Socket {
         &self.socket
     }
 
     /// Everything that was sent has been taken by the kernel.
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.pending.as_ref().is_none_or(|rope| rope.is_empty())
     }
 
     /// Encrypts `data` in place and sends it, behind what waits: how many bytes of
     /// it the kernel took. The rest waits for [`flush`](Self::flush), also after an
     /// error, which `flush` then meets again.
-    pub fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize> {
         self.cipher.apply(data);
         let written = match self.is_flushed() {
             true => self.socket.try_write(data),
@@ -58,7 +58,7 @@ impl Enciphered {
 
     /// Sends what waits, as far as the kernel takes it, which wakes the caller for
     /// more: how many bytes.
-    pub fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
         let mut total = 0;
         if let Some(pending) = &mut self.pending {
             while !pending.is_empty() && self.socket.poll_writable(cx).is_ready() {
@@ -69,7 +69,7 @@ impl Enciphered {
     }
 
     /// Drops what the next byte can make again: the expanded keys.
-    pub fn hibernate(&mut self) {
+    pub(crate) fn hibernate(&mut self) {
         self.cipher.hibernate();
         self.pending.take_if(|rope| rope.is_empty());
     }

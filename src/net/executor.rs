@@ -4,7 +4,7 @@ use std::pin::Pin;
 use smol::{LocalExecutor, Task};
 
 /// Reads of one task, in one direction, before the others get their turn.
-pub const READS_PER_TURN: usize = 4;
+pub(crate) const READS_PER_TURN: usize = 4;
 
 /// The thread's tasks, in two ranks: those that are served at once, and those
 /// of peers that have proven nothing, which take a step a turn of the
@@ -14,19 +14,19 @@ pub const READS_PER_TURN: usize = 4;
 /// Every future goes into a box, so that the executor's code is in the program
 /// once and not once a kind of task: 2 to 4 KiB each on MIPS.
 #[derive(Default)]
-pub struct Executor {
+pub(crate) struct Executor {
     prompt: LocalExecutor<'static>,
     patient: LocalExecutor<'static>,
 }
 
 impl Executor {
     /// Starts a task that is served at once.
-    pub fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Task<()> {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Task<()> {
         start(&self.prompt, Box::pin(future))
     }
 
     /// Starts a task that can wait until nobody else wants anything.
-    pub fn spawn_patient(&self, future: impl Future<Output = ()> + 'static) -> Task<()> {
+    pub(crate) fn spawn_patient(&self, future: impl Future<Output = ()> + 'static) -> Task<()> {
         start(&self.patient, Box::pin(future))
     }
 

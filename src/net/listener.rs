@@ -20,10 +20,10 @@ use crate::config::{ListenAddress, includes};
 const BACKLOG: i32 = 1024;
 
 /// Sockets that listen, with where they do.
-pub type Opened = Vec<(ListenAddress, Rc<Listener>)>;
+pub(crate) type Opened = Vec<(ListenAddress, Rc<Listener>)>;
 
 /// A listening stream socket.
-pub struct Listener {
+pub(crate) struct Listener {
     fd: OwnedFd,
     /// Nowhere in particular, for a Unix socket.
     address: SocketAddr,
@@ -34,7 +34,7 @@ pub struct Listener {
 impl Listener {
     /// Binds `address`; an IPv6 address takes IPv6 only, so that both families
     /// can have a listener on one port.
-    pub fn bind(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
         let listener = Self::hold(reactor, &ListenAddress::new(address), &[])?;
         listener.listen()?;
         Ok(listener)
@@ -46,7 +46,7 @@ impl Listener {
     /// sockets of this user that ask the kernel to share them get through. Those of
     /// `parked` that are asked for are used. An address whose port this process may not
     /// bind is left out if one of `ours` has all addresses of it.
-    pub fn open_all(
+    pub(crate) fn open_all(
         reactor: &Rc<Reactor>,
         places: &[ListenAddress],
         ours: &[Rc<Self>],
@@ -100,7 +100,7 @@ impl Listener {
 
     /// Binds `address`, for a later [`open_all`](Self::open_all); nobody listens
     /// there.
-    pub fn parked(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn parked(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
         Self::hold(reactor, &ListenAddress::new(address), &[])
     }
 
@@ -156,7 +156,7 @@ impl Listener {
     }
 
     /// Listens no more, but holds its port: who connects is refused.
-    pub fn park(&self) {
+    pub(crate) fn park(&self) {
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Read);
     }
 
@@ -170,7 +170,7 @@ impl Listener {
     }
 
     /// Takes over a Unix socket that listens.
-    pub fn from_unix(reactor: &Rc<Reactor>, listener: UnixListener) -> io::Result<Self> {
+    pub(crate) fn from_unix(reactor: &Rc<Reactor>, listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let fd = OwnedFd::from(listener);
         let key = reactor.add_source(&fd, EventFlags::IN)?;
@@ -182,20 +182,20 @@ impl Listener {
         })
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The next connection. Errors about one connection (it was aborted before
     /// we took it) are passed over; those about this process are returned.
-    pub async fn accept(&self) -> io::Result<Socket> {
+    pub(crate) async fn accept(&self) -> io::Result<Socket> {
         let fd = poll_fn(|cx| self.poll_accept(cx)).await?;
         Socket::new(&self.reactor, fd)
     }
 
     /// Hands every connection to `take`, for ever. Where descriptors or memory of the
     /// kernel ran out, it rests for `pause`, or until what `trouble` gives completes.
-    pub async fn take_all<Relief: Future>(
+    pub(crate) async fn take_all<Relief: Future>(
         &self,
         pause: Duration,
         mut take: impl FnMut(Socket),
@@ -215,7 +215,7 @@ impl Listener {
     }
 
     /// Hands those to `take` whom the kernel has let in.
-    pub fn take_waiting(&self, mut take: impl FnMut(Socket)) {
+    pub(crate) fn take_waiting(&self, mut take: impl FnMut(Socket)) {
         for _ in 0..=BACKLOG {
             let Some(socket) = self.accept_waiting() else {
                 break;

@@ -5,7 +5,7 @@ use super::Notify;
 
 /// A value that others go by while it may be replaced as a whole: settings, at a
 /// reload. Its clones are one and the same.
-pub struct Live<T>(Rc<Inner<T>>);
+pub(crate) struct Live<T>(Rc<Inner<T>>);
 
 struct Inner<T> {
     now: RefCell<Rc<T>>,
@@ -25,7 +25,7 @@ impl<T: Default + PartialEq> Default for Live<T> {
 }
 
 impl<T: PartialEq> Live<T> {
-    pub fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self(Rc::new(Inner {
             now: RefCell::new(Rc::new(value)),
             replaced: Notify::default(),
@@ -33,18 +33,18 @@ impl<T: PartialEq> Live<T> {
     }
 
     /// The present value. Whoever holds it still has it when another takes its place.
-    pub fn get(&self) -> Rc<T> {
+    pub(crate) fn get(&self) -> Rc<T> {
         self.0.now.borrow().clone()
     }
 
     /// What `look` sees in it. It must not replace it.
-    pub fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.0.now.borrow())
     }
 
     /// Replaces it, at once for all, and wakes who waits for that; whether it is
     /// another one.
-    pub fn set(&self, value: T) -> bool {
+    pub(crate) fn set(&self, value: T) -> bool {
         let is_other = self.with(|now| *now != value);
         if is_other {
             let old = self.0.now.replace(Rc::new(value));
@@ -55,13 +55,13 @@ impl<T: PartialEq> Live<T> {
     }
 
     /// Another one has taken the place of `seen`, which [`get`](Self::get) gave.
-    pub fn is_past(&self, seen: &Rc<T>) -> bool {
+    pub(crate) fn is_past(&self, seen: &Rc<T>) -> bool {
         !Rc::ptr_eq(&self.0.now.borrow(), seen)
     }
 
     /// Waits until it is another one than `seen`, which [`get`](Self::get) gave,
     /// and gives that. Whoever did other things meanwhile gets the last of several.
-    pub async fn after(&self, seen: &Rc<T>) -> Rc<T> {
+    pub(crate) async fn after(&self, seen: &Rc<T>) -> Rc<T> {
         while !self.is_past(seen) {
             self.0.replaced.changed().await;
         }

@@ -8,7 +8,7 @@ const NOBODYS: (Ipv4Addr, Ipv6Addr) = (
 
 /// Whether `ip` belongs to this machine, whatever the interface: the kernel
 /// lets nobody bind an address of somebody else, unless `ip_nonlocal_bind` is set.
-pub fn is_local_address(ip: IpAddr) -> bool {
+pub(crate) fn is_local_address(ip: IpAddr) -> bool {
     let can_be_bound = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
     let nobodys = match ip {
         IpAddr::V4(_) => NOBODYS.0.into(),

@@ -13,7 +13,7 @@ use super::unblock::unblock;
 
 /// Asks the system for the addresses of `name`, at least one and at most `most`,
 /// on another thread; its resolver may take half a minute.
-pub async fn resolve(name: String, port: u16, most: usize) -> io::Result<Vec<SocketAddr>> {
+pub(crate) async fn resolve(name: String, port: u16, most: usize) -> io::Result<Vec<SocketAddr>> {
     unblock(move || {
         let found: Vec<_> = (&*name, port).to_socket_addrs()?.take(most).collect();
         match found.is_empty() {
@@ -30,21 +30,21 @@ fn no_address() -> io::Error {
 
 /// How a name is looked up.
 #[derive(Clone, Copy)]
-pub struct LookupRules {
+pub(crate) struct LookupRules {
     /// Addresses of it that are taken, at most.
-    pub most_addresses: usize,
+    pub(crate) most_addresses: usize,
     /// Lookups under way at a time, at most; one at least.
-    pub most_under_way: u32,
+    pub(crate) most_under_way: u32,
     /// A lookup that takes longer may have begun while there was no network: it keeps
     /// nobody from beginning another one beside it.
-    pub late_after: Duration,
+    pub(crate) late_after: Duration,
     /// Whether an address may be used; others are as if the name had not led there.
-    pub is_usable: fn(IpAddr) -> bool,
+    pub(crate) is_usable: fn(IpAddr) -> bool,
 }
 
 /// Where a name leads, as far as is known. Whoever wants to know it while it is looked
 /// up waits for the same answer.
-pub struct Lookup {
+pub(crate) struct Lookup {
     rules: LookupRules,
     /// `None`: it is an address.
     ask: Option<Box<dyn Fn() -> Asking>>,
@@ -83,7 +83,7 @@ impl UnderWay {
 
 impl Lookup {
     /// Of a name, or of an address in its text form.
-    pub fn new(name: &str, port: u16, rules: LookupRules) -> Rc<Self> {
+    pub(crate) fn new(name: &str, port: u16, rules: LookupRules) -> Rc<Self> {
         if let Ok(ip) = name.parse() {
             return Self::of_address(SocketAddr::new(ip, port), rules);
         }
@@ -93,7 +93,7 @@ impl Lookup {
     }
 
     /// Of what is known already.
-    pub fn of_address(address: SocketAddr, rules: LookupRules) -> Rc<Self> {
+    pub(crate) fn of_address(address: SocketAddr, rules: LookupRules) -> Rc<Self> {
         let lookup = Self::by(rules, None);
         lookup.take(None, Ok(vec![address]));
         lookup
@@ -112,7 +112,7 @@ impl Lookup {
     }
 
     /// Looks it up, unless as many lookups are under way as may be.
-    pub fn begin(self: &Rc<Self>, reactor: &Reactor, executor: &Executor) {
+    pub(crate) fn begin(self: &Rc<Self>, reactor: &Reactor, executor: &Executor) {
         let Some(ask) = &self.ask else { return };
         let (now, mut under_way) = (reactor.now(), self.under_way.get());
         if under_way.begin(now, &self.rules) {
@@ -148,19 +148,19 @@ impl Lookup {
     }
 
     /// The addresses of the last good answer; none before it.
-    pub fn known(&self) -> Rc<[SocketAddr]> {
+    pub(crate) fn known(&self) -> Rc<[SocketAddr]> {
         self.known.borrow().clone()
     }
 
     /// They were asked for so long ago that they may have changed, or never.
-    pub fn is_older(&self, than: Duration, now: Instant) -> bool {
+    pub(crate) fn is_older(&self, than: Duration, now: Instant) -> bool {
         let is_fresh = |asked| now.duration_since(asked) < than;
         self.ask.is_some() && !self.asked.get().is_some_and(is_fresh)
     }
 
     /// What the lookup finds that ends next, one address at least; at once where nothing
     /// needs to be looked up.
-    pub async fn answer(&self) -> Result<Rc<[SocketAddr]>, String> {
+    pub(crate) async fn answer(&self) -> Result<Rc<[SocketAddr]>, String> {
         if self.ask.is_some() {
             self.ended.changed().await;
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 /// Wakes tasks that wait for something to change; each then looks again for
 /// itself.
 #[derive(Default)]
-pub struct Notify {
+pub(crate) struct Notify {
     changes: Cell<u32>,
     waiting: RefCell<Waiting>,
 }
@@ -32,7 +32,7 @@ fn identity(waker: &Waker) -> Identity {
 
 impl Notify {
     /// Wakes all that wait.
-    pub fn notify(&self) {
+    pub(crate) fn notify(&self) {
         self.changes.set(self.changes.get().wrapping_add(1));
         for waker in self.waiting.take().queue.into_values() {
             waker.wake();
@@ -42,7 +42,7 @@ impl Notify {
     /// Wakes those that wait longest, `most` of them; whether others still
     /// wait. The caller comes back for these: who is woken need not use what
     /// there is, and does not pass it on.
-    pub fn notify_first(&self, most: usize) -> bool {
+    pub(crate) fn notify_first(&self, most: usize) -> bool {
         self.changes.set(self.changes.get().wrapping_add(1));
         for _ in 0..most {
             let Some(waker) = self.waiting.borrow_mut().pop() else {
@@ -54,13 +54,13 @@ impl Notify {
     }
 
     /// Somebody waits.
-    pub fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         !self.waiting.borrow().queue.is_empty()
     }
 
     /// Completes at the next [`notify`](Self::notify) after its first poll,
     /// whatever else its task is woken for.
-    pub async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         let mut wait = Wait {
             notify: self,
             begun: None,
@@ -70,7 +70,7 @@ impl Notify {
 
     /// Completes once `holds` does, which is looked at now and after each
     /// [`notify`](Self::notify).
-    pub async fn until(&self, holds: impl Fn() -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
         while !holds() {
             self.changed().await;
         }
@@ -78,13 +78,13 @@ impl Notify {
 
     /// Wakes `waker` at the next [`notify`](Self::notify), or when it is its
     /// turn; false if it was waiting already.
-    pub fn park(&self, waker: &Waker) -> bool {
+    pub(crate) fn park(&self, waker: &Waker) -> bool {
         self.waiting.borrow_mut().push(waker)
     }
 
     /// Wakes the task of `waker` out of turn: it may have no reason to wait any
     /// more.
-    pub fn unpark(&self, waker: &Waker) {
+    pub(crate) fn unpark(&self, waker: &Waker) {
         if let Some(waker) = self.waiting.borrow_mut().remove(waker) {
             waker.wake();
         }

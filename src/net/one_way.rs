@@ -15,17 +15,17 @@ use super::rope::Rope;
 use super::socket::Socket;
 
 /// What it borrows while bytes are under way.
-pub struct OneWayParts<'a> {
-    pub pipes: &'a Rc<PipePool>,
-    pub scratch: &'a Scratch,
-    pub buffers: &'a Rc<BufferPool>,
+pub(crate) struct OneWayParts<'a> {
+    pub(crate) pipes: &'a Rc<PipePool>,
+    pub(crate) scratch: &'a Scratch,
+    pub(crate) buffers: &'a Rc<BufferPool>,
 }
 
 /// One direction of a plain relay: bytes from one socket to another as they
 /// come, and then their end. It reads no more than the receiver takes, so that
 /// who takes nothing costs no buffers.
 #[derive(Default)]
-pub struct OneWay {
+pub(crate) struct OneWay {
     /// Given at the start or stuck in a pipe, and not taken by the receiver so
     /// far.
     queue: Rope,
@@ -36,25 +36,25 @@ pub struct OneWay {
 
 impl OneWay {
     /// Begins with `first`, which was read before.
-    pub fn starting_with(buffers: &Rc<BufferPool>, first: &[u8]) -> Self {
+    pub(crate) fn starting_with(buffers: &Rc<BufferPool>, first: &[u8]) -> Self {
         let mut one_way = Self::default();
         one_way.queue.append_overdrawn(buffers, first);
         one_way
     }
 
     /// Everything is handed on, the end of the stream too.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.bulk.is_done()
     }
 
     /// Bytes that the receiver took.
-    pub fn moved(&self) -> u64 {
+    pub(crate) fn moved(&self) -> u64 {
         self.moved
     }
 
     /// Goes on as far as it can; the sockets wake the caller for more. An
     /// error is that of either connection: the relay is over.
-    pub fn advance(
+    pub(crate) fn advance(
         &mut self,
         cx: &mut Context<'_>,
         parts: &OneWayParts<'_>,

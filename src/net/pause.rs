@@ -7,25 +7,25 @@ use super::{Notify, Reactor};
 /// The time between two attempts at something. Whoever has a reason for the
 /// next one may cut it short, down to what the other side can be asked to bear.
 #[derive(Default)]
-pub struct Pause {
+pub(crate) struct Pause {
     is_wanted: Cell<bool>,
     wanted: Notify,
 }
 
 impl Pause {
     /// The next attempt is wanted as soon as may be.
-    pub fn cut_short(&self) {
+    pub(crate) fn cut_short(&self) {
         self.is_wanted.set(true);
         self.wanted.notify();
     }
 
     /// An attempt begins: what was wanted before is what it does.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.is_wanted.set(false);
     }
 
     /// Until `longest` is over; not before `shortest` is, whoever wants it.
-    pub async fn wait(&self, reactor: &Rc<Reactor>, shortest: Duration, longest: Duration) {
+    pub(crate) async fn wait(&self, reactor: &Rc<Reactor>, shortest: Duration, longest: Duration) {
         reactor.sleep(shortest.min(longest)).await;
         if !self.is_wanted.get() {
             let rest = longest.saturating_sub(shortest);

@@ -17,7 +17,7 @@ const SPARE_PIPES: usize = 4;
 
 /// Pipes for splice(2). A relay borrows one for the bytes that it moves and
 /// keeps it only while its peer does not take them all.
-pub struct PipePool {
+pub(crate) struct PipePool {
     spare: RefCell<Vec<(OwnedFd, OwnedFd)>>,
     capacity: usize,
     in_use: Cell<usize>,
@@ -27,7 +27,7 @@ pub struct PipePool {
 
 impl PipePool {
     /// At most `capacity` pipes at a time.
-    pub fn new(capacity: usize) -> Rc<Self> {
+    pub(crate) fn new(capacity: usize) -> Rc<Self> {
         Rc::new(Self {
             spare: RefCell::default(),
             capacity,
@@ -37,7 +37,7 @@ impl PipePool {
     }
 
     /// An empty pipe, or `None` when all are in use or the kernel has none.
-    pub fn take(self: &Rc<Self>) -> Option<Pipe> {
+    pub(crate) fn take(self: &Rc<Self>) -> Option<Pipe> {
         if self.is_refused.get() || self.in_use.get() >= self.capacity {
             return None;
         }
@@ -54,7 +54,7 @@ impl PipePool {
     }
 
     /// [`take`](Self::take), but none if half of them are in use.
-    pub fn take_if_plenty(self: &Rc<Self>) -> Option<Pipe> {
+    pub(crate) fn take_if_plenty(self: &Rc<Self>) -> Option<Pipe> {
         let is_plenty = self.in_use.get() < self.capacity.div_ceil(2);
         is_plenty.then(|| self.take()).flatten()
     }
@@ -74,7 +74,7 @@ impl PipePool {
 
     /// From now on it is as if the kernel had refused.
     #[cfg(test)]
-    pub fn refuse(&self) {
+    pub(crate) fn refuse(&self) {
         self.is_refused.set(true);
     }
 
@@ -96,7 +96,7 @@ fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// A pipe between two sockets: what goes in is not copied through user space.
-pub struct Pipe {
+pub(crate) struct Pipe {
     /// `None` only while dropping.
     ends: Option<(OwnedFd, OwnedFd)>,
     length: usize,
@@ -105,17 +105,17 @@ pub struct Pipe {
 
 impl Pipe {
     /// Bytes inside.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Moves at most `limit` bytes from `socket` into this empty pipe; 0 is
     /// the end of the stream, `None` that the kernel refuses: copy instead.
-    pub fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         socket: &Socket,
@@ -142,7 +142,7 @@ impl Pipe {
 
     /// Moves at most `limit` bytes out to `socket`: 0 when it takes none now,
     /// `None` when the kernel refuses: [`read`](Self::read) them instead.
-    pub fn try_drain(&mut self, socket: &Socket, limit: usize) -> io::Result<Option<usize>> {
+    pub(crate) fn try_drain(&mut self, socket: &Socket, limit: usize) -> io::Result<Option<usize>> {
         let Some((reader, _)) = self.usable_ends() else {
             return Ok(None);
         };
@@ -167,7 +167,7 @@ impl Pipe {
     }
 
     /// Takes bytes out by copying them.
-    pub fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let Some((reader, _)) = &self.ends else {
             return Ok(0);
         };

@@ -23,7 +23,7 @@ impl Socket {
     ///
     /// It asks nothing while it repeats what the peer has not acknowledged, which
     /// is a question too.
-    pub fn ask_peer(&self) -> io::Result<()> {
+    pub(crate) fn ask_peer(&self) -> io::Result<()> {
         // What comes in for MPTCP is noted elsewhere.
         if sockopt::socket_protocol(self)? != Some(ipproto::TCP) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -40,7 +40,7 @@ impl Socket {
     }
 
     /// Whether anything, be it a bare acknowledgement, has come since then.
-    pub fn has_answered(&self) -> bool {
+    pub(crate) fn has_answered(&self) -> bool {
         sockopt::socket_incoming_cpu(self) != Ok(NO_CPU)
     }
 }

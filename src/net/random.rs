@@ -9,7 +9,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 ///
 /// The kernel's generator cannot fail once it is seeded, and getrandom(2) waits
 /// for that; on a kernel without it the process cannot have secrets and stops.
-pub fn fill_random(bytes: &mut [u8]) {
+pub(crate) fn fill_random(bytes: &mut [u8]) {
     if getrandom::fill(bytes).is_err() {
         error!("this system has no random numbers; is /dev/urandom missing?");
         crate::log::finish(LAST_WORDS);
@@ -18,7 +18,7 @@ pub fn fill_random(bytes: &mut [u8]) {
 }
 
 /// Something between nothing and `whole`, for jitter.
-pub fn random_part(whole: Duration) -> Duration {
+pub(crate) fn random_part(whole: Duration) -> Duration {
     let mut bytes = [0; 4];
     fill_random(&mut bytes);
     whole.saturating_mul(u32::from_le_bytes(bytes)) / u32::MAX

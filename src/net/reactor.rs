@@ -44,7 +44,7 @@ const WAKE_KEY: u64 = u64::MAX;
 /// socket costs 24 bytes here.
 ///
 /// A source belongs to one task: it remembers one waker.
-pub struct Reactor {
+pub(crate) struct Reactor {
     epoll: OwnedFd,
     wake: Arc<WakeSignal>,
     sources: RefCell<Slab<SourceState>>,
@@ -75,7 +75,7 @@ struct SourceState {
 }
 
 impl Reactor {
-    pub fn new() -> io::Result<Rc<Self>> {
+    pub(crate) fn new() -> io::Result<Rc<Self>> {
         Ok(Rc::new(Self::with(Clock::machine())?))
     }
 
@@ -105,7 +105,7 @@ impl Reactor {
     }
 
     /// Runs the executor's tasks until `future` is done.
-    pub fn block_on<F: Future>(&self, executor: &Executor, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, executor: &Executor, future: F) -> F::Output {
         let waker = Waker::from(self.wake.clone());
         let mut context = Context::from_waker(&waker);
         let mut running = pin!(executor.run(future));
@@ -138,12 +138,12 @@ impl Reactor {
     }
 
     /// The time of the current turn: one clock reading for all tasks of it.
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.clock.now()
     }
 
     /// What all that counts time on this thread goes by.
-    pub fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.clock
     }
 

@@ -12,7 +12,7 @@ use crate::metrics::Revocation;
 ///
 /// It is gone when others waited for what it holds: see
 /// [`poll_revoked`](Self::poll_revoked).
-pub struct Reservation {
+pub(crate) struct Reservation {
     pub(super) pool: Rc<BufferPool>,
     pub(super) id: Id,
     pub(super) to: Destination,
@@ -21,27 +21,27 @@ pub struct Reservation {
 impl Reservation {
     /// Whether what comes of the packet may be read and
     /// [appended](super::Rope::append_promised) now.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let (pool, now) = (&self.pool, self.pool.clock.now());
         pool.room.borrow_mut().ask(self.id, pool.free(), now)
     }
 
     /// Its sender has finished a large packet before: it does not wait behind
     /// those of its user who have not.
-    pub fn vouch(&self) {
+    pub(crate) fn vouch(&self) {
         self.pool.room.borrow_mut().vouch(self.id);
     }
 
     /// Bytes that have to be there before it [waits](Self::poll_room), if it does
     /// not end with fewer.
-    pub fn worth_waiting(&self) -> usize {
+    pub(crate) fn worth_waiting(&self) -> usize {
         self.pool.room.borrow().worth_waiting(self.id)
     }
 
     /// Waits for [`has_room`](Self::has_room). Not before
     /// [enough](Self::worth_waiting) is there to be read: those who wait here make
     /// others go.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<(), Revocation>> {
         if let Some(reason) = self.revoked() {
             return Poll::Ready(Err(reason));
         }
@@ -58,7 +58,7 @@ impl Reservation {
 
     /// Too few bytes are there to [wait](Self::poll_room). The task is woken when all
     /// the rest has room, but no other packet is given up for this one.
-    pub fn expect_more(&self, cx: &mut Context<'_>) {
+    pub(crate) fn expect_more(&self, cx: &mut Context<'_>) {
         let pool = &self.pool;
         let mut too_little = pool.too_little.borrow_mut();
         too_little.insert(self.id, cx.waker().clone());
@@ -70,7 +70,7 @@ impl Reservation {
     /// Sets room for the next `bytes` of it aside, at most for all of it: for a
     /// sender that will be told to send as much. Only while it
     /// [has room](Self::has_room).
-    pub fn set_aside(&self, bytes: usize) {
+    pub(crate) fn set_aside(&self, bytes: usize) {
         let (chunks, pool) = (bytes.div_ceil(CHUNK_LEN), &self.pool);
         let mut room = pool.room.borrow_mut();
         let count = room.set_aside(self.id, chunks);
@@ -79,14 +79,14 @@ impl Reservation {
 
     /// Nothing can come for so long, as its sender has to be told first: until then it
     /// is not late.
-    pub fn give_time(&self, time: Duration) {
+    pub(crate) fn give_time(&self, time: Duration) {
         let (pool, now) = (&self.pool, self.pool.clock.now());
         pool.room.borrow_mut().is_away(self.id, now + time);
     }
 
     /// Ready when its holder has to give it up, packet and all: the packet came
     /// too slowly and others waited for its buffers.
-    pub fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {
+    pub(crate) fn poll_revoked(&self, cx: &mut Context<'_>) -> Poll<Revocation> {
         if let Some(reason) = self.revoked() {
             return Poll::Ready(reason);
         }
@@ -94,7 +94,7 @@ impl Reservation {
         Poll::Pending
     }
 
-    pub fn revoked(&self) -> Option<Revocation> {
+    pub(crate) fn revoked(&self) -> Option<Revocation> {
         self.pool.room.borrow().revoked(self.id)
     }
 
@@ -118,7 +118,7 @@ impl Reservation {
 impl Rope {
     /// Appends what has come of a reservation's packet, and no more than was
     /// announced.
-    pub fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
+    pub(crate) fn append_promised(&mut self, reservation: &mut Reservation, data: &[u8]) -> usize {
         let (pool, to) = (reservation.pool.clone(), reservation.to);
         let length = self.append_with(data, &pool, Some(to), || reservation.take());
         reservation.received(length);

@@ -29,7 +29,7 @@ use std::time::Instant;
 pub(super) use self::claim::LOOK_EVERY;
 use self::claim::{Claim, QueueKey, State};
 use self::parties::{Counts, Party};
-pub use self::parties::{Destination, User};
+pub(crate) use self::parties::{Destination, User};
 use self::turns::Turn;
 use crate::metrics::Revocation;
 
@@ -92,20 +92,20 @@ pub(super) enum Taken {
 /// What there is to do after a [`look`](Room::look).
 #[derive(Default)]
 pub(super) struct Outcome {
-    pub called: Vec<Id>,
-    pub revoked: Vec<Id>,
+    pub(crate) called: Vec<Id>,
+    pub(crate) revoked: Vec<Id>,
 }
 
 /// Chunks and claims now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    pub taken: usize,
-    pub holders: usize,
-    pub waiters: usize,
+    pub(crate) taken: usize,
+    pub(crate) holders: usize,
+    pub(crate) waiters: usize,
 }
 
 impl Room {
-    pub fn new(capacity: usize, extra: usize) -> Self {
+    pub(crate) fn new(capacity: usize, extra: usize) -> Self {
         Self {
             capacity,
             extra,
@@ -129,16 +129,16 @@ impl Room {
         }
     }
 
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// Somebody waits.
-    pub fn is_short(&self) -> bool {
+    pub(crate) fn is_short(&self) -> bool {
         !self.queue.is_empty()
     }
 
-    pub fn tally(&self) -> Tally {
+    pub(crate) fn tally(&self) -> Tally {
         let claims = self.claims.values();
         Tally {
             taken: self.taken,
@@ -148,7 +148,7 @@ impl Room {
     }
 
     /// Announces a packet; `None` if it never has room.
-    pub fn claim(
+    pub(crate) fn claim(
         &mut self,
         user: User,
         to: Destination,
@@ -166,20 +166,20 @@ impl Room {
     }
 
     /// Its sender has finished a packet before.
-    pub fn vouch(&mut self, id: Id) {
+    pub(crate) fn vouch(&mut self, id: Id) {
         if let Some(claim) = self.claims.get_mut(&id) {
             claim.party.has_finished = true;
         }
     }
 
     /// Bytes of it that are to be there before it may wait.
-    pub fn worth_waiting(&self, id: Id) -> usize {
+    pub(crate) fn worth_waiting(&self, id: Id) -> usize {
         self.claims.get(&id).map_or(0, Claim::worth_waiting)
     }
 
     /// Chunks that a new packet to `to` can have, with `free` in the pool: those of
     /// packets that were called are not counted.
-    pub fn available(&self, to: Destination, free: usize) -> usize {
+    pub(crate) fn available(&self, to: Destination, free: usize) -> usize {
         self.available_to(false, free).min(self.left_for(to, 0))
     }
 
@@ -213,7 +213,7 @@ impl Room {
     }
 
     /// Whether its bytes may be read and taken over, at once.
-    pub fn ask(&mut self, id: Id, free: usize, now: Instant) -> bool {
+    pub(crate) fn ask(&mut self, id: Id, free: usize, now: Instant) -> bool {
         let Some(claim) = self.claims.get_mut(&id) else {
             return false;
         };
@@ -248,7 +248,7 @@ impl Room {
 
     /// A chunk for it, whatever else is short; `None` if it has all that it
     /// announced.
-    pub fn take(&mut self, id: Id) -> Option<Taken> {
+    pub(crate) fn take(&mut self, id: Id) -> Option<Taken> {
         let claim = self.claims.get_mut(&id)?;
         if let Some(aside) = claim.aside.checked_sub(1) {
             claim.aside = aside;
@@ -260,7 +260,7 @@ impl Room {
     }
 
     /// Sets so many chunks of its rest aside, or all; how many.
-    pub fn set_aside(&mut self, id: Id, chunks: usize) -> usize {
+    pub(crate) fn set_aside(&mut self, id: Id, chunks: usize) -> usize {
         let Some(claim) = self.claims.get_mut(&id) else {
             return 0;
         };
@@ -271,7 +271,7 @@ impl Room {
     }
 
     /// Its sender is so far away that nothing comes before `at`.
-    pub fn is_away(&mut self, id: Id, at: Instant) {
+    pub(crate) fn is_away(&mut self, id: Id, at: Instant) {
         if let Some(claim) = self.claims.get_mut(&id) {
             claim.away = claim.away.max(at);
         }
@@ -299,7 +299,7 @@ impl Room {
     }
 
     /// So many bytes of it have come.
-    pub fn received(&mut self, id: Id, bytes: usize, now: Instant) {
+    pub(crate) fn received(&mut self, id: Id, bytes: usize, now: Instant) {
         if let Some(claim) = self.claims.get_mut(&id) {
             claim.received(bytes, now);
         }
@@ -307,7 +307,7 @@ impl Room {
 
     /// It is complete or given up; how many chunks were set aside for it. Those
     /// that are filled stay taken until they are [`freed`](Self::freed).
-    pub fn close(&mut self, id: Id, now: Instant) -> usize {
+    pub(crate) fn close(&mut self, id: Id, now: Instant) -> usize {
         self.leave_queue(id, now);
         self.tidy();
         let Some(claim) = self.claims.remove(&id) else {
@@ -322,17 +322,17 @@ impl Room {
     }
 
     /// A chunk filled for `to` is free again.
-    pub fn freed(&mut self, to: Destination) {
+    pub(crate) fn freed(&mut self, to: Destination) {
         self.let_go(to, 1);
     }
 
-    pub fn revoked(&self, id: Id) -> Option<Revocation> {
+    pub(crate) fn revoked(&self, id: Id) -> Option<Revocation> {
         self.claims.get(&id)?.revoked
     }
 
     /// What the time brings. To be called [that often](LOOK_EVERY) while it
     /// [`is_short`](Self::is_short).
-    pub fn look(&mut self, free: usize, now: Instant) -> Outcome {
+    pub(crate) fn look(&mut self, free: usize, now: Instant) -> Outcome {
         if self.queue.is_empty() {
             return Outcome::default();
         }

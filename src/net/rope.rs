@@ -77,23 +77,23 @@ impl Drop for Chunk {
 
 /// A queue of bytes in chunks of a [`BufferPool`]. Empty, it holds none.
 #[derive(Default)]
-pub struct Rope {
+pub(crate) struct Rope {
     chunks: VecDeque<Chunk>,
     length: usize,
 }
 
 impl Rope {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Appends what the pool has room for and returns how much that was.
     #[cfg(test)]
-    pub fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
+    pub(crate) fn append(&mut self, pool: &Rc<BufferPool>, data: &[u8]) -> usize {
         self.append_with(data, pool, None, || pool.take())
     }
 
@@ -103,12 +103,12 @@ impl Rope {
     /// from a DC, of one encrypted write, or a few bytes of framing. The caller
     /// does not read on before the pool has room again, so that the overdraft
     /// stays below two scratch buffers a DC connection.
-    pub fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
+    pub(crate) fn append_overdrawn(&mut self, pool: &Rc<BufferPool>, data: &[u8]) {
         self.append_with(data, pool, None, || Some(pool.take_overdrawn()));
     }
 
     /// Takes over the chunks of `other`, without copying.
-    pub fn append_rope(&mut self, mut other: Rope) {
+    pub(crate) fn append_rope(&mut self, mut other: Rope) {
         self.length += other.length;
         if self.chunks.is_empty() {
             self.chunks = other.chunks;
@@ -144,18 +144,18 @@ impl Rope {
     }
 
     /// The bytes in order, one slice a chunk.
-    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn slices(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().map(Chunk::filled)
     }
 
     /// The first slice, to be changed in place.
-    pub fn first_mut(&mut self) -> Option<&mut [u8]> {
+    pub(crate) fn first_mut(&mut self) -> Option<&mut [u8]> {
         self.chunks.front_mut().map(Chunk::filled_mut)
     }
 
     /// Writes until the rope is empty or the kernel takes no more; returns how
     /// many bytes it took.
-    pub fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
+    pub(crate) fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty() {
             let written = self.write_once(socket)?;
@@ -168,7 +168,7 @@ impl Rope {
     }
 
     /// [`write_to`](Self::write_to) of some chunks at most.
-    pub fn write_once(&mut self, socket: &Socket) -> io::Result<usize> {
+    pub(crate) fn write_once(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
         let mut used = 0;
         for (slot, slice) in slices.iter_mut().zip(self.slices()) {
@@ -181,7 +181,7 @@ impl Rope {
     }
 
     /// Drops `count` bytes from the front.
-    pub fn advance(&mut self, mut count: usize) {
+    pub(crate) fn advance(&mut self, mut count: usize) {
         self.length -= count.min(self.length);
         while let Some(first) = self.chunks.front_mut() {
             let length = first.filled().len();
@@ -200,7 +200,7 @@ impl Rope {
 
     /// Copies bytes from the front into `out`, drops them here and returns how
     /// many there were.
-    pub fn copy_out(&mut self, out: &mut [u8]) -> usize {
+    pub(crate) fn copy_out(&mut self, out: &mut [u8]) -> usize {
         let mut copied = 0;
         for slice in self.slices() {
             let Some(room) = out.get_mut(copied..) else {
@@ -217,7 +217,7 @@ impl Rope {
     }
 
     /// Takes `length` bytes off the front, as a rope of their own.
-    pub fn split_front(&mut self, length: usize, pool: &Rc<BufferPool>) -> Rope {
+    pub(crate) fn split_front(&mut self, length: usize, pool: &Rc<BufferPool>) -> Rope {
         let mut front = Rope::default();
         while front.len() < length {
             let Some(slice) = self.first_mut() else { break };
@@ -228,7 +228,7 @@ impl Rope {
         front
     }
 
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }

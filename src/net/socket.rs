@@ -25,17 +25,17 @@ use super::reactor::{Direction, Reactor};
 
 /// When a silent peer is probed and when it counts as dead.
 #[derive(Clone, Copy, Debug)]
-pub struct Keepalive {
+pub(crate) struct Keepalive {
     /// Idle time before the first probe and between probes.
-    pub interval: Duration,
-    pub probes: u32,
+    pub(crate) interval: Duration,
+    pub(crate) probes: u32,
     /// How long sent data may stay unacknowledged.
-    pub user_timeout: Duration,
+    pub(crate) user_timeout: Duration,
 }
 
 /// A non-blocking connection, TCP or Unix, that belongs to one task; other tasks may
 /// still write to it with [`try_write`](Self::try_write).
-pub struct Socket {
+pub(crate) struct Socket {
     fd: OwnedFd,
     key: usize,
     reactor: Rc<Reactor>,
@@ -43,7 +43,7 @@ pub struct Socket {
 
 impl Socket {
     /// Takes over a non-blocking stream socket.
-    pub fn new(reactor: &Rc<Reactor>, fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(reactor: &Rc<Reactor>, fd: OwnedFd) -> io::Result<Self> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP;
         let key = reactor.add_source(&fd, flags)?;
         Ok(Self {
@@ -54,7 +54,7 @@ impl Socket {
     }
 
     /// Connects without a time limit of its own.
-    pub async fn connect(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) async fn connect(reactor: &Rc<Reactor>, address: SocketAddr) -> io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::INET,
             SocketAddr::V6(_) => AddressFamily::INET6,
@@ -63,7 +63,7 @@ impl Socket {
     }
 
     /// [`connect`](Self::connect) that fails as timed out when `limit` is over.
-    pub async fn connect_within(
+    pub(crate) async fn connect_within(
         reactor: &Rc<Reactor>,
         address: SocketAddr,
         limit: Duration,
@@ -76,7 +76,7 @@ impl Socket {
 
     /// Connects to a Unix socket. It fails at once where the peer has more
     /// connections waiting than it wants.
-    pub async fn connect_unix(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Self> {
+    pub(crate) async fn connect_unix(reactor: &Rc<Reactor>, path: &Path) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         Self::connect_stream(reactor, AddressFamily::UNIX, None, &address).await
     }
@@ -110,12 +110,12 @@ impl Socket {
     }
 
     /// Sends small packets of this TCP connection at once, if the kernel can.
-    pub fn set_nodelay(&self) {
+    pub(crate) fn set_nodelay(&self) {
         comfort::NODELAY.tried(sockopt::set_tcp_nodelay(&self.fd, true));
     }
 
     /// As much of it as the kernel can, for a TCP connection.
-    pub fn set_keepalive(&self, keepalive: Keepalive) {
+    pub(crate) fn set_keepalive(&self, keepalive: Keepalive) {
         let Keepalive {
             interval, probes, ..
         } = keepalive;
@@ -133,54 +133,54 @@ impl Socket {
 
     /// Closing will send RST and drop what is unsent; if it fails, it is an end as
     /// others.
-    pub fn set_reset_on_close(&self) -> io::Result<()> {
+    pub(crate) fn set_reset_on_close(&self) -> io::Result<()> {
         Ok(sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO))?)
     }
 
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         to_std(rustix::net::getsockname(&self.fd)?)
     }
 
-    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn peer_address(&self) -> io::Result<SocketAddr> {
         to_std(rustix::net::getpeername(&self.fd)?.ok_or(Errno::NOTCONN)?)
     }
 
     /// No more data from our side; the peer reads EOF.
-    pub fn shutdown_write(&self) -> io::Result<()> {
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Write)?)
     }
 
     /// Ends the connection both ways, before the descriptor is closed.
-    pub fn shutdown(&self) -> io::Result<()> {
+    pub(crate) fn shutdown(&self) -> io::Result<()> {
         Ok(rustix::net::shutdown(&self.fd, Shutdown::Both)?)
     }
 
     /// Ends the connection by RST at once, before the descriptor is closed.
-    pub fn reset(&self) -> io::Result<()> {
+    pub(crate) fn reset(&self) -> io::Result<()> {
         Ok(rustix::net::connect_unspec(&self.fd)?)
     }
 
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::Read, cx)
     }
 
-    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::Write, cx)
     }
 
     /// Ready when the peer will send no more, whether or not what it has sent
     /// is read.
-    pub fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.reactor.poll_ready(self.key, Direction::HangUp, cx)
     }
 
     /// Makes the next write ask the kernel though it took nothing before: it
     /// says that it takes more only when that is worth its while.
-    pub fn expect_writable(&self) {
+    pub(crate) fn expect_writable(&self) {
         self.reactor.set_ready(self.key, Direction::Write);
     }
 
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.reactor.is_ready(self.key, Direction::Write)
     }
 }

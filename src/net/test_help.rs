@@ -20,7 +20,7 @@ pub(super) async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
 
 /// A task that never runs: it counts how often it is woken.
 #[derive(Default)]
-pub struct WakeCount(AtomicUsize);
+pub(crate) struct WakeCount(AtomicUsize);
 
 impl Wake for WakeCount {
     fn wake(self: Arc<Self>) {
@@ -30,18 +30,18 @@ impl Wake for WakeCount {
 
 impl WakeCount {
     /// With its waker.
-    pub fn new() -> (Arc<Self>, Waker) {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
         let count = Arc::<Self>::default();
         let waker = Waker::from(count.clone());
         (count, waker)
     }
 
-    pub fn get(&self) -> usize {
+    pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// How often since this was asked last.
-    pub fn take(&self) -> usize {
+    pub(crate) fn take(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
 }

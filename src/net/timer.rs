@@ -8,19 +8,19 @@ use super::reactor::{Reactor, TimerKey};
 
 impl Reactor {
     /// A timer that is not set yet.
-    pub fn timer(self: &Rc<Self>) -> Timer {
+    pub(crate) fn timer(self: &Rc<Self>) -> Timer {
         Timer::new(self.clone())
     }
 
     /// Completes after `duration`.
-    pub async fn sleep(self: &Rc<Self>, duration: Duration) {
+    pub(crate) async fn sleep(self: &Rc<Self>, duration: Duration) {
         let mut timer = self.timer();
         timer.set(self.now() + duration);
         timer.expired().await;
     }
 
     /// `future`'s output, or `None` when `duration` is over first.
-    pub async fn timeout<F: Future>(
+    pub(crate) async fn timeout<F: Future>(
         self: &Rc<Self>,
         duration: Duration,
         future: F,
@@ -43,7 +43,7 @@ impl Reactor {
 /// Setting is free; the reactor hears of it at the next poll. Tasks with a
 /// deadline that moves at every packet set it late and look again when it
 /// fires.
-pub struct Timer {
+pub(crate) struct Timer {
     reactor: Rc<Reactor>,
     deadline: Option<Instant>,
     registered: Option<TimerKey>,
@@ -58,25 +58,25 @@ impl Timer {
         }
     }
 
-    pub fn set(&mut self, deadline: Instant) {
+    pub(crate) fn set(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
 
     /// Brings the deadline forward if it is later than this or not set.
-    pub fn set_earlier(&mut self, deadline: Instant) {
+    pub(crate) fn set_earlier(&mut self, deadline: Instant) {
         if self.deadline.is_none_or(|set| set > deadline) {
             self.deadline = Some(deadline);
         }
     }
 
     #[cfg(test)]
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.deadline = None;
     }
 
     /// Ready once when the deadline has passed, which clears it; pending
     /// without a deadline.
-    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.deadline else {
             self.unregister();
             return Poll::Pending;
@@ -100,7 +100,7 @@ impl Timer {
     }
 
     /// [`poll_expired`](Self::poll_expired) as a future.
-    pub async fn expired(&mut self) {
+    pub(crate) async fn expired(&mut self) {
         poll_fn(|cx| self.poll_expired(cx)).await;
     }
 

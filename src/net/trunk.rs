@@ -12,6 +12,6 @@ mod headroom;
 mod life;
 mod task_slot;
 
-pub use headroom::Headroom;
-pub use life::{Ask, Life, SilenceRules, Step};
-pub use task_slot::TaskSlot;
+pub(crate) use headroom::Headroom;
+pub(crate) use life::{Ask, Life, SilenceRules, Step};
+pub(crate) use task_slot::TaskSlot;

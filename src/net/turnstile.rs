@@ -7,12 +7,12 @@ use super::unblock;
 /// Work that blocks, a piece at a time: two never run at once, not even if who
 /// wanted the first has given up waiting for it.
 #[derive(Clone, Default)]
-pub struct Turnstile(Arc<Mutex<()>>);
+pub(crate) struct Turnstile(Arc<Mutex<()>>);
 
 impl Turnstile {
     /// Waits for its turn and calls `prepare` only then, so that the work is made of
     /// the newest state. If there is work, it runs on another thread; gives its result.
-    pub async fn run<W, T>(&self, prepare: impl FnOnce() -> Option<W>) -> Option<T>
+    pub(crate) async fn run<W, T>(&self, prepare: impl FnOnce() -> Option<W>) -> Option<T>
     where
         W: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

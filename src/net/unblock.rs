@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 /// What blocking `work` gives on a thread of smol's. One kind of task for every
 /// type of result: each is 3 KiB on MIPS.
-pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let place = Arc::new(Mutex::new(None));
     let result = place.clone();
     run(Box::new(move || {

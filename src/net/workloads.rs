@@ -8,7 +8,7 @@ use crate::clock::Clock;
 
 /// Packets of 64 users for chunks that are enough for few of them, a step each
 /// round; how many came whole.
-pub fn claims(rounds: u32) -> u64 {
+pub(crate) fn claims(rounds: u32) -> u64 {
     const USERS: u64 = 64;
     const CHUNKS: usize = 16;
     let capacity = 8 * CHUNKS;

@@ -29,7 +29,7 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// A packet was framed, up to `end`; it is on its way from now on.
-    pub fn sent(&mut self, now: Instant, end: u64) {
+    pub(crate) fn sent(&mut self, now: Instant, end: u64) {
         if !self.is_waiting(now) {
             self.unanswered = 0;
         }
@@ -38,13 +38,13 @@ impl Exchange {
         self.sent_to = end;
     }
 
-    pub fn begin_answer(&mut self, len: usize) {
+    pub(crate) fn begin_answer(&mut self, len: usize) {
         self.in_bulk = len >= BULK;
         self.unanswered = self.unanswered.saturating_sub(1);
         self.in_answer = true;
     }
 
-    pub fn end_answer(&mut self, now: Instant) {
+    pub(crate) fn end_answer(&mut self, now: Instant) {
         self.moved = Some(now);
         self.in_answer = false;
     }
@@ -55,7 +55,7 @@ impl Exchange {
 
     /// Large answers come, and one more may be on its way though none is asked
     /// for: no loss, but better waited for.
-    pub fn is_in_bulk(&self, at: Instant) -> bool {
+    pub(crate) fn is_in_bulk(&self, at: Instant) -> bool {
         self.in_bulk && self.has_moved(at)
     }
 
@@ -69,7 +69,7 @@ impl Exchange {
     /// `heard` then: that it says nothing to a session proves something only as
     /// long as it can be heard. The kernel has taken the connection's bytes up
     /// to `written`.
-    pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
+    pub(crate) fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
         if self.in_answer {
             Some(SessionEnd::MidAnswer)
         } else if self.sent_to > written || self.is_waiting(heard) {

@@ -4,8 +4,8 @@ use crate::net::{BufferPool, CHUNK_LEN, Rope};
 
 /// A client's packet on its way to Telegram.
 pub(super) struct QueuedPacket {
-    pub quick_ack: bool,
-    pub body: Rope,
+    pub(crate) quick_ack: bool,
+    pub(crate) body: Rope,
 }
 
 /// Packets of one session that wait for a connection, close together: a chunk
@@ -13,17 +13,17 @@ pub(super) struct QueuedPacket {
 #[derive(Default)]
 pub(super) struct Held {
     /// Their lengths, and whether a quick acknowledgement is wanted.
-    pub packets: Vec<(u32, bool)>,
-    pub payload: Rope,
+    pub(crate) packets: Vec<(u32, bool)>,
+    pub(crate) payload: Rope,
 }
 
 impl Held {
-    pub fn push_slice(&mut self, buffers: &Rc<BufferPool>, quick_ack: bool, body: &[u8]) {
+    pub(crate) fn push_slice(&mut self, buffers: &Rc<BufferPool>, quick_ack: bool, body: &[u8]) {
         self.packets.push((body.len() as u32, quick_ack));
         self.payload.append_overdrawn(buffers, body);
     }
 
-    pub fn push(&mut self, buffers: &Rc<BufferPool>, packet: QueuedPacket) {
+    pub(crate) fn push(&mut self, buffers: &Rc<BufferPool>, packet: QueuedPacket) {
         let QueuedPacket { quick_ack, body } = packet;
         self.packets.push((body.len() as u32, quick_ack));
         if body.len() >= CHUNK_LEN {

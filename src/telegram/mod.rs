@@ -14,7 +14,7 @@
 //! | `slowness.rs` | what is done about slow clients; pure |
 
 mod direct;
-pub mod directory;
+pub(crate) mod directory;
 mod exchange;
 mod held;
 mod middle;
@@ -28,8 +28,8 @@ mod tests;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub use middle::Patience;
-pub use shared::Shared;
+pub(crate) use middle::Patience;
+pub(crate) use shared::Shared;
 
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::wire::dc::DcId;
@@ -37,14 +37,14 @@ use pool::Pool;
 use session::{MiddleSession, MiddleStream};
 
 /// The backend of this process: its own connections to Telegram.
-pub struct Telegram {
+pub(crate) struct Telegram {
     shared: Rc<Shared>,
     /// One per DC that the directory knows: a few, whatever clients ask for.
     pools: RefCell<Vec<Rc<Pool>>>,
 }
 
 impl Telegram {
-    pub fn new(shared: Rc<Shared>) -> Rc<Self> {
+    pub(crate) fn new(shared: Rc<Shared>) -> Rc<Self> {
         Rc::new(Self {
             shared,
             pools: RefCell::default(),
@@ -52,7 +52,7 @@ impl Telegram {
     }
 
     /// Opens the connections that are to be open before the first client.
-    pub fn warm_up(&self) {
+    pub(crate) fn warm_up(&self) {
         if self.shared.pools().dc_connections > 0 {
             for dc in self.shared.directory.middle_dcs() {
                 self.pool(dc).keep_supplied();
@@ -61,7 +61,7 @@ impl Telegram {
     }
 
     /// Ends every session and connection.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         for pool in self.pools.borrow().iter() {
             pool.close();
         }

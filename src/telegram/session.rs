@@ -22,9 +22,9 @@ use crate::wire::transport::Transport;
 /// One client's use of a DC through middle proxies. It outlives the
 /// connections that carry it.
 pub(super) struct MiddleSession {
-    pub client: SocketAddr,
-    pub tag: Option<AdTag>,
-    pub transport: Transport,
+    pub(crate) client: SocketAddr,
+    pub(crate) tag: Option<AdTag>,
+    pub(crate) transport: Transport,
     sink: Rc<dyn Sink>,
     pool: Rc<Pool>,
     seating: RefCell<Seating>,
@@ -43,7 +43,7 @@ struct Seating {
 }
 
 impl MiddleSession {
-    pub fn new(request: &SessionRequest, sink: Rc<dyn Sink>, pool: &Rc<Pool>) -> Rc<Self> {
+    pub(crate) fn new(request: &SessionRequest, sink: Rc<dyn Sink>, pool: &Rc<Pool>) -> Rc<Self> {
         Rc::new(Self {
             client: request.client,
             tag: request.tag,
@@ -60,17 +60,17 @@ impl MiddleSession {
         })
     }
 
-    pub fn sink(&self) -> &Rc<dyn Sink> {
+    pub(crate) fn sink(&self) -> &Rc<dyn Sink> {
         &self.sink
     }
 
-    pub fn is_ended(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         let seating = self.seating.borrow();
         seating.home.is_none() && seating.packets.is_none()
     }
 
     /// Puts the session on `connection`, and the packets that it brings along.
-    pub fn move_to(self: &Rc<Self>, connection: &Rc<MiddleConnection>) -> usize {
+    pub(crate) fn move_to(self: &Rc<Self>, connection: &Rc<MiddleConnection>) -> usize {
         let conn_id = connection.attach(self);
         let seating = Seating {
             home: Some((connection.clone(), conn_id)),
@@ -85,12 +85,12 @@ impl MiddleSession {
     }
 
     /// Keeps what the client sends from now on for the next connection.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.seating.borrow_mut().packets.get_or_insert_default();
     }
 
     /// Hands its connection what was kept.
-    pub fn release(self: &Rc<Self>) {
+    pub(crate) fn release(self: &Rc<Self>) {
         let mut seating = self.seating.borrow_mut();
         let Some((connection, conn_id)) = seating.home.clone() else {
             return;
@@ -104,20 +104,20 @@ impl MiddleSession {
     }
 
     /// Takes the session off its connection until another one is there.
-    pub fn park(&self) {
+    pub(crate) fn park(&self) {
         self.hold();
         self.seating.borrow_mut().home = None;
     }
 
     /// Keeps a packet that did not leave the last connection.
-    pub fn requeue(&self, packet: QueuedPacket) {
+    pub(crate) fn requeue(&self, packet: QueuedPacket) {
         if let Some(held) = &mut self.seating.borrow_mut().packets {
             held.push(self.pool.buffers(), packet);
         }
     }
 
     /// Ends the session from our side; Telegram is told if it does not know.
-    pub fn end(&self, end: SessionEnd) {
+    pub(crate) fn end(&self, end: SessionEnd) {
         if self.leave(end != SessionEnd::ClosedByTelegram) {
             self.sink.end(end);
             self.wake();
@@ -125,49 +125,49 @@ impl MiddleSession {
     }
 
     /// See [`Exchange::sent`].
-    pub fn sent(&self, now: Instant, end: u64) {
+    pub(crate) fn sent(&self, now: Instant, end: u64) {
         self.exchange(|exchange| exchange.sent(now, end));
     }
 
-    pub fn begin_answer(&self, len: usize) {
+    pub(crate) fn begin_answer(&self, len: usize) {
         self.exchange(|exchange| exchange.begin_answer(len));
         self.sink.begin_packet(len);
     }
 
-    pub fn end_answer(&self, now: Instant) {
+    pub(crate) fn end_answer(&self, now: Instant) {
         self.exchange(|exchange| exchange.end_answer(now));
         self.sink.end_packet();
     }
 
     /// See [`Exchange::loss`].
-    pub fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
+    pub(crate) fn loss(&self, heard: Instant, written: u64) -> Option<SessionEnd> {
         self.exchange.get().loss(heard, written)
     }
 
     /// It blocks its connection `now`. See [`Slowness`].
-    pub fn blocks(&self, now: Instant, taking: &Taking) {
+    pub(crate) fn blocks(&self, now: Instant, taking: &Taking) {
         let mut slowness = self.slowness.get();
         slowness.blocks(now, taking.last, taking.lag);
         self.slowness.set(slowness);
     }
 
     /// The connection that it blocks was left to it. See [`Slowness`].
-    pub fn isolate(&self) {
+    pub(crate) fn isolate(&self) {
         let mut slowness = self.slowness.get();
         slowness.isolate();
         self.slowness.set(slowness);
     }
 
-    pub fn is_slow(&self, now: Instant) -> bool {
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
         self.slowness.get().is_slow(now)
     }
 
-    pub fn reads(&self, now: Instant) -> bool {
+    pub(crate) fn reads(&self, now: Instant) -> bool {
         self.slowness.get().reads(now)
     }
 
     /// See [`Exchange::is_in_bulk`].
-    pub fn is_in_bulk(&self, heard: Instant) -> bool {
+    pub(crate) fn is_in_bulk(&self, heard: Instant) -> bool {
         self.exchange.get().is_in_bulk(heard)
     }
 
@@ -193,7 +193,7 @@ impl MiddleSession {
         }
     }
 
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -220,7 +220,7 @@ impl MiddleSession {
 pub(super) struct MiddleStream(Rc<MiddleSession>);
 
 impl MiddleStream {
-    pub fn new(session: Rc<MiddleSession>) -> Self {
+    pub(crate) fn new(session: Rc<MiddleSession>) -> Self {
         Self(session)
     }
 }

@@ -12,19 +12,19 @@ use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
 
 /// What everything on the Telegram side uses.
-pub struct Shared {
-    pub reactor: Rc<Reactor>,
-    pub executor: Rc<Executor>,
-    pub buffers: Rc<BufferPool>,
-    pub scratch: Rc<Scratch>,
-    pub directory: Rc<Directory>,
-    pub address: Rc<PublicAddress>,
-    pub metrics: Rc<Metrics>,
-    pub config: Live<TelegramConfig>,
+pub(crate) struct Shared {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) scratch: Rc<Scratch>,
+    pub(crate) directory: Rc<Directory>,
+    pub(crate) address: Rc<PublicAddress>,
+    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) config: Live<TelegramConfig>,
     /// With middle proxies that say nothing.
-    pub patience: Patience,
+    pub(crate) patience: Patience,
     /// Failures to connect come in swarms.
-    pub complaints: Throttle,
+    pub(crate) complaints: Throttle,
 }
 
 impl Shared {

@@ -66,13 +66,13 @@ pub(super) struct Burden {
 
 impl Burden {
     /// Says how the connection is from `now` on.
-    pub fn note(&mut self, now: Instant, is_blocked: bool) {
+    pub(crate) fn note(&mut self, now: Instant, is_blocked: bool) {
         self.weight = self.weight(now);
         self.noted = Some(now);
         self.is_blocked = is_blocked;
     }
 
-    pub fn weight(&self, now: Instant) -> Duration {
+    pub(crate) fn weight(&self, now: Instant) -> Duration {
         let passed = self.noted.map_or(Duration::ZERO, |noted| now - noted);
         match self.is_blocked {
             true => (self.weight + passed).min(MAX_BURDEN),
@@ -101,7 +101,7 @@ struct Blocks {
 impl Slowness {
     /// It blocks its connection `now`; it took its last byte at `taken`, which
     /// is known `lag` later.
-    pub fn blocks(&mut self, now: Instant, taken: Instant, lag: Duration) {
+    pub(crate) fn blocks(&mut self, now: Instant, taken: Instant, lag: Duration) {
         let mut blocks = self.recent(now).unwrap_or(Blocks {
             first: now,
             last: now,
@@ -114,18 +114,18 @@ impl Slowness {
     }
 
     /// Its connection is left to it.
-    pub fn isolate(&mut self) {
+    pub(crate) fn isolate(&mut self) {
         if let Some(blocks) = &mut self.blocks {
             blocks.isolated = true;
         }
     }
 
     /// It is kept apart from clients that are not.
-    pub fn is_slow(&self, now: Instant) -> bool {
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
         self.recent(now).is_some_and(|blocks| blocks.isolated)
     }
 
-    pub fn reads(&self, now: Instant) -> bool {
+    pub(crate) fn reads(&self, now: Instant) -> bool {
         self.recent(now).is_some_and(|blocks| blocks.reads)
     }
 
@@ -145,19 +145,19 @@ pub(super) struct Tolerance {
 /// The client that blocks a connection, while others wait behind it.
 pub(super) struct Blocker {
     /// How long it has taken nothing of what waits for it.
-    pub lull: Duration,
+    pub(crate) lull: Duration,
     /// How late that is known.
-    pub lag: Duration,
+    pub(crate) lag: Duration,
     /// See [`Slowness::reads`].
-    pub reads: bool,
+    pub(crate) reads: bool,
     /// The connection cannot be left to it. See [`Lanes`].
-    pub no_lane: bool,
+    pub(crate) no_lane: bool,
 }
 
 impl Tolerance {
     /// Whether the blocker has to go. To be asked a few times in a
     /// [`MOMENT`] as long as it blocks.
-    pub fn is_out(&mut self, now: Instant, blocker: &Blocker) -> bool {
+    pub(crate) fn is_out(&mut self, now: Instant, blocker: &Blocker) -> bool {
         if blocker.lull < MOMENT + blocker.lag {
             return false;
         }
@@ -190,7 +190,7 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Whether one more may be now; it then counts.
-    pub fn may_open(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_open(&mut self, now: Instant) -> bool {
         let due = self.due.map_or(now, |due| due.max(now));
         if due > now + LANE_EVERY * (LANE_BURST - 1) {
             return false;
@@ -202,10 +202,10 @@ impl Lanes {
 
 /// The `--buffers`, and one client's part in them, in bytes.
 pub(super) struct Buffers {
-    pub total: usize,
-    pub free: usize,
+    pub(crate) total: usize,
+    pub(crate) free: usize,
     /// What waits for the client.
-    pub own: usize,
+    pub(crate) own: usize,
 }
 
 impl Buffers {
@@ -213,7 +213,7 @@ impl Buffers {
     /// fewer buffers are free, the less each may have, and a quarter of all is
     /// left to other uses but for a chunk each. For others that wait behind it, it
     /// may have more, as long as half of all are free.
-    pub fn allowance(&self, most: usize, others_wait: bool) -> usize {
+    pub(crate) fn allowance(&self, most: usize, others_wait: bool) -> usize {
         let due = most.min(self.free.saturating_sub(self.total / 4) / 2);
         let due = due.max(CHUNK_LEN);
         let spare = self.free.saturating_sub(self.total / 2);

@@ -6,7 +6,7 @@ use crate::wire::tls::TlsError;
 
 /// Why a connection ended or did not come about.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum Error {
     Closed,
     Broken(io::Error),
     /// In words.

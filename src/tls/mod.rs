@@ -27,11 +27,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
-pub mod x509;
+pub(crate) mod x509;
 
-pub use crate::wire::tls::MAX_RECORD;
-pub use error::Error;
-pub use provider::{client, has_aes, provider, public_roots};
-pub use shaking::Peer;
-pub use stream::{Judge, TlsContext, TlsStream};
-pub use writer::{Batch, Writer};
+pub(crate) use crate::wire::tls::MAX_RECORD;
+pub(crate) use error::Error;
+pub(crate) use provider::{client, has_aes, provider, public_roots};
+pub(crate) use shaking::Peer;
+pub(crate) use stream::{Judge, TlsContext, TlsStream};
+pub(crate) use writer::{Batch, Writer};

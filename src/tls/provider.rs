@@ -19,7 +19,7 @@ use webpki::ring as algorithms;
 
 /// ring's provider without Ed25519, which no public authority signs with, and
 /// without RSA keys of our own.
-pub fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         cipher_suites: match has_aes() {
             true => vec![AES_128, AES_256, CHACHA20],
@@ -34,7 +34,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// The processor has instructions for AES; without them ChaCha20 is several times
 /// as fast. Browsers ask for ciphers in the same order.
-pub fn has_aes() -> bool {
+pub(crate) fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     return std::arch::is_x86_feature_detected!("aes");
     #[cfg(target_arch = "aarch64")]
@@ -44,13 +44,13 @@ pub fn has_aes() -> bool {
 }
 
 /// Mozilla's certificate authorities.
-pub fn public_roots() -> Arc<RootCertStore> {
+pub(crate) fn public_roots() -> Arc<RootCertStore> {
     let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
     Arc::new(RootCertStore { roots })
 }
 
 /// For servers that one of `roots` vouches for.
-pub fn client(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn client(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Error> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_root_certificates(roots.clone())

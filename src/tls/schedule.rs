@@ -8,20 +8,20 @@ use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError};
 
 /// What is left of a connection of rustls after the handshake: it makes the keys that
 /// follow the first ones.
-pub enum Schedule {
+pub(crate) enum Schedule {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
 }
 
 /// The keys that a handshake leaves.
-pub struct Agreed {
-    pub schedule: Schedule,
-    pub to_peer: Key,
-    pub from_peer: Key,
+pub(crate) struct Agreed {
+    pub(crate) schedule: Schedule,
+    pub(crate) to_peer: Key,
+    pub(crate) from_peer: Key,
 }
 
 impl Agreed {
-    pub fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
+    pub(crate) fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
         Ok(Self {
             schedule,
             to_peer: key(secrets.tx).map_err(as_rustls)?,

@@ -13,22 +13,22 @@ use super::x509::{self, Fingerprints};
 const MAX_INCOMING: usize = 32 * 1024;
 
 /// A connection of rustls, of either side.
-pub enum Side {
+pub(crate) enum Side {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
 }
 
 /// Whose certificate the other side has shown.
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its common name.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// `None` if it cannot be read.
-    pub fingerprints: Option<Fingerprints>,
+    pub(crate) fingerprints: Option<Fingerprints>,
 }
 
 /// A connection that shakes hands. It ends with the keys: rustls has no part in the
 /// records that carry data.
-pub struct Shaking {
+pub(crate) struct Shaking {
     /// `None` at the end.
     side: Option<Side>,
     incoming: Vec<u8>,
@@ -38,7 +38,7 @@ pub struct Shaking {
 }
 
 /// How far it is.
-pub enum Progress {
+pub(crate) enum Progress {
     /// The other side has to say something.
     Waits,
     Done(Box<Done>),
@@ -47,15 +47,15 @@ pub enum Progress {
 }
 
 /// What a handshake leaves.
-pub struct Done {
-    pub agreed: Agreed,
+pub(crate) struct Done {
+    pub(crate) agreed: Agreed,
     /// To be sent before anything else.
-    pub outgoing: Vec<u8>,
+    pub(crate) outgoing: Vec<u8>,
     /// Data, to be used before anything else.
-    pub early: Vec<u8>,
+    pub(crate) early: Vec<u8>,
     /// The beginning of a record.
-    pub partial: Vec<u8>,
-    pub peer: Option<Peer>,
+    pub(crate) partial: Vec<u8>,
+    pub(crate) peer: Option<Peer>,
 }
 
 enum Step {
@@ -66,7 +66,7 @@ enum Step {
 }
 
 impl Shaking {
-    pub fn new(side: Side) -> Self {
+    pub(crate) fn new(side: Side) -> Self {
         Self {
             side: Some(side),
             incoming: Vec::new(),
@@ -76,16 +76,16 @@ impl Shaking {
     }
 
     /// What waits for the kernel.
-    pub fn outgoing(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn outgoing(&mut self) -> &mut Vec<u8> {
         &mut self.outgoing
     }
 
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.outgoing.is_empty()
     }
 
     /// Goes on with what came. After an error there may be an alert to send.
-    pub fn advance(&mut self, received: &[u8]) -> Result<Progress, Error> {
+    pub(crate) fn advance(&mut self, received: &[u8]) -> Result<Progress, Error> {
         self.incoming.extend_from_slice(received);
         loop {
             match self.step() {

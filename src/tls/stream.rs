@@ -18,7 +18,7 @@ use crate::net::{BufferPool, Rope, Socket};
 use crate::wire::tls::{End, Opener, TlsError};
 
 /// What the user of a connection knows of the other side and rustls does not.
-pub trait Judge {
+pub(crate) trait Judge {
     /// Whether the certificate that the other side has shown is revoked: if so, what the
     /// user calls that side.
     fn denies(&self, peer: &Peer) -> Option<String>;
@@ -28,14 +28,14 @@ pub trait Judge {
 
 /// What connections are made with.
 #[derive(Clone)]
-pub struct TlsContext {
-    pub batch: Batch,
-    pub buffers: Rc<BufferPool>,
-    pub judge: Rc<dyn Judge>,
+pub(crate) struct TlsContext {
+    pub(crate) batch: Batch,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) judge: Rc<dyn Judge>,
 }
 
 /// One TLS connection over a socket that is its user's.
-pub struct TlsStream {
+pub(crate) struct TlsStream {
     state: State,
     context: TlsContext,
     /// Whose certificate the other side has shown.
@@ -52,7 +52,7 @@ enum State {
 impl TlsStream {
     /// Begins the handshake: a hello waits to be flushed. `config` has to let secrets be
     /// extracted.
-    pub fn connect(
+    pub(crate) fn connect(
         context: TlsContext,
         config: &Arc<ClientConfig>,
         name: ServerName<'static>,
@@ -63,7 +63,7 @@ impl TlsStream {
 
     /// Waits for the other side to begin the handshake. `config` has to let secrets be
     /// extracted.
-    pub fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
+    pub(crate) fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
         let side = UnbufferedServerConnection::new(config.clone())?;
         Self::new(context, Side::Server(side))
     }
@@ -79,7 +79,7 @@ impl TlsStream {
     }
 
     /// What writes once the handshake is done.
-    pub fn writer(&self) -> Option<Rc<RefCell<Writer>>> {
+    pub(crate) fn writer(&self) -> Option<Rc<RefCell<Writer>>> {
         match &self.state {
             State::Open(_, writer) => Some(writer.clone()),
             _ => None,
@@ -87,17 +87,17 @@ impl TlsStream {
     }
 
     /// The name in the other side's certificate.
-    pub fn peer_name(&self) -> Option<String> {
+    pub(crate) fn peer_name(&self) -> Option<String> {
         self.peer.as_ref()?.name.clone()
     }
 
     /// Of that certificate.
-    pub fn peer_fingerprints(&self) -> Option<Fingerprints> {
+    pub(crate) fn peer_fingerprints(&self) -> Option<Fingerprints> {
         self.peer.as_ref()?.fingerprints
     }
 
     /// Reads once and hands what came to `take`, whose error is its user's.
-    pub fn poll_read<E: From<Error>>(
+    pub(crate) fn poll_read<E: From<Error>>(
         &mut self,
         cx: &mut Context<'_>,
         socket: &Socket,
@@ -199,7 +199,7 @@ impl TlsStream {
 
     /// Writes until `out` is empty or the kernel takes no more; returns how
     /// many bytes of `out` are gone.
-    pub fn flush(&mut self, socket: &Socket, out: &mut Rope) -> Result<usize, Error> {
+    pub(crate) fn flush(&mut self, socket: &Socket, out: &mut Rope) -> Result<usize, Error> {
         match &mut self.state {
             State::Shaking(shaking) => {
                 let outgoing = shaking.outgoing();
@@ -226,7 +226,7 @@ impl TlsStream {
         }
     }
 
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         match &self.state {
             State::Shaking(shaking) => shaking.is_flushed(),
             State::Open(_, writer) => writer.borrow().is_flushed(),
@@ -234,7 +234,7 @@ impl TlsStream {
         }
     }
 
-    pub fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Shaking(_))
     }
 }

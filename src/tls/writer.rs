@@ -11,7 +11,7 @@ use crate::wire::tls::{HEADER_LEN, Key, Kind, RECORDS_PER_KEY, Sealer, TAIL_LEN}
 /// The buffer in which records are sealed before they are written, one for all
 /// connections. It is as long as what the other side reads at once.
 #[derive(Clone)]
-pub struct Batch(Rc<RefCell<Box<[u8]>>>);
+pub(crate) struct Batch(Rc<RefCell<Box<[u8]>>>);
 
 impl Default for Batch {
     fn default() -> Self {
@@ -22,7 +22,7 @@ impl Default for Batch {
 }
 
 /// What goes out on a connection whose handshake is done.
-pub struct Writer {
+pub(crate) struct Writer {
     sealer: Sealer,
     schedule: Schedule,
     batch: Batch,
@@ -51,7 +51,7 @@ impl Writer {
         writer
     }
 
-    pub fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.left.is_empty()
     }
 
@@ -65,7 +65,7 @@ impl Writer {
 
     /// Seals as much of `slices` as one batch has room for and writes that; returns how
     /// much it was. That is nothing while the kernel has not taken all of the last batch.
-    pub fn write<'a>(
+    pub(crate) fn write<'a>(
         &mut self,
         socket: &Socket,
         slices: impl Iterator<Item = &'a [u8]>,

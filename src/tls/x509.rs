@@ -8,36 +8,36 @@ use crate::clock::unix_now;
 use crate::wire::calendar::day_text;
 
 /// In seconds.
-pub const DAY: i64 = 24 * 3600;
+pub(crate) const DAY: i64 = 24 * 3600;
 
 /// The end of the year 9999, the last that there can be in a certificate.
 const LAST: i64 = 253_402_300_799;
 
 const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 
-pub struct Described {
+pub(crate) struct Described {
     /// The subject's common name. One that is empty, longer than the standard has it or
     /// with control characters, which a terminal would obey, counts as none.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Its validity, in seconds since 1970.
-    pub from: i64,
-    pub until: i64,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
     /// SHA-256 of its SubjectPublicKeyInfo.
     key: [u8; 32],
 }
 
 /// By what a certificate is known, and by what all certificates of its key are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprints {
+pub(crate) struct Fingerprints {
     /// SHA-256.
-    pub certificate: [u8; 32],
+    pub(crate) certificate: [u8; 32],
     /// SHA-256 of its key.
-    pub key: [u8; 32],
+    pub(crate) key: [u8; 32],
 }
 
 impl Fingerprints {
     /// `None` if it cannot be read.
-    pub fn of(der: &[u8]) -> Option<Self> {
+    pub(crate) fn of(der: &[u8]) -> Option<Self> {
         Some(Self {
             certificate: sha256(&[der]),
             key: read(der).ok()?.key,
@@ -46,7 +46,7 @@ impl Fingerprints {
 }
 
 /// `der` is a whole certificate.
-pub fn read(der: &[u8]) -> ASN1Result<Described> {
+pub(crate) fn read(der: &[u8]) -> ASN1Result<Described> {
     yasna::parse_der(der, |reader| {
         reader.read_sequence(|reader| {
             let found = reader.next().read_sequence(|reader| {
@@ -105,17 +105,17 @@ fn skip_rest(reader: &mut BERReaderSeq<'_, '_>) -> ASN1Result<()> {
 }
 
 /// The day of a time, as 2036-01-31.
-pub fn day(unix: i64) -> String {
+pub(crate) fn day(unix: i64) -> String {
     day_text(unix.clamp(0, LAST) as u64)
 }
 
 /// Whole days from `now` until then.
-pub fn days_left(until: i64, now: i64) -> i64 {
+pub(crate) fn days_left(until: i64, now: i64) -> i64 {
     (until - now) / DAY
 }
 
 /// In seconds since 1970.
-pub fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     unix_now() as i64
 }
 

@@ -15,7 +15,7 @@ use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{eventually, patience, run, within};
-use smol_mtproxy::wire::proxy_protocol::{ProxyAddresses, encode_v2};
+use smol_mtproxy_wire::proxy_protocol::{ProxyAddresses, encode_v2};
 
 use super::site::{Manners, Site, mirrored};
 use super::{connect, expect, fronted, join};

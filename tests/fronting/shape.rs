@@ -12,8 +12,8 @@ use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
 use fake_telegram::payload::echo;
 use fake_telegram::secret::DOMAIN;
 use fake_telegram::wait::{eventually, run, within};
-use smol_mtproxy::wire::client_hello::{self, Parsed};
-use smol_mtproxy::wire::server_hello::FlightProfile;
+use smol_mtproxy_wire::client_hello::{self, Parsed};
+use smol_mtproxy_wire::server_hello::FlightProfile;
 
 use crate::site::{Manners, Site};
 use crate::{answer_to, flight, fronted};

@@ -10,10 +10,10 @@ const LISTENS: &str = "0A";
 
 /// A process that listens on a port.
 pub(super) struct PortHolder {
-    pub process: u32,
-    pub name: String,
+    pub(crate) process: u32,
+    pub(crate) name: String,
     /// It runs this program.
-    pub is_proxy: bool,
+    pub(crate) is_proxy: bool,
 }
 
 /// The process that keeps others from listening on `addr`.

@@ -16,26 +16,30 @@ pub(super) enum Grade {
 /// One line of `check`.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    pub grade: Grade,
-    pub subject: String,
+    pub(crate) grade: Grade,
+    pub(crate) subject: String,
     /// What was found; where it is not well, also the way out.
-    pub finding: String,
+    pub(crate) finding: String,
 }
 
 impl Verdict {
-    pub fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+    pub(crate) fn ok(subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self::new(Grade::Ok, subject, finding)
     }
 
-    pub fn warn(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+    pub(crate) fn warn(subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self::new(Grade::Warn, subject, finding)
     }
 
-    pub fn fail(subject: impl Into<String>, finding: impl Into<String>) -> Self {
+    pub(crate) fn fail(subject: impl Into<String>, finding: impl Into<String>) -> Self {
         Self::new(Grade::Fail, subject, finding)
     }
 
-    pub fn new(grade: Grade, subject: impl Into<String>, finding: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        grade: Grade,
+        subject: impl Into<String>,
+        finding: impl Into<String>,
+    ) -> Self {
         Self {
             grade,
             subject: one_line(subject.into()),
@@ -43,7 +47,7 @@ impl Verdict {
         }
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         Json::Object(vec![
             ("verdict", Json::Text(self.grade.to_string())),
             ("subject", Json::from(self.subject.as_str())),

@@ -23,7 +23,7 @@ pub(super) struct ClientPart {
 
 impl ClientPart {
     /// Reads what is kept of sites; blocks.
-    pub fn new(
+    pub(crate) fn new(
         core: &Core,
         backend: Rc<dyn Backend>,
         gate: &Rc<Gate>,
@@ -53,11 +53,11 @@ impl ClientPart {
         Rc::new(Self { context, sites })
     }
 
-    pub fn context(&self) -> &Rc<ClientContext> {
+    pub(crate) fn context(&self) -> &Rc<ClientContext> {
         &self.context
     }
 
-    pub fn sites(&self) -> &Rc<Sites> {
+    pub(crate) fn sites(&self) -> &Rc<Sites> {
         &self.sites
     }
 

@@ -56,7 +56,7 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
-    pub fn bind(core: &Rc<Core>, gate: &Rc<Gate>) -> Option<Rc<Self>> {
+    pub(crate) fn bind(core: &Rc<Core>, gate: &Rc<Gate>) -> Option<Rc<Self>> {
         let path = core.config().process.control.clone();
         match bind(&core.reactor, &path) {
             Ok(listener) => Some(Rc::new(Self {
@@ -75,7 +75,7 @@ impl ControlSocket {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

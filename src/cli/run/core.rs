@@ -11,18 +11,18 @@ use crate::wire::transport::MAX_PACKET;
 
 /// What all parts of the running server share.
 pub(super) struct Core {
-    pub executor: Rc<Executor>,
-    pub reactor: Rc<Reactor>,
-    pub metrics: Rc<Metrics>,
-    pub buffers: Rc<BufferPool>,
-    pub scratch: Rc<Scratch>,
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) scratch: Rc<Scratch>,
     config: RefCell<Rc<Config>>,
     /// What each room goes by of it.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Core {
-    pub fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Rc<Self> {
+    pub(crate) fn new(reactor: &Rc<Reactor>, config: Rc<Config>) -> Rc<Self> {
         Rc::new(Self {
             executor: Rc::default(),
             reactor: reactor.clone(),
@@ -35,22 +35,22 @@ impl Core {
     }
 
     /// The one that is in force.
-    pub fn config(&self) -> Rc<Config> {
+    pub(crate) fn config(&self) -> Rc<Config> {
         self.config.borrow().clone()
     }
 
     /// From now on this one is, for all who look it up.
-    pub fn take_over(&self, config: &Rc<Config>) {
+    pub(crate) fn take_over(&self, config: &Rc<Config>) {
         log::set_level(config.process.log_level);
         self.settings.take(config);
         self.config.replace(config.clone());
     }
 
-    pub fn data_dir(&self) -> DataDir {
+    pub(crate) fn data_dir(&self) -> DataDir {
         DataDir::new(&self.config.borrow().process.data_dir)
     }
 
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.executor.spawn(task).detach();
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum RunError {
 
 impl RunError {
     /// Of one about an address.
-    pub fn kind(&self) -> Option<io::ErrorKind> {
+    pub(crate) fn kind(&self) -> Option<io::ErrorKind> {
         match self {
             Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
                 Some(error.kind())
@@ -35,7 +35,7 @@ impl RunError {
         }
     }
 
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::System(_) => Exit::OsError,
             Self::DataDir(..) => Exit::Unavailable,

@@ -13,7 +13,7 @@ pub(super) struct GatePart(Rc<Gate>);
 
 impl GatePart {
     /// `used` is what an earlier run left of quotas. Reads the tables; blocks.
-    pub fn new(core: &Core, used: &str) -> Result<Rc<Self>, RunError> {
+    pub(crate) fn new(core: &Core, used: &str) -> Result<Rc<Self>, RunError> {
         let config = core.config();
         let gate = Gate::new(
             &config.guard,
@@ -26,7 +26,7 @@ impl GatePart {
         Ok(Rc::new(part))
     }
 
-    pub fn gate(&self) -> &Rc<Gate> {
+    pub(crate) fn gate(&self) -> &Rc<Gate> {
         &self.0
     }
 

@@ -22,7 +22,10 @@ pub(super) enum LinkPart {
 
 impl LinkPart {
     /// A back for who has `telegram`, else a front. Reads certificates; blocks.
-    pub fn new(core: &Core, telegram: Option<Rc<dyn Backend>>) -> Result<Rc<Self>, RunError> {
+    pub(crate) fn new(
+        core: &Core,
+        telegram: Option<Rc<dyn Backend>>,
+    ) -> Result<Rc<Self>, RunError> {
         let config = core.config();
         let security = Security::load(&config.link, link_role(&config));
         let security = security.map_err(RunError::Link)?;
@@ -43,14 +46,14 @@ impl LinkPart {
     }
 
     /// For clients here, on a front.
-    pub fn backend(&self) -> Option<Rc<dyn Backend>> {
+    pub(crate) fn backend(&self) -> Option<Rc<dyn Backend>> {
         match self {
             Self::Front(front) => Some(front.clone()),
             Self::Back(_) => None,
         }
     }
 
-    pub fn back(&self) -> Option<&Rc<Back>> {
+    pub(crate) fn back(&self) -> Option<&Rc<Back>> {
         match self {
             Self::Front(_) => None,
             Self::Back(back) => Some(back),

@@ -18,7 +18,7 @@ pub(super) struct MetricsPage {
 
 impl MetricsPage {
     /// If the config wants one.
-    pub fn bind(core: &Rc<Core>) -> Result<Option<Rc<Self>>, RunError> {
+    pub(crate) fn bind(core: &Rc<Core>) -> Result<Option<Rc<Self>>, RunError> {
         let Some(address) = core.config().process.metrics else {
             return Ok(None);
         };

@@ -62,15 +62,15 @@ pub(super) enum Phase {
 
 /// What a reload makes different.
 pub(super) struct Change {
-    pub old: Rc<Config>,
-    pub new: Rc<Config>,
-    pub differences: Differences,
+    pub(crate) old: Rc<Config>,
+    pub(crate) new: Rc<Config>,
+    pub(crate) differences: Differences,
     /// The keys of the new config's secrets, in order.
     keys: Vec<[u8; 16]>,
 }
 
 impl Change {
-    pub fn new(old: Rc<Config>, new: Rc<Config>, differences: Differences) -> Self {
+    pub(crate) fn new(old: Rc<Config>, new: Rc<Config>, differences: Differences) -> Self {
         let keys = new.doors.all_secrets().map(|named| named.secret.key.0);
         let mut keys: Vec<_> = keys.collect();
         keys.sort_unstable();
@@ -83,7 +83,7 @@ impl Change {
     }
 
     /// Whether the new config has this secret.
-    pub fn keeps(&self, secret: &Secret) -> bool {
+    pub(crate) fn keeps(&self, secret: &Secret) -> bool {
         self.keys.binary_search(&secret.0).is_ok()
     }
 }
@@ -91,28 +91,28 @@ impl Change {
 /// What a reload has read, for whose it is to take.
 #[derive(Default)]
 pub(super) struct Files {
-    pub tables: Vec<ReadTable>,
+    pub(crate) tables: Vec<ReadTable>,
     /// What they hold that they did not, in words.
-    pub table_news: Vec<String>,
-    pub link: Option<SecurityFiles>,
+    pub(crate) table_news: Vec<String>,
+    pub(crate) link: Option<SecurityFiles>,
 }
 
 /// What parts have to say of a reload, and to do after it.
 #[derive(Default)]
 pub(super) struct Report<'a> {
     /// What was taken over, one line with those of others.
-    pub told: Vec<String>,
+    pub(crate) told: Vec<String>,
     /// What people should know of it, a line each.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// The next reload waits for it.
-    pub later: Vec<Doing<'a>>,
+    pub(crate) later: Vec<Doing<'a>>,
 }
 
 /// A part that only runs.
 pub(super) struct Background(Cell<Option<Doing<'static>>>);
 
 impl Background {
-    pub fn new(task: impl Future<Output = ()> + 'static) -> Rc<Self> {
+    pub(crate) fn new(task: impl Future<Output = ()> + 'static) -> Rc<Self> {
         Rc::new(Self(Cell::new(Some(Box::pin(task)))))
     }
 }

@@ -104,7 +104,7 @@ impl Fate {
 
 impl Ports {
     /// Opens what the config wants. Before root is given up.
-    pub fn open(core: &Rc<Core>, behind: Behind) -> Result<Rc<Self>, RunError> {
+    pub(crate) fn open(core: &Rc<Core>, behind: Behind) -> Result<Rc<Self>, RunError> {
         let ports = Self {
             core: core.clone(),
             behind,
@@ -121,7 +121,7 @@ impl Ports {
     }
 
     /// Parked ones too.
-    pub fn all_sockets(&self) -> Vec<Rc<Listener>> {
+    pub(crate) fn all_sockets(&self) -> Vec<Rc<Listener>> {
         let mut sockets = self.sockets();
         sockets.extend(self.parked.borrow().iter().cloned());
         sockets

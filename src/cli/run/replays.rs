@@ -60,7 +60,7 @@ enum Written {
 
 impl ReplayFiles {
     /// Takes over what the last run kept; blocks.
-    pub fn restore(core: &Rc<Core>, gate: &Rc<Gate>, lock: &DataLock) -> Rc<Self> {
+    pub(crate) fn restore(core: &Rc<Core>, gate: &Rc<Gate>, lock: &DataLock) -> Rc<Self> {
         let (config, data_dir) = (core.config(), core.data_dir());
         let file = |name| KeptFile {
             name,

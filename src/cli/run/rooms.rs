@@ -27,7 +27,7 @@ pub(super) struct Rooms {
 
 impl Rooms {
     /// Reads what they go by, and what an earlier run left; blocks.
-    pub fn new(core: &Rc<Core>, lock: &DataLock) -> Result<Self, RunError> {
+    pub(crate) fn new(core: &Rc<Core>, lock: &DataLock) -> Result<Self, RunError> {
         let role = core.config().process.role;
         let used = usage::left_in(&core.data_dir());
         let address = PublicAddress::new(core.settings.address.clone(), role);
@@ -54,21 +54,21 @@ impl Rooms {
         })
     }
 
-    pub fn address(&self) -> &Rc<PublicAddress> {
+    pub(crate) fn address(&self) -> &Rc<PublicAddress> {
         &self.address
     }
 
-    pub fn gate(&self) -> &Rc<Gate> {
+    pub(crate) fn gate(&self) -> &Rc<Gate> {
         self.gate.gate()
     }
 
     /// Not on a back.
-    pub fn clients(&self) -> Option<&ClientPart> {
+    pub(crate) fn clients(&self) -> Option<&ClientPart> {
         self.clients.as_deref()
     }
 
     /// Who takes those who come to a port.
-    pub fn behind_ports(&self) -> Option<Behind> {
+    pub(crate) fn behind_ports(&self) -> Option<Behind> {
         let back = || self.link.as_ref()?.back().cloned().map(Behind::Back);
         let clients = self.clients.as_ref();
         let clients = clients.map(|clients| Behind::Clients(clients.context().clone()));
@@ -77,7 +77,7 @@ impl Rooms {
 
     /// In their order: what a reload says of tables comes before what it says of
     /// certificates and of secrets, and at the end Telegram is left last.
-    pub fn into_parts(self, core: &Core) -> Vec<Rc<dyn Part>> {
+    pub(crate) fn into_parts(self, core: &Core) -> Vec<Rc<dyn Part>> {
         let (address, reactor) = (self.address, core.reactor.clone());
         let asking = Background::new(async move { address.run(&reactor).await });
         let mut parts: Vec<Rc<dyn Part>> = Vec::new();

@@ -37,7 +37,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Takes all that the config wants of the system, and gives root up.
-    pub fn new(
+    pub(crate) fn new(
         reactor: &Rc<Reactor>,
         source: &ConfigSource,
         config: &Rc<Config>,
@@ -88,12 +88,12 @@ impl Server {
         })
     }
 
-    pub fn executor(&self) -> &Rc<Executor> {
+    pub(crate) fn executor(&self) -> &Rc<Executor> {
         &self.core.executor
     }
 
     /// Serves until a signal says stop, then lets clients finish.
-    pub async fn serve(&self, source: &ConfigSource) {
+    pub(crate) async fn serve(&self, source: &ConfigSource) {
         self.announce();
         for part in &self.parts {
             part.clone().start(&self.core);

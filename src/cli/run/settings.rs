@@ -4,15 +4,15 @@ use crate::net::Live;
 /// The parts of the config that a running process takes over, each watched by the
 /// room that goes by it.
 pub(super) struct Settings {
-    pub clients: Live<ClientConfig>,
-    pub sites: Live<SiteConfig>,
-    pub telegram: Live<TelegramConfig>,
-    pub address: Live<AddressConfig>,
-    pub link: Live<LinkConfig>,
+    pub(crate) clients: Live<ClientConfig>,
+    pub(crate) sites: Live<SiteConfig>,
+    pub(crate) telegram: Live<TelegramConfig>,
+    pub(crate) address: Live<AddressConfig>,
+    pub(crate) link: Live<LinkConfig>,
 }
 
 impl Settings {
-    pub fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             clients: Live::new(config.clients),
             sites: Live::new(config.sites.clone()),
@@ -23,7 +23,7 @@ impl Settings {
     }
 
     /// Takes over what a reload brings.
-    pub fn take(&self, config: &Config) {
+    pub(crate) fn take(&self, config: &Config) {
         self.clients.set(config.clients);
         self.sites.set(config.sites.clone());
         self.telegram.set(config.telegram.clone());

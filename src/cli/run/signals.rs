@@ -31,7 +31,7 @@ pub(super) struct Signals {
 
 impl Signals {
     /// Until then SIGTERM and SIGINT end the process: a start may hang.
-    pub fn new(reactor: &Rc<Reactor>, hangups: Hangups) -> io::Result<Self> {
+    pub(crate) fn new(reactor: &Rc<Reactor>, hangups: Hangups) -> io::Result<Self> {
         let socket = |bytes| Socket::new(reactor, OwnedFd::from(bytes));
         Ok(Self {
             stop: socket(caught(&[SIGTERM, SIGINT])?)?,
@@ -40,12 +40,12 @@ impl Signals {
     }
 
     /// Completes at SIGTERM or SIGINT.
-    pub async fn stop(&self) {
+    pub(crate) async fn stop(&self) {
         wait(&self.stop).await;
     }
 
     /// Completes at SIGHUP.
-    pub async fn reload(&self) {
+    pub(crate) async fn reload(&self) {
         wait(&self.reload).await;
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct TelegramPart {
 
 impl TelegramPart {
     /// Reads the lists; blocks.
-    pub fn new(core: &Core, address: &Rc<PublicAddress>) -> Rc<Self> {
+    pub(crate) fn new(core: &Core, address: &Rc<PublicAddress>) -> Rc<Self> {
         let (config, data_dir) = (&core.settings.telegram, core.data_dir());
         let clock = core.reactor.clock();
         let directory = Directory::new(config.clone(), data_dir, &core.metrics, clock);
@@ -41,7 +41,7 @@ impl TelegramPart {
         })
     }
 
-    pub fn backend(&self) -> Rc<dyn Backend> {
+    pub(crate) fn backend(&self) -> Rc<dyn Backend> {
         self.telegram.clone()
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct UsageFile {
 
 impl UsageFile {
     /// Goes on with what an earlier run [left](left_in).
-    pub fn new(core: &Rc<Core>, gate: &Rc<Gate>, left: String) -> Rc<Self> {
+    pub(crate) fn new(core: &Rc<Core>, gate: &Rc<Gate>, left: String) -> Rc<Self> {
         let data_dir = core.data_dir();
         Rc::new(Self {
             core: core.clone(),

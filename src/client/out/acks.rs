@@ -5,14 +5,14 @@ use super::{Acks, ClientOut, Content, State};
 use crate::wire::fake_tls::SHORTEST_RECORD;
 
 /// Quick acknowledgements kept back at a time.
-pub const MAX_ACKS: usize = 64;
+pub(crate) const MAX_ACKS: usize = 64;
 
 /// So many fill a record.
-pub const ENOUGH_ACKS: usize = SHORTEST_RECORD.div_ceil(4);
+pub(crate) const ENOUGH_ACKS: usize = SHORTEST_RECORD.div_ceil(4);
 
 /// What goes before or behind a payload: quick acknowledgements, and a header
 /// or padding.
-pub type Around = heapless::Vec<u8, { 4 * MAX_ACKS + 4 }>;
+pub(crate) type Around = heapless::Vec<u8, { 4 * MAX_ACKS + 4 }>;
 
 impl ClientOut {
     /// Nothing is kept for it: without records there is nothing to wait for.

@@ -10,7 +10,7 @@ use crate::net::CHUNK_LEN;
 
 impl ClientOut {
     /// Makes the client's task end it.
-    pub fn revoke(&self, reason: CloseReason) {
+    pub(crate) fn revoke(&self, reason: CloseReason) {
         self.revoked.set(Some(reason));
         // Whoever is writing to it at the moment sees for himself.
         if let Ok(mut state) = self.state.try_borrow_mut() {
@@ -19,7 +19,7 @@ impl ClientOut {
     }
 
     /// Why nothing more may go either way.
-    pub fn revoked(&self) -> Option<CloseReason> {
+    pub(crate) fn revoked(&self) -> Option<CloseReason> {
         let used_up = || self.is_used_up().then_some(CloseReason::QuotaUsed);
         self.revoked.get().or_else(used_up)
     }
@@ -30,7 +30,7 @@ impl ClientOut {
 
     /// Books bytes that went either way on the secret's account. With the last of
     /// its quota all of the secret's sessions end.
-    pub fn spend(&self, length: usize) {
+    pub(crate) fn spend(&self, length: usize) {
         let Some(account) = self.account.as_ref().filter(|one| one.is_metered()) else {
             return;
         };
@@ -44,7 +44,7 @@ impl ClientOut {
 
     /// Until when nothing is to be read from either side, to keep to the
     /// secret's rate.
-    pub fn paused_until(&self) -> Option<Instant> {
+    pub(crate) fn paused_until(&self) -> Option<Instant> {
         let account = self.metered()?;
         let now = self.context.reactor.now();
         let pause = account.pause(&self.turn, self.context.gate.clock(now));
@@ -53,7 +53,7 @@ impl ClientOut {
 
     /// Bytes to read at once, so that a low rate does not come in lumps, and no
     /// more comes than is left of a quota.
-    pub fn read_limit(&self) -> usize {
+    pub(crate) fn read_limit(&self) -> usize {
         let Some(account) = self.metered() else {
             return usize::MAX;
         };

@@ -8,12 +8,12 @@ use super::{ClientOut, Content};
 const BUFFERS_PER_AWAKE: usize = 4096;
 
 impl ClientOut {
-    pub fn is_asleep(&self) -> bool {
+    pub(crate) fn is_asleep(&self) -> bool {
         self.asleep.get()
     }
 
     /// Its keys are expanded from here on. Whether it was asleep.
-    pub fn wake_up(&self) -> bool {
+    pub(crate) fn wake_up(&self) -> bool {
         let was_asleep = self.asleep.replace(false);
         if was_asleep {
             let awake = &self.context.awake;
@@ -30,13 +30,13 @@ impl ClientOut {
     }
 
     /// More clients have expanded keys than the memory for buffers allows.
-    pub fn is_awake_in_a_crowd(&self) -> bool {
+    pub(crate) fn is_awake_in_a_crowd(&self) -> bool {
         let allowed = self.context.buffers.total_bytes() / BUFFERS_PER_AWAKE;
         !self.asleep.get() && self.context.awake.get() > allowed
     }
 
     /// Drops what can be computed again at the next byte.
-    pub fn hibernate(&self) {
+    pub(crate) fn hibernate(&self) {
         self.fall_asleep();
         if let Content::Packets(cipher) | Content::Followed(cipher, _) =
             &mut self.state.borrow_mut().content

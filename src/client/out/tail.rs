@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::wire::fake_tls::SHORTEST_RECORD;
 
 /// How long something complete waits for what it may share a record with.
-pub const HOLD: Duration = Duration::from_millis(100);
+pub(crate) const HOLD: Duration = Duration::from_millis(100);
 
 /// Bytes that wait at most: too few for a record, and what the next one needs
 /// of them.
@@ -14,15 +14,15 @@ const MAX_HELD: usize = 2 * (SHORTEST_RECORD - 1);
 
 /// Bytes ready for the wire that wait for the next ones.
 #[derive(Default)]
-pub struct Held {
-    pub bytes: heapless::Vec<u8, MAX_HELD, u8>,
+pub(crate) struct Held {
+    pub(crate) bytes: heapless::Vec<u8, MAX_HELD, u8>,
     /// Nothing is known to follow: then they go as they are.
-    pub until: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 /// How many of `total` bytes to write now, the others being held. `to_come` are
 /// certain to follow, and the client can do nothing without them.
-pub fn writable(total: usize, to_come: usize) -> usize {
+pub(crate) fn writable(total: usize, to_come: usize) -> usize {
     let lent = match to_come {
         0 => 0,
         _ => SHORTEST_RECORD.saturating_sub(to_come),

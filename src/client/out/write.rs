@@ -65,7 +65,7 @@ impl ClientOut {
     }
 
     /// Writes what was held, however little it is.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         let mut state = self.state.borrow_mut();
         if let Some(held) = state.held.take()
             && let Some(lengths) = &mut state.records

@@ -9,7 +9,7 @@ use crate::wire::server_hello::FlightProfile;
 
 /// What of the site's answer is unlike ours or unlike what draws no attention; a
 /// sentence each, without the site's name.
-pub fn of_answer(profile: &FlightProfile) -> Vec<String> {
+pub(crate) fn of_answer(profile: &FlightProfile) -> Vec<String> {
     let mut found = Vec::new();
     if !profile.post_quantum {
         found.push(
@@ -34,7 +34,7 @@ pub fn of_answer(profile: &FlightProfile) -> Vec<String> {
 /// internet sees them are `ours`. A family of which we know none of ours tells
 /// nothing.
 #[cfg(feature = "check")]
-pub fn of_addresses(found: &[IpAddr], ours: &[IpAddr]) -> Option<String> {
+pub(crate) fn of_addresses(found: &[IpAddr], ours: &[IpAddr]) -> Option<String> {
     let is_ours = |ip: &IpAddr| ours.contains(&ip.to_canonical()) || is_local_address(*ip);
     let alike = |ip: &&IpAddr| ours.iter().any(|own| own.is_ipv4() == ip.is_ipv4());
     if found.iter().any(is_ours) {

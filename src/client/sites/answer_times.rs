@@ -20,7 +20,7 @@ pub(super) struct AnswerTimes {
 }
 
 impl AnswerTimes {
-    pub fn add(&mut self, time: Duration) {
+    pub(crate) fn add(&mut self, time: Duration) {
         let time = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         if self.latest.push(time).is_err()
             && let Some(oldest) = self.latest.get_mut(self.next)
@@ -31,13 +31,13 @@ impl AnswerTimes {
     }
 
     #[cfg(feature = "check")]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.latest.is_empty()
     }
 
     /// One of them, by `random`; the slowest quarter is left out, so that what
     /// slows a site down now and then slows no client.
-    pub fn draw(&self, random: u32) -> Option<Duration> {
+    pub(crate) fn draw(&self, random: u32) -> Option<Duration> {
         let mut sorted = self.latest.clone();
         sorted.sort_unstable();
         let median = *sorted.get(sorted.len().saturating_sub(1) / 2)?;

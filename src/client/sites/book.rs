@@ -30,12 +30,12 @@ struct Entry {
 
 impl Book {
     /// The site has answered us, who asked it because it is ours.
-    pub fn asked(&self, place: &SitePlace, time: Duration) {
+    pub(crate) fn asked(&self, place: &SitePlace, time: Duration) {
         self.with(place, |entry| entry.times.add(time));
     }
 
     /// It has answered a stranger, who may have chosen it.
-    pub fn visited(&self, place: &SitePlace, time: Duration) {
+    pub(crate) fn visited(&self, place: &SitePlace, time: Duration) {
         let mut entries = self.entries.borrow_mut();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.place == *place) {
             entry.times.add(time);
@@ -43,21 +43,21 @@ impl Book {
     }
 
     /// How long a stranger would wait for its answer; `None`: not to speak of.
-    pub fn answer_time(&self, place: &SitePlace, random: u32) -> Option<Duration> {
+    pub(crate) fn answer_time(&self, place: &SitePlace, random: u32) -> Option<Duration> {
         let entries = self.entries.borrow();
         let known = entries.iter().find(|entry| entry.place == *place);
         known?.times.draw(random)
     }
 
     /// How it ends connections.
-    pub fn manners(&self, place: &SitePlace) -> Rc<Manners> {
+    pub(crate) fn manners(&self, place: &SitePlace) -> Rc<Manners> {
         let entries = self.entries.borrow();
         let known = entries.iter().find(|entry| entry.place == *place);
         known.map_or(&self.unknown, |entry| &entry.manners).clone()
     }
 
     /// Forgets all but these.
-    pub fn retain(&self, is_ours: impl Fn(&SitePlace) -> bool) {
+    pub(crate) fn retain(&self, is_ours: impl Fn(&SitePlace) -> bool) {
         let mut entries = self.entries.borrow_mut();
         entries.retain(|entry| is_ours(&entry.place));
     }
@@ -85,19 +85,19 @@ impl Book {
 #[cfg(feature = "check")]
 impl Book {
     /// It has, to us or to a stranger, since the start.
-    pub fn has_answered(&self, place: &SitePlace) -> bool {
+    pub(crate) fn has_answered(&self, place: &SitePlace) -> bool {
         let entries = self.entries.borrow();
         let known = entries.iter().find(|entry| entry.place == *place);
         known.is_some_and(|entry| !entry.times.is_empty())
     }
 
     /// When somebody looked at its manners last, in Unix time.
-    pub fn asked_at(&self, place: &SitePlace) -> Option<u64> {
+    pub(crate) fn asked_at(&self, place: &SitePlace) -> Option<u64> {
         let entries = self.entries.borrow();
         entries.iter().find(|entry| entry.place == *place)?.asked
     }
 
-    pub fn behaves(&self, place: &SitePlace, manners: Manners, asked: u64) {
+    pub(crate) fn behaves(&self, place: &SitePlace, manners: Manners, asked: u64) {
         self.with(place, |entry| {
             entry.manners = Rc::new(manners);
             entry.asked = Some(asked);
@@ -106,7 +106,7 @@ impl Book {
 
     /// What an earlier run kept, of places that are ours; whether all of it makes
     /// sense.
-    pub fn read(&self, content: &[u8], is_ours: impl Fn(&SitePlace) -> bool) -> bool {
+    pub(crate) fn read(&self, content: &[u8], is_ours: impl Fn(&SitePlace) -> bool) -> bool {
         let text = String::from_utf8_lossy(content);
         let mut is_whole = true;
         for line in text.lines() {
@@ -122,7 +122,7 @@ impl Book {
     }
 
     /// For the file.
-    pub fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let entries = self.entries.borrow();
         let line = |entry: &Entry| {
             let asked = entry.asked?;

@@ -18,14 +18,14 @@ pub(super) fn beginning(received: &[u8]) -> &[u8] {
 /// One of them.
 pub(super) struct Dialled {
     /// Where it comes from, as its site sees it or as a relay told us.
-    pub from: SocketAddr,
+    pub(crate) from: SocketAddr,
     begins: heapless::Vec<u8, COMPARED>,
     /// How many connections of the same chain came before it.
-    pub rounds: u32,
+    pub(crate) rounds: u32,
 }
 
 impl Dialled {
-    pub fn new(from: SocketAddr, received: &[u8], rounds: u32) -> Self {
+    pub(crate) fn new(from: SocketAddr, received: &[u8], rounds: u32) -> Self {
         Self {
             from,
             begins: heapless::Vec::from_slice(beginning(received)).unwrap_or_default(),
@@ -34,7 +34,7 @@ impl Dialled {
     }
 
     /// As far as both have said something, it is the same.
-    pub fn begins_like(&self, received: &[u8]) -> bool {
+    pub(crate) fn begins_like(&self, received: &[u8]) -> bool {
         let length = self.begins.len().min(received.len());
         self.begins.get(..length) == received.get(..length)
     }
@@ -55,14 +55,14 @@ pub(super) struct DialledByPort {
 pub(super) type Entry = u32;
 
 impl DialledByPort {
-    pub fn insert(&mut self, dialled: Dialled) -> Entry {
+    pub(crate) fn insert(&mut self, dialled: Dialled) -> Entry {
         let port = dialled.from.port().into();
         let entry = self.all.insert(dialled);
         self.by_port.insert((port, entry as u64), entry as u64);
         entry as Entry
     }
 
-    pub fn remove(&mut self, entry: Option<Entry>) {
+    pub(crate) fn remove(&mut self, entry: Option<Entry>) {
         let gone = entry.and_then(|entry| Some((entry, self.all.try_remove(entry as usize)?)));
         if let Some((entry, gone)) = gone {
             self.by_port
@@ -74,14 +74,14 @@ impl DialledByPort {
         }
     }
 
-    pub fn of(&self, port: u16) -> impl Iterator<Item = &Dialled> {
+    pub(crate) fn of(&self, port: u16) -> impl Iterator<Item = &Dialled> {
         let all_of_it = (port.into(), 0)..=(port.into(), u64::MAX);
         let keys = self.by_port.range(all_of_it).map(|(_, key)| *key as usize);
         keys.filter_map(|key| self.all.get(key))
     }
 
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.by_port.is_empty() && self.all.is_empty()
     }
 }

@@ -53,7 +53,7 @@ pub(in crate::client) struct Guest(Rc<Sites>);
 
 impl Guest {
     /// One that is free, if nobody waits for it.
-    pub fn take(sites: &Rc<Sites>, judgement: Judgement) -> Option<Self> {
+    pub(crate) fn take(sites: &Rc<Sites>, judgement: Judgement) -> Option<Self> {
         sites
             .is_free(turn(judgement, LAST))
             .then(|| Self::new(sites))

@@ -45,12 +45,12 @@ pub(super) struct Loops {
 /// A connection that is to be passed on to a site.
 pub(super) struct Comer<'a> {
     /// Who it is, as a relay says if it came through one.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// The other end of its socket.
-    pub sender: SocketAddr,
-    pub received: &'a [u8],
+    pub(crate) sender: SocketAddr,
+    pub(crate) received: &'a [u8],
     /// Where its site is. A relay there may lead back to us.
-    pub site: &'a [SocketAddr],
+    pub(crate) site: &'a [SocketAddr],
 }
 
 impl Comer<'_> {
@@ -80,7 +80,7 @@ pub(super) struct Begun {
 }
 
 impl Loops {
-    pub fn new(public_ip: Box<dyn Fn() -> Option<IpAddr>>) -> Self {
+    pub(crate) fn new(public_ip: Box<dyn Fn() -> Option<IpAddr>>) -> Self {
         Self {
             own: RefCell::default(),
             public_ip,
@@ -92,22 +92,22 @@ impl Loops {
         }
     }
 
-    pub fn listening(&self, address: SocketAddr) {
+    pub(crate) fn listening(&self, address: SocketAddr) {
         self.own.borrow_mut().push(address);
     }
 
-    pub fn not_listening(&self, address: SocketAddr) {
+    pub(crate) fn not_listening(&self, address: SocketAddr) {
         self.own.borrow_mut().retain(|own| *own != address);
     }
 
     /// Our address as the internet sees it, once it is known.
     #[cfg(feature = "check")]
-    pub fn public_ip(&self) -> Option<IpAddr> {
+    pub(crate) fn public_ip(&self) -> Option<IpAddr> {
         (self.public_ip)()
     }
 
     /// Whether a connection to `address` would reach one of our listeners.
-    pub fn is_ours(&self, address: SocketAddr) -> bool {
+    pub(crate) fn is_ours(&self, address: SocketAddr) -> bool {
         let ip = address.ip().to_canonical();
         let is_behind = |own: &SocketAddr| {
             own.port() == address.port()
@@ -120,7 +120,7 @@ impl Loops {
     }
 
     /// Whether the peer of a connection is ourselves.
-    pub fn is_from_us(&self, peer: SocketAddr) -> bool {
+    pub(crate) fn is_from_us(&self, peer: SocketAddr) -> bool {
         let dialled = self.dialled.borrow();
         let ip = peer.ip().to_canonical();
         dialled
@@ -160,7 +160,7 @@ impl Loops {
     }
 
     /// One more connection. Silent ones are not told apart.
-    pub fn begin(&self, comer: &Comer<'_>) -> Result<Begun, Circle> {
+    pub(crate) fn begin(&self, comer: &Comer<'_>) -> Result<Begun, Circle> {
         let rounds = self.rounds(comer);
         if self.is_from_us(comer.client) || rounds >= MAX_ROUNDS {
             return Err(Circle::Ports);
@@ -189,7 +189,7 @@ impl Loops {
 
     /// The same, once fewer begin alike: who only looks like one of a circle comes
     /// through as soon as the site answers the others.
-    pub async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
+    pub(crate) async fn begin_later(&self, comer: &Comer<'_>) -> Option<Begun> {
         if self.waiting.get() >= MAX_WAITING {
             return None;
         }
@@ -205,7 +205,7 @@ impl Loops {
     }
 
     /// `begun` of `client`, which has sent that, is on its way, from there.
-    pub fn dialled(
+    pub(crate) fn dialled(
         &self,
         begun: &mut Begun,
         client: SocketAddr,
@@ -222,7 +222,7 @@ impl Loops {
     /// It leads somewhere, or is gone. Another connection may come from the same
     /// address and port as this one of ours, as long as they lead to different
     /// ones.
-    pub fn answered(&self, begun: Begun) {
+    pub(crate) fn answered(&self, begun: Begun) {
         self.dialled.borrow_mut().remove(begun.dialled);
         self.told.borrow_mut().remove(begun.told);
         let mut unanswered = self.unanswered.borrow_mut();

@@ -21,25 +21,25 @@ pub(in crate::client) enum How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client) struct Ending {
     /// Since it began, or since the last byte if it is that which ends it.
-    pub after: Duration,
+    pub(crate) after: Duration,
     /// Said just before: an encrypted record with so many bytes of payload.
-    pub record: Option<u8>,
-    pub how: How,
+    pub(crate) record: Option<u8>,
+    pub(crate) how: How,
 }
 
 /// A site's endings, as far as somebody has measured them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::client) struct Manners {
     /// Nothing comes at all.
-    pub silent: Option<Ending>,
+    pub(crate) silent: Option<Ending>,
     /// A part of a hello, and nothing more.
-    pub partial: Option<Ending>,
+    pub(crate) partial: Option<Ending>,
     /// The same, if that part comes half a second after the connection.
-    pub late: Option<Ending>,
+    pub(crate) late: Option<Ending>,
     /// Its flight is out, and nothing more comes.
-    pub unfinished: Option<Ending>,
+    pub(crate) unfinished: Option<Ending>,
     /// What comes instead cannot be decrypted.
-    pub garbled: Option<Ending>,
+    pub(crate) garbled: Option<Ending>,
 }
 
 /// Deadlines that differ by less are one.
@@ -47,7 +47,7 @@ const ALIKE: Duration = Duration::from_millis(200);
 
 impl Ending {
     /// At once, without a word.
-    pub const FIN: Self = Self {
+    pub(crate) const FIN: Self = Self {
         after: Duration::ZERO,
         record: None,
         how: How::Fin,
@@ -76,17 +76,17 @@ impl Ending {
 }
 
 impl Manners {
-    pub fn unfinished(&self) -> Ending {
+    pub(crate) fn unfinished(&self) -> Ending {
         self.unfinished.unwrap_or(Ending::UNFINISHED)
     }
 
-    pub fn garbled(&self) -> Ending {
+    pub(crate) fn garbled(&self) -> Ending {
         self.garbled.unwrap_or(Ending::GARBLED)
     }
 
     /// How it leaves a visitor who has sent `received`, if it says nothing to that;
     /// `at_once`: nothing came later than the connection.
-    pub fn wordless(&self, received: &[u8], at_once: bool) -> Option<Ending> {
+    pub(crate) fn wordless(&self, received: &[u8], at_once: bool) -> Option<Ending> {
         let ending = match received {
             [] => self.silent,
             // Where a hello begins; it is not whole, or there would be an answer.
@@ -99,14 +99,14 @@ impl Manners {
 
     /// How it leaves a visitor who has said nothing to its flight, whenever the hello
     /// came.
-    pub fn answered(&self) -> Option<Ending> {
+    pub(crate) fn answered(&self) -> Option<Ending> {
         let one_deadline = |end: &Ending| self.partial.is_some_and(|other| other.is_like(end));
         let ending = self.unfinished.filter(one_deadline);
         ending.filter(|ending| ending.is_wordless() && self.counts_from_accepting())
     }
 
     /// Its deadline does not move with what comes.
-    pub fn counts_from_accepting(&self) -> bool {
+    pub(crate) fn counts_from_accepting(&self) -> bool {
         let both = self.partial.zip(self.late);
         both.is_some_and(|(partial, late)| partial.is_like(&late))
     }

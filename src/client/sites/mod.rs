@@ -48,14 +48,14 @@ use crate::wire::secret::Domain;
 use crate::wire::server_hello::FlightProfile;
 
 #[cfg(feature = "check")]
-pub use advice::of_addresses;
+pub(crate) use advice::of_addresses;
 use book::{Book, MAX_MODELS};
 use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MAX_UNREAD};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "check")]
-pub use probe::Examined;
+pub(crate) use probe::Examined;
 use profile_file::Flaw;
 use site::Site;
 pub(super) use visit::{OwnEnd, SiteVisit};
@@ -70,7 +70,7 @@ const FIRST_ANSWER_LIMIT: Duration = Duration::from_secs(3);
 const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// See the module.
-pub struct Sites {
+pub(crate) struct Sites {
     reactor: Rc<Reactor>,
     executor: Rc<Executor>,
     metrics: Rc<Metrics>,
@@ -171,7 +171,7 @@ impl SiteConfig {
 impl Sites {
     /// With the profiles that an earlier run kept. `public_ip` is the address
     /// of this machine as the internet sees it, once it is known.
-    pub fn new(
+    pub(crate) fn new(
         reactor: &Rc<Reactor>,
         executor: &Rc<Executor>,
         metrics: &Rc<Metrics>,
@@ -237,7 +237,7 @@ impl Sites {
     }
 
     /// Completes once every site was asked how it answers, whatever it said.
-    pub async fn first_answers(&self) {
+    pub(crate) async fn first_answers(&self) {
         self.asked.until(|| self.has_asked.get()).await;
     }
 
@@ -306,7 +306,7 @@ impl Sites {
     }
 
     /// Connections to this address come to us.
-    pub fn listening(&self, address: SocketAddr) {
+    pub(crate) fn listening(&self, address: SocketAddr) {
         self.loops.listening(address);
     }
 

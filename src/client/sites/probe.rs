@@ -42,12 +42,12 @@ pub(super) const QUIET: Duration = Duration::from_millis(250);
 
 /// How a site answers.
 #[cfg(feature = "check")]
-pub struct Examined {
+pub(crate) struct Examined {
     /// Where it is, and whose.
-    pub site: String,
+    pub(crate) site: String,
     /// In the words of the log, with what a person should know; or why that is no
     /// model for ours.
-    pub answer: Result<(String, Vec<String>), String>,
+    pub(crate) answer: Result<(String, Vec<String>), String>,
 }
 
 /// Questions to the site of one domain.
@@ -69,7 +69,7 @@ pub(super) enum ProbeError {
 impl Sites {
     /// Asks the sites of all domains how they answer: now, after a reload, and
     /// every few hours. That one cannot be asked is no reason to stop.
-    pub async fn run(self: Rc<Self>) {
+    pub(crate) async fn run(self: Rc<Self>) {
         let asking = smol::future::or(self.follow_config(), self.measure_for_ever());
         #[cfg(feature = "check")]
         let judging = smol::future::or(self.judge_names_for_ever(), self.observe_for_ever());
@@ -127,7 +127,7 @@ impl Sites {
 
     /// Asks the site of each domain once.
     #[cfg(feature = "check")]
-    pub async fn examine(self: &Rc<Self>) -> Vec<Examined> {
+    pub(crate) async fn examine(self: &Rc<Self>) -> Vec<Examined> {
         let config = self.config.get();
         let mut found = Vec::new();
         for domain in config.domains.iter().take(MAX_MODELS) {

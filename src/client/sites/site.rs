@@ -30,7 +30,7 @@ const RULES: LookupRules = LookupRules {
 
 /// A site that strangers can be connected to.
 pub(super) struct Site {
-    pub place: SitePlace,
+    pub(crate) place: SitePlace,
     /// A stranger chose it: nothing inside our own network may be reached.
     only_global: bool,
     /// `None`: it has a path.
@@ -39,7 +39,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
+    pub(crate) fn new(place: SitePlace, only_global: bool) -> Rc<Self> {
         let rules = match only_global {
             true => LookupRules {
                 is_usable: |ip| Reach::of(ip) == Reach::Internet,
@@ -61,7 +61,7 @@ impl Site {
 
     /// Says that strangers cannot be connected to it, once in a while, and when
     /// they can again. What a stranger chose is no concern of the operator's.
-    pub fn note(&self, failure: Option<FrontingFailure>, now: Instant) {
+    pub(crate) fn note(&self, failure: Option<FrontingFailure>, now: Instant) {
         use FrontingFailure::{ConnectTimeout, Refused, Unresolved};
         let place = &self.place;
         match failure {
@@ -80,13 +80,13 @@ impl Site {
     }
 
     /// Its addresses, as far as they are known.
-    pub fn known_addresses(&self) -> Rc<[SocketAddr]> {
+    pub(crate) fn known_addresses(&self) -> Rc<[SocketAddr]> {
         let lookup = self.lookup.as_ref();
         lookup.map(|lookup| lookup.known()).unwrap_or_default()
     }
 
     /// A connection to it.
-    pub async fn connect(&self, sites: &Sites) -> Result<Socket, FrontingFailure> {
+    pub(crate) async fn connect(&self, sites: &Sites) -> Result<Socket, FrontingFailure> {
         let reactor = &sites.reactor;
         if let SitePlace::Unix(path) = &self.place {
             let connected = Socket::connect_unix(reactor, path).await;
@@ -109,12 +109,12 @@ impl Site {
     }
 
     /// Waits for its addresses if there are none at all.
-    pub async fn resolved(&self, sites: &Sites) {
+    pub(crate) async fn resolved(&self, sites: &Sites) {
         self.addresses(sites).await;
     }
 
     /// Where it is has been found out.
-    pub fn is_resolved(&self) -> bool {
+    pub(crate) fn is_resolved(&self) -> bool {
         self.lookup.is_none() || !self.known_addresses().is_empty()
     }
 

@@ -16,7 +16,7 @@ use crate::wire::proxy_protocol::{ProxyAddresses, encode_v2};
 
 /// A stranger's connection to its site, as long as it lasts.
 pub(in crate::client) struct SiteVisit {
-    pub socket: Socket,
+    pub(crate) socket: Socket,
     sites: Rc<Sites>,
     site: Rc<Site>,
     /// Until it is answered.
@@ -24,20 +24,20 @@ pub(in crate::client) struct SiteVisit {
     /// A hello has been on its way since then, and is not answered.
     asked: Cell<Option<Instant>>,
     /// In a box: not all have one.
-    pub end: Option<Box<OwnEnd>>,
+    pub(crate) end: Option<Box<OwnEnd>>,
     _guest: Guest,
 }
 
 /// How the site would end the stranger's connection, had it been the site's own from
 /// the start.
 pub(in crate::client) struct OwnEnd {
-    pub at: Instant,
-    pub how: How,
+    pub(crate) at: Instant,
+    pub(crate) how: How,
     /// Bytes that the stranger had sent and the site had not got then. They change
     /// nothing.
-    pub unheard: u64,
+    pub(crate) unheard: u64,
     /// Nothing that the stranger says before its handshake is over changes it.
-    pub is_firm: bool,
+    pub(crate) is_firm: bool,
 }
 
 impl Sites {
@@ -189,12 +189,12 @@ impl SiteVisit {
     }
 
     /// How the site ends connections.
-    pub fn manners(&self) -> Rc<Manners> {
+    pub(crate) fn manners(&self) -> Rc<Manners> {
         self.sites.book.manners(&self.site.place)
     }
 
     /// The site sent something.
-    pub fn answered(&self) {
+    pub(crate) fn answered(&self) {
         if let Some(asked) = self.asked.take() {
             let time = self.sites.reactor.now().duration_since(asked);
             self.sites.book.visited(&self.site.place, time);

@@ -15,8 +15,8 @@ const APP_RECORD: usize = 2878;
 
 /// A Telegram app: connects, sends packets, reads packets. What it says and
 /// believes is the fake Telegram's, written apart from ours.
-pub struct App {
-    pub socket: Socket,
+pub(crate) struct App {
+    pub(crate) socket: Socket,
     codec: Codec,
     in_records: bool,
     /// What was read of records, to tell how long each is.
@@ -24,7 +24,7 @@ pub struct App {
 }
 
 impl App {
-    pub async fn connect(
+    pub(crate) async fn connect(
         reactor: &Rc<Reactor>,
         address: SocketAddr,
         transport: Transport,
@@ -42,12 +42,16 @@ impl App {
     }
 
     /// Through fake-TLS; the first packets may follow the header in its record.
-    pub async fn connect_tls(reactor: &Rc<Reactor>, address: SocketAddr, secret: &Secret) -> Self {
+    pub(crate) async fn connect_tls(
+        reactor: &Rc<Reactor>,
+        address: SocketAddr,
+        secret: &Secret,
+    ) -> Self {
         Self::connect_slowly(reactor, address, secret, Duration::ZERO).await
     }
 
     /// The same, with a pause once it has got the answer to its hello.
-    pub async fn connect_slowly(
+    pub(crate) async fn connect_slowly(
         reactor: &Rc<Reactor>,
         address: SocketAddr,
         secret: &Secret,
@@ -79,22 +83,22 @@ impl App {
     }
 
     /// Nothing that comes is a packet.
-    pub fn expect_no_packets(&mut self) {
+    pub(crate) fn expect_no_packets(&mut self) {
         self.codec.expect_no_packets();
     }
 
     /// The bytes of one packet, ready for the wire.
-    pub fn packet(&mut self, payload: &[u8], quick_ack: bool) -> Vec<u8> {
+    pub(crate) fn packet(&mut self, payload: &[u8], quick_ack: bool) -> Vec<u8> {
         self.codec.packet(payload, quick_ack, &[1, 2, 3])
     }
 
-    pub async fn send(&mut self, payload: &[u8]) {
+    pub(crate) async fn send(&mut self, payload: &[u8]) {
         let bytes = self.packet(payload, false);
         self.socket.write_all(&bytes).await.unwrap();
     }
 
     /// Reads until `length` bytes of plain stream are there and takes them.
-    pub async fn read(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn read(&mut self, length: usize) -> Vec<u8> {
         loop {
             match self.codec.next_bytes(length) {
                 Some(bytes) => return bytes,
@@ -104,7 +108,7 @@ impl App {
     }
 
     /// The next packet's payload.
-    pub async fn receive(&mut self) -> Vec<u8> {
+    pub(crate) async fn receive(&mut self) -> Vec<u8> {
         loop {
             match self.codec.next_unit().unwrap() {
                 Some(Unit::Packet { payload, .. }) => return payload,
@@ -125,7 +129,7 @@ impl App {
     }
 
     /// True once the proxy has closed, false if it sent something.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         if self.in_records {
             return matches!(*self.records_to_the_end().await, [] | [19]);
         }
@@ -134,7 +138,7 @@ impl App {
     }
 
     /// The records until the proxy closes: whole ones, and how long they are.
-    pub async fn records_to_the_end(&mut self) -> Vec<usize> {
+    pub(crate) async fn records_to_the_end(&mut self) -> Vec<usize> {
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
         while let Ok(read @ 1..) = self.socket.read(&mut buffer).await {
             bytes.extend_from_slice(&buffer[..read]);
@@ -143,7 +147,7 @@ impl App {
     }
 
     /// How long the records were that were read for packets.
-    pub fn records_read(&self) -> Vec<usize> {
+    pub(crate) fn records_read(&self) -> Vec<usize> {
         lengths(&self.wire)
     }
 }
@@ -168,7 +172,7 @@ fn lengths(mut records: &[u8]) -> Vec<usize> {
 }
 
 /// An answer to a hello, to its last byte.
-pub async fn read_server_flight(socket: &Socket) -> Vec<u8> {
+pub(crate) async fn read_server_flight(socket: &Socket) -> Vec<u8> {
     let mut flight = Vec::new();
     for expected in [0x16, 0x14, 0x17] {
         let mut header = [0; 5];
@@ -183,13 +187,13 @@ pub async fn read_server_flight(socket: &Socket) -> Vec<u8> {
     flight
 }
 
-pub fn unix_now() -> u32 {
+pub(crate) fn unix_now() -> u32 {
     let since = std::time::UNIX_EPOCH.elapsed().unwrap();
     since.as_secs() as u32
 }
 
 /// A signed ClientHello in one record.
-pub fn hello(secret: &Secret, time: u32, name: Option<&str>) -> Vec<u8> {
+pub(crate) fn hello(secret: &Secret, time: u32, name: Option<&str>) -> Vec<u8> {
     signed(secret, time, name).bytes
 }
 

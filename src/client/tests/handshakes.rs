@@ -9,7 +9,7 @@ use crate::wire::obfuscated2;
 use crate::wire::secret::Secret;
 use crate::wire::transport::Transport;
 
-pub const UNKNOWN: Secret = Secret([1; 16]);
+pub(crate) const UNKNOWN: Secret = Secret([1; 16]);
 
 /// Sends `bytes`, then waits until the proxy closes; what it sent meanwhile.
 async fn probe(world: &World, bytes: &[u8]) -> Vec<u8> {
@@ -32,7 +32,7 @@ fn brief() -> Setup {
     setup
 }
 
-pub fn header(transport: Transport, secret: &Secret) -> Vec<u8> {
+pub(crate) fn header(transport: Transport, secret: &Secret) -> Vec<u8> {
     let fill = &mut crate::net::fill_random;
     let (header, _) = obfuscated2::dial(transport, crate::wire::dc::DcId(1), Some(secret), fill);
     header.bytes.to_vec()

@@ -33,25 +33,25 @@ use telegram::Telegram;
 /// No condition takes as long on a machine that works.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-pub const SECRET: Secret = Secret([0x5a; 16]);
-pub const OTHER_SECRET: Secret = Secret([0x77; 16]);
+pub(crate) const SECRET: Secret = Secret([0x5a; 16]);
+pub(crate) const OTHER_SECRET: Secret = Secret([0x77; 16]);
 
 /// A proxy with one listener.
-pub struct World {
-    pub reactor: Rc<Reactor>,
-    pub context: Rc<ClientContext>,
-    pub buffers: Rc<BufferPool>,
-    pub metrics: Rc<Metrics>,
-    pub telegram: Rc<Telegram>,
-    pub listener: ListenerHandle,
+pub(crate) struct World {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) context: Rc<ClientContext>,
+    pub(crate) buffers: Rc<BufferPool>,
+    pub(crate) metrics: Rc<Metrics>,
+    pub(crate) telegram: Rc<Telegram>,
+    pub(crate) listener: ListenerHandle,
 }
 
-pub struct Setup {
-    pub clients: ClientConfig,
-    pub buffers: usize,
-    pub rules: Rules,
-    pub guard: GuardConfig,
-    pub fronting: Fronting,
+pub(crate) struct Setup {
+    pub(crate) clients: ClientConfig,
+    pub(crate) buffers: usize,
+    pub(crate) rules: Rules,
+    pub(crate) guard: GuardConfig,
+    pub(crate) fronting: Fronting,
 }
 
 impl Default for Setup {
@@ -111,12 +111,15 @@ impl Default for Setup {
 
 impl Setup {
     /// Runs `test` against a proxy set up like this.
-    pub fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
+    pub(crate) fn run<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
         self.run_on(Reactor::virtual_time().unwrap(), test);
     }
 
     /// The same where the kernel's clock matters.
-    pub fn run_in_real_time<F: Future<Output = ()>>(self, test: impl FnOnce(Rc<World>) -> F) {
+    pub(crate) fn run_in_real_time<F: Future<Output = ()>>(
+        self,
+        test: impl FnOnce(Rc<World>) -> F,
+    ) {
         self.run_on(Reactor::new().unwrap(), test);
     }
 
@@ -171,7 +174,7 @@ impl Setup {
 
 impl World {
     /// Waits until `condition` holds.
-    pub async fn until(&self, what: &str, condition: impl FnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, condition: impl FnMut() -> bool) {
         let took = self.reactor.until(DEADLINE, condition).await;
         assert!(took.is_some(), "in vain: {what}");
     }

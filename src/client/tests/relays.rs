@@ -20,7 +20,7 @@ const SIZES: [usize; 10] = [
     4, 64, 500, 508, 4096, 16_380, 16_384, 65_536, 300_004, MAX_PACKET,
 ];
 
-pub fn payload(length: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn payload(length: usize, seed: usize) -> Vec<u8> {
     (0..length)
         .map(|i| (i * 7 + i / 251 + seed) as u8)
         .collect()

@@ -10,13 +10,13 @@ use crate::net::Notify;
 
 /// A [`Backend`] that does what a test tells it.
 #[derive(Default)]
-pub struct Telegram {
+pub(crate) struct Telegram {
     /// How the next sessions open; packets when there is nothing here.
-    pub answers: RefCell<VecDeque<Answer>>,
-    pub opened: RefCell<Vec<Opened>>,
+    pub(crate) answers: RefCell<VecDeque<Answer>>,
+    pub(crate) opened: RefCell<Vec<Opened>>,
 }
 
-pub enum Answer {
+pub(crate) enum Answer {
     /// None before this.
     Upon(Rc<Notify>),
     Fail(OpenError),
@@ -25,28 +25,28 @@ pub enum Answer {
 }
 
 #[derive(Clone)]
-pub struct Opened {
-    pub request: SessionRequest,
-    pub sink: Rc<dyn Sink>,
-    pub script: Rc<Script>,
+pub(crate) struct Opened {
+    pub(crate) request: SessionRequest,
+    pub(crate) sink: Rc<dyn Sink>,
+    pub(crate) script: Rc<Script>,
 }
 
 /// The state of one session.
 #[derive(Default)]
-pub struct Script {
+pub(crate) struct Script {
     /// Quick-ack flag and payload of what the client sent.
-    pub pushed: RefCell<Vec<(bool, Vec<u8>)>>,
+    pub(crate) pushed: RefCell<Vec<(bool, Vec<u8>)>>,
     /// How many of them came in chunks.
-    pub ropes: Cell<usize>,
-    pub is_full: Cell<bool>,
-    pub resumed: Cell<usize>,
-    pub closed: Cell<bool>,
+    pub(crate) ropes: Cell<usize>,
+    pub(crate) is_full: Cell<bool>,
+    pub(crate) resumed: Cell<usize>,
+    pub(crate) closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Telegram {
     /// The only session so far.
-    pub fn session(&self) -> Opened {
+    pub(crate) fn session(&self) -> Opened {
         let opened = self.opened.borrow();
         assert_eq!(opened.len(), 1);
         opened[0].clone()
@@ -78,19 +78,19 @@ impl Backend for Telegram {
 }
 
 impl Script {
-    pub fn set_full(&self, is_full: bool) {
+    pub(crate) fn set_full(&self, is_full: bool) {
         self.is_full.set(is_full);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
-    pub fn payloads(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn payloads(&self) -> Vec<Vec<u8>> {
         let pushed = self.pushed.borrow();
         pushed.iter().map(|(_, payload)| payload.clone()).collect()
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.payloads().concat()
     }
 }

@@ -9,28 +9,28 @@ use super::super::values::{Role, seconds};
 
 /// What a client may do, and for how long it may do nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientConfig {
+pub(crate) struct ClientConfig {
     /// Sessions at a time.
-    pub max_clients: usize,
+    pub(crate) max_clients: usize,
     /// The limit of open files, if that is why there are no more.
-    pub open_files: Option<u64>,
+    pub(crate) open_files: Option<u64>,
     /// Connections that may prove themselves, should all other places be taken.
-    pub beside: usize,
+    pub(crate) beside: usize,
     /// From accepting to the end of the handshake.
-    pub handshake_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
     /// By how much a fake-TLS client's clock may be off ours.
-    pub time_skew: TimeSkew,
-    pub tls_records: RecordSizes,
-    pub answer_time: AnswerTime,
+    pub(crate) time_skew: TimeSkew,
+    pub(crate) tls_records: RecordSizes,
+    pub(crate) answer_time: AnswerTime,
     /// Without a byte either way.
-    pub idle_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     /// Without the client taking a byte of what waits for it, or going on with
     /// a packet that it began.
-    pub send_timeout: Duration,
+    pub(crate) send_timeout: Duration,
     /// Without a byte, until expanded keys are dropped.
-    pub hibernate: Duration,
-    pub filter_server_errors: ServerErrors,
-    pub reset: Reset,
+    pub(crate) hibernate: Duration,
+    pub(crate) filter_server_errors: ServerErrors,
+    pub(crate) reset: Reset,
 }
 
 /// `there` is what of `wants` there is.

@@ -13,13 +13,13 @@ use crate::wire::secret::{Domain, Secret, SecretForm};
 
 /// What the person should know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// A line each; for the log at the start.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Of these, what is probably a mistake.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
     /// Which limits are lower than was asked for, why, and what to raise.
-    pub lowered: Option<String>,
+    pub(crate) lowered: Option<String>,
 }
 
 impl Said {

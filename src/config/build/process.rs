@@ -9,19 +9,19 @@ use crate::log::LogLevel;
 
 /// What the process is, whoever comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessConfig {
-    pub role: Role,
-    pub data_dir: PathBuf,
+pub(crate) struct ProcessConfig {
+    pub(crate) role: Role,
+    pub(crate) data_dir: PathBuf,
     /// Unix socket for `ctl`.
-    pub control: PathBuf,
-    pub metrics: Option<SocketAddr>,
+    pub(crate) control: PathBuf,
+    pub(crate) metrics: Option<SocketAddr>,
     /// Whom to be once ports are bound.
-    pub user: Option<String>,
-    pub log_level: LogLevel,
+    pub(crate) user: Option<String>,
+    pub(crate) log_level: LogLevel,
     /// What defaults follow.
-    pub memory: Memory,
+    pub(crate) memory: Memory,
     /// Bytes, at least 1 MiB.
-    pub buffers: usize,
+    pub(crate) buffers: usize,
 }
 
 pub(super) fn build(flags: &Flags, machine: &Machine) -> ProcessConfig {

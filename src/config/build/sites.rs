@@ -6,14 +6,14 @@ use crate::wire::secret::Domain;
 
 /// What sites there are, and who may see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SiteConfig {
-    pub fronting: Fronting,
+pub(crate) struct SiteConfig {
+    pub(crate) fronting: Fronting,
     /// Of `--tls-domain` first, then those that secrets name.
-    pub domains: Vec<Domain>,
+    pub(crate) domains: Vec<Domain>,
     /// At a time.
-    pub most_strangers: usize,
+    pub(crate) most_strangers: usize,
     /// Clients come through relays, whose addresses names lead to.
-    pub has_relays: bool,
+    pub(crate) has_relays: bool,
 }
 
 pub(super) fn build(

@@ -8,28 +8,28 @@ use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TelegramConfig {
+pub(crate) struct TelegramConfig {
     /// Of the list of middle proxies' secret; `None`: Telegram's own.
-    pub secret: Option<Source>,
+    pub(crate) secret: Option<Source>,
     /// Of the list of middle proxies.
-    pub config: Option<Source>,
+    pub(crate) config: Option<Source>,
     /// Of that of those with IPv6.
-    pub config_v6: Option<Source>,
-    pub refresh: Duration,
+    pub(crate) config_v6: Option<Source>,
+    pub(crate) refresh: Duration,
     /// Somebody may go through middle proxies.
-    pub uses_middle: bool,
+    pub(crate) uses_middle: bool,
     /// In the order given; several a DC are tried in turn.
-    pub dc_overrides: Vec<(DcId, SocketAddr)>,
-    pub pools: PoolConfig,
+    pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
+    pub(crate) pools: PoolConfig,
 }
 
 /// What the pools of connections to middle proxies go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
+pub(crate) struct PoolConfig {
     /// Connections per DC that stay open without clients.
-    pub dc_connections: usize,
+    pub(crate) dc_connections: usize,
     /// Sessions on one connection before another one is opened.
-    pub clients_per_connection: usize,
+    pub(crate) clients_per_connection: usize,
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {

@@ -14,36 +14,36 @@ use std::path::Path;
 
 use super::error::Problem;
 pub(super) use row::{Build, Holds, Names, Order, Reload};
-pub use row::{Flag, Heading};
+pub(crate) use row::{Flag, Heading};
 pub(super) use slot::NotFilled;
-pub use table::FLAGS;
+pub(crate) use table::FLAGS;
 pub(super) use table::Flags;
 #[cfg(test)]
 pub(super) use table::MORE;
 
 /// The flag of this name, with its dashes.
-pub fn find(name: &str) -> Option<&'static Flag> {
+pub(crate) fn find(name: &str) -> Option<&'static Flag> {
     FLAGS.iter().find(|flag| flag.name == name)
 }
 
 /// Whether `name`, with its dashes, is a flag of the config.
-pub fn is_flag(name: &str) -> bool {
+pub(crate) fn is_flag(name: &str) -> bool {
     find(name).is_some()
 }
 
 /// What is wrong with a flag that is none.
-pub fn unknown_flag(flag: String) -> Problem {
+pub(crate) fn unknown_flag(flag: String) -> Problem {
     let meant = spelling::nearest(&flag);
     Problem::UnknownFlag { flag, meant }
 }
 
 /// The flag that is meant by a word without dashes.
-pub fn flag_of_word(word: &str) -> Option<&'static str> {
+pub(crate) fn flag_of_word(word: &str) -> Option<&'static str> {
     find(&format!("--{word}")).map(|flag| flag.name)
 }
 
 /// What is wrong with `flag` alone.
-pub fn no_value(flag: &Flag) -> Problem {
+pub(crate) fn no_value(flag: &Flag) -> Problem {
     Problem::NoValue {
         flag: flag.name,
         value: flag.value,

@@ -3,13 +3,13 @@ use super::super::values::Role;
 /// One flag with all that is true of it wherever it is read. What a row does not
 /// say is as in `Flag::row`.
 #[derive(Debug)]
-pub struct Flag {
+pub(crate) struct Flag {
     /// With its dashes.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What stands for its value in help; `S` is in seconds.
-    pub value: &'static str,
-    pub help: &'static str,
-    pub heading: Heading,
+    pub(crate) value: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) heading: Heading,
     pub(in crate::config) roles: Roles,
     pub(in crate::config) reload: Reload,
     pub(in crate::config) order: Order,
@@ -42,7 +42,7 @@ impl Flag {
     }
 
     /// Whether this build has it.
-    pub fn is_here(&self) -> bool {
+    pub(crate) fn is_here(&self) -> bool {
         self.build.is_this()
     }
 
@@ -63,7 +63,7 @@ impl Flag {
 
 /// Where a flag stands in help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heading {
+pub(crate) enum Heading {
     Clients,
     Telegram,
     SplitMode,
@@ -73,7 +73,7 @@ pub enum Heading {
 }
 
 impl Heading {
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Clients => "Clients",
             Self::Telegram => "Telegram",
@@ -91,17 +91,17 @@ pub(in crate::config) struct Roles(u8);
 
 impl Roles {
     const BOTH: u8 = 1;
-    pub const FRONT: Self = Self(2);
-    pub const BACK: Self = Self(4);
-    pub const ALL: Self = Self(Self::BOTH | 2 | 4);
+    pub(crate) const FRONT: Self = Self(2);
+    pub(crate) const BACK: Self = Self(4);
+    pub(crate) const ALL: Self = Self(Self::BOTH | 2 | 4);
     /// Those that take clients.
-    pub const WITH_CLIENTS: Self = Self(Self::BOTH | 2);
+    pub(crate) const WITH_CLIENTS: Self = Self(Self::BOTH | 2);
     /// Those that talk to Telegram.
-    pub const WITH_TELEGRAM: Self = Self(Self::BOTH | 4);
+    pub(crate) const WITH_TELEGRAM: Self = Self(Self::BOTH | 4);
     /// Those that are one half of the proxy.
-    pub const HALVES: Self = Self(2 | 4);
+    pub(crate) const HALVES: Self = Self(2 | 4);
 
-    pub fn include(self, role: Role) -> bool {
+    pub(crate) fn include(self, role: Role) -> bool {
         let bit = match role {
             Role::Both => Self::BOTH,
             Role::Front => Self::FRONT.0,
@@ -165,7 +165,7 @@ pub(in crate::config) enum Build {
 }
 
 impl Build {
-    pub fn is_this(self) -> bool {
+    pub(crate) fn is_this(self) -> bool {
         match self {
             Self::Any => true,
             Self::Tls => cfg!(feature = "tls"),
@@ -174,7 +174,7 @@ impl Build {
     }
 
     /// What other builds lack, and what to do there instead.
-    pub fn lack(self) -> (&'static str, &'static str) {
+    pub(crate) fn lack(self) -> (&'static str, &'static str) {
         match self {
             Self::Any => ("", ""),
             Self::Tls => ("TLS", "use --link-psk inside a tunnel"),
@@ -202,12 +202,12 @@ macro_rules! flags {
         $(#[$($about)*])*
         #[derive(Default)]
         pub(in crate::config) struct Flags {
-            $($($(#[doc = $help])+ pub $field: $type,)+)+
+            $($($(#[doc = $help])+ pub(crate) $field: $type,)+)+
         }
 
         impl Flags {
             /// What the flag of this name, with its dashes, fills.
-            pub fn slot(&mut self, name: &str) -> Option<&mut dyn Slot> {
+            pub(crate) fn slot(&mut self, name: &str) -> Option<&mut dyn Slot> {
                 let at = FLAGS.iter().position(|flag| flag.name == name)?;
                 let slots: [&mut dyn Slot; _] = [$($(&mut self.$field,)+)+];
                 slots.into_iter().nth(at)
@@ -215,7 +215,7 @@ macro_rules! flags {
         }
 
         /// All flags, in the order of `--help`.
-        pub static FLAGS: &[Flag] = &[$($(
+        pub(crate) static FLAGS: &[Flag] = &[$($(
             Flag {
                 $($column: $entry,)*
                 ..Flag::row(
@@ -248,11 +248,11 @@ macro_rules! flags {
 #[cfg(test)]
 pub(in crate::config) struct More {
     /// As in [`Flags`](super::table::Flags), and in OpenWrt's config.
-    pub field: &'static str,
-    pub uci: Uci,
+    pub(crate) field: &'static str,
+    pub(crate) uci: Uci,
     /// Another value than the default.
-    pub example: &'static str,
-    pub repeats: bool,
+    pub(crate) example: &'static str,
+    pub(crate) repeats: bool,
 }
 
 /// How OpenWrt's init script renders a key.

@@ -21,7 +21,7 @@ const COMPLAINTS: Duration = Duration::from_secs(24 * 3600);
 
 /// What is remembered of handshakes, each in a file of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
+pub(crate) enum Memory {
     Replays,
     Uptimes,
 }
@@ -75,7 +75,7 @@ impl Gate {
     }
 
     /// Are the handshakes remembered to be kept for another run?
-    pub fn keep_replays(&self, wanted: bool) {
+    pub(crate) fn keep_replays(&self, wanted: bool) {
         self.with_replays(|replays| {
             replays.memory.keep(wanted);
             replays.uptimes.keep(wanted);
@@ -84,7 +84,7 @@ impl Gate {
     }
 
     /// Completes when there is something that [`take_news`](Self::take_news) gives.
-    pub async fn has_news(&self) {
+    pub(crate) async fn has_news(&self) {
         poll_fn(|cx| {
             let is_new =
                 |replays: &mut Replays| replays.memory.has_news() || replays.uptimes.has_news();
@@ -98,7 +98,7 @@ impl Gate {
     }
 
     /// What is to be written next, if anything.
-    pub fn take_news(&self, of: Memory, now: Instant, unix_now: u64) -> Option<Batch> {
+    pub(crate) fn take_news(&self, of: Memory, now: Instant, unix_now: u64) -> Option<Batch> {
         let seconds = self.seconds(now);
         self.with_replays(|replays| match of {
             Memory::Replays => replays.memory.take_news(seconds, unix_now),
@@ -108,7 +108,7 @@ impl Gate {
 
     /// What was written of it is gone, or writing has failed: all is to be written
     /// anew.
-    pub fn begin_anew(&self, of: Memory) {
+    pub(crate) fn begin_anew(&self, of: Memory) {
         self.with_replays(|replays| match of {
             Memory::Replays => replays.memory.begin_anew(),
             Memory::Uptimes => replays.uptimes.begin_anew(),
@@ -116,7 +116,7 @@ impl Gate {
     }
 
     /// The longest that a file of it can be, in bytes.
-    pub fn longest(&self, of: Memory) -> u64 {
+    pub(crate) fn longest(&self, of: Memory) -> u64 {
         let longest = self.with_replays(|replays| match of {
             Memory::Replays => replays.memory.longest(),
             Memory::Uptimes => replays.uptimes.longest(),
@@ -126,7 +126,7 @@ impl Gate {
 
     /// Takes over what an earlier run has left, before the first visitor: the file
     /// before the latest, and that.
-    pub fn restore_replays(
+    pub(crate) fn restore_replays(
         &self,
         [before, latest]: [Option<&[u8]>; 2],
         now: Instant,
@@ -139,7 +139,7 @@ impl Gate {
     }
 
     /// The same for those that tell no time.
-    pub fn restore_uptimes(&self, file: Option<&[u8]>) -> Left {
+    pub(crate) fn restore_uptimes(&self, file: Option<&[u8]>) -> Left {
         let left = self.with_replays(|replays| replays.uptimes.restore(file));
         left.unwrap_or_default()
     }

@@ -21,13 +21,13 @@ pub(super) struct Generation {
     capacity: usize,
     len: usize,
     /// When the last of its entries was seen, in seconds.
-    pub last_seen: u64,
+    pub(crate) last_seen: u64,
     /// All of it stands in the file, or is on its way there.
-    pub is_kept: bool,
+    pub(crate) is_kept: bool,
 }
 
 impl Generation {
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         let places = (capacity * 4).div_ceil(3);
         let pages = places.div_ceil(PAGE);
         Self {
@@ -40,24 +40,24 @@ impl Generation {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Has it no room, or as many entries as one may have?
-    pub fn is_full(&self, most: usize) -> bool {
+    pub(crate) fn is_full(&self, most: usize) -> bool {
         self.len >= self.capacity.min(most)
     }
 
     /// The entry that has the bits of `mask` in common with `entry`.
-    pub fn find(&mut self, entry: u64, mask: u64) -> Option<&mut u64> {
+    pub(crate) fn find(&mut self, entry: u64, mask: u64) -> Option<&mut u64> {
         let place = self.probe(entry, |known| known & mask == entry & mask)?;
         let page = self.pages.get_mut(place / PAGE)?.as_mut()?;
         page.get_mut(place % PAGE).filter(|known| **known != 0)
     }
 
     /// Adds `entry`, which is not 0, where it is not [full](Self::is_full).
-    pub fn add(&mut self, entry: u64, seen: u64) {
+    pub(crate) fn add(&mut self, entry: u64, seen: u64) {
         let place = self.probe(entry, |_| false);
         if let Some(place) = place.and_then(|place| self.place_mut(place)) {
             *place = entry;
@@ -67,7 +67,7 @@ impl Generation {
     }
 
     /// All entries, in no particular order.
-    pub fn entries(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = u64> {
         let places = self.pages.iter().flatten().flat_map(|page| page.iter());
         places.copied().filter(|entry| *entry != 0)
     }
@@ -92,7 +92,7 @@ impl Generation {
 
     /// Bytes of memory that are taken.
     #[cfg(test)]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let taken = self.pages.iter().flatten().count();
         taken * size_of::<[u64; PAGE]>() + self.pages.capacity() * size_of::<usize>()
     }

@@ -24,14 +24,14 @@ pub(super) const AGAIN: u64 = 1;
 const UNITS_PER_WRITE: u64 = 900;
 
 /// What is to be written next, whole.
-pub struct Batch {
-    pub place: WriteAs,
-    pub bytes: Vec<u8>,
+pub(crate) struct Batch {
+    pub(crate) place: WriteAs,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Where the bytes of a batch go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteAs {
+pub(crate) enum WriteAs {
     /// Behind what the file has.
     Behind,
     /// In place of the file.
@@ -44,8 +44,8 @@ pub enum WriteAs {
 /// An instant on two clocks, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clock {
-    pub second: u64,
-    pub unix: u64,
+    pub(crate) second: u64,
+    pub(crate) unix: u64,
 }
 
 /// What has yet to be written, and what was.
@@ -53,23 +53,23 @@ pub(super) struct Clock {
 pub(super) struct Journal {
     pending: Vec<u64>,
     /// `None`: the file has to be begun.
-    pub written: Option<Written>,
+    pub(crate) written: Option<Written>,
 }
 
 #[derive(Clone, Copy, Default)]
 pub(super) struct Written {
-    pub entries: usize,
+    pub(crate) entries: usize,
     /// Those among them that came again, as far as can be told.
-    pub again: usize,
+    pub(crate) again: usize,
     /// When the file was begun, on the memory's clock.
-    pub since: u64,
+    pub(crate) since: u64,
     /// The last mark.
-    pub marked: Clock,
+    pub(crate) marked: Clock,
 }
 
 impl Written {
     /// Nothing but a head and that mark.
-    pub fn since(clock: Clock) -> Self {
+    pub(crate) fn since(clock: Clock) -> Self {
         Self {
             entries: 0,
             again: 0,
@@ -81,7 +81,7 @@ impl Written {
 
 impl Journal {
     /// False if there is no room for one more.
-    pub fn add(&mut self, entry: u64) -> bool {
+    pub(crate) fn add(&mut self, entry: u64) -> bool {
         let has_room = self.pending.len() < MAX_PENDING;
         if has_room {
             self.pending.push(entry);
@@ -90,7 +90,7 @@ impl Journal {
     }
 
     /// It was there `before`, with another time.
-    pub fn add_again(&mut self, before: u64, entry: u64) -> bool {
+    pub(crate) fn add_again(&mut self, before: u64, entry: u64) -> bool {
         let part = |entry: u64| (entry & TIME_MASK) / UNITS_PER_WRITE;
         if part(before) == part(entry) {
             return true;
@@ -102,16 +102,16 @@ impl Journal {
         has_room
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
 
-    pub fn take(&mut self) -> Vec<u64> {
+    pub(crate) fn take(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.pending)
     }
 
     /// What was written is of no use any more.
-    pub fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         *self = Self::default();
     }
 }
@@ -147,14 +147,14 @@ pub(super) enum Item {
 /// What a file holds. One that was cut anywhere has what stands before the cut.
 #[derive(Clone)]
 pub(super) struct Items<'a> {
-    pub key: [u8; 32],
+    pub(crate) key: [u8; 32],
     length: usize,
     rest: &'a [u8],
 }
 
 impl<'a> Items<'a> {
     /// `None`: the head is damaged, or of another version.
-    pub fn read(magic: &[u8; WORD], file: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(magic: &[u8; WORD], file: &'a [u8]) -> Option<Self> {
         let mut rest = file.strip_prefix(magic)?;
         Some(Self {
             key: take(&mut rest)?,
@@ -164,7 +164,7 @@ impl<'a> Items<'a> {
     }
 
     /// Bytes up to the last item that is whole, once all were seen.
-    pub fn sound(&self) -> usize {
+    pub(crate) fn sound(&self) -> usize {
         self.length - self.rest.len()
     }
 }

@@ -21,17 +21,17 @@ const USUAL_LENGTH: u64 = 80 << 20;
 
 /// What an earlier run has left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// What comes next goes behind so many bytes of the latest file; `None`: one is
     /// begun.
-    pub length: Option<usize>,
+    pub(crate) length: Option<usize>,
     /// The file before and the latest: is it of no use?
-    pub is_damaged: [bool; 2],
+    pub(crate) is_damaged: [bool; 2],
 }
 
 impl ReplayMemory {
     /// Is what is remembered to be kept? What is remembered already is kept too.
-    pub fn keep(&mut self, wanted: bool) {
+    pub(crate) fn keep(&mut self, wanted: bool) {
         match (wanted, &self.journal) {
             (true, None) => self.journal = Some(Journal::default()),
             (false, Some(_)) => self.journal = None,
@@ -41,7 +41,7 @@ impl ReplayMemory {
     }
 
     /// Lets the next batch begin a file: what was written is gone, or could not be.
-    pub fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.begin_anew();
         }
@@ -51,7 +51,7 @@ impl ReplayMemory {
     }
 
     /// Is there something to be written?
-    pub fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         let is_kept = |generation: &Generation| generation.is_kept;
         let journal = self.journal.as_ref();
         journal.is_some_and(|j| !j.is_empty() || !self.generations.iter().all(is_kept))
@@ -59,7 +59,7 @@ impl ReplayMemory {
 
     /// What is to be written next, at `now`, which is `unix_now` in seconds since
     /// 1970.
-    pub fn take_news(&mut self, now: u64, unix_now: u64) -> Option<Batch> {
+    pub(crate) fn take_news(&mut self, now: u64, unix_now: u64) -> Option<Batch> {
         if !self.has_news() {
             return None;
         }
@@ -115,7 +115,7 @@ impl ReplayMemory {
     }
 
     /// The longest that a file can be, in bytes.
-    pub fn longest(&self) -> u64 {
+    pub(crate) fn longest(&self) -> u64 {
         let own = (self.wanted as u64 * 5 / 2 + 4 * MAX_PENDING as u64) * WORD as u64;
         own.max(USUAL_LENGTH)
     }
@@ -123,7 +123,7 @@ impl ReplayMemory {
     /// Takes over what an earlier run has left, at its beginning: of the file that it
     /// appended to, if there is one, and of the one before. The latest where they have
     /// more than there is room for.
-    pub fn restore(
+    pub(crate) fn restore(
         &mut self,
         before: Option<&[u8]>,
         latest: Option<&[u8]>,

@@ -15,7 +15,7 @@ const DAY: u32 = 24 * 3600;
 ///
 /// A set that is full forgets the one that has taken least. Only who proves himself
 /// is counted.
-pub struct Shares {
+pub(crate) struct Shares {
     hasher: RandomState,
     /// Empty until the first one.
     sets: Vec<Option<Box<[Share; WAYS]>>>,
@@ -41,11 +41,11 @@ impl Default for Shares {
 
 impl Shares {
     /// Places that an address may take in a day.
-    pub const A_DAY: u16 = 64;
+    pub(crate) const A_DAY: u16 = 64;
 
     /// May it take one more? Then it has. `now` in seconds of a clock that does not
     /// go back.
-    pub fn take(&mut self, origin: Origin, now: u64) -> bool {
+    pub(crate) fn take(&mut self, origin: Origin, now: u64) -> bool {
         let hash = self.hasher.hash_one(origin);
         let (set, origin) = (hash as usize % SETS, (hash >> 32) as u32 | 1);
         let now = u32::try_from(now).unwrap_or(u32::MAX);

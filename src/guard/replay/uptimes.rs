@@ -18,7 +18,7 @@ const USUAL: usize = 250_000;
 
 /// Hellos that tell the client's uptime instead of the time: nothing says how old
 /// one is, so each is remembered for ever, as long as there is room.
-pub struct Uptimes {
+pub(crate) struct Uptimes {
     key: [u8; 32],
     generations: Vec<Generation>,
     len: usize,
@@ -28,7 +28,7 @@ pub struct Uptimes {
 
 /// What is known of a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Uptime {
+pub(crate) enum Uptime {
     New,
     Known,
     /// It may be either; no place is left for it.
@@ -37,7 +37,7 @@ pub enum Uptime {
 
 impl Uptimes {
     /// Beside a memory of the latest `entries` handshakes.
-    pub fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize) -> Self {
         Self {
             key: random_key(),
             generations: Vec::new(),
@@ -48,26 +48,26 @@ impl Uptimes {
     }
 
     /// How many are remembered.
-    pub fn most(entries: usize) -> usize {
+    pub(crate) fn most(entries: usize) -> usize {
         (entries / PART).max(FEWEST)
     }
 
     /// What is remembered stays, even if it is more.
-    pub fn resize(&mut self, entries: usize) {
+    pub(crate) fn resize(&mut self, entries: usize) {
         self.most = Self::most(entries);
     }
 
-    pub fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.most
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.len >= self.most
     }
 
     /// Remembers the hello of `id`. Of one that is new and has room `may_add` is
     /// asked, which may refuse it.
-    pub fn remember(&mut self, id: &[u8], may_add: impl FnOnce() -> bool) -> Uptime {
+    pub(crate) fn remember(&mut self, id: &[u8], may_add: impl FnOnce() -> bool) -> Uptime {
         let hash = hmac_sha256(&self.key, &[id]);
         let entry = hash.first_chunk().copied().map_or(0, u64::from_be_bytes);
         let entry = entry.max(TIME_MASK + 1);
@@ -106,7 +106,7 @@ impl Uptimes {
     }
 
     /// See [`ReplayMemory::keep`](super::ReplayMemory::keep).
-    pub fn keep(&mut self, wanted: bool) {
+    pub(crate) fn keep(&mut self, wanted: bool) {
         match (wanted, &self.journal) {
             (true, None) => self.journal = Some(Journal::default()),
             (false, Some(_)) => self.journal = None,
@@ -115,7 +115,7 @@ impl Uptimes {
         self.begin_anew();
     }
 
-    pub fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         if let Some(journal) = &mut self.journal {
             journal.begin_anew();
         }
@@ -124,13 +124,13 @@ impl Uptimes {
         }
     }
 
-    pub fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         let journal = self.journal.as_ref();
         let is_kept = |generation: &Generation| generation.is_kept;
         journal.is_some_and(|j| !j.is_empty() || !self.generations.iter().all(is_kept))
     }
 
-    pub fn take_news(&mut self) -> Option<Batch> {
+    pub(crate) fn take_news(&mut self) -> Option<Batch> {
         let journal = self.journal.as_mut()?;
         let mut words = journal.take();
         if words.is_empty() {
@@ -149,13 +149,13 @@ impl Uptimes {
     }
 
     /// The longest that a file can be, in bytes.
-    pub fn longest(&self) -> u64 {
+    pub(crate) fn longest(&self) -> u64 {
         // Some may be in it twice, where the disk did not follow.
         (self.most.max(USUAL) * 2 * WORD) as u64
     }
 
     /// Takes over what an earlier run has left.
-    pub fn restore(&mut self, file: Option<&[u8]>) -> Left {
+    pub(crate) fn restore(&mut self, file: Option<&[u8]>) -> Left {
         let items = file.and_then(|file| Items::read(MAGIC, file));
         let Some(mut items) = items else {
             self.begin_anew();

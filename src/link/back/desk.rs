@@ -9,22 +9,22 @@ use crate::wire::link::coming::Coming;
 
 /// What a link and its streams have in common.
 pub(super) struct Desk {
-    pub connection: Rc<LinkConnection>,
+    pub(crate) connection: Rc<LinkConnection>,
     /// Woken when sessions that took no more may take something again.
-    pub room: Arc<Signal>,
-    pub room_waker: Waker,
+    pub(crate) room: Arc<Signal>,
+    pub(crate) room_waker: Waker,
     /// Woken when there are buffers for large packets that are coming, or when these
     /// have to give up theirs.
-    pub buffers: Arc<Signal>,
-    pub buffers_waker: Waker,
+    pub(crate) buffers: Arc<Signal>,
+    pub(crate) buffers_waker: Waker,
     /// Large packets that were let come and are under way.
-    pub coming: RefCell<Coming>,
+    pub(crate) coming: RefCell<Coming>,
     /// Whether one that waits may come has to be looked at again.
-    pub may_have_wish: Cell<bool>,
+    pub(crate) may_have_wish: Cell<bool>,
 }
 
 impl Desk {
-    pub fn new(connection: Rc<LinkConnection>) -> Rc<Self> {
+    pub(crate) fn new(connection: Rc<LinkConnection>) -> Rc<Self> {
         let room = Arc::<Signal>::default();
         let buffers = Arc::<Signal>::default();
         Rc::new(Self {
@@ -39,7 +39,7 @@ impl Desk {
     }
 
     /// Lets the link see whether a packet that waits may come now.
-    pub fn look_for_wishes(&self) {
+    pub(crate) fn look_for_wishes(&self) {
         self.may_have_wish.set(true);
         self.connection.look_again();
     }

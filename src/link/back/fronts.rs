@@ -47,7 +47,7 @@ pub(super) struct Fronts {
 }
 
 impl Fronts {
-    pub fn new(context: &LinkContext) -> Rc<Self> {
+    pub(crate) fn new(context: &LinkContext) -> Rc<Self> {
         Rc::new(Self {
             whole: context.whole(),
             metrics: context.metrics.clone(),
@@ -60,7 +60,7 @@ impl Fronts {
     }
 
     /// The share of the front `name`, together with its other links if it has any.
-    pub fn share(&self, name: &str) -> Share {
+    pub(crate) fn share(&self, name: &str) -> Share {
         let links = self.links();
         let mut known = links.iter().map(|link| &link.connection().share);
         let known = known.find(|share| share.name() == name);
@@ -68,7 +68,7 @@ impl Fronts {
     }
 
     /// Whether the front `name` would get one more link.
-    pub fn has_room(&self, name: &str) -> bool {
+    pub(crate) fn has_room(&self, name: &str) -> bool {
         let admission = self
             .share(name)
             .with(|whole, user| whole.weigh(user, Scarce::Link));
@@ -77,7 +77,7 @@ impl Fronts {
 
     /// One more link is there. Whether it has a place: without one it ends, and if it has
     /// one instead of another front's newest, that ends.
-    pub fn add(&self, link: Rc<dyn Holder>) -> bool {
+    pub(crate) fn add(&self, link: Rc<dyn Holder>) -> bool {
         let share = &link.connection().share;
         let admission = share.with(|whole, user| whole.weigh(user, Scarce::Link));
         match admission {
@@ -96,21 +96,21 @@ impl Fronts {
         !matches!(admission, Admission::Full)
     }
 
-    pub fn remove(&self, link: &dyn Holder) {
+    pub(crate) fn remove(&self, link: &dyn Holder) {
         let share = &link.connection().share;
         share.with(|whole, user| whole.give_back(user, Scarce::Link));
         let mut links = self.links.borrow_mut();
         links.retain(|one| !std::ptr::addr_eq(one.as_ptr(), link));
     }
 
-    pub fn links(&self) -> Vec<Rc<dyn Holder>> {
+    pub(crate) fn links(&self) -> Vec<Rc<dyn Holder>> {
         let links = self.links.borrow();
         links.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether the front of `share` gets a place for one more stream. It may be one that
     /// a front with more than its share has to give up: its newest stream ends.
-    pub fn may_take(&self, share: &Share, place: Scarce) -> bool {
+    pub(crate) fn may_take(&self, share: &Share, place: Scarce) -> bool {
         match share.with(|whole, user| whole.weigh(user, place)) {
             Admission::Welcome => true,
             Admission::InsteadOf(other) => {
@@ -154,7 +154,7 @@ impl Fronts {
 
     /// While all fronts together hold more than they may: ends the largest stream of the
     /// front that holds most, on its link that holds most.
-    pub fn evict_largest(&self) {
+    pub(crate) fn evict_largest(&self) {
         loop {
             let Some(front) = self.whole.borrow().heaviest() else {
                 return;
@@ -182,7 +182,7 @@ impl Fronts {
     }
 
     /// A packet that stalled on its way has lost its buffers to others.
-    pub fn revoked(&self, share: &Share, reason: Revocation) {
+    pub(crate) fn revoked(&self, share: &Share, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
         if let Some(skipped) = self.revocations.pass(self.reactor.now()) {
             let name = share.name();

@@ -28,7 +28,7 @@ pub(super) struct LineEnd {
 }
 
 impl LineEnd {
-    pub fn new(line: Line) -> Self {
+    pub(crate) fn new(line: Line) -> Self {
         let mut dc = Enciphered::new(line.socket, line.to_dc);
         dc.hibernate();
         Self {

@@ -28,7 +28,7 @@ const NO_STREAM: Fault = Fault::Unexpected("a frame for no stream");
 
 /// One link of a back, and the sessions on it.
 pub(super) struct BackLink {
-    pub connection: Rc<LinkConnection>,
+    pub(crate) connection: Rc<LinkConnection>,
     desk: Rc<Desk>,
     backend: Rc<dyn Backend>,
     fronts: Rc<Fronts>,
@@ -43,7 +43,7 @@ pub(super) struct BackLink {
 }
 
 impl BackLink {
-    pub fn new(
+    pub(crate) fn new(
         backend: Rc<dyn Backend>,
         fronts: &Rc<Fronts>,
         connection: Rc<LinkConnection>,
@@ -74,7 +74,7 @@ impl BackLink {
     }
 
     /// The link is gone: drops every session; how many there were.
-    pub fn lose(&self) -> usize {
+    pub(crate) fn lose(&self) -> usize {
         let streams = self.streams.take();
         self.stalled.take();
         self.wishes.take();

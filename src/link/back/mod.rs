@@ -61,7 +61,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Opens sessions of a local backend for fronts.
-pub struct Back {
+pub(crate) struct Back {
     context: Rc<LinkContext>,
     security: RefCell<Rc<Security>>,
     backend: Rc<dyn Backend>,
@@ -79,7 +79,7 @@ pub struct Back {
 }
 
 /// Accepts links until it is dropped.
-pub struct BackListener {
+pub(crate) struct BackListener {
     listener: Rc<Listener>,
     back: Rc<Back>,
     /// The addresses of the listener at which it takes links; empty: at all.
@@ -88,7 +88,11 @@ pub struct BackListener {
 }
 
 impl Back {
-    pub fn new(context: LinkContext, security: Security, backend: Rc<dyn Backend>) -> Rc<Self> {
+    pub(crate) fn new(
+        context: LinkContext,
+        security: Security,
+        backend: Rc<dyn Backend>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             fronts: Fronts::new(&context),
             started: context.reactor.now(),
@@ -105,7 +109,7 @@ impl Back {
     }
 
     /// Starts to accept links from `listener`.
-    pub fn listen(self: &Rc<Self>, listener: Rc<Listener>) -> BackListener {
+    pub(crate) fn listen(self: &Rc<Self>, listener: Rc<Listener>) -> BackListener {
         let parts: Rc<RefCell<Vec<SocketAddr>>> = Rc::default();
         let accepting = self.clone().accept(listener.clone(), parts.clone());
         BackListener {
@@ -117,13 +121,13 @@ impl Back {
     }
 
     /// What links that are made now are secured with.
-    pub fn security(&self) -> Rc<Security> {
+    pub(crate) fn security(&self) -> Rc<Security> {
         self.security.borrow().clone()
     }
 
     /// Secures links that are made from now on, and ends those whose certificates are
     /// refused.
-    pub fn reconfigure(&self, security: Security) {
+    pub(crate) fn reconfigure(&self, security: Security) {
         let security = Rc::new(security);
         self.security.replace(security.clone());
         #[cfg(feature = "tls")]
@@ -136,7 +140,7 @@ impl Back {
     }
 
     /// Ends every session and link.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         for link in self.fronts.links() {
             link.connection().fail(Fault::Shutdown);
         }
@@ -274,19 +278,19 @@ impl Back {
 }
 
 impl BackListener {
-    pub fn socket(&self) -> &Rc<Listener> {
+    pub(crate) fn socket(&self) -> &Rc<Listener> {
         &self.listener
     }
 
     /// From now on it takes links at these of its addresses, and whoever comes to
     /// another is reset. An empty list stands for all.
-    pub fn set_parts(&self, parts: Vec<SocketAddr>) {
+    pub(crate) fn set_parts(&self, parts: Vec<SocketAddr>) {
         self.parts.replace(parts);
     }
 
     /// Accepts nobody more but those whom the kernel has let in already. The socket
     /// goes on listening until it is dropped.
-    pub async fn close(self) -> Rc<Listener> {
+    pub(crate) async fn close(self) -> Rc<Listener> {
         self.accepting.cancel().await;
         let take = |socket| self.back.take(socket, &self.parts.borrow());
         self.listener.take_waiting(take);

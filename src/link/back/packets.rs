@@ -99,7 +99,7 @@ impl Collecting {
 }
 
 impl Packets {
-    pub fn new(session: Box<dyn Stream>) -> Self {
+    pub(crate) fn new(session: Box<dyn Stream>) -> Self {
         Self {
             session,
             reader: PacketReader::default(),

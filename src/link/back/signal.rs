@@ -12,7 +12,7 @@ pub(super) struct Signal {
 
 impl Signal {
     /// Whom to wake.
-    pub fn set_task(&self, waker: &Waker) {
+    pub(crate) fn set_task(&self, waker: &Waker) {
         if let Ok(mut task) = self.task.lock() {
             match &*task {
                 Some(known) if known.will_wake(waker) => {}
@@ -22,7 +22,7 @@ impl Signal {
     }
 
     /// Whether it was woken since the last time.
-    pub fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.is_set.swap(false, Ordering::AcqRel)
     }
 }

@@ -25,7 +25,7 @@ use crate::wire::link::{EndReason, Frame, Open, OpenRoute};
 /// One client's session on a link: what a middle connection or a line has for
 /// the client goes through it as its [`Sink`].
 pub(super) struct BackStream {
-    pub tie: Tie,
+    pub(crate) tie: Tie,
     /// `None`: the session is dropped.
     taker: RefCell<Option<Box<dyn Taker>>>,
     /// Opens the session, or relays a line.
@@ -44,7 +44,7 @@ pub(super) struct BackStream {
 }
 
 impl BackStream {
-    pub fn new(desk: &Rc<Desk>, number: u32, open: &Open) -> Rc<Self> {
+    pub(crate) fn new(desk: &Rc<Desk>, number: u32, open: &Open) -> Rc<Self> {
         let link = &desk.connection;
         link.context.metrics.link_streams.inc();
         let stream = Rc::new(Self {
@@ -78,25 +78,25 @@ impl BackStream {
         }
     }
 
-    pub fn has(&self, place: Scarce) -> bool {
+    pub(crate) fn has(&self, place: Scarce) -> bool {
         self.places().contains(&place)
     }
 
     /// Bytes of the client that wait here, without those in buffers of a large packet.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.tie.flow.held()
     }
 
     /// The task that opens the session, or relays it, and is dropped with it. The task
     /// before it is let go and ends by itself.
-    pub fn set_task(&self, task: Option<Task<()>>) {
+    pub(crate) fn set_task(&self, task: Option<Task<()>>) {
         if let Some(before) = self.task.replace(task) {
             before.detach();
         }
     }
 
     /// A session is there.
-    pub fn opened(&self, session: Box<dyn Stream>) {
+    pub(crate) fn opened(&self, session: Box<dyn Stream>) {
         if !self.tie.is_over() {
             // What opened it ends with this call.
             self.set_task(None);
@@ -105,7 +105,7 @@ impl BackStream {
     }
 
     /// A session with a connection of its own is there.
-    pub fn opened_line(self: &Rc<Self>, line: Line) {
+    pub(crate) fn opened_line(self: &Rc<Self>, line: Line) {
         if !self.tie.is_over() {
             self.begin(Box::new(LineEnd::new(line)));
             let executor = &self.link().context.executor;
@@ -128,7 +128,7 @@ impl BackStream {
     }
 
     /// The session could not be opened.
-    pub fn refused(&self, error: OpenError) {
+    pub(crate) fn refused(&self, error: OpenError) {
         self.tie.finish(match error {
             OpenError::MiddleUnavailable => EndReason::MiddleUnavailable,
             OpenError::DirectUnavailable => EndReason::DirectUnavailable,
@@ -146,19 +146,19 @@ impl BackStream {
         }
     }
 
-    pub fn hear(&self, news: News) {
+    pub(crate) fn hear(&self, news: News) {
         if let Some(taker) = &mut *self.taker.borrow_mut() {
             taker.hear(news, &self.tie);
         }
     }
 
     /// A packet of it that waits for buffers.
-    pub fn wish(&self) -> Option<Wish> {
+    pub(crate) fn wish(&self) -> Option<Wish> {
         self.taker.borrow().as_ref()?.wish(&self.tie)
     }
 
     /// That packet may come; whether it does.
-    pub fn may_come(&self, under_way: UnderWay) -> bool {
+    pub(crate) fn may_come(&self, under_way: UnderWay) -> bool {
         let mut taker = self.taker.borrow_mut();
         let may_come = |taker: &mut Box<dyn Taker>| taker.may_come(under_way, &self.tie);
         taker.as_mut().is_some_and(may_come)
@@ -166,7 +166,7 @@ impl BackStream {
 
     /// Drops the session, which tells Telegram. Whether the stream may be in a list of
     /// the link's. Not to be called from inside of the stream.
-    pub fn drop_session(&self) -> bool {
+    pub(crate) fn drop_session(&self) -> bool {
         let link = self.link();
         self.tie.flow.clear(link);
         let Some(taker) = self.taker.take() else {

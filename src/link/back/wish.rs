@@ -8,11 +8,11 @@ use crate::wire::dc::DcId;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wish {
     /// Of the stream.
-    pub number: u32,
+    pub(crate) number: u32,
     /// Which of the stream's packets.
-    pub packet: u32,
-    pub to: DcId,
-    pub len: usize,
+    pub(crate) packet: u32,
+    pub(crate) to: DcId,
+    pub(crate) len: usize,
 }
 
 /// Counts a packet among those that are under way on its link, until it is dropped.
@@ -23,7 +23,7 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    pub fn new(desk: &Rc<Desk>, wish: &Wish) -> Self {
+    pub(crate) fn new(desk: &Rc<Desk>, wish: &Wish) -> Self {
         let (to, len) = (wish.to, wish.len);
         desk.coming.borrow_mut().comes(to, len);
         Self {

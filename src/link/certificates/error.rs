@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Why no certificate was made.
 #[derive(Debug)]
-pub enum CertsError {
+pub(crate) enum CertsError {
     /// A front cannot be called that; a name has at most so many letters.
     BadName(String, usize),
     /// A certificate cannot be good for longer than so many days.

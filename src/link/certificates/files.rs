@@ -14,9 +14,9 @@ use crate::config::{give_to_owner_of_directory, read_text};
 use crate::link::security::MAX_PEM;
 
 /// What was written, and what is left to do, a line each.
-pub struct Done {
-    pub files: Vec<PathBuf>,
-    pub notes: Vec<String>,
+pub(crate) struct Done {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) notes: Vec<String>,
 }
 
 pub(super) fn refuse_existing(directory: &Path, names: &[&str]) -> Result<(), CertsError> {
@@ -57,7 +57,7 @@ pub(super) struct Staged {
 impl Staged {
     /// `mode` is for a file that is not there yet; else it keeps its own, and whose
     /// it is.
-    pub fn new(path: &Path, mode: u32, text: &str) -> Result<Self, CertsError> {
+    pub(crate) fn new(path: &Path, mode: u32, text: &str) -> Result<Self, CertsError> {
         let failed = |error| CertsError::Write(path.to_owned(), error);
         // Where it is a symbolic link it stays one, but no other user says what root
         // is to write.
@@ -104,7 +104,7 @@ impl Staged {
         file.sync_all()
     }
 
-    pub fn finish(&self) -> Result<PathBuf, CertsError> {
+    pub(crate) fn finish(&self) -> Result<PathBuf, CertsError> {
         let renamed = fs::rename(&self.beside, &self.path);
         renamed.map_err(|error| CertsError::Write(self.path.clone(), error))?;
         Ok(self.path.clone())

@@ -11,14 +11,14 @@ pub(super) struct NodeKey {
 }
 
 impl NodeKey {
-    pub fn generate() -> Result<Self, Error> {
+    pub(crate) fn generate() -> Result<Self, Error> {
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random);
         let key = key.map_err(|_| Error::RingUnspecified)?;
         Self::from_pkcs8(key.as_ref())
     }
 
-    pub fn from_pem(text: &str) -> Result<Self, String> {
+    pub(crate) fn from_pem(text: &str) -> Result<Self, String> {
         let key = pem::parse(text).map_err(|error| error.to_string())?;
         Self::from_pkcs8(key.contents()).map_err(|error| error.to_string())
     }
@@ -32,7 +32,7 @@ impl NodeKey {
         })
     }
 
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
         pem::encode_config(&Pem::new("PRIVATE KEY", self.pkcs8.as_slice()), config)
     }

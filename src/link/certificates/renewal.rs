@@ -11,7 +11,7 @@ use crate::tls::x509::{self, DAY, day};
 
 /// Makes another certificate for the back or the front `name`, with its key or
 /// another one, in the place of the one that is there.
-pub fn renew(
+pub(crate) fn renew(
     directory: &Path,
     name: &str,
     days: Option<u32>,

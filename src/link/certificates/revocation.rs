@@ -15,7 +15,7 @@ pub(super) const REFUSED_HEAD: &str = "\
 ";
 
 /// The certificate of the front `name` gets no link from the back's next reload on.
-pub fn revoke(directory: &Path, name: &str) -> Result<Done, CertsError> {
+pub(crate) fn revoke(directory: &Path, name: &str) -> Result<Done, CertsError> {
     check_name(name)?;
     let path = directory.join(format!("{name}.pem"));
     if !path.exists() {

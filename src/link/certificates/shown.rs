@@ -14,23 +14,23 @@ use crate::tls::x509::{self, Fingerprints, day};
 pub(super) const REFUSED: &str = "refused.txt";
 
 /// A certificate as `certs show` lists it.
-pub struct Shown {
-    pub file: String,
-    pub name: String,
+pub(crate) struct Shown {
+    pub(crate) file: String,
+    pub(crate) name: String,
     /// Of its last day, as 2036-01-31.
-    pub expires: String,
+    pub(crate) expires: String,
     /// In seconds since 1970.
     pub(super) ends: i64,
-    pub is_expired: bool,
+    pub(crate) is_expired: bool,
     /// It is in the list of `certs revoke`.
-    pub is_refused: bool,
+    pub(crate) is_refused: bool,
     /// SHA-256 of the certificate, in hex.
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
     pub(super) fingerprints: Option<Fingerprints>,
 }
 
 /// The certificates in `directory`, by file name.
-pub fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
+pub(crate) fn show(directory: &Path) -> Result<Vec<Shown>, CertsError> {
     let unreadable = |error| CertsError::Read(directory.into(), error);
     let mut shown = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable)? {

@@ -18,12 +18,12 @@ const RULES: LookupRules = LookupRules {
 /// Where a back is. A name is looked up anew for every dial, on another thread; dials at
 /// the same time wait for the same answer.
 pub(super) struct BackAddress {
-    pub host: HostPort,
+    pub(crate) host: HostPort,
     lookup: Rc<Lookup>,
 }
 
 impl BackAddress {
-    pub fn new(host: HostPort) -> Rc<Self> {
+    pub(crate) fn new(host: HostPort) -> Rc<Self> {
         let lookup = match &host {
             HostPort::Address(address) => Lookup::of_address(*address, RULES),
             HostPort::Name { name, port } => Lookup::new(name, *port, RULES),
@@ -32,7 +32,7 @@ impl BackAddress {
     }
 
     /// The addresses to try, in order; at least one.
-    pub async fn addresses(&self, context: &LinkContext) -> Result<Rc<[SocketAddr]>, Fault> {
+    pub(crate) async fn addresses(&self, context: &LinkContext) -> Result<Rc<[SocketAddr]>, Fault> {
         let lookup = &self.lookup;
         lookup.begin(&context.reactor, &context.executor);
         let found = context
@@ -44,7 +44,7 @@ impl BackAddress {
     }
 
     /// How the log calls it, with the address that its name led to.
-    pub fn at(&self, address: Option<SocketAddr>) -> String {
+    pub(crate) fn at(&self, address: Option<SocketAddr>) -> String {
         match (&self.host, address) {
             (HostPort::Name { .. }, Some(address)) => format!("{} ({})", self.host, address.ip()),
             _ => self.host.to_string(),

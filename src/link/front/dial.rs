@@ -24,15 +24,15 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// Keeps one link to a back, dialling again when it is lost, until it is
 /// dropped or retired.
 pub(super) struct Keeper {
-    pub target: Rc<BackAddress>,
+    pub(crate) target: Rc<BackAddress>,
     /// Before the next dial.
-    pub pause: Rc<Pause>,
+    pub(crate) pause: Rc<Pause>,
     link: Rc<RefCell<Weak<FrontLink>>>,
     keeping: Task<()>,
 }
 
 impl Keeper {
-    pub fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
+    pub(crate) fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
         let link = Rc::<RefCell<Weak<FrontLink>>>::default();
         let pause = Rc::<Pause>::default();
         let keeping = keep(front.clone(), target.clone(), pause.clone(), link.clone());
@@ -45,7 +45,7 @@ impl Keeper {
     }
 
     /// The link takes no more clients, and ends when those on it have left.
-    pub fn retire(self) {
+    pub(crate) fn retire(self) {
         let target = &self.target;
         let Some(link) = self.link.borrow().upgrade() else {
             info!("no longer dialling {target}");

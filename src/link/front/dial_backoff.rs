@@ -39,14 +39,14 @@ impl Default for DialBackoff {
 
 impl DialBackoff {
     /// There is a link.
-    pub fn linked(&mut self) {
+    pub(crate) fn linked(&mut self) {
         if !self.is_bad() {
             self.said = None;
         }
     }
 
     /// The link is lost after it `lived` so long; whether it was of use to a client.
-    pub fn lost(&mut self, fault: &Fault, lived: Duration, was_useful: bool) {
+    pub(crate) fn lost(&mut self, fault: &Fault, lived: Duration, was_useful: bool) {
         if lived >= LIFE {
             *self = Self::default();
             return;
@@ -62,28 +62,28 @@ impl DialBackoff {
     }
 
     /// Links come and go so fast that they are not logged until one lives.
-    pub fn is_bad(&self) -> bool {
+    pub(crate) fn is_bad(&self) -> bool {
         self.short >= TOLD
     }
 
     /// That has just begun: the last link to be logged has gone.
-    pub fn has_turned_bad(&self) -> bool {
+    pub(crate) fn has_turned_bad(&self) -> bool {
         self.short == TOLD
     }
 
     /// A dial has failed; whether that is logged: once for each reason, not once
     /// for each attempt.
-    pub fn failed(&mut self, fault: &Fault) -> bool {
+    pub(crate) fn failed(&mut self, fault: &Fault) -> bool {
         self.said.replace(fault.reason()) != Some(fault.reason())
     }
 
     /// The person has changed something, and wants to know what came of it.
-    pub fn forget_what_was_said(&mut self) {
+    pub(crate) fn forget_what_was_said(&mut self) {
         self.said = None;
     }
 
     /// How long to wait before the next dial: by chance the backoff, up to twice as long.
-    pub fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         Jitter::Double.of(self.retries.next_wait())
     }
 }

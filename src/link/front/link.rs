@@ -28,17 +28,20 @@ pub(super) trait Owner {
 
 /// One link of a front, and the clients on it.
 pub(super) struct FrontLink {
-    pub connection: Rc<LinkConnection>,
+    pub(crate) connection: Rc<LinkConnection>,
     front: Weak<dyn Owner>,
     streams: RefCell<Slab<StreamSlot<FrontStream>>>,
     /// A client has got something through it.
-    pub was_useful: Cell<bool>,
+    pub(crate) was_useful: Cell<bool>,
     /// It gets no more streams.
     is_retired: Cell<bool>,
 }
 
 impl FrontLink {
-    pub fn new(front: Weak<impl Owner + 'static>, connection: Rc<LinkConnection>) -> Rc<Self> {
+    pub(crate) fn new(
+        front: Weak<impl Owner + 'static>,
+        connection: Rc<LinkConnection>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             connection,
             front,
@@ -48,17 +51,17 @@ impl FrontLink {
         })
     }
 
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.streams.borrow().len()
     }
 
     /// Gets no more streams from now on, and ends with the last that it has.
-    pub fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.is_retired.set(true);
         self.end_if_done();
     }
 
-    pub fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         self.is_retired.get()
     }
 
@@ -69,7 +72,7 @@ impl FrontLink {
     }
 
     /// Opens a session. What it sends may follow at once.
-    pub fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Session {
+    pub(crate) fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Session {
         let mut streams = self.streams.borrow_mut();
         let entry = streams.vacant_entry();
         let number = entry.key() as u32;
@@ -111,7 +114,7 @@ impl FrontLink {
     }
 
     /// The link is gone: ends every session; how many there were.
-    pub fn lose(&self) -> usize {
+    pub(crate) fn lose(&self) -> usize {
         let streams = mem::take(&mut *self.streams.borrow_mut());
         let mut lost = 0;
         for (_, slot) in streams {
@@ -178,7 +181,7 @@ impl FrontLink {
     }
 
     /// The stream here that waits for its client with most.
-    pub fn largest(&self) -> Option<Rc<FrontStream>> {
+    pub(crate) fn largest(&self) -> Option<Rc<FrontStream>> {
         let streams = self.streams.borrow();
         let live = streams.iter().filter_map(|(_, slot)| match slot {
             StreamSlot::Live(stream) if !stream.is_over() => Some(stream),

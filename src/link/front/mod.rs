@@ -39,7 +39,7 @@ use dial::Keeper;
 use link::{FrontLink, Owner};
 use stream::FrontStream;
 #[cfg(feature = "check")]
-pub use trial::Trial;
+pub(crate) use trial::Trial;
 
 /// How long a DC's middle proxies count as out of reach after a back said so. Meanwhile
 /// clients that may go direct do; for the others the back tries again.
@@ -54,7 +54,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 type Wait<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// The backend of a front: sessions on the links to its backs.
-pub struct Front {
+pub(crate) struct Front {
     context: Rc<LinkContext>,
     /// One for all links: of all clients, on whichever link, the largest is evicted.
     share: Share,
@@ -73,7 +73,11 @@ pub struct Front {
 }
 
 impl Front {
-    pub fn new(context: LinkContext, security: Security, config: Live<LinkConfig>) -> Rc<Self> {
+    pub(crate) fn new(
+        context: LinkContext,
+        security: Security,
+        config: Live<LinkConfig>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             share: Share::new(&context.whole(), "the backs"),
             context: Rc::new(context),
@@ -92,7 +96,7 @@ impl Front {
     }
 
     /// Keeps the links that the config wants, whatever it becomes.
-    pub async fn run(self: Rc<Self>) {
+    pub(crate) async fn run(self: Rc<Self>) {
         let mut config = self.config.get();
         loop {
             self.connect(&config.backs, config.connections);
@@ -128,20 +132,20 @@ impl Front {
     }
 
     /// What links that are made now are secured with.
-    pub fn security(&self) -> Rc<Security> {
+    pub(crate) fn security(&self) -> Rc<Security> {
         self.security.borrow().clone()
     }
 
     /// Secures links that are made from now on. What kept links from coming about may be
     /// mended by it, so the next dials come soon.
-    pub fn reconfigure(&self, security: Security) {
+    pub(crate) fn reconfigure(&self, security: Security) {
         self.security.replace(Rc::new(security));
         self.reloads.set(self.reloads.get().wrapping_add(1));
         self.hasten();
     }
 
     /// Closes every link and makes no more.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.set(true);
         for link in self.links.borrow().iter() {
             link.connection.fail(super::fault::Fault::Shutdown);

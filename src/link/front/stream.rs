@@ -40,7 +40,7 @@ struct Inbound {
 }
 
 impl FrontStream {
-    pub fn new(
+    pub(crate) fn new(
         link: &Rc<LinkConnection>,
         number: u32,
         route: Route,
@@ -62,38 +62,38 @@ impl FrontStream {
         })
     }
 
-    pub fn dc(&self) -> DcId {
+    pub(crate) fn dc(&self) -> DcId {
         self.dc
     }
 
     /// What it has left for its link.
-    pub fn notes(&self) -> Taken {
+    pub(crate) fn notes(&self) -> Taken {
         self.flow.notes()
     }
 
     /// It is over: its end is to be said, unless that is done.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over.get()
     }
 
     /// The back has said its end: with ours its number is free.
-    pub fn has_back_ended(&self) -> bool {
+    pub(crate) fn has_back_ended(&self) -> bool {
         self.inbound.borrow().end.is_some()
     }
 
     /// Bytes that wait for the client.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.flow.held()
     }
 
     /// Too much waits on this front, and for this client most: it is closed.
-    pub fn evict(&self) {
+    pub(crate) fn evict(&self) {
         self.end(SessionEnd::TooSlow);
         self.flow.note(&self.link, Note::Left);
     }
 
     /// The client has room again.
-    pub fn retry(&self) -> Result<(), Fault> {
+    pub(crate) fn retry(&self) -> Result<(), Fault> {
         if self.is_over.get() {
             return Ok(());
         }
@@ -142,13 +142,13 @@ impl FrontStream {
         Ok(total)
     }
 
-    pub fn quick_ack(&self, token: [u8; 4]) {
+    pub(crate) fn quick_ack(&self, token: [u8; 4]) {
         self.sink.quick_ack(token);
     }
 
     /// The back has said the end of this stream, which is over when the client has
     /// what waits for it.
-    pub fn ended_by_back(&self, reason: EndReason) {
+    pub(crate) fn ended_by_back(&self, reason: EndReason) {
         let end = match reason {
             EndReason::ClosedByTelegram => SessionEnd::ClosedByTelegram,
             EndReason::MidSend => SessionEnd::MidSend,
@@ -173,7 +173,7 @@ impl FrontStream {
 
     /// Ends the session; what waits for the client is dropped. Whether it was not
     /// over already.
-    pub fn end(&self, end: SessionEnd) -> bool {
+    pub(crate) fn end(&self, end: SessionEnd) -> bool {
         let is_news = self.give_up();
         if is_news {
             self.sink.end(end);
@@ -244,7 +244,7 @@ impl LinkStream for FrontStream {
 }
 
 /// The client's hold on its session.
-pub(super) struct Handle(pub Rc<FrontStream>);
+pub(super) struct Handle(pub(crate) Rc<FrontStream>);
 
 impl Stream for Handle {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {

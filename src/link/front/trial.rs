@@ -10,16 +10,16 @@ use crate::config::HostPort;
 use crate::link::handshake::Part;
 
 /// A link that would come about.
-pub struct Trial {
+pub(crate) struct Trial {
     /// Where, if the back has a name.
-    pub address: Option<String>,
-    pub took: Duration,
+    pub(crate) address: Option<String>,
+    pub(crate) took: Duration,
 }
 
 impl Front {
     /// Makes the whole handshake with `back` and says goodbye; else says why there
     /// would be no link, and the way out. It takes nobody's place there.
-    pub async fn try_link(self: &Rc<Self>, back: &HostPort) -> Result<Trial, String> {
+    pub(crate) async fn try_link(self: &Rc<Self>, back: &HostPort) -> Result<Trial, String> {
         let started = self.context.reactor.now();
         let is_named = matches!(back, HostPort::Name { .. });
         let told = |address| Some(address).filter(|_| is_named);

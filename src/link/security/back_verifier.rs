@@ -12,10 +12,10 @@ pub(in crate::link) const BACK_NAME: &str = "back.smol-mtproxy.internal";
 /// Checks a back's certificate against [`BACK_NAME`] instead of the SNI, so
 /// that a front's certificate cannot pass for a back's.
 #[derive(Debug)]
-pub(super) struct BackVerifier(pub Arc<WebPkiServerVerifier>);
+pub(super) struct BackVerifier(pub(crate) Arc<WebPkiServerVerifier>);
 
 impl BackVerifier {
-    pub fn verify(
+    pub(crate) fn verify(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Why the files that secure links cannot be used.
 #[derive(Debug)]
-pub enum SetupError {
+pub(crate) enum SetupError {
     Unreadable(PathBuf, io::Error),
     Unusable(PathBuf, String),
 }

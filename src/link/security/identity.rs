@@ -14,15 +14,15 @@ pub(in crate::link) const MAX_PEM: u64 = 1 << 20;
 
 /// What the files of --link-ca, --link-cert and --link-key hold.
 pub(super) struct Identity {
-    pub roots: Arc<RootCertStore>,
+    pub(crate) roots: Arc<RootCertStore>,
     /// The same, as they are in the file.
-    pub authorities: Vec<CertificateDer<'static>>,
-    pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
+    pub(crate) authorities: Vec<CertificateDer<'static>>,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
 }
 
 impl Identity {
-    pub fn read(files: &LinkTls) -> Result<Self, SetupError> {
+    pub(crate) fn read(files: &LinkTls) -> Result<Self, SetupError> {
         let mut roots = RootCertStore::empty();
         let authorities = certificates(&files.ca)?;
         for certificate in &authorities {

@@ -13,14 +13,14 @@ use crate::wire::link::LinkSide;
 const SOON: i64 = 30;
 
 /// What is wrong with this side's certificates, or soon will be, and the way out.
-pub struct Concern {
+pub(crate) struct Concern {
     /// No link comes about.
-    pub is_fatal: bool,
-    pub text: String,
+    pub(crate) is_fatal: bool,
+    pub(crate) text: String,
 }
 
 /// When this side's certificates are good, and whether they fit together.
-pub struct Papers {
+pub(crate) struct Papers {
     side: LinkSide,
     own: Paper,
     authorities: Vec<Paper>,
@@ -37,7 +37,7 @@ struct Paper {
 
 impl Papers {
     /// `verify` is what the other side does with our certificate.
-    pub fn new(
+    pub(crate) fn new(
         files: &LinkTls,
         side: LinkSide,
         identity: &Identity,
@@ -64,7 +64,7 @@ impl Papers {
     }
 
     /// What keeps links from coming about at the time `now`, or soon will.
-    pub fn concerns(&self, now: i64) -> Vec<Concern> {
+    pub(crate) fn concerns(&self, now: i64) -> Vec<Concern> {
         let own = &self.own;
         let file = own.path.display();
         let mut found = Vec::new();
@@ -107,11 +107,11 @@ impl Papers {
     }
 
     /// Why a link did not come about, and what to do about it.
-    pub fn explain(&self, error: &Error) -> String {
+    pub(crate) fn explain(&self, error: &Error) -> String {
         self.explain_at(error, x509::now())
     }
 
-    pub fn explain_at(&self, error: &Error, now: i64) -> String {
+    pub(crate) fn explain_at(&self, error: &Error, now: i64) -> String {
         use CertificateError as Certificate;
         let today = day(now);
         let way_out = match error {

@@ -9,10 +9,10 @@ use crate::tls::x509::Fingerprints;
 /// Certificates that get no link though the CA vouches for them (`--link-refuse`):
 /// fingerprints of these or of their keys, sorted.
 #[derive(Default)]
-pub struct Refused(Vec<[u8; 32]>);
+pub(crate) struct Refused(Vec<[u8; 32]>);
 
 impl Refused {
-    pub fn read(path: &Path) -> Result<Self, SetupError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, SetupError> {
         let text = read_text(path, MAX_PEM);
         let text = text.map_err(|error| SetupError::Unreadable(path.into(), error))?;
         Self::parse(&text).map_err(|line| {
@@ -47,7 +47,7 @@ impl Refused {
     }
 
     /// How many of these `before` had not, and how many more it had.
-    pub fn differences(&self, before: &Self) -> (usize, usize) {
+    pub(crate) fn differences(&self, before: &Self) -> (usize, usize) {
         let lacks = |list: &Self, one: &[u8; 32]| list.0.binary_search(one).is_err();
         let more = self.0.iter().filter(|one| lacks(before, one)).count();
         let fewer = before.0.iter().filter(|one| lacks(self, one)).count();
@@ -55,7 +55,7 @@ impl Refused {
     }
 
     /// Whether the certificate is in the list, or its key.
-    pub fn holds(&self, fingerprints: &Fingerprints) -> bool {
+    pub(crate) fn holds(&self, fingerprints: &Fingerprints) -> bool {
         let Fingerprints { certificate, key } = fingerprints;
         let mut either = [certificate, key].into_iter();
         either.any(|one| self.0.binary_search(one).is_ok())
@@ -63,7 +63,7 @@ impl Refused {
 
     /// The same of a peer. If its certificate cannot be read, any list at all keeps it
     /// out.
-    pub fn has(&self, peer: &Peer) -> bool {
+    pub(crate) fn has(&self, peer: &Peer) -> bool {
         match &peer.fingerprints {
             Some(fingerprints) => self.holds(fingerprints),
             None => !self.0.is_empty(),

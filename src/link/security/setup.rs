@@ -27,8 +27,8 @@ pub(super) struct TlsSetup {
 
 /// The part of it that comes from files; another thread may have read them.
 pub(super) struct TlsFiles {
-    pub config: TlsConfig,
-    pub judge: LinkJudge,
+    pub(crate) config: TlsConfig,
+    pub(crate) judge: LinkJudge,
 }
 
 pub(super) enum TlsConfig {
@@ -38,8 +38,8 @@ pub(super) enum TlsConfig {
 
 /// What TLS asks the link: who gets none, and what an error means.
 pub(super) struct LinkJudge {
-    pub papers: Papers,
-    pub refused: Refused,
+    pub(crate) papers: Papers,
+    pub(crate) refused: Refused,
 }
 
 impl Judge for LinkJudge {
@@ -55,7 +55,7 @@ impl Judge for LinkJudge {
 }
 
 impl TlsFiles {
-    pub fn read(files: &LinkTls, side: LinkSide) -> Result<Self, SetupError> {
+    pub(crate) fn read(files: &LinkTls, side: LinkSide) -> Result<Self, SetupError> {
         let identity = Identity::read(files)?;
         let bad_ca = |error: &dyn std::fmt::Display| SetupError::bad(&files.ca, error);
         let backs =
@@ -83,7 +83,7 @@ impl TlsFiles {
     }
 
     /// What is new in the list of refused certificates, in words.
-    pub fn refused_news(&self, running: &TlsSetup) -> Option<String> {
+    pub(crate) fn refused_news(&self, running: &TlsSetup) -> Option<String> {
         let (more, fewer) = self.judge.refused.differences(&running.judge.refused);
         let is_new = more + fewer > 0;
         is_new.then(|| format!("list of --link-refuse: {more} more, {fewer} fewer"))
@@ -140,7 +140,7 @@ fn misfit(files: &LinkTls, error: &Error) -> SetupError {
 }
 
 impl TlsSetup {
-    pub fn new(files: TlsFiles) -> Self {
+    pub(crate) fn new(files: TlsFiles) -> Self {
         Self {
             config: files.config,
             batch: Batch::default(),
@@ -149,7 +149,7 @@ impl TlsSetup {
     }
 
     /// Begins to shake hands on `socket`.
-    pub fn stream(
+    pub(crate) fn stream(
         &self,
         socket: &Socket,
         buffers: &Rc<BufferPool>,
@@ -173,11 +173,11 @@ impl TlsSetup {
     }
 
     /// Whether such a certificate gets no link.
-    pub fn refuses(&self, fingerprints: &Fingerprints) -> bool {
+    pub(crate) fn refuses(&self, fingerprints: &Fingerprints) -> bool {
         self.judge.refused.holds(fingerprints)
     }
 
-    pub fn concerns(&self) -> Vec<Concern> {
+    pub(crate) fn concerns(&self) -> Vec<Concern> {
         self.judge.papers.concerns(x509::now())
     }
 }

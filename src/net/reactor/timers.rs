@@ -9,7 +9,7 @@ const NUMBER_BITS: u32 = 24;
 
 /// A timer that is set.
 pub(in crate::net) struct TimerKey {
-    pub deadline: Instant,
+    pub(crate) deadline: Instant,
     /// The millisecond since the start, then a number.
     place: u64,
 }
@@ -22,7 +22,7 @@ pub(in crate::net) struct Timers {
 }
 
 impl Timers {
-    pub fn new(started: Instant) -> Self {
+    pub(crate) fn new(started: Instant) -> Self {
         Self {
             started,
             queue: BTreeMap::new(),
@@ -30,7 +30,7 @@ impl Timers {
         }
     }
 
-    pub fn add(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
+    pub(crate) fn add(&mut self, deadline: Instant, waker: Waker) -> TimerKey {
         let time = deadline.saturating_duration_since(self.started);
         // Rounded up: one that fires before its deadline would be set again.
         let millisecond = millis(time + Duration::from_nanos(999_999));
@@ -47,7 +47,7 @@ impl Timers {
     }
 
     /// Replaces the waker of a timer that has not fired; false if it has.
-    pub fn update(&mut self, key: &TimerKey, waker: &Waker) -> bool {
+    pub(crate) fn update(&mut self, key: &TimerKey, waker: &Waker) -> bool {
         match self.queue.get_mut(&key.place) {
             Some(slot) => {
                 slot.clone_from(waker);
@@ -57,18 +57,18 @@ impl Timers {
         }
     }
 
-    pub fn remove(&mut self, key: &TimerKey) {
+    pub(crate) fn remove(&mut self, key: &TimerKey) {
         self.queue.remove(&key.place);
     }
 
     /// When the first timer is due.
-    pub fn first(&self) -> Option<Instant> {
+    pub(crate) fn first(&self) -> Option<Instant> {
         let (place, _) = self.queue.first_key_value()?;
         Some(self.started + Duration::from_millis(place >> NUMBER_BITS))
     }
 
     /// The waker of the first timer, which goes, if it is due.
-    pub fn take_due(&mut self, now: Instant) -> Option<Waker> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<Waker> {
         let now = millis(now.saturating_duration_since(self.started));
         let first = self.queue.first_entry()?;
         (first.key() >> NUMBER_BITS <= now).then(|| first.remove())

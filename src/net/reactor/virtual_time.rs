@@ -46,7 +46,7 @@ impl VirtualTime {
 impl Reactor {
     /// One whose time goes on, to the first timer, only when no socket is ready, no
     /// task was woken and no [`unblock`](crate::net::unblock) is under way.
-    pub fn virtual_time() -> io::Result<Rc<Self>> {
+    pub(crate) fn virtual_time() -> io::Result<Rc<Self>> {
         let mut reactor = Self::with(Clock::standing())?;
         reactor.virtual_time = Some(VirtualTime {
             went: Cell::new(Instant::now()),
@@ -58,7 +58,7 @@ impl Reactor {
 
     /// How long it took until `condition` held, which is looked at in every turn;
     /// `None` if that is over `limit`.
-    pub async fn until(
+    pub(crate) async fn until(
         self: &Rc<Self>,
         limit: Duration,
         mut condition: impl FnMut() -> bool,
@@ -135,20 +135,20 @@ impl Reactor {
 }
 
 /// Of something with an epoll descriptor of its own, which it empties.
-pub struct Watch {
+pub(crate) struct Watch {
     reactor: Rc<Reactor>,
     key: usize,
 }
 
 impl Watch {
-    pub fn new(reactor: &Rc<Reactor>, descriptor: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn new(reactor: &Rc<Reactor>, descriptor: impl AsFd) -> io::Result<Self> {
         let key = reactor.add_source(descriptor, epoll::EventFlags::IN)?;
         let reactor = reactor.clone();
         Ok(Self { reactor, key })
     }
 
     /// Ready once for all that has come since.
-    pub fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
         let (reactor, key) = (&self.reactor, self.key);
         let news = reactor.poll_ready(key, Direction::Read, cx);
         reactor.clear_ready(key, Direction::Read);

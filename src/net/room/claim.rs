@@ -7,10 +7,10 @@ use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
 /// Bytes a second of a sender that nobody may call slow.
-pub const GOOD_PACE: u64 = 16 * 1024;
+pub(crate) const GOOD_PACE: u64 = 16 * 1024;
 
 /// A sender is late when it is so far behind [`GOOD_PACE`].
-pub const LATE: Duration = Duration::from_millis(300);
+pub(crate) const LATE: Duration = Duration::from_millis(300);
 
 /// How often those who wait make us look for who holds them up.
 pub(in crate::net) const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -22,66 +22,66 @@ const MAX_BEHIND: Duration = LATE.saturating_add(LOOK_EVERY);
 
 /// A sender that was faster than [`GOOD_PACE`] may rest for so long at most: a burst
 /// does not excuse a long silence.
-pub const AHEAD: Duration = Duration::from_millis(200);
+pub(crate) const AHEAD: Duration = Duration::from_millis(200);
 
 /// Who has waited so long makes late ones go.
-pub const BLOCKED: Duration = Duration::from_millis(250);
+pub(crate) const BLOCKED: Duration = Duration::from_millis(250);
 
 /// A packet joins the queue when so many of its first bytes are there.
-pub const FIRST_BYTES: usize = 16 * 1024;
+pub(crate) const FIRST_BYTES: usize = 16 * 1024;
 
 /// What a sender will bring soon is guessed from the last two such times: twice the
 /// better one. Whoever would begin another packet leaves that free.
-pub const STRIDE: Duration = Duration::from_millis(100);
+pub(crate) const STRIDE: Duration = Duration::from_millis(100);
 
 /// While others wait, so many bytes in each such time, and all within
 /// [`MAX_PACKET_TIME`].
-pub const WINDOW: Duration = Duration::from_secs(30);
-pub const WINDOW_BYTES: usize = 30 * 4096;
-pub const MAX_PACKET_TIME: Duration = Duration::from_secs(300);
+pub(crate) const WINDOW: Duration = Duration::from_secs(30);
+pub(crate) const WINDOW_BYTES: usize = 30 * 4096;
+pub(crate) const MAX_PACKET_TIME: Duration = Duration::from_secs(300);
 
-pub struct Claim {
-    pub party: Party,
-    pub to: Destination,
+pub(crate) struct Claim {
+    pub(crate) party: Party,
+    pub(crate) to: Destination,
     /// It is of one chunk: it passes by all others.
-    pub is_small: bool,
+    pub(crate) is_small: bool,
     /// Chunks to come.
-    pub rest: usize,
+    pub(crate) rest: usize,
     /// Chunks that it has, filled or set aside.
-    pub held: usize,
+    pub(crate) held: usize,
     /// Chunks of these that are set aside.
-    pub aside: usize,
+    pub(crate) aside: usize,
     announced: Instant,
     /// When it should send again, at [`GOOD_PACE`].
     due: Instant,
     /// Before that it can have sent nothing that would be here.
-    pub away: Instant,
+    pub(crate) away: Instant,
     window: Window,
     stride: Stride,
     /// Its party's turn in the queue, once it has waited.
-    pub turn: Option<u64>,
+    pub(crate) turn: Option<u64>,
     /// When its turn among those who have waited for long ended.
-    pub last_turn: Option<Instant>,
-    pub state: State,
-    pub revoked: Option<Revocation>,
+    pub(crate) last_turn: Option<Instant>,
+    pub(crate) state: State,
+    pub(crate) revoked: Option<Revocation>,
 }
 
 /// What a packet brought lately, in bytes.
 #[derive(Clone, Copy)]
-pub struct Stride {
+pub(crate) struct Stride {
     since: Instant,
     last: usize,
     this: usize,
 }
 
 #[derive(Clone, Copy)]
-pub struct Window {
+pub(crate) struct Window {
     since: Instant,
     bytes: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It is for its sender to go on.
     Open,
     Waiting(QueueKey, Instant),
@@ -91,10 +91,10 @@ pub enum State {
 
 /// Who waits has the turn of his party, in chunks that it has had or waits for before,
 /// then a number of his own.
-pub type QueueKey = (u64, u64);
+pub(crate) type QueueKey = (u64, u64);
 
 impl Claim {
-    pub fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
+    pub(crate) fn new(user: User, to: Destination, chunks: usize, now: Instant) -> Self {
         Self {
             party: Party {
                 user,
@@ -125,7 +125,7 @@ impl Claim {
     }
 
     /// It begins, or has waited: what its sender brings is measured from here.
-    pub fn go_on(&mut self, now: Instant) {
+    pub(crate) fn go_on(&mut self, now: Instant) {
         self.due = self.due.max(now);
         self.window = Window {
             since: now,
@@ -138,14 +138,14 @@ impl Claim {
         };
     }
 
-    pub fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         match self.held {
             0 => 0,
             _ => self.rest,
         }
     }
 
-    pub fn expected(&self, now: Instant) -> usize {
+    pub(crate) fn expected(&self, now: Instant) -> usize {
         let Stride { since, last, this } = self.stride;
         if self.held == 0 || self.state != State::Open || now >= since + 2 * STRIDE {
             return 0;
@@ -153,7 +153,7 @@ impl Claim {
         self.rest.min(2 * last.max(this) / CHUNK_LEN)
     }
 
-    pub fn received(&mut self, bytes: usize, now: Instant) {
+    pub(crate) fn received(&mut self, bytes: usize, now: Instant) {
         let earned = Duration::from_micros(bytes as u64 * 1_000_000 / GOOD_PACE);
         let least = now.checked_sub(MAX_BEHIND);
         let from = least.map_or(now, |at| at.max(self.due));
@@ -170,21 +170,21 @@ impl Claim {
 
     /// Bytes that have to be there before it may wait, if its rest is not shorter. With
     /// fewer, it is the sender that keeps us waiting.
-    pub fn worth_waiting(&self) -> usize {
+    pub(crate) fn worth_waiting(&self) -> usize {
         match self.held {
             0 => FIRST_BYTES,
             _ => CHUNK_LEN,
         }
     }
 
-    pub fn waited(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn waited(&self, now: Instant) -> Option<Duration> {
         match self.state {
             State::Waiting(_, since) => Some(now.saturating_duration_since(since)),
             State::Open | State::Called => None,
         }
     }
 
-    pub fn is_blocked(&self, now: Instant) -> bool {
+    pub(crate) fn is_blocked(&self, now: Instant) -> bool {
         self.waited(now).is_some_and(|waited| waited >= BLOCKED)
     }
 
@@ -192,18 +192,18 @@ impl Claim {
         now.saturating_duration_since(self.due.max(self.away))
     }
 
-    pub fn is_late(&self, now: Instant) -> bool {
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
         self.state == State::Open && self.behind(now) >= LATE
     }
 
     /// Chunks times milliseconds that it wastes; `None` if it does not.
-    pub fn waste(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn waste(&self, now: Instant) -> Option<u64> {
         let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
         let behind = self.behind(now).as_millis();
         counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
     }
 
-    pub fn overdue(&mut self, since: Instant, now: Instant) -> Option<Revocation> {
+    pub(crate) fn overdue(&mut self, since: Instant, now: Instant) -> Option<Revocation> {
         if self.revoked.is_some() {
             return None;
         }

@@ -7,7 +7,7 @@ use super::parties::Counts;
 use super::{Id, Room};
 
 /// What is left for the next ones.
-pub struct Giving {
+pub(crate) struct Giving {
     available: usize,
     for_small: usize,
     /// Of `available`: not for packets that have not begun.
@@ -17,7 +17,7 @@ pub struct Giving {
 }
 
 /// Why somebody cannot have all his rest now.
-pub enum Short {
+pub(crate) enum Short {
     /// Others of his destination have to make room.
     There,
     /// So many chunks would have to be free.

@@ -9,11 +9,11 @@ use super::parties::{Counts, Party};
 use super::{Id, Room};
 
 /// Users whose last turn is remembered.
-pub const MAX_USERS: usize = 4096;
+pub(crate) const MAX_USERS: usize = 4096;
 
 impl Room {
     /// Waits: its bytes are there, but no room.
-    pub fn wait(&mut self, id: Id, now: Instant) {
+    pub(crate) fn wait(&mut self, id: Id, now: Instant) {
         let claim = self.claims.get(&id);
         if claim.is_some_and(|claim| claim.state == State::Open) {
             self.enqueue(id, now);
@@ -22,7 +22,7 @@ impl Room {
 
     /// Calls those of the queue who have room now; each is to
     /// [`ask`](Self::ask) again.
-    pub fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
+    pub(crate) fn call(&mut self, free: usize, now: Instant) -> Vec<Id> {
         let available = self.available_to(false, free);
         let for_small = self.available_to(true, free);
         let may_go_on = |(to, least)| least <= self.left_for(to, 0).min(available);
@@ -67,7 +67,7 @@ impl Room {
 
     /// Those of `ids` who have room, all of them together: each may
     /// [`ask`](Self::ask) again. Nothing is kept for them.
-    pub fn fitting<'a>(
+    pub(crate) fn fitting<'a>(
         &self,
         ids: impl Iterator<Item = &'a Id>,
         free: usize,

@@ -22,7 +22,7 @@ const MAX_TURN: Duration = Duration::from_secs(15);
 
 /// The turn of one that has waited for long.
 #[derive(Clone, Copy)]
-pub struct Turn {
+pub(crate) struct Turn {
     id: Id,
     party: Party,
     since: Instant,

@@ -18,7 +18,11 @@ const MAX_DISCARDS: usize = 4;
 
 impl Socket {
     /// Reads what there is, at most `buffer`; 0 is the end of the stream.
-    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let length = ready!(self.poll_receive(cx, buffer, RecvFlags::empty()))?;
         if length > 0 && length < buffer.len() {
             self.reactor.clear_readable_unless_hung_up(self.key);
@@ -28,18 +32,22 @@ impl Socket {
 
     /// [`poll_read`](Self::poll_read) that leaves everything where it is, for
     /// [`skip`](Self::skip).
-    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_receive(cx, buffer, RecvFlags::PEEK)
     }
 
     /// Bytes that are there to be read.
-    pub fn waiting(&self) -> u64 {
+    pub(crate) fn waiting(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.fd).unwrap_or(0)
     }
 
     /// Ready when `count` bytes are there to be read, or as many as there will
     /// be. Fewer can be read all the same.
-    pub fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
         ready!(self.poll_readable(cx));
         let there = rustix::io::ioctl_fionread(&self.fd)?;
         let is_last = self.reactor.is_ready(self.key, Direction::HangUp);
@@ -71,7 +79,7 @@ impl Socket {
     }
 
     /// Takes away as many bytes as `peeked` has.
-    pub fn skip(&self, mut peeked: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn skip(&self, mut peeked: &mut [u8]) -> io::Result<()> {
         while !peeked.is_empty() {
             match rustix::net::recv(&self.fd, &mut *peeked, RecvFlags::empty()) {
                 Ok((0, _)) => break,
@@ -85,7 +93,7 @@ impl Socket {
 
     /// Throws away what is there to be read, by `buffer`: a socket that is closed
     /// over something unread ends by RST.
-    pub fn discard_waiting(&self, buffer: &mut [u8]) {
+    pub(crate) fn discard_waiting(&self, buffer: &mut [u8]) {
         for _ in 0..MAX_DISCARDS {
             match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((length, _)) if length == buffer.len() => {}
@@ -96,18 +104,18 @@ impl Socket {
 
     /// Nothing is left to read before the end of the stream. For one that has
     /// [hung up](Self::poll_hung_up).
-    pub fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         let peeked = rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK);
         !matches!(peeked, Ok((length, _)) if length > 0)
     }
 
-    pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }
 
     /// Fills `buffer` or fails with `UnexpectedEof`.
     #[cfg(test)]
-    pub async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+    pub(crate) async fn read_exact(&self, mut buffer: &mut [u8]) -> io::Result<()> {
         while !buffer.is_empty() {
             match self.read(buffer).await? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -119,14 +127,14 @@ impl Socket {
 
     /// Writes what the kernel takes now: 0 when it takes nothing, after which
     /// [`poll_writable`](Self::poll_writable) tells when it will.
-    pub fn try_write(&self, data: &[u8]) -> io::Result<usize> {
+    pub(crate) fn try_write(&self, data: &[u8]) -> io::Result<usize> {
         self.try_send(data.len(), || {
             rustix::net::send(&self.fd, data, SendFlags::NOSIGNAL)
         })
     }
 
     /// [`try_write`](Self::try_write) for several slices in one system call.
-    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let total = slices.iter().map(|slice| slice.len()).sum();
         self.try_send(total, || {
             let mut no_control = SendAncillaryBuffer::default();
@@ -134,7 +142,7 @@ impl Socket {
         })
     }
 
-    pub async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
+    pub(crate) async fn write_all(&self, mut data: &[u8]) -> io::Result<()> {
         while !data.is_empty() {
             let written = self.try_write(data)?;
             data = data.get(written..).unwrap_or_default();

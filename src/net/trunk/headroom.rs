@@ -10,43 +10,43 @@ const PER_TURN: usize = 8;
 
 /// Who waits until less is to be written on a connection, in the order in which they came.
 #[derive(Default)]
-pub struct Headroom(Notify);
+pub(crate) struct Headroom(Notify);
 
 impl Headroom {
     /// While so many bytes wait to be written, nobody adds to them.
-    pub fn is_full(bytes: usize) -> bool {
+    pub(crate) fn is_full(bytes: usize) -> bool {
         bytes >= LIMIT
     }
 
     /// Wakes `waker` when it is its turn; false if it was waiting already.
-    pub fn park(&self, waker: &Waker) -> bool {
+    pub(crate) fn park(&self, waker: &Waker) -> bool {
         self.0.park(waker)
     }
 
     /// The task of `waker` does not wait any more.
-    pub fn unpark(&self, waker: &Waker) {
+    pub(crate) fn unpark(&self, waker: &Waker) {
         self.0.unpark(waker);
     }
 
     /// Completes when some have been told to go on, whoever that was.
-    pub async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.0.changed().await;
     }
 
     /// Somebody waits, and with `bytes` left to be written there is room again. That is
     /// so below half of the limit, so that they are not woken for each write.
-    pub fn is_due(&self, bytes: usize) -> bool {
+    pub(crate) fn is_due(&self, bytes: usize) -> bool {
         bytes < LIMIT / 2 && self.0.is_awaited()
     }
 
     /// If there is room, wakes those that wait longest: `most` of them, and not many in one
     /// turn. Whether others still wait, so that the caller has to come back.
-    pub fn give(&self, bytes: usize, most: usize) -> bool {
+    pub(crate) fn give(&self, bytes: usize, most: usize) -> bool {
         self.is_due(bytes) && self.0.notify_first(most.min(PER_TURN))
     }
 
     /// The connection is over: wakes all.
-    pub fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         self.0.notify();
     }
 }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 /// When the other side of a connection is asked whether it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(crate) enum Ask {
     /// So often, whatever is heard.
     Every(Duration),
     /// When nothing was heard for so long.
@@ -11,20 +11,20 @@ pub enum Ask {
 
 /// What is made of silence.
 #[derive(Clone, Copy, Debug)]
-pub struct SilenceRules {
-    pub ask: Ask,
+pub(crate) struct SilenceRules {
+    pub(crate) ask: Ask,
     /// Nothing heard for so long after a ping: nobody new is put on the connection.
-    pub doubt_after: Duration,
+    pub(crate) doubt_after: Duration,
     /// Nothing heard for so long: the connection is dead. With [`Ask::Every`] that
     /// counts from the last word, with [`Ask::AfterSilence`] from the ping that got no
     /// answer.
-    pub limit: Duration,
+    pub(crate) limit: Duration,
 }
 
 /// What is known of whether the other side is there. Whatever is heard proves it, not only
 /// a pong: that one may be behind much else.
 #[derive(Clone, Copy)]
-pub struct Life {
+pub(crate) struct Life {
     opened: Instant,
     /// When the other side was last heard since then.
     heard: Option<Instant>,
@@ -36,7 +36,7 @@ pub struct Life {
 
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing before then.
     Wait(Instant),
     Ping,
@@ -45,7 +45,7 @@ pub enum Step {
 
 impl Life {
     /// With [`Ask::Every`] a ping is due at once.
-    pub fn new(opened: Instant) -> Self {
+    pub(crate) fn new(opened: Instant) -> Self {
         Self {
             opened,
             heard: None,
@@ -55,38 +55,38 @@ impl Life {
     }
 
     /// Something was heard since it was opened.
-    pub fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         self.heard.is_some()
     }
 
     /// The last word of the other side, or the opening.
-    pub fn heard(&self) -> Instant {
+    pub(crate) fn heard(&self) -> Instant {
         self.heard.unwrap_or(self.opened)
     }
 
-    pub fn hear(&mut self, now: Instant) {
+    pub(crate) fn hear(&mut self, now: Instant) {
         self.heard = Some(now);
         self.asked = None;
     }
 
     /// The other side's kernel has made room for what ours had refused: it is there, and
     /// our ping may still be on its way, behind a long queue.
-    pub fn take(&mut self, now: Instant) {
+    pub(crate) fn take(&mut self, now: Instant) {
         self.asked = self.asked.map(|_| now);
     }
 
     /// A ping goes out.
-    pub fn ping(&mut self, now: Instant) {
+    pub(crate) fn ping(&mut self, now: Instant) {
         self.pinged = Some(now);
         self.asked.get_or_insert(now);
     }
 
     /// The other side is not read now: that nothing is heard proves nothing.
-    pub fn excuse(&mut self) {
+    pub(crate) fn excuse(&mut self) {
         self.asked = None;
     }
 
-    pub fn look(&self, now: Instant, rules: &SilenceRules) -> Step {
+    pub(crate) fn look(&self, now: Instant, rules: &SilenceRules) -> Step {
         let (due, death) = match (rules.ask, self.asked) {
             (Ask::Every(interval), _) => {
                 let next = self.pinged.map_or(self.opened, |pinged| pinged + interval);
@@ -108,7 +108,7 @@ impl Life {
     }
 
     /// A ping is unanswered for too long to put anybody new on the connection.
-    pub fn is_silent(&self, now: Instant, rules: &SilenceRules) -> bool {
+    pub(crate) fn is_silent(&self, now: Instant, rules: &SilenceRules) -> bool {
         self.doubt(rules).is_some_and(|doubt| now >= doubt)
     }
 

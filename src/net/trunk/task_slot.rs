@@ -3,7 +3,7 @@ use std::task::Waker;
 
 /// The way of those who share a connection to the task that owns its socket: they wake it,
 /// and may leave it why the connection has to end.
-pub struct TaskSlot<Fault> {
+pub(crate) struct TaskSlot<Fault> {
     task: Cell<Option<Waker>>,
     fault: Cell<Option<Fault>>,
 }
@@ -19,13 +19,13 @@ impl<Fault> Default for TaskSlot<Fault> {
 
 impl<Fault> TaskSlot<Fault> {
     /// The task waits for what comes.
-    pub fn fill(&self, waker: &Waker) {
+    pub(crate) fn fill(&self, waker: &Waker) {
         self.task.set(Some(waker.clone()));
     }
 
     /// There is something to do: wakes the task, once for all that comes until it waits
     /// again.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(waker) = self.task.take() {
             waker.wake();
         }
@@ -33,13 +33,13 @@ impl<Fault> TaskSlot<Fault> {
 
     /// The connection is to end at the task's next turn. Of several reasons the first one
     /// counts.
-    pub fn fail(&self, fault: Fault) {
+    pub(crate) fn fail(&self, fault: Fault) {
         let first = self.fault.take();
         self.fault.set(Some(first.unwrap_or(fault)));
         self.wake();
     }
 
-    pub fn take_fault(&self) -> Option<Fault> {
+    pub(crate) fn take_fault(&self) -> Option<Fault> {
         self.fault.take()
     }
 }

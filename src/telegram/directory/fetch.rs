@@ -34,8 +34,8 @@ impl fmt::Display for FetchError {
 
 /// A list, and the server's time, if there was a server: seconds since 1970.
 pub(crate) struct Fetched {
-    pub body: Vec<u8>,
-    pub date: Option<u64>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) date: Option<u64>,
 }
 
 /// Reads a whole list; blocks.

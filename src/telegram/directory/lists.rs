@@ -8,9 +8,9 @@ use crate::wire::proxy_config::{ConfigTextError, ProxyConfig};
 /// Telegram's three lists as they are believed to be now.
 #[derive(Clone)]
 pub(super) struct Lists {
-    pub secret: Rc<[u8]>,
-    pub v4: ProxyConfig,
-    pub v6: ProxyConfig,
+    pub(crate) secret: Rc<[u8]>,
+    pub(crate) v4: ProxyConfig,
+    pub(crate) v6: ProxyConfig,
 }
 
 /// One of the three.
@@ -22,10 +22,10 @@ pub(super) enum List {
 }
 
 impl List {
-    pub const ALL: [Self; 3] = [Self::Secret, Self::Config, Self::ConfigV6];
+    pub(crate) const ALL: [Self; 3] = [Self::Secret, Self::Config, Self::ConfigV6];
 
     /// Its name at Telegram's server and in the data directory.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Secret => "getProxySecret",
             Self::Config => "getProxyConfig",
@@ -34,13 +34,13 @@ impl List {
     }
 
     /// The names of all three.
-    pub fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
+    pub(crate) fn sources(config: &TelegramConfig) -> [Option<Source>; 3] {
         Self::ALL.map(|list| list.source(config))
     }
 
     /// Where the config says it is; `None` if it cannot be fetched at all. A
     /// mirror of the IPv4 list does not go with Telegram's own IPv6 list.
-    pub fn source(self, config: &TelegramConfig) -> Option<Source> {
+    pub(crate) fn source(self, config: &TelegramConfig) -> Option<Source> {
         if self == Self::ConfigV6 && !uses_v6(config) {
             return None;
         }
@@ -49,7 +49,7 @@ impl List {
     }
 
     /// The source of which the copy on disk is used.
-    pub fn kept_source(self, config: &TelegramConfig) -> Source {
+    pub(crate) fn kept_source(self, config: &TelegramConfig) -> Source {
         self.chosen(config).unwrap_or_else(|| self.own())
     }
 
@@ -81,7 +81,7 @@ impl std::fmt::Display for Unusable {
 }
 
 impl Lists {
-    pub fn built_in() -> Self {
+    pub(crate) fn built_in() -> Self {
         Self {
             secret: Rc::from(snapshot::PROXY_SECRET),
             v4: snapshot::middle_v4(),
@@ -90,7 +90,7 @@ impl Lists {
     }
 
     /// The copies on disk, and the built-in list where there is no good copy.
-    pub fn at_start(kept: &DataDir, config: &TelegramConfig) -> Self {
+    pub(crate) fn at_start(kept: &DataDir, config: &TelegramConfig) -> Self {
         let mut lists = Self::built_in();
         if !uses_v6(config) {
             lists.v6.entries.clear();
@@ -119,7 +119,7 @@ impl Lists {
     }
 
     /// Takes a new list if all of it makes sense; whether it brought anything.
-    pub fn take(&mut self, list: List, content: &[u8]) -> Result<bool, Unusable> {
+    pub(crate) fn take(&mut self, list: List, content: &[u8]) -> Result<bool, Unusable> {
         match list {
             List::Secret => {
                 if !(32..=256).contains(&content.len()) || looks_like_text(content) {
@@ -139,12 +139,12 @@ impl Lists {
     }
 
     /// The DC whose middle proxies serve `dc`.
-    pub fn middle_dc(&self, dc: DcId) -> DcId {
+    pub(crate) fn middle_dc(&self, dc: DcId) -> DcId {
         let known = self.entries().any(|(id, _)| *id == dc);
         if known { dc } else { self.v4.default }
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = &(DcId, std::net::SocketAddr)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &(DcId, std::net::SocketAddr)> {
         self.v4.entries.iter().chain(&self.v6.entries)
     }
 }

@@ -41,10 +41,10 @@ use skew::Skew;
 
 #[cfg(feature = "check")]
 pub(crate) use fetch::fetch;
-pub use public_address::{PublicAddress, ask_services, egress_address};
-pub use refresh::bad_files;
+pub(crate) use public_address::{PublicAddress, ask_services, egress_address};
+pub(crate) use refresh::bad_files;
 
-pub struct Directory {
+pub(crate) struct Directory {
     lists: RefCell<Lists>,
     data_dir: DataDir,
     config: Live<TelegramConfig>,
@@ -69,7 +69,7 @@ pub struct Directory {
 
 impl Directory {
     /// Answers at once, from what was kept or the snapshot.
-    pub fn new(
+    pub(crate) fn new(
         config: Live<TelegramConfig>,
         data_dir: DataDir,
         metrics: &Rc<Metrics>,
@@ -96,7 +96,7 @@ impl Directory {
 
     /// Waits for the first refresh, a few seconds at most: until then the lists
     /// may be as old as this program.
-    pub async fn ready(&self, reactor: &Rc<Reactor>) {
+    pub(crate) async fn ready(&self, reactor: &Rc<Reactor>) {
         if !self.settled.get() {
             let settling = self.settling.changed();
             reactor.timeout(refresh::PATIENCE, settling).await;
@@ -106,17 +106,17 @@ impl Directory {
     }
 
     /// Telegram's proxy secret, 32..=256 bytes.
-    pub fn secret(&self) -> Rc<[u8]> {
+    pub(crate) fn secret(&self) -> Rc<[u8]> {
         self.lists.borrow().secret.clone()
     }
 
     /// The DC whose middle proxies serve `dc`: itself, or the list's default.
-    pub fn middle_dc(&self, dc: DcId) -> DcId {
+    pub(crate) fn middle_dc(&self, dc: DcId) -> DcId {
         self.lists.borrow().middle_dc(dc)
     }
 
     /// Every DC that has middle proxies.
-    pub fn middle_dcs(&self) -> Vec<DcId> {
+    pub(crate) fn middle_dcs(&self) -> Vec<DcId> {
         let lists = self.lists.borrow();
         let mut dcs: Vec<_> = lists.entries().map(|(dc, _)| *dc).collect();
         dcs.sort_unstable();
@@ -126,7 +126,7 @@ impl Directory {
 
     /// Middle proxies of `dc` (of the default DC if it is unknown), in the
     /// order to try them in.
-    pub fn middle(&self, dc: DcId) -> Vec<SocketAddr> {
+    pub(crate) fn middle(&self, dc: DcId) -> Vec<SocketAddr> {
         let lists = self.lists.borrow();
         let dc = lists.middle_dc(dc);
         let of_dc = lists.entries().filter(|(id, _)| *id == dc);
@@ -134,7 +134,7 @@ impl Directory {
     }
 
     /// A middle proxy of `dc` is at `address`, as far as is known now.
-    pub fn is_middle(&self, dc: DcId, address: SocketAddr) -> bool {
+    pub(crate) fn is_middle(&self, dc: DcId, address: SocketAddr) -> bool {
         let lists = self.lists.borrow();
         let entry = (lists.middle_dc(dc), address);
         lists.entries().any(|known| *known == entry)
@@ -142,7 +142,7 @@ impl Directory {
 
     /// Addresses of `dc` for direct connections, in the order to try them in:
     /// those given with --dc if there are any. `None`: there is no such DC.
-    pub fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
+    pub(crate) fn direct(&self, dc: DcId) -> Option<Vec<SocketAddr>> {
         let config = self.config.get();
         let same = |id: DcId| id.number() == dc.number() && id.is_test() == dc.is_test();
         let given = |wanted: &dyn Fn(DcId) -> bool| -> Vec<SocketAddr> {
@@ -160,7 +160,7 @@ impl Directory {
         (!addresses.is_empty()).then(|| self.ordered(addresses))
     }
 
-    pub fn report_success(&self, address: SocketAddr) {
+    pub(crate) fn report_success(&self, address: SocketAddr) {
         self.failures.set(0);
         self.penalties.remove(address);
         if self.is_cut_off.replace(false) && self.is_incomplete.get() {
@@ -169,7 +169,7 @@ impl Directory {
     }
 
     /// Several failures in a row fetch the lists anew: Telegram may have moved.
-    pub fn report_failure(&self, address: SocketAddr) {
+    pub(crate) fn report_failure(&self, address: SocketAddr) {
         self.penalties.add(address, self.clock.now());
         let failures = self.failures.get() + 1;
         self.failures.set(failures);

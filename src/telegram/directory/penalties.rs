@@ -16,7 +16,7 @@ pub(super) struct Penalties {
 }
 
 impl Penalties {
-    pub fn add(&self, address: SocketAddr, now: Instant) {
+    pub(crate) fn add(&self, address: SocketAddr, now: Instant) {
         self.remove(address);
         let mut failed = self.failed.borrow_mut();
         if failed.is_full() {
@@ -26,7 +26,7 @@ impl Penalties {
         let _ = failed.push_back((address, now));
     }
 
-    pub fn remove(&self, address: SocketAddr) {
+    pub(crate) fn remove(&self, address: SocketAddr) {
         let mut failed = self.failed.borrow_mut();
         for _ in 0..failed.len() {
             if let Some(entry) = failed.pop_front()
@@ -39,7 +39,7 @@ impl Penalties {
 
     /// Brings `addresses` into the order to try them in: IPv4 before IPv6,
     /// each turn another one first, those that failed lately at the end.
-    pub fn order(&self, addresses: &mut [SocketAddr], now: Instant) {
+    pub(crate) fn order(&self, addresses: &mut [SocketAddr], now: Instant) {
         let v4 = addresses.iter().filter(|a| a.is_ipv4()).count();
         addresses.sort_by_key(SocketAddr::is_ipv6);
         let turn = self.turn.get();

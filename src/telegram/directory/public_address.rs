@@ -34,7 +34,7 @@ const BREATH: Duration = Duration::from_millis(200);
 
 /// Under which address Telegram sees this machine. Middle proxies mix it into
 /// their keys, so a wrong one means no connection (`doc/protocol.md` §4).
-pub struct PublicAddress {
+pub(crate) struct PublicAddress {
     config: Live<AddressConfig>,
     detected: Cell<Option<IpAddr>>,
     /// Our own address of connections to the internet, when that was found out.
@@ -61,7 +61,7 @@ struct Means {
 }
 
 impl PublicAddress {
-    pub fn new(config: Live<AddressConfig>, role: Role) -> Rc<Self> {
+    pub(crate) fn new(config: Live<AddressConfig>, role: Role) -> Rc<Self> {
         Self::found_by(
             config,
             Means {
@@ -94,7 +94,7 @@ impl PublicAddress {
     }
 
     /// A failure looks like that of a changed address: looks again soon.
-    pub fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         if self.configured().is_none() && self.detected.get().is_some() {
             self.pause.cut_short();
         }
@@ -102,30 +102,30 @@ impl PublicAddress {
 
     /// A connection to Telegram has succeeded: if nobody could be asked for the address
     /// before, somebody can now.
-    pub fn reached(&self) {
+    pub(crate) fn reached(&self) {
         if !self.has_reached.replace(true) && self.known().is_none() {
             self.pause.cut_short();
         }
     }
 
     /// The address to show to people, if one is known.
-    pub fn known(&self) -> Option<IpAddr> {
+    pub(crate) fn known(&self) -> Option<IpAddr> {
         self.configured().or(self.detected.get())
     }
 
     /// Completes once it was looked for, whatever that found.
-    pub async fn first_look(&self) {
+    pub(crate) async fn first_look(&self) {
         self.looks.until(|| self.has_looked.get()).await;
     }
 
     /// Completes after the next look for it.
-    pub async fn next_look(&self) {
+    pub(crate) async fn next_look(&self) {
         self.looks.changed().await;
     }
 
     /// A connection's local address as Telegram sees it. The port stays: a NAT
     /// that changes ports makes middle proxies impossible.
-    pub fn translate(&self, local: SocketAddr) -> SocketAddr {
+    pub(crate) fn translate(&self, local: SocketAddr) -> SocketAddr {
         let known = [self.configured(), self.detected.get()];
         let mut known = known.into_iter().flatten();
         let same_family = known.find(|ip| ip.is_ipv4() == local.is_ipv4());
@@ -140,7 +140,7 @@ impl PublicAddress {
 
     /// Finds out the address and says what it means: hourly, when our own
     /// address changes, and when there is a doubt.
-    pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+    pub(crate) async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
         smol::future::or(self.follow_config(), self.look_for_ever(reactor)).await;
     }
 
@@ -266,7 +266,7 @@ fn behind_nat(role: Role, local: IpAddr, outside: Option<IpAddr>) -> String {
 
 /// This machine's address as the internet sees it; blocks, seconds at worst
 /// a service.
-pub fn ask_services() -> Option<IpAddr> {
+pub(crate) fn ask_services() -> Option<IpAddr> {
     SERVICES.iter().find_map(|service| {
         let answer = get(service).ok()?;
         let ip: IpAddr = std::str::from_utf8(&answer.body)
@@ -280,7 +280,7 @@ pub fn ask_services() -> Option<IpAddr> {
 
 /// The local address of connections to the internet: the kernel tells without
 /// a packet being sent.
-pub fn egress_address() -> Option<IpAddr> {
+pub(crate) fn egress_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     // Telegram's DC 2; any global address would do.
     socket

@@ -31,7 +31,7 @@ pub(super) const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// Which of the lists that are files cannot be used, a line each; none where nobody
 /// goes by them. Blocks.
-pub fn bad_files(config: &TelegramConfig) -> Vec<String> {
+pub(crate) fn bad_files(config: &TelegramConfig) -> Vec<String> {
     if !config.uses_middle {
         return Vec::new();
     }
@@ -65,7 +65,7 @@ impl Directory {
     /// Fetches the lists now, every --refresh seconds, at once after repeated
     /// connection failures, and, where some are missing, when Telegram is
     /// reached again. Nothing that fails here is fatal.
-    pub async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
+    pub(crate) async fn run(self: Rc<Self>, reactor: &Rc<Reactor>) {
         smol::future::or(self.follow_config(), self.refresh_for_ever(reactor)).await;
     }
 

@@ -12,7 +12,7 @@ pub(super) struct Skew {
 impl Skew {
     /// `theirs` is the time at `place` just now; says so once when `ours` is
     /// off, and when it is right again.
-    pub fn compare(&self, metrics: &Metrics, ours: u64, theirs: u64, place: &str) {
+    pub(crate) fn compare(&self, metrics: &Metrics, ours: u64, theirs: u64, place: &str) {
         let offset = ours.abs_diff(theirs);
         metrics.clock_offset.set(offset);
         let is_off = offset > u64::from(MAX_CLOCK_OFFSET);

@@ -35,7 +35,7 @@ struct Blocked {
 
 impl AnswerReader {
     /// `carry` came with the handshake: the beginning of a cipher block.
-    pub fn new(decryptor: CbcDecryptor, decoder: RpcDecoder, carry: &[u8]) -> Self {
+    pub(crate) fn new(decryptor: CbcDecryptor, decoder: RpcDecoder, carry: &[u8]) -> Self {
         Self {
             decryptor,
             decoder,
@@ -46,16 +46,16 @@ impl AnswerReader {
     }
 
     /// The client that holds up the connection.
-    pub fn blocked_by(&self) -> Option<&Rc<MiddleSession>> {
+    pub(crate) fn blocked_by(&self) -> Option<&Rc<MiddleSession>> {
         self.current.as_ref().filter(|_| self.is_blocked())
     }
 
-    pub fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
 
     /// Reads once and hands on what came; how many bytes that was.
-    pub fn poll_read(
+    pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         connection: &MiddleConnection,
@@ -85,7 +85,7 @@ impl AnswerReader {
 
     /// Offers the client that blocked its bytes again and, if it takes them,
     /// goes on with what was read behind them.
-    pub fn retry(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
+    pub(crate) fn retry(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
         let Some(mut blocked) = self.blocked.take() else {
             return Ok(());
         };
@@ -118,7 +118,7 @@ impl AnswerReader {
 
     /// The connection is over: ends whoever blocks it, so that the answers
     /// behind theirs reach their clients.
-    pub fn unblock(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
+    pub(crate) fn unblock(&mut self, connection: &MiddleConnection) -> Result<(), ConnectionEnd> {
         while self.blocked.is_some() {
             if let Some(session) = self.current.take()
                 && !session.is_ended()
@@ -131,7 +131,7 @@ impl AnswerReader {
     }
 
     /// Hands on decrypted bytes.
-    pub fn consume(
+    pub(crate) fn consume(
         &mut self,
         connection: &MiddleConnection,
         mut input: &mut [u8],

@@ -43,7 +43,7 @@ pub(crate) struct MiddleDriver {
 }
 
 impl MiddleDriver {
-    pub fn new(secured: Secured) -> (Rc<MiddleConnection>, Self) {
+    pub(crate) fn new(secured: Secured) -> (Rc<MiddleConnection>, Self) {
         let Secured {
             connection,
             socket,
@@ -62,7 +62,7 @@ impl MiddleDriver {
     }
 
     /// Runs the connection; returns why it ended.
-    pub async fn run(&mut self, mut on_tick: impl FnMut()) -> ConnectionEnd {
+    pub(crate) async fn run(&mut self, mut on_tick: impl FnMut()) -> ConnectionEnd {
         self.schedule();
         poll_fn(|cx| self.poll(cx, &mut on_tick)).await
     }

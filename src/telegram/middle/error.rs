@@ -20,7 +20,7 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
-    pub fn failure(&self) -> ConnectFailure {
+    pub(crate) fn failure(&self) -> ConnectFailure {
         match self {
             Self::Connect(_) => ConnectFailure::Refused,
             Self::ConnectTimeout => ConnectFailure::ConnectTimeout,

@@ -15,7 +15,7 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    pub fn new(checksum: ChecksumKind) -> Self {
+    pub(crate) fn new(checksum: ChecksumKind) -> Self {
         Self {
             checksum,
             sequence: 0,
@@ -23,7 +23,7 @@ impl Framer {
     }
 
     /// Begins a frame whose body and checksum are to follow.
-    pub fn begin(&mut self, out: &mut Cursor<'_>, body_len: usize) -> Checksum {
+    pub(crate) fn begin(&mut self, out: &mut Cursor<'_>, body_len: usize) -> Checksum {
         let prefix = frame_prefix(body_len, self.sequence);
         self.sequence = self.sequence.wrapping_add(1);
         let mut checksum = Checksum::new(self.checksum);
@@ -33,7 +33,7 @@ impl Framer {
     }
 
     /// A whole frame. Callers have asked for the [room](Cursor::room) before.
-    pub fn put(&mut self, out: &mut Cursor<'_>, body: &[u8]) {
+    pub(crate) fn put(&mut self, out: &mut Cursor<'_>, body: &[u8]) {
         let mut checksum = self.begin(out, body.len());
         checksum.update(body);
         out.put(body);
@@ -43,15 +43,15 @@ impl Framer {
 
 /// A frame of which something is framed.
 pub(super) struct Begun {
-    pub remaining: usize,
-    pub checksum: Checksum,
+    pub(crate) remaining: usize,
+    pub(crate) checksum: Checksum,
 }
 
 impl Begun {
     /// Goes on with the frame, whose rest is at the front of `payload`; false if `out`
     /// is full before its end. All lengths are multiples of 4, so the checksum never
     /// splits.
-    pub fn fill(&mut self, payload: &mut Rope, out: &mut Cursor<'_>) -> bool {
+    pub(crate) fn fill(&mut self, payload: &mut Rope, out: &mut Cursor<'_>) -> bool {
         let start = out.length;
         let wanted = self.remaining.min(out.room());
         let room = out
@@ -72,21 +72,21 @@ impl Begun {
 
 /// A buffer that is filled from its front.
 pub(super) struct Cursor<'a> {
-    pub buffer: &'a mut [u8],
-    pub length: usize,
+    pub(crate) buffer: &'a mut [u8],
+    pub(crate) length: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(buffer: &'a mut [u8]) -> Self {
+    pub(crate) fn new(buffer: &'a mut [u8]) -> Self {
         Self { buffer, length: 0 }
     }
 
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.buffer.len() - self.length
     }
 
     /// Callers have asked for [`room`](Self::room) before.
-    pub fn put(&mut self, data: &[u8]) {
+    pub(crate) fn put(&mut self, data: &[u8]) {
         if let Some(to) = self.buffer.get_mut(self.length..self.length + data.len()) {
             to.copy_from_slice(data);
             self.length += data.len();

@@ -30,9 +30,9 @@ const KEEPALIVE: Keepalive = Keepalive {
 
 /// A connection that sessions can be put on.
 pub(crate) struct Secured {
-    pub connection: Rc<MiddleConnection>,
-    pub socket: Socket,
-    pub answers: AnswerReader,
+    pub(crate) connection: Rc<MiddleConnection>,
+    pub(crate) socket: Socket,
+    pub(crate) answers: AnswerReader,
 }
 
 /// Connects to the middle proxy at `address` and shakes hands.

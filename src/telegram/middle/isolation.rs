@@ -73,18 +73,18 @@ impl MiddleConnection {
         was_blocked && !is_blocked
     }
 
-    pub fn blocker(&self) -> Option<Rc<MiddleSession>> {
+    pub(crate) fn blocker(&self) -> Option<Rc<MiddleSession>> {
         self.isolation.blocker.borrow().clone()
     }
 
-    pub fn is_blocked(&self) -> bool {
+    pub(crate) fn is_blocked(&self) -> bool {
         self.isolation.blocker.borrow().is_some()
     }
 
     /// When Telegram was last heard with all that it had sent read. While a client
     /// blocks the connection, something may be unread behind it; a
     /// [moment](LAST_MOMENT) after the block all is taken to be read.
-    pub fn heard_out(&self) -> Instant {
+    pub(crate) fn heard_out(&self) -> Instant {
         let heard = self.heard();
         let freed = self.isolation.freed.get();
         let is_behind = self.is_blocked() || freed.is_some_and(|at| heard < at + LAST_MOMENT);
@@ -93,13 +93,13 @@ impl MiddleConnection {
     }
 
     /// See [`Burden`].
-    pub fn burden(&self, now: Instant) -> Duration {
+    pub(crate) fn burden(&self, now: Instant) -> Duration {
         self.isolation.burden.get().weight(now)
     }
 
     /// Whether sessions other than `blocker` wait for answers, or have packets that are
     /// kept back.
-    pub fn others_wait(&self, blocker: &Rc<MiddleSession>) -> bool {
+    pub(crate) fn others_wait(&self, blocker: &Rc<MiddleSession>) -> bool {
         let outbound = self.outbound.borrow();
         let written = outbound.written();
         let keeps_any = self.keeps_back() && outbound.has_packets();
@@ -126,11 +126,11 @@ impl MiddleConnection {
 
     /// Then nothing is kept back: it might hold the very buffers that the blocker
     /// lacks.
-    pub fn is_starved(&self) -> bool {
+    pub(crate) fn is_starved(&self) -> bool {
         self.isolation.starved.get()
     }
 
-    pub fn note_starved(&self, is_starved: bool) {
+    pub(crate) fn note_starved(&self, is_starved: bool) {
         if self.isolation.starved.replace(is_starved) != is_starved {
             self.wake();
         }
@@ -138,22 +138,22 @@ impl MiddleConnection {
 
     /// Leaves it to the slow clients on it: no new sessions come, and those of
     /// others leave as soon as they have nothing under way.
-    pub fn isolate(&self, now: Instant) {
+    pub(crate) fn isolate(&self, now: Instant) {
         self.isolation.isolated.set(Some(now));
         self.isolation.brought.set(0);
         self.wake();
     }
 
-    pub fn is_isolated(&self) -> bool {
+    pub(crate) fn is_isolated(&self) -> bool {
         self.isolation.isolated.get().is_some()
     }
 
-    pub fn isolated_since(&self) -> Option<Instant> {
+    pub(crate) fn isolated_since(&self) -> Option<Instant> {
         self.isolation.isolated.get()
     }
 
     /// Bytes a second that it has brought since it is isolated.
-    pub fn pace(&self, now: Instant) -> u64 {
+    pub(crate) fn pace(&self, now: Instant) -> u64 {
         let since = self.isolated_since().unwrap_or(now);
         let millis = (now - since).as_millis().max(1) as u64;
         self.isolation.brought.get().saturating_mul(1000) / millis
@@ -165,7 +165,7 @@ impl MiddleConnection {
     }
 
     /// It is like any other again.
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         self.isolation.isolated.set(None);
         self.isolation.burden.set(Burden::default());
         if !self.is_draining() {
@@ -174,7 +174,7 @@ impl MiddleConnection {
     }
 
     /// Gives it what the sessions that `chosen` picks kept back.
-    pub fn release(&self, chosen: impl Fn(&MiddleSession) -> bool) {
+    pub(crate) fn release(&self, chosen: impl Fn(&MiddleSession) -> bool) {
         let sessions = self.sessions.borrow();
         let chosen = sessions.iter().filter(|(_, (_, one))| chosen(one));
         let chosen: Vec<_> = chosen.map(|(_, (_, one))| one.clone()).collect();
@@ -185,7 +185,7 @@ impl MiddleConnection {
     }
 
     /// The sessions that `chosen` picks.
-    pub fn sessions_where(
+    pub(crate) fn sessions_where(
         &self,
         chosen: impl Fn(&MiddleSession) -> bool,
     ) -> Vec<Rc<MiddleSession>> {

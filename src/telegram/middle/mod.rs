@@ -48,7 +48,7 @@ use outbound::Outbound;
 pub(super) use driver::MiddleDriver;
 pub(super) use error::ConnectError;
 pub(super) use handshake::{Secured, establish};
-pub use patience::Patience;
+pub(crate) use patience::Patience;
 
 /// Low bits of a conn_id: the session's place in the table.
 const SLOT_BITS: u32 = 20;
@@ -73,7 +73,7 @@ pub(super) struct MiddleConnection {
 }
 
 impl MiddleConnection {
-    pub fn new(
+    pub(crate) fn new(
         shared: &Rc<Shared>,
         address: SocketAddr,
         our: SocketAddr,
@@ -97,25 +97,25 @@ impl MiddleConnection {
         })
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn opened(&self) -> Instant {
+    pub(crate) fn opened(&self) -> Instant {
         self.opened
     }
 
-    pub fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         self.life.get().is_proven()
     }
 
     /// When Telegram was last heard.
-    pub fn heard(&self) -> Instant {
+    pub(crate) fn heard(&self) -> Instant {
         self.life.get().heard()
     }
 
     /// A ping is unanswered for so long that nobody new should be put on it.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         let (life, now) = (self.life.get(), self.shared.reactor.now());
         life.is_silent(now, &self.rules())
     }
@@ -140,12 +140,12 @@ impl MiddleConnection {
         self.life.set(life);
     }
 
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.sessions.borrow().len()
     }
 
     /// Registers a session under an id that this connection has not used.
-    pub fn attach(&self, session: &Rc<MiddleSession>) -> i64 {
+    pub(crate) fn attach(&self, session: &Rc<MiddleSession>) -> i64 {
         let serial = self.next_serial.get();
         self.next_serial.set(serial.wrapping_add(1));
         let mut sessions = self.sessions.borrow_mut();
@@ -160,7 +160,7 @@ impl MiddleConnection {
     }
 
     /// Forgets a session, and tells Telegram so unless it said so itself.
-    pub fn detach(&self, conn_id: i64, tell_telegram: bool) {
+    pub(crate) fn detach(&self, conn_id: i64, tell_telegram: bool) {
         let mut sessions = self.sessions.borrow_mut();
         let slot = slot_of(conn_id);
         if sessions.get(slot).is_none_or(|(id, _)| *id != conn_id) {
@@ -182,14 +182,14 @@ impl MiddleConnection {
         (*id == conn_id).then(|| session.clone())
     }
 
-    pub fn push(&self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
+    pub(crate) fn push(&self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
         self.outbound
             .borrow_mut()
             .push_packet(session, conn_id, packet);
         self.wake();
     }
 
-    pub fn push_slice(
+    pub(crate) fn push_slice(
         &self,
         session: &Rc<MiddleSession>,
         conn_id: i64,
@@ -202,7 +202,7 @@ impl MiddleConnection {
         self.wake();
     }
 
-    pub fn push_held(&self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
+    pub(crate) fn push_held(&self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
         if !held.packets.is_empty() {
             self.outbound.borrow_mut().push_held(session, conn_id, held);
             self.wake();
@@ -223,7 +223,7 @@ impl MiddleConnection {
     }
 
     /// Ready while the queue to Telegram is short and there are buffers.
-    pub fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_has_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let is_short = !Headroom::is_full(self.outbound.borrow().pending_bytes());
         if is_short && self.shared.buffers.free_bytes() > 0 {
             return Poll::Ready(());
@@ -236,33 +236,33 @@ impl MiddleConnection {
     }
 
     /// A session that waited for room has left.
-    pub fn unpark(&self, waker: &Waker) {
+    pub(crate) fn unpark(&self, waker: &Waker) {
         self.headroom.unpark(waker);
     }
 
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.task.wake();
     }
 
     /// No new sessions come; those that can leave without loss do, and when
     /// the last has left the connection closes.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.set(true);
         self.wake();
     }
 
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
     /// Ends the connection at the next turn of its task.
-    pub fn kill(&self, end: ConnectionEnd) {
+    pub(crate) fn kill(&self, end: ConnectionEnd) {
         self.task.fail(end);
     }
 
     /// Leaves what is not begun, and all that is to come, to the connections
     /// that the sessions move to.
-    pub fn hold_packets(&self) {
+    pub(crate) fn hold_packets(&self) {
         for (_, (_, session)) in self.sessions.borrow().iter() {
             session.hold();
         }
@@ -271,7 +271,7 @@ impl MiddleConnection {
     }
 
     /// Whether a session has nothing under way here.
-    pub fn lets_go(&self, session: &MiddleSession) -> bool {
+    pub(crate) fn lets_go(&self, session: &MiddleSession) -> bool {
         let outbound = self.outbound.borrow();
         let loss = self.waits(session, outbound.written());
         !outbound.has_packets() && loss.is_none()
@@ -279,7 +279,7 @@ impl MiddleConnection {
 
     /// Takes off those of the sessions that `leaves` picks that have nothing
     /// under way.
-    pub fn take_quiet_sessions(
+    pub(crate) fn take_quiet_sessions(
         &self,
         leaves: impl Fn(&MiddleSession) -> bool,
     ) -> Vec<Rc<MiddleSession>> {
@@ -308,7 +308,7 @@ impl MiddleConnection {
 
     /// After the connection's death: parks the sessions that can be moved, with
     /// their queued packets, and ends the others.
-    pub fn take_survivors(&self, end: ConnectionEnd) -> Vec<Rc<MiddleSession>> {
+    pub(crate) fn take_survivors(&self, end: ConnectionEnd) -> Vec<Rc<MiddleSession>> {
         let heard = match end {
             // All that came before it has been read, and Telegram has read us.
             ConnectionEnd::ClosedByTelegram if !self.is_silent() => self.shared.reactor.now(),
@@ -332,7 +332,7 @@ impl MiddleConnection {
     }
 
     /// Ends a session whose client then asks again.
-    pub fn lose(&self, session: &MiddleSession, end: SessionEnd) {
+    pub(crate) fn lose(&self, session: &MiddleSession, end: SessionEnd) {
         self.shared.migrated(match end {
             SessionEnd::MidAnswer => MigrationOutcome::ClosedMidAnswer,
             _ => MigrationOutcome::ClosedMidSend,

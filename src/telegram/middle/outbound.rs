@@ -69,13 +69,17 @@ struct QueuedFrame {
 /// What [`Outbound::flush`] got done.
 #[derive(Default)]
 pub(crate) struct Flushed {
-    pub bytes: usize,
-    pub packets: usize,
+    pub(crate) bytes: usize,
+    pub(crate) packets: usize,
 }
 
 impl Outbound {
     /// For a connection whose handshake used the sequence numbers −2 and −1.
-    pub fn new(encryptor: CbcEncryptor, checksum: ChecksumKind, buffers: &Rc<BufferPool>) -> Self {
+    pub(crate) fn new(
+        encryptor: CbcEncryptor,
+        checksum: ChecksumKind,
+        buffers: &Rc<BufferPool>,
+    ) -> Self {
         Self {
             encryptor,
             framer: Framer::new(checksum),
@@ -92,31 +96,36 @@ impl Outbound {
 
     /// Bytes that wait, with their places in the queue: tiny packets need more
     /// memory for these than for themselves.
-    pub fn pending_bytes(&self) -> usize {
+    pub(crate) fn pending_bytes(&self) -> usize {
         let places = self.queue.len() * size_of::<Queued>();
         self.payload.len() + self.unsent.len() + places
     }
 
     /// The kernel has refused some of it.
-    pub fn is_stuck(&self) -> bool {
+    pub(crate) fn is_stuck(&self) -> bool {
         !self.unsent.is_empty()
     }
 
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.current.is_none() && self.unsent.is_empty()
     }
 
     /// There are packets that were not begun.
-    pub fn has_packets(&self) -> bool {
+    pub(crate) fn has_packets(&self) -> bool {
         self.queue.len() > self.controls + self.pongs
     }
 
     /// How many bytes the kernel has taken since the handshake.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    pub fn push_packet(&mut self, session: &Rc<MiddleSession>, conn_id: i64, packet: QueuedPacket) {
+    pub(crate) fn push_packet(
+        &mut self,
+        session: &Rc<MiddleSession>,
+        conn_id: i64,
+        packet: QueuedPacket,
+    ) {
         self.queue.push_back(Queued::Packet(QueuedFrame {
             session: session.clone(),
             conn_id,
@@ -126,7 +135,7 @@ impl Outbound {
         self.payload.append_rope(packet.body);
     }
 
-    pub fn push_held(&mut self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
+    pub(crate) fn push_held(&mut self, session: &Rc<MiddleSession>, conn_id: i64, held: Held) {
         for (len, quick_ack) in held.packets {
             self.queue.push_back(Queued::Packet(QueuedFrame {
                 session: session.clone(),
@@ -139,7 +148,7 @@ impl Outbound {
     }
 
     /// [`push_packet`](Self::push_packet) for a packet in a shared buffer.
-    pub fn push_slice(
+    pub(crate) fn push_slice(
         &mut self,
         session: &Rc<MiddleSession>,
         conn_id: i64,
@@ -156,7 +165,7 @@ impl Outbound {
     }
 
     /// False: so many wait that Telegram cannot be reading.
-    pub fn push_control(&mut self, body: Control) -> bool {
+    pub(crate) fn push_control(&mut self, body: Control) -> bool {
         self.queue.push_back(Queued::Control(body));
         self.controls += 1;
         self.controls < MAX_CONTROLS
@@ -164,7 +173,7 @@ impl Outbound {
 
     /// Answers a ping, unless so many answers wait that Telegram does not read
     /// them: it has no use for more.
-    pub fn push_pong(&mut self, id: i64) {
+    pub(crate) fn push_pong(&mut self, id: i64) {
         if self.pongs < MAX_PONGS {
             self.pongs += 1;
             self.queue.push_back(Queued::Pong(id));
@@ -173,7 +182,7 @@ impl Outbound {
 
     /// Sends what the socket takes now. Packets get the address `our` in
     /// their header; their sessions learn the time `now`.
-    pub fn flush(
+    pub(crate) fn flush(
         &mut self,
         socket: &Socket,
         scratch: &Scratch,
@@ -212,7 +221,7 @@ impl Outbound {
     }
 
     /// Takes the packets that were not begun out of the queue, in order.
-    pub fn take_packets(&mut self, take: impl Fn(&MiddleSession, QueuedPacket)) {
+    pub(crate) fn take_packets(&mut self, take: impl Fn(&MiddleSession, QueuedPacket)) {
         if !self.has_packets() {
             return;
         }

@@ -4,16 +4,16 @@ use crate::net::trunk::{Ask, SilenceRules};
 
 /// After how much silence something is done about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// A ping goes out after this, jittered up to twice as long.
-    pub ping_after: Duration,
+    pub(crate) ping_after: Duration,
     /// The same on a connection that sessions are to leave: until Telegram is
     /// heard, its silence to a session does not let that one go.
-    pub ping_after_leaving: Duration,
+    pub(crate) ping_after_leaving: Duration,
     /// A ping without any answer for so long: new sessions go elsewhere.
-    pub doubt_after: Duration,
+    pub(crate) doubt_after: Duration,
     /// For so long: the connection is dead.
-    pub pong_limit: Duration,
+    pub(crate) pong_limit: Duration,
 }
 
 impl Default for Patience {

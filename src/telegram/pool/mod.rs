@@ -93,7 +93,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub fn new(shared: &Rc<Shared>, dc: DcId) -> Rc<Self> {
+    pub(crate) fn new(shared: &Rc<Shared>, dc: DcId) -> Rc<Self> {
         Rc::new(Self {
             shared: shared.clone(),
             dc,
@@ -118,14 +118,14 @@ impl Pool {
         })
     }
 
-    pub fn buffers(&self) -> &Rc<BufferPool> {
+    pub(crate) fn buffers(&self) -> &Rc<BufferPool> {
         &self.shared.buffers
     }
 
     /// Puts a new session on the least loaded connection, waiting for one to
     /// open if there is none. A client that has another route waits for no
     /// attempt that is far away; for one that has not the next comes earlier.
-    pub async fn join(
+    pub(crate) async fn join(
         self: &Rc<Self>,
         session: &Rc<MiddleSession>,
         has_other_route: bool,
@@ -149,12 +149,12 @@ impl Pool {
         Ok(())
     }
 
-    pub fn dc(&self) -> DcId {
+    pub(crate) fn dc(&self) -> DcId {
         self.dc
     }
 
     /// Refuses new sessions and ends all there are.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.set(true);
         for connection in self.connections.take() {
             connection.kill(ConnectionEnd::Shutdown);

@@ -49,7 +49,7 @@ impl Pool {
 
     /// Takes a session that is about to say something off a connection that does
     /// not answer, if it loses nothing by that and there is a better one.
-    pub fn leave_silence(
+    pub(crate) fn leave_silence(
         &self,
         session: &Rc<MiddleSession>,
         connection: &MiddleConnection,

@@ -25,7 +25,7 @@ const WATCH_PARKED: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Opens connections until there are as many as are wanted.
-    pub fn keep_supplied(self: &Rc<Self>) {
+    pub(crate) fn keep_supplied(self: &Rc<Self>) {
         if self.connecting.get() || !self.wants_connection() {
             return;
         }

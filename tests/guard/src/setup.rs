@@ -180,7 +180,7 @@ pub fn be_proxy(words: &[String], answer: impl Fn() -> String + Send + 'static) 
         eprintln!("{marks}: {error}");
         return 2;
     }
-    smol_mtproxy::cli::main(words) as u8
+    smol_mtproxy::main(words)
 }
 
 /// The options of all watched proxies: nothing but the load is to cost anything.

@@ -8,22 +8,22 @@ use crate::config::SitePlace;
 /// The name of the file in the data directory: a line each site, as in
 /// `1795867200 60050f 60051f 60050f 60055f 0+19f www.example.com:443`: when it was asked
 /// (Unix time), its endings (milliseconds, bytes of a last record, how), its place.
-pub const FILE: &str = "manners";
+pub(crate) const FILE: &str = "manners";
 
 /// A site that counts from the last byte on gives so much more to who is so late.
-pub const LATE: Duration = Duration::from_millis(500);
+pub(crate) const LATE: Duration = Duration::from_millis(500);
 
 /// So long a connection is looked at.
-pub const MAX_LOOK: Duration = Duration::from_secs(130);
+pub(crate) const MAX_LOOK: Duration = Duration::from_secs(130);
 
 /// The longest last word, in bytes: what is longer is no alert.
-pub const MAX_WORD: u8 = 64;
+pub(crate) const MAX_WORD: u8 = 64;
 
 impl Manners {
     /// Of two looks at a site, at different times: the longer patience of both,
     /// as a restart or the network may have cut the other short; of what comes at
     /// once the shorter time.
-    pub fn and(self, later: Self) -> Self {
+    pub(crate) fn and(self, later: Self) -> Self {
         let longer = |one: Option<Ending>, other: Option<Ending>| {
             one.into_iter().chain(other).max_by_key(|end| end.after)
         };
@@ -37,7 +37,7 @@ impl Manners {
         }
     }
 
-    pub fn write_line(&self, asked: u64, place: &SitePlace) -> String {
+    pub(crate) fn write_line(&self, asked: u64, place: &SitePlace) -> String {
         let word = |ending: Option<Ending>| {
             let Some(Ending { after, record, how }) = ending else {
                 return "-".to_owned();
@@ -57,7 +57,7 @@ impl Manners {
 }
 
 /// What [`write_line`](Manners::write_line) wrote.
-pub fn read_line(line: &str) -> Option<(u64, Manners, SitePlace)> {
+pub(crate) fn read_line(line: &str) -> Option<(u64, Manners, SitePlace)> {
     let mut words = line.splitn(7, ' ');
     let asked = words.next()?.parse().ok()?;
     let mut ending = || read_ending(words.next()?);
