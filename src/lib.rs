@@ -10,6 +10,7 @@ mod cli;
 mod client;
 mod clock;
 mod config;
+mod connection;
 mod guard;
 mod http;
 mod link;

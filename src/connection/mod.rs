@@ -1,0 +1,5 @@
+//! Connections to Telegram: how they are made, and what a client's own one is written to
+//! and read from.
+//!
+//! | File | What |
+//! |---|---|
