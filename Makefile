@@ -32,6 +32,8 @@ $(PARTS): ; @:
 endif
 
 CARGO := sh cross/rust.sh cargo
+# Tests end the proxies that they start.
+CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
 .PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint generate fmt doc bench \
@@ -56,12 +58,12 @@ test-release: ## what is too long for CI: every build of every target, longer fu
 	$(MAKE) --no-print-directory --keep-going test-long test-site-long fuzz cross-test SUITE=whole
 
 test-long: setup
-	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
+	$(CLEANLY) $(CARGO) test --workspace --locked -- --ignored --test-threads=1
 
 # Most tests wait more than they compute.
 test-cargo: setup
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))}
-	$(CARGO) test --workspace --locked --no-fail-fast
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
@@ -77,7 +79,7 @@ test-site-long: setup
 	@SITE_CONNECTIONS=3000 sh tests/site/run.sh
 
 test-clients: setup
-	@bash tests/real-clients/run.sh
+	@$(CLEANLY) bash tests/real-clients/run.sh
 
 guard: setup ## instructions of fixed workloads beside the recorded ones (ARGS='check middle', ARGS=record)
 	$(CARGO) run --profile guard --locked --package proxy-guard -- $(or $(ARGS),check)

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, free_address};
+use fake_telegram::harness::{Process, TemporaryDirectory, free_address};
 use serde_json::Value;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
@@ -118,16 +118,11 @@ fn the_links_of_what_runs_with_the_same_flags() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     let mut running = command(&format!("run {flags}"));
-    let mut running = running
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut running = Process::start(running.stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut shown = BufReader::new(running.stdout.take().unwrap()).lines();
     let is_invite = |line: &String| !invites(line).is_empty();
     let first = shown.find_map(|line| line.ok().filter(is_invite)).unwrap();
-    running.kill().unwrap();
-    running.wait().unwrap();
+    drop(running);
     let again = say(&format!("link --no-qr {flags}"));
     assert_eq!(again.status, 0, "{}", again.stderr);
     assert_eq!(invites(&again.stdout), [first.trim()]);

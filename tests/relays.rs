@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind, is_close};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
+use fake_telegram::harness::{Process, Proxy, ProxyOptions, Route, free_address, start};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{eventually, patience, run, within};
@@ -197,41 +197,25 @@ fn a_health_check_is_the_relay_itself() {
 }
 
 /// Debian's HAProxy, in front of `target`.
-struct Haproxy(Child);
-
-impl Haproxy {
-    fn start(folder: &Path, frontend: SocketAddr, target: SocketAddr, send: &str) -> Self {
-        let file = folder.join("haproxy.cfg");
-        let config = format!(
-            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+fn haproxy(folder: &Path, frontend: SocketAddr, target: SocketAddr, send: &str) -> Process {
+    let file = folder.join("haproxy.cfg");
+    let config = format!(
+        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
              frontend all\n  bind {frontend}\n  default_backend proxy\n\
              backend proxy\n  source 127.0.0.1\n  server proxy {target} {send}\n"
-        );
-        std::fs::write(&file, config).unwrap();
-        // Not in everybody's PATH.
-        let debians = Path::new("/usr/sbin/haproxy");
-        let program = if debians.exists() {
-            debians
-        } else {
-            Path::new("haproxy")
-        };
-        let child = Command::new(program)
-            .arg("-db")
-            .arg("-f")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy runs: `sh cross/setup.sh test` installs it");
-        Self(child)
-    }
-}
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    );
+    std::fs::write(&file, config).unwrap();
+    // Not in everybody's PATH.
+    let debians = Path::new("/usr/sbin/haproxy");
+    let program = if debians.exists() {
+        debians
+    } else {
+        Path::new("haproxy")
+    };
+    let mut command = Command::new(program);
+    command.arg("-db").arg("-f").arg(&file);
+    // `sh cross/setup.sh test` installs it.
+    Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 #[test]
@@ -244,7 +228,7 @@ fn haproxy_in_front() {
         ] {
             let (telegram, proxy) = start_behind("127.0.0.1", &[]).await;
             let frontend = free_address();
-            let _haproxy = Haproxy::start(proxy.directory(), frontend, proxy.address(), send);
+            let _haproxy = haproxy(proxy.directory(), frontend, proxy.address(), send);
             eventually("haproxy", || TcpStream::connect(frontend).is_ok()).await;
             for (number, kind) in Kind::ALL.into_iter().enumerate() {
                 let source: IpAddr = Ipv4Addr::new(127, 55, 0, number as u8 + 1).into();

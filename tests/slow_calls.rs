@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{self, Metrics, Proxy, ProxyOptions, Route, Strace};
+use fake_telegram::harness::{self, Metrics, Process, Proxy, ProxyOptions, Route, Strace};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, patience, run, within};
 use smol::future::zip;
@@ -187,12 +187,13 @@ fn a_crash_is_the_last_line_and_ends_though_nobody_reads_it() {
         "{last}"
     );
 
-    let mut child = crash(10_000).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Process::start(crash(10_000).stderr(Stdio::piped()));
     run(async {
         eventually("its end", || child.try_wait().unwrap().is_some()).await;
     });
     let mut log = String::new();
-    child.stderr.unwrap().read_to_string(&mut log).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
     assert!(
         log.contains("info line 0 ") && !log.contains("crashed"),
         "{log}"

@@ -9,12 +9,14 @@
 mod control_group;
 pub mod namespace;
 mod place;
+mod process;
 mod split;
 mod strace;
 mod watch;
 
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
+pub use process::Process;
 pub use split::{Secured, Split};
 pub use strace::Strace;
 pub use watch::Metrics;
