@@ -55,6 +55,15 @@ fn build(settings: &[Setting]) -> Result<Config, String> {
         .map_err(|error| error.to_string())
 }
 
+impl Config {
+    /// Of these flags, on a machine with 64 MiB; without what files hold.
+    pub(crate) fn of(flags: &[(&str, &str)]) -> Self {
+        let settings = given(flags, None);
+        let flags = settings::parse(&settings).unwrap();
+        build::without_files(flags, &settings, &machine()).unwrap()
+    }
+}
+
 fn config(flags: &[(&str, &str)]) -> Config {
     build(&given(flags, None)).unwrap()
 }

@@ -14,12 +14,17 @@ use super::fault::Fault;
 use super::handshake::Greeted;
 use super::share::Share;
 use super::{LinkContext, Patience};
-use crate::config::LinkPlaces;
+use crate::config::{Config, LinkPlaces};
 use crate::net::test_help::WakeCount;
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN};
 
 pub(super) fn context() -> LinkContext {
+    let flags = [
+        ("--role", "back"),
+        ("--link-listen", "127.0.0.1:1"),
+        ("--link-psk", "/nowhere"),
+    ];
     let reactor = Reactor::virtual_time().unwrap();
     LinkContext {
         executor: Rc::default(),
@@ -29,10 +34,10 @@ pub(super) fn context() -> LinkContext {
         metrics: Rc::default(),
         patience: Patience::default(),
         places: LinkPlaces {
-            seats: 64,
             links: 256,
             streams: 100,
             lines: 60,
+            ..Config::of(&flags).link.places
         },
     }
 }

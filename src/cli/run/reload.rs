@@ -143,7 +143,6 @@ mod tests {
 
     use super::super::part::Takeover;
     use super::*;
-    use crate::config::{MissingSecret, Origin, Setting};
     use crate::net::Reactor;
 
     type Did = Rc<RefCell<Vec<String>>>;
@@ -195,13 +194,7 @@ mod tests {
     }
 
     fn config(limit: &str) -> Config {
-        let setting = Setting {
-            flag: "--max-clients".to_owned(),
-            value: limit.to_owned(),
-            origin: Origin::CommandLine,
-        };
-        let source = ConfigSource::new(vec![setting], MissingSecret::Leave);
-        source.load(None).unwrap()
+        Config::of(&[("--max-clients", limit)])
     }
 
     /// What three parts do of which the one of this name fails, and the limit of

@@ -174,7 +174,7 @@ mod tests {
     use smol::future::poll_once;
 
     use super::*;
-    use crate::config::{DataDir, SiteConfig};
+    use crate::config::{Config, DataDir, SiteConfig};
     use crate::metrics::Metrics;
     use crate::net::test_help::WakeCount;
     use crate::net::{Executor, Live, Reactor};
@@ -211,10 +211,8 @@ mod tests {
     fn sites(most_strangers: usize) -> Rc<Sites> {
         let (executor, metrics) = (Rc::<Executor>::default(), Rc::<Metrics>::default());
         let config = Live::new(SiteConfig {
-            fronting: Default::default(),
-            domains: Vec::new(),
             most_strangers,
-            has_relays: false,
+            ..Config::of(&[]).sites
         });
         let reactor = Reactor::new().unwrap();
         let data_dir = DataDir::new("/nonexistent".as_ref());

@@ -13,7 +13,7 @@ use smol_mtproxy_ciphers::StreamKey;
 use super::Front;
 use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::config::{LinkConfig, LinkPlaces};
+use crate::config::LinkConfig;
 use crate::link::driver::Half;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
@@ -94,15 +94,8 @@ const SHORT: Patience = Patience {
 /// A front with links that go nowhere.
 fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     let config = LinkConfig {
-        backs: Vec::new(),
-        listen: Vec::new(),
-        tls: None,
-        key_file: None,
-        key: None,
-        plain_on_public: false,
-        wait: Duration::ZERO,
         connections: links,
-        places: LinkPlaces::default(),
+        ..LinkConfig::default()
     };
     let security = Security::load(&config, LinkSide::Front).unwrap();
     let context = LinkContext {
