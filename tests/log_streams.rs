@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{Process, TemporaryDirectory, free_address};
+use fake_telegram::harness::{Process, TemporaryDirectory, free_address, program};
 use fake_telegram::wait::{eventually, run};
 
 /// A proxy as OpenWrt's init script starts it, in need of nobody.
@@ -24,16 +24,11 @@ fn start(directory: &Path, listener: SocketAddr) -> Process {
         table.display()
     );
     fs::write(directory.join("flags"), flags).unwrap();
-    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
-    let runner = env::var_os("SMOL_MTPROXY_RUNNER");
-    let program: Vec<_> = runner.into_iter().chain([binary]).collect();
     Process::start(
-        Command::new(&program[0])
-            .args(&program[1..])
+        program(built_binary!())
             .args(["run", "--config"])
             .arg(directory.join("flags"))
             .env("SMOL_MTPROXY_LOG", "procd")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped()),
     )

@@ -60,10 +60,6 @@ async fn start_behind(relays: &str, more: &[(&'static str, &str)]) -> (FakeTeleg
     .await
 }
 
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
-}
-
 #[test]
 fn telegram_hears_of_the_client_not_of_the_relay() {
     run(async {
@@ -127,7 +123,7 @@ fn only_listed_relays_are_believed() {
         let mut liar = proxy.client(Kind::Padded).greeting(greeting.clone());
         let mut client = liar.connect().await.unwrap();
         assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
-        assert_eq!(rejected(&proxy, "unknown_secret"), 1);
+        assert_eq!(proxy.rejected("unknown_secret"), 1);
         assert!(telegram.session_of(TOLD.parse().unwrap()).is_none());
         // Who is no relay needs none.
         proxy.served_client(2).await;
@@ -135,7 +131,7 @@ fn only_listed_relays_are_believed() {
         liar = proxy.client(Kind::Padded).source(relay);
         let mut client = liar.connect().await.unwrap();
         assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
-        assert_eq!(rejected(&proxy, "bad_proxy_header"), 1);
+        assert_eq!(proxy.rejected("bad_proxy_header"), 1);
         eventually("a word about it", || proxy.log_contains("send-proxy-v2")).await;
         let mut client = liar.greeting(greeting).connect().await.unwrap();
         within("an echo", client.echo(&echo(1, 64))).await.unwrap();
@@ -168,14 +164,14 @@ fn policies_and_floods_count_the_told_address() {
         assert!(connect(1).await.is_none(), "one an address");
         let second = connect(2).await;
         assert!(second.is_some());
-        assert_eq!(rejected(&proxy, "policy_connections"), 1);
+        assert_eq!(proxy.rejected("policy_connections"), 1);
         let mut silent = Vec::new();
         for _ in 0..12 {
             let mut stream = TcpStream::connect(proxy.address()).unwrap();
             stream.write_all(&of(3)).unwrap();
             silent.push(stream);
         }
-        eventually("a refusal", || rejected(&proxy, "flood") >= 3).await;
+        eventually("a refusal", || proxy.rejected("flood") >= 3).await;
         assert!(connect(4).await.is_some(), "another one behind the relay");
         telegram.assert_clean();
     });
@@ -240,7 +236,7 @@ fn haproxy_in_front() {
                 let session = telegram.session_of(client.local_addr());
                 assert!(session.is_some(), "{send} {:?}", telegram.sessions());
             }
-            assert_eq!(rejected(&proxy, "bad_proxy_header"), 0);
+            assert_eq!(proxy.rejected("bad_proxy_header"), 0);
             telegram.assert_clean();
         }
     });

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
 use fake_telegram::harness::namespace::{inside, shell};
-use fake_telegram::harness::{Process, ProxyOptions, TemporaryDirectory};
+use fake_telegram::harness::{Process, ProxyOptions, TemporaryDirectory, binary};
 use fake_telegram::wait::{eventually, run};
 
 const ROWS: usize = 24;
@@ -22,10 +22,13 @@ struct Terminal {
 impl Terminal {
     fn new(flags: &str) -> Self {
         let directory = TemporaryDirectory::new();
-        let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
         let runner = env::var("SMOL_MTPROXY_RUNNER").unwrap_or_default();
         // The command that it shows is as long as these paths: short ones of our own.
-        symlink(binary, directory.path().join("smol-mtproxy")).unwrap();
+        symlink(
+            binary(built_binary!()),
+            directory.path().join("smol-mtproxy"),
+        )
+        .unwrap();
         // That its terminal is gone is for the proxy a signal to reload: it ends with
         // its parent, as that does with this thread.
         let line = format!(

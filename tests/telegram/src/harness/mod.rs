@@ -10,6 +10,7 @@ mod control_group;
 pub mod namespace;
 mod place;
 mod process;
+mod said;
 mod split;
 mod strace;
 mod watch;
@@ -17,6 +18,7 @@ mod watch;
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use process::Process;
+pub use said::{Said, binary, program};
 pub use split::{Secured, Split};
 pub use strace::Strace;
 pub use watch::Metrics;
@@ -135,8 +137,7 @@ impl ProxyOptions {
             ("--log-level", "debug".to_owned()),
         ];
         Self {
-            binary: std::env::var_os("SMOL_MTPROXY_BIN")
-                .map_or_else(|| binary.into(), PathBuf::from),
+            binary: said::binary(binary),
             flags,
             config_file: None,
             directory,
@@ -345,6 +346,16 @@ impl Proxy {
         client
     }
 
+    /// Clients of every kind that have been served once and are idle.
+    pub async fn idle_clients(&self, count: usize) -> Vec<Client> {
+        let mut clients = Vec::new();
+        for kind in Kind::ALL.into_iter().cycle().take(count) {
+            let client = self.client(kind).served().await;
+            clients.push(client.expect("it is served"));
+        }
+        clients
+    }
+
     pub fn directory(&self) -> &Path {
         self.options.directory()
     }
@@ -358,15 +369,7 @@ impl Proxy {
 
     /// The same, to be run.
     pub fn prepared(&self, words: &[&str]) -> Command {
-        let binary = &self.options.binary;
-        let runner = std::env::var_os("SMOL_MTPROXY_RUNNER");
-        let mut command = match &runner {
-            Some(runner) => Command::new(runner),
-            None => Command::new(binary),
-        };
-        if runner.is_some() {
-            command.arg(binary);
-        }
+        let mut command = said::program_of(&self.options.binary);
         command.args(words).arg("--data-dir").arg(self.directory());
         command
     }
@@ -408,6 +411,11 @@ impl Proxy {
     pub fn counted(&self, name: &str, label: &str) -> u64 {
         let name = format!("smol_mtproxy_{name}");
         self.metrics().sum(&name, &[label]) as u64
+    }
+
+    /// How many it has turned away for this reason.
+    pub fn rejected(&self, reason: &str) -> u64 {
+        self.counted("rejected_total", &format!("reason=\"{reason}\""))
     }
 
     /// Resident memory in bytes.
