@@ -297,7 +297,7 @@ fn a_rate_paces_both_ways_and_all_sessions_together() {
                 }
             };
             let began = Instant::now();
-            futures_lite::future::zip(echoes(&mut first), echoes(&mut second)).await;
+            smol::future::zip(echoes(&mut first), echoes(&mut second)).await;
             let took = began.elapsed();
             // Two clients, two directions.
             let bytes = 4 * rounds * size;
