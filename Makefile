@@ -58,7 +58,7 @@ test-release: ## what is too long for CI: every build of every target, longer fu
 	$(MAKE) --no-print-directory --keep-going test-long test-site-long fuzz cross-test SUITE=whole
 
 test-long: setup
-	$(CLEANLY) $(CARGO) test --workspace --locked -- --ignored --test-threads=1
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
 
 # Most tests wait more than they compute.
 test-cargo: setup
