@@ -97,7 +97,8 @@ fn a_client_stays_idle_through_an_outage() {
         let mut clients = proxy.idle_clients(10).await;
         telegram.behave(|b| b.accept = Accept::Refuse);
         rotate_all(&telegram, &proxy, Close::Drop).await;
-        smol::Timer::after(Duration::from_millis(500)).await;
+        let failures = || proxy.counted("dc_connect_failures_total", "");
+        eventually("attempts that fail", || failures() >= 2).await;
         telegram.behave(|b| b.accept = Accept::Normal);
         for client in &mut clients {
             client.fate_of(&echo(1, 64)).await;
