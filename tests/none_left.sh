@@ -16,7 +16,7 @@ env "$mark" "$@" || status=$?
 left() {
     for environment in $(grep -lsxzF "$mark" /proc/[0-9]*/environ); do
         process=${environment%/environ}
-        tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -Eqx '(.*/)?smol-mtproxy' &&
+        tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -Eqx '(.*/)?smol-mtproxy[^/]*' &&
             echo "${process#/proc/}"
     done
 }
