@@ -11,7 +11,7 @@ use std::thread;
 use fake_telegram::built_binary;
 use fake_telegram::harness::namespace::apart;
 use fake_telegram::harness::{
-    Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, free_address,
+    Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, certify, certs, free_address,
 };
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run};
@@ -19,26 +19,15 @@ use smol_mtproxy_wire::link::{Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof
 
 use link_peer::Peer;
 
-fn certs(words: &[&str], directory: &Path) -> String {
-    let mut command = Command::new(built_binary!());
-    command.arg("certs").arg(words[0]).arg(directory);
-    let output = command.args(&words[1..]).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    String::from_utf8(output.stdout).unwrap()
+fn fine(words: &[&str], directory: &Path) -> String {
+    certs(built_binary!(), words, directory).fine()
 }
 
 /// A CA with the fronts `home` and `old`, which has expired.
 fn made() -> TemporaryDirectory {
-    let directory = TemporaryDirectory::new();
-    certs(&["init"], directory.path());
-    certs(&["add-node", "home"], directory.path());
-    certs(&["add-node", "old", "--days", "0"], directory.path());
+    let directory = certify(built_binary!(), ["home"]);
+    fine(&["add-node", "old", "--days", "0"], directory.path());
     directory
-}
-
-fn secured(directory: &TemporaryDirectory, front: &str) -> Secured {
-    Secured::Certificates(directory.path().into(), front.into())
 }
 
 type Flag<'a> = (&'a str, String);
@@ -104,7 +93,7 @@ fn a_link_that_would_not_come_about_is_named_and_one_that_would_is_let_be() {
 async fn certificates() {
     let telegram = FakeTelegram::start(Options::default()).unwrap();
     let (ours, other) = (made(), made());
-    let home = secured(&ours, "home");
+    let home = Secured::by_certificates(&ours, "home");
     let back = ProxyOptions::back(built_binary!(), &telegram, &home);
     let back = back.start().await;
     let at = back.address();
@@ -131,7 +120,7 @@ async fn certificates() {
     assert_eq!(seen(), before, "{:#?}", back.log());
     front.served_client(2).await;
 
-    certs(&["add-node", "soon", "--days", "10"], ours.path());
+    fine(&["add-node", "soon", "--days", "10"], ours.path());
     let (_, said) = check(at, &files(&ours, "soon", &ours));
     let warning = "/soon.pem expires on 20";
     assert!(
@@ -143,7 +132,7 @@ async fn certificates() {
         "{said}"
     );
 
-    let soon = secured(&ours, "soon");
+    let soon = Secured::by_certificates(&ours, "soon");
     let soon = ProxyOptions::front(built_binary!(), &telegram, Route::Middle, &soon, &[at]);
     let soon = soon.start().await;
     soon.linked(1).await;
@@ -160,7 +149,7 @@ async fn certificates() {
     ];
     fails(at, &files(&other, "home", &ours), &foreign);
     eventually("its expiry", || {
-        certs(&["show"], ours.path()).contains("old.pem: old, EXPIRED")
+        fine(&["show"], ours.path()).contains("old.pem: old, EXPIRED")
     })
     .await;
     let expired = [
@@ -298,14 +287,14 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
     run(async {
         let telegram = FakeTelegram::start(Options::default()).unwrap();
         let ours = made();
-        certs(&["add-node", "office"], ours.path());
-        let home = secured(&ours, "home");
+        fine(&["add-node", "office"], ours.path());
+        let home = Secured::by_certificates(&ours, "home");
         let list = ours.path().join("refused.txt").display().to_string();
         let back = ProxyOptions::back(built_binary!(), &telegram, &home);
         let back = back.set("--link-refuse", &list).in_config_file();
         let mut back = back.start().await;
         let start = |who: &str| {
-            let (secured, backs) = (secured(&ours, who), [back.address()]);
+            let (secured, backs) = (Secured::by_certificates(&ours, who), [back.address()]);
             let route = Route::Direct;
             ProxyOptions::front(built_binary!(), &telegram, route, &secured, &backs)
                 .in_config_file()
@@ -315,9 +304,9 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
         home.linked(1).await;
         office.linked(1).await;
 
-        let told = certs(&["revoke", "home"], ours.path());
+        let told = fine(&["revoke", "home"], ours.path());
         assert!(told.contains("reload the back (kill -HUP)"), "{told}");
-        assert!(certs(&["show"], ours.path()).contains("home.pem: home, REVOKED"));
+        assert!(fine(&["show"], ours.path()).contains("home.pem: home, REVOKED"));
         assert_eq!(back.counted("links", ""), 2);
         back.reload(|_| {});
         for (side, words) in [
@@ -349,7 +338,7 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
         let count = |side: &Proxy| side.log().iter().filter(|line| line.contains(told)).count();
         eventually("a second time", || count(&home) == 2).await;
 
-        certs(&["renew", "home", "--new-key"], ours.path());
+        fine(&["renew", "home", "--new-key"], ours.path());
         home.reload(|_| {});
         home.linked(1).await;
         home.served_client(2).await;

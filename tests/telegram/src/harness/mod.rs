@@ -6,6 +6,7 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod certificates;
 mod control_group;
 pub mod namespace;
 mod place;
@@ -15,6 +16,7 @@ mod split;
 mod strace;
 mod watch;
 
+pub use certificates::{certify, certs};
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
 pub use process::Process;

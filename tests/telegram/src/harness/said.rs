@@ -54,4 +54,14 @@ impl Said {
             stderr: text(stderr),
         }
     }
+
+    /// What it has said, where all went well and nothing was to be complained of.
+    pub fn fine(self) -> String {
+        assert!(
+            self.status == 0 && self.stderr.is_empty(),
+            "{}",
+            self.stderr
+        );
+        self.stdout
+    }
 }
