@@ -98,7 +98,7 @@ fn a_client_stays_idle_through_an_outage() {
         telegram.behave(|b| b.accept = Accept::Refuse);
         rotate_all(&telegram, &proxy, Close::Drop).await;
         let failures = || proxy.counted("dc_connect_failures_total", "");
-        eventually("attempts that fail", || failures() >= 2).await;
+        eventually("an attempt that fails", || failures() > 0).await;
         telegram.behave(|b| b.accept = Accept::Normal);
         for client in &mut clients {
             client.fate_of(&echo(1, 64)).await;
