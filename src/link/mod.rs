@@ -62,7 +62,7 @@ pub(crate) use front::Front;
 #[cfg(feature = "check")]
 pub(crate) use front::Trial;
 pub(crate) use patience::Patience;
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "tls", feature = "check"))]
 pub(crate) use security::Concern;
 pub(crate) use security::{Security, SecurityFiles, SetupError};
 

@@ -71,7 +71,7 @@ impl LinkPart {
     #[cfg(feature = "tls")]
     fn tell_concerns(&self) {
         for concern in self.security().concerns() {
-            warn!("{}", concern.text);
+            warn!("{concern}");
         }
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +14,18 @@ use crate::wire::link::LinkSide;
 const SOON: i64 = 30;
 
 /// What is wrong with this side's certificates, or soon will be, and the way out.
-pub(crate) struct Concern {
+pub(crate) enum Concern {
     /// No link comes about.
-    pub(crate) is_fatal: bool,
-    pub(crate) text: String,
+    Fatal(String),
+    Soon(String),
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fatal(text) | Self::Soon(text) => f.write_str(text),
+        }
+    }
 }
 
 /// When this side's certificates are good, and whether they fit together.
@@ -68,39 +77,32 @@ impl Papers {
         let own = &self.own;
         let file = own.path.display();
         let mut found = Vec::new();
-        let mut add = |is_fatal, text| found.push(Concern { is_fatal, text });
         if let Some(misfit) = &self.misfit {
-            add(true, misfit.clone());
+            found.push(Concern::Fatal(misfit.clone()));
         }
         let (days, until) = (days_left(own.until, now), day(own.until));
         if now < own.from {
-            add(true, self.early(now));
+            found.push(Concern::Fatal(self.early(now)));
         } else if own.until < now {
             let renew = self.renew();
             let today = day(now);
-            add(
-                true,
-                format!("{file} has expired on {until}, and the clock here shows {today}: {renew}"),
-            );
+            found.push(Concern::Fatal(format!(
+                "{file} has expired on {until}, and the clock here shows {today}: {renew}"
+            )));
         } else if days < SOON {
             let renew = self.renew();
-            add(
-                false,
-                format!("{file} expires on {until}, in {days} days: {renew}"),
-            );
+            found.push(Concern::Soon(format!(
+                "{file} expires on {until}, in {days} days: {renew}"
+            )));
         }
         for authority in &self.authorities {
             if days_left(authority.until, now) < SOON {
                 let (file, until) = (authority.path.display(), day(authority.until));
-                add(
-                    false,
-                    format!(
-                        "the CA in {file} ends on {until}; links go on, but make another one in \
-                         time: `smol-mtproxy certs init` in an empty directory, put both CAs into \
-                         the ca.pem of all ends and reload (kill -HUP), then give them the new \
-                         certificates"
-                    ),
-                );
+                found.push(Concern::Soon(format!(
+                    "the CA in {file} ends on {until}; links go on, but make another one in time: \
+                     `smol-mtproxy certs init` in an empty directory, put both CAs into the ca.pem \
+                     of all ends and reload (kill -HUP), then give them the new certificates"
+                )));
             }
         }
         found
