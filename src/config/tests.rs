@@ -22,7 +22,7 @@ fn machine() -> Machine {
             group: None,
         },
         descriptors: None,
-        most_descriptors: Some(1 << 20),
+        max_descriptors: Some(1 << 20),
         is_root: true,
         may_bind_443: true,
         state_home: None,

@@ -6,7 +6,7 @@ use super::verdict::Verdict;
 use crate::config::{Config, HostPort, Role};
 #[cfg(feature = "tls")]
 use crate::link::Concern;
-use crate::link::{Front, LinkContext, Patience, Security, SetupError, Trial};
+use crate::link::{Front, LinkContext, Security, SetupError, Silence, Trial};
 use crate::net::{BufferPool, Executor, Live, Reactor};
 use crate::wire::link;
 
@@ -82,7 +82,7 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
         buffers: BufferPool::new(reactor.clock(), BUFFERS),
         scratch: Rc::default(),
         metrics: Rc::default(),
-        patience: Patience::default(),
+        silence: Silence::default(),
         places: config.link.places,
     };
     let front = Front::new(context, security, Live::new(config.link.clone()));

@@ -134,7 +134,7 @@ impl Setup {
         let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
-            most_strangers: 10,
+            max_strangers: 10,
             has_relays: false,
         });
         let nowhere = DataDir::new("/nonexistent".as_ref());

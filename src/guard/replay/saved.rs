@@ -69,7 +69,7 @@ impl ReplayMemory {
         let place = match journal.written {
             None => WriteAs::Anew,
             Some(file) if is_old(file.since) => WriteAs::Next,
-            Some(file) if file.entries >= most_entries(self.wanted) => {
+            Some(file) if file.entries >= max_entries(self.wanted) => {
                 // The one before it goes. Where many only came again, this one has too
                 // few others.
                 if file.entries - file.again < self.wanted {
@@ -216,7 +216,7 @@ impl ReplayMemory {
 }
 
 /// Entries of a file that is full: a few of them may have come again.
-fn most_entries(wanted: usize) -> usize {
+fn max_entries(wanted: usize) -> usize {
     (wanted + wanted / PART_OF_ALL).max(MAX_PENDING)
 }
 
