@@ -62,11 +62,11 @@ pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
 pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
 #[cfg(test)]
 pub(crate) use camouflage::{Fronting, SkewLimits};
-#[cfg(feature = "tls")]
-pub(crate) use data_dir::give_to_owner_of_directory;
 pub(crate) use data_dir::{
     DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, make_private_dir, write_whole,
 };
+#[cfg(feature = "tls")]
+pub(crate) use data_dir::{FileBeside, give_to_owner_of_directory};
 pub(crate) use data_lock::{DataDirInUse, DataLock};
 pub(crate) use differences::Differences;
 pub(crate) use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret};
