@@ -1,5 +1,7 @@
 mod columns;
 mod differences;
+mod fixed;
+mod gone;
 mod secrets;
 
 use std::path::Path;
