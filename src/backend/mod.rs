@@ -51,10 +51,10 @@ pub(crate) struct SessionRequest {
 pub(crate) trait Backend {
     /// Opens a session whose data from Telegram goes to `sink`. May wait for a
     /// connection; dropping the future gives the session up.
-    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_>;
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_>;
 }
 
-pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
+pub(crate) type PendingSession<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
 
 /// An open session; dropping it closes it on Telegram's side.
 pub(crate) enum Session {

@@ -1,5 +1,7 @@
 mod columns;
 mod differences;
+mod fixed;
+mod gone;
 mod secrets;
 
 use std::path::Path;
@@ -22,7 +24,7 @@ fn machine() -> Machine {
             group: None,
         },
         descriptors: None,
-        most_descriptors: Some(1 << 20),
+        max_descriptors: Some(1 << 20),
         is_root: true,
         may_bind_443: true,
         state_home: None,

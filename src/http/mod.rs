@@ -13,5 +13,5 @@ mod time;
 mod timed_stream;
 
 #[cfg(feature = "tls")]
-pub(crate) use get::{GetError, Page, get};
+pub(crate) use get::{GetError, get};
 pub(crate) use time::time_at;

@@ -13,7 +13,7 @@ use super::driver::{Half, LinkDriver};
 use super::fault::Fault;
 use super::handshake::Greeted;
 use super::share::Share;
-use super::{LinkContext, Patience};
+use super::{LinkContext, Silence};
 use crate::config::{Config, LinkPlaces};
 use crate::net::test_help::WakeCount;
 use crate::net::{BufferPool, Reactor, Socket};
@@ -32,7 +32,7 @@ pub(super) fn context() -> LinkContext {
         reactor,
         scratch: Rc::default(),
         metrics: Rc::default(),
-        patience: Patience::default(),
+        silence: Silence::default(),
         places: LinkPlaces {
             links: 256,
             streams: 100,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::link::link_role;
+use super::link::link_side;
 use super::part::{Change, Doing, Files, Part, Report};
 use crate::config::{Config, ConfigSource, Differences};
 use crate::guard::gate::Gate;
@@ -27,7 +27,7 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
     let (config, differences) = source.reload(running).map_err(|error| error.to_string())?;
     let tables = ReadTable::read_all(&config.guard.tables, before);
     let tables = tables.map_err(|error| error.to_string())?;
-    let link = SecurityFiles::read(&config.link, link_role(&config));
+    let link = SecurityFiles::read(&config.link, link_side(&config));
     let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
         files: Files {

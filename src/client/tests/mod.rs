@@ -107,7 +107,7 @@ impl Setup {
         let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
-            most_strangers: 10,
+            max_strangers: 10,
             ..Config::of(&[]).sites
         });
         let nowhere = DataDir::new("/nonexistent".as_ref());

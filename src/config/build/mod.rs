@@ -58,7 +58,7 @@ pub(super) fn without_files(
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     link.places = LinkPlaces::of(machine.memory.bytes(), &descriptors);
     guard.share(&flags, descriptors);
-    sites.most_strangers = descriptors.strangers;
+    sites.max_strangers = descriptors.strangers;
     let clients = clients::build(&flags, machine, &wants, descriptors);
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
@@ -121,6 +121,6 @@ fn wants(
         dc_connections: pools.dc_connections,
         clients_per_connection: pools.clients_per_connection,
         buffers: process.buffers,
-        most: machine.most(),
+        maxima: machine.maxima(),
     }
 }

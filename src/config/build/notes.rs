@@ -88,7 +88,7 @@ fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String
 /// How the limit of open files is raised until nothing has to be lowered.
 fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
     let enough = descriptors::enough(wants);
-    let system = match machine.most_descriptors {
+    let system = match machine.max_descriptors {
         Some(most) if most < enough => {
             format!(" after the system's own, `sysctl fs.nr_open={enough}`,")
         }

@@ -7,7 +7,7 @@ use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
 use super::super::secret::SecretFlag;
 use super::super::values::{
-    Allow, DcOverride, Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
+    Allow, DcOverride, Integer, Protocols, Role, RouteChoice, Seconds, Size, Source, YesNo,
 };
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -119,10 +119,10 @@ flags! {
             roles: Roles::WITH_TELEGRAM, order: Order::FreeByName; List "2=192.0.2.3:443";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
-        dc_connections: Option<Whole<0, 64>> = "--dc-connections" "N",
+        dc_connections: Option<Integer<0, 64>> = "--dc-connections" "N",
             roles: Roles::WITH_TELEGRAM; Number "1";
         /// open one more connection when each has so many clients (default: 300)
-        clients_per_connection: Option<Whole<1, 10_000>> = "--clients-per-connection" "N",
+        clients_per_connection: Option<Integer<1, 10_000>> = "--clients-per-connection" "N",
             roles: Roles::WITH_TELEGRAM; Number "150";
     }
 
@@ -166,9 +166,9 @@ flags! {
         link_alpn: Option<Protocols> = "--link-alpn" "NAME[,NAME]",
             roles: Roles::HALVES, build: Build::Tls; Text "h2";
         /// front: how long a client waits while there is no link (default: 5)
-        link_wait: Option<Whole<0, 60>> = "--link-wait" "S", roles: Roles::FRONT; Number "10";
+        link_wait: Option<Integer<0, 60>> = "--link-wait" "S", roles: Roles::FRONT; Number "10";
         /// front: connections to each back (default: 1)
-        link_connections: Option<Whole<1, 16>> = "--link-connections" "N",
+        link_connections: Option<Integer<1, 16>> = "--link-connections" "N",
             roles: Roles::FRONT; Number "2";
     }
 
@@ -200,7 +200,7 @@ flags! {
         /// connections at a time that have not proven a secret; the oldest of the
         /// address with most goes when one more comes (default: half of --max-clients,
         /// at least 64)
-        max_handshakes: Option<Whole<1, 10_000_000>> = "--max-handshakes" "N",
+        max_handshakes: Option<Integer<1, 10_000_000>> = "--max-handshakes" "N",
             roles: Roles::WITH_CLIENTS; Number "100";
         /// hang up by RST: never, on-handshake-error or always (default: never)
         reset: Option<Reset> = "--reset" "WHEN",
@@ -210,7 +210,7 @@ flags! {
     Limits {
         /// clients at a time (default: by this machine's memory and limit of open
         /// files)
-        max_clients: Option<Whole<1, 10_000_000>> = "--max-clients" "N",
+        max_clients: Option<Integer<1, 10_000_000>> = "--max-clients" "N",
             roles: Roles::WITH_CLIENTS; Number "200";
         /// memory for data under way, as 2048K, 2M or 1G; at least 1M (default: by
         /// this machine's memory)

@@ -18,7 +18,7 @@ use crate::link::driver::Half;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
 use crate::link::share::Share;
-use crate::link::{LinkContext, Patience, test_link};
+use crate::link::{LinkContext, Silence, test_link};
 use crate::net::Live;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, LinkSide};
@@ -85,7 +85,7 @@ impl Wake for Client {
 }
 
 /// Moments in the place of seconds.
-const SHORT: Patience = Patience {
+const SHORT: Silence = Silence {
     ping_every: Duration::from_millis(100),
     doubt_after: Duration::from_millis(40),
     silence_limit: Duration::from_millis(300),
@@ -99,7 +99,7 @@ fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     };
     let security = Security::load(&config, LinkSide::Front).unwrap();
     let context = LinkContext {
-        patience: SHORT,
+        silence: SHORT,
         ..test_link::context()
     };
     let front = Front::new(context, security, Live::new(config));
@@ -305,12 +305,12 @@ fn a_newcomer_is_not_put_on_a_link_that_does_not_answer() {
 
 #[test]
 fn a_link_that_says_nothing_ends_on_time() {
-    let patience = Patience {
+    let silence = Silence {
         ping_every: Duration::from_secs(5),
         ..SHORT
     };
     let context = Rc::new(LinkContext {
-        patience,
+        silence,
         ..test_link::context()
     });
     let share = Share::new(&context.whole(), "somebody");
@@ -323,7 +323,7 @@ fn a_link_that_says_nothing_ends_on_time() {
         .block_on(&context.executor, driver.run(&*link));
     let took = context.reactor.now() - start;
     assert!(matches!(fault, Fault::Silent), "{fault}");
-    assert!(took >= patience.silence_limit && took < patience.ping_every / 2);
+    assert!(took >= silence.silence_limit && took < silence.ping_every / 2);
 }
 
 #[test]
