@@ -83,8 +83,6 @@ pub(crate) use link::LinkTls;
 pub(crate) use link::{LinkConfig, LinkKey};
 pub(crate) use listen_address::{ListenAddress, includes};
 pub(crate) use machine::{LinkPlaces, may_bind};
-#[cfg(all(test, feature = "check"))]
-pub(crate) use memory::Memory;
 pub(crate) use network::{Network, Reach};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
