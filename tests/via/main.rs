@@ -14,6 +14,7 @@ use fake_telegram::harness::{Proxy, ProxyOptions, Route};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Flag};
 use fake_telegram::via::{Options, Protocol, Target, Via};
+use fake_telegram::wait::eventually;
 
 /// The schemes of URLs, and what answers there.
 pub const SCHEMES: [(&str, Protocol); 3] = [
@@ -58,6 +59,13 @@ impl Set {
         let seen = self.via.seen();
         let dcs = seen.targets.iter().filter(|one| self.is_dc(one)).count();
         assert_eq!(self.telegram.counters().direct_accepted(), dcs as u64);
+    }
+
+    /// Waits for the lists, so that nothing but clients goes through it.
+    pub async fn lists(&self) {
+        let fetches = std::env::var_os("SMOL_MTPROXY_LISTS").is_none();
+        let asked = || self.telegram.counters().http_requests();
+        eventually("lists", || !fetches || asked() >= 2).await;
     }
 
     pub fn is_dc(&self, target: &Target) -> bool {

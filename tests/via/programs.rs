@@ -216,7 +216,9 @@ async fn through(program: Program, has_credentials: bool) {
         }
         let proxy = options.clone().set("--via", url(PASSWORD)).start().await;
         whole_sessions(proxy.address(), &what).await;
-        eventually("lists", || telegram.counters().http_requests() >= 2).await;
+        let fetches = std::env::var_os("SMOL_MTPROXY_LISTS").is_none();
+        let asked = || telegram.counters().http_requests();
+        eventually("lists", || !fetches || asked() >= 2).await;
         eventually("their ends", || telegram.counters().direct_live() == 0).await;
         proxy.stop().await;
         if has_credentials {

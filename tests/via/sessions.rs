@@ -6,15 +6,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use fake_telegram::built_binary;
-use fake_telegram::client::Kind;
+use fake_telegram::client::{Fate, Kind};
 use fake_telegram::control::Close;
 use fake_telegram::harness::{ProxyOptions, Route, Secured, Strace, free_address};
 use fake_telegram::payload::{Command, echo};
-use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::via::{Bound, Manners, Protocol, Target, Via, granted, head, reply};
 use fake_telegram::wait::{eventually, patience, run, within};
 
-use crate::{PASSWORD, SCHEMES, Set, direct, served, server, with_dc_2};
+use crate::{PASSWORD, SCHEMES, Set, direct, fate, served, server, with_dc_2};
 
 /// Echoes of every size class, bulk both ways, on several DCs.
 pub async fn whole_sessions(address: SocketAddr, what: &str) {
@@ -111,6 +111,37 @@ fn a_back_goes_through_it_and_its_front_does_not() {
             telegram.assert_clean();
             via.assert_clean();
         }
+    });
+}
+
+/// Middle proxies need the address that Telegram sees, so such a back has none.
+#[test]
+fn a_back_behind_it_has_no_middle_proxies() {
+    run(async {
+        let telegram = Options {
+            tag: Some([0xab; 16]),
+            ..Options::default()
+        };
+        let telegram = FakeTelegram::start(telegram).unwrap();
+        let via = Via::start(server(Protocol::Socks5, true)).unwrap();
+        let secured = Secured::default();
+        let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
+        let back = back.set("--via", via.url("socks5")).start().await;
+        let backs = [back.address()];
+        let front = || {
+            let route = Route::Middle;
+            ProxyOptions::front(built_binary!(), &telegram, route, &secured, &backs)
+        };
+        let middle = front().start().await;
+        middle.linked(1).await;
+        assert_eq!(fate(&middle, Kind::Padded).await, Fate::Closed);
+        let auto = front().set("--route", "auto").start().await;
+        auto.linked(1).await;
+        served(&auto).await;
+        assert_eq!(telegram.counters().middle_accepted(), 0);
+        assert_eq!(telegram.counters().direct_accepted(), 1);
+        telegram.assert_clean();
+        via.assert_clean();
     });
 }
 

@@ -59,6 +59,8 @@ fn what_cannot_be_is_refused_with_the_way_out() {
         assert_eq!(status, 0, "{said}");
         assert!(!said.contains("xq"), "{said}");
     }
+    let tagged = format!("{},tag={KEY}", free_address());
+    let ourselves = format!("socks5://{listen}");
     for (words, word) in [
         (&[&both[..], &via, &["--tag", KEY]].concat(), "--tag"),
         (
@@ -69,12 +71,16 @@ fn what_cannot_be_is_refused_with_the_way_out() {
             &[
                 &both[..],
                 &via,
-                &["--listen", &format!("{listen}0,tag={KEY}")],
+                &["--listen", &tagged],
             ]
             .concat(),
             "tag",
         ),
         (&[&both[..], &front, &via].concat(), "--role front"),
+        (
+            &[&both[..], &["--via", &ourselves]].concat(),
+            "itself listens",
+        ),
     ] {
         let (status, said) = test(&[words]);
         assert_eq!(status, 78, "{words:?}: {said}");
