@@ -118,6 +118,14 @@ pub(crate) enum Problem {
     NoSiteToFront,
     /// `--route middle` cannot be told to the other flags' wish.
     TagWithoutMiddle,
+    /// What needs middle proxies, which no proxy in between leads to.
+    MiddleVia {
+        flag: &'static str,
+    },
+    /// The proxy in between is this one.
+    ViaIsOurselves {
+        own: SocketAddr,
+    },
     /// A flag of split mode in a process that is both halves.
     LinkWithoutRole {
         flag: &'static str,
@@ -296,6 +304,14 @@ impl fmt::Display for Problem {
             Self::TagWithoutMiddle => write!(
                 f,
                 "--tag has no effect with --route direct; leave one of them out"
+            ),
+            Self::MiddleVia { flag } => write!(
+                f,
+                "--via: {flag} needs middle proxies, which no proxy in between leads to (their keys are made of the address that Telegram sees); leave one of them out"
+            ),
+            Self::ViaIsOurselves { own } => write!(
+                f,
+                "--via: this proxy itself listens on {own}; name the port of the proxy that leads to Telegram"
             ),
             Self::LinkWithoutRole { flag } => write!(
                 f,

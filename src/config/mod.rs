@@ -10,7 +10,7 @@
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
-//! | `host`, `network` | other machines, and networks of them |
+//! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
 //! | `policy` | rules of who may come in |
 //! | `error` | what can be wrong with all of it, where, and the way out |
@@ -54,6 +54,7 @@ mod settings;
 mod source;
 mod successor;
 mod values;
+mod via;
 
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
@@ -91,6 +92,7 @@ pub(crate) use secret::{LimitError, SecretLimits};
 pub(crate) use settings::{Given, Setting};
 pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use values::{Allow, BadValue, Role, RouteChoice, Source};
+pub(crate) use via::Via;
 
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,10 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use super::through::{ThroughError, through};
+use crate::config::Via;
+use crate::wire::via::Target;
+
 /// One address gets no more time than this, so that others of the name get some.
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 
@@ -12,21 +16,65 @@ pub(super) struct TimedStream {
 }
 
 impl TimedStream {
-    pub(crate) fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Self> {
-        let addresses = (host, port).to_socket_addrs()?;
-        let mut failure = io::Error::other("no address");
+    /// To a name or an address, by way of `via` if there is one.
+    pub(crate) fn connect(
+        via: Option<&Via>,
+        host: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> io::Result<Self> {
+        let Some(via) = via else {
+            return Self::straight(&(host.to_owned(), port), deadline, CONNECT_LIMIT);
+        };
+        let named = || Target::of_name(host, port).ok_or_else(no_address);
+        let targets = match via.looks_names_up() {
+            true => vec![named()?],
+            false => (host, port).to_socket_addrs()?.map(Target::from).collect(),
+        };
+        let mut failure = no_address();
+        for target in targets {
+            match through(via, target, deadline) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    let is_of_via = matches!(error, ThroughError::Via(_));
+                    failure = io::Error::other(format!("via {via}: {error}"));
+                    if is_of_via {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// To the first address of a name that takes it within `limit`.
+    pub(super) fn straight(
+        place: &(String, u16),
+        deadline: Instant,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        let addresses = (place.0.as_str(), place.1).to_socket_addrs()?;
+        let mut failure = no_address();
         for address in addresses {
-            match connect(&address, deadline) {
+            match connect(&address, deadline, limit) {
                 Ok(stream) => return Ok(Self { stream, deadline }),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
+
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
 }
 
-fn connect(address: &SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(address, left(deadline)?.min(CONNECT_LIMIT))
+fn no_address() -> io::Error {
+    io::Error::other("no address")
+}
+
+fn connect(address: &SocketAddr, deadline: Instant, limit: Duration) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(address, left(deadline)?.min(limit))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {

@@ -28,8 +28,11 @@ pub(super) async fn open(shared: &Rc<Shared>, request: &SessionRequest) -> Resul
                 return Ok(line);
             }
             Err(error) => {
-                shared.directory.report_failure(address);
                 shared.direct_failed(request.dc, address, &error);
+                if let DialError::ViaIll(_) = error {
+                    break;
+                }
+                shared.directory.report_failure(address);
             }
         }
     }

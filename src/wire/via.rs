@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use base64ct::{Base64, Encoding};
+use percent_encoding::percent_decode_str;
 
 /// Where a tunnel is to lead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,12 @@ impl Login {
         (is_fine(&user) && is_fine(&password)).then_some(Self { user, password })
     }
 
+    /// As a URL has it, `USER:PASSWORD` with escapes like `%40`.
+    pub fn of_url(text: &str) -> Option<Self> {
+        let (user, password) = text.split_once(':')?;
+        Self::new(decoded(user)?, decoded(password)?)
+    }
+
     /// Whether HTTP, where a colon ends the user, can say it.
     pub fn fits_http(&self) -> bool {
         !self.user.contains(&b':')
@@ -87,6 +94,16 @@ impl Login {
     pub(crate) fn basic(&self) -> String {
         Base64::encode_string(&[&*self.user, b":", &*self.password].concat())
     }
+}
+
+/// `None`: a `%` does not begin an escape.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let are_escapes = text.split('%').skip(1).all(is_escape);
+    are_escapes.then(|| percent_decode_str(text).collect())
 }
 
 impl fmt::Debug for Login {
@@ -170,8 +187,10 @@ impl fmt::Display for Refusal {
             Self::WantsLogin => "it wants a user and a password; give them in the URL",
             Self::WrongLogin => "wrong user or password; correct them in the URL",
             Self::Nonsense => "it speaks another protocol; correct the URL's scheme or port",
-            Self::Closed => "it closes at once; is that its port, and may this machine use it?",
-            Self::ClosedOverTarget => "it closes without an answer",
+            Self::Closed => {
+                "it closes without an answer; is that its port, and may this machine use it?"
+            }
+            Self::ClosedOverTarget => "it closes instead of connecting",
         })
     }
 }
@@ -264,6 +283,23 @@ mod tests {
                 .unwrap()
                 .fits_http()
         );
+    }
+
+    #[test]
+    fn a_login_of_a_url_is_unescaped() {
+        let of = |text: &str| Login::of_url(text);
+        let login = |user: &[u8], password: &[u8]| Login::new(user.to_vec(), password.to_vec());
+        assert_eq!(of("me:se:c@r/t"), login(b"me", b"se:c@r/t"));
+        assert_eq!(of("m%3ae:%00%fF%25"), login(b"m:e", b"\0\xff%"));
+        assert_eq!(
+            of(&format!("{}:b", "%61".repeat(255))),
+            login(&[b'a'; 255], b"b")
+        );
+        for wrong in [
+            "", "me", "me:", ":me", "m%:e", "m%4:e", "m%4g:e", "m%é:e", "m%%41:e",
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

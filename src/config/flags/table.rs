@@ -9,6 +9,7 @@ use super::super::secret::SecretFlag;
 use super::super::values::{
     Allow, DcOverride, Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
 };
+use super::super::via::Via;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
 use super::row::{More, Uci};
@@ -98,6 +99,11 @@ flags! {
         /// auto = middle if there is a tag, else direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|direct",
             roles: Roles::WITH_CLIENTS; Text "middle";
+        /// a proxy that all connections to Telegram go through:
+        /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
+        /// http://…HOST:PORT; middle proxies cannot be reached so (default: none)
+        via: Option<Via> = "--via" "URL",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Password; Text "socks5://127.0.0.1:1080";
         /// ad tag of @MTProxybot, 32 hex digits
         tag: Option<AdTag> = "--tag" "HEX",
             roles: Roles::WITH_CLIENTS, holds: Holds::Tag; Text "00112233445566778899aabbccddeeff";
