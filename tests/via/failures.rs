@@ -40,7 +40,8 @@ fn case(what: impl Into<String>, manners: Manners, words: &'static [&'static str
     }
 }
 
-const ENDS: &[&str] = &["closes"];
+/// A reset may come before the connection is known to be one.
+const ENDS: &[&str] = &["closes", "Connection reset"];
 const SILENT: &[&str] = &["no answer", "time"];
 const NONSENSE: &[&str] = &["protocol", "scheme"];
 
@@ -124,7 +125,6 @@ fn of_socks5() -> Vec<Case> {
             &[1, 0xff],
             &["wrong user or password"],
         ),
-        ("another version", Step::Credentials, &[5, 0], NONSENSE),
         (
             "another version",
             Step::Request,
@@ -180,6 +180,11 @@ fn of_http() -> Vec<Case> {
         (
             "407",
             [head("407 Who", &wants), b"no no".to_vec()].concat(),
+            wrong,
+        ),
+        (
+            "401",
+            head("401 Unauthorized", &["Content-Length: 0"]),
             wrong,
         ),
         (
@@ -258,7 +263,7 @@ async fn tries(protocol: Protocol, scheme: &str, case: &Case) {
     );
     assert!(took + SLACK > case.within, "{what} took only {took:?}");
     let is_told = |line: &String| case.words.iter().any(|word| line.contains(word));
-    let lines = || told(&set.proxy).into_iter().filter(is_told).count();
+    let lines = || told(&set.proxy).into_iter().filter(&is_told).count();
     eventually(
         &format!("a word about {what}: {:#?}", told(&set.proxy)),
         || lines() >= 1,
@@ -267,7 +272,14 @@ async fn tries(protocol: Protocol, scheme: &str, case: &Case) {
     for kind in [Kind::FakeTls, Kind::Abridged] {
         assert_eq!(fate(&set.proxy, kind).await, Fate::Closed, "{what}");
     }
-    assert_eq!(lines(), 1, "{what}: {:#?}", told(&set.proxy));
+    // Lines about a DC are ten seconds apart, those about the server a minute.
+    let most = 1 + began.elapsed().as_secs() as usize / 10;
+    assert!(lines() <= most, "{what}: {:#?}", told(&set.proxy));
+    let server = set.via.address().to_string();
+    let named = told(&set.proxy)
+        .iter()
+        .any(|line| is_told(line) && line.contains(&server));
+    assert!(named, "{what}: {:#?}", told(&set.proxy));
     is_kept_secret(&set.proxy);
     set.via.behave(Manners::default());
     is_found_again(&set.proxy, Duration::from_secs(20), what).await;
