@@ -124,7 +124,8 @@ fn of_socks5() -> Vec<Case> {
             &[1, 0xff],
             &["wrong user or password"],
         ),
-        ("another version", Step::Credentials, &[5, 0], NONSENSE),
+        // Servers are about that say 5 there: what ends is the connection.
+        ("another version", Step::Credentials, &[5, 0], ENDS),
         (
             "another version",
             Step::Request,
@@ -267,7 +268,8 @@ async fn tries(protocol: Protocol, scheme: &str, case: &Case) {
     for kind in [Kind::FakeTls, Kind::Abridged] {
         assert_eq!(fate(&set.proxy, kind).await, Fate::Closed, "{what}");
     }
-    assert_eq!(lines(), 1, "{what}: {:#?}", told(&set.proxy));
+    // Once in 10 s, and three silences are longer.
+    assert!(lines() <= 2, "{what}: {:#?}", told(&set.proxy));
     is_kept_secret(&set.proxy);
     set.via.behave(Manners::default());
     is_found_again(&set.proxy, Duration::from_secs(20), what).await;
@@ -429,6 +431,7 @@ fn an_address_that_is_refused_lets_the_next_be_tried() {
 fn a_tunnel_that_swallows_ends_with_its_client() {
     run(async {
         let set = Set::start(server(Protocol::Http, false), "http", |o| o).await;
+        eventually("lists", || set.telegram.counters().http_requests() >= 2).await;
         set.via.behave(Manners::fault(
             Step::Request,
             granted(Protocol::Http),

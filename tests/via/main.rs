@@ -131,7 +131,7 @@ pub async fn served(proxy: &Proxy) -> Client {
 
 /// Lines that an operator sees who does not debug.
 pub fn told(proxy: &Proxy) -> Vec<String> {
-    let is_told = |line: &String| line.contains(" warn ") || line.contains(" error ");
+    let is_told = |line: &String| matches!(line.split(' ').nth(1), Some("warn" | "error"));
     proxy.log().into_iter().filter(is_told).collect()
 }
 

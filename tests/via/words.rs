@@ -67,16 +67,8 @@ fn what_cannot_be_is_refused_with_the_way_out() {
             &[&both[..], &via, &["--route", "middle"]].concat(),
             "--route",
         ),
-        (
-            &[
-                &both[..],
-                &via,
-                &["--listen", &tagged],
-            ]
-            .concat(),
-            "tag",
-        ),
-        (&[&both[..], &front, &via].concat(), "--role front"),
+        (&[&both[..], &via, &["--listen", &tagged]].concat(), "tag"),
+        (&[&both[..], &front, &via].concat(), "on a front"),
         (
             &[&both[..], &["--via", &ourselves]].concat(),
             "itself listens",
@@ -119,7 +111,7 @@ fn urls_that_are_none_are_refused_without_their_password() {
             "run", "--test", "--listen", &listen, "--secret", KEY, "--via", url,
         ];
         let (status, said) = say(directory.path(), &words);
-        assert_eq!(status, 78, "{url}: {said}");
+        assert_eq!(status, 64, "{url}: {said}");
         assert!(
             said.contains("--via") && said.lines().count() == 1,
             "{url}: {said}"
