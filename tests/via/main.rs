@@ -131,7 +131,8 @@ pub async fn served(proxy: &Proxy) -> Client {
 
 /// Lines that an operator sees who does not debug.
 pub fn told(proxy: &Proxy) -> Vec<String> {
-    let is_told = |line: &String| matches!(line.split(' ').nth(1), Some("warn" | "error"));
+    let level = |line: &String| line.split(' ').nth(1).map(str::to_owned);
+    let is_told = |line: &String| matches!(level(line).as_deref(), Some("warn" | "error"));
     proxy.log().into_iter().filter(is_told).collect()
 }
 

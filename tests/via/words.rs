@@ -68,7 +68,7 @@ fn what_cannot_be_is_refused_with_the_way_out() {
             "--route",
         ),
         (&[&both[..], &via, &["--listen", &tagged]].concat(), "tag"),
-        (&[&both[..], &front, &via].concat(), "on a front"),
+        (&[&both[..], &front, &via].concat(), "front"),
         (
             &[&both[..], &["--via", &ourselves]].concat(),
             "itself listens",
