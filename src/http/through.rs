@@ -159,6 +159,8 @@ impl fmt::Display for ViaFault {
                 io::ErrorKind::ConnectionRefused => f.write_str(
                     "connection refused: nobody listens there; start it, or correct --via",
                 ),
+                // As that of a handshake.
+                io::ErrorKind::ConnectionReset => closed(f, error),
                 _ => write!(f, "{error}; is that its address?"),
             },
             Self::Silent => write!(
@@ -178,4 +180,11 @@ impl fmt::Display for ViaFault {
             Self::Refusal(refusal) => refusal.fmt(f),
         }
     }
+}
+
+fn closed(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
+    write!(
+        f,
+        "it closes without an answer ({error}); is it such a proxy?"
+    )
 }

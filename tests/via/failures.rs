@@ -125,6 +125,8 @@ fn of_socks5() -> Vec<Case> {
             &[1, 0xff],
             &["wrong user or password"],
         ),
+        // Servers are about that say 5 there: what ends is the connection.
+        ("another version", Step::Credentials, &[5, 0], ENDS),
         (
             "another version",
             Step::Request,
