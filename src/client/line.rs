@@ -8,8 +8,9 @@ use super::inlet::Inlet;
 use super::out::ClientOut;
 use super::unframe::PacketMeter;
 use crate::backend::{Line, Sink};
+use crate::connection::Enciphered;
 use crate::metrics::CloseReason;
-use crate::net::{Bulk, CHUNK_LEN, Enciphered, READS_PER_TURN};
+use crate::net::{Bulk, CHUNK_LEN, READS_PER_TURN};
 
 /// Relays between a client and its own connection to a DC.
 ///

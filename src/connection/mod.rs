@@ -3,3 +3,8 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
+
+mod enciphered;
+
+pub(crate) use enciphered::Enciphered;

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 use super::taker::{News, Taker};
 use super::tie::Tie;
 use crate::backend::{Line, Sink};
+use crate::connection::Enciphered;
 use crate::link::LinkContext;
 use crate::link::connection::{ALLOWANCE, ONE_WRITE};
 use crate::link::fault::Fault;
-use crate::net::{Enciphered, READS_PER_TURN};
+use crate::net::READS_PER_TURN;
 use crate::wire::link::EndReason;
 
 /// A key schedule takes up to 1 KiB. It is kept for a client that sends so many bytes
