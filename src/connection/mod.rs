@@ -4,7 +4,9 @@
 //! | File | What |
 //! |---|---|
 //! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
+//! | `line.rs` | a client's own connection to a DC |
 
 mod enciphered;
+mod line;
 
-pub(crate) use enciphered::Enciphered;
+pub(crate) use line::Line;

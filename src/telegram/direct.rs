@@ -3,7 +3,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Shared;
-use crate::backend::{Line, OpenError, SessionRequest};
+use crate::backend::{OpenError, SessionRequest};
+use crate::connection::Line;
 use crate::net::{Keepalive, Socket};
 use crate::wire::obfuscated2;
 
@@ -53,8 +54,5 @@ async fn connect(
         &mut crate::net::fill_random,
     );
     socket.write_all(&header.bytes).await?;
-    Ok(Line {
-        socket,
-        to_dc: header.to_dc,
-    })
+    Ok(Line::plain(socket, header.to_dc))
 }
