@@ -3,8 +3,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Shared;
-use crate::backend::{Line, OpenError, SessionRequest};
-use crate::connection::DialError;
+use crate::backend::{OpenError, SessionRequest};
+use crate::connection::{DialError, Line};
 use crate::net::Keepalive;
 use crate::wire::obfuscated2;
 
@@ -52,8 +52,5 @@ async fn connect(
     );
     let sent = socket.write_all(&header.bytes).await;
     sent.map_err(DialError::Unreachable)?;
-    Ok(Line {
-        socket,
-        to_dc: header.to_dc,
-    })
+    Ok(Line::plain(socket, header.to_dc))
 }

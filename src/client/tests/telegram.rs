@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{
-    Backend, Body, Line, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
+    Backend, Body, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
 };
+use crate::connection::Line;
 use crate::net::Notify;
 
 /// A [`Backend`] that does what a test tells it.

@@ -12,7 +12,8 @@ use super::packets::Packets;
 use super::taker::{News, Taker};
 use super::tie::Tie;
 use super::wish::{UnderWay, Wish};
-use crate::backend::{Line, OpenError, SessionEnd, Sink, Stream, Taking};
+use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
+use crate::connection::Line;
 use crate::link::LinkContext;
 use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
@@ -210,9 +211,15 @@ impl LineStream for BackStream {
         Ok(())
     }
 
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        match &*self.taker.borrow() {
-            Some(line) => line.poll_read(cx, space),
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self.taker.borrow_mut() {
+            Some(line) => line.poll_read(cx, space, most, take),
             // It is being dropped, and the line's task with it.
             None => Poll::Pending,
         }
