@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
-use super::super::values::{Role, RouteChoice, Source, seconds};
+use super::super::routes::{RouteChoice, RouteList};
+use super::super::values::{Role, Source, seconds};
 use super::super::via::Via;
 use crate::wire::dc::DcId;
 
@@ -20,6 +21,8 @@ pub(crate) struct TelegramConfig {
     pub(crate) refresh: Duration,
     /// Somebody may go through middle proxies.
     pub(crate) uses_middle: bool,
+    /// By which direct sessions reach their DCs.
+    pub(crate) routes: RouteList,
     /// In the order given; several a DC are tried in turn.
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
     /// What every connection to Telegram goes through; there are no middle proxies then.
@@ -41,7 +44,7 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
     let uses_middle = flags.role == Some(Role::Back) && !has_via
         || match doors.route {
             RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
+            RouteChoice::Own(_) => false,
             RouteChoice::Auto => doors.has_tag(),
         };
     TelegramConfig {
@@ -50,6 +53,7 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         config_v6: flags.telegram_config_v6.clone(),
         refresh: seconds(flags.refresh, 3600),
         uses_middle,
+        routes: doors.route.list(),
         dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
         via: flags.via.clone().map(Arc::new),
         pools: PoolConfig {
