@@ -1,32 +1,17 @@
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::dial_error::DialError;
 use super::place::Place;
-use super::through::Through;
+use super::through::{Means, Through};
 use crate::config::TelegramConfig;
 use crate::net::{Executor, Live, Reactor, Socket};
 
 /// For a connection to an address, where no `--via` is in between.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
-
-/// Why there is no connection, by what can be done about it.
-#[derive(Debug)]
-pub(crate) enum DialError {
-    /// Nothing came in the full time, straight or beyond a `--via` that works: the
-    /// address may be blocked.
-    TimedOut,
-    /// It refuses, or there is no way to it.
-    Unreachable(io::Error),
-    /// The `--via` works, and cannot or will not reach this address.
-    ViaRefuses(String),
-    /// The `--via` itself fails, or rests since it has: nothing is said of the address,
-    /// and others fare no better.
-    ViaIll(String),
-}
 
 /// Makes the connections to Telegram, and to who leads there, as the config says now.
 /// Whoever dials holds one descriptor meanwhile, as it will for the connection; there are
@@ -35,12 +20,6 @@ pub(crate) struct Dialer {
     means: Means,
     config: Live<TelegramConfig>,
     through: RefCell<Option<Rc<Through>>>,
-}
-
-/// What a connection is made with.
-pub(super) struct Means {
-    pub(super) reactor: Rc<Reactor>,
-    pub(super) executor: Rc<Executor>,
 }
 
 impl Dialer {
@@ -113,16 +92,6 @@ impl Dialer {
             via => *through = via.map(|via| Rc::new(Through::new(via))),
         }
         through.clone()
-    }
-}
-
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => io::Error::from(io::ErrorKind::TimedOut).fmt(f),
-            Self::Unreachable(error) => error.fmt(f),
-            Self::ViaRefuses(why) | Self::ViaIll(why) => f.write_str(why),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! | File | What |
 //! |---|---|
 //! | `dial.rs` | a new one, straight or through `--via` |
+//! | `dial_error.rs` | why there is none, by what can be done about it |
 //! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
 //! | `line.rs` | a client's own connection to a DC |
 //! | `on_trial.rs` | a line that tells how its route fares |
@@ -14,6 +15,7 @@
 //! | `trial.rs` | what a line holds that is watched for that |
 
 mod dial;
+mod dial_error;
 mod enciphered;
 mod line;
 mod on_trial;
@@ -23,7 +25,8 @@ mod starvation;
 mod through;
 mod trial;
 
-pub(crate) use dial::{DialError, Dialer};
+pub(crate) use dial::Dialer;
+pub(crate) use dial_error::DialError;
 pub(crate) use line::Line;
 pub(crate) use on_trial::OnTrial;
 pub(crate) use starvation::Finding;

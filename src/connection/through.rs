@@ -1,16 +1,17 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dial::{DialError, Means};
+use super::dial_error::DialError;
 use super::place::Place;
 use super::rest::Rest;
 use crate::config::Via;
 use crate::http::{CONNECT_LIMIT, HANDSHAKE_LIMIT, STEP_LEN, ThroughError, ViaFault, lost_to};
 use crate::log::Trouble;
-use crate::net::Socket;
+use crate::net::{Executor, Reactor, Socket};
 use crate::wire::via::{Step, Talk, Target};
 
 /// An HTTP proxy that has not said a byte to so many in a row is ill: one or two may
@@ -19,6 +20,12 @@ const SILENT_IN_A_ROW: u32 = 3;
 
 /// Between lines about what is wrong with it.
 const COMPLAINTS: Duration = Duration::from_secs(60);
+
+/// What a connection is made with.
+pub(super) struct Means {
+    pub(super) reactor: Rc<Reactor>,
+    pub(super) executor: Rc<Executor>,
+}
 
 /// The `--via` of the present config, and how it has fared.
 pub(super) struct Through {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, RootCertStore};
 
-use super::timed_stream::TimedStream;
+use super::through;
 use crate::config::Via;
 use crate::tls;
 use crate::wire::http::{Answer, HttpError, Url};
@@ -85,7 +85,7 @@ fn ask(
     limit: usize,
     deadline: Instant,
 ) -> Result<Answer, GetError> {
-    let mut stream = TimedStream::connect(via, &url.host, url.port, deadline)?;
+    let mut stream = through::connect(via, &url.host, url.port, deadline)?;
     if !url.is_tls {
         return exchange(&mut stream, url, limit);
     }

@@ -1,9 +1,9 @@
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
 use std::time::{Duration, Instant};
 
-use super::timed_stream::TimedStream;
+use super::timed_stream::{TimedStream, no_address};
 use crate::config::{HostPort, Via};
 use crate::wire::via::{Refusal, Step, Talk, Target};
 
@@ -60,13 +60,44 @@ impl ThroughError {
     }
 }
 
+/// Where no proxy is in between, one address gets no more time than this, so that others
+/// of the name get some.
+const STRAIGHT_LIMIT: Duration = Duration::from_secs(8);
+
+/// A connection to a name or an address, by way of `via` if there is one; blocks.
+pub(super) fn connect(
+    via: Option<&Via>,
+    host: &str,
+    port: u16,
+    deadline: Instant,
+) -> io::Result<TimedStream> {
+    let Some(via) = via else {
+        return TimedStream::straight(&(host.to_owned(), port), deadline, STRAIGHT_LIMIT);
+    };
+    let named = || Target::of_name(host, port).ok_or_else(no_address);
+    let targets = match via.looks_names_up() {
+        true => vec![named()?],
+        false => (host, port).to_socket_addrs()?.map(Target::from).collect(),
+    };
+    let mut failure = no_address();
+    for target in targets {
+        match through(via, target, deadline) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                let is_of_via = matches!(error, ThroughError::Via(_));
+                failure = io::Error::other(format!("via {via}: {error}"));
+                if is_of_via {
+                    break;
+                }
+            }
+        }
+    }
+    Err(failure)
+}
+
 /// A connection to `target` by way of `via`, on which nothing of the target's has been
 /// read; blocks, 9 s at most and the lookup of the proxy's name.
-pub(super) fn through(
-    via: &Via,
-    target: Target,
-    deadline: Instant,
-) -> Result<TimedStream, ThroughError> {
+fn through(via: &Via, target: Target, deadline: Instant) -> Result<TimedStream, ThroughError> {
     let connected = TimedStream::straight(&place(via), deadline, CONNECT_LIMIT);
     let mut stream = connected.map_err(|error| ThroughError::Via(ViaFault::Connect(error)))?;
     let handshake_end = Instant::now() + HANDSHAKE_LIMIT;
@@ -123,7 +154,7 @@ pub(crate) fn lost_to(error: io::Error, talk: &Talk) -> ThroughError {
 #[cfg(feature = "check")]
 pub(crate) fn time_through(
     via: &Via,
-    address: SocketAddr,
+    address: std::net::SocketAddr,
     limit: Duration,
 ) -> Result<Duration, ThroughError> {
     let start = Instant::now();

@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
-use super::timed_stream::TimedStream;
+use super::through;
 use crate::config::Via;
 use crate::wire::http_date;
 
@@ -17,7 +17,7 @@ pub(crate) fn time_at(via: Option<&Via>, host: &str, port: u16) -> Result<u64, S
 }
 
 fn ask(via: Option<&Via>, host: &str, port: u16) -> std::io::Result<Vec<u8>> {
-    let mut stream = TimedStream::connect(via, host, port, Instant::now() + LIMIT)?;
+    let mut stream = through::connect(via, host, port, Instant::now() + LIMIT)?;
     let request = format!("HEAD / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();

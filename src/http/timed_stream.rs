@@ -2,13 +2,6 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::through::{ThroughError, through};
-use crate::config::Via;
-use crate::wire::via::Target;
-
-/// One address gets no more time than this, so that others of the name get some.
-const CONNECT_LIMIT: Duration = Duration::from_secs(8);
-
 /// A TCP connection of a thread that may wait, until its deadline.
 pub(super) struct TimedStream {
     stream: TcpStream,
@@ -16,37 +9,6 @@ pub(super) struct TimedStream {
 }
 
 impl TimedStream {
-    /// To a name or an address, by way of `via` if there is one.
-    pub(crate) fn connect(
-        via: Option<&Via>,
-        host: &str,
-        port: u16,
-        deadline: Instant,
-    ) -> io::Result<Self> {
-        let Some(via) = via else {
-            return Self::straight(&(host.to_owned(), port), deadline, CONNECT_LIMIT);
-        };
-        let named = || Target::of_name(host, port).ok_or_else(no_address);
-        let targets = match via.looks_names_up() {
-            true => vec![named()?],
-            false => (host, port).to_socket_addrs()?.map(Target::from).collect(),
-        };
-        let mut failure = no_address();
-        for target in targets {
-            match through(via, target, deadline) {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    let is_of_via = matches!(error, ThroughError::Via(_));
-                    failure = io::Error::other(format!("via {via}: {error}"));
-                    if is_of_via {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failure)
-    }
-
     /// To the first address of a name that takes it within `limit`.
     pub(super) fn straight(
         place: &(String, u16),
@@ -69,7 +31,7 @@ impl TimedStream {
     }
 }
 
-fn no_address() -> io::Error {
+pub(super) fn no_address() -> io::Error {
     io::Error::other("no address")
 }
 

@@ -304,7 +304,7 @@ async fn is_found_again(proxy: &Proxy, limit: Duration, what: &str) {
 /// The password is in no page and no file, in no form.
 fn is_kept_secret(proxy: &Proxy) {
     let mut pages = vec![proxy.log().join("\n"), proxy.metrics().0];
-    for words in [&["ctl", "secrets"][..], &["link"]] {
+    for words in [&["ctl", "secrets"][..], &["ctl", "routes"], &["link"]] {
         let output = proxy.command(words);
         pages.push(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
     }
