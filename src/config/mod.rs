@@ -9,8 +9,9 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
+//! | `routes` | by which ways DCs are reached |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
-//! | `host`, `network` | other machines, and networks of them |
+//! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
 //! | `policy` | rules of who may come in |
 //! | `error` | what can be wrong with all of it, where, and the way out |
@@ -49,11 +50,13 @@ mod memory;
 mod network;
 mod policy;
 mod rooms;
+mod routes;
 mod secret;
 mod settings;
 mod source;
 mod successor;
 mod values;
+mod via;
 
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
@@ -86,12 +89,14 @@ pub(crate) use machine::{LinkPlaces, may_bind};
 pub(crate) use network::{Network, Reach};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
+pub(crate) use routes::{RouteChoice, RouteList, RouteName};
 #[cfg(test)]
 pub(crate) use secret::LimitError;
 pub(crate) use secret::SecretLimits;
 pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
-pub(crate) use values::{Allow, Role, RouteChoice, Source};
+pub(crate) use values::{Allow, Role, Source};
+pub(crate) use via::Via;
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,10 @@
 //! | **Front and back** | |
 //! | `link/` | frames between them, and what each stream and each front may send |
 //! | `tls/` | records of TLS 1.3, sealed and opened |
+//! | **Proxies of others** | |
+//! | `tunnel.rs` | what is the same for each kind: a target, a login, the steps of a talk, refusals |
+//! | `socks5.rs`, `http_connect.rs` | the talk with each, until the connection is the tunnel's |
+//! | `via.rs` | the talk with either |
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
@@ -50,6 +54,7 @@ pub mod flight_length;
 pub mod frames;
 pub mod full;
 pub mod http;
+pub mod http_connect;
 pub mod http_date;
 pub mod invite;
 mod key_share;
@@ -64,6 +69,9 @@ pub mod secret;
 pub mod server_hello;
 pub mod site_flight;
 pub mod site_hello;
+pub mod socks5;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+mod tunnel;
+pub mod via;

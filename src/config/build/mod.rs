@@ -16,8 +16,9 @@ use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
 use super::rooms::{AddressConfig, Config};
+use super::routes::{RouteChoice, RouteList};
 use super::settings::{Given, Setting, at_nth};
-use super::values::{Role, RouteChoice};
+use super::values::Role;
 use notes::Said;
 use process::ProcessConfig;
 use sites::SiteConfig;
@@ -49,9 +50,8 @@ pub(super) fn without_files(
     check_metrics(&flags, settings, &doors, &link)?;
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
-    if doors.route == RouteChoice::Direct && doors.has_tag() {
-        return Err(ConfigError::new(Problem::TagWithoutMiddle));
-    }
+    check_route(&flags, settings, &doors)?;
+    check_via(&flags, settings, &doors, &link)?;
     let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
@@ -62,6 +62,7 @@ pub(super) fn without_files(
     let clients = clients::build(&flags, machine, &wants, descriptors);
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
+    said.of_via(&flags);
     doors.check_forms()?;
     Ok(Config {
         process,
@@ -79,6 +80,23 @@ pub(super) fn without_files(
         said,
         given: Given::of(settings),
     })
+}
+
+/// Each role has its own choice of routes, and an ad tag needs middle proxies.
+fn check_route(flags: &Flags, settings: &[Setting], doors: &DoorConfig) -> Result<(), ConfigError> {
+    let role = flags.role.unwrap_or_default();
+    let problem = match (role, flags.route) {
+        (Role::Back, Some(RouteChoice::Auto)) => Problem::RouteOfFront { route: "auto" },
+        (Role::Back, Some(RouteChoice::Middle)) => Problem::RouteOfFront { route: "middle" },
+        (Role::Front, Some(RouteChoice::Own(routes))) if routes != RouteList::default() => {
+            Problem::RoutesOfBack { routes }
+        }
+        (Role::Both | Role::Front, Some(RouteChoice::Own(routes))) if doors.has_tag() => {
+            return Err(ConfigError::new(Problem::TagWithoutMiddle { routes }));
+        }
+        _ => return Ok(()),
+    };
+    Err(at_nth("--route", 0, settings, problem))
 }
 
 /// The page of the metrics is not where clients or links are taken.
@@ -100,6 +118,38 @@ fn check_metrics(
         return Err(at_nth("--metrics", 0, settings, problem));
     }
     Ok(())
+}
+
+/// No middle proxy is reached through a proxy: its keys are made of the address that
+/// Telegram sees. And that proxy is another process.
+fn check_via(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+    link: &LinkConfig,
+) -> Result<(), ConfigError> {
+    let Some(via) = &flags.via else { return Ok(()) };
+    let needs_middle = match doors.route {
+        RouteChoice::Middle => Some("--route middle"),
+        _ if doors.has_tag() => Some("--tag"),
+        _ => None,
+    };
+    if let Some(flag) = needs_middle {
+        return Err(at_nth("--via", 0, settings, Problem::MiddleVia { flag }));
+    }
+    let clients = doors.listeners.iter().map(|listener| listener.addr);
+    let links = link.listen.iter().map(|place| place.address);
+    let metrics = flags.metrics.iter().map(|metrics| metrics.0);
+    let mut own = clients.chain(links).chain(metrics);
+    match own.find(|own| via.is_at(*own)) {
+        Some(own) => Err(at_nth(
+            "--via",
+            0,
+            settings,
+            Problem::ViaIsOurselves { own },
+        )),
+        None => Ok(()),
+    }
 }
 
 fn wants(

@@ -1,9 +1,12 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
-use super::super::values::{Role, RouteChoice, Source, seconds};
+use super::super::routes::{RouteChoice, RouteList};
+use super::super::values::{Role, Source, seconds};
+use super::super::via::Via;
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
@@ -18,8 +21,12 @@ pub(crate) struct TelegramConfig {
     pub(crate) refresh: Duration,
     /// Somebody may go through middle proxies.
     pub(crate) uses_middle: bool,
+    /// By which direct sessions reach their DCs.
+    pub(crate) routes: RouteList,
     /// In the order given; several a DC are tried in turn.
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
+    /// What every connection to Telegram goes through; there are no middle proxies then.
+    pub(crate) via: Option<Arc<Via>>,
     pub(crate) pools: PoolConfig,
 }
 
@@ -33,10 +40,11 @@ pub(crate) struct PoolConfig {
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
-    let uses_middle = flags.role == Some(Role::Back)
+    let has_via = flags.via.is_some();
+    let uses_middle = flags.role == Some(Role::Back) && !has_via
         || match doors.route {
             RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
+            RouteChoice::Own(_) => false,
             RouteChoice::Auto => doors.has_tag(),
         };
     TelegramConfig {
@@ -45,9 +53,14 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         config_v6: flags.telegram_config_v6.clone(),
         refresh: seconds(flags.refresh, 3600),
         uses_middle,
+        routes: doors.route.list(),
         dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
+        via: flags.via.clone().map(Arc::new),
         pools: PoolConfig {
-            dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
+            dc_connections: match flags.dc_connections {
+                Some(n) if !has_via => n.0 as usize,
+                _ => 0,
+            },
             clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
         },
     }

@@ -5,10 +5,12 @@ use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, Sn
 use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
+use super::super::routes::RouteChoice;
 use super::super::secret::SecretFlag;
 use super::super::values::{
-    Allow, DcOverride, Integer, Protocols, Role, RouteChoice, Seconds, Size, Source, YesNo,
+    Allow, DcOverride, Integer, Protocols, Role, Seconds, Size, Source, YesNo,
 };
+use super::super::via::Via;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
 use super::row::{More, Uci};
@@ -95,9 +97,15 @@ flags! {
     }
 
     Telegram {
-        /// auto = middle if there is a tag, else direct (default: auto)
-        route: Option<RouteChoice> = "--route" "auto|middle|direct",
-            roles: Roles::WITH_CLIENTS; Text "middle";
+        /// auto = middle if there is a tag, else direct, or a list of ways for
+        /// connections of a client's own, tried in this order: direct; a back takes
+        /// only a list, and without one direct (default: auto)
+        route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
+        /// a proxy that all connections to Telegram go through:
+        /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
+        /// http://…HOST:PORT; middle proxies cannot be reached so (default: none)
+        via: Option<Via> = "--via" "URL",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Password; Text "socks5://127.0.0.1:1080";
         /// ad tag of @MTProxybot, 32 hex digits
         tag: Option<AdTag> = "--tag" "HEX",
             roles: Roles::WITH_CLIENTS, holds: Holds::Tag; Text "00112233445566778899aabbccddeeff";
