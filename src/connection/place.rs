@@ -54,7 +54,10 @@ impl Place {
             false => known,
         };
         let mut addresses = found.to_vec();
-        addresses.sort_by_key(|address| Some(*address) != self.good.get());
+        let is_good = |address: &SocketAddr| Some(*address) == self.good.get();
+        if let Some(good) = addresses.iter().position(is_good) {
+            addresses.swap(0, good);
+        }
         Ok(addresses)
     }
 
