@@ -35,6 +35,8 @@
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
+//! | **Routes** | |
+//! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -69,3 +71,4 @@ pub mod site_hello;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+pub mod websocket;
