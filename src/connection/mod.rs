@@ -3,3 +3,8 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `dial.rs` | a new one, straight or through `--via` |
+
+mod dial;
+
+pub(crate) use dial::{DialError, Dialer};
