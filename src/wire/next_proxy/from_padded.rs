@@ -136,7 +136,9 @@ fn payload_len(length: usize, message: &[u8]) -> usize {
             .map(|encrypted| ENCRYPTED_AT + encrypted / BLOCK * BLOCK),
     };
     // What does not fit is left to the client to judge.
-    let fits = |told: &usize| told % 4 == 0 && (length.saturating_sub(15)..=aligned).contains(told);
+    let fits = |told: &usize| {
+        told.is_multiple_of(4) && (length.saturating_sub(15)..=aligned).contains(told)
+    };
     told.filter(fits).unwrap_or(aligned)
 }
 

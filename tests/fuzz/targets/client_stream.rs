@@ -30,7 +30,8 @@ fuzz_target!(|data: &[u8]| {
         rest = &rest[packet_len.min(rest.len())..];
     }
     // The same packets, when they are cut off a stream that comes in pieces.
-    let (mut cutter, mut begun, mut bytes) = (PacketCutter::new(transport), Vec::new(), data.to_vec());
+    let (mut cutter, mut begun, mut bytes) =
+        (PacketCutter::new(transport), Vec::new(), data.to_vec());
     'stream: for mut piece in bytes.chunks_mut(usize::from(choice / 3) + 1) {
         loop {
             match cutter.next(&mut piece) {

@@ -31,7 +31,10 @@ fuzz_target!(|data: &[u8]| {
     if outcome == Ok(true) {
         let head = &whole[..taken];
         assert!(head.ends_with(b"\n\r\n") || head.ends_with(b"\n\n"));
-        assert!(head.windows(28).any(|part| part == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert!(
+            head.windows(28)
+                .any(|part| part == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
     }
     if let Err(error) = &outcome {
         let words = error.to_string();
