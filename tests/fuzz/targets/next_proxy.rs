@@ -9,8 +9,8 @@ use smol_mtproxy_wire::next_proxy::{
 use smol_mtproxy_wire::secret::Secret;
 use smol_mtproxy_wire::transport::{Transport, TransportError};
 
-/// What the answer to a hello is taken for, and how long it is.
-fn judge(pieces: &[Vec<u8>]) -> (Result<bool, GreetingError>, usize) {
+/// Whether an answer to a hello is whole, and how many bytes were taken for it.
+fn judge(pieces: &[Vec<u8>]) -> Result<(bool, usize), GreetingError> {
     let mut state = 1u32;
     let mut fill = |bytes: &mut [u8]| {
         for byte in bytes {
@@ -23,14 +23,14 @@ fn judge(pieces: &[Vec<u8>]) -> (Result<bool, GreetingError>, usize) {
     let mut taken = 0;
     for piece in pieces {
         let mut input = piece.as_slice();
-        let outcome = answer.take(&mut input);
+        let is_whole = answer.take(&mut input)?;
         taken += piece.len() - input.len();
-        if outcome != Ok(false) {
-            return (outcome, taken);
+        if is_whole {
+            return Ok((true, taken));
         }
         assert!(input.is_empty());
     }
-    (Ok(false), taken)
+    Ok((false, taken))
 }
 
 /// What the client gets; with an error, a read gives nothing.
