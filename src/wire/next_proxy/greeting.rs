@@ -40,12 +40,7 @@ pub fn greet(
     for (byte, signed) in hello.iter_mut().skip(RANDOM_AT).zip(random) {
         *byte = signed;
     }
-    let answer = ProxyAnswer {
-        secret: *secret,
-        our_random: random,
-        received: Vec::new(),
-    };
-    (hello, answer)
+    (hello, ProxyAnswer::new(secret, random))
 }
 
 /// A hello as it is signed: with zeros for its random.
@@ -77,6 +72,15 @@ pub enum GreetingError {
 }
 
 impl ProxyAnswer {
+    /// Judges what answers a hello that was signed with `random`.
+    pub fn new(secret: &Secret, random: [u8; RANDOM_LEN]) -> Self {
+        Self {
+            secret: *secret,
+            our_random: random,
+            received: Vec::new(),
+        }
+    }
+
     /// Takes bytes of the answer off the front of `input`. Whether it is complete and
     /// right: what is left in `input` are records of the connection.
     pub fn take(&mut self, input: &mut &[u8]) -> Result<bool, GreetingError> {

@@ -1,7 +1,7 @@
 use super::super::*;
 use crate::client_hello::{self, Parsed};
 use crate::fake_tls::{CHANGE_CIPHER_SPEC, DECODE_ERROR_ALERT, record_header};
-use crate::secret::{Domain, Secret};
+use crate::secret::{Domain, Secret, SharedSecret};
 use crate::server_hello::tests::counting;
 use crate::server_hello::{FlightProfile, answer};
 
@@ -66,6 +66,34 @@ fn the_answer_comes_in_any_pieces_and_what_follows_is_left() {
             }
         }
         assert_eq!(taken, end, "{size}");
+    }
+}
+
+/// Answers of another implementation, which these clients took.
+#[test]
+fn captured_answers_are_right() {
+    for json in [
+        include_str!("../../../../tests/fixtures/td-ee-0.json"),
+        include_str!("../../../../tests/fixtures/kurigram-ee-0.json"),
+    ] {
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let hex = |value: &serde_json::Value| {
+            let text = value.as_str().unwrap();
+            data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
+        };
+        let hello = hex(&json["client_hello"]["hex"]);
+        let answer = hex(&json["server_flight_hex"]);
+        let secret: SharedSecret = json["secret"].as_str().unwrap().parse().unwrap();
+        let random = *hello[11..].first_chunk().unwrap();
+        for size in [1, 100, answer.len()] {
+            let reader = ProxyAnswer::new(&secret.key, random);
+            assert_eq!(take_all(reader, &answer, size), Ok(true));
+        }
+        let reader = ProxyAnswer::new(&secret.key, [1; 32]);
+        assert_eq!(
+            take_all(reader, &answer, 99),
+            Err(GreetingError::WrongDigest)
+        );
     }
 }
 
