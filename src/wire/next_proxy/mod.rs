@@ -1,5 +1,5 @@
 //! The client's side of another MTProxy, by which ours reaches Telegram
-//! (`doc/protocol.md` §11).
+//! (`doc/protocol.md` §12).
 //!
 //! | File | What |
 //! |---|---|
