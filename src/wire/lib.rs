@@ -10,6 +10,7 @@
 //! | `invite.rs` | the invitation to a proxy, `tg://proxy?…` |
 //! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
 //! | `transport.rs` | how packets are delimited behind them |
+//! | `packet_meter.rs` | where they begin and end in a client's stream |
 //! | `frames.rs` | where packets end in a stream that is already encrypted |
 //! | `dc.rs` | the number of a data centre |
 //! | `proxy_protocol.rs` | the header by which a relay in front of us tells the client's address |
@@ -38,6 +39,9 @@
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
+//! | **Routes** | |
+//! | `next_proxy/` | another MTProxy, as its client |
+//! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -61,7 +65,9 @@ mod key_share;
 pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
+pub mod next_proxy;
 pub mod obfuscated2;
+pub mod packet_meter;
 pub mod proxy_config;
 pub mod proxy_protocol;
 pub mod rpc;
@@ -75,3 +81,4 @@ pub mod tls;
 pub mod transport;
 mod tunnel;
 pub mod via;
+pub mod websocket;
