@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::unframe::PacketMeter;
 use crate::backend::Sink;
 use crate::connection::Line;
 use crate::metrics::CloseReason;
 use crate::net::{Bulk, CHUNK_LEN, READS_PER_TURN};
+use crate::wire::packet_meter::PacketMeter;
 
 /// Relays between a client and its own connection to a DC.
 ///

@@ -10,6 +10,7 @@
 //! | `invite.rs` | the invitation to a proxy, `tg://proxy?…` |
 //! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
 //! | `transport.rs` | how packets are delimited behind them |
+//! | `packet_meter.rs` | where they begin and end in a client's stream |
 //! | `frames.rs` | where packets end in a stream that is already encrypted |
 //! | `dc.rs` | the number of a data centre |
 //! | `proxy_protocol.rs` | the header by which a relay in front of us tells the client's address |
@@ -34,6 +35,8 @@
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
+//! | **Routes** | |
+//! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -57,6 +60,7 @@ pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
 pub mod obfuscated2;
+pub mod packet_meter;
 pub mod proxy_config;
 pub mod proxy_protocol;
 pub mod rpc;
@@ -67,3 +71,4 @@ pub mod site_hello;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+pub mod websocket;
