@@ -3,10 +3,13 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `dial.rs` | a new one, straight or through `--via` |
 //! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
 //! | `line.rs` | a client's own connection to a DC |
 
+mod dial;
 mod enciphered;
 mod line;
 
+pub(crate) use dial::{DialError, Dialer};
 pub(crate) use line::Line;

@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::backend::{OpenError, SessionRequest};
-use crate::connection::Line;
-use crate::net::{Keepalive, Socket};
+use crate::connection::{DialError, Line};
+use crate::net::Keepalive;
 use crate::wire::obfuscated2;
-
-/// Each address of a DC gets this long before the next one is tried.
-const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
 const KEEPALIVE: Keepalive = Keepalive {
     interval: Duration::from_secs(60),
@@ -43,8 +40,8 @@ async fn connect(
     shared: &Rc<Shared>,
     address: SocketAddr,
     request: &SessionRequest,
-) -> std::io::Result<Line> {
-    let socket = Socket::connect_within(&shared.reactor, address, CONNECT_LIMIT).await?;
+) -> Result<Line, DialError> {
+    let socket = shared.dialer.dial(address).await?;
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     let header = obfuscated2::dial_fast(
@@ -53,6 +50,7 @@ async fn connect(
         request.dc,
         &mut crate::net::fill_random,
     );
-    socket.write_all(&header.bytes).await?;
+    let sent = socket.write_all(&header.bytes).await;
+    sent.map_err(DialError::Unreachable)?;
     Ok(Line::plain(socket, header.to_dc))
 }

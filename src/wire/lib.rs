@@ -32,6 +32,9 @@
 //! | **Front and back** | |
 //! | `link/` | frames between them, and what each stream and each front may send |
 //! | `tls/` | records of TLS 1.3, sealed and opened |
+//! | **Proxies of others** | |
+//! | `via.rs` | what both kinds have in common: a target, a login, the talk's steps |
+//! | `socks5.rs`, `http_connect.rs` | the talk with each, until the connection is the tunnel's |
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
@@ -53,6 +56,7 @@ pub mod flight_length;
 pub mod frames;
 pub mod full;
 pub mod http;
+pub mod http_connect;
 pub mod http_date;
 pub mod invite;
 mod key_share;
@@ -68,7 +72,9 @@ pub mod secret;
 pub mod server_hello;
 pub mod site_flight;
 pub mod site_hello;
+pub mod socks5;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+pub mod via;
 pub mod websocket;
