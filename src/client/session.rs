@@ -216,7 +216,7 @@ async fn open(
 fn first_route(rules: &Rules) -> Route {
     match rules.route {
         RouteChoice::Middle => Route::Middle,
-        RouteChoice::Direct => Route::Direct,
+        RouteChoice::Own(_) => Route::Direct,
         RouteChoice::Auto if rules.tag.is_some() => Route::Middle,
         RouteChoice::Auto => Route::Direct,
     }

@@ -6,10 +6,16 @@
 //! | `dial.rs` | a new one, straight or through `--via` |
 //! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
 //! | `line.rs` | a client's own connection to a DC |
+//! | `starvation.rs` | when a line shows that its route works or not; pure |
+//! | `trial.rs` | what a line holds that is watched for that |
 
 mod dial;
 mod enciphered;
 mod line;
+mod starvation;
+mod trial;
 
 pub(crate) use dial::{DialError, Dialer};
 pub(crate) use line::Line;
+pub(crate) use starvation::Finding;
+pub(crate) use trial::{Subject, Trial, Trials};

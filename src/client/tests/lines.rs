@@ -63,7 +63,7 @@ async fn connect(world: &Rc<World>, transport: Option<Transport>) -> (App, Dc) {
 
 fn direct() -> Setup {
     let mut setup = Setup::default();
-    setup.rules.route = RouteChoice::Direct;
+    setup.rules.route = RouteChoice::Own(Default::default());
     setup
 }
 
