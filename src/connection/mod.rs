@@ -8,12 +8,15 @@
 //! | `line.rs` | a client's own connection to a DC |
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
 //! | `trial.rs` | what a line holds that is watched for that |
+//! | `websocket.rs` | a DC's connection inside a WebSocket inside TLS |
 
 mod dial;
 mod enciphered;
 mod line;
 mod starvation;
 mod trial;
+#[cfg(feature = "tls")]
+mod websocket;
 
 pub(crate) use dial::{DialError, Dialer};
 pub(crate) use line::Line;
