@@ -8,7 +8,7 @@ use smol_mtproxy_ciphers::CtrStream;
 
 use super::enciphered::Enciphered;
 #[cfg(feature = "tls")]
-use super::websocket::{WebSocket, WebSocketParts};
+use super::websocket::WebSocket;
 use crate::net::{BufferPool, Socket};
 
 /// A client's own connection to a DC, which has its 64-byte header. What comes from it
@@ -24,12 +24,6 @@ pub(crate) enum Line {
 impl Line {
     pub(crate) fn plain(socket: Socket, to_dc: CtrStream) -> Self {
         Self::Plain(Enciphered::new(socket, to_dc))
-    }
-
-    /// `None` if the handshake of its TLS is not done.
-    #[cfg(feature = "tls")]
-    pub(crate) fn web(parts: WebSocketParts) -> Option<Self> {
-        Some(Self::WebSocket(Box::new(WebSocket::new(parts)?)))
     }
 
     /// The connection, if what comes on it can be handed on as it is.

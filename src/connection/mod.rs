@@ -8,6 +8,8 @@
 //! | `line.rs` | a client's own connection to a DC |
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
 //! | `trial.rs` | what a line holds that is watched for that |
+//! | `web.rs` | how a WebSocket to a web server comes to be |
+//! | `web_trust.rs` | which web servers are taken for what they say they are |
 //! | `websocket.rs` | a DC's connection inside a WebSocket inside TLS |
 
 mod dial;
@@ -16,9 +18,17 @@ mod line;
 mod starvation;
 mod trial;
 #[cfg(feature = "tls")]
+mod web;
+#[cfg(feature = "tls")]
+mod web_trust;
+#[cfg(feature = "tls")]
 mod websocket;
 
 pub(crate) use dial::{DialError, Dialer};
 pub(crate) use line::Line;
 pub(crate) use starvation::Finding;
 pub(crate) use trial::{Subject, Trial, Trials};
+#[cfg(feature = "tls")]
+pub(crate) use web::{FreshWebSocket, WebContext, WebError, WebRequest};
+#[cfg(feature = "tls")]
+pub(crate) use web_trust::WebTrust;

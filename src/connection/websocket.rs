@@ -32,9 +32,7 @@ pub(crate) struct WebSocketParts {
     pub(crate) tls: TlsStream,
     pub(crate) to_dc: CtrStream,
     pub(crate) transport: Transport,
-    /// Has seen what came with the upgrade.
-    pub(crate) frames: FrameReader,
-    /// Payload that came with it, at most one record's.
+    /// What came with the upgrade, at most one read.
     pub(crate) early: Vec<u8>,
 }
 
@@ -75,23 +73,39 @@ enum Course {
 }
 
 impl WebSocket {
-    /// `None` if the handshake of its TLS is not done.
-    pub(crate) fn new(parts: WebSocketParts) -> Option<Self> {
-        Some(Self {
-            writer: parts.tls.writer()?,
+    pub(crate) fn new(parts: WebSocketParts) -> io::Result<Self> {
+        let writer = parts.tls.writer().ok_or(io::ErrorKind::NotConnected)?;
+        let mut web = Self {
+            writer,
             socket: parts.socket,
             tls: parts.tls,
             to_dc: parts.to_dc,
             cutter: PacketCutter::new(parts.transport),
-            frames: parts.frames,
+            frames: FrameReader::default(),
             message_left: 0,
             answer: None,
             pending: None,
             sealed: 0,
             unsettled: 0,
-            rest: Rest::new(parts.early),
+            rest: Rest::default(),
             course: Course::Open,
-        })
+        };
+        web.begin(parts.early)?;
+        Ok(web)
+    }
+
+    fn begin(&mut self, mut early: Vec<u8>) -> io::Result<()> {
+        let Self {
+            frames,
+            answer,
+            course,
+            socket,
+            ..
+        } = self;
+        let payload = unframe(frames, &mut early, answer, course, socket);
+        let payload = payload.map_err(|_| io::ErrorKind::InvalidData)?;
+        self.rest.keep(payload);
+        self.reply()
     }
 
     /// See [`Line::send`](super::Line::send).
@@ -454,10 +468,6 @@ struct Rest {
 }
 
 impl Rest {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, given: 0 }
-    }
-
     /// Only while nothing is here.
     fn keep(&mut self, later: &[u8]) {
         if !later.is_empty() {
@@ -481,3 +491,6 @@ impl Rest {
         length
     }
 }
+
+#[cfg(test)]
+mod tests;
