@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use smol_mtproxy_ciphers::StreamKey;
 
-use crate::connection::Line;
+use crate::connection::OnTrial;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
@@ -66,7 +66,7 @@ pub(crate) enum Session {
     Bytes(Box<dyn Stream>),
     /// The DC's connection itself (direct): the client side relays, with
     /// splice(2) where it can.
-    Line(Line),
+    Line(OnTrial),
 }
 
 /// From the client to Telegram.

@@ -7,7 +7,7 @@ use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
 use crate::backend::Sink;
-use crate::connection::Line;
+use crate::connection::OnTrial;
 use crate::metrics::CloseReason;
 use crate::net::{Bulk, CHUNK_LEN, READS_PER_TURN};
 use crate::wire::packet_meter::PacketMeter;
@@ -23,7 +23,7 @@ pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
     meter: PacketMeter,
-    dc: Line,
+    dc: OnTrial,
     /// From the DC, while it comes in bulk.
     bulk: Bulk,
     /// Neither side was read for lack of buffers.
@@ -36,7 +36,7 @@ pub(super) struct LineRelay {
 type Progress = Result<Poll<()>, CloseReason>;
 
 impl LineRelay {
-    pub(crate) fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, dc: Line) -> Self {
+    pub(crate) fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, dc: OnTrial) -> Self {
         Self {
             deadlines: Deadlines::new(&out.context.reactor),
             out,
@@ -62,6 +62,9 @@ impl LineRelay {
                 Ok(()) => {}
                 Err(reason) => return Poll::Ready(reason),
             }
+        }
+        if self.dc.poll_over(cx).is_ready() {
+            return Poll::Ready(CloseReason::RouteFailed);
         }
         loop {
             let watched = self.watched();
@@ -130,6 +133,7 @@ impl LineRelay {
             Poll::Ready(Ok(None)) => return self.copy(cx),
             Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
         };
+        self.dc.came(length);
         self.received(length);
         if length > 0 {
             let written = self.bulk.try_drain(&self.out.socket, length);

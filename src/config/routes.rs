@@ -76,12 +76,28 @@ impl RouteList {
         }
     }
 
+    /// Those that this build has not too.
+    #[cfg(test)]
+    pub(crate) fn from_routes(routes: &[RouteName]) -> Self {
+        let mut list = Self::of(routes[0]);
+        for route in &routes[1..] {
+            assert!(list.push(*route));
+        }
+        list
+    }
+
     pub(crate) fn as_slice(&self) -> &[RouteName] {
         self.routes.get(..self.length).unwrap_or_default()
     }
 
     pub(crate) fn has(&self, route: RouteName) -> bool {
         self.as_slice().contains(&route)
+    }
+
+    /// For a person.
+    pub(crate) fn in_words(&self) -> String {
+        let words: Vec<_> = self.as_slice().iter().map(|route| route.word()).collect();
+        words.join(", then ")
     }
 
     /// Whether it is longer by `route`, which it does not have yet.
@@ -219,6 +235,8 @@ mod tests {
         }
         assert!(!list.push(RouteName::Zone));
         assert_eq!(list.to_string(), "ws,direct,zone,worker,upstream");
+        let words = "ws, then direct, then zone, then worker, then upstream";
+        assert_eq!(list.in_words(), words);
         for (index, route) in RouteName::ALL.into_iter().enumerate() {
             assert_eq!(route.index(), index);
         }

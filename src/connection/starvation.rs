@@ -216,8 +216,12 @@ mod tests {
             let found = is_found.then_some(Finding::FallsSilent);
             assert_eq!(waits.look(20 + AGAIN + SILENCE), found);
             assert_eq!(leaves.end(20 + AGAIN + SILENCE_AT_END), found);
-            assert_eq!(line.came(1, 9_000), None);
-            assert_eq!(line.end(9_000), Some(Finding::Passes));
+            let is_enough = down == 32 * KIB;
+            let passes = is_enough.then_some(Finding::Passes);
+            assert_eq!(line.came(1, 9_000), passes);
+            assert_eq!(line.is_settled(), is_enough);
+            let passes = (!is_enough).then_some(Finding::Passes);
+            assert_eq!(line.end(9_000), passes);
         }
         let mut line = Starvation::default();
         line.sent(0);

@@ -139,12 +139,18 @@ impl Trial {
         if self.is_over.get() {
             return Poll::Ready(());
         }
-        if self.state.get().is_waiting() && !self.is_listed.replace(true) {
+        if self.is_unlisted() {
+            self.is_listed.set(true);
             let entry = (Rc::downgrade(self), cx.waker().clone());
             self.trials.waiting.borrow_mut().push(entry);
             self.trials.stirring.notify();
         }
         Poll::Pending
+    }
+
+    /// It has something to wait for, and no waker yet.
+    pub(crate) fn is_unlisted(&self) -> bool {
+        !self.is_listed.get() && self.state.get().is_waiting()
     }
 
     /// Whether it goes on waiting.
@@ -176,5 +182,104 @@ impl Drop for Trial {
         if let Some(finding) = self.change(|state| state.end(now)) {
             self.find(finding);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::net::Executor;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const SUBJECT: Subject = Subject {
+        route: RouteName::Direct,
+        dc: DcId(2),
+    };
+
+    type Heard = Rc<RefCell<Vec<(Finding, Duration)>>>;
+
+    /// Runs `test` with trials whose judge closes every line that starves, and what it
+    /// hears, with the time since it was asked.
+    fn run<F: Future<Output = ()>>(test: impl FnOnce(Rc<Reactor>, Rc<Trials>, Heard) -> F) {
+        let reactor = Reactor::virtual_time().unwrap();
+        let executor = Rc::new(Executor::default());
+        let heard = Heard::default();
+        let (hearing, clock) = (heard.clone(), reactor.clock().clone());
+        let trials = Trials::new(reactor.clock(), move |subject, finding, asked| {
+            assert_eq!(subject, SUBJECT);
+            hearing.borrow_mut().push((finding, clock.now() - asked));
+            finding == Finding::Starves
+        });
+        let watching = trials.clone().run(reactor.clone());
+        executor.spawn(watching).detach();
+        reactor.block_on(&executor, test(reactor.clone(), trials, heard));
+    }
+
+    async fn over(trial: &Rc<Trial>) {
+        poll_fn(|cx| trial.poll_over(cx)).await;
+    }
+
+    #[test]
+    fn a_line_that_starves_is_woken_in_time() {
+        run(|reactor, trials, heard| async move {
+            for _ in 0..2 {
+                let trial = Trial::new(&trials, SUBJECT);
+                let idle = reactor.timeout(100 * SECOND, over(&trial)).await;
+                assert!(idle.is_none(), "nothing was asked");
+                trial.sent();
+                let start = reactor.now();
+                over(&trial).await;
+                let took = reactor.now() - start;
+                assert!((5 * SECOND..=6 * SECOND).contains(&took), "{took:?}");
+                let (finding, since) = heard.borrow_mut().pop().unwrap();
+                assert_eq!(finding, Finding::Starves);
+                assert!((5 * SECOND..=6 * SECOND).contains(&since), "{since:?}");
+                drop(trial);
+                assert!(heard.borrow().is_empty());
+            }
+        });
+    }
+
+    #[test]
+    fn nobody_is_watched_who_waits_for_nothing() {
+        run(|reactor, trials, heard| async move {
+            let trial = Trial::new(&trials, SUBJECT);
+            trial.sent();
+            assert!(smol::future::poll_once(over(&trial)).await.is_none());
+            assert_eq!(trials.waiting.borrow().len(), 1);
+            assert!(smol::future::poll_once(over(&trial)).await.is_none());
+            assert_eq!(trials.waiting.borrow().len(), 1, "once is enough");
+            trial.came(100);
+            reactor.sleep(2 * SECOND).await;
+            assert!(trials.waiting.borrow().is_empty());
+            assert_eq!(heard.take(), [(Finding::Answers, Duration::ZERO)]);
+            trial.came(40_000);
+            assert!(trial.is_settled());
+            drop(trial);
+            let told: Vec<_> = heard.take().iter().map(|(finding, _)| *finding).collect();
+            assert_eq!(told, [Finding::Passes]);
+            assert_eq!(Rc::strong_count(&trials), 2);
+        });
+    }
+
+    #[test]
+    fn one_that_goes_leaves_the_list() {
+        run(|reactor, trials, heard| async move {
+            for _ in 0..100 {
+                let trial = Trial::new(&trials, SUBJECT);
+                trial.sent();
+                assert!(smol::future::poll_once(over(&trial)).await.is_none());
+            }
+            reactor.sleep(2 * SECOND).await;
+            assert!(trials.waiting.borrow().is_empty());
+            assert!(heard.borrow().is_empty(), "it went by itself");
+        });
+    }
+
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Trial>() <= 3 * size_of::<u64>());
     }
 }

@@ -46,6 +46,12 @@ impl TelegramPart {
     pub(crate) fn backend(&self) -> Rc<dyn Backend> {
         self.telegram.clone()
     }
+
+    /// What `ctl routes` is told.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.telegram.routes()
+    }
 }
 
 impl Part for TelegramPart {

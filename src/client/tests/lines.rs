@@ -8,7 +8,7 @@ use super::relays::payload;
 use super::telegram::Answer;
 use super::{SECRET, Setup, World};
 use crate::config::RouteChoice;
-use crate::connection::Line;
+use crate::connection::{Line, OnTrial};
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Listener, Socket};
 use crate::wire::transport::{MAX_PACKET, Transport};
@@ -33,6 +33,7 @@ impl Dc {
         };
         let line = Line::plain(ours.unwrap(), CtrStream::new(key.clone()));
         let answers = &world.telegram.answers;
+        let line = OnTrial::new(line, None);
         answers.borrow_mut().push_back(Answer::Line(line));
         Self {
             socket: theirs.unwrap(),

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use crate::backend::{
     Backend, Body, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
 };
-use crate::connection::Line;
+use crate::connection::OnTrial;
 use crate::net::Notify;
 
 /// A [`Backend`] that does what a test tells it.
@@ -22,7 +22,7 @@ pub(crate) enum Answer {
     Upon(Rc<Notify>),
     Fail(OpenError),
     Bytes,
-    Line(Line),
+    Line(OnTrial),
 }
 
 #[derive(Clone)]

@@ -97,9 +97,9 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct (default:
-        /// auto; on a back, which takes only a list, direct)
-        route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "middle";
+        /// connections of a client's own, tried in this order: direct; a back takes
+        /// only a list, and without one direct (default: auto)
+        route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// ad tag of @MTProxybot, 32 hex digits
         tag: Option<AdTag> = "--tag" "HEX",
             roles: Roles::WITH_CLIENTS, holds: Holds::Tag; Text "00112233445566778899aabbccddeeff";

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::taker::{News, Taker};
 use super::tie::Tie;
 use crate::backend::Sink;
-use crate::connection::Line;
+use crate::connection::OnTrial;
 use crate::link::LinkContext;
 use crate::link::connection::{ALLOWANCE, ONE_WRITE};
 use crate::link::fault::Fault;
@@ -22,14 +22,14 @@ const WORTH_EXPANDING: u32 = 4096;
 /// A client's own connection to a DC, on the back. The link's task writes to it what the
 /// front sends; a task of the line's own reads it.
 pub(super) struct LineEnd {
-    dc: Line,
+    dc: OnTrial,
     task: Option<Waker>,
     /// Bytes since the last tick.
     recent: u32,
 }
 
 impl LineEnd {
-    pub(crate) fn new(mut dc: Line) -> Self {
+    pub(crate) fn new(mut dc: OnTrial) -> Self {
         dc.hibernate();
         Self {
             dc,
@@ -47,7 +47,7 @@ impl LineEnd {
         if self.recent < WORTH_EXPANDING {
             self.dc.hibernate();
         }
-        if written < bytes.len() {
+        if written < bytes.len() || self.dc.is_to_be_asked() {
             self.wake();
         }
         written
@@ -84,7 +84,11 @@ impl Taker for LineEnd {
     /// Writes what the link's task could not.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
         self.task = Some(cx.waker().clone());
-        self.dc.flush(cx)
+        let flushed = self.dc.flush(cx);
+        match self.dc.poll_over(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => flushed,
+        }
     }
 
     fn poll_read(

@@ -13,7 +13,7 @@ use super::taker::{News, Taker};
 use super::tie::Tie;
 use super::wish::{UnderWay, Wish};
 use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
-use crate::connection::Line;
+use crate::connection::OnTrial;
 use crate::link::LinkContext;
 use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
@@ -106,7 +106,7 @@ impl BackStream {
     }
 
     /// A session with a connection of its own is there.
-    pub(crate) fn opened_line(self: &Rc<Self>, line: Line) {
+    pub(crate) fn opened_line(self: &Rc<Self>, line: OnTrial) {
         if !self.tie.is_over() {
             self.begin(Box::new(LineEnd::new(line)));
             let executor = &self.link().context.executor;
