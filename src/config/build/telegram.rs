@@ -39,10 +39,15 @@ pub(crate) struct PoolConfig {
     pub(crate) clients_per_connection: usize,
 }
 
+/// Connections that are kept ready for each DC, if its route is ws.
+fn spares_each(flags: &Flags) -> usize {
+    flags.ws_spare.map_or(1, |n| n.0 as usize)
+}
+
 /// Connections that are kept ready for each DC.
 pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
     match doors.route.list().has(RouteName::Ws) {
-        true => flags.ws_spare.map_or(1, |n| n.0 as usize),
+        true => spares_each(flags),
         false => 0,
     }
 }
@@ -66,7 +71,7 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         ws: WsConfig {
             addresses: flags.ws.iter().map(|ws| (ws.0, ws.1)).collect(),
             sni: flags.ws_sni.clone(),
-            spare: spare(flags, doors),
+            spare: spares_each(flags),
             ca: flags.ws_ca.clone(),
         },
         pools: PoolConfig {

@@ -132,7 +132,8 @@ flags! {
         /// route ws: connections kept ready for each DC in use (default: 1)
         ws_spare: Option<Whole<0, 4>> = "--ws-spare" "N",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
-        /// route ws: certificate authorities to trust (default: Mozilla's)
+        /// route ws: certificate authorities to trust (default: those of
+        /// Mozilla)
         ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
             roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
             Text "authorities.pem";
