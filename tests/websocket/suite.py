@@ -68,10 +68,10 @@ class Telegram(Child):
         self = await cls.start(os.environ["FAKE_TELEGRAM_BIN"], "--web-front", f"{directory}/ca.pem")
         self.front = (await self.until(r"web-front (\S+)"))[1]
         self.directs = {}
-        while not (flags := re.match("flags (.*)", (await self.until("."))[0] and self.lines[-1])):
-            if match := re.match(r"direct (\d+) \[(\S+)\]", self.lines[-1]):
+        self.flags = (await self.until("^flags (.*)"))[1].split()
+        for line in self.lines:
+            if match := re.match(r"direct (\d+) \[(\S+)\]", line):
                 self.directs[int(match[1])] = match[2]
-        self.flags = flags[1].split()
         await self.until("ready")
         return self
 
@@ -114,20 +114,21 @@ async def visit(telegram, directory):
         yield socket
 
 
+async def parts(socket):
+    """What comes, frame by frame: a message may never end."""
+    while True:
+        async for part in socket.recv_streaming():
+            yield part
+
+
 async def exchange(socket, lengths):
-    """Echoes; `stream` is what they went through."""
-    stream = Stream(2)
+    stream, coming = Stream(2), parts(socket)
     await socket.send(stream.header)
     for length in lengths:
         payload = echo(length)
         await socket.send(stream.packet(payload))
         while (answer := stream.next()) is None:
-            async for part in socket.recv_streaming():
-                stream.push(part)
-                if (answer := stream.next()) is not None:
-                    break
-            if answer is not None:
-                break
+            stream.push(await anext(coming))
         assert answer == payload, f"{length} bytes"
 
 

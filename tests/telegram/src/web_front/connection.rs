@@ -130,8 +130,8 @@ struct Talk<'a> {
     name: String,
     /// Payloads of pings that were not answered.
     pings: Mutex<Vec<Vec<u8>>>,
-    /// The code of the CLOSE that was sent.
-    closing: Mutex<Option<u16>>,
+    /// The CLOSE that was sent.
+    closing: Mutex<Option<(u16, String)>>,
 }
 
 /// Among those that are told what to do.
@@ -339,8 +339,8 @@ impl Talk<'_> {
                 Ok(mut bytes) if !bytes.is_empty() => input.append(&mut bytes),
                 _ => {
                     self.front.count(|tally| tally.unclosed += 1);
-                    return match *lock(&self.closing) {
-                        Some(code) => Err(format!("CLOSE {code} was not answered")),
+                    return match &*lock(&self.closing) {
+                        Some((code, _)) => Err(format!("CLOSE {code} was not answered")),
                         None => Ok(()),
                     };
                 }
@@ -419,18 +419,22 @@ impl Talk<'_> {
         if std::str::from_utf8(text).is_err() {
             return Err("a CLOSE with a text that is none".to_owned());
         }
-        let ours = *lock(&self.closing);
+        let ours = lock(&self.closing).clone();
         match ours {
-            Some(sent) if sent == code && text.is_empty() => {
+            Some((sent, said)) if sent == code && (text.is_empty() || text == said.as_bytes()) => {
                 self.front.count(|tally| tally.close_echoes.push(code));
                 self.channel.finish().await;
             }
             // They crossed.
-            Some(_) | None if code == 1000 => {
+            Some(_) if code == 1000 => {
+                self.front.count(|tally| tally.closes.push(code));
+                self.channel.finish().await;
+            }
+            None if code == 1000 => {
                 self.front.count(|tally| tally.closes.push(code));
                 let _ = orders.try_send(Order::Echo(code));
             }
-            _ => return Err(format!("CLOSE {code} after {ours:?}")),
+            ours => return Err(format!("CLOSE {code} after {ours:?}")),
         }
         match self.channel.read().await {
             Ok(bytes) if !bytes.is_empty() => Err("bytes behind a CLOSE".to_owned()),
@@ -507,10 +511,10 @@ impl Talk<'_> {
 
     /// The reader ends it; not for ever after our CLOSE.
     async fn wait_for_reader(&self) -> Result<(), String> {
-        let closing = *lock(&self.closing);
+        let closing = lock(&self.closing).clone();
         match closing {
             None => std::future::pending().await,
-            Some(code) => {
+            Some((code, _)) => {
                 self.front.shared.host.sleep(CLOSE_PATIENCE).await;
                 Err(format!("CLOSE {code} was not answered"))
             }
@@ -526,8 +530,8 @@ impl Talk<'_> {
         };
         match order {
             Order::Close(code, text) => {
-                *lock(&self.closing) = Some(code);
                 let payload = frames::close_payload(code, &text);
+                *lock(&self.closing) = Some((code, text));
                 self.channel.write(&frames::frame(CLOSE, &payload)).await?;
                 Ok(Sent::Last)
             }
