@@ -12,9 +12,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use smol_mtproxy_ciphers::{CtrStream, StreamKey};
+use smol_mtproxy_ciphers::StreamKey;
 
-use crate::net::{Rope, Socket};
+use crate::connection::OnTrial;
+use crate::net::Rope;
 use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::Transport;
@@ -64,15 +65,8 @@ pub(crate) enum Session {
     /// out as it is, what comes back is already encrypted for the client.
     Bytes(Box<dyn Stream>),
     /// The DC's connection itself (direct): the client side relays, with
-    /// splice(2) where it can. Bytes from it are already encrypted for the
-    /// client; bytes to it go through `to_dc`.
-    Line(Line),
-}
-
-/// A direct connection to a DC, its 64-byte header already sent.
-pub(crate) struct Line {
-    pub(crate) socket: Socket,
-    pub(crate) to_dc: CtrStream,
+    /// splice(2) where it can.
+    Line(OnTrial),
 }
 
 /// From the client to Telegram.

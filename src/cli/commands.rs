@@ -245,7 +245,8 @@ pub(super) struct Ctl {}
     smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
     smol-mtproxy ctl table del banned 192.0.2.7\n\
     smol-mtproxy ctl table list banned --json\n\
-    smol-mtproxy ctl secrets")]
+    smol-mtproxy ctl secrets\n\
+    smol-mtproxy ctl routes")]
 pub(super) struct Ctl {
     /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
     /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted

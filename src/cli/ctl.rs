@@ -1,5 +1,7 @@
 //! `ctl`: asks the running proxy, over its control socket.
 
+mod routes;
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -19,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const SAVE_LIMIT: Duration = Duration::from_secs(70);
 
 const USAGE: &str = "ctl takes: table add NAME ENTRY, table del NAME ENTRY, table list NAME, \
-     table save NAME or secrets";
+     table save NAME, secrets or routes";
 
 /// Talks to the proxy that runs with this config.
 pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
@@ -30,7 +32,7 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     }
     let save = match *words.as_slice() {
         ["table", "add" | "del", name, _] => options.save.then_some(name),
-        ["table", "list" | "save", _] | ["secrets"] if !options.save => None,
+        ["table", "list" | "save", _] | ["secrets" | "routes"] if !options.save => None,
         _ => return complain(Exit::Usage, USAGE),
     };
     let mut answer = ask(&config.process.control, &words);
@@ -77,6 +79,9 @@ fn ask(path: &Path, words: &[&str]) -> io::Result<Result<Vec<String>, String>> {
 
 fn show(options: &Ctl, words: &[&str], lines: Vec<String>) -> Exit {
     if !options.json {
+        if let ["routes"] = words {
+            return print(&routes::table(&lines));
+        }
         return print(
             &lines
                 .iter()
@@ -92,6 +97,10 @@ fn show(options: &Ctl, words: &[&str], lines: Vec<String>) -> Exit {
         ["secrets"] => vec![(
             "secrets",
             Json::List(lines.iter().map(|line| secret(line)).collect()),
+        )],
+        ["routes"] => vec![(
+            "routes",
+            Json::List(lines.iter().map(|line| routes::json(line)).collect()),
         )],
         ["table", "save", _] => vec![("saved", Json::Bool(true))],
         _ => vec![(

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::unframe::PacketMeter;
-use crate::backend::{Line, Sink};
+use crate::backend::Sink;
+use crate::connection::OnTrial;
 use crate::metrics::CloseReason;
-use crate::net::{Bulk, CHUNK_LEN, Enciphered, READS_PER_TURN};
+use crate::net::{Bulk, CHUNK_LEN, READS_PER_TURN};
+use crate::wire::packet_meter::PacketMeter;
 
 /// Relays between a client and its own connection to a DC.
 ///
@@ -22,7 +23,7 @@ pub(super) struct LineRelay {
     out: Rc<ClientOut>,
     inlet: Inlet,
     meter: PacketMeter,
-    dc: Enciphered,
+    dc: OnTrial,
     /// From the DC, while it comes in bulk.
     bulk: Bulk,
     /// Neither side was read for lack of buffers.
@@ -35,13 +36,13 @@ pub(super) struct LineRelay {
 type Progress = Result<Poll<()>, CloseReason>;
 
 impl LineRelay {
-    pub(crate) fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, line: Line) -> Self {
+    pub(crate) fn new(out: Rc<ClientOut>, inlet: Inlet, meter: PacketMeter, dc: OnTrial) -> Self {
         Self {
             deadlines: Deadlines::new(&out.context.reactor),
             out,
             inlet,
             meter,
-            dc: Enciphered::new(line.socket, line.to_dc),
+            dc,
             bulk: Bulk::default(),
             is_starved: false,
             is_gone: false,
@@ -61,6 +62,9 @@ impl LineRelay {
                 Ok(()) => {}
                 Err(reason) => return Poll::Ready(reason),
             }
+        }
+        if self.dc.poll_over(cx).is_ready() {
+            return Poll::Ready(CloseReason::RouteFailed);
         }
         loop {
             let watched = self.watched();
@@ -104,7 +108,7 @@ impl LineRelay {
         if self.out.paused_until().is_some() {
             return Ok(Poll::Pending);
         }
-        if self.bulk.wants_pipe() && !self.out.is_wrapped_in_records() {
+        if self.bulk.wants_pipe() && self.may_splice() {
             self.bulk.lend(self.out.context.pipes.take());
         }
         match self.bulk.has_pipe() {
@@ -113,14 +117,23 @@ impl LineRelay {
         }
     }
 
+    /// Neither side's bytes are looked at.
+    fn may_splice(&self) -> bool {
+        !self.out.is_wrapped_in_records() && self.dc.as_socket().is_some()
+    }
+
     fn splice(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Some(dc) = self.dc.as_socket() else {
+            return self.copy(cx);
+        };
         let most = self.out.read_limit();
-        let length = match self.bulk.poll_fill(cx, self.dc.socket(), most) {
+        let length = match self.bulk.poll_fill(cx, dc, most) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(Some(length))) => length,
             Poll::Ready(Ok(None)) => return self.copy(cx),
             Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
         };
+        self.dc.came(length);
         self.received(length);
         if length > 0 {
             let written = self.bulk.try_drain(&self.out.socket, length);
@@ -185,17 +198,16 @@ impl LineRelay {
             return Ok(Poll::Pending);
         };
         let read = context.scratch.with(|buffer| {
-            let limit = room.min(buffer.len());
-            let space = buffer.get_mut(..limit).unwrap_or_default();
-            let length = match self.dc.socket().poll_read(cx, space) {
+            let mut take = |data: &mut [u8]| {
+                // All of it has room: nothing is queued, and see `room`.
+                self.out.offer(data, usize::MAX);
+            };
+            let length = match self.dc.poll_read(cx, buffer, room, &mut take) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(length)) => length,
                 Poll::Ready(Err(_)) => return Err(CloseReason::NoConnection),
             };
             self.received(length);
-            // All of it has room: nothing is queued, and see `room`.
-            self.out
-                .offer(space.get_mut(..length).unwrap_or_default(), usize::MAX);
             Ok(Poll::Ready(()))
         });
         read.unwrap_or(Ok(Poll::Pending))

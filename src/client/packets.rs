@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 use super::deadlines::{Deadlines, Due, Watched};
 use super::inlet::Inlet;
 use super::out::ClientOut;
-use super::unframe::{PacketMeter, Unframer};
+use super::unframe::Unframer;
 use crate::backend::{Body, Packet, SessionEnd, Sink, Stream};
 use crate::metrics::{CloseReason, Revocation};
 use crate::net::{READS_PER_TURN, SCRATCH_LEN};
+use crate::wire::packet_meter::PacketMeter;
 use crate::wire::transport::MAX_PACKET;
 
 /// With so many bytes of the buffers free, any packet that begins in a full read has

@@ -17,7 +17,7 @@ use super::packets::{Carries, StreamRelay};
 use super::peer::Peer;
 use super::records::RecordLengths;
 use super::rules::{Rules, RulesAtArrival};
-use super::unframe::{PacketMeter, Unframer};
+use super::unframe::Unframer;
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::guard::half_open::Origin;
@@ -27,6 +27,7 @@ use crate::net::{Destination, Socket, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::ClientHeader;
+use crate::wire::packet_meter::PacketMeter;
 use crate::wire::secret::Secret;
 
 /// A client past its handshake.
@@ -215,7 +216,7 @@ async fn open(
 fn first_route(rules: &Rules) -> Route {
     match rules.route {
         RouteChoice::Middle => Route::Middle,
-        RouteChoice::Direct => Route::Direct,
+        RouteChoice::Own(_) => Route::Direct,
         RouteChoice::Auto if rules.tag.is_some() => Route::Middle,
         RouteChoice::Auto => Route::Direct,
     }

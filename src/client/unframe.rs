@@ -4,53 +4,8 @@ use std::rc::Rc;
 
 use crate::backend::{Body, Packet};
 use crate::net::{BufferPool, Destination, Reservation, Rope, SCRATCH_LEN, User};
+use crate::wire::packet_meter::HeaderReader;
 use crate::wire::transport::{PacketHeader, Transport, TransportError};
-
-/// Reads packet headers out of a stream that may be cut anywhere.
-struct HeaderReader {
-    transport: Transport,
-    partial: heapless::Vec<u8, 4>,
-}
-
-impl HeaderReader {
-    fn new(transport: Transport) -> Self {
-        Self {
-            transport,
-            partial: heapless::Vec::new(),
-        }
-    }
-
-    /// Takes the next header off the front of `input`; `None` when it is not
-    /// complete, with all of `input` taken.
-    fn next(&mut self, input: &mut &[u8]) -> Result<Option<PacketHeader>, TransportError> {
-        loop {
-            if let Some(header) = self.transport.parse_header(&self.partial)? {
-                self.partial.clear();
-                return Ok(Some(header));
-            }
-            if self.partial.is_empty()
-                && let Some(header) = self.transport.parse_header(input)?
-            {
-                *input = input.get(header.header_len..).unwrap_or_default();
-                return Ok(Some(header));
-            }
-            let Some((byte, rest)) = input.split_first() else {
-                return Ok(None);
-            };
-            *input = rest;
-            // Four bytes always make a header, so there is room for the next.
-            let _ = self.partial.push(*byte);
-        }
-    }
-
-    /// Bytes to read so that nothing behind the header comes along.
-    fn wanted(&self) -> usize {
-        match (self.transport, self.partial.len()) {
-            (Transport::Abridged, 0) => 1,
-            (_, have) => 4 - have.min(3),
-        }
-    }
-}
 
 /// Cuts what a client sends into packets.
 pub(super) struct Unframer {
@@ -184,39 +139,6 @@ impl Partial {
             let length = self.padding_left.min(input.len());
             self.padding_left -= length;
             *input = input.get(length..).unwrap_or_default();
-        }
-    }
-}
-
-/// Follows packet boundaries in a stream that passes by unchanged, so that the
-/// limits on packets hold there too.
-pub(super) struct PacketMeter {
-    headers: HeaderReader,
-    body_left: usize,
-}
-
-impl PacketMeter {
-    pub(crate) fn new(transport: Transport) -> Self {
-        Self {
-            headers: HeaderReader::new(transport),
-            body_left: 0,
-        }
-    }
-
-    /// How many packets begin in `bytes`.
-    pub(crate) fn pass(&mut self, mut bytes: &[u8]) -> Result<u64, TransportError> {
-        let mut begun = 0;
-        loop {
-            let skipped = self.body_left.min(bytes.len());
-            self.body_left -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            if bytes.is_empty() {
-                return Ok(begun);
-            }
-            if let Some(header) = self.headers.next(&mut bytes)? {
-                self.body_left = header.body_len;
-                begun += 1;
-            }
         }
     }
 }

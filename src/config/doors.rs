@@ -2,8 +2,9 @@ use std::net::SocketAddr;
 
 use super::error::{ConfigError, Problem};
 use super::guard::SniSalt;
+use super::routes::RouteChoice;
 use super::secret::SecretLimits;
-use super::values::{Allow, RouteChoice};
+use super::values::Allow;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
 const OWN_SECRET: &str = "own";

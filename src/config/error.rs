@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::routes::RouteList;
 use super::values::repeated;
 
 /// Where a flag was given.
@@ -117,7 +118,17 @@ pub(crate) enum Problem {
     /// `--fronting sni` without a name that may be asked for.
     NoSiteToFront,
     /// `--route middle` cannot be told to the other flags' wish.
-    TagWithoutMiddle,
+    TagWithoutMiddle {
+        routes: RouteList,
+    },
+    /// A front asks its back for middle or direct, and no more.
+    RoutesOfBack {
+        routes: RouteList,
+    },
+    /// On a back fronts say whether it is middle.
+    RouteOfFront {
+        route: &'static str,
+    },
     /// A flag of split mode in a process that is both halves.
     LinkWithoutRole {
         flag: &'static str,
@@ -293,9 +304,17 @@ impl fmt::Display for Problem {
                 f,
                 "--fronting sni needs a --tls-domain to lead to; add one, or name the site: --fronting HOST:PORT"
             ),
-            Self::TagWithoutMiddle => write!(
+            Self::TagWithoutMiddle { routes } => write!(
                 f,
-                "--tag has no effect with --route direct; leave one of them out"
+                "--tag has no effect with --route {routes}; leave one of them out"
+            ),
+            Self::RoutesOfBack { routes } => write!(
+                f,
+                "--route {routes} has no effect on a front, which has auto, middle or direct; give the list to the back"
+            ),
+            Self::RouteOfFront { route } => write!(
+                f,
+                "--route {route} has no effect on a back, where it says how those whose front asks for direct reach Telegram; give it to the front, or a list here, as direct"
             ),
             Self::LinkWithoutRole { flag } => write!(
                 f,

@@ -9,6 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
+//! | `routes` | by which ways DCs are reached |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network` | other machines, and networks of them |
 //! | `camouflage` | what strangers see |
@@ -49,6 +50,7 @@ mod memory;
 mod network;
 mod policy;
 mod rooms;
+mod routes;
 mod secret;
 mod settings;
 mod source;
@@ -87,10 +89,11 @@ pub(crate) use memory::Memory;
 pub(crate) use network::{Network, NetworkError, Reach};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
+pub(crate) use routes::{RouteChoice, RouteList, RouteName};
 pub(crate) use secret::{LimitError, SecretLimits};
 pub(crate) use settings::{Given, Setting};
 pub(crate) use source::{ConfigSource, MissingSecret};
-pub(crate) use values::{Allow, BadValue, Role, RouteChoice, Source};
+pub(crate) use values::{Allow, BadValue, Role, Source};
 
 #[cfg(test)]
 mod tests;

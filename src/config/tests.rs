@@ -217,7 +217,7 @@ fn listeners_have_their_own_secrets_and_tag_or_the_common_ones() {
 fn contradictions_are_named_with_their_line() {
     let ee = format!("ee{KEY}6578616d706c652e636f6d");
     let dd = format!("dd{KEY}");
-    let cases: [(&[(&str, &str)], &str); 16] = [
+    let cases: [(&[(&str, &str)], &str); 20] = [
         (
             &[("--tag", "1")],
             "f:1: --tag: expected exactly 32 hex digits (16 bytes)",
@@ -283,6 +283,35 @@ fn contradictions_are_named_with_their_line() {
         (
             &[("--route", "direct"), ("--tag", &"1".repeat(32))],
             "--tag has no effect with --route direct",
+        ),
+        (
+            &[
+                ("--route", "direct"),
+                ("--listen", &format!(":1,tag={KEY}")),
+            ],
+            "--tag has no effect with --route direct",
+        ),
+        (
+            &[("--route", "direct,direct")],
+            "f:1: --route direct,direct: direct stands there twice",
+        ),
+        (
+            &[
+                ("--role", "back"),
+                ("--link-listen", "10.8.0.1:1"),
+                ("--link-psk", "/nowhere"),
+                ("--route", "middle"),
+            ],
+            "f:4: --route middle has no effect on a back",
+        ),
+        (
+            &[
+                ("--route", "auto"),
+                ("--role", "back"),
+                ("--link-listen", "10.8.0.1:1"),
+                ("--link-psk", "/nowhere"),
+            ],
+            "f:1: --route auto has no effect on a back",
         ),
         (
             &[("--buffers", "10K")],
@@ -439,4 +468,14 @@ fn metrics_are_not_in_the_way_of_clients() {
         ("--listen", "127.0.0.1:9090"),
         ("--metrics", "127.0.0.2:9090"),
     ]);
+}
+
+#[test]
+fn the_routes_of_direct_sessions() {
+    use crate::config::{RouteList, RouteName};
+    let direct = RouteList::default();
+    assert_eq!(direct.as_slice(), [RouteName::Direct]);
+    for flags in [&[][..], &[("--route", "middle")], &[("--route", "direct")]] {
+        assert_eq!(config(flags).telegram.routes, direct);
+    }
 }

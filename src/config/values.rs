@@ -148,30 +148,6 @@ impl FromStr for Allow {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RouteChoice {
-    /// Middle where a tag is set, else direct.
-    #[default]
-    Auto,
-    Middle,
-    Direct,
-}
-
-impl FromStr for RouteChoice {
-    type Err = BadValue;
-
-    fn from_str(text: &str) -> Result<Self, BadValue> {
-        one_of(
-            text,
-            [
-                ("auto", Self::Auto),
-                ("middle", Self::Middle),
-                ("direct", Self::Direct),
-            ],
-        )
-    }
-}
-
 /// Where a list of Telegram's comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {

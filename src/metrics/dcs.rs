@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::RouteResult;
 use super::counter::{Counter, Gauge};
 use crate::wire::dc::DcId;
 
@@ -16,6 +17,29 @@ pub(crate) struct DcMetrics {
     pub(crate) opened: Counter,
     pub(crate) failed: Counter,
     pub(crate) ended: Counter,
+    pub(crate) routes: RouteCounts,
+}
+
+/// What happened on the routes to a DC, as far as anything did: there are a few routes
+/// and results.
+#[derive(Debug, Default)]
+pub(crate) struct RouteCounts(RefCell<Vec<(&'static str, RouteResult, u64)>>);
+
+impl RouteCounts {
+    pub(super) fn inc(&self, route: &'static str, result: RouteResult) {
+        let mut counts = self.0.borrow_mut();
+        let is_it =
+            |count: &&mut (&'static str, RouteResult, u64)| (count.0, count.1) == (route, result);
+        match counts.iter_mut().find(is_it) {
+            Some(count) => count.2 += 1,
+            None => counts.push((route, result, 1)),
+        }
+    }
+
+    /// Each with its count, in the order in which they came first.
+    pub(super) fn all(&self) -> Vec<(&'static str, RouteResult, u64)> {
+        self.0.borrow().clone()
+    }
 }
 
 /// The DCs that were ever used, at most `MAX_DCS`, and one row for the rest.

@@ -1,6 +1,8 @@
 use super::decimal::{Decimal, MICROS};
 use super::page::Page;
-use super::row::{Row, computed, counter, directions, gauge, histogram, per_dc, reasons};
+use super::row::{
+    Row, computed, counter, directions, gauge, histogram, per_dc, per_route, reasons,
+};
 use super::{Metrics, process};
 
 const ROWS: &[Row] = &[
@@ -112,6 +114,10 @@ const ROWS: &[Row] = &[
         "counter",
         "Connections that ended",
         |dc| dc.ended.get(),
+    ),
+    per_route(
+        "route_connects_total",
+        "Tries to reach a DC by a route of --route, by what became of them",
     ),
     reasons(
         "dc_connect_failures",
@@ -328,7 +334,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::metrics::{ClientKind, CloseReason, ConnectionEnd, RejectReason};
+    use crate::metrics::{ClientKind, CloseReason, ConnectionEnd, RejectReason, RouteResult};
     use crate::wire::dc::DcId;
 
     fn rendered(metrics: &Metrics) -> String {
@@ -368,6 +374,13 @@ mod tests {
         metrics.dc_opened(DcId(-2));
         metrics.dc_opened(DcId(-2));
         metrics.dc_ended(DcId(-2), ConnectionEnd::PingTimeout);
+        for result in [
+            RouteResult::Opened,
+            RouteResult::Starves,
+            RouteResult::Opened,
+        ] {
+            metrics.route_tried(DcId(-2), "direct", result);
+        }
         metrics.backpressure.add(Duration::from_millis(1500));
         let text = rendered(&metrics);
         for line in [
@@ -384,6 +397,8 @@ mod tests {
             "dc_connections{dc=\"-2\"} 1",
             "dc_connections_opened_total{dc=\"-2\"} 2",
             "dc_connection_ends_total{reason=\"ping_timeout\"} 1",
+            "route_connects_total{route=\"direct\",dc=\"-2\",result=\"opened\"} 2",
+            "route_connects_total{route=\"direct\",dc=\"-2\",result=\"starves\"} 1",
             "backpressure_seconds_total 1.5",
         ] {
             let line = format!("\nsmol_mtproxy_{line}\n");

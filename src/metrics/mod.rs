@@ -36,7 +36,7 @@ pub(crate) use histogram::Histogram;
 pub(crate) use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
     HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
-    RejectReason, Revocation, RouteKind,
+    RejectReason, Revocation, RouteKind, RouteResult,
 };
 
 const MILLISECOND: u64 = 1000;
@@ -264,6 +264,12 @@ impl Metrics {
         row.connections.dec();
         row.ended.inc();
         self.connection_ends.inc(end);
+    }
+
+    /// A try to reach this DC by a route of `--route`, by its word there, or what became
+    /// of it.
+    pub(crate) fn route_tried(&self, dc: DcId, route: &'static str, result: RouteResult) {
+        self.dcs.of(dc).routes.inc(route, result);
     }
 
     /// A session uses this DC. Ends with

@@ -190,6 +190,7 @@ reasons! {
         NoConnection "no_connection" "the connection to Telegram died and no other could be had";
         MiddleUnavailable "middle_unavailable" "no middle proxy of the DC can be reached";
         DirectUnavailable "direct_unavailable" "no address of the DC can be reached";
+        RouteFailed "route_failed" "nothing came by its route to the DC, and there is another";
         UnknownDc "unknown_dc" "the client asked for a DC that is not known";
         NoLink "no_link" "there is no link to a back";
         LinkLost "link_lost" "the link to the back broke";
@@ -221,6 +222,22 @@ reasons! {
         HandshakeRefused "handshake_refused" "Telegram refused the handshake";
         ClockSkew "clock_skew" "this machine's clock is off Telegram's by more than 30 s: set it (NTP)";
         BadAnswer "bad_answer" "the answer is not a middle proxy's";
+    }
+}
+
+reasons! {
+    /// How a try to reach a DC by one of the routes of `--route` went, or what its
+    /// connection showed later.
+    RouteResult {
+        Opened "opened" "a connection came about";
+        Blocked "blocked" "no answer to connecting: blocked or down";
+        Useless "useless" "it refuses, or there is no way to it";
+        ProxyIll "proxy_ill" "the --via does not work";
+        Ill "ill" "no answer in time";
+        Starves "starves" "it connects, and then no byte comes to a client that has asked: filtered on the way";
+        FallsSilent "falls_silent" "three in a row fell silent after 8 to 32 KB: filtered on the way";
+        EndsEarly "ends_early" "the other side closed three in a row without a byte";
+        CutShort "cut_short" "given up before it could be known";
     }
 }
 

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::decimal::Decimal;
 use super::page::Page;
-use super::reasons::Counts;
+use super::reasons::{Counts, Reason};
 use super::{Counter, DcMetrics, Gauge, Histogram, Metrics};
 
 /// A family of the page: a name with its samples. A table of rows makes less code than
@@ -21,6 +21,8 @@ enum Shows {
     Reasons(&'static str, fn(&Metrics) -> &dyn Counts),
     Histogram(fn(&Metrics) -> &Histogram),
     PerDc(&'static str, fn(&DcMetrics) -> u64),
+    /// By route and result, those that there were.
+    PerRoute,
     /// Left out where the system does not say it.
     Computed(&'static str, fn(&Metrics) -> Option<Decimal>),
 }
@@ -45,6 +47,16 @@ impl Row {
                 page.family(name, kind, help);
                 for (dc, row) in dcs {
                     page.sample(name, &[("dc", dc)], &of(row));
+                }
+            }
+            Shows::PerRoute => {
+                page.family(name, "counter", help);
+                for (dc, row) in dcs {
+                    for (route, result, count) in row.routes.all() {
+                        let result = result.label();
+                        let labels = [("route", route), ("dc", dc), ("result", result)];
+                        page.sample(name, &labels, &count);
+                    }
                 }
             }
             Shows::Computed(kind, of) => {
@@ -129,6 +141,14 @@ pub(super) const fn per_dc(
         name,
         help,
         shows: Shows::PerDc(kind, of),
+    }
+}
+
+pub(super) const fn per_route(name: &'static str, help: &'static str) -> Row {
+    Row {
+        name,
+        help,
+        shows: Shows::PerRoute,
     }
 }
 

@@ -9,7 +9,6 @@
 //! | `claims.rs` | large packets in the buffers: tells those who wait what `room` says |
 //! | `comfort.rs` | socket options that may fail |
 //! | `counting.rs` | counts something for as long as it is there |
-//! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
 //! | `executor.rs` | the tasks, in two ranks |
 //! | `listener.rs` | sockets that listen |
 //! | `live.rs` | settings that a reload replaces |
@@ -40,7 +39,6 @@ mod bulk;
 mod claims;
 mod comfort;
 mod counting;
-mod enciphered;
 mod executor;
 mod listener;
 mod live;
@@ -72,7 +70,6 @@ pub(crate) use buffer_pool::BufferPool;
 pub(crate) use bulk::Bulk;
 pub(crate) use claims::Claims;
 pub(crate) use counting::Counting;
-pub(crate) use enciphered::Enciphered;
 pub(crate) use executor::{Executor, READS_PER_TURN};
 pub(crate) use listener::{Listener, Opened};
 pub(crate) use live::Live;

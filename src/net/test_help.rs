@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 use super::{Listener, Reactor, Socket};
 
 /// Both ends of a TCP connection.
-pub(super) async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
+pub(crate) async fn pair(reactor: &Rc<Reactor>) -> (Socket, Socket) {
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let listener = Listener::bind(reactor, anywhere).unwrap();
     let address = listener.address();

@@ -3,22 +3,22 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `direct.rs` | a direct connection to a DC, one a client |
 //! | `directory/` | where Telegram is: its lists, always with an answer |
 //! | `exchange.rs` | what a session loses with its connection; pure |
 //! | `held.rs` | packets of a session that wait for a connection |
 //! | `middle/` | a connection to a middle proxy, as sessions and the pool see it |
 //! | `pool/` | the connections to one DC, and who is put on which |
+//! | `routes/` | a client's own connection to its DC, by the routes of `--route` |
 //! | `session.rs` | one client's use of a DC, which outlives its connections |
 //! | `shared.rs` | what all of this room uses |
 //! | `slowness.rs` | what is done about slow clients; pure |
 
-mod direct;
 pub(crate) mod directory;
 mod exchange;
 mod held;
 mod middle;
 mod pool;
+mod routes;
 mod session;
 mod shared;
 mod slowness;
@@ -34,11 +34,13 @@ pub(crate) use shared::Shared;
 use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
 use crate::wire::dc::DcId;
 use pool::Pool;
+use routes::Routes;
 use session::{MiddleSession, MiddleStream};
 
 /// The backend of this process: its own connections to Telegram.
 pub(crate) struct Telegram {
     shared: Rc<Shared>,
+    routes: Rc<Routes>,
     /// One per DC that the directory knows: a few, whatever clients ask for.
     pools: RefCell<Vec<Rc<Pool>>>,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Telegram {
 impl Telegram {
     pub(crate) fn new(shared: Rc<Shared>) -> Rc<Self> {
         Rc::new(Self {
+            routes: Routes::new(&shared),
             shared,
             pools: RefCell::default(),
         })
@@ -58,6 +61,12 @@ impl Telegram {
                 self.pool(dc).keep_supplied();
             }
         }
+    }
+
+    /// How the routes to each DC stand, for `ctl`.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.routes.lines()
     }
 
     /// Ends every session and connection.
@@ -98,7 +107,7 @@ impl Backend for Telegram {
         match request.route {
             Route::Middle => Box::pin(self.open_middle(request, sink)),
             Route::Direct => Box::pin(async move {
-                let line = direct::open(&self.shared, &request).await?;
+                let line = self.routes.open(&request).await?;
                 Ok(Session::Line(line))
             }),
         }

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
 use crate::config::{PoolConfig, TelegramConfig};
+use crate::connection::{DialError, Dialer};
 use crate::log::Throttle;
 use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) address: Rc<PublicAddress>,
     pub(crate) metrics: Rc<Metrics>,
     pub(crate) config: Live<TelegramConfig>,
+    pub(crate) dialer: Rc<Dialer>,
     /// With middle proxies that say nothing.
     pub(crate) patience: Patience,
     /// Failures to connect come in swarms.
@@ -90,9 +91,9 @@ impl Shared {
         self.complain(dc, format_args!("middle proxy {address}: {error}"));
     }
 
-    pub(super) fn direct_failed(&self, dc: DcId, address: SocketAddr, error: &io::Error) {
-        let failure = match error.kind() {
-            io::ErrorKind::TimedOut => ConnectFailure::ConnectTimeout,
+    pub(super) fn direct_failed(&self, dc: DcId, address: SocketAddr, error: &DialError) {
+        let failure = match error {
+            DialError::TimedOut => ConnectFailure::ConnectTimeout,
             _ => ConnectFailure::Refused,
         };
         self.metrics.dc_failed(dc, failure);

@@ -2,7 +2,7 @@
 //! sink in their place.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -274,10 +274,14 @@ fn direct_lines_reach_the_dc() {
         let mut packet = 64u32.to_le_bytes().to_vec();
         let payload = payload::echo(1, 64);
         packet.extend_from_slice(&payload);
-        line.to_dc.apply(&mut packet);
-        line.socket.write_all(&packet).await.unwrap();
-        let mut answer = [0; 68];
-        line.socket.read_exact(&mut answer).await.unwrap();
+        let sent = line.send(&house.telegram.shared.buffers, &mut packet);
+        assert_eq!(sent.unwrap(), packet.len());
+        let (mut answer, mut space) = (Vec::new(), [0; 100]);
+        while answer.len() < packet.len() {
+            let mut take = |data: &mut [u8]| answer.extend_from_slice(data);
+            let reading = poll_fn(|cx| line.poll_read(cx, &mut space, 50, &mut take));
+            assert!((1..=50).contains(&reading.await.unwrap()));
+        }
         CtrStream::new(TO_CLIENT).apply(&mut answer);
         assert_eq!(answer[4..], payload[..]);
     });

@@ -10,6 +10,7 @@
 //! | `invite.rs` | the invitation to a proxy, `tg://proxy?…` |
 //! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
 //! | `transport.rs` | how packets are delimited behind them |
+//! | `packet_meter.rs` | where they begin and end in a client's stream |
 //! | `frames.rs` | where packets end in a stream that is already encrypted |
 //! | `dc.rs` | the number of a data centre |
 //! | `proxy_protocol.rs` | the header by which a relay in front of us tells the client's address |
@@ -31,9 +32,14 @@
 //! | **Front and back** | |
 //! | `link/` | frames between them, and what each stream and each front may send |
 //! | `tls/` | records of TLS 1.3, sealed and opened |
+//! | **Proxies of others** | |
+//! | `via.rs` | what both kinds have in common: a target, a login, the talk's steps |
+//! | `socks5.rs`, `http_connect.rs` | the talk with each, until the connection is the tunnel's |
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
+//! | **Routes** | |
+//! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -50,6 +56,7 @@ pub mod flight_length;
 pub mod frames;
 pub mod full;
 pub mod http;
+pub mod http_connect;
 pub mod http_date;
 pub mod invite;
 mod key_share;
@@ -57,6 +64,7 @@ pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
 pub mod obfuscated2;
+pub mod packet_meter;
 pub mod proxy_config;
 pub mod proxy_protocol;
 pub mod rpc;
@@ -64,6 +72,9 @@ pub mod secret;
 pub mod server_hello;
 pub mod site_flight;
 pub mod site_hello;
+pub mod socks5;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+pub mod via;
+pub mod websocket;

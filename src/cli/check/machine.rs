@@ -33,7 +33,7 @@ pub(super) fn config(config: &Config) -> Verdict {
     let count = config.doors.listeners.len();
     let route = match config.doors.route {
         RouteChoice::Auto if config.doors.has_tag() => "middle proxies where there is a tag",
-        RouteChoice::Auto | RouteChoice::Direct => "direct connections",
+        RouteChoice::Auto | RouteChoice::Own(_) => "direct connections",
         RouteChoice::Middle => "middle proxies",
     };
     let plural = if count == 1 { "" } else { "s" };

@@ -101,7 +101,8 @@ fn uses_direct(config: &Config) -> bool {
         return true;
     }
     let untagged = config.doors.listeners.iter().any(|l| l.tag.is_none());
-    config.doors.route == RouteChoice::Direct || config.doors.route == RouteChoice::Auto && untagged
+    matches!(config.doors.route, RouteChoice::Own(_))
+        || config.doors.route == RouteChoice::Auto && untagged
 }
 
 fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {

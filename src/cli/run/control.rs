@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::core::Core;
 use super::part::{Doing, Part, Phase};
+use super::telegram::TelegramPart;
 use crate::cli::callers;
 use crate::config::make_private_dir;
 use crate::guard::gate::Gate;
@@ -45,6 +46,8 @@ const MAX_REQUEST: usize = 1024;
 pub(super) struct ControlSocket {
     core: Rc<Core>,
     gate: Rc<Gate>,
+    /// Not on a front.
+    telegram: Option<Rc<TelegramPart>>,
     path: PathBuf,
     /// What tells its file from another one's.
     file: Option<[u64; 4]>,
@@ -56,12 +59,17 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
-    pub(crate) fn bind(core: &Rc<Core>, gate: &Rc<Gate>) -> Option<Rc<Self>> {
+    pub(crate) fn bind(
+        core: &Rc<Core>,
+        gate: &Rc<Gate>,
+        telegram: Option<&Rc<TelegramPart>>,
+    ) -> Option<Rc<Self>> {
         let path = core.config().process.control.clone();
         match bind(&core.reactor, &path) {
             Ok(listener) => Some(Rc::new(Self {
                 core: core.clone(),
                 gate: gate.clone(),
+                telegram: telegram.cloned(),
                 file: identity_of(&path),
                 listener: Cell::new(Some(listener)),
                 saves: Turnstile::default(),
@@ -127,6 +135,10 @@ impl ControlSocket {
     async fn obey(&self, words: &[&str]) -> Result<String, String> {
         match *words {
             ["secrets"] => Ok(text(self.gate.secrets())),
+            ["routes"] => match &self.telegram {
+                Some(telegram) => Ok(text(telegram.routes())),
+                None => Err("a front has no route to Telegram; ask its back".to_owned()),
+            },
             ["table", "list", name] => {
                 let entries = self.table(name)?.snapshot();
                 Ok(unblock(move || text(entries.list())).await)

@@ -62,6 +62,12 @@ impl Rooms {
         self.gate.gate()
     }
 
+    /// Not on a front.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn telegram(&self) -> Option<&Rc<TelegramPart>> {
+        self.telegram.as_ref()
+    }
+
     /// Not on a back.
     pub(crate) fn clients(&self) -> Option<&ClientPart> {
         self.clients.as_deref()

@@ -15,7 +15,7 @@ use super::reload::reload;
 use super::rooms::Rooms;
 use super::signals::{Hangups, Signals};
 use super::welcome;
-use crate::config::{Config, ConfigSource, DataLock, Role};
+use crate::config::{Config, ConfigSource, DataLock, Role, RouteList};
 use crate::guard::gate::Gate;
 use crate::net::{Executor, Reactor, unblock};
 
@@ -58,7 +58,7 @@ impl Server {
             .map(|behind| Ports::open(&core, behind));
         let ports = ports.transpose()?;
         #[cfg(feature = "ctl")]
-        let control = ControlSocket::bind(&core, &gate);
+        let control = ControlSocket::bind(&core, &gate, rooms.telegram());
         if let Some(user) = &config.process.user {
             #[cfg(feature = "ctl")]
             let socket = control.as_ref().map(|control| control.path());
@@ -115,6 +115,10 @@ impl Server {
         }
         for warning in config.said.warnings.iter().chain(&config.said.lowered) {
             warn!("{warning}");
+        }
+        let routes = config.telegram.routes;
+        if routes != RouteList::default() {
+            info!("Telegram is reached by {}", routes.in_words());
         }
         if config.process.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.process.buffers / 1024);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::core::Core;
 use super::part::{Change, Doing, Part, Phase, Report};
 use crate::backend::Backend;
+use crate::connection::Dialer;
 use crate::log::Throttle;
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Shared, Telegram};
@@ -32,6 +33,7 @@ impl TelegramPart {
             address: address.clone(),
             metrics: core.metrics.clone(),
             config: config.clone(),
+            dialer: Dialer::new(&core.reactor, &core.executor, config.clone()),
             patience: Patience::default(),
             complaints: Throttle::new(COMPLAINTS),
         }));
@@ -43,6 +45,12 @@ impl TelegramPart {
 
     pub(crate) fn backend(&self) -> Rc<dyn Backend> {
         self.telegram.clone()
+    }
+
+    /// What `ctl routes` is told.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn routes(&self) -> Vec<String> {
+        self.telegram.routes()
     }
 }
 

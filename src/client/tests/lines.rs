@@ -7,8 +7,8 @@ use super::app::App;
 use super::relays::payload;
 use super::telegram::Answer;
 use super::{SECRET, Setup, World};
-use crate::backend::Line;
 use crate::config::RouteChoice;
+use crate::connection::{Line, OnTrial};
 use crate::metrics::CloseReason;
 use crate::net::{CHUNK_LEN, Listener, Socket};
 use crate::wire::transport::{MAX_PACKET, Transport};
@@ -31,11 +31,9 @@ impl Dc {
             key: [8; 32],
             iv: [9; 16],
         };
-        let line = Line {
-            socket: ours.unwrap(),
-            to_dc: CtrStream::new(key.clone()),
-        };
+        let line = Line::plain(ours.unwrap(), CtrStream::new(key.clone()));
         let answers = &world.telegram.answers;
+        let line = OnTrial::new(line, None);
         answers.borrow_mut().push_back(Answer::Line(line));
         Self {
             socket: theirs.unwrap(),
@@ -66,7 +64,7 @@ async fn connect(world: &Rc<World>, transport: Option<Transport>) -> (App, Dc) {
 
 fn direct() -> Setup {
     let mut setup = Setup::default();
-    setup.rules.route = RouteChoice::Direct;
+    setup.rules.route = RouteChoice::Own(Default::default());
     setup
 }
 

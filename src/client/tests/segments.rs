@@ -7,10 +7,11 @@ use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 use super::relays::payload;
 use crate::backend::Body;
 use crate::client::inlet::Inlet;
-use crate::client::unframe::{PacketMeter, Unframer};
+use crate::client::unframe::Unframer;
 use crate::clock::Clock;
 use crate::net::{BufferPool, Destination, User};
 use crate::wire::fake_tls::{RecordReader, record_header};
+use crate::wire::packet_meter::PacketMeter;
 use crate::wire::transport::Transport;
 
 fn cipher() -> CtrStream {

@@ -26,7 +26,7 @@ async fn connect(world: &World) -> (App, Rc<dyn Sink>) {
 
 fn direct() -> Setup {
     let mut setup = Setup::default();
-    setup.rules.route = RouteChoice::Direct;
+    setup.rules.route = RouteChoice::Own(Default::default());
     setup
 }
 

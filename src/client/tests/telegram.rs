@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{
-    Backend, Body, Line, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
+    Backend, Body, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
 };
+use crate::connection::OnTrial;
 use crate::net::Notify;
 
 /// A [`Backend`] that does what a test tells it.
@@ -21,7 +22,7 @@ pub(crate) enum Answer {
     Upon(Rc<Notify>),
     Fail(OpenError),
     Bytes,
-    Line(Line),
+    Line(OnTrial),
 }
 
 #[derive(Clone)]

@@ -16,8 +16,9 @@ use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
 use super::rooms::{AddressConfig, Config};
+use super::routes::{RouteChoice, RouteList};
 use super::settings::{Given, Setting, at_nth};
-use super::values::{Role, RouteChoice};
+use super::values::Role;
 use notes::Said;
 use process::ProcessConfig;
 use sites::SiteConfig;
@@ -49,9 +50,7 @@ pub(super) fn without_files(
     check_metrics(&flags, settings, &doors, &link)?;
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
-    if doors.route == RouteChoice::Direct && doors.has_tag() {
-        return Err(ConfigError::new(Problem::TagWithoutMiddle));
-    }
+    check_route(&flags, settings, &doors)?;
     let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
@@ -79,6 +78,23 @@ pub(super) fn without_files(
         said,
         given: Given::of(settings),
     })
+}
+
+/// Each role has its own choice of routes, and an ad tag needs middle proxies.
+fn check_route(flags: &Flags, settings: &[Setting], doors: &DoorConfig) -> Result<(), ConfigError> {
+    let role = flags.role.unwrap_or_default();
+    let problem = match (role, flags.route) {
+        (Role::Back, Some(RouteChoice::Auto)) => Problem::RouteOfFront { route: "auto" },
+        (Role::Back, Some(RouteChoice::Middle)) => Problem::RouteOfFront { route: "middle" },
+        (Role::Front, Some(RouteChoice::Own(routes))) if routes != RouteList::default() => {
+            Problem::RoutesOfBack { routes }
+        }
+        (Role::Both | Role::Front, Some(RouteChoice::Own(routes))) if doors.has_tag() => {
+            return Err(ConfigError::new(Problem::TagWithoutMiddle { routes }));
+        }
+        _ => return Ok(()),
+    };
+    Err(at_nth("--route", 0, settings, problem))
 }
 
 /// The page of the metrics is not where clients or links are taken.

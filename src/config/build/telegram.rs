@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
-use super::super::values::{Role, RouteChoice, Source, seconds};
+use super::super::routes::{RouteChoice, RouteList};
+use super::super::values::{Role, Source, seconds};
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
@@ -18,6 +19,8 @@ pub(crate) struct TelegramConfig {
     pub(crate) refresh: Duration,
     /// Somebody may go through middle proxies.
     pub(crate) uses_middle: bool,
+    /// By which direct sessions reach their DCs.
+    pub(crate) routes: RouteList,
     /// In the order given; several a DC are tried in turn.
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
     pub(crate) pools: PoolConfig,
@@ -36,7 +39,7 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
     let uses_middle = flags.role == Some(Role::Back)
         || match doors.route {
             RouteChoice::Middle => true,
-            RouteChoice::Direct => false,
+            RouteChoice::Own(_) => false,
             RouteChoice::Auto => doors.has_tag(),
         };
     TelegramConfig {
@@ -45,6 +48,7 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         config_v6: flags.telegram_config_v6.clone(),
         refresh: seconds(flags.refresh, 3600),
         uses_middle,
+        routes: doors.route.list(),
         dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
         pools: PoolConfig {
             dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),

@@ -5,9 +5,10 @@ use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, Sn
 use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
+use super::super::routes::RouteChoice;
 use super::super::secret::SecretFlag;
 use super::super::values::{
-    Allow, DcOverride, Protocols, Role, RouteChoice, Seconds, Size, Source, Whole, YesNo,
+    Allow, DcOverride, Protocols, Role, Seconds, Size, Source, Whole, YesNo,
 };
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -95,9 +96,10 @@ flags! {
     }
 
     Telegram {
-        /// auto = middle if there is a tag, else direct (default: auto)
-        route: Option<RouteChoice> = "--route" "auto|middle|direct",
-            roles: Roles::WITH_CLIENTS; Text "middle";
+        /// auto = middle if there is a tag, else direct, or a list of ways for
+        /// connections of a client's own, tried in this order: direct; a back takes
+        /// only a list, and without one direct (default: auto)
+        route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// ad tag of @MTProxybot, 32 hex digits
         tag: Option<AdTag> = "--tag" "HEX",
             roles: Roles::WITH_CLIENTS, holds: Holds::Tag; Text "00112233445566778899aabbccddeeff";

@@ -6,11 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::taker::{News, Taker};
 use super::tie::Tie;
-use crate::backend::{Line, Sink};
+use crate::backend::Sink;
+use crate::connection::OnTrial;
 use crate::link::LinkContext;
 use crate::link::connection::{ALLOWANCE, ONE_WRITE};
 use crate::link::fault::Fault;
-use crate::net::{Enciphered, READS_PER_TURN};
+use crate::net::READS_PER_TURN;
 use crate::wire::link::EndReason;
 
 /// A key schedule takes up to 1 KiB. It is kept for a client that sends so many bytes
@@ -21,15 +22,14 @@ const WORTH_EXPANDING: u32 = 4096;
 /// A client's own connection to a DC, on the back. The link's task writes to it what the
 /// front sends; a task of the line's own reads it.
 pub(super) struct LineEnd {
-    dc: Enciphered,
+    dc: OnTrial,
     task: Option<Waker>,
     /// Bytes since the last tick.
     recent: u32,
 }
 
 impl LineEnd {
-    pub(crate) fn new(line: Line) -> Self {
-        let mut dc = Enciphered::new(line.socket, line.to_dc);
+    pub(crate) fn new(mut dc: OnTrial) -> Self {
         dc.hibernate();
         Self {
             dc,
@@ -47,7 +47,7 @@ impl LineEnd {
         if self.recent < WORTH_EXPANDING {
             self.dc.hibernate();
         }
-        if written < bytes.len() {
+        if written < bytes.len() || self.dc.is_to_be_asked() {
             self.wake();
         }
         written
@@ -84,11 +84,21 @@ impl Taker for LineEnd {
     /// Writes what the link's task could not.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
         self.task = Some(cx.waker().clone());
-        self.dc.flush(cx)
+        let flushed = self.dc.flush(cx);
+        match self.dc.poll_over(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => flushed,
+        }
     }
 
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.dc.socket().poll_read(cx, space)
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        self.dc.poll_read(cx, space, most, take)
     }
 }
 
@@ -100,7 +110,13 @@ pub(super) trait LineStream: Sink {
     fn flush(&self, cx: &mut Context<'_>) -> io::Result<()>;
 
     /// [`Taker::poll_read`] of the line.
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>>;
 
     /// How much of `wanted` bytes would be taken now.
     fn room(&self, wanted: usize, allowance: usize) -> usize;
@@ -131,14 +147,11 @@ fn poll<S: LineStream>(stream: &S, cx: &mut Context<'_>) -> Poll<EndReason> {
             return Poll::Pending;
         }
         let read = context.scratch.with(|buffer| {
-            let space = buffer.get_mut(..room).unwrap_or_default();
-            let read = stream.poll_read(cx, space);
-            if let Poll::Ready(Ok(length)) = read {
-                context.metrics.dc_bytes_in.add(length as u64);
+            stream.poll_read(cx, buffer, room, &mut |data| {
+                context.metrics.dc_bytes_in.add(data.len() as u64);
                 // All of it has room.
-                stream.offer(space.get_mut(..length).unwrap_or_default(), ALLOWANCE);
-            }
-            read
+                stream.offer(data, ALLOWANCE);
+            })
         });
         match read {
             Some(Poll::Ready(Ok(0))) => return Poll::Ready(EndReason::ClosedByTelegram),

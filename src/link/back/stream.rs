@@ -12,7 +12,8 @@ use super::packets::Packets;
 use super::taker::{News, Taker};
 use super::tie::Tie;
 use super::wish::{UnderWay, Wish};
-use crate::backend::{Line, OpenError, SessionEnd, Sink, Stream, Taking};
+use crate::backend::{OpenError, SessionEnd, Sink, Stream, Taking};
+use crate::connection::OnTrial;
 use crate::link::LinkContext;
 use crate::link::connection::LinkConnection;
 use crate::link::driver::LinkStream;
@@ -105,7 +106,7 @@ impl BackStream {
     }
 
     /// A session with a connection of its own is there.
-    pub(crate) fn opened_line(self: &Rc<Self>, line: Line) {
+    pub(crate) fn opened_line(self: &Rc<Self>, line: OnTrial) {
         if !self.tie.is_over() {
             self.begin(Box::new(LineEnd::new(line)));
             let executor = &self.link().context.executor;
@@ -210,9 +211,15 @@ impl LineStream for BackStream {
         Ok(())
     }
 
-    fn poll_read(&self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        match &*self.taker.borrow() {
-            Some(line) => line.poll_read(cx, space),
+    fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self.taker.borrow_mut() {
+            Some(line) => line.poll_read(cx, space, most, take),
             // It is being dropped, and the line's task with it.
             None => Poll::Pending,
         }

@@ -59,8 +59,15 @@ pub(super) trait Taker {
         Ok(0)
     }
 
-    /// What Telegram's side has for the client, if it is read here.
-    fn poll_read(&self, _cx: &mut Context<'_>, _space: &mut [u8]) -> Poll<io::Result<usize>> {
+    /// Hands on at most `most` bytes of what Telegram's side has for the client, if that is
+    /// read here, by `space`: how many, 0 at the end.
+    fn poll_read(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _space: &mut [u8],
+        _most: usize,
+        _take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
 }

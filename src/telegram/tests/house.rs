@@ -9,6 +9,7 @@ use fake_telegram::host::Driven;
 use super::*;
 use crate::clock::Clock;
 use crate::config::{DataDir, TelegramConfig};
+use crate::connection::Dialer;
 use crate::net::{Live, Watch};
 
 pub(super) const TO_CLIENT: StreamKey = StreamKey {
@@ -80,6 +81,7 @@ impl House {
             directory: directory.clone(),
             address: PublicAddress::new(Live::default(), crate::config::Role::Both),
             metrics: metrics.clone(),
+            dialer: Dialer::new(&reactor, &executor, config.clone()),
             config,
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),

@@ -134,10 +134,10 @@ const BY_DESIGN: &[Reason] = &[
         "a packet that does not come in one read of the link is collected in chunks",
     ),
     own(
-        "src/net/enciphered.rs",
+        "src/connection/enciphered.rs",
         "what a DC refuses waits in a box that stays until the client is silent",
     ),
-    chunks("src/net/enciphered.rs", "what a DC refuses waits"),
+    chunks("src/connection/enciphered.rs", "what a DC refuses waits"),
     own(
         "src/wire/tls/opener.rs",
         "the first part of a record waits for the rest",

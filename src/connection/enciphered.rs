@@ -6,9 +6,7 @@ use std::task::Context;
 
 use smol_mtproxy_ciphers::CtrStream;
 
-use super::buffer_pool::BufferPool;
-use super::rope::Rope;
-use super::socket::Socket;
+use crate::net::{BufferPool, Rope, Socket};
 
 /// A socket, the cipher of all that goes out, and what the kernel did not take of
 /// it. What comes in is read from the [`socket`](Self::socket) as it is.

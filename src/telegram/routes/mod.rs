@@ -1,0 +1,198 @@
+//! The ways of `--route` by which a client gets a connection of its own to its DC.
+//!
+//! | File | What |
+//! |---|---|
+//! | `direct.rs` | to the DC's address |
+//! | `rest.rs` | for how long what failed is left alone; pure |
+//! | `search.rs` | tries the routes for one client |
+//! | `shown.rs` | what `ctl routes` says |
+//! | `table.rs` | which route is tried next; pure |
+
+mod direct;
+mod rest;
+mod search;
+#[cfg(feature = "ctl")]
+mod shown;
+mod table;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use crate::config::{RouteList, RouteName};
+use crate::connection::{Finding, Subject, Trial, Trials};
+use crate::log::Throttle;
+use crate::metrics::RouteResult;
+use crate::wire::dc::DcId;
+use rest::Rests;
+use table::{News, Table};
+
+/// Between lines about routes that fail, and about those that work again.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
+
+/// Why a route led nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RouteError {
+    /// It does not lead to this DC at all.
+    UnknownDc,
+    Failed(RouteResult),
+}
+
+/// What is known of the routes, and all that a new line takes.
+pub(super) struct Routes {
+    shared: Rc<Shared>,
+    table: RefCell<Table>,
+    /// Of DCs.
+    addresses: RefCell<Rests<SocketAddr>>,
+    trials: Rc<Trials>,
+    failures: Throttle,
+    recoveries: Throttle,
+}
+
+impl Routes {
+    pub(super) fn new(shared: &Rc<Shared>) -> Rc<Self> {
+        let routes = Rc::new_cyclic(|routes: &std::rc::Weak<Self>| {
+            let routes = routes.clone();
+            let judge = move |subject, finding, asked| {
+                let routes = routes.upgrade();
+                routes.is_some_and(|routes| routes.hear(subject, finding, asked))
+            };
+            Self {
+                shared: shared.clone(),
+                table: RefCell::default(),
+                addresses: RefCell::default(),
+                trials: Trials::new(shared.reactor.clock(), judge),
+                failures: Throttle::new(LOG_PERIOD),
+                recoveries: Throttle::new(LOG_PERIOD),
+            }
+        });
+        let watching = routes.trials.clone().run(shared.reactor.clone());
+        shared.executor.spawn(watching).detach();
+        routes
+    }
+
+    fn list(&self) -> RouteList {
+        self.shared.config.with(|config| config.routes)
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.reactor.now()
+    }
+
+    /// For a line to this DC, which is to tell how it fares.
+    fn trial(&self, dc: DcId, route: RouteName) -> Rc<Trial> {
+        Trial::new(&self.trials, Subject { route, dc })
+    }
+
+    /// A line shows something; whether its client is better served by another route.
+    fn hear(&self, Subject { route, dc }: Subject, finding: Finding, asked: Instant) -> bool {
+        let now = self.now();
+        let mut table = self.table.borrow_mut();
+        let news = match finding {
+            Finding::Answers => table.answers(dc, route, now),
+            Finding::Passes => table.passes(dc, route, now),
+            Finding::Starves if table.is_starved(dc, route, asked) => {
+                self.count(dc, route, RouteResult::Starves);
+                table.failed(dc, route, RouteResult::Starves, now)
+            }
+            // Others get answers: it is this client, or its packets.
+            Finding::Starves => return false,
+            Finding::FallsSilent => table.falls_silent(dc, route, now),
+            Finding::EndsEarly => table.ends_early(dc, route, now),
+        };
+        let is_closed = match finding {
+            Finding::Starves | Finding::FallsSilent => {
+                table.is_resting(dc, route, now) && table.has_other(dc, route, &self.list(), now)
+            }
+            _ => false,
+        };
+        drop(table);
+        match (finding, news) {
+            (Finding::FallsSilent, Some(News::Rests(_))) => {
+                self.count(dc, route, RouteResult::FallsSilent);
+            }
+            (Finding::EndsEarly, Some(News::Rests(_))) => {
+                self.count(dc, route, RouteResult::EndsEarly);
+            }
+            _ => {}
+        }
+        self.tell(dc, route, news);
+        is_closed
+    }
+
+    fn count(&self, dc: DcId, route: RouteName, result: RouteResult) {
+        self.shared.metrics.route_tried(dc, route.word(), result);
+    }
+
+    /// Says what changes for clients of this DC.
+    fn tell(&self, dc: DcId, route: RouteName, news: Option<News>) {
+        let now = self.now();
+        let list = self.list();
+        match news {
+            None => {}
+            Some(News::Back) => {
+                say!(
+                    self.recoveries.pass(now),
+                    Info,
+                    "DC {dc}: the route {route} works again"
+                );
+            }
+            Some(News::Rests(rest)) => {
+                let is_alone = list.as_slice().len() == 1;
+                // Of a connection that does not come about each address is told of.
+                let is_told = matches!(
+                    rest.why,
+                    RouteResult::Blocked | RouteResult::Useless | RouteResult::ProxyIll
+                );
+                if is_alone && is_told {
+                    return;
+                }
+                let (why, minutes) = (rest.why, rest.left(now).as_secs().div_ceil(60));
+                let passed = self.failures.pass(now);
+                if is_alone {
+                    say!(
+                        passed,
+                        Warn,
+                        "DC {dc} by {route}: {why}; if Telegram is blocked here, another way is \
+                         a --role back elsewhere"
+                    );
+                } else if self.table.borrow().has_other(dc, route, &list, now) {
+                    say!(
+                        passed,
+                        Warn,
+                        "DC {dc} by {route}: {why}; clients take the next of --route {list}, and \
+                         this one is tried again in {minutes} min"
+                    );
+                } else {
+                    say!(
+                        passed,
+                        Warn,
+                        "DC {dc} by {route}: {why}, and all others of --route {list} have failed \
+                         lately; they are tried all the same: is this machine's network down, or \
+                         Telegram blocked on all of them?"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Puts those addresses last that have failed lately, the shortest rest first.
+    fn put_last_what_rests(&self, targets: &mut [SocketAddr]) {
+        let (addresses, now) = (self.addresses.borrow(), self.now());
+        targets.sort_by_cached_key(|address| addresses.left(address, now));
+    }
+
+    fn reached(&self, address: SocketAddr) {
+        self.addresses.borrow_mut().works(&address);
+    }
+
+    fn missed(&self, address: SocketAddr, why: RouteResult) {
+        // Of one behind a proxy that does not work nothing is known.
+        if why != RouteResult::ProxyIll {
+            let now = self.now();
+            self.addresses.borrow_mut().failed(address, why, now);
+        }
+    }
+}
