@@ -74,7 +74,7 @@ fn a_dead_address_holds_up_one_client() {
             .without("--dc")
             .add("--dc", format!("2={}", hole.address()))
             .add("--dc", format!("2={good}"));
-        let proxy = options.spawn();
+        let proxy = options.start().await;
         let output = proxy.command(&["ctl", "routes"]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.starts_with("no client has been connected"), "{text}");
@@ -133,7 +133,7 @@ fn a_dc_that_says_nothing_is_told_of_and_its_client_is_left_alone() {
     run(async {
         let (telegram, proxy) = start(built_binary!(), Route::Direct, |o| o).await;
         starves(&telegram, &proxy, &proxy).await;
-        let split = Split::start(built_binary!(), Route::Direct, &Secured::default()).await;
+        let split = Split::start(built_binary!(), Route::Direct, &Secured::default(), |o| o).await;
         starves(&split.telegram, &split.front, &split.back).await;
         let output = split.front.command(&["ctl", "routes"]);
         assert!(!output.status.success());

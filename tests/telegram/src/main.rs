@@ -2,12 +2,15 @@
 //! then obeys the lines of its standard input (`help` lists them).
 
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::FromArgs;
 use fake_telegram::control::{Accept, Behaviour, Close, Cut, Damage, Http};
 use fake_telegram::crypto::from_hex;
 use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::web_front::manners::Cut as Frames;
+use fake_telegram::web_front::{self, Kind, WebFront};
 
 /// A strict fake Telegram on loopback.
 #[derive(FromArgs)]
@@ -21,6 +24,9 @@ struct Arguments {
     /// the ad tag that every request must carry, 32 hex digits
     #[argh(option, from_str_fn(parse_tag))]
     tag: Option<[u8; 16]>,
+    /// a web front too; the certificate of its authority is written to this file
+    #[argh(option)]
+    web_front: Option<PathBuf>,
     /// threads that serve (default 1)
     #[argh(option, default = "1")]
     threads: usize,
@@ -38,9 +44,15 @@ behave DC|all NAME VALUE            accept normal|refuse|drop|silent|silent-afte
                                       handshake-error|drop-after-handshake,
                                     stop-reading|mute|ignore-pings|refuse-crc32c|pad-nonce|
                                       direct-silent|direct-refuse on|off,
+                                    direct-starves-after BYTES,
                                     ping-every MILLIS, clock-skew SECONDS,
                                     cut mid-request|after-request|mid-answer,
                                     damage crc|seq|length
+web-front cut BYTES [FRAMES]        messages of so many frames, each at most so long
+web-front exactly BYTES             frames of exactly so many bytes
+web-front pings on|off              a ping behind every frame
+web-front close CODE [TEXT]         CLOSE on every connection
+web-front stats
 http normal|down|silent|slow|garbage|portal|truncated|empty|STATUS
 stats | violations | sessions | connections | help | quit";
 
@@ -60,6 +72,19 @@ fn main() {
             std::process::exit(1);
         }
     };
+    let front = arguments.web_front.map(|file| {
+        let options = web_front::Options::new(Kind::Telegram);
+        let front = WebFront::start(&telegram, options).unwrap_or_else(|error| {
+            eprintln!("cannot listen on loopback: {error}");
+            std::process::exit(1);
+        });
+        if let Err(error) = std::fs::write(&file, front.options().authority.pem()) {
+            eprintln!("cannot write {}: {error}", file.display());
+            std::process::exit(1);
+        }
+        println!("web-front {}", front.address());
+        front
+    });
     introduce(&telegram);
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
@@ -67,6 +92,13 @@ fn main() {
         match words.as_slice() {
             [] => {}
             ["quit"] => return,
+            ["web-front", words @ ..] => {
+                let answer = front.as_ref().and_then(|front| obey_front(front, words));
+                println!(
+                    "{}",
+                    answer.unwrap_or(format!("not understood: {line}\n{HELP}"))
+                );
+            }
             words => match obey(&telegram, words) {
                 Some(answer) => println!("{answer}"),
                 None => println!("not understood: {line}\n{HELP}"),
@@ -139,6 +171,28 @@ fn obey(telegram: &FakeTelegram, words: &[&str]) -> Option<String> {
         _ => return None,
     };
     Some(answer)
+}
+
+fn obey_front(front: &WebFront, words: &[&str]) -> Option<String> {
+    let cut = match words {
+        ["cut", size] => Frames::UpTo(size.parse().ok()?),
+        ["cut", size, count] => Frames::Fragments {
+            size: size.parse().ok()?,
+            count: count.parse().ok()?,
+        },
+        ["exactly", size] => Frames::Exactly(size.parse().ok()?),
+        ["pings", on] => {
+            front.behave(|manners| manners.frames.pings = *on == "on");
+            return Some("ok".to_owned());
+        }
+        ["close", code, text @ ..] => {
+            return Some(front.close(code.parse().ok()?, &text.join(" ")).to_string());
+        }
+        ["stats"] => return Some(format!("{:?}", front.tally())),
+        _ => return None,
+    };
+    front.behave(|manners| manners.frames.cut = cut);
+    Some("ok".to_owned())
 }
 
 fn rotate(telegram: &FakeTelegram, which: &str, how: Close) -> Option<String> {
@@ -215,6 +269,10 @@ fn manner(name: &str, value: &str) -> Option<Change> {
         "clock-skew" => {
             let skew = value.parse().ok()?;
             Box::new(move |b| b.clock_skew = skew)
+        }
+        "direct-starves-after" => {
+            let most = value.parse().ok()?;
+            Box::new(move |b| b.direct_starves_after = Some(most))
         }
         "stop-reading" => Box::new(move |b| b.stop_reading = on),
         "mute" => Box::new(move |b| b.mute = on),
