@@ -20,6 +20,8 @@ mod moves;
 mod outages;
 mod parked;
 mod slow;
+#[cfg(feature = "tls")]
+mod ws;
 
 use super::directory::tests::config;
 use super::directory::{Directory, PublicAddress};

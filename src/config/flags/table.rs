@@ -98,7 +98,7 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct; a back takes
+        /// connections of a client's own, tried in this order: direct, ws; a back takes
         /// only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// ad tag of @MTProxybot, 32 hex digits
