@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes` | by which ways DCs are reached |
+//! | `routes`, `ws` | by which ways DCs are reached, and the way by web fronts |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
@@ -57,6 +57,7 @@ mod source;
 mod successor;
 mod values;
 mod via;
+mod ws;
 
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
@@ -97,6 +98,8 @@ pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
+#[cfg(feature = "tls")]
+pub(crate) use ws::WsConfig;
 
 #[cfg(test)]
 mod tests;

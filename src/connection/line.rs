@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use smol_mtproxy_ciphers::CtrStream;
 
 use super::enciphered::Enciphered;
+#[cfg(feature = "tls")]
+use super::websocket::WebSocket;
 use crate::net::{BufferPool, Socket};
 
 /// A client's own connection to a DC, which has its 64-byte header. What comes from it
@@ -14,6 +16,9 @@ use crate::net::{BufferPool, Socket};
 pub(crate) enum Line {
     /// To the DC itself.
     Plain(Enciphered),
+    /// By a web server that hands it on.
+    #[cfg(feature = "tls")]
+    WebSocket(Box<WebSocket>),
 }
 
 impl Line {
@@ -25,6 +30,8 @@ impl Line {
     pub(crate) fn as_socket(&self) -> Option<&Socket> {
         match self {
             Self::Plain(plain) => Some(plain.socket()),
+            #[cfg(feature = "tls")]
+            Self::WebSocket(_) => None,
         }
     }
 
@@ -34,6 +41,8 @@ impl Line {
     pub(crate) fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(plain) => plain.send(buffers, data),
+            #[cfg(feature = "tls")]
+            Self::WebSocket(web) => web.send(buffers, data),
         }
     }
 
@@ -42,6 +51,8 @@ impl Line {
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
         match self {
             Self::Plain(plain) => plain.flush(cx),
+            #[cfg(feature = "tls")]
+            Self::WebSocket(web) => web.flush(cx),
         }
     }
 
@@ -49,11 +60,13 @@ impl Line {
     pub(crate) fn is_flushed(&self) -> bool {
         match self {
             Self::Plain(plain) => plain.is_flushed(),
+            #[cfg(feature = "tls")]
+            Self::WebSocket(web) => web.is_flushed(),
         }
     }
 
     /// Reads once, by `space`, and hands to `take` at most `most` bytes: how many, 0 at
-    /// the end.
+    /// the end. `space` is the scratch buffer, however small `most` is.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -69,6 +82,8 @@ impl Line {
                 take(space.get_mut(..length).unwrap_or_default());
                 Poll::Ready(Ok(length))
             }
+            #[cfg(feature = "tls")]
+            Self::WebSocket(web) => web.poll_read(cx, space, most, take),
         }
     }
 
@@ -76,6 +91,8 @@ impl Line {
     pub(crate) fn hibernate(&mut self) {
         match self {
             Self::Plain(plain) => plain.hibernate(),
+            #[cfg(feature = "tls")]
+            Self::WebSocket(web) => web.hibernate(),
         }
     }
 }

@@ -13,6 +13,9 @@
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
 //! | `through.rs` | the `--via`: its handshake, and how it has fared |
 //! | `trial.rs` | what a line holds that is watched for that |
+//! | `web.rs` | how a WebSocket to a web server comes to be |
+//! | `web_trust.rs` | which web servers are taken for what they say they are |
+//! | `websocket.rs` | a DC's connection inside a WebSocket inside TLS |
 
 mod dial;
 mod dial_error;
@@ -24,6 +27,12 @@ mod rest;
 mod starvation;
 mod through;
 mod trial;
+#[cfg(feature = "tls")]
+mod web;
+#[cfg(feature = "tls")]
+mod web_trust;
+#[cfg(feature = "tls")]
+mod websocket;
 
 pub(crate) use dial::Dialer;
 pub(crate) use dial_error::DialError;
@@ -31,3 +40,7 @@ pub(crate) use line::Line;
 pub(crate) use on_trial::OnTrial;
 pub(crate) use starvation::Finding;
 pub(crate) use trial::{Subject, Trial, Trials};
+#[cfg(feature = "tls")]
+pub(crate) use web::{FreshWebSocket, WebContext, WebError, WebRequest};
+#[cfg(feature = "tls")]
+pub(crate) use web_trust::WebTrust;

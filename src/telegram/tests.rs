@@ -21,6 +21,8 @@ mod outages;
 mod parked;
 mod searches;
 mod slow;
+#[cfg(feature = "tls")]
+mod ws;
 
 use super::directory::tests::config;
 use super::directory::{Directory, PublicAddress};

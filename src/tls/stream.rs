@@ -15,7 +15,7 @@ use super::shaking::{Done, Peer, Progress, Shaking, Side};
 use super::writer::{Batch, Writer};
 use super::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};
-use crate::wire::tls::{End, Opener, TlsError};
+use crate::wire::tls::{End, MAX_RECORD, Opener, TlsError};
 
 /// What the user of a connection knows of the other side and rustls does not.
 pub(crate) trait Judge {
@@ -231,6 +231,22 @@ impl TlsStream {
             State::Shaking(shaking) => shaking.is_flushed(),
             State::Open(_, writer) => writer.borrow().is_flushed(),
             State::Over => true,
+        }
+    }
+
+    /// A buffer of so many bytes is enough for the next read to get on, and not to read
+    /// more than one record.
+    pub(crate) fn needed(&self) -> usize {
+        match &self.state {
+            State::Open(opener, _) => opener.needed(),
+            State::Shaking(_) | State::Over => MAX_RECORD,
+        }
+    }
+
+    /// Drops what the next byte can make again.
+    pub(crate) fn hibernate(&mut self) {
+        if let State::Open(opener, _) = &mut self.state {
+            opener.hibernate();
         }
     }
 

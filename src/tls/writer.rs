@@ -82,7 +82,7 @@ impl Writer {
     }
 
     /// Whether the kernel has taken everything.
-    pub(super) fn flush(&mut self, socket: &Socket) -> Result<bool, Error> {
+    pub(crate) fn flush(&mut self, socket: &Socket) -> Result<bool, Error> {
         self.left.write_to(socket).map_err(Error::Broken)?;
         Ok(self.left.is_empty())
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
-use super::super::routes::{RouteChoice, RouteList};
+use super::super::routes::{RouteChoice, RouteList, RouteName};
 use super::super::values::{Role, Source, seconds};
 use super::super::via::Via;
+#[cfg(feature = "tls")]
+use super::super::ws::WsConfig;
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
@@ -25,6 +27,8 @@ pub(crate) struct TelegramConfig {
     pub(crate) routes: RouteList,
     /// In the order given; several a DC are tried in turn.
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
+    #[cfg(feature = "tls")]
+    pub(crate) ws: WsConfig,
     /// What every connection to Telegram goes through; there are no middle proxies then.
     pub(crate) via: Option<Arc<Via>>,
     pub(crate) pools: PoolConfig,
@@ -37,6 +41,19 @@ pub(crate) struct PoolConfig {
     pub(crate) dc_connections: usize,
     /// Sessions on one connection before another one is opened.
     pub(crate) clients_per_connection: usize,
+}
+
+/// Connections that are kept ready for each DC, if its route is ws.
+fn spares_each(flags: &Flags) -> usize {
+    flags.ws_spare.map_or(1, |n| n.0 as usize)
+}
+
+/// Connections that are kept ready for each DC.
+pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
+    match doors.route.list().has(RouteName::Ws) {
+        true => spares_each(flags),
+        false => 0,
+    }
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
@@ -55,6 +72,13 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         uses_middle,
         routes: doors.route.list(),
         dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
+        #[cfg(feature = "tls")]
+        ws: WsConfig {
+            addresses: flags.ws.iter().map(|ws| (ws.0, ws.1)).collect(),
+            sni: flags.ws_sni.clone(),
+            spare: spares_each(flags),
+            ca: flags.ws_ca.clone(),
+        },
         via: flags.via.clone().map(Arc::new),
         pools: PoolConfig {
             dc_connections: match flags.dc_connections {

@@ -109,6 +109,13 @@ impl Socket {
         !matches!(peeked, Ok((length, _)) if length > 0)
     }
 
+    /// Nothing is there to be read, nor the end of the stream or an error.
+    #[cfg(feature = "tls")]
+    pub(crate) fn is_silent(&self) -> bool {
+        let peeked = rustix::net::recv(&self.fd, &mut [0; 1], RecvFlags::PEEK);
+        matches!(peeked, Err(Errno::AGAIN))
+    }
+
     pub(crate) async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read(cx, buffer)).await
     }

@@ -23,6 +23,8 @@ pub trait KeySchedule {
     fn next_from_peer(&mut self) -> Result<Key, TlsError>;
     /// Only servers give tickets.
     fn may_get_tickets(&self) -> bool;
+    /// One of these, by which the next handshake may be shorter.
+    fn take_ticket(&mut self, _ticket: &[u8]) {}
 }
 
 /// What is wrong with the records of a peer, or keeps ours from being made.

@@ -58,6 +58,23 @@ impl Opener {
         self.partial.len()
     }
 
+    /// A record that is under way ends, all in all, after so many bytes at most; of one
+    /// whose length is not known that is where its header ends.
+    pub fn needed(&self) -> usize {
+        match self.partial.first_chunk::<HEADER_LEN>() {
+            Some([_, _, _, high, low]) => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                (HEADER_LEN + length).clamp(self.partial.len() + 1, MAX_RECORD)
+            }
+            None => HEADER_LEN,
+        }
+    }
+
+    /// Drops what the next byte can make again.
+    pub fn hibernate(&mut self) {
+        self.partial.shrink_to_fit();
+    }
+
     /// Moves the beginning of a record that is here to the front of `buffer`; how
     /// long it is.
     pub fn put_partial(&mut self, buffer: &mut [u8]) -> usize {
@@ -111,8 +128,8 @@ impl Opener {
         }
     }
 
-    /// Tickets are for coming back, which nobody does; new keys are taken. Whether
-    /// the other side wants such of us.
+    /// Tickets go to `schedule`; new keys are taken. Whether the other side wants such of
+    /// us.
     fn take_messages(
         &mut self,
         part: &[u8],
@@ -134,7 +151,8 @@ impl Opener {
                 (NEW_SESSION_TICKET, _, _) if !schedule.may_get_tickets() => {
                     return Err(TlsError::OutOfPlace);
                 }
-                (NEW_SESSION_TICKET, Some(_), _) => {
+                (NEW_SESSION_TICKET, Some(ticket), _) => {
+                    schedule.take_ticket(ticket);
                     self.message.drain(..4 + length);
                 }
                 // What follows has the new key already.

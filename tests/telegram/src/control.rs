@@ -76,6 +76,9 @@ pub struct Behaviour {
     pub damage: Option<Damage>,
     /// Direct DCs: accepted connections are never answered nor closed.
     pub direct_silent: bool,
+    /// Direct DCs: a connection that has had so many bytes never has another, and
+    /// is read on.
+    pub direct_starves_after: Option<usize>,
     /// Direct DCs: nobody listens.
     pub direct_refuse: bool,
 }

@@ -50,17 +50,23 @@ enum Outgoing {
 /// Serves one connection of a proxy until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, dc: Arc<Dc>, stream: Stream) {
     shared.counters.add(Counter::direct_accepted, 1);
+    let field = dc.id;
+    attend(shared, dc, field, stream).await;
+}
+
+/// Serves a stream whose header has this DC in its field, up to the sign.
+pub(crate) async fn attend(shared: Arc<Shared>, dc: Arc<Dc>, field: i16, stream: Stream) {
     if dc.with(|behaviour| behaviour.direct_silent) {
         return stream.drain().await;
     }
     shared.counters.add(Counter::direct_live, 1);
-    if let Err(why) = run(&shared, &dc, &stream).await {
+    if let Err(why) = run(&shared, &dc, field, &stream).await {
         shared.violation(format!("DC {}: {why}", dc.id));
     }
     shared.counters.subtract(Counter::direct_live, 1);
 }
 
-async fn run(shared: &Arc<Shared>, dc: &Dc, stream: &Stream) -> Result<(), String> {
+async fn run(shared: &Arc<Shared>, dc: &Dc, field: i16, stream: &Stream) -> Result<(), String> {
     let mut header = [0; 64];
     let Ok(peer) = stream.get_ref().peer_addr() else {
         return Ok(());
@@ -69,7 +75,7 @@ async fn run(shared: &Arc<Shared>, dc: &Dc, stream: &Stream) -> Result<(), Strin
         return Ok(());
     }
     let accepted = obfuscated::accept(&header, None)?;
-    if accepted.dc.unsigned_abs() != dc.id.unsigned_abs() {
+    if accepted.dc.unsigned_abs() != field.unsigned_abs() {
         return Err(format!("a stream for DC {}", accepted.dc));
     }
     let (outbox, pending) = outbox();
@@ -109,7 +115,7 @@ impl DirectConnection {
         let streams = accepted.streams;
         let reading = self.read(dc, stream, streams.from_initiator);
         let writing = async {
-            write(stream, transport, streams.to_initiator, &pending).await;
+            write(dc, stream, transport, streams.to_initiator, &pending).await;
             Ok(())
         };
         let stopping = async {
@@ -204,11 +210,13 @@ impl Session for OpenSession {
 }
 
 async fn write(
+    dc: &Dc,
     stream: &Stream,
     transport: Transport,
     mut encrypt: Ctr,
     pending: &Pending<Outgoing>,
 ) {
+    let mut written = 0;
     while let Some(outgoing) = pending.next().await {
         let mut bytes = match outgoing {
             Outgoing::Packet(payload) => transport.frame(&payload, false, PADDING),
@@ -216,8 +224,19 @@ async fn write(
             Outgoing::End => return,
         };
         encrypt.apply(&mut bytes);
+        let left = dc.with(|behaviour| {
+            behaviour
+                .direct_starves_after
+                .map(|most| most.saturating_sub(written))
+        });
+        let starves = left.is_some_and(|left| left < bytes.len());
+        bytes.truncate(left.unwrap_or(bytes.len()));
+        written += bytes.len();
         if stream.write_all(&bytes).await.is_err() {
             return;
+        }
+        if starves {
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -3,6 +3,8 @@
 //! - [`telegram`]: a strict fake Telegram (middle proxies, direct DCs, the
 //!   configuration over HTTP) that notes every violation of the protocol and
 //!   misbehaves on request;
+//! - [`web_front`]: the same Telegram behind TLS and WebSocket, as strict and as
+//!   ill-mannered: its web front, a Cloudflare zone before it, a Worker;
 //! - [`host`]: where it runs: on its own threads, or driven by a test in a time
 //!   that the test turns;
 //! - [`client`]: a Telegram client of every transport;
@@ -36,3 +38,4 @@ pub mod transport;
 pub mod via;
 pub mod wait;
 mod watched;
+pub mod web_front;

@@ -2,6 +2,7 @@
 //! then obeys the lines of its standard input (`help` lists them).
 
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argh::FromArgs;
@@ -9,6 +10,8 @@ use fake_telegram::control::{Accept, Behaviour, Close, Cut, Damage, Http};
 use fake_telegram::crypto::from_hex;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::via::{Options as ViaOptions, Protocol, Via};
+use fake_telegram::web_front::manners::Cut as Frames;
+use fake_telegram::web_front::{self, Kind, WebFront};
 
 /// A strict fake Telegram on loopback.
 #[derive(FromArgs)]
@@ -22,6 +25,9 @@ struct Arguments {
     /// the ad tag that every request must carry, 32 hex digits
     #[argh(option, from_str_fn(parse_tag))]
     tag: Option<[u8; 16]>,
+    /// a web front too; the certificate of its authority is written to this file
+    #[argh(option)]
+    web_front: Option<PathBuf>,
     /// a strict server for the proxy's --via: socks5, socks5h or http
     #[argh(option, from_str_fn(parse_scheme))]
     via: Option<(String, Protocol)>,
@@ -45,9 +51,15 @@ behave DC|all NAME VALUE            accept normal|refuse|drop|silent|silent-afte
                                       handshake-error|drop-after-handshake,
                                     stop-reading|mute|ignore-pings|refuse-crc32c|pad-nonce|
                                       direct-silent|direct-refuse on|off,
+                                    direct-starves-after BYTES,
                                     ping-every MILLIS, clock-skew SECONDS,
                                     cut mid-request|after-request|mid-answer,
                                     damage crc|seq|length
+web-front cut BYTES [FRAMES]        messages of so many frames, each at most so long
+web-front exactly BYTES             frames of exactly so many bytes
+web-front pings on|off              a ping behind every frame
+web-front close CODE [TEXT]         CLOSE on every connection
+web-front stats
 http normal|down|silent|slow|garbage|portal|truncated|empty|STATUS
 stats | violations | sessions | connections | help | quit";
 
@@ -64,6 +76,19 @@ fn main() {
         Ok(telegram) => telegram,
         Err(error) => fail(error),
     };
+    let front = arguments.web_front.map(|file| {
+        let options = web_front::Options::new(Kind::Telegram);
+        let front = WebFront::start(&telegram, options).unwrap_or_else(|error| {
+            eprintln!("cannot listen on loopback: {error}");
+            std::process::exit(1);
+        });
+        if let Err(error) = std::fs::write(&file, front.options().authority.pem()) {
+            eprintln!("cannot write {}: {error}", file.display());
+            std::process::exit(1);
+        }
+        println!("web-front {}", front.address());
+        front
+    });
     let via = arguments.via.map(|(scheme, protocol)| {
         let mut options = ViaOptions::new(protocol);
         options.credentials = arguments.via_credentials;
@@ -78,6 +103,13 @@ fn main() {
         match words.as_slice() {
             [] => {}
             ["quit"] => return,
+            ["web-front", words @ ..] => {
+                let answer = front.as_ref().and_then(|front| obey_front(front, words));
+                println!(
+                    "{}",
+                    answer.unwrap_or(format!("not understood: {line}\n{HELP}"))
+                );
+            }
             words => match obey(&telegram, via, words) {
                 Some(answer) => println!("{answer}"),
                 None => println!("not understood: {line}\n{HELP}"),
@@ -166,6 +198,28 @@ fn obey(telegram: &FakeTelegram, via: Option<&Via>, words: &[&str]) -> Option<St
     Some(answer)
 }
 
+fn obey_front(front: &WebFront, words: &[&str]) -> Option<String> {
+    let cut = match words {
+        ["cut", size] => Frames::UpTo(size.parse().ok()?),
+        ["cut", size, count] => Frames::Fragments {
+            size: size.parse().ok()?,
+            count: count.parse().ok()?,
+        },
+        ["exactly", size] => Frames::Exactly(size.parse().ok()?),
+        ["pings", on] => {
+            front.behave(|manners| manners.frames.pings = *on == "on");
+            return Some("ok".to_owned());
+        }
+        ["close", code, text @ ..] => {
+            return Some(front.close(code.parse().ok()?, &text.join(" ")).to_string());
+        }
+        ["stats"] => return Some(format!("{:?}", front.tally())),
+        _ => return None,
+    };
+    front.behave(|manners| manners.frames.cut = cut);
+    Some("ok".to_owned())
+}
+
 fn rotate(telegram: &FakeTelegram, which: &str, how: Close) -> Option<String> {
     let count = match which {
         "all" => telegram.rotate_all(how),
@@ -240,6 +294,10 @@ fn manner(name: &str, value: &str) -> Option<Change> {
         "clock-skew" => {
             let skew = value.parse().ok()?;
             Box::new(move |b| b.clock_skew = skew)
+        }
+        "direct-starves-after" => {
+            let most = value.parse().ok()?;
+            Box::new(move |b| b.direct_starves_after = Some(most))
         }
         "stop-reading" => Box::new(move |b| b.stop_reading = on),
         "mute" => Box::new(move |b| b.mute = on),

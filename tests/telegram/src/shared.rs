@@ -96,7 +96,7 @@ impl Shared {
         self: &Arc<Self>,
         bound: Bound,
         refuse: fn(&Behaviour) -> bool,
-        serve: fn(Arc<Shared>, Arc<Dc>, Stream) -> F,
+        serve: impl Fn(Arc<Shared>, Arc<Dc>, Stream) -> F + Send + 'static,
     ) {
         let shared = self.clone();
         self.spawn(async move {
@@ -225,6 +225,16 @@ impl Dc {
                 }),
         );
         Ok(dc)
+    }
+
+    /// One that nobody can dial: it is behind something.
+    pub fn behind(id: i16) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            addresses: Vec::new(),
+            behaviour: Watched::default(),
+            changed: Vec::new(),
+        })
     }
 
     pub fn with<T>(&self, look: impl FnOnce(&Behaviour) -> T) -> T {

@@ -151,6 +151,10 @@ impl FakeTelegram {
         shared::addresses(&self.shared.direct, id)
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub fn options(&self) -> &Options {
         &self.shared.options
     }

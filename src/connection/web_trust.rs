@@ -1,0 +1,139 @@
+//! Which web servers are taken for what they say they are.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use crate::tls::{Judge, Peer, provider};
+
+/// One of these is in the certificate that Telegram's front shows whatever name it is
+/// asked for.
+const TELEGRAMS: [&str; 2] = ["telegram.org", "kws2.web.telegram.org"];
+
+/// Servers whose last connections' tickets are kept.
+const TICKETS_OF: usize = 16;
+
+/// Whom to trust.
+pub(crate) struct WebTrust {
+    /// For who has a certificate of the name asked for.
+    named: Arc<ClientConfig>,
+    /// For who has one of Telegram's.
+    fronted: Arc<ClientConfig>,
+    pub(super) judge: Rc<WebJudge>,
+}
+
+impl WebTrust {
+    /// Servers that one of `roots` vouches for.
+    pub(crate) fn new(roots: Arc<RootCertStore>) -> Result<Self, Error> {
+        let public = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+        let public = public.map_err(|error| Error::General(error.to_string()))?;
+        let fronted = Arc::new(Fronted(public.clone()));
+        Ok(Self {
+            named: config(public)?,
+            fronted: config(fronted)?,
+            judge: Rc::default(),
+        })
+    }
+
+    pub(super) fn config(&self, is_fronted: bool) -> &Arc<ClientConfig> {
+        match is_fronted {
+            true => &self.fronted,
+            false => &self.named,
+        }
+    }
+}
+
+fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::in_memory_sessions(TICKETS_OF);
+    // The records behind the handshake are ours.
+    config.enable_secret_extraction = true;
+    Ok(Arc::new(config))
+}
+
+/// Remembers what an error was about.
+#[derive(Default)]
+pub(crate) struct WebJudge {
+    is_certificate: Cell<bool>,
+}
+
+impl WebJudge {
+    /// Whether the error that was explained last is one of the certificate.
+    pub(super) fn saw_bad_certificate(&self) -> bool {
+        self.is_certificate.get()
+    }
+}
+
+impl Judge for WebJudge {
+    fn denies(&self, _: &Peer) -> Option<String> {
+        None
+    }
+
+    fn explain(&self, error: &Error) -> String {
+        let is_certificate = matches!(error, Error::InvalidCertificate(_));
+        self.is_certificate.set(is_certificate);
+        error.to_string()
+    }
+}
+
+/// Takes a certificate of Telegram's whatever name was asked for.
+#[derive(Debug)]
+struct Fronted(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Fronted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let mut verified = Err(Error::General("no name".to_owned()));
+        for name in TELEGRAMS {
+            let name = ServerName::try_from(name).map_err(|_| Error::General(name.to_owned()))?;
+            verified = self
+                .0
+                .verify_server_cert(end_entity, intermediates, &name, ocsp, now);
+            if verified.is_ok() {
+                break;
+            }
+        }
+        verified
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,96 @@
+//! A certificate authority for one test, and what servers show by it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::version::{TLS12, TLS13};
+
+use super::manners::{Certificate, Versions};
+use crate::shared::lock;
+
+pub struct Authority {
+    pem: String,
+    issuer: Issuer<'static, KeyPair>,
+    /// Another one, which nobody has heard of.
+    stranger: Issuer<'static, KeyPair>,
+    shown: Mutex<BTreeMap<String, Arc<ServerConfig>>>,
+}
+
+impl Authority {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let (pem, issuer) = root("the tests' authority");
+        let (_, stranger) = root("an authority of strangers");
+        Self {
+            pem,
+            issuer,
+            stranger,
+            shown: Mutex::default(),
+        }
+    }
+
+    /// The certificate that clients are to trust.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// What a server with these names shows.
+    pub(super) fn config(
+        &self,
+        names: &[String],
+        certificate: Certificate,
+        versions: Versions,
+    ) -> Arc<ServerConfig> {
+        let key = format!("{names:?} {certificate:?} {versions:?}");
+        let mut shown = lock(&self.shown);
+        let config = shown.entry(key);
+        config
+            .or_insert_with(|| Arc::new(self.make(names, certificate, versions)))
+            .clone()
+    }
+
+    fn make(&self, names: &[String], certificate: Certificate, versions: Versions) -> ServerConfig {
+        let names = match certificate {
+            Certificate::WrongName => vec!["portal.example".to_owned()],
+            _ => names.to_vec(),
+        };
+        let mut params = CertificateParams::new(names).expect("names of machines");
+        if certificate == Certificate::Expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let issuer = match certificate {
+            Certificate::Stranger => &self.stranger,
+            _ => &self.issuer,
+        };
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, issuer).expect("a certificate");
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let versions = match versions {
+            Versions::Both => vec![&TLS12, &TLS13],
+            Versions::Only12 => vec![&TLS12],
+            Versions::Only13 => vec![&TLS13],
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&versions)
+            .expect("versions that there are")
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.der().clone()], key)
+            .expect("a key that fits");
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config
+    }
+}
+
+fn root(name: &str) -> (String, Issuer<'static, KeyPair>) {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    let key = KeyPair::generate().expect("a key");
+    let signed = params.self_signed(&key).expect("a certificate");
+    (signed.pem(), Issuer::new(params, key))
+}
