@@ -78,6 +78,8 @@ pub(super) struct Wants {
     /// Links of a front.
     pub(crate) links: usize,
     pub(crate) dc_connections: usize,
+    /// Connections that are kept ready for each DC.
+    pub(crate) spare: usize,
     pub(crate) clients_per_connection: usize,
     pub(crate) buffers: usize,
     pub(crate) most: Most,
@@ -92,7 +94,7 @@ pub(super) fn share_out(limit: Option<u64>, wants: &Wants) -> Descriptors {
     let own = OWN.min(limit / 3) + wants.listeners;
     let telegram = match wants.role {
         Role::Front => 0,
-        Role::Both | Role::Back => DCS * wants.dc_connections.max(PER_DC),
+        Role::Both | Role::Back => DCS * (wants.dc_connections.max(PER_DC) + wants.spare),
     };
     let telegram = telegram.min(limit / 8);
     let left = limit.saturating_sub(own + telegram);
@@ -197,6 +199,7 @@ mod tests {
                     listeners,
                     links,
                     dc_connections,
+                    spare: dc_connections % 5,
                     clients_per_connection: shared,
                     buffers: 1 << size,
                     most,

@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes` | by which ways DCs are reached |
+//! | `routes`, `ws` | by which ways DCs are reached, and the way by web fronts |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network` | other machines, and networks of them |
 //! | `camouflage` | what strangers see |
@@ -56,6 +56,7 @@ mod settings;
 mod source;
 mod successor;
 mod values;
+mod ws;
 
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
@@ -94,6 +95,8 @@ pub(crate) use secret::{LimitError, SecretLimits};
 pub(crate) use settings::{Given, Setting};
 pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use values::{Allow, BadValue, Role, Source};
+#[cfg(feature = "tls")]
+pub(crate) use ws::WsConfig;
 
 #[cfg(test)]
 mod tests;

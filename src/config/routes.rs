@@ -30,7 +30,10 @@ impl RouteName {
     ];
 
     /// Those that this build has.
-    const BUILT: &[Self] = &[Self::Direct];
+    const BUILT: &[Self] = match cfg!(feature = "tls") {
+        true => &[Self::Direct, Self::Ws],
+        false => &[Self::Direct],
+    };
 
     /// As in `--route`, in metrics and what is said of it.
     pub(crate) fn word(self) -> &'static str {

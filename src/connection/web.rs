@@ -1,9 +1,9 @@
 //! How a WebSocket to a web server comes to be: TLS, then the upgrade.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::iter;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -20,8 +20,9 @@ use crate::wire::obfuscated2::DcHeader;
 use crate::wire::transport::Transport;
 use crate::wire::websocket::{KEY_LEN, UpgradeAnswer, UpgradeError, message_header, request};
 
-/// For the handshake of TLS.
-const SHAKE_LIMIT: Duration = Duration::from_secs(4);
+/// For the first byte of the answer to our hello, and for the rest of the handshake.
+const HELLO_LIMIT: Duration = Duration::from_secs(3);
+const SHAKE_LIMIT: Duration = Duration::from_secs(2);
 
 /// For the answer to the request.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -72,7 +73,7 @@ pub(crate) struct FreshWebSocket {
 }
 
 impl FreshWebSocket {
-    /// Over `socket`, on which nothing has been sent or read; 9 s at most.
+    /// Over `socket`, on which nothing has been sent or read; 10 s at most.
     pub(crate) async fn open(
         context: &WebContext,
         trust: &WebTrust,
@@ -191,21 +192,21 @@ async fn shake(
     };
     let config = trust.config(wanted.front.is_some());
     let mut tls = TlsStream::connect(parts, config, name)?;
-    let mut has_answer = false;
-    let shaking = pin!(poll_fn(|cx| poll_shake(
-        cx,
-        context,
-        socket,
-        &mut tls,
-        &mut has_answer
-    )));
-    let shaken = context.reactor.timeout(SHAKE_LIMIT, shaking).await;
+    let has_answer = Cell::new(false);
+    let shaken = {
+        let shaking = poll_fn(|cx| poll_shake(cx, context, socket, &mut tls, &has_answer));
+        let mut shaking = pin!(shaking);
+        match context.reactor.timeout(HELLO_LIMIT, shaking.as_mut()).await {
+            None if has_answer.get() => context.reactor.timeout(SHAKE_LIMIT, shaking).await,
+            shaken => shaken,
+        }
+    };
     match shaken {
         Some(Ok(())) => Ok(tls),
         Some(Err(tls::Error::Tls(why))) if trust.judge.saw_bad_certificate() => {
             Err(WebError::Certificate(why))
         }
-        Some(Err(tls::Error::Closed | tls::Error::Broken(_))) | None if !has_answer => {
+        Some(Err(tls::Error::Closed | tls::Error::Broken(_))) | None if !has_answer.get() => {
             Err(WebError::Filtered)
         }
         Some(Err(error)) => Err(error.into()),
@@ -218,7 +219,7 @@ fn poll_shake(
     context: &WebContext,
     socket: &Socket,
     tls: &mut TlsStream,
-    has_answer: &mut bool,
+    has_answer: &Cell<bool>,
 ) -> Poll<Result<(), tls::Error>> {
     loop {
         while !tls.is_flushed() && socket.poll_writable(cx).is_ready() {
@@ -240,7 +241,7 @@ fn poll_shake(
                 return Poll::Pending;
             }
         }
-        *has_answer = true;
+        has_answer.set(true);
     }
 }
 

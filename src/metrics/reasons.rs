@@ -233,7 +233,10 @@ reasons! {
         Blocked "blocked" "no answer to connecting: blocked or down";
         Useless "useless" "it refuses, or there is no way to it";
         ProxyIll "proxy_ill" "the --via does not work";
-        Ill "ill" "no answer in time";
+        Filtered "filtered" "no answer to the TLS hello: the name is filtered on the way";
+        Intercepted "intercepted" "the certificate of somebody else: intercepted on the way";
+        NotServed "not_served" "redirected: this DC is not served there";
+        Ill "ill" "no answer in time, or not the one that it should be";
         Starves "starves" "it connects, and then no byte comes to a client that has asked: filtered on the way";
         FallsSilent "falls_silent" "three in a row fell silent after 8 to 32 KB: filtered on the way";
         EndsEarly "ends_early" "the other side closed three in a row without a byte";

@@ -69,6 +69,13 @@ impl Telegram {
         self.routes.lines()
     }
 
+    /// The config is another one now.
+    pub(crate) fn reconfigured(&self) {
+        #[cfg(feature = "tls")]
+        self.routes.reconfigured();
+        self.warm_up();
+    }
+
     /// Ends every session and connection.
     pub(crate) fn close(&self) {
         for pool in self.pools.borrow().iter() {

@@ -103,7 +103,7 @@ impl Shared {
         );
     }
 
-    fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
+    pub(super) fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
         let passed = self.complaints.pass(self.reactor.now());
         say!(passed, Warn, "DC {dc}: {what}");
     }

@@ -62,7 +62,7 @@ impl Part for TelegramPart {
     }
 
     fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
-        self.telegram.warm_up();
+        self.telegram.reconfigured();
     }
 
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {

@@ -61,6 +61,7 @@ pub(super) fn without_files(
     let clients = clients::build(&flags, machine, &wants, descriptors);
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
+    said.of_routes(&flags, &doors);
     doors.check_forms()?;
     Ok(Config {
         process,
@@ -135,6 +136,7 @@ fn wants(
         listeners: doors.listeners.len() + link.listen.len(),
         links: link.backs.len() * link.connections,
         dc_connections: pools.dc_connections,
+        spare: telegram::spare(flags, doors),
         clients_per_connection: pools.clients_per_connection,
         buffers: process.buffers,
         most: machine.most(),

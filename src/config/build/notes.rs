@@ -8,6 +8,7 @@ use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
 use super::super::flags::Flags;
 use super::super::machine::Machine;
 use super::super::memory::Memory;
+use super::super::routes::RouteName;
 use super::super::values::{Allow, Role};
 use crate::wire::secret::{Domain, Secret, SecretForm};
 
@@ -42,6 +43,23 @@ impl Said {
             ));
         }
         self.notes.extend(group_limit(&machine.memory));
+    }
+
+    /// Of what is given for a route that is not taken.
+    pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
+        let given = [
+            ("--ws", !flags.ws.is_empty()),
+            ("--ws-sni", flags.ws_sni.is_some()),
+            ("--ws-spare", flags.ws_spare.is_some()),
+            ("--ws-ca", flags.ws_ca.is_some()),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
+            && !doors.route.list().has(RouteName::Ws)
+        {
+            self.warnings.push(format!(
+                "{flag} has no effect without ws in --route; add it there, as --route direct,ws"
+            ));
+        }
     }
 
     pub(super) fn of_doors(&mut self, doors: &DoorConfig) {

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
-use super::super::routes::{RouteChoice, RouteList};
+use super::super::routes::{RouteChoice, RouteList, RouteName};
 use super::super::values::{Role, Source, seconds};
+#[cfg(feature = "tls")]
+use super::super::ws::WsConfig;
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
@@ -23,6 +25,8 @@ pub(crate) struct TelegramConfig {
     pub(crate) routes: RouteList,
     /// In the order given; several a DC are tried in turn.
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
+    #[cfg(feature = "tls")]
+    pub(crate) ws: WsConfig,
     pub(crate) pools: PoolConfig,
 }
 
@@ -33,6 +37,19 @@ pub(crate) struct PoolConfig {
     pub(crate) dc_connections: usize,
     /// Sessions on one connection before another one is opened.
     pub(crate) clients_per_connection: usize,
+}
+
+/// Connections that are kept ready for each DC, if its route is ws.
+fn spares_each(flags: &Flags) -> usize {
+    flags.ws_spare.map_or(1, |n| n.0 as usize)
+}
+
+/// Connections that are kept ready for each DC.
+pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
+    match doors.route.list().has(RouteName::Ws) {
+        true => spares_each(flags),
+        false => 0,
+    }
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
@@ -50,6 +67,13 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         uses_middle,
         routes: doors.route.list(),
         dc_overrides: flags.dc.iter().map(|dc| (dc.0, dc.1)).collect(),
+        #[cfg(feature = "tls")]
+        ws: WsConfig {
+            addresses: flags.ws.iter().map(|ws| (ws.0, ws.1)).collect(),
+            sni: flags.ws_sni.clone(),
+            spare: spares_each(flags),
+            ca: flags.ws_ca.clone(),
+        },
         pools: PoolConfig {
             dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
             clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),

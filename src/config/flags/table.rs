@@ -10,6 +10,7 @@ use super::super::secret::SecretFlag;
 use super::super::values::{
     Allow, DcOverride, Protocols, Role, Seconds, Size, Source, Whole, YesNo,
 };
+use super::super::ws::WsAddress;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
 use super::row::{More, Uci};
@@ -119,6 +120,23 @@ flags! {
         /// another address for a DC, for direct connections
         dc: Vec<DcOverride> = "--dc" "ID=ADDR:PORT",
             roles: Roles::WITH_TELEGRAM, order: Order::FreeByName; List "2=192.0.2.3:443";
+        /// an address for a DC on the route ws (default: Telegram's web fronts, port
+        /// 443)
+        ws: Vec<WsAddress> = "--ws" "ID=ADDR[:PORT]",
+            roles: Roles::WITH_TELEGRAM, order: Order::FreeByName, build: Build::Tls;
+            List "2=192.0.2.4";
+        /// route ws: what its TLS asks for where Telegram's own names get no answer;
+        /// the certificate must be Telegram's all the same (default: none)
+        ws_sni: Option<Domain> = "--ws-sni" "NAME",
+            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
+        /// route ws: connections kept ready for each DC in use (default: 1)
+        ws_spare: Option<Whole<0, 4>> = "--ws-spare" "N",
+            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
+        /// route ws: certificate authorities to trust (default: those of
+        /// Mozilla)
+        ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
+            roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
+            Text "authorities.pem";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
         dc_connections: Option<Whole<0, 64>> = "--dc-connections" "N",

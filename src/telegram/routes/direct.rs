@@ -9,7 +9,7 @@ use crate::net::Keepalive;
 use crate::telegram::Shared;
 use crate::wire::obfuscated2;
 
-const KEEPALIVE: Keepalive = Keepalive {
+pub(super) const KEEPALIVE: Keepalive = Keepalive {
     interval: Duration::from_secs(60),
     probes: 4,
     user_timeout: Duration::from_secs(30),
@@ -62,7 +62,7 @@ fn telling(one: RouteResult, other: RouteResult) -> RouteResult {
     first.unwrap_or(other)
 }
 
-fn result_of(error: &DialError) -> RouteResult {
+pub(super) fn result_of(error: &DialError) -> RouteResult {
     match error {
         DialError::TimedOut => RouteResult::Blocked,
         DialError::Unreachable(_) | DialError::ViaRefuses(_) => RouteResult::Useless,

@@ -3,17 +3,26 @@
 //! | File | What |
 //! |---|---|
 //! | `direct.rs` | to the DC's address |
+//! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
 //! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
+//! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `table.rs` | which route is tried next; pure |
+//! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
 
 mod direct;
+#[cfg(feature = "tls")]
+mod fronts;
 mod rest;
 mod search;
 #[cfg(feature = "ctl")]
 mod shown;
+#[cfg(feature = "tls")]
+mod spares;
 mod table;
+#[cfg(feature = "tls")]
+mod ws;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -21,6 +30,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+#[cfg(feature = "tls")]
+use crate::config::WsConfig;
 use crate::config::{RouteList, RouteName};
 use crate::connection::{Finding, Subject, Trial, Trials};
 use crate::log::Throttle;
@@ -47,6 +58,8 @@ pub(super) struct Routes {
     /// Of DCs.
     addresses: RefCell<Rests<SocketAddr>>,
     trials: Rc<Trials>,
+    #[cfg(feature = "tls")]
+    ws: ws::Ws,
     failures: Throttle,
     recoveries: Throttle,
 }
@@ -64,6 +77,8 @@ impl Routes {
                 table: RefCell::default(),
                 addresses: RefCell::default(),
                 trials: Trials::new(shared.reactor.clock(), judge),
+                #[cfg(feature = "tls")]
+                ws: ws::Ws::new(shared),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -75,6 +90,22 @@ impl Routes {
 
     fn list(&self) -> RouteList {
         self.shared.config.with(|config| config.routes)
+    }
+
+    /// New connections go by what files hold now.
+    #[cfg(feature = "tls")]
+    pub(super) fn reconfigured(&self) {
+        self.ws.forget_trust();
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_ws(&self) -> bool {
+        self.list().has(RouteName::Ws)
+    }
+
+    #[cfg(feature = "tls")]
+    fn ws_config(&self) -> WsConfig {
+        self.shared.config.with(|config| config.ws.clone())
     }
 
     fn now(&self) -> Instant {
@@ -144,7 +175,12 @@ impl Routes {
                 // Of a connection that does not come about each address is told of.
                 let is_told = matches!(
                     rest.why,
-                    RouteResult::Blocked | RouteResult::Useless | RouteResult::ProxyIll
+                    RouteResult::Blocked
+                        | RouteResult::Useless
+                        | RouteResult::ProxyIll
+                        | RouteResult::Filtered
+                        | RouteResult::Intercepted
+                        | RouteResult::NotServed
                 );
                 if is_alone && is_told {
                     return;

@@ -19,7 +19,9 @@ pub(crate) struct Rest {
 fn lengths(why: RouteResult) -> (Duration, Duration) {
     let seconds = Duration::from_secs;
     match why {
-        RouteResult::Blocked => (10 * MINUTE, 60 * MINUTE),
+        RouteResult::Blocked | RouteResult::Filtered => (10 * MINUTE, 60 * MINUTE),
+        RouteResult::Intercepted => (10 * MINUTE, 10 * MINUTE),
+        RouteResult::NotServed => (60 * MINUTE, 60 * MINUTE),
         RouteResult::Starves | RouteResult::FallsSilent => (10 * MINUTE, 10 * MINUTE),
         RouteResult::Useless | RouteResult::EndsEarly | RouteResult::Ill => (MINUTE, MINUTE),
         RouteResult::ProxyIll => (seconds(5), MINUTE),

@@ -2,6 +2,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::table::{Choice, Tried};
+#[cfg(feature = "tls")]
+use super::ws;
 use super::{RouteError, Routes, direct};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
@@ -69,7 +71,7 @@ impl Routes {
 
     /// Makes a line by this route, until `deadline`.
     async fn try_one(
-        &self,
+        self: &Rc<Self>,
         route: RouteName,
         request: &SessionRequest,
         deadline: Instant,
@@ -77,7 +79,12 @@ impl Routes {
         let opening = async {
             match route {
                 RouteName::Direct => direct::open(self, request, deadline).await,
-                RouteName::Ws | RouteName::Zone | RouteName::Worker | RouteName::Upstream => {
+                // Not in the room of who is connected directly.
+                #[cfg(feature = "tls")]
+                RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
+                #[cfg(not(feature = "tls"))]
+                RouteName::Ws => Err(RouteError::UnknownDc),
+                RouteName::Zone | RouteName::Worker | RouteName::Upstream => {
                     Err(RouteError::UnknownDc)
                 }
             }
