@@ -34,7 +34,7 @@ endif
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-websocket guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -53,7 +53,7 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
@@ -75,6 +75,10 @@ test-site: setup
 # Statistics of thousands of connections instead of hundreds.
 test-site-long: setup
 	@SITE_CONNECTIONS=3000 sh tests/site/run.sh
+
+# A WebSocket library against both ends.
+test-websocket: setup
+	@bash tests/websocket/run.sh
 
 test-clients: setup
 	@bash tests/real-clients/run.sh

@@ -128,7 +128,7 @@ impl ProxyOptions {
     /// that may use web fronts would go to Telegram's.
     pub fn web_front(self, front: &WebFront) -> Self {
         let mut options = self.without("--ws").trusting(front);
-        for dc in 1..=5 {
+        for dc in [1, 2, 3, 4, 5, 10_001, 10_002, 10_003] {
             options = options.add("--ws", format!("{dc}={}", front.address()));
         }
         options
