@@ -74,7 +74,8 @@ fn nobody_is_served_behind_a_wrong_certificate() {
             let prepare = |set: &Set0| set.front.behave(|m| m.certificate = certificate);
             let set = Set::start_with("ws", prepare, no_spare).await;
             refused(&set.proxy).await;
-            assert!(set.proxy.log_contains("certificate"));
+            let told = || set.proxy.log_contains("certificate");
+            eventually("a word about it", told).await;
             assert_eq!(set.front.tally().visits, []);
         });
     }

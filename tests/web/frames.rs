@@ -106,7 +106,7 @@ fn idle_clients_answer_pings() {
 #[test]
 fn a_close_of_the_front_is_the_clients_end() {
     run(async {
-        let set = Set::start("ws").await;
+        let set = Set::start_with("ws", |_| {}, no_spare).await;
         for (code, text) in [(1000, "404"), (4096, ""), (1001, "going away")] {
             let (mut client, _) = served(&set.proxy, Kind::FakeTls, 2).await;
             assert!(set.front.close(code, text) >= 1);
@@ -115,7 +115,8 @@ fn a_close_of_the_front_is_the_clients_end() {
             let heard = || set.front.tally().close_echoes.contains(&code);
             eventually("the answer to CLOSE", heard).await;
         }
-        assert!(set.proxy.log_contains("404"));
+        let told = || set.proxy.log_contains("404");
+        eventually("the text in the log", told).await;
         // The DC's own end has no text.
         let (mut client, _) = served(&set.proxy, Kind::Padded, 2).await;
         client.send(&Command::EchoAndClose.payload()).await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fake_telegram::client::{Fate, Kind};
 use fake_telegram::control::Behaviour;
 use fake_telegram::payload::{Command, echo, streamed};
-use fake_telegram::wait::{run, within};
+use fake_telegram::wait::{before, run, within};
 
 use crate::{AT_ONCE, NEXT, Set, Set0, served_within};
 
@@ -67,6 +67,7 @@ fn a_dc_that_starves_its_clients_is_left_for_its_front() {
         let starves = |dc: &mut Behaviour| dc.direct_starves_after = Some(18 << 10);
         let prepare = |set: &Set0| set.telegram.behave_dc(2, starves);
         let set = Set::start_with("direct,ws", prepare, |o| o).await;
+        let mut starved = Vec::new();
         for _ in 0..3 {
             let mut client = set.proxy.client(Kind::Padded).connect().await.unwrap();
             let (total, size) = (100 << 10, 8 << 10);
@@ -76,13 +77,23 @@ fn a_dc_that_starves_its_clients_is_left_for_its_front() {
                 let answer = within("what is let through", client.recv_packet()).await;
                 assert!(answer.unwrap() == streamed(index, size as usize));
             }
-            client.send(&echo(1, 64)).await.unwrap();
-            // Until it gives up, or is sent away.
-            let patience = Duration::from_secs(12);
-            let _ = fake_telegram::wait::before(patience, client.until_closed()).await;
+            starved.push(client);
         }
+        // They ask again and again, as apps do.
+        for _ in 0..2 {
+            for client in &mut starved {
+                client.send(&echo(1, 64)).await.unwrap();
+            }
+            smol::Timer::after(Duration::from_millis(2500)).await;
+        }
+        // Until they give up, if they are not sent away.
+        for client in &mut starved {
+            let _ = before(Duration::from_secs(4), client.until_closed()).await;
+        }
+        drop(starved);
         let mut client = served_within(&set.proxy, NEXT).await;
-        client.download(200 << 10, 20 << 10).await.unwrap();
+        let download = client.download(200 << 10, 20 << 10);
+        within("a download", download).await.unwrap();
         assert_eq!(set.front.tally().opened, [2]);
         set.assert_clean();
     });
