@@ -36,7 +36,7 @@ CARGO := sh cross/rust.sh cargo
 CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -55,7 +55,7 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
@@ -81,6 +81,10 @@ test-site-long: setup
 # Debian's SOCKS5 and HTTP proxies, of which none is installed here; a part of test-long.
 test-via: setup
 	$(CARGO) test --locked --test via -- --ignored --nocapture
+
+# A WebSocket library against both ends.
+test-websocket: setup
+	@bash tests/websocket/run.sh
 
 test-clients: setup
 	@$(CLEANLY) bash tests/real-clients/run.sh

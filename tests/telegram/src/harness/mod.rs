@@ -40,6 +40,7 @@ use crate::payload::echo;
 use crate::secret::{self, DOMAIN, KEY};
 use crate::telegram::{FakeTelegram, Flag};
 use crate::wait::{eventually, patience, within};
+use crate::web_front::WebFront;
 use place::Ports;
 use watch::Log;
 
@@ -127,6 +128,24 @@ impl ProxyOptions {
         } else {
             telegram.proxy_flags()
         });
+    }
+
+    /// Has all DCs behind `front`, whose authority it trusts. Without this a proxy
+    /// that may use web fronts would go to Telegram's.
+    pub fn web_front(self, front: &WebFront) -> Self {
+        let mut options = self.without("--ws").trusting(front);
+        for dc in [1, 2, 3, 4, 5, 10_001, 10_002, 10_003] {
+            options = options.add("--ws", format!("{dc}={}", front.address()));
+        }
+        options
+    }
+
+    /// Has only the authority of `front` for web fronts, zones and Workers.
+    pub fn trusting(self, front: &WebFront) -> Self {
+        let path = self.directory().join("web-ca.pem");
+        let written = fs::write(&path, front.options().authority.pem());
+        written.expect("the temporary directory can be written");
+        self.set("--ws-ca", path.display())
     }
 
     /// Only a data directory, metrics and the log level.
