@@ -8,6 +8,7 @@ mod order;
 mod reloads;
 mod sessions;
 mod spare;
+mod tunnels;
 
 use std::time::{Duration, Instant};
 
