@@ -136,7 +136,7 @@ flags! {
         ws_sni: Option<Domain> = "--ws-sni" "NAME",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
         /// route ws: connections kept ready for each DC in use (default: 1)
-        ws_spare: Option<Whole<0, 4>> = "--ws-spare" "N",
+        ws_spare: Option<Integer<0, 4>> = "--ws-spare" "N",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
         /// route ws: certificate authorities to trust (default: those of
         /// Mozilla)
