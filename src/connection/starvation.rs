@@ -70,6 +70,11 @@ impl Starvation {
         self.phase == Phase::Settled
     }
 
+    /// Nobody wants to know more of it.
+    pub(crate) fn settle(&mut self) {
+        self.phase = Phase::Settled;
+    }
+
     /// Time alone may bring a finding.
     pub(crate) fn is_waiting(self) -> bool {
         match self.phase {

@@ -114,6 +114,7 @@ impl Routes {
 
     /// For a line to this DC, which is to tell how it fares.
     fn trial(&self, dc: DcId, route: RouteName) -> Rc<Trial> {
+        self.trials.set_alone(self.list().as_slice().len() == 1);
         Trial::new(&self.trials, Subject { route, dc })
     }
 
