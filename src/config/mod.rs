@@ -30,6 +30,7 @@
 mod appended_file;
 mod build;
 mod camouflage;
+mod cloudflare;
 mod data_dir;
 mod data_lock;
 mod descriptors;
@@ -62,6 +63,8 @@ mod ws;
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
 pub(crate) use build::sites::SiteConfig;
+#[cfg(feature = "tls")]
+pub(crate) use build::telegram::spare_of;
 pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
 pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
 #[cfg(test)]

@@ -2,9 +2,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::table::{Choice, Tried};
-#[cfg(feature = "tls")]
-use super::ws;
 use super::{RouteError, Routes, direct};
+#[cfg(feature = "tls")]
+use super::{worker, ws, zone};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::{Line, OnTrial};
@@ -58,6 +58,14 @@ impl Routes {
                     return Ok(OnTrial::new(line, Some(trial)));
                 }
                 Err(RouteError::UnknownDc) => {}
+                #[cfg(feature = "tls")]
+                Err(RouteError::FailedForAll(why)) => {
+                    error = OpenError::DirectUnavailable;
+                    self.table
+                        .borrow_mut()
+                        .failed_for_all(choice.route, why, self.now());
+                    attempt.failed(why);
+                }
                 Err(RouteError::Failed(why)) => {
                     error = OpenError::DirectUnavailable;
                     attempt.failed(match why {
@@ -82,11 +90,13 @@ impl Routes {
                 // Not in the room of who is connected directly.
                 #[cfg(feature = "tls")]
                 RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
+                #[cfg(feature = "tls")]
+                RouteName::Zone => Box::pin(zone::open(self, request, deadline)).await,
+                #[cfg(feature = "tls")]
+                RouteName::Worker => Box::pin(worker::open(self, request, deadline)).await,
                 #[cfg(not(feature = "tls"))]
-                RouteName::Ws => Err(RouteError::UnknownDc),
-                RouteName::Zone | RouteName::Worker | RouteName::Upstream => {
-                    Err(RouteError::UnknownDc)
-                }
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
+                RouteName::Upstream => Err(RouteError::UnknownDc),
             }
         };
         let left = deadline.saturating_duration_since(self.now());
