@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes`, `ws` | by which ways DCs are reached, and the way by web fronts |
+//! | `routes`, `ws`, `cloudflare` | by which ways DCs are reached, and those by web fronts and by what is the operator's at Cloudflare |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |

@@ -7,6 +7,7 @@ use fake_telegram::client::Kind;
 use fake_telegram::harness::{ProxyOptions, Route, Secured};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::via::{self, Protocol, Via};
 use fake_telegram::wait::{eventually, run, within};
 use fake_telegram::web_front::manners::{Answer, Certificate, Cut, Ill, Step};
 use fake_telegram::web_front::{Authority, Kind as Front, Options, WebFront};
@@ -257,6 +258,31 @@ fn a_back_reaches_telegram_by_them_too() {
             set.telegram.assert_clean();
             assert!(set.front.tally().opened.len() >= 4);
             assert_eq!(set.telegram.counters().direct_accepted(), 0);
+        });
+    }
+}
+
+/// Where the `--via` looks names up, it is told the names.
+#[test]
+fn a_proxy_in_between_is_told_the_names() {
+    for (scheme, protocol) in [("socks5h", Protocol::Socks5), ("http", Protocol::Http)] {
+        run(async {
+            let via = Via::start(via::Options::new(protocol)).unwrap();
+            let set = Set0::new(zone("zone.example").0);
+            for dc in [2, 4] {
+                via.lead(format!("kws{dc}.zone.example:443"), set.front.address());
+            }
+            let options = set.options("zone").trusting(&set.front);
+            let options = options
+                .add("--cloudflare-zone", "zone.example")
+                .set("--via", via.url(scheme))
+                .set("--ws-spare", 0);
+            let set = set.start(options).await;
+            served_within(&set.proxy, AT_ONCE).await;
+            served(&set.proxy, Kind::FakeTls, -4).await;
+            set.assert_clean();
+            via.assert_clean();
+            assert_eq!(set.front.tally().opened, [2, -4]);
         });
     }
 }
