@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
+//! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
 //! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
@@ -17,6 +18,8 @@
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
+#[cfg(feature = "tls")]
+mod ready;
 mod rest;
 mod search;
 #[cfg(feature = "ctl")]
@@ -75,9 +78,7 @@ pub(super) struct Routes {
     #[cfg(feature = "tls")]
     ws: ws::Ws,
     #[cfg(feature = "tls")]
-    zone: web::Ready,
-    #[cfg(feature = "tls")]
-    worker: web::Ready,
+    ready: ready::AllReady,
     failures: Throttle,
     recoveries: Throttle,
 }
@@ -100,9 +101,7 @@ impl Routes {
                 #[cfg(feature = "tls")]
                 ws: Default::default(),
                 #[cfg(feature = "tls")]
-                zone: Default::default(),
-                #[cfg(feature = "tls")]
-                worker: Default::default(),
+                ready: Default::default(),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -120,9 +119,7 @@ impl Routes {
     #[cfg(feature = "tls")]
     pub(super) fn reconfigured(&self) {
         self.web.forget_trust();
-        for ready in [&self.ws.ready, &self.zone, &self.worker] {
-            ready.forget();
-        }
+        self.ready.forget();
     }
 
     /// Another DC has been served by this route lately, and nothing is known against that.

@@ -1,10 +1,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tls")]
+use super::ready;
 use super::table::{Choice, Tried};
 use super::{RouteError, Routes, direct};
-#[cfg(feature = "tls")]
-use super::{worker, ws, zone};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::{Line, OnTrial};
@@ -89,11 +89,9 @@ impl Routes {
                 RouteName::Direct => direct::open(self, request, deadline).await,
                 // Not in the room of who is connected directly.
                 #[cfg(feature = "tls")]
-                RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
-                #[cfg(feature = "tls")]
-                RouteName::Zone => Box::pin(zone::open(self, request, deadline)).await,
-                #[cfg(feature = "tls")]
-                RouteName::Worker => Box::pin(worker::open(self, request, deadline)).await,
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => {
+                    Box::pin(ready::open(self, route, request, deadline)).await
+                }
                 #[cfg(not(feature = "tls"))]
                 RouteName::Ws | RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
                 RouteName::Upstream => Err(RouteError::UnknownDc),

@@ -1,36 +1,28 @@
-//! What the routes share that lead through web servers: whom these are trusted by, how a
-//! connection to one fails, and what is ready.
+//! What the routes share that lead through web servers: by whom these are vouched for, where
+//! they are, and how a connection to one fails.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::direct::{KEEPALIVE, result_of};
-use super::spares::Spares;
-use super::{RouteError, Routes, worker, ws, zone};
-use crate::config::{HostPort, RouteName, read_file, spare_of};
+use super::{RouteError, Routes};
+use crate::config::{HostPort, RouteName, read_file};
 use crate::connection::{
     DialError, FreshWebSocket, Place, WebContext, WebError, WebRequest, WebTrust,
 };
 use crate::metrics::{ConnectFailure, RouteResult};
-use crate::net::{Pause, Socket, unblock};
+use crate::net::{Socket, unblock};
 use crate::telegram::Shared;
 use crate::tls::public_roots;
 use crate::wire::dc::DcId;
 use crate::wire::websocket::UpgradeError;
-
-/// For a connection that is to be ready.
-const SPARE_LIMIT: Duration = Duration::from_secs(15);
-
-/// Between two looks at what is ready, at least and at most.
-const CARE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// A file of authorities; Mozilla's takes 220 KiB.
 const MAX_AUTHORITIES: u64 = 1 << 20;
@@ -44,15 +36,6 @@ pub(super) struct Web {
     trust: RefCell<Option<(Option<PathBuf>, Rc<WebTrust>)>>,
     /// The one that was added last is last.
     places: RefCell<Vec<(HostPort, Rc<Place>)>>,
-}
-
-/// What is ready on one route.
-#[derive(Default)]
-pub(super) struct Ready {
-    spares: RefCell<Spares<FreshWebSocket>>,
-    /// Somebody sees to these.
-    is_kept: Cell<bool>,
-    care: Rc<Pause>,
 }
 
 /// Why there is no WebSocket.
@@ -159,114 +142,6 @@ fn authorities(path: &Path) -> Result<Arc<RootCertStore>, String> {
         return Err(bad(&"no certificate in it; give a file of PEM"));
     }
     Ok(Arc::new(roots))
-}
-
-/// A connection for this DC, the one that is ready if there is one.
-pub(super) async fn take(
-    routes: &Rc<Routes>,
-    route: RouteName,
-    dc: DcId,
-    deadline: Instant,
-) -> Result<FreshWebSocket, RouteError> {
-    let Some(ready) = routes.ready(route) else {
-        return Err(RouteError::UnknownDc);
-    };
-    let next = || ready.spares.borrow_mut().take(dc, routes.now());
-    let mut fresh = next();
-    while fresh.as_ref().is_some_and(|fresh| !fresh.is_fresh()) {
-        fresh = next();
-    }
-    care(routes, ready, route);
-    match fresh {
-        Some(fresh) => Ok(fresh),
-        None => {
-            let fresh = reach(routes, route, dc, deadline).await?;
-            ready.spares.borrow_mut().is_back(dc);
-            ready.care.cut_short();
-            Ok(fresh)
-        }
-    }
-}
-
-/// A new one.
-async fn reach(
-    routes: &Routes,
-    route: RouteName,
-    dc: DcId,
-    deadline: Instant,
-) -> Result<FreshWebSocket, RouteError> {
-    match route {
-        RouteName::Ws => ws::reach(routes, dc, deadline).await,
-        RouteName::Zone => zone::reach(routes, dc, deadline).await,
-        RouteName::Worker => worker::reach(routes, dc, deadline).await,
-        RouteName::Direct | RouteName::Upstream => Err(RouteError::UnknownDc),
-    }
-}
-
-/// Sees to it that connections are ready.
-fn care(routes: &Rc<Routes>, ready: &Ready, route: RouteName) {
-    ready.care.cut_short();
-    if routes.spare(route) > 0 && !ready.is_kept.replace(true) {
-        let keeping = keep(Rc::downgrade(routes), route);
-        routes.shared.executor.spawn(keeping).detach();
-    }
-}
-
-/// Until nobody has asked for any DC lately.
-async fn keep(routes: Weak<Routes>, route: RouteName) {
-    while let Some(routes) = routes.upgrade() {
-        let Some(ready) = routes.ready(route) else {
-            return;
-        };
-        ready.care.begin();
-        loop {
-            let is_used = ready.spares.borrow_mut().forget(routes.now());
-            if !is_used {
-                ready.is_kept.set(false);
-                return;
-            }
-            let wanted = ready.spares.borrow().wanted(routes.spare(route));
-            let Some(dc) = wanted else {
-                break;
-            };
-            let deadline = routes.now() + SPARE_LIMIT;
-            let reached = reach(&routes, route, dc, deadline).await;
-            let mut spares = ready.spares.borrow_mut();
-            match reached {
-                Ok(fresh) => spares.put(dc, fresh, routes.now()),
-                Err(_) => spares.is_out(dc),
-            }
-        }
-        let (reactor, care) = (routes.shared.reactor.clone(), ready.care.clone());
-        drop(routes);
-        care.wait(&reactor, CARE.0, CARE.1).await;
-    }
-}
-
-impl Ready {
-    /// What they were made by may be another now.
-    pub(super) fn forget(&self) {
-        self.spares.take();
-    }
-}
-
-impl Routes {
-    fn ready(&self, route: RouteName) -> Option<&Ready> {
-        match route {
-            RouteName::Ws => Some(&self.ws.ready),
-            RouteName::Zone => Some(&self.zone),
-            RouteName::Worker => Some(&self.worker),
-            RouteName::Direct | RouteName::Upstream => None,
-        }
-    }
-
-    /// Connections that are kept ready for each DC.
-    fn spare(&self, route: RouteName) -> usize {
-        match self.list().has(route) {
-            true => spare_of(route, self.ws_config().spare),
-            false => 0,
-        }
-    }
 }
 
 impl Miss {

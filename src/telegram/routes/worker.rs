@@ -1,17 +1,14 @@
 //! By a Worker of the operator's at Cloudflare: a tunnel of bytes to the DC's address.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
 use std::time::Instant;
 
-use super::web::{self, Miss};
+use super::web::Miss;
 use super::{RouteError, Routes};
-use crate::backend::SessionRequest;
 use crate::config::RouteName;
-use crate::connection::{FreshWebSocket, Line, Messages, WebRequest};
+use crate::connection::{FreshWebSocket, WebRequest};
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
-use crate::wire::obfuscated2;
 
 /// How its script says that it does not connect to this address, and that it could not.
 const NOT_THERE: u16 = 400;
@@ -19,24 +16,9 @@ const NOT_REACHED: u16 = 502;
 /// And that the key is another one.
 const FORBIDDEN: u16 = 403;
 
-/// Connects a client to its DC, by a connection that is ready if there is one.
-pub(super) async fn open(
-    routes: &Rc<Routes>,
-    request: &SessionRequest,
-    deadline: Instant,
-) -> Result<Line, RouteError> {
-    if targets(routes, request.dc).next().is_none() {
-        return Err(RouteError::UnknownDc);
-    }
-    let fresh = web::take(routes, RouteName::Worker, request.dc, deadline).await?;
-    let header = obfuscated2::dial_fast(
-        &request.to_client,
-        request.transport,
-        request.dc,
-        &mut crate::net::fill_random,
-    );
-    let line = fresh.into_line(header, Messages::Bytes);
-    line.map_err(|_| RouteError::Failed(RouteResult::Ill))
+/// It serves this DC, if that has an address for it.
+pub(super) fn server(routes: &Routes, dc: DcId) -> Option<DcId> {
+    targets(routes, dc).next().map(|_| dc)
 }
 
 /// The DC's addresses; a Worker leads to those of IPv4.

@@ -2,31 +2,26 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::fronts::Fronts;
 use super::rest::Rests;
-use super::web::{self, Ready};
 use super::{RouteError, Routes};
-use crate::backend::SessionRequest;
 use crate::config::RouteName;
-use crate::connection::{FreshWebSocket, Line, Messages, WebRequest};
+use crate::connection::{FreshWebSocket, WebRequest};
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
-use crate::wire::obfuscated2;
 
 /// An address at which Telegram's names get no answer is asked by `--ws-sni` for so long.
 const FRONTED: Duration = Duration::from_secs(1800);
 
-/// What is known of the fronts, and what is ready there.
+/// What is known of the fronts.
 #[derive(Default)]
 pub(super) struct Ws {
     /// Addresses that are asked by another name, until when; never more than there are
     /// addresses that rest.
     fronted: RefCell<Vec<(SocketAddr, Instant)>>,
     not_served: RefCell<Rests<(DcId, SocketAddr)>>,
-    pub(super) ready: Ready,
 }
 
 impl Ws {
@@ -42,31 +37,9 @@ impl Ws {
     }
 }
 
-/// Connects a client to its DC, by a connection that is ready if there is one.
-pub(super) async fn open(
-    routes: &Rc<Routes>,
-    request: &SessionRequest,
-    deadline: Instant,
-) -> Result<Line, RouteError> {
-    let dc = request.dc;
-    if Fronts::of(dc, &routes.ws_config().addresses).is_none() {
-        return Err(RouteError::UnknownDc);
-    }
-    let fresh = web::take(routes, RouteName::Ws, dc, deadline).await?;
-    packets(fresh, request)
-}
-
-/// As Telegram's own WebSocket has it.
-pub(super) fn packets(fresh: FreshWebSocket, request: &SessionRequest) -> Result<Line, RouteError> {
-    // Which of the test DCs it is for is in the path; the header has it as of any DC.
-    let header = obfuscated2::dial_fast(
-        &request.to_client,
-        request.transport,
-        DcId(request.dc.0 % 10_000),
-        &mut crate::net::fill_random,
-    );
-    let line = fresh.into_line(header, Messages::Packets(request.transport));
-    line.map_err(|_| RouteError::Failed(RouteResult::Ill))
+/// Whose servers serve this DC, if any do.
+pub(super) fn server(routes: &Routes, dc: DcId) -> Option<DcId> {
+    Fronts::of(dc, &routes.ws_config().addresses).map(|_| dc)
 }
 
 /// A WebSocket at one of the DC's addresses, which are tried one after the other.

@@ -1,30 +1,19 @@
 //! By a zone of the operator's at Cloudflare, which leads to the DCs' own WebSockets.
 
-use std::rc::Rc;
 use std::time::Instant;
 
-use super::web::{self, Miss};
-use super::{RouteError, Routes, ws};
-use crate::backend::SessionRequest;
+use super::web::Miss;
+use super::{RouteError, Routes};
 use crate::config::RouteName;
-use crate::connection::{FreshWebSocket, Line, WebRequest};
+use crate::connection::{FreshWebSocket, WebRequest};
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 
-/// Connects a client to its DC, by a connection that is ready if there is one.
-pub(super) async fn open(
-    routes: &Rc<Routes>,
-    request: &SessionRequest,
-    deadline: Instant,
-) -> Result<Line, RouteError> {
-    let dc = request.dc;
-    if routes.shared.directory.direct(dc).is_none() {
-        return Err(RouteError::UnknownDc);
-    }
+/// Whose name serves this DC, if it is one.
+pub(super) fn server(routes: &Routes, dc: DcId) -> Option<DcId> {
+    routes.shared.directory.direct(dc)?;
     // Media servers are at the same name.
-    let at = DcId(dc.0.saturating_abs());
-    let fresh = web::take(routes, RouteName::Zone, at, deadline).await?;
-    ws::packets(fresh, request)
+    Some(DcId(dc.0.saturating_abs()))
 }
 
 /// A WebSocket at the DC's name.
