@@ -54,8 +54,11 @@ impl Dialer {
     /// The same to a machine that may have a name, which is looked up by whoever the
     /// `--via` says; each address of it may take as long.
     #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "zones, Workers and other proxies have names")
+        not(any(feature = "tls", test)),
+        expect(
+            dead_code,
+            reason = "only routes that this build has not lead to names"
+        )
     )]
     pub(crate) async fn dial_place(&self, place: &Place) -> Result<Socket, DialError> {
         if let Some(through) = self.through()
@@ -77,7 +80,10 @@ impl Dialer {
                     return Ok(socket);
                 }
                 Err(error @ DialError::ViaIll(_)) => return Err(error),
-                Err(error) => failure = error,
+                Err(error) => {
+                    place.missed(address);
+                    failure = error;
+                }
             }
         }
         Err(failure)

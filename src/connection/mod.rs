@@ -38,9 +38,13 @@ pub(crate) use dial::Dialer;
 pub(crate) use dial_error::DialError;
 pub(crate) use line::Line;
 pub(crate) use on_trial::OnTrial;
+#[cfg(feature = "tls")]
+pub(crate) use place::Place;
 pub(crate) use starvation::Finding;
 pub(crate) use trial::{Subject, Trial, Trials};
 #[cfg(feature = "tls")]
 pub(crate) use web::{FreshWebSocket, WebContext, WebError, WebRequest};
 #[cfg(feature = "tls")]
 pub(crate) use web_trust::WebTrust;
+#[cfg(feature = "tls")]
+pub(crate) use websocket::Messages;

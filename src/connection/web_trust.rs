@@ -17,7 +17,7 @@ use crate::tls::{Judge, Peer, provider};
 const TELEGRAMS: [&str; 2] = ["telegram.org", "kws2.web.telegram.org"];
 
 /// Servers whose last connections' tickets are kept.
-const TICKETS_OF: usize = 16;
+const TICKETS_OF: usize = 24;
 
 /// Whom to trust.
 pub(crate) struct WebTrust {

@@ -45,20 +45,39 @@ impl Said {
         self.notes.extend(group_limit(&machine.memory));
     }
 
-    /// Of what is given for a route that is not taken.
+    /// Of what is given for routes that are not taken, a line for each of these.
     pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
+        use RouteName::{Worker, Ws, Zone};
         let given = [
-            ("--ws", !flags.ws.is_empty()),
-            ("--ws-sni", flags.ws_sni.is_some()),
-            ("--ws-spare", flags.ws_spare.is_some()),
-            ("--ws-ca", flags.ws_ca.is_some()),
+            ("--ws", !flags.ws.is_empty(), &[Ws][..]),
+            ("--ws-sni", flags.ws_sni.is_some(), &[Ws]),
+            ("--ws-spare", flags.ws_spare.is_some(), &[Ws, Zone, Worker]),
+            ("--ws-ca", flags.ws_ca.is_some(), &[Ws, Zone, Worker]),
+            (
+                "--cloudflare-zone",
+                flags.cloudflare_zone.is_some(),
+                &[Zone],
+            ),
+            (
+                "--cloudflare-worker",
+                flags.cloudflare_worker.is_some(),
+                &[Worker],
+            ),
         ];
-        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
-            && !doors.route.list().has(RouteName::Ws)
-        {
-            self.warnings.push(format!(
-                "{flag} has no effect without ws in --route; add it there, as --route direct,ws"
-            ));
+        let list = doors.route.list();
+        let mut told = None;
+        for (flag, is_given, routes) in given {
+            let is_taken = routes.iter().any(|route| list.has(*route));
+            if is_given
+                && !is_taken
+                && let Some(route) = routes.first()
+                && told.replace(route) != Some(route)
+            {
+                self.warnings.push(format!(
+                    "{flag} has no effect without {route} in --route; add it there, as --route \
+                     direct,{route}"
+                ));
+            }
         }
     }
 

@@ -56,6 +56,7 @@ impl Flag {
         match self.holds {
             Holds::Secret => true,
             Holds::SecretOption => value.contains(",secret="),
+            Holds::KeyOption => value.contains(",key="),
             Holds::Password => value.contains('@'),
             Holds::NoSecret | Holds::Tag | Holds::SecretFile => false,
         }
@@ -141,6 +142,8 @@ pub(in crate::config) enum Holds {
     Secret,
     /// What stands behind `,secret=`.
     SecretOption,
+    /// What stands behind `,key=`.
+    KeyOption,
     /// What stands before the `@` of a URL.
     Password,
     /// Nothing for logs, but no reason to close the config file.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew};
+use super::super::cloudflare::{CloudflareWorker, CloudflareZone};
 use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
@@ -99,8 +100,8 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct, ws; a back takes
-        /// only a list, and without one direct (default: auto)
+        /// connections of a client's own, tried in this order: direct, ws, zone,
+        /// worker; a back takes only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// a proxy that all connections to Telegram go through:
         /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
@@ -135,14 +136,27 @@ flags! {
         /// the certificate must be Telegram's all the same (default: none)
         ws_sni: Option<Domain> = "--ws-sni" "NAME",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
-        /// route ws: connections kept ready for each DC in use (default: 1)
+        /// routes ws, zone and worker: connections kept ready for each DC in use; of the
+        /// latter two no more than 1 (default: 1)
         ws_spare: Option<Integer<0, 4>> = "--ws-spare" "N",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
-        /// route ws: certificate authorities to trust (default: those of
-        /// Mozilla)
+        /// routes ws, zone and worker: certificate authorities to trust (default: those
+        /// of Mozilla)
         ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
             roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
             Text "authorities.pem";
+        /// route zone: a domain of yours at Cloudflare, whose names kws1 to kws5 and
+        /// kws203 lead to Telegram's DCs, or another form of these names, with {dc} for
+        /// the number; at this address, else where DNS says (default: none)
+        cloudflare_zone: Option<CloudflareZone> =
+            "--cloudflare-zone" "ZONE|NAME{dc}…[=ADDR:PORT]",
+            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "example.com";
+        /// route worker: a Worker of yours at Cloudflare, with the key that its script
+        /// wants; at this address, else where DNS says (default: none)
+        cloudflare_worker: Option<CloudflareWorker> =
+            "--cloudflare-worker" "HOST[=ADDR:PORT][,key=KEY]",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::KeyOption, build: Build::Tls;
+            Text "tunnel.example.com";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
         dc_connections: Option<Integer<0, 64>> = "--dc-connections" "N",

@@ -4,16 +4,22 @@
 //! |---|---|
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
+//! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
 //! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `table.rs` | which route is tried next; pure |
+//! | `web.rs` | what the routes share that lead through web servers |
+//! | `worker.rs` | by a Worker of the operator's at Cloudflare |
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
+//! | `zone.rs` | by a zone of the operator's at Cloudflare |
 
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
+#[cfg(feature = "tls")]
+mod ready;
 mod rest;
 mod search;
 #[cfg(feature = "ctl")]
@@ -22,7 +28,13 @@ mod shown;
 mod spares;
 mod table;
 #[cfg(feature = "tls")]
+mod web;
+#[cfg(feature = "tls")]
+mod worker;
+#[cfg(feature = "tls")]
 mod ws;
+#[cfg(feature = "tls")]
+mod zone;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -49,6 +61,9 @@ enum RouteError {
     /// It does not lead to this DC at all.
     UnknownDc,
     Failed(RouteResult),
+    /// So it does for all DCs: the one that stands before them fails.
+    #[cfg(feature = "tls")]
+    FailedForAll(RouteResult),
 }
 
 /// What is known of the routes, and all that a new line takes.
@@ -59,7 +74,11 @@ pub(super) struct Routes {
     addresses: RefCell<Rests<SocketAddr>>,
     trials: Rc<Trials>,
     #[cfg(feature = "tls")]
+    web: web::Web,
+    #[cfg(feature = "tls")]
     ws: ws::Ws,
+    #[cfg(feature = "tls")]
+    ready: ready::AllReady,
     failures: Throttle,
     recoveries: Throttle,
 }
@@ -78,7 +97,11 @@ impl Routes {
                 addresses: RefCell::default(),
                 trials: Trials::new(shared.reactor.clock(), judge),
                 #[cfg(feature = "tls")]
-                ws: ws::Ws::new(shared),
+                web: web::Web::new(shared),
+                #[cfg(feature = "tls")]
+                ws: Default::default(),
+                #[cfg(feature = "tls")]
+                ready: Default::default(),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -95,12 +118,15 @@ impl Routes {
     /// New connections go by what files hold now.
     #[cfg(feature = "tls")]
     pub(super) fn reconfigured(&self) {
-        self.ws.forget_trust();
+        self.web.forget_trust();
+        self.ready.forget();
     }
 
+    /// Another DC has been served by this route lately, and nothing is known against that.
     #[cfg(feature = "tls")]
-    fn has_ws(&self) -> bool {
-        self.list().has(RouteName::Ws)
+    fn serves_others(&self, dc: DcId, route: RouteName) -> bool {
+        let table = self.table.borrow();
+        table.serves_others(dc, route, self.now())
     }
 
     #[cfg(feature = "tls")]

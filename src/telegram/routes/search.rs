@@ -1,9 +1,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::table::{Choice, Tried};
 #[cfg(feature = "tls")]
-use super::ws;
+use super::ready;
+use super::table::{Choice, Tried};
 use super::{RouteError, Routes, direct};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
@@ -58,6 +58,14 @@ impl Routes {
                     return Ok(OnTrial::new(line, Some(trial)));
                 }
                 Err(RouteError::UnknownDc) => {}
+                #[cfg(feature = "tls")]
+                Err(RouteError::FailedForAll(why)) => {
+                    error = OpenError::DirectUnavailable;
+                    self.table
+                        .borrow_mut()
+                        .failed_for_all(choice.route, why, self.now());
+                    attempt.failed(why);
+                }
                 Err(RouteError::Failed(why)) => {
                     error = OpenError::DirectUnavailable;
                     attempt.failed(match why {
@@ -81,12 +89,12 @@ impl Routes {
                 RouteName::Direct => direct::open(self, request, deadline).await,
                 // Not in the room of who is connected directly.
                 #[cfg(feature = "tls")]
-                RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
-                #[cfg(not(feature = "tls"))]
-                RouteName::Ws => Err(RouteError::UnknownDc),
-                RouteName::Zone | RouteName::Worker | RouteName::Upstream => {
-                    Err(RouteError::UnknownDc)
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => {
+                    Box::pin(ready::open(self, route, request, deadline)).await
                 }
+                #[cfg(not(feature = "tls"))]
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
+                RouteName::Upstream => Err(RouteError::UnknownDc),
             }
         };
         let left = deadline.saturating_duration_since(self.now());

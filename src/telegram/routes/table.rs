@@ -27,6 +27,8 @@ const MAX_ROWS: usize = 64;
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
+    /// Of routes to all DCs: of who stands before these.
+    of_all: [State; RouteName::ALL.len()],
 }
 
 struct Row {
@@ -125,6 +127,22 @@ impl State {
     }
 }
 
+impl Standing {
+    /// Of two things that a route needs, the one that keeps clients from it for longer.
+    fn or_worse(self, other: Self) -> Self {
+        let rank = |standing: &Self| match standing {
+            Self::Free => (0, None),
+            Self::Due(_) => (1, None),
+            Self::Probed(_) => (2, None),
+            Self::Rests(rest) => (3, Some(rest.until)),
+        };
+        match rank(&other) > rank(&self) {
+            true => other,
+            false => self,
+        }
+    }
+}
+
 impl Row {
     fn standing(&self, route: RouteName, now: Instant) -> Standing {
         let state = self.states.get(route.index());
@@ -152,7 +170,7 @@ impl Table {
     ) -> Option<Choice> {
         let before = *tried;
         let row = self.rows.iter().find(|row| row.dc == dc);
-        let standing = |route| row.map_or(Standing::Free, |row| row.standing(route, now));
+        let standing = |route| self.standing(dc, route, now);
         let favourite = row.and_then(|row| row.favourite(now));
         let left = || {
             let placed = list.as_slice().iter().copied().enumerate();
@@ -180,7 +198,7 @@ impl Table {
         let has_next = left().any(|placed| placed.1 != route && is_free(&placed));
         tried.add(route);
         if is_probe {
-            self.change(dc, route, now, |state| state.probe = Some(now));
+            self.probe(dc, route, Some(now));
         }
         Some(Choice {
             route,
@@ -191,11 +209,38 @@ impl Table {
 
     /// Nothing has come of a try, one way or the other.
     pub(crate) fn gave_up(&mut self, dc: DcId, choice: Choice) {
-        if let Some(state) = self.existing(dc, choice.route)
-            && choice.is_probe
-        {
+        if choice.is_probe {
+            self.probe(dc, choice.route, None);
+        }
+    }
+
+    fn probe(&mut self, dc: DcId, route: RouteName, begun: Option<Instant>) {
+        if let Some(state) = self.existing(dc, route) {
+            state.probe = begun;
+        }
+        if let Some(state) = self.of_all.get_mut(route.index()) {
+            state.probe = begun;
+        }
+    }
+
+    /// Who stands before all DCs fails; to be told of [`failed`](Self::failed) too.
+    #[cfg(any(feature = "tls", test))]
+    pub(crate) fn failed_for_all(&mut self, route: RouteName, why: RouteResult, now: Instant) {
+        if let Some(state) = self.of_all.get_mut(route.index()) {
+            state.rest = Some(Rest::after(state.rest, why, now));
             state.probe = None;
         }
+    }
+
+    /// A line to another DC than this one has had an answer lately, and the route has not
+    /// failed for that since.
+    #[cfg(any(feature = "tls", test))]
+    pub(crate) fn serves_others(&self, dc: DcId, route: RouteName, now: Instant) -> bool {
+        self.rows
+            .iter()
+            .filter(|row| row.dc.number() != dc.number())
+            .filter_map(|row| row.states.get(route.index()))
+            .any(|state| state.rest.is_none() && state.answered.is_some_and(|at| now - at < FAVOUR))
     }
 
     /// A route did not come about, or was found to starve.
@@ -217,6 +262,9 @@ impl Table {
 
     /// A line had its first byte from the DC.
     pub(crate) fn answers(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
+        if let Some(of_all) = self.of_all.get_mut(route.index()) {
+            let _ = of_all.is_back();
+        }
         let news = self.change(dc, route, now, |state| {
             state.answered = Some(now);
             state.early = InARow::default();
@@ -290,7 +338,9 @@ impl Table {
     /// How the route stands for whoever comes now.
     pub(crate) fn standing(&self, dc: DcId, route: RouteName, now: Instant) -> Standing {
         let row = self.rows.iter().find(|row| row.dc == dc);
-        row.map_or(Standing::Free, |row| row.standing(route, now))
+        let of_dc = row.map_or(Standing::Free, |row| row.standing(route, now));
+        let of_all = self.of_all.get(route.index());
+        of_dc.or_worse(of_all.map_or(Standing::Free, |state| state.standing(now)))
     }
 
     pub(crate) fn is_resting(&self, dc: DcId, route: RouteName, now: Instant) -> bool {

@@ -1,6 +1,5 @@
 //! Lines through Telegram's web front.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use fake_telegram::web_front::manners::{Answer, Certificate, Ill, Manners, Step};
@@ -10,7 +9,6 @@ use super::*;
 use crate::config::{RouteChoice, TelegramConfig};
 use crate::connection::OnTrial;
 use crate::metrics::{Reason, RouteResult};
-use crate::net::SCRATCH_LEN;
 
 struct Web {
     house: Rc<House>,
@@ -67,40 +65,11 @@ impl Web {
     }
 
     async fn open(&self) -> Result<OnTrial, OpenError> {
-        match self.house.try_open(Route::Direct).await?.0 {
-            Session::Line(line) => Ok(line),
-            _ => panic!("no line"),
-        }
+        self.house.open_line().await
     }
 
     async fn echo(&self, line: &mut OnTrial, length: usize) {
-        let mut packet = (length as u32).to_le_bytes().to_vec();
-        packet.extend(payload::echo(1, length));
-        let sent = packet.clone();
-        let shared = &self.house.telegram.shared;
-        let mut settled = line.send(&shared.buffers, &mut packet).unwrap();
-        let mut answer = Vec::new();
-        poll_fn(|cx| {
-            settled += line.flush(cx).unwrap();
-            let read = shared.scratch.with(|space| {
-                line.poll_read(cx, space, SCRATCH_LEN, &mut |data| {
-                    answer.extend_from_slice(data)
-                })
-            });
-            match read.unwrap() {
-                std::task::Poll::Ready(came) => assert!(came.unwrap() > 0),
-                std::task::Poll::Pending => return std::task::Poll::Pending,
-            }
-            if answer.len() < sent.len() {
-                cx.waker().wake_by_ref();
-                return std::task::Poll::Pending;
-            }
-            std::task::Poll::Ready(())
-        })
-        .await;
-        assert_eq!(settled, sent.len());
-        CtrStream::new(TO_CLIENT).apply(&mut answer);
-        assert_eq!(answer, sent);
+        self.house.echo_by(line, length).await;
     }
 
     async fn is_served(&self) {

@@ -371,3 +371,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_stands_before_all_dcs_rests_for_all_of_them() {
+    use RouteName::{Direct, Zone};
+    let (mut table, list, now) = (Table::default(), list(&[Zone, Direct]), Instant::now());
+    let next = |table: &mut Table, dc, now| {
+        let choice = table.next(DcId(dc), &list, &mut Tried::default(), now);
+        choice.expect("there is a route")
+    };
+    table.failed_for_all(Zone, RouteResult::Ill, now);
+    table.failed(DC, Zone, RouteResult::Ill, now);
+    for dc in [2, 4, -4] {
+        assert_eq!(next(&mut table, dc, now).route, Direct);
+        assert!(table.is_resting(DcId(dc), Zone, now));
+    }
+    // What is the only one is tried all the same.
+    let alone = RouteList::from_routes(&[Zone]);
+    let choice = table.next(DcId(4), &alone, &mut Tried::default(), now);
+    assert_eq!(choice.map(|choice| choice.route), Some(Zone));
+    assert_eq!(
+        table.rows.len(),
+        1,
+        "nothing is kept of DCs that nothing is known of"
+    );
+
+    // One client of any DC finds out for all.
+    let later = now + 60 * SECOND;
+    let probe = next(&mut table, 4, later);
+    assert!(probe.route == Zone && probe.is_probe);
+    assert_eq!(next(&mut table, 2, later).route, Direct);
+    table.gave_up(DcId(4), probe);
+    let probe = next(&mut table, 5, later);
+    assert!(probe.route == Zone && probe.is_probe);
+    table.answers(DcId(5), Zone, later);
+    let choice = next(&mut table, 4, later);
+    assert!(choice.route == Zone && !choice.is_probe);
+    // That of DC 2 is its own.
+    assert!(next(&mut table, 2, later).is_probe);
+}
+
+#[test]
+fn a_route_that_serves_others_is_not_ill_for_all() {
+    use RouteName::Zone;
+    let (mut table, now) = (Table::default(), Instant::now());
+    assert!(!table.serves_others(DC, Zone, now));
+    table.answers(DC, Zone, now);
+    assert!(
+        !table.serves_others(DcId(-2), Zone, now),
+        "these are at one name"
+    );
+    assert!(table.serves_others(DcId(203), Zone, now));
+    assert!(!table.serves_others(DcId(203), Zone, now + FAVOUR));
+    table.failed(DC, Zone, RouteResult::Ill, now);
+    assert!(!table.serves_others(DcId(203), Zone, now));
+}
