@@ -129,19 +129,19 @@ flags! {
         /// an address for a DC on the route ws (default: Telegram's web fronts, port
         /// 443)
         ws: Vec<WsAddress> = "--ws" "ID=ADDR[:PORT]",
-            roles: Roles::WITH_TELEGRAM, order: Order::FreeByName, build: Build::Tls;
+            roles: Roles::WITH_TELEGRAM, order: Order::FreeByName, build: Build::Routes;
             List "2=192.0.2.4";
         /// route ws: what its TLS asks for where Telegram's own names get no answer;
         /// the certificate must be Telegram's all the same (default: none)
         ws_sni: Option<Domain> = "--ws-sni" "NAME",
-            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
+            roles: Roles::WITH_TELEGRAM, build: Build::Routes; Text "www.example.com";
         /// route ws: connections kept ready for each DC in use (default: 1)
         ws_spare: Option<Integer<0, 4>> = "--ws-spare" "N",
-            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
+            roles: Roles::WITH_TELEGRAM, build: Build::Routes; Number "2";
         /// route ws: certificate authorities to trust (default: those of
         /// Mozilla)
         ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
-            roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
+            roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Routes;
             Text "authorities.pem";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
