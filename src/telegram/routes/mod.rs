@@ -2,6 +2,7 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `authorities.rs` | whose certificates are believed, where `--ws-ca` says it |
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
 //! | `rest.rs` | for how long what failed is left alone; pure |
@@ -11,6 +12,8 @@
 //! | `table.rs` | which route is tried next; pure |
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
 
+#[cfg(feature = "tls")]
+mod authorities;
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
@@ -37,6 +40,8 @@ use crate::connection::{Finding, Subject, Trial, Trials};
 use crate::log::Throttle;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
+#[cfg(feature = "tls")]
+pub(crate) use authorities::{Authorities, AuthoritiesError};
 use rest::Rests;
 use table::{News, Table};
 
@@ -45,7 +50,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a route led nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RouteError {
+pub(super) enum RouteError {
     /// It does not lead to this DC at all.
     UnknownDc,
     Failed(RouteResult),
@@ -92,10 +97,13 @@ impl Routes {
         self.shared.config.with(|config| config.routes)
     }
 
-    /// New connections go by what files hold now.
+    /// New connections go by what this file holds; whether that is something else than
+    /// before.
     #[cfg(feature = "tls")]
-    pub(super) fn reconfigured(&self) {
+    pub(super) fn believe(&self, authorities: Option<Authorities>) -> bool {
+        let is_news = self.ws.believe(authorities);
         self.ws.forget_trust();
+        is_news
     }
 
     #[cfg(feature = "tls")]

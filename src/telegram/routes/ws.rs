@@ -3,28 +3,25 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
+use super::authorities::Authorities;
 use super::direct::{KEEPALIVE, result_of};
-use super::fronts::Fronts;
+use super::fronts::{Fronts, HTTPS};
 use super::rest::Rests;
 use super::spares::Spares;
 use super::{RouteError, Routes};
 use crate::backend::SessionRequest;
-use crate::config::{WsConfig, read_file};
+use crate::config::WsConfig;
 use crate::connection::{
     DialError, FreshWebSocket, Line, WebContext, WebError, WebRequest, WebTrust,
 };
 use crate::metrics::RouteResult;
-use crate::net::{Pause, unblock};
+use crate::net::Pause;
 use crate::telegram::Shared;
+use crate::telegram::unreached::Unreached;
 use crate::tls::public_roots;
 use crate::wire::dc::DcId;
 use crate::wire::obfuscated2;
@@ -39,13 +36,12 @@ const SPARE_LIMIT: Duration = Duration::from_secs(15);
 /// Between two looks at what is ready, at least and at most.
 const CARE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// A file of authorities; Mozilla's takes 220 KiB.
-const MAX_AUTHORITIES: u64 = 1 << 20;
-
 /// What is known of the fronts, and what is ready there.
 pub(super) struct Ws {
     context: WebContext,
-    trust: RefCell<Option<(Option<PathBuf>, Rc<WebTrust>)>>,
+    authorities: RefCell<Option<Authorities>>,
+    /// In them, or in Mozilla's.
+    trust: RefCell<Option<Rc<WebTrust>>>,
     /// Addresses that are asked by another name, until when; never more than there are
     /// addresses that rest.
     fronted: RefCell<Vec<(SocketAddr, Instant)>>,
@@ -71,6 +67,7 @@ impl Ws {
                 buffers: shared.buffers.clone(),
                 batch: Default::default(),
             },
+            authorities: RefCell::default(),
             trust: RefCell::default(),
             fronted: RefCell::default(),
             not_served: RefCell::default(),
@@ -86,19 +83,29 @@ impl Ws {
         self.spares.take();
     }
 
-    async fn trust(&self, ca: Option<PathBuf>) -> Result<Rc<WebTrust>, String> {
-        if let Some((of, trust)) = &*self.trust.borrow()
-            && *of == ca
-        {
+    /// What a file held when the config that names it was taken over; whether it holds
+    /// something else than before.
+    pub(super) fn believe(&self, authorities: Option<Authorities>) -> bool {
+        let before = self.authorities.replace(authorities);
+        match (before, &*self.authorities.borrow()) {
+            (Some(before), Some(new)) => !before.is_same(new),
+            _ => false,
+        }
+    }
+
+    fn trust(&self, ca: Option<&Path>) -> Result<Rc<WebTrust>, String> {
+        if let Some(trust) = &*self.trust.borrow() {
             return Ok(trust.clone());
         }
-        let roots = match ca.clone() {
-            Some(path) => unblock(move || authorities(&path)).await?,
-            None => public_roots(),
+        let authorities = self.authorities.borrow();
+        let roots = match (ca, &*authorities) {
+            (None, _) => public_roots(),
+            (Some(path), Some(authorities)) if authorities.is_of(path) => authorities.roots.clone(),
+            (Some(path), _) => return Err(format!("--ws-ca {} is not read", path.display())),
         };
         let trust = WebTrust::new(roots).map_err(|error| error.to_string())?;
         let trust = Rc::new(trust);
-        self.trust.replace(Some((ca, trust.clone())));
+        self.trust.replace(Some(trust.clone()));
         Ok(trust)
     }
 
@@ -112,21 +119,6 @@ impl Ws {
         let not_served = self.not_served.borrow();
         targets.sort_by_cached_key(|address| not_served.left(&(dc, *address), now));
     }
-}
-
-/// Blocks.
-fn authorities(path: &Path) -> Result<Arc<RootCertStore>, String> {
-    let bad = |error: &dyn fmt::Display| format!("--ws-ca {}: {error}", path.display());
-    let text = read_file(path, MAX_AUTHORITIES).map_err(|error| bad(&error))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        roots.add(certificate).map_err(|error| bad(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(bad(&"no certificate in it; give a file of PEM"));
-    }
-    Ok(Arc::new(roots))
 }
 
 /// Connects a client to its DC, by a connection that is ready if there is one.
@@ -214,11 +206,8 @@ async fn reach(
 ) -> Result<FreshWebSocket, RouteError> {
     let (ws, shared) = (&routes.ws, &*routes.shared);
     let fronts = Fronts::of(dc, &config.addresses).ok_or(RouteError::UnknownDc)?;
-    let trust = ws.trust(config.ca.clone()).await.map_err(|error| {
-        shared.complain(
-            dc,
-            format_args!("{error}; until that is mended ws has no use"),
-        );
+    let trust = ws.trust(config.ca.as_deref()).map_err(|error| {
+        shared.complain(dc, format_args!("ws: {error}"));
         RouteError::Failed(RouteResult::Useless)
     })?;
     let mut targets = fronts.addresses;
@@ -246,6 +235,10 @@ async fn reach(
                     shared.reached(address);
                     routes.reached(address);
                     ws.not_served.borrow_mut().works(&(dc, address));
+                    shared.led(dc, || {
+                        let (name, tls) = (front.unwrap_or(host), fresh.tls_version());
+                        format!("{} as {name}, {tls},", short(address))
+                    });
                     return Ok(fresh);
                 }
                 Err(miss) => miss,
@@ -258,10 +251,12 @@ async fn reach(
                 _ => "",
             };
             let name = front.unwrap_or(host);
-            shared.complain(
-                dc,
-                format_args!("ws at {address} as {name}: {miss}{advice}"),
-            );
+            if !shared.hears(dc, result, || miss.at(address) + advice) {
+                shared.complain(
+                    dc,
+                    format_args!("ws at {address} as {name}: {miss}{advice}"),
+                );
+            }
             match result {
                 RouteResult::Filtered if front.is_none() && sni.is_some() => {
                     front = sni;
@@ -318,7 +313,27 @@ fn telling(one: RouteResult, other: RouteResult) -> RouteResult {
     first.unwrap_or(other)
 }
 
+/// Without the port that goes without saying.
+fn short(address: SocketAddr) -> String {
+    match address.port() {
+        HTTPS => address.ip().to_string(),
+        _ => address.to_string(),
+    }
+}
+
 impl Miss {
+    /// As `check` says it.
+    fn at(&self, address: SocketAddr) -> String {
+        let place = short(address);
+        match self {
+            Self::Dial(error) => Unreached(place, error).to_string(),
+            Self::Web(WebError::Upgrade(UpgradeError::Redirect { status, .. })) => {
+                format!("{status}, not served at {place}")
+            }
+            Self::Web(error) => format!("{place}: {error}"),
+        }
+    }
+
     fn result(&self) -> RouteResult {
         match self {
             Self::Dial(error) => result_of(error),
