@@ -46,7 +46,7 @@ impl TelegramPart {
         }));
         #[cfg(feature = "tls")]
         {
-            let authorities = config.with(|config| Authorities::read(config));
+            let authorities = config.with(Authorities::read);
             telegram.believe(authorities.map_err(RunError::Authorities)?);
         }
         Ok(Rc::new(Self {
