@@ -129,7 +129,8 @@ fn a_wrong_key_or_certificate_leads_nowhere() {
     for (route, server) in [("zone", zone("zone.example")), ("worker", worker(None))] {
         run(async {
             let prepare = |set: &Set0| {
-                set.front.behave(|m| m.certificate = Certificate::Stranger);
+                set.front
+                    .behave(|m| m.certificate = Certificate::Stranger);
             };
             let set = start(route, server, prepare, |o| o).await;
             refused(&set.proxy).await;
