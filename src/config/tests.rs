@@ -386,6 +386,18 @@ fn a_back_behind_a_proxy_reaches_no_middle_proxies() {
     assert_eq!(via.said.notes, notes);
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn routes_beside_direct_are_named_at_the_start() {
+    let notes = |route: &str| config(&[("--route", route)]).said.notes;
+    assert!(notes("auto").is_empty() && notes("direct").is_empty());
+    assert_eq!(notes("ws"), ["Telegram is reached by ws"]);
+    assert_eq!(
+        notes("direct,ws"),
+        ["Telegram is reached by direct, then ws"]
+    );
+}
+
 #[test]
 fn one_port_for_ipv4_and_ipv6() {
     let config = config(&[

@@ -147,6 +147,11 @@ impl FreshWebSocket {
         }
     }
 
+    /// What it is inside of, in words.
+    pub(crate) fn tls_version(&self) -> &'static str {
+        "TLS 1.3"
+    }
+
     /// Nothing came meanwhile, not even its end.
     pub(crate) fn is_fresh(&self) -> bool {
         self.early.is_empty() && self.socket.is_silent()

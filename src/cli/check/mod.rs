@@ -10,7 +10,8 @@
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
-//! | `telegram` | whether `--via` leads anywhere, and whether each DC can be connected to |
+//! | `telegram` | whether `--via` leads anywhere, and whether middle proxies can be connected to |
+//! | `routes` | whether each DC answers by each route |
 //! | `verdict` | one line of the answer |
 
 mod clock;
@@ -19,6 +20,7 @@ mod link;
 mod machine;
 mod port_holder;
 mod ports;
+mod routes;
 mod site_names;
 mod sites;
 mod telegram;
@@ -97,7 +99,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| site_names::check(config)),
         Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
-        Box::new(|| telegram::check(config.telegram.via.as_deref(), targets)),
+        Box::new(|| telegram::check(config, targets)),
     ];
     let backs = config.link.backs.iter();
     probes.extend(

@@ -167,6 +167,8 @@ pub(in crate::config) enum Build {
     Any,
     /// TLS on the link.
     Tls,
+    /// Other routes than direct.
+    Routes,
     Ctl,
 }
 
@@ -174,7 +176,7 @@ impl Build {
     pub(crate) fn is_this(self) -> bool {
         match self {
             Self::Any => true,
-            Self::Tls => cfg!(feature = "tls"),
+            Self::Tls | Self::Routes => cfg!(feature = "tls"),
             Self::Ctl => cfg!(feature = "ctl"),
         }
     }
@@ -184,6 +186,10 @@ impl Build {
         match self {
             Self::Any => ("", ""),
             Self::Tls => ("TLS", "use --link-psk inside a tunnel"),
+            Self::Routes => (
+                "route but direct",
+                "leave it out and reach Telegram through --via or a --role back elsewhere",
+            ),
             Self::Ctl => ("ctl", "leave it out"),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `authorities.rs` | whose certificates are believed, where `--ws-ca` says it |
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
 //! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
@@ -15,6 +16,8 @@
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
 //! | `zone.rs` | by a zone of the operator's at Cloudflare |
 
+#[cfg(feature = "tls")]
+mod authorities;
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
@@ -49,6 +52,8 @@ use crate::connection::{Finding, Subject, Trial, Trials};
 use crate::log::Throttle;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
+#[cfg(feature = "tls")]
+pub(crate) use authorities::{Authorities, AuthoritiesError};
 use rest::Rests;
 use table::{News, Table};
 
@@ -57,7 +62,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a route led nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RouteError {
+pub(super) enum RouteError {
     /// It does not lead to this DC at all.
     UnknownDc,
     Failed(RouteResult),
@@ -115,11 +120,13 @@ impl Routes {
         self.shared.config.with(|config| config.routes)
     }
 
-    /// New connections go by what files hold now.
+    /// New connections go by what this file holds; whether that is something else than
+    /// before.
     #[cfg(feature = "tls")]
-    pub(super) fn reconfigured(&self) {
-        self.web.forget_trust();
+    pub(super) fn believe(&self, authorities: Option<Authorities>) -> bool {
+        let is_news = self.web.believe(authorities);
         self.ready.forget();
+        is_news
     }
 
     /// Another DC has been served by this route lately, and nothing is known against that.

@@ -78,7 +78,7 @@ impl Routes {
     }
 
     /// Makes a line by this route, until `deadline`.
-    async fn try_one(
+    pub(in crate::telegram) async fn try_one(
         self: &Rc<Self>,
         route: RouteName,
         request: &SessionRequest,

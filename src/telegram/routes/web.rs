@@ -3,29 +3,24 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
+use super::authorities::Authorities;
 use super::direct::{KEEPALIVE, result_of};
+use super::fronts::HTTPS;
 use super::{RouteError, Routes};
-use crate::config::{HostPort, RouteName, read_file};
+use crate::config::{HostPort, RouteName};
 use crate::connection::{
     DialError, FreshWebSocket, Place, WebContext, WebError, WebRequest, WebTrust,
 };
 use crate::metrics::{ConnectFailure, RouteResult};
-use crate::net::{Socket, unblock};
+use crate::net::Socket;
 use crate::telegram::Shared;
+use crate::telegram::unreached::Unreached;
 use crate::tls::public_roots;
 use crate::wire::dc::DcId;
 use crate::wire::websocket::UpgradeError;
-
-/// A file of authorities; Mozilla's takes 220 KiB.
-const MAX_AUTHORITIES: u64 = 1 << 20;
 
 /// The zone's names of all DCs, the Worker's, and those of the config before.
 const MAX_PLACES: usize = 16;
@@ -33,7 +28,9 @@ const MAX_PLACES: usize = 16;
 /// What connections to web servers are made with.
 pub(super) struct Web {
     context: WebContext,
-    trust: RefCell<Option<(Option<PathBuf>, Rc<WebTrust>)>>,
+    authorities: RefCell<Option<Authorities>>,
+    /// In them, or in Mozilla's.
+    trust: RefCell<Option<Rc<WebTrust>>>,
     /// The one that was added last is last.
     places: RefCell<Vec<(HostPort, Rc<Place>)>>,
 }
@@ -53,42 +50,57 @@ impl Web {
                 buffers: shared.buffers.clone(),
                 batch: Default::default(),
             },
+            authorities: RefCell::default(),
             trust: RefCell::default(),
             places: RefCell::default(),
         }
     }
 
-    /// What files hold may be another now.
-    pub(super) fn forget_trust(&self) {
+    /// What a file held when the config that names it was taken over; whether it holds
+    /// something else than before.
+    pub(super) fn believe(&self, authorities: Option<Authorities>) -> bool {
         self.trust.take();
+        let before = self.authorities.replace(authorities);
+        match (before, &*self.authorities.borrow()) {
+            (Some(before), Some(new)) => !before.is_same(new),
+            _ => false,
+        }
     }
 
     /// As the config says now; what is wrong with that is told.
-    pub(super) async fn trust(
+    pub(super) fn trust(
         &self,
         routes: &Routes,
         route: RouteName,
         dc: DcId,
     ) -> Result<Rc<WebTrust>, RouteError> {
-        let ca = routes.ws_config().ca;
-        if let Some((of, trust)) = &*self.trust.borrow()
-            && *of == ca
-        {
+        if let Some(trust) = &*self.trust.borrow() {
             return Ok(trust.clone());
         }
-        match load(ca.clone()).await {
+        match self.load(routes) {
             Ok(trust) => {
-                self.trust.replace(Some((ca, trust.clone())));
+                self.trust.replace(Some(trust.clone()));
                 Ok(trust)
             }
             Err(error) => {
-                routes.shared.complain(
-                    dc,
-                    format_args!("{error}; until that is mended {route} has no use"),
-                );
+                let shared = &routes.shared;
+                shared.complain(dc, format_args!("{route}: {error}"));
                 Err(RouteError::Failed(RouteResult::Useless))
             }
         }
+    }
+
+    fn load(&self, routes: &Routes) -> Result<Rc<WebTrust>, String> {
+        let authorities = self.authorities.borrow();
+        let roots = match (routes.ws_config().ca, &*authorities) {
+            (None, _) => public_roots(),
+            (Some(path), Some(authorities)) if authorities.is_of(&path) => {
+                authorities.roots.clone()
+            }
+            (Some(path), _) => return Err(format!("--ws-ca {} is not read", path.display())),
+        };
+        let trust = WebTrust::new(roots).map_err(|error| error.to_string())?;
+        Ok(Rc::new(trust))
     }
 
     /// With what is known of where its name leads.
@@ -120,31 +132,26 @@ impl Web {
     }
 }
 
-async fn load(ca: Option<PathBuf>) -> Result<Rc<WebTrust>, String> {
-    let roots = match ca {
-        Some(path) => unblock(move || authorities(&path)).await?,
-        None => public_roots(),
-    };
-    let trust = WebTrust::new(roots).map_err(|error| error.to_string())?;
-    Ok(Rc::new(trust))
-}
-
-/// Blocks.
-fn authorities(path: &Path) -> Result<Arc<RootCertStore>, String> {
-    let bad = |error: &dyn fmt::Display| format!("--ws-ca {}: {error}", path.display());
-    let text = read_file(path, MAX_AUTHORITIES).map_err(|error| bad(&error))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|error| bad(&error))?;
-        roots.add(certificate).map_err(|error| bad(&error))?;
+/// Without the port that goes without saying.
+pub(super) fn short(address: SocketAddr) -> String {
+    match address.port() {
+        HTTPS => address.ip().to_string(),
+        _ => address.to_string(),
     }
-    if roots.is_empty() {
-        return Err(bad(&"no certificate in it; give a file of PEM"));
-    }
-    Ok(Arc::new(roots))
 }
 
 impl Miss {
+    /// As `check` says it, of this place.
+    pub(super) fn at(&self, place: String) -> String {
+        match self {
+            Self::Dial(error) => Unreached(place, error).to_string(),
+            Self::Web(WebError::Upgrade(UpgradeError::Redirect { status, .. })) => {
+                format!("{status}, not served at {place}")
+            }
+            Self::Web(error) => format!("{place}: {error}"),
+        }
+    }
+
     /// The answer to the request, where it is no upgrade and no redirect.
     pub(super) fn status(&self) -> Option<u16> {
         match self {

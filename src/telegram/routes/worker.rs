@@ -39,7 +39,7 @@ pub(super) async fn reach(
     let shared = &*routes.shared;
     let worker = shared.config.with(|config| config.worker.clone());
     let worker = worker.ok_or(RouteError::UnknownDc)?;
-    let trust = routes.web.trust(routes, RouteName::Worker, dc).await?;
+    let trust = routes.web.trust(routes, RouteName::Worker, dc)?;
     let place = routes.web.place(&worker.place());
     let mut why = RouteError::UnknownDc;
     for to in targets(routes, dc) {
@@ -56,7 +56,11 @@ pub(super) async fn reach(
         };
         let left = deadline.saturating_duration_since(routes.now());
         let miss = match shared.reactor.timeout(left, connecting).await {
-            Some(Ok(fresh)) => return Ok(fresh),
+            Some(Ok(fresh)) => {
+                let host = worker.host();
+                shared.led(dc, || format!("{host}, {},", fresh.tls_version()));
+                return Ok(fresh);
+            }
             Some(Err(miss)) => miss,
             None if why == RouteError::UnknownDc => {
                 return Err(RouteError::Failed(RouteResult::CutShort));
@@ -65,7 +69,10 @@ pub(super) async fn reach(
         };
         shared.metrics.dc_failed(dc, miss.failure());
         let (host, advice) = (worker.host(), advice(&miss, worker.has_key()));
-        shared.complain(dc, format_args!("worker {host} to {to}: {miss}{advice}"));
+        let at = || miss.at(host.to_owned()) + advice;
+        if !shared.hears(dc, miss.result(), at) {
+            shared.complain(dc, format_args!("worker {host} to {to}: {miss}{advice}"));
+        }
         why = match (miss.result(), miss.status()) {
             (result, Some(NOT_THERE | NOT_REACHED)) => RouteError::Failed(result),
             // It says nothing of the Worker.

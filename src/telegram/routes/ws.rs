@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::fronts::Fronts;
 use super::rest::Rests;
+use super::web::short;
 use super::{RouteError, Routes};
 use crate::config::RouteName;
 use crate::connection::{FreshWebSocket, WebRequest};
@@ -50,7 +51,7 @@ pub(super) async fn reach(
 ) -> Result<FreshWebSocket, RouteError> {
     let (ws, shared, config) = (&routes.ws, &*routes.shared, routes.ws_config());
     let fronts = Fronts::of(dc, &config.addresses).ok_or(RouteError::UnknownDc)?;
-    let trust = routes.web.trust(routes, RouteName::Ws, dc).await?;
+    let trust = routes.web.trust(routes, RouteName::Ws, dc)?;
     let mut targets = fronts.addresses;
     routes.put_last_what_rests(&mut targets);
     ws.put_last_what_is_not_served(dc, routes.now(), &mut targets);
@@ -79,6 +80,10 @@ pub(super) async fn reach(
                     shared.reached(address);
                     routes.reached(address);
                     ws.not_served.borrow_mut().works(&(dc, address));
+                    shared.led(dc, || {
+                        let (name, tls) = (front.unwrap_or(host), fresh.tls_version());
+                        format!("{} as {name}, {tls},", short(address))
+                    });
                     return Ok(fresh);
                 }
                 Err(miss) => miss,
@@ -91,10 +96,12 @@ pub(super) async fn reach(
                 _ => "",
             };
             let name = front.unwrap_or(host);
-            shared.complain(
-                dc,
-                format_args!("ws at {address} as {name}: {miss}{advice}"),
-            );
+            if !shared.hears(dc, result, || miss.at(short(address)) + advice) {
+                shared.complain(
+                    dc,
+                    format_args!("ws at {address} as {name}: {miss}{advice}"),
+                );
+            }
             match result {
                 RouteResult::Filtered if front.is_none() && sni.is_some() => {
                     front = sni;

@@ -25,7 +25,7 @@ pub(super) async fn reach(
     let shared = &*routes.shared;
     let zone = shared.config.with(|config| config.zone.clone());
     let zone = zone.ok_or(RouteError::UnknownDc)?;
-    let trust = routes.web.trust(routes, RouteName::Zone, dc).await?;
+    let trust = routes.web.trust(routes, RouteName::Zone, dc)?;
     let host = zone.host(dc.number());
     let place = routes.web.place(&zone.place(dc.number()));
     let wanted = WebRequest {
@@ -43,13 +43,18 @@ pub(super) async fn reach(
     };
     let left = deadline.saturating_duration_since(routes.now());
     let miss = match shared.reactor.timeout(left, connecting).await {
-        Some(Ok(fresh)) => return Ok(fresh),
+        Some(Ok(fresh)) => {
+            shared.led(dc, || format!("{host}, {},", fresh.tls_version()));
+            return Ok(fresh);
+        }
         Some(Err(miss)) => miss,
         None => return Err(RouteError::Failed(RouteResult::CutShort)),
     };
     shared.metrics.dc_failed(dc, miss.failure());
-    shared.complain(dc, format_args!("zone {host}: {miss}{}", advice(&miss)));
-    let result = miss.result();
+    let (result, advice) = (miss.result(), advice(&miss));
+    if !shared.hears(dc, result, || miss.at(host.clone()) + advice) {
+        shared.complain(dc, format_args!("zone {host}: {miss}{advice}"));
+    }
     let is_of_all = match miss.status() {
         Some(429 | 503) => true,
         // Its record may be wrong, or Cloudflare may not reach Telegram.

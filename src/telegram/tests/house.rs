@@ -95,6 +95,8 @@ impl House {
             config,
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),
+            #[cfg(feature = "check")]
+            told: None,
         }));
         let house = Rc::new(Self {
             fake,

