@@ -271,7 +271,8 @@ mod tests {
             let (mut now, mut down) = (start, 0);
             // Milliseconds since the client was last heard, or heard something.
             let (mut silence, mut unanswered) = (0u32, None::<u32>);
-            let mut bad = 0;
+            // A line that was late with its first byte may still fall silent.
+            let (mut starved, mut fell_silent) = (0, 0);
             for step in steps {
                 let mut found = None;
                 match step {
@@ -297,16 +298,16 @@ mod tests {
                     Some(Finding::Passes) => prop_assert!(down > 32 * KIB),
                     Some(Finding::Starves) => {
                         prop_assert!(down == 0 && unanswered >= Some(FIRST_BYTE));
-                        bad += 1;
+                        starved += 1;
                     }
                     Some(Finding::FallsSilent) => {
                         prop_assert!((8 * KIB..=32 * KIB).contains(&down));
                         prop_assert!(unanswered >= Some(AGAIN + SILENCE) && silence >= 10_000);
-                        bad += 1;
+                        fell_silent += 1;
                     }
                     Some(Finding::EndsEarly) => prop_assert!(false),
                 }
-                prop_assert!(bad <= 1);
+                prop_assert!(starved <= 1 && fell_silent <= 1);
                 prop_assert!(!line.is_waiting() || unanswered.is_some());
             }
         }

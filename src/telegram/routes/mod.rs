@@ -4,7 +4,6 @@
 //! |---|---|
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
-//! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
@@ -14,7 +13,6 @@
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
-mod rest;
 mod search;
 #[cfg(feature = "ctl")]
 mod shown;
@@ -33,11 +31,10 @@ use super::Shared;
 #[cfg(feature = "tls")]
 use crate::config::WsConfig;
 use crate::config::{RouteList, RouteName};
-use crate::connection::{Finding, Subject, Trial, Trials};
+use crate::connection::{Finding, Rests, Subject, Trial, Trials};
 use crate::log::Throttle;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
-use rest::Rests;
 use table::{News, Table};
 
 /// Between lines about routes that fail, and about those that work again.

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::rest::Rest;
 use crate::config::{RouteList, RouteName};
+use crate::connection::Rest;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 
@@ -48,6 +48,8 @@ struct State {
     answered: Option<Instant>,
     silent: InARow,
     early: InARow,
+    /// When a client was told last that it does not lead to this DC at all.
+    unknown: Option<Instant>,
 }
 
 /// Lines that failed in the same way, without one between that did not.
@@ -125,7 +127,18 @@ impl State {
     }
 }
 
+impl State {
+    fn is_unknown(&self, now: Instant) -> bool {
+        self.unknown.is_some_and(|since| now - since < FAVOUR)
+    }
+}
+
 impl Row {
+    fn leads(&self, route: RouteName, now: Instant) -> bool {
+        let state = self.states.get(route.index());
+        state.is_none_or(|state| !state.is_unknown(now))
+    }
+
     fn standing(&self, route: RouteName, now: Instant) -> Standing {
         let state = self.states.get(route.index());
         state.map_or(Standing::Free, |state| state.standing(now))
@@ -177,7 +190,9 @@ impl Table {
                 (resting?.1, false)
             }
         };
-        let has_next = left().any(|placed| placed.1 != route && is_free(&placed));
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
+        let has_next =
+            left().any(|placed| placed.1 != route && is_free(&placed) && leads(placed.1));
         tried.add(route);
         if is_probe {
             self.change(dc, route, now, |state| state.probe = Some(now));
@@ -195,6 +210,14 @@ impl Table {
             && choice.is_probe
         {
             state.probe = None;
+        }
+    }
+
+    /// The route does not lead to this DC. It is no news for long: a reload may change it.
+    pub(crate) fn leads_nowhere(&mut self, dc: DcId, route: RouteName, now: Instant) {
+        // A DC that none leads to has no row.
+        if let Some(state) = self.existing(dc, route) {
+            state.unknown = Some(now);
         }
     }
 
@@ -297,7 +320,7 @@ impl Table {
         matches!(self.standing(dc, route, now), Standing::Rests(_))
     }
 
-    /// There is a route of `list` other than `route` that does not rest.
+    /// There is a route of `list` other than `route` that leads there and does not rest.
     pub(crate) fn has_other(
         &self,
         dc: DcId,
@@ -305,9 +328,11 @@ impl Table {
         list: &RouteList,
         now: Instant,
     ) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
         list.as_slice()
             .iter()
-            .any(|other| *other != route && !self.is_resting(dc, *other, now))
+            .any(|other| *other != route && leads(*other) && !self.is_resting(dc, *other, now))
     }
 
     /// The DCs in it, in their order, each with the route that worked last and when.

@@ -55,6 +55,25 @@ fn what_failed_is_left_alone_and_one_client_tries_it_again() {
     assert!(choice.route == Direct && !choice.is_probe);
 }
 
+/// A client is not sent away for a route that does not lead to its DC.
+#[test]
+fn a_route_that_leads_nowhere_is_no_other() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, now) = (Table::default(), two(), Instant::now());
+    table.leads_nowhere(DC, Ws, now);
+    assert_eq!(table.dcs(), [], "nothing is kept of DCs that do not exist");
+    table.failed(DC, Direct, RouteResult::Starves, now);
+    assert!(table.has_other(DC, Direct, &list, now));
+    table.leads_nowhere(DC, Ws, now);
+    assert!(!table.has_other(DC, Direct, &list, now));
+    let later = now + 600 * SECOND;
+    let choice = first(&mut table, &list, later - SECOND);
+    assert_eq!((choice.route, choice.has_next), (Ws, false));
+    // A reload may have changed it.
+    assert!(table.has_other(DC, Direct, &list, later));
+    assert!(table.has_other(DcId(-2), Direct, &list, now));
+}
+
 #[test]
 fn what_worked_last_is_first_for_ten_minutes() {
     use RouteName::{Direct, Ws};
