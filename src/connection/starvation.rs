@@ -27,7 +27,8 @@ const SILENCE_AT_END: u32 = 3_000;
 pub(crate) enum Finding {
     /// The first byte has come.
     Answers,
-    /// It has got more than the filter lets pass, or has ended in peace.
+    /// It has got more than the filter lets pass, or has ended in peace when it had as
+    /// much.
     Passes,
     /// Nothing comes, although the client has asked.
     Starves,
@@ -102,6 +103,8 @@ impl Starvation {
             (Phase::Settled, _) => return None,
             (Phase::Asked, 0) => Some(Finding::EndsEarly),
             (Phase::Quiet | Phase::Starved, 0) => None,
+            // A filter lets that little pass.
+            (_, 0) if self.down < LEAST => None,
             (_, 0) => Some(Finding::Passes),
             // What comes unasked (of a DC nothing does) is a sign of life all the same.
             (Phase::Quiet | Phase::Asked | Phase::Starved, _) => Some(Finding::Answers),
@@ -144,7 +147,7 @@ impl Starvation {
             }
             // Whoever waits has not ended in peace.
             Phase::Said | Phase::SaidAgain => None,
-            Phase::Heard => Some(Finding::Passes),
+            Phase::Heard => (self.down >= LEAST).then_some(Finding::Passes),
         };
         self.phase = Phase::Settled;
         finding
@@ -220,8 +223,8 @@ mod tests {
             let passes = is_enough.then_some(Finding::Passes);
             assert_eq!(line.came(1, 9_000), passes);
             assert_eq!(line.is_settled(), is_enough);
-            let passes = (!is_enough).then_some(Finding::Passes);
-            assert_eq!(line.end(9_000), passes);
+            let passes = (!is_enough && is_found).then_some(Finding::Passes);
+            assert_eq!(line.end(9_000), passes, "so little shows nothing");
         }
         let mut line = Starvation::default();
         line.sent(0);

@@ -5,6 +5,7 @@
 mod failures;
 mod frames;
 mod order;
+mod recovery;
 mod reloads;
 mod sessions;
 mod spare;

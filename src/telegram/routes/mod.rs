@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
+//! | `question.rs` | asks a DC itself, where one client's line speaks against a route |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
@@ -13,6 +14,8 @@
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
+#[cfg(feature = "tls")]
+mod question;
 mod search;
 #[cfg(feature = "ctl")]
 mod shown;
@@ -22,6 +25,8 @@ mod table;
 #[cfg(feature = "tls")]
 mod ws;
 
+#[cfg(feature = "tls")]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -55,6 +60,9 @@ pub(super) struct Routes {
     /// Of DCs.
     addresses: RefCell<Rests<SocketAddr>>,
     trials: Rc<Trials>,
+    /// Of our own, under way.
+    #[cfg(feature = "tls")]
+    questions: Cell<usize>,
     #[cfg(feature = "tls")]
     ws: ws::Ws,
     failures: Throttle,
@@ -74,6 +82,8 @@ impl Routes {
                 table: RefCell::default(),
                 addresses: RefCell::default(),
                 trials: Trials::new(shared.reactor.clock(), judge),
+                #[cfg(feature = "tls")]
+                questions: Cell::default(),
                 #[cfg(feature = "tls")]
                 ws: ws::Ws::new(shared),
                 failures: Throttle::new(LOG_PERIOD),
@@ -115,7 +125,12 @@ impl Routes {
     }
 
     /// A line shows something; whether its client is better served by another route.
-    fn hear(&self, Subject { route, dc }: Subject, finding: Finding, asked: Instant) -> bool {
+    fn hear(
+        self: &Rc<Self>,
+        Subject { route, dc }: Subject,
+        finding: Finding,
+        asked: Instant,
+    ) -> bool {
         let now = self.now();
         let mut table = self.table.borrow_mut();
         let news = match finding {
@@ -130,6 +145,10 @@ impl Routes {
             Finding::FallsSilent => table.falls_silent(dc, route, now),
             Finding::EndsEarly => table.ends_early(dc, route, now),
         };
+        #[cfg(feature = "tls")]
+        let is_doubtful = matches!(finding, Finding::Starves | Finding::EndsEarly)
+            && matches!(news, Some(News::Rests(_)))
+            && table.has_other(dc, route, &self.list(), now);
         let is_closed = match finding {
             Finding::Starves | Finding::FallsSilent => {
                 table.is_resting(dc, route, now) && table.has_other(dc, route, &self.list(), now)
@@ -147,6 +166,10 @@ impl Routes {
             _ => {}
         }
         self.tell(dc, route, news);
+        #[cfg(feature = "tls")]
+        if is_doubtful {
+            self.doubt(dc, route);
+        }
         is_closed
     }
 

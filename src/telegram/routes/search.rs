@@ -77,7 +77,7 @@ impl Routes {
     }
 
     /// Makes a line by this route, until `deadline`.
-    async fn try_one(
+    pub(super) async fn try_one(
         self: &Rc<Self>,
         route: RouteName,
         request: &SessionRequest,

@@ -48,6 +48,8 @@ struct State {
     answered: Option<Instant>,
     silent: InARow,
     early: InARow,
+    /// Times in a row that a question of ours was answered where a line was not.
+    cleared: u8,
     /// When a client was told last that it does not lead to this DC at all.
     unknown: Option<Instant>,
 }
@@ -243,6 +245,7 @@ impl Table {
         let news = self.change(dc, route, now, |state| {
             state.answered = Some(now);
             state.early = InARow::default();
+            state.cleared = 0;
             match state.rest {
                 // What is let through at first says nothing of what follows.
                 Some(Rest {
@@ -260,13 +263,34 @@ impl Table {
         news
     }
 
-    /// A line has got more than filters let pass, or has ended in peace.
+    /// A line has got more than filters let pass, or has ended in peace with as much.
     pub(crate) fn passes(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
         let state = self.existing(dc, route)?;
         state.silent = InARow::default();
         let news = state.is_back();
         if news.is_some() {
             self.answers(dc, route, now);
+        }
+        news
+    }
+
+    /// Whether it is worth asking the DC itself what it is that a line shows. Some
+    /// networks let our short question pass and not what clients say: they are believed in
+    /// the end.
+    pub(crate) fn may_be_doubted(&self, dc: DcId, route: RouteName) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let state = row.and_then(|row| row.states.get(route.index()));
+        state.is_some_and(|state| state.cleared < IN_A_ROW)
+    }
+
+    /// The DC has answered a question of ours, so the line that spoke against the route
+    /// proves nothing.
+    pub(crate) fn is_cleared(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
+        let state = self.existing(dc, route)?;
+        let cleared = state.cleared.saturating_add(1);
+        let news = self.answers(dc, route, now);
+        if let Some(state) = self.existing(dc, route) {
+            state.cleared = cleared;
         }
         news
     }

@@ -55,6 +55,33 @@ fn what_failed_is_left_alone_and_one_client_tries_it_again() {
     assert!(choice.route == Direct && !choice.is_probe);
 }
 
+/// Three times in a row, unless a client had an answer in between.
+#[test]
+fn a_route_is_cleared_by_an_answer_to_us() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, mut now) = (Table::default(), two(), Instant::now());
+    for answers in [false, true] {
+        for _ in 0..IN_A_ROW {
+            now += 6 * SECOND;
+            assert!(table.is_starved(DC, Direct, now - 5 * SECOND));
+            let news = table.failed(DC, Direct, RouteResult::Starves, now);
+            assert!(matches!(news, Some(News::Rests(_))));
+            assert_eq!(first(&mut table, &list, now).route, Ws);
+            assert!(table.may_be_doubted(DC, Direct));
+            assert_eq!(table.is_cleared(DC, Direct, now), Some(News::Back));
+            assert_eq!(first(&mut table, &list, now).route, Direct);
+            // Who asked before was not answered all the same, and is not believed.
+            assert!(!table.is_starved(DC, Direct, now - SECOND));
+        }
+        assert!(!table.may_be_doubted(DC, Direct));
+        if answers {
+            table.answers(DC, Direct, now);
+            assert!(table.may_be_doubted(DC, Direct));
+        }
+        table = Table::default();
+    }
+}
+
 /// A client is not sent away for a route that does not lead to its DC.
 #[test]
 fn a_route_that_leads_nowhere_is_no_other() {
