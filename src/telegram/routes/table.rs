@@ -277,6 +277,10 @@ impl Table {
     /// Whether it is worth asking the DC itself what it is that a line shows. Some
     /// networks let our short question pass and not what clients say: they are believed in
     /// the end.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
     pub(crate) fn may_be_doubted(&self, dc: DcId, route: RouteName) -> bool {
         let row = self.rows.iter().find(|row| row.dc == dc);
         let state = row.and_then(|row| row.states.get(route.index()));
@@ -285,6 +289,10 @@ impl Table {
 
     /// The DC has answered a question of ours, so the line that spoke against the route
     /// proves nothing.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
     pub(crate) fn is_cleared(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
         let state = self.existing(dc, route)?;
         let cleared = state.cleared.saturating_add(1);
