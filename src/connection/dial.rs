@@ -89,6 +89,15 @@ impl Dialer {
         Err(failure)
     }
 
+    /// There is a `--via`, and it rests since it has failed.
+    pub(crate) fn is_resting(&self) -> bool {
+        let through = self.through.borrow();
+        let now = self.means.reactor.now();
+        through
+            .as_ref()
+            .is_some_and(|through| through.is_resting(now))
+    }
+
     /// The `--via` of now; what is known of one that a reload leaves as it is stays.
     fn through(&self) -> Option<Rc<Through>> {
         let via = self.config.with(|config| config.via.clone());

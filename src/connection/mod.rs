@@ -9,7 +9,7 @@
 //! | `line.rs` | a client's own connection to a DC |
 //! | `on_trial.rs` | a line that tells how its route fares |
 //! | `place.rs` | a machine of the config's, by its address or its name |
-//! | `rest.rs` | when something is left alone that has failed; pure |
+//! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
 //! | `through.rs` | the `--via`: its handshake, and how it has fared |
 //! | `trial.rs` | what a line holds that is watched for that |
@@ -40,6 +40,7 @@ pub(crate) use line::Line;
 pub(crate) use on_trial::OnTrial;
 #[cfg(feature = "tls")]
 pub(crate) use place::Place;
+pub(crate) use rest::{Rest, Rests};
 pub(crate) use starvation::Finding;
 pub(crate) use trial::{Subject, Trial, Trials};
 #[cfg(feature = "tls")]

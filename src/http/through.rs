@@ -127,7 +127,9 @@ fn shake(stream: &mut TimedStream, talk: &mut Talk) -> Result<(), ThroughError> 
                 let space = buffer.get_mut(..most.min(STEP_LEN)).unwrap_or_default();
                 match stream.read(space).map_err(|error| lost(error, talk))? {
                     0 => return Err(talk.ended().into()),
-                    length => talk.receive(space.get(..length).unwrap_or_default())?,
+                    length => {
+                        talk.receive(space.get(..length).unwrap_or_default())?;
+                    }
                 }
             }
         }

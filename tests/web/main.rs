@@ -6,6 +6,7 @@ mod checks;
 mod failures;
 mod frames;
 mod order;
+mod recovery;
 mod reloads;
 mod sessions;
 mod spare;

@@ -5,8 +5,8 @@
 //! | `authorities.rs` | whose certificates are believed, where `--ws-ca` says it |
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
+//! | `question.rs` | asks a DC itself, where one client's line speaks against a route |
 //! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
-//! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
@@ -22,8 +22,9 @@ mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
 #[cfg(feature = "tls")]
+mod question;
+#[cfg(feature = "tls")]
 mod ready;
-mod rest;
 mod search;
 #[cfg(feature = "ctl")]
 mod shown;
@@ -39,6 +40,8 @@ mod ws;
 #[cfg(feature = "tls")]
 mod zone;
 
+#[cfg(feature = "tls")]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -48,13 +51,12 @@ use super::Shared;
 #[cfg(feature = "tls")]
 use crate::config::WsConfig;
 use crate::config::{RouteList, RouteName};
-use crate::connection::{Finding, Subject, Trial, Trials};
+use crate::connection::{Finding, Rests, Subject, Trial, Trials};
 use crate::log::Throttle;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 #[cfg(feature = "tls")]
 pub(crate) use authorities::{Authorities, AuthoritiesError};
-use rest::Rests;
 use table::{News, Table};
 
 /// Between lines about routes that fail, and about those that work again.
@@ -78,6 +80,9 @@ pub(super) struct Routes {
     /// Of DCs.
     addresses: RefCell<Rests<SocketAddr>>,
     trials: Rc<Trials>,
+    /// Of our own, under way.
+    #[cfg(feature = "tls")]
+    questions: Cell<usize>,
     #[cfg(feature = "tls")]
     web: web::Web,
     #[cfg(feature = "tls")]
@@ -101,6 +106,8 @@ impl Routes {
                 table: RefCell::default(),
                 addresses: RefCell::default(),
                 trials: Trials::new(shared.reactor.clock(), judge),
+                #[cfg(feature = "tls")]
+                questions: Cell::default(),
                 #[cfg(feature = "tls")]
                 web: web::Web::new(shared),
                 #[cfg(feature = "tls")]
@@ -152,7 +159,12 @@ impl Routes {
     }
 
     /// A line shows something; whether its client is better served by another route.
-    fn hear(&self, Subject { route, dc }: Subject, finding: Finding, asked: Instant) -> bool {
+    fn hear(
+        self: &Rc<Self>,
+        Subject { route, dc }: Subject,
+        finding: Finding,
+        asked: Instant,
+    ) -> bool {
         let now = self.now();
         let mut table = self.table.borrow_mut();
         let news = match finding {
@@ -167,6 +179,10 @@ impl Routes {
             Finding::FallsSilent => table.falls_silent(dc, route, now),
             Finding::EndsEarly => table.ends_early(dc, route, now),
         };
+        #[cfg(feature = "tls")]
+        let is_doubtful = matches!(finding, Finding::Starves | Finding::EndsEarly)
+            && matches!(news, Some(News::Rests(_)))
+            && table.has_other(dc, route, &self.list(), now);
         let is_closed = match finding {
             Finding::Starves | Finding::FallsSilent => {
                 table.is_resting(dc, route, now) && table.has_other(dc, route, &self.list(), now)
@@ -184,6 +200,10 @@ impl Routes {
             _ => {}
         }
         self.tell(dc, route, news);
+        #[cfg(feature = "tls")]
+        if is_doubtful {
+            self.doubt(dc, route);
+        }
         is_closed
     }
 

@@ -57,7 +57,10 @@ impl Routes {
                     let trial = self.trial(request.dc, choice.route);
                     return Ok(OnTrial::new(line, Some(trial)));
                 }
-                Err(RouteError::UnknownDc) => {}
+                Err(RouteError::UnknownDc) => {
+                    let mut table = self.table.borrow_mut();
+                    table.leads_nowhere(request.dc, choice.route, now);
+                }
                 #[cfg(feature = "tls")]
                 Err(RouteError::FailedForAll(why)) => {
                     error = OpenError::DirectUnavailable;
@@ -69,6 +72,10 @@ impl Routes {
                 Err(RouteError::Failed(why)) => {
                     error = OpenError::DirectUnavailable;
                     attempt.failed(match why {
+                        // It was not the route's time that was wasted.
+                        RouteResult::CutShort if self.shared.dialer.is_resting() => {
+                            RouteResult::ProxyIll
+                        }
                         RouteResult::CutShort => if_late,
                         why => why,
                     });

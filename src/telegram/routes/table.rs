@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::rest::Rest;
 use crate::config::{RouteList, RouteName};
+use crate::connection::Rest;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 
@@ -50,6 +50,10 @@ struct State {
     answered: Option<Instant>,
     silent: InARow,
     early: InARow,
+    /// Times in a row that a question of ours was answered where a line was not.
+    cleared: u8,
+    /// When a client was told last that it does not lead to this DC at all.
+    unknown: Option<Instant>,
 }
 
 /// Lines that failed in the same way, without one between that did not.
@@ -143,7 +147,18 @@ impl Standing {
     }
 }
 
+impl State {
+    fn is_unknown(&self, now: Instant) -> bool {
+        self.unknown.is_some_and(|since| now - since < FAVOUR)
+    }
+}
+
 impl Row {
+    fn leads(&self, route: RouteName, now: Instant) -> bool {
+        let state = self.states.get(route.index());
+        state.is_none_or(|state| !state.is_unknown(now))
+    }
+
     fn standing(&self, route: RouteName, now: Instant) -> Standing {
         let state = self.states.get(route.index());
         state.map_or(Standing::Free, |state| state.standing(now))
@@ -195,7 +210,9 @@ impl Table {
                 (resting?.1, false)
             }
         };
-        let has_next = left().any(|placed| placed.1 != route && is_free(&placed));
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
+        let has_next =
+            left().any(|placed| placed.1 != route && is_free(&placed) && leads(placed.1));
         tried.add(route);
         if is_probe {
             self.probe(dc, route, Some(now));
@@ -243,6 +260,14 @@ impl Table {
             .any(|state| state.rest.is_none() && state.answered.is_some_and(|at| now - at < FAVOUR))
     }
 
+    /// The route does not lead to this DC. It is no news for long: a reload may change it.
+    pub(crate) fn leads_nowhere(&mut self, dc: DcId, route: RouteName, now: Instant) {
+        // A DC that none leads to has no row.
+        if let Some(state) = self.existing(dc, route) {
+            state.unknown = Some(now);
+        }
+    }
+
     /// A route did not come about, or was found to starve.
     pub(crate) fn failed(
         &mut self,
@@ -268,6 +293,7 @@ impl Table {
         let news = self.change(dc, route, now, |state| {
             state.answered = Some(now);
             state.early = InARow::default();
+            state.cleared = 0;
             match state.rest {
                 // What is let through at first says nothing of what follows.
                 Some(Rest {
@@ -285,13 +311,42 @@ impl Table {
         news
     }
 
-    /// A line has got more than filters let pass, or has ended in peace.
+    /// A line has got more than filters let pass, or has ended in peace with as much.
     pub(crate) fn passes(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
         let state = self.existing(dc, route)?;
         state.silent = InARow::default();
         let news = state.is_back();
         if news.is_some() {
             self.answers(dc, route, now);
+        }
+        news
+    }
+
+    /// Whether it is worth asking the DC itself what it is that a line shows. Some
+    /// networks let our short question pass and not what clients say: they are believed in
+    /// the end.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
+    pub(crate) fn may_be_doubted(&self, dc: DcId, route: RouteName) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let state = row.and_then(|row| row.states.get(route.index()));
+        state.is_some_and(|state| state.cleared < IN_A_ROW)
+    }
+
+    /// The DC has answered a question of ours, so the line that spoke against the route
+    /// proves nothing.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
+    pub(crate) fn is_cleared(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
+        let state = self.existing(dc, route)?;
+        let cleared = state.cleared.saturating_add(1);
+        let news = self.answers(dc, route, now);
+        if let Some(state) = self.existing(dc, route) {
+            state.cleared = cleared;
         }
         news
     }
@@ -347,7 +402,7 @@ impl Table {
         matches!(self.standing(dc, route, now), Standing::Rests(_))
     }
 
-    /// There is a route of `list` other than `route` that does not rest.
+    /// There is a route of `list` other than `route` that leads there and does not rest.
     pub(crate) fn has_other(
         &self,
         dc: DcId,
@@ -355,9 +410,11 @@ impl Table {
         list: &RouteList,
         now: Instant,
     ) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
         list.as_slice()
             .iter()
-            .any(|other| *other != route && !self.is_resting(dc, *other, now))
+            .any(|other| *other != route && leads(*other) && !self.is_resting(dc, *other, now))
     }
 
     /// The DCs in it, in their order, each with the route that worked last and when.

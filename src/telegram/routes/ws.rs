@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::fronts::Fronts;
-use super::rest::Rests;
 use super::web::short;
 use super::{RouteError, Routes};
 use crate::config::RouteName;
-use crate::connection::{FreshWebSocket, WebRequest};
+use crate::connection::{FreshWebSocket, Rests, WebRequest};
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 
@@ -19,8 +18,7 @@ const FRONTED: Duration = Duration::from_secs(1800);
 /// What is known of the fronts.
 #[derive(Default)]
 pub(super) struct Ws {
-    /// Addresses that are asked by another name, until when; never more than there are
-    /// addresses that rest.
+    /// Addresses that are asked by another name, until when; each once.
     fronted: RefCell<Vec<(SocketAddr, Instant)>>,
     not_served: RefCell<Rests<(DcId, SocketAddr)>>,
 }
@@ -30,6 +28,16 @@ impl Ws {
         let mut fronted = self.fronted.borrow_mut();
         fronted.retain(|(_, until)| *until > now);
         fronted.iter().any(|(other, _)| *other == address)
+    }
+
+    fn begin_fronting(&self, address: SocketAddr, now: Instant) {
+        self.end_fronting(address);
+        self.fronted.borrow_mut().push((address, now + FRONTED));
+    }
+
+    fn end_fronting(&self, address: SocketAddr) {
+        let mut fronted = self.fronted.borrow_mut();
+        fronted.retain(|(other, _)| *other != address);
     }
 
     fn put_last_what_is_not_served(&self, dc: DcId, now: Instant, targets: &mut [SocketAddr]) {
@@ -105,9 +113,16 @@ pub(super) async fn reach(
             match result {
                 RouteResult::Filtered if front.is_none() && sni.is_some() => {
                     front = sni;
-                    let until = routes.now() + FRONTED;
-                    ws.fronted.borrow_mut().push((address, until));
+                    ws.begin_fronting(address, routes.now());
                     continue;
+                }
+                // Neither name is answered, for a minute and not for ten: by which of them
+                // it is reached may change soon.
+                RouteResult::Filtered if front.is_some() => {
+                    ws.end_fronting(address);
+                    routes.missed(address, RouteResult::Ill);
+                    why = telling(why, RouteResult::Ill);
+                    break;
                 }
                 RouteResult::NotServed => {
                     why = telling(why, result);

@@ -55,6 +55,52 @@ fn what_failed_is_left_alone_and_one_client_tries_it_again() {
     assert!(choice.route == Direct && !choice.is_probe);
 }
 
+/// Three times in a row, unless a client had an answer in between.
+#[test]
+fn a_route_is_cleared_by_an_answer_to_us() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, mut now) = (Table::default(), two(), Instant::now());
+    for answers in [false, true] {
+        for _ in 0..IN_A_ROW {
+            now += 6 * SECOND;
+            assert!(table.is_starved(DC, Direct, now - 5 * SECOND));
+            let news = table.failed(DC, Direct, RouteResult::Starves, now);
+            assert!(matches!(news, Some(News::Rests(_))));
+            assert_eq!(first(&mut table, &list, now).route, Ws);
+            assert!(table.may_be_doubted(DC, Direct));
+            assert_eq!(table.is_cleared(DC, Direct, now), Some(News::Back));
+            assert_eq!(first(&mut table, &list, now).route, Direct);
+            // Who asked before was not answered all the same, and is not believed.
+            assert!(!table.is_starved(DC, Direct, now - SECOND));
+        }
+        assert!(!table.may_be_doubted(DC, Direct));
+        if answers {
+            table.answers(DC, Direct, now);
+            assert!(table.may_be_doubted(DC, Direct));
+        }
+        table = Table::default();
+    }
+}
+
+/// A client is not sent away for a route that does not lead to its DC.
+#[test]
+fn a_route_that_leads_nowhere_is_no_other() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, now) = (Table::default(), two(), Instant::now());
+    table.leads_nowhere(DC, Ws, now);
+    assert_eq!(table.dcs(), [], "nothing is kept of DCs that do not exist");
+    table.failed(DC, Direct, RouteResult::Starves, now);
+    assert!(table.has_other(DC, Direct, &list, now));
+    table.leads_nowhere(DC, Ws, now);
+    assert!(!table.has_other(DC, Direct, &list, now));
+    let later = now + 600 * SECOND;
+    let choice = first(&mut table, &list, later - SECOND);
+    assert_eq!((choice.route, choice.has_next), (Ws, false));
+    // A reload may have changed it.
+    assert!(table.has_other(DC, Direct, &list, later));
+    assert!(table.has_other(DcId(-2), Direct, &list, now));
+}
+
 #[test]
 fn what_worked_last_is_first_for_ten_minutes() {
     use RouteName::{Direct, Ws};
