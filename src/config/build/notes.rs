@@ -1,7 +1,6 @@
 //! What the person should know of a config that is without contradictions.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::super::descriptors::{self, Descriptors, Wants};
 use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
@@ -47,6 +46,9 @@ impl Said {
 
     /// Of what is given for a route that is not taken.
     pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
+        if !RouteName::HAS_CHOICE {
+            return;
+        }
         let given = [
             ("--ws", !flags.ws.is_empty()),
             ("--ws-sni", flags.ws_sni.is_some()),
@@ -169,14 +171,12 @@ fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<S
     let mut warnings = Vec::new();
     let own = listeners.iter().map(|listener| listener.secrets.as_slice());
     for list in std::iter::once(secrets).chain(own) {
-        let mut names: HashMap<Secret, &str> = HashMap::new();
+        let mut names: HashMap<Secret, Option<&str>> = HashMap::new();
         for NamedSecret { name, secret, .. } in list {
-            let first = match names.entry(secret.key) {
-                Entry::Occupied(first) => *first.get(),
-                Entry::Vacant(place) => {
-                    place.insert(name);
-                    continue;
-                }
+            let known = names.entry(secret.key).or_default();
+            let Some(first) = *known else {
+                *known = Some(name);
+                continue;
             };
             let warning = format!(
                 "the secrets {first} and {name} are one key: clients with either count as {first}, \
