@@ -47,7 +47,7 @@ impl Flag {
     }
 
     /// The same, without the help that a build does not show.
-    pub(super) const fn as_shown(self) -> Self {
+    pub(super) const fn for_this_build(self) -> Self {
         match self.is_here() {
             true => self,
             false => Self { help: "", ..self },
@@ -249,7 +249,7 @@ macro_rules! flags {
                     },
                 )
             }
-            .as_shown(),
+            .for_this_build(),
         )+)+];
 
         /// The rest of the rows, in the same order.
