@@ -35,6 +35,9 @@ impl RouteName {
         false => &[Self::Direct],
     };
 
+    /// A build without has the one route, and needs no code that chooses.
+    pub(crate) const HAS_CHOICE: bool = Self::BUILT.len() > 1;
+
     /// As in `--route`, in metrics and what is said of it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -91,6 +94,11 @@ impl RouteList {
 
     pub(crate) fn as_slice(&self) -> &[RouteName] {
         self.routes.get(..self.length).unwrap_or_default()
+    }
+
+    /// There is no other to take.
+    pub(crate) fn is_one(&self) -> bool {
+        !RouteName::HAS_CHOICE || self.length == 1
     }
 
     pub(crate) fn has(&self, route: RouteName) -> bool {

@@ -57,17 +57,17 @@ pub(super) fn parse(settings: &[Setting]) -> Result<Flags, ConfigError> {
 }
 
 fn fill(flags: &mut Flags, setting: &Setting, earlier: &[Setting]) -> Result<(), Problem> {
-    let (Some(flag), Some(slot)) = (find(&setting.flag), flags.slot(&setting.flag)) else {
+    let Some(flag) = find(&setting.flag) else {
         return Err(unknown_flag(setting.flag.clone()));
     };
-    if !flag.is_here() {
+    let Some(slot) = flags.slot(&setting.flag) else {
         let (lacks, instead) = flag.build.lack();
         return Err(Problem::NotInThisBuild {
             flag: flag.name,
             lacks,
             instead,
         });
-    }
+    };
     let filled = slot.fill(&setting.value);
     filled.map_err(|not_filled| explain(flag, &setting.value, not_filled, earlier))
 }

@@ -42,7 +42,8 @@ impl Dialer {
     /// most, else through the `--via` in 9 s.
     pub(crate) async fn dial(&self, address: SocketAddr) -> Result<Socket, DialError> {
         if let Some(through) = self.through() {
-            return through.dial(&self.means, address.into()).await;
+            // Not in the room of who is connected straight.
+            return Box::pin(through.dial(&self.means, address.into())).await;
         }
         let connecting = Socket::connect_within(&self.means.reactor, address, CONNECT_LIMIT);
         connecting.await.map_err(|error| match error.kind() {

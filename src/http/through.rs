@@ -1,9 +1,9 @@
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::ToSocketAddrs;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::timed_stream::{TimedStream, no_address};
+use super::timed_stream::{TimedStream, addresses_of, no_address};
 use crate::config::{HostPort, Via};
 use crate::wire::via::{Refusal, Step, Talk, Target};
 
@@ -72,12 +72,15 @@ pub(super) fn connect(
     deadline: Instant,
 ) -> io::Result<TimedStream> {
     let Some(via) = via else {
-        return TimedStream::straight(&(host.to_owned(), port), deadline, STRAIGHT_LIMIT);
+        return TimedStream::straight(&addresses_of(host, port)?, deadline, STRAIGHT_LIMIT);
     };
     let named = || Target::of_name(host, port).ok_or_else(no_address);
     let targets = match via.looks_names_up() {
         true => vec![named()?],
-        false => (host, port).to_socket_addrs()?.map(Target::from).collect(),
+        false => addresses_of(host, port)?
+            .into_iter()
+            .map(Target::from)
+            .collect(),
     };
     let mut failure = no_address();
     for target in targets {
@@ -98,7 +101,8 @@ pub(super) fn connect(
 /// A connection to `target` by way of `via`, on which nothing of the target's has been
 /// read; blocks, 9 s at most and the lookup of the proxy's name.
 fn through(via: &Via, target: Target, deadline: Instant) -> Result<TimedStream, ThroughError> {
-    let connected = TimedStream::straight(&place(via), deadline, CONNECT_LIMIT);
+    let connected = addresses(via)
+        .and_then(|addresses| TimedStream::straight(&addresses, deadline, CONNECT_LIMIT));
     let mut stream = connected.map_err(|error| ThroughError::Via(ViaFault::Connect(error)))?;
     let handshake_end = Instant::now() + HANDSHAKE_LIMIT;
     stream.set_deadline(deadline.min(handshake_end));
@@ -108,10 +112,10 @@ fn through(via: &Via, target: Target, deadline: Instant) -> Result<TimedStream, 
     Ok(stream)
 }
 
-fn place(via: &Via) -> (String, u16) {
+fn addresses(via: &Via) -> io::Result<Vec<SocketAddr>> {
     match &via.place {
-        HostPort::Address(address) => (address.ip().to_string(), address.port()),
-        HostPort::Name { name, port } => (name.clone(), *port),
+        HostPort::Address(address) => Ok(vec![*address]),
+        HostPort::Name { name, port } => addresses_of(name, *port),
     }
 }
 
@@ -156,7 +160,7 @@ pub(crate) fn lost_to(error: io::Error, talk: &Talk) -> ThroughError {
 #[cfg(feature = "check")]
 pub(crate) fn time_through(
     via: &Via,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     limit: Duration,
 ) -> Result<Duration, ThroughError> {
     let start = Instant::now();

@@ -9,16 +9,15 @@ pub(super) struct TimedStream {
 }
 
 impl TimedStream {
-    /// To the first address of a name that takes it within `limit`.
+    /// To the first of `addresses` that takes it within `limit`.
     pub(super) fn straight(
-        place: &(String, u16),
+        addresses: &[SocketAddr],
         deadline: Instant,
         limit: Duration,
     ) -> io::Result<Self> {
-        let addresses = (place.0.as_str(), place.1).to_socket_addrs()?;
         let mut failure = no_address();
         for address in addresses {
-            match connect(&address, deadline, limit) {
+            match connect(address, deadline, limit) {
                 Ok(stream) => return Ok(Self { stream, deadline }),
                 Err(error) => failure = error,
             }
@@ -29,6 +28,11 @@ impl TimedStream {
     pub(super) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
+}
+
+/// Where a name, or an address in its text form, leads.
+pub(super) fn addresses_of(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
 }
 
 pub(super) fn no_address() -> io::Error {

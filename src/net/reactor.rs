@@ -343,9 +343,10 @@ impl Wake for WakeSignal {
 
 /// From `now` until `then`, rounded up: epoll has no finer clock.
 fn whole_millis(then: Instant, now: Instant) -> Duration {
-    let left = then.saturating_duration_since(now).as_micros();
-    let millis = left.div_ceil(1000).min(i32::MAX as u128);
-    Duration::from_millis(millis as u64)
+    let left = then.saturating_duration_since(now);
+    let last = u64::from(left.subsec_micros().div_ceil(1000));
+    let millis = left.as_secs().saturating_mul(1000).saturating_add(last);
+    Duration::from_millis(millis.min(i32::MAX as u64))
 }
 
 #[cfg(test)]

@@ -31,6 +31,27 @@ fn sleeps_in_order_and_wakes_from_another_thread() {
 }
 
 #[test]
+fn waits_are_whole_milliseconds_and_never_short() {
+    let now = Instant::now();
+    for (micros, millis) in [
+        (0, 0),
+        (1, 1),
+        (1_000, 1),
+        (1_001, 2),
+        (999_999, 1_000),
+        (2_000_000, 2_000),
+        (2_000_001, 2_001),
+    ] {
+        let wait = whole_millis(now + Duration::from_micros(micros), now);
+        assert_eq!(wait, Duration::from_millis(millis), "{micros}");
+    }
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let longest = Duration::from_millis(i32::MAX as u64);
+    assert_eq!(whole_millis(now + year, now), longest);
+    assert_eq!(whole_millis(now, now + year), Duration::ZERO);
+}
+
+#[test]
 fn timers_of_one_deadline_all_fire_not_early() {
     let reactor = Reactor::new().unwrap();
     let executor = Executor::default();

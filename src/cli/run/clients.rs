@@ -114,8 +114,11 @@ impl Part for ClientPart {
         }
         match self.context.connections() {
             0 => info!("stopping"),
-            1 => info!("stopping: one client gets {DRAIN:?} to finish"),
-            count => info!("stopping: {count} clients get {DRAIN:?} to finish"),
+            1 => info!("stopping: one client gets {}s to finish", DRAIN.as_secs()),
+            count => info!(
+                "stopping: {count} clients get {}s to finish",
+                DRAIN.as_secs()
+            ),
         }
         Some(Box::pin(async {
             self.context.drain(DRAIN).await;

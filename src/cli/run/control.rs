@@ -178,8 +178,9 @@ impl ControlSocket {
                 Ok(String::new())
             }
             None => Err(format!(
-                "table {} is not written after {SAVE_LIMIT:?}, but may still be: is its disk busy or gone?",
-                table.name
+                "table {} is not written after {}s, but may still be: is its disk busy or gone?",
+                table.name,
+                SAVE_LIMIT.as_secs()
             )),
         }
     }

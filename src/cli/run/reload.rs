@@ -81,8 +81,9 @@ async fn with_patience<T>(core: &Core, reading: impl Future<Output = T>) -> T {
         return read;
     }
     warn!(
-        "the config or a file that it names is not read after {PATIENCE:?}, so the running one \
-         stays until then: is a disk busy or gone?"
+        "the config or a file that it names is not read after {}s, so the running one stays until \
+         then: is a disk busy or gone?",
+        PATIENCE.as_secs()
     );
     reading.await
 }

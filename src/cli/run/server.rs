@@ -182,8 +182,9 @@ impl Server {
         let is_done = self.core.reactor.timeout(limit, saved).await.is_some();
         if !is_done {
             warn!(
-                "--data-dir has not taken the last files in {limit:?}: is its disk busy or gone? \
-                 The next run begins with those of earlier"
+                "--data-dir has not taken the last files in {}s: is its disk busy or gone? The \
+                 next run begins with those of earlier",
+                limit.as_secs()
             );
         }
         is_done

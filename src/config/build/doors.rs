@@ -42,31 +42,30 @@ pub(super) fn build(
 
 /// Every secret has a name, and no two are the same.
 fn name_secrets(flags: &Flags, settings: &[Setting]) -> Result<Vec<NamedSecret>, ConfigError> {
-    let mut named: Vec<NamedSecret> = Vec::with_capacity(flags.secret.len());
-    let (mut names, mut secrets) = (HashSet::new(), HashSet::new());
-    for (index, flag) in flags.secret.iter().enumerate() {
-        let name = match &flag.name {
+    let flags = flags.secret.iter().enumerate();
+    let named = flags.map(|(index, flag)| NamedSecret {
+        name: match &flag.name {
             Some(name) => name.clone(),
             None => format!("secret{}", index + 1),
-        };
-        let problem = if !names.insert(name.clone()) {
-            Some(Problem::DuplicateName { name: name.clone() })
-        } else if !secrets.insert(flag.secret.to_string()) {
-            let other = named.iter().find(|other| other.secret == flag.secret);
+        },
+        secret: flag.secret.clone(),
+        limits: flag.limits,
+    });
+    let named: Vec<_> = named.collect();
+    let texts: Vec<_> = named.iter().map(|one| one.secret.to_string()).collect();
+    let (mut names, mut secrets) = (HashSet::new(), HashSet::new());
+    for (index, (NamedSecret { name, secret, .. }, text)) in named.iter().zip(&texts).enumerate() {
+        let problem = if !names.insert(&**name) {
+            Problem::DuplicateName { name: name.clone() }
+        } else if !secrets.insert(&**text) {
+            let other = named.iter().find(|other| other.secret == *secret);
             let other = other.map_or_else(String::new, |other| other.name.clone());
             let name = name.clone();
-            Some(Problem::DuplicateSecret { name, other })
+            Problem::DuplicateSecret { name, other }
         } else {
-            None
+            continue;
         };
-        if let Some(problem) = problem {
-            return Err(at_nth("--secret", index, settings, problem));
-        }
-        named.push(NamedSecret {
-            name,
-            secret: flag.secret.clone(),
-            limits: flag.limits,
-        });
+        return Err(at_nth("--secret", index, settings, problem));
     }
     Ok(named)
 }

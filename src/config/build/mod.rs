@@ -7,6 +7,8 @@ pub(super) mod process;
 pub(super) mod sites;
 pub(super) mod telegram;
 
+use std::net::SocketAddr;
+
 use super::camouflage::FrontingChoice;
 use super::descriptors::{self, Wants};
 use super::doors::DoorConfig;
@@ -141,14 +143,11 @@ fn check_metrics(
     doors: &DoorConfig,
     link: &LinkConfig,
 ) -> Result<(), ConfigError> {
-    let clients = doors.listeners.iter().map(|listener| listener.addr);
-    let links = link.listen.iter().map(|place| place.address);
+    let taken = taken(doors, link);
     if let Some(metrics) = &flags.metrics
-        && let Some(other) = clients
-            .chain(links)
-            .find(|other| overlap(*other, metrics.0))
+        && let Some(other) = taken.iter().find(|other| overlap(**other, metrics.0))
     {
-        let address = metrics.0;
+        let (address, other) = (metrics.0, *other);
         let problem = Problem::MetricsInTheWay { address, other };
         return Err(at_nth("--metrics", 0, settings, problem));
     }
@@ -172,11 +171,9 @@ fn check_via(
     if let Some(flag) = needs_middle {
         return Err(at_nth("--via", 0, settings, Problem::MiddleVia { flag }));
     }
-    let clients = doors.listeners.iter().map(|listener| listener.addr);
-    let links = link.listen.iter().map(|place| place.address);
-    let metrics = flags.metrics.iter().map(|metrics| metrics.0);
-    let mut own = clients.chain(links).chain(metrics);
-    match own.find(|own| via.is_at(*own)) {
+    let mut own = taken(doors, link);
+    own.extend(flags.metrics.iter().map(|metrics| metrics.0));
+    match own.into_iter().find(|own| via.is_at(*own)) {
         Some(own) => Err(at_nth(
             "--via",
             0,
@@ -185,6 +182,13 @@ fn check_via(
         )),
         None => Ok(()),
     }
+}
+
+/// Where clients and links are taken.
+fn taken(doors: &DoorConfig, link: &LinkConfig) -> Vec<SocketAddr> {
+    let clients = doors.listeners.iter().map(|listener| listener.addr);
+    let links = link.listen.iter().map(|place| place.address);
+    clients.chain(links).collect()
 }
 
 fn wants(

@@ -1,7 +1,6 @@
 //! What the person should know of a config that is without contradictions.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use super::super::descriptors::{self, Descriptors, Wants};
 use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
@@ -48,6 +47,9 @@ impl Said {
     /// By which routes Telegram is reached, where there is more to say than directly, and
     /// what is given for a route that is not taken.
     pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
+        if !RouteName::HAS_CHOICE {
+            return;
+        }
         use RouteName::{Worker, Ws, Zone};
         let list = doors.route.list();
         if list != RouteList::default() {
@@ -199,14 +201,12 @@ fn one_key_twice(secrets: &[NamedSecret], listeners: &[ListenerConfig]) -> Vec<S
     let mut warnings = Vec::new();
     let own = listeners.iter().map(|listener| listener.secrets.as_slice());
     for list in std::iter::once(secrets).chain(own) {
-        let mut names: HashMap<Secret, &str> = HashMap::new();
+        let mut names: HashMap<Secret, Option<&str>> = HashMap::new();
         for NamedSecret { name, secret, .. } in list {
-            let first = match names.entry(secret.key) {
-                Entry::Occupied(first) => *first.get(),
-                Entry::Vacant(place) => {
-                    place.insert(name);
-                    continue;
-                }
+            let known = names.entry(secret.key).or_default();
+            let Some(first) = *known else {
+                *known = Some(name);
+                continue;
             };
             let warning = format!(
                 "the secrets {first} and {name} are one key: clients with either count as {first}, \

@@ -216,6 +216,9 @@ fn every_line_of_a_template_is_understood() {
             let secret = "00112233445566778899aabbccddeeff";
             let value = value.replace("@SECRET@", secret).replace("SECRET", secret);
             let value = value.replace("@BACK@", "10.8.0.1:8443");
+            if !flag.is_here() {
+                continue;
+            }
             let mut flags = super::Flags::default();
             let filled = flags.slot(flag.name).unwrap().fill(&value);
             assert!(filled.is_ok(), "{name} {value}: {filled:?}");

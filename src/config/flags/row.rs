@@ -42,8 +42,16 @@ impl Flag {
     }
 
     /// Whether this build has it.
-    pub(crate) fn is_here(&self) -> bool {
+    pub(crate) const fn is_here(&self) -> bool {
         self.build.is_this()
+    }
+
+    /// The same, without the help that a build does not show.
+    pub(super) const fn for_this_build(self) -> Self {
+        match self.is_here() {
+            true => self,
+            false => Self { help: "", ..self },
+        }
     }
 
     /// Whether its values must not be repeated where others may read them.
@@ -173,7 +181,7 @@ pub(in crate::config) enum Build {
 }
 
 impl Build {
-    pub(crate) fn is_this(self) -> bool {
+    pub(crate) const fn is_this(self) -> bool {
         match self {
             Self::Any => true,
             Self::Tls | Self::Routes => cfg!(feature = "tls"),
@@ -218,11 +226,20 @@ macro_rules! flags {
         }
 
         impl Flags {
-            /// What the flag of this name, with its dashes, fills.
+            /// What the flag of this name, with its dashes, fills, if this build has it.
             pub(crate) fn slot(&mut self, name: &str) -> Option<&mut dyn Slot> {
                 let at = FLAGS.iter().position(|flag| flag.name == name)?;
-                let slots: [&mut dyn Slot; _] = [$($(&mut self.$field,)+)+];
-                slots.into_iter().nth(at)
+                // Of others not even the code is there that reads their values.
+                let slots: [Option<&mut dyn Slot>; _] = [$($(
+                    match const {
+                        let row = Flag::row(Heading::$heading, $name, $value, "");
+                        Flag { $($column: $entry,)* ..row }.is_here()
+                    } {
+                        true => Some(&mut self.$field),
+                        false => None,
+                    },
+                )+)+];
+                slots.into_iter().nth(at)?
             }
         }
 
@@ -240,7 +257,8 @@ macro_rules! flags {
                         concat!($($help),+)
                     },
                 )
-            },
+            }
+            .for_this_build(),
         )+)+];
 
         /// The rest of the rows, in the same order.

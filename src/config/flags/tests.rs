@@ -24,6 +24,14 @@ fn every_flag_fills_its_own_field() {
 }
 
 #[test]
+fn what_a_build_has_can_be_filled_and_is_explained() {
+    for flag in FLAGS {
+        assert_eq!(Flags::default().slot(flag.name).is_some(), flag.is_here());
+        assert_eq!(!flag.help.is_empty(), flag.is_here(), "{}", flag.name);
+    }
+}
+
+#[test]
 fn headings_are_together() {
     let mut headings: Vec<_> = FLAGS.iter().map(|flag| flag.heading).collect();
     headings.dedup();

@@ -216,7 +216,10 @@ impl Pool {
         let end = driver.run(|| self.tick(&connection)).await;
         let age = self.shared.reactor.now() - connection.opened();
         let (dc, address) = (self.dc, connection.address());
-        debug!("DC {dc}: connection to {address} ended after {age:.0?}: {end}");
+        debug!(
+            "DC {dc}: connection to {address} ended after {}s: {end}",
+            age.as_secs()
+        );
         self.shared.metrics.dc_ended(self.dc, end);
         self.note_death(&connection, end, age);
         // The choreography of doc/migration-flow.md: out of the pool first, so

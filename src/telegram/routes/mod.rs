@@ -225,7 +225,7 @@ impl Routes {
                 );
             }
             Some(News::Rests(rest)) => {
-                let is_alone = list.as_slice().len() == 1;
+                let is_alone = list.is_one();
                 // Of a connection that does not come about each address is told of.
                 let is_told = matches!(
                     rest.why,

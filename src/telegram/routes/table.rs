@@ -99,6 +99,20 @@ pub(crate) struct Choice {
     pub(crate) has_next: bool,
 }
 
+impl Choice {
+    /// Of a list of one, which is taken however it stands.
+    fn of_one(list: &RouteList, tried: &mut Tried) -> Option<Self> {
+        let route = list.as_slice().first().copied()?;
+        let is_new = !tried.has(route);
+        tried.add(route);
+        is_new.then_some(Self {
+            route,
+            is_probe: false,
+            has_next: false,
+        })
+    }
+}
+
 /// What a change of the table changes for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
@@ -183,6 +197,9 @@ impl Table {
         tried: &mut Tried,
         now: Instant,
     ) -> Option<Choice> {
+        if !RouteName::HAS_CHOICE {
+            return Choice::of_one(list, tried);
+        }
         let before = *tried;
         let row = self.rows.iter().find(|row| row.dc == dc);
         let standing = |route| self.standing(dc, route, now);
@@ -412,9 +429,10 @@ impl Table {
     ) -> bool {
         let row = self.rows.iter().find(|row| row.dc == dc);
         let leads = |route| row.is_none_or(|row| row.leads(route, now));
-        list.as_slice()
-            .iter()
-            .any(|other| *other != route && leads(*other) && !self.is_resting(dc, *other, now))
+        let is_better = |other: &RouteName| {
+            *other != route && leads(*other) && !self.is_resting(dc, *other, now)
+        };
+        !list.is_one() && list.as_slice().iter().any(is_better)
     }
 
     /// The DCs in it, in their order, each with the route that worked last and when.
