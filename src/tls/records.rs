@@ -2,12 +2,10 @@
 
 use rustls::Error;
 
-use super::error::as_rustls;
+use super::error::{Behind, as_rustls};
 use super::schedule::{Agreed, Keys, Schedule};
 use super::tls12::Tls12;
-use crate::wire::tls::{
-    End, HEADER_LEN, Kind, Opener, Partial, RECORDS_PER_KEY, Sealer, TAIL_LEN, TlsError,
-};
+use crate::wire::tls::{End, HEADER_LEN, Kind, Opener, Partial, RECORDS_PER_KEY, Sealer, TAIL_LEN};
 
 /// The length of the record of an alert.
 const ALERT_LEN: usize = HEADER_LEN + 2 + TAIL_LEN;
@@ -24,18 +22,6 @@ pub(super) struct Tls13 {
     opener: Opener,
     sealer: Sealer,
     schedule: Schedule,
-}
-
-/// What came behind the data.
-pub(super) enum Behind {
-    /// More is to come.
-    Open,
-    /// The other side says goodbye.
-    Closed,
-    /// Nothing more is opened. The other side has to be told.
-    Bad(TlsError),
-    /// The same, as rustls says it; what to tell the other side is among what it owes.
-    Refused(Error),
 }
 
 impl Records {

@@ -10,8 +10,8 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{AlertDescription, ClientConfig, ServerConfig};
 
-use super::error::{Error, as_rustls};
-use super::records::{Behind, Records};
+use super::error::{Behind, Error, as_rustls};
+use super::records::Records;
 use super::shaking::{Done, Peer, Progress, Shaking, Side};
 use super::writer::{Batch, Writer};
 use super::x509::Fingerprints;

@@ -5,7 +5,7 @@ use rustls::Error;
 use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
-use super::records::Behind;
+use super::error::Behind;
 use super::shaking::{Step, take_step};
 use crate::wire::tls::{MAX_CONTENT, MAX_RECORD, Partial};
 
@@ -34,7 +34,7 @@ impl Tls12 {
         &mut self.partial
     }
 
-    /// See [`Records::open`](super::records::Records::open).
+    /// See `Records::open`.
     pub(super) fn open(&mut self, received: &mut [u8], owed: &mut Vec<u8>) -> (usize, Behind) {
         let Some(connection) = &mut self.connection else {
             return (0, Behind::Closed);
@@ -77,11 +77,11 @@ impl Tls12 {
         }
     }
 
-    /// Makes one record. See [`Records::seal`](super::records::Records::seal).
-    pub(super) fn seal<'a>(
+    /// Makes one record. See `Records::seal`.
+    pub(super) fn seal(
         &mut self,
         batch: &mut [u8],
-        slices: &mut dyn Iterator<Item = &'a [u8]>,
+        slices: &mut dyn Iterator<Item = &[u8]>,
     ) -> Result<(usize, usize), Error> {
         // What goes into it is joined behind its place.
         let (record, content) = batch.split_at_mut(MAX_RECORD.min(batch.len()));
