@@ -7,10 +7,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::version::TLS13;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::tls::{Judge, Peer, provider};
+use crate::tls::{Judge, Peer, WEB_VERSIONS, web_provider};
 
 /// One of these is in the certificate that Telegram's front shows whatever name it is
 /// asked for.
@@ -34,7 +33,7 @@ pub(crate) struct WebTrust {
 impl WebTrust {
     /// Servers that one of `roots` vouches for.
     pub(crate) fn new(roots: Arc<RootCertStore>) -> Result<Self, Error> {
-        let public = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+        let public = WebPkiServerVerifier::builder_with_provider(roots, web_provider()).build();
         let public = public.map_err(|error| Error::General(error.to_string()))?;
         let fronted = Arc::new(Fronted(public.clone()));
         Ok(Self {
@@ -53,14 +52,16 @@ impl WebTrust {
 }
 
 fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Error> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
+    let mut config = ClientConfig::builder_with_provider(web_provider())
+        .with_protocol_versions(WEB_VERSIONS)?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(TICKETS_OF);
-    // The records behind the handshake are ours.
+    // A key that is bound to the handshake, with TLS 1.2 too.
+    config.require_ems = true;
+    // The records behind a handshake of TLS 1.3 are ours.
     config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }

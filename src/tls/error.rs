@@ -21,6 +21,18 @@ impl From<rustls::Error> for Error {
     }
 }
 
+/// What came behind the data.
+pub(super) enum Behind {
+    /// More is to come.
+    Open,
+    /// The other side says goodbye.
+    Closed,
+    /// Nothing more is opened. The other side has to be told.
+    Bad(TlsError),
+    /// The same, as rustls says it; what to tell the other side is among what it owes.
+    Refused(rustls::Error),
+}
+
 /// What rustls would say of records.
 pub(super) fn as_rustls(error: TlsError) -> rustls::Error {
     use rustls::Error;

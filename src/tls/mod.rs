@@ -1,9 +1,12 @@
-//! TLS 1.3 over our sockets, as the link and the fetches of pages use it.
+//! TLS over our sockets, as the link, the fetches of pages and web fronts use it.
 //!
 //! rustls shakes hands and makes the keys. The records behind the handshake are ours,
 //! those of [`crate::wire::tls`]: they are sealed and opened in buffers that all
 //! connections share, so that a byte is copied once each way, where rustls 0.23 copies it
 //! four times. The split connections of rustls 0.24 will do the same and take their place.
+//!
+//! That is TLS 1.3, and the link speaks nothing else. Servers of others may have only TLS
+//! 1.2, which needs the extended master secret; its records are rustls' own.
 //!
 //! Whom a [`TlsStream`] trusts is in the config of rustls that it is made with. What
 //! only its user knows its [`Judge`] says: whom to turn away all the same, and what an
@@ -14,6 +17,8 @@
 //! | `provider.rs` | which ciphers, signatures and authorities rustls takes |
 //! | `shaking.rs` | the handshake, by rustls |
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
+//! | `records.rs` | those behind it, of either version |
+//! | `tls12.rs` | those of TLS 1.2, by rustls |
 //! | `stream.rs` | one connection: handshake, then records that come in |
 //! | `writer.rs` | records that go out |
 //! | `x509.rs` | reads a certificate: its name, its dates, its fingerprints |
@@ -21,17 +26,19 @@
 
 mod error;
 mod provider;
+mod records;
 mod schedule;
 mod shaking;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls12;
 mod writer;
 pub(crate) mod x509;
 
 pub(crate) use crate::wire::tls::MAX_RECORD;
 pub(crate) use error::Error;
-pub(crate) use provider::{client, has_aes, provider, public_roots};
+pub(crate) use provider::{WEB_VERSIONS, client, has_aes, provider, public_roots, web_provider};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};
 pub(crate) use writer::{Batch, Writer};

@@ -1,4 +1,4 @@
-use rustls::client::ClientConnectionData;
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
@@ -13,14 +13,21 @@ pub(crate) enum Schedule {
     Server(KernelConnection<ServerConnectionData>),
 }
 
-/// The keys that a handshake leaves.
-pub(crate) struct Agreed {
+/// What a handshake leaves to go on with.
+pub(crate) enum Agreed {
+    /// Of TLS 1.3.
+    Keys(Box<Keys>),
+    /// Of TLS 1.2, whose records are rustls' own.
+    Connection(Box<UnbufferedClientConnection>),
+}
+
+pub(crate) struct Keys {
     pub(crate) schedule: Schedule,
     pub(crate) to_peer: Key,
     pub(crate) from_peer: Key,
 }
 
-impl Agreed {
+impl Keys {
     pub(crate) fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
         Ok(Self {
             schedule,

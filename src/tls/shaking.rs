@@ -3,9 +3,9 @@ use std::mem;
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
-use rustls::{Error, InvalidMessage};
+use rustls::{Error, InvalidMessage, ProtocolVersion};
 
-use super::schedule::{Agreed, Schedule};
+use super::schedule::{Agreed, Keys, Schedule};
 use super::x509::{self, Fingerprints};
 
 /// Bytes that are kept of a handshake until a message is whole. Certificates of `certs`
@@ -26,8 +26,8 @@ pub(crate) struct Peer {
     pub(crate) fingerprints: Option<Fingerprints>,
 }
 
-/// A connection that shakes hands. It ends with the keys: rustls has no part in the
-/// records that carry data.
+/// A connection that shakes hands. With TLS 1.3 it ends with the keys: rustls has no part
+/// in the records that carry data.
 pub(crate) struct Shaking {
     /// `None` at the end.
     side: Option<Side>,
@@ -58,7 +58,7 @@ pub(crate) struct Done {
     pub(crate) peer: Option<Peer>,
 }
 
-enum Step {
+pub(super) enum Step {
     More,
     Waits,
     Done,
@@ -147,18 +147,23 @@ impl Shaking {
             fingerprints: Fingerprints::of(one),
         });
         let agreed = match self.side.take() {
+            Some(Side::Client(side))
+                if side.protocol_version() == Some(ProtocolVersion::TLSv1_2) =>
+            {
+                Agreed::Connection(Box::new(side))
+            }
             Some(Side::Client(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::new(secrets, Schedule::Client(rest))
+                Agreed::Keys(Box::new(Keys::new(secrets, Schedule::Client(rest))?))
             }
             Some(Side::Server(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::new(secrets, Schedule::Server(rest))
+                Agreed::Keys(Box::new(Keys::new(secrets, Schedule::Server(rest))?))
             }
-            None => Err(Error::HandshakeNotComplete),
+            None => return Err(Error::HandshakeNotComplete),
         };
         Ok(Progress::Done(Box::new(Done {
-            agreed: agreed?,
+            agreed,
             outgoing: mem::take(&mut self.outgoing),
             early: mem::take(&mut self.early),
             partial: mem::take(&mut self.incoming),
@@ -168,7 +173,7 @@ impl Shaking {
 }
 
 /// Does what rustls asks for; how much of what came is used up.
-fn take_step<Data>(
+pub(super) fn take_step<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     outgoing: &mut Vec<u8>,
     early: &mut Vec<u8>,

@@ -10,12 +10,13 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{AlertDescription, ClientConfig, ServerConfig};
 
-use super::error::{Error, as_rustls};
+use super::error::{Behind, Error, as_rustls};
+use super::records::Records;
 use super::shaking::{Done, Peer, Progress, Shaking, Side};
 use super::writer::{Batch, Writer};
 use super::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};
-use crate::wire::tls::{End, MAX_RECORD, Opener, TlsError};
+use crate::wire::tls::{MAX_RECORD, Partial};
 
 /// What the user of a connection knows of the other side and rustls does not.
 pub(crate) trait Judge {
@@ -44,7 +45,7 @@ pub(crate) struct TlsStream {
 
 enum State {
     Shaking(Box<Shaking>),
-    Open(Box<Opener>, Rc<RefCell<Writer>>),
+    Open(Rc<RefCell<Records>>, Rc<RefCell<Writer>>),
     /// It has failed.
     Over,
 }
@@ -62,7 +63,7 @@ impl TlsStream {
     }
 
     /// Waits for the other side to begin the handshake. `config` has to let secrets be
-    /// extracted.
+    /// extracted, and to have TLS 1.3 alone.
     pub(crate) fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
         let side = UnbufferedServerConnection::new(config.clone())?;
         Self::new(context, Side::Server(side))
@@ -106,7 +107,9 @@ impl TlsStream {
     ) -> Poll<Result<(), E>> {
         let read = match &mut self.state {
             State::Shaking(_) => socket.poll_read(cx, buffer),
-            State::Open(opener, _) => poll_fill(opener, cx, socket, buffer),
+            State::Open(records, _) => {
+                poll_fill(records.borrow_mut().partial_mut(), cx, socket, buffer)
+            }
             State::Over => Poll::Ready(Ok(0)),
         };
         let length = match ready!(read) {
@@ -116,39 +119,47 @@ impl TlsStream {
             Err(error) => return Poll::Ready(Err(Error::Broken(error).into())),
         };
         let received = buffer.get_mut(..length).unwrap_or_default();
-        let (data, end) = match &mut self.state {
+        let (data, behind) = match &mut self.state {
             State::Shaking(_) => match self.shake(socket, received)? {
                 early if early.is_empty() => return Poll::Ready(Ok(())),
                 mut early => return Poll::Ready(take(&mut early)),
             },
-            State::Open(opener, writer) => {
-                let mut writer = writer.borrow_mut();
-                let opened = opener.open(received, writer.schedule());
-                if opened.wants_update {
-                    writer.owe_update();
+            State::Open(records, writer) => {
+                let mut owed = Vec::new();
+                let opened = records.borrow_mut().open(received, &mut owed);
+                if !owed.is_empty() {
+                    writer.borrow_mut().keep(&owed);
                 }
-                (opened.data, opened.end)
+                opened
             }
             State::Over => return Poll::Ready(Err(Error::Closed.into())),
         };
-        // The writer is not borrowed any more, as whoever takes the data may write.
+        // Nothing is borrowed any more, as whoever takes the data may write.
         match received.get_mut(..data) {
             None | Some([]) => {}
             Some(data) => take(data)?,
         }
-        Poll::Ready(match end {
-            End::Open => Ok(()),
-            End::Closed => Err(Error::Closed.into()),
-            End::Bad(error) => Err(self.fail(socket, error).into()),
-        })
+        Poll::Ready(self.go_on(socket, behind).map_err(E::from))
     }
 
-    /// Tells the other side what is wrong with its records.
-    fn fail(&self, socket: &Socket, error: TlsError) -> Error {
-        if let State::Open(_, writer) = &self.state {
-            writer.borrow_mut().alert(socket, error.alert());
-        }
-        Error::Tls(self.context.judge.explain(&as_rustls(error)))
+    /// Tells the other side what is wrong with its records, if anything is.
+    fn go_on(&self, socket: &Socket, behind: Behind) -> Result<(), Error> {
+        let State::Open(_, writer) = &self.state else {
+            return Err(Error::Closed);
+        };
+        let error = match behind {
+            Behind::Open => return Ok(()),
+            Behind::Closed => return Err(Error::Closed),
+            Behind::Bad(error) => {
+                writer.borrow_mut().alert(socket, error.alert());
+                as_rustls(error)
+            }
+            Behind::Refused(error) => {
+                let _ = writer.borrow_mut().flush(socket);
+                error
+            }
+        };
+        Err(Error::Tls(self.context.judge.explain(&error)))
     }
 
     /// Goes on with the handshake; the data that came along with its end.
@@ -184,16 +195,15 @@ impl TlsStream {
             buffers,
             judge,
         } = &self.context;
-        let (key, schedule) = (agreed.to_peer, agreed.schedule);
-        let mut writer = Writer::new(key, schedule, batch.clone(), buffers, &outgoing);
+        let records = Rc::new(RefCell::new(Records::new(agreed, partial)));
+        let mut writer = Writer::new(records.clone(), batch.clone(), buffers, &outgoing);
         if let Some(name) = peer.as_ref().and_then(|peer| judge.denies(peer)) {
             let _ = writer.flush(socket);
             writer.alert(socket, AlertDescription::CertificateRevoked.into());
             return Err(Error::Denied(name));
         }
         self.peer = peer;
-        let opener = Box::new(Opener::new(agreed.from_peer, partial));
-        self.state = State::Open(opener, Rc::new(RefCell::new(writer)));
+        self.state = State::Open(records, Rc::new(RefCell::new(writer)));
         Ok(early)
     }
 
@@ -238,15 +248,15 @@ impl TlsStream {
     /// more than one record.
     pub(crate) fn needed(&self) -> usize {
         match &self.state {
-            State::Open(opener, _) => opener.needed(),
+            State::Open(records, _) => records.borrow().partial().needed(),
             State::Shaking(_) | State::Over => MAX_RECORD,
         }
     }
 
     /// Drops what the next byte can make again.
     pub(crate) fn hibernate(&mut self) {
-        if let State::Open(opener, _) = &mut self.state {
-            opener.hibernate();
+        if let State::Open(records, _) = &self.state {
+            records.borrow_mut().partial_mut().hibernate();
         }
     }
 
@@ -258,17 +268,17 @@ impl TlsStream {
 /// Reads once into `buffer`, behind the beginning of a record that is here; how
 /// much there is then, or `Ok(0)` at the end of the stream.
 fn poll_fill(
-    opener: &mut Opener,
+    partial: &mut Partial,
     cx: &mut Context<'_>,
     socket: &Socket,
     buffer: &mut [u8],
 ) -> Poll<io::Result<usize>> {
-    let known = opener.partial_len();
+    let known = partial.len();
     let room = buffer.get_mut(known..).unwrap_or_default();
     let length = ready!(socket.poll_read(cx, room))?;
     if length == 0 {
         return Poll::Ready(Ok(0));
     }
-    opener.put_partial(buffer);
+    partial.put(buffer);
     Poll::Ready(Ok(known + length))
 }

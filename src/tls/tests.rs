@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use super::error::as_rustls;
-use super::schedule::Schedule;
+use super::schedule::{Agreed, Schedule};
 use super::shaking::{Progress, Shaking, Side};
 use super::{has_aes, provider};
 use crate::net::SCRATCH_LEN;
@@ -112,10 +112,13 @@ impl Shaken {
             Progress::Waits => Ok(std::mem::take(shaking.outgoing())),
             Progress::Closed => panic!("closed"),
             Progress::Done(done) => {
+                let Agreed::Keys(keys) = done.agreed else {
+                    panic!("not TLS 1.3");
+                };
                 *self = Self::Open(Box::new(Half {
-                    sealer: Sealer::new(done.agreed.to_peer, *records_per_key),
-                    schedule: done.agreed.schedule,
-                    opener: Opener::new(done.agreed.from_peer, done.partial),
+                    sealer: Sealer::new(keys.to_peer, *records_per_key),
+                    schedule: keys.schedule,
+                    opener: Opener::new(keys.from_peer, done.partial),
                     received: done.early,
                     peer_name: done.peer.and_then(|peer| peer.name),
                 }));
@@ -157,7 +160,7 @@ impl Half {
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         let mut buffer = vec![0; SCRATCH_LEN];
         while !bytes.is_empty() {
-            let known = self.opener.put_partial(&mut buffer);
+            let known = self.opener.partial_mut().put(&mut buffer);
             let (now, later) = bytes.split_at(bytes.len().min(SCRATCH_LEN - known));
             bytes = later;
             let filled = known + now.len();
@@ -240,7 +243,7 @@ fn full_records_fill_one_read_of_the_other_side() {
     let opened = back.opener.open(&mut batch, &mut back.schedule);
     assert_eq!((opened.data, opened.end), (taken, End::Open));
     assert!(batch[..taken].iter().all(|byte| *byte == 7));
-    assert_eq!(back.opener.put_partial(&mut batch), 0);
+    assert_eq!(back.opener.partial_mut().put(&mut batch), 0);
 }
 
 proptest! {

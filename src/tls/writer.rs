@@ -3,10 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::error::{Error, as_rustls};
-use super::schedule::Schedule;
+use super::error::Error;
+use super::records::Records;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN, Socket};
-use crate::wire::tls::{HEADER_LEN, Key, Kind, RECORDS_PER_KEY, Sealer, TAIL_LEN};
 
 /// The buffer in which records are sealed before they are written, one for all
 /// connections. It is as long as what the other side reads at once.
@@ -23,26 +22,24 @@ impl Default for Batch {
 
 /// What goes out on a connection whose handshake is done.
 pub(crate) struct Writer {
-    sealer: Sealer,
-    schedule: Schedule,
+    records: Rc<RefCell<Records>>,
     batch: Batch,
     buffers: Rc<BufferPool>,
-    /// Sealed and not yet taken by the kernel: at most one batch.
+    /// Sealed and not yet taken by the kernel: at most one batch, and a few alerts of
+    /// rustls'.
     left: Rope,
 }
 
 impl Writer {
     /// `left` is the rest of the handshake.
     pub(super) fn new(
-        key: Key,
-        schedule: Schedule,
+        records: Rc<RefCell<Records>>,
         batch: Batch,
         buffers: &Rc<BufferPool>,
         left: &[u8],
     ) -> Self {
         let mut writer = Self {
-            sealer: Sealer::new(key, RECORDS_PER_KEY),
-            schedule,
+            records,
             batch,
             buffers: buffers.clone(),
             left: Rope::default(),
@@ -53,14 +50,6 @@ impl Writer {
 
     pub(crate) fn is_flushed(&self) -> bool {
         self.left.is_empty()
-    }
-
-    pub(super) fn owe_update(&mut self) {
-        self.sealer.owe_update();
-    }
-
-    pub(super) fn schedule(&mut self) -> &mut Schedule {
-        &mut self.schedule
     }
 
     /// Seals as much of `slices` as one batch has room for and writes that; returns how
@@ -75,8 +64,7 @@ impl Writer {
         }
         let batch = self.batch.clone();
         let mut batch = batch.0.borrow_mut();
-        let sealed = self.sealer.seal(&mut batch, slices, &mut self.schedule);
-        let (taken, sealed) = sealed.map_err(as_rustls)?;
+        let (taken, sealed) = self.records.borrow_mut().seal(&mut batch, slices)?;
         self.send(socket, batch.get(..sealed).unwrap_or_default())?;
         Ok(taken)
     }
@@ -89,10 +77,10 @@ impl Writer {
 
     /// The last words, lost if the kernel has no room for them.
     pub(super) fn alert(&mut self, socket: &Socket, number: u8) {
-        let mut record = [0; HEADER_LEN + 2 + TAIL_LEN];
-        let [_, _, _, _, _, level, code, ..] = &mut record;
-        (*level, *code) = (2, number);
-        if self.sealer.seal_one(&mut record, Kind::Alert).is_ok() && self.left.is_empty() {
+        let record = self.records.borrow_mut().alert(number);
+        if let Some(record) = record
+            && self.left.is_empty()
+        {
             let _ = socket.try_write(&record);
         }
     }
@@ -106,7 +94,8 @@ impl Writer {
         Ok(())
     }
 
-    fn keep(&mut self, sealed: &[u8]) {
+    /// Waits for the kernel behind what waits already.
+    pub(super) fn keep(&mut self, sealed: &[u8]) {
         self.left.append_overdrawn(&self.buffers, sealed);
     }
 }

@@ -66,14 +66,15 @@ fn a_front_of_one_tls_alone_will_do() {
         assert_eq!(tally.shaken_13, tally.shaken);
         assert!(tally.resumed > 0, "no session is resumed");
     });
-    // Whether a build offers the older one is its own affair.
     run(async {
         let prepare = |set: &Set0| set.front.behave(|m| m.versions = Versions::Only12);
-        let set = Set::start_with("ws,direct", prepare, |o| o).await;
-        for _ in 0..3 {
-            served_within(&set.proxy, AT_ONCE).await;
-        }
+        let set = Set::start_with("ws", prepare, |o| o).await;
+        whole_sessions(set.proxy.address(), 2).await;
+        set.left().await;
         set.assert_clean();
+        let tally = set.front.tally();
+        assert!(tally.shaken > 0);
+        assert_eq!(tally.shaken_13, 0);
     });
 }
 

@@ -2,8 +2,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
 use rustls::pki_types::PrivateKeyDer;
-use rustls::version::TLS13;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::*;
 
@@ -16,14 +16,14 @@ struct Secure {
     roots: Arc<RootCertStore>,
 }
 
-fn secure() -> Secure {
+fn secure(version: &'static SupportedProtocolVersion) -> Secure {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let certificate = made.cert.der().clone();
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
-    let config = ServerConfig::builder_with_provider(tls::provider())
-        .with_protocol_versions(&[&TLS13])
+    let config = ServerConfig::builder_with_provider(tls::web_provider())
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
@@ -104,8 +104,13 @@ fn pages_over_http() {
 
 #[test]
 fn pages_over_https() {
-    let secure = secure();
-    let address = serve(Some(&secure), |path| match path {
+    for version in [&TLS13, &TLS12] {
+        pages_from(&secure(version));
+    }
+}
+
+fn pages_from(secure: &Secure) {
+    let address = serve(Some(secure), |path| match path {
         "/list" => LIST.to_owned(),
         "/until-close" => "HTTP/1.1 200 OK\r\n\r\nlist".to_owned(),
         _ => moved("http://localhost/list"),

@@ -6,6 +6,7 @@
 //! 0.23 copy a byte four times on its way, this once.
 
 mod opener;
+mod partial;
 mod record;
 mod sealer;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod tests;
 use std::fmt;
 
 pub use opener::{End, Opened, Opener};
+pub use partial::Partial;
 pub use record::{Cipher, HEADER_LEN, Key, Kind, MAX_CONTENT, MAX_RECORD, RECORD_LEN, TAIL_LEN};
 pub use sealer::{RECORDS_PER_KEY, Sealer};
 

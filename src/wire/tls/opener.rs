@@ -1,3 +1,4 @@
+use super::partial::Partial;
 use super::record::{HEADER_LEN, Key, Kind, MAX_RECORD};
 use super::{KeySchedule, TlsError};
 
@@ -13,9 +14,7 @@ const USER_CANCELED: u8 = 90;
 /// What comes in on a connection, from the handshake's end on.
 pub struct Opener {
     key: Key,
-    /// The beginning of a record whose rest has not come yet: shorter than
-    /// [`MAX_RECORD`].
-    partial: Vec<u8>,
+    partial: Partial,
     /// The beginning of a message of TLS itself, at most [`MAX_MESSAGE`].
     message: Vec<u8>,
 }
@@ -48,46 +47,22 @@ impl Opener {
     pub fn new(key: Key, partial: Vec<u8>) -> Self {
         Self {
             key,
-            partial,
+            partial: partial.into(),
             message: Vec::new(),
         }
     }
 
-    /// The beginning of a record is here, so many bytes: fewer than [`MAX_RECORD`].
-    pub fn partial_len(&self) -> usize {
-        self.partial.len()
+    /// What came behind the last whole record.
+    pub fn partial(&self) -> &Partial {
+        &self.partial
     }
 
-    /// A record that is under way ends, all in all, after so many bytes at most; of one
-    /// whose length is not known that is where its header ends.
-    pub fn needed(&self) -> usize {
-        match self.partial.first_chunk::<HEADER_LEN>() {
-            Some([_, _, _, high, low]) => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                (HEADER_LEN + length).clamp(self.partial.len() + 1, MAX_RECORD)
-            }
-            None => HEADER_LEN,
-        }
-    }
-
-    /// Drops what the next byte can make again.
-    pub fn hibernate(&mut self) {
-        self.partial.shrink_to_fit();
-    }
-
-    /// Moves the beginning of a record that is here to the front of `buffer`; how
-    /// long it is.
-    pub fn put_partial(&mut self, buffer: &mut [u8]) -> usize {
-        let known = self.partial.len();
-        if let Some(start) = buffer.get_mut(..known) {
-            start.copy_from_slice(&self.partial);
-        }
-        self.partial.clear();
-        known
+    pub fn partial_mut(&mut self) -> &mut Partial {
+        &mut self.partial
     }
 
     /// Opens the records in `received` and joins what they hold at its front. They
-    /// begin with what [`put_partial`](Self::put_partial) has put there.
+    /// begin with what [`Partial::put`] has put there.
     pub fn open(&mut self, received: &mut [u8], schedule: &mut dyn KeySchedule) -> Opened {
         let (mut data, mut next, mut wants_update) = (0, 0, false);
         let end = loop {
@@ -95,8 +70,7 @@ impl Opener {
             let (header, length) = match whole_record(rest) {
                 Ok(Some(record)) => record,
                 Ok(None) => {
-                    self.partial.reserve_exact(rest.len());
-                    self.partial.extend_from_slice(rest);
+                    self.partial.keep(rest);
                     break End::Open;
                 }
                 Err(error) => break End::Bad(error),

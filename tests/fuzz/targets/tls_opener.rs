@@ -98,9 +98,9 @@ fuzz_target!(|input: &[u8]| {
     let mut cuts = cuts.iter().cycle();
     let mut end = End::Open;
     while !rest.is_empty() && end == End::Open {
-        let known = opener.partial_len();
+        let known = opener.partial().len();
         assert!(known < MAX_RECORD);
-        assert_eq!(opener.put_partial(&mut buffer), known);
+        assert_eq!(opener.partial_mut().put(&mut buffer), known);
         let most = cuts.next().copied().unwrap_or(ROOM).min(ROOM - known);
         let (now, later) = rest.split_at(rest.len().min(most));
         rest = later;
