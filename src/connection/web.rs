@@ -91,6 +91,8 @@ impl FreshWebSocket {
             context.reactor.timeout(ANSWER_LIMIT, upgrade).await
         };
         upgraded.unwrap_or(Err(WebError::Silent))?;
+        // Servers send them before anything else.
+        fresh.tls.forget_tickets();
         Ok(fresh)
     }
 

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::tls::{Judge, Peer, provider};
+use crate::tls::{Judge, Listener, Peer, provider};
 
 /// One of these is in the certificate that Telegram's front shows whatever name it is
 /// asked for.
@@ -59,6 +59,7 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Er
     config.resumption = Resumption::in_memory_sessions(TICKETS_OF);
     // The records behind the handshake are ours.
     config.enable_secret_extraction = true;
+    config.key_log = Arc::new(Listener);
     Ok(Arc::new(config))
 }
 

@@ -14,6 +14,7 @@
 //! | `provider.rs` | which ciphers, signatures and authorities rustls takes |
 //! | `shaking.rs` | the handshake, by rustls |
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
+//! | `told.rs` | the secrets that those are made of |
 //! | `stream.rs` | one connection: handshake, then records that come in |
 //! | `writer.rs` | records that go out |
 //! | `x509.rs` | reads a certificate: its name, its dates, its fingerprints |
@@ -26,6 +27,7 @@ mod shaking;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod told;
 mod writer;
 pub(crate) mod x509;
 
@@ -34,4 +36,5 @@ pub(crate) use error::Error;
 pub(crate) use provider::{client, has_aes, provider, public_roots};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};
+pub(crate) use told::Listener;
 pub(crate) use writer::{Batch, Writer};

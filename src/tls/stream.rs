@@ -250,6 +250,14 @@ impl TlsStream {
         }
     }
 
+    /// Drops what tickets that come from here on would be kept with, where that is known
+    /// to be of no other use: most of what a client's connection takes.
+    pub(crate) fn forget_tickets(&mut self) {
+        if let State::Open(_, writer) = &self.state {
+            writer.borrow_mut().schedule().forget_tickets();
+        }
+    }
+
     pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Shaking(_))
     }

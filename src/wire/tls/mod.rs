@@ -8,6 +8,7 @@
 mod opener;
 mod record;
 mod sealer;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::fmt;
 pub use opener::{End, Opened, Opener};
 pub use record::{Cipher, HEADER_LEN, Key, Kind, MAX_CONTENT, MAX_RECORD, RECORD_LEN, TAIL_LEN};
 pub use sealer::{RECORDS_PER_KEY, Sealer};
+pub use secret::TrafficSecret;
 
 /// Makes the keys that follow the first ones.
 pub trait KeySchedule {
