@@ -74,18 +74,26 @@ pub struct Between {
 
 impl Between {
     pub fn start(telegram: &FakeTelegram, way: Way) -> io::Result<Self> {
-        let (mut via, mut front) = (None, None);
+        #[cfg(not(feature = "tls"))]
+        let _ = telegram;
+        let mut between = Self {
+            via: None,
+            front: None,
+        };
         match way {
             Way::Straight => {}
-            Way::Via => via = Some(Via::start(via::Options::new(via::Protocol::Socks5))?),
+            Way::Via => {
+                let options = via::Options::new(via::Protocol::Socks5);
+                between.via = Some(Via::start(options)?);
+            }
             #[cfg(feature = "tls")]
             Way::Ws => {
                 let mut options = web_front::Options::new(web_front::Kind::Telegram);
                 options.authority = Arc::new(Authority::at_length());
-                front = Some(WebFront::start(telegram, options)?);
+                between.front = Some(WebFront::start(telegram, options)?);
             }
         }
-        Ok(Self { via, front })
+        Ok(between)
     }
 
     /// That way the proxy goes.
