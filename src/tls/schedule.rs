@@ -96,7 +96,7 @@ impl KeySchedule for Schedule {
         let secrets = match self {
             Self::Client(connection) => connection.update_tx_secret(),
             Self::Server(connection) => connection.update_tx_secret(),
-            Self::Known(known) => return known.to_peer.next(),
+            Self::Known(known) => return known.to_peer.advance(),
         };
         secrets.map_err(|_| TlsError::NoKey).and_then(key)
     }
@@ -105,7 +105,7 @@ impl KeySchedule for Schedule {
         let secrets = match self {
             Self::Client(connection) => connection.update_rx_secret(),
             Self::Server(connection) => connection.update_rx_secret(),
-            Self::Known(known) => return known.from_peer.next(),
+            Self::Known(known) => return known.from_peer.advance(),
         };
         secrets.map_err(|_| TlsError::NoKey).and_then(key)
     }

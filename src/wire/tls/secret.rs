@@ -38,7 +38,7 @@ impl TrafficSecret {
     }
 
     /// Goes on to the next one, and makes its key.
-    pub fn next(&mut self) -> Result<Key, TlsError> {
+    pub fn advance(&mut self) -> Result<Key, TlsError> {
         let mut next = self.bytes.clone();
         self.expand(b"traffic upd", &mut next)?;
         self.bytes = next;
@@ -91,7 +91,7 @@ mod tests {
         let mut secret = TrafficSecret::new(Cipher::Aes128Gcm, &bytes(secret)).unwrap();
         assert!(secret.makes(&key, &iv));
         assert!(!secret.makes(&iv, &iv));
-        assert!(secret.next().is_ok());
+        assert!(secret.advance().is_ok());
         assert!(!secret.makes(&key, &iv));
     }
 
@@ -99,7 +99,7 @@ mod tests {
     fn no_secret_of_another_length() {
         let secret = |length| TrafficSecret::new(Cipher::Aes128Gcm, &vec![1; length]);
         assert!(secret(49).is_err());
-        assert!(secret(33).is_ok_and(|mut secret| secret.next().is_err()));
-        assert!(secret(48).is_ok_and(|mut secret| secret.next().is_ok()));
+        assert!(secret(33).is_ok_and(|mut secret| secret.advance().is_err()));
+        assert!(secret(48).is_ok_and(|mut secret| secret.advance().is_ok()));
     }
 }
