@@ -9,11 +9,15 @@ use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::harness::{self, ControlGroup, Proxy, ProxyOptions, Route, Secured, Split};
 use fake_telegram::payload::{Command, echo};
+#[cfg(feature = "tls")]
+use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{run, within};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const CLIENTS: usize = 1000;
+#[cfg(feature = "tls")]
+const WEB_CLIENTS: usize = 300;
 
 /// Bytes that an idle proxy may take, and one with a thousand idle clients.
 fn limits() -> (u64, u64) {
@@ -94,6 +98,59 @@ fn idle_clients_take_little() {
             drop(clients);
             telegram.assert_clean();
         }
+    });
+}
+
+/// Behind web servers that show as much as public ones do; and one packet of 1 MiB in
+/// flight each way, of clients whose peers stand still, has no room of that size.
+#[cfg(feature = "tls")]
+#[test]
+fn a_web_front_takes_little_more() {
+    use fake_telegram::web_front::{self, Authority, WebFront};
+    let _alone = alone();
+    run(async {
+        let telegram = FakeTelegram::start(Default::default()).unwrap();
+        let mut options = web_front::Options::new(web_front::Kind::Telegram);
+        options.authority = std::sync::Arc::new(Authority::at_length());
+        let front = WebFront::start(&telegram, options).unwrap();
+        let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct);
+        let options = options.set("--route", "ws").web_front(&front);
+        let proxy = small(options).start().await;
+        proxy.served_client(2).await;
+        let before = proxy.resident_memory();
+        let mut clients = Vec::with_capacity(WEB_CLIENTS);
+        for _ in 0..WEB_CLIENTS {
+            clients.push(proxy.served_client(2).await);
+        }
+        // They hibernate after a second.
+        let limit = 9 * KIB * WEB_CLIENTS as u64;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let grown = || proxy.resident_memory().saturating_sub(before);
+        while grown() > limit && Instant::now() < deadline {
+            smol::Timer::after(Duration::from_millis(100)).await;
+        }
+        let idle = grown();
+        println!("{} bytes each", idle / WEB_CLIENTS as u64);
+        assert!(idle <= limit, "{} KiB", idle / KIB);
+
+        let packet = Command::Swallow.payload_of(1 << 20);
+        let wish = Command::SendMe {
+            total: 4 << 20,
+            size: 1 << 20,
+        };
+        for client in clients.iter_mut().take(8) {
+            within("a packet", client.send(&packet)).await.unwrap();
+            within("its answer", client.recv_packet()).await.unwrap();
+            // Nobody reads what comes of this.
+            client.send(&wish.payload()).await.unwrap();
+        }
+        smol::Timer::after(Duration::from_secs(1)).await;
+        let more = grown().saturating_sub(idle);
+        println!("{} KiB more with packets of 1 MiB under way", more / KIB);
+        // The buffers, and what is made once.
+        assert!(more <= 2 * MIB, "{} KiB", more / KIB);
+        drop(clients);
+        telegram.assert_clean();
     });
 }
 

@@ -90,6 +90,8 @@ impl FreshWebSocket {
             context.reactor.timeout(ANSWER_LIMIT, upgrade).await
         };
         upgraded.unwrap_or(Err(WebError::Silent))?;
+        // Servers send them before anything else.
+        fresh.tls.forget_tickets();
         Ok(fresh)
     }
 
@@ -149,7 +151,7 @@ impl FreshWebSocket {
 
     /// What it is inside of, in words.
     pub(crate) fn tls_version(&self) -> &'static str {
-        "TLS 1.3"
+        self.tls.version()
     }
 
     /// Nothing came meanwhile, not even its end.

@@ -9,7 +9,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use crate::tls::{Judge, Peer, WEB_VERSIONS, web_provider};
+use crate::tls::{Judge, Listener, Peer, WEB_VERSIONS, web_provider};
 
 /// One of these is in the certificate that Telegram's front shows whatever name it is
 /// asked for.
@@ -63,6 +63,7 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Er
     config.require_ems = true;
     // The records behind a handshake of TLS 1.3 are ours.
     config.enable_secret_extraction = true;
+    config.key_log = Arc::new(Listener);
     Ok(Arc::new(config))
 }
 

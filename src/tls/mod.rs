@@ -19,6 +19,7 @@
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
 //! | `records.rs` | those behind it, of either version |
 //! | `tls12.rs` | those of TLS 1.2, by rustls |
+//! | `told.rs` | the secrets that those are made of |
 //! | `stream.rs` | one connection: handshake, then records that come in |
 //! | `writer.rs` | records that go out |
 //! | `x509.rs` | reads a certificate: its name, its dates, its fingerprints |
@@ -33,6 +34,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls12;
+mod told;
 mod writer;
 pub(crate) mod x509;
 
@@ -41,4 +43,5 @@ pub(crate) use error::Error;
 pub(crate) use provider::{WEB_VERSIONS, client, has_aes, provider, public_roots, web_provider};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};
+pub(crate) use told::Listener;
 pub(crate) use writer::{Batch, Writer};

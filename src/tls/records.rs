@@ -58,6 +58,20 @@ impl Records {
         }
     }
 
+    /// See [`Schedule::forget_tickets`].
+    pub(super) fn forget_tickets(&mut self) {
+        if let Self::Tls13(ours) = self {
+            ours.schedule.forget_tickets();
+        }
+    }
+
+    pub(super) fn version(&self) -> &'static str {
+        match self {
+            Self::Tls13(_) => "TLS 1.3",
+            Self::Tls12(_) => "TLS 1.2",
+        }
+    }
+
     /// Opens the records in `received` and joins what they hold at its front: how much
     /// that is. They begin with what was put there of [`partial`](Self::partial). What has
     /// to be sent then is added to `owed`.

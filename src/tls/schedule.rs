@@ -4,13 +4,23 @@ use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
 
 use super::error::as_rustls;
-use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError};
+use super::told::{self, Secrets};
+use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError, TrafficSecret};
 
 /// What is left of a connection of rustls after the handshake: it makes the keys that
 /// follow the first ones.
 pub(crate) enum Schedule {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
+    /// Of a client whose secrets are known.
+    Known(Box<Known>),
+}
+
+pub(crate) struct Known {
+    to_peer: TrafficSecret,
+    from_peer: TrafficSecret,
+    /// Takes tickets. It keeps every certificate that the server has shown.
+    rest: Option<KernelConnection<ClientConnectionData>>,
 }
 
 /// What a handshake leaves to go on with.
@@ -30,23 +40,62 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
         Ok(Self {
-            schedule,
+            schedule: match schedule {
+                Schedule::Client(rest) => know(rest, &secrets, &told::take()),
+                server => server,
+            },
             to_peer: key(secrets.tx).map_err(as_rustls)?,
             from_peer: key(secrets.rx).map_err(as_rustls)?,
         })
     }
 }
 
+/// With the secrets that were told, if they are those of this connection.
+fn know(
+    rest: KernelConnection<ClientConnectionData>,
+    secrets: &ExtractedSecrets,
+    told: &Secrets,
+) -> Schedule {
+    let known = |(_, keys): &(u64, ConnectionTrafficSecrets), secret: &[u8]| {
+        let (cipher, key, iv) = parts(keys).ok()?;
+        let secret = TrafficSecret::new(cipher, secret).ok()?;
+        secret.makes(key, iv).then_some(secret)
+    };
+    let to_peer = known(&secrets.tx, &told.to_server);
+    match (to_peer, known(&secrets.rx, &told.to_client)) {
+        (Some(to_peer), Some(from_peer)) => Schedule::Known(Box::new(Known {
+            to_peer,
+            from_peer,
+            rest: Some(rest),
+        })),
+        _ => Schedule::Client(rest),
+    }
+}
+
 fn key((records, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Key, TlsError> {
+    let (cipher, key, iv) = parts(&secrets)?;
+    Key::new(cipher, key, iv, records)
+}
+
+fn parts(secrets: &ConnectionTrafficSecrets) -> Result<(Cipher, &[u8], &[u8]), TlsError> {
     use ConnectionTrafficSecrets as Secrets;
 
-    let (cipher, key, iv) = match &secrets {
+    let (cipher, key, iv) = match secrets {
         Secrets::Aes128Gcm { key, iv } => (Cipher::Aes128Gcm, key, iv),
         Secrets::Aes256Gcm { key, iv } => (Cipher::Aes256Gcm, key, iv),
         Secrets::Chacha20Poly1305 { key, iv } => (Cipher::ChaCha20Poly1305, key, iv),
         _ => return Err(TlsError::NoKey),
     };
-    Key::new(cipher, key.as_ref(), iv.as_ref(), records)
+    Ok((cipher, key.as_ref(), iv.as_ref()))
+}
+
+impl Schedule {
+    /// No ticket that comes from here on is of use: what was kept for them goes.
+    pub(super) fn forget_tickets(&mut self) {
+        if let Self::Known(known) = self {
+            known.rest = None;
+        }
+    }
 }
 
 impl KeySchedule for Schedule {
@@ -54,6 +103,7 @@ impl KeySchedule for Schedule {
         let secrets = match self {
             Self::Client(connection) => connection.update_tx_secret(),
             Self::Server(connection) => connection.update_tx_secret(),
+            Self::Known(known) => return known.to_peer.advance(),
         };
         secrets.map_err(|_| TlsError::NoKey).and_then(key)
     }
@@ -62,16 +112,22 @@ impl KeySchedule for Schedule {
         let secrets = match self {
             Self::Client(connection) => connection.update_rx_secret(),
             Self::Server(connection) => connection.update_rx_secret(),
+            Self::Known(known) => return known.from_peer.advance(),
         };
         secrets.map_err(|_| TlsError::NoKey).and_then(key)
     }
 
     fn may_get_tickets(&self) -> bool {
-        matches!(self, Self::Client(_))
+        matches!(self, Self::Client(_) | Self::Known(_))
     }
 
     fn take_ticket(&mut self, ticket: &[u8]) {
-        if let Self::Client(connection) = self {
+        let connection = match self {
+            Self::Client(connection) => Some(connection),
+            Self::Known(known) => known.rest.as_mut(),
+            Self::Server(_) => None,
+        };
+        if let Some(connection) = connection {
             // One that makes no sense is of no use.
             let _ = connection.handle_new_session_ticket(ticket);
         }

@@ -260,6 +260,22 @@ impl TlsStream {
         }
     }
 
+    /// Drops what tickets that come from here on would be kept with, where that is known
+    /// to be of no other use: most of what a client's connection takes.
+    pub(crate) fn forget_tickets(&mut self) {
+        if let State::Open(records, _) = &self.state {
+            records.borrow_mut().forget_tickets();
+        }
+    }
+
+    /// In words; of a handshake that is not done, nothing.
+    pub(crate) fn version(&self) -> &'static str {
+        match &self.state {
+            State::Open(records, _) => records.borrow().version(),
+            State::Shaking(_) | State::Over => "",
+        }
+    }
+
     pub(crate) fn is_handshaking(&self) -> bool {
         matches!(self.state, State::Shaking(_))
     }

@@ -321,17 +321,31 @@ fn rustls_understands_each_side_with_tickets_and_new_keys() {
     let (front, back) = configs();
     let mut with_tickets = (*back).clone();
     with_tickets.send_tls13_tickets = 3;
-    let server = ServerConnection::new(Arc::new(with_tickets)).unwrap();
+    let server = Arc::new(with_tickets);
     let client = ClientConnection::new(front.clone(), name()).unwrap();
+    let known = ServerConnection::new(server.clone()).unwrap();
+    let server = ServerConnection::new(server).unwrap();
+    let mut telling = (*front).clone();
+    telling.key_log = Arc::new(super::Listener);
     let us = [
         Side::Client(UnbufferedClientConnection::new(front, name()).unwrap()),
+        Side::Client(UnbufferedClientConnection::new(Arc::new(telling), name()).unwrap()),
         Side::Server(UnbufferedServerConnection::new(back).unwrap()),
     ];
-    let them = [Connection::from(server), Connection::from(client)];
+    let them = [
+        Connection::from(server),
+        Connection::from(known),
+        Connection::from(client),
+    ];
+    let mut are_known = Vec::new();
     let long: Vec<u8> = (0..50_000u32).map(|i| (i / 7) as u8).collect();
     for (us, mut them) in us.into_iter().zip(them) {
         let mut half = meet(us, &mut them);
+        are_known.push(matches!(half.schedule, Schedule::Known(_)));
         for round in 0..5 {
+            if round == 2 {
+                half.schedule.forget_tickets();
+            }
             let sent = half.seal(&[&long]);
             assert!(read(&mut them, &sent) == long, "{round}");
             them.writer().write_all(b"an answer").unwrap();
@@ -346,6 +360,7 @@ fn rustls_understands_each_side_with_tickets_and_new_keys() {
         let closed = half.take(&said(&mut them)).unwrap_err();
         assert_eq!(closed, Error::General("closed".to_owned()));
     }
+    assert_eq!(are_known, [false, true, false]);
 }
 
 /// rustls has words for each, which those who explain errors know.

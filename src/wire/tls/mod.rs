@@ -9,6 +9,7 @@ mod opener;
 mod partial;
 mod record;
 mod sealer;
+mod secret;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use opener::{End, Opened, Opener};
 pub use partial::Partial;
 pub use record::{Cipher, HEADER_LEN, Key, Kind, MAX_CONTENT, MAX_RECORD, RECORD_LEN, TAIL_LEN};
 pub use sealer::{RECORDS_PER_KEY, Sealer};
+pub use secret::TrafficSecret;
 
 /// Makes the keys that follow the first ones.
 pub trait KeySchedule {

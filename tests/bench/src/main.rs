@@ -20,11 +20,15 @@ mod subject;
 
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 use argh::FromArgs;
 use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::via::{self, Protocol, Via};
+use fake_telegram::web_front::{self, Authority, WebFront};
 
 use plan::Plan;
+use subject::Outside;
 
 /// Measures the proxy against a plain TCP relay.
 #[derive(FromArgs)]
@@ -71,12 +75,24 @@ fn main() -> io::Result<()> {
         direct_dcs: vec![2],
         ..Options::default()
     })?;
+    let front = WebFront::start(
+        &telegram,
+        web_front::Options {
+            authority: Arc::new(Authority::at_length()),
+            ..web_front::Options::new(web_front::Kind::Telegram)
+        },
+    )?;
+    let via = Via::start(via::Options::new(Protocol::Socks5))?;
     let quick = flags.quick;
     // Once in the life of this process.
     let binary: &str = flags.binary.leak();
     let plan = Plan {
         binary,
-        telegram: &telegram,
+        outside: Outside {
+            telegram: &telegram,
+            front: &front,
+            via: &via,
+        },
         megabytes: flags.megabytes.unwrap_or(if quick { 300 } else { 1000 }),
         rounds: flags.rounds.max(1),
         quick,
@@ -87,6 +103,7 @@ fn main() -> io::Result<()> {
     };
     smol::block_on(plan.run())?;
     telegram.assert_clean();
+    via.assert_clean();
     Ok(())
 }
 

@@ -7,21 +7,24 @@ use std::time::Duration;
 
 use fake_telegram::client::Kind;
 use fake_telegram::harness::Route;
-use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait;
 
 use crate::peers;
 use crate::report::Report;
-use crate::subject::{Case, Link, Subject};
+use crate::subject::{Case, Link, Outside, Subject, Way};
 use crate::{fairness, flood, idle, latency, load};
 
 /// In the order in which they are measured: what a split is compared with comes
 /// right before it.
-const CASES: [Case; 8] = [
+const CASES: [Case; 12] = [
     case(Route::Direct, Kind::Padded, Link::None),
+    by(Way::Via, Kind::Padded),
+    by(Way::Ws, Kind::Padded),
     case(Route::Direct, Kind::Padded, Link::Plain),
     case(Route::Direct, Kind::Padded, Link::Tls),
     case(Route::Direct, Kind::FakeTls, Link::None),
+    by(Way::Via, Kind::FakeTls),
+    by(Way::Ws, Kind::FakeTls),
     case(Route::Middle, Kind::Padded, Link::None),
     case(Route::Middle, Kind::Padded, Link::Plain),
     case(Route::Middle, Kind::Padded, Link::Tls),
@@ -29,7 +32,20 @@ const CASES: [Case; 8] = [
 ];
 
 const fn case(route: Route, kind: Kind, link: Link) -> Case {
-    Case { route, kind, link }
+    Case {
+        route,
+        way: Way::Straight,
+        kind,
+        link,
+    }
+}
+
+/// Direct, by another way than straight on.
+const fn by(way: Way, kind: Kind) -> Case {
+    Case {
+        way,
+        ..case(Route::Direct, kind, Link::None)
+    }
 }
 
 /// Half-open connections, and descriptors that a proxy has for other things.
@@ -41,7 +57,7 @@ const PEER_PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Plan<'a> {
     pub binary: &'static str,
-    pub telegram: &'a FakeTelegram,
+    pub outside: Outside<'a>,
     /// Per download and upload.
     pub megabytes: u32,
     pub rounds: usize,
@@ -70,11 +86,11 @@ impl Plan<'_> {
         }
         if self.wants("slow") {
             let middle = case(Route::Middle, Kind::Padded, Link::None);
-            let proxy = middle.start(self.binary, self.telegram).await?;
+            let proxy = middle.start(self.binary, self.outside).await?;
             report.slow_answer(&proxy, idle::slow_answer(&proxy).await?);
         }
         if self.wants("flood") {
-            report.flood(&flood::flood(self.binary, self.telegram).await?);
+            report.flood(&flood::flood(self.binary, self.outside.telegram).await?);
         }
         if self.wants("half-open") {
             self.half_open(&report).await?;
@@ -92,24 +108,24 @@ impl Plan<'_> {
         let mut peers: Vec<_> = self
             .cases()
             .flat_map(|case| peers::named().into_iter().map(move |peer| (peer, case)))
-            .filter(|(peer, case)| match case.link {
-                Link::None => peer.can(case.route, case.kind),
+            .filter(|(peer, case)| match (case.link, case.way) {
+                (Link::None, Way::Straight) => peer.can(case.route, case.kind),
                 _ => peer.as_ours().is_some(),
             })
             .collect();
         for round in 1..=self.rounds {
             eprintln!("traffic, round {round} of {}", self.rounds);
-            self.traffic(&Subject::relay(self.telegram)?, report)
+            self.traffic(&Subject::relay(self.outside.telegram)?, report)
                 .await?;
-            self.traffic(&Subject::splice_relay(self.telegram)?, report)
+            self.traffic(&Subject::splice_relay(self.outside.telegram)?, report)
                 .await?;
             for case in self.cases() {
-                let proxy = case.start(self.binary, self.telegram).await?;
+                let proxy = case.start(self.binary, self.outside).await?;
                 self.traffic(&proxy, report).await?;
             }
             let mut failed = Vec::new();
             for (number, (peer, case)) in peers.iter().enumerate() {
-                match Subject::peer(peer, *case, self.telegram).await {
+                match Subject::peer(peer, *case, self.outside).await {
                     Ok(subject) => self.traffic(&subject, report).await?,
                     Err(error) => {
                         println!("{} {} is left out: {error}", peer.name, case.name());
@@ -140,7 +156,7 @@ impl Plan<'_> {
             let limit = self.descriptors;
             println!("a process may have {limit} descriptors: {fit} half-open connections");
         }
-        let crowd = flood::half_open(self.binary, self.telegram, HALF_OPEN.min(fit));
+        let crowd = flood::half_open(self.binary, self.outside.telegram, HALF_OPEN.min(fit));
         report.crowd(&crowd.await?);
         Ok(())
     }
@@ -206,12 +222,14 @@ impl Plan<'_> {
             // The same memory as with a plain link, measured once.
             (true, _, Link::Tls) => &[],
             (true, ..) => &[1_000],
+            // What is between takes three more of this process.
+            (false, Route::Direct, _) if case.way != Way::Straight => &[1_000, 4_000],
             // Each takes a descriptor of the fake DC's too.
             (false, Route::Direct, _) => &[1_000, 8_000],
             (false, Route::Middle, _) => &[1_000, 10_000],
         };
         for &clients in counts {
-            let proxy = case.start(self.binary, self.telegram).await?;
+            let proxy = case.start(self.binary, self.outside).await?;
             let parts = idle::idle(&proxy, clients).await?;
             report.idle(&proxy, clients, &parts);
         }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use fake_telegram::client::{Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, certify};
 use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::via::Via;
+use fake_telegram::web_front::WebFront;
 
 use crate::helper::{Helper, Role};
 use crate::peers::{Peer, Running};
@@ -49,10 +51,29 @@ pub enum Link {
     Tls,
 }
 
+/// How a direct connection gets to its DC.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Straight,
+    /// Through a SOCKS5 server.
+    Via,
+    /// By a web front.
+    Ws,
+}
+
+/// Telegram, and what may be between it and the proxy.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    pub telegram: &'a FakeTelegram,
+    pub front: &'a WebFront,
+    pub via: &'a Via,
+}
+
 /// A proxy that can be measured.
 #[derive(Clone, Copy)]
 pub struct Case {
     pub route: Route,
+    pub way: Way,
     pub kind: Kind,
     pub link: Link,
 }
@@ -60,9 +81,11 @@ pub struct Case {
 impl Case {
     /// As in "middle dd".
     fn both(self) -> String {
-        let route = match self.route {
-            Route::Middle => "middle",
-            Route::Direct => "direct",
+        let route = match (self.route, self.way) {
+            (Route::Middle, _) => "middle",
+            (Route::Direct, Way::Straight) => "direct",
+            (Route::Direct, Way::Via) => "via",
+            (Route::Direct, Way::Ws) => "ws",
         };
         let kind = match self.kind {
             Kind::FakeTls => "ee",
@@ -79,10 +102,20 @@ impl Case {
         }
     }
 
-    pub async fn start(self, binary: &str, telegram: &FakeTelegram) -> io::Result<Subject> {
+    pub async fn start(self, binary: &str, outside: Outside<'_>) -> io::Result<Subject> {
+        let telegram = outside.telegram;
         let parts = match self.link {
             Link::None => {
                 let proxy = fit(ProxyOptions::new(binary, telegram, self.route));
+                let proxy = match self.way {
+                    Way::Straight => proxy,
+                    Way::Via => proxy.set("--via", outside.via.url("socks5")),
+                    // Spare ones would be counted with those that clients have.
+                    Way::Ws => proxy
+                        .set("--route", "ws")
+                        .set("--ws-spare", 0)
+                        .web_front(outside.front),
+                };
                 vec![("", Process::Proxy(proxy.start().await))]
             }
             Link::Plain => self.halves(binary, telegram, &Secured::default()).await,
@@ -98,10 +131,22 @@ impl Case {
         };
         Ok(Subject {
             name: self.name(),
-            rival: (parts.len() > 1).then(|| ("both", self.both())),
+            rival: self.rival(parts.len()),
             client: first.client(self.kind),
             parts,
         })
+    }
+
+    /// One process for two, or straight on for another way.
+    fn rival(self, parts: usize) -> Option<(&'static str, String)> {
+        let straight = Self {
+            way: Way::Straight,
+            ..self
+        };
+        match self.way {
+            Way::Straight => (parts > 1).then(|| ("both", self.both())),
+            _ => Some(("direct", straight.both())),
+        }
     }
 
     async fn halves(
@@ -165,17 +210,17 @@ impl Subject {
     }
 
     /// A peer in the place of one process of ours.
-    pub async fn peer(peer: &Peer, case: Case, telegram: &FakeTelegram) -> io::Result<Self> {
+    pub async fn peer(peer: &Peer, case: Case, outside: Outside<'_>) -> io::Result<Self> {
         let (name, rival) = (format!("{} {}", peer.name, case.name()), case.name());
         if let Some(binary) = peer.as_ours() {
-            let subject = case.start(&binary.display().to_string(), telegram).await?;
+            let subject = case.start(&binary.display().to_string(), outside).await?;
             return Ok(Self {
                 name,
                 rival: Some(("ours", rival)),
                 ..subject
             });
         }
-        let running = peer.start(case.route, case.kind, telegram).await?;
+        let running = peer.start(case.route, case.kind, outside.telegram).await?;
         Ok(Self {
             name,
             rival: Some(("ours", rival)),

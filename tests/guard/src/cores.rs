@@ -18,10 +18,12 @@ use smol_mtproxy_wire::link::whole::{Limits, Whole};
 use smol_mtproxy_wire::link::window::{Sizes, Uptake, Window};
 use smol_mtproxy_wire::link::{Decoder, Frame, Hello, LinkSide, data_header};
 use smol_mtproxy_wire::obfuscated2;
+use smol_mtproxy_wire::packet_meter::PacketCutter;
 use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
 use smol_mtproxy_wire::secret::Secret;
 use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
 use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
+use smol_mtproxy_wire::websocket::{FrameReader, message_header};
 
 use crate::callgrind;
 use crate::figures::{CORE, Figures};
@@ -60,6 +62,8 @@ const CORES: &[Core] = &[
     core("full frames with crc32c, the same", 8, |rounds| {
         full_frames(rounds, ChecksumKind::Crc32c);
     }),
+    core("WebSocket messages, 64 of 1 KiB", 64, messages),
+    core("WebSocket frames, 64 KiB in 4 KiB", 64, web_frames),
     core("rpc answers, 64 of 1 KiB", 16, rpc_answers),
     core("rpc request", 64, rpc_request),
     core("fake-TLS records, 64 KiB", 64, records),
@@ -241,6 +245,37 @@ fn full_frames(rounds: u32, checksum: ChecksumKind) {
         let mut input = out.as_mut_slice();
         while let Some(part) = decoder.next(&mut input).expect("frames of ours") {
             black_box(part);
+        }
+    }
+}
+
+/// What a client sends, cut into one packet a message.
+fn messages(rounds: u32) {
+    let mut stream = packets(Transport::Padded);
+    let mut cutter = PacketCutter::new(Transport::Padded);
+    for _ in 0..rounds {
+        let mut input = black_box(stream.as_mut_slice());
+        while let Some(piece) = cutter.next(&mut input).expect("packets of ours") {
+            if let Some(start) = &piece.start {
+                black_box(message_header(start.length));
+            }
+            black_box(piece.bytes);
+        }
+    }
+}
+
+fn web_frames(rounds: u32) {
+    const FRAME: usize = 4 << 10;
+    let mut stream = Vec::new();
+    for _ in 0..CIPHERED / FRAME {
+        stream.extend_from_slice(&[0x82, 126, 0x10, 0]);
+        stream.resize(stream.len() + FRAME, 1);
+    }
+    let mut reader = FrameReader::default();
+    for _ in 0..rounds {
+        let mut input = black_box(stream.as_mut_slice());
+        while let Some(piece) = reader.next(&mut input).expect("frames of a server") {
+            black_box(piece);
         }
     }
 }

@@ -16,7 +16,7 @@ use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait;
 use proxy_guard::loads::{UPLOADED, download, echoes, silent_visits, upload, visits};
 use proxy_guard::marks;
-use proxy_guard::setup::{Layout, Link, Part, Watch, Watched, calm, form, served};
+use proxy_guard::setup::{Between, Layout, Link, Part, Watch, Watched, Way, calm, form, served};
 
 use crate::callgrind;
 use crate::figures::Figures;
@@ -62,7 +62,15 @@ impl Load {
 }
 
 fn layouts() -> Vec<(Layout, Vec<Load>)> {
-    let layout = |route, link| Layout { route, link };
+    let layout = |route, link| Layout {
+        route,
+        way: Way::Straight,
+        link,
+    };
+    let by = |way| Layout {
+        way,
+        ..layout(Route::Direct, Link::None)
+    };
     let (dd, ee) = (Kind::Padded, Kind::FakeTls);
     let of = |kind| {
         [
@@ -83,6 +91,17 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         (layout(Route::Middle, Link::None), vec![Load::Rotation]),
         (layout(Route::Middle, Link::None), [of(dd), of(ee)].concat()),
         (layout(Route::Direct, Link::None), direct),
+        (
+            by(Way::Via),
+            vec![
+                Load::Visits(dd),
+                Load::Echoes(dd),
+                Load::Up(dd),
+                Load::Down(ee),
+            ],
+        ),
+        #[cfg(feature = "tls")]
+        (by(Way::Ws), [of(dd), of(ee)].concat()),
         (layout(Route::Direct, Link::Key), split()),
         (layout(Route::Middle, Link::Key), split()),
         #[cfg(feature = "tls")]
@@ -138,7 +157,9 @@ pub fn measure(wanted: &str) -> io::Result<Figures> {
 async fn count(layout: Layout, loads: &[Load]) -> io::Result<Figures> {
     let telegram = FakeTelegram::start(Options::default())?;
     let watch = Watch::new(command);
-    let parts = watch.start(&telegram, layout, calm).await?;
+    let between = Between::start(&telegram, layout.way)?;
+    let lead = |options| between.lead(calm(options));
+    let parts = watch.start(&telegram, layout, lead).await?;
     let mut counter = Counter {
         parts: &parts,
         marks: 0,

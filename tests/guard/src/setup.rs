@@ -6,13 +6,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "tls")]
 use std::process::Command;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fake_telegram::client::{Client, Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::via::{self, Via};
 use fake_telegram::wait::before;
+use fake_telegram::web_front::WebFront;
+#[cfg(feature = "tls")]
+use fake_telegram::web_front::{self, Authority};
 
 /// How front and back are joined; `None`: they are one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,24 +29,85 @@ pub enum Link {
     Tls,
 }
 
+/// How a direct connection gets to its DC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Straight,
+    /// Through a SOCKS5 server.
+    Via,
+    /// By a web front.
+    #[cfg(feature = "tls")]
+    Ws,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub route: Route,
+    pub way: Way,
     pub link: Link,
 }
 
 impl Layout {
     /// As in "middle split TLS".
     pub fn name(self) -> String {
-        let route = match self.route {
-            Route::Middle => "middle",
-            Route::Direct => "direct",
+        let route = match (self.route, self.way) {
+            (Route::Middle, _) => "middle",
+            (Route::Direct, Way::Straight) => "direct",
+            (Route::Direct, Way::Via) => "via",
+            #[cfg(feature = "tls")]
+            (Route::Direct, Way::Ws) => "ws",
         };
         match self.link {
             Link::None => route.to_owned(),
             Link::Key => format!("{route} split"),
             #[cfg(feature = "tls")]
             Link::Tls => format!("{route} split TLS"),
+        }
+    }
+}
+
+/// What is between a proxy and Telegram.
+pub struct Between {
+    via: Option<Via>,
+    front: Option<WebFront>,
+}
+
+impl Between {
+    pub fn start(telegram: &FakeTelegram, way: Way) -> io::Result<Self> {
+        #[cfg(not(feature = "tls"))]
+        let _ = telegram;
+        let mut between = Self {
+            via: None,
+            front: None,
+        };
+        match way {
+            Way::Straight => {}
+            Way::Via => {
+                let options = via::Options::new(via::Protocol::Socks5);
+                between.via = Some(Via::start(options)?);
+            }
+            #[cfg(feature = "tls")]
+            Way::Ws => {
+                let mut options = web_front::Options::new(web_front::Kind::Telegram);
+                options.authority = Arc::new(Authority::at_length());
+                between.front = Some(WebFront::start(telegram, options)?);
+            }
+        }
+        Ok(between)
+    }
+
+    /// That way the proxy goes.
+    pub fn lead(&self, options: ProxyOptions) -> ProxyOptions {
+        if let Some(via) = &self.via {
+            return options.set("--via", via.url("socks5"));
+        }
+        match &self.front {
+            // What is kept ready is no client's.
+            Some(front) => options
+                .set("--route", "ws")
+                .set("--ws-spare", 0)
+                .web_front(front),
+            None => options,
         }
     }
 }

@@ -18,7 +18,9 @@ use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait;
 use proxy_guard::loads::{UPLOADED, download, echoes, upload};
 use proxy_guard::marks;
-use proxy_guard::setup::{Layout, Link, Part, Watch, Watched, be_proxy, calm, form, served};
+use proxy_guard::setup::{
+    Between, Layout, Link, Part, Watch, Watched, Way, be_proxy, calm, form, served,
+};
 
 /// What asks for memory on purpose while data flows.
 struct Reason {
@@ -139,6 +141,18 @@ const BY_DESIGN: &[Reason] = &[
     ),
     chunks("src/connection/enciphered.rs", "what a DC refuses waits"),
     own(
+        "src/connection/websocket.rs",
+        "what a web front refuses waits in a box that stays until the client is silent",
+    ),
+    chunks(
+        "src/connection/websocket.rs",
+        "what a web front refuses waits",
+    ),
+    chunks(
+        "src/tls/writer.rs",
+        "what of sealed records is refused waits",
+    ),
+    own(
         "src/wire/tls/opener.rs",
         "the first part of a record waits for the rest",
     ),
@@ -150,6 +164,9 @@ const BY_DESIGN: &[Reason] = &[
 
 const LAYOUTS: &[Layout] = &[
     layout(Route::Direct, Link::None),
+    by(Way::Via),
+    #[cfg(feature = "tls")]
+    by(Way::Ws),
     layout(Route::Middle, Link::None),
     layout(Route::Direct, Link::Key),
     layout(Route::Middle, Link::Key),
@@ -160,7 +177,18 @@ const LAYOUTS: &[Layout] = &[
 ];
 
 const fn layout(route: Route, link: Link) -> Layout {
-    Layout { route, link }
+    Layout {
+        route,
+        way: Way::Straight,
+        link,
+    }
+}
+
+const fn by(way: Way) -> Layout {
+    Layout {
+        way,
+        ..layout(Route::Direct, Link::None)
+    }
 }
 
 /// MiB each way, and messages of 64 bytes.
@@ -257,7 +285,9 @@ fn all() -> ExitCode {
 async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
     let telegram = FakeTelegram::start(Options::default())?;
     let watch = Watch::new(command);
-    let parts = watch.start(&telegram, layout, calm).await?;
+    let between = Between::start(&telegram, layout.way)?;
+    let lead = |options| between.lead(calm(options));
+    let parts = watch.start(&telegram, layout, lead).await?;
     let mut outcomes = Vec::new();
     // A link carries the same of all forms: packets, or bytes.
     let kinds = match layout.link {

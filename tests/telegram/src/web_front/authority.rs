@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use rcgen::{CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::version::{TLS12, TLS13};
 
 use super::manners::{Certificate, Versions};
@@ -15,6 +15,8 @@ use crate::shared::lock;
 pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// What it signs with in its own place, and the certificate of that.
+    between: Option<(CertificateDer<'static>, Issuer<'static, KeyPair>)>,
     /// Another one, which nobody has heard of.
     stranger: Issuer<'static, KeyPair>,
     shown: Mutex<BTreeMap<String, Arc<ServerConfig>>>,
@@ -28,9 +30,26 @@ impl Authority {
         Self {
             pem,
             issuer,
+            between: None,
             stranger,
             shown: Mutex::default(),
         }
+    }
+
+    /// One whose servers show as much as public ones do: a certificate and that of its
+    /// issuer, 4.5 KiB together.
+    pub fn at_length() -> Self {
+        let mut all = Self::new();
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "the tests' authority for every day");
+        params.custom_extensions = vec![filler(1900)];
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, &all.issuer).expect("a certificate");
+        all.between = Some((signed.der().clone(), Issuer::new(params, key)));
+        all
     }
 
     /// The certificate that clients are to trust.
@@ -63,13 +82,19 @@ impl Authority {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         }
-        let issuer = match certificate {
-            Certificate::Stranger => &self.stranger,
-            _ => &self.issuer,
+        let issuer = match (certificate, &self.between) {
+            (Certificate::Stranger, _) => &self.stranger,
+            (_, Some((_, between))) => between,
+            (_, None) => &self.issuer,
         };
+        if self.between.is_some() {
+            params.custom_extensions = vec![filler(1600)];
+        }
         let key = KeyPair::generate().expect("a key");
         let signed = params.signed_by(&key, issuer).expect("a certificate");
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut chain = vec![signed.der().clone()];
+        chain.extend(self.between.iter().map(|(shown, _)| shown.clone()));
         let versions = match versions {
             Versions::Both => vec![&TLS12, &TLS13],
             Versions::Only12 => vec![&TLS12],
@@ -79,11 +104,16 @@ impl Authority {
             .with_protocol_versions(&versions)
             .expect("versions that there are")
             .with_no_client_auth()
-            .with_single_cert(vec![signed.der().clone()], key)
+            .with_single_cert(chain, key)
             .expect("a key that fits");
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config
     }
+}
+
+/// In place of what is in public certificates and not in ours.
+fn filler(length: usize) -> CustomExtension {
+    CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99_999, 1], vec![0x2e; length])
 }
 
 fn root(name: &str) -> (String, Issuer<'static, KeyPair>) {
