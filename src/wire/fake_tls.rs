@@ -19,11 +19,14 @@ pub const FULL_RECORD: usize = MAX_RECORD + SHORTEST_RECORD;
 pub const DECODE_ERROR_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32];
 
 /// The longest payload that is accepted: TLS 1.3 adds up to 256 bytes.
-const MAX_RECORD_IN: usize = MAX_RECORD + 256;
+pub(crate) const MAX_RECORD_IN: usize = MAX_RECORD + 256;
+
+/// What stands once before the data of either side.
+pub const CHANGE_CIPHER_SPEC: [u8; 6] = [CHANGE_CIPHER_SPEC_TYPE, 3, 3, 0, 1, 1];
 
 const HEADER_LEN: usize = 5;
 const APPLICATION_DATA: u8 = 0x17;
-const CHANGE_CIPHER_SPEC: u8 = 0x14;
+const CHANGE_CIPHER_SPEC_TYPE: u8 = 0x14;
 
 /// What precedes `len` bytes of payload, at most [`FULL_RECORD`].
 pub fn record_header(len: usize) -> [u8; HEADER_LEN] {
@@ -82,7 +85,7 @@ impl RecordReader {
         let len = usize::from(u16::from_be_bytes([high, low]));
         let max = match kind {
             APPLICATION_DATA => MAX_RECORD_IN,
-            CHANGE_CIPHER_SPEC => 1,
+            CHANGE_CIPHER_SPEC_TYPE => 1,
             kind => return Err(RecordError::Type(kind)),
         };
         if [major, minor] != [3, 3] {
@@ -92,7 +95,7 @@ impl RecordReader {
             return Err(RecordError::Length(len));
         }
         self.left = len;
-        self.skipping = kind == CHANGE_CIPHER_SPEC;
+        self.skipping = kind == CHANGE_CIPHER_SPEC_TYPE;
         Ok(())
     }
 }
@@ -115,8 +118,6 @@ impl std::error::Error for RecordError {}
 mod tests {
     use super::*;
 
-    const CCS: &[u8] = &[0x14, 3, 3, 0, 1, 1];
-
     fn read(pieces: &mut [&mut [u8]]) -> Result<Vec<u8>, RecordError> {
         let (mut reader, mut payload) = (RecordReader::new(), Vec::new());
         for mut piece in pieces.iter_mut().map(|piece| &mut **piece) {
@@ -132,7 +133,7 @@ mod tests {
     fn payloads_survive_every_split() {
         let mut bytes = Vec::new();
         for payload in [&b"first"[..], b"", b"second"] {
-            bytes.extend_from_slice(CCS);
+            bytes.extend_from_slice(&CHANGE_CIPHER_SPEC);
             bytes.extend_from_slice(&record_header(payload.len()));
             bytes.extend_from_slice(payload);
         }

@@ -75,14 +75,36 @@ fn unbracketed(server: &str) -> &str {
         .unwrap_or(server)
 }
 
+impl Invite {
+    fn from_parts(text: &str) -> Result<Self, InviteError> {
+        // A link to something else.
+        if text.contains("://") {
+            return Err(InviteError::NotAnInvite);
+        }
+        let (address, secret) = text.rsplit_once(':').ok_or(InviteError::NotAnInvite)?;
+        let (host, port) = address.rsplit_once(':').ok_or(InviteError::NotAnInvite)?;
+        let server = unbracketed(host);
+        // An IPv6 address without its brackets may have lost its end to the port.
+        if server.is_empty() || server.len() == host.len() && host.contains(':') {
+            return Err(InviteError::Server);
+        }
+        let port = port.parse().ok().filter(|&port| port != 0);
+        Ok(Self {
+            server: server.to_owned(),
+            port: port.ok_or(InviteError::Port)?,
+            secret: secret.parse().map_err(InviteError::Secret)?,
+        })
+    }
+}
+
 impl FromStr for Invite {
     type Err = InviteError;
 
+    /// An invite in any form that apps take, or the same as `HOST:PORT:SECRET`.
     fn from_str(text: &str) -> Result<Self, InviteError> {
-        let query = PREFIXES
-            .iter()
-            .find_map(|prefix| text.strip_prefix(prefix))
-            .ok_or(InviteError::NotAnInvite)?;
+        let Some(query) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) else {
+            return Self::from_parts(text);
+        };
         let (mut server, mut port, mut secret) = (None, None, None);
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -109,10 +131,13 @@ impl fmt::Display for InviteError {
         match self {
             Self::NotAnInvite => write!(
                 f,
-                "a proxy link begins with tg://proxy? or https://t.me/proxy?"
+                "a proxy is given as tg://proxy?…, https://t.me/proxy?… or HOST:PORT:SECRET"
             ),
-            Self::Server => write!(f, "the link names no server; add server=HOST"),
-            Self::Port => write!(f, "the link needs a port; add port=1..65535"),
+            Self::Server => write!(
+                f,
+                "no server is named; add server=HOST, or HOST: in front (IPv6 in brackets)"
+            ),
+            Self::Port => write!(f, "a port is needed; add port=1..65535, or HOST:PORT:"),
             Self::NoSecret => write!(f, "the link has no secret; add secret=S"),
             Self::Secret(error) => error.fmt(f),
         }
@@ -124,6 +149,7 @@ impl std::error::Error for InviteError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SecretForm;
 
     fn invite(server: &str, secret: &str) -> Invite {
         Invite {
@@ -165,6 +191,35 @@ mod tests {
     fn base64_secrets_in_any_order_with_parameters_of_others() {
         let text = "t.me/proxy?secret=3QARIjNEVWZ3iJmqu8zd7v8%3D&x&port=443&server=h&y=1";
         assert_eq!(text.parse(), Ok(invite("h", PADDED)));
+    }
+
+    #[test]
+    fn the_parts_alone() {
+        for (text, server) in [
+            (format!("h.example:443:{PADDED}"), "h.example"),
+            (format!("192.0.2.1:443:{PADDED}"), "192.0.2.1"),
+            (format!("[2001:db8::1]:443:{PADDED}"), "2001:db8::1"),
+            ("h:443:3QARIjNEVWZ3iJmqu8zd7v8=".to_owned(), "h"),
+        ] {
+            assert_eq!(text.parse(), Ok(invite(server, PADDED)), "{text}");
+        }
+        let base64: Invite = "h:443:3f////////////////////8=".parse().unwrap();
+        assert_eq!(base64.secret.form, SecretForm::Padded);
+        let length = |secret: &str| secret.parse::<SharedSecret>().unwrap_err();
+        for (text, error) in [
+            ("", InviteError::NotAnInvite),
+            ("h:443", InviteError::NotAnInvite),
+            ("https://h:443:00", InviteError::NotAnInvite),
+            (":443:00", InviteError::Server),
+            ("[]:443:00", InviteError::Server),
+            ("2001:db8::1:443:00", InviteError::Server),
+            ("h:0:00", InviteError::Port),
+            ("h:https:00", InviteError::Port),
+            ("h:443:", InviteError::Secret(length(""))),
+            ("h:443:00", InviteError::Secret(length("00"))),
+        ] {
+            assert_eq!(text.parse::<Invite>(), Err(error), "{text}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
 //! | **Routes** | |
+//! | `next_proxy/` | another MTProxy, as its client |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
@@ -63,6 +64,7 @@ mod key_share;
 pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
+pub mod next_proxy;
 pub mod obfuscated2;
 pub mod packet_meter;
 pub mod proxy_config;

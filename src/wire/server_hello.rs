@@ -6,13 +6,12 @@ use smol_mtproxy_ciphers::{hmac_sha256, sha256};
 
 use super::bytes::with_length;
 use super::client_hello::{ClientHello, MLKEM768_KEY};
-use super::fake_tls::{MAX_RECORD, record_header};
+use super::fake_tls::{CHANGE_CIPHER_SPEC, MAX_RECORD, record_header};
 use super::flight_length::FlightLength;
 use super::key_share::{write_mlkem768_ciphertext, x25519_share};
 use super::secret::{Domain, Secret};
 
 const RANDOM_AT: usize = 11;
-const CHANGE_CIPHER_SPEC: [u8; 6] = [0x14, 0x03, 0x03, 0x00, 0x01, 0x01];
 
 pub(super) const GROUP_X25519: u16 = 0x001d;
 pub(super) const GROUP_X25519_MLKEM768: u16 = 0x11ec;

@@ -209,7 +209,7 @@ impl Close {
     }
 }
 
-/// The code and what the server says to it, for a log: one line of at most 123 letters.
+/// The code and what the server says to it, for a log: 123 bytes at most, escaped.
 impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {

@@ -1,5 +1,5 @@
 //! The client's side of a WebSocket (RFC 6455) whose messages are a stream of bytes, as
-//! Telegram's web front and a Worker serve it (`doc/protocol.md` §10): slices in, slices
+//! Telegram's web front and a Worker serve it (`doc/protocol.md` §11): slices in, slices
 //! out, no payload is kept.
 //!
 //! | File | What |

@@ -1,0 +1,2 @@
+mod greeting;
+mod packets;
