@@ -34,7 +34,7 @@ endif
 CARGO := sh cross/rust.sh cargo
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -75,6 +75,10 @@ test-site: setup
 # Statistics of thousands of connections instead of hundreds.
 test-site-long: setup
 	@SITE_CONNECTIONS=3000 sh tests/site/run.sh
+
+# Debian's SOCKS5 and HTTP proxies, of which none is installed here; a part of test-long.
+test-via: setup
+	$(CARGO) test --locked --test via -- --ignored --nocapture
 
 test-clients: setup
 	@bash tests/real-clients/run.sh

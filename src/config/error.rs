@@ -129,6 +129,14 @@ pub(crate) enum Problem {
     RouteOfFront {
         route: &'static str,
     },
+    /// What needs middle proxies, which no proxy in between leads to.
+    MiddleVia {
+        flag: &'static str,
+    },
+    /// The proxy in between is this one.
+    ViaIsOurselves {
+        own: SocketAddr,
+    },
     /// A flag of split mode in a process that is both halves.
     LinkWithoutRole {
         flag: &'static str,
@@ -315,6 +323,14 @@ impl fmt::Display for Problem {
             Self::RouteOfFront { route } => write!(
                 f,
                 "--route {route} has no effect on a back, where it says how those whose front asks for direct reach Telegram; give it to the front, or a list here, as direct"
+            ),
+            Self::MiddleVia { flag } => write!(
+                f,
+                "--via: {flag} needs middle proxies, which no proxy in between leads to (their keys are made of the address that Telegram sees); leave one of them out"
+            ),
+            Self::ViaIsOurselves { own } => write!(
+                f,
+                "--via: this proxy itself listens on {own}; name the port of the proxy that leads to Telegram"
             ),
             Self::LinkWithoutRole { flag } => write!(
                 f,

@@ -11,7 +11,7 @@
 //! | `secret` | `--secret` with its limits |
 //! | `routes`, `ws` | by which ways DCs are reached, and the way by web fronts |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
-//! | `host`, `network` | other machines, and networks of them |
+//! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
 //! | `policy` | rules of who may come in |
 //! | `error` | what can be wrong with all of it, where, and the way out |
@@ -56,6 +56,7 @@ mod settings;
 mod source;
 mod successor;
 mod values;
+mod via;
 mod ws;
 
 pub(crate) use appended_file::AppendedFile;
@@ -95,6 +96,7 @@ pub(crate) use secret::{LimitError, SecretLimits};
 pub(crate) use settings::{Given, Setting};
 pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use values::{Allow, BadValue, Role, Source};
+pub(crate) use via::Via;
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 

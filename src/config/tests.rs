@@ -217,7 +217,7 @@ fn listeners_have_their_own_secrets_and_tag_or_the_common_ones() {
 fn contradictions_are_named_with_their_line() {
     let ee = format!("ee{KEY}6578616d706c652e636f6d");
     let dd = format!("dd{KEY}");
-    let cases: [(&[(&str, &str)], &str); 20] = [
+    let cases: [(&[(&str, &str)], &str); 25] = [
         (
             &[("--tag", "1")],
             "f:1: --tag: expected exactly 32 hex digits (16 bytes)",
@@ -285,6 +285,29 @@ fn contradictions_are_named_with_their_line() {
             "--tag has no effect with --route direct",
         ),
         (
+            &[("--via", "socks5://me:pw@h"), ("--route", "middle")],
+            "f:1: --via: --route middle needs middle proxies",
+        ),
+        (
+            &[("--via", "http://h:1"), ("--tag", &"1".repeat(32))],
+            "f:1: --via: --tag needs middle proxies",
+        ),
+        (
+            &[
+                ("--via", "http://h:1"),
+                ("--listen", &format!(":1,tag={}", "1".repeat(32))),
+            ],
+            "f:1: --via: --tag needs middle proxies",
+        ),
+        (
+            &[("--listen", ":1080"), ("--via", "socks5://localhost")],
+            "f:2: --via: this proxy itself listens on 0.0.0.0:1080",
+        ),
+        (
+            &[("--metrics", "9090"), ("--via", "http://127.0.0.1:9090")],
+            "f:2: --via: this proxy itself listens on 127.0.0.1:9090",
+        ),
+        (
             &[
                 ("--route", "direct"),
                 ("--listen", &format!(":1,tag={KEY}")),
@@ -323,6 +346,33 @@ fn contradictions_are_named_with_their_line() {
         assert!(error.starts_with(expected), "{error}");
         assert!(!error.contains('\n'));
     }
+}
+
+#[test]
+fn a_back_behind_a_proxy_reaches_no_middle_proxies() {
+    let folder = TemporaryDirectory::new();
+    let psk = folder.path().join("psk");
+    std::fs::write(&psk, KEY).unwrap();
+    let back = |via: &[(&'static str, &'static str)]| {
+        let own = [
+            ("--role", "back"),
+            ("--link-listen", "127.0.0.1:1"),
+            ("--link-psk", psk.to_str().unwrap()),
+            ("--dc-connections", "2"),
+        ];
+        config(&[&own, via].concat())
+    };
+    let (straight, via) = (back(&[]), back(&[("--via", "socks5://me:secret@h")]));
+    assert!(straight.telegram.uses_middle && straight.said.warnings.is_empty());
+    assert_eq!(straight.telegram.pools.dc_connections, 2);
+    assert!(!via.telegram.uses_middle);
+    assert_eq!(via.telegram.pools.dc_connections, 0);
+    let [tags, connections] = &*via.said.warnings else {
+        panic!("{:?}", via.said.warnings)
+    };
+    assert!(tags.contains("no middle proxies") && connections.contains("--dc-connections"));
+    let notes = ["Telegram is reached via socks5://h:1080"];
+    assert_eq!(via.said.notes, notes);
 }
 
 #[test]

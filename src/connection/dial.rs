@@ -1,65 +1,99 @@
-use std::fmt;
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::dial_error::DialError;
+use super::place::Place;
+use super::through::{Means, Through};
 use crate::config::TelegramConfig;
 use crate::net::{Executor, Live, Reactor, Socket};
 
-/// For a connection to an address, a DC's or a `--via`'s.
+/// For a connection to an address, where no `--via` is in between.
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
-/// Why there is no connection, by what can be done about it.
-#[derive(Debug)]
-pub(crate) enum DialError {
-    /// Nothing came in the full time, straight or beyond a `--via` that works: the
-    /// address may be blocked.
-    TimedOut,
-    /// It refuses, or there is no way to it.
-    Unreachable(io::Error),
-    /// The `--via` works, and cannot or will not reach this address.
-    #[allow(dead_code)]
-    ViaRefuses(String),
-    /// The `--via` itself fails, or rests since it has: nothing is said of the address,
-    /// and others fare no better.
-    #[allow(dead_code)]
-    ViaIll(String),
-}
-
 /// Makes the connections to Telegram, and to who leads there, as the config says now.
+/// Whoever dials holds one descriptor meanwhile, as it will for the connection; there are
+/// as many dials as there are who wait for them.
 pub(crate) struct Dialer {
-    reactor: Rc<Reactor>,
+    means: Means,
+    config: Live<TelegramConfig>,
+    through: RefCell<Option<Rc<Through>>>,
 }
 
 impl Dialer {
     pub(crate) fn new(
         reactor: &Rc<Reactor>,
-        _executor: &Rc<Executor>,
-        _config: Live<TelegramConfig>,
+        executor: &Rc<Executor>,
+        config: Live<TelegramConfig>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            reactor: reactor.clone(),
+            means: Means {
+                reactor: reactor.clone(),
+                executor: executor.clone(),
+            },
+            config,
+            through: RefCell::default(),
         })
     }
 
-    /// A connection to `address` on which nothing has been sent or read, in 9 s at most;
-    /// it holds one descriptor meanwhile.
+    /// A connection to `address` from which nothing has been read: straight in 4 s at
+    /// most, else through the `--via` in 9 s.
     pub(crate) async fn dial(&self, address: SocketAddr) -> Result<Socket, DialError> {
-        let connecting = Socket::connect_within(&self.reactor, address, CONNECT_LIMIT);
+        if let Some(through) = self.through() {
+            return through.dial(&self.means, address.into()).await;
+        }
+        let connecting = Socket::connect_within(&self.means.reactor, address, CONNECT_LIMIT);
         connecting.await.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => DialError::TimedOut,
             _ => DialError::Unreachable(error),
         })
     }
-}
 
-impl fmt::Display for DialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => io::Error::from(io::ErrorKind::TimedOut).fmt(f),
-            Self::Unreachable(error) => error.fmt(f),
-            Self::ViaRefuses(why) | Self::ViaIll(why) => f.write_str(why),
+    /// The same to a machine that may have a name, which is looked up by whoever the
+    /// `--via` says; each address of it may take as long.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "zones, Workers and other proxies have names")
+    )]
+    pub(crate) async fn dial_place(&self, place: &Place) -> Result<Socket, DialError> {
+        if let Some(through) = self.through()
+            && through.via.looks_names_up()
+            && let Some(target) = place.target()
+        {
+            return through.dial(&self.means, target).await;
         }
+        let Means { reactor, executor } = &self.means;
+        let asking = place.addresses(reactor, executor);
+        let found = reactor.timeout(CONNECT_LIMIT, asking).await;
+        let late = || Err("its name is not found in time".to_owned());
+        let unresolved = |why: String| DialError::Unreachable(io::Error::other(why));
+        let mut failure = DialError::TimedOut;
+        for address in found.unwrap_or_else(late).map_err(unresolved)? {
+            match self.dial(address).await {
+                Ok(socket) => {
+                    place.took(address);
+                    return Ok(socket);
+                }
+                Err(error @ DialError::ViaIll(_)) => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// The `--via` of now; what is known of one that a reload leaves as it is stays.
+    fn through(&self) -> Option<Rc<Through>> {
+        let via = self.config.with(|config| config.via.clone());
+        let mut through = self.through.borrow_mut();
+        match via {
+            Some(via) if through.as_ref().is_some_and(|known| known.via == via) => {}
+            via => *through = via.map(|via| Rc::new(Through::new(via))),
+        }
+        through.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

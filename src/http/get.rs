@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, RootCertStore};
 
-use super::timed_stream::TimedStream;
+use super::through;
+use crate::config::Via;
 use crate::tls;
 use crate::wire::http::{Answer, HttpError, Url};
 use crate::wire::http_date;
@@ -40,19 +41,25 @@ pub(crate) struct Page {
     pub(crate) date: Option<u64>,
 }
 
-/// A page of at most `limit` bytes over HTTP or HTTPS; blocks.
-pub(crate) fn get(url: &str, limit: usize) -> Result<Page, GetError> {
-    get_trusting(&tls::public_roots, url, limit)
+/// A page of at most `limit` bytes over HTTP or HTTPS, by way of `via` if there is one;
+/// blocks.
+pub(crate) fn get(via: Option<&Via>, url: &str, limit: usize) -> Result<Page, GetError> {
+    get_trusting(&tls::public_roots, via, url, limit)
 }
 
 /// Makes the authorities to trust, when a server is asked over TLS and not before.
 type Roots<'a> = &'a dyn Fn() -> Arc<RootCertStore>;
 
-fn get_trusting(roots: Roots<'_>, url: &str, limit: usize) -> Result<Page, GetError> {
+fn get_trusting(
+    roots: Roots<'_>,
+    via: Option<&Via>,
+    url: &str,
+    limit: usize,
+) -> Result<Page, GetError> {
     let deadline = Instant::now() + LIMIT;
     let mut url = Url::parse(url)?;
     for _ in 0..=MAX_REDIRECTS {
-        let answer = ask(roots, &url, limit, deadline)?;
+        let answer = ask(roots, via, &url, limit, deadline)?;
         let location = match answer.status {
             200..=299 => {
                 let date = answer.date.and_then(|date| http_date::parse(&date));
@@ -71,8 +78,14 @@ fn get_trusting(roots: Roots<'_>, url: &str, limit: usize) -> Result<Page, GetEr
     Err(GetError::Redirects)
 }
 
-fn ask(roots: Roots<'_>, url: &Url, limit: usize, deadline: Instant) -> Result<Answer, GetError> {
-    let mut stream = TimedStream::connect(&url.host, url.port, deadline)?;
+fn ask(
+    roots: Roots<'_>,
+    via: Option<&Via>,
+    url: &Url,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Answer, GetError> {
+    let mut stream = through::connect(via, &url.host, url.port, deadline)?;
     if !url.is_tls {
         return exchange(&mut stream, url, limit);
     }

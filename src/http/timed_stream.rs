@@ -2,9 +2,6 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-/// One address gets no more time than this, so that others of the name get some.
-const CONNECT_LIMIT: Duration = Duration::from_secs(8);
-
 /// A TCP connection of a thread that may wait, until its deadline.
 pub(super) struct TimedStream {
     stream: TcpStream,
@@ -12,21 +9,34 @@ pub(super) struct TimedStream {
 }
 
 impl TimedStream {
-    pub(crate) fn connect(host: &str, port: u16, deadline: Instant) -> io::Result<Self> {
-        let addresses = (host, port).to_socket_addrs()?;
-        let mut failure = io::Error::other("no address");
+    /// To the first address of a name that takes it within `limit`.
+    pub(super) fn straight(
+        place: &(String, u16),
+        deadline: Instant,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        let addresses = (place.0.as_str(), place.1).to_socket_addrs()?;
+        let mut failure = no_address();
         for address in addresses {
-            match connect(&address, deadline) {
+            match connect(&address, deadline, limit) {
                 Ok(stream) => return Ok(Self { stream, deadline }),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
+
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
 }
 
-fn connect(address: &SocketAddr, deadline: Instant) -> io::Result<TcpStream> {
-    TcpStream::connect_timeout(address, left(deadline)?.min(CONNECT_LIMIT))
+pub(super) fn no_address() -> io::Error {
+    io::Error::other("no address")
+}
+
+fn connect(address: &SocketAddr, deadline: Instant, limit: Duration) -> io::Result<TcpStream> {
+    TcpStream::connect_timeout(address, left(deadline)?.min(limit))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {

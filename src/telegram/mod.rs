@@ -99,6 +99,10 @@ impl Telegram {
         request: SessionRequest,
         sink: Rc<dyn Sink>,
     ) -> Result<Session, OpenError> {
+        // Keys are made of the address that Telegram sees, which is the proxy's in between.
+        if self.shared.config.with(|config| config.via.is_some()) {
+            return Err(OpenError::MiddleUnavailable);
+        }
         // Which DCs there are is only known for sure from Telegram's own list.
         let directory = &self.shared.directory;
         directory.ready(&self.shared.reactor).await;

@@ -97,10 +97,17 @@ impl Shared {
             _ => ConnectFailure::Refused,
         };
         self.metrics.dc_failed(dc, failure);
-        self.complain(
-            dc,
-            format_args!("cannot connect to {address}: {error}: blocked or down"),
-        );
+        match error {
+            // Its dialer tells of it.
+            DialError::ViaIll(_) => debug!("DC {dc}: cannot connect to {address}: {error}"),
+            DialError::ViaRefuses(_) => {
+                self.complain(dc, format_args!("cannot connect to {address}: {error}"));
+            }
+            _ => self.complain(
+                dc,
+                format_args!("cannot connect to {address}: {error}: blocked or down"),
+            ),
+        }
     }
 
     pub(super) fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {

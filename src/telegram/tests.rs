@@ -19,6 +19,7 @@ mod losses;
 mod moves;
 mod outages;
 mod parked;
+mod searches;
 mod slow;
 #[cfg(feature = "tls")]
 mod ws;

@@ -1,7 +1,7 @@
 //! A client's talk with an HTTP proxy: one CONNECT (RFC 9110 §9.3.6, RFC 9112), and the
 //! head of its answer, of which only the status says something.
 
-use super::via::{Login, Refusal, Step, Target};
+use super::tunnel::{Login, Refusal, Step, Target};
 
 /// All heads of one answer together, in bytes.
 const MAX_HEAD: usize = 16 * 1024;

@@ -33,8 +33,9 @@
 //! | `link/` | frames between them, and what each stream and each front may send |
 //! | `tls/` | records of TLS 1.3, sealed and opened |
 //! | **Proxies of others** | |
-//! | `via.rs` | what both kinds have in common: a target, a login, the talk's steps |
+//! | `tunnel.rs` | what is the same for each kind: a target, a login, the steps of a talk, refusals |
 //! | `socks5.rs`, `http_connect.rs` | the talk with each, until the connection is the tunnel's |
+//! | `via.rs` | the talk with either |
 //! | **Pages** | |
 //! | `http.rs` | URLs and answers |
 //! | `http_date.rs` | the date in an answer |
@@ -78,5 +79,6 @@ pub mod socks5;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod transport;
+mod tunnel;
 pub mod via;
 pub mod websocket;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::bytes::Gather;
-use super::via::{Host, Login, Refusal, Step, Target};
+use super::tunnel::{Host, Login, Refusal, Step, Target};
 
 const VERSION: u8 = 5;
 const NO_LOGIN: u8 = 0;
@@ -180,13 +180,11 @@ mod tests {
         Login::new(b"me".to_vec(), b"se:cret".to_vec()).unwrap()
     }
 
+    type End = Option<Result<(), Refusal>>;
+
     /// What the talk sends, how it ends, and what is left of `stream`, which comes in
     /// pieces of these lengths, over and over.
-    fn talk(
-        mut talk: Talk,
-        mut stream: &[u8],
-        cuts: &[usize],
-    ) -> (Vec<Vec<u8>>, Option<Result<(), Refusal>>, Vec<u8>) {
+    fn talk(mut talk: Talk, mut stream: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, End, Vec<u8>) {
         let mut sent = Vec::new();
         let mut cuts = cuts.iter().cycle();
         let end = loop {

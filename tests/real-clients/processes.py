@@ -87,8 +87,8 @@ class Child:
 
 class FakeTelegram(Child):
     @classmethod
-    async def start(cls):
-        self = cls(await cls.spawn([os.environ["FAKE_TELEGRAM_BIN"]]))
+    async def start(cls, *words):
+        self = cls(await cls.spawn([os.environ["FAKE_TELEGRAM_BIN"], *words]))
         flags = await self.wait_for("^flags (.*)")
         self.flags = flags.group(1).split()
         await self.wait_for("^ready$")

@@ -35,6 +35,11 @@ CONNECTIONS = {
 }
 # Abridged has a longer header from 508 bytes on, a TLS record ends at 16 KiB.
 LENGTHS = (8, 504, 508, 16384, 20004)
+# What a connection to Telegram may go through, and the fake's words for it.
+BESIDE = {
+    f"via {scheme}": ("--via", scheme, "--via-credentials", "anna:secret")
+    for scheme in ("socks5", "http")
+}
 LINK_KEY = "0123456789abcdef" * 2
 
 
@@ -47,22 +52,23 @@ class Server:
         self.back = None
 
     @classmethod
-    async def start(cls, number, directory, flags):
+    async def start(cls, number, directory, flags, beside=()):
+        """`beside`: what the fake is to run beside itself, whose flags are in its own."""
         self = cls(number)
-        self.telegram = await FakeTelegram.start()
+        self.telegram = await FakeTelegram.start(*beside)
         own = ["--data-dir", f"{directory}/{number}", *flags]
         self.proxy = await Proxy.start([*self.telegram.flags, *own])
         return self
 
     @classmethod
-    async def start_configured(cls, number, directory, route):
-        return await cls.start(number, directory, cls._for_clients(number, route))
+    async def start_configured(cls, number, directory, route, beside=()):
+        return await cls.start(number, directory, cls._for_clients(number, route), beside)
 
     @classmethod
-    async def start_split(cls, number, directory, route):
+    async def start_split(cls, number, directory, route, beside=()):
         """Only the back knows Telegram."""
         self = cls(number)
-        self.telegram = await FakeTelegram.start()
+        self.telegram = await FakeTelegram.start(*beside)
         key = f"{directory}/{number}.psk"
         with open(key, "w") as file:
             file.write(LINK_KEY)
@@ -155,6 +161,12 @@ async def run(report, directory):
     bare = await Server.start(4, directory, [])
     split_middle = await Server.start_split(5, directory, "middle")
     split_direct = await Server.start_split(6, directory, "direct")
+    beside = {
+        name: await Server.start_configured(number, directory, "direct", words)
+        for number, (name, words) in enumerate(BESIDE.items(), 7)
+    }
+    split_beside = await Server.start_split(9, directory, "direct", BESIDE["via socks5"])
+    beside["split, via socks5"] = split_beside
     tdlib = TdLib(f"{directory}/tdlib")
     await tdlib.start()
     await asyncio.gather(
@@ -165,6 +177,7 @@ async def run(report, directory):
         *error_cases(report, middle),
         *split_cases(report, "split, middle", split_middle, tdlib),
         *split_cases(report, "split, direct", split_direct, tdlib),
+        *beside_cases(report, beside, tdlib),
         report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
         report.wanted("no config: TDLib pings through the link", bare, ping_link, bare, tdlib),
         report.wanted("check: finds this Telegram", middle, check, middle, directory),
@@ -177,6 +190,7 @@ async def run(report, directory):
         ("no config", bare, "middle_accepted"),
         ("split, middle", split_middle, "direct_accepted"),
         ("split, direct", split_direct, "middle_accepted"),
+        *((name, server, "middle_accepted") for name, server in beside.items()),
     ):
         await report.case(f"{name}: everybody is content at the end", server, end, server, unused)
     await tdlib.close()
@@ -213,6 +227,11 @@ def split_cases(report, route, server, tdlib):
     for name, (kind, secret) in CONNECTIONS.items():
         name = f"{route}: Telethon, {name}, many lengths"
         yield report.in_turn(name, server, talk, kind, server.port, secret)
+
+
+def beside_cases(report, servers, tdlib):
+    for name, server in servers.items():
+        yield from split_cases(report, name, server, tdlib)
 
 
 async def be_refused(server, tdlib, secret):
@@ -295,6 +314,8 @@ async def end(server, unused):
     violations = await server.telegram.violations()
     if any(statuses) or counters[unused] or violations:
         raise AssertionError(f"statuses {statuses}; {unused} {counters[unused]}; {violations}")
+    if counters.get("via_opened") == 0:
+        raise AssertionError("nothing went through --via")
 
 
 def refuse_other_networks():

@@ -18,8 +18,8 @@ const HOST: &str = "core.telegram.org";
 /// Compares this machine's clock with the `Date` of an HTTP answer.
 pub(super) fn check(config: &Config) -> Verdict {
     let (host, port) = time_server(config.telegram.config.as_ref());
-    let asked = host.clone();
-    let answer = within(LIMIT_IN_ALL, move || time_at(&asked, port));
+    let (asked, via) = (host.clone(), config.telegram.via.clone());
+    let answer = within(LIMIT_IN_ALL, move || time_at(via.as_deref(), &asked, port));
     match answer.unwrap_or_else(|| Err("no answer in time".to_owned())) {
         Ok(theirs) => judge(unix_now().abs_diff(theirs), &host),
         Err(problem) => Verdict::warn(

@@ -10,7 +10,7 @@ use super::verdict::Verdict;
 use crate::cli::ended::{self, SecretEnd};
 use crate::cli::invite_host;
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, Reach, Role, RouteChoice};
+use crate::config::{Config, DataDir, Reach, Role, RouteChoice, RouteList};
 use crate::guard::gate::Gate;
 
 /// What an idle client costs kernel and process, roughly.
@@ -27,7 +27,10 @@ pub(super) fn config(config: &Config) -> Verdict {
         let plural = if count == 1 { "" } else { "s" };
         return Verdict::ok(
             "config",
-            format!("back, {count} listener{plural} for links"),
+            format!(
+                "back, {count} listener{plural} for links{}",
+                by(config.telegram.routes)
+            ),
         );
     }
     let count = config.doors.listeners.len();
@@ -44,8 +47,19 @@ pub(super) fn config(config: &Config) -> Verdict {
     };
     Verdict::ok(
         "config",
-        format!("{count} listener{plural}, {route}{through}"),
+        format!(
+            "{count} listener{plural}, {route}{}{through}",
+            by(config.telegram.routes)
+        ),
     )
+}
+
+/// By which routes direct connections are made, where that is not the only one.
+fn by(routes: RouteList) -> String {
+    match routes == RouteList::default() {
+        true => String::new(),
+        false => format!(", by {}", routes.in_words()),
+    }
 }
 
 /// Tables and policies, where there are any.

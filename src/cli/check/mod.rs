@@ -10,7 +10,7 @@
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
-//! | `telegram` | whether each DC can be connected to |
+//! | `telegram` | whether `--via` leads anywhere, and whether each DC can be connected to |
 //! | `verdict` | one line of the answer |
 
 mod clock;
@@ -97,7 +97,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| site_names::check(config)),
         Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
-        Box::new(|| telegram::check(targets)),
+        Box::new(|| telegram::check(config.telegram.via.as_deref(), targets)),
     ];
     let backs = config.link.backs.iter();
     probes.extend(

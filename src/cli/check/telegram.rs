@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, Role, RouteChoice};
+use crate::config::{Config, DataDir, Role, RouteChoice, Via};
+use crate::http::{ThroughError, time_through};
 use crate::net::Live;
 use crate::telegram::directory::{Directory, fetch};
 use crate::wire::dc::DcId;
@@ -75,7 +76,7 @@ fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
         )
     };
     Some(
-        fetch(source)
+        fetch(source, config.telegram.via.as_deref())
             .map(|fetched| fetched.body)
             .map_err(|error| unusable(error.to_string()))
             .and_then(|text| {
@@ -85,15 +86,38 @@ fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
     )
 }
 
-/// Whether each DC can be connected to.
-pub(super) fn check(targets: Targets) -> Vec<Verdict> {
+/// Whether each DC can be connected to, by way of `via` if there is one.
+pub(super) fn check(via: Option<&Via>, targets: Targets) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
+    if let Some(via) = via {
+        let direct = targets.iter().flat_map(|(_, addresses)| addresses);
+        let mut v4 = direct.map(|(_, addr)| addr).filter(|addr| addr.is_ipv4());
+        let verdict = v4.next().map(|address| of_via(via, *address));
+        let is_ill = verdict
+            .as_ref()
+            .is_some_and(|verdict| verdict.grade == Grade::Fail);
+        verdicts.extend(verdict);
+        // Nothing is to be learnt of DCs then.
+        if is_ill {
+            return verdicts;
+        }
+    }
     for (kind, addresses) in targets {
         let (v6, v4) = addresses.into_iter().partition(|(_, addr)| addr.is_ipv6());
-        verdicts.extend(of_each_dc(kind, v4));
-        verdicts.extend(ipv6(kind, v6));
+        verdicts.extend(of_each_dc(kind, via, v4));
+        verdicts.extend(ipv6(kind, via, v6));
     }
     verdicts
+}
+
+/// Whether it leads anywhere; `address` is a DC's.
+fn of_via(via: &Via, address: SocketAddr) -> Verdict {
+    let subject = format!("via {via}");
+    match time_through(via, address, LIMIT) {
+        Ok(took) => Verdict::ok(subject, format!("in {} ms", took.as_millis())),
+        Err(error @ ThroughError::Via(_)) => Verdict::fail(subject, error.to_string()),
+        Err(error) => Verdict::warn(subject, format!("it works, but to {address}: {error}")),
+    }
 }
 
 fn uses_direct(config: &Config) -> bool {
@@ -105,32 +129,42 @@ fn uses_direct(config: &Config) -> bool {
         || config.doors.route == RouteChoice::Auto && untagged
 }
 
-fn of_each_dc(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {
+fn of_each_dc(kind: &str, via: Option<&Via>, addresses: Vec<(DcId, SocketAddr)>) -> Vec<Verdict> {
     let mut by_dc: BTreeMap<DcId, Vec<SocketAddr>> = BTreeMap::new();
     for (dc, addr) in addresses {
         by_dc.entry(dc).or_default().push(addr);
     }
     let probes = by_dc.into_iter().map(|(dc, all)| -> Probe<'_> {
-        Box::new(move || vec![of_dc(&format!("DC {dc} {kind}"), &all)])
+        Box::new(move || vec![of_dc(&format!("DC {dc} {kind}"), via, &all)])
     });
     all_at_once(probes.collect())
 }
 
-fn of_dc(subject: &str, addresses: &[SocketAddr]) -> Verdict {
+fn of_dc(subject: &str, via: Option<&Via>, addresses: &[SocketAddr]) -> Verdict {
     let count = (addresses.len() as u32).clamp(1, MAX_ADDRESSES);
     let share = (LIMIT / count).min(LIMIT_OF_ONE);
     let mut problem = String::new();
     for addr in addresses.iter().take(count as usize) {
-        let start = Instant::now();
-        match TcpStream::connect_timeout(addr, share) {
-            Ok(_) => {
-                let took = start.elapsed().as_millis();
-                return Verdict::ok(subject, format!("{addr} in {took} ms"));
-            }
-            Err(error) => problem = format!("{addr}: {error}; {}", way_out(&error)),
+        match time_to(via, *addr, share) {
+            Ok(took) => return Verdict::ok(subject, format!("{addr} in {} ms", took.as_millis())),
+            Err(why) => problem = format!("{addr}{why}"),
         }
     }
     Verdict::fail(subject, problem)
+}
+
+/// How long a connection takes to be made; what stands behind the address where there is
+/// none.
+fn time_to(via: Option<&Via>, address: SocketAddr, limit: Duration) -> Result<Duration, String> {
+    if let Some(via) = via {
+        let took = time_through(via, address, limit);
+        return took.map_err(|error| format!(" via {via}: {error}"));
+    }
+    let start = Instant::now();
+    match TcpStream::connect_timeout(&address, limit) {
+        Ok(_) => Ok(start.elapsed()),
+        Err(error) => Err(format!(": {error}; {}", way_out(&error))),
+    }
 }
 
 fn way_out(error: &io::Error) -> &'static str {
@@ -143,9 +177,9 @@ fn way_out(error: &io::Error) -> &'static str {
 }
 
 /// One verdict: IPv6 is a bonus.
-fn ipv6(kind: &str, addresses: Vec<(DcId, SocketAddr)>) -> Option<Verdict> {
+fn ipv6(kind: &str, via: Option<&Via>, addresses: Vec<(DcId, SocketAddr)>) -> Option<Verdict> {
     let (_, first) = *addresses.first()?;
-    let mut verdict = of_dc(&format!("IPv6 {kind}"), &[first]);
+    let mut verdict = of_dc(&format!("IPv6 {kind}"), via, &[first]);
     if verdict.grade == Grade::Fail {
         verdict = Verdict::ok(verdict.subject, "not from here; IPv4 is used");
     }
@@ -168,7 +202,7 @@ mod tests {
             (DcId(2), up_addr),
             (DcId(-4), down_addr),
         ];
-        let verdicts = of_each_dc("direct", all);
+        let verdicts = of_each_dc("direct", None, all);
         let shown: Vec<_> = verdicts
             .iter()
             .map(|v| (v.grade, v.subject.as_str()))

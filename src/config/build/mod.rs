@@ -51,6 +51,7 @@ pub(super) fn without_files(
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
     check_route(&flags, settings, &doors)?;
+    check_via(&flags, settings, &doors, &link)?;
     let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
@@ -62,6 +63,7 @@ pub(super) fn without_files(
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
     said.of_routes(&flags, &doors);
+    said.of_via(&flags);
     doors.check_forms()?;
     Ok(Config {
         process,
@@ -117,6 +119,38 @@ fn check_metrics(
         return Err(at_nth("--metrics", 0, settings, problem));
     }
     Ok(())
+}
+
+/// No middle proxy is reached through a proxy: its keys are made of the address that
+/// Telegram sees. And that proxy is another process.
+fn check_via(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+    link: &LinkConfig,
+) -> Result<(), ConfigError> {
+    let Some(via) = &flags.via else { return Ok(()) };
+    let needs_middle = match doors.route {
+        RouteChoice::Middle => Some("--route middle"),
+        _ if doors.has_tag() => Some("--tag"),
+        _ => None,
+    };
+    if let Some(flag) = needs_middle {
+        return Err(at_nth("--via", 0, settings, Problem::MiddleVia { flag }));
+    }
+    let clients = doors.listeners.iter().map(|listener| listener.addr);
+    let links = link.listen.iter().map(|place| place.address);
+    let metrics = flags.metrics.iter().map(|metrics| metrics.0);
+    let mut own = clients.chain(links).chain(metrics);
+    match own.find(|own| via.is_at(*own)) {
+        Some(own) => Err(at_nth(
+            "--via",
+            0,
+            settings,
+            Problem::ViaIsOurselves { own },
+        )),
+        None => Ok(()),
+    }
 }
 
 fn wants(

@@ -62,6 +62,25 @@ impl Said {
         }
     }
 
+    pub(super) fn of_via(&mut self, flags: &Flags) {
+        let Some(via) = &flags.via else { return };
+        self.notes.push(format!("Telegram is reached via {via}"));
+        if flags.role == Some(Role::Back) {
+            self.warnings.push(
+                "with --via this back reaches no middle proxies: clients with a tag go direct if \
+                 their front's --route is auto, else they are closed; take --via away for ad tags"
+                    .to_owned(),
+            );
+        }
+        if flags.dc_connections.is_some() {
+            self.warnings.push(
+                "--dc-connections does nothing with --via, through which no middle proxies are \
+                 reached; leave one of them out"
+                    .to_owned(),
+            );
+        }
+    }
+
     pub(super) fn of_doors(&mut self, doors: &DoorConfig) {
         let DoorConfig {
             secrets,

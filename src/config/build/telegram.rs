@@ -1,10 +1,12 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
 use super::super::routes::{RouteChoice, RouteList, RouteName};
 use super::super::values::{Role, Source, seconds};
+use super::super::via::Via;
 #[cfg(feature = "tls")]
 use super::super::ws::WsConfig;
 use crate::wire::dc::DcId;
@@ -27,6 +29,8 @@ pub(crate) struct TelegramConfig {
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
     #[cfg(feature = "tls")]
     pub(crate) ws: WsConfig,
+    /// What every connection to Telegram goes through; there are no middle proxies then.
+    pub(crate) via: Option<Arc<Via>>,
     pub(crate) pools: PoolConfig,
 }
 
@@ -53,7 +57,8 @@ pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
-    let uses_middle = flags.role == Some(Role::Back)
+    let has_via = flags.via.is_some();
+    let uses_middle = flags.role == Some(Role::Back) && !has_via
         || match doors.route {
             RouteChoice::Middle => true,
             RouteChoice::Own(_) => false,
@@ -74,8 +79,12 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
             spare: spares_each(flags),
             ca: flags.ws_ca.clone(),
         },
+        via: flags.via.clone().map(Arc::new),
         pools: PoolConfig {
-            dc_connections: flags.dc_connections.map_or(0, |n| n.0 as usize),
+            dc_connections: match flags.dc_connections {
+                Some(n) if !has_via => n.0 as usize,
+                _ => 0,
+            },
             clients_per_connection: flags.clients_per_connection.map_or(300, |n| n.0 as usize),
         },
     }

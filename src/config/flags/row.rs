@@ -48,7 +48,7 @@ impl Flag {
 
     /// Whether its values must not be repeated where others may read them.
     pub(in crate::config) fn is_private(&self) -> bool {
-        matches!(self.holds, Holds::Secret | Holds::SecretOption | Holds::Tag)
+        !matches!(self.holds, Holds::NoSecret | Holds::SecretFile)
     }
 
     /// Whether nobody else should read a file with this value.
@@ -56,6 +56,7 @@ impl Flag {
         match self.holds {
             Holds::Secret => true,
             Holds::SecretOption => value.contains(",secret="),
+            Holds::Password => value.contains('@'),
             Holds::NoSecret | Holds::Tag | Holds::SecretFile => false,
         }
     }
@@ -140,6 +141,8 @@ pub(in crate::config) enum Holds {
     Secret,
     /// What stands behind `,secret=`.
     SecretOption,
+    /// What stands before the `@` of a URL.
+    Password,
     /// Nothing for logs, but no reason to close the config file.
     Tag,
     /// It names a file that holds one.

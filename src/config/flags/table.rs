@@ -10,6 +10,7 @@ use super::super::secret::SecretFlag;
 use super::super::values::{
     Allow, DcOverride, Protocols, Role, Seconds, Size, Source, Whole, YesNo,
 };
+use super::super::via::Via;
 use super::super::ws::WsAddress;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -101,6 +102,11 @@ flags! {
         /// connections of a client's own, tried in this order: direct, ws; a back takes
         /// only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
+        /// a proxy that all connections to Telegram go through:
+        /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
+        /// http://…HOST:PORT; middle proxies cannot be reached so (default: none)
+        via: Option<Via> = "--via" "URL",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Password; Text "socks5://127.0.0.1:1080";
         /// ad tag of @MTProxybot, 32 hex digits
         tag: Option<AdTag> = "--tag" "HEX",
             roles: Roles::WITH_CLIENTS, holds: Holds::Tag; Text "00112233445566778899aabbccddeeff";

@@ -193,15 +193,17 @@ fn a_file_with_a_secret_is_looked_at() {
         let expected = match flag.holds {
             Holds::Secret => vec![file.clone()],
             Holds::SecretFile => vec![PathBuf::from(example)],
-            Holds::NoSecret | Holds::SecretOption | Holds::Tag => Vec::new(),
+            Holds::NoSecret | Holds::SecretOption | Holds::Password | Holds::Tag => Vec::new(),
         };
         assert_eq!(found, expected, "{}", flag.name);
     }
     let listener = format!(":1,secret={KEY}");
     assert_eq!(
         settings::secret_files(&given(&[("--listen", &listener)], Some("f"))),
-        [file]
+        [file.clone()]
     );
+    let via = ("--via", "socks5://me:secret@192.0.2.1");
+    assert_eq!(settings::secret_files(&given(&[via], Some("f"))), [file]);
 }
 
 /// Where a default is one value, to give it changes nothing.

@@ -624,6 +624,18 @@ fn who_comes_again_needs_no_certificate() {
     }
 }
 
+/// Beside the certificates, which rustls keeps for tickets that are still to come.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn an_idle_one_is_small() {
+    let line = size_of::<WebSocket>();
+    let records = size_of::<crate::wire::tls::Opener>() + size_of::<RefCell<Writer>>();
+    assert!(
+        line <= 640 && records <= 1920,
+        "line {line}, records {records}"
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Send(usize),

@@ -86,7 +86,13 @@ fn pages_over_http() {
         "/error" => "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_owned(),
         _ => moved(path),
     });
-    let page = |path: &str| get(&format!("http://localhost:{}{path}", address.port()), 1000);
+    let page = |path: &str| {
+        get(
+            None,
+            &format!("http://localhost:{}{path}", address.port()),
+            1000,
+        )
+    };
     for path in ["/list", "/old", "/until-close"] {
         assert_eq!(page(path).unwrap().body, b"list", "{path}");
     }
@@ -105,17 +111,17 @@ fn pages_over_https() {
         _ => moved("http://localhost/list"),
     });
     let url = |path: &str| format!("https://localhost:{}{path}", address.port());
-    let page = |path: &str| get_trusting(&|| secure.roots.clone(), &url(path), 1000);
+    let page = |path: &str| get_trusting(&|| secure.roots.clone(), None, &url(path), 1000);
     assert_eq!(page("/list").unwrap().body, b"list");
     // Nobody can tell whether this was all.
     let cut = page("/until-close");
     assert!(matches!(cut, Err(GetError::Http(HttpError::Truncated))));
     assert!(matches!(page("/insecure"), Err(GetError::Insecure)));
     // Nobody vouches for that server, or for that name.
-    let error = get(&url("/list"), 1000).err().unwrap().to_string();
+    let error = get(None, &url("/list"), 1000).err().unwrap().to_string();
     assert!(error.contains("UnknownIssuer"), "{error}");
     let by_address = format!("https://{address}/list");
-    let error = get_trusting(&|| secure.roots.clone(), &by_address, 1000)
+    let error = get_trusting(&|| secure.roots.clone(), None, &by_address, 1000)
         .err()
         .unwrap();
     assert!(error.to_string().contains("not valid for name"), "{error}");
@@ -126,8 +132,8 @@ fn servers_that_are_none() {
     let gone = TcpListener::bind(("localhost", 0)).unwrap();
     let port = gone.local_addr().unwrap().port();
     drop(gone);
-    let error = get(&format!("http://localhost:{port}/"), 1000).err();
+    let error = get(None, &format!("http://localhost:{port}/"), 1000).err();
     assert!(matches!(error, Some(GetError::Connection(_))), "{error:?}");
-    let error = get("https:/localhost/", 1000).err();
+    let error = get(None, "https:/localhost/", 1000).err();
     assert!(matches!(error, Some(GetError::Http(HttpError::BadUrl))));
 }

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::config::{self, Source};
+use crate::config::{self, Source, Via};
 
 /// The longest list that is read; today's are a few KiB.
 const MAX_BODY: usize = 256 * 1024;
@@ -38,14 +38,14 @@ pub(crate) struct Fetched {
     pub(crate) date: Option<u64>,
 }
 
-/// Reads a whole list; blocks.
-pub(crate) fn fetch(source: &Source) -> Result<Fetched, FetchError> {
+/// Reads a whole list, by way of `via` if it is to be fetched and there is one; blocks.
+pub(crate) fn fetch(source: &Source, via: Option<&Via>) -> Result<Fetched, FetchError> {
     match source {
         Source::File(path) => Ok(Fetched {
             body: read_file(path)?,
             date: None,
         }),
-        Source::Url(url) => get(url),
+        Source::Url(url) => get(via, url),
     }
 }
 
@@ -57,10 +57,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
 }
 
 #[cfg(feature = "tls")]
-pub(crate) fn get(url: &str) -> Result<Fetched, FetchError> {
+pub(crate) fn get(via: Option<&Via>, url: &str) -> Result<Fetched, FetchError> {
     use crate::http;
 
-    match http::get(url, MAX_BODY) {
+    match http::get(via, url, MAX_BODY) {
         Ok(page) => Ok(Fetched {
             body: page.body,
             date: page.date,
@@ -71,6 +71,6 @@ pub(crate) fn get(url: &str) -> Result<Fetched, FetchError> {
 }
 
 #[cfg(not(feature = "tls"))]
-pub(crate) fn get(_: &str) -> Result<Fetched, FetchError> {
+pub(crate) fn get(_: Option<&Via>, _: &str) -> Result<Fetched, FetchError> {
     Err(FetchError::NoHttp)
 }

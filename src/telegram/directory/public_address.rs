@@ -265,10 +265,10 @@ fn behind_nat(role: Role, local: IpAddr, outside: Option<IpAddr>) -> String {
 }
 
 /// This machine's address as the internet sees it; blocks, seconds at worst
-/// a service.
+/// a service. Never by way of `--via`, which has another address.
 pub(crate) fn ask_services() -> Option<IpAddr> {
     SERVICES.iter().find_map(|service| {
-        let answer = get(service).ok()?;
+        let answer = get(None, service).ok()?;
         let ip: IpAddr = std::str::from_utf8(&answer.body)
             .ok()?
             .trim()

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Directory;
 use super::fetch::{FetchError, fetch};
 use super::list_file;
 use super::lists::{List, Lists, Unusable};
-use crate::config::{Source, TelegramConfig};
+use crate::config::{Source, TelegramConfig, Via};
 use crate::http::time_at;
 use crate::metrics::RefreshOutcome;
 use crate::net::{Backoff, Jitter, Reactor, unblock};
@@ -41,7 +42,7 @@ pub(crate) fn bad_files(config: &TelegramConfig) -> Vec<String> {
         if !matches!(source, Source::File(_)) {
             return None;
         }
-        let content = match fetch(&source) {
+        let content = match fetch(&source, None) {
             Ok(fetched) => fetched.body,
             Err(error) => return Some(not_had(&source, list, &error)),
         };
@@ -69,12 +70,12 @@ impl Directory {
         smol::future::or(self.follow_config(), self.refresh_for_ever(reactor)).await;
     }
 
-    /// Refreshes whenever the config has another source.
+    /// Refreshes whenever the config has another source, or another way there.
     pub(super) async fn follow_config(&self) {
         let mut config = self.config.get();
         loop {
             let newer = self.config.after(&config).await;
-            if List::sources(&newer) != List::sources(&config) {
+            if List::sources(&newer) != List::sources(&config) || newer.via != config.via {
                 self.pause.cut_short();
             }
             config = newer;
@@ -121,9 +122,15 @@ impl Directory {
     async fn ask_time(&self) {
         const HOST: &str = "core.telegram.org";
         let is_alone = self.config.with(List::sources).iter().all(Option::is_none);
-        if is_alone && let Ok(date) = unblock(|| time_at(HOST, 80)).await {
+        let via = self.via();
+        let ask = move || time_at(via.as_deref(), HOST, 80);
+        if is_alone && let Ok(date) = unblock(ask).await {
             self.compare_clocks(date, HOST);
         }
+    }
+
+    fn via(&self) -> Option<Arc<Via>> {
+        self.config.with(|config| config.via.clone())
     }
 
     fn compare_clocks(&self, theirs: u64, place: &str) {
@@ -135,7 +142,8 @@ impl Directory {
         let Some(source) = source else { return true };
         let name = list.name();
         let place = source.clone();
-        let fetched = unblock(move || fetch(&source)).await;
+        let via = self.via();
+        let fetched = unblock(move || fetch(&source, via.as_deref())).await;
         let content = match fetched {
             Ok(fetched) => {
                 if let Some(date) = fetched.date {

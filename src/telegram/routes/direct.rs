@@ -41,9 +41,13 @@ pub(super) async fn open(
                 return Ok(line);
             }
             Some(Err(failure)) => {
-                shared.directory.report_failure(address);
                 shared.direct_failed(request.dc, address, &failure);
                 let result = result_of(&failure);
+                // Which says nothing of the address, and others fare no better.
+                if result == RouteResult::ProxyIll {
+                    return Err(RouteError::Failed(result));
+                }
+                shared.directory.report_failure(address);
                 routes.missed(address, result);
                 why = telling(why, result);
             }
@@ -56,8 +60,8 @@ pub(super) async fn open(
 /// What of two failures says more of the route: a machine without IPv6 has no way to half
 /// of the addresses.
 fn telling(one: RouteResult, other: RouteResult) -> RouteResult {
-    use RouteResult::{Blocked, ProxyIll, Useless};
-    let order = [ProxyIll, Blocked, Useless];
+    use RouteResult::{Blocked, Useless};
+    let order = [Blocked, Useless];
     let first = order.into_iter().find(|why| [one, other].contains(why));
     first.unwrap_or(other)
 }

@@ -191,8 +191,8 @@ impl Routes {
                     say!(
                         passed,
                         Warn,
-                        "DC {dc} by {route}: {why}; if Telegram is blocked here, another way is \
-                         a --role back elsewhere"
+                        "DC {dc} by {route}: {why}; if Telegram is blocked here, ways around it are \
+                         --via and a --role back elsewhere"
                     );
                 } else if self.table.borrow().has_other(dc, route, &list, now) {
                     say!(

@@ -140,7 +140,8 @@ fn a_line_goes_through_a_front() {
 fn each_failure_is_told_from_the_others() {
     let silent = |step| move |manners: &mut Manners| manners.ill = Some((step, Ill::Silent));
     let reset = |step| move |manners: &mut Manners| manners.ill = Some((step, Ill::Reset));
-    let cases: [(&dyn Fn(&mut Manners), RouteResult); 9] = [
+    type Change<'a> = &'a dyn Fn(&mut Manners);
+    let cases: [(Change<'_>, RouteResult); 9] = [
         (&silent(Step::Hello), RouteResult::Filtered),
         (&reset(Step::Hello), RouteResult::Filtered),
         (

@@ -8,6 +8,7 @@
 //! - [`host`]: where it runs: on its own threads, or driven by a test in a time
 //!   that the test turns;
 //! - [`client`]: a Telegram client of every transport;
+//! - [`via`]: strict SOCKS5 and HTTP CONNECT servers on the way to Telegram;
 //! - [`harness`]: the proxy's built binary as a child process.
 //!
 //! The protocol is implemented apart from the proxy's own code.
@@ -34,6 +35,7 @@ pub mod socket;
 pub mod telegram;
 pub mod tls;
 pub mod transport;
+pub mod via;
 pub mod wait;
 mod watched;
 pub mod web_front;

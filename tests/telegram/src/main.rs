@@ -9,6 +9,7 @@ use argh::FromArgs;
 use fake_telegram::control::{Accept, Behaviour, Close, Cut, Damage, Http};
 use fake_telegram::crypto::from_hex;
 use fake_telegram::telegram::{FakeTelegram, Options};
+use fake_telegram::via::{Options as ViaOptions, Protocol, Via};
 use fake_telegram::web_front::manners::Cut as Frames;
 use fake_telegram::web_front::{self, Kind, WebFront};
 
@@ -27,6 +28,12 @@ struct Arguments {
     /// a web front too; the certificate of its authority is written to this file
     #[argh(option)]
     web_front: Option<PathBuf>,
+    /// a strict server for the proxy's --via: socks5, socks5h or http
+    #[argh(option, from_str_fn(parse_scheme))]
+    via: Option<(String, Protocol)>,
+    /// the user and password without which nobody gets through there, USER:PASSWORD
+    #[argh(option, from_str_fn(parse_credentials))]
+    via_credentials: Option<(String, String)>,
     /// threads that serve (default 1)
     #[argh(option, default = "1")]
     threads: usize,
@@ -67,10 +74,7 @@ fn main() {
     };
     let telegram = match FakeTelegram::start(options) {
         Ok(telegram) => telegram,
-        Err(error) => {
-            eprintln!("cannot listen on loopback: {error}");
-            std::process::exit(1);
-        }
+        Err(error) => fail(error),
     };
     let front = arguments.web_front.map(|file| {
         let options = web_front::Options::new(Kind::Telegram);
@@ -85,7 +89,14 @@ fn main() {
         println!("web-front {}", front.address());
         front
     });
-    introduce(&telegram);
+    let via = arguments.via.map(|(scheme, protocol)| {
+        let mut options = ViaOptions::new(protocol);
+        options.credentials = arguments.via_credentials;
+        let via = Via::start(options).unwrap_or_else(|error| fail(error));
+        (via.url(&scheme), via)
+    });
+    introduce(&telegram, via.as_ref().map(|(url, _)| url.as_str()));
+    let via = via.as_ref().map(|(_, via)| via);
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -99,7 +110,7 @@ fn main() {
                     answer.unwrap_or(format!("not understood: {line}\n{HELP}"))
                 );
             }
-            words => match obey(&telegram, words) {
+            words => match obey(&telegram, via, words) {
                 Some(answer) => println!("{answer}"),
                 None => println!("not understood: {line}\n{HELP}"),
             },
@@ -112,7 +123,12 @@ fn main() {
     }
 }
 
-fn introduce(telegram: &FakeTelegram) {
+fn fail(error: std::io::Error) -> ! {
+    eprintln!("cannot listen on loopback: {error}");
+    std::process::exit(1);
+}
+
+fn introduce(telegram: &FakeTelegram, via: Option<&str>) {
     let options = telegram.options();
     for id in &options.middle_dcs {
         println!("middle {id} {:?}", telegram.middle_addresses(*id));
@@ -122,12 +138,14 @@ fn introduce(telegram: &FakeTelegram) {
     }
     let flags = telegram.proxy_flags();
     let flags = flags.iter().map(|(name, value)| format!(" {name} {value}"));
-    println!("flags{}", flags.collect::<String>());
+    let via = via.map(|url| format!(" --via {url}"));
+    let flags = flags.chain(via).collect::<String>();
+    println!("flags{flags}");
     println!("ready");
     let _ = std::io::stdout().flush();
 }
 
-fn obey(telegram: &FakeTelegram, words: &[&str]) -> Option<String> {
+fn obey(telegram: &FakeTelegram, via: Option<&Via>, words: &[&str]) -> Option<String> {
     let done = "ok".to_owned();
     let answer = match words {
         ["rotate", "staggered", millis] => {
@@ -163,8 +181,15 @@ fn obey(telegram: &FakeTelegram, words: &[&str]) -> Option<String> {
             telegram.behave_http(http(manners)?);
             done
         }
-        ["stats"] => telegram.counters().lines().join("\n"),
-        ["violations"] => telegram.violations().join("\n"),
+        ["stats"] => {
+            let opened = via.map(|via| format!("via_opened {}", via.seen().opened));
+            let lines = opened.into_iter().chain(telegram.counters().lines());
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        ["violations"] => {
+            let of_via = via.map(|via| via.seen().violations).unwrap_or_default();
+            [telegram.violations(), of_via].concat().join("\n")
+        }
         ["sessions"] => format!("{:#?}", telegram.sessions()),
         ["connections"] => format!("{:#?}", telegram.connections()),
         ["help"] => HELP.to_owned(),
@@ -302,4 +327,19 @@ fn parse_tag(text: &str) -> Result<[u8; 16], String> {
     from_hex(text)
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| "a tag is 32 hex digits".to_owned())
+}
+
+fn parse_scheme(text: &str) -> Result<(String, Protocol), String> {
+    let protocol = match text {
+        "socks5" | "socks5h" => Protocol::Socks5,
+        "http" => Protocol::Http,
+        _ => return Err("it is socks5, socks5h or http".to_owned()),
+    };
+    Ok((text.to_owned(), protocol))
+}
+
+fn parse_credentials(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once(':').filter(|(user, _)| !user.is_empty());
+    let (user, password) = parts.ok_or("credentials are USER:PASSWORD")?;
+    Ok((user.to_owned(), password.to_owned()))
 }

@@ -1,0 +1,72 @@
+//! How long a client waits for a line where nobody answers.
+
+use std::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::config::{RouteList, RouteName};
+
+/// An address at which nobody answers, refuses or hangs up.
+struct BlackHole(TcpListener, Vec<TcpStream>);
+
+impl BlackHole {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let limit = Duration::from_millis(100);
+        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, limit).ok());
+        let queue: Vec<_> = queue.take(16).collect();
+        assert!(queue.len() < 16, "its queue is never full");
+        Self(listener, queue)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+}
+
+#[test]
+fn nobody_waits_for_more_than_fifteen_seconds() {
+    House::run(ON_DEMAND, |house| async move {
+        let holes: Vec<_> = (0..5).map(|_| BlackHole::new()).collect();
+        let of = |holes: &[BlackHole]| -> Vec<_> {
+            let addresses = holes.iter().map(BlackHole::address);
+            addresses.map(|address| (DcId(2), address)).collect()
+        };
+        let live = &house.telegram.shared.config;
+        let fails = async || {
+            let start = house.reactor.now();
+            let opened = house.try_open(Route::Direct).await;
+            assert!(matches!(opened, Err(OpenError::DirectUnavailable)));
+            (house.reactor.now() - start).as_millis()
+        };
+        let mut config = (*live.get()).clone();
+        config.dc_overrides = of(&holes);
+        // The second leads nowhere without an address.
+        config.routes = RouteList::from_routes(&[RouteName::Direct, RouteName::Upstream]);
+        live.set(config.clone());
+        let first = fails().await;
+        assert!((4_000..=5_000).contains(&first), "another is left: {first}");
+        let all_rest = fails().await;
+        assert!((14_000..=15_100).contains(&all_rest), "{all_rest}");
+
+        config.routes = RouteList::default();
+        config.dc_overrides = of(&holes[..1]);
+        config.dc_overrides.extend(
+            house
+                .fake
+                .direct_addresses(2)
+                .into_iter()
+                .map(|address| (DcId(2), address)),
+        );
+        live.set(config);
+        let start = house.reactor.now();
+        for _ in 0..10 {
+            let opened = house.try_open(Route::Direct).await;
+            assert!(matches!(opened, Ok((Session::Line(_), _))));
+            house.reactor.sleep(Duration::from_secs(50)).await;
+        }
+        let held_up = house.reactor.now() - start - Duration::from_secs(500);
+        assert!(held_up < Duration::from_secs(1), "{held_up:?}: it rests");
+    });
+}
