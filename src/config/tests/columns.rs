@@ -200,7 +200,7 @@ fn a_file_with_a_secret_is_looked_at() {
     let listener = format!(":1,secret={KEY}");
     assert_eq!(
         settings::secret_files(&given(&[("--listen", &listener)], Some("f"))),
-        [file.clone()]
+        std::slice::from_ref(&file)
     );
     let via = ("--via", "socks5://me:secret@192.0.2.1");
     assert_eq!(settings::secret_files(&given(&[via], Some("f"))), [file]);
