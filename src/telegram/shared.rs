@@ -103,10 +103,15 @@ impl Shared {
             DialError::ViaRefuses(_) => {
                 self.complain(dc, format_args!("cannot connect to {address}: {error}"));
             }
-            _ => self.complain(
-                dc,
-                format_args!("cannot connect to {address}: {error}: blocked or down"),
-            ),
+            _ => {
+                let via = self.config.with(|config| config.via.clone());
+                let seen = via.map(|via| format!(" as seen from {via}"));
+                let seen = seen.unwrap_or_default();
+                self.complain(
+                    dc,
+                    format_args!("cannot connect to {address}: {error}: blocked or down{seen}"),
+                );
+            }
         }
     }
 

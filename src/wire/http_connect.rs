@@ -126,8 +126,9 @@ impl Talk {
     fn judge(&self) -> Result<(), Refusal> {
         match self.status {
             100..=299 => Ok(()),
-            407 if self.has_login => Err(Refusal::WrongLogin),
-            407 => Err(Refusal::WantsLogin),
+            // tinyproxy says 401 to a wrong login.
+            401 | 407 if self.has_login => Err(Refusal::WrongLogin),
+            401 | 407 => Err(Refusal::WantsLogin),
             300..=599 => Err(Refusal::Status(self.status)),
             _ => Err(Refusal::Nonsense),
         }
@@ -248,9 +249,11 @@ mod tests {
             let (end, _) = answer(text.as_bytes(), login, &[5]);
             end.unwrap().unwrap_err()
         };
-        let wants = "HTTP/1.1 407 Proxy Authentication Required\r\n";
-        assert_eq!(refused(wants, None), Refusal::WantsLogin);
-        assert_eq!(refused(wants, Some(&login())), Refusal::WrongLogin);
+        for status in [401, 407] {
+            let wants = format!("HTTP/1.1 {status} Proxy Authentication Required\r\n");
+            assert_eq!(refused(&wants, None), Refusal::WantsLogin);
+            assert_eq!(refused(&wants, Some(&login())), Refusal::WrongLogin);
+        }
         for status in [301, 400, 403, 405, 500, 502, 503, 504, 599] {
             let text = format!("HTTP/1.1 {status} x\r\n");
             assert_eq!(refused(&text, None), Refusal::Status(status));

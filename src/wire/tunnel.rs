@@ -128,7 +128,7 @@ pub enum Step {
 pub enum Refusal {
     /// A reply of SOCKS5 other than success, 1 to 8.
     Reply(u8),
-    /// A status of HTTP other than 2xx and 407.
+    /// A status of HTTP other than 2xx, 401 and 407.
     Status(u16),
     /// It takes nobody without user and password.
     WantsLogin,

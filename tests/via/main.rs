@@ -65,7 +65,8 @@ impl Set {
     pub async fn lists(&self) {
         let fetches = std::env::var_os("SMOL_MTPROXY_LISTS").is_none();
         let asked = || self.telegram.counters().http_requests();
-        eventually("lists", || !fetches || asked() >= 2).await;
+        let are_there = || asked() >= 3 && self.via.seen().live == 0;
+        eventually("lists", || !fetches || are_there()).await;
     }
 
     pub fn is_dc(&self, target: &Target) -> bool {
@@ -78,7 +79,12 @@ impl Set {
 
     /// How often `--via` was asked for a DC.
     pub fn asked(&self) -> usize {
-        let targets = self.via.seen().targets;
+        self.asked_of(&self.via)
+    }
+
+    /// How often that one was.
+    pub fn asked_of(&self, via: &Via) -> usize {
+        let targets = via.seen().targets;
         targets.iter().filter(|one| self.is_dc(one)).count()
     }
 }

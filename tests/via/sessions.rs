@@ -11,7 +11,7 @@ use fake_telegram::control::Close;
 use fake_telegram::harness::{ProxyOptions, Route, Secured, Strace, free_address};
 use fake_telegram::payload::{Command, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
-use fake_telegram::via::{Bound, Manners, Protocol, Target, Via, granted, head, reply};
+use fake_telegram::via::{Bound, Manners, Protocol, Step, Target, Then, Via, granted, head, reply};
 use fake_telegram::wait::{eventually, patience, run, within};
 
 use crate::{PASSWORD, SCHEMES, Set, direct, fate, served, server, with_dc_2};
@@ -229,6 +229,12 @@ fn every_form_of_yes_opens_the_tunnel_at_its_very_end() {
                 let stream = client.into_stream();
                 let heard = within(&told, read_exactly(stream, first_bytes.len())).await;
                 assert_eq!(heard, first_bytes, "{told}");
+            }
+            if protocol == Protocol::Socks5 {
+                // As some say it, though RFC 1929 has a 1 there.
+                set.via
+                    .behave(Manners::fault(Step::Credentials, [5, 0], Then::GoesOn));
+                served(&set.proxy).await;
             }
             set.via.behave(Manners {
                 piecemeal: Manners::piecemeal().piecemeal,
