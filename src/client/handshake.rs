@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::accepted::{Accepted, HelloFacts};
 use super::arrival::Arrival;
 use super::flight;
-use super::inlet::unwrap_records;
 use super::lent_pass::LentPass;
 use super::opening::Opening;
 use super::peer::{READ_STEP, read_more};
@@ -234,7 +233,7 @@ async fn fake_tls(
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
         opening.hear(&raw);
-        let payload = unwrap_records(&mut records, &mut raw);
+        let payload = records.join(&mut raw);
         let payload = payload.map_err(|_| RejectReason::BadHello)?;
         let payload = raw.get(payload).unwrap_or_default();
         // Never more than is missing was read, unless it came with the hello,

@@ -31,7 +31,7 @@ impl RouteName {
 
     /// Those that this build has.
     const BUILT: &[Self] = match cfg!(feature = "tls") {
-        true => &[Self::Direct, Self::Ws],
+        true => &[Self::Direct, Self::Ws, Self::Upstream],
         false => &[Self::Direct],
     };
 

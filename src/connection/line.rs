@@ -8,7 +8,7 @@ use smol_mtproxy_ciphers::CtrStream;
 
 use super::enciphered::Enciphered;
 #[cfg(feature = "tls")]
-use super::websocket::WebSocket;
+use super::{chained::Chained, websocket::WebSocket};
 use crate::net::{BufferPool, Socket};
 
 /// A client's own connection to a DC, which has its 64-byte header. What comes from it
@@ -19,6 +19,9 @@ pub(crate) enum Line {
     /// By a web server that hands it on.
     #[cfg(feature = "tls")]
     WebSocket(Box<WebSocket>),
+    /// By another MTProxy.
+    #[cfg(feature = "tls")]
+    Chained(Box<Chained>),
 }
 
 impl Line {
@@ -31,7 +34,7 @@ impl Line {
         match self {
             Self::Plain(plain) => Some(plain.socket()),
             #[cfg(feature = "tls")]
-            Self::WebSocket(_) => None,
+            Self::WebSocket(_) | Self::Chained(_) => None,
         }
     }
 
@@ -43,6 +46,8 @@ impl Line {
             Self::Plain(plain) => plain.send(buffers, data),
             #[cfg(feature = "tls")]
             Self::WebSocket(web) => web.send(buffers, data),
+            #[cfg(feature = "tls")]
+            Self::Chained(next) => next.send(buffers, data),
         }
     }
 
@@ -53,6 +58,8 @@ impl Line {
             Self::Plain(plain) => plain.flush(cx),
             #[cfg(feature = "tls")]
             Self::WebSocket(web) => web.flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Chained(next) => next.flush(cx),
         }
     }
 
@@ -62,6 +69,8 @@ impl Line {
             Self::Plain(plain) => plain.is_flushed(),
             #[cfg(feature = "tls")]
             Self::WebSocket(web) => web.is_flushed(),
+            #[cfg(feature = "tls")]
+            Self::Chained(next) => next.is_flushed(),
         }
     }
 
@@ -84,6 +93,8 @@ impl Line {
             }
             #[cfg(feature = "tls")]
             Self::WebSocket(web) => web.poll_read(cx, space, most, take),
+            #[cfg(feature = "tls")]
+            Self::Chained(next) => next.poll_read(cx, space, most, take),
         }
     }
 
@@ -93,6 +104,8 @@ impl Line {
             Self::Plain(plain) => plain.hibernate(),
             #[cfg(feature = "tls")]
             Self::WebSocket(web) => web.hibernate(),
+            #[cfg(feature = "tls")]
+            Self::Chained(next) => next.hibernate(),
         }
     }
 }
