@@ -141,6 +141,9 @@ async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, Rej
         _ => {}
     }
     let replay_id = obfuscated2::replay_id(&bytes);
+    if arrival.context.backend.is_own(&replay_id) {
+        return Err(RejectReason::Loop);
+    }
     let pass = arrival.let_in(secret, None, &replay_id, opening).await?;
     Ok(Accepted {
         secret,
@@ -207,6 +210,9 @@ fn check_hello(
         .ok_or(RejectReason::UnknownSecret)?;
     arrival.proven.set(Some(secret));
     let context = arrival.context;
+    if context.backend.is_own(&hello.random) {
+        return Err(RejectReason::Loop);
+    }
     let now = context.reactor.clock().unix() as u32;
     let age = Age::of(time, now, context.config.with(|config| config.time_skew));
     if age == Age::Late {

@@ -125,6 +125,19 @@ pub(crate) enum Problem {
     RoutesOfBack {
         routes: RouteList,
     },
+    /// `--route` names it, and nothing leads there.
+    RouteNeeds {
+        route: &'static str,
+        flag: &'static str,
+    },
+    /// For a route that `--route` does not name.
+    NotOfRoute {
+        flag: &'static str,
+        route: &'static str,
+    },
+    UpstreamIsOurselves {
+        own: SocketAddr,
+    },
     /// On a back fronts say whether it is middle.
     RouteOfFront {
         route: &'static str,
@@ -319,6 +332,18 @@ impl fmt::Display for Problem {
             Self::RoutesOfBack { routes } => write!(
                 f,
                 "--route {routes} has no effect on a front, which has auto, middle or direct; give the list to the back"
+            ),
+            Self::RouteNeeds { route, flag } => write!(
+                f,
+                "--route: {route} needs {flag}; give it, or leave {route} out"
+            ),
+            Self::NotOfRoute { flag, route } => write!(
+                f,
+                "{flag} has no effect without {route} in --route; add it there, as --route direct,{route}, or leave {flag} out"
+            ),
+            Self::UpstreamIsOurselves { own } => write!(
+                f,
+                "--upstream: this proxy itself listens on {own}; name another one that leads to Telegram"
             ),
             Self::RouteOfFront { route } => write!(
                 f,

@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes`, `ws` | by which ways DCs are reached, and the way by web fronts |
+//! | `routes`, `ws`, `upstream` | by which ways DCs are reached; those by web fronts and by another MTProxy |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
@@ -55,6 +55,7 @@ mod secret;
 mod settings;
 mod source;
 mod successor;
+mod upstream;
 mod values;
 mod via;
 mod ws;
@@ -95,6 +96,8 @@ pub(crate) use routes::{RouteChoice, RouteList, RouteName};
 pub(crate) use secret::{LimitError, SecretLimits};
 pub(crate) use settings::{Given, Setting};
 pub(crate) use source::{ConfigSource, MissingSecret};
+#[cfg(feature = "tls")]
+pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, BadValue, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "tls")]

@@ -16,7 +16,7 @@ use super::link::LinkConfig;
 use super::listen_address::overlap;
 use super::machine::{LinkPlaces, Machine};
 use super::rooms::{AddressConfig, Config};
-use super::routes::{RouteChoice, RouteList};
+use super::routes::{RouteChoice, RouteList, RouteName};
 use super::settings::{Given, Setting, at_nth};
 use super::values::Role;
 use notes::Said;
@@ -52,6 +52,7 @@ pub(super) fn without_files(
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
     check_route(&flags, settings, &doors)?;
     check_via(&flags, settings, &doors, &link)?;
+    check_upstream(&flags, settings, &doors)?;
     let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
@@ -149,6 +150,32 @@ fn check_via(
             settings,
             Problem::ViaIsOurselves { own },
         )),
+        None => Ok(()),
+    }
+}
+
+/// The other proxy is named if it is a route, and only then.
+fn check_upstream(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+) -> Result<(), ConfigError> {
+    let (flag, route) = ("--upstream", RouteName::Upstream);
+    let at_flag = |problem| Err(at_nth(flag, 0, settings, problem));
+    let word = route.word();
+    let next = match (&flags.upstream, doors.route.list().has(route)) {
+        (None, false) => return Ok(()),
+        (None, true) => {
+            let flag = "--upstream HOST:PORT:SECRET";
+            let problem = Problem::RouteNeeds { route: word, flag };
+            return Err(at_nth("--route", 0, settings, problem));
+        }
+        (Some(_), false) => return at_flag(Problem::NotOfRoute { flag, route: word }),
+        (Some(next), true) => next,
+    };
+    let mut own = doors.listeners.iter().map(|listener| listener.addr);
+    match own.find(|own| next.place.is_at(*own)) {
+        Some(own) => at_flag(Problem::UpstreamIsOurselves { own }),
         None => Ok(()),
     }
 }

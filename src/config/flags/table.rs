@@ -7,6 +7,7 @@ use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
 use super::super::routes::RouteChoice;
 use super::super::secret::SecretFlag;
+use super::super::upstream::NextProxy;
 use super::super::values::{
     Allow, DcOverride, Protocols, Role, Seconds, Size, Source, Whole, YesNo,
 };
@@ -99,7 +100,7 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct, ws; a back takes
+        /// connections of a client's own, tried in this order: direct, ws, upstream; a back takes
         /// only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// a proxy that all connections to Telegram go through:
@@ -143,6 +144,11 @@ flags! {
         ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
             roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
             Text "authorities.pem";
+        /// route upstream: another MTProxy, by its parts or by its link, which clients
+        /// then go through
+        upstream: Option<NextProxy> = "--upstream" "HOST:PORT:SECRET|LINK",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Secret, build: Build::Tls;
+            Text "proxy.example.com:443:dd00112233445566778899aabbccddeeff";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
         dc_connections: Option<Whole<0, 64>> = "--dc-connections" "N",

@@ -9,6 +9,7 @@
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `table.rs` | which route is tried next; pure |
+//! | `upstream.rs` | by another MTProxy |
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
 
 mod direct;
@@ -21,6 +22,8 @@ mod shown;
 #[cfg(feature = "tls")]
 mod spares;
 mod table;
+#[cfg(feature = "tls")]
+mod upstream;
 #[cfg(feature = "tls")]
 mod ws;
 
@@ -60,6 +63,8 @@ pub(super) struct Routes {
     trials: Rc<Trials>,
     #[cfg(feature = "tls")]
     ws: ws::Ws,
+    #[cfg(feature = "tls")]
+    upstream: upstream::Upstream,
     failures: Throttle,
     recoveries: Throttle,
 }
@@ -79,6 +84,8 @@ impl Routes {
                 trials: Trials::new(shared.reactor.clock(), judge),
                 #[cfg(feature = "tls")]
                 ws: ws::Ws::new(shared),
+                #[cfg(feature = "tls")]
+                upstream: upstream::Upstream::default(),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -96,6 +103,14 @@ impl Routes {
     #[cfg(feature = "tls")]
     pub(super) fn reconfigured(&self) {
         self.ws.forget_trust();
+        let next = self.shared.config.with(|config| config.upstream.clone());
+        self.upstream.reconfigured(next.as_ref());
+    }
+
+    /// See [`Backend::is_own`](crate::backend::Backend::is_own).
+    #[cfg(feature = "tls")]
+    pub(super) fn is_own(&self, replay_id: &[u8]) -> bool {
+        self.upstream.is_own(replay_id, self.now())
     }
 
     #[cfg(feature = "tls")]
@@ -181,6 +196,7 @@ impl Routes {
                         | RouteResult::Filtered
                         | RouteResult::Intercepted
                         | RouteResult::NotServed
+                        | RouteResult::Loop
                 );
                 if is_alone && is_told {
                     return;
@@ -188,12 +204,17 @@ impl Routes {
                 let (why, minutes) = (rest.why, rest.left(now).as_secs().div_ceil(60));
                 let passed = self.failures.pass(now);
                 if is_alone {
-                    say!(
-                        passed,
-                        Warn,
-                        "DC {dc} by {route}: {why}; if Telegram is blocked here, ways around it are \
-                         --via and a --role back elsewhere"
-                    );
+                    let way_out = match route {
+                        RouteName::Upstream => {
+                            "does that proxy serve its own clients, and is the secret in --upstream \
+                             its?"
+                        }
+                        _ => {
+                            "if Telegram is blocked here, ways around it are --via and a --role \
+                             back elsewhere"
+                        }
+                    };
+                    say!(passed, Warn, "DC {dc} by {route}: {why}; {way_out}");
                 } else if self.table.borrow().has_other(dc, route, &list, now) {
                     say!(
                         passed,

@@ -2,9 +2,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::table::{Choice, Tried};
-#[cfg(feature = "tls")]
-use super::ws;
 use super::{RouteError, Routes, direct};
+#[cfg(feature = "tls")]
+use super::{upstream, ws};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::{Line, OnTrial};
@@ -51,7 +51,7 @@ impl Routes {
                 true => (now + ROUTE, RouteResult::Ill),
                 false => (end, RouteResult::CutShort),
             };
-            match self.try_one(choice.route, request, deadline).await {
+            match self.try_one(choice, request, deadline).await {
                 Ok(line) => {
                     attempt.opened();
                     let trial = self.trial(request.dc, choice.route);
@@ -72,21 +72,24 @@ impl Routes {
     /// Makes a line by this route, until `deadline`.
     async fn try_one(
         self: &Rc<Self>,
-        route: RouteName,
+        choice: Choice,
         request: &SessionRequest,
         deadline: Instant,
     ) -> Result<Line, RouteError> {
         let opening = async {
-            match route {
+            match choice.route {
                 RouteName::Direct => direct::open(self, request, deadline).await,
                 // Not in the room of who is connected directly.
                 #[cfg(feature = "tls")]
                 RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
-                #[cfg(not(feature = "tls"))]
-                RouteName::Ws => Err(RouteError::UnknownDc),
-                RouteName::Zone | RouteName::Worker | RouteName::Upstream => {
-                    Err(RouteError::UnknownDc)
+                #[cfg(feature = "tls")]
+                RouteName::Upstream => {
+                    let opening = upstream::open(self, request, deadline, choice.has_next);
+                    Box::pin(opening).await
                 }
+                #[cfg(not(feature = "tls"))]
+                RouteName::Ws | RouteName::Upstream => Err(RouteError::UnknownDc),
+                RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
             }
         };
         let left = deadline.saturating_duration_since(self.now());
@@ -114,7 +117,7 @@ impl Attempt<'_> {
     fn failed(mut self, why: RouteResult) {
         let (dc, route) = (self.dc, self.choice.route);
         self.routes.count(dc, route, why);
-        if why != RouteResult::CutShort {
+        if !matches!(why, RouteResult::CutShort | RouteResult::Queued) {
             self.is_over = true;
             let now = self.routes.now();
             let news = self.routes.table.borrow_mut().failed(dc, route, why, now);
