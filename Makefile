@@ -32,9 +32,11 @@ $(PARTS): ; @:
 endif
 
 CARGO := sh cross/rust.sh cargo
+# Tests end the proxies that they start.
+CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -53,15 +55,15 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket fuzz cross-test SUITE=whole
 
 test-long: setup
-	$(CARGO) test --workspace --locked -- --ignored --test-threads=1
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
 
 # Most tests wait more than they compute.
 test-cargo: setup
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))}
-	$(CARGO) test --workspace --locked --no-fail-fast
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
@@ -80,8 +82,12 @@ test-site-long: setup
 test-via: setup
 	$(CARGO) test --locked --test via -- --ignored --nocapture
 
+# A WebSocket library against both ends.
+test-websocket: setup
+	@bash tests/websocket/run.sh
+
 test-clients: setup
-	@bash tests/real-clients/run.sh
+	@$(CLEANLY) bash tests/real-clients/run.sh
 
 guard: setup ## instructions of fixed workloads beside the recorded ones (ARGS='check middle', ARGS=record)
 	$(CARGO) run --profile guard --locked --package proxy-guard -- $(or $(ARGS),check)

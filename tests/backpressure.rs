@@ -22,9 +22,8 @@ fn growth_limit() -> u64 {
 }
 
 async fn served(proxy: &Proxy, kind: Kind, dc: i16) -> Client {
-    let mut client = proxy.client(kind).dc(dc).connect().await.unwrap();
-    within("an echo", client.echo(&echo(1, 64))).await.unwrap();
-    client
+    let client = proxy.client(kind).dc(dc).served().await;
+    client.expect("it is served")
 }
 
 /// Twenty clients ask for 8 MiB each in answers of 1 MiB and do not read; all

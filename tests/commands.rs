@@ -8,40 +8,22 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, free_address};
+use fake_telegram::harness::{Process, Said, TemporaryDirectory, free_address, program};
 use serde_json::Value;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 /// `www.example.com` in hex.
 const DOMAIN: &str = "7777772e6578616d706c652e636f6d";
 
-struct Said {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
 /// The binary with the words of `line`.
 fn command(line: &str) -> Command {
-    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
-    let runner = env::var_os("SMOL_MTPROXY_RUNNER");
-    let words: Vec<_> = runner.into_iter().chain([binary]).collect();
-    let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .args(line.split_whitespace())
-        .stdin(Stdio::null());
+    let mut command = program(built_binary!());
+    command.args(line.split_whitespace());
     command
 }
 
-/// What it says to that.
 fn say(line: &str) -> Said {
-    let output = command(line).output().unwrap();
-    Said {
-        status: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Said::to(built_binary!(), line)
 }
 
 #[test]
@@ -118,16 +100,11 @@ fn the_links_of_what_runs_with_the_same_flags() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     let mut running = command(&format!("run {flags}"));
-    let mut running = running
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut running = Process::start(running.stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut shown = BufReader::new(running.stdout.take().unwrap()).lines();
     let is_invite = |line: &String| !invites(line).is_empty();
     let first = shown.find_map(|line| line.ok().filter(is_invite)).unwrap();
-    running.kill().unwrap();
-    running.wait().unwrap();
+    drop(running);
     let again = say(&format!("link --no-qr {flags}"));
     assert_eq!(again.status, 0, "{}", again.stderr);
     assert_eq!(invites(&again.stdout), [first.trim()]);

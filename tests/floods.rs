@@ -20,10 +20,6 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use smol_mtproxy_wire::link::{self, Frame};
 
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
-}
-
 /// Whether the peer has hung up.
 fn is_gone(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
@@ -86,7 +82,7 @@ fn half_open_connections_push_out_each_other() {
             for (stream, is_stranger) in new {
                 assert!(*is_stranger || !is_gone(stream));
             }
-            assert!(rejected(&proxy, "evicted") >= CROWD as u64 / 4);
+            assert!(proxy.rejected("evicted") >= CROWD as u64 / 4);
             let grown = proxy.resident_memory().saturating_sub(before);
             assert!(
                 grown < 8 << 20,
@@ -147,7 +143,7 @@ fn an_address_that_floods_is_shut_out_alone() {
             for _ in 0..60 {
                 held.push(connect_from(flooder, proxy.address()).unwrap());
             }
-            eventually("a refusal", || rejected(&proxy, "flood") >= 20).await;
+            eventually("a refusal", || proxy.rejected("flood") >= 20).await;
             // Good clients of another address may come as often as they like.
             for _ in 0..40 {
                 let mut client = proxy.client(Kind::Padded).connect().await.unwrap();
@@ -188,7 +184,7 @@ fn many_good_clients_of_one_address_are_no_flood() {
                     .unwrap();
                 crowd.push(client);
             }
-            assert_eq!(rejected(&proxy, "flood"), 0);
+            assert_eq!(proxy.rejected("flood"), 0);
             telegram.assert_clean();
         });
     });
@@ -247,7 +243,7 @@ fn a_slow_beginning_meets_its_deadline() {
                 drips.iter_mut().all(is_gone)
             })
             .await;
-            assert_eq!(rejected(&proxy, "timed_out"), 20);
+            assert_eq!(proxy.rejected("timed_out"), 20);
             proxy.served_client(2).await;
             telegram.assert_clean();
         });
@@ -356,8 +352,8 @@ fn clients_find_a_place_while_sessions_leave_one() {
                 within("an echo", client.echo(&echo(1, 64))).await.unwrap();
                 sessions.push(client);
             }
-            assert_eq!(rejected(&proxy, "too_many_clients"), 0);
-            assert!(rejected(&proxy, "evicted") > 0);
+            assert_eq!(proxy.rejected("too_many_clients"), 0);
+            assert!(proxy.rejected("evicted") > 0);
             // All are sessions: nobody else comes in.
             let mut more = TcpStream::connect(proxy.address()).unwrap();
             eventually("a full house", || is_gone(&mut more)).await;
@@ -388,7 +384,7 @@ fn a_flood_of_few_addresses_does_not_push_out_a_client() {
             let target = proxy.address();
             let addresses = (1..=20).map(|last| Ipv4Addr::new(127, 66, 0, last));
             let flood = Flood::start(target, addresses.collect(), Vec::new());
-            eventually("a flood", || rejected(&proxy, "evicted") > 500).await;
+            eventually("a flood", || proxy.rejected("evicted") > 500).await;
             for round in 0..5 {
                 // Not one who is known already.
                 let source = Ipv4Addr::new(127, 67, 0, round);

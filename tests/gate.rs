@@ -4,12 +4,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 
 use fake_telegram::built_binary;
-use fake_telegram::client::{Client, Fate, Kind, Options, is_close};
+use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::{hex, sha256};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, start};
 use fake_telegram::payload::echo;
 use fake_telegram::secret::{DOMAIN, KEY};
-use fake_telegram::wait::{eventually, run, within};
+use fake_telegram::wait::{eventually, run};
 
 /// Strangers are told at once, so that a test need not wait for a deadline.
 fn brisk(options: ProxyOptions) -> ProxyOptions {
@@ -18,28 +18,6 @@ fn brisk(options: ProxyOptions) -> ProxyOptions {
 
 fn host(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 77, 0, last).into()
-}
-
-/// A client that was served, or `None` if it was turned away.
-async fn served(options: &Options) -> Option<Client> {
-    let connected = within("a handshake", options.connect()).await;
-    let mut client = match connected {
-        Ok(client) => client,
-        Err(error) if is_close(&error) => return None,
-        Err(error) => panic!("{error}"),
-    };
-    match client.fate_of(&echo(1, 64)).await {
-        Fate::Answered => Some(client),
-        Fate::Closed => None,
-    }
-}
-
-async fn is_served(options: &Options) -> bool {
-    served(options).await.is_some()
-}
-
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
 }
 
 #[test]
@@ -53,17 +31,17 @@ fn connections_are_counted_by_their_keys() {
         let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
         let from = |kind, last| proxy.client(kind).source(host(last));
         let mut first = vec![
-            served(&from(Kind::Padded, 1)).await.unwrap(),
-            served(&from(Kind::FakeTls, 1)).await.unwrap(),
+            from(Kind::Padded, 1).served().await.unwrap(),
+            from(Kind::FakeTls, 1).served().await.unwrap(),
         ];
-        assert!(!is_served(&from(Kind::Abridged, 1)).await, "two an address");
-        let second = served(&from(Kind::Abridged, 2)).await.unwrap();
-        assert!(!is_served(&from(Kind::FakeTls, 3)).await, "three a subnet");
-        assert_eq!(rejected(&proxy, "policy_connections"), 2);
+        assert!(!from(Kind::Abridged, 1).is_served().await, "two an address");
+        let second = from(Kind::Abridged, 2).served().await.unwrap();
+        assert!(!from(Kind::FakeTls, 3).is_served().await, "three a subnet");
+        assert_eq!(proxy.rejected("policy_connections"), 2);
         // Whoever leaves makes room.
         first.pop();
         eventually("a free place", || telegram.sessions().len() == 2).await;
-        let third = served(&from(Kind::FakeTls, 3)).await;
+        let third = from(Kind::FakeTls, 3).served().await;
         assert!(third.is_some(), "the place was not given back");
         drop((first, second, third));
         telegram.assert_clean();
@@ -99,7 +77,7 @@ fn places_never_leak() {
             }
             let mut crowd: Vec<Client> = Vec::new();
             eventually_served(&proxy, &mut crowd, 3).await;
-            assert!(!is_served(&proxy.client(Kind::Padded)).await);
+            assert!(!proxy.client(Kind::Padded).is_served().await);
             telegram.assert_clean();
         }
     });
@@ -109,7 +87,7 @@ async fn eventually_served(proxy: &Proxy, crowd: &mut Vec<Client>, wanted: usize
     let deadline = std::time::Instant::now() + fake_telegram::wait::patience();
     while crowd.len() < wanted {
         assert!(std::time::Instant::now() < deadline, "places leaked");
-        match served(&proxy.client(Kind::Padded)).await {
+        match proxy.client(Kind::Padded).served().await {
             Some(client) => crowd.push(client),
             None => drop(smol::Timer::after(std::time::Duration::from_millis(20)).await),
         }
@@ -133,11 +111,11 @@ fn tables_decide_and_follow_their_files() {
         };
         let (telegram, mut proxy) = start(built_binary!(), Route::Middle, change).await;
         let client = |last| proxy.client(Kind::FakeTls).source(host(last));
-        assert!(!is_served(&client(2)).await);
-        assert!(is_served(&client(4)).await);
-        assert!(!is_served(&proxy.client(Kind::Padded)).await, "no domain");
-        assert_eq!(rejected(&proxy, "in_table"), 1);
-        assert_eq!(rejected(&proxy, "not_in_table"), 1);
+        assert!(!client(2).is_served().await);
+        assert!(client(4).is_served().await);
+        assert!(!proxy.client(Kind::Padded).is_served().await, "no domain");
+        assert_eq!(proxy.rejected("in_table"), 1);
+        assert_eq!(proxy.rejected("not_in_table"), 1);
         let (second, fourth) = (client(2), client(4));
 
         let banned = proxy.directory().join("banned.txt");
@@ -147,15 +125,15 @@ fn tables_decide_and_follow_their_files() {
             proxy.counted("config_reloads_total", "") == 1
         })
         .await;
-        assert!(is_served(&second).await);
-        assert!(!is_served(&fourth).await);
+        assert!(second.is_served().await);
+        assert!(!fourth.is_served().await);
 
         // A bad line changes nothing and is named.
         fs::write(&banned, "127.77.0.2\ntwo words\n").unwrap();
         proxy.reload(|_| {});
         eventually("a complaint", || proxy.log_contains("banned.txt:2:")).await;
         assert_eq!(proxy.counted("config_reload_failures_total", ""), 1);
-        assert!(is_served(&second).await);
+        assert!(second.is_served().await);
         telegram.assert_clean();
     });
 }
@@ -186,9 +164,9 @@ fn ctl_changes_tables_at_run_time() {
         };
         let ok = |text: &str| (Some(0), text.to_owned());
         let client = proxy.client(Kind::Padded).source(host(5));
-        assert!(is_served(&client).await);
+        assert!(client.is_served().await);
         assert_eq!(ctl(&proxy, "table add banned 127.77.0.5"), ok("changed\n"));
-        assert!(!is_served(&client).await);
+        assert!(!client.is_served().await);
         assert_eq!(
             ctl(&proxy, "table add banned 127.77.0.5 --json"),
             ok("{\"changed\":false}\n")
@@ -203,7 +181,7 @@ fn ctl_changes_tables_at_run_time() {
             proxy.counted("config_reloads_total", "") == 1
         })
         .await;
-        assert!(is_served(&client).await);
+        assert!(client.is_served().await);
         assert_eq!(
             ctl(&proxy, "table add banned 127.77.0.0/29 --save"),
             ok("changed\n")
@@ -221,7 +199,7 @@ fn ctl_changes_tables_at_run_time() {
             proxy.counted("config_reloads_total", "") == 2
         })
         .await;
-        assert!(!is_served(&client).await);
+        assert!(!client.is_served().await);
         assert_eq!(
             ctl(&proxy, "table list banned --json"),
             ok("{\"entries\":[\"127.77.0.0/29\"]}\n")
@@ -230,7 +208,7 @@ fn ctl_changes_tables_at_run_time() {
             ctl(&proxy, "table del banned 127.77.0.0/29"),
             ok("changed\n")
         );
-        assert!(is_served(&client).await);
+        assert!(client.is_served().await);
 
         let (code, problem) = ctl(&proxy, "table add friends 127.0.0.1");
         assert_eq!(code, Some(69));
@@ -341,13 +319,13 @@ fn secrets_for_a_server_name() {
         let change = |o: ProxyOptions| brisk(o).set("--sni-salt", "pepper");
         let (telegram, proxy) = start(built_binary!(), Route::Middle, change).await;
         let tls = |key| proxy.client(Kind::FakeTls).key(key);
-        assert!(is_served(&tls(derived("pepper", DOMAIN))).await);
-        assert!(!is_served(&tls(KEY)).await, "the base secret");
-        assert!(!is_served(&tls(derived("salt", DOMAIN))).await);
-        assert!(!is_served(&tls(derived("pepper", "example.org"))).await);
-        assert_eq!(rejected(&proxy, "unknown_secret"), 3);
+        assert!(tls(derived("pepper", DOMAIN)).is_served().await);
+        assert!(!tls(KEY).is_served().await, "the base secret");
+        assert!(!tls(derived("salt", DOMAIN)).is_served().await);
+        assert!(!tls(derived("pepper", "example.org")).is_served().await);
+        assert_eq!(proxy.rejected("unknown_secret"), 3);
         assert!(
-            is_served(&proxy.client(Kind::Padded)).await,
+            proxy.client(Kind::Padded).is_served().await,
             "the padded form"
         );
 
@@ -391,12 +369,12 @@ fn any_name_may_have_its_secret() {
             let client = proxy.client(Kind::FakeTls).key(key);
             client.hello(|hello| hello.domain = Some(name.to_owned()))
         };
-        let alice = served(&client("alice.example.com")).await;
+        let alice = client("alice.example.com").served().await;
         assert!(alice.is_some());
-        assert!(!is_served(&client("alice.example.com")).await, "she is in");
-        assert!(is_served(&client("bob.example.com")).await);
-        assert!(!is_served(&client("carol.example.com")).await);
-        assert_eq!(rejected(&proxy, "unknown_server_name"), 1);
+        assert!(!client("alice.example.com").is_served().await, "she is in");
+        assert!(client("bob.example.com").is_served().await);
+        assert!(!client("carol.example.com").is_served().await);
+        assert_eq!(proxy.rejected("unknown_server_name"), 1);
         telegram.assert_clean();
     });
 }

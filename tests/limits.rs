@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
-use fake_telegram::client::{Client, Fate, Kind, Options, is_close};
+use fake_telegram::client::{Client, Kind, Options};
 use fake_telegram::crypto::hex;
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, start};
 use fake_telegram::payload::{Command, echo};
@@ -34,24 +34,6 @@ fn client(proxy: &Proxy, kind: Kind) -> Options {
     proxy.client(kind).key(ALICE)
 }
 
-/// A client that was served, or `None` if it was turned away.
-async fn served(options: &Options) -> Option<Client> {
-    let connected = within("a handshake", options.connect()).await;
-    let mut client = match connected {
-        Ok(client) => client,
-        Err(error) if is_close(&error) => return None,
-        Err(error) => panic!("{error}"),
-    };
-    match client.fate_of(&echo(1, 64)).await {
-        Fate::Answered => Some(client),
-        Fate::Closed => None,
-    }
-}
-
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
-}
-
 fn closed(proxy: &Proxy, reason: &str) -> u64 {
     proxy.counted("closed_total", &format!("reason=\"{reason}\""))
 }
@@ -74,9 +56,9 @@ fn one_key_in_two_forms_is_the_first_secret() {
             proxy.counted("config_reloads_total", "") == 1
         })
         .await;
-        let inside = served(&client(&proxy, Kind::Padded)).await.unwrap();
-        assert!(served(&client(&proxy, Kind::FakeTls)).await.is_none());
-        assert_eq!(rejected(&proxy, "secret_connections"), 1);
+        let inside = client(&proxy, Kind::Padded).served().await.unwrap();
+        assert!(client(&proxy, Kind::FakeTls).served().await.is_none());
+        assert_eq!(proxy.rejected("secret_connections"), 1);
         drop(inside);
         telegram.assert_clean();
         let options = proxy.stop().await;
@@ -95,26 +77,26 @@ fn connections_and_addresses() {
             client(&proxy, kind).source(source)
         };
         let mut inside = vec![
-            served(&from(Kind::Padded, 1)).await.unwrap(),
-            served(&from(Kind::FakeTls, 2)).await.unwrap(),
+            from(Kind::Padded, 1).served().await.unwrap(),
+            from(Kind::FakeTls, 2).served().await.unwrap(),
         ];
         assert!(
-            served(&from(Kind::Padded, 3)).await.is_none(),
+            from(Kind::Padded, 3).served().await.is_none(),
             "a third address"
         );
-        inside.push(served(&from(Kind::Padded, 2)).await.unwrap());
+        inside.push(from(Kind::Padded, 2).served().await.unwrap());
         assert!(
-            served(&from(Kind::Padded, 1)).await.is_none(),
+            from(Kind::Padded, 1).served().await.is_none(),
             "a fourth one"
         );
-        assert_eq!(rejected(&proxy, "secret_addresses"), 1);
-        assert_eq!(rejected(&proxy, "secret_connections"), 1);
+        assert_eq!(proxy.rejected("secret_addresses"), 1);
+        assert_eq!(proxy.rejected("secret_connections"), 1);
         assert_eq!(closed(&proxy, "no_answer"), 0, "they are there");
         // Others are not concerned.
         proxy.served_client(2).await;
         inside.remove(0);
         eventually("her end", || closed(&proxy, "client_closed") >= 2).await;
-        assert!(served(&from(Kind::FakeTls, 3)).await.is_some());
+        assert!(from(Kind::FakeTls, 3).served().await.is_some());
         telegram.assert_clean();
     });
 }
@@ -126,7 +108,7 @@ fn an_expired_secret_ends_its_sessions() {
             let (telegram, mut proxy) = start_with(route, "expires=2999-12-31").await;
             let mut inside = Vec::new();
             for kind in Kind::ALL {
-                inside.push(served(&client(&proxy, kind)).await.unwrap());
+                inside.push(client(&proxy, kind).served().await.unwrap());
             }
             let mut other = proxy.served_client(2).await;
             proxy.reload(|flags| change_alice(flags, "expires=2020-12-31"));
@@ -134,8 +116,8 @@ fn an_expired_secret_ends_its_sessions() {
                 within("its end", client.until_closed()).await.unwrap();
             }
             eventually("four ends", || closed(&proxy, "secret_expired") == 4).await;
-            assert!(served(&client(&proxy, Kind::FakeTls)).await.is_none());
-            assert_eq!(rejected(&proxy, "secret_expired"), 1);
+            assert!(client(&proxy, Kind::FakeTls).served().await.is_none());
+            assert_eq!(proxy.rejected("secret_expired"), 1);
             within("an echo", other.echo(&echo(2, 64))).await.unwrap();
             telegram.assert_clean();
         }
@@ -147,8 +129,8 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
     run(async {
         for route in Route::ALL {
             let (telegram, proxy) = start_with(route, "quota=300K").await;
-            let mut idle = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
-            let mut busy = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            let mut idle = client(&proxy, Kind::FakeTls).served().await.unwrap();
+            let mut busy = client(&proxy, Kind::Padded).served().await.unwrap();
             within("a download", busy.download(100_000, 10_000))
                 .await
                 .unwrap();
@@ -166,8 +148,8 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
             let control = proxy.directory().join("control");
             eventually("its socket for ctl", || control.exists()).await;
             assert_eq!(used_by_alice(&proxy), kept);
-            let mut idle = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
-            let mut busy = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            let mut idle = client(&proxy, Kind::FakeTls).served().await.unwrap();
+            let mut busy = client(&proxy, Kind::Padded).served().await.unwrap();
             let mut rounds = 0;
             while within("an echo or an end", busy.echo(&echo(rounds, 50_000)))
                 .await
@@ -178,8 +160,8 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
             }
             within("its end", idle.until_closed()).await.unwrap();
             eventually("two ends", || closed(&proxy, "quota_used") == 2).await;
-            assert!(served(&client(&proxy, Kind::Padded)).await.is_none());
-            assert_eq!(rejected(&proxy, "quota_used"), 1);
+            assert!(client(&proxy, Kind::Padded).served().await.is_none());
+            assert_eq!(proxy.rejected("quota_used"), 1);
             proxy.served_client(2).await;
             telegram.assert_clean();
         }
@@ -191,7 +173,7 @@ fn a_quota_ends_sessions_and_outlives_a_restart() {
 fn what_was_used_is_on_the_disk_before_clients_have_finished() {
     run(async {
         let (telegram, mut proxy) = start_with(Route::Middle, "quota=1G").await;
-        let mut client = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        let mut client = client(&proxy, Kind::Padded).served().await.unwrap();
         proxy.signal("TERM");
         let usage = proxy.directory().join("usage");
         eventually("the file", || usage.exists()).await;
@@ -231,9 +213,9 @@ async fn overdraw(proxy: &Proxy, back: &Proxy, route: Route) {
     let mut sessions = Vec::new();
     for number in 0..SESSIONS {
         let kind = Kind::ALL[number % Kind::ALL.len()];
-        sessions.push(served(&client(proxy, kind)).await.unwrap());
+        sessions.push(client(proxy, kind).served().await.unwrap());
     }
-    let mut idle = served(&client(proxy, Kind::FakeTls)).await.unwrap();
+    let mut idle = client(proxy, Kind::FakeTls).served().await.unwrap();
     let command = Command::SendMe {
         total: 4 << 20,
         size: 100_000,
@@ -287,7 +269,7 @@ fn a_rate_paces_direct_downloads() {
         let (telegram, proxy) = start_with(Route::Direct, "rate=300K").await;
         let (bytes, rate) = (450 << 10, 300 << 10);
         for kind in [Kind::Padded, Kind::FakeTls] {
-            let mut slow = served(&client(&proxy, kind)).await.unwrap();
+            let mut slow = client(&proxy, kind).served().await.unwrap();
             let began = Instant::now();
             within("a download", slow.download(bytes, 60 << 10))
                 .await
@@ -305,8 +287,8 @@ fn a_rate_paces_both_ways_and_all_sessions_together() {
     run(async {
         for route in Route::ALL {
             let (telegram, proxy) = start_with(route, "rate=400K").await;
-            let mut first = served(&client(&proxy, Kind::Padded)).await.unwrap();
-            let mut second = served(&client(&proxy, Kind::FakeTls)).await.unwrap();
+            let mut first = client(&proxy, Kind::Padded).served().await.unwrap();
+            let mut second = client(&proxy, Kind::FakeTls).served().await.unwrap();
             let (rounds, size) = (3u32, 40_000);
             let echoes = async |client: &mut Client| {
                 for round in 0..rounds {
@@ -315,7 +297,7 @@ fn a_rate_paces_both_ways_and_all_sessions_together() {
                 }
             };
             let began = Instant::now();
-            futures_lite::future::zip(echoes(&mut first), echoes(&mut second)).await;
+            smol::future::zip(echoes(&mut first), echoes(&mut second)).await;
             let took = began.elapsed();
             // Two clients, two directions.
             let bytes = 4 * rounds * size;
@@ -338,7 +320,7 @@ fn a_paced_client_is_not_idle() {
             let secret = alice("rate=20K");
             let change = |o: ProxyOptions| o.add("--secret", secret).set("--idle-timeout", 1);
             let (telegram, proxy) = start(built_binary!(), route, change).await;
-            let mut slow = served(&client(&proxy, Kind::Padded)).await.unwrap();
+            let mut slow = client(&proxy, Kind::Padded).served().await.unwrap();
             // Far more than a second's worth, then the next request.
             let swallowed = Command::Swallow.payload_of(50_000);
             slow.send(&swallowed).await.unwrap();
@@ -357,7 +339,7 @@ fn sessions_of_a_secret_take_turns_at_its_rate() {
         let (telegram, proxy) = start_with(Route::Direct, "rate=200K").await;
         let executor = LocalExecutor::new();
         for kind in [Kind::Padded, Kind::FakeTls] {
-            let mut greedy = served(&client(&proxy, kind)).await.unwrap();
+            let mut greedy = client(&proxy, kind).served().await.unwrap();
             let command = Command::SendMe {
                 total: 20 << 20,
                 size: 60 << 10,
@@ -366,7 +348,7 @@ fn sessions_of_a_secret_take_turns_at_its_rate() {
             let taking = async move { while greedy.recv_packet().await.is_ok() {} };
             executor.spawn(taking).detach();
         }
-        let mut modest = served(&client(&proxy, Kind::Padded)).await.unwrap();
+        let mut modest = client(&proxy, Kind::Padded).served().await.unwrap();
         let began = Instant::now();
         let echoes = async {
             for number in 0..5 {

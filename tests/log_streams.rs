@@ -5,17 +5,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, free_address};
+use fake_telegram::harness::{Process, TemporaryDirectory, free_address, program};
 use fake_telegram::wait::{eventually, run};
 
 /// A proxy as OpenWrt's init script starts it, in need of nobody.
-fn start(directory: &Path, listener: SocketAddr) -> Child {
+fn start(directory: &Path, listener: SocketAddr) -> Process {
     let table = directory.join("friends");
     let flags = format!(
         "listen {listener}\nsecret dd00112233445566778899aabbccddeeff\nroute direct\n\
@@ -24,28 +24,23 @@ fn start(directory: &Path, listener: SocketAddr) -> Child {
         table.display()
     );
     fs::write(directory.join("flags"), flags).unwrap();
-    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
-    let runner = env::var_os("SMOL_MTPROXY_RUNNER");
-    let program: Vec<_> = runner.into_iter().chain([binary]).collect();
-    Command::new(&program[0])
-        .args(&program[1..])
-        .args(["run", "--config"])
-        .arg(directory.join("flags"))
-        .env("SMOL_MTPROXY_LOG", "procd")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    Process::start(
+        program(built_binary!())
+            .args(["run", "--config"])
+            .arg(directory.join("flags"))
+            .env("SMOL_MTPROXY_LOG", "procd")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )
 }
 
-fn signal(proxy: &Child, name: &str) {
+fn signal(proxy: &Process, name: &str) {
     let script = format!("kill -{name} {}", proxy.id());
     let status = Command::new("sh").args(["-c", &script]).status();
     assert!(status.unwrap().success());
 }
 
-async fn stop(mut proxy: Child) {
+async fn stop(mut proxy: Process) {
     signal(&proxy, "TERM");
     eventually("its end", || proxy.try_wait().unwrap().is_some()).await;
     assert_eq!(proxy.wait().unwrap().code(), Some(0));
@@ -120,9 +115,10 @@ fn a_closed_stdout_is_no_matter() {
 fn why_it_did_not_start_goes_to_stderr() {
     let directory = TemporaryDirectory::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = start(directory.path(), taken.local_addr().unwrap());
-    let output = proxy.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(69));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let mut proxy = start(directory.path(), taken.local_addr().unwrap());
+    let mut said = String::new();
+    let mut stderr = proxy.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(proxy.wait().unwrap().code(), Some(69));
     assert!(said.contains("smol-mtproxy: --listen 127.0.0.1:"), "{said}");
 }

@@ -32,9 +32,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// Of a file that was just written the kernel maps much larger pieces than are
 /// needed: half a megabyte of the program would be resident for no use.
 fn forget_cached_binary() {
-    let binary = std::env::var_os("SMOL_MTPROXY_BIN");
-    let binary = binary.unwrap_or_else(|| built_binary!().into());
-    let file = std::fs::File::open(binary).unwrap();
+    let file = std::fs::File::open(harness::binary(built_binary!())).unwrap();
     file.sync_all().unwrap();
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
 }

@@ -18,20 +18,6 @@ async fn middle(change: impl FnOnce(ProxyOptions) -> ProxyOptions) -> (FakeTeleg
     harness::start(built_binary!(), Route::Middle, change).await
 }
 
-/// Clients that have been served once and are idle now.
-async fn idle_clients(proxy: &Proxy, count: u32) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for number in 0..count {
-        let kind = Kind::ALL[number as usize % Kind::ALL.len()];
-        let mut client = proxy.client(kind).connect().await.unwrap();
-        within("an echo", client.echo(&echo(number, 64)))
-            .await
-            .unwrap();
-        clients.push(client);
-    }
-    clients
-}
-
 async fn all_are_served(clients: &mut [Client]) {
     for (number, client) in clients.iter_mut().enumerate() {
         let request = echo(number as u32, 1000);
@@ -56,7 +42,7 @@ async fn rotate_all(telegram: &FakeTelegram, proxy: &Proxy, how: Close) {
 fn idle_clients_survive_the_end_of_their_connection() {
     run(async {
         let (telegram, proxy) = middle(|o| o).await;
-        let mut clients = idle_clients(&proxy, 30).await;
+        let mut clients = proxy.idle_clients(30).await;
         for how in CLOSES.into_iter().cycle().take(9) {
             rotate_all(&telegram, &proxy, how).await;
             all_are_served(&mut clients).await;
@@ -71,7 +57,7 @@ fn idle_clients_survive_the_end_of_their_connection() {
 fn fifty_idle_clients_survive_the_end_of_all_connections_at_once() {
     run(async {
         let (telegram, proxy) = middle(|o| o.set("--clients-per-connection", 10)).await;
-        let mut clients = idle_clients(&proxy, 50).await;
+        let mut clients = proxy.idle_clients(50).await;
         assert!(
             telegram.connections().len() >= 4,
             "{:?}",
@@ -90,7 +76,7 @@ fn fifty_idle_clients_survive_the_end_of_all_connections_at_once() {
 fn clients_move_without_a_byte_of_their_own() {
     run(async {
         let (telegram, proxy) = middle(|o| o.set("--clients-per-connection", 10)).await;
-        let mut clients = idle_clients(&proxy, 20).await;
+        let mut clients = proxy.idle_clients(20).await;
         // Only one of the connections ends: the rest must not notice.
         let first = telegram.connections()[0].number;
         assert_eq!(telegram.rotate(Close::Drop, |one| one.number == first), 1);
@@ -108,10 +94,11 @@ fn a_client_stays_idle_through_an_outage() {
     run(async {
         use fake_telegram::control::Accept;
         let (telegram, proxy) = middle(|o| o).await;
-        let mut clients = idle_clients(&proxy, 10).await;
+        let mut clients = proxy.idle_clients(10).await;
         telegram.behave(|b| b.accept = Accept::Refuse);
         rotate_all(&telegram, &proxy, Close::Drop).await;
-        smol::Timer::after(Duration::from_millis(500)).await;
+        let failures = || proxy.counted("dc_connect_failures_total", "");
+        eventually("an attempt that fails", || failures() > 0).await;
         telegram.behave(|b| b.accept = Accept::Normal);
         for client in &mut clients {
             client.fate_of(&echo(1, 64)).await;
@@ -123,7 +110,7 @@ fn a_client_stays_idle_through_an_outage() {
             }
         };
         within("the end of the outage", probing).await;
-        let mut fresh = idle_clients(&proxy, 10).await;
+        let mut fresh = proxy.idle_clients(10).await;
         all_are_served(&mut fresh).await;
         telegram.assert_clean();
     });
@@ -134,7 +121,7 @@ fn a_client_stays_idle_through_an_outage() {
 fn clients_that_arrive_during_a_rotation_are_never_silent() {
     run(async {
         let (telegram, proxy) = middle(|o| o.set("--clients-per-connection", 5)).await;
-        let mut idle = idle_clients(&proxy, 20).await;
+        let mut idle = proxy.idle_clients(20).await;
         let ended = Cell::new(proxy.counted("dc_connection_ends_total", ""));
         // An emulated proxy needs longer to have another connection, and nobody can
         // stay where none lasts until it can be used.
@@ -183,7 +170,7 @@ fn clients_that_arrive_during_a_rotation_are_never_silent() {
 fn a_client_in_mid_send_is_closed_at_once() {
     run(async {
         let (telegram, proxy) = middle(|o| o).await;
-        let mut others = idle_clients(&proxy, 10).await;
+        let mut others = proxy.idle_clients(10).await;
         for how in CLOSES {
             for cut in [Cut::MidRequest(how), Cut::AfterRequest(how)] {
                 for kind in Kind::ALL {
@@ -210,7 +197,7 @@ fn a_client_in_mid_send_is_closed_at_once() {
 fn a_client_in_mid_answer_is_closed_at_once() {
     run(async {
         let (telegram, proxy) = middle(|o| o).await;
-        let mut others = idle_clients(&proxy, 10).await;
+        let mut others = proxy.idle_clients(10).await;
         for how in CLOSES {
             for kind in Kind::ALL {
                 let mut client = proxy.client(kind).connect().await.unwrap();
@@ -285,7 +272,7 @@ fn direct_clients_end_with_their_dc_connection() {
     run(async {
         let (telegram, proxy) = harness::start(built_binary!(), Route::Direct, |o| o).await;
         for how in CLOSES {
-            let mut clients = idle_clients(&proxy, 8).await;
+            let mut clients = proxy.idle_clients(8).await;
             assert_eq!(telegram.close_direct(how), 8);
             for client in &mut clients {
                 assert_eq!(within("a close", client.until_closed()).await.unwrap(), []);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
-use fake_telegram::client::{Client, Fate, Kind};
+use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::hex;
 use fake_telegram::harness::namespace::{inside, shell};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, start};
@@ -34,12 +34,7 @@ fn limited(options: ProxyOptions) -> ProxyOptions {
 
 async fn served(proxy: &Proxy, kind: Kind, key: [u8; 16], source: &str) -> Option<Client> {
     let source: IpAddr = source.parse().unwrap();
-    let options = proxy.client(kind).key(key).source(source);
-    let mut client = within("a handshake", options.connect()).await.ok()?;
-    match client.fate_of(&echo(1, 64)).await {
-        Fate::Answered => Some(client),
-        Fate::Closed => None,
-    }
+    proxy.client(kind).key(key).source(source).served().await
 }
 
 fn no_answer(proxy: &Proxy) -> u64 {

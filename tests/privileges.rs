@@ -4,12 +4,11 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{ProxyOptions, Route, skipped, start};
+use fake_telegram::harness::{ProxyOptions, Route, Said, program, skipped, start};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, run, within};
 
@@ -138,16 +137,11 @@ fn a_test_run_sees_what_the_user_sees() {
         "listen {listener}\ndata-dir data\ntable friends=table\nuser nobody-of-that-name\n"
     );
     fs::write(&conf, text).unwrap();
-    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
     let test = |words: &[&str]| {
-        let runner = env::var_os("SMOL_MTPROXY_RUNNER");
-        let program: Vec<_> = runner.into_iter().chain([binary.clone()]).collect();
-        let mut command = Command::new(&program[0]);
-        command.args(&program[1..]).args(["run", "--test"]);
-        let output = command.arg("--config").arg(&conf).args(words).output();
-        let output = output.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        (output.status.code().unwrap(), said)
+        let mut command = program(built_binary!());
+        command.args(["run", "--test", "--config"]).arg(&conf);
+        let said = Said::by(command.args(words));
+        (said.status, said.stderr)
     };
     let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind, is_close};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, free_address, start};
+use fake_telegram::harness::{Process, Proxy, ProxyOptions, Route, free_address, start};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{eventually, patience, run, within};
@@ -58,10 +58,6 @@ async fn start_behind(relays: &str, more: &[(&'static str, &str)]) -> (FakeTeleg
             .fold(options, |o, (flag, value)| o.add(flag, value))
     })
     .await
-}
-
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
 }
 
 #[test]
@@ -127,7 +123,7 @@ fn only_listed_relays_are_believed() {
         let mut liar = proxy.client(Kind::Padded).greeting(greeting.clone());
         let mut client = liar.connect().await.unwrap();
         assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
-        assert_eq!(rejected(&proxy, "unknown_secret"), 1);
+        assert_eq!(proxy.rejected("unknown_secret"), 1);
         assert!(telegram.session_of(TOLD.parse().unwrap()).is_none());
         // Who is no relay needs none.
         proxy.served_client(2).await;
@@ -135,7 +131,7 @@ fn only_listed_relays_are_believed() {
         liar = proxy.client(Kind::Padded).source(relay);
         let mut client = liar.connect().await.unwrap();
         assert_eq!(client.fate_of(&echo(1, 64)).await, Fate::Closed);
-        assert_eq!(rejected(&proxy, "bad_proxy_header"), 1);
+        assert_eq!(proxy.rejected("bad_proxy_header"), 1);
         eventually("a word about it", || proxy.log_contains("send-proxy-v2")).await;
         let mut client = liar.greeting(greeting).connect().await.unwrap();
         within("an echo", client.echo(&echo(1, 64))).await.unwrap();
@@ -168,14 +164,14 @@ fn policies_and_floods_count_the_told_address() {
         assert!(connect(1).await.is_none(), "one an address");
         let second = connect(2).await;
         assert!(second.is_some());
-        assert_eq!(rejected(&proxy, "policy_connections"), 1);
+        assert_eq!(proxy.rejected("policy_connections"), 1);
         let mut silent = Vec::new();
         for _ in 0..12 {
             let mut stream = TcpStream::connect(proxy.address()).unwrap();
             stream.write_all(&of(3)).unwrap();
             silent.push(stream);
         }
-        eventually("a refusal", || rejected(&proxy, "flood") >= 3).await;
+        eventually("a refusal", || proxy.rejected("flood") >= 3).await;
         assert!(connect(4).await.is_some(), "another one behind the relay");
         telegram.assert_clean();
     });
@@ -197,41 +193,25 @@ fn a_health_check_is_the_relay_itself() {
 }
 
 /// Debian's HAProxy, in front of `target`.
-struct Haproxy(Child);
-
-impl Haproxy {
-    fn start(folder: &Path, frontend: SocketAddr, target: SocketAddr, send: &str) -> Self {
-        let file = folder.join("haproxy.cfg");
-        let config = format!(
-            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+fn haproxy(folder: &Path, frontend: SocketAddr, target: SocketAddr, send: &str) -> Process {
+    let file = folder.join("haproxy.cfg");
+    let config = format!(
+        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
              frontend all\n  bind {frontend}\n  default_backend proxy\n\
              backend proxy\n  source 127.0.0.1\n  server proxy {target} {send}\n"
-        );
-        std::fs::write(&file, config).unwrap();
-        // Not in everybody's PATH.
-        let debians = Path::new("/usr/sbin/haproxy");
-        let program = if debians.exists() {
-            debians
-        } else {
-            Path::new("haproxy")
-        };
-        let child = Command::new(program)
-            .arg("-db")
-            .arg("-f")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy runs: `sh cross/setup.sh test` installs it");
-        Self(child)
-    }
-}
-
-impl Drop for Haproxy {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    );
+    std::fs::write(&file, config).unwrap();
+    // Not in everybody's PATH.
+    let debians = Path::new("/usr/sbin/haproxy");
+    let program = if debians.exists() {
+        debians
+    } else {
+        Path::new("haproxy")
+    };
+    let mut command = Command::new(program);
+    command.arg("-db").arg("-f").arg(&file);
+    // `sh cross/setup.sh test` installs it.
+    Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 #[test]
@@ -244,7 +224,7 @@ fn haproxy_in_front() {
         ] {
             let (telegram, proxy) = start_behind("127.0.0.1", &[]).await;
             let frontend = free_address();
-            let _haproxy = Haproxy::start(proxy.directory(), frontend, proxy.address(), send);
+            let _haproxy = haproxy(proxy.directory(), frontend, proxy.address(), send);
             eventually("haproxy", || TcpStream::connect(frontend).is_ok()).await;
             for (number, kind) in Kind::ALL.into_iter().enumerate() {
                 let source: IpAddr = Ipv4Addr::new(127, 55, 0, number as u8 + 1).into();
@@ -256,7 +236,7 @@ fn haproxy_in_front() {
                 let session = telegram.session_of(client.local_addr());
                 assert!(session.is_some(), "{send} {:?}", telegram.sessions());
             }
-            assert_eq!(rejected(&proxy, "bad_proxy_header"), 0);
+            assert_eq!(proxy.rejected("bad_proxy_header"), 0);
             telegram.assert_clean();
         }
     });

@@ -70,9 +70,7 @@ fn line(lines: &[String], text: &str) -> String {
 
 async fn served(address: SocketAddr, key: [u8; 16]) -> Client {
     let options = Kind::Padded.options(address).key(key);
-    let mut client = within("a client", options.connect()).await.unwrap();
-    within("an echo", client.echo(&echo(1, 64))).await.unwrap();
-    client
+    options.served().await.expect("it is served")
 }
 
 async fn turned_away(address: SocketAddr, key: [u8; 16]) {
@@ -417,20 +415,11 @@ fn a_back_takes_links_as_before_if_a_place_cannot_be_had() {
 #[cfg(feature = "tls")]
 #[test]
 fn certificates_are_taken_over_with_all_else_or_not_at_all() {
-    use fake_telegram::harness::TemporaryDirectory;
-
-    fn certs(words: &[&str]) {
-        let mut command = std::process::Command::new(built_binary!());
-        let output = command.arg("certs").args(words).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-    }
+    use fake_telegram::harness::{certify, certs};
 
     run(async {
-        let files = TemporaryDirectory::new();
-        let directory = files.path().to_str().unwrap();
-        certs(&["init", directory]);
-        certs(&["add-node", directory, "home"]);
-        let secured = Secured::Certificates(files.path().into(), "home".to_owned());
+        let files = certify(built_binary!(), ["home"]);
+        let secured = Secured::by_certificates(&files, "home");
         let telegram = FakeTelegram::start(Options::default()).unwrap();
         let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
         let back = back.start().await;
@@ -458,7 +447,8 @@ fn certificates_are_taken_over_with_all_else_or_not_at_all() {
         for file in ["home.key", "link.home.conf"] {
             fs::remove_file(files.path().join(file)).unwrap();
         }
-        certs(&["add-node", directory, "home", "--days", "90"]);
+        let words = ["add-node", "home", "--days", "90"];
+        assert_eq!(certs(built_binary!(), &words, files.path()).status, 0);
         let lines = reloaded(&mut front, |_| {}).await;
         let told = line(&lines, "info reloaded: ");
         assert!(

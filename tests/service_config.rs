@@ -4,22 +4,16 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, skipped};
+use fake_telegram::harness::{Said, TemporaryDirectory, binary, skipped};
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 const OTHER: &str = "99112233445566778899aabbccddeeff";
 const USUAL: &str = "/etc/smol-mtproxy.conf";
 const NOBODY: u32 = 65534;
-
-struct Said {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
 
 struct Machine(TemporaryDirectory);
 
@@ -67,23 +61,17 @@ impl Machine {
             "mount --bind etc /etc; mount --bind run /var/run; mount --bind lib /var/lib; \
              exec {user} \"$@\""
         );
-        let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
-        let output = Command::new("unshare")
-            .args(["-m", "sh", "-ec", &script, "sh"])
-            .args(env::var_os("SMOL_MTPROXY_RUNNER"))
-            .arg(Path::new(&binary).canonicalize().unwrap())
-            .args(line.split_whitespace())
-            .current_dir(self.0.path())
-            .env("HOME", self.path("home"))
-            .env_remove("XDG_STATE_HOME")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Said {
-            status: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Said::by(
+            Command::new("unshare")
+                .args(["-m", "sh", "-ec", &script, "sh"])
+                .args(env::var_os("SMOL_MTPROXY_RUNNER"))
+                .arg(binary(built_binary!()).canonicalize().unwrap())
+                .args(line.split_whitespace())
+                .current_dir(self.0.path())
+                .env("HOME", self.path("home"))
+                .env_remove("XDG_STATE_HOME")
+                .stdin(Stdio::null()),
+        )
     }
 
     fn root(&self, line: &str) -> Said {

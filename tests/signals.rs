@@ -23,8 +23,10 @@ fn it_drains_and_ends_well() {
             let mut waiting = proxy.client(Kind::Padded).connect().await.unwrap();
             within("an echo", waiting.echo(&echo(1, 64))).await.unwrap();
             let request = Command::EchoLater { millis: 300 }.payload();
+            let taken = || telegram.counters().requests() + telegram.counters().direct_packets();
+            let before = taken();
             waiting.send(&request).await.unwrap();
-            smol::Timer::after(Duration::from_millis(50)).await;
+            eventually("its request", || taken() > before).await;
             proxy.signal(signal);
             let units = within("a close", waiting.until_closed()).await.unwrap();
             assert!(units.len() <= 1, "{units:?}");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::crypto::hex;
-use fake_telegram::harness::{self, Metrics, Proxy, ProxyOptions, Route, Strace};
+use fake_telegram::harness::{self, Metrics, Process, Proxy, ProxyOptions, Route, Strace};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, patience, run, within};
 use smol::future::zip;
@@ -22,10 +22,6 @@ const CALM: Duration = Duration::from_secs(2);
 
 /// By which each slow call is delayed.
 const DELAY: Duration = Duration::from_secs(2);
-
-async fn client_of(proxy: &Proxy) -> Client {
-    proxy.served_client(2).await
-}
 
 /// The longest echo while `doing` is done.
 async fn longest_echo<T>(client: &mut Client, doing: impl Future<Output = T>) -> (T, Duration) {
@@ -93,7 +89,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
             talkative(o).unread_log()
         };
         let (telegram, mut proxy) = harness::start(built_binary!(), Route::Middle, change).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         let filling = async {
             while lost(&proxy).await == 0 {
                 strangers(&proxy, 500).await;
@@ -103,7 +99,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
         let lost = lost(&proxy).await;
         println!("{longest:?} at most, {lost} lines lost");
         assert!(longest < CALM, "{longest:?}");
-        client_of(&proxy).await;
+        proxy.served_client(2).await;
 
         proxy.read_log();
         eventually("a word about lost lines", || {
@@ -150,13 +146,19 @@ fn a_log_that_is_read_loses_nothing_even_at_the_end() {
     });
 }
 
+/// How many lines of log come first.
+const CRASHES_AFTER: &str = "SMOL_MTPROXY_CRASHES_AFTER";
+
 /// A process that crashes, for the test below.
 #[test]
 #[ignore = "it crashes on purpose, when another test starts it"]
 fn crashes() {
+    // Who runs every test that is ignored does not mean this one.
+    let Ok(lines) = std::env::var(CRASHES_AFTER) else {
+        return;
+    };
     smol_mtproxy::testing::detach().unwrap();
-    let lines = std::env::var("LINES").unwrap_or_default();
-    for number in 0..lines.parse().unwrap_or(0) {
+    for number in 0..lines.parse().unwrap() {
         smol_mtproxy::testing::info(&format!("line {number} {}", "x".repeat(100)));
     }
     panic!("on purpose,\nin two lines");
@@ -166,7 +168,7 @@ fn crash(lines: usize) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "crashes", "--ignored", "--nocapture"])
-        .env("LINES", lines.to_string())
+        .env(CRASHES_AFTER, lines.to_string())
         .stdout(Stdio::null());
     command
 }
@@ -187,12 +189,13 @@ fn a_crash_is_the_last_line_and_ends_though_nobody_reads_it() {
         "{last}"
     );
 
-    let mut child = crash(10_000).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Process::start(crash(10_000).stderr(Stdio::piped()));
     run(async {
         eventually("its end", || child.try_wait().unwrap().is_some()).await;
     });
     let mut log = String::new();
-    child.stderr.unwrap().read_to_string(&mut log).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    stderr.read_to_string(&mut log).unwrap();
     assert!(
         log.contains("info line 0 ") && !log.contains("crashed"),
         "{log}"
@@ -222,7 +225,7 @@ fn with_table(options: ProxyOptions) -> ProxyOptions {
 fn pipes_and_devices_in_the_place_of_files_change_nothing() {
     run(async {
         let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, with_table).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         let places = ["banned", "proxy.conf"].map(|name| proxy.directory().join(name));
         for (round, path) in places.iter().enumerate() {
             let text = fs::read(path).unwrap();
@@ -240,7 +243,7 @@ fn pipes_and_devices_in_the_place_of_files_change_nothing() {
             let ((), longest) = longest_echo(&mut client, failed).await;
             assert!(longest < CALM, "{longest:?}");
             assert_eq!(failures(&proxy), round as u64 + 1);
-            client_of(&proxy).await;
+            proxy.served_client(2).await;
             fs::remove_file(path).unwrap();
             fs::write(path, text).unwrap();
         }
@@ -266,7 +269,7 @@ fn a_file_that_is_too_large_is_refused_with_the_way_out() {
             proxy.log_contains("is over 4 MiB; write neighbouring addresses as networks")
         })
         .await;
-        client_of(&proxy).await;
+        proxy.served_client(2).await;
         telegram.assert_clean();
     });
 }
@@ -276,7 +279,7 @@ fn many_reloads_at_once_are_one_after_another() {
     run(async {
         let (telegram, mut proxy) =
             harness::start(built_binary!(), Route::Middle, with_table).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         let guest = [0x5a; 16];
         let reloads = async {
             for _ in 0..50 {
@@ -363,7 +366,7 @@ async fn calm_during<T, F: Future<Output = T>>(
 fn a_slow_disk_delays_who_saves_a_table_and_nobody_else() {
     run(async {
         let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, with_table).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         let calls = "/^(fsync|fdatasync|rename|renameat|renameat2)$";
         let Some(_delays) = delay(&proxy, DELAY, calls, None).await else {
             return;
@@ -397,7 +400,7 @@ fn ctl(proxy: &Proxy, words: &[&str]) -> impl FnOnce() -> Output + Send + 'stati
 fn files_that_open_slowly_delay_a_reload_and_nobody_else() {
     run(async {
         let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, with_table).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         for name in ["banned", "proxy.conf"] {
             let path = proxy.directory().join(name);
             let delays = delay(&proxy, DELAY, "/^open(at)?$", Some(&path));
@@ -425,7 +428,7 @@ fn a_slow_disk_delays_no_handshake() {
     run(async {
         let change = |o: ProxyOptions| o.set("--replay-cache", "1024,keep");
         let (telegram, proxy) = harness::start(built_binary!(), Route::Middle, change).await;
-        let mut client = client_of(&proxy).await;
+        let mut client = proxy.served_client(2).await;
         let path = proxy.directory().join("replays");
         let length = || fs::metadata(&path).map_or(0, |found| found.len());
         eventually("the file", || length() > 0).await;
@@ -435,7 +438,7 @@ fn a_slow_disk_delays_no_handshake() {
         let coming = || async {
             let before = length();
             let began = Instant::now();
-            client_of(&proxy).await;
+            proxy.served_client(2).await;
             let handshake = began.elapsed();
             eventually("a longer file", || length() > before).await;
             handshake

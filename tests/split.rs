@@ -86,20 +86,6 @@ fn quick_acks_and_rows_of_packets_arrive_in_order() {
     });
 }
 
-/// Clients that have been served once and are idle now.
-async fn idle_clients(front: &Proxy, count: u32) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for number in 0..count {
-        let kind = Kind::ALL[number as usize % Kind::ALL.len()];
-        let mut client = front.client(kind).connect().await.unwrap();
-        within("an echo", client.echo(&echo(number, 64)))
-            .await
-            .unwrap();
-        clients.push(client);
-    }
-    clients
-}
-
 async fn all_are_served(clients: &mut [Client]) {
     for (number, client) in clients.iter_mut().enumerate() {
         let outcome = within("an echo", client.echo(&echo(number as u32, 1000))).await;
@@ -112,7 +98,7 @@ fn idle_clients_survive_the_end_of_a_connection_to_telegram() {
     run(async {
         let secured = Secured::default();
         let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
-        let mut clients = idle_clients(&split.front, 12).await;
+        let mut clients = split.front.idle_clients(12).await;
         for how in [Close::Fin, Close::Drop, Close::Reset] {
             let old = split.telegram.connections();
             split.telegram.rotate_all(how);
@@ -134,7 +120,7 @@ fn a_client_is_closed_in_the_middle_of_its_packet_or_answer() {
     run(async {
         let secured = Secured::default();
         let split = Split::start(built_binary!(), Route::Middle, &secured, |o| o).await;
-        let mut others = idle_clients(&split.front, 4).await;
+        let mut others = split.front.idle_clients(4).await;
         for kind in Kind::ALL {
             let mut client = split.front.client(kind).connect().await.unwrap();
             within("an echo", client.echo(&echo(1, 64))).await.unwrap();
@@ -234,7 +220,7 @@ fn slow_clients_stall_nobody_and_memory_stays() {
                 false => o.set("--buffers", "4M"),
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            let mut clients = idle_clients(&split.front, 8).await;
+            let mut clients = split.front.idle_clients(8).await;
             let mut quick = split.front.served_client(4).await;
             let halves = [&split.front, &split.back];
             let before_load = halves.map(Proxy::resident_memory);
@@ -288,7 +274,7 @@ fn uploads_wait_while_the_dc_does_not_read() {
             let secured = Secured::default();
             let change = |o: ProxyOptions| o.set("--buffers", "16M");
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            let clients = idle_clients(&split.front, 8).await;
+            let clients = split.front.idle_clients(8).await;
             let mut elsewhere = split.front.served_client(4).await;
             let mut large = split.front.served_client(4).await;
             split.telegram.behave_dc(2, |b| b.stop_reading = true);

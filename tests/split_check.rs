@@ -1,43 +1,33 @@
 //! What `check` says of a link, and fronts whose certificates are refused.
 #![cfg(all(feature = "tls", feature = "check"))]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod link_peer;
+
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use fake_telegram::built_binary;
-use fake_telegram::client::Kind;
 use fake_telegram::harness::namespace::apart;
 use fake_telegram::harness::{
-    Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, free_address,
+    Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, certify, certs, free_address,
 };
-use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
-use fake_telegram::wait::{eventually, run, within};
-use smol_mtproxy_wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof};
+use fake_telegram::wait::{eventually, run};
+use smol_mtproxy_wire::link::{Frame, Hello, LinkSide, RANDOM_LEN, Refusal, proof};
 
-fn certs(words: &[&str], directory: &Path) -> String {
-    let mut command = Command::new(built_binary!());
-    command.arg("certs").arg(words[0]).arg(directory);
-    let output = command.args(&words[1..]).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    String::from_utf8(output.stdout).unwrap()
+use link_peer::Peer;
+
+fn fine(words: &[&str], directory: &Path) -> String {
+    certs(built_binary!(), words, directory).fine()
 }
 
 /// A CA with the fronts `home` and `old`, which has expired.
 fn made() -> TemporaryDirectory {
-    let directory = TemporaryDirectory::new();
-    certs(&["init"], directory.path());
-    certs(&["add-node", "home"], directory.path());
-    certs(&["add-node", "old", "--days", "0"], directory.path());
+    let directory = certify(built_binary!(), ["home"]);
+    fine(&["add-node", "old", "--days", "0"], directory.path());
     directory
-}
-
-fn secured(directory: &TemporaryDirectory, front: &str) -> Secured {
-    Secured::Certificates(directory.path().into(), front.into())
 }
 
 type Flag<'a> = (&'a str, String);
@@ -94,11 +84,6 @@ fn passes(back: SocketAddr, flags: &[Flag<'_>], how: &str) {
     assert!(!said.contains("fail") && !said.contains("warn"), "{said}");
 }
 
-async fn is_served(front: &Proxy) {
-    let mut client = front.client(Kind::Padded).connect().await.unwrap();
-    within("an echo", client.echo(&echo(1, 64))).await.unwrap();
-}
-
 #[test]
 fn a_link_that_would_not_come_about_is_named_and_one_that_would_is_let_be() {
     let name = "a_link_that_would_not_come_about_is_named_and_one_that_would_is_let_be";
@@ -108,7 +93,7 @@ fn a_link_that_would_not_come_about_is_named_and_one_that_would_is_let_be() {
 async fn certificates() {
     let telegram = FakeTelegram::start(Options::default()).unwrap();
     let (ours, other) = (made(), made());
-    let home = secured(&ours, "home");
+    let home = Secured::by_certificates(&ours, "home");
     let back = ProxyOptions::back(built_binary!(), &telegram, &home);
     let back = back.start().await;
     let at = back.address();
@@ -133,9 +118,9 @@ async fn certificates() {
     let told = || back.log_contains("(home) asks by `check`: it would get a link");
     eventually("a word about the trial", told).await;
     assert_eq!(seen(), before, "{:#?}", back.log());
-    is_served(&front).await;
+    front.served_client(2).await;
 
-    certs(&["add-node", "soon", "--days", "10"], ours.path());
+    fine(&["add-node", "soon", "--days", "10"], ours.path());
     let (_, said) = check(at, &files(&ours, "soon", &ours));
     let warning = "/soon.pem expires on 20";
     assert!(
@@ -147,7 +132,7 @@ async fn certificates() {
         "{said}"
     );
 
-    let soon = secured(&ours, "soon");
+    let soon = Secured::by_certificates(&ours, "soon");
     let soon = ProxyOptions::front(built_binary!(), &telegram, Route::Middle, &soon, &[at]);
     let soon = soon.start().await;
     soon.linked(1).await;
@@ -164,7 +149,7 @@ async fn certificates() {
     ];
     fails(at, &files(&other, "home", &ours), &foreign);
     eventually("its expiry", || {
-        certs(&["show"], ours.path()).contains("old.pem: old, EXPIRED")
+        fine(&["show"], ours.path()).contains("old.pem: old, EXPIRED")
     })
     .await;
     let expired = [
@@ -209,7 +194,7 @@ async fn certificates() {
         &["cannot connect", "is the back running"],
     );
 
-    is_served(&front).await;
+    front.served_client(2).await;
     assert_eq!(back.counted("links", ""), 1);
     front.cleared().await;
 }
@@ -266,12 +251,8 @@ fn older_back() {
     let at = listener.local_addr().unwrap();
     let answering = thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
-        let mut peer = Peer {
-            stream,
-            decoder: Decoder::default(),
-            received: Vec::new(),
-        };
-        let Frame::Hello(mut theirs) = peer.hear() else {
+        let mut peer = Peer::over(stream);
+        let Some(Frame::Hello(mut theirs)) = peer.hear() else {
             panic!("no hello");
         };
         assert!(theirs.is_trial);
@@ -286,7 +267,7 @@ fn older_back() {
         peer.say(&Frame::Hello(ours.clone()));
         assert_eq!(
             peer.hear(),
-            Frame::Proof(proof(KEY, LinkSide::Front, &theirs, &ours))
+            Some(Frame::Proof(proof(KEY, LinkSide::Front, &theirs, &ours)))
         );
         peer.say(&Frame::Proof(proof(KEY, LinkSide::Back, &theirs, &ours)));
         peer.say(&Frame::Ping(1));
@@ -298,40 +279,7 @@ fn older_back() {
         "a key, plain",
     );
     let last = answering.join().unwrap();
-    assert_eq!(last, Frame::Close(Refusal::Shutdown));
-}
-
-struct Peer {
-    stream: TcpStream,
-    decoder: Decoder,
-    received: Vec<u8>,
-}
-
-impl Peer {
-    fn say(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.encode()).unwrap();
-    }
-
-    fn hear(&mut self) -> Frame {
-        loop {
-            let length = self.received.len();
-            let mut input = self.received.as_mut_slice();
-            let event = self.decoder.next(&mut input).unwrap();
-            let frame = match event {
-                Some(Event::Frame(frame)) => Some(frame),
-                _ => None,
-            };
-            let used = length - input.len();
-            self.received.drain(..used);
-            if let Some(frame) = frame {
-                return frame;
-            }
-            let mut more = [0; 256];
-            let length = self.stream.read(&mut more).unwrap();
-            assert!(length > 0, "it hangs up");
-            self.received.extend_from_slice(&more[..length]);
-        }
-    }
+    assert_eq!(last, Some(Frame::Close(Refusal::Shutdown)));
 }
 
 #[test]
@@ -339,14 +287,14 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
     run(async {
         let telegram = FakeTelegram::start(Options::default()).unwrap();
         let ours = made();
-        certs(&["add-node", "office"], ours.path());
-        let home = secured(&ours, "home");
+        fine(&["add-node", "office"], ours.path());
+        let home = Secured::by_certificates(&ours, "home");
         let list = ours.path().join("refused.txt").display().to_string();
         let back = ProxyOptions::back(built_binary!(), &telegram, &home);
         let back = back.set("--link-refuse", &list).in_config_file();
         let mut back = back.start().await;
         let start = |who: &str| {
-            let (secured, backs) = (secured(&ours, who), [back.address()]);
+            let (secured, backs) = (Secured::by_certificates(&ours, who), [back.address()]);
             let route = Route::Direct;
             ProxyOptions::front(built_binary!(), &telegram, route, &secured, &backs)
                 .in_config_file()
@@ -356,9 +304,9 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
         home.linked(1).await;
         office.linked(1).await;
 
-        let told = certs(&["revoke", "home"], ours.path());
+        let told = fine(&["revoke", "home"], ours.path());
         assert!(told.contains("reload the back (kill -HUP)"), "{told}");
-        assert!(certs(&["show"], ours.path()).contains("home.pem: home, REVOKED"));
+        assert!(fine(&["show"], ours.path()).contains("home.pem: home, REVOKED"));
         assert_eq!(back.counted("links", ""), 2);
         back.reload(|_| {});
         for (side, words) in [
@@ -382,7 +330,7 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
             (0, 1)
         );
         assert!(back.counted("link_ends_total", "reason=\"revoked\"") >= 2);
-        is_served(&office).await;
+        office.served_client(2).await;
 
         // A reload asks at once, and says again what is wrong.
         home.reload(|_| {});
@@ -390,16 +338,16 @@ fn a_revoked_front_loses_its_links_and_comes_again_with_another_key() {
         let count = |side: &Proxy| side.log().iter().filter(|line| line.contains(told)).count();
         eventually("a second time", || count(&home) == 2).await;
 
-        certs(&["renew", "home", "--new-key"], ours.path());
+        fine(&["renew", "home", "--new-key"], ours.path());
         home.reload(|_| {});
         home.linked(1).await;
-        is_served(&home).await;
+        home.served_client(2).await;
 
         // A list with a slip changes nothing, and is named.
         std::fs::write(&list, "home\n").unwrap();
         back.reload(|_| {});
         let words = "refused.txt: line 1 is no SHA-256 fingerprint";
         eventually(words, || back.log_contains(words)).await;
-        is_served(&home).await;
+        home.served_client(2).await;
     });
 }

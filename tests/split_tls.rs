@@ -4,47 +4,31 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, TemporaryDirectory};
+use fake_telegram::harness::{
+    Proxy, ProxyOptions, Route, Secured, Split, TemporaryDirectory, certify, certs,
+};
 use fake_telegram::payload::{self, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, is_emulated, run, within};
 
-fn certs(words: &[&str], directory: &Path) -> Output {
-    let mut command = Command::new(built_binary!());
-    command.arg("certs").arg(words[0]).arg(directory);
-    command.args(&words[1..]);
-    command.output().unwrap()
-}
-
 fn fine(words: &[&str], directory: &Path) -> String {
-    let output = certs(words, directory);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
-    String::from_utf8(output.stdout).unwrap()
+    certs(built_binary!(), words, directory).fine()
 }
 
 fn refused(words: &[&str], directory: &Path, code: i32) -> String {
-    let output = certs(words, directory);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    stderr
+    let said = certs(built_binary!(), words, directory);
+    assert_eq!(said.status, code, "{}", said.stderr);
+    assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
+    said.stderr
 }
 
 /// A CA with the front `home`.
 fn made() -> TemporaryDirectory {
-    let directory = TemporaryDirectory::new();
-    fine(&["init"], directory.path());
-    fine(&["add-node", "home"], directory.path());
-    directory
-}
-
-fn secured(directory: &TemporaryDirectory, front: &str) -> Secured {
-    Secured::Certificates(directory.path().into(), front.into())
+    certify(built_binary!(), ["home"])
 }
 
 #[test]
@@ -135,7 +119,7 @@ fn clients_are_served_through_tls() {
     run(async {
         let directory = made();
         for route in Route::ALL {
-            let secured = secured(&directory, "home");
+            let secured = Secured::by_certificates(&directory, "home");
             let change = |o: ProxyOptions| match o.has("--listen") {
                 true => o.set("--link-sni", "www.example.com"),
                 false => o,
@@ -165,7 +149,7 @@ fn many_large_answers_and_packets_share_a_link_through_tls() {
     run(async {
         let directory = made();
         for route in Route::ALL {
-            let secured = secured(&directory, "home");
+            let secured = Secured::by_certificates(&directory, "home");
             let split = Split::start(built_binary!(), route, &secured, |o| o).await;
             // An emulator encrypts some MB a second.
             let size = 1 << 20;
@@ -239,7 +223,11 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
         .await;
         let route = Route::Middle;
         let back = || {
-            let back = ProxyOptions::back(built_binary!(), &telegram, &secured(&ours, "home"));
+            let back = ProxyOptions::back(
+                built_binary!(),
+                &telegram,
+                &Secured::by_certificates(&ours, "home"),
+            );
             let address = [back.listener()];
             (back, address)
         };
@@ -248,7 +236,7 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
         };
         // A front of another CA: it refuses the back first.
         let (back_options, address) = back();
-        let foreign = front(&secured(&other, "home"), &address);
+        let foreign = front(&Secured::by_certificates(&other, "home"), &address);
         let words = [
             "this side's certificate is of another CA",
             "is of another CA",
@@ -257,7 +245,7 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
         // A foreign certificate with the right CA.
         let (back_options, address) = back();
         let file = |name: &str| other.path().join(name).display().to_string();
-        let foreign = front(&secured(&ours, "home"), &address)
+        let foreign = front(&Secured::by_certificates(&ours, "home"), &address)
             .set("--link-cert", file("home.pem"))
             .set("--link-key", file("home.key"));
         let words = [
@@ -271,7 +259,7 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
             "the other side's certificate has expired",
             "this side's certificate has expired",
         ];
-        let old = front(&secured(&ours, "old"), &address);
+        let old = front(&Secured::by_certificates(&ours, "old"), &address);
         let (_back, mut front_proxy) = disagree(back_options, old.in_config_file(), words).await;
         // A reload takes the right one.
         let file = |name: &str| ours.path().join(name).display().to_string();
@@ -292,7 +280,7 @@ fn wrong_certificates_are_refused_with_the_reason_on_both_ends() {
         let back_options = back_options
             .set("--link-cert", file("home.pem"))
             .set("--link-key", file("home.key"));
-        let right = front(&secured(&ours, "home"), &address);
+        let right = front(&Secured::by_certificates(&ours, "home"), &address);
         let words = [
             "the front does not take this certificate for a back's",
             "that is no back's certificate",

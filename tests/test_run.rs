@@ -5,31 +5,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, free_address};
+use fake_telegram::harness::{Said, TemporaryDirectory, free_address};
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 
-struct Said {
-    status: i32,
-    stdout: String,
-    stderr: String,
-}
-
 fn say(line: &str) -> Said {
-    let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
-    let runner = env::var_os("SMOL_MTPROXY_RUNNER");
-    let words: Vec<_> = runner.into_iter().chain([binary]).collect();
-    let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).args(line.split_whitespace());
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    Said {
-        status: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Said::to(built_binary!(), line)
 }
 
 /// Everything that lies in a directory, with what the files hold.

@@ -370,13 +370,15 @@ fn a_crowd_does_not_make_it_rest() {
         let options = proxy(&set.telegram, "upstream,direct");
         let options = options.add("--upstream", Form::FakeTls.at(set.next.address()));
         let proxy = options.start().await;
-        let clients = (0..12).map(|_| smol::spawn({
-            let options = proxy.client(Kind::Padded);
-            async move {
-                let mut client = options.connect().await.unwrap();
-                client.fate_of(&echo(1, 88)).await
-            }
-        }));
+        let clients = (0..12).map(|_| {
+            smol::spawn({
+                let options = proxy.client(Kind::Padded);
+                async move {
+                    let mut client = options.connect().await.unwrap();
+                    client.fate_of(&echo(1, 88)).await
+                }
+            })
+        });
         let clients: Vec<_> = clients.collect();
         for client in clients {
             assert_eq!(client.await, Fate::Answered);

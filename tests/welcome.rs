@@ -3,11 +3,11 @@
 
 use std::env;
 use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use fake_telegram::built_binary;
 use fake_telegram::harness::namespace::{inside, shell};
-use fake_telegram::harness::{ProxyOptions, TemporaryDirectory};
+use fake_telegram::harness::{Process, ProxyOptions, TemporaryDirectory, binary};
 use fake_telegram::wait::{eventually, run};
 
 const ROWS: usize = 24;
@@ -15,28 +15,37 @@ const COLUMNS: usize = 80;
 
 /// The proxy on a terminal of 80 × 24; what that was sent goes to a file.
 struct Terminal {
-    child: Child,
+    _script: Process,
     directory: TemporaryDirectory,
 }
 
 impl Terminal {
     fn new(flags: &str) -> Self {
         let directory = TemporaryDirectory::new();
-        let binary = env::var_os("SMOL_MTPROXY_BIN").unwrap_or_else(|| built_binary!().into());
         let runner = env::var("SMOL_MTPROXY_RUNNER").unwrap_or_default();
         // The command that it shows is as long as these paths: short ones of our own.
-        symlink(binary, directory.path().join("smol-mtproxy")).unwrap();
+        symlink(
+            binary(built_binary!()),
+            directory.path().join("smol-mtproxy"),
+        )
+        .unwrap();
+        // That its terminal is gone is for the proxy a signal to reload: it ends with
+        // its parent, as that does with this thread.
         let line = format!(
-            "stty rows {ROWS} cols {COLUMNS}; exec {runner} ./smol-mtproxy {flags} --data-dir ."
+            "stty rows {ROWS} cols {COLUMNS}; \
+             exec setpriv --pdeathsig KILL {runner} ./smol-mtproxy {flags} --data-dir ."
         );
-        let child = Command::new("script")
-            .args(["-qefc", &line, "screen"])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, directory }
+        let script = Process::start(
+            Command::new("setpriv")
+                .args(["--pdeathsig", "KILL", "script", "-qefc", &line, "screen"])
+                .current_dir(directory.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null()),
+        );
+        Self {
+            _script: script,
+            directory,
+        }
     }
 
     /// The lines so far, without colours; `script` adds one of its own.
@@ -47,13 +56,6 @@ impl Terminal {
         let lines = text.lines().map(|line| line.trim_end_matches('\r'));
         let own = |line: &&str| !line.starts_with("Script ");
         lines.filter(own).map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct SessionRequest {
 pub(crate) trait Backend {
     /// Opens a session whose data from Telegram goes to `sink`. May wait for a
     /// connection; dropping the future gives the session up.
-    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_>;
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_>;
 
     /// Whether this beginning of a client's connection, by what makes it the same one when
     /// it comes again, went out from here: its way to Telegram would be a circle.
@@ -61,7 +61,7 @@ pub(crate) trait Backend {
     }
 }
 
-pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
+pub(crate) type PendingSession<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;
 
 /// An open session; dropping it closes it on Telegram's side.
 pub(crate) enum Session {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::commands::ShowInvites;
 use super::ended::{self, SecretEnd};
 use super::exit::Exit;
+use super::invites::NamedInvite;
 use super::json::Json;
 use super::service::{self, Basis};
 use super::within::within;
@@ -18,7 +19,7 @@ use crate::telegram::directory::ask_services;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints the invites of every secret.
-pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Exit {
+pub(super) fn run(options: &ShowInvites, config: Config, basis: Basis) -> Exit {
     if config.process.role == Role::Back {
         return complain(
             Exit::Usage,
@@ -35,6 +36,31 @@ pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Ex
             config.process.data_dir.display()
         );
     }
+    let invites = invites_of(options, config);
+    let warning = invites::warning(&invites);
+    let exit = match invites.is_empty() {
+        true => Exit::Unavailable,
+        false => Exit::Ok,
+    };
+    if options.json {
+        let list = invites.iter().map(NamedInvite::json).collect();
+        let mut object = vec![("links", Json::List(list))];
+        object.extend(warning.map(|text| ("warning", Json::Text(text))));
+        return print(&format!("{}\n", Json::Object(object))).or(exit);
+    }
+    let colours = std::io::stdout().is_terminal();
+    let shown: Vec<_> = invites
+        .iter()
+        .map(|named| named.show(!options.no_qr, colours))
+        .collect();
+    if let Some(warning) = warning {
+        eprintln!("smol-mtproxy: {warning}");
+    }
+    print(&shown.join("\n")).or(exit)
+}
+
+/// Those of `config`, of which warnings are said here.
+fn invites_of(options: &ShowInvites, mut config: Config) -> Vec<NamedInvite> {
     if let Some(sni) = &options.sni {
         if !config.doors.tls_domains.is_empty() && !config.doors.tls_domains.contains(sni) {
             eprintln!(
@@ -54,31 +80,11 @@ pub(super) fn run(options: &ShowInvites, mut config: Config, basis: Basis) -> Ex
         invites = invites::all(&config, options.server.as_ref());
     }
     let used_up = ended::used_up(&config);
-    let is_used_up =
-        |named: &&mut invites::NamedInvite| used_up.contains(&named.counts_as.as_str());
+    let is_used_up = |named: &&mut NamedInvite| used_up.contains(&named.counts_as.as_str());
     for named in invites.iter_mut().filter(is_used_up) {
         named.ended.get_or_insert(SecretEnd::QuotaUsed);
     }
-    let warning = invites::warning(&invites);
-    let exit = match invites.is_empty() {
-        true => Exit::Unavailable,
-        false => Exit::Ok,
-    };
-    if options.json {
-        let list = invites.iter().map(invites::NamedInvite::json).collect();
-        let mut object = vec![("links", Json::List(list))];
-        object.extend(warning.map(|text| ("warning", Json::Text(text))));
-        return print(&format!("{}\n", Json::Object(object))).or(exit);
-    }
-    let colours = std::io::stdout().is_terminal();
-    let shown: Vec<_> = invites
-        .iter()
-        .map(|named| named.show(!options.no_qr, colours))
-        .collect();
-    if let Some(warning) = warning {
-        eprintln!("smol-mtproxy: {warning}");
-    }
-    print(&shown.join("\n")).or(exit)
+    invites
 }
 
 /// Why there is none. One with a secret made here would lead to no proxy that knows it.

@@ -29,7 +29,7 @@ pub(super) struct Arrival<'a> {
     /// Its hello tells its uptime where others tell the time.
     pub(crate) has_uptime: Cell<bool>,
     /// Its address is over the flood limit: it may not prove anything.
-    pub(crate) is_over: Cell<bool>,
+    pub(crate) is_flooding: Cell<bool>,
     /// The place at the site that it then has.
     pub(crate) at_site: Cell<Option<Guest>>,
 }
@@ -46,7 +46,7 @@ impl Arrival<'_> {
             told.unwrap_or(Err(RejectReason::TimedOut))?;
         }
         let flood = gate.arrive(self.peer.get().client.ip(), reactor.now());
-        self.is_over.set(flood == FloodState::Over);
+        self.is_flooding.set(flood == FloodState::Over);
         Ok(flood)
     }
 

@@ -44,7 +44,7 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> 
         peer: Cell::new(place.peer),
         proven: Cell::new(None),
         has_uptime: Cell::new(false),
-        is_over: Cell::new(false),
+        is_flooding: Cell::new(false),
         at_site: Cell::default(),
     };
     let Some(found) = prove_or_turn_away(&arrival).await else {
@@ -80,7 +80,7 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
     let limit = context.config.with(|config| config.handshake_timeout);
     let arrived = arrive_at_door(arrival).await;
     // For one that had to wait for a place all times count from here.
-    let accepted = match arrival.is_over.get() {
+    let accepted = match arrival.is_flooding.get() {
         true => context.reactor.now(),
         false => started,
     };
@@ -104,7 +104,7 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
         }
         Err(reason) => reason,
     };
-    if !arrival.is_over.get() {
+    if !arrival.is_flooding.get() {
         reject(arrival, reason);
     }
     let site = Box::pin(standby.take_over(reason).or(async {

@@ -10,7 +10,7 @@ use super::opening::{MAX_PATIENCE, Opening};
 use super::sites::{Ending, How};
 use crate::metrics::RejectReason;
 use crate::net::{Socket, fill_random};
-use crate::wire::after_flight::Verdict;
+use crate::wire::after_flight::GivenUp;
 use crate::wire::fake_tls::record_header;
 
 /// Read at a time, in bytes, as a server reads ahead: what is left unread makes the
@@ -36,7 +36,7 @@ pub(super) async fn say(
     };
     let reactor = &context.reactor;
     // Some of what it judges by may not have been read.
-    let is_early = opening.verdict().is_some();
+    let is_early = opening.given_up().is_some();
     let ending = match reason {
         RejectReason::TimedOut => manners.unfinished(),
         // It is the peer that has ended it.
@@ -47,8 +47,8 @@ pub(super) async fn say(
             match reactor.timeout(left, judged).await {
                 None => manners.unfinished(),
                 Some(None) => return,
-                Some(Some(Verdict::Left)) => Ending::FIN,
-                Some(Some(Verdict::Garbled)) => {
+                Some(Some(GivenUp::Left)) => Ending::FIN,
+                Some(Some(GivenUp::Garbled)) => {
                     let ending = manners.garbled();
                     if ending.after > AT_ONCE {
                         reactor.sleep(ending.after.min(MAX_PATIENCE)).await;
@@ -67,7 +67,7 @@ fn poll_judged(
     socket: &Socket,
     opening: &Opening,
     cx: &mut Context<'_>,
-) -> Poll<Option<Verdict>> {
+) -> Poll<Option<GivenUp>> {
     let read = |buffer: &mut [u8]| {
         let buffer = buffer.get_mut(..READ_AHEAD).unwrap_or_default();
         match socket.poll_read(cx, buffer) {
@@ -78,8 +78,8 @@ fn poll_judged(
             read => read.map(|_| false),
         }
     };
-    if let Some(verdict) = opening.verdict() {
-        return Poll::Ready(Some(verdict));
+    if let Some(given_up) = opening.given_up() {
+        return Poll::Ready(Some(given_up));
     }
     match context.scratch.with(read) {
         Some(Poll::Ready(true)) => {

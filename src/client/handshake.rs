@@ -122,7 +122,7 @@ async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, Rej
         }
         read_opening(arrival.socket, opening, HEADER_LEN - length).await?;
     };
-    if arrival.is_over.get() {
+    if arrival.is_flooding.get() {
         return Err(RejectReason::Flood);
     }
     let mut secrets = rules.secrets.iter().enumerate();
@@ -193,7 +193,7 @@ fn check_hello(
     if !rules.tls_domains.is_empty() && !rules.tls_domains.contains(domain) {
         return Err(RejectReason::UnknownServerName);
     }
-    if arrival.is_over.get() {
+    if arrival.is_flooding.get() {
         return Err(RejectReason::Flood);
     }
     let key_for = |secret: &Secret| match &rules.sni_salt {
@@ -256,7 +256,7 @@ async fn fake_tls(
         }
         // Clients send all of it in their first record: the official proxy takes
         // nothing else. So what a server would have judged by now is no client's.
-        if opening.verdict().is_some() {
+        if opening.given_up().is_some() {
             return Err(RejectReason::BadTransport);
         }
         let more = read_more(arrival.socket, &mut raw, HEADER_LEN - header.len());

@@ -10,7 +10,7 @@ use super::roll_call::MAX_WAIT;
 use super::sites::{Ending, How, Manners};
 use crate::metrics::RejectReason;
 use crate::net::{Notify, Socket};
-use crate::wire::after_flight::{Judge, Verdict};
+use crate::wire::after_flight::{AfterFlight, GivenUp};
 
 /// Bytes that the site gets in one piece if they came so: a server that ends the
 /// connection after a first piece answers the second one with a reset.
@@ -31,7 +31,7 @@ pub(super) struct Opening {
     /// It was answered, or is known.
     settled: Notify,
     /// Hears what comes after the answer.
-    judge: RefCell<Judge>,
+    after_flight: RefCell<AfterFlight>,
 }
 
 impl Opening {
@@ -88,13 +88,13 @@ impl Opening {
 
     /// What came after the answer.
     pub(crate) fn hear(&self, bytes: &[u8]) {
-        self.judge.borrow_mut().hear(bytes);
+        self.after_flight.borrow_mut().hear(bytes);
     }
 
     /// What a server makes of what came after its answer if it cannot decrypt that;
     /// `None`: it waits for more.
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
-        self.judge.borrow().verdict()
+    pub(crate) fn given_up(&self) -> Option<GivenUp> {
+        self.after_flight.borrow().given_up()
     }
 
     /// The peer knows a secret: while it waits for its place the site has no say.

@@ -181,7 +181,7 @@ impl StreamRelay {
     fn has_plenty(&self, unframer: &Unframer) -> bool {
         let buffers = &self.out.context.buffers;
         let reservable = buffers.reservable_bytes(unframer.destination());
-        reservable >= PLENTY.min(buffers.most_reservable_bytes())
+        reservable >= PLENTY.min(buffers.max_reservable_bytes())
     }
 
     /// Room for the packet that has begun; without it, why there is nothing to

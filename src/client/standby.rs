@@ -184,7 +184,7 @@ impl<'a> SiteStandby<'a> {
         if !self.opening.concerns_site(reason) {
             return None;
         }
-        let judgement = match self.arrival.is_over.get() {
+        let judgement = match self.arrival.is_flooding.get() {
             true => Judgement::Crowd,
             false => Judgement::Stranger,
         };

@@ -71,28 +71,48 @@ pub(crate) fn make_private_dir(path: &Path) -> io::Result<()> {
 /// Replaces a file, whole or not at all, even if the power fails: some file
 /// systems of routers would leave an empty file under the new name.
 pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut beside = path.to_owned().into_os_string();
-    beside.push(".new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&beside)?;
+    let (beside, mut file) = FileBeside::create(path, mode)?;
     give_to_owner_of_directory(path, &file);
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    let outcome = written.and_then(|()| fs::rename(&beside, path));
-    // The name too; not every file system has a way to write that.
-    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
-    if outcome.is_err() {
-        // On a full disk it would keep the room that somebody makes.
-        let _ = fs::remove_file(&beside);
+    file.write_all(content).and_then(|()| file.sync_all())?;
+    beside.take_place()
+}
+
+/// The new content of a file, in a file beside it, which goes if it does not take the
+/// place: on a full disk it would keep the room that somebody makes.
+pub(crate) struct FileBeside {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl FileBeside {
+    /// An empty one, instead of one that a crash has left.
+    pub(crate) fn create(path: &Path, mode: u32) -> io::Result<(Self, File)> {
+        let mut beside = path.to_owned().into_os_string();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let made = options.write(true).create_new(true).mode(mode);
+        let file = made.open(&beside)?;
+        let path = path.to_owned();
+        Ok((Self { path, beside }, file))
     }
-    outcome
+
+    pub(crate) fn take_place(self) -> io::Result<()> {
+        let outcome = fs::rename(&self.beside, &self.path);
+        // The name too; not every file system has a way to write that.
+        let _ = File::open(folder_of(&self.path)).and_then(|folder| folder.sync_all());
+        outcome
+    }
+}
+
+impl Drop for FileBeside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 /// A file that root has made in another user's directory becomes that user's, who

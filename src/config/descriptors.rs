@@ -57,7 +57,7 @@ impl Descriptors {
 
 /// What memory has room for, whatever the descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Most {
+pub(super) struct Maxima {
     /// Pipes for splice(2): two descriptors and up to 256 KiB of kernel memory
     /// each while a slow client's bytes wait in them.
     pub(crate) pipes: usize,
@@ -82,7 +82,7 @@ pub(super) struct Wants {
     pub(crate) spare: usize,
     pub(crate) clients_per_connection: usize,
     pub(crate) buffers: usize,
-    pub(crate) most: Most,
+    pub(crate) maxima: Maxima,
 }
 
 /// Shares out what a process may have; `None` is no limit. No share is empty,
@@ -108,7 +108,7 @@ fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
     let seats = wants.buffers / BUFFERS_PER_LINK_SEAT;
     let seats = seats.clamp(MIN_LINK_SEATS, MAX_LINK_SEATS);
     let link_seats = seats.min(left / 8).max(1);
-    let links = wants.most.links.min(left / 8).max(1);
+    let links = wants.maxima.links.min(left / 8).max(1);
     let shared = left / wants.clients_per_connection.max(1);
     Descriptors {
         clients: 0,
@@ -122,7 +122,7 @@ fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
 }
 
 fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
-    let pipes = wants.most.pipes.min(limit / 32).max(1);
+    let pipes = wants.maxima.pipes.min(limit / 32).max(1);
     let left = left.saturating_sub(2 * pipes + wants.links);
     let with = |clients: usize| {
         let beside = (clients / BESIDE).clamp(MIN_BESIDE, MAX_BESIDE);
@@ -182,14 +182,14 @@ mod tests {
     fn wants() -> impl Strategy<Value = Wants> {
         let role = prop_oneof![Just(Role::Both), Just(Role::Front), Just(Role::Back)];
         let counts = (1usize..200_000, 1usize..9, 0usize..17, 0usize..65);
-        let most = (2usize..33, 16usize..257).prop_map(|(pipes, links)| Most { pipes, links });
-        let sizes = (1usize..1000, 20u32..31, most);
+        let maxima = (2usize..33, 16usize..257).prop_map(|(pipes, links)| Maxima { pipes, links });
+        let sizes = (1usize..1000, 20u32..31, maxima);
         (role, counts, any::<[bool; 2]>(), sizes).prop_map(
             |(
                 role,
                 (max_clients, listeners, links, dc_connections),
                 [direct, site],
-                (shared, size, most),
+                (shared, size, maxima),
             )| {
                 Wants {
                     role,
@@ -202,7 +202,7 @@ mod tests {
                     spare: dc_connections % 5,
                     clients_per_connection: shared,
                     buffers: 1 << size,
-                    most,
+                    maxima,
                 }
             },
         )

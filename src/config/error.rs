@@ -130,11 +130,6 @@ pub(crate) enum Problem {
         route: &'static str,
         flag: &'static str,
     },
-    /// For a route that `--route` does not name.
-    NotOfRoute {
-        flag: &'static str,
-        route: &'static str,
-    },
     UpstreamIsOurselves {
         own: SocketAddr,
     },
@@ -336,10 +331,6 @@ impl fmt::Display for Problem {
             Self::RouteNeeds { route, flag } => write!(
                 f,
                 "--route: {route} needs {flag}; give it, or leave {route} out"
-            ),
-            Self::NotOfRoute { flag, route } => write!(
-                f,
-                "{flag} has no effect without {route} in --route; add it there, as --route direct,{route}, or leave {flag} out"
             ),
             Self::UpstreamIsOurselves { own } => write!(
                 f,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::descriptors::{Descriptors, Most};
+use super::descriptors::{Descriptors, Maxima};
 use super::memory::Memory;
 
 const MIB: u64 = 1 << 20;
@@ -20,7 +20,7 @@ pub(super) struct Machine {
     /// Descriptors that this process may have.
     pub(crate) descriptors: Option<u64>,
     /// Descriptors that any process may be given.
-    pub(crate) most_descriptors: Option<u64>,
+    pub(crate) max_descriptors: Option<u64>,
     pub(crate) is_root: bool,
     pub(crate) may_bind_443: bool,
     /// `XDG_STATE_HOME`, else `~/.local/state`.
@@ -33,7 +33,7 @@ impl Machine {
         Self {
             memory: Memory::look(),
             descriptors: raise_descriptor_limit(),
-            most_descriptors: number_in("/proc/sys/fs/nr_open"),
+            max_descriptors: number_in("/proc/sys/fs/nr_open"),
             is_root,
             may_bind_443: may_bind(443),
             state_home: state_home(),
@@ -66,8 +66,8 @@ impl Machine {
 
     /// Pipes, a 16th of the memory at 256 KiB of the kernel's each, and links of a
     /// back, another 16th at 64 KiB each.
-    pub(crate) fn most(&self) -> Most {
-        Most {
+    pub(crate) fn maxima(&self) -> Maxima {
+        Maxima {
             pipes: (self.part(16) / (256 << 10)).clamp(2, 32) as usize,
             links: (self.part(16) / (64 << 10)).clamp(16, 256) as usize,
         }
@@ -149,6 +149,7 @@ fn state_home() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn with_memory(mib: u64) -> Machine {
         Machine {
@@ -157,7 +158,7 @@ mod tests {
                 group: Some((mib * MIB, String::new())),
             },
             descriptors: None,
-            most_descriptors: None,
+            max_descriptors: None,
             is_root: true,
             may_bind_443: true,
             state_home: None,
@@ -186,7 +187,7 @@ mod tests {
             assert_eq!(with_memory(mib).replay_cache(), handshakes);
         }
         for (mib, pipes, links) in [(8, 2, 16), (24, 6, 24), (64, 16, 64), (1024, 32, 256)] {
-            assert_eq!(with_memory(mib).most(), Most { pipes, links });
+            assert_eq!(with_memory(mib).maxima(), Maxima { pipes, links });
         }
     }
 
@@ -199,7 +200,7 @@ mod tests {
         const OWN: u64 = 2 * MIB + 640 * KIB;
         for mib in [12, 16, 24, 32, 48, 64, 128, 512, 1024, 4096, 65_536] {
             let machine = with_memory(mib);
-            let most = machine.most();
+            let maxima = machine.maxima();
             let buffers = machine.buffers() as u64;
             let clients = machine.max_clients() as u64;
             let unproven = (clients / 2).max(64);
@@ -209,14 +210,14 @@ mod tests {
                 18 * KIB * unproven,
                 12 * handshakes,
                 12 * (handshakes / 16).max(8192),
-                256 * KIB * most.pipes as u64,
+                256 * KIB * maxima.pipes as u64,
             ];
             let streams = (mib * MIB / 8 / 4096).clamp(256, 400_000);
             let half_open = (buffers / 8192).clamp(64, 1024);
             let back = [
                 4 * KIB * streams,
                 20 * KIB * half_open,
-                64 * KIB * most.links as u64,
+                64 * KIB * maxima.links as u64,
             ];
             for parts in [front.iter(), back.iter()] {
                 let all = OWN + buffers + parts.sum::<u64>();
@@ -227,15 +228,8 @@ mod tests {
 
     #[test]
     fn a_back_takes_as_many_streams_as_fit() {
-        let mut descriptors = Descriptors {
-            clients: 0,
-            beside: 0,
-            strangers: 0,
-            pipes: 0,
-            link_seats: 64,
-            links: 256,
-            lines: 0,
-        };
+        let mut descriptors = Config::of(&[]).descriptors;
+        (descriptors.link_seats, descriptors.links) = (64, 256);
         for (mib, allowed, streams, lines) in [
             (16, 1 << 20, 512, 512),
             (64, 512, 2048, 512),
@@ -245,15 +239,10 @@ mod tests {
         ] {
             descriptors.lines = allowed;
             let places = LinkPlaces::of(mib * MIB, &descriptors);
-            let (seats, links) = (64, 256);
+            assert_eq!((places.seats, places.links), (64, 256));
             assert_eq!(
-                places,
-                LinkPlaces {
-                    seats,
-                    links,
-                    streams,
-                    lines
-                },
+                (places.streams, places.lines),
+                (streams, lines),
                 "{mib} MiB"
             );
         }

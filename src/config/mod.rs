@@ -62,43 +62,44 @@ mod ws;
 
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
-pub(crate) use build::notes::Said;
-pub(crate) use build::process::ProcessConfig;
 pub(crate) use build::sites::SiteConfig;
 pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
-pub(crate) use camouflage::{
-    AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, SkewLimits, TimeSkew,
-};
+pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
+#[cfg(test)]
+pub(crate) use camouflage::{Fronting, SkewLimits};
 pub(crate) use data_dir::{
-    DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, give_to_owner_of_directory,
-    make_private_dir, write_whole,
+    DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, make_private_dir, write_whole,
 };
+#[cfg(feature = "tls")]
+pub(crate) use data_dir::{FileBeside, give_to_owner_of_directory};
 pub(crate) use data_lock::{DataDirInUse, DataLock};
-pub(crate) use descriptors::Descriptors;
 pub(crate) use differences::Differences;
-pub(crate) use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret, OwnedSecret};
+pub(crate) use doors::{DoorConfig, ListenerConfig, NamedSecret, OwnSecret};
 pub(crate) use error::CERTIFICATES;
 pub(crate) use error::{ConfigError, Origin, Problem};
-pub(crate) use files::{entry_in, is_open_to_all, read_file, read_text};
-pub(crate) use flags::{FLAGS, Flag, Heading, find, flag_of_word, is_flag, no_value, unknown_flag};
+pub(crate) use files::{entry_in, read_file, read_text};
+pub(crate) use flags::{FLAGS, Flag, find, flag_of_word, no_value, unknown_flag};
 pub(crate) use guard::{
     FloodLimits, GuardConfig, ReplayCache, Reset, ServerErrors, SniSalt, TableFile,
 };
 pub(crate) use host::{HostPort, InviteName};
-pub(crate) use link::{LinkConfig, LinkKey, LinkTls};
+#[cfg(feature = "tls")]
+pub(crate) use link::LinkTls;
+pub(crate) use link::{LinkConfig, LinkKey};
 pub(crate) use listen_address::{ListenAddress, includes};
 pub(crate) use machine::{LinkPlaces, may_bind};
-pub(crate) use memory::Memory;
-pub(crate) use network::{Network, NetworkError, Reach};
+pub(crate) use network::{Network, Reach};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
 pub(crate) use routes::{RouteChoice, RouteList, RouteName};
-pub(crate) use secret::{LimitError, SecretLimits};
-pub(crate) use settings::{Given, Setting};
+#[cfg(test)]
+pub(crate) use secret::LimitError;
+pub(crate) use secret::SecretLimits;
+pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
 #[cfg(feature = "tls")]
 pub(crate) use upstream::NextProxy;
-pub(crate) use values::{Allow, BadValue, Role, Source};
+pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;

@@ -27,10 +27,7 @@ impl FromStr for NextProxy {
             Some(Host::Address(ip)) => HostPort::Address((ip, port).into()),
             Some(Host::Name(name)) => HostPort::Name { name, port },
             None => {
-                return bad(format!(
-                    "`{}` is neither an address nor the name of a machine",
-                    invite.server
-                ));
+                return bad("its server is neither an address nor the name of a machine");
             }
         };
         Ok(Self { place, secret })
@@ -93,8 +90,8 @@ mod tests {
     fn what_is_wrong_is_said_without_the_secret() {
         for (text, said) in [
             (format!("h:443:{}", &KEY[1..]), "a secret has 32 hex digits"),
-            (format!("a b:443:{KEY}"), "`a b` is neither"),
-            (format!("192.0.2.300:443:{KEY}"), "`192.0.2.300` is neither"),
+            (format!("a b:443:{KEY}"), "its server is neither"),
+            (format!("192.0.2.300:443:{KEY}"), "its server is neither"),
             (format!("h:{KEY}"), "a proxy is given as"),
             (
                 format!("https://h.example:443:{KEY}"),

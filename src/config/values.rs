@@ -287,9 +287,9 @@ impl FromStr for Size {
 
 /// A whole number within bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Whole<const MIN: u64, const MAX: u64>(pub(crate) u64);
+pub(super) struct Integer<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
-impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
+impl<const MIN: u64, const MAX: u64> FromStr for Integer<MIN, MAX> {
     type Err = BadValue;
 
     fn from_str(text: &str) -> Result<Self, BadValue> {
@@ -309,7 +309,7 @@ fn whole(text: &str, min: u64, max: u64) -> Result<u64, BadValue> {
 const DAY: u64 = 24 * 3600;
 
 /// At most a week.
-pub(super) type Seconds = Whole<1, { 7 * DAY }>;
+pub(super) type Seconds = Integer<1, { 7 * DAY }>;
 
 pub(super) fn seconds(given: Option<Seconds>, default: u64) -> Duration {
     Duration::from_secs(given.map_or(default, |seconds| seconds.0))

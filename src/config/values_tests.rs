@@ -138,8 +138,8 @@ fn yes_or_no() {
 
 #[test]
 fn whole_numbers_have_bounds() {
-    type Small = Whole<1, 5>;
-    assert_eq!("5".parse::<Small>(), Ok(Whole(5)));
+    type Small = Integer<1, 5>;
+    assert_eq!("5".parse::<Small>(), Ok(Integer(5)));
     for bad in ["0", "6", "x", "", "-1", "1.5"] {
         let error = bad.parse::<Small>().unwrap_err().to_string();
         assert_eq!(

@@ -8,8 +8,8 @@ use crate::net::{Executor, Lookup, LookupRules, Reactor};
 use crate::wire::via::Target;
 
 const RULES: LookupRules = LookupRules {
-    most_addresses: 4,
-    most_under_way: 2,
+    max_addresses: 4,
+    max_under_way: 2,
     late_after: Duration::from_secs(3),
     is_usable: |_| true,
 };
@@ -54,7 +54,10 @@ impl Place {
             false => known,
         };
         let mut addresses = found.to_vec();
-        addresses.sort_by_key(|address| Some(*address) != self.good.get());
+        let is_good = |address: &SocketAddr| Some(*address) == self.good.get();
+        if let Some(good) = addresses.iter().position(is_good) {
+            addresses.swap(0, good);
+        }
         Ok(addresses)
     }
 

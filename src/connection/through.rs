@@ -52,7 +52,7 @@ impl Through {
         let (reactor, via) = (&means.reactor, &self.via);
         let began = reactor.now();
         if let Some(left) = self.rest.get().left(began) {
-            let left = left.as_millis().div_ceil(1000);
+            let left = left.as_secs() + u64::from(left.subsec_nanos() > 0);
             return Err(DialError::ViaIll(format!(
                 "via {via}: it has failed, and is tried again in {left} s"
             )));

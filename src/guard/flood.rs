@@ -114,14 +114,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Config;
 
     fn limits(rate: u32, burst: u32) -> FloodLimits {
-        FloodLimits {
-            rate,
-            burst,
-            ipv4_prefix: 32,
-            ipv6_prefix: 64,
-        }
+        let flag = format!("{rate},{burst}");
+        let config = Config::of(&[("--flood-limit", &flag)]);
+        config.guard.flood.unwrap()
     }
 
     #[test]

@@ -218,6 +218,7 @@ impl Gate {
         tables.iter().map(|table| table.snapshot()).collect()
     }
 
+    #[cfg(feature = "ctl")]
     pub(crate) fn table(&self, name: &str) -> Option<Rc<Table>> {
         let tables = self.tables.borrow();
         tables.iter().find(|table| table.name == name).cloned()
@@ -225,6 +226,7 @@ impl Gate {
 
     /// A line for every secret that was given or used: its name, its live
     /// sessions, and the bytes counted for its quota or rate.
+    #[cfg(feature = "ctl")]
     pub(crate) fn secrets(&self) -> Vec<String> {
         self.ledger.borrow().lines()
     }

@@ -57,10 +57,6 @@ impl HalfOpen {
         self.crowd.borrow().all.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Takes a seat, another one's if all are taken. `is_trusted`: somebody from
     /// there has proven himself lately.
     pub(crate) fn enter(self: &Rc<Self>, origin: Origin, is_trusted: bool) -> Seat {
@@ -225,7 +221,7 @@ mod tests {
         assert_eq!(half_open.len(), 1);
         seated.come_from(here(), false);
         drop((aside, seated));
-        assert!(half_open.is_empty());
+        assert_eq!(half_open.len(), 0);
     }
 
     proptest! {
@@ -258,7 +254,7 @@ mod tests {
                 }
             }
             drop(seats);
-            prop_assert!(half_open.is_empty());
+            prop_assert_eq!(half_open.len(), 0);
         }
     }
 }

@@ -88,6 +88,7 @@ impl Ledger {
     }
 
     /// A line an account: `NAME LIVE USED`.
+    #[cfg(any(feature = "ctl", test))]
     pub(crate) fn lines(&self) -> Vec<String> {
         let accounts = self.accounts.iter();
         accounts
@@ -289,11 +290,13 @@ impl SecretAccount {
         Some(rate / 8 / u64::from(self.sharers()))
     }
 
+    #[cfg(any(feature = "ctl", test))]
     pub(crate) fn live(&self) -> u32 {
         self.live.get()
     }
 
     /// Bytes used of the quota.
+    #[cfg(any(feature = "ctl", test))]
     pub(crate) fn used(&self) -> u64 {
         self.used.get()
     }

@@ -214,11 +214,11 @@ proptest! {
     #[test]
     fn counts_follow_the_living(
         most in 0u32..6,
-        most_ips in 0u32..4,
+        max_ips in 0u32..4,
         steps in proptest::collection::vec(
             (0u8..5, proptest::option::of(any::<proptest::sample::Index>())), 1..80),
     ) {
-        let (connections, ips) = (most.to_string(), most_ips.to_string());
+        let (connections, ips) = (most.to_string(), max_ips.to_string());
         let ledger = ledger(&[("max-connections", &connections), ("max-ips", &ips)]);
         let mut inside: Vec<(u8, Membership)> = Vec::new();
         for (host, leave) in steps {
@@ -231,7 +231,7 @@ proptest! {
             hosts.dedup();
             let wanted = if inside.len() >= most as usize {
                 Some(LimitRefusal::TooManyConnections)
-            } else if !hosts.contains(&host) && hosts.len() >= most_ips as usize {
+            } else if !hosts.contains(&host) && hosts.len() >= max_ips as usize {
                 Some(LimitRefusal::TooManyAddresses)
             } else {
                 None

@@ -4,9 +4,9 @@ mod generation;
 mod journal;
 mod saved;
 mod shares;
+mod store;
 mod uptimes;
 
-use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 
 use smol_mtproxy_ciphers::hmac_sha256;
@@ -16,8 +16,8 @@ pub(crate) use saved::Left;
 pub(crate) use shares::Shares;
 pub(crate) use uptimes::{Uptime, Uptimes};
 
-use generation::{ENTRIES_PER_PAGE, Generation};
-use journal::Journal;
+use generation::Generation;
+use store::Store;
 
 /// The time in an entry: 16 bits, in units of so many seconds; after 73 hours it
 /// begins again.
@@ -27,10 +27,9 @@ const UNIT: u64 = 4;
 /// The longest that an entry may count, in seconds: half of that.
 const MAX_AGE: u32 = 1 << 17;
 
-/// A generation has room for this part of all entries: an eighth of as many as there
-/// may be, or half of those that there are if that is less.
+/// A generation has room for this part of as many entries as there may be, or half of
+/// those that there are if that is less.
 const PART_OF_ALL: usize = 8;
-const PART_SO_FAR: usize = 2;
 
 /// Remembers handshakes, so that a recorded one is noticed when it comes again
 /// (`doc/protocol.md` §7): the latest ones, as many as it was made for.
@@ -46,16 +45,11 @@ const PART_SO_FAR: usize = 2;
 /// place.
 pub(crate) struct ReplayMemory {
     key: [u8; 32],
-    /// Oldest first.
-    generations: VecDeque<Generation>,
-    /// Entries in all of them.
-    len: usize,
+    store: Store,
     wanted: usize,
     max_age: u32,
     /// What our clock is ahead of the caller's, in seconds.
     ahead: u64,
-    /// Where it is kept from one run to the next.
-    journal: Option<Journal>,
 }
 
 impl ReplayMemory {
@@ -64,12 +58,10 @@ impl ReplayMemory {
     pub(crate) fn new(entries: usize, max_age: u32) -> Self {
         Self {
             key: random_key(),
-            generations: VecDeque::new(),
-            len: 0,
+            store: Store::default(),
             wanted: entries,
             max_age: max_age.min(MAX_AGE),
             ahead: 0,
-            journal: None,
         }
     }
 
@@ -89,7 +81,7 @@ impl ReplayMemory {
         let max_units = u64::from(self.max_age).div_ceil(UNIT);
         let mut is_latest = true;
         // The latest first: an id that came again after its time is in two.
-        for generation in self.generations.iter_mut().rev() {
+        for generation in self.store.generations.iter_mut().rev() {
             if let Some(known) = generation.find(entry, !TIME_MASK) {
                 let age = entry.wrapping_sub(*known) & TIME_MASK;
                 let is_new = age > max_units;
@@ -98,7 +90,7 @@ impl ReplayMemory {
                 }
                 let before = std::mem::replace(known, entry);
                 generation.last_seen = second;
-                if let Some(journal) = &mut self.journal
+                if let Some(journal) = &mut self.store.journal
                     && generation.is_kept
                 {
                     let has_room = match is_new {
@@ -117,31 +109,14 @@ impl ReplayMemory {
 
     fn add(&mut self, entry: u64, second: u64) {
         let most = self.wanted.div_ceil(PART_OF_ALL).max(1);
-        let mut latest = self.generations.back_mut();
-        if latest.as_ref().is_none_or(|latest| latest.is_full(most)) {
-            let capacity = (self.len / PART_SO_FAR).max(ENTRIES_PER_PAGE).min(most);
-            let mut next = Generation::new(capacity);
-            // Not before those that came earlier.
-            next.is_kept = self.journal.is_some() && latest.is_none_or(|latest| latest.is_kept);
-            self.generations.push_back(next);
-            latest = self.generations.back_mut();
-        }
-        if let Some(latest) = latest {
-            latest.add(entry, second);
-            self.len += 1;
-            if let Some(journal) = &mut self.journal
-                && latest.is_kept
-            {
-                latest.is_kept = journal.add(entry);
-            }
-        }
+        self.store.add(entry, second, most);
         self.forget_surplus();
     }
 
     /// Drops the oldest generation while there are enough entries without it.
     fn forget_surplus(&mut self) {
-        while let Some(oldest) = self.generations.front()
-            && self.len - oldest.len() >= self.wanted.max(1)
+        while let Some(oldest) = self.store.generations.front()
+            && self.store.len - oldest.len() >= self.wanted.max(1)
         {
             self.forget_oldest();
         }
@@ -151,14 +126,14 @@ impl ReplayMemory {
     fn forget_oldest_if_old(&mut self, second: u64) {
         let max_age = u64::from(self.max_age) + 2 * UNIT;
         let is_old = |oldest: &Generation| oldest.last_seen.saturating_add(max_age) < second;
-        if self.generations.front().is_some_and(is_old) {
+        if self.store.generations.front().is_some_and(is_old) {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        let oldest = self.generations.pop_front();
-        self.len -= oldest.map_or(0, |oldest| oldest.len());
+        let oldest = self.store.generations.pop_front();
+        self.store.len -= oldest.map_or(0, |oldest| oldest.len());
     }
 
     /// The hash in the upper 48 bits; never 0, which is a free place.

@@ -15,7 +15,7 @@ mod time;
 mod timed_stream;
 
 #[cfg(feature = "tls")]
-pub(crate) use get::{GetError, Page, get};
+pub(crate) use get::{GetError, get};
 #[cfg(feature = "check")]
 pub(crate) use through::time_through;
 pub(crate) use through::{

@@ -37,7 +37,7 @@ pub(crate) use error::CertsError;
 pub(crate) use files::Done;
 pub(crate) use renewal::renew;
 pub(crate) use revocation::revoke;
-pub(crate) use shown::{Shown, show};
+pub(crate) use shown::show;
 
 /// Makes a CA and the back's certificate in `directory`; the files made.
 pub(crate) fn init(directory: &Path) -> Result<Vec<PathBuf>, CertsError> {

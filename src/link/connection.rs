@@ -115,7 +115,7 @@ impl LinkConnection {
     }
 
     fn rules(&self) -> SilenceRules {
-        self.context.patience.rules()
+        self.context.silence.rules()
     }
 
     /// Asks whether the other side is there.
@@ -171,9 +171,9 @@ impl LinkConnection {
     }
 
     /// The kernel took so many bytes.
-    pub(crate) fn note_written(&self, count: usize) {
+    pub(crate) fn count_written(&self, count: usize) {
         if count > 0 {
-            self.pulse.note_written(self.now());
+            self.pulse.set_wrote(self.now());
             self.context.metrics.link_bytes_out.add(count as u64);
         }
     }
@@ -244,7 +244,7 @@ impl LinkConnection {
                 Ok(length) => written = length,
                 Err(fault) => return self.fail(fault),
             }
-            self.note_written(written);
+            self.count_written(written);
             if written == total && self.outlet.is_flushed() {
                 return;
             }

@@ -191,7 +191,7 @@ impl LinkDriver {
     fn flush(&mut self) -> Result<bool, Fault> {
         let link = self.link.clone();
         let written = link.with_out(|out| self.channel.flush(&link.socket, out))?;
-        link.note_written(written);
+        link.count_written(written);
         if self.is_stuck && written > 0 {
             link.take();
         }

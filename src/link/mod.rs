@@ -23,7 +23,7 @@
 //! | `notes.rs` | what streams leave for their link |
 //! | `stream_flow.rs` | one stream's bytes each way: credit, and what waits for it |
 //! | `share.rs` | who is at the other end, and what that one takes of what all share |
-//! | `patience.rs` | after how much silence something is done |
+//! | `silence.rs` | after how much silence something is done |
 //! | `fault.rs` | why a link ended, for the log, the metrics and the other side |
 //! | `front/` | the front's half: dials backs, gives each client to a link |
 //! | `back/` | the back's half: takes links, opens sessions |
@@ -39,10 +39,10 @@ mod fault;
 mod front;
 mod handshake;
 mod notes;
-mod patience;
 mod pulse;
 mod security;
 mod share;
+mod silence;
 mod stream_flow;
 #[cfg(test)]
 mod test_link;
@@ -61,10 +61,10 @@ pub(crate) use back::{Back, BackListener};
 pub(crate) use front::Front;
 #[cfg(feature = "check")]
 pub(crate) use front::Trial;
-pub(crate) use patience::Patience;
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "tls", feature = "check"))]
 pub(crate) use security::Concern;
 pub(crate) use security::{Security, SecurityFiles, SetupError};
+pub(crate) use silence::Silence;
 
 /// From connecting to the end of the handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -85,7 +85,7 @@ pub(crate) struct LinkContext {
     pub(crate) scratch: Rc<Scratch>,
     pub(crate) metrics: Rc<Metrics>,
     /// How long a link may say nothing.
-    pub(crate) patience: Patience,
+    pub(crate) silence: Silence,
     /// How many seats, links and streams a back has.
     pub(crate) places: LinkPlaces,
 }
@@ -120,12 +120,12 @@ impl LinkContext {
     }
 }
 
-fn prepare(socket: &Socket, patience: &Patience) {
+fn prepare(socket: &Socket, silence: &Silence) {
     socket.set_nodelay();
     socket.set_keepalive(Keepalive {
-        interval: patience.ping_every,
+        interval: silence.ping_every,
         probes: 3,
-        user_timeout: patience.silence_limit,
+        user_timeout: silence.silence_limit,
     });
 }
 

@@ -118,7 +118,7 @@ impl Pulse {
     }
 
     /// The kernel took bytes.
-    pub(crate) fn note_written(&self, now: Instant) {
+    pub(crate) fn set_wrote(&self, now: Instant) {
         self.wrote.set(self.clock(now));
     }
 
@@ -138,7 +138,7 @@ mod tests {
     fn a_round_trip_is_the_last_one_or_how_long_an_answer_is_late() {
         let start = Instant::now();
         let pulse = Pulse::new(start);
-        let rules = crate::link::Patience::default().rules();
+        let rules = crate::link::Silence::default().rules();
         let sent = start + SECOND;
         pulse.ping(sent, &rules);
         let later = |millis| sent + Duration::from_millis(millis);

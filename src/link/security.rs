@@ -11,6 +11,7 @@
 
 #[cfg(feature = "tls")]
 mod back_verifier;
+#[cfg(feature = "tls")]
 mod error;
 #[cfg(feature = "tls")]
 mod identity;
@@ -47,6 +48,7 @@ use setup::{TlsFiles, TlsSetup};
 
 #[cfg(feature = "tls")]
 pub(super) use back_verifier::BACK_NAME;
+#[cfg(feature = "tls")]
 pub(crate) use error::SetupError;
 #[cfg(feature = "tls")]
 pub(super) use identity::MAX_PEM;
@@ -54,6 +56,10 @@ pub(super) use identity::MAX_PEM;
 pub(crate) use papers::Concern;
 #[cfg(feature = "tls")]
 pub(super) use refused::Refused;
+
+/// Without TLS there are no such files, so nothing can be wrong with them.
+#[cfg(not(feature = "tls"))]
+pub(crate) type SetupError = std::convert::Infallible;
 
 /// How the two sides of new links know each other: by certificates, by a key,
 /// or by both.

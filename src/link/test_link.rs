@@ -13,13 +13,18 @@ use super::driver::{Half, LinkDriver};
 use super::fault::Fault;
 use super::handshake::Greeted;
 use super::share::Share;
-use super::{LinkContext, Patience};
-use crate::config::LinkPlaces;
+use super::{LinkContext, Silence};
+use crate::config::{Config, LinkPlaces};
 use crate::net::test_help::WakeCount;
 use crate::net::{BufferPool, Reactor, Socket};
 use crate::wire::link::{Decoder, Event, Frame, Hello, LinkSide, RANDOM_LEN};
 
 pub(super) fn context() -> LinkContext {
+    let flags = [
+        ("--role", "back"),
+        ("--link-listen", "127.0.0.1:1"),
+        ("--link-psk", "/nowhere"),
+    ];
     let reactor = Reactor::virtual_time().unwrap();
     LinkContext {
         executor: Rc::default(),
@@ -27,12 +32,12 @@ pub(super) fn context() -> LinkContext {
         reactor,
         scratch: Rc::default(),
         metrics: Rc::default(),
-        patience: Patience::default(),
+        silence: Silence::default(),
         places: LinkPlaces {
-            seats: 64,
             links: 256,
             streams: 100,
             lines: 60,
+            ..Config::of(&flags).link.places
         },
     }
 }

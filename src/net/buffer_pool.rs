@@ -55,6 +55,7 @@ pub(crate) struct BufferPool {
 
 impl BufferPool {
     /// A pool of `bytes`, rounded up to whole chunks.
+    #[cfg(any(feature = "check", test))]
     pub(crate) fn new(clock: &Clock, bytes: usize) -> Rc<Self> {
         let total = bytes.div_ceil(CHUNK_LEN);
         Self::with(clock, total, total - apart(total))

@@ -39,7 +39,7 @@ impl BufferPool {
     }
 
     /// Bytes of the largest packet that ever may.
-    pub(crate) fn most_reservable_bytes(&self) -> usize {
+    pub(crate) fn max_reservable_bytes(&self) -> usize {
         self.room.borrow().capacity() * CHUNK_LEN
     }
 

@@ -1,7 +1,10 @@
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(feature = "ctl")]
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+#[cfg(feature = "ctl")]
 use std::os::unix::net::UnixListener;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -170,6 +173,7 @@ impl Listener {
     }
 
     /// Takes over a Unix socket that listens.
+    #[cfg(feature = "ctl")]
     pub(crate) fn from_unix(reactor: &Rc<Reactor>, listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let fd = OwnedFd::from(listener);

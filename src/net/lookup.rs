@@ -32,9 +32,9 @@ fn no_address() -> io::Error {
 #[derive(Clone, Copy)]
 pub(crate) struct LookupRules {
     /// Addresses of it that are taken, at most.
-    pub(crate) most_addresses: usize,
+    pub(crate) max_addresses: usize,
     /// Lookups under way at a time, at most; one at least.
-    pub(crate) most_under_way: u32,
+    pub(crate) max_under_way: u32,
     /// A lookup that takes longer may have begun while there was no network: it keeps
     /// nobody from beginning another one beside it.
     pub(crate) late_after: Duration,
@@ -72,7 +72,7 @@ impl UnderWay {
     fn begin(&mut self, now: Instant, rules: &LookupRules) -> bool {
         let late = self.begun.map(|begun| begun + rules.late_after);
         let is_late = late.is_some_and(|late| now >= late);
-        let may = self.count == 0 || (is_late && self.count < rules.most_under_way);
+        let may = self.count == 0 || (is_late && self.count < rules.max_under_way);
         if may {
             self.begun = Some(now);
             self.count += 1;
@@ -88,7 +88,7 @@ impl Lookup {
             return Self::of_address(SocketAddr::new(ip, port), rules);
         }
         let name = name.to_owned();
-        let ask = move || Box::pin(resolve(name.clone(), port, rules.most_addresses)) as Asking;
+        let ask = move || Box::pin(resolve(name.clone(), port, rules.max_addresses)) as Asking;
         Self::by(rules, Some(Box::new(ask)))
     }
 
@@ -182,8 +182,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     const RULES: LookupRules = LookupRules {
-        most_addresses: 3,
-        most_under_way: 2,
+        max_addresses: 3,
+        max_under_way: 2,
         late_after: Duration::from_secs(3),
         is_usable: |ip| ip.is_ipv4(),
     };
@@ -321,7 +321,7 @@ mod tests {
             most in 1u32..4,
             deeds in proptest::collection::vec((0u64..5_000, any::<bool>()), 1..200),
         ) {
-            let rules = LookupRules { most_under_way: most, ..RULES };
+            let rules = LookupRules { max_under_way: most, ..RULES };
             let mut under_way = UnderWay::default();
             let (mut now, mut last) = (Instant::now(), None);
             for (pause, ends) in deeds {

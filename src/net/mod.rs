@@ -70,7 +70,6 @@ pub(crate) use addresses::AddressWatch;
 pub(crate) use backoff::{Backoff, Jitter};
 pub(crate) use buffer_pool::BufferPool;
 pub(crate) use bulk::Bulk;
-pub(crate) use claims::Claims;
 pub(crate) use counting::Counting;
 pub(crate) use executor::{Executor, READS_PER_TURN};
 pub(crate) use listener::{Listener, Opened};

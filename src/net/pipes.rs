@@ -109,10 +109,6 @@ impl Pipe {
         self.length
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
     /// Moves at most `limit` bytes from `socket` into this empty pipe; 0 is
     /// the end of the stream, `None` that the kernel refuses: copy instead.
     pub(crate) fn poll_fill(

@@ -31,7 +31,7 @@ use std::rc::Rc;
 pub(crate) use middle::Patience;
 pub(crate) use shared::Shared;
 
-use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
+use crate::backend::{Backend, OpenError, PendingSession, Route, Session, SessionRequest, Sink};
 use crate::wire::dc::DcId;
 use pool::Pool;
 use routes::Routes;
@@ -119,7 +119,7 @@ impl Backend for Telegram {
         self.routes.is_own(replay_id)
     }
 
-    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         match request.route {
             Route::Middle => Box::pin(self.open_middle(request, sink)),
             Route::Direct => Box::pin(async move {

@@ -28,17 +28,11 @@ use super::directory::tests::config;
 use super::directory::{Directory, PublicAddress};
 use super::*;
 use crate::backend::{Body, Packet, SessionEnd, Stream, Taking};
-use crate::config::PoolConfig;
 use crate::log::Throttle;
 use crate::metrics::{ConnectionEnd, Metrics, MigrationOutcome};
 use crate::net::{BufferPool, CHUNK_LEN, Executor, Reactor, Rope, Scratch};
 use crate::wire::transport::Transport;
 use house::*;
-
-const ON_DEMAND: PoolConfig = PoolConfig {
-    dc_connections: 0,
-    clients_per_connection: 300,
-};
 
 #[test]
 fn small_and_large_packets_are_echoed_with_both_checksums() {
@@ -59,27 +53,21 @@ fn small_and_large_packets_are_echoed_with_both_checksums() {
 
 #[test]
 fn idle_sessions_survive_every_kind_of_rotation() {
-    House::run(
-        PoolConfig {
-            dc_connections: 0,
-            clients_per_connection: 20,
-        },
-        |house| async move {
-            let mut sessions = Vec::new();
-            for label in 0..50 {
-                let session = house.open().await;
-                house.echo(&session, &payload::echo(label, 48)).await;
-                sessions.push(session);
+    House::run(&[("--clients-per-connection", "20")], |house| async move {
+        let mut sessions = Vec::new();
+        for label in 0..50 {
+            let session = house.open().await;
+            house.echo(&session, &payload::echo(label, 48)).await;
+            sessions.push(session);
+        }
+        for how in [Close::Fin, Close::Reset, Close::Drop] {
+            house.rotate(how).await;
+            for session in &sessions {
+                house.echo(session, &payload::echo(99, 64)).await;
+                assert_eq!(session.sink.ended.get(), None);
             }
-            for how in [Close::Fin, Close::Reset, Close::Drop] {
-                house.rotate(how).await;
-                for session in &sessions {
-                    house.echo(session, &payload::echo(99, 64)).await;
-                    assert_eq!(session.sink.ended.get(), None);
-                }
-            }
-        },
-    );
+        }
+    });
 }
 
 #[test]
@@ -222,27 +210,21 @@ fn buffers_that_come_free_wake_sessions_in_turn() {
 
 #[test]
 fn connections_that_opened_together_are_renewed_apart() {
-    House::run(
-        PoolConfig {
-            dc_connections: 2,
-            clients_per_connection: 300,
-        },
-        |house| async move {
-            let start = house.reactor.now();
-            house.telegram.warm_up();
-            house.connected(2).await;
-            let session = house.open().await;
-            house.echo(&session, &payload::echo(1, 40)).await;
-            let drained = || house.metrics.connection_ends.get(ConnectionEnd::Drained);
-            house.until("one is renewed", || drained() >= 1).await;
-            let took = house.reactor.now() - start;
-            // Between once and twice RENEW_AGE, and what a look at it every now and
-            // then adds: Telegram ends it from 30 s on.
-            assert!((10..=25).contains(&took.as_secs()), "{took:?}");
-            house.echo(&session, &payload::echo(2, 40)).await;
-            assert_eq!(session.sink.ended.get(), None);
-        },
-    );
+    House::run(&[("--dc-connections", "2")], |house| async move {
+        let start = house.reactor.now();
+        house.telegram.warm_up();
+        house.connected(2).await;
+        let session = house.open().await;
+        house.echo(&session, &payload::echo(1, 40)).await;
+        let drained = || house.metrics.connection_ends.get(ConnectionEnd::Drained);
+        house.until("one is renewed", || drained() >= 1).await;
+        let took = house.reactor.now() - start;
+        // Between once and twice RENEW_AGE, and what a look at it every now and
+        // then adds: Telegram ends it from 30 s on.
+        assert!((10..=25).contains(&took.as_secs()), "{took:?}");
+        house.echo(&session, &payload::echo(2, 40)).await;
+        assert_eq!(session.sink.ended.get(), None);
+    });
 }
 
 #[test]

@@ -17,16 +17,16 @@ const MAX_LEN: u16 = 16_384 + 256;
 const MAX_EMPTY: u8 = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GivenUp {
     /// It ends the connection, and says why.
     Garbled,
     /// The peer has ended it by an alert: there is nothing left to say.
     Left,
 }
 
-/// Hears every byte from the flight on, however they are cut, up to its verdict.
+/// Hears every byte from the flight on, however they are cut, up to where it gives up.
 #[derive(Default)]
-pub struct Judge {
+pub struct AfterFlight {
     header: Gather<HEADER_LEN>,
     kind: u8,
     /// Bytes of the current record that have not come.
@@ -34,17 +34,17 @@ pub struct Judge {
     /// It cannot be right, whatever else comes of it.
     is_bad: bool,
     empty: u8,
-    verdict: Option<Verdict>,
+    given_up: Option<GivenUp>,
 }
 
-impl Judge {
-    /// Without one it waits for more.
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.verdict
+impl AfterFlight {
+    /// `None`: it waits for more.
+    pub fn given_up(&self) -> Option<GivenUp> {
+        self.given_up
     }
 
     pub fn hear(&mut self, mut bytes: &[u8]) {
-        while self.verdict.is_none() && !bytes.is_empty() {
+        while self.given_up.is_none() && !bytes.is_empty() {
             if self.left == 0 {
                 let missing = self.header.missing(HEADER_LEN);
                 self.header.push(take(&mut bytes, missing));
@@ -67,7 +67,7 @@ impl Judge {
         let length = u16::from_be_bytes([high, low]);
         let is_known = matches!(kind, CHANGE_CIPHER_SPEC | ALERT | APPLICATION_DATA);
         if !is_known || [major, minor] != [3, 3] || length > MAX_LEN {
-            self.verdict = Some(Verdict::Garbled);
+            self.given_up = Some(GivenUp::Garbled);
             return;
         }
         (self.kind, self.left) = (kind, length);
@@ -82,12 +82,12 @@ impl Judge {
     }
 
     fn end(&mut self) {
-        self.verdict = match self.kind {
-            _ if self.is_bad => Some(Verdict::Garbled),
-            ALERT => Some(Verdict::Left),
+        self.given_up = match self.kind {
+            _ if self.is_bad => Some(GivenUp::Garbled),
+            ALERT => Some(GivenUp::Left),
             _ => {
                 self.empty += 1;
-                (self.empty > MAX_EMPTY).then_some(Verdict::Garbled)
+                (self.empty > MAX_EMPTY).then_some(GivenUp::Garbled)
             }
         };
     }
@@ -104,10 +104,10 @@ mod tests {
 
     const CCS: &[u8] = &[0x14, 3, 3, 0, 1, 1];
 
-    fn judged(bytes: &[u8], step: usize) -> Option<Verdict> {
-        let mut judge = Judge::default();
-        bytes.chunks(step).for_each(|piece| judge.hear(piece));
-        judge.verdict()
+    fn judged(bytes: &[u8], step: usize) -> Option<GivenUp> {
+        let mut server = AfterFlight::default();
+        bytes.chunks(step).for_each(|piece| server.hear(piece));
+        server.given_up()
     }
 
     fn record(kind: u8, length: u16) -> Vec<u8> {
@@ -120,9 +120,9 @@ mod tests {
     /// Each row as nginx 1.22 on OpenSSL 3.0 did.
     #[test]
     fn it_judges_as_openssl_does() {
-        let garbled = Some(Verdict::Garbled);
+        let garbled = Some(GivenUp::Garbled);
         let with_ccs = |rest: &[u8]| [CCS, rest].concat();
-        for (bytes, verdict) in [
+        for (bytes, given_up) in [
             (vec![], None),
             (CCS.to_vec(), None),
             (vec![0x17, 3], None),
@@ -140,8 +140,8 @@ mod tests {
             (vec![0x20, 3, 3, 0, 64], garbled),
             (b"GET / HTTP/1.1\r\n".to_vec(), garbled),
             (vec![0x15, 3, 3, 0, 2], None),
-            (vec![0x15, 3, 3, 0, 2, 2, 40], Some(Verdict::Left)),
-            (vec![0x15, 3, 3, 0, 2, 1, 0], Some(Verdict::Left)),
+            (vec![0x15, 3, 3, 0, 2, 2, 40], Some(GivenUp::Left)),
+            (vec![0x15, 3, 3, 0, 2, 1, 0], Some(GivenUp::Left)),
             (record(0x15, 40)[..44].to_vec(), None),
             (record(0x15, 40), garbled),
             (record(0x15, 0), garbled),
@@ -155,11 +155,11 @@ mod tests {
             (CCS.repeat(33), garbled),
             (
                 [CCS, &[0x15, 3, 3, 0, 2, 1, 0], CCS].concat(),
-                Some(Verdict::Left),
+                Some(GivenUp::Left),
             ),
         ] {
             for step in [1, 3, 5, 7, 1 << 15] {
-                assert_eq!(judged(&bytes, step), verdict, "{bytes:02x?} by {step}");
+                assert_eq!(judged(&bytes, step), given_up, "{bytes:02x?} by {step}");
             }
         }
     }

@@ -32,7 +32,7 @@ pub enum FlightLength {
 pub struct Samples(Latest);
 
 /// What becomes of samples.
-pub struct Judgement {
+pub struct Estimate {
     pub length: FlightLength,
     /// More samples would hardly change it.
     pub is_certain: bool,
@@ -91,7 +91,7 @@ impl Samples {
     }
 
     /// `None`: there are none.
-    pub fn judge(&self) -> Option<Judgement> {
+    pub fn estimate(&self) -> Option<Estimate> {
         let samples = &*self.0;
         let latest = *samples.last()?;
         // The least that each beginning of them costs.
@@ -117,7 +117,7 @@ impl Samples {
                 longest: latest + shorter as u16,
             },
         };
-        Some(Judgement { length, is_certain })
+        Some(Estimate { length, is_certain })
     }
 }
 

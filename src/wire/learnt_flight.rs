@@ -62,8 +62,8 @@ impl Learnt {
     /// What to ask after so many questions of each kind, if anything.
     pub fn next_question(&self, asked: [u8; 2]) -> Option<Question> {
         let [usual, without] = self.lengths.each_ref().map(|samples| {
-            let judged = samples.judge();
-            judged.is_some_and(|judged| judged.is_certain)
+            let estimate = samples.estimate();
+            estimate.is_some_and(|estimate| estimate.is_certain)
         });
         let is_open = |asked: u8, is_certain| {
             asked
@@ -86,7 +86,7 @@ impl Learnt {
 }
 
 fn length(samples: &Samples) -> Option<FlightLength> {
-    samples.judge().map(|judged| judged.length)
+    samples.estimate().map(|estimate| estimate.length)
 }
 
 #[cfg(test)]

@@ -24,10 +24,6 @@ fn fronting_failures(proxy: &Proxy, reason: &str) -> u64 {
     proxy.counted("fronting_failures_total", &format!("reason=\"{reason}\""))
 }
 
-fn rejected(proxy: &Proxy, reason: &str) -> u64 {
-    proxy.counted("rejected_total", &format!("reason=\"{reason}\""))
-}
-
 /// What a relay says of a client.
 fn told(client: &str) -> Vec<u8> {
     encode_v2(ProxyAddresses {
@@ -239,7 +235,7 @@ fn a_loop_through_a_relay_that_is_told_who_comes_is_short() {
             stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
             strangers.push(stream);
             eventually("a ninth round that is none", || {
-                rounds() == 8 * number && rejected(&proxy, "http") == 9 * number
+                rounds() == 8 * number && proxy.rejected("http") == 9 * number
             })
             .await;
         }
@@ -297,7 +293,7 @@ fn a_burst_is_answered_as_far_as_the_machine_goes() {
         for (stream, hello) in &mut crowd {
             expect(stream, &mirrored(hello), "one of 900");
         }
-        assert_eq!(rejected(&proxy, "flood"), 0);
+        assert_eq!(proxy.rejected("flood"), 0);
         telegram.assert_clean();
     });
 }
@@ -344,7 +340,7 @@ fn a_burst_that_is_too_large_is_never_reset() {
             (50..=50 + more).contains(&(answered as u64)) && silent >= 150,
             "{answered} answered, {silent} silent"
         );
-        assert!(rejected(&proxy, "flood") >= 850 - more);
+        assert!(proxy.rejected("flood") >= 850 - more);
         let flooding = proxy.counted("fronted_total", "reason=\"flood\"");
         let least = 30_u64.saturating_sub(more);
         assert!((least..=50).contains(&flooding), "{flooding} of the flood");
@@ -368,7 +364,7 @@ fn a_flood_without_a_site_is_left_alone() {
         let change = |o: ProxyOptions| o.set("--flood-limit", "1,4").set("--handshake-timeout", 2);
         let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
         let mut crowd = burst(&proxy, 20, FLOODER);
-        eventually("a flood", || rejected(&proxy, "flood") >= 14).await;
+        eventually("a flood", || proxy.rejected("flood") >= 14).await;
         let is_silent = |stranger: &mut _| fate(stranger) == Fate::Silent;
         assert!(crowd.iter_mut().all(is_silent), "ended at once");
         for (stream, _) in &mut crowd {
@@ -403,7 +399,7 @@ fn who_waits_for_the_site_may_not_send_on() {
             })
             .collect();
         eventually("half the places", || proxy.counted("fronted", "") == 8).await;
-        eventually("a flood", || rejected(&proxy, "flood") >= 10).await;
+        eventually("a flood", || proxy.rejected("flood") >= 10).await;
         let last = crowd.last_mut().unwrap();
         let _ = last.write_all(&[b'x'; 40_000]);
         let mut rest = Vec::new();
@@ -470,7 +466,7 @@ fn a_flood_that_the_site_sees_keeps_no_client_waiting() {
         flood.join().unwrap();
         waits.sort();
         assert!(waits[7] < Duration::from_millis(500), "{waits:?}");
-        assert!(rejected(&proxy, "flood") > 500);
+        assert!(proxy.rejected("flood") > 500);
         telegram.assert_clean();
     });
 }

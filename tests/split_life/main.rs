@@ -1,6 +1,8 @@
 //! Links that break, and who tries to join one: clients are served or closed,
 //! never left in silence, and both sides' counters return to zero.
 
+#[path = "../link_peer/mod.rs"]
+mod link_peer;
 mod namespaces;
 
 use std::io::{Read, Write};
@@ -15,29 +17,16 @@ use fake_telegram::payload::{Command, echo};
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{before, eventually, run, within};
 use smol_mtproxy_wire::link::{
-    Decoder, Event, Frame, Hello, LinkSide, Open, OpenRoute, VERSION, data_header, proof,
+    Frame, Hello, LinkSide, Open, OpenRoute, VERSION, data_header, proof,
 };
 use smol_mtproxy_wire::{dc::DcId, transport::Transport};
 
-async fn idle_clients(front: &Proxy, count: usize) -> Vec<Client> {
-    let mut clients = Vec::new();
-    for number in 0..count {
-        let mut client = front.client(Kind::ALL[number % 4]).connect().await.unwrap();
-        within("an echo", client.echo(&echo(1, 64))).await.unwrap();
-        clients.push(client);
-    }
-    clients
-}
+use link_peer::Peer;
 
 async fn all_are_closed(clients: Vec<Client>) {
     for mut client in clients {
         within("a close", client.until_closed()).await.unwrap();
     }
-}
-
-async fn is_served(front: &Proxy) {
-    let mut client = front.client(Kind::Padded).connect().await.unwrap();
-    assert_eq!(client.fate_of(&echo(7, 64)).await, Fate::Answered);
 }
 
 fn lines(proxy: &Proxy, text: &str) -> usize {
@@ -55,7 +44,7 @@ fn a_back_that_goes_closes_its_clients_and_is_found_again() {
                 false => o,
             };
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            let clients = idle_clients(&split.front, 8).await;
+            let clients = split.front.idle_clients(8).await;
             let Split {
                 telegram,
                 back,
@@ -79,7 +68,7 @@ fn a_back_that_goes_closes_its_clients_and_is_found_again() {
             assert_eq!(lines(&front, "clients wait up to"), 1, "{:#?}", front.log());
             let _back = options.start().await;
             front.linked(1).await;
-            is_served(&front).await;
+            front.served_client(2).await;
             front.cleared().await;
             telegram.assert_clean();
         }
@@ -128,7 +117,7 @@ fn a_client_that_leaves_before_its_back_comes_frees_its_place() {
             eventually("its end", || front.counted("clients", "") == 0).await;
         }
         let _back = back.start().await;
-        is_served(&front).await;
+        front.served_client(2).await;
     });
 }
 
@@ -138,7 +127,7 @@ fn a_front_that_goes_takes_its_sessions_along() {
         for route in Route::ALL {
             let secured = Secured::default();
             let split = Split::start(built_binary!(), route, &secured, |o| o).await;
-            let _clients = idle_clients(&split.front, 6).await;
+            let _clients = split.front.idle_clients(6).await;
             let options = match route {
                 Route::Middle => {
                     split.front.signal("KILL");
@@ -200,7 +189,7 @@ async fn killed_under_load(times: usize) {
     };
     let back = executor.run(working).await;
     assert!(began.elapsed() < Duration::from_secs(100));
-    is_served(&front).await;
+    front.served_client(2).await;
     front.cleared().await;
     back.cleared().await;
     telegram.assert_clean();
@@ -250,7 +239,7 @@ fn two_fronts_share_a_back_and_two_backs_a_front() {
         }
         let mut clients = Vec::new();
         for front in &fronts {
-            clients.extend(idle_clients(front, 8).await);
+            clients.extend(front.idle_clients(8).await);
         }
         for back in &backs {
             assert_eq!(back.counted("links", ""), 4);
@@ -269,7 +258,7 @@ fn two_fronts_share_a_back_and_two_backs_a_front() {
         assert_eq!(fates, [8, 8]);
         for front in &fronts {
             front.linked(2).await;
-            is_served(front).await;
+            front.served_client(2).await;
         }
         // And it comes back.
         let second = second.again().start().await;
@@ -280,7 +269,7 @@ fn two_fronts_share_a_back_and_two_backs_a_front() {
         let mut clients = Vec::new();
         for front in &fronts {
             front.cleared().await;
-            clients.extend(idle_clients(front, 4).await);
+            clients.extend(front.idle_clients(4).await);
         }
         assert_eq!(second.counted("link_streams", ""), 4);
         telegram.assert_clean();
@@ -324,71 +313,26 @@ fn who_has_another_key_gets_no_link_and_both_say_so() {
     });
 }
 
-/// A peer made of frames.
-struct Peer {
-    stream: TcpStream,
-    decoder: Decoder,
-    received: Vec<u8>,
+fn peer_of(back: &Proxy) -> Peer {
+    Peer::over(TcpStream::connect(back.address()).unwrap())
 }
 
-impl Peer {
-    fn connect(back: &Proxy) -> Self {
-        let stream = TcpStream::connect(back.address()).unwrap();
-        let limit = Some(fake_telegram::wait::patience());
-        stream.set_read_timeout(limit).unwrap();
-        Self {
-            stream,
-            decoder: Decoder::default(),
-            received: Vec::new(),
-        }
-    }
-
-    fn say(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.encode()).unwrap();
-    }
-
-    /// The next frame that is no ping; `None` at the end.
-    fn hear(&mut self) -> Option<Frame> {
-        loop {
-            let length = self.received.len();
-            let mut input = self.received.as_mut_slice();
-            let event = self.decoder.next(&mut input).unwrap();
-            let frame = match event {
-                Some(Event::Frame(frame)) => Some(frame),
-                _ => None,
-            };
-            let used = length - input.len();
-            self.received.drain(..used);
-            match frame {
-                Some(Frame::Ping(_)) => continue,
-                Some(frame) => return Some(frame),
-                None => {}
-            }
-            let mut bytes = [0; 4096];
-            match self.stream.read(&mut bytes) {
-                Ok(0) | Err(_) => return None,
-                Ok(length) => self.received.extend_from_slice(&bytes[..length]),
-            }
-        }
-    }
-
-    /// A link, as a front with the tests' key.
-    fn joined(back: &Proxy) -> (Self, u32) {
-        let mut peer = Self::connect(back);
-        let ours = front_hello();
-        peer.say(&Frame::Hello(ours.clone()));
-        let Some(Frame::Hello(theirs)) = peer.hear() else {
-            panic!("no hello");
-        };
-        let key = match Secured::default() {
-            Secured::Key(key) => key,
-            Secured::Certificates(..) => unreachable!(),
-        };
-        let proof = proof(key.as_bytes(), LinkSide::Front, &ours, &theirs);
-        peer.say(&Frame::Proof(proof));
-        assert!(matches!(peer.hear(), Some(Frame::Proof(_))));
-        (peer, theirs.window)
-    }
+/// A link, as a front with the tests' key, and the window that the back gives.
+fn joined(back: &Proxy) -> (Peer, u32) {
+    let mut peer = peer_of(back);
+    let ours = front_hello();
+    peer.say(&Frame::Hello(ours.clone()));
+    let Some(Frame::Hello(theirs)) = peer.hear() else {
+        panic!("no hello");
+    };
+    let key = match Secured::default() {
+        Secured::Key(key) => key,
+        Secured::Certificates(..) => unreachable!(),
+    };
+    let proof = proof(key.as_bytes(), LinkSide::Front, &ours, &theirs);
+    peer.say(&Frame::Proof(proof));
+    assert!(matches!(peer.hear(), Some(Frame::Proof(_))));
+    (peer, theirs.window)
 }
 
 fn front_hello() -> Hello {
@@ -442,7 +386,7 @@ fn strangers_get_nothing_and_disturb_nobody() {
         }
         eventually("garbage counted", || count("not_a_link") == 3).await;
         // Another version: it is told ours.
-        let mut peer = Peer::connect(back);
+        let mut peer = peer_of(back);
         let mut hello = Frame::Hello(front_hello()).encode().to_vec();
         hello[14] = 9;
         peer.stream.write_all(&hello).unwrap();
@@ -451,11 +395,11 @@ fn strangers_get_nothing_and_disturb_nobody() {
         let line = format!("it speaks version 9 of the link, this end {VERSION}");
         eventually("both versions in the log", || back.log_contains(&line)).await;
         // A replay of what another front said, and no key at all.
-        let mut peer = Peer::connect(back);
+        let mut peer = peer_of(back);
         peer.say(&Frame::Hello(front_hello()));
         peer.say(&Frame::Proof([1; 32]));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("WrongKey"));
-        let mut peer = Peer::connect(back);
+        let mut peer = peer_of(back);
         peer.say(&Frame::Hello(Hello {
             is_keyed: false,
             is_trial: false,
@@ -463,17 +407,17 @@ fn strangers_get_nothing_and_disturb_nobody() {
         }));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("KeyMissing"));
         // Another back.
-        let mut peer = Peer::connect(back);
+        let mut peer = peer_of(back);
         peer.say(&Frame::Hello(Hello {
             side: LinkSide::Back,
             ..front_hello()
         }));
         assert_eq!(closed_with(&mut peer).as_deref(), Some("Role"));
         // More silent ones than there is room for, and slow ones.
-        let silent: Vec<_> = (0..134).map(|_| Peer::connect(back)).collect();
+        let silent: Vec<_> = (0..134).map(|_| peer_of(back)).collect();
         eventually("the oldest ones' end", || count("pushed_out") >= 6).await;
         let slow = async {
-            let mut peer = Peer::connect(back);
+            let mut peer = peer_of(back);
             let began = Instant::now();
             for byte in Frame::Hello(front_hello()).encode() {
                 if peer.stream.write_all(&[byte]).is_err() {
@@ -506,7 +450,7 @@ fn a_peer_that_breaks_the_rules_loses_its_link_only() {
         let mut client = split.front.served_client(2).await;
         // Twice what it has credit for, to a DC that is not there yet.
         split.telegram.behave_dc(4, |b| b.accept = Accept::Silent);
-        let (mut peer, window) = Peer::joined(&split.back);
+        let (mut peer, window) = joined(&split.back);
         let mut asked = open();
         asked.dc = DcId(4);
         peer.say(&Frame::Open {
@@ -549,7 +493,7 @@ fn a_peer_that_breaks_the_rules_loses_its_link_only() {
                 open: open(),
             }],
         ] {
-            let (mut peer, _) = Peer::joined(&split.back);
+            let (mut peer, _) = joined(&split.back);
             wrong.iter().for_each(|frame| peer.say(frame));
             assert_eq!(closed_with(&mut peer).as_deref(), Some("Protocol"));
         }
@@ -573,7 +517,7 @@ fn a_frozen_back_is_noticed() {
             false => o,
         };
         let split = Split::start(built_binary!(), Route::Middle, &secured, change).await;
-        let mut clients = idle_clients(&split.front, 4).await;
+        let mut clients = split.front.idle_clients(4).await;
         split.back.signal("STOP");
         let request = Command::SendMe {
             total: 1 << 20,
@@ -588,7 +532,7 @@ fn a_frozen_back_is_noticed() {
         assert!(silent >= 1, "{silent}");
         split.back.signal("CONT");
         split.front.linked(1).await;
-        is_served(&split.front).await;
+        split.front.served_client(2).await;
         split.front.cleared().await;
         split.back.cleared().await;
     });

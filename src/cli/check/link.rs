@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::verdict::Verdict;
 use crate::config::{Config, HostPort, Role};
-use crate::link::{Front, LinkContext, Patience, Security, SetupError, Trial};
+#[cfg(feature = "tls")]
+use crate::link::Concern;
+use crate::link::{Front, LinkContext, Security, SetupError, Silence, Trial};
 use crate::net::{BufferPool, Executor, Live, Reactor};
 use crate::wire::link;
 
@@ -39,9 +41,9 @@ fn load(config: &Config) -> Option<Result<Security, SetupError>> {
 #[cfg(feature = "tls")]
 fn concerns(security: &Security) -> Vec<Verdict> {
     let all = security.concerns().into_iter();
-    let judged = all.map(|concern| match concern.is_fatal {
-        true => Verdict::fail("link files", concern.text),
-        false => Verdict::warn("link files", concern.text),
+    let judged = all.map(|concern| match concern {
+        Concern::Fatal(text) => Verdict::fail("link files", text),
+        Concern::Soon(text) => Verdict::warn("link files", text),
     });
     judged.collect()
 }
@@ -80,7 +82,7 @@ pub(super) fn back(config: &Config, back: &HostPort) -> Verdict {
         buffers: BufferPool::new(reactor.clock(), BUFFERS),
         scratch: Rc::default(),
         metrics: Rc::default(),
-        patience: Patience::default(),
+        silence: Silence::default(),
         places: config.link.places,
     };
     let front = Front::new(context, security, Live::new(config.link.clone()));

@@ -247,7 +247,6 @@ pub(super) fn address(config: &Config) -> Option<Verdict> {
 mod tests {
     use super::super::verdict::Grade;
     use super::*;
-    use crate::config::{ConfigSource, Memory, MissingSecret, Origin, Setting};
 
     #[test]
     fn a_data_directory_in_memory_is_said_to_be() {
@@ -255,9 +254,7 @@ mod tests {
         if !DataDir::new(memory).is_in_memory() {
             return fake_telegram::harness::skipped("/dev/shm is not in memory here");
         }
-        let source = ConfigSource::new(Vec::new(), MissingSecret::Leave);
-        let mut config = source.load(None).unwrap();
-        config.process.data_dir = memory.join("not/yet");
+        let config = Config::of(&[("--data-dir", "/dev/shm/not/yet")]);
         let verdict = data_dir(&config);
         assert_eq!(verdict.grade, Grade::Ok);
         assert!(
@@ -270,19 +267,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_the_memory_is_said_and_whose_limit_it_is() {
         let flags = [("--max-clients", "1000"), ("--buffers", "4M")];
-        let settings = flags.map(|(flag, value)| Setting {
-            flag: flag.to_owned(),
-            value: value.to_owned(),
-            origin: Origin::CommandLine,
-        });
-        let source = ConfigSource::new(settings.to_vec(), MissingSecret::Leave);
-        let mut config = source.load(None).unwrap();
+        let mut config = Config::of(&flags);
         let finding = "4096 KiB of buffers, about 8000 KiB for 1000 clients";
-        config.clients.max_clients = 1000;
-        config.process.memory = Memory {
-            machine: 64 << 20,
-            group: None,
-        };
         for (free, grade, rest) in [
             (None, Grade::Ok, ""),
             (Some(12_096), Grade::Ok, "; 12096 KiB available"),

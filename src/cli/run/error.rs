@@ -45,8 +45,12 @@ impl RunError {
             },
             Self::User(PrivilegeError::UnknownUser(_)) => Exit::Config,
             Self::User(_) => Exit::Permission,
+            #[cfg(feature = "tls")]
             Self::Link(SetupError::Unreadable(_, error)) => Exit::of_input(error),
+            #[cfg(feature = "tls")]
             Self::Link(SetupError::Unusable(..)) => Exit::Config,
+            #[cfg(not(feature = "tls"))]
+            Self::Link(never) => match *never {},
             Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => Exit::Permission,

@@ -7,7 +7,7 @@ use super::error::RunError;
 use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::backend::Backend;
 use crate::config::{Config, Role};
-use crate::link::{Back, Front, LinkContext, Patience, Security};
+use crate::link::{Back, Front, LinkContext, Security, Silence};
 use crate::wire::link::LinkSide;
 
 /// Certificates end on a day.
@@ -27,7 +27,7 @@ impl LinkPart {
         telegram: Option<Rc<dyn Backend>>,
     ) -> Result<Rc<Self>, RunError> {
         let config = core.config();
-        let security = Security::load(&config.link, link_role(&config));
+        let security = Security::load(&config.link, link_side(&config));
         let security = security.map_err(RunError::Link)?;
         let context = LinkContext {
             reactor: core.reactor.clone(),
@@ -35,7 +35,7 @@ impl LinkPart {
             buffers: core.buffers.clone(),
             scratch: core.scratch.clone(),
             metrics: core.metrics.clone(),
-            patience: Patience::default(),
+            silence: Silence::default(),
             places: config.link.places,
         };
         let live = core.settings.link.clone();
@@ -71,7 +71,7 @@ impl LinkPart {
     #[cfg(feature = "tls")]
     fn tell_concerns(&self) {
         for concern in self.security().concerns() {
-            warn!("{}", concern.text);
+            warn!("{concern}");
         }
     }
 }
@@ -124,7 +124,7 @@ impl Part for LinkPart {
     }
 }
 
-pub(super) fn link_role(config: &Config) -> LinkSide {
+pub(super) fn link_side(config: &Config) -> LinkSide {
     match config.process.role {
         Role::Back => LinkSide::Back,
         Role::Both | Role::Front => LinkSide::Front,

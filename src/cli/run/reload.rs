@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
-use super::link::link_role;
+use super::link::link_side;
 use super::part::{Change, Doing, Files, Part, Report};
 use crate::config::{Config, ConfigSource, Differences};
 use crate::guard::gate::Gate;
@@ -27,7 +27,7 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
     let (config, differences) = source.reload(running).map_err(|error| error.to_string())?;
     let tables = ReadTable::read_all(&config.guard.tables, before);
     let tables = tables.map_err(|error| error.to_string())?;
-    let link = SecurityFiles::read(&config.link, link_role(&config));
+    let link = SecurityFiles::read(&config.link, link_side(&config));
     let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
         files: Files {
@@ -143,7 +143,6 @@ mod tests {
 
     use super::super::part::Takeover;
     use super::*;
-    use crate::config::{MissingSecret, Origin, Setting};
     use crate::net::Reactor;
 
     type Did = Rc<RefCell<Vec<String>>>;
@@ -195,13 +194,7 @@ mod tests {
     }
 
     fn config(limit: &str) -> Config {
-        let setting = Setting {
-            flag: "--max-clients".to_owned(),
-            value: limit.to_owned(),
-            origin: Origin::CommandLine,
-        };
-        let source = ConfigSource::new(vec![setting], MissingSecret::Leave);
-        source.load(None).unwrap()
+        Config::of(&[("--max-clients", limit)])
     }
 
     /// What three parts do of which the one of this name fails, and the limit of

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::error::RunError;
-use super::link::link_role;
+use super::link::link_side;
 use super::privileges;
 use crate::cli::exit::Exit;
 use crate::cli::{complain, tell};
@@ -42,7 +42,7 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
     }
     let (mut exit, mut warnings) = (Exit::Ok, Vec::new());
     if config.process.role != Role::Both
-        && let Err(error) = Security::load(&config.link, link_role(&config))
+        && let Err(error) = Security::load(&config.link, link_side(&config))
     {
         let error = RunError::Link(error);
         exit = failed(error.exit(), &error);

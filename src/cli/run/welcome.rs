@@ -211,7 +211,6 @@ fn code(named: &NamedInvite, [head, tg]: [&str; 2], (rows, columns): Screen) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{MissingSecret, Origin, Setting};
     use crate::wire::invite::Invite;
 
     const KEY: &str = "00112233445566778899aabbccddeeff";
@@ -234,15 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_for_an_invite_like_https_is_named() {
-        let way = |flags: &[(&str, &str)]| {
-            let settings = flags.iter().map(|(flag, value)| Setting {
-                flag: (*flag).to_owned(),
-                value: (*value).to_owned(),
-                origin: Origin::CommandLine,
-            });
-            let source = ConfigSource::new(settings.collect(), MissingSecret::Leave);
-            way_to_https(&source.load(None).unwrap())
-        };
+        let way = |flags: &[(&str, &str)]| way_to_https(&Config::of(flags));
         let domain = ("--tls-domain", "a.example");
         assert!(way(&[]).contains("--tls-domain"));
         assert!(way(&[domain]).contains("without its dd"));

@@ -115,7 +115,7 @@ impl Sites {
     }
 
     fn is_free(&self, turn: u64) -> bool {
-        let most = self.config.with(|config| config.most_strangers);
+        let most = self.config.with(|config| config.max_strangers);
         let most = match turn >> NUMBER_BITS == Judgement::Stranger as u64 {
             true => most,
             false => most / 2,
@@ -174,7 +174,7 @@ mod tests {
     use smol::future::poll_once;
 
     use super::*;
-    use crate::config::{DataDir, SiteConfig};
+    use crate::config::{Config, DataDir, SiteConfig};
     use crate::metrics::Metrics;
     use crate::net::test_help::WakeCount;
     use crate::net::{Executor, Live, Reactor};
@@ -208,13 +208,11 @@ mod tests {
         }
     }
 
-    fn sites(most_strangers: usize) -> Rc<Sites> {
+    fn sites(max_strangers: usize) -> Rc<Sites> {
         let (executor, metrics) = (Rc::<Executor>::default(), Rc::<Metrics>::default());
         let config = Live::new(SiteConfig {
-            fronting: Default::default(),
-            domains: Vec::new(),
-            most_strangers,
-            has_relays: false,
+            max_strangers,
+            ..Config::of(&[]).sites
         });
         let reactor = Reactor::new().unwrap();
         let data_dir = DataDir::new("/nonexistent".as_ref());
@@ -277,7 +275,7 @@ mod tests {
             let _inside = Guest::take(&sites, Judgement::Stranger).unwrap();
             let mut waiter = Waiter::new(&sites, Judgement::Stranger);
             let mut config = (*sites.config.get()).clone();
-            config.most_strangers = 2;
+            config.max_strangers = 2;
             sites.config.set(config);
             assert!(poll_once(&mut following).await.is_none());
             assert!(waiter.called().is_some());

@@ -22,8 +22,8 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(300);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
 
 const RULES: LookupRules = LookupRules {
-    most_addresses: 3,
-    most_under_way: 1,
+    max_addresses: 3,
+    max_under_way: 1,
     late_after: RESOLVE_LIMIT,
     is_usable: |_| true,
 };

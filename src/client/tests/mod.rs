@@ -20,14 +20,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{ClientContext, ClientParts, ListenerHandle, Rules, Sites, listen};
-use crate::config::{
-    Allow, AnswerTime, ClientConfig, DataDir, Fronting, GuardConfig, NamedSecret, RecordSizes,
-    ReplayCache, Reset, RouteChoice, ServerErrors, SiteConfig, TimeSkew,
-};
+use crate::config::{ClientConfig, Config, DataDir, Fronting, GuardConfig, SiteConfig};
 use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Listener, Live, PipePool, Reactor};
-use crate::wire::secret::{Secret, SecretForm, SharedSecret};
+use crate::wire::secret::Secret;
 use telegram::Telegram;
 
 /// No condition takes as long on a machine that works.
@@ -56,55 +53,31 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        let named = |name: &str, key| NamedSecret {
-            limits: Default::default(),
-            name: name.into(),
-            secret: SharedSecret {
-                key,
-                form: SecretForm::Padded,
-            },
-        };
+        let hex = |Secret(key)| data_encoding::HEXLOWER.encode(&key);
+        let config = Config::of(&[
+            ("--listen", "127.0.0.1:1,name=test"),
+            ("--secret", &format!("other=dd{}", hex(OTHER_SECRET))),
+            ("--secret", &format!("first=dd{}", hex(SECRET))),
+            ("--allow", "classic,dd,tls"),
+            ("--route", "middle"),
+            ("--max-clients", "100"),
+            ("--max-handshakes", "100"),
+            ("--flood-limit", "off"),
+            ("--replay-cache", "1024"),
+            ("--buffers", "16M"),
+        ]);
         Self {
             clients: ClientConfig {
-                open_files: None,
-                max_clients: 100,
-                beside: 64,
                 handshake_timeout: DEADLINE,
-                time_skew: TimeSkew::default(),
-                tls_records: RecordSizes::Auto,
-                answer_time: AnswerTime::Auto,
                 idle_timeout: DEADLINE,
                 send_timeout: DEADLINE,
                 hibernate: DEADLINE,
-                filter_server_errors: ServerErrors::FilterFirst,
-                reset: Reset::Never,
+                ..config.clients
             },
-            buffers: 16 << 20,
-            guard: GuardConfig {
-                policies: Vec::new(),
-                tables: Vec::new(),
-                relays: Vec::new(),
-                replay_cache: ReplayCache {
-                    entries: 1024,
-                    keep: None,
-                },
-                flood: None,
-                max_handshakes: 100,
-            },
-            rules: Rules {
-                name: "test".into(),
-                secrets: vec![named("other", OTHER_SECRET), named("first", SECRET)],
-                tag: None,
-                allow: Allow {
-                    classic: true,
-                    dd: true,
-                    tls: true,
-                },
-                tls_domains: Vec::new(),
-                sni_salt: None,
-                route: RouteChoice::Middle,
-            },
-            fronting: Fronting::default(),
+            buffers: config.process.buffers,
+            rules: Rules::new(&config.doors, &config.doors.listeners[0]),
+            guard: config.guard,
+            fronting: config.sites.fronting,
         }
     }
 }
@@ -134,8 +107,8 @@ impl Setup {
         let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
-            most_strangers: 10,
-            has_relays: false,
+            max_strangers: 10,
+            ..Config::of(&[]).sites
         });
         let nowhere = DataDir::new("/nonexistent".as_ref());
         let sites = Sites::new(&reactor, &executor, &metrics, sites, nowhere, || None);

@@ -121,7 +121,7 @@ fn a_wait_for_a_place_is_not_of_the_sites_time() {
     use std::time::Duration;
 
     use crate::client::sites::{Ending, Manners};
-    use crate::config::FloodLimits;
+    use crate::config::Config;
 
     let any_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let site = any_port.local_addr().unwrap();
@@ -129,12 +129,7 @@ fn a_wait_for_a_place_is_not_of_the_sites_time() {
     let place: SitePlace = site.to_string().parse().unwrap();
     let mut setup = Setup::default();
     setup.fronting.choice = FrontingChoice::Site(place.clone());
-    setup.guard.flood = Some(FloodLimits {
-        rate: 1,
-        burst: 1,
-        ipv4_prefix: 32,
-        ipv6_prefix: 64,
-    });
+    setup.guard.flood = Config::of(&[("--flood-limit", "1,1")]).guard.flood;
     setup.run(async |world| {
         let listener = Listener::bind(&world.reactor, site).unwrap();
         let patience = Duration::from_millis(1500);

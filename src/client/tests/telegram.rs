@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::backend::{
-    Backend, Body, OpenError, Opening, Packet, Session, SessionRequest, Sink, Stream,
+    Backend, Body, OpenError, Packet, PendingSession, Session, SessionRequest, Sink, Stream,
 };
 use crate::connection::OnTrial;
 use crate::net::Notify;
@@ -55,7 +55,7 @@ impl Telegram {
 }
 
 impl Backend for Telegram {
-    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         let answer = self.answers.borrow_mut().pop_front();
         let script = Rc::<Script>::default();
         self.opened.borrow_mut().push(Opened {

@@ -66,7 +66,8 @@ fn check_needs(role: Role, flags: &Flags) -> Result<(), ConfigError> {
 }
 
 fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
-    let is_of_tls = |flag: &Flag| flag.build == Build::Tls;
+    // Routes have flags of such builds too.
+    let is_of_tls = |flag: &Flag| flag.build == Build::Tls && flag.name.starts_with("--link-");
     let mut given = settings.iter().filter_map(|setting| find(&setting.flag));
     if !given.any(is_of_tls) {
         return Ok(None);

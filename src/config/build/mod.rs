@@ -59,7 +59,7 @@ pub(super) fn without_files(
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     link.places = LinkPlaces::of(machine.memory.bytes(), &descriptors);
     guard.share(&flags, descriptors);
-    sites.most_strangers = descriptors.strangers;
+    sites.max_strangers = descriptors.strangers;
     let clients = clients::build(&flags, machine, &wants, descriptors);
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
@@ -154,28 +154,27 @@ fn check_via(
     }
 }
 
-/// The other proxy is named if it is a route, and only then.
+/// The other proxy is named if it is a route, and is another one.
 fn check_upstream(
     flags: &Flags,
     settings: &[Setting],
     doors: &DoorConfig,
 ) -> Result<(), ConfigError> {
-    let (flag, route) = ("--upstream", RouteName::Upstream);
-    let at_flag = |problem| Err(at_nth(flag, 0, settings, problem));
-    let word = route.word();
-    let next = match (&flags.upstream, doors.route.list().has(route)) {
-        (None, false) => return Ok(()),
-        (None, true) => {
-            let flag = "--upstream HOST:PORT:SECRET";
-            let problem = Problem::RouteNeeds { route: word, flag };
-            return Err(at_nth("--route", 0, settings, problem));
+    let route = RouteName::Upstream;
+    let Some(next) = &flags.upstream else {
+        if !doors.route.list().has(route) {
+            return Ok(());
         }
-        (Some(_), false) => return at_flag(Problem::NotOfRoute { flag, route: word }),
-        (Some(next), true) => next,
+        let (route, flag) = (route.word(), "--upstream HOST:PORT:SECRET");
+        let problem = Problem::RouteNeeds { route, flag };
+        return Err(at_nth("--route", 0, settings, problem));
     };
     let mut own = doors.listeners.iter().map(|listener| listener.addr);
     match own.find(|own| next.place.is_at(*own)) {
-        Some(own) => at_flag(Problem::UpstreamIsOurselves { own }),
+        Some(own) => {
+            let problem = Problem::UpstreamIsOurselves { own };
+            Err(at_nth("--upstream", 0, settings, problem))
+        }
         None => Ok(()),
     }
 }
@@ -200,6 +199,6 @@ fn wants(
         spare: telegram::spare(flags, doors),
         clients_per_connection: pools.clients_per_connection,
         buffers: process.buffers,
-        most: machine.most(),
+        maxima: machine.maxima(),
     }
 }

@@ -48,17 +48,22 @@ impl Said {
     /// Of what is given for a route that is not taken.
     pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
         let given = [
-            ("--ws", !flags.ws.is_empty()),
-            ("--ws-sni", flags.ws_sni.is_some()),
-            ("--ws-spare", flags.ws_spare.is_some()),
-            ("--ws-ca", flags.ws_ca.is_some()),
+            ("--ws", RouteName::Ws, !flags.ws.is_empty()),
+            ("--ws-sni", RouteName::Ws, flags.ws_sni.is_some()),
+            ("--ws-spare", RouteName::Ws, flags.ws_spare.is_some()),
+            ("--ws-ca", RouteName::Ws, flags.ws_ca.is_some()),
+            ("--upstream", RouteName::Upstream, flags.upstream.is_some()),
         ];
-        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
-            && !doors.route.list().has(RouteName::Ws)
-        {
-            self.warnings.push(format!(
-                "{flag} has no effect without ws in --route; add it there, as --route direct,ws"
-            ));
+        let (list, mut told) = (doors.route.list(), None);
+        for (flag, route, is_given) in given {
+            // Once for all flags of a route.
+            if is_given && !list.has(route) && told != Some(route) {
+                told = Some(route);
+                self.warnings.push(format!(
+                    "{flag} has no effect without {route} in --route; add it there, as --route \
+                     direct,{route}"
+                ));
+            }
         }
     }
 
@@ -125,7 +130,7 @@ fn lower(flags: &Flags, there: Descriptors, more: Option<&str>) -> Option<String
 /// How the limit of open files is raised until nothing has to be lowered.
 fn more_files(limit: u64, wants: &Wants, machine: &Machine) -> String {
     let enough = descriptors::enough(wants);
-    let system = match machine.most_descriptors {
+    let system = match machine.max_descriptors {
         Some(most) if most < enough => {
             format!(" after the system's own, `sysctl fs.nr_open={enough}`,")
         }

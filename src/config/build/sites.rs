@@ -11,7 +11,7 @@ pub(crate) struct SiteConfig {
     /// Of `--tls-domain` first, then those that secrets name.
     pub(crate) domains: Vec<Domain>,
     /// At a time.
-    pub(crate) most_strangers: usize,
+    pub(crate) max_strangers: usize,
     /// Clients come through relays, whose addresses names lead to.
     pub(crate) has_relays: bool,
 }
@@ -33,7 +33,7 @@ pub(super) fn build(
         fronting,
         domains: tls_domains.to_vec(),
         // Known once descriptors are shared out.
-        most_strangers: 1,
+        max_strangers: 1,
         has_relays: relays.is_some_and(|relays| !relays.0.is_empty()),
     })
 }

@@ -141,6 +141,7 @@ fn template(parts: &[Part]) -> String {
             Part::Off(name, value) => {
                 let _ = writeln!(text, "#{} {value}", named(name).name);
             }
+            Part::Shared(parts) => text.push_str(&template(parts)),
         }
     }
     text
@@ -201,8 +202,12 @@ fn every_key_of_openwrt_is_in_its_doc() {
 fn every_line_of_a_template_is_understood() {
     use super::super::values::Role;
 
+    let inside = |part: &'static Part| match part {
+        Part::Shared(parts) => parts,
+        part => std::slice::from_ref(part),
+    };
     for (role, parts) in [(Role::Both, BOTH), (Role::Front, FRONT), (Role::Back, BACK)] {
-        for part in parts {
+        for part in parts.iter().flat_map(inside) {
             let (Part::On(name, value) | Part::Off(name, value)) = part else {
                 continue;
             };

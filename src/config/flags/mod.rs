@@ -13,8 +13,8 @@ mod templates;
 use std::path::Path;
 
 use super::error::Problem;
+pub(crate) use row::Flag;
 pub(super) use row::{Build, Holds, Names, Order, Reload};
-pub(crate) use row::{Flag, Heading};
 pub(super) use slot::NotFilled;
 pub(crate) use table::FLAGS;
 pub(super) use table::Flags;

@@ -9,7 +9,7 @@ use super::super::routes::RouteChoice;
 use super::super::secret::SecretFlag;
 use super::super::upstream::NextProxy;
 use super::super::values::{
-    Allow, DcOverride, Protocols, Role, Seconds, Size, Source, Whole, YesNo,
+    Allow, DcOverride, Integer, Protocols, Role, Seconds, Size, Source, YesNo,
 };
 use super::super::via::Via;
 use super::super::ws::WsAddress;
@@ -137,7 +137,7 @@ flags! {
         ws_sni: Option<Domain> = "--ws-sni" "NAME",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
         /// route ws: connections kept ready for each DC in use (default: 1)
-        ws_spare: Option<Whole<0, 4>> = "--ws-spare" "N",
+        ws_spare: Option<Integer<0, 4>> = "--ws-spare" "N",
             roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
         /// route ws: certificate authorities to trust (default: those of
         /// Mozilla)
@@ -151,10 +151,10 @@ flags! {
             Text "proxy.example.com:443:dd00112233445566778899aabbccddeeff";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
-        dc_connections: Option<Whole<0, 64>> = "--dc-connections" "N",
+        dc_connections: Option<Integer<0, 64>> = "--dc-connections" "N",
             roles: Roles::WITH_TELEGRAM; Number "1";
         /// open one more connection when each has so many clients (default: 300)
-        clients_per_connection: Option<Whole<1, 10_000>> = "--clients-per-connection" "N",
+        clients_per_connection: Option<Integer<1, 10_000>> = "--clients-per-connection" "N",
             roles: Roles::WITH_TELEGRAM; Number "150";
     }
 
@@ -198,9 +198,9 @@ flags! {
         link_alpn: Option<Protocols> = "--link-alpn" "NAME[,NAME]",
             roles: Roles::HALVES, build: Build::Tls; Text "h2";
         /// front: how long a client waits while there is no link (default: 5)
-        link_wait: Option<Whole<0, 60>> = "--link-wait" "S", roles: Roles::FRONT; Number "10";
+        link_wait: Option<Integer<0, 60>> = "--link-wait" "S", roles: Roles::FRONT; Number "10";
         /// front: connections to each back (default: 1)
-        link_connections: Option<Whole<1, 16>> = "--link-connections" "N",
+        link_connections: Option<Integer<1, 16>> = "--link-connections" "N",
             roles: Roles::FRONT; Number "2";
     }
 
@@ -232,7 +232,7 @@ flags! {
         /// connections at a time that have not proven a secret; the oldest of the
         /// address with most goes when one more comes (default: half of --max-clients,
         /// at least 64)
-        max_handshakes: Option<Whole<1, 10_000_000>> = "--max-handshakes" "N",
+        max_handshakes: Option<Integer<1, 10_000_000>> = "--max-handshakes" "N",
             roles: Roles::WITH_CLIENTS; Number "100";
         /// hang up by RST: never, on-handshake-error or always (default: never)
         reset: Option<Reset> = "--reset" "WHEN",
@@ -242,7 +242,7 @@ flags! {
     Limits {
         /// clients at a time (default: by this machine's memory and limit of open
         /// files)
-        max_clients: Option<Whole<1, 10_000_000>> = "--max-clients" "N",
+        max_clients: Option<Integer<1, 10_000_000>> = "--max-clients" "N",
             roles: Roles::WITH_CLIENTS; Number "200";
         /// memory for data under way, as 2048K, 2M or 1G; at least 1M (default: by
         /// this machine's memory)

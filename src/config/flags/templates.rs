@@ -12,22 +12,73 @@ pub(super) enum Part {
     On(&'static str, &'static str),
     /// As an example.
     Off(&'static str, &'static str),
+    /// What several templates have.
+    Shared(&'static [Part]),
 }
 
-use Part::{Blank, Filled, Help, Off, On, Says};
+use Part::{Blank, Filled, Help, Off, On, Says, Shared};
 
-const CLIENTS: &str = "Where clients connect. Repeat for more; name, secret and tag are its own, \
-    and late is for an address that comes up later (a tunnel's).";
-const SECRET: &str = "Who may connect: NAME=SECRET. `smol-mtproxy secret` makes more.";
-const KINDS: &str = "Kinds of client: classic, dd (padded), tls (looks like HTTPS; needs a domain \
-    of your own whose address is this machine's, and a secret without its dd: the 32 digits \
-    alone, or ee…).";
-const TAG: &str = "With an ad tag, traffic takes Telegram's middle proxies.";
 const BEHIND_NAT: &str = "Needed behind NAT when traffic takes the middle proxies.";
-const SECURES: &str = "What secures the link; the same kind on both ends. Inside a tunnel a key is \
-    enough: make it once with `(umask 077; smol-mtproxy secret plain >link.psk)`, and copy it to \
-    the other end. Names are relative to this file.";
+const WHO_CONNECTS: &[Part] = &[
+    Says(
+        "Where clients connect. Repeat for more; name, secret and tag are its own, and late is for \
+         an address that comes up later (a tunnel's).",
+    ),
+    Help("listen"),
+    On("listen", "443"),
+    Blank,
+    Says("Who may connect: NAME=SECRET. `smol-mtproxy secret` makes more."),
+    Help("secret"),
+    On("secret", "first=@SECRET@"),
+];
+
+const KINDS: &[Part] = &[
+    Says(
+        "Kinds of client: classic, dd (padded), tls (looks like HTTPS; needs a domain of your own \
+         whose address is this machine's, and a secret without its dd: the 32 digits alone, or \
+         ee…).",
+    ),
+    Help("allow"),
+    Off("allow", "dd,tls"),
+    Help("tls-domain"),
+    Off("tls-domain", "www.example.com"),
+];
+
+const TAG: &[Part] = &[
+    Says("With an ad tag, traffic takes Telegram's middle proxies."),
+    Help("tag"),
+    Off("tag", "00000000000000000000000000000000"),
+];
+
+const INVITE_NAME: &[Part] = &[Help("link-name"), Off("link-name", "proxy.example.com")];
+
+const LINK_KEY: &[Part] = &[
+    Says(
+        "What secures the link; the same kind on both ends. Inside a tunnel a key is enough: make \
+         it once with `(umask 077; smol-mtproxy secret plain >link.psk)`, and copy it to the other \
+         end. Names are relative to this file.",
+    ),
+    Help("link-psk"),
+    On("link-psk", "link.psk"),
+];
+
 const BOUNDS: &str = "Bounds. The defaults fit the machine.";
+
+const MAX_CLIENTS: &[Part] = &[
+    Says(BOUNDS),
+    Help("max-clients"),
+    Off("max-clients", "10000"),
+];
+
+const BUFFERS_AND_LOG: &[Part] = &[
+    Help("buffers"),
+    Off("buffers", "16M"),
+    Blank,
+    Help("log-level"),
+    Off("log-level", "info"),
+    Help("metrics"),
+    Off("metrics", "127.0.0.1:9090"),
+];
 
 pub(super) const BOTH: &[Part] = &[
     Says("smol-mtproxy: flags of `smol-mtproxy run`, one a line; # starts a comment."),
@@ -37,23 +88,13 @@ pub(super) const BOTH: &[Part] = &[
          themselves. doc/options.md has all flags.",
     ),
     Blank,
-    Says(CLIENTS),
-    Help("listen"),
-    On("listen", "443"),
-    Blank,
-    Says(SECRET),
-    Help("secret"),
-    On("secret", "first=@SECRET@"),
+    Shared(WHO_CONNECTS),
     Off(
         "secret",
         "alice=SECRET,max-connections=30,max-ips=3,quota=50G,rate=2M,expires=2027-01-31",
     ),
     Blank,
-    Says(KINDS),
-    Help("allow"),
-    Off("allow", "dd,tls"),
-    Help("tls-domain"),
-    Off("tls-domain", "www.example.com"),
+    Shared(KINDS),
     Says("Strangers see that site; here with a web server of your own on this machine."),
     Help("fronting"),
     Off("fronting", "127.0.0.1:8443"),
@@ -72,9 +113,7 @@ pub(super) const BOTH: &[Part] = &[
     Help("proxy-protocol"),
     Off("proxy-protocol", "127.0.0.1"),
     Blank,
-    Says(TAG),
-    Help("tag"),
-    Off("tag", "00000000000000000000000000000000"),
+    Shared(TAG),
     Help("route"),
     Off("route", "auto"),
     Blank,
@@ -85,19 +124,10 @@ pub(super) const BOTH: &[Part] = &[
     Help("external-ip"),
     Filled("@EXTERNAL_IP@"),
     Blank,
-    Help("link-name"),
-    Off("link-name", "proxy.example.com"),
+    Shared(INVITE_NAME),
     Blank,
-    Says(BOUNDS),
-    Help("max-clients"),
-    Off("max-clients", "10000"),
-    Help("buffers"),
-    Off("buffers", "16M"),
-    Blank,
-    Help("log-level"),
-    Off("log-level", "info"),
-    Help("metrics"),
-    Off("metrics", "127.0.0.1:9090"),
+    Shared(MAX_CLIENTS),
+    Shared(BUFFERS_AND_LOG),
 ];
 
 pub(super) const FRONT: &[Part] = &[
@@ -116,9 +146,7 @@ pub(super) const FRONT: &[Part] = &[
     Help("link"),
     On("link", "@BACK@"),
     Blank,
-    Says(SECURES),
-    Help("link-psk"),
-    On("link-psk", "link.psk"),
+    Shared(LINK_KEY),
     Blank,
     Says(
         "Over the open internet: certificates of `smol-mtproxy certs init` and `certs add-node`, \
@@ -141,42 +169,21 @@ pub(super) const FRONT: &[Part] = &[
     Help("link-connections"),
     Off("link-connections", "1"),
     Blank,
-    Says(CLIENTS),
-    Help("listen"),
-    On("listen", "443"),
+    Shared(WHO_CONNECTS),
     Blank,
-    Says(SECRET),
-    Help("secret"),
-    On("secret", "first=@SECRET@"),
+    Shared(KINDS),
     Blank,
-    Says(KINDS),
-    Help("allow"),
-    Off("allow", "dd,tls"),
-    Help("tls-domain"),
-    Off("tls-domain", "www.example.com"),
-    Blank,
-    Says(TAG),
-    Help("tag"),
-    Off("tag", "00000000000000000000000000000000"),
+    Shared(TAG),
     Help("route"),
     Off("route", "auto"),
     Blank,
     Says("The address that clients connect to, for the links."),
     Filled("@EXTERNAL_IP@"),
     Blank,
-    Help("link-name"),
-    Off("link-name", "proxy.example.com"),
+    Shared(INVITE_NAME),
     Blank,
-    Says(BOUNDS),
-    Help("max-clients"),
-    Off("max-clients", "10000"),
-    Help("buffers"),
-    Off("buffers", "16M"),
-    Blank,
-    Help("log-level"),
-    Off("log-level", "info"),
-    Help("metrics"),
-    Off("metrics", "127.0.0.1:9090"),
+    Shared(MAX_CLIENTS),
+    Shared(BUFFERS_AND_LOG),
 ];
 
 pub(super) const BACK: &[Part] = &[
@@ -196,9 +203,7 @@ pub(super) const BACK: &[Part] = &[
     Help("link-listen"),
     On("link-listen", "127.0.0.1:8443"),
     Blank,
-    Says(SECURES),
-    Help("link-psk"),
-    On("link-psk", "link.psk"),
+    Shared(LINK_KEY),
     Blank,
     Says(
         "Over the open internet: certificates of `smol-mtproxy certs init`, instead of the line \
@@ -228,11 +233,5 @@ pub(super) const BACK: &[Part] = &[
     Off("clients-per-connection", "300"),
     Blank,
     Says(BOUNDS),
-    Help("buffers"),
-    Off("buffers", "16M"),
-    Blank,
-    Help("log-level"),
-    Off("log-level", "info"),
-    Help("metrics"),
-    Off("metrics", "127.0.0.1:9090"),
+    Shared(BUFFERS_AND_LOG),
 ];

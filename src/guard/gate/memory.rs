@@ -210,22 +210,13 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::config::{GuardConfig, ReplayCache};
+    use crate::config::Config;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     fn gate(now: Instant) -> Rc<Gate> {
-        let guard = GuardConfig {
-            policies: Vec::new(),
-            tables: Vec::new(),
-            relays: Vec::new(),
-            replay_cache: ReplayCache {
-                entries: 100,
-                keep: None,
-            },
-            flood: None,
-            max_handshakes: 1,
-        };
+        let flags = [("--replay-cache", "100"), ("--flood-limit", "off")];
+        let guard = Config::of(&flags).guard;
         let gate = Gate::new(&guard, [], "", now).ok().unwrap();
         gate.keep_replays(true);
         gate

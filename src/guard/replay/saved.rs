@@ -3,8 +3,7 @@
 
 use super::generation::{ENTRIES_PER_PAGE, Generation};
 use super::journal::{
-    AGAIN, Batch, Clock, Item, Items, Journal, MAX_PENDING, WORD, WriteAs, Written, as_again, head,
-    mark,
+    AGAIN, Batch, Clock, Item, Items, MAX_PENDING, WORD, WriteAs, Written, as_again, head, mark,
 };
 use super::{PART_OF_ALL, ReplayMemory, TIME_MASK, UNIT, unit};
 
@@ -30,31 +29,17 @@ pub(crate) struct Left {
 }
 
 impl ReplayMemory {
-    /// Is what is remembered to be kept? What is remembered already is kept too.
+    /// See [`Store::keep`](super::store::Store::keep), and so on.
     pub(crate) fn keep(&mut self, wanted: bool) {
-        match (wanted, &self.journal) {
-            (true, None) => self.journal = Some(Journal::default()),
-            (false, Some(_)) => self.journal = None,
-            _ => return,
-        }
-        self.begin_anew();
+        self.store.keep(wanted);
     }
 
-    /// Lets the next batch begin a file: what was written is gone, or could not be.
     pub(crate) fn begin_anew(&mut self) {
-        if let Some(journal) = &mut self.journal {
-            journal.begin_anew();
-        }
-        for generation in &mut self.generations {
-            generation.is_kept = false;
-        }
+        self.store.begin_anew();
     }
 
-    /// Is there something to be written?
     pub(crate) fn has_news(&self) -> bool {
-        let is_kept = |generation: &Generation| generation.is_kept;
-        let journal = self.journal.as_ref();
-        journal.is_some_and(|j| !j.is_empty() || !self.generations.iter().all(is_kept))
+        self.store.has_news()
     }
 
     /// What is to be written next, at `now`, which is `unix_now` in seconds since
@@ -64,32 +49,29 @@ impl ReplayMemory {
             return None;
         }
         let second = self.second(now);
-        let journal = self.journal.as_mut()?;
+        let journal = self.store.journal.as_mut()?;
+        let (mut words, before) = (journal.take(), journal.written);
         let is_old = |since: u64| second.saturating_sub(since) > u64::from(self.max_age);
-        let place = match journal.written {
+        let place = match before {
             None => WriteAs::Anew,
             Some(file) if is_old(file.since) => WriteAs::Next,
-            Some(file) if file.entries >= most_entries(self.wanted) => {
+            Some(file) if file.entries >= max_entries(self.wanted) => {
                 // The one before it goes. Where many only came again, this one has too
                 // few others.
                 if file.entries - file.again < self.wanted {
-                    let generations = self.generations.iter_mut();
-                    generations.for_each(|generation| generation.is_kept = false);
+                    self.store.set_kept(false);
                 }
                 WriteAs::Next
             }
             Some(_) => WriteAs::Behind,
         };
-        let mut words = journal.take();
         let again = words.iter().filter(|word| **word == AGAIN).count();
         if words.is_empty() {
-            let unkept = |generation: &&mut Generation| !generation.is_kept;
-            let generation = self.generations.iter_mut().find(unkept)?;
-            generation.is_kept = true;
+            let generation = self.store.take_unkept()?;
             let max_units = u64::from(self.max_age).div_ceil(UNIT);
             let is_young = |entry: &u64| unit(second).wrapping_sub(*entry) & TIME_MASK <= max_units;
             let entries = generation.entries().filter(is_young);
-            match journal.written {
+            match before {
                 None => words.extend(entries),
                 // The disk did not follow: a file may have some of them.
                 Some(_) => words.extend(entries.flat_map(as_again)),
@@ -99,7 +81,7 @@ impl ReplayMemory {
             second,
             unix: unix_now,
         };
-        let (mut written, mut bytes, is_new) = match (journal.written, place) {
+        let (mut written, mut bytes, is_new) = match (before, place) {
             (Some(written), WriteAs::Behind) => (written, Vec::new(), false),
             _ => (Written::since(clock), head(MAGIC, &self.key), true),
         };
@@ -110,7 +92,9 @@ impl ReplayMemory {
         bytes.extend(words.iter().flat_map(|word| word.to_be_bytes()));
         written.entries += words.iter().filter(|word| **word > TIME_MASK).count();
         written.again += again;
-        journal.written = Some(written);
+        if let Some(journal) = &mut self.store.journal {
+            journal.written = Some(written);
+        }
         Some(Batch { place, bytes })
     }
 
@@ -160,9 +144,9 @@ impl ReplayMemory {
         // Few large ones: each that came again is looked for in all.
         let most = self.wanted.div_ceil(PART_OF_ALL).max(ENTRIES_PER_PAGE);
         let capacity = (items().count() / PART_OF_ALL).clamp(ENTRIES_PER_PAGE, most);
-        self.generations = [Generation::new(capacity)].into();
-        self.len = 0;
-        let journal = self.journal.take();
+        self.store.generations = [Generation::new(capacity)].into();
+        self.store.len = 0;
+        let journal = self.store.journal.take();
         let mut times = Times::default();
         for item in items() {
             let seen = times.next(item);
@@ -176,13 +160,15 @@ impl ReplayMemory {
                 Item::Mark(_) => {}
             }
         }
-        self.generations.retain(|generation| generation.len() > 0);
-        self.journal = journal;
+        self.store
+            .generations
+            .retain(|generation| generation.len() > 0);
+        self.store.journal = journal;
     }
 
     /// Seen again at another time.
     fn renew(&mut self, entry: u64, seen: u64) {
-        for generation in self.generations.iter_mut().rev() {
+        for generation in self.store.generations.iter_mut().rev() {
             if let Some(known) = generation.find(entry, !TIME_MASK) {
                 *known = entry;
                 generation.last_seen = generation.last_seen.max(seen);
@@ -194,7 +180,7 @@ impl ReplayMemory {
 
     /// The bytes of the latest file behind which the next ones go.
     fn go_on(&mut self, mut latest: Items) -> Option<usize> {
-        let journal = self.journal.as_mut()?;
+        let journal = self.store.journal.as_mut()?;
         let mut written: Option<Written> = None;
         for item in latest.by_ref() {
             match (&mut written, item) {
@@ -208,15 +194,13 @@ impl ReplayMemory {
             }
         }
         journal.written = Some(written?);
-        for generation in &mut self.generations {
-            generation.is_kept = true;
-        }
+        self.store.set_kept(true);
         Some(latest.sound())
     }
 }
 
 /// Entries of a file that is full: a few of them may have come again.
-fn most_entries(wanted: usize) -> usize {
+fn max_entries(wanted: usize) -> usize {
     (wanted + wanted / PART_OF_ALL).max(MAX_PENDING)
 }
 

@@ -2,11 +2,12 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use super::generation::ENTRIES_PER_PAGE;
 use super::*;
 
 impl ReplayMemory {
     fn bytes(&self) -> usize {
-        self.generations.iter().map(Generation::bytes).sum()
+        self.store.generations.iter().map(Generation::bytes).sum()
     }
 }
 
@@ -25,7 +26,7 @@ fn it_forgets_none_of_the_latest() {
         let oldest = (number + 1).saturating_sub(ENTRIES);
         assert!(!memory.remember(&id(oldest), 5), "{oldest} at {number}");
         let largest = ENTRIES.div_ceil(PART_OF_ALL as u32);
-        assert!(memory.len <= (ENTRIES + largest) as usize);
+        assert!(memory.store.len <= (ENTRIES + largest) as usize);
     }
 }
 
@@ -52,7 +53,7 @@ fn it_takes_memory_in_steps_as_it_fills_and_gives_it_back() {
     for number in 0..30 {
         memory.remember(&id(number), 5000);
     }
-    assert_eq!(memory.generations.len(), 1);
+    assert_eq!(memory.store.generations.len(), 1);
     let largest = 13 * ENTRIES / PART_OF_ALL + page;
     assert!(memory.bytes() <= largest, "{}", memory.bytes());
 }
@@ -71,7 +72,7 @@ fn another_number_keeps_what_fits() {
         assert!(memory.remember(&id(number), 5));
         assert!(!memory.remember(&id(number - 999), 5), "{number}");
     }
-    assert!(memory.len <= 1125, "{}", memory.len);
+    assert!(memory.store.len <= 1125, "{}", memory.store.len);
 }
 
 #[test]
@@ -158,9 +159,9 @@ proptest! {
                 Step::Pause(seconds) => now += seconds,
             }
             let surplus = entries.div_ceil(PART_OF_ALL);
-            prop_assert!(memory.len <= entries + surplus);
-            prop_assert_eq!(memory.len, memory.generations.iter().map(Generation::len).sum::<usize>());
-            prop_assert!(memory.bytes() <= 17 * memory.len + 12 * 4096);
+            prop_assert!(memory.store.len <= entries + surplus);
+            prop_assert_eq!(memory.store.len, memory.store.generations.iter().map(Generation::len).sum::<usize>());
+            prop_assert!(memory.bytes() <= 17 * memory.store.len + 12 * 4096);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use smol_mtproxy_ciphers::hmac_sha256;
 
-use super::generation::{ENTRIES_PER_PAGE, Generation};
-use super::journal::{Batch, Item, Items, Journal, WORD, WriteAs, Written, head};
+use super::journal::{Batch, Item, Items, WORD, WriteAs, Written, head};
 use super::saved::Left;
-use super::{PART_SO_FAR, TIME_MASK, random_key};
+use super::store::Store;
+use super::{TIME_MASK, random_key};
 
 const MAGIC: &[u8; WORD] = b"uptimes1";
 
@@ -20,10 +20,8 @@ const USUAL: usize = 250_000;
 /// one is, so each is remembered for ever, as long as there is room.
 pub(crate) struct Uptimes {
     key: [u8; 32],
-    generations: Vec<Generation>,
-    len: usize,
+    store: Store,
     most: usize,
-    journal: Option<Journal>,
 }
 
 /// What is known of a hello.
@@ -40,10 +38,8 @@ impl Uptimes {
     pub(crate) fn new(entries: usize) -> Self {
         Self {
             key: random_key(),
-            generations: Vec::new(),
-            len: 0,
+            store: Store::default(),
             most: Self::most(entries),
-            journal: None,
         }
     }
 
@@ -62,7 +58,7 @@ impl Uptimes {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.len >= self.most
+        self.store.len >= self.most
     }
 
     /// Remembers the hello of `id`. Of one that is new and has room `may_add` is
@@ -77,68 +73,34 @@ impl Uptimes {
         if self.is_full() || !may_add() {
             return Uptime::Full;
         }
-        self.add(entry);
+        self.store.add(entry, 0, usize::MAX);
         Uptime::New
     }
 
     fn knows(&mut self, entry: u64) -> bool {
-        let mut generations = self.generations.iter_mut();
+        let mut generations = self.store.generations.iter_mut();
         generations.any(|generation| generation.find(entry, !0).is_some())
     }
 
-    fn add(&mut self, entry: u64) {
-        let latest = self.generations.last();
-        if latest.is_none_or(|latest| latest.is_full(usize::MAX)) {
-            let capacity = (self.len / PART_SO_FAR).max(ENTRIES_PER_PAGE);
-            let mut next = Generation::new(capacity);
-            next.is_kept = self.journal.is_some();
-            self.generations.push(next);
-        }
-        if let Some(latest) = self.generations.last_mut() {
-            latest.add(entry, 0);
-            self.len += 1;
-            if let Some(journal) = &mut self.journal
-                && latest.is_kept
-            {
-                latest.is_kept = journal.add(entry);
-            }
-        }
-    }
-
-    /// See [`ReplayMemory::keep`](super::ReplayMemory::keep).
+    /// See [`Store::keep`], and so on.
     pub(crate) fn keep(&mut self, wanted: bool) {
-        match (wanted, &self.journal) {
-            (true, None) => self.journal = Some(Journal::default()),
-            (false, Some(_)) => self.journal = None,
-            _ => return,
-        }
-        self.begin_anew();
+        self.store.keep(wanted);
     }
 
     pub(crate) fn begin_anew(&mut self) {
-        if let Some(journal) = &mut self.journal {
-            journal.begin_anew();
-        }
-        for generation in &mut self.generations {
-            generation.is_kept = false;
-        }
+        self.store.begin_anew();
     }
 
     pub(crate) fn has_news(&self) -> bool {
-        let journal = self.journal.as_ref();
-        let is_kept = |generation: &Generation| generation.is_kept;
-        journal.is_some_and(|j| !j.is_empty() || !self.generations.iter().all(is_kept))
+        self.store.has_news()
     }
 
     pub(crate) fn take_news(&mut self) -> Option<Batch> {
-        let journal = self.journal.as_mut()?;
-        let mut words = journal.take();
+        let mut words = self.store.journal.as_mut()?.take();
         if words.is_empty() {
-            let unkept = |generation: &&mut Generation| !generation.is_kept;
-            let generation = self.generations.iter_mut().find(unkept)?;
-            generation.is_kept = true;
-            words.extend(generation.entries());
+            words.extend(self.store.take_unkept()?.entries());
         }
+        let journal = self.store.journal.as_mut()?;
         let (place, mut bytes) = match journal.written {
             None => (WriteAs::Anew, head(MAGIC, &self.key)),
             Some(_) => (WriteAs::Behind, Vec::new()),
@@ -165,23 +127,21 @@ impl Uptimes {
             };
         };
         self.key = items.key;
-        self.generations.clear();
-        self.len = 0;
-        let mut journal = self.journal.take();
+        self.store.generations.clear();
+        self.store.len = 0;
+        let mut journal = self.store.journal.take();
         for item in items.by_ref() {
             if let Item::Entry(entry) = item
                 && !self.knows(entry)
             {
-                self.add(entry);
+                self.store.add(entry, 0, usize::MAX);
             }
         }
         if let Some(journal) = &mut journal {
             journal.written = Some(Written::default());
-            for generation in &mut self.generations {
-                generation.is_kept = true;
-            }
+            self.store.set_kept(true);
         }
-        self.journal = journal;
+        self.store.journal = journal;
         Left {
             length: Some(items.sound()),
             ..Left::default()
@@ -193,6 +153,7 @@ impl Uptimes {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::generation::Generation;
     use super::*;
 
     fn id(number: usize) -> [u8; 32] {
@@ -236,7 +197,12 @@ mod tests {
             assert_eq!(remember(FEWEST), Uptime::Full);
             uptimes.resize(1_000_000);
             assert_eq!(uptimes.remember(&id(FEWEST), || true), Uptime::New);
-            let bytes: usize = uptimes.generations.iter().map(Generation::bytes).sum();
+            let bytes: usize = uptimes
+                .store
+                .generations
+                .iter()
+                .map(Generation::bytes)
+                .sum();
             assert!(bytes <= 12 * FEWEST + 2 * 4096, "{bytes}");
         }
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use super::desk::Desk;
 use super::fronts::{Fronts, Holder};
-use super::opening::{open_session, request};
+use super::open_session::{open_session, request};
 use super::stream::BackStream;
 use super::taker::News;
 use super::wish::{UnderWay, Wish};

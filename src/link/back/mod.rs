@@ -6,7 +6,7 @@
 //! | `link.rs` | one link, and the streams on it |
 //! | `desk.rs` | what a link and its streams have in common |
 //! | `stream.rs` | one client's session: what Telegram has for it goes to the front |
-//! | `opening.rs` | opens that session |
+//! | `open_session.rs` | opens that session |
 //! | `tie.rs` | what a stream has of its link |
 //! | `taker.rs` | who takes what a front sends for a stream: one of the next three |
 //! | `early.rs` | keeps it until the session is there |
@@ -20,7 +20,7 @@ mod early;
 mod fronts;
 mod line;
 mod link;
-mod opening;
+mod open_session;
 mod packets;
 mod signal;
 mod stream;
@@ -223,7 +223,7 @@ impl Back {
     }
 
     async fn greet(&self, socket: Socket, origin: Origin) -> Result<Greeted, Fault> {
-        prepare(&socket, &self.context.patience);
+        prepare(&socket, &self.context.silence);
         let is_known = self.acquaintances.borrow().knows(origin, self.seconds());
         let seat = self.half_open.enter(origin, is_known);
         let security = self.security.borrow().clone();

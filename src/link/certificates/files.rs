@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::error::CertsError;
-use crate::config::{give_to_owner_of_directory, read_text};
+use crate::config::{FileBeside, give_to_owner_of_directory, read_text};
 use crate::link::security::MAX_PEM;
 
 /// What was written, and what is left to do, a line each.
@@ -51,7 +51,7 @@ pub(super) fn write(directory: &Path, name: &str, mode: u32, text: &str) -> Resu
 /// A file whose new content lies beside it.
 pub(super) struct Staged {
     path: PathBuf,
-    beside: PathBuf,
+    beside: FileBeside,
 }
 
 impl Staged {
@@ -70,50 +70,30 @@ impl Staged {
             Some(_) if path.exists() => fs::canonicalize(path).map_err(failed)?,
             _ => path.to_owned(),
         };
-        let mut beside = path.clone().into_os_string();
-        beside.push(".new");
-        let staged = Self {
-            path,
-            beside: PathBuf::from(beside),
-        };
-        staged.write(mode, text).map_err(failed)?;
-        Ok(staged)
+        let beside = write_beside(&path, mode, text).map_err(failed)?;
+        Ok(Self { path, beside })
     }
 
-    fn write(&self, mode: u32, text: &str) -> io::Result<()> {
-        match fs::remove_file(&self.beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    pub(crate) fn finish(self) -> Result<PathBuf, CertsError> {
+        match self.beside.take_place() {
+            Ok(()) => Ok(self.path),
+            Err(error) => Err(CertsError::Write(self.path, error)),
         }
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.beside)?;
-        let before = fs::metadata(&self.path).ok();
-        if let Some(before) = &before {
-            let made = file.metadata()?;
-            if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
-                fchown(&file, Some(before.uid()), Some(before.gid()))?;
-            }
-        }
-        let mode = before.map_or(mode, |before| before.mode() & 0o777);
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    }
-
-    pub(crate) fn finish(&self) -> Result<PathBuf, CertsError> {
-        let renamed = fs::rename(&self.beside, &self.path);
-        renamed.map_err(|error| CertsError::Write(self.path.clone(), error))?;
-        Ok(self.path.clone())
     }
 }
 
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Of one that was not finished.
-        let _ = fs::remove_file(&self.beside);
+fn write_beside(path: &Path, mode: u32, text: &str) -> io::Result<FileBeside> {
+    let (beside, mut file) = FileBeside::create(path, 0o600)?;
+    let before = fs::metadata(path).ok();
+    if let Some(before) = &before {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
+            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        }
     }
+    let mode = before.map_or(mode, |before| before.mode() & 0o777);
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    Ok(beside)
 }

@@ -6,7 +6,7 @@ use super::error::CertsError;
 use super::files::{Done, Staged, read};
 use super::issuer::{NODE_DAYS, certificate, check_days, check_name, issuer};
 use super::node_key::NodeKey;
-use super::shown::{REFUSED, describe, is_refused};
+use super::shown::{REFUSED, Shown, describe, is_refused};
 use crate::tls::x509::{self, DAY, day};
 
 /// Makes another certificate for the back or the front `name`, with its key or
@@ -17,7 +17,6 @@ pub(crate) fn renew(
     days: Option<u32>,
     new_key: bool,
 ) -> Result<Done, CertsError> {
-    let is_back = name == "back";
     match name {
         "ca" => return Err(CertsError::RenewCa),
         "back" => {}
@@ -34,12 +33,7 @@ pub(crate) fn renew(
         return Err(CertsError::IsRefused(name.to_owned()));
     }
     let key_path = directory.join(format!("{name}.key"));
-    let key = match new_key {
-        true => NodeKey::generate()?,
-        false if !key_path.exists() => return Err(CertsError::NoKey(key_path)),
-        false => NodeKey::from_pem(&read(&key_path)?)
-            .map_err(|error| CertsError::Damaged(key_path.clone(), error))?,
-    };
+    let key = key(&key_path, new_key)?;
     let days = days.unwrap_or(NODE_DAYS);
     let made = certificate(name, days, &key, &issuer)?;
     let mut staged = Vec::new();
@@ -52,6 +46,29 @@ pub(crate) fn renew(
         files.push(one.finish()?);
     }
     let end = x509::read(made.der()).map_or(0, |made| made.until);
+    let notes = what_is_left_to_do(directory, name, &before, end, new_key)?;
+    Ok(Done { files, notes })
+}
+
+fn key(path: &Path, is_new: bool) -> Result<NodeKey, CertsError> {
+    match is_new {
+        true => Ok(NodeKey::generate()?),
+        false if !path.exists() => Err(CertsError::NoKey(path.into())),
+        false => {
+            NodeKey::from_pem(&read(path)?).map_err(|error| CertsError::Damaged(path.into(), error))
+        }
+    }
+}
+
+/// With the new certificate, which is good until `end`.
+fn what_is_left_to_do(
+    directory: &Path,
+    name: &str,
+    before: &Shown,
+    end: i64,
+    new_key: bool,
+) -> Result<Vec<String>, CertsError> {
+    let is_back = name == "back";
     let (which, them) = match new_key {
         true => (format!("{name}.pem and {name}.key"), "them"),
         false => (format!("{name}.pem"), "it"),
@@ -63,7 +80,7 @@ pub(crate) fn renew(
             day(end)
         ),
     }];
-    if new_key && !is_back && !is_refused(directory, &before)? {
+    if new_key && !is_back && !is_refused(directory, before)? {
         notes.push(format!(
             "the old one is good until {}; if others have its key, put it into {REFUSED} once the \
              front has the new one: {}",
@@ -78,7 +95,7 @@ pub(crate) fn renew(
             authority.expires
         ));
     }
-    Ok(Done { files, notes })
+    Ok(notes)
 }
 
 /// Whether `ca` ends on a day before the day of `certificate`. Those of one day end

@@ -9,8 +9,8 @@ use crate::link::{HANDSHAKE_LIMIT, LinkContext};
 use crate::net::{Lookup, LookupRules};
 
 const RULES: LookupRules = LookupRules {
-    most_addresses: 4,
-    most_under_way: 2,
+    max_addresses: 4,
+    max_under_way: 2,
     late_after: Duration::from_secs(3),
     is_usable: |_| true,
 };

@@ -120,12 +120,12 @@ pub(super) async fn dial(
     let mut left = addresses.len();
     for address in addresses.iter().copied() {
         left -= 1;
-        let patience = if left > 0 {
+        let limit = if left > 0 {
             CONNECT_LIMIT
         } else {
             HANDSHAKE_LIMIT
         };
-        match connect(front, address, patience, part).await {
+        match connect(front, address, limit, part).await {
             Ok(greeted) => return Ok((address, greeted)),
             Err(fault) => {
                 let tells_more = match &failed {
@@ -145,7 +145,7 @@ pub(super) async fn dial(
 async fn connect(
     front: &Rc<Front>,
     address: SocketAddr,
-    patience: Duration,
+    limit: Duration,
     part: Part,
 ) -> Result<Greeted, Fault> {
     let reactor = &front.context.reactor;
@@ -154,9 +154,9 @@ async fn connect(
         return Err(Fault::PlainOnPublic);
     }
     let connecting = async {
-        let connected = Socket::connect_within(reactor, address, patience).await;
+        let connected = Socket::connect_within(reactor, address, limit).await;
         let socket = connected.map_err(Fault::Unreachable)?;
-        prepare(&socket, &front.context.patience);
+        prepare(&socket, &front.context.silence);
         shake(&front.context, &security, part, socket, &|| ()).await
     };
     let connected = reactor.timeout(HANDSHAKE_LIMIT, connecting).await;

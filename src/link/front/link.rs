@@ -13,7 +13,7 @@ use crate::link::driver::{Half, LinkStream};
 use crate::link::fault::Fault;
 use crate::link::notes::Note;
 use crate::wire::dc::DcId;
-use crate::wire::link::{EndReason, Frame, KeyMaterial, Open, OpenRoute};
+use crate::wire::link::{AnswerKey, EndReason, Frame, Open, OpenRoute};
 
 /// What a link asks its front.
 pub(super) trait Owner {
@@ -197,7 +197,7 @@ fn asked(request: &SessionRequest) -> Open {
     Open {
         route: match request.route {
             Route::Middle => OpenRoute::Middle,
-            Route::Direct => OpenRoute::Direct(KeyMaterial {
+            Route::Direct => OpenRoute::Direct(AnswerKey {
                 key: key.key,
                 iv: key.iv,
             }),

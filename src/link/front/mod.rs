@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use super::LinkContext;
 use super::security::Security;
 use super::share::Share;
-use crate::backend::{Backend, OpenError, Opening, Route, Session, SessionRequest, Sink};
+use crate::backend::{Backend, OpenError, PendingSession, Route, Session, SessionRequest, Sink};
 use crate::config::{HostPort, LinkConfig};
 use crate::log::Throttle;
 use crate::net::{Live, Notify};
@@ -279,7 +279,7 @@ impl Front {
 }
 
 impl Backend for Front {
-    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+    fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         Box::pin(self.open_session(request, sink))
     }
 }

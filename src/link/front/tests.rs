@@ -13,12 +13,12 @@ use smol_mtproxy_ciphers::StreamKey;
 use super::Front;
 use super::link::{FrontLink, Owner};
 use crate::backend::{OpenError, Route, Session, SessionEnd, SessionRequest, Sink, Stream, Taking};
-use crate::config::{LinkConfig, LinkPlaces};
+use crate::config::LinkConfig;
 use crate::link::driver::Half;
 use crate::link::fault::Fault;
 use crate::link::security::Security;
 use crate::link::share::Share;
-use crate::link::{LinkContext, Patience, test_link};
+use crate::link::{LinkContext, Silence, test_link};
 use crate::net::Live;
 use crate::wire::dc::DcId;
 use crate::wire::link::{EndReason, Frame, LinkSide};
@@ -85,7 +85,7 @@ impl Wake for Client {
 }
 
 /// Moments in the place of seconds.
-const SHORT: Patience = Patience {
+const SHORT: Silence = Silence {
     ping_every: Duration::from_millis(100),
     doubt_after: Duration::from_millis(40),
     silence_limit: Duration::from_millis(300),
@@ -94,19 +94,12 @@ const SHORT: Patience = Patience {
 /// A front with links that go nowhere.
 fn front(links: usize) -> (Rc<Front>, Vec<Rc<FrontLink>>) {
     let config = LinkConfig {
-        backs: Vec::new(),
-        listen: Vec::new(),
-        tls: None,
-        key_file: None,
-        key: None,
-        plain_on_public: false,
-        wait: Duration::ZERO,
         connections: links,
-        places: LinkPlaces::default(),
+        ..LinkConfig::default()
     };
     let security = Security::load(&config, LinkSide::Front).unwrap();
     let context = LinkContext {
-        patience: SHORT,
+        silence: SHORT,
         ..test_link::context()
     };
     let front = Front::new(context, security, Live::new(config));
@@ -312,12 +305,12 @@ fn a_newcomer_is_not_put_on_a_link_that_does_not_answer() {
 
 #[test]
 fn a_link_that_says_nothing_ends_on_time() {
-    let patience = Patience {
+    let silence = Silence {
         ping_every: Duration::from_secs(5),
         ..SHORT
     };
     let context = Rc::new(LinkContext {
-        patience,
+        silence,
         ..test_link::context()
     });
     let share = Share::new(&context.whole(), "somebody");
@@ -330,7 +323,7 @@ fn a_link_that_says_nothing_ends_on_time() {
         .block_on(&context.executor, driver.run(&*link));
     let took = context.reactor.now() - start;
     assert!(matches!(fault, Fault::Silent), "{fault}");
-    assert!(took >= patience.silence_limit && took < patience.ping_every / 2);
+    assert!(took >= silence.silence_limit && took < silence.ping_every / 2);
 }
 
 #[test]

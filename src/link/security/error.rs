@@ -10,7 +10,6 @@ pub(crate) enum SetupError {
 }
 
 impl SetupError {
-    #[cfg(feature = "tls")]
     pub(super) fn bad(path: &std::path::Path, cause: impl fmt::Display) -> Self {
         Self::Unusable(path.into(), cause.to_string())
     }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +13,21 @@ use crate::wire::link::LinkSide;
 /// A certificate that ends within so many days is worth a word.
 const SOON: i64 = 30;
 
+const NO_ALPN: &str = "the two sides have no protocol of --link-alpn in common";
+
 /// What is wrong with this side's certificates, or soon will be, and the way out.
-pub(crate) struct Concern {
+pub(crate) enum Concern {
     /// No link comes about.
-    pub(crate) is_fatal: bool,
-    pub(crate) text: String,
+    Fatal(String),
+    Soon(String),
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fatal(text) | Self::Soon(text) => f.write_str(text),
+        }
+    }
 }
 
 /// When this side's certificates are good, and whether they fit together.
@@ -68,39 +79,32 @@ impl Papers {
         let own = &self.own;
         let file = own.path.display();
         let mut found = Vec::new();
-        let mut add = |is_fatal, text| found.push(Concern { is_fatal, text });
         if let Some(misfit) = &self.misfit {
-            add(true, misfit.clone());
+            found.push(Concern::Fatal(misfit.clone()));
         }
         let (days, until) = (days_left(own.until, now), day(own.until));
         if now < own.from {
-            add(true, self.early(now));
+            found.push(Concern::Fatal(self.early(now)));
         } else if own.until < now {
             let renew = self.renew();
             let today = day(now);
-            add(
-                true,
-                format!("{file} has expired on {until}, and the clock here shows {today}: {renew}"),
-            );
+            found.push(Concern::Fatal(format!(
+                "{file} has expired on {until}, and the clock here shows {today}: {renew}"
+            )));
         } else if days < SOON {
             let renew = self.renew();
-            add(
-                false,
-                format!("{file} expires on {until}, in {days} days: {renew}"),
-            );
+            found.push(Concern::Soon(format!(
+                "{file} expires on {until}, in {days} days: {renew}"
+            )));
         }
         for authority in &self.authorities {
             if days_left(authority.until, now) < SOON {
                 let (file, until) = (authority.path.display(), day(authority.until));
-                add(
-                    false,
-                    format!(
-                        "the CA in {file} ends on {until}; links go on, but make another one in \
-                         time: `smol-mtproxy certs init` in an empty directory, put both CAs into \
-                         the ca.pem of all ends and reload (kill -HUP), then give them the new \
-                         certificates"
-                    ),
-                );
+                found.push(Concern::Soon(format!(
+                    "the CA in {file} ends on {until}; links go on, but make another one in time: \
+                     `smol-mtproxy certs init` in an empty directory, put both CAs into the ca.pem \
+                     of all ends and reload (kill -HUP), then give them the new certificates"
+                )));
             }
         }
         found
@@ -112,38 +116,16 @@ impl Papers {
     }
 
     pub(crate) fn explain_at(&self, error: &Error, now: i64) -> String {
-        use CertificateError as Certificate;
-        let today = day(now);
         let way_out = match error {
-            Error::InvalidCertificate(Certificate::ExpiredContext { not_after, .. }) => {
-                return format!(
-                    "the other side's certificate has expired on {}, and the clock here shows \
-                     {today}: renew it (`smol-mtproxy certs renew DIR NAME`), or set this clock \
-                     (NTP) if it is wrong",
-                    day(not_after.as_secs() as i64)
-                );
-            }
-            Error::InvalidCertificate(Certificate::NotValidYetContext { .. })
-                if now < self.own.from =>
-            {
-                return self.early(now);
-            }
-            Error::InvalidCertificate(Certificate::NotValidYetContext { not_before, .. }) => {
-                return format!(
-                    "the other side's certificate is good from {} on, and the clock here shows \
-                     {today}: one of the clocks is wrong, this one or that of the machine that made \
-                     it; set it (NTP)",
-                    day(not_before.as_secs() as i64)
-                );
-            }
             Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             ) => "the other side's certificate is of another CA: both need the same ca.pem",
-            Error::InvalidCertificate(_) => match self.side {
-                LinkSide::Front => {
+            Error::InvalidCertificate(error) => match (self.untimely(error, now), self.side) {
+                (Some(text), _) => return text,
+                (None, LinkSide::Front) => {
                     "that is no back's certificate: the back needs back.pem of `certs init`"
                 }
-                LinkSide::Back => {
+                (None, LinkSide::Back) => {
                     "that is no front's certificate: each front needs one of `certs add-node`"
                 }
             },
@@ -151,43 +133,71 @@ impl Papers {
             Error::AlertReceived(AlertDescription::CertificateExpired) => {
                 return self.refused_for_the_time(now);
             }
-            Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
-                "this side's certificate is of another CA: both need the same ca.pem"
-            }
-            Error::AlertReceived(AlertDescription::CertificateRevoked) => {
-                "the back refuses the certificate of this front (--link-refuse): if that is a \
-                 mistake, take it out there; else make another one there, `smol-mtproxy certs \
-                 renew DIR NAME --new-key`"
-            }
-            Error::AlertReceived(
-                AlertDescription::UnsupportedCertificate | AlertDescription::BadCertificate,
-            ) => match self.side {
-                LinkSide::Front => {
-                    "the back does not take this certificate for a front's: is it one of \
-                     `certs add-node`?"
-                }
-                LinkSide::Back => {
-                    "the front does not take this certificate for a back's: it has to be back.pem \
-                     of `certs init`"
-                }
-            },
+            Error::AlertReceived(alert) => self.refused(*alert),
             Error::NoCertificatesPresented => {
                 "the other side shows no certificate: is it a stranger?"
             }
             Error::InvalidMessage(_) => "is the other side a link with TLS?",
-            Error::NoApplicationProtocol
-            | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-                "the two sides have no protocol of --link-alpn in common"
-            }
-            Error::AlertReceived(_) => match self.side {
-                LinkSide::Front => {
-                    "is that a port of the back's --link-listen? Then its log says why"
-                }
-                LinkSide::Back => "is that a front? Then its log says why",
-            },
+            Error::NoApplicationProtocol => NO_ALPN,
             _ => return error.to_string(),
         };
         format!("{error}; {way_out}")
+    }
+
+    /// The other side's certificate is not good at this time.
+    fn untimely(&self, error: &CertificateError, now: i64) -> Option<String> {
+        let today = day(now);
+        match error {
+            CertificateError::ExpiredContext { not_after, .. } => Some(format!(
+                "the other side's certificate has expired on {}, and the clock here shows {today}: \
+                 renew it (`smol-mtproxy certs renew DIR NAME`), or set this clock (NTP) if it is \
+                 wrong",
+                day(not_after.as_secs() as i64)
+            )),
+            CertificateError::NotValidYetContext { .. } if now < self.own.from => {
+                Some(self.early(now))
+            }
+            CertificateError::NotValidYetContext { not_before, .. } => Some(format!(
+                "the other side's certificate is good from {} on, and the clock here shows \
+                 {today}: one of the clocks is wrong, this one or that of the machine that made \
+                 it; set it (NTP)",
+                day(not_before.as_secs() as i64)
+            )),
+            _ => None,
+        }
+    }
+
+    /// The other side has ended the handshake.
+    fn refused(&self, alert: AlertDescription) -> &'static str {
+        match (alert, self.side) {
+            (AlertDescription::UnknownCA | AlertDescription::DecryptError, _) => {
+                "this side's certificate is of another CA: both need the same ca.pem"
+            }
+            (AlertDescription::CertificateRevoked, _) => {
+                "the back refuses the certificate of this front (--link-refuse): if that is a \
+                 mistake, take it out there; else make another one there, `smol-mtproxy certs \
+                 renew DIR NAME --new-key`"
+            }
+            (
+                AlertDescription::UnsupportedCertificate | AlertDescription::BadCertificate,
+                LinkSide::Front,
+            ) => {
+                "the back does not take this certificate for a front's: is it one of \
+                 `certs add-node`?"
+            }
+            (
+                AlertDescription::UnsupportedCertificate | AlertDescription::BadCertificate,
+                LinkSide::Back,
+            ) => {
+                "the front does not take this certificate for a back's: it has to be back.pem of \
+                 `certs init`"
+            }
+            (AlertDescription::NoApplicationProtocol, _) => NO_ALPN,
+            (_, LinkSide::Front) => {
+                "is that a port of the back's --link-listen? Then its log says why"
+            }
+            (_, LinkSide::Back) => "is that a front? Then its log says why",
+        }
     }
 
     fn refused_for_the_time(&self, now: i64) -> String {

@@ -8,7 +8,7 @@ use fake_telegram::harness::TemporaryDirectory;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{AlertDescription, ClientConfig, Error};
 
-use super::papers::Papers;
+use super::papers::{Concern, Papers};
 use super::setup::{LinkJudge, TlsConfig, TlsFiles};
 use crate::config::LinkTls;
 use crate::link::certificates;
@@ -66,7 +66,9 @@ fn dates_say_whose_clock_is_wrong_and_what_is_to_be_renewed() {
     );
     let told = |papers: &Papers, at| -> Vec<_> {
         let concerns = papers.concerns(at).into_iter();
-        concerns.map(|one| (one.is_fatal, one.text)).collect()
+        concerns
+            .map(|one| (matches!(one, Concern::Fatal(_)), one.to_string()))
+            .collect()
     };
     for papers in [&front, &back] {
         assert!(told(papers, now).is_empty());
@@ -280,7 +282,7 @@ fn what_does_not_belong_together_is_named() {
         files.ca = ca.path().join("certs/ca.pem");
         let papers = TlsFiles::read(&files, side).unwrap().judge.papers;
         let concerns = papers.concerns(x509::now()).into_iter();
-        concerns.map(|one| one.text).collect::<String>()
+        concerns.map(|one| one.to_string()).collect::<String>()
     };
     assert_eq!(told("home", &ours, LinkSide::Front), "");
     assert_eq!(told("back", &ours, LinkSide::Back), "");

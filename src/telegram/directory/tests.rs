@@ -12,7 +12,7 @@ use smol::future::poll_once;
 
 use super::lists::List;
 use super::*;
-use crate::config::{ConfigSource, MissingSecret, Origin, Setting};
+use crate::config::Config;
 #[cfg(feature = "tls")]
 use crate::metrics::RefreshOutcome;
 use crate::net::{Executor, Reactor};
@@ -24,30 +24,16 @@ pub(in crate::telegram) fn directory(
     clock: &Clock,
 ) -> (Rc<Directory>, Rc<Metrics>) {
     let metrics = Rc::new(Metrics::default());
-    let config = config(data_dir, flags);
+    let config = config(flags);
     let data_dir = DataDir::new(data_dir.path());
     let directory = Directory::new(Live::new(config), data_dir, &metrics, clock);
     (directory, metrics)
 }
 
 /// Of these flags.
-pub(in crate::telegram) fn config(
-    data_dir: &TemporaryDirectory,
-    flags: &[(&'static str, String)],
-) -> TelegramConfig {
-    let data_dir = ("--data-dir", data_dir.path().display().to_string());
-    let settings = flags
-        .iter()
-        .chain([&data_dir])
-        .map(|(flag, value)| Setting {
-            flag: (*flag).to_owned(),
-            value: value.clone(),
-            origin: Origin::CommandLine,
-        });
-    ConfigSource::new(settings.collect(), MissingSecret::Leave)
-        .load(None)
-        .unwrap()
-        .telegram
+pub(in crate::telegram) fn config(flags: &[(&'static str, String)]) -> TelegramConfig {
+    let flags = flags.iter().map(|(flag, value)| (*flag, value.as_str()));
+    Config::of(&flags.collect::<Vec<_>>()).telegram
 }
 
 fn fake() -> FakeTelegram {
@@ -186,7 +172,7 @@ fn nothing_that_a_server_answers_makes_it_worse() {
 #[test]
 fn a_damaged_copy_on_disk_is_passed_over() {
     let data_dir = TemporaryDirectory::new();
-    let config = config(&data_dir, &[]);
+    let config = config(&[]);
     for list in List::ALL {
         let file = list_file::to_file(&list.kept_source(&config), b"default");
         fs::write(data_dir.path().join(list.name()), file).unwrap();
@@ -239,12 +225,12 @@ fn what_a_reload_wants_early_is_not_forgotten() {
         // While the lists were being fetched.
         directory.pause.begin();
         let file = ("--telegram-config", "/a/file".to_owned());
-        directory.config.set(config(&data_dir, &[file]));
+        directory.config.set(config(&[file]));
         assert!(pause().await.is_some());
         // While nothing may be fetched again yet.
         directory.pause.begin();
         let reload = async {
-            directory.config.set(config(&data_dir, &[]));
+            directory.config.set(config(&[]));
         };
         let (paused, ()) = smol::future::zip(pause(), reload).await;
         assert!(paused.is_some());

@@ -62,18 +62,17 @@ async fn shake_hands(
     let secret = shared.directory.secret();
     let local = socket.local_address().map_err(ConnectError::Connect)?;
     let our = shared.announced_address(local);
-    let mut encoder = FrameEncoder::new();
-    let mut reader = Reader::new(&socket);
-
     let ours = NonceFrame {
         key_selector: rpc::key_selector(&secret),
         schema: rpc::SCHEMA_AES,
         time: shared.unix_time(),
         nonce: shared.random_bytes(),
     };
+    let mut encoder = FrameEncoder::new();
     let mut frame = Vec::with_capacity(64);
     encoder.encode_into(&mut frame, &[&ours.body()]);
     send(&socket, &frame).await?;
+    let mut reader = Reader::new(&socket);
     let theirs = reader.nonce().await?;
     check_nonce(&ours, &theirs)?;
 
@@ -100,16 +99,7 @@ async fn shake_hands(
     frame.extend_from_slice(block_padding(frame.len()));
     encryptor.apply(&mut frame);
     send(&socket, &frame).await?;
-    let answer = reader.handshake().await?;
-    if answer.peer_pid != PROCESS_ID {
-        return Err(ConnectError::BadAnswer("another process id than ours"));
-    }
-
-    let checksum = if answer.flags & rpc::FLAG_CRC32C != 0 {
-        ChecksumKind::Crc32c
-    } else {
-        ChecksumKind::Crc32
-    };
+    let checksum = agreed_checksum(&reader.handshake().await?)?;
     let Some((mut answers, mut behind)) = reader.into_answer_reader(checksum) else {
         return Err(ConnectError::BadAnswer("no keys"));
     };
@@ -128,6 +118,16 @@ async fn shake_hands(
 async fn send(socket: &Socket, data: &[u8]) -> Result<(), ConnectError> {
     let sent = socket.write_all(data).await;
     sent.map_err(|_| ConnectError::Closed)
+}
+
+fn agreed_checksum(answer: &HandshakeFrame) -> Result<ChecksumKind, ConnectError> {
+    if answer.peer_pid != PROCESS_ID {
+        return Err(ConnectError::BadAnswer("another process id than ours"));
+    }
+    Ok(match answer.flags & rpc::FLAG_CRC32C {
+        0 => ChecksumKind::Crc32,
+        _ => ChecksumKind::Crc32c,
+    })
 }
 
 fn check_nonce(ours: &NonceFrame, theirs: &NonceFrame) -> Result<(), ConnectError> {

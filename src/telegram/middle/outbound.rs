@@ -192,7 +192,7 @@ impl Outbound {
         let mut done = Flushed::default();
         loop {
             let written = self.unsent.write_to(socket)?;
-            done.bytes += self.note_written(written);
+            done.bytes += self.count_written(written);
             if self.queue.is_empty() && self.current.is_none() {
                 self.queue.shrink_to(KEPT_PLACES);
                 return Ok(done);
@@ -207,7 +207,7 @@ impl Outbound {
                     let written = socket.try_write(data)?;
                     let rest = data.get(written..).unwrap_or_default();
                     self.unsent.append_overdrawn(&self.buffers, rest);
-                    done.bytes += self.note_written(written);
+                    done.bytes += self.count_written(written);
                     done.packets += packets;
                     Ok(())
                 })
@@ -215,7 +215,7 @@ impl Outbound {
         }
     }
 
-    fn note_written(&mut self, bytes: usize) -> usize {
+    fn count_written(&mut self, bytes: usize) -> usize {
         self.written += bytes as u64;
         bytes
     }

@@ -155,10 +155,11 @@ pub(super) async fn open(
             fresh
         }
     };
+    // Which of the test DCs it is for is in the path; the header has it as of any DC.
     let header = obfuscated2::dial_fast(
         &request.to_client,
         request.transport,
-        dc,
+        DcId(dc.0 % 10_000),
         &mut crate::net::fill_random,
     );
     let line = fresh.into_line(header, request.transport);

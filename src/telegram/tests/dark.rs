@@ -138,10 +138,7 @@ fn a_client_that_has_nowhere_else_to_go_is_tried_for() {
         house.fake.behave(|b| b.accept = Accept::Refuse);
         let failures = || house.metrics.connect_failures.total();
         // The pauses have grown: the next is 4.8 to 9.6 s long.
-        let pools = PoolConfig {
-            dc_connections: 1,
-            ..ON_DEMAND
-        };
+        let pools = config(&[("--dc-connections", "1".to_owned())]).pools;
         let config = &house.telegram.shared.config;
         let mut changed = (*config.get()).clone();
         changed.pools = pools;

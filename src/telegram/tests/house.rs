@@ -8,7 +8,7 @@ use fake_telegram::host::Driven;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::{DataDir, TelegramConfig};
+use crate::config::DataDir;
 use crate::connection::Dialer;
 use crate::net::{Live, Watch};
 
@@ -20,6 +20,10 @@ pub(super) const TO_CLIENT: StreamKey = StreamKey {
 /// A renewal takes up to 30 s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(90);
 
+pub(super) type Flags = &'static [(&'static str, &'static str)];
+
+pub(super) const ON_DEMAND: Flags = &[];
+
 pub(super) struct House {
     pub(super) fake: FakeTelegram,
     pub(super) telegram: Rc<Telegram>,
@@ -28,25 +32,25 @@ pub(super) struct House {
 }
 
 impl House {
-    /// Runs `test` with a Telegram side whose DC 2 is the fake's.
-    pub(super) fn run<F: Future<Output = ()>>(pools: PoolConfig, test: impl FnOnce(Rc<Self>) -> F) {
-        Self::run_at(1, pools, test);
+    /// Runs `test` with a Telegram side of these flags, whose DC 2 is the fake's.
+    pub(super) fn run<F: Future<Output = ()>>(flags: Flags, test: impl FnOnce(Rc<Self>) -> F) {
+        Self::run_at(1, flags, test);
     }
 
     /// [`run`](Self::run) where the DC has so many addresses.
     pub(super) fn run_at<F: Future<Output = ()>>(
         addresses_per_dc: usize,
-        pools: PoolConfig,
+        flags: Flags,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
-        Self::run_with(addresses_per_dc, Patience::default(), pools, test);
+        Self::run_with(addresses_per_dc, Patience::default(), flags, test);
     }
 
     /// [`run_at`](Self::run_at), with so much patience.
     pub(super) fn run_with<F: Future<Output = ()>>(
         addresses_per_dc: usize,
         patience: Patience,
-        pools: PoolConfig,
+        flags: Flags,
         test: impl FnOnce(Rc<Self>) -> F,
     ) {
         let (fake, driven) = FakeTelegram::start_driven(Options {
@@ -60,11 +64,13 @@ impl House {
         let executor = Rc::new(Executor::default());
         executor.spawn(drive(driven, reactor.clone())).detach();
         let data_dir = TemporaryDirectory::new();
-        let lists = fake.proxy_flags_with_files(data_dir.path()).unwrap();
-        let config = Live::new(TelegramConfig {
-            pools,
-            ..config(&data_dir, &lists)
-        });
+        let mut all = fake.proxy_flags_with_files(data_dir.path()).unwrap();
+        all.extend(
+            flags
+                .iter()
+                .map(|(flag, value)| (*flag, (*value).to_owned())),
+        );
+        let config = Live::new(config(&all));
         let metrics = Rc::new(Metrics::default());
         let kept = DataDir::new(data_dir.path());
         let directory = Directory::new(config.clone(), kept, &metrics, reactor.clock());

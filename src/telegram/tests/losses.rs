@@ -107,11 +107,7 @@ fn an_answer_behind_a_slow_client_outlives_the_connection() {
 /// while others wait for their answers.
 #[test]
 fn a_renewal_loses_nothing_of_what_is_always_under_way() {
-    let pools = PoolConfig {
-        dc_connections: 2,
-        clients_per_connection: 300,
-    };
-    House::run(pools, |house| async move {
+    House::run(&[("--dc-connections", "2")], |house| async move {
         house.telegram.warm_up();
         // One session each.
         house.connected(2).await;

@@ -23,11 +23,7 @@ impl House {
 
 #[test]
 fn connections_follow_telegram_and_lose_nobody() {
-    let pools = PoolConfig {
-        dc_connections: 2,
-        clients_per_connection: 300,
-    };
-    House::run_at(2, pools, |house| async move {
+    House::run_at(2, &[("--dc-connections", "2")], |house| async move {
         let all = house.fake.middle_addresses(2);
         let [before, after] = [all[0], all[1]];
         house.list(&[before]);

@@ -4,11 +4,7 @@ use super::*;
 
 #[test]
 fn nobody_waits_for_an_attempt_that_is_far_away() {
-    let pools = PoolConfig {
-        dc_connections: 0,
-        clients_per_connection: 1,
-    };
-    House::run(pools, |house| async move {
+    House::run(&[("--clients-per-connection", "1")], |house| async move {
         let session = house.open().await;
         house.echo(&session, &payload::echo(1, 40)).await;
         // One more is wanted and cannot be had: the pauses grow up to 4.8 s.

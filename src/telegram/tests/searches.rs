@@ -6,7 +6,11 @@ use super::*;
 use crate::config::{RouteList, RouteName};
 
 /// An address at which nobody answers, refuses or hangs up.
-struct BlackHole(TcpListener, Vec<TcpStream>);
+struct BlackHole {
+    listener: TcpListener,
+    /// They fill its queue.
+    _queue: Vec<TcpStream>,
+}
 
 impl BlackHole {
     fn new() -> Self {
@@ -17,11 +21,14 @@ impl BlackHole {
         let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, limit).ok());
         let queue: Vec<_> = queue.take(16).collect();
         assert!(queue.len() < 16, "its queue is never full");
-        Self(listener, queue)
+        Self {
+            listener,
+            _queue: queue,
+        }
     }
 
     fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
+        self.listener.local_addr().unwrap()
     }
 }
 

@@ -35,7 +35,7 @@ fn samples(lengths: impl IntoIterator<Item = u16>) -> Samples {
 fn ask(samples: &mut Samples, site: &FlightLength, random: &mut dyn FnMut(&mut [u8])) -> bool {
     (1..=24).any(|asked| {
         samples.add(site.draw(random) as u16);
-        asked >= 4 && samples.judge().unwrap().is_certain
+        asked >= 4 && samples.estimate().unwrap().is_certain
     })
 }
 
@@ -87,11 +87,11 @@ fn the_logarithms_are_right() {
 #[test]
 fn twelve_alike_are_all_alike() {
     for count in 1..=32 {
-        let judged = samples(vec![3120; count]).judge().unwrap();
+        let judged = samples(vec![3120; count]).estimate().unwrap();
         assert_eq!(judged.length.range(), (3120, 3120));
         assert_eq!(judged.is_certain, count >= 12, "{count}");
     }
-    assert!(Samples::default().judge().is_none());
+    assert!(Samples::default().estimate().is_none());
 }
 
 /// Once in 512 flights a signature is 3 bytes shorter.
@@ -100,7 +100,7 @@ fn a_short_signature_changes_nothing() {
     let usual = [2841, 2840, 2839, 2840, 2841, 2839, 2840, 2840, 2841, 2840];
     let lone = usual.into_iter().chain([2838]).chain(usual);
     for end in [10, 11, 12, 16, 21] {
-        let judged = samples(lone.clone().take(end)).judge().unwrap();
+        let judged = samples(lone.clone().take(end)).estimate().unwrap();
         assert_eq!(judged.length.range().1, 2841, "{end}");
         assert_eq!(judged.is_certain, end != 11, "{end}");
     }
@@ -110,9 +110,9 @@ fn a_short_signature_changes_nothing() {
 fn a_renewed_certificate_is_noticed_at_once() {
     let usual = [2841, 2840, 2839, 2840, 2841, 2839, 2840, 2840, 2841, 2840];
     let renewed = samples(usual.into_iter().chain([2846]));
-    assert_eq!(renewed.judge().unwrap().length, 2846.into());
+    assert_eq!(renewed.estimate().unwrap().length, 2846.into());
     let renewed = samples(usual.into_iter().chain([2846, 2847, 2845, 2846, 2847]));
-    let judged = renewed.judge().unwrap();
+    let judged = renewed.estimate().unwrap();
     assert_eq!(judged.length, FlightLength::Ecdsa { longest: 2847 });
     assert!(judged.is_certain);
 }
@@ -122,7 +122,7 @@ fn several_certificates_are_drawn_as_they_came() {
     let all = [
         2841, 3002, 2839, 3001, 2500, 2840, 3003, 2841, 2501, 3002, 2840, 2500,
     ];
-    let judged = samples(all).judge().unwrap();
+    let judged = samples(all).estimate().unwrap();
     assert_eq!(judged.length, FlightLength::Seen(all.into_iter().collect()));
     assert!(!judged.is_certain);
     let mut random = seeded(3);
@@ -142,7 +142,7 @@ fn fresh_starts_learn_what_the_site_does() {
         let mut samples = Samples::default();
         for asked in 1..=24 {
             samples.add(site.draw(&mut random) as u16);
-            let judged = samples.judge().unwrap();
+            let judged = samples.estimate().unwrap();
             drawn += 1;
             impossible += u32::from(!(2994..=3000).contains(&judged.length.draw(&mut random)));
             if asked >= 4 && judged.is_certain {
@@ -161,7 +161,7 @@ proptest! {
     /// Whatever comes, only what was seen or what a signature allows is drawn.
     #[test]
     fn nothing_is_drawn_far_from_what_came(lengths in proptest::collection::vec(0..=u16::MAX, 1..80)) {
-        let judged = samples(lengths.clone()).judge().unwrap();
+        let judged = samples(lengths.clone()).estimate().unwrap();
         let mut random = seeded(1);
         for _ in 0..20 {
             let drawn = judged.length.draw(&mut random) as u16;
@@ -185,7 +185,7 @@ proptest! {
         let now = site(3000u16.saturating_add_signed(by), signs);
         let mut rounds = 0;
         let right = |samples: &Samples| {
-            let judged = samples.judge().unwrap();
+            let judged = samples.estimate().unwrap();
             judged.is_certain && match &judged.length {
                 FlightLength::Seen(_) => !signs && judged.length.range() == now.range(),
                 ecdsa => *ecdsa == now,
@@ -193,7 +193,7 @@ proptest! {
         };
         while { ask(&mut samples, &now, &mut random); !right(&samples) } {
             rounds += 1;
-            prop_assert!(rounds < 8, "{:?}", samples.judge().unwrap().length);
+            prop_assert!(rounds < 8, "{:?}", samples.estimate().unwrap().length);
         }
     }
 }

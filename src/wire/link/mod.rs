@@ -34,7 +34,7 @@ use std::fmt;
 pub use decode::{Decoder, Event};
 pub use frame::{EndReason, Frame, Refusal, data_header};
 pub use hello::{Hello, LinkSide, PROOF_LEN, RANDOM_LEN, VERSION, proof};
-pub use open::{KeyMaterial, Open, OpenRoute};
+pub use open::{AnswerKey, Open, OpenRoute};
 
 /// Bytes of `length`, `type` and `stream`.
 pub const HEADER_LEN: usize = 9;

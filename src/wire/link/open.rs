@@ -10,7 +10,7 @@ const HAS_TAG: u8 = 1;
 
 /// Key and IV of the proxy → client stream.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeyMaterial {
+pub struct AnswerKey {
     pub key: [u8; 32],
     pub iv: [u8; 16],
 }
@@ -20,7 +20,7 @@ pub enum OpenRoute {
     /// Packets each way.
     Middle,
     /// Bytes each way; those from the back are encrypted with this key.
-    Direct(KeyMaterial),
+    Direct(AnswerKey),
 }
 
 /// What a front asks of a back for one client:
@@ -88,7 +88,7 @@ impl Open {
         };
         let route = match route {
             1 => OpenRoute::Middle,
-            2 => OpenRoute::Direct(KeyMaterial {
+            2 => OpenRoute::Direct(AnswerKey {
                 key: reader.array()?,
                 iv: reader.array()?,
             }),
@@ -114,8 +114,8 @@ fn address(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     Some((ip, reader.u16_be()?).into())
 }
 
-impl fmt::Debug for KeyMaterial {
+impl fmt::Debug for AnswerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyMaterial(…)")
+        f.write_str("AnswerKey(…)")
     }
 }

@@ -31,7 +31,7 @@ fn open(route: OpenRoute) -> Frame {
 }
 
 fn frames() -> Vec<Frame> {
-    let material = KeyMaterial {
+    let material = AnswerKey {
         key: [1; 32],
         iv: [2; 16],
     };

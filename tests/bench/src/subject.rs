@@ -2,10 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::process::Command;
 
 use fake_telegram::client::{Kind, Options};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, certify};
 use fake_telegram::telegram::FakeTelegram;
 
 use crate::helper::{Helper, Role};
@@ -88,8 +87,9 @@ impl Case {
             }
             Link::Plain => self.halves(binary, telegram, &Secured::default()).await,
             Link::Tls => {
-                let directory = TemporaryDirectory::new();
-                let secured = certificates(binary, &directory)?;
+                // Both ends have read them when they are linked.
+                let directory = certify(binary, ["home"]);
+                let secured = Secured::by_certificates(&directory, "home");
                 self.halves(binary, telegram, &secured).await
             }
         };
@@ -132,24 +132,6 @@ fn fit(options: ProxyOptions) -> ProxyOptions {
         .set("--log-level", "warn")
         .set("--max-clients", 20_000)
         .set("--hibernate", 1)
-}
-
-/// Those of a CA and of a front, made by the binary itself. Both ends have read
-/// them when they are linked.
-fn certificates(binary: &str, directory: &TemporaryDirectory) -> io::Result<Secured> {
-    for words in [&["init"][..], &["add-node", "home"]] {
-        let mut command = Command::new(binary);
-        command.arg("certs").arg(words[0]).arg(directory.path());
-        let output = command.args(&words[1..]).output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(io::Error::other(said));
-        }
-    }
-    Ok(Secured::Certificates(
-        directory.path().into(),
-        "home".to_owned(),
-    ))
 }
 
 impl Subject {

@@ -3,14 +3,14 @@
 mod cuts;
 
 use libfuzzer_sys::fuzz_target;
-use smol_mtproxy_wire::after_flight::{Judge, Verdict};
+use smol_mtproxy_wire::after_flight::{AfterFlight, GivenUp};
 
-fn judge(pieces: Vec<Vec<u8>>) -> Option<Verdict> {
-    let mut judge = Judge::default();
+fn judge(pieces: Vec<Vec<u8>>) -> Option<GivenUp> {
+    let mut server = AfterFlight::default();
     for piece in pieces {
-        judge.hear(&piece);
+        server.hear(&piece);
     }
-    judge.verdict()
+    server.given_up()
 }
 
 // Cutting the input changes nothing.

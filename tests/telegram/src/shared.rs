@@ -115,7 +115,17 @@ impl Shared {
             loop {
                 if dc.with(refuse) {
                     drop(listener);
-                    let Ok(held) = hold(address) else { return };
+                    // A process that another test forks just then holds it, too,
+                    // until it runs its program.
+                    let mut held = hold(address);
+                    for _ in 0..200 {
+                        if held.is_ok() {
+                            break;
+                        }
+                        shared.host.sleep(Duration::from_millis(5)).await;
+                        held = hold(address);
+                    }
+                    let Ok(held) = held else { return };
                     while dc.with(refuse) {
                         drop(told.take());
                         told = changed.recv().await.ok();

@@ -56,7 +56,7 @@ impl ReplayMemory {
     fn knows(&mut self, id: &[u8], now: u64) -> bool {
         let second = self.second(now);
         let entry = self.fingerprint(id) | unit(second);
-        let mut generations = self.generations.iter_mut().rev();
+        let mut generations = self.store.generations.iter_mut().rev();
         let known = generations.find_map(|generation| generation.find(entry, !TIME_MASK).copied());
         let age = known.map(|known| entry.wrapping_sub(known) & TIME_MASK);
         age.is_some_and(|age| age <= u64::from(self.max_age).div_ceil(UNIT))
@@ -139,7 +139,7 @@ fn another_number_takes_over_the_latest() {
     memory.write(&mut disk, 8, YEAR_2026);
     for entries in [1, 1000, 4000, 20_000, 100_000] {
         let mut next = disk.clone().restored(entries, YEAR_2026 + 9);
-        assert!(next.len <= entries + entries.div_ceil(8));
+        assert!(next.store.len <= entries + entries.div_ceil(8));
         let latest = 20_000 - entries.min(20_000)..20_000;
         assert!(
             latest.clone().all(|number| next.knows(&id(number), 1)),
@@ -147,7 +147,7 @@ fn another_number_takes_over_the_latest() {
         );
     }
     let next = disk.restored(100_000, YEAR_2026 + 9);
-    assert!(next.generations.len() <= 8, "all are looked through");
+    assert!(next.store.generations.len() <= 8, "all are looked through");
 }
 
 #[test]

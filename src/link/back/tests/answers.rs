@@ -123,7 +123,7 @@ fn who_waits_for_a_busy_link_is_not_slow() {
     let (reactor, moment) = (&context.reactor, Duration::from_millis(40));
     reactor.block_on(&context.executor, reactor.sleep(moment));
     assert!(stream.taking().last < before + moment / 2, "nothing moves");
-    link.connection.note_written(4096);
+    link.connection.count_written(4096);
     assert!(stream.taking().last > before + moment / 2, "the link does");
     drop(stream);
     link.lose();

@@ -25,7 +25,7 @@ fn who_leaves_does_not_wait_for_telegram_any_more() {
 struct Ending(RefCell<Option<Rc<dyn Sink>>>);
 
 impl Backend for Ending {
-    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         let session = Box::new(Ending(Some(sink).into()));
         Box::pin(async { Ok(Session::Packets(session)) })
     }

@@ -14,7 +14,7 @@ use std::rc::Weak;
 use std::task::Poll;
 
 use super::*;
-use crate::backend::{Opening, Packet, Session, SessionRequest, Sink, Stream};
+use crate::backend::{Packet, PendingSession, Session, SessionRequest, Sink, Stream};
 use crate::link::LinkContext;
 use crate::link::back::line::LineEnd;
 use crate::link::back::packets::Packets;
@@ -80,7 +80,7 @@ impl Dc {
 struct SessionOf(Rc<Dc>);
 
 impl Backend for SessionOf {
-    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> Opening<'_> {
+    fn open(&self, _: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         let session = Box::new(SessionWith(self.0.clone(), Rc::downgrade(&sink)));
         Box::pin(async { Ok(Session::Packets(session)) })
     }

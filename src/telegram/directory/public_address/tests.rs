@@ -10,10 +10,9 @@ fn address(text: &str) -> SocketAddr {
 
 /// As a reload does.
 fn give(public: &PublicAddress, external_ip: Option<IpAddr>) {
-    let link_name = None;
     public.config.set(AddressConfig {
         external_ip,
-        link_name,
+        ..AddressConfig::default()
     });
 }
 

@@ -9,8 +9,8 @@ use smol_mtproxy_wire::link::packets::{
     PACKET_HEADER_LEN, PacketPart, PacketReader, packet_header,
 };
 use smol_mtproxy_wire::link::{
-    Decoder, EndReason, Event, Frame, HEADER_LEN, Hello, KeyMaterial, LinkError, LinkSide,
-    MAX_BODY, MAX_CONTROL, Open, OpenRoute, Refusal, data_header,
+    AnswerKey, Decoder, EndReason, Event, Frame, HEADER_LEN, Hello, LinkError, LinkSide, MAX_BODY,
+    MAX_CONTROL, Open, OpenRoute, Refusal, data_header,
 };
 use smol_mtproxy_wire::secret::AdTag;
 use smol_mtproxy_wire::transport::MAX_PACKET;
@@ -40,7 +40,7 @@ fn open() -> impl Strategy<Value = Open> {
     let route = prop_oneof![
         Just(OpenRoute::Middle),
         (any::<[u8; 32]>(), any::<[u8; 16]>())
-            .prop_map(|(key, iv)| OpenRoute::Direct(KeyMaterial { key, iv })),
+            .prop_map(|(key, iv)| OpenRoute::Direct(AnswerKey { key, iv })),
     ];
     let tag = proptest::option::of(any::<[u8; 16]>());
     (route, any::<i16>(), transport(), address(), address(), tag).prop_map(

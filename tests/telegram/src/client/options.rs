@@ -3,11 +3,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::Client;
+use super::{Client, Fate, is_close};
 use crate::obfuscated;
+use crate::payload::echo;
 use crate::secret::{DOMAIN, KEY};
 use crate::tls::{Hello, HelloOptions};
 use crate::transport::Transport;
+use crate::wait::within;
 
 /// How a client reaches a proxy.
 #[derive(Clone, Debug)]
@@ -93,6 +95,23 @@ impl Options {
 
     pub async fn connect(&self) -> io::Result<Client> {
         Client::connect(self).await
+    }
+
+    /// A client that was served, or `None` if it was turned away.
+    pub async fn served(&self) -> Option<Client> {
+        let mut client = match within("a handshake", self.connect()).await {
+            Ok(client) => client,
+            Err(error) if is_close(&error) => return None,
+            Err(error) => panic!("{error}"),
+        };
+        match client.fate_of(&echo(1, 64)).await {
+            Fate::Answered => Some(client),
+            Fate::Closed => None,
+        }
+    }
+
+    pub async fn is_served(&self) -> bool {
+        self.served().await.is_some()
     }
 
     /// The first bytes that this client would send: a hello, or the 64 bytes

@@ -1,12 +1,11 @@
 //! Proxies in the forms in which users share them.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use super::relay::{Line, Relay};
 use crate::client::{Kind, Options};
 use crate::crypto::hex;
-use crate::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
+use crate::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, certify};
 use crate::telegram::{self, FakeTelegram};
 
 /// The key of a second secret, `guest`, that every proxy here has.
@@ -125,14 +124,13 @@ impl Setup {
         let fronts = 0..self.doors.len();
         let secured: Vec<Secured> = match self.layout {
             Layout::Tls => {
-                let directory = TemporaryDirectory::new();
                 let names = fronts.map(|number| format!("front{number}"));
                 let names: Vec<String> = names.collect();
-                certify(&self.binary, &directory, &names);
-                let path = directory.path().to_owned();
+                let directory = certify(&self.binary, names.iter().map(String::as_str));
+                let secured = |name: &String| Secured::by_certificates(&directory, name);
+                let secured = names.iter().map(secured).collect();
                 arena._certificates = Some(directory);
-                let secured = |name| Secured::Certificates(path.clone(), name);
-                names.into_iter().map(secured).collect()
+                secured
             }
             _ => fronts.map(|_| Secured::default()).collect(),
         };
@@ -159,19 +157,6 @@ impl Setup {
             arena.doors.push(front);
         }
         arena.back = Some(back);
-    }
-}
-
-/// Makes a CA, a back's certificate and one of each of `fronts`.
-fn certify(binary: &str, directory: &TemporaryDirectory, fronts: &[String]) {
-    let add = |name: &String| vec!["add-node".to_owned(), name.clone()];
-    let commands = [vec!["init".to_owned()]].into_iter();
-    for words in commands.chain(fronts.iter().map(add)) {
-        let mut command = Command::new(binary);
-        command.arg("certs").arg(&words[0]).arg(directory.path());
-        let output = command.args(&words[1..]).output();
-        let output = output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        assert!(output.status.success(), "{command:?}: {output:?}");
     }
 }
 

@@ -6,15 +6,21 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod certificates;
 mod control_group;
 pub mod namespace;
 mod place;
+mod process;
+mod said;
 mod split;
 mod strace;
 mod watch;
 
+pub use certificates::{certify, certs};
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};
+pub use process::Process;
+pub use said::{Said, binary, program};
 pub use split::{Secured, Split};
 pub use strace::Strace;
 pub use watch::Metrics;
@@ -34,6 +40,7 @@ use crate::payload::echo;
 use crate::secret::{self, DOMAIN, KEY};
 use crate::telegram::{FakeTelegram, Flag};
 use crate::wait::{eventually, patience, within};
+use crate::web_front::WebFront;
 use place::Ports;
 use watch::Log;
 
@@ -123,6 +130,24 @@ impl ProxyOptions {
         });
     }
 
+    /// Has all DCs behind `front`, whose authority it trusts. Without this a proxy
+    /// that may use web fronts would go to Telegram's.
+    pub fn web_front(self, front: &WebFront) -> Self {
+        let mut options = self.without("--ws").trusting(front);
+        for dc in [1, 2, 3, 4, 5, 10_001, 10_002, 10_003] {
+            options = options.add("--ws", format!("{dc}={}", front.address()));
+        }
+        options
+    }
+
+    /// Has only the authority of `front` for web fronts, zones and Workers.
+    pub fn trusting(self, front: &WebFront) -> Self {
+        let path = self.directory().join("web-ca.pem");
+        let written = fs::write(&path, front.options().authority.pem());
+        written.expect("the temporary directory can be written");
+        self.set("--ws-ca", path.display())
+    }
+
     /// Only a data directory, metrics and the log level.
     pub fn bare(binary: &str) -> Self {
         let directory = Arc::new(TemporaryDirectory::new());
@@ -133,8 +158,7 @@ impl ProxyOptions {
             ("--log-level", "debug".to_owned()),
         ];
         Self {
-            binary: std::env::var_os("SMOL_MTPROXY_BIN")
-                .map_or_else(|| binary.into(), PathBuf::from),
+            binary: said::binary(binary),
             flags,
             config_file: None,
             directory,
@@ -343,6 +367,16 @@ impl Proxy {
         client
     }
 
+    /// Clients of every kind that have been served once and are idle.
+    pub async fn idle_clients(&self, count: usize) -> Vec<Client> {
+        let mut clients = Vec::new();
+        for kind in Kind::ALL.into_iter().cycle().take(count) {
+            let client = self.client(kind).served().await;
+            clients.push(client.expect("it is served"));
+        }
+        clients
+    }
+
     pub fn directory(&self) -> &Path {
         self.options.directory()
     }
@@ -356,15 +390,7 @@ impl Proxy {
 
     /// The same, to be run.
     pub fn prepared(&self, words: &[&str]) -> Command {
-        let binary = &self.options.binary;
-        let runner = std::env::var_os("SMOL_MTPROXY_RUNNER");
-        let mut command = match &runner {
-            Some(runner) => Command::new(runner),
-            None => Command::new(binary),
-        };
-        if runner.is_some() {
-            command.arg(binary);
-        }
+        let mut command = said::program_of(&self.options.binary);
         command.args(words).arg("--data-dir").arg(self.directory());
         command
     }
@@ -406,6 +432,11 @@ impl Proxy {
     pub fn counted(&self, name: &str, label: &str) -> u64 {
         let name = format!("smol_mtproxy_{name}");
         self.metrics().sum(&name, &[label]) as u64
+    }
+
+    /// How many it has turned away for this reason.
+    pub fn rejected(&self, reason: &str) -> u64 {
+        self.counted("rejected_total", &format!("reason=\"{reason}\""))
     }
 
     /// Resident memory in bytes.

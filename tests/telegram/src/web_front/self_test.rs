@@ -455,7 +455,15 @@ fn pings_and_closes_are_sent_and_their_answers_checked() {
     let all_heard = || front.tally().close_echoes == [1000, 4096, 1001];
     wait("the answers", all_heard);
     telegram.assert_clean();
-    let silent = TestClient::upgraded(&front, HOST, "/apiws");
+    let spare = TestClient::upgraded(&front, HOST, "/apiws");
+    assert_eq!(front.close(1000, ""), 1);
+    drop(spare);
+    wait("the end", || front.tally().live == 0);
+    telegram.assert_clean();
+    let mut silent = TestClient::upgraded(&front, HOST, "/apiws");
+    let (header, _) = obfuscated::initiate(Transport::Padded, 2, None);
+    silent.send(0x82, &header);
+    wait("the header", || front.tally().messages == 1);
     assert_eq!(front.close(1000, "404"), 1);
     wait("a violation", || telegram.violations().len() == 1);
     drop(silent);

@@ -175,7 +175,7 @@ proptest! {
                     model.check(&mut memory);
                 }
             }
-            prop_assert!(memory.len <= entries + entries.div_ceil(8));
+            prop_assert!(memory.store.len <= entries + entries.div_ceil(8));
         }
         model.write(&mut memory, &mut disk);
         let mut next = disk.restored(entries, model.unix());

@@ -4,7 +4,7 @@ use crate::net::trunk::{Ask, SilenceRules};
 
 /// After how much silence something is done about it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Silence {
     /// How often each side asks whether the other is there.
     pub(crate) ping_every: Duration,
     /// A ping that has no answer for so long: new clients go to other links.
@@ -13,7 +13,7 @@ pub(crate) struct Patience {
     pub(crate) silence_limit: Duration,
 }
 
-impl Default for Patience {
+impl Default for Silence {
     fn default() -> Self {
         Self {
             ping_every: Duration::from_secs(5),
@@ -23,7 +23,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl Silence {
     pub(super) fn rules(&self) -> SilenceRules {
         SilenceRules {
             ask: Ask::Every(self.ping_every),
@@ -46,9 +46,9 @@ mod tests {
 
     /// A link that looks when it is told to, up to `until`; when it ended.
     fn pass(life: &mut Life, next: &mut Instant, until: Instant) -> Option<Instant> {
-        let patience = Patience::default().rules();
+        let silence = Silence::default().rules();
         while *next <= until {
-            match life.look(*next, &patience) {
+            match life.look(*next, &silence) {
                 Step::Wait(later) => {
                     assert!(later > *next, "it looks without end");
                     *next = later;
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_busy_link_is_not_silent() {
-        let patience = Patience::default().rules();
+        let silence = Silence::default().rules();
         let start = Instant::now();
         let (mut life, mut next) = (Life::new(start), start);
         // Everything but the pong comes, or is taken.
@@ -74,7 +74,7 @@ mod tests {
                 _ => life.take(now),
             }
             let soon = now + Duration::from_millis(900);
-            assert!(!life.is_silent(soon, &patience));
+            assert!(!life.is_silent(soon, &silence));
         }
     }
 
@@ -83,19 +83,19 @@ mod tests {
         /// word nobody new comes, and 15 s after it the link is dead.
         #[test]
         fn death_comes_on_time(words in proptest::collection::vec(1u64..12_000, 1..40)) {
-            let patience = Patience::default().rules();
+            let silence = Silence::default().rules();
             let start = Instant::now();
             let (mut life, mut next, mut now) = (Life::new(start), start, start);
             for pause in words {
                 now += Duration::from_millis(pause);
                 prop_assert_eq!(pass(&mut life, &mut next, now), None);
                 life.hear(now);
-                prop_assert!(!life.is_silent(now, &patience));
+                prop_assert!(!life.is_silent(now, &silence));
             }
             prop_assert_eq!(pass(&mut life, &mut next, now + 7 * SECOND), None);
-            prop_assert!(life.is_silent(now + 7 * SECOND, &patience));
+            prop_assert!(life.is_silent(now + 7 * SECOND, &silence));
             let end = pass(&mut life, &mut next, now + 60 * SECOND);
-            prop_assert_eq!(end, Some(now + patience.limit));
+            prop_assert_eq!(end, Some(now + silence.limit));
         }
     }
 }
