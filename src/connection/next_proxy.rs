@@ -17,9 +17,6 @@ use crate::wire::obfuscated2;
 use crate::wire::secret::{SecretForm, SharedSecret};
 use crate::wire::transport::Transport;
 
-/// For the whole answer to our hello.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-
 /// Of the answer at once.
 const STEP: usize = 4096;
 
@@ -51,12 +48,16 @@ pub(crate) struct ChainedClient {
 }
 
 impl<'a> Greeted<'a> {
-    /// Over `socket`, on which nothing has been sent or read; 5 s at most.
+    /// What a proxy gets for the whole answer to our hello.
+    pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+
+    /// Over `socket`, on which nothing has been sent or read; in `limit`.
     pub(crate) async fn new(
         reactor: &Rc<Reactor>,
         socket: Socket,
         secret: &'a SharedSecret,
         own: &'a OwnHellos,
+        limit: Duration,
     ) -> Result<Self, GreetError> {
         if let SecretForm::FakeTls(domain) = &secret.form {
             let now = reactor.clock().unix() as u32;
@@ -64,7 +65,7 @@ impl<'a> Greeted<'a> {
             own.greets(answer.our_random());
             let mut heard = false;
             let answered = shake(&socket, &hello, answer, &mut heard);
-            match reactor.timeout(ANSWER_LIMIT, answered).await {
+            match reactor.timeout(limit, answered).await {
                 Some(answered) => answered?,
                 None if heard => return Err(GreetError::Late),
                 None => return Err(GreetError::Silent),

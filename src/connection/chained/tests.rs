@@ -67,7 +67,7 @@ impl World {
         let (near, far) = pair(&self.reactor).await;
         sockopt::set_socket_send_buffer_size(&near, 16 * 1024).unwrap();
         sockopt::set_socket_send_buffer_size(&far, 16 * 1024).unwrap();
-        let greeting = Greeted::new(&self.reactor, near, secret, &self.own);
+        let greeting = Greeted::new(&self.reactor, near, secret, &self.own, Greeted::LIMIT);
         let answering = answer(&far, secret, secret);
         let (greeted, ()) = smol::future::zip(greeting, answering).await;
         let line = greeted.ok().unwrap().into_line(ChainedClient {
@@ -452,7 +452,7 @@ fn the_first_record_has_the_header_and_what_follows() {
 
 async fn greeted(world: &World, secret: &SharedSecret, has: &SharedSecret) -> Option<GreetError> {
     let (near, far) = pair(&world.reactor).await;
-    let greeting = Greeted::new(&world.reactor, near, secret, &world.own);
+    let greeting = Greeted::new(&world.reactor, near, secret, &world.own, Greeted::LIMIT);
     let (greeted, ()) = smol::future::zip(greeting, answer(&far, secret, has)).await;
     greeted.err()
 }
@@ -471,7 +471,7 @@ fn who_does_not_know_the_secret_is_no_proxy() {
         ));
         let (near, far) = pair(&world.reactor).await;
         drop(far);
-        let error = Greeted::new(&world.reactor, near, &secret, &world.own).await;
+        let error = Greeted::new(&world.reactor, near, &secret, &world.own, Greeted::LIMIT).await;
         assert!(matches!(error, Err(GreetError::Broken(_))));
     });
 }
@@ -485,7 +485,9 @@ fn silence_takes_five_seconds() {
             let (near, far) = pair(&reactor).await;
             far.write_all(said).await.unwrap();
             let began = reactor.now();
-            let error = Greeted::new(&reactor, near, &secret, &own).await.err();
+            let error = Greeted::new(&reactor, near, &secret, &own, Greeted::LIMIT)
+                .await
+                .err();
             match said {
                 [] => assert!(matches!(error, Some(GreetError::Silent))),
                 _ => assert!(matches!(error, Some(GreetError::Late))),

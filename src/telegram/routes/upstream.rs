@@ -159,13 +159,17 @@ async fn reach<'a>(
     }
     check(routes, known, has_next)?;
     let now = routes.now();
-    let left = deadline.saturating_duration_since(now + MOMENT);
-    let greeting = greet(routes, known);
-    match reactor.timeout(left, greeting).await {
-        Some(greeted) => greeted,
-        // Who has waited had no time for an answer.
-        None if now - began >= PACE => Err(Miss::Queued),
-        None => Err(Miss::Late),
+    let until = deadline.checked_sub(MOMENT).unwrap_or(now);
+    let left = until.saturating_duration_since(now);
+    let greeting = greet(routes, known, until);
+    let greeted = reactor.timeout(left, greeting).await;
+    let is_short = now - began >= PACE && left < Greeted::LIMIT;
+    match greeted.unwrap_or(Err(Miss::Late)) {
+        // Who has waited for its turn had no time for an answer.
+        Err(Miss::Late | Miss::Greet(GreetError::Silent | GreetError::Late)) if is_short => {
+            Err(Miss::Queued)
+        }
+        greeted => greeted,
     }
 }
 
@@ -181,14 +185,20 @@ fn check(routes: &Routes, known: &Known, has_next: bool) -> Result<(), Miss> {
     }
 }
 
-async fn greet<'a>(routes: &'a Routes, known: &'a Known) -> Result<Greeted<'a>, Miss> {
+async fn greet<'a>(
+    routes: &'a Routes,
+    known: &'a Known,
+    until: Instant,
+) -> Result<Greeted<'a>, Miss> {
     let shared = &routes.shared;
     let socket = shared.dialer.dial_place(&known.place).await;
     let socket = socket.map_err(Miss::Dial)?;
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     let (secret, own) = (&known.next.secret, &routes.upstream.own);
-    let greeted = Greeted::new(&shared.reactor, socket, secret, own).await;
+    let limit = until.saturating_duration_since(routes.now());
+    let limit = limit.min(Greeted::LIMIT);
+    let greeted = Greeted::new(&shared.reactor, socket, secret, own, limit).await;
     greeted.map_err(Miss::Greet)
 }
 
