@@ -1,13 +1,17 @@
 //! The route upstream: another proxy, which is a second one of ours, between us and
 //! Telegram.
+#![cfg(feature = "tls")]
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process;
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind, is_close};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, free_address};
+use fake_telegram::harness::{
+    Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, free_address,
+};
 use fake_telegram::payload::{Command, ERROR_404, echo};
 use fake_telegram::secret::{DOMAIN, KEY, classic, fake_tls, padded};
 use fake_telegram::telegram::{FakeTelegram, Options};
@@ -354,6 +358,49 @@ fn one_that_is_ourselves_is_noticed() {
             assert_eq!(proxy.counted("rejected_total", "reason=\"loop\""), 1);
             let lines = proxy.log();
             assert_eq!(lines.iter().filter(|line| line.contains(told)).count(), 1);
+        }
+        set.assert_clean();
+    });
+}
+
+/// What `check` says.
+#[cfg(feature = "check")]
+fn checked(telegram: &FakeTelegram, upstream: &str, route: &str) -> String {
+    let directory = TemporaryDirectory::new();
+    let listen = free_address().to_string();
+    let mut command = process::Command::new(built_binary!());
+    command.args(["check", "--listen", &listen, "--secret", &classic(&KEY)]);
+    command.args(["--route", route, "--upstream", upstream]);
+    let flags = telegram.proxy_flags();
+    command.args(flags.iter().flat_map(|(flag, value)| [*flag, value]));
+    command.arg("--data-dir").arg(directory.path());
+    String::from_utf8(command.output().unwrap().stdout).unwrap()
+}
+
+#[cfg(feature = "check")]
+#[test]
+fn check_asks_each_dc() {
+    run(async {
+        let set = Set::start().await;
+        for form in Form::ALL {
+            let text = checked(&set.telegram, &form.at(set.next.address()), "upstream");
+            for dc in [1, 2, 3, 4, 5, 203] {
+                let line = format!("ok    DC {dc} upstream: {} in ", set.next.address());
+                assert!(text.contains(&line), "{line}: {text}");
+            }
+            assert!(!text.contains(" direct: "), "{text}");
+        }
+        let wrong = format!("{}:{}", set.next.address(), padded(&OTHER_KEY));
+        let dead = Form::Padded.at(free_address());
+        for (upstream, told) in [
+            (wrong, "DC 2 does not answer by it: is its secret right"),
+            (dead, "blocked on the way, or down"),
+        ] {
+            for (route, grade) in [("upstream", "fail "), ("direct,upstream", "warn ")] {
+                let text = checked(&set.telegram, &upstream, route);
+                let is_told = |line: &str| line.starts_with(grade) && line.contains(told);
+                assert!(text.lines().any(is_told), "{text}");
+            }
         }
         set.assert_clean();
     });

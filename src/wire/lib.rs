@@ -41,6 +41,7 @@
 //! | `http_date.rs` | the date in an answer |
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |
+//! | `res_pq.rs` | the question by which a DC is known |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
@@ -70,6 +71,7 @@ pub mod obfuscated2;
 pub mod packet_meter;
 pub mod proxy_config;
 pub mod proxy_protocol;
+pub mod res_pq;
 pub mod rpc;
 pub mod secret;
 pub mod server_hello;

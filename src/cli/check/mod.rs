@@ -11,6 +11,7 @@
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
 //! | `telegram` | whether `--via` leads anywhere, and whether each DC can be connected to |
+//! | `upstream` | whether the proxy of `--upstream` leads to each DC |
 //! | `verdict` | one line of the answer |
 
 mod clock;
@@ -22,6 +23,8 @@ mod ports;
 mod site_names;
 mod sites;
 mod telegram;
+#[cfg(feature = "tls")]
+mod upstream;
 mod verdict;
 
 use super::commands::CheckMachine;
@@ -99,6 +102,8 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| sites::check(config)),
         Box::new(|| telegram::check(config.telegram.via.as_deref(), targets)),
     ];
+    #[cfg(feature = "tls")]
+    probes.push(Box::new(|| upstream::check(config)));
     let backs = config.link.backs.iter();
     probes.extend(
         backs.map(|back| -> Probe<'_> { Box::new(move || vec![link::back(config, back)]) }),

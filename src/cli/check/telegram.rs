@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once};
 use crate::clock::Clock;
-use crate::config::{Config, DataDir, Role, RouteChoice, Via};
+use crate::config::{Config, DataDir, Role, RouteChoice, RouteName, Via};
 use crate::http::{ThroughError, time_through};
 use crate::net::Live;
 use crate::telegram::directory::{Directory, fetch};
@@ -17,7 +17,7 @@ use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
 
 /// Those that people's accounts are on, and 203, the CDN.
-const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
+pub(super) const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
 
 /// For all addresses of a DC together; each gets its share.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -121,6 +121,9 @@ fn of_via(via: &Via, address: SocketAddr) -> Verdict {
 }
 
 fn uses_direct(config: &Config) -> bool {
+    if !config.telegram.routes.has(RouteName::Direct) {
+        return false;
+    }
     if config.process.role == Role::Back {
         return true;
     }

@@ -105,7 +105,7 @@ impl World {
                 }
             })
             .await;
-            if length % 3 == 0 {
+            if length.is_multiple_of(3) {
                 line.hibernate();
             }
         }
@@ -133,7 +133,7 @@ impl World {
             if came == 0 {
                 break;
             }
-            if came % 3 == 0 {
+            if came.is_multiple_of(3) {
                 line.hibernate();
             }
         }
