@@ -145,6 +145,7 @@ mod tests {
         ("config/appended_file.rs", "on a blocking thread"),
         ("config/data_lock.rs", "before there is a reactor"),
         ("http/get.rs", "on a blocking thread"),
+        ("http/through.rs", "on a blocking thread"),
         ("http/time.rs", "on a blocking thread"),
         ("http/timed_stream.rs", "on a blocking thread"),
         ("link/certificates/issuer.rs", "a command"),

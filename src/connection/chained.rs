@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use smol_mtproxy_ciphers::CtrStream;
 
+use super::line::Wrapped;
 use crate::net::{BufferPool, PaddingSource, READS_PER_TURN, Rope, SCRATCH_LEN, Socket};
 use crate::wire::fake_tls::{CHANGE_CIPHER_SPEC, RecordError, RecordReader, record_header};
 use crate::wire::next_proxy::{
@@ -92,35 +93,6 @@ impl Chained {
         }
     }
 
-    /// See [`Line::send`](super::Line::send).
-    pub(super) fn send(
-        &mut self,
-        buffers: &Rc<BufferPool>,
-        mut data: &mut [u8],
-    ) -> io::Result<usize> {
-        self.check()?;
-        self.unsettled += data.len();
-        while !data.is_empty() {
-            let length = data.len().min(SCRATCH_LEN);
-            let mut input = data.split_off_mut(..length).unwrap_or_default();
-            loop {
-                let mut pieces = heapless::Vec::<Repacked<'_>, PIECES>::new();
-                while !pieces.is_full() {
-                    let Some(piece) = self.next_piece(&mut input)? else {
-                        break;
-                    };
-                    // It is not full.
-                    let _ = pieces.push(piece);
-                }
-                if pieces.is_empty() {
-                    break;
-                }
-                self.write(buffers, &pieces)?;
-            }
-        }
-        Ok(self.settle())
-    }
-
     /// The next part of the client's bytes, encrypted.
     fn next_piece<'a>(&mut self, input: &mut &'a mut [u8]) -> io::Result<Option<Repacked<'a>>> {
         let padding = &self.padding;
@@ -177,21 +149,6 @@ impl Chained {
         }
     }
 
-    /// See [`Line::flush`](super::Line::flush).
-    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
-        self.check()?;
-        if let Some(pending) = &mut self.pending {
-            while !pending.is_empty() && self.socket.poll_writable(cx).is_ready() {
-                pending.write_to(&self.socket)?;
-            }
-        }
-        Ok(self.settle())
-    }
-
-    pub(super) fn is_flushed(&self) -> bool {
-        self.is_empty() && self.broken.is_none()
-    }
-
     fn is_empty(&self) -> bool {
         self.pending.as_ref().is_none_or(|rope| rope.is_empty())
     }
@@ -206,8 +163,90 @@ impl Chained {
         gone
     }
 
-    /// See [`Line::poll_read`](super::Line::poll_read).
-    pub(super) fn poll_read(
+    /// What the client gets of what came, which stands behind [`HEADROOM`] bytes.
+    fn open<'a>(&mut self, space: &'a mut [u8]) -> Result<&'a mut [u8], Fault> {
+        let payload = match &mut self.records {
+            Some(records) => {
+                let joined = records.join(space.get_mut(HEADROOM..).unwrap_or_default())?;
+                HEADROOM + joined.start..HEADROOM + joined.end
+            }
+            None => HEADROOM..space.len(),
+        };
+        let data = space.get_mut(payload.clone()).unwrap_or_default();
+        self.from_proxy.apply(data);
+        let opened = match &mut self.unpack {
+            Some(unpack) => {
+                let with_room = payload.start - HEADROOM..payload.end;
+                unpack.pass(space.get_mut(with_room).unwrap_or_default())?
+            }
+            None => space.get_mut(payload).unwrap_or_default(),
+        };
+        self.to_client.apply(opened);
+        Ok(opened)
+    }
+
+    fn give_rest(&mut self, most: usize, take: &mut dyn FnMut(&mut [u8])) -> usize {
+        let mut rest = mem::take(&mut self.rest);
+        let length = most.min(rest.len());
+        let (now, later) = rest.split_at_mut(length);
+        take(now);
+        self.rest.extend(later.iter().copied());
+        length
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.broken {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn fail(&mut self, kind: io::ErrorKind) -> io::Error {
+        self.broken = Some(kind);
+        kind.into()
+    }
+}
+
+impl Wrapped for Chained {
+    fn send(&mut self, buffers: &Rc<BufferPool>, mut data: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.unsettled += data.len();
+        while !data.is_empty() {
+            let length = data.len().min(SCRATCH_LEN);
+            let mut input = data.split_off_mut(..length).unwrap_or_default();
+            loop {
+                let mut pieces = heapless::Vec::<Repacked<'_>, PIECES>::new();
+                while !pieces.is_full() {
+                    let Some(piece) = self.next_piece(&mut input)? else {
+                        break;
+                    };
+                    // It is not full.
+                    let _ = pieces.push(piece);
+                }
+                if pieces.is_empty() {
+                    break;
+                }
+                self.write(buffers, &pieces)?;
+            }
+        }
+        Ok(self.settle())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        self.check()?;
+        if let Some(pending) = &mut self.pending {
+            while !pending.is_empty() && self.socket.poll_writable(cx).is_ready() {
+                pending.write_to(&self.socket)?;
+            }
+        }
+        Ok(self.settle())
+    }
+
+    fn is_flushed(&self) -> bool {
+        self.is_empty() && self.broken.is_none()
+    }
+
+    fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         space: &mut [u8],
@@ -250,55 +289,16 @@ impl Chained {
         Poll::Pending
     }
 
-    /// What the client gets of what came, which stands behind [`HEADROOM`] bytes.
-    fn open<'a>(&mut self, space: &'a mut [u8]) -> Result<&'a mut [u8], Fault> {
-        let payload = match &mut self.records {
-            Some(records) => {
-                let joined = records.join(space.get_mut(HEADROOM..).unwrap_or_default())?;
-                HEADROOM + joined.start..HEADROOM + joined.end
-            }
-            None => HEADROOM..space.len(),
-        };
-        let data = space.get_mut(payload.clone()).unwrap_or_default();
-        self.from_proxy.apply(data);
-        let opened = match &mut self.unpack {
-            Some(unpack) => {
-                let with_room = payload.start - HEADROOM..payload.end;
-                unpack.pass(space.get_mut(with_room).unwrap_or_default())?
-            }
-            None => space.get_mut(payload).unwrap_or_default(),
-        };
-        self.to_client.apply(opened);
-        Ok(opened)
-    }
-
-    fn give_rest(&mut self, most: usize, take: &mut dyn FnMut(&mut [u8])) -> usize {
-        let mut rest = mem::take(&mut self.rest);
-        let length = most.min(rest.len());
-        let (now, later) = rest.split_at_mut(length);
-        take(now);
-        self.rest.extend(later.iter().copied());
-        length
-    }
-
-    /// Drops what the next byte can make again.
-    pub(super) fn hibernate(&mut self) {
+    fn hibernate(&mut self) {
         self.to_proxy.hibernate();
         self.from_proxy.hibernate();
         self.to_client.hibernate();
         self.pending.take_if(|rope| rope.is_empty());
     }
 
-    fn check(&self) -> io::Result<()> {
-        match self.broken {
-            Some(kind) => Err(kind.into()),
-            None => Ok(()),
-        }
-    }
-
-    fn fail(&mut self, kind: io::ErrorKind) -> io::Error {
-        self.broken = Some(kind);
-        kind.into()
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.rest.len()
     }
 }
 

@@ -87,7 +87,7 @@ impl<'a> Greeted<'a> {
         let key = Some(&self.secret.key);
         let (header, from_proxy) = obfuscated2::dial(transport, client.dc, key, &mut fill_random);
         self.own.begins(&header.bytes);
-        Line::Chained(Box::new(Chained::new(ChainedParts {
+        Line::Wrapped(Box::new(Chained::new(ChainedParts {
             socket: self.socket,
             header: header.bytes,
             to_proxy: header.to_dc,
