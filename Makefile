@@ -70,6 +70,7 @@ test-openwrt: setup
 
 test-config:
 	@sh tests/config/run.sh
+	@sh tests/cloudflare/run.sh
 
 test-site: setup
 	@if [ -f tests/site/run.sh ]; then sh tests/site/run.sh; fi

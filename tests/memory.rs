@@ -111,6 +111,8 @@ fn a_back_keeps_little_of_idle_clients() {
             let secured = Secured::default();
             let split = Split::start(built_binary!(), route, &secured, change).await;
             split.front.served_client(2).await;
+            // What is done a second after a client has come has been done once, too.
+            smol::Timer::after(Duration::from_millis(1500)).await;
             let before = split.back.resident_memory();
             let executor = smol::LocalExecutor::new();
             let mut clients = Vec::with_capacity(CLIENTS);

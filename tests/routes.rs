@@ -76,6 +76,7 @@ fn a_dead_address_holds_up_one_client() {
             .add("--dc", format!("2={good}"));
         let proxy = options.start().await;
         let output = proxy.command(&["ctl", "routes"]);
+        assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.starts_with("no client has been connected"), "{text}");
         let took = is_served_within(&proxy, Duration::from_secs(9)).await;

@@ -60,6 +60,16 @@ fn a_test_run_says_what_a_start_would_and_leaves_nothing() {
             "its folder is not there",
         ),
         ("table friends=damaged", 66, "name a file"),
+        #[cfg(feature = "tls")]
+        ("route ws\nws-ca people", 78, "no certificate is in it"),
+        #[cfg(feature = "tls")]
+        ("route ws\nws-ca nowhere.pem", 66, "--ws-ca: cannot read"),
+        #[cfg(not(feature = "tls"))]
+        (
+            "ws 2=192.0.2.1",
+            78,
+            "this small build has no route but direct",
+        ),
     ] {
         write("conf", &format!("{whole}{more}\n"));
         let before = content(directory.path());

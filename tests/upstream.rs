@@ -392,10 +392,7 @@ fn check_asks_each_dc() {
         }
         let wrong = format!("{}:{}", set.next.address(), padded(&OTHER_KEY));
         let dead = Form::Padded.at(free_address());
-        for (upstream, told) in [
-            (wrong, "DC 2 does not answer by it: is its secret right"),
-            (dead, "blocked on the way, or down"),
-        ] {
+        for (upstream, told) in [(wrong, "DC 2 upstream: "), (dead, "refused")] {
             for (route, grade) in [("upstream", "fail "), ("direct,upstream", "warn ")] {
                 let text = checked(&set.telegram, &upstream, route);
                 let is_told = |line: &str| line.starts_with(grade) && line.contains(told);

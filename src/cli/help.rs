@@ -53,7 +53,7 @@ Examples:
 
 const LITE: &str = "
 This is the small build: no ctl, check and certs, no TLS on the link, no lists over
-HTTPS. The full build has them.
+HTTPS, no route but direct. The full build has them.
 ";
 
 /// The whole of `--help`.

@@ -1,8 +1,8 @@
 use super::values::Role;
 
 /// For what nobody outside has a share in: the standard streams, epoll, signals,
-/// files, lookups, Telegram's lists, questions to sites, the metrics page and
-/// ctl.
+/// files, lookups, Telegram's lists, questions to sites and DCs, the metrics page
+/// and ctl.
 const OWN: usize = 64;
 
 /// DCs 1 to 5 and the one of the CDN, each with its media servers.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::routes::RouteList;
+use super::routes::{RouteList, RouteName};
 use super::values::repeated;
 
 /// Where a flag was given.
@@ -136,6 +136,11 @@ pub(crate) enum Problem {
     /// On a back fronts say whether it is middle.
     RouteOfFront {
         route: &'static str,
+    },
+    /// A route of the list leads to what only `flag` tells.
+    RouteWithoutFlag {
+        route: RouteName,
+        flag: &'static str,
     },
     /// What needs middle proxies, which no proxy in between leads to.
     MiddleVia {
@@ -339,6 +344,10 @@ impl fmt::Display for Problem {
             Self::RouteOfFront { route } => write!(
                 f,
                 "--route {route} has no effect on a back, where it says how those whose front asks for direct reach Telegram; give it to the front, or a list here, as direct"
+            ),
+            Self::RouteWithoutFlag { route, flag } => write!(
+                f,
+                "--route with {route} in it needs {flag} (doc/cloudflare.md has the steps); add that, or leave {route} out"
             ),
             Self::MiddleVia { flag } => write!(
                 f,

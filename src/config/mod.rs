@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes`, `ws`, `upstream` | by which ways DCs are reached; those by web fronts and by another MTProxy |
+//! | `routes`, `ws`, `cloudflare`, `upstream` | by which ways DCs are reached, and those by web fronts, by what is the operator's at Cloudflare and by another MTProxy |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
@@ -30,6 +30,7 @@
 mod appended_file;
 mod build;
 mod camouflage;
+mod cloudflare;
 mod data_dir;
 mod data_lock;
 mod descriptors;
@@ -63,6 +64,8 @@ mod ws;
 pub(crate) use appended_file::AppendedFile;
 pub(crate) use build::clients::ClientConfig;
 pub(crate) use build::sites::SiteConfig;
+#[cfg(feature = "tls")]
+pub(crate) use build::telegram::spare_of;
 pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
 pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl RouteName {
 
     /// Those that this build has.
     const BUILT: &[Self] = match cfg!(feature = "tls") {
-        true => &[Self::Direct, Self::Ws, Self::Upstream],
+        true => &Self::ALL,
         false => &[Self::Direct],
     };
 
@@ -182,7 +182,13 @@ fn parse_name(word: &str) -> Result<RouteName, BadValue> {
     };
     match route {
         Some(route) if RouteName::BUILT.contains(&route) => Ok(route),
-        Some(route) => bad(format!("{route} is not in this build; it has {}", built())),
+        Some(route) if cfg!(feature = "tls") => {
+            bad(format!("{route} is not in this build; it has {}", built()))
+        }
+        Some(route) => bad(format!(
+            "{route} is not in this build; it has direct: take the full build, or reach Telegram \
+             through --via or a --role back elsewhere"
+        )),
         None if matches!(word, "auto" | "middle") => {
             bad(format!("{word} stands alone, without others"))
         }

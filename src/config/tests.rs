@@ -432,6 +432,18 @@ fn a_back_behind_a_proxy_reaches_no_middle_proxies() {
     assert_eq!(via.said.notes, notes);
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn routes_beside_direct_are_named_at_the_start() {
+    let notes = |route: &str| config(&[("--route", route)]).said.notes;
+    assert!(notes("auto").is_empty() && notes("direct").is_empty());
+    assert_eq!(notes("ws"), ["Telegram is reached by ws"]);
+    assert_eq!(
+        notes("direct,ws"),
+        ["Telegram is reached by direct, then ws"]
+    );
+}
+
 #[test]
 fn one_port_for_ipv4_and_ipv6() {
     let config = config(&[
@@ -585,4 +597,68 @@ fn the_routes_of_direct_sessions() {
     for flags in [&[][..], &[("--route", "middle")], &[("--route", "direct")]] {
         assert_eq!(config(flags).telegram.routes, direct);
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_route_by_cloudflare_has_what_it_leads_to() {
+    let zone = ("--cloudflare-zone", "example.com");
+    let worker = ("--cloudflare-worker", "w.example.com,key=abc");
+    for (flags, expected) in [
+        (
+            &[("--route", "direct,zone")][..],
+            "f:1: --route with zone in it needs --cloudflare-zone ZONE (doc/cloudflare.md has the \
+             steps); add that, or leave zone out",
+        ),
+        (
+            &[zone, ("--route", "zone,worker")],
+            "f:2: --route with worker in it needs --cloudflare-worker HOST,key=KEY",
+        ),
+        (
+            &[zone, ("--route", "zone"), ("--tag", &"1".repeat(32))],
+            "--tag has no effect with --route zone",
+        ),
+        (&[zone, zone], "--cloudflare-zone is given twice"),
+    ] {
+        let error = build(&given(flags, Some("f"))).unwrap_err();
+        assert!(error.contains(expected), "{flags:?}: {error}");
+    }
+    for (flags, warning) in [
+        (&[zone, worker, ("--route", "ws,worker,zone")][..], None),
+        (
+            &[zone, worker, ("--route", "zone")],
+            Some("--cloudflare-worker has no effect without worker in --route"),
+        ),
+        (
+            &[zone, ("--route", "middle")],
+            Some("--cloudflare-zone has no effect without zone in --route"),
+        ),
+        (&[zone, ("--route", "zone"), ("--ws-ca", "a")], None),
+        (
+            &[("--ws-ca", "a"), ("--ws-spare", "2")],
+            Some("--ws-spare has no effect without ws in --route"),
+        ),
+    ] {
+        let warnings = config(flags).said.warnings;
+        match warning {
+            Some(warning) => {
+                assert!(
+                    warnings.len() == 1 && warnings[0].starts_with(warning),
+                    "{warnings:?}"
+                );
+            }
+            None => assert!(warnings.is_empty(), "{warnings:?}"),
+        }
+    }
+    let spare = |list, spare| {
+        let flags = [zone, worker, ("--route", list), ("--ws-spare", spare)];
+        let flags = settings::parse(&given(&flags, Some("f"))).unwrap();
+        let list = flags.route.unwrap().list();
+        let spare = flags.ws_spare.unwrap().0 as usize;
+        let each = list.as_slice().iter().map(|route| spare_of(*route, spare));
+        each.sum::<usize>()
+    };
+    assert_eq!(spare("direct", "3"), 0);
+    assert_eq!(spare("direct,ws,zone,worker", "3"), 5);
+    assert_eq!(spare("zone,worker", "0"), 0);
 }

@@ -57,7 +57,7 @@ impl Dialer {
         not(any(feature = "tls", test)),
         expect(
             dead_code,
-            reason = "other proxies have names, which are another build's"
+            reason = "only routes that this build has not lead to names"
         )
     )]
     pub(crate) async fn dial_place(&self, place: &Place) -> Result<Socket, DialError> {
@@ -80,10 +80,22 @@ impl Dialer {
                     return Ok(socket);
                 }
                 Err(error @ DialError::ViaIll(_)) => return Err(error),
-                Err(error) => failure = error,
+                Err(error) => {
+                    place.missed(address);
+                    failure = error;
+                }
             }
         }
         Err(failure)
+    }
+
+    /// There is a `--via`, and it rests since it has failed.
+    pub(crate) fn is_resting(&self) -> bool {
+        let through = self.through.borrow();
+        let now = self.means.reactor.now();
+        through
+            .as_ref()
+            .is_some_and(|through| through.is_resting(now))
     }
 
     /// The `--via` of now; what is known of one that a reload leaves as it is stays.

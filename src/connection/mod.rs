@@ -12,7 +12,7 @@
 //! | `on_trial.rs` | a line that tells how its route fares |
 //! | `own_hellos.rs` | which hellos that come in went out from here |
 //! | `place.rs` | a machine of the config's, by its address or its name |
-//! | `rest.rs` | when something is left alone that has failed; pure |
+//! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
 //! | `through.rs` | the `--via`: its handshake, and how it has fared |
 //! | `trial.rs` | what a line holds that is watched for that |
@@ -51,11 +51,13 @@ pub(crate) use next_proxy::{ChainedClient, GreetError, Greeted};
 pub(crate) use on_trial::OnTrial;
 #[cfg(feature = "tls")]
 pub(crate) use own_hellos::OwnHellos;
-#[cfg(feature = "tls")]
 pub(crate) use place::Place;
+pub(crate) use rest::{Rest, Rests};
 pub(crate) use starvation::Finding;
 pub(crate) use trial::{Subject, Trial, Trials};
 #[cfg(feature = "tls")]
 pub(crate) use web::{FreshWebSocket, WebContext, WebError, WebRequest};
 #[cfg(feature = "tls")]
 pub(crate) use web_trust::WebTrust;
+#[cfg(feature = "tls")]
+pub(crate) use websocket::Messages;

@@ -24,6 +24,8 @@ pub(crate) struct Place {
     lookup: Rc<Lookup>,
     /// The address that was connected to last: it is tried first.
     good: Cell<Option<SocketAddr>>,
+    /// The one that failed last: where none is good those behind it are tried first.
+    missed: Cell<Option<SocketAddr>>,
 }
 
 impl Place {
@@ -35,6 +37,7 @@ impl Place {
                 HostPort::Name { name, port } => Lookup::new(name, *port, RULES),
             },
             good: Cell::default(),
+            missed: Cell::default(),
         }
     }
 
@@ -54,10 +57,12 @@ impl Place {
             false => known,
         };
         let mut addresses = found.to_vec();
-        let is_good = |address: &SocketAddr| Some(*address) == self.good.get();
-        if let Some(good) = addresses.iter().position(is_good) {
-            addresses.swap(0, good);
-        }
+        let at = |wanted: Option<SocketAddr>| {
+            let is_it = |address: &SocketAddr| Some(*address) == wanted;
+            addresses.iter().position(is_it)
+        };
+        let first = at(self.good.get()).or(at(self.missed.get()).map(|missed| missed + 1));
+        addresses.rotate_left(first.unwrap_or(0));
         Ok(addresses)
     }
 
@@ -72,5 +77,13 @@ impl Place {
     /// One of them took a connection.
     pub(super) fn took(&self, address: SocketAddr) {
         self.good.set(Some(address));
+    }
+
+    /// It did not.
+    pub(super) fn missed(&self, address: SocketAddr) {
+        self.missed.set(Some(address));
+        if self.good.get() == Some(address) {
+            self.good.set(None);
+        }
     }
 }

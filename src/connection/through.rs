@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -11,12 +12,17 @@ use super::rest::Rest;
 use crate::config::Via;
 use crate::http::{CONNECT_LIMIT, HANDSHAKE_LIMIT, STEP_LEN, ThroughError, ViaFault, lost_to};
 use crate::log::Trouble;
+use crate::metrics::RouteResult;
 use crate::net::{Executor, Reactor, Socket};
 use crate::wire::via::{Step, Talk, Target};
 
 /// An HTTP proxy that has not said a byte to so many in a row is ill: one or two may
 /// have asked for what it waits for in vain.
 const SILENT_IN_A_ROW: u32 = 3;
+
+/// A handshake that has had so long shows as much as one whose time is over: a search of
+/// routes gives it up a little before that.
+const ENOUGH: Duration = Duration::from_secs(4);
 
 /// Between lines about what is wrong with it.
 const COMPLAINTS: Duration = Duration::from_secs(60);
@@ -31,7 +37,7 @@ pub(super) struct Means {
 pub(super) struct Through {
     pub(super) via: Arc<Via>,
     place: Place,
-    rest: Cell<Rest>,
+    rest: Cell<Option<Rest>>,
     silent_in_a_row: Cell<u32>,
     trouble: Trouble,
 }
@@ -51,8 +57,8 @@ impl Through {
     pub(super) async fn dial(&self, means: &Means, target: Target) -> Result<Socket, DialError> {
         let (reactor, via) = (&means.reactor, &self.via);
         let began = reactor.now();
-        if let Some(left) = self.rest.get().left(began) {
-            let left = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        if let Some(rest) = self.rest.get().filter(|rest| rest.is_on(began)) {
+            let left = rest.left(began).as_millis().div_ceil(1000);
             return Err(DialError::ViaIll(format!(
                 "via {via}: it has failed, and is tried again in {left} s"
             )));
@@ -77,17 +83,28 @@ impl Through {
     async fn open(&self, means: &Means, target: Target) -> Result<Socket, ThroughError> {
         let socket = self.connect(means).await.map_err(ThroughError::Via)?;
         socket.set_nodelay();
-        let mut talk = Talk::new(self.via.kind(), target, self.via.login.as_ref());
-        let mut heard = false;
-        let shaking = shake(&socket, &mut talk, &mut heard);
+        let mut handshake = Handshake {
+            through: self,
+            reactor: &means.reactor,
+            began: means.reactor.now(),
+            talk: Talk::new(self.via.kind(), target, self.via.login.as_ref()),
+            heard: false,
+            is_over: false,
+        };
+        let shaking = shake(&socket, &mut handshake.talk, &mut handshake.heard);
         let shaken = means.reactor.timeout(HANDSHAKE_LIMIT, shaking).await;
-        if heard {
+        handshake.is_over = true;
+        if handshake.heard {
             self.silent_in_a_row.set(0);
         }
         match shaken {
             Some(shaken) => shaken.map(|()| socket),
-            None => Err(self.judge_silence(&talk, heard)),
+            None => Err(self.judge_silence(&handshake.talk, handshake.heard)),
         }
+    }
+
+    pub(super) fn is_resting(&self, now: Instant) -> bool {
+        self.rest.get().is_some_and(|rest| rest.is_on(now))
     }
 
     /// To whichever of its addresses takes a connection, each with its share of the time.
@@ -130,26 +147,49 @@ impl Through {
     }
 
     fn fails(&self, fault: &ViaFault, began: Instant, now: Instant) {
-        let mut rest = self.rest.get();
-        let Some(wait) = rest.fails(began, now) else {
+        let before = self.rest.get();
+        if before.is_some_and(|rest| rest.covers(began, now)) {
             return;
-        };
-        self.rest.set(rest);
+        }
+        let rest = Rest::after(before, RouteResult::ProxyIll, now);
+        self.rest.set(Some(rest));
         say!(
             self.trouble.fails(now),
             Warn,
             "no way to Telegram via {}: {fault} (tried again in {} s)",
             self.via,
-            wait.as_secs()
+            rest.left(now).as_secs()
         );
     }
 
     fn works(&self) {
-        let mut rest = self.rest.get();
-        rest.works();
-        self.rest.set(rest);
+        self.rest.set(None);
         if self.trouble.works() {
             info!("via {}: there is a way to Telegram again", self.via);
+        }
+    }
+}
+
+/// One that may be given up by who wanted it.
+struct Handshake<'a> {
+    through: &'a Through,
+    reactor: &'a Reactor,
+    began: Instant,
+    talk: Talk,
+    /// Something has come.
+    heard: bool,
+    is_over: bool,
+}
+
+impl Drop for Handshake<'_> {
+    fn drop(&mut self) {
+        let now = self.reactor.now();
+        if self.is_over || now.saturating_duration_since(self.began) < ENOUGH {
+            return;
+        }
+        let silence = self.through.judge_silence(&self.talk, self.heard);
+        if let ThroughError::Via(fault) = silence {
+            self.through.fails(&fault, self.began, now);
         }
     }
 }
@@ -165,14 +205,25 @@ async fn shake(socket: &Socket, talk: &mut Talk, heard: &mut bool) -> Result<(),
                 sent.map_err(|error| lost_to(error, talk))?;
             }
             Step::Receive(most) => {
-                let space = buffer.get_mut(..most.min(STEP_LEN)).unwrap_or_default();
-                let read = socket.read(space).await;
-                match read.map_err(|error| lost_to(error, talk))? {
-                    0 => return Err(talk.ended().into()),
-                    length => {
-                        *heard = true;
-                        talk.receive(space.get(..length).unwrap_or_default())?;
+                // Where an HTTP head ends is seen in it: it is looked at before it is read.
+                let is_peeked = matches!(talk, Talk::Http(_));
+                let read = match is_peeked {
+                    true => poll_fn(|cx| socket.poll_peek(cx, &mut buffer)).await,
+                    false => {
+                        let space = buffer.get_mut(..most.min(STEP_LEN)).unwrap_or_default();
+                        socket.read(space).await
                     }
+                };
+                let length = read.map_err(|error| lost_to(error, talk))?;
+                if length == 0 {
+                    return Err(talk.ended().into());
+                }
+                *heard = true;
+                let came = buffer.get_mut(..length).unwrap_or_default();
+                let used = talk.receive(came)?;
+                if is_peeked {
+                    let skipped = socket.skip(came.get_mut(..used).unwrap_or_default());
+                    skipped.map_err(|error| lost_to(error, talk))?;
                 }
             }
         }

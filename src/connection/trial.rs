@@ -6,6 +6,8 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 use super::starvation::{Finding, Starvation};
 use crate::clock::Clock;
 use crate::config::RouteName;
@@ -14,6 +16,14 @@ use crate::wire::dc::DcId;
 
 /// How often those who wait for an answer are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Where there is no other route, what shows after the first byte is for the operator
+/// alone: so many lines tell it, and idle ones need no more.
+const MAX_WATCHED_ALONE: u32 = 32;
+
+/// Places of a trial that is not in the list, and of a line that is to be closed.
+const NOWHERE: u32 = u32::MAX;
+const OVER: u32 = u32::MAX - 1;
 
 /// What a line is on trial for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +41,9 @@ pub(crate) struct Trials {
     clock: Clock,
     begun: Instant,
     /// Those that wait for an answer, each once.
-    waiting: RefCell<Vec<(Weak<Trial>, Waker)>>,
+    waiting: RefCell<Slab<(Weak<Trial>, Waker)>>,
+    live: Cell<u32>,
+    is_alone: Cell<bool>,
     stirring: Notify,
     judge: Box<Judge>,
 }
@@ -45,9 +57,20 @@ impl Trials {
             clock: clock.clone(),
             begun: clock.now(),
             waiting: RefCell::default(),
+            live: Cell::default(),
+            is_alone: Cell::default(),
             stirring: Notify::default(),
             judge: Box::new(judge),
         })
+    }
+
+    /// Whether all lines go by one route.
+    pub(crate) fn set_alone(&self, is_alone: bool) {
+        self.is_alone.set(is_alone);
+    }
+
+    fn has_enough(&self) -> bool {
+        self.is_alone.get() && self.live.get() > MAX_WATCHED_ALONE
     }
 
     /// Looks at those who wait, once a second while anybody does.
@@ -62,21 +85,16 @@ impl Trials {
     }
 
     fn look(&self) {
-        // Who is woken may come to wait again.
-        let mut waiting = self.waiting.take();
-        waiting.retain(|(trial, waker)| {
-            let Some(trial) = trial.upgrade() else {
-                return false;
-            };
-            let stays = trial.look();
-            if trial.is_over.get() {
-                waker.wake_by_ref();
-            }
-            trial.is_listed.set(stays);
-            stays
-        });
-        waiting.append(&mut self.waiting.borrow_mut());
-        self.waiting.replace(waiting);
+        let listed = self.waiting.borrow();
+        let trials: Vec<_> = listed
+            .iter()
+            .filter_map(|(_, (t, _))| t.upgrade())
+            .collect();
+        drop(listed);
+        for trial in trials {
+            trial.look();
+        }
+        self.waiting.borrow_mut().shrink_to_fit();
     }
 
     fn now(&self) -> u32 {
@@ -98,18 +116,18 @@ pub(crate) struct Trial {
     trials: Rc<Trials>,
     subject: Subject,
     state: Cell<Starvation>,
-    is_listed: Cell<bool>,
-    is_over: Cell<bool>,
+    /// In the list, or [`NOWHERE`] or [`OVER`].
+    place: Cell<u32>,
 }
 
 impl Trial {
     pub(crate) fn new(trials: &Rc<Trials>, subject: Subject) -> Rc<Self> {
+        trials.live.set(trials.live.get() + 1);
         Rc::new(Self {
             trials: trials.clone(),
             subject,
             state: Cell::default(),
-            is_listed: Cell::new(false),
-            is_over: Cell::new(false),
+            place: Cell::new(NOWHERE),
         })
     }
 
@@ -124,6 +142,12 @@ impl Trial {
         let now = self.trials.now();
         if let Some(finding) = self.change(|state| state.came(length, now)) {
             self.find(finding);
+            if finding == Finding::Answers && self.trials.has_enough() {
+                self.change(Starvation::settle);
+            }
+        }
+        if !self.state.get().is_waiting() {
+            self.leave_list();
         }
     }
 
@@ -136,13 +160,13 @@ impl Trial {
     /// better. To be asked at the end of each poll of the line's task: of one that has
     /// something to wait for the waker is kept.
     pub(crate) fn poll_over(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_over.get() {
+        if self.place.get() == OVER {
             return Poll::Ready(());
         }
         if self.is_unlisted() {
-            self.is_listed.set(true);
             let entry = (Rc::downgrade(self), cx.waker().clone());
-            self.trials.waiting.borrow_mut().push(entry);
+            let place = self.trials.waiting.borrow_mut().insert(entry);
+            self.place.set(place as u32);
             self.trials.stirring.notify();
         }
         Poll::Pending
@@ -150,16 +174,29 @@ impl Trial {
 
     /// It has something to wait for, and no waker yet.
     pub(crate) fn is_unlisted(&self) -> bool {
-        !self.is_listed.get() && self.state.get().is_waiting()
+        self.place.get() == NOWHERE && self.state.get().is_waiting()
     }
 
-    /// Whether it goes on waiting.
-    fn look(&self) -> bool {
+    fn look(&self) {
         let now = self.trials.now();
-        if let Some(finding) = self.change(|state| state.look(now)) {
-            self.is_over.set(self.find(finding));
+        let Some(finding) = self.change(|state| state.look(now)) else {
+            return;
+        };
+        let waker = self.leave_list();
+        if self.find(finding) {
+            self.place.set(OVER);
+            waker.into_iter().for_each(Waker::wake);
         }
-        self.state.get().is_waiting()
+    }
+
+    fn leave_list(&self) -> Option<Waker> {
+        let place = self.place.get();
+        if place >= OVER {
+            return None;
+        }
+        self.place.set(NOWHERE);
+        let entry = self.trials.waiting.borrow_mut().try_remove(place as usize);
+        entry.map(|(_, waker)| waker)
     }
 
     fn find(&self, finding: Finding) -> bool {
@@ -178,6 +215,8 @@ impl Trial {
 impl Drop for Trial {
     /// The line has ended, whoever ended it.
     fn drop(&mut self) {
+        self.leave_list();
+        self.trials.live.set(self.trials.live.get() - 1);
         let now = self.trials.now();
         if let Some(finding) = self.change(|state| state.end(now)) {
             self.find(finding);
@@ -244,7 +283,7 @@ mod tests {
 
     #[test]
     fn nobody_is_watched_who_waits_for_nothing() {
-        run(|reactor, trials, heard| async move {
+        run(|_, trials, heard| async move {
             let trial = Trial::new(&trials, SUBJECT);
             trial.sent();
             assert!(smol::future::poll_once(over(&trial)).await.is_none());
@@ -252,7 +291,6 @@ mod tests {
             assert!(smol::future::poll_once(over(&trial)).await.is_none());
             assert_eq!(trials.waiting.borrow().len(), 1, "once is enough");
             trial.came(100);
-            reactor.sleep(2 * SECOND).await;
             assert!(trials.waiting.borrow().is_empty());
             assert_eq!(heard.take(), [(Finding::Answers, Duration::ZERO)]);
             trial.came(40_000);
@@ -271,10 +309,37 @@ mod tests {
                 let trial = Trial::new(&trials, SUBJECT);
                 trial.sent();
                 assert!(smol::future::poll_once(over(&trial)).await.is_none());
+                assert_eq!(trials.waiting.borrow().len(), 1);
             }
-            reactor.sleep(2 * SECOND).await;
             assert!(trials.waiting.borrow().is_empty());
+            reactor.sleep(2 * SECOND).await;
             assert!(heard.borrow().is_empty(), "it went by itself");
+            assert_eq!(trials.live.get(), 0);
+        });
+    }
+
+    #[test]
+    fn of_one_route_alone_some_lines_are_enough() {
+        run(|_, trials, heard| async move {
+            for is_alone in [true, false] {
+                trials.set_alone(is_alone);
+                let all: Vec<_> = (0..2 * MAX_WATCHED_ALONE)
+                    .map(|_| {
+                        let trial = Trial::new(&trials, SUBJECT);
+                        trial.sent();
+                        trial.came(1);
+                        // As a line gives it up.
+                        (!trial.is_settled()).then_some(trial)
+                    })
+                    .collect();
+                let watched = all.iter().flatten().count() as u32;
+                let wanted = if is_alone { 1 } else { 2 } * MAX_WATCHED_ALONE;
+                assert_eq!(watched, wanted);
+                let told = heard.take();
+                assert_eq!(told.len() as u32, 2 * MAX_WATCHED_ALONE);
+                drop(all);
+                heard.take();
+            }
         });
     }
 

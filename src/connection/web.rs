@@ -13,11 +13,10 @@ use rustls::pki_types::ServerName;
 
 use super::line::Line;
 use super::web_trust::WebTrust;
-use super::websocket::{WebSocket, WebSocketParts};
+use super::websocket::{Messages, WebSocket, WebSocketParts};
 use crate::net::{BufferPool, Reactor, Rope, Scratch, Socket, fill_random};
 use crate::tls::{self, Batch, TlsContext, TlsStream};
 use crate::wire::obfuscated2::DcHeader;
-use crate::wire::transport::Transport;
 use crate::wire::websocket::{KEY_LEN, UpgradeAnswer, UpgradeError, message_header, request};
 
 /// For the first byte of the answer to our hello, and for the rest of the handshake.
@@ -148,13 +147,18 @@ impl FreshWebSocket {
         }
     }
 
+    /// What it is inside of, in words.
+    pub(crate) fn tls_version(&self) -> &'static str {
+        "TLS 1.3"
+    }
+
     /// Nothing came meanwhile, not even its end.
     pub(crate) fn is_fresh(&self) -> bool {
         self.early.is_empty() && self.socket.is_silent()
     }
 
     /// Sends the header, which is a message of its own.
-    pub(crate) fn into_line(self, header: DcHeader, transport: Transport) -> io::Result<Line> {
+    pub(crate) fn into_line(self, header: DcHeader, messages: Messages) -> io::Result<Line> {
         let bad = || io::Error::from(io::ErrorKind::InvalidData);
         let writer = self.tls.writer().ok_or_else(bad)?;
         let front = message_header(header.bytes.len());
@@ -168,7 +172,7 @@ impl FreshWebSocket {
             socket: self.socket,
             tls: self.tls,
             to_dc: header.to_dc,
-            transport,
+            messages,
             early: self.early,
         };
         let web = WebSocket::new(parts)?;

@@ -17,7 +17,10 @@ use crate::tls::{Judge, Peer, provider};
 const TELEGRAMS: [&str; 2] = ["telegram.org", "kws2.web.telegram.org"];
 
 /// Servers whose last connections' tickets are kept.
-const TICKETS_OF: usize = 16;
+const TICKETS_OF: usize = 24;
+
+/// Letters of what is wrong with a server, as far as it is told.
+const MAX_WHY: usize = 200;
 
 /// Whom to trust.
 pub(crate) struct WebTrust {
@@ -83,7 +86,13 @@ impl Judge for WebJudge {
     fn explain(&self, error: &Error) -> String {
         let is_certificate = matches!(error, Error::InvalidCertificate(_));
         self.is_certificate.set(is_certificate);
-        error.to_string()
+        // It lists all the names of a certificate that anybody may have made.
+        let mut why = error.to_string();
+        if let Some((end, _)) = why.char_indices().nth(MAX_WHY) {
+            why.truncate(end);
+            why.push_str("...");
+        }
+        why
     }
 }
 
@@ -135,5 +144,27 @@ impl ServerCertVerifier for Fronted {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn what_is_told_of_a_certificate_has_a_bound() {
+        let judge = WebJudge::default();
+        let error = Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("kws2.web.telegram.org").unwrap(),
+            presented: vec!["DnsName(\"é.example\")".to_owned(); 1000],
+        });
+        let why = judge.explain(&error);
+        assert!(why.contains("kws2.web.telegram.org") && why.ends_with("..."));
+        assert_eq!(why.chars().count(), MAX_WHY + 3);
+        assert!(judge.saw_bad_certificate());
+        let short = Error::InvalidCertificate(CertificateError::Expired);
+        assert_eq!(judge.explain(&short), short.to_string());
     }
 }

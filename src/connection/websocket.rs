@@ -10,14 +10,18 @@ use smol_mtproxy_ciphers::CtrStream;
 use super::line::Wrapped;
 use crate::net::{BufferPool, READS_PER_TURN, Rope, Socket};
 use crate::tls::{self, MAX_RECORD, TlsStream, Writer};
-use crate::wire::packet_meter::{PacketCutter, PacketPiece};
-use crate::wire::transport::Transport;
+use crate::wire::packet_meter::{PacketCutter, PacketPiece, PacketStart};
+use crate::wire::transport::{Transport, TransportError};
 use crate::wire::websocket::{
     Close, ControlFrame, FrameError, FrameReader, MessageHeader, Piece, close, message_header, pong,
 };
 
-/// Packets that one batch of records has at most.
+/// Pieces of messages that one batch of records has at most.
 const PIECES: usize = 16;
+
+/// The longest message of a tunnel of bytes. Workers refuse those of a mebibyte, and hold
+/// each as a whole.
+const MAX_BYTES: usize = 0xffff;
 
 /// What the other side is told when the client has left.
 const GOING: u16 = 1000;
@@ -32,13 +36,52 @@ pub(crate) struct WebSocketParts {
     /// Behind its handshake.
     pub(crate) tls: TlsStream,
     pub(crate) to_dc: CtrStream,
-    pub(crate) transport: Transport,
+    pub(crate) messages: Messages,
     /// What came with the upgrade, at most one read.
     pub(crate) early: Vec<u8>,
 }
 
-/// What the client sends goes out as messages of one packet each, in one frame whose header
-/// is written as soon as the packet's length is known. What comes is one stream of bytes,
+/// What the other side makes of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Messages {
+    /// Each is one packet of the client's transport.
+    Packets(Transport),
+    /// They are a stream of bytes, however it is cut.
+    Bytes,
+}
+
+/// Finds where messages begin in what the client sends.
+enum Cutter {
+    Packets(PacketCutter),
+    Bytes,
+}
+
+impl Cutter {
+    /// See [`PacketCutter::next`].
+    fn next<'a>(
+        &mut self,
+        input: &mut &'a mut [u8],
+    ) -> Result<Option<PacketPiece<'a>>, TransportError> {
+        let bytes = match self {
+            Self::Packets(cutter) => return cutter.next(input),
+            Self::Bytes => {
+                let length = input.len().min(MAX_BYTES);
+                input.split_off_mut(..length).unwrap_or_default()
+            }
+        };
+        let start = PacketStart {
+            length: bytes.len(),
+            held: Default::default(),
+        };
+        Ok((!bytes.is_empty()).then_some(PacketPiece {
+            start: Some(start),
+            bytes,
+        }))
+    }
+}
+
+/// What the client sends goes out as messages, of one packet each or of what there is, in one
+/// frame whose header is written as soon as the length is known. What comes is one stream of bytes,
 /// however it is cut into frames.
 ///
 /// It holds at most one record beside `--buffers`: the beginning of one that is not
@@ -48,7 +91,7 @@ pub(crate) struct WebSocket {
     tls: TlsStream,
     writer: Rc<RefCell<Writer>>,
     to_dc: CtrStream,
-    cutter: PacketCutter,
+    cutter: Cutter,
     frames: FrameReader,
     /// Bytes of the message under way that have not come from the client.
     message_left: usize,
@@ -81,7 +124,10 @@ impl WebSocket {
             socket: parts.socket,
             tls: parts.tls,
             to_dc: parts.to_dc,
-            cutter: PacketCutter::new(parts.transport),
+            cutter: match parts.messages {
+                Messages::Packets(transport) => Cutter::Packets(PacketCutter::new(transport)),
+                Messages::Bytes => Cutter::Bytes,
+            },
             frames: FrameReader::default(),
             message_left: 0,
             answer: None,

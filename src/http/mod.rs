@@ -16,8 +16,6 @@ mod timed_stream;
 
 #[cfg(feature = "tls")]
 pub(crate) use get::{GetError, get};
-#[cfg(all(feature = "check", feature = "tls"))]
-pub(crate) use through::connection_to;
 #[cfg(feature = "check")]
 pub(crate) use through::time_through;
 pub(crate) use through::{

@@ -95,17 +95,6 @@ pub(super) fn connect(
     Err(failure)
 }
 
-/// The same for who speaks no HTTP there.
-#[cfg(all(feature = "check", feature = "tls"))]
-pub(crate) fn connection_to(
-    via: Option<&Via>,
-    host: &str,
-    port: u16,
-    deadline: Instant,
-) -> io::Result<impl Read + Write> {
-    connect(via, host, port, deadline)
-}
-
 /// A connection to `target` by way of `via`, on which nothing of the target's has been
 /// read; blocks, 9 s at most and the lookup of the proxy's name.
 fn through(via: &Via, target: Target, deadline: Instant) -> Result<TimedStream, ThroughError> {
@@ -138,7 +127,9 @@ fn shake(stream: &mut TimedStream, talk: &mut Talk) -> Result<(), ThroughError> 
                 let space = buffer.get_mut(..most.min(STEP_LEN)).unwrap_or_default();
                 match stream.read(space).map_err(|error| lost(error, talk))? {
                     0 => return Err(talk.ended().into()),
-                    length => talk.receive(space.get(..length).unwrap_or_default())?,
+                    length => {
+                        talk.receive(space.get(..length).unwrap_or_default())?;
+                    }
                 }
             }
         }

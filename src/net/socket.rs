@@ -37,7 +37,8 @@ pub(crate) struct Keepalive {
 /// still write to it with [`try_write`](Self::try_write).
 pub(crate) struct Socket {
     fd: OwnedFd,
-    key: usize,
+    /// In 32 bits: it is smaller than a descriptor can be, and idle clients have many.
+    key: u32,
     reactor: Rc<Reactor>,
 }
 
@@ -48,7 +49,7 @@ impl Socket {
         let key = reactor.add_source(&fd, flags)?;
         Ok(Self {
             fd,
-            key,
+            key: key as u32,
             reactor: reactor.clone(),
         })
     }
@@ -98,7 +99,7 @@ impl Socket {
         }
         loop {
             // An edge that was there before the connection stands is not it.
-            socket.reactor.clear_ready(socket.key, Direction::Write);
+            socket.reactor.clear_ready(socket.key(), Direction::Write);
             poll_fn(|cx| socket.poll_writable(cx)).await;
             sockopt::socket_error(&socket.fd)??;
             match rustix::net::getpeername(&socket.fd) {
@@ -107,6 +108,10 @@ impl Socket {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    fn key(&self) -> usize {
+        self.key as usize
     }
 
     /// Sends small packets of this TCP connection at once, if the kernel can.
@@ -161,27 +166,27 @@ impl Socket {
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.reactor.poll_ready(self.key, Direction::Read, cx)
+        self.reactor.poll_ready(self.key(), Direction::Read, cx)
     }
 
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.reactor.poll_ready(self.key, Direction::Write, cx)
+        self.reactor.poll_ready(self.key(), Direction::Write, cx)
     }
 
     /// Ready when the peer will send no more, whether or not what it has sent
     /// is read.
     pub(crate) fn poll_hung_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.reactor.poll_ready(self.key, Direction::HangUp, cx)
+        self.reactor.poll_ready(self.key(), Direction::HangUp, cx)
     }
 
     /// Makes the next write ask the kernel though it took nothing before: it
     /// says that it takes more only when that is worth its while.
     pub(crate) fn expect_writable(&self) {
-        self.reactor.set_ready(self.key, Direction::Write);
+        self.reactor.set_ready(self.key(), Direction::Write);
     }
 
     pub(crate) fn is_writable(&self) -> bool {
-        self.reactor.is_ready(self.key, Direction::Write)
+        self.reactor.is_ready(self.key(), Direction::Write)
     }
 }
 
@@ -197,7 +202,7 @@ impl AsFd for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.reactor.remove_source(self.key);
+        self.reactor.remove_source(self.key());
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `asking.rs` | asks a DC by one route, for `check` |
 //! | `directory/` | where Telegram is: its lists, always with an answer |
 //! | `exchange.rs` | what a session loses with its connection; pure |
 //! | `held.rs` | packets of a session that wait for a connection |
@@ -12,7 +13,11 @@
 //! | `session.rs` | one client's use of a DC, which outlives its connections |
 //! | `shared.rs` | what all of this room uses |
 //! | `slowness.rs` | what is done about slow clients; pure |
+//! | `told.rs` | what `check` is told of tries |
+//! | `unreached.rs` | that a place cannot be connected to, for `check` |
 
+#[cfg(feature = "check")]
+mod asking;
 pub(crate) mod directory;
 mod exchange;
 mod held;
@@ -24,12 +29,21 @@ mod shared;
 mod slowness;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "check")]
+mod told;
+mod unreached;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+#[cfg(feature = "check")]
+pub(crate) use asking::Fared;
 pub(crate) use middle::Patience;
+#[cfg(feature = "tls")]
+pub(crate) use routes::{Authorities, AuthoritiesError};
 pub(crate) use shared::Shared;
+#[cfg(feature = "check")]
+pub(crate) use told::Told;
 
 use crate::backend::{Backend, OpenError, PendingSession, Route, Session, SessionRequest, Sink};
 use crate::wire::dc::DcId;
@@ -69,11 +83,11 @@ impl Telegram {
         self.routes.lines()
     }
 
-    /// The config is another one now.
-    pub(crate) fn reconfigured(&self) {
-        #[cfg(feature = "tls")]
-        self.routes.reconfigured();
-        self.warm_up();
+    /// What the file of `--ws-ca` holds, which is read with the config; whether that is
+    /// something else than before.
+    #[cfg(feature = "tls")]
+    pub(crate) fn believe(&self, authorities: Option<Authorities>) -> bool {
+        self.routes.believe(authorities)
     }
 
     /// Ends every session and connection.

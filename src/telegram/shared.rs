@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use super::directory::{Directory, PublicAddress};
 use super::middle::{ConnectError, Patience};
+#[cfg(feature = "check")]
+use super::told::Told;
 use crate::config::{PoolConfig, TelegramConfig};
 use crate::connection::{DialError, Dialer};
 use crate::log::Throttle;
-use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome};
+use crate::metrics::{ConnectFailure, Metrics, MigrationOutcome, RouteResult};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::dc::DcId;
 
@@ -26,6 +28,9 @@ pub(crate) struct Shared {
     pub(crate) patience: Patience,
     /// Failures to connect come in swarms.
     pub(crate) complaints: Throttle,
+    /// Hears of tries instead of the log.
+    #[cfg(feature = "check")]
+    pub(crate) told: Option<Told>,
 }
 
 impl Shared {
@@ -115,7 +120,37 @@ impl Shared {
         }
     }
 
+    /// A client's own connection to the DC is there, by this way.
+    #[cfg_attr(
+        not(feature = "check"),
+        expect(unused_variables, reason = "nobody asks")
+    )]
+    pub(super) fn led(&self, dc: DcId, place: impl FnOnce() -> String) {
+        #[cfg(feature = "check")]
+        if let Some(told) = &self.told {
+            told.led(dc, place());
+        }
+    }
+
+    /// Whether somebody hears, instead of the log, that a try has failed.
+    #[cfg_attr(
+        not(feature = "check"),
+        expect(unused_variables, reason = "nobody asks")
+    )]
+    pub(super) fn hears(&self, dc: DcId, why: RouteResult, what: impl FnOnce() -> String) -> bool {
+        #[cfg(feature = "check")]
+        if let Some(told) = &self.told {
+            told.missed(dc, Some(why), what());
+            return true;
+        }
+        false
+    }
+
     pub(super) fn complain(&self, dc: DcId, what: fmt::Arguments<'_>) {
+        #[cfg(feature = "check")]
+        if let Some(told) = &self.told {
+            return told.missed(dc, None, what.to_string());
+        }
         let passed = self.complaints.pass(self.reactor.now());
         say!(passed, Warn, "DC {dc}: {what}");
     }

@@ -22,6 +22,8 @@ mod parked;
 mod searches;
 mod slow;
 #[cfg(feature = "tls")]
+mod tunnels;
+#[cfg(feature = "tls")]
 mod ws;
 
 use super::directory::tests::config;

@@ -63,10 +63,17 @@ impl Talk {
         }
     }
 
-    /// Takes what has come, at most what [`step`](Self::step) asked for.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let bytes = bytes.get(..self.wanted()).unwrap_or(bytes);
-        bytes.iter().try_for_each(|byte| self.take(*byte))
+    /// Takes what has come, as far as it is the head: how many bytes.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let mut used = 0;
+        for byte in bytes {
+            if self.is_open {
+                break;
+            }
+            self.take(*byte)?;
+            used += 1;
+        }
+        Ok(used)
     }
 
     /// The proxy has been told of the target.
@@ -239,6 +246,11 @@ mod tests {
                     assert_eq!(end, Some(Ok(())), "{head:?}");
                     assert_eq!(rest, tunnel.as_bytes(), "{head:?}");
                 }
+                let mut talk = Talk::new(&address("192.0.2.1:443"), None);
+                assert!(matches!(talk.step(), Step::Send(_)));
+                let taken = talk.receive(format!("{head}{tunnel}").as_bytes());
+                assert_eq!(taken, Ok(head.len()), "{head:?}");
+                assert_eq!(talk.step(), Step::Open);
             }
         }
     }

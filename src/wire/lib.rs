@@ -11,6 +11,7 @@
 //! | `obfuscated2.rs` | the 64 bytes that begin every connection of a client or to a DC |
 //! | `transport.rs` | how packets are delimited behind them |
 //! | `packet_meter.rs` | where they begin and end in a client's stream |
+//! | `key_exchange.rs` | a client's first question to a DC, and who has answered it |
 //! | `frames.rs` | where packets end in a stream that is already encrypted |
 //! | `dc.rs` | the number of a data centre |
 //! | `proxy_protocol.rs` | the header by which a relay in front of us tells the client's address |
@@ -41,7 +42,6 @@
 //! | `http_date.rs` | the date in an answer |
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |
-//! | `res_pq.rs` | the question by which a DC is known |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
@@ -62,6 +62,7 @@ pub mod http;
 pub mod http_connect;
 pub mod http_date;
 pub mod invite;
+pub mod key_exchange;
 mod key_share;
 pub mod learnt_flight;
 pub mod link;
@@ -71,7 +72,6 @@ pub mod obfuscated2;
 pub mod packet_meter;
 pub mod proxy_config;
 pub mod proxy_protocol;
-pub mod res_pq;
 pub mod rpc;
 pub mod secret;
 pub mod server_hello;

@@ -69,15 +69,15 @@ impl Talk {
         Step::Send(bytes)
     }
 
-    /// Takes what has come, at most what [`step`](Self::step) asked for.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Takes what has come, at most what [`step`](Self::step) asked for: how many bytes.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let bytes = bytes.get(..self.wanted()).unwrap_or(bytes);
         if let State::Bound(left) = self.state {
             self.state = match left - bytes.len() {
                 0 => State::Open,
                 left => State::Bound(left),
             };
-            return Ok(());
+            return Ok(bytes.len());
         }
         self.got.push(bytes);
         let next = self.next_state()?;
@@ -85,7 +85,7 @@ impl Talk {
             self.got.clear();
             self.state = next;
         }
-        Ok(())
+        Ok(bytes.len())
     }
 
     /// The proxy is known as one of SOCKS5, and has been told of the target.

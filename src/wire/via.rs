@@ -34,8 +34,9 @@ impl Talk {
         }
     }
 
-    /// Takes what has come, at most what [`step`](Self::step) asked for.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// Takes what has come: how many bytes of it, as what follows is for another step or
+    /// the tunnel's. All of it if that is no more than [`step`](Self::step) asked for.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         match self {
             Self::Socks5(talk) => talk.receive(bytes),
             Self::Http(talk) => talk.receive(bytes),

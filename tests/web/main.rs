@@ -2,9 +2,11 @@
 //! `ws`, `zone` and `worker`, against fakes that note every letter amiss.
 #![cfg(feature = "tls")]
 
+mod checks;
 mod failures;
 mod frames;
 mod order;
+mod recovery;
 mod reloads;
 mod sessions;
 mod spare;

@@ -44,3 +44,21 @@ fn new_clients_go_to_the_front_of_the_new_config() {
         set.assert_clean();
     });
 }
+
+#[test]
+fn authorities_that_cannot_be_used_leave_everything_as_it_was() {
+    run(async {
+        let in_file = |o: ProxyOptions| o.in_config_file().set("--ws-spare", 0);
+        let mut set = Set::start_with("ws", |_| {}, in_file).await;
+        let place = set.proxy.directory().join("web-ca.pem");
+        std::fs::write(&place, "none").unwrap();
+        set.proxy.reload(|_| {});
+        let failures = |set: &Set| set.proxy.counted("config_reload_failures_total", "");
+        eventually("a refusal", || failures(&set) == 1).await;
+        let is_said = || set.proxy.log_contains("no certificate is in it");
+        eventually("a word about it", is_said).await;
+        // Those of the start still hold, though nobody has used them yet.
+        served_within(&set.proxy, AT_ONCE).await;
+        set.assert_clean();
+    });
+}

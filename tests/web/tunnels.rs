@@ -1,11 +1,16 @@
 //! `zone` and `worker`: Cloudflare before Telegram.
 
+use std::sync::Arc;
+
+use fake_telegram::built_binary;
 use fake_telegram::client::Kind;
-use fake_telegram::harness::ProxyOptions;
+use fake_telegram::harness::{ProxyOptions, Route, Secured};
 use fake_telegram::payload::echo;
+use fake_telegram::telegram::FakeTelegram;
+use fake_telegram::via::{self, Protocol, Via};
 use fake_telegram::wait::{eventually, run, within};
-use fake_telegram::web_front::Kind as Front;
 use fake_telegram::web_front::manners::{Answer, Certificate, Cut, Ill, Step};
+use fake_telegram::web_front::{Authority, Kind as Front, Options, WebFront};
 
 use crate::sessions::whole_sessions;
 use crate::{AT_ONCE, NEXT, Set, Set0, refused, served, served_within};
@@ -78,7 +83,9 @@ fn a_worker_carries_packets_of_every_size() {
                     m.frames.pings = true;
                 });
             };
-            let set = start("worker", worker(key), prepare, |o| o).await;
+            // One that is ready has its DC already.
+            let no_spare = |o: ProxyOptions| o.set("--ws-spare", 0);
+            let set = start("worker", worker(key), prepare, no_spare).await;
             whole_sessions(set.proxy.address(), 2).await;
             served(&set.proxy, Kind::FakeTls, -4).await;
             set.left().await;
@@ -173,6 +180,109 @@ fn a_tunnel_that_breaks_ends_its_client() {
             within("its end", client.until_closed()).await.unwrap();
             eventually("its end", || set.front.tally().close_echoes == [1011]).await;
             set.assert_clean();
+        });
+    }
+}
+
+/// The list is `ws,zone,worker`, of which one is alive.
+#[test]
+fn the_one_that_leads_to_telegram_is_found() {
+    for alive in 0..3 {
+        run(async {
+            let telegram = FakeTelegram::start(Default::default()).unwrap();
+            let authority = Arc::new(Authority::new());
+            let (zone, zone_flag) = zone("zone.example");
+            let (worker, worker_flag) = worker(Some(KEY));
+            let fronts = [Front::Telegram, zone, worker].map(|kind| {
+                let options = Options {
+                    authority: authority.clone(),
+                    ..Options::new(kind)
+                };
+                WebFront::start(&telegram, options).unwrap()
+            });
+            for (at, front) in fronts.iter().enumerate() {
+                front.refuse(at != alive);
+            }
+            let at = |flag: String, front: &WebFront| {
+                flag.replace("{address}", &front.address().to_string())
+            };
+            let proxy = ProxyOptions::new(built_binary!(), &telegram, Route::Direct)
+                .set("--route", "ws,zone,worker")
+                .web_front(&fronts[0])
+                .add("--cloudflare-zone", at(zone_flag, &fronts[1]))
+                .add("--cloudflare-worker", at(worker_flag, &fronts[2]))
+                .set("--ws-spare", 0)
+                .start()
+                .await;
+            served_within(&proxy, NEXT).await;
+            for _ in 0..2 {
+                served_within(&proxy, AT_ONCE).await;
+            }
+            for (at, front) in fronts.iter().enumerate() {
+                let expected = if at == alive { 3 } else { 0 };
+                assert_eq!(front.tally().opened.len(), expected, "{alive} {at}");
+            }
+            telegram.assert_clean();
+        });
+    }
+}
+
+#[test]
+fn a_back_reaches_telegram_by_them_too() {
+    for (route, name, (kind, flag)) in [
+        ("zone", "--cloudflare-zone", zone("t-{dc}.zone.example")),
+        ("worker", "--cloudflare-worker", worker(Some(KEY))),
+    ] {
+        run(async {
+            let set = Set0::new(kind);
+            let secured = Secured::default();
+            let flag = flag.replace("{address}", &set.front.address().to_string());
+            let back = ProxyOptions::back(built_binary!(), &set.telegram, &secured)
+                .set("--route", route)
+                .trusting(&set.front)
+                .add(name, flag)
+                .start()
+                .await;
+            let backs = [back.address()];
+            let front = ProxyOptions::front(
+                built_binary!(),
+                &set.telegram,
+                Route::Direct,
+                &secured,
+                &backs,
+            );
+            let front = front.start().await;
+            front.linked(1).await;
+            whole_sessions(front.address(), 2).await;
+            front.cleared().await;
+            set.telegram.assert_clean();
+            assert!(set.front.tally().opened.len() >= 4);
+            assert_eq!(set.telegram.counters().direct_accepted(), 0);
+        });
+    }
+}
+
+/// Where the `--via` looks names up, it is told the names.
+#[test]
+fn a_proxy_in_between_is_told_the_names() {
+    for (scheme, protocol) in [("socks5h", Protocol::Socks5), ("http", Protocol::Http)] {
+        run(async {
+            let via = Via::start(via::Options::new(protocol)).unwrap();
+            let set = Set0::new(zone("zone.example").0);
+            for dc in [2, 4] {
+                via.lead(format!("kws{dc}.zone.example:443"), set.front.address());
+            }
+            let options = set.options("zone").trusting(&set.front);
+            let options = options
+                .add("--cloudflare-zone", "zone.example")
+                .set("--via", via.url(scheme))
+                .set("--ws-spare", 0);
+            let set = set.start(options).await;
+            served_within(&set.proxy, AT_ONCE).await;
+            served(&set.proxy, Kind::FakeTls, -4).await;
+            set.assert_clean();
+            via.assert_clean();
+            assert_eq!(set.front.tally().opened, [2, -4]);
         });
     }
 }

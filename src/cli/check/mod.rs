@@ -10,8 +10,8 @@
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
-//! | `telegram` | whether `--via` leads anywhere, and whether each DC can be connected to |
-//! | `upstream` | whether the proxy of `--upstream` leads to each DC |
+//! | `telegram` | whether `--via` leads anywhere, and whether middle proxies can be connected to |
+//! | `routes` | whether each DC answers by each route |
 //! | `verdict` | one line of the answer |
 
 mod clock;
@@ -20,11 +20,10 @@ mod link;
 mod machine;
 mod port_holder;
 mod ports;
+mod routes;
 mod site_names;
 mod sites;
 mod telegram;
-#[cfg(feature = "tls")]
-mod upstream;
 mod verdict;
 
 use super::commands::CheckMachine;
@@ -100,10 +99,8 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| site_names::check(config)),
         Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
-        Box::new(|| telegram::check(config.telegram.via.as_deref(), targets)),
+        Box::new(|| telegram::check(config, targets)),
     ];
-    #[cfg(feature = "tls")]
-    probes.push(Box::new(|| upstream::check(config)));
     let backs = config.link.backs.iter();
     probes.extend(
         backs.map(|back| -> Probe<'_> { Box::new(move || vec![link::back(config, back)]) }),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::verdict::{Grade, Verdict};
-use super::{Probe, all_at_once};
+use super::{Probe, all_at_once, routes};
 use crate::clock::Clock;
 use crate::config::{Config, DataDir, Role, RouteChoice, RouteName, Via};
 use crate::http::{ThroughError, time_through};
@@ -17,7 +17,10 @@ use crate::wire::dc::DcId;
 use crate::wire::proxy_config::ProxyConfig;
 
 /// Those that people's accounts are on, and 203, the CDN.
-pub(super) const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
+const DIRECT_DCS: [i16; 6] = [1, 2, 3, 4, 5, 203];
+
+/// A kind of connection of which more than that it is made is asked.
+const DIRECT: &str = "direct";
 
 /// For all addresses of a DC together; each gets its share.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -42,7 +45,7 @@ pub(super) fn targets(config: &Config) -> (Targets, Vec<Verdict>) {
     if uses_direct(config) {
         let of_dc = |dc| directory.direct(dc).unwrap_or_default();
         let dcs = DIRECT_DCS.map(DcId);
-        targets.push(("direct", addresses(dcs, of_dc)));
+        targets.push((DIRECT, addresses(dcs, of_dc)));
     }
     if config.telegram.uses_middle {
         let middle = match given_list(config) {
@@ -86,13 +89,15 @@ fn given_list(config: &Config) -> Option<Result<ProxyConfig, Verdict>> {
     )
 }
 
-/// Whether each DC can be connected to, by way of `via` if there is one.
-pub(super) fn check(via: Option<&Via>, targets: Targets) -> Vec<Verdict> {
+/// Whether each DC is reached, by way of a `--via` if there is one.
+pub(super) fn check(config: &Config, targets: Targets) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
+    let via = config.telegram.via.as_deref();
     if let Some(via) = via {
-        let direct = targets.iter().flat_map(|(_, addresses)| addresses);
-        let mut v4 = direct.map(|(_, addr)| addr).filter(|addr| addr.is_ipv4());
-        let verdict = v4.next().map(|address| of_via(via, *address));
+        let all = targets.iter().flat_map(|(_, addresses)| addresses);
+        let mut v4 = all.map(|(_, addr)| addr).filter(|addr| addr.is_ipv4());
+        let is_used = config.telegram.routes.has(RouteName::Direct);
+        let verdict = v4.next().map(|address| of_via(via, *address, is_used));
         let is_ill = verdict
             .as_ref()
             .is_some_and(|verdict| verdict.grade == Grade::Fail);
@@ -104,26 +109,31 @@ pub(super) fn check(via: Option<&Via>, targets: Targets) -> Vec<Verdict> {
     }
     for (kind, addresses) in targets {
         let (v6, v4) = addresses.into_iter().partition(|(_, addr)| addr.is_ipv6());
-        verdicts.extend(of_each_dc(kind, via, v4));
+        if kind == DIRECT {
+            verdicts.extend(routes::check(config, &DIRECT_DCS.map(DcId)));
+            if !config.telegram.routes.has(RouteName::Direct) {
+                continue;
+            }
+        } else {
+            verdicts.extend(of_each_dc(kind, via, v4));
+        }
         verdicts.extend(ipv6(kind, via, v6));
     }
     verdicts
 }
 
-/// Whether it leads anywhere; `address` is a DC's.
-fn of_via(via: &Via, address: SocketAddr) -> Verdict {
+/// Whether it leads anywhere; `address` is a DC's, which matters only if it is used.
+fn of_via(via: &Via, address: SocketAddr, is_used: bool) -> Verdict {
     let subject = format!("via {via}");
     match time_through(via, address, LIMIT) {
         Ok(took) => Verdict::ok(subject, format!("in {} ms", took.as_millis())),
         Err(error @ ThroughError::Via(_)) => Verdict::fail(subject, error.to_string()),
+        Err(_) if !is_used => Verdict::ok(subject, "it answers"),
         Err(error) => Verdict::warn(subject, format!("it works, but to {address}: {error}")),
     }
 }
 
 fn uses_direct(config: &Config) -> bool {
-    if !config.telegram.routes.has(RouteName::Direct) {
-        return false;
-    }
     if config.process.role == Role::Back {
         return true;
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::cli::json::Json;
+use crate::config::RouteName;
 use crate::log::one_line;
 
 /// Only `Fail` makes the command fail.
@@ -20,6 +21,8 @@ pub(super) struct Verdict {
     pub(crate) subject: String,
     /// What was found; where it is not well, also the way out.
     pub(crate) finding: String,
+    /// Which route it is about.
+    route: Option<RouteName>,
 }
 
 impl Verdict {
@@ -44,15 +47,25 @@ impl Verdict {
             grade,
             subject: one_line(subject.into()),
             finding: one_line(finding.into()),
+            route: None,
+        }
+    }
+
+    pub(super) fn of_route(self, route: RouteName) -> Self {
+        Self {
+            route: Some(route),
+            ..self
         }
     }
 
     pub(crate) fn json(&self) -> Json {
-        Json::Object(vec![
+        let mut members = vec![
             ("verdict", Json::Text(self.grade.to_string())),
             ("subject", Json::from(self.subject.as_str())),
             ("finding", Json::from(self.finding.as_str())),
-        ])
+        ];
+        members.extend(self.route.map(|route| ("route", Json::from(route.word()))));
+        Json::Object(members)
     }
 }
 

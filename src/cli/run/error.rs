@@ -10,6 +10,8 @@ use crate::cli::exit::Exit;
 use crate::config::DataDirInUse;
 use crate::guard::gate::GateError;
 use crate::link::SetupError;
+#[cfg(feature = "tls")]
+use crate::telegram::AuthoritiesError;
 
 /// Why the proxy could not start.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) enum RunError {
     LinkListen(SocketAddr, io::Error),
     Link(SetupError),
     Gate(GateError),
+    #[cfg(feature = "tls")]
+    Authorities(AuthoritiesError),
     User(PrivilegeError),
 }
 
@@ -51,6 +55,10 @@ impl RunError {
             Self::Link(SetupError::Unusable(..)) => Exit::Config,
             #[cfg(not(feature = "tls"))]
             Self::Link(never) => match *never {},
+            #[cfg(feature = "tls")]
+            Self::Authorities(AuthoritiesError::Unreadable(_, error)) => Exit::of_input(error),
+            #[cfg(feature = "tls")]
+            Self::Authorities(AuthoritiesError::Unusable(..)) => Exit::Config,
             Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => Exit::Permission,
@@ -86,6 +94,8 @@ impl fmt::Display for RunError {
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
             Self::LinkListen(address, error) => cannot_listen(f, "--link-listen", *address, error),
             Self::Link(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Authorities(error) => error.fmt(f),
         }
     }
 }

@@ -10,6 +10,8 @@ use super::core::Core;
 use crate::config::{Config, Differences};
 use crate::guard::table::ReadTable;
 use crate::link::SecurityFiles;
+#[cfg(feature = "tls")]
+use crate::telegram::Authorities;
 use crate::wire::secret::Secret;
 
 /// Work to be waited for.
@@ -95,6 +97,8 @@ pub(super) struct Files {
     /// What they hold that they did not, in words.
     pub(crate) table_news: Vec<String>,
     pub(crate) link: Option<SecurityFiles>,
+    #[cfg(feature = "tls")]
+    pub(crate) authorities: Option<Authorities>,
 }
 
 /// What parts have to say of a reload, and to do after it.

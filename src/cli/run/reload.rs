@@ -11,6 +11,8 @@ use crate::guard::gate::Gate;
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::SecurityFiles;
 use crate::net::unblock;
+#[cfg(feature = "tls")]
+use crate::telegram::Authorities;
 
 /// A disk that takes longer is worth a line.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
         files: Files {
             table_news: changes.map(|changes| changes.to_string()).collect(),
             link: Some(link.map_err(|error| error.to_string())?),
+            #[cfg(feature = "tls")]
+            authorities: Authorities::read(&config.telegram).map_err(|error| error.to_string())?,
             tables,
         },
         config,

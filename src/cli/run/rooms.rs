@@ -32,6 +32,7 @@ impl Rooms {
         let used = usage::left_in(&core.data_dir());
         let address = PublicAddress::new(core.settings.address.clone(), role);
         let telegram = (role != Role::Front).then(|| TelegramPart::new(core, &address));
+        let telegram = telegram.transpose()?;
         let to_telegram = telegram.as_ref().map(|telegram| telegram.backend());
         let (link, backend) = match role {
             Role::Both => (None, to_telegram),

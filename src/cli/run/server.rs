@@ -15,7 +15,7 @@ use super::reload::reload;
 use super::rooms::Rooms;
 use super::signals::{Hangups, Signals};
 use super::welcome;
-use crate::config::{Config, ConfigSource, DataLock, Role, RouteList};
+use crate::config::{Config, ConfigSource, DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::net::{Executor, Reactor, unblock};
 
@@ -115,10 +115,6 @@ impl Server {
         }
         for warning in config.said.warnings.iter().chain(&config.said.lowered) {
             warn!("{warning}");
-        }
-        let routes = config.telegram.routes;
-        if routes != RouteList::default() {
-            info!("Telegram is reached by {}", routes.in_words());
         }
         if config.process.role == Role::Back {
             let (version, buffers) = (env!("CARGO_PKG_VERSION"), config.process.buffers / 1024);

@@ -2,10 +2,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::Core;
+use super::error::RunError;
 use super::part::{Change, Doing, Part, Phase, Report};
+#[cfg(feature = "tls")]
+use super::part::{Files, Takeover};
 use crate::backend::Backend;
 use crate::connection::Dialer;
 use crate::log::Throttle;
+#[cfg(feature = "tls")]
+use crate::telegram::Authorities;
 use crate::telegram::directory::{Directory, PublicAddress};
 use crate::telegram::{Patience, Shared, Telegram};
 
@@ -19,8 +24,8 @@ pub(super) struct TelegramPart {
 }
 
 impl TelegramPart {
-    /// Reads the lists; blocks.
-    pub(crate) fn new(core: &Core, address: &Rc<PublicAddress>) -> Rc<Self> {
+    /// Reads the lists, and whom to believe; blocks.
+    pub(crate) fn new(core: &Core, address: &Rc<PublicAddress>) -> Result<Rc<Self>, RunError> {
         let (config, data_dir) = (&core.settings.telegram, core.data_dir());
         let clock = core.reactor.clock();
         let directory = Directory::new(config.clone(), data_dir, &core.metrics, clock);
@@ -36,11 +41,18 @@ impl TelegramPart {
             dialer: Dialer::new(&core.reactor, &core.executor, config.clone()),
             patience: Patience::default(),
             complaints: Throttle::new(COMPLAINTS),
+            #[cfg(feature = "check")]
+            told: None,
         }));
-        Rc::new(Self {
+        #[cfg(feature = "tls")]
+        {
+            let authorities = config.with(Authorities::read);
+            telegram.believe(authorities.map_err(RunError::Authorities)?);
+        }
+        Ok(Rc::new(Self {
             directory,
             telegram,
-        })
+        }))
     }
 
     pub(crate) fn backend(&self) -> Rc<dyn Backend> {
@@ -61,8 +73,22 @@ impl Part for TelegramPart {
         core.spawn(async move { directory.run(&reactor).await });
     }
 
+    #[cfg(feature = "tls")]
+    fn prepare<'a>(
+        &'a self,
+        _: &Change,
+        files: &mut Files,
+    ) -> Result<Option<Takeover<'a>>, String> {
+        let authorities = files.authorities.take();
+        Ok(Some(Box::new(move |_, report| {
+            if self.telegram.believe(authorities) {
+                report.told.push("other authorities of --ws-ca".to_owned());
+            }
+        })))
+    }
+
     fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
-        self.telegram.reconfigured();
+        self.telegram.warm_up();
     }
 
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {

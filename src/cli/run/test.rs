@@ -12,6 +12,8 @@ use crate::config::{Config, ConfigSource, Role};
 use crate::guard::gate::Gate;
 use crate::link::Security;
 use crate::log::{self, LogLevel};
+#[cfg(feature = "tls")]
+use crate::telegram::Authorities;
 use crate::telegram::directory;
 
 /// Reads what `config` names and says what is wrong; else what a start would warn
@@ -46,6 +48,13 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
     {
         let error = RunError::Link(error);
         exit = failed(error.exit(), &error);
+    }
+    #[cfg(feature = "tls")]
+    if config.process.role != Role::Front
+        && let Err(error) = Authorities::read(&config.telegram)
+    {
+        let error = RunError::Authorities(error);
+        exit = exit.or(failed(error.exit(), &error));
     }
     match Gate::new(
         &config.guard,

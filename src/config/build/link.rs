@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::error::{ConfigError, Problem};
 use super::super::files::read_file;
-use super::super::flags::{Build, Flag, Flags, find};
+use super::super::flags::{Build, Flags, find};
 use super::super::host::HostPort;
 use super::super::link::{LinkConfig, LinkKey, LinkTls};
 use super::super::listen::{LinkListenFlag, ListenPlace};
@@ -66,10 +66,8 @@ fn check_needs(role: Role, flags: &Flags) -> Result<(), ConfigError> {
 }
 
 fn tls(flags: &Flags, settings: &[Setting]) -> Result<Option<LinkTls>, ConfigError> {
-    // Routes have flags of such builds too.
-    let is_of_tls = |flag: &Flag| flag.build == Build::Tls && flag.name.starts_with("--link-");
     let mut given = settings.iter().filter_map(|setting| find(&setting.flag));
-    if !given.any(is_of_tls) {
+    if !given.any(|flag| flag.build == Build::Tls) {
         return Ok(None);
     }
     let file = |file: &Option<PathBuf>, missing| match file {

@@ -51,6 +51,7 @@ pub(super) fn without_files(
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
     check_route(&flags, settings, &doors)?;
+    check_cloudflare(&flags, settings, &doors)?;
     check_via(&flags, settings, &doors, &link)?;
     check_upstream(&flags, settings, &doors)?;
     let telegram = telegram::build(&flags, &doors);
@@ -99,6 +100,39 @@ fn check_route(flags: &Flags, settings: &[Setting], doors: &DoorConfig) -> Resul
         _ => return Ok(()),
     };
     Err(at_nth("--route", 0, settings, problem))
+}
+
+/// A route by what is the operator's own has to know it.
+fn check_cloudflare(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+) -> Result<(), ConfigError> {
+    let known = [
+        (
+            RouteName::Zone,
+            flags.cloudflare_zone.is_some(),
+            "--cloudflare-zone ZONE",
+        ),
+        (
+            RouteName::Worker,
+            flags.cloudflare_worker.is_some(),
+            "--cloudflare-worker HOST,key=KEY",
+        ),
+    ];
+    let list = doors.route.list();
+    match known
+        .into_iter()
+        .find(|(route, is_known, _)| list.has(*route) && !is_known)
+    {
+        Some((route, _, flag)) => Err(at_nth(
+            "--route",
+            0,
+            settings,
+            Problem::RouteWithoutFlag { route, flag },
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The page of the metrics is not where clients or links are taken.

@@ -8,7 +8,7 @@ use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
 use super::super::flags::Flags;
 use super::super::machine::Machine;
 use super::super::memory::Memory;
-use super::super::routes::RouteName;
+use super::super::routes::{RouteList, RouteName};
 use super::super::values::{Allow, Role};
 use crate::wire::secret::{Domain, Secret, SecretForm};
 
@@ -45,20 +45,44 @@ impl Said {
         self.notes.extend(group_limit(&machine.memory));
     }
 
-    /// Of what is given for a route that is not taken.
+    /// By which routes Telegram is reached, where there is more to say than directly, and
+    /// what is given for a route that is not taken.
     pub(super) fn of_routes(&mut self, flags: &Flags, doors: &DoorConfig) {
+        use RouteName::{Upstream, Worker, Ws, Zone};
+        let list = doors.route.list();
+        if list != RouteList::default() {
+            let who = match (flags.role, flags.via.is_some()) {
+                // Its fronts' clients with a tag go to middle proxies, which have no web.
+                (Some(Role::Back), false) => "direct sessions reach Telegram",
+                _ => "Telegram is reached",
+            };
+            self.notes.push(format!("{who} by {}", list.in_words()));
+        }
         let given = [
-            ("--ws", RouteName::Ws, !flags.ws.is_empty()),
-            ("--ws-sni", RouteName::Ws, flags.ws_sni.is_some()),
-            ("--ws-spare", RouteName::Ws, flags.ws_spare.is_some()),
-            ("--ws-ca", RouteName::Ws, flags.ws_ca.is_some()),
-            ("--upstream", RouteName::Upstream, flags.upstream.is_some()),
+            ("--ws", !flags.ws.is_empty(), &[Ws][..]),
+            ("--ws-sni", flags.ws_sni.is_some(), &[Ws]),
+            ("--ws-spare", flags.ws_spare.is_some(), &[Ws, Zone, Worker]),
+            ("--ws-ca", flags.ws_ca.is_some(), &[Ws, Zone, Worker]),
+            (
+                "--cloudflare-zone",
+                flags.cloudflare_zone.is_some(),
+                &[Zone],
+            ),
+            (
+                "--cloudflare-worker",
+                flags.cloudflare_worker.is_some(),
+                &[Worker],
+            ),
+            ("--upstream", flags.upstream.is_some(), &[Upstream]),
         ];
-        let (list, mut told) = (doors.route.list(), None);
-        for (flag, route, is_given) in given {
-            // Once for all flags of a route.
-            if is_given && !list.has(route) && told != Some(route) {
-                told = Some(route);
+        let mut told = None;
+        for (flag, is_given, routes) in given {
+            let is_taken = routes.iter().any(|route| list.has(*route));
+            if is_given
+                && !is_taken
+                && let Some(route) = routes.first()
+                && told.replace(route) != Some(route)
+            {
                 self.warnings.push(format!(
                     "{flag} has no effect without {route} in --route; add it there, as --route \
                      direct,{route}"
@@ -73,7 +97,9 @@ impl Said {
         if flags.role == Some(Role::Back) {
             self.warnings.push(
                 "with --via this back reaches no middle proxies: clients with a tag go direct if \
-                 their front's --route is auto, else they are closed; take --via away for ad tags"
+                 their front's --route is auto (every 10 s the first one to a DC is closed, and \
+                 comes again), else they are closed; for ad tags take --via away, else take the \
+                 tag from the front"
                     .to_owned(),
             );
         }

@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use super::super::cloudflare::{CloudflareWorker, CloudflareZone};
 use super::super::doors::DoorConfig;
 use super::super::flags::Flags;
 use super::super::routes::{RouteChoice, RouteList, RouteName};
@@ -32,6 +34,10 @@ pub(crate) struct TelegramConfig {
     /// There is one if it is one of the routes.
     #[cfg(feature = "tls")]
     pub(crate) upstream: Option<Arc<NextProxy>>,
+    #[cfg(feature = "tls")]
+    pub(crate) zone: Option<CloudflareZone>,
+    #[cfg(feature = "tls")]
+    pub(crate) worker: Option<CloudflareWorker>,
     /// What every connection to Telegram goes through; there are no middle proxies then.
     pub(crate) via: Option<Arc<Via>>,
     pub(crate) pools: PoolConfig,
@@ -46,17 +52,28 @@ pub(crate) struct PoolConfig {
     pub(crate) clients_per_connection: usize,
 }
 
+/// Cloudflare counts requests, and a connection is one.
+const MAX_SPARE_AT_CLOUDFLARE: usize = 1;
+
 /// Connections that are kept ready for each DC, if its route is ws.
 fn spares_each(flags: &Flags) -> usize {
     flags.ws_spare.map_or(1, |n| n.0 as usize)
 }
 
-/// Connections that are kept ready for each DC.
-pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
-    match doors.route.list().has(RouteName::Ws) {
-        true => spares_each(flags),
-        false => 0,
+/// Those that are kept ready for each DC on this route, where `--ws-spare` is so much.
+pub(crate) fn spare_of(route: RouteName, spare: usize) -> usize {
+    match route {
+        RouteName::Ws => spare,
+        RouteName::Zone | RouteName::Worker => spare.min(MAX_SPARE_AT_CLOUDFLARE),
+        RouteName::Direct | RouteName::Upstream => 0,
     }
+}
+
+/// Connections that are kept ready for each DC, on all its routes.
+pub(super) fn spare(flags: &Flags, doors: &DoorConfig) -> usize {
+    let list = doors.route.list();
+    let spare = |route: &RouteName| spare_of(*route, spares_each(flags));
+    list.as_slice().iter().map(spare).sum()
 }
 
 pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
@@ -84,6 +101,10 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
         },
         #[cfg(feature = "tls")]
         upstream: flags.upstream.clone().map(Arc::new),
+        #[cfg(feature = "tls")]
+        zone: flags.cloudflare_zone.clone(),
+        #[cfg(feature = "tls")]
+        worker: flags.cloudflare_worker.clone(),
         via: flags.via.clone().map(Arc::new),
         pools: PoolConfig {
             dc_connections: match flags.dc_connections {

@@ -61,7 +61,7 @@ full one has.
             .to_owned(),
             match flag.build {
                 Build::Any => "",
-                Build::Tls | Build::Ctl => "full",
+                Build::Tls | Build::Routes | Build::Ctl => "full",
             }
             .to_owned(),
         ];

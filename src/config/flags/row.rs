@@ -56,6 +56,7 @@ impl Flag {
         match self.holds {
             Holds::Secret => true,
             Holds::SecretOption => value.contains(",secret="),
+            Holds::KeyOption => value.contains(",key="),
             Holds::Password => value.contains('@'),
             Holds::NoSecret | Holds::Tag | Holds::SecretFile => false,
         }
@@ -141,6 +142,8 @@ pub(in crate::config) enum Holds {
     Secret,
     /// What stands behind `,secret=`.
     SecretOption,
+    /// What stands behind `,key=`.
+    KeyOption,
     /// What stands before the `@` of a URL.
     Password,
     /// Nothing for logs, but no reason to close the config file.
@@ -164,6 +167,8 @@ pub(in crate::config) enum Build {
     Any,
     /// TLS on the link.
     Tls,
+    /// Other routes than direct.
+    Routes,
     Ctl,
 }
 
@@ -171,7 +176,7 @@ impl Build {
     pub(crate) fn is_this(self) -> bool {
         match self {
             Self::Any => true,
-            Self::Tls => cfg!(feature = "tls"),
+            Self::Tls | Self::Routes => cfg!(feature = "tls"),
             Self::Ctl => cfg!(feature = "ctl"),
         }
     }
@@ -181,6 +186,10 @@ impl Build {
         match self {
             Self::Any => ("", ""),
             Self::Tls => ("TLS", "use --link-psk inside a tunnel"),
+            Self::Routes => (
+                "route but direct",
+                "leave it out and reach Telegram through --via or a --role back elsewhere",
+            ),
             Self::Ctl => ("ctl", "leave it out"),
         }
     }

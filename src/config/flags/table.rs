@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::super::camouflage::{AnswerTime, FrontingChoice, RecordSizes, TimeSkew};
+use super::super::cloudflare::{CloudflareWorker, CloudflareZone};
 use super::super::guard::{FloodFlag, Relays, ReplayFlag, Reset, ServerErrors, SniSalt, TableFile};
 use super::super::host::{ExternalIp, HostPort, InviteName};
 use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
@@ -100,8 +101,8 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct, ws, upstream; a back takes
-        /// only a list, and without one direct (default: auto)
+        /// connections of a client's own, tried in this order: direct, ws, zone, worker,
+        /// upstream; a back takes only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// a proxy that all connections to Telegram go through:
         /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
@@ -130,24 +131,37 @@ flags! {
         /// an address for a DC on the route ws (default: Telegram's web fronts, port
         /// 443)
         ws: Vec<WsAddress> = "--ws" "ID=ADDR[:PORT]",
-            roles: Roles::WITH_TELEGRAM, order: Order::FreeByName, build: Build::Tls;
+            roles: Roles::WITH_TELEGRAM, order: Order::FreeByName, build: Build::Routes;
             List "2=192.0.2.4";
         /// route ws: what its TLS asks for where Telegram's own names get no answer;
         /// the certificate must be Telegram's all the same (default: none)
         ws_sni: Option<Domain> = "--ws-sni" "NAME",
-            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Text "www.example.com";
-        /// route ws: connections kept ready for each DC in use (default: 1)
+            roles: Roles::WITH_TELEGRAM, build: Build::Routes; Text "www.example.com";
+        /// routes ws, zone and worker: connections kept ready for each DC in use; of the
+        /// latter two no more than 1 (default: 1)
         ws_spare: Option<Integer<0, 4>> = "--ws-spare" "N",
-            roles: Roles::WITH_TELEGRAM, build: Build::Tls; Number "2";
-        /// route ws: certificate authorities to trust (default: those of
-        /// Mozilla)
+            roles: Roles::WITH_TELEGRAM, build: Build::Routes; Number "2";
+        /// routes ws, zone and worker: certificate authorities to trust (default: those
+        /// of Mozilla)
         ws_ca: Option<PathBuf> = "--ws-ca" "FILE",
-            roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Tls;
+            roles: Roles::WITH_TELEGRAM, names: Names::File, build: Build::Routes;
             Text "authorities.pem";
+        /// route zone: a domain of yours at Cloudflare, whose names kws1 to kws5 and
+        /// kws203 lead to Telegram's DCs, or another form of these names, with {dc} for
+        /// the number; at this address, else where DNS says (default: none)
+        cloudflare_zone: Option<CloudflareZone> =
+            "--cloudflare-zone" "ZONE|NAME{dc}…[=ADDR:PORT]",
+            roles: Roles::WITH_TELEGRAM, build: Build::Routes; Text "example.com";
+        /// route worker: a Worker of yours at Cloudflare, with the key that its script
+        /// wants; at this address, else where DNS says (default: none)
+        cloudflare_worker: Option<CloudflareWorker> =
+            "--cloudflare-worker" "HOST[=ADDR:PORT][,key=KEY]",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::KeyOption, build: Build::Routes;
+            Text "tunnel.example.com";
         /// route upstream: another MTProxy, by its parts or by its link, which clients
         /// then go through
         upstream: Option<NextProxy> = "--upstream" "HOST:PORT:SECRET|LINK",
-            roles: Roles::WITH_TELEGRAM, holds: Holds::Secret, build: Build::Tls;
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Secret, build: Build::Routes;
             Text "proxy.example.com:443:dd00112233445566778899aabbccddeeff";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)

@@ -18,6 +18,20 @@ pub(super) enum Part {
 
 use Part::{Blank, Filled, Help, Off, On, Says, Shared};
 
+const BLOCKED: &[Part] = &[
+    Says(
+        "Where Telegram is blocked: doc/blocked.md. `smol-mtproxy check` says what each route of \
+         the list leads to; the small build has direct alone, and via.",
+    ),
+    Off("route", "direct,ws"),
+    Help("via"),
+    Off("via", "socks5://127.0.0.1:1080"),
+    Help("ws-sni"),
+    Off("ws-sni", "www.example.com"),
+    Help("ws-spare"),
+    Off("ws-spare", "1"),
+];
+
 const BEHIND_NAT: &str = "Needed behind NAT when traffic takes the middle proxies.";
 const WHO_CONNECTS: &[Part] = &[
     Says(
@@ -117,8 +131,7 @@ pub(super) const BOTH: &[Part] = &[
     Help("route"),
     Off("route", "auto"),
     Blank,
-    Help("via"),
-    Off("via", "socks5://127.0.0.1:1080"),
+    Shared(BLOCKED),
     Blank,
     Says(BEHIND_NAT),
     Help("external-ip"),
@@ -220,8 +233,8 @@ pub(super) const BACK: &[Part] = &[
     Help("link-alpn"),
     Off("link-alpn", "h2,http/1.1"),
     Blank,
-    Help("via"),
-    Off("via", "socks5://127.0.0.1:1080"),
+    Help("route"),
+    Shared(BLOCKED),
     Blank,
     Says(BEHIND_NAT),
     Help("external-ip"),

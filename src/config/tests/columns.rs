@@ -193,7 +193,11 @@ fn a_file_with_a_secret_is_looked_at() {
         let expected = match flag.holds {
             Holds::Secret => vec![file.clone()],
             Holds::SecretFile => vec![PathBuf::from(example)],
-            Holds::NoSecret | Holds::SecretOption | Holds::Password | Holds::Tag => Vec::new(),
+            Holds::NoSecret
+            | Holds::SecretOption
+            | Holds::KeyOption
+            | Holds::Password
+            | Holds::Tag => Vec::new(),
         };
         assert_eq!(found, expected, "{}", flag.name);
     }
@@ -203,7 +207,12 @@ fn a_file_with_a_secret_is_looked_at() {
         std::slice::from_ref(&file)
     );
     let via = ("--via", "socks5://me:secret@192.0.2.1");
-    assert_eq!(settings::secret_files(&given(&[via], Some("f"))), [file]);
+    assert_eq!(
+        settings::secret_files(&given(&[via], Some("f"))),
+        std::slice::from_ref(&file)
+    );
+    let worker = ("--cloudflare-worker", "w.example.com,key=secret");
+    assert_eq!(settings::secret_files(&given(&[worker], Some("f"))), [file]);
 }
 
 /// Where a default is one value, to give it changes nothing.

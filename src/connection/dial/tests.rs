@@ -210,6 +210,57 @@ fn an_http_proxy_is_ill_that_is_silent_to_several_in_a_row() {
     });
 }
 
+/// A search of routes has 4.5 s for each, which is not all that a handshake gets.
+#[test]
+fn who_gives_up_late_has_seen_enough() {
+    World::run(|world| async move {
+        let listener = world.listener();
+        let gives_up = async |script: Script, after: Duration| {
+            let failing = world.failure_with(&listener, script, false);
+            let given_up = world.reactor.timeout(after, failing).await;
+            assert!(given_up.is_none(), "{given_up:?}");
+            world.dialer.is_resting()
+        };
+        world.go_via(&format!("socks5://{}", listener.address()));
+        assert!(!gives_up(&[], SECOND).await);
+        // It is the target that says nothing.
+        assert!(!gives_up(&SOCKS[..1], 4 * SECOND + SECOND / 2).await);
+        assert!(gives_up(&[], 4 * SECOND + SECOND / 2).await);
+        is_ill(&world.failure().await, Duration::ZERO, "tried again in 5 s");
+        world.reactor.sleep(5 * SECOND).await;
+        assert!(!world.dialer.is_resting());
+        world.go_via(&format!("http://{}", listener.address()));
+        for is_ill in [false, false, true] {
+            let asked: Script = &[(CONNECT, b"")];
+            assert_eq!(gives_up(asked, 4 * SECOND + SECOND / 2).await, is_ill);
+        }
+    });
+}
+
+/// Nothing behind it is taken, though all of it comes at once.
+#[test]
+fn a_long_head_is_read_to_its_end() {
+    World::run(|world| async move {
+        let listener = world.listener();
+        world.go_via(&format!("http://{}", listener.address()));
+        let (head, tunnel) = ("HTTP/1.1 200 OK\r\nX: ", "the tunnel's");
+        let head = format!("{head}{}\r\n\r\n", "x".repeat(16_000));
+        let server = async {
+            let socket = listener.accept().await.unwrap();
+            let mut read = vec![0; CONNECT.len()];
+            socket.read_exact(&mut read).await.unwrap();
+            let answer = format!("{head}{tunnel}");
+            socket.write_all(answer.as_bytes()).await.unwrap();
+            socket
+        };
+        let (_server, socket) = smol::future::zip(server, world.dial()).await;
+        let socket = socket.unwrap();
+        let mut read = vec![0; tunnel.len()];
+        socket.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, tunnel.as_bytes());
+    });
+}
+
 #[test]
 fn what_the_proxy_says_of_the_target_is_not_held_against_it() {
     const FORBIDDEN: Script = &[(HELLO, METHOD), (ASKS, b"\x05\x02")];

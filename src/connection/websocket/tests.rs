@@ -131,7 +131,9 @@ impl World {
             iv: [5; 16],
         };
         let header = dial_fast(&key, transport, DcId(2), &mut crate::net::fill_random);
-        let line = fresh.into_line(header, transport).unwrap();
+        let line = fresh
+            .into_line(header, Messages::Packets(transport))
+            .unwrap();
         let (opcode, header) = server.message().await.unwrap();
         assert_eq!((opcode, header.len()), (2, HEADER_LEN));
         // Without a secret: as if it were one of sixteen zeros, if they were hashed.

@@ -25,7 +25,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let length = ready!(self.poll_receive(cx, buffer, RecvFlags::empty()))?;
         if length > 0 && length < buffer.len() {
-            self.reactor.clear_readable_unless_hung_up(self.key);
+            self.reactor.clear_readable_unless_hung_up(self.key());
         }
         Poll::Ready(Ok(length))
     }
@@ -50,14 +50,14 @@ impl Socket {
     pub(crate) fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
         ready!(self.poll_readable(cx));
         let there = rustix::io::ioctl_fionread(&self.fd)?;
-        let is_last = self.reactor.is_ready(self.key, Direction::HangUp);
+        let is_last = self.reactor.is_ready(self.key(), Direction::HangUp);
         if is_last || there >= count as u64 {
             return Poll::Ready(Ok(()));
         }
         // The next byte is an edge.
-        self.reactor.clear_ready(self.key, Direction::Read);
+        self.reactor.clear_ready(self.key(), Direction::Read);
         let parked = self.poll_readable(cx);
-        self.reactor.set_ready(self.key, Direction::Read);
+        self.reactor.set_ready(self.key(), Direction::Read);
         parked.map(Ok)
     }
 
@@ -71,7 +71,7 @@ impl Socket {
             ready!(self.poll_readable(cx));
             match rustix::net::recv(&self.fd, &mut *buffer, flags) {
                 Ok((length, _)) => return Poll::Ready(Ok(length)),
-                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key, Direction::Read),
+                Err(Errno::AGAIN) => self.reactor.clear_ready(self.key(), Direction::Read),
                 Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
@@ -172,12 +172,12 @@ impl Socket {
             match send() {
                 Ok(written) => {
                     if written < total {
-                        self.reactor.clear_ready(self.key, Direction::Write);
+                        self.reactor.clear_ready(self.key(), Direction::Write);
                     }
                     return Ok(written);
                 }
                 Err(Errno::AGAIN) => {
-                    self.reactor.clear_ready(self.key, Direction::Write);
+                    self.reactor.clear_ready(self.key(), Direction::Write);
                     return Ok(0);
                 }
                 Err(Errno::INTR) => {}
@@ -187,11 +187,11 @@ impl Socket {
     }
 
     pub(in crate::net) fn not_readable(&self) {
-        self.reactor.clear_ready(self.key, Direction::Read);
+        self.reactor.clear_ready(self.key(), Direction::Read);
     }
 
     pub(in crate::net) fn not_writable(&self) {
-        self.reactor.clear_ready(self.key, Direction::Write);
+        self.reactor.clear_ready(self.key(), Direction::Write);
     }
 }
 

@@ -7,6 +7,7 @@ use crate::connection::{DialError, Line};
 use crate::metrics::RouteResult;
 use crate::net::Keepalive;
 use crate::telegram::Shared;
+use crate::telegram::unreached::Unreached;
 use crate::wire::obfuscated2;
 
 pub(super) const KEEPALIVE: Keepalive = Keepalive {
@@ -38,11 +39,15 @@ pub(super) async fn open(
             Some(Ok(line)) => {
                 shared.reached(address);
                 routes.reached(address);
+                shared.led(request.dc, || address.to_string());
                 return Ok(line);
             }
             Some(Err(failure)) => {
-                shared.direct_failed(request.dc, address, &failure);
                 let result = result_of(&failure);
+                let unreached = || Unreached(address, &failure).to_string();
+                if !shared.hears(request.dc, result, unreached) {
+                    shared.direct_failed(request.dc, address, &failure);
+                }
                 // Which says nothing of the address, and others fare no better.
                 if result == RouteResult::ProxyIll {
                     return Err(RouteError::Failed(result));

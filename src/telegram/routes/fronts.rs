@@ -8,7 +8,7 @@ use crate::wire::dc::DcId;
 const CDN: u16 = 203;
 const CDN_AT: u16 = 2;
 
-const HTTPS: u16 = 443;
+pub(super) const HTTPS: u16 = 443;
 
 /// Where a DC is to be had.
 #[derive(Clone, Debug, PartialEq, Eq)]

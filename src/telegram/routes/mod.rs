@@ -2,20 +2,30 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `authorities.rs` | whose certificates are believed, where `--ws-ca` says it |
 //! | `direct.rs` | to the DC's address |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
-//! | `rest.rs` | for how long what failed is left alone; pure |
+//! | `question.rs` | asks a DC itself, where one client's line speaks against a route |
+//! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `table.rs` | which route is tried next; pure |
 //! | `upstream.rs` | by another MTProxy |
+//! | `web.rs` | what the routes share that lead through web servers |
+//! | `worker.rs` | by a Worker of the operator's at Cloudflare |
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
+//! | `zone.rs` | by a zone of the operator's at Cloudflare |
 
+#[cfg(feature = "tls")]
+mod authorities;
 mod direct;
 #[cfg(feature = "tls")]
 mod fronts;
-mod rest;
+#[cfg(feature = "tls")]
+mod question;
+#[cfg(feature = "tls")]
+mod ready;
 mod search;
 #[cfg(feature = "ctl")]
 mod shown;
@@ -25,8 +35,16 @@ mod table;
 #[cfg(feature = "tls")]
 mod upstream;
 #[cfg(feature = "tls")]
+mod web;
+#[cfg(feature = "tls")]
+mod worker;
+#[cfg(feature = "tls")]
 mod ws;
+#[cfg(feature = "tls")]
+mod zone;
 
+#[cfg(feature = "tls")]
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -36,11 +54,12 @@ use super::Shared;
 #[cfg(feature = "tls")]
 use crate::config::WsConfig;
 use crate::config::{RouteList, RouteName};
-use crate::connection::{Finding, Subject, Trial, Trials};
+use crate::connection::{Finding, Rests, Subject, Trial, Trials};
 use crate::log::Throttle;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
-use rest::Rests;
+#[cfg(feature = "tls")]
+pub(crate) use authorities::{Authorities, AuthoritiesError};
 use table::{News, Table};
 
 /// Between lines about routes that fail, and about those that work again.
@@ -48,10 +67,13 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 
 /// Why a route led nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RouteError {
+pub(super) enum RouteError {
     /// It does not lead to this DC at all.
     UnknownDc,
     Failed(RouteResult),
+    /// So it does for all DCs: the one that stands before them fails.
+    #[cfg(feature = "tls")]
+    FailedForAll(RouteResult),
 }
 
 /// What is known of the routes, and all that a new line takes.
@@ -61,10 +83,17 @@ pub(super) struct Routes {
     /// Of DCs.
     addresses: RefCell<Rests<SocketAddr>>,
     trials: Rc<Trials>,
+    /// Of our own, under way.
+    #[cfg(feature = "tls")]
+    questions: Cell<usize>,
+    #[cfg(feature = "tls")]
+    web: web::Web,
     #[cfg(feature = "tls")]
     ws: ws::Ws,
     #[cfg(feature = "tls")]
     upstream: upstream::Upstream,
+    #[cfg(feature = "tls")]
+    ready: ready::AllReady,
     failures: Throttle,
     recoveries: Throttle,
 }
@@ -83,9 +112,15 @@ impl Routes {
                 addresses: RefCell::default(),
                 trials: Trials::new(shared.reactor.clock(), judge),
                 #[cfg(feature = "tls")]
-                ws: ws::Ws::new(shared),
+                questions: Cell::default(),
                 #[cfg(feature = "tls")]
-                upstream: upstream::Upstream::default(),
+                web: web::Web::new(shared),
+                #[cfg(feature = "tls")]
+                ws: Default::default(),
+                #[cfg(feature = "tls")]
+                ready: Default::default(),
+                #[cfg(feature = "tls")]
+                upstream: Default::default(),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -99,12 +134,13 @@ impl Routes {
         self.shared.config.with(|config| config.routes)
     }
 
-    /// New connections go by what files hold now.
+    /// New connections go by what this file holds; whether that is something else than
+    /// before.
     #[cfg(feature = "tls")]
-    pub(super) fn reconfigured(&self) {
-        self.ws.forget_trust();
-        let next = self.shared.config.with(|config| config.upstream.clone());
-        self.upstream.reconfigured(next.as_ref());
+    pub(super) fn believe(&self, authorities: Option<Authorities>) -> bool {
+        let is_news = self.web.believe(authorities);
+        self.ready.forget();
+        is_news
     }
 
     /// See [`Backend::is_own`](crate::backend::Backend::is_own).
@@ -113,9 +149,11 @@ impl Routes {
         self.upstream.is_own(replay_id, self.now())
     }
 
+    /// Another DC has been served by this route lately, and nothing is known against that.
     #[cfg(feature = "tls")]
-    fn has_ws(&self) -> bool {
-        self.list().has(RouteName::Ws)
+    fn serves_others(&self, dc: DcId, route: RouteName) -> bool {
+        let table = self.table.borrow();
+        table.serves_others(dc, route, self.now())
     }
 
     #[cfg(feature = "tls")]
@@ -129,11 +167,17 @@ impl Routes {
 
     /// For a line to this DC, which is to tell how it fares.
     fn trial(&self, dc: DcId, route: RouteName) -> Rc<Trial> {
+        self.trials.set_alone(self.list().as_slice().len() == 1);
         Trial::new(&self.trials, Subject { route, dc })
     }
 
     /// A line shows something; whether its client is better served by another route.
-    fn hear(&self, Subject { route, dc }: Subject, finding: Finding, asked: Instant) -> bool {
+    fn hear(
+        self: &Rc<Self>,
+        Subject { route, dc }: Subject,
+        finding: Finding,
+        asked: Instant,
+    ) -> bool {
         let now = self.now();
         let mut table = self.table.borrow_mut();
         let news = match finding {
@@ -148,6 +192,10 @@ impl Routes {
             Finding::FallsSilent => table.falls_silent(dc, route, now),
             Finding::EndsEarly => table.ends_early(dc, route, now),
         };
+        #[cfg(feature = "tls")]
+        let is_doubtful = matches!(finding, Finding::Starves | Finding::EndsEarly)
+            && matches!(news, Some(News::Rests(_)))
+            && table.has_other(dc, route, &self.list(), now);
         let is_closed = match finding {
             Finding::Starves | Finding::FallsSilent => {
                 table.is_resting(dc, route, now) && table.has_other(dc, route, &self.list(), now)
@@ -165,6 +213,10 @@ impl Routes {
             _ => {}
         }
         self.tell(dc, route, news);
+        #[cfg(feature = "tls")]
+        if is_doubtful {
+            self.doubt(dc, route);
+        }
         is_closed
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::table::{Choice, Tried};
 use super::{RouteError, Routes, direct};
 #[cfg(feature = "tls")]
-use super::{upstream, ws};
+use super::{ready, upstream};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::{Line, OnTrial};
@@ -51,16 +51,31 @@ impl Routes {
                 true => (now + ROUTE, RouteResult::Ill),
                 false => (end, RouteResult::CutShort),
             };
-            match self.try_one(choice, request, deadline).await {
+            match self.try_one(choice.route, request, deadline).await {
                 Ok(line) => {
                     attempt.opened();
                     let trial = self.trial(request.dc, choice.route);
                     return Ok(OnTrial::new(line, Some(trial)));
                 }
-                Err(RouteError::UnknownDc) => {}
+                Err(RouteError::UnknownDc) => {
+                    let mut table = self.table.borrow_mut();
+                    table.leads_nowhere(request.dc, choice.route, now);
+                }
+                #[cfg(feature = "tls")]
+                Err(RouteError::FailedForAll(why)) => {
+                    error = OpenError::DirectUnavailable;
+                    self.table
+                        .borrow_mut()
+                        .failed_for_all(choice.route, why, self.now());
+                    attempt.failed(why);
+                }
                 Err(RouteError::Failed(why)) => {
                     error = OpenError::DirectUnavailable;
                     attempt.failed(match why {
+                        // It was not the route's time that was wasted.
+                        RouteResult::CutShort if self.shared.dialer.is_resting() => {
+                            RouteResult::ProxyIll
+                        }
                         RouteResult::CutShort => if_late,
                         why => why,
                     });
@@ -70,26 +85,26 @@ impl Routes {
     }
 
     /// Makes a line by this route, until `deadline`.
-    async fn try_one(
+    pub(in crate::telegram) async fn try_one(
         self: &Rc<Self>,
-        choice: Choice,
+        route: RouteName,
         request: &SessionRequest,
         deadline: Instant,
     ) -> Result<Line, RouteError> {
         let opening = async {
-            match choice.route {
+            match route {
                 RouteName::Direct => direct::open(self, request, deadline).await,
                 // Not in the room of who is connected directly.
                 #[cfg(feature = "tls")]
-                RouteName::Ws => Box::pin(ws::open(self, request, deadline)).await,
-                #[cfg(feature = "tls")]
-                RouteName::Upstream => {
-                    let opening = upstream::open(self, request, deadline, choice.has_next);
-                    Box::pin(opening).await
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => {
+                    Box::pin(ready::open(self, route, request, deadline)).await
                 }
                 #[cfg(not(feature = "tls"))]
-                RouteName::Ws | RouteName::Upstream => Err(RouteError::UnknownDc),
-                RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
+                RouteName::Ws | RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
+                #[cfg(feature = "tls")]
+                RouteName::Upstream => Box::pin(upstream::open(self, request, deadline)).await,
+                #[cfg(not(feature = "tls"))]
+                RouteName::Upstream => Err(RouteError::UnknownDc),
             }
         };
         let left = deadline.saturating_duration_since(self.now());

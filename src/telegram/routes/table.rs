@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::rest::Rest;
 use crate::config::{RouteList, RouteName};
+use crate::connection::Rest;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 
@@ -27,6 +27,8 @@ const MAX_ROWS: usize = 64;
 #[derive(Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
+    /// Of routes to all DCs: of who stands before these.
+    of_all: [State; RouteName::ALL.len()],
 }
 
 struct Row {
@@ -48,6 +50,10 @@ struct State {
     answered: Option<Instant>,
     silent: InARow,
     early: InARow,
+    /// Times in a row that a question of ours was answered where a line was not.
+    cleared: u8,
+    /// When a client was told last that it does not lead to this DC at all.
+    unknown: Option<Instant>,
 }
 
 /// Lines that failed in the same way, without one between that did not.
@@ -125,7 +131,34 @@ impl State {
     }
 }
 
+impl Standing {
+    /// Of two things that a route needs, the one that keeps clients from it for longer.
+    fn or_worse(self, other: Self) -> Self {
+        let rank = |standing: &Self| match standing {
+            Self::Free => (0, None),
+            Self::Due(_) => (1, None),
+            Self::Probed(_) => (2, None),
+            Self::Rests(rest) => (3, Some(rest.until)),
+        };
+        match rank(&other) > rank(&self) {
+            true => other,
+            false => self,
+        }
+    }
+}
+
+impl State {
+    fn is_unknown(&self, now: Instant) -> bool {
+        self.unknown.is_some_and(|since| now - since < FAVOUR)
+    }
+}
+
 impl Row {
+    fn leads(&self, route: RouteName, now: Instant) -> bool {
+        let state = self.states.get(route.index());
+        state.is_none_or(|state| !state.is_unknown(now))
+    }
+
     fn standing(&self, route: RouteName, now: Instant) -> Standing {
         let state = self.states.get(route.index());
         state.map_or(Standing::Free, |state| state.standing(now))
@@ -152,7 +185,7 @@ impl Table {
     ) -> Option<Choice> {
         let before = *tried;
         let row = self.rows.iter().find(|row| row.dc == dc);
-        let standing = |route| row.map_or(Standing::Free, |row| row.standing(route, now));
+        let standing = |route| self.standing(dc, route, now);
         let favourite = row.and_then(|row| row.favourite(now));
         let left = || {
             let placed = list.as_slice().iter().copied().enumerate();
@@ -177,10 +210,12 @@ impl Table {
                 (resting?.1, false)
             }
         };
-        let has_next = left().any(|placed| placed.1 != route && is_free(&placed));
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
+        let has_next =
+            left().any(|placed| placed.1 != route && is_free(&placed) && leads(placed.1));
         tried.add(route);
         if is_probe {
-            self.change(dc, route, now, |state| state.probe = Some(now));
+            self.probe(dc, route, Some(now));
         }
         Some(Choice {
             route,
@@ -191,10 +226,45 @@ impl Table {
 
     /// Nothing has come of a try, one way or the other.
     pub(crate) fn gave_up(&mut self, dc: DcId, choice: Choice) {
-        if let Some(state) = self.existing(dc, choice.route)
-            && choice.is_probe
-        {
+        if choice.is_probe {
+            self.probe(dc, choice.route, None);
+        }
+    }
+
+    fn probe(&mut self, dc: DcId, route: RouteName, begun: Option<Instant>) {
+        if let Some(state) = self.existing(dc, route) {
+            state.probe = begun;
+        }
+        if let Some(state) = self.of_all.get_mut(route.index()) {
+            state.probe = begun;
+        }
+    }
+
+    /// Who stands before all DCs fails; to be told of [`failed`](Self::failed) too.
+    #[cfg(any(feature = "tls", test))]
+    pub(crate) fn failed_for_all(&mut self, route: RouteName, why: RouteResult, now: Instant) {
+        if let Some(state) = self.of_all.get_mut(route.index()) {
+            state.rest = Some(Rest::after(state.rest, why, now));
             state.probe = None;
+        }
+    }
+
+    /// A line to another DC than this one has had an answer lately, and the route has not
+    /// failed for that since.
+    #[cfg(any(feature = "tls", test))]
+    pub(crate) fn serves_others(&self, dc: DcId, route: RouteName, now: Instant) -> bool {
+        self.rows
+            .iter()
+            .filter(|row| row.dc.number() != dc.number())
+            .filter_map(|row| row.states.get(route.index()))
+            .any(|state| state.rest.is_none() && state.answered.is_some_and(|at| now - at < FAVOUR))
+    }
+
+    /// The route does not lead to this DC. It is no news for long: a reload may change it.
+    pub(crate) fn leads_nowhere(&mut self, dc: DcId, route: RouteName, now: Instant) {
+        // A DC that none leads to has no row.
+        if let Some(state) = self.existing(dc, route) {
+            state.unknown = Some(now);
         }
     }
 
@@ -217,9 +287,13 @@ impl Table {
 
     /// A line had its first byte from the DC.
     pub(crate) fn answers(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
+        if let Some(of_all) = self.of_all.get_mut(route.index()) {
+            let _ = of_all.is_back();
+        }
         let news = self.change(dc, route, now, |state| {
             state.answered = Some(now);
             state.early = InARow::default();
+            state.cleared = 0;
             match state.rest {
                 // What is let through at first says nothing of what follows.
                 Some(Rest {
@@ -237,13 +311,42 @@ impl Table {
         news
     }
 
-    /// A line has got more than filters let pass, or has ended in peace.
+    /// A line has got more than filters let pass, or has ended in peace with as much.
     pub(crate) fn passes(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
         let state = self.existing(dc, route)?;
         state.silent = InARow::default();
         let news = state.is_back();
         if news.is_some() {
             self.answers(dc, route, now);
+        }
+        news
+    }
+
+    /// Whether it is worth asking the DC itself what it is that a line shows. Some
+    /// networks let our short question pass and not what clients say: they are believed in
+    /// the end.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
+    pub(crate) fn may_be_doubted(&self, dc: DcId, route: RouteName) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let state = row.and_then(|row| row.states.get(route.index()));
+        state.is_some_and(|state| state.cleared < IN_A_ROW)
+    }
+
+    /// The DC has answered a question of ours, so the line that spoke against the route
+    /// proves nothing.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "there is one route")
+    )]
+    pub(crate) fn is_cleared(&mut self, dc: DcId, route: RouteName, now: Instant) -> Option<News> {
+        let state = self.existing(dc, route)?;
+        let cleared = state.cleared.saturating_add(1);
+        let news = self.answers(dc, route, now);
+        if let Some(state) = self.existing(dc, route) {
+            state.cleared = cleared;
         }
         news
     }
@@ -290,14 +393,16 @@ impl Table {
     /// How the route stands for whoever comes now.
     pub(crate) fn standing(&self, dc: DcId, route: RouteName, now: Instant) -> Standing {
         let row = self.rows.iter().find(|row| row.dc == dc);
-        row.map_or(Standing::Free, |row| row.standing(route, now))
+        let of_dc = row.map_or(Standing::Free, |row| row.standing(route, now));
+        let of_all = self.of_all.get(route.index());
+        of_dc.or_worse(of_all.map_or(Standing::Free, |state| state.standing(now)))
     }
 
     pub(crate) fn is_resting(&self, dc: DcId, route: RouteName, now: Instant) -> bool {
         matches!(self.standing(dc, route, now), Standing::Rests(_))
     }
 
-    /// There is a route of `list` other than `route` that does not rest.
+    /// There is a route of `list` other than `route` that leads there and does not rest.
     pub(crate) fn has_other(
         &self,
         dc: DcId,
@@ -305,9 +410,11 @@ impl Table {
         list: &RouteList,
         now: Instant,
     ) -> bool {
+        let row = self.rows.iter().find(|row| row.dc == dc);
+        let leads = |route| row.is_none_or(|row| row.leads(route, now));
         list.as_slice()
             .iter()
-            .any(|other| *other != route && !self.is_resting(dc, *other, now))
+            .any(|other| *other != route && leads(*other) && !self.is_resting(dc, *other, now))
     }
 
     /// The DCs in it, in their order, each with the route that worked last and when.

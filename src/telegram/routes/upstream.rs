@@ -1,6 +1,6 @@
 //! By another MTProxy, as a client of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use smol::lock::Mutex;
 
 use super::direct::{KEEPALIVE, result_of};
-use super::rest::Rest;
+use super::table::Standing;
 use super::{RouteError, Routes};
 use crate::backend::SessionRequest;
-use crate::config::NextProxy;
+use crate::config::{NextProxy, RouteName};
 use crate::connection::{ChainedClient, DialError, GreetError, Greeted, Line, OwnHellos, Place};
 use crate::metrics::{ConnectFailure, RouteResult};
 use crate::net::{PaddingSource, Reactor};
+use crate::wire::dc::DcId;
 use crate::wire::secret::SecretForm;
 
 /// Between two hellos to one address: more of them draw attention on the way.
@@ -41,8 +42,6 @@ pub(super) struct Upstream {
 struct Known {
     next: Arc<NextProxy>,
     place: Place,
-    /// For all DCs.
-    rest: Cell<Option<Rest>>,
 }
 
 /// Why there is no connection.
@@ -53,7 +52,7 @@ enum Miss {
     Queued,
     /// Given up for want of time.
     Late,
-    /// It has failed lately.
+    /// Others have found out that it fails.
     Rests(RouteResult),
 }
 
@@ -65,20 +64,13 @@ impl Upstream {
     }
 
     /// What is known of one that a reload leaves as it is stays.
-    pub(super) fn reconfigured(&self, next: Option<&Arc<NextProxy>>) {
-        let is_other = |known: &mut Rc<Known>| Some(&known.next) != next;
-        if self.known.borrow_mut().take_if(is_other).is_some() {
-            self.own.forget();
-        }
-    }
-
     fn known(&self, next: Arc<NextProxy>) -> Rc<Known> {
         let mut known = self.known.borrow_mut();
         let made = || {
+            self.own.forget();
             Rc::new(Known {
                 place: Place::new(&next.place),
                 next: next.clone(),
-                rest: Cell::default(),
             })
         };
         let kept = known.take().filter(|known| known.next == next);
@@ -96,12 +88,11 @@ impl Upstream {
     }
 }
 
-/// Connects a client to its DC. `has_next`: there is another route that has not failed.
+/// Connects a client to its DC.
 pub(super) async fn open(
     routes: &Routes,
     request: &SessionRequest,
     deadline: Instant,
-    has_next: bool,
 ) -> Result<Line, RouteError> {
     let (shared, upstream, dc) = (&routes.shared, &routes.upstream, request.dc);
     let next = shared.config.with(|config| config.upstream.clone());
@@ -110,9 +101,9 @@ pub(super) async fn open(
         return Err(RouteError::UnknownDc);
     }
     let known = upstream.known(next);
-    let miss = match reach(routes, &known, deadline, has_next).await {
+    let miss = match reach(routes, &known, dc, deadline).await {
         Ok(greeted) => {
-            known.rest.take();
+            shared.led(dc, || known.next.to_string());
             return Ok(greeted.into_line(ChainedClient {
                 dc,
                 transport: request.transport,
@@ -124,7 +115,7 @@ pub(super) async fn open(
     };
     let now = routes.now();
     if upstream.own.has_come_back(now) {
-        return Err(RouteError::Failed(RouteResult::Loop));
+        return Err(RouteError::FailedForAll(RouteResult::Loop));
     }
     let result = miss.result();
     match &miss {
@@ -133,10 +124,11 @@ pub(super) async fn open(
         Miss::Late | Miss::Rests(_) => {}
         Miss::Queued => shared.complain(dc, format_args!("upstream {}: {miss}", known.next)),
         Miss::Dial(_) | Miss::Greet(_) => {
-            let rest = Rest::after(known.rest.get(), result, now);
-            known.rest.set(Some(rest));
             shared.metrics.dc_failed(dc, miss.failure());
-            shared.complain(dc, format_args!("upstream {}: {miss}", known.next));
+            if !shared.hears(dc, result, || format!("{}: {miss}", known.next)) {
+                shared.complain(dc, format_args!("upstream {}: {miss}", known.next));
+            }
+            return Err(RouteError::FailedForAll(result));
         }
     }
     Err(RouteError::Failed(result))
@@ -146,18 +138,17 @@ pub(super) async fn open(
 async fn reach<'a>(
     routes: &'a Routes,
     known: &'a Known,
+    dc: DcId,
     deadline: Instant,
-    has_next: bool,
 ) -> Result<Greeted<'a>, Miss> {
     let (reactor, upstream) = (&routes.shared.reactor, &routes.upstream);
     let began = routes.now();
     if let SecretForm::FakeTls(_) = known.next.secret.form {
-        check(routes, known, has_next)?;
         let limit = deadline.saturating_duration_since(began + LEAST_LEFT);
         let waited = reactor.timeout(limit, upstream.turn(reactor)).await;
         waited.ok_or(Miss::Queued)?;
     }
-    check(routes, known, has_next)?;
+    check(routes, dc)?;
     let now = routes.now();
     let until = deadline.checked_sub(MOMENT).unwrap_or(now);
     let left = until.saturating_duration_since(now);
@@ -174,13 +165,16 @@ async fn reach<'a>(
 }
 
 /// What others have found out meanwhile.
-fn check(routes: &Routes, known: &Known, has_next: bool) -> Result<(), Miss> {
-    let now = routes.now();
+fn check(routes: &Routes, dc: DcId) -> Result<(), Miss> {
+    let (now, route) = (routes.now(), RouteName::Upstream);
     if routes.upstream.own.has_come_back(now) {
         return Err(Miss::Rests(RouteResult::Loop));
     }
-    match known.rest.get() {
-        Some(rest) if has_next && rest.is_on(now) => Err(Miss::Rests(rest.why)),
+    let table = routes.table.borrow();
+    match table.standing(dc, route, now) {
+        Standing::Rests(rest) if table.has_other(dc, route, &routes.list(), now) => {
+            Err(Miss::Rests(rest.why))
+        }
         _ => Ok(()),
     }
 }

@@ -10,6 +10,10 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::DataDir;
 use crate::connection::Dialer;
+#[cfg(feature = "tls")]
+use crate::connection::OnTrial;
+#[cfg(feature = "tls")]
+use crate::net::SCRATCH_LEN;
 use crate::net::{Live, Watch};
 
 pub(super) const TO_CLIENT: StreamKey = StreamKey {
@@ -91,6 +95,8 @@ impl House {
             config,
             patience,
             complaints: Throttle::new(Duration::from_secs(1)),
+            #[cfg(feature = "check")]
+            told: None,
         }));
         let house = Rc::new(Self {
             fake,
@@ -164,6 +170,46 @@ impl House {
         self.until("an answer", || session.sink.packets.borrow().len() > before)
             .await;
         assert_eq!(session.sink.packets.borrow().last().unwrap(), payload);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) async fn open_line(&self) -> Result<OnTrial, OpenError> {
+        match self.try_open(Route::Direct).await?.0 {
+            Session::Line(line) => Ok(line),
+            _ => panic!("no line"),
+        }
+    }
+
+    /// Sends a packet of so many bytes and waits for it to come back.
+    #[cfg(feature = "tls")]
+    pub(super) async fn echo_by(&self, line: &mut OnTrial, length: usize) {
+        let mut packet = (length as u32).to_le_bytes().to_vec();
+        packet.extend(payload::echo(1, length));
+        let sent = packet.clone();
+        let shared = &self.telegram.shared;
+        let mut settled = line.send(&shared.buffers, &mut packet).unwrap();
+        let mut answer = Vec::new();
+        poll_fn(|cx| {
+            settled += line.flush(cx).unwrap();
+            let read = shared.scratch.with(|space| {
+                line.poll_read(cx, space, SCRATCH_LEN, &mut |data| {
+                    answer.extend_from_slice(data)
+                })
+            });
+            match read.unwrap() {
+                Poll::Ready(came) => assert!(came.unwrap() > 0),
+                Poll::Pending => return Poll::Pending,
+            }
+            if answer.len() < sent.len() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(settled, sent.len());
+        CtrStream::new(TO_CLIENT).apply(&mut answer);
+        assert_eq!(answer, sent);
     }
 
     /// Ends all connections from Telegram's side and waits until ours know.

@@ -1,6 +1,5 @@
 //! Lines through Telegram's web front.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 use fake_telegram::web_front::manners::{Answer, Certificate, Ill, Manners, Step};
@@ -10,7 +9,6 @@ use super::*;
 use crate::config::{RouteChoice, TelegramConfig};
 use crate::connection::OnTrial;
 use crate::metrics::{Reason, RouteResult};
-use crate::net::SCRATCH_LEN;
 
 struct Web {
     house: Rc<House>,
@@ -49,6 +47,8 @@ fn run<F: Future<Output = ()>>(
         new.ws.ca = Some(ca);
         new.ws.spare = 0;
         change(&mut new);
+        let authorities = Authorities::read(&new).unwrap();
+        house.telegram.believe(authorities);
         config.set(new);
         test(Rc::new(Web {
             house,
@@ -67,40 +67,11 @@ impl Web {
     }
 
     async fn open(&self) -> Result<OnTrial, OpenError> {
-        match self.house.try_open(Route::Direct).await?.0 {
-            Session::Line(line) => Ok(line),
-            _ => panic!("no line"),
-        }
+        self.house.open_line().await
     }
 
     async fn echo(&self, line: &mut OnTrial, length: usize) {
-        let mut packet = (length as u32).to_le_bytes().to_vec();
-        packet.extend(payload::echo(1, length));
-        let sent = packet.clone();
-        let shared = &self.house.telegram.shared;
-        let mut settled = line.send(&shared.buffers, &mut packet).unwrap();
-        let mut answer = Vec::new();
-        poll_fn(|cx| {
-            settled += line.flush(cx).unwrap();
-            let read = shared.scratch.with(|space| {
-                line.poll_read(cx, space, SCRATCH_LEN, &mut |data| {
-                    answer.extend_from_slice(data)
-                })
-            });
-            match read.unwrap() {
-                std::task::Poll::Ready(came) => assert!(came.unwrap() > 0),
-                std::task::Poll::Pending => return std::task::Poll::Pending,
-            }
-            if answer.len() < sent.len() {
-                cx.waker().wake_by_ref();
-                return std::task::Poll::Pending;
-            }
-            std::task::Poll::Ready(())
-        })
-        .await;
-        assert_eq!(settled, sent.len());
-        CtrStream::new(TO_CLIENT).apply(&mut answer);
-        assert_eq!(answer, sent);
+        self.house.echo_by(line, length).await;
     }
 
     async fn is_served(&self) {
@@ -269,11 +240,99 @@ fn connections_stand_ready() {
     );
 }
 
+fn direct_first(config: &mut TelegramConfig) {
+    let RouteChoice::Own(routes) = "direct,ws".parse().unwrap() else {
+        unreachable!()
+    };
+    config.routes = routes;
+}
+
+/// The DC is asked whether it is there at all.
 #[test]
-fn authorities_that_cannot_be_read_are_told_of() {
-    let change = |config: &mut TelegramConfig| config.ws.ca = Some("/nowhere".into());
-    run(1, change, |web| async move {
-        assert_eq!(web.open().await.err(), Some(OpenError::DirectUnavailable));
-        assert_eq!(web.tried(RouteResult::Useless), 1);
+fn who_says_what_nobody_answers_keeps_no_route_from_others() {
+    run(1, direct_first, |web| async move {
+        let starves = async || {
+            let mut line = web.open().await.unwrap();
+            let is_direct = line.as_socket().is_some();
+            web.house.reactor.sleep(Duration::from_secs(1)).await;
+            // Half of a packet.
+            let mut packet = [100, 0, 0, 0, 1, 2, 3];
+            let shared = &web.house.telegram.shared;
+            line.send(&shared.buffers, &mut packet).unwrap();
+            poll_fn(|cx| line.poll_over(cx)).await;
+            drop(line);
+            web.house.reactor.sleep(Duration::from_secs(1)).await;
+            is_direct
+        };
+        for _ in 0..5 {
+            assert!(starves().await);
+            let mut other = web.open().await.unwrap();
+            assert!(other.as_socket().is_some());
+            web.echo(&mut other, 64).await;
+        }
+        // Where nobody else comes it is believed in the end.
+        for _ in 0..4 {
+            assert!(starves().await);
+        }
+        assert!(web.open().await.unwrap().as_socket().is_none());
+    });
+}
+
+/// As soon as its rest is over, by whoever comes then.
+#[test]
+fn a_route_that_comes_back_is_found() {
+    run(1, direct_first, |web| async move {
+        let is_direct = async || {
+            let mut line = web.open().await.unwrap();
+            web.echo(&mut line, 64).await;
+            line.as_socket().is_some()
+        };
+        let fake = &web.house.fake;
+        for (silent, rest) in [(false, 60), (true, 600)] {
+            assert!(is_direct().await);
+            fake.behave_dc(2, |dc| {
+                dc.direct_refuse = !silent;
+                dc.direct_silent = silent;
+            });
+            if silent {
+                let mut line = web.open().await.unwrap();
+                let shared = &web.house.telegram.shared;
+                web.house.reactor.sleep(Duration::from_secs(1)).await;
+                line.send(&shared.buffers, &mut [1, 0, 0, 0]).unwrap();
+                poll_fn(|cx| line.poll_over(cx)).await;
+            }
+            assert!(!is_direct().await);
+            fake.behave_dc(2, |dc| {
+                dc.direct_refuse = false;
+                dc.direct_silent = false;
+            });
+            web.house
+                .reactor
+                .sleep(Duration::from_secs(rest - 20))
+                .await;
+            assert!(!is_direct().await);
+            web.house.reactor.sleep(Duration::from_secs(20)).await;
+            assert!(is_direct().await, "after {rest} s");
+        }
+    });
+}
+
+/// Asked again soon, as which of its names is let through may change.
+#[test]
+fn an_address_that_answers_to_no_name_rests_for_a_minute() {
+    let change = |config: &mut TelegramConfig| {
+        let name = b"www.example.com";
+        config.ws.sni = crate::wire::secret::Domain::from_sni(name).ok();
+    };
+    run(2, change, |web| async move {
+        let filter = Some((String::new(), Ill::Reset));
+        web.fronts[0].behave(|manners| manners.filter = filter.clone());
+        web.is_served().await;
+        web.fronts[0].behave(|manners| manners.filter = None);
+        web.is_served().await;
+        assert_eq!(web.fronts[0].tally().opened.len(), 0);
+        web.house.reactor.sleep(Duration::from_secs(60)).await;
+        web.is_served().await;
+        assert_eq!(web.fronts[0].tally().opened.len(), 1);
     });
 }

@@ -31,17 +31,25 @@ fn talk(choice: u8, pieces: Vec<Vec<u8>>) -> (Option<Refusal>, bool, Vec<Vec<u8>
                 Step::Open => return (None, true, sent, taken),
                 Step::Receive(most) => {
                     assert!(most > 0);
-                    let (now, behind) = rest.split_at(most.min(rest.len()));
+                    // Of HTTP what follows may be shown along with it.
+                    let now = match kind {
+                        Kind::Http => rest,
+                        Kind::Socks5 => rest.get(..most).unwrap_or(rest),
+                    };
                     if now.is_empty() {
                         break;
                     }
-                    rest = behind;
-                    if let Err(refusal) = talk.receive(now) {
-                        assert!(!refusal.to_string().is_empty());
-                        // Where in its piece it shows depends on the cuts.
-                        return (Some(refusal), false, sent, 0);
+                    match talk.receive(now) {
+                        Ok(used) => {
+                            rest = &rest[used..];
+                            taken += used;
+                        }
+                        Err(refusal) => {
+                            assert!(!refusal.to_string().is_empty());
+                            // Where in its piece it shows depends on the cuts.
+                            return (Some(refusal), false, sent, 0);
+                        }
                     }
-                    taken += now.len();
                     assert!(taken <= MAX_TALK && sent.len() <= 3);
                 }
             }

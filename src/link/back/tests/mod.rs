@@ -40,7 +40,7 @@ fn an_idle_stream_is_small() {
         size_of::<Packets>()
     );
     assert!(
-        stream + size_of::<LineEnd>() <= 248,
+        stream + size_of::<LineEnd>() <= 240,
         "{}",
         size_of::<LineEnd>()
     );

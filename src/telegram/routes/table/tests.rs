@@ -55,6 +55,52 @@ fn what_failed_is_left_alone_and_one_client_tries_it_again() {
     assert!(choice.route == Direct && !choice.is_probe);
 }
 
+/// Three times in a row, unless a client had an answer in between.
+#[test]
+fn a_route_is_cleared_by_an_answer_to_us() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, mut now) = (Table::default(), two(), Instant::now());
+    for answers in [false, true] {
+        for _ in 0..IN_A_ROW {
+            now += 6 * SECOND;
+            assert!(table.is_starved(DC, Direct, now - 5 * SECOND));
+            let news = table.failed(DC, Direct, RouteResult::Starves, now);
+            assert!(matches!(news, Some(News::Rests(_))));
+            assert_eq!(first(&mut table, &list, now).route, Ws);
+            assert!(table.may_be_doubted(DC, Direct));
+            assert_eq!(table.is_cleared(DC, Direct, now), Some(News::Back));
+            assert_eq!(first(&mut table, &list, now).route, Direct);
+            // Who asked before was not answered all the same, and is not believed.
+            assert!(!table.is_starved(DC, Direct, now - SECOND));
+        }
+        assert!(!table.may_be_doubted(DC, Direct));
+        if answers {
+            table.answers(DC, Direct, now);
+            assert!(table.may_be_doubted(DC, Direct));
+        }
+        table = Table::default();
+    }
+}
+
+/// A client is not sent away for a route that does not lead to its DC.
+#[test]
+fn a_route_that_leads_nowhere_is_no_other() {
+    use RouteName::{Direct, Ws};
+    let (mut table, list, now) = (Table::default(), two(), Instant::now());
+    table.leads_nowhere(DC, Ws, now);
+    assert_eq!(table.dcs(), [], "nothing is kept of DCs that do not exist");
+    table.failed(DC, Direct, RouteResult::Starves, now);
+    assert!(table.has_other(DC, Direct, &list, now));
+    table.leads_nowhere(DC, Ws, now);
+    assert!(!table.has_other(DC, Direct, &list, now));
+    let later = now + 600 * SECOND;
+    let choice = first(&mut table, &list, later - SECOND);
+    assert_eq!((choice.route, choice.has_next), (Ws, false));
+    // A reload may have changed it.
+    assert!(table.has_other(DC, Direct, &list, later));
+    assert!(table.has_other(DcId(-2), Direct, &list, now));
+}
+
 #[test]
 fn what_worked_last_is_first_for_ten_minutes() {
     use RouteName::{Direct, Ws};
@@ -370,4 +416,59 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn who_stands_before_all_dcs_rests_for_all_of_them() {
+    use RouteName::{Direct, Zone};
+    let (mut table, list, now) = (Table::default(), list(&[Zone, Direct]), Instant::now());
+    let next = |table: &mut Table, dc, now| {
+        let choice = table.next(DcId(dc), &list, &mut Tried::default(), now);
+        choice.expect("there is a route")
+    };
+    table.failed_for_all(Zone, RouteResult::Ill, now);
+    table.failed(DC, Zone, RouteResult::Ill, now);
+    for dc in [2, 4, -4] {
+        assert_eq!(next(&mut table, dc, now).route, Direct);
+        assert!(table.is_resting(DcId(dc), Zone, now));
+    }
+    // What is the only one is tried all the same.
+    let alone = RouteList::from_routes(&[Zone]);
+    let choice = table.next(DcId(4), &alone, &mut Tried::default(), now);
+    assert_eq!(choice.map(|choice| choice.route), Some(Zone));
+    assert_eq!(
+        table.rows.len(),
+        1,
+        "nothing is kept of DCs that nothing is known of"
+    );
+
+    // One client of any DC finds out for all.
+    let later = now + 60 * SECOND;
+    let probe = next(&mut table, 4, later);
+    assert!(probe.route == Zone && probe.is_probe);
+    assert_eq!(next(&mut table, 2, later).route, Direct);
+    table.gave_up(DcId(4), probe);
+    let probe = next(&mut table, 5, later);
+    assert!(probe.route == Zone && probe.is_probe);
+    table.answers(DcId(5), Zone, later);
+    let choice = next(&mut table, 4, later);
+    assert!(choice.route == Zone && !choice.is_probe);
+    // That of DC 2 is its own.
+    assert!(next(&mut table, 2, later).is_probe);
+}
+
+#[test]
+fn a_route_that_serves_others_is_not_ill_for_all() {
+    use RouteName::Zone;
+    let (mut table, now) = (Table::default(), Instant::now());
+    assert!(!table.serves_others(DC, Zone, now));
+    table.answers(DC, Zone, now);
+    assert!(
+        !table.serves_others(DcId(-2), Zone, now),
+        "these are at one name"
+    );
+    assert!(table.serves_others(DcId(203), Zone, now));
+    assert!(!table.serves_others(DcId(203), Zone, now + FAVOUR));
+    table.failed(DC, Zone, RouteResult::Ill, now);
+    assert!(!table.serves_others(DcId(203), Zone, now));
 }
