@@ -51,6 +51,7 @@ pub(crate) use next_proxy::{ChainedClient, GreetError, Greeted};
 pub(crate) use on_trial::OnTrial;
 #[cfg(feature = "tls")]
 pub(crate) use own_hellos::OwnHellos;
+#[cfg(feature = "tls")]
 pub(crate) use place::Place;
 pub(crate) use rest::{Rest, Rests};
 pub(crate) use starvation::Finding;
