@@ -53,6 +53,12 @@ pub(crate) trait Backend {
     /// Opens a session whose data from Telegram goes to `sink`. May wait for a
     /// connection; dropping the future gives the session up.
     fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_>;
+
+    /// Whether this beginning of a client's connection, by what makes it the same one when
+    /// it comes again, went out from here: its way to Telegram would be a circle.
+    fn is_own(&self, _replay_id: &[u8]) -> bool {
+        false
+    }
 }
 
 pub(crate) type PendingSession<'a> = Pin<Box<dyn Future<Output = Result<Session, OpenError>> + 'a>>;

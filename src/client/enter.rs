@@ -205,7 +205,8 @@ async fn turn_away(context: &ClientContext, socket: &Socket, reason: RejectReaso
         | RejectReason::TimedOut
         | RejectReason::Evicted
         | RejectReason::TooManyClients
-        | RejectReason::BadProxyHeader => {}
+        | RejectReason::BadProxyHeader
+        | RejectReason::Loop => {}
         // As if it were not accepted.
         RejectReason::Flood => {
             let _ = poll_fn(|cx| socket.poll_filled(cx, MAX_UNREAD)).await;

@@ -5,7 +5,6 @@ use std::time::Instant;
 use super::accepted::{Accepted, HelloFacts};
 use super::arrival::Arrival;
 use super::flight;
-use super::inlet::unwrap_records;
 use super::lent_pass::LentPass;
 use super::opening::Opening;
 use super::peer::{READ_STEP, read_more};
@@ -142,6 +141,9 @@ async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, Rej
         _ => {}
     }
     let replay_id = obfuscated2::replay_id(&bytes);
+    if arrival.context.backend.is_own(&replay_id) {
+        return Err(RejectReason::Loop);
+    }
     let pass = arrival.let_in(secret, None, &replay_id, opening).await?;
     Ok(Accepted {
         secret,
@@ -208,6 +210,9 @@ fn check_hello(
         .ok_or(RejectReason::UnknownSecret)?;
     arrival.proven.set(Some(secret));
     let context = arrival.context;
+    if context.backend.is_own(&hello.random) {
+        return Err(RejectReason::Loop);
+    }
     let now = context.reactor.clock().unix() as u32;
     let age = Age::of(time, now, context.config.with(|config| config.time_skew));
     if age == Age::Late {
@@ -234,7 +239,7 @@ async fn fake_tls(
     let mut header = heapless::Vec::<u8, HEADER_LEN>::new();
     loop {
         opening.hear(&raw);
-        let payload = unwrap_records(&mut records, &mut raw);
+        let payload = records.join(&mut raw);
         let payload = payload.map_err(|_| RejectReason::BadHello)?;
         let payload = raw.get(payload).unwrap_or_default();
         // Never more than is missing was read, unless it came with the hello,

@@ -1,7 +1,5 @@
 //! The way in: what a client sends, out of its TLS records and deciphered.
 
-use std::ops::Range;
-
 use smol_mtproxy_ciphers::CtrStream;
 
 use crate::wire::fake_tls::{RecordError, RecordReader};
@@ -22,7 +20,7 @@ impl Inlet {
     /// slice, however many records it came in.
     pub(crate) fn open<'a>(&mut self, bytes: &'a mut [u8]) -> Result<&'a mut [u8], RecordError> {
         let payload = match &mut self.records {
-            Some(records) => unwrap_records(records, bytes)?,
+            Some(records) => records.join(bytes)?,
             None => 0..bytes.len(),
         };
         let plain = bytes.get_mut(payload).unwrap_or_default();
@@ -33,30 +31,5 @@ impl Inlet {
     /// Drops what can be computed again at the next byte.
     pub(crate) fn hibernate(&mut self) {
         self.cipher.hibernate();
-    }
-}
-
-/// Moves the payloads of all records together and tells where they are now.
-/// The first one stays where it is: most reads hold one record.
-pub(super) fn unwrap_records(
-    reader: &mut RecordReader,
-    bytes: &mut [u8],
-) -> Result<Range<usize>, RecordError> {
-    let total = bytes.len();
-    let mut joined = 0..0;
-    let mut read = 0;
-    loop {
-        let mut input = bytes.get_mut(read..).unwrap_or_default();
-        let Some(length) = reader.next(&mut input)?.map(|payload| payload.len()) else {
-            return Ok(joined);
-        };
-        read = total - input.len();
-        let payload = read - length..read;
-        if joined.is_empty() {
-            joined = payload;
-        } else {
-            bytes.copy_within(payload, joined.end);
-            joined.end += length;
-        }
     }
 }

@@ -32,7 +32,6 @@
 //! | `unframe` | packets out of that |
 //! | `out` | what goes to a client |
 //! | `records` | how long the records are that it goes in |
-//! | `padding` | random bytes for packets |
 
 mod accept;
 mod accepted;
@@ -49,7 +48,6 @@ mod line;
 mod opening;
 mod out;
 mod packets;
-mod padding;
 mod peer;
 mod records;
 mod registry;
@@ -72,10 +70,11 @@ use crate::config::ClientConfig;
 use crate::guard::gate::Gate;
 use crate::log::Throttle;
 use crate::metrics::Metrics;
-use crate::net::{BufferPool, Executor, Keepalive, Live, PipePool, Reactor, Scratch, Socket};
+use crate::net::{
+    BufferPool, Executor, Keepalive, Live, PaddingSource, PipePool, Reactor, Scratch, Socket,
+};
 
 pub(crate) use accept::{ListenerHandle, listen};
-use padding::PaddingSource;
 use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;

@@ -124,9 +124,13 @@ impl Opening {
     pub(crate) fn concerns_site(&self, reason: RejectReason) -> bool {
         if matches!(
             reason,
-            RejectReason::Evicted | RejectReason::TooManyClients | RejectReason::BadProxyHeader
+            RejectReason::Evicted
+                | RejectReason::TooManyClients
+                | RejectReason::BadProxyHeader
+                | RejectReason::Loop
         ) {
-            // A relay is no stranger, nor is a client for whom there is no place.
+            // Neither a relay is a stranger, nor are we, nor is a client for whom there is no
+            // place.
             return false;
         }
         let left = reason == RejectReason::Abandoned;

@@ -125,6 +125,14 @@ pub(crate) enum Problem {
     RoutesOfBack {
         routes: RouteList,
     },
+    /// `--route` names it, and nothing leads there.
+    RouteNeeds {
+        route: &'static str,
+        flag: &'static str,
+    },
+    UpstreamIsOurselves {
+        own: SocketAddr,
+    },
     /// On a back fronts say whether it is middle.
     RouteOfFront {
         route: &'static str,
@@ -324,6 +332,14 @@ impl fmt::Display for Problem {
             Self::RoutesOfBack { routes } => write!(
                 f,
                 "--route {routes} has no effect on a front, which has auto, middle or direct; give the list to the back"
+            ),
+            Self::RouteNeeds { route, flag } => write!(
+                f,
+                "--route: {route} needs {flag}; give it, or leave {route} out"
+            ),
+            Self::UpstreamIsOurselves { own } => write!(
+                f,
+                "--upstream: this proxy itself listens on {own}; name another one that leads to Telegram"
             ),
             Self::RouteOfFront { route } => write!(
                 f,

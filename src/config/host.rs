@@ -1,7 +1,8 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use super::listen_address::includes;
 use super::values::{BadValue, bad};
 use crate::wire::secret::Domain;
 
@@ -71,6 +72,29 @@ pub(crate) enum HostPort {
         name: String,
         port: u16,
     },
+}
+
+impl HostPort {
+    /// Whether who listens at `own` is surely meant by it.
+    pub(super) fn is_at(&self, own: SocketAddr) -> bool {
+        let same = |address: SocketAddr| {
+            own == address || includes(own, address) && address.ip().is_loopback()
+        };
+        match self {
+            // The kernel takes no address for this machine's own.
+            Self::Address(address) if address.ip().is_unspecified() => {
+                let loopback: IpAddr = match address.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                };
+                same((loopback, address.port()).into())
+            }
+            Self::Address(address) => same(*address),
+            Self::Name { name, port } => {
+                name == "localhost" && same((Ipv4Addr::LOCALHOST, *port).into())
+            }
+        }
+    }
 }
 
 impl FromStr for HostPort {

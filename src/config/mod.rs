@@ -9,7 +9,7 @@
 //! | `flags` | the table of flags, and what is looked up in it |
 //! | `values` | what several flags' values are, and how a bad one is told of |
 //! | `secret` | `--secret` with its limits |
-//! | `routes`, `ws`, `cloudflare` | by which ways DCs are reached, and those by web fronts and by what is the operator's at Cloudflare |
+//! | `routes`, `ws`, `cloudflare`, `upstream` | by which ways DCs are reached, and those by web fronts, by what is the operator's at Cloudflare and by another MTProxy |
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
@@ -56,6 +56,7 @@ mod secret;
 mod settings;
 mod source;
 mod successor;
+mod upstream;
 mod values;
 mod via;
 mod ws;
@@ -99,6 +100,8 @@ pub(crate) use secret::LimitError;
 pub(crate) use secret::SecretLimits;
 pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
+#[cfg(feature = "tls")]
+pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "tls")]

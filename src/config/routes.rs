@@ -31,7 +31,7 @@ impl RouteName {
 
     /// Those that this build has.
     const BUILT: &[Self] = match cfg!(feature = "tls") {
-        true => &[Self::Direct, Self::Ws, Self::Zone, Self::Worker],
+        true => &Self::ALL,
         false => &[Self::Direct],
     };
 

@@ -224,6 +224,52 @@ fn listeners_have_their_own_secrets_and_tag_or_the_common_ones() {
     assert_eq!(config.doors.tls_domains, ["example.com".parse().unwrap()]);
 }
 
+/// Not in the small build.
+#[cfg(feature = "tls")]
+#[test]
+fn the_route_by_another_proxy() {
+    let next = format!("h.example:443:{KEY}");
+    let ourselves = format!("127.0.0.1:443:{KEY}");
+    let (next, ourselves) = (next.as_str(), ourselves.as_str());
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (
+            &[("--route", "direct,upstream")],
+            "f:1: --route: upstream needs --upstream HOST:PORT:SECRET; give it, or leave",
+        ),
+        (
+            &[
+                ("--route", "upstream"),
+                ("--upstream", next),
+                ("--tag", &"1".repeat(32)),
+            ],
+            "--tag has no effect with --route upstream",
+        ),
+        (
+            &[
+                ("--listen", ":443"),
+                ("--route", "upstream"),
+                ("--upstream", ourselves),
+            ],
+            "f:3: --upstream: this proxy itself listens on 0.0.0.0:443",
+        ),
+        (
+            &[("--route", "upstream"), ("--upstream", "h:443:00")],
+            "f:2: --upstream: a secret has 32 hex digits",
+        ),
+    ];
+    for (flags, expected) in cases {
+        let error = error(flags);
+        assert!(error.starts_with(expected), "{error}");
+        assert!(!error.contains(KEY), "{error}");
+    }
+    let telegram = config(&[("--route", "direct,upstream"), ("--upstream", next)]).telegram;
+    assert_eq!(telegram.routes.to_string(), "direct,upstream");
+    assert_eq!(
+        telegram.upstream.unwrap().place.to_string(),
+        "h.example:443"
+    );
+}
+
 #[test]
 fn contradictions_are_named_with_their_line() {
     let ee = format!("ee{KEY}6578616d706c652e636f6d");

@@ -1,9 +1,8 @@
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use super::host::{Host, HostPort};
-use super::listen_address::includes;
 use super::values::{BadValue, bad};
 use crate::wire::via::{Kind, Login};
 
@@ -40,23 +39,7 @@ impl Via {
 
     /// Whether who listens at `own` is surely meant by it.
     pub(super) fn is_at(&self, own: SocketAddr) -> bool {
-        let same = |address: SocketAddr| {
-            own == address || includes(own, address) && address.ip().is_loopback()
-        };
-        match &self.place {
-            // The kernel takes no address for this machine's own.
-            HostPort::Address(address) if address.ip().is_unspecified() => {
-                let loopback: IpAddr = match address.ip() {
-                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                    IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-                };
-                same((loopback, address.port()).into())
-            }
-            HostPort::Address(address) => same(*address),
-            HostPort::Name { name, port } => {
-                name == "localhost" && same((Ipv4Addr::LOCALHOST, *port).into())
-            }
-        }
+        self.place.is_at(own)
     }
 }
 

@@ -7,8 +7,6 @@ use std::task::{Context, Poll, ready};
 use smol_mtproxy_ciphers::CtrStream;
 
 use super::enciphered::Enciphered;
-#[cfg(feature = "tls")]
-use super::websocket::WebSocket;
 use crate::net::{BufferPool, Socket};
 
 /// A client's own connection to a DC, which has its 64-byte header. What comes from it
@@ -16,9 +14,38 @@ use crate::net::{BufferPool, Socket};
 pub(crate) enum Line {
     /// To the DC itself.
     Plain(Enciphered),
-    /// By a web server that hands it on.
+    /// By a web server that hands it on, or by another MTProxy: one variant for both, for
+    /// which a plain one has room without growing.
     #[cfg(feature = "tls")]
-    WebSocket(Box<WebSocket>),
+    Wrapped(Box<dyn Wrapped>),
+}
+
+/// What a [`Line`] does, for one whose bytes go in something.
+#[cfg(feature = "tls")]
+pub(crate) trait Wrapped {
+    /// See [`Line::send`].
+    fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize>;
+
+    /// See [`Line::flush`].
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize>;
+
+    fn is_flushed(&self) -> bool;
+
+    /// See [`Line::poll_read`].
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>>;
+
+    /// Drops what the next byte can make again.
+    fn hibernate(&mut self);
+
+    /// What is kept for the client because it had no room, in bytes.
+    #[cfg(test)]
+    fn held(&self) -> usize;
 }
 
 impl Line {
@@ -31,7 +58,7 @@ impl Line {
         match self {
             Self::Plain(plain) => Some(plain.socket()),
             #[cfg(feature = "tls")]
-            Self::WebSocket(_) => None,
+            Self::Wrapped(_) => None,
         }
     }
 
@@ -42,7 +69,7 @@ impl Line {
         match self {
             Self::Plain(plain) => plain.send(buffers, data),
             #[cfg(feature = "tls")]
-            Self::WebSocket(web) => web.send(buffers, data),
+            Self::Wrapped(wrapped) => wrapped.send(buffers, data),
         }
     }
 
@@ -52,7 +79,7 @@ impl Line {
         match self {
             Self::Plain(plain) => plain.flush(cx),
             #[cfg(feature = "tls")]
-            Self::WebSocket(web) => web.flush(cx),
+            Self::Wrapped(wrapped) => wrapped.flush(cx),
         }
     }
 
@@ -61,7 +88,7 @@ impl Line {
         match self {
             Self::Plain(plain) => plain.is_flushed(),
             #[cfg(feature = "tls")]
-            Self::WebSocket(web) => web.is_flushed(),
+            Self::Wrapped(wrapped) => wrapped.is_flushed(),
         }
     }
 
@@ -83,7 +110,7 @@ impl Line {
                 Poll::Ready(Ok(length))
             }
             #[cfg(feature = "tls")]
-            Self::WebSocket(web) => web.poll_read(cx, space, most, take),
+            Self::Wrapped(wrapped) => wrapped.poll_read(cx, space, most, take),
         }
     }
 
@@ -92,7 +119,7 @@ impl Line {
         match self {
             Self::Plain(plain) => plain.hibernate(),
             #[cfg(feature = "tls")]
-            Self::WebSocket(web) => web.hibernate(),
+            Self::Wrapped(wrapped) => wrapped.hibernate(),
         }
     }
 }

@@ -3,11 +3,14 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `chained.rs` | a connection to another MTProxy, as a client of it has |
 //! | `dial.rs` | a new one, straight or through `--via` |
 //! | `dial_error.rs` | why there is none, by what can be done about it |
 //! | `enciphered.rs` | a connection to a DC that is written to through a cipher |
 //! | `line.rs` | a client's own connection to a DC |
+//! | `next_proxy.rs` | how one to another MTProxy comes to be |
 //! | `on_trial.rs` | a line that tells how its route fares |
+//! | `own_hellos.rs` | which hellos that come in went out from here |
 //! | `place.rs` | a machine of the config's, by its address or its name |
 //! | `rest.rs` | for how long what failed is left alone; pure |
 //! | `starvation.rs` | when a line shows that its route works or not; pure |
@@ -17,11 +20,17 @@
 //! | `web_trust.rs` | which web servers are taken for what they say they are |
 //! | `websocket.rs` | a DC's connection inside a WebSocket inside TLS |
 
+#[cfg(feature = "tls")]
+mod chained;
 mod dial;
 mod dial_error;
 mod enciphered;
 mod line;
+#[cfg(feature = "tls")]
+mod next_proxy;
 mod on_trial;
+#[cfg(feature = "tls")]
+mod own_hellos;
 mod place;
 mod rest;
 mod starvation;
@@ -37,7 +46,11 @@ mod websocket;
 pub(crate) use dial::Dialer;
 pub(crate) use dial_error::DialError;
 pub(crate) use line::Line;
+#[cfg(feature = "tls")]
+pub(crate) use next_proxy::{ChainedClient, GreetError, Greeted};
 pub(crate) use on_trial::OnTrial;
+#[cfg(feature = "tls")]
+pub(crate) use own_hellos::OwnHellos;
 #[cfg(feature = "tls")]
 pub(crate) use place::Place;
 pub(crate) use rest::{Rest, Rests};

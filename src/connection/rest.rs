@@ -22,12 +22,14 @@ fn lengths(why: RouteResult) -> (Duration, Duration) {
     let seconds = Duration::from_secs;
     match why {
         RouteResult::Blocked | RouteResult::Filtered => (10 * MINUTE, 60 * MINUTE),
-        RouteResult::Intercepted => (10 * MINUTE, 10 * MINUTE),
+        RouteResult::Intercepted | RouteResult::Loop => (10 * MINUTE, 10 * MINUTE),
         RouteResult::NotServed => (60 * MINUTE, 60 * MINUTE),
         RouteResult::Starves | RouteResult::FallsSilent => (10 * MINUTE, 10 * MINUTE),
         RouteResult::Useless | RouteResult::EndsEarly | RouteResult::Ill => (MINUTE, MINUTE),
         RouteResult::ProxyIll => (seconds(5), MINUTE),
-        RouteResult::Opened | RouteResult::CutShort => (Duration::ZERO, Duration::ZERO),
+        RouteResult::Opened | RouteResult::CutShort | RouteResult::Queued => {
+            (Duration::ZERO, Duration::ZERO)
+        }
     }
 }
 

@@ -178,7 +178,7 @@ impl FreshWebSocket {
             early: self.early,
         };
         let web = WebSocket::new(parts)?;
-        Ok(Line::WebSocket(Box::new(web)))
+        Ok(Line::Wrapped(Box::new(web)))
     }
 }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use smol_mtproxy_ciphers::CtrStream;
 
+use super::line::Wrapped;
 use crate::net::{BufferPool, READS_PER_TURN, Rope, Socket};
 use crate::tls::{self, MAX_RECORD, TlsStream, Writer};
 use crate::wire::packet_meter::{PacketCutter, PacketPiece, PacketStart};
@@ -154,45 +155,6 @@ impl WebSocket {
         self.reply()
     }
 
-    /// See [`Line::send`](super::Line::send).
-    pub(crate) fn send(
-        &mut self,
-        buffers: &Rc<BufferPool>,
-        mut data: &mut [u8],
-    ) -> io::Result<usize> {
-        self.check()?;
-        let mut settled = data.len();
-        loop {
-            let mut pieces = heapless::Vec::<(Front, &mut [u8]), PIECES>::new();
-            while !pieces.is_full() {
-                let piece = match self.cutter.next(&mut data) {
-                    Ok(Some(piece)) => piece,
-                    Ok(None) => break,
-                    Err(_) => return Err(self.fail(io::ErrorKind::InvalidData)),
-                };
-                settled -= piece.bytes.len();
-                self.unsettled += piece.bytes.len();
-                let (front, bytes) = self.encipher(piece);
-                // It is not full.
-                let _ = pieces.push((front, bytes));
-                if self.message_left == 0 && self.answer.is_some() {
-                    break;
-                }
-            }
-            let is_last = pieces.is_empty();
-            let answer = self.due_answer();
-            let answer = answer.as_ref().map_or(&[][..], |frame| frame);
-            let slices = pieces
-                .iter()
-                .flat_map(|(front, bytes)| [front.as_slice(), bytes]);
-            self.write(buffers, slices.chain([answer]))?;
-            if is_last {
-                // What the kernel took, and the beginning of a header, which stays here.
-                return Ok(settled + self.settle());
-            }
-        }
-    }
-
     /// A piece of a packet as it goes out, with what stands before it.
     fn encipher<'a>(&mut self, piece: PacketPiece<'a>) -> (Front, &'a mut [u8]) {
         let PacketPiece { start, bytes } = piece;
@@ -258,36 +220,6 @@ impl WebSocket {
         Ok(taken)
     }
 
-    /// See [`Line::flush`](super::Line::flush).
-    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
-        self.check()?;
-        loop {
-            self.reply()?;
-            if self.is_flushed() || self.socket.poll_writable(cx).is_pending() {
-                return Ok(self.settle());
-            }
-            let flushed = self.writer.borrow_mut().flush(&self.socket);
-            if !flushed.map_err(|error| self.fail_by(error))? {
-                continue;
-            }
-            self.sealed = 0;
-            if let Some(mut pending) = self.pending.take() {
-                let taken = match pending.is_empty() {
-                    true => Ok(0),
-                    false => self.seal(pending.slices()),
-                };
-                pending.advance(*taken.as_ref().unwrap_or(&0));
-                self.pending = Some(pending);
-                taken?;
-            }
-        }
-    }
-
-    pub(crate) fn is_flushed(&self) -> bool {
-        let is_empty = self.pending.as_ref().is_none_or(|rope| rope.is_empty());
-        is_empty && self.writer.borrow().is_flushed() && self.check().is_ok()
-    }
-
     /// How many of the client's bytes are gone that were not told of. What is here has the
     /// headers of frames as well, so this may tell of a few bytes late, and never early.
     fn settle(&mut self) -> usize {
@@ -296,38 +228,6 @@ impl WebSocket {
         let gone = self.unsettled - kept;
         self.unsettled = kept;
         gone
-    }
-
-    /// See [`Line::poll_read`](super::Line::poll_read). `space` has room for a record.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        space: &mut [u8],
-        most: usize,
-        take: &mut dyn FnMut(&mut [u8]),
-    ) -> Poll<io::Result<usize>> {
-        let kept = self.rest.give(most, take);
-        if kept > 0 {
-            return Poll::Ready(Ok(kept));
-        }
-        for _ in 0..READS_PER_TURN {
-            match self.course {
-                Course::Open => {}
-                Course::Ended => return Poll::Ready(Ok(0)),
-                Course::Broken(kind) => return Poll::Ready(Err(kind.into())),
-            }
-            let came = ready!(self.poll_record(cx, space, most, take));
-            // An error is met again by who reads or flushes.
-            if self.reply().is_ok_and(|()| !self.is_flushed()) {
-                // Who waits for the kernel is the one that flushes.
-                cx.waker().wake_by_ref();
-            }
-            if came > 0 {
-                return Poll::Ready(Ok(came));
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// Reads once: how much of the client's came.
@@ -391,13 +291,6 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Drops what the next byte can make again.
-    pub(crate) fn hibernate(&mut self) {
-        self.to_dc.hibernate();
-        self.pending.take_if(|rope| rope.is_empty());
-        self.tls.hibernate();
-    }
-
     fn check(&self) -> io::Result<()> {
         match self.course {
             Course::Broken(kind) => Err(kind.into()),
@@ -420,6 +313,113 @@ impl WebSocket {
             }
         };
         self.fail(kind)
+    }
+}
+
+impl Wrapped for WebSocket {
+    fn send(&mut self, buffers: &Rc<BufferPool>, mut data: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        let mut settled = data.len();
+        loop {
+            let mut pieces = heapless::Vec::<(Front, &mut [u8]), PIECES>::new();
+            while !pieces.is_full() {
+                let piece = match self.cutter.next(&mut data) {
+                    Ok(Some(piece)) => piece,
+                    Ok(None) => break,
+                    Err(_) => return Err(self.fail(io::ErrorKind::InvalidData)),
+                };
+                settled -= piece.bytes.len();
+                self.unsettled += piece.bytes.len();
+                let (front, bytes) = self.encipher(piece);
+                // It is not full.
+                let _ = pieces.push((front, bytes));
+                if self.message_left == 0 && self.answer.is_some() {
+                    break;
+                }
+            }
+            let is_last = pieces.is_empty();
+            let answer = self.due_answer();
+            let answer = answer.as_ref().map_or(&[][..], |frame| frame);
+            let slices = pieces
+                .iter()
+                .flat_map(|(front, bytes)| [front.as_slice(), bytes]);
+            self.write(buffers, slices.chain([answer]))?;
+            if is_last {
+                // What the kernel took, and the beginning of a header, which stays here.
+                return Ok(settled + self.settle());
+            }
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+        self.check()?;
+        loop {
+            self.reply()?;
+            if self.is_flushed() || self.socket.poll_writable(cx).is_pending() {
+                return Ok(self.settle());
+            }
+            let flushed = self.writer.borrow_mut().flush(&self.socket);
+            if !flushed.map_err(|error| self.fail_by(error))? {
+                continue;
+            }
+            self.sealed = 0;
+            if let Some(mut pending) = self.pending.take() {
+                let taken = match pending.is_empty() {
+                    true => Ok(0),
+                    false => self.seal(pending.slices()),
+                };
+                pending.advance(*taken.as_ref().unwrap_or(&0));
+                self.pending = Some(pending);
+                taken?;
+            }
+        }
+    }
+
+    fn is_flushed(&self) -> bool {
+        let is_empty = self.pending.as_ref().is_none_or(|rope| rope.is_empty());
+        is_empty && self.writer.borrow().is_flushed() && self.check().is_ok()
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        space: &mut [u8],
+        most: usize,
+        take: &mut dyn FnMut(&mut [u8]),
+    ) -> Poll<io::Result<usize>> {
+        let kept = self.rest.give(most, take);
+        if kept > 0 {
+            return Poll::Ready(Ok(kept));
+        }
+        for _ in 0..READS_PER_TURN {
+            match self.course {
+                Course::Open => {}
+                Course::Ended => return Poll::Ready(Ok(0)),
+                Course::Broken(kind) => return Poll::Ready(Err(kind.into())),
+            }
+            let came = ready!(self.poll_record(cx, space, most, take));
+            // An error is met again by who reads or flushes.
+            if self.reply().is_ok_and(|()| !self.is_flushed()) {
+                // Who waits for the kernel is the one that flushes.
+                cx.waker().wake_by_ref();
+            }
+            if came > 0 {
+                return Poll::Ready(Ok(came));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn hibernate(&mut self) {
+        self.to_dc.hibernate();
+        self.pending.take_if(|rope| rope.is_empty());
+        self.tls.hibernate();
+    }
+
+    #[cfg(test)]
+    fn held(&self) -> usize {
+        self.rest.bytes.capacity()
     }
 }
 

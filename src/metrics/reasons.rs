@@ -133,6 +133,7 @@ reasons! {
         SiteAnswered "site_answered" "an unfinished handshake, which the site did not wait for";
         Replay "replay" "the same handshake as an earlier one";
         UptimesFull "uptimes_full" "a TLS hello with the client's uptime instead of the time, and no place to remember it for ever";
+        Loop "loop" "it went out from this proxy itself: --upstream leads back here";
         Flood "flood" "its address makes more connections than --flood-limit and proves nothing";
         Evicted "evicted" "it has proven nothing, and others need its place (--max-handshakes, --max-clients)";
         BadProxyHeader "bad_proxy_header" "a relay of --proxy-protocol sent no PROXY header: switch it on there (send-proxy-v2)";
@@ -237,6 +238,8 @@ reasons! {
         Intercepted "intercepted" "the certificate of somebody else: intercepted on the way";
         NotServed "not_served" "redirected: this DC is not served there";
         Ill "ill" "no answer in time, or not the one that it should be";
+        Queued "queued" "too many wait for their turn to greet the next proxy";
+        Loop "loop" "it leads back to this proxy itself";
         Starves "starves" "it connects, and then no byte comes to a client that has asked: filtered on the way";
         FallsSilent "falls_silent" "three in a row fell silent after 8 to 32 KB: filtered on the way";
         EndsEarly "ends_early" "the other side closed three in a row without a byte";

@@ -17,6 +17,7 @@
 //! | `memory.rs` | the sizes that memory comes in: the scratch buffer and the chunk |
 //! | `notify.rs` | wakes tasks that wait for a change |
 //! | `one_way.rs` | one direction of a relay whose bytes nobody looks at |
+//! | `padding.rs` | random bytes for packets |
 //! | `pause.rs` | a wait that may be cut short |
 //! | `pipes.rs` | the pipes for splice(2) |
 //! | `presence.rs` | asks the kernel whether a peer is there |
@@ -47,6 +48,7 @@ mod lookup;
 mod memory;
 mod notify;
 mod one_way;
+mod padding;
 mod pause;
 mod pipes;
 mod presence;
@@ -79,6 +81,7 @@ pub(crate) use lookup::{Lookup, LookupRules};
 pub(crate) use memory::{CHUNK_LEN, SCRATCH_LEN, Scratch};
 pub(crate) use notify::Notify;
 pub(crate) use one_way::{OneWay, OneWayParts};
+pub(crate) use padding::PaddingSource;
 pub(crate) use pause::Pause;
 pub(crate) use pipes::PipePool;
 pub(crate) use random::{fill_random, random_part};

@@ -128,6 +128,11 @@ impl Telegram {
 }
 
 impl Backend for Telegram {
+    #[cfg(feature = "tls")]
+    fn is_own(&self, replay_id: &[u8]) -> bool {
+        self.routes.is_own(replay_id)
+    }
+
     fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_> {
         match request.route {
             Route::Middle => Box::pin(self.open_middle(request, sink)),

@@ -2,6 +2,7 @@
 //! (`doc/protocol.md` §6): content type, version `0303`, u16 BE length, payload.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::bytes::{Gather, take_up_to};
 
@@ -80,6 +81,28 @@ impl RecordReader {
         Ok(None)
     }
 
+    /// Moves the payloads of all records in `bytes` together and tells where they are now.
+    /// The first one stays where it is: most reads hold one record.
+    pub fn join(&mut self, bytes: &mut [u8]) -> Result<Range<usize>, RecordError> {
+        let total = bytes.len();
+        let mut joined = 0..0;
+        let mut read = 0;
+        loop {
+            let mut input = bytes.get_mut(read..).unwrap_or_default();
+            let Some(length) = self.next(&mut input)?.map(|payload| payload.len()) else {
+                return Ok(joined);
+            };
+            read = total - input.len();
+            let payload = read - length..read;
+            if joined.is_empty() {
+                joined = payload;
+            } else {
+                bytes.copy_within(payload, joined.end);
+                joined.end += length;
+            }
+        }
+    }
+
     fn start(&mut self, header: [u8; HEADER_LEN]) -> Result<(), RecordError> {
         let [kind, major, minor, high, low] = header;
         let len = usize::from(u16::from_be_bytes([high, low]));
@@ -103,11 +126,11 @@ impl RecordReader {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Type(kind) => write!(f, "client sent a TLS record of type {kind:#04x}"),
+            Self::Type(kind) => write!(f, "a TLS record of type {kind:#04x}"),
             Self::Version([major, minor]) => {
-                write!(f, "client sent a TLS record of version {major}.{minor}")
+                write!(f, "a TLS record of version {major}.{minor}")
             }
-            Self::Length(len) => write!(f, "client sent a TLS record of {len} bytes"),
+            Self::Length(len) => write!(f, "a TLS record of {len} bytes"),
         }
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn without_files(
     check_route(&flags, settings, &doors)?;
     check_cloudflare(&flags, settings, &doors)?;
     check_via(&flags, settings, &doors, &link)?;
+    check_upstream(&flags, settings, &doors, &link)?;
     let telegram = telegram::build(&flags, &doors);
     let ends = (&doors, &link);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
@@ -189,6 +190,34 @@ fn taken(doors: &DoorConfig, link: &LinkConfig) -> Vec<SocketAddr> {
     let clients = doors.listeners.iter().map(|listener| listener.addr);
     let links = link.listen.iter().map(|place| place.address);
     clients.chain(links).collect()
+}
+
+/// The other proxy is named if it is a route, and is another one.
+fn check_upstream(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+    link: &LinkConfig,
+) -> Result<(), ConfigError> {
+    let route = RouteName::Upstream;
+    let Some(next) = &flags.upstream else {
+        if !doors.route.list().has(route) {
+            return Ok(());
+        }
+        let (route, flag) = (route.word(), "--upstream HOST:PORT:SECRET");
+        let problem = Problem::RouteNeeds { route, flag };
+        return Err(at_nth("--route", 0, settings, problem));
+    };
+    match taken(doors, link)
+        .into_iter()
+        .find(|own| next.place.is_at(*own))
+    {
+        Some(own) => {
+            let problem = Problem::UpstreamIsOurselves { own };
+            Err(at_nth("--upstream", 0, settings, problem))
+        }
+        None => Ok(()),
+    }
 }
 
 fn wants(

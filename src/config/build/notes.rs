@@ -50,7 +50,7 @@ impl Said {
         if !RouteName::HAS_CHOICE {
             return;
         }
-        use RouteName::{Worker, Ws, Zone};
+        use RouteName::{Upstream, Worker, Ws, Zone};
         let list = doors.route.list();
         if list != RouteList::default() {
             let who = match (flags.role, flags.via.is_some()) {
@@ -75,6 +75,7 @@ impl Said {
                 flags.cloudflare_worker.is_some(),
                 &[Worker],
             ),
+            ("--upstream", flags.upstream.is_some(), &[Upstream]),
         ];
         let mut told = None;
         for (flag, is_given, routes) in given {

@@ -10,7 +10,7 @@ use super::super::routes::{RouteChoice, RouteList, RouteName};
 use super::super::values::{Role, Source, seconds};
 use super::super::via::Via;
 #[cfg(feature = "tls")]
-use super::super::ws::WsConfig;
+use super::super::{upstream::NextProxy, ws::WsConfig};
 use crate::wire::dc::DcId;
 
 /// Where Telegram is, and how many connections there are to it.
@@ -31,6 +31,9 @@ pub(crate) struct TelegramConfig {
     pub(crate) dc_overrides: Vec<(DcId, SocketAddr)>,
     #[cfg(feature = "tls")]
     pub(crate) ws: WsConfig,
+    /// There is one if it is one of the routes.
+    #[cfg(feature = "tls")]
+    pub(crate) upstream: Option<Arc<NextProxy>>,
     #[cfg(feature = "tls")]
     pub(crate) zone: Option<CloudflareZone>,
     #[cfg(feature = "tls")]
@@ -96,6 +99,8 @@ pub(super) fn build(flags: &Flags, doors: &DoorConfig) -> TelegramConfig {
             spare: spares_each(flags),
             ca: flags.ws_ca.clone(),
         },
+        #[cfg(feature = "tls")]
+        upstream: flags.upstream.clone().map(Arc::new),
         #[cfg(feature = "tls")]
         zone: flags.cloudflare_zone.clone(),
         #[cfg(feature = "tls")]

@@ -8,6 +8,7 @@ use super::super::listen::{LinkListenFlag, ListenFlag, MetricsAddress};
 use super::super::policy::Rule;
 use super::super::routes::RouteChoice;
 use super::super::secret::SecretFlag;
+use super::super::upstream::NextProxy;
 use super::super::values::{
     Allow, DcOverride, Integer, Protocols, Role, Seconds, Size, Source, YesNo,
 };
@@ -100,8 +101,8 @@ flags! {
 
     Telegram {
         /// auto = middle if there is a tag, else direct, or a list of ways for
-        /// connections of a client's own, tried in this order: direct, ws, zone,
-        /// worker; a back takes only a list, and without one direct (default: auto)
+        /// connections of a client's own, tried in this order: direct, ws, zone, worker,
+        /// upstream; a back takes only a list, and without one direct (default: auto)
         route: Option<RouteChoice> = "--route" "auto|middle|LIST"; Text "direct";
         /// a proxy that all connections to Telegram go through:
         /// socks5://[USER:PASSWORD@]HOST[:1080], socks5h:// (it looks names up) or
@@ -157,6 +158,11 @@ flags! {
             "--cloudflare-worker" "HOST[=ADDR:PORT][,key=KEY]",
             roles: Roles::WITH_TELEGRAM, holds: Holds::KeyOption, build: Build::Routes;
             Text "tunnel.example.com";
+        /// route upstream: another MTProxy, by its parts or by its link, which clients
+        /// then go through
+        upstream: Option<NextProxy> = "--upstream" "HOST:PORT:SECRET|LINK",
+            roles: Roles::WITH_TELEGRAM, holds: Holds::Secret, build: Build::Routes;
+            Text "proxy.example.com:443:dd00112233445566778899aabbccddeeff";
         /// connections to each DC's middle proxy kept open from the start
         /// (default: 0, opened at the first client)
         dc_connections: Option<Integer<0, 64>> = "--dc-connections" "N",

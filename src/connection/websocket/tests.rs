@@ -403,10 +403,10 @@ fn frames_however_cut_are_one_stream() {
             let reading = world.read(&mut line, length, most);
             let ((), received) = smol::future::zip(server.send(&sent), reading).await;
             assert!(received == whole[..length], "{size} {most}");
-            let Line::WebSocket(web) = &line else {
+            let Line::Wrapped(web) = &line else {
                 unreachable!()
             };
-            assert!(web.rest.bytes.is_empty());
+            assert_eq!(web.held(), 0);
             let (opcode, body) = server.message().await.unwrap();
             assert_eq!((opcode, body.as_slice()), (10, &b"are you there"[..]));
             server.received.clear();
@@ -426,10 +426,10 @@ fn who_takes_nothing_holds_one_record() {
             for _ in 0..100 {
                 world.read_once(&mut line, &mut received, 10).await.unwrap();
             }
-            let Line::WebSocket(web) = &line else {
+            let Line::Wrapped(web) = &line else {
                 unreachable!()
             };
-            assert!(web.rest.bytes.capacity() <= MAX_RECORD);
+            assert!(web.held() <= MAX_RECORD);
             let left = whole.len() - received.len();
             received.extend(world.read(&mut line, left, SCRATCH_LEN).await);
             received

@@ -11,6 +11,7 @@
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `table.rs` | which route is tried next; pure |
+//! | `upstream.rs` | by another MTProxy |
 //! | `web.rs` | what the routes share that lead through web servers |
 //! | `worker.rs` | by a Worker of the operator's at Cloudflare |
 //! | `ws.rs` | by a WebSocket to one of Telegram's web fronts |
@@ -31,6 +32,8 @@ mod shown;
 #[cfg(feature = "tls")]
 mod spares;
 mod table;
+#[cfg(feature = "tls")]
+mod upstream;
 #[cfg(feature = "tls")]
 mod web;
 #[cfg(feature = "tls")]
@@ -88,6 +91,8 @@ pub(super) struct Routes {
     #[cfg(feature = "tls")]
     ws: ws::Ws,
     #[cfg(feature = "tls")]
+    upstream: upstream::Upstream,
+    #[cfg(feature = "tls")]
     ready: ready::AllReady,
     failures: Throttle,
     recoveries: Throttle,
@@ -114,6 +119,8 @@ impl Routes {
                 ws: Default::default(),
                 #[cfg(feature = "tls")]
                 ready: Default::default(),
+                #[cfg(feature = "tls")]
+                upstream: Default::default(),
                 failures: Throttle::new(LOG_PERIOD),
                 recoveries: Throttle::new(LOG_PERIOD),
             }
@@ -134,6 +141,12 @@ impl Routes {
         let is_news = self.web.believe(authorities);
         self.ready.forget();
         is_news
+    }
+
+    /// See [`Backend::is_own`](crate::backend::Backend::is_own).
+    #[cfg(feature = "tls")]
+    pub(super) fn is_own(&self, replay_id: &[u8]) -> bool {
+        self.upstream.is_own(replay_id, self.now())
     }
 
     /// Another DC has been served by this route lately, and nothing is known against that.
@@ -235,6 +248,7 @@ impl Routes {
                         | RouteResult::Filtered
                         | RouteResult::Intercepted
                         | RouteResult::NotServed
+                        | RouteResult::Loop
                 );
                 if is_alone && is_told {
                     return;
@@ -242,12 +256,17 @@ impl Routes {
                 let (why, minutes) = (rest.why, rest.left(now).as_secs().div_ceil(60));
                 let passed = self.failures.pass(now);
                 if is_alone {
-                    say!(
-                        passed,
-                        Warn,
-                        "DC {dc} by {route}: {why}; if Telegram is blocked here, ways around it are \
-                         --via and a --role back elsewhere"
-                    );
+                    let way_out = match route {
+                        RouteName::Upstream => {
+                            "does that proxy serve its own clients, and is the secret in --upstream \
+                             its?"
+                        }
+                        _ => {
+                            "if Telegram is blocked here, ways around it are --via and a --role \
+                             back elsewhere"
+                        }
+                    };
+                    say!(passed, Warn, "DC {dc} by {route}: {why}; {way_out}");
                 } else if self.table.borrow().has_other(dc, route, &list, now) {
                     say!(
                         passed,

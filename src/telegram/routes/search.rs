@@ -1,10 +1,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "tls")]
-use super::ready;
 use super::table::{Choice, Tried};
 use super::{RouteError, Routes, direct};
+#[cfg(feature = "tls")]
+use super::{ready, upstream};
 use crate::backend::{OpenError, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::{Line, OnTrial};
@@ -101,6 +101,9 @@ impl Routes {
                 }
                 #[cfg(not(feature = "tls"))]
                 RouteName::Ws | RouteName::Zone | RouteName::Worker => Err(RouteError::UnknownDc),
+                #[cfg(feature = "tls")]
+                RouteName::Upstream => Box::pin(upstream::open(self, request, deadline)).await,
+                #[cfg(not(feature = "tls"))]
                 RouteName::Upstream => Err(RouteError::UnknownDc),
             }
         };
@@ -129,7 +132,7 @@ impl Attempt<'_> {
     fn failed(mut self, why: RouteResult) {
         let (dc, route) = (self.dc, self.choice.route);
         self.routes.count(dc, route, why);
-        if why != RouteResult::CutShort {
+        if !matches!(why, RouteResult::CutShort | RouteResult::Queued) {
             self.is_over = true;
             let now = self.routes.now();
             let news = self.routes.table.borrow_mut().failed(dc, route, why, now);

@@ -67,6 +67,8 @@ fn run<F: Future<Output = ()>>(
             ..TelegramConfig::clone(&config.get())
         };
         change(&mut new);
+        let authorities = Authorities::read(&new).unwrap();
+        house.telegram.believe(authorities);
         config.set(new);
         test(Rc::new(World {
             house,

@@ -81,6 +81,11 @@ impl ProxyAnswer {
         }
     }
 
+    /// Of the hello.
+    pub fn our_random(&self) -> &[u8; RANDOM_LEN] {
+        &self.our_random
+    }
+
     /// Takes bytes of the answer off the front of `input`. Whether it is complete and
     /// right: what is left in `input` are records of the connection.
     pub fn take(&mut self, input: &mut &[u8]) -> Result<bool, GreetingError> {

@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 
-use crate::net::fill_random;
+use super::random::fill_random;
 
 /// Bytes asked of the kernel at a time: enough for 64 packets.
 const STOCK: usize = 256;
 
 /// Padding for packets, from a stock of random bytes, so that a packet costs
 /// no system call of its own.
-pub(super) struct PaddingSource(RefCell<Stock>);
+pub(crate) struct PaddingSource(RefCell<Stock>);
 
 struct Stock {
     bytes: [u8; STOCK],
