@@ -5,6 +5,7 @@ use std::time::Duration;
 use fake_telegram::client::Kind;
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, run, within};
+use fake_telegram::web_front::Tally;
 use fake_telegram::web_front::manners::Ill;
 
 use crate::{AT_ONCE, Set, served_within};
@@ -50,9 +51,15 @@ fn one_that_died_or_said_something_is_not_used() {
         for ill in [Some(Ill::Reset), Some(Ill::End), None] {
             has_a_spare(&set, 0).await;
             match ill {
-                Some(ill) => set.front.end(ill),
-                None => set.front.ping(b"still there?"),
-            };
+                Some(ill) => {
+                    set.front.end(ill);
+                    let is_done = |tally: Tally| tally.live == 0 || tally.ended == 1;
+                    eventually("its end", || is_done(set.front.tally())).await;
+                }
+                None => {
+                    set.front.ping(b"still there?");
+                }
+            }
             drop(served_within(&set.proxy, AT_ONCE).await);
             set.left().await;
         }

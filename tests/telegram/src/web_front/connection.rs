@@ -509,6 +509,7 @@ impl Talk<'_> {
             Ill::End => self.channel.end(),
             Ill::Silent => {}
         }
+        self.front.count(|tally| tally.ended += 1);
         std::future::pending().await
     }
 

@@ -95,6 +95,8 @@ pub struct Tally {
     pub longest_message: u64,
     pub pings: u64,
     pub pongs: u64,
+    /// Connections that were ended, or fell silent, without a reset.
+    pub ended: u64,
     /// CLOSEs that came, by their code: clients' own, and answers to ours.
     pub closes: Vec<u16>,
     pub close_echoes: Vec<u16>,
