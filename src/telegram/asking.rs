@@ -6,7 +6,6 @@ use std::time::Duration;
 use smol_mtproxy_ciphers::{CtrStream, StreamKey};
 
 use super::Telegram;
-use super::routes::RouteError;
 use crate::backend::{Route, SessionRequest};
 use crate::config::RouteName;
 use crate::connection::Line;
@@ -65,11 +64,13 @@ impl Telegram {
                 let asked = shared.reactor.timeout(ANSWER_LIMIT, asking).await;
                 asked.unwrap_or_else(|| Err(silence()))
             }
-            Err(RouteError::UnknownDc) => Err("it does not lead to this DC".to_owned()),
-            Err(RouteError::Failed(why) | RouteError::FailedForAll(why)) => {
-                let failure = told.and_then(|told| told.failure(dc, why));
-                Err(failure.unwrap_or_else(|| in_words(why)))
-            }
+            Err(error) => Err(match error.result() {
+                None => "it does not lead to this DC".to_owned(),
+                Some(why) => {
+                    let failure = told.and_then(|told| told.failure(dc, why));
+                    failure.unwrap_or_else(|| in_words(why))
+                }
+            }),
         };
         Fared {
             place: told.and_then(|told| told.place(dc)),

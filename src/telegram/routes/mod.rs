@@ -76,6 +76,19 @@ pub(super) enum RouteError {
     FailedForAll(RouteResult),
 }
 
+#[cfg(feature = "check")]
+impl RouteError {
+    /// What it failed by, if it leads to the DC.
+    pub(super) fn result(self) -> Option<RouteResult> {
+        match self {
+            Self::UnknownDc => None,
+            Self::Failed(why) => Some(why),
+            #[cfg(feature = "tls")]
+            Self::FailedForAll(why) => Some(why),
+        }
+    }
+}
+
 /// What is known of the routes, and all that a new line takes.
 pub(super) struct Routes {
     shared: Rc<Shared>,
