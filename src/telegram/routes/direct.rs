@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use super::{RouteError, Routes};
@@ -34,7 +35,7 @@ pub(super) async fn open(
     for address in targets {
         let left = deadline.saturating_duration_since(shared.reactor.now());
         // Who has no time for an answer learns nothing of the address.
-        let connecting = connect(shared, address, request);
+        let connecting = pin!(connect(shared, address, request));
         match shared.reactor.timeout(left, connecting).await {
             Some(Ok(line)) => {
                 shared.reached(address);

@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,8 @@ impl Routes {
             }
         };
         let left = deadline.saturating_duration_since(self.now());
-        let opened = self.shared.reactor.timeout(left, opening).await;
+        // By reference: a future that is handed on by value has room several times.
+        let opened = self.shared.reactor.timeout(left, pin!(opening)).await;
         opened.unwrap_or(Err(RouteError::Failed(RouteResult::CutShort)))
     }
 }

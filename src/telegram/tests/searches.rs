@@ -77,3 +77,22 @@ fn nobody_waits_for_more_than_fifteen_seconds() {
         assert!(held_up < Duration::from_secs(1), "{held_up:?}: it rests");
     });
 }
+
+/// Many are connected at once, and what that takes is not given back by every allocator.
+#[test]
+fn who_is_being_connected_takes_little() {
+    House::run(ON_DEMAND, |house| async move {
+        let request = SessionRequest {
+            route: Route::Direct,
+            has_other_route: false,
+            dc: DcId(2),
+            client: SocketAddr::from(([203, 0, 113, 5], 1000)),
+            local: SocketAddr::from(([127, 0, 0, 1], 443)),
+            tag: None,
+            transport: Transport::Padded,
+            to_client: TO_CLIENT,
+        };
+        let size = size_of_val(&house.telegram.routes.open(&request));
+        assert!(size <= 1200, "{size} bytes");
+    });
+}
