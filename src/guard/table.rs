@@ -203,7 +203,7 @@ impl Snapshot {
 
 impl Table {
     /// Adds an entry, which the file does not know until it is
-    /// [saved](Snapshot::save); `false` if it was there.
+    /// saved; `false` if it was there.
     pub fn add(&self, entry: &str) -> Result<bool, TableError> {
         let entry =
             Entry::parse(entry).ok_or_else(|| TableError::entry(&self.file, None, entry))?;

@@ -67,7 +67,7 @@ pub(crate) fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     }
 }
 
-/// Writes a line that comes in swarms; what [`say!`](crate::say) calls. If its throttle
+/// Writes a line that comes in swarms; what `say!` calls. If its throttle
 /// lets it pass, it gets its level and the count of those before it; else it is written
 /// as debug.
 pub(crate) fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {

@@ -220,6 +220,8 @@ macro_rules! flags {
         })+
     ) => {
         $(#[$($about)*])*
+        // The brackets of a help text are no links.
+        #[allow(rustdoc::broken_intra_doc_links)]
         #[derive(Default)]
         pub(in crate::config) struct Flags {
             $($($(#[doc = $help])+ pub(crate) $field: $type,)+)+

@@ -55,8 +55,9 @@ impl Routes {
             match self.try_one(choice.route, request, deadline).await {
                 Ok(line) => {
                     attempt.opened();
-                    let trial = self.trial(request.dc, choice.route);
-                    return Ok(OnTrial::new(line, Some(trial)));
+                    // A build with one route has nothing to change by what it shows.
+                    let trial = RouteName::HAS_CHOICE.then(|| self.trial(request.dc, choice.route));
+                    return Ok(OnTrial::new(line, trial));
                 }
                 Err(RouteError::UnknownDc) => {
                     let mut table = self.table.borrow_mut();
@@ -92,10 +93,14 @@ impl Routes {
         request: &SessionRequest,
         deadline: Instant,
     ) -> Result<Line, RouteError> {
+        if route == RouteName::Direct {
+            // It keeps to the deadline by itself.
+            return direct::open(self, request, deadline).await;
+        }
+        // In boxes: not in the room of who is connected directly.
         let opening = async {
             match route {
-                RouteName::Direct => direct::open(self, request, deadline).await,
-                // Not in the room of who is connected directly.
+                RouteName::Direct => Err(RouteError::UnknownDc),
                 #[cfg(feature = "tls")]
                 RouteName::Ws | RouteName::Zone | RouteName::Worker => {
                     Box::pin(ready::open(self, route, request, deadline)).await

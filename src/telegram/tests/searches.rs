@@ -93,6 +93,6 @@ fn who_is_being_connected_takes_little() {
             to_client: TO_CLIENT,
         };
         let size = size_of_val(&house.telegram.routes.open(&request));
-        assert!(size <= 1200, "{size} bytes");
+        assert!(size <= 950, "{size} bytes");
     });
 }
