@@ -16,6 +16,9 @@ use fake_telegram::wait::{run, within};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const CLIENTS: usize = 1000;
+
+/// By so many all the code has been used that more of them use.
+const BEFORE: usize = 500;
 #[cfg(feature = "tls")]
 const WEB_CLIENTS: usize = 300;
 
@@ -171,16 +174,16 @@ fn a_back_keeps_little_of_idle_clients() {
             let change = |o: ProxyOptions| o.set("--log-level", "info");
             let secured = Secured::default();
             let split = Split::start(built_binary!(), route, &secured, change).await;
-            split.front.served_client(2).await;
-            // What is done a second after a client has come has been done once, too.
-            smol::Timer::after(Duration::from_millis(1500)).await;
-            let before = split.back.resident_memory();
             let executor = smol::LocalExecutor::new();
-            let mut clients = Vec::with_capacity(CLIENTS);
-            while clients.len() < CLIENTS {
+            let mut clients = Vec::with_capacity(BEFORE + CLIENTS);
+            let mut before = 0;
+            while clients.len() < BEFORE + CLIENTS {
                 let tasks = [(); 50].map(|()| executor.spawn(split.front.served_client(2)));
                 for task in tasks {
                     clients.push(executor.run(task).await);
+                }
+                if clients.len() == BEFORE {
+                    before = split.back.resident_memory();
                 }
             }
             let grown = split.back.resident_memory().saturating_sub(before);
