@@ -1,43 +1,14 @@
 //! By which way a client of direct mode gets to its DC, what is left alone when it
 //! fails, and what is said of it.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Fate, Kind};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, start};
+use fake_telegram::harness::{BlackHole, Proxy, ProxyOptions, Route, Secured, Split, start};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait::{eventually, run};
-
-/// An address at which nobody answers, refuses or hangs up.
-struct BlackHole {
-    listener: TcpListener,
-    /// Those that fill its queue.
-    _queue: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(listener.as_fd(), 0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let limit = Duration::from_millis(300);
-        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, limit).ok());
-        let queue: Vec<_> = queue.take(16).collect();
-        assert!(queue.len() < 16, "its queue is never full");
-        Self {
-            listener,
-            _queue: queue,
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
-    }
-}
 
 async fn is_served_within(proxy: &Proxy, limit: Duration) -> Duration {
     let start = Instant::now();
@@ -67,7 +38,7 @@ fn shown(proxy: &Proxy) -> serde_json::Value {
 #[test]
 fn a_dead_address_holds_up_one_client() {
     run(async {
-        let hole = BlackHole::new();
+        let hole = BlackHole::new().unwrap();
         let telegram = FakeTelegram::start(Options::default()).unwrap();
         let good = telegram.direct_addresses(2)[0];
         let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct)

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fake_telegram::client::{Fate, Kind};
-use fake_telegram::harness::{Proxy, free_address};
+use fake_telegram::harness::{BlackHole, Proxy, free_address};
 use fake_telegram::payload::echo;
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::{
-    Bound, Deaf, Manners, Options, Protocol, Step, Target, Then, Via, granted, head, reply,
+    Bound, Manners, Options, Protocol, Step, Target, Then, Via, granted, head, reply,
 };
 use fake_telegram::wait::{eventually, is_emulated, run, within};
 
@@ -380,7 +380,7 @@ fn a_server_that_is_away_is_told_of_and_found_when_it_comes_back() {
 fn a_server_that_does_not_answer_the_connection_costs_4_seconds() {
     run(async {
         let telegram = FakeTelegram::start(Default::default()).unwrap();
-        let deaf = Deaf::new().unwrap();
+        let deaf = BlackHole::new().unwrap();
         let url = format!("socks5://{}", deaf.address());
         let proxy = direct(&telegram).set("--via", url).start().await;
         let began = Instant::now();

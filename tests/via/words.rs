@@ -5,9 +5,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{TemporaryDirectory, free_address};
+use fake_telegram::harness::{BlackHole, TemporaryDirectory, free_address};
 use fake_telegram::telegram::FakeTelegram;
-use fake_telegram::via::{Bound, Deaf, Manners, Protocol, Step, Then, Via, reply};
+use fake_telegram::via::{Bound, Manners, Protocol, Step, Then, Via, reply};
 use fake_telegram::wait::run;
 
 use crate::{PASSWORD, SCHEMES, server};
@@ -215,7 +215,7 @@ fn check_says_what_is_wrong() {
             "{said}"
         );
         assert!(!said.contains("xq"), "{said}");
-        let deaf = Deaf::new().unwrap();
+        let deaf = BlackHole::new().unwrap();
         let (_, said, took) = check(&telegram, &format!("http://{}", deaf.address()), &[]);
         line(&said, &format!("fail  via http://{}: ", deaf.address()));
         assert!(took < Duration::from_secs(40), "{took:?}");

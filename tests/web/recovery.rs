@@ -2,15 +2,13 @@
 //! come later have it at once.
 
 use std::future::{Future, poll_fn};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Fate, Kind};
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured};
+use fake_telegram::harness::{BlackHole, Proxy, ProxyOptions, Route, Secured};
 use fake_telegram::payload::echo;
 use fake_telegram::wait::{eventually, run, within};
 use fake_telegram::web_front;
@@ -23,33 +21,6 @@ const CROWD: usize = 50;
 /// In so long a client of a route that opens and then starves has been sent away and
 /// served by the next one.
 const COME_AGAIN: Duration = Duration::from_secs(9);
-
-/// An address at which nobody answers, refuses or hangs up.
-struct BlackHole {
-    listener: TcpListener,
-    /// Those that fill its queue.
-    _queue: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(listener.as_fd(), 0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let limit = Duration::from_millis(300);
-        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, limit).ok());
-        let queue: Vec<_> = queue.take(16).collect();
-        assert!(queue.len() < 16, "its queue is never full");
-        Self {
-            listener,
-            _queue: queue,
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
-    }
-}
 
 /// Comes again as apps do, until it is served.
 async fn served_at_last(proxy: &Proxy, dc: i16) -> (Client, Duration) {
@@ -113,7 +84,7 @@ fn a_crowd_leaves_a_dc_that_is_out_of_reach() {
         let prepare = |set: &Set0| set.telegram.behave_dc(2, |dc| dc.direct_refuse = true);
         let set = Set::start_with("direct,ws", prepare, |o| o).await;
         is_left(&set, AT_ONCE + AT_ONCE).await;
-        let hole = BlackHole::new();
+        let hole = BlackHole::new().unwrap();
         let address = format!("2={}", hole.address());
         let set = Set::start_with(
             "direct,ws",

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `authorities.rs` | whose certificates are believed, where `--ws-ca` says it |
 //! | `direct.rs` | to the DC's address |
+//! | `doubt.rs` | whether a client's line that speaks against a route is to be believed |
 //! | `fronts.rs` | where Telegram's web fronts are, and what DCs are called there; pure |
-//! | `question.rs` | asks a DC itself, where one client's line speaks against a route |
+//! | `question.rs` | asks a DC itself, over a line as a client has it |
 //! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
@@ -21,9 +22,11 @@
 mod authorities;
 mod direct;
 #[cfg(feature = "tls")]
-mod fronts;
+mod doubt;
 #[cfg(feature = "tls")]
-mod question;
+mod fronts;
+#[cfg(any(feature = "check", feature = "tls"))]
+pub(super) mod question;
 #[cfg(feature = "tls")]
 mod ready;
 mod search;

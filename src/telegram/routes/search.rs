@@ -55,8 +55,7 @@ impl Routes {
             match self.try_one(choice.route, request, deadline).await {
                 Ok(line) => {
                     attempt.opened();
-                    // A build with one route has nothing to change by what it shows.
-                    let trial = RouteName::HAS_CHOICE.then(|| self.trial(request.dc, choice.route));
+                    let trial = Some(self.trial(request.dc, choice.route));
                     return Ok(OnTrial::new(line, trial));
                 }
                 Err(RouteError::UnknownDc) => {

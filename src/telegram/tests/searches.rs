@@ -1,41 +1,14 @@
 //! How long a client waits for a line where nobody answers.
 
-use std::net::{TcpListener, TcpStream};
+use fake_telegram::harness::BlackHole;
 
 use super::*;
 use crate::config::{RouteList, RouteName};
 
-/// An address at which nobody answers, refuses or hangs up.
-struct BlackHole {
-    listener: TcpListener,
-    /// They fill its queue.
-    _queue: Vec<TcpStream>,
-}
-
-impl BlackHole {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        rustix::net::listen(&listener, 0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let limit = Duration::from_millis(100);
-        let queue = std::iter::from_fn(|| TcpStream::connect_timeout(&address, limit).ok());
-        let queue: Vec<_> = queue.take(16).collect();
-        assert!(queue.len() < 16, "its queue is never full");
-        Self {
-            listener,
-            _queue: queue,
-        }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
-    }
-}
-
 #[test]
 fn nobody_waits_for_more_than_fifteen_seconds() {
     House::run(ON_DEMAND, |house| async move {
-        let holes: Vec<_> = (0..5).map(|_| BlackHole::new()).collect();
+        let holes: Vec<_> = (0..5).map(|_| BlackHole::new().unwrap()).collect();
         let of = |holes: &[BlackHole]| -> Vec<_> {
             let addresses = holes.iter().map(BlackHole::address);
             addresses.map(|address| (DcId(2), address)).collect()

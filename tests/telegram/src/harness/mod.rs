@@ -6,6 +6,7 @@
 //! `SMOL_MTPROXY_LISTS=file` the proxy reads Telegram's lists from files, as
 //! builds without HTTPS must.
 
+mod black_hole;
 mod certificates;
 mod control_group;
 pub mod namespace;
@@ -16,6 +17,7 @@ mod split;
 mod strace;
 mod watch;
 
+pub use black_hole::BlackHole;
 pub use certificates::{certify, certs};
 pub use control_group::ControlGroup;
 pub use place::{TemporaryDirectory, free_address};

@@ -259,34 +259,3 @@ fn percent(text: &str) -> String {
     };
     text.bytes().map(encode).collect()
 }
-
-/// A listener whose queue is full: who connects to it hears nothing, as from an
-/// address that is blocked.
-pub struct Deaf {
-    address: SocketAddr,
-    _held: Vec<rustix::fd::OwnedFd>,
-    _waiting: Vec<TcpStream>,
-}
-
-impl Deaf {
-    pub fn new() -> io::Result<Self> {
-        use rustix::net::{AddressFamily, SocketFlags, SocketType};
-        let address = free_address();
-        let family = AddressFamily::INET;
-        let held =
-            rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        rustix::net::bind(&held, &address)?;
-        rustix::net::listen(&held, 0)?;
-        // The queue holds one more than it is told.
-        let waiting = vec![TcpStream::connect(address)?];
-        Ok(Self {
-            address,
-            _held: vec![held],
-            _waiting: waiting,
-        })
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}

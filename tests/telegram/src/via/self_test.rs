@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::manners::{Bound, Manners, Step, Then, head, reply};
-use super::{Deaf, Options, Protocol, Target, Via, granted};
+use super::{Options, Protocol, Target, Via, granted};
 use crate::control::Close;
 use crate::wait::patience;
 
@@ -689,7 +689,7 @@ fn tunnels_are_cut_and_a_server_comes_again_at_its_address() {
 
 #[test]
 fn nobody_answers_the_connection_itself() {
-    let deaf = Deaf::new().unwrap();
+    let deaf = crate::harness::BlackHole::new().unwrap();
     let error = TcpStream::connect_timeout(&deaf.address(), 3 * SHORT).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
