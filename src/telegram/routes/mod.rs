@@ -11,6 +11,7 @@
 //! | `search.rs` | tries the routes for one client |
 //! | `shown.rs` | what `ctl routes` says |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
+//! | `state.rs` | what is known of one route to one DC; pure |
 //! | `table.rs` | which route is tried next; pure |
 //! | `upstream.rs` | by another MTProxy |
 //! | `web.rs` | what the routes share that lead through web servers |
@@ -34,6 +35,7 @@ mod search;
 mod shown;
 #[cfg(feature = "tls")]
 mod spares;
+mod state;
 mod table;
 #[cfg(feature = "tls")]
 mod upstream;
@@ -63,7 +65,8 @@ use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 #[cfg(feature = "tls")]
 pub(crate) use authorities::{Authorities, AuthoritiesError};
-use table::{News, Table};
+use state::News;
+use table::Table;
 
 /// Between lines about routes that fail, and about those that work again.
 const LOG_PERIOD: Duration = Duration::from_secs(10);

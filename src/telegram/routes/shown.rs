@@ -1,5 +1,5 @@
 use super::Routes;
-use super::table::Standing;
+use super::state::Standing;
 use crate::metrics::Reason;
 
 impl Routes {

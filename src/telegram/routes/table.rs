@@ -1,22 +1,13 @@
 //! Which route a client takes to its DC: what worked last, in the order of the list, and
 //! not what has failed lately. Pure: time is passed in.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::state::{FAVOUR, InARow, News, Standing, State};
 use crate::config::{RouteList, RouteName};
 use crate::connection::Rest;
 use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
-
-/// The route that worked last is the first for so long.
-const FAVOUR: Duration = Duration::from_secs(600);
-
-/// Who tries whether a route works again has so long to find out, and meanwhile others
-/// take the next one.
-const PROBE: Duration = Duration::from_secs(20);
-
-/// So many in a row, each within [`FAVOUR`] of the one before, are no accident.
-const IN_A_ROW: u8 = 3;
 
 /// Telegram's DCs with their media and test servers are less than half of it; only those
 /// that a route leads to come in here. Beyond, the one that was used longest ago is
@@ -37,40 +28,6 @@ struct Row {
     used: Instant,
     worked: Option<(RouteName, Instant)>,
     states: [State; RouteName::ALL.len()],
-}
-
-/// Of one route to one DC.
-#[derive(Clone, Copy, Default)]
-struct State {
-    /// It failed, and has not worked since.
-    rest: Option<Rest>,
-    /// Since when somebody tries whether it works again.
-    probe: Option<Instant>,
-    /// When a line of it had its first byte from the DC.
-    answered: Option<Instant>,
-    silent: InARow,
-    early: InARow,
-    /// Times in a row that a question of ours was answered where a line was not.
-    cleared: u8,
-    /// When a client was told last that it does not lead to this DC at all.
-    unknown: Option<Instant>,
-}
-
-/// Lines that failed in the same way, without one between that did not.
-#[derive(Clone, Copy, Default)]
-struct InARow {
-    count: u8,
-    last: Option<Instant>,
-}
-
-impl InARow {
-    /// One more; whether it is the last straw.
-    fn add(&mut self, now: Instant) -> bool {
-        let goes_on = self.last.is_some_and(|last| now - last < FAVOUR);
-        self.count = if goes_on { self.count } else { 0 }.saturating_add(1);
-        self.last = Some(now);
-        self.count >= IN_A_ROW
-    }
 }
 
 /// The routes that one client has tried.
@@ -110,60 +67,6 @@ impl Choice {
             is_probe: false,
             has_next: false,
         })
-    }
-}
-
-/// What a change of the table changes for clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// A route rests now that did not.
-    Rests(Rest),
-    /// It works again.
-    Back,
-}
-
-/// How a route stands for whoever comes now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// Nothing is known against it.
-    Free,
-    /// Its rest is over: somebody has to try.
-    Due(Rest),
-    /// Somebody does.
-    Probed(Rest),
-    Rests(Rest),
-}
-
-impl State {
-    fn standing(&self, now: Instant) -> Standing {
-        match (self.rest, self.probe) {
-            (None, _) => Standing::Free,
-            (Some(rest), _) if rest.is_on(now) => Standing::Rests(rest),
-            (Some(rest), Some(begun)) if now - begun < PROBE => Standing::Probed(rest),
-            (Some(rest), _) => Standing::Due(rest),
-        }
-    }
-}
-
-impl Standing {
-    /// Of two things that a route needs, the one that keeps clients from it for longer.
-    fn or_worse(self, other: Self) -> Self {
-        let rank = |standing: &Self| match standing {
-            Self::Free => (0, None),
-            Self::Due(_) => (1, None),
-            Self::Probed(_) => (2, None),
-            Self::Rests(rest) => (3, Some(rest.until)),
-        };
-        match rank(&other) > rank(&self) {
-            true => other,
-            false => self,
-        }
-    }
-}
-
-impl State {
-    fn is_unknown(&self, now: Instant) -> bool {
-        self.unknown.is_some_and(|since| now - since < FAVOUR)
     }
 }
 
@@ -349,7 +252,7 @@ impl Table {
     pub(crate) fn may_be_doubted(&self, dc: DcId, route: RouteName) -> bool {
         let row = self.rows.iter().find(|row| row.dc == dc);
         let state = row.and_then(|row| row.states.get(route.index()));
-        state.is_some_and(|state| state.cleared < IN_A_ROW)
+        state.is_some_and(|state| state.may_be_cleared())
     }
 
     /// The DC has answered a question of ours, so the line that spoke against the route
@@ -483,13 +386,6 @@ impl Table {
             states: Default::default(),
         });
         self.rows.len() - 1
-    }
-}
-
-impl State {
-    fn is_back(&mut self) -> Option<News> {
-        self.probe = None;
-        self.rest.take().map(|_| News::Back)
     }
 }
 

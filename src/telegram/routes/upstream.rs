@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use smol::lock::Mutex;
 
 use super::direct::{KEEPALIVE, result_of};
-use super::table::Standing;
+use super::state::Standing;
 use super::{RouteError, Routes};
 use crate::backend::SessionRequest;
 use crate::config::{NextProxy, RouteName};

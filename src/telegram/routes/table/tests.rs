@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::super::state::{IN_A_ROW, PROBE};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
