@@ -86,12 +86,14 @@ fn main() -> io::Result<()> {
     let quick = flags.quick;
     // Once in the life of this process.
     let binary: &str = flags.binary.leak();
+    let next = smol::block_on(subject::next_proxy(binary, &telegram));
     let plan = Plan {
         binary,
         outside: Outside {
             telegram: &telegram,
             front: &front,
             via: &via,
+            next: &next,
         },
         megabytes: flags.megabytes.unwrap_or(if quick { 300 } else { 1000 }),
         rounds: flags.rounds.max(1),

@@ -16,15 +16,17 @@ use crate::{fairness, flood, idle, latency, load};
 
 /// In the order in which they are measured: what a split is compared with comes
 /// right before it.
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     case(Route::Direct, Kind::Padded, Link::None),
     by(Way::Via, Kind::Padded),
     by(Way::Ws, Kind::Padded),
+    by(Way::Upstream, Kind::Padded),
     case(Route::Direct, Kind::Padded, Link::Plain),
     case(Route::Direct, Kind::Padded, Link::Tls),
     case(Route::Direct, Kind::FakeTls, Link::None),
     by(Way::Via, Kind::FakeTls),
     by(Way::Ws, Kind::FakeTls),
+    by(Way::Upstream, Kind::FakeTls),
     case(Route::Middle, Kind::Padded, Link::None),
     case(Route::Middle, Kind::Padded, Link::Plain),
     case(Route::Middle, Kind::Padded, Link::Tls),

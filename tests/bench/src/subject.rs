@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use fake_telegram::client::{Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, certify};
+use fake_telegram::secret::{KEY, padded};
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::Via;
 use fake_telegram::web_front::WebFront;
@@ -59,6 +60,8 @@ pub enum Way {
     Via,
     /// By a web front.
     Ws,
+    /// By another proxy, whose own cost is not counted.
+    Upstream,
 }
 
 /// Telegram, and what may be between it and the proxy.
@@ -67,6 +70,8 @@ pub struct Outside<'a> {
     pub telegram: &'a FakeTelegram,
     pub front: &'a WebFront,
     pub via: &'a Via,
+    /// The other proxy, and the link to it.
+    pub next: &'a Proxy,
 }
 
 /// A proxy that can be measured.
@@ -86,6 +91,7 @@ impl Case {
             (Route::Direct, Way::Straight) => "direct",
             (Route::Direct, Way::Via) => "via",
             (Route::Direct, Way::Ws) => "ws",
+            (Route::Direct, Way::Upstream) => "upstream",
         };
         let kind = match self.kind {
             Kind::FakeTls => "ee",
@@ -115,6 +121,9 @@ impl Case {
                         .set("--route", "ws")
                         .set("--ws-spare", 0)
                         .web_front(outside.front),
+                    Way::Upstream => proxy
+                        .set("--route", "upstream")
+                        .set("--upstream", next_link(outside.next)),
                 };
                 vec![("", Process::Proxy(proxy.start().await))]
             }
@@ -166,6 +175,17 @@ impl Case {
             ("back", Process::Proxy(back)),
         ]
     }
+}
+
+/// What is between on the way upstream.
+pub async fn next_proxy(binary: &str, telegram: &FakeTelegram) -> Proxy {
+    let options = ProxyOptions::new(binary, telegram, Route::Direct);
+    fit(options).start().await
+}
+
+/// By its padded secret.
+fn next_link(next: &Proxy) -> String {
+    format!("{}:{}", next.address(), padded(&KEY))
 }
 
 /// Room for the clients of the idle loads, who hibernate soon. A replay memory of

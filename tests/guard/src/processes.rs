@@ -102,6 +102,8 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         ),
         #[cfg(feature = "tls")]
         (by(Way::Ws), [of(dd), of(ee)].concat()),
+        #[cfg(feature = "tls")]
+        (by(Way::Upstream), of(dd).to_vec()),
         (layout(Route::Direct, Link::Key), split()),
         (layout(Route::Middle, Link::Key), split()),
         #[cfg(feature = "tls")]
@@ -157,7 +159,7 @@ pub fn measure(wanted: &str) -> io::Result<Figures> {
 async fn count(layout: Layout, loads: &[Load]) -> io::Result<Figures> {
     let telegram = FakeTelegram::start(Options::default())?;
     let watch = Watch::new(command);
-    let between = Between::start(&telegram, layout.way)?;
+    let between = Between::start(&telegram, layout.way).await?;
     let lead = |options| between.lead(calm(options));
     let parts = watch.start(&telegram, layout, lead).await?;
     let mut counter = Counter {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use fake_telegram::client::{Client, Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
 use fake_telegram::payload::echo;
+use fake_telegram::secret::{KEY, padded};
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::{self, Via};
 use fake_telegram::wait::before;
@@ -38,6 +39,9 @@ pub enum Way {
     /// By a web front.
     #[cfg(feature = "tls")]
     Ws,
+    /// By another proxy, which is not watched.
+    #[cfg(feature = "tls")]
+    Upstream,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ impl Layout {
             (Route::Direct, Way::Via) => "via",
             #[cfg(feature = "tls")]
             (Route::Direct, Way::Ws) => "ws",
+            #[cfg(feature = "tls")]
+            (Route::Direct, Way::Upstream) => "upstream",
         };
         match self.link {
             Link::None => route.to_owned(),
@@ -70,15 +76,18 @@ impl Layout {
 pub struct Between {
     via: Option<Via>,
     front: Option<WebFront>,
+    /// The other proxy, with the directory of its program.
+    next: Option<(Part, Watch)>,
 }
 
 impl Between {
-    pub fn start(telegram: &FakeTelegram, way: Way) -> io::Result<Self> {
+    pub async fn start(telegram: &FakeTelegram, way: Way) -> io::Result<Self> {
         #[cfg(not(feature = "tls"))]
         let _ = telegram;
         let mut between = Self {
             via: None,
             front: None,
+            next: None,
         };
         match way {
             Way::Straight => {}
@@ -92,6 +101,17 @@ impl Between {
                 options.authority = Arc::new(Authority::at_length());
                 between.front = Some(WebFront::start(telegram, options)?);
             }
+            #[cfg(feature = "tls")]
+            Way::Upstream => {
+                let watch = Watch::new(unwatched);
+                let layout = Layout {
+                    route: Route::Direct,
+                    way: Way::Straight,
+                    link: Link::None,
+                };
+                let parts = watch.start(telegram, layout, calm).await?;
+                between.next = parts.into_iter().next().map(|part| (part, watch));
+            }
         }
         Ok(between)
     }
@@ -100,6 +120,10 @@ impl Between {
     pub fn lead(&self, options: ProxyOptions) -> ProxyOptions {
         if let Some(via) = &self.via {
             return options.set("--via", via.url("socks5"));
+        }
+        if let Some((next, _)) = &self.next {
+            let link = format!("{}:{}", next.proxy.address(), padded(&KEY));
+            return options.set("--route", "upstream").set("--upstream", link);
         }
         match &self.front {
             // What is kept ready is no client's.
@@ -117,6 +141,17 @@ pub struct Part {
     pub proxy: Proxy,
     /// Where it is told of a mark.
     pub marks: PathBuf,
+}
+
+/// The words that start a proxy of which nothing is wanted.
+#[cfg(feature = "tls")]
+fn unwatched(_: &Watched<'_>) -> Vec<String> {
+    let program = std::env::current_exe().unwrap_or_default();
+    vec![
+        program.display().to_string(),
+        "proxy".to_owned(),
+        "-".to_owned(),
+    ]
 }
 
 /// Whose directory holds the scripts that start watched proxies, their sockets and
