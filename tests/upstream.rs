@@ -20,6 +20,8 @@ use fake_telegram::wait::{eventually, run, within};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Task};
 
+/// The next proxy's, as it is another person's.
+const NEXT_KEY: [u8; 16] = [0xa5; 16];
 const OTHER_KEY: [u8; 16] = [0x5a; 16];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ impl Form {
     }
 
     fn at(self, address: SocketAddr) -> String {
-        format!("{address}:{}", self.secret(&KEY))
+        format!("{address}:{}", self.secret(&NEXT_KEY))
     }
 }
 
@@ -55,9 +57,14 @@ struct Set {
 
 impl Set {
     async fn start() -> Self {
+        Self::with_next_key(&NEXT_KEY).await
+    }
+
+    async fn with_next_key(key: &[u8; 16]) -> Self {
         let [telegram, decoy] = [(); 2].map(|()| FakeTelegram::start(Options::default()).unwrap());
+        let next = proxy(&telegram, "direct").set("--secret", classic(key));
         Self {
-            next: proxy(&telegram, "direct").start().await,
+            next: next.start().await,
             telegram,
             decoy,
         }
@@ -161,11 +168,28 @@ fn every_kind_of_client_goes_by_every_kind_of_secret() {
 }
 
 #[test]
+fn one_secret_may_be_that_of_both() {
+    run(async {
+        for form in Form::ALL {
+            let set = Set::with_next_key(&KEY).await;
+            let upstream = format!("{}:{}", set.next.address(), form.secret(&KEY));
+            let options = proxy(&set.decoy, "upstream").add("--upstream", upstream);
+            let proxy = options.start().await;
+            whole_sessions(proxy.address(), form).await;
+            assert_eq!(tried(&proxy, "opened"), 4);
+            let is_gone = || set.telegram.counters().direct_live() == 0;
+            eventually("the ends of all", is_gone).await;
+            set.assert_not_direct();
+        }
+    });
+}
+
+#[test]
 fn a_link_is_taken_as_an_app_takes_it() {
     run(async {
         let set = Set::start().await;
         let (server, port) = (set.next.address().ip(), set.next.address().port());
-        let secret = Form::Padded.secret(&KEY);
+        let secret = Form::Padded.secret(&NEXT_KEY);
         let link = format!("https://t.me/proxy?server={server}&port={port}&secret={secret}");
         let options = proxy(&set.decoy, "upstream").add("--upstream", link);
         let proxy = options.start().await;
@@ -207,7 +231,7 @@ fn a_proxy_in_between_looks_its_name_up() {
             let name = Target::Name("next.invalid".to_owned(), 443);
             via.lead(&name, set.next.address());
             let proxy = proxy(&set.decoy, "upstream")
-                .add("--upstream", format!("{name}:{}", form.secret(&KEY)))
+                .add("--upstream", format!("{name}:{}", form.secret(&NEXT_KEY)))
                 .set("--via", via.url("socks5h"))
                 .start()
                 .await;
@@ -300,7 +324,8 @@ fn it_is_left_and_found_again() {
         assert_eq!(fate(&alone, Kind::Padded).await, Fate::Closed);
         assert_eq!(fate(&both, Kind::Padded).await, Fate::Answered);
         assert_eq!((tried(&alone, "useless"), tried(&both, "useless")), (1, 1));
-        let next = proxy(&set.telegram, "direct").listening_at(address);
+        let next = proxy(&set.telegram, "direct").set("--secret", classic(&NEXT_KEY));
+        let next = next.listening_at(address);
         let next = next.start().await;
         // It rests, and there is no other.
         assert_eq!(fate(&alone, Kind::Padded).await, Fate::Answered);
@@ -344,7 +369,8 @@ fn one_that_is_ourselves_is_noticed() {
         for form in Form::ALL {
             let options = proxy(&set.telegram, "upstream,direct");
             let (relay, _relaying) = relay_to(options.listener());
-            let proxy = options.add("--upstream", form.at(relay)).start().await;
+            let upstream = format!("{relay}:{}", form.secret(&KEY));
+            let proxy = options.add("--upstream", upstream).start().await;
             let first = fate(&proxy, Kind::Padded).await;
             // That it leads back here shows a classic one's header, behind which nothing is
             // waited for.

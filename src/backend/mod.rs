@@ -17,7 +17,10 @@ use smol_mtproxy_ciphers::StreamKey;
 use crate::connection::OnTrial;
 use crate::net::Rope;
 use crate::wire::dc::DcId;
+#[cfg(feature = "tls")]
+use crate::wire::obfuscated2::KeyOrigin;
 use crate::wire::secret::AdTag;
+
 use crate::wire::transport::Transport;
 
 /// How a session reaches its DC.
@@ -46,6 +49,9 @@ pub(crate) struct SessionRequest {
     /// Key of the proxy → client stream. A direct session makes the DC encrypt
     /// with it (`doc/protocol.md` §2, fast direct mode).
     pub(crate) to_client: StreamKey,
+    /// What that key was made of; `None` where it is not known.
+    #[cfg(feature = "tls")]
+    pub(crate) made_of: Option<Rc<KeyOrigin>>,
 }
 
 /// Opens sessions. One implementation per place where Telegram is reached from.

@@ -191,6 +191,8 @@ async fn open(
         tag: rules.tag,
         transport,
         to_client: header.to_client,
+        #[cfg(feature = "tls")]
+        made_of: Some(Rc::new(header.made_of)),
     };
     let inlet = Inlet::new(header.from_client, records);
     let session = open_session(out, request).await?;

@@ -13,7 +13,7 @@ use super::own_hellos::OwnHellos;
 use crate::net::{PaddingSource, Reactor, Socket, fill_random};
 use crate::wire::dc::DcId;
 use crate::wire::next_proxy::{GreetingError, ProxyAnswer, greet};
-use crate::wire::obfuscated2;
+use crate::wire::obfuscated2::{self, KeyOrigin};
 use crate::wire::secret::{SecretForm, SharedSecret};
 use crate::wire::transport::Transport;
 
@@ -44,6 +44,8 @@ pub(crate) struct ChainedClient {
     pub(crate) dc: DcId,
     pub(crate) transport: Transport,
     pub(crate) to_client: StreamKey,
+    /// What that key was made of, where it is known.
+    pub(crate) made_of: Option<Rc<KeyOrigin>>,
     pub(crate) padding: Rc<PaddingSource>,
 }
 
@@ -78,7 +80,35 @@ impl<'a> Greeted<'a> {
         })
     }
 
-    pub(crate) fn into_line(self, client: ChainedClient) -> Line {
+    /// The client's line, whose header goes out with what the client says first.
+    pub(crate) fn into_line(self, client: ChainedClient) -> io::Result<Line> {
+        if let Some(made_of) = self.shared_keys(&client) {
+            return self.into_plain(&client, made_of);
+        }
+        Ok(self.into_chained(client))
+    }
+
+    /// The client's own keys, if the next proxy would make the same of its header: then
+    /// what comes from there is encrypted for the client already.
+    fn shared_keys<'b>(&self, client: &'b ChainedClient) -> Option<&'b KeyOrigin> {
+        let made_of = client.made_of.as_deref()?;
+        let takes = match self.secret.form {
+            SecretForm::Classic => true,
+            SecretForm::Padded => client.transport == Transport::Padded,
+            SecretForm::FakeTls(_) => false,
+        };
+        (takes && made_of.secret == self.secret.key).then_some(made_of)
+    }
+
+    fn into_plain(self, client: &ChainedClient, made_of: &KeyOrigin) -> io::Result<Line> {
+        let ChainedClient { dc, transport, .. } = client;
+        let header = obfuscated2::dial_same(made_of, *transport, *dc, &mut fill_random);
+        self.own.begins(&header.bytes);
+        self.socket.write_with_next(&header.bytes)?;
+        Ok(Line::plain(self.socket, header.to_dc))
+    }
+
+    fn into_chained(self, client: ChainedClient) -> Line {
         let is_padded = self.secret.form != SecretForm::Classic;
         let transport = match is_padded {
             true => Transport::Padded,

@@ -28,6 +28,15 @@ pub struct ClientHeader {
     pub from_client: CtrStream,
     /// Encrypts what the client receives, from its first byte.
     pub to_client: StreamKey,
+    /// Of what these are.
+    pub made_of: KeyOrigin,
+}
+
+/// Of what the keys of a connection are made.
+pub struct KeyOrigin {
+    /// Bytes 8..56 of its header.
+    pub seed: [u8; 48],
+    pub secret: Secret,
 }
 
 /// A header of ours, to be sent first.
@@ -49,6 +58,10 @@ pub fn accept(header: &[u8; HEADER_LEN], secret: &Secret) -> Option<ClientHeader
         dc: DcId(i16::from_le_bytes([dc0, dc1])),
         from_client,
         to_client: keys.to_initiator,
+        made_of: KeyOrigin {
+            seed: replay_id(header),
+            secret: *secret,
+        },
     })
 }
 
@@ -95,6 +108,20 @@ pub fn dial(
         seal(header, keys.to_responder, transport, dc),
         CtrStream::new(keys.to_initiator),
     )
+}
+
+/// A header with the keys of another connection: what answers it speaks the cipher of
+/// that one's responder, byte for byte, if it has the same secret.
+pub fn dial_same(
+    KeyOrigin { seed, secret }: &KeyOrigin,
+    transport: Transport,
+    dc: DcId,
+    fill_random: &mut dyn FnMut(&mut [u8]),
+) -> DcHeader {
+    let mut header = random_header(fill_random);
+    header[8..CLEAR_LEN].copy_from_slice(seed);
+    let keys = Keys::of(&header, Some(secret));
+    seal(header, keys.to_responder, transport, dc)
 }
 
 struct Keys {
@@ -211,6 +238,26 @@ mod tests {
         CtrStream::new(dc_side.to_responder).apply(&mut plain);
         assert_eq!(plain[56..62], [0xef, 0xef, 0xef, 0xef, 203, 0]);
         assert_eq!(header.to_dc.position(), 64);
+    }
+
+    #[test]
+    fn a_header_with_the_keys_of_another_is_answered_in_its_cipher() {
+        let (client, mut from_proxy) =
+            dial(Transport::Padded, DcId(2), Some(&SECRET), &mut counting());
+        let accepted = accept(&client.bytes, &SECRET).unwrap();
+        let header = dial_same(
+            &accepted.made_of,
+            accepted.transport,
+            accepted.dc,
+            &mut counting(),
+        );
+        assert_eq!(header.to_dc.position(), 64);
+        let next = accept(&header.bytes, &SECRET).unwrap();
+        assert_eq!((next.transport, next.dc), (Transport::Padded, DcId(2)));
+        let mut data = *b"to the client";
+        CtrStream::new(next.to_client).apply(&mut data);
+        from_proxy.apply(&mut data);
+        assert_eq!(&data, b"to the client");
     }
 
     #[test]

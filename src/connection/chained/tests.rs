@@ -14,8 +14,8 @@ use crate::net::{Executor, Reactor, Scratch, fill_random};
 use crate::wire::client_hello::{self, Parsed};
 use crate::wire::dc::DcId;
 use crate::wire::next_proxy::GreetingError;
-use crate::wire::obfuscated2::accept;
-use crate::wire::secret::{SecretForm, SharedSecret};
+use crate::wire::obfuscated2::{HEADER_LEN, KeyOrigin, accept, dial};
+use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 use crate::wire::server_hello::{self, FlightProfile};
 use crate::wire::transport::MAX_PACKET;
 use Transport::*;
@@ -64,6 +64,16 @@ impl World {
 
     /// A line, and the proxy that its other end is.
     async fn line(&self, secret: &SharedSecret, transport: Transport) -> (Line, Proxy) {
+        self.line_of(secret, transport, None).await
+    }
+
+    /// The same for a client whose keys are known to be made of this.
+    async fn line_of(
+        &self,
+        secret: &SharedSecret,
+        transport: Transport,
+        made_of: Option<Rc<KeyOrigin>>,
+    ) -> (Line, Proxy) {
         let (near, far) = pair(&self.reactor).await;
         sockopt::set_socket_send_buffer_size(&near, 16 * 1024).unwrap();
         sockopt::set_socket_send_buffer_size(&far, 16 * 1024).unwrap();
@@ -74,8 +84,10 @@ impl World {
             dc: DC,
             transport,
             to_client: TO_CLIENT,
+            made_of,
             padding: self.padding.clone(),
         });
+        let line = line.unwrap();
         let is_tls = matches!(secret.form, SecretForm::FakeTls(_));
         let proxy = Proxy {
             socket: far,
@@ -535,4 +547,54 @@ fn an_idle_one_is_small() {
     assert!(size_of::<Line>() <= 128, "{}", size_of::<Line>());
     let least = HEADER_LEN + size_of::<Chained>();
     assert!(least <= 640, "{least}");
+}
+
+#[test]
+fn the_same_secret_on_both_sides_needs_no_cipher_on_the_way_to_the_client() {
+    let world = World::new();
+    world.run(async {
+        for (secret, transport) in secrets().iter().flat_map(|one| ALL.map(|two| (one, two))) {
+            let own = dial(transport, DC, Some(&secret.key), &mut fill_random);
+            let (mut client, mut to_client) = own;
+            let origin = |key: &_| Rc::new(accept(&client.bytes, key).unwrap().made_of);
+            let made_of = origin(&secret.key);
+            let (mut line, proxy) = world
+                .line_of(secret, transport, Some(made_of.clone()))
+                .await;
+            let is_taken = match secret.form {
+                SecretForm::Classic => true,
+                SecretForm::Padded => transport == Padded,
+                SecretForm::FakeTls(_) => false,
+            };
+            assert_eq!(
+                line.as_socket().is_some(),
+                is_taken,
+                "{secret:?} {transport:?}"
+            );
+            let other = Rc::new(KeyOrigin {
+                seed: made_of.seed,
+                secret: Secret([9; 16]),
+            });
+            let (chained, _) = world.line_of(secret, transport, Some(other)).await;
+            assert!(chained.as_socket().is_none());
+            if !is_taken {
+                continue;
+            }
+            let mut said = *b"what it says first";
+            line.send(&world.buffers, &mut said).unwrap();
+            let mut came = [0; HEADER_LEN + 18];
+            proxy.socket.read_exact(&mut came).await.unwrap();
+            let (header, said) = came.split_first_chunk_mut().unwrap();
+            let mut heard = accept(header, &secret.key).unwrap();
+            assert_eq!((heard.dc, heard.transport), (DC, transport));
+            heard.from_client.apply(said);
+            assert_eq!(said, b"what it says first");
+            // It is the client that hears this, with what it has made of its own header.
+            let mut answer = *b"an answer";
+            CtrStream::new(heard.to_client).apply(&mut answer);
+            to_client.apply(&mut answer);
+            assert_eq!(&answer, b"an answer");
+            client.to_dc.hibernate();
+        }
+    });
 }

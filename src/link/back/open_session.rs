@@ -50,5 +50,8 @@ pub(super) fn request(open: Open) -> SessionRequest {
         tag: open.tag,
         transport: open.transport,
         to_client,
+        // The front knows.
+        #[cfg(feature = "tls")]
+        made_of: None,
     }
 }

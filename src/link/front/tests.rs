@@ -148,6 +148,8 @@ fn request(route: Route, has_other_route: bool) -> SessionRequest {
             key: [0; 32],
             iv: [0; 16],
         },
+        #[cfg(feature = "tls")]
+        made_of: None,
     }
 }
 

@@ -140,6 +140,18 @@ impl Socket {
         })
     }
 
+    /// Writes the few first bytes of a connection, which go out in one segment with what
+    /// is written next, or by themselves after 200 ms.
+    #[cfg(feature = "tls")]
+    pub(crate) fn write_with_next(&self, data: &[u8]) -> io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        let written = self.try_send(data.len(), || rustix::net::send(&self.fd, data, flags))?;
+        match written == data.len() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
     /// [`try_write`](Self::try_write) for several slices in one system call.
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let total = slices.iter().map(|slice| slice.len()).sum();

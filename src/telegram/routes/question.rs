@@ -36,6 +36,8 @@ pub(in crate::telegram) fn request(shared: &Shared, dc: DcId) -> SessionRequest 
             key: shared.random_bytes(),
             iv: shared.random_bytes(),
         },
+        #[cfg(feature = "tls")]
+        made_of: None,
     }
 }
 

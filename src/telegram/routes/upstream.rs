@@ -104,12 +104,17 @@ pub(super) async fn open(
     let miss = match reach(routes, &known, dc, deadline).await {
         Ok(greeted) => {
             shared.led(dc, || known.next.to_string());
-            return Ok(greeted.into_line(ChainedClient {
+            let line = greeted.into_line(ChainedClient {
                 dc,
                 transport: request.transport,
                 to_client: request.to_client.clone(),
+                made_of: request.made_of.clone(),
                 padding: upstream.padding.clone(),
-            }));
+            });
+            match line {
+                Ok(line) => return Ok(line),
+                Err(error) => Miss::Greet(GreetError::Broken(Some(error))),
+            }
         }
         Err(miss) => miss,
     };

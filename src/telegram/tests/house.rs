@@ -146,6 +146,8 @@ impl House {
             tag: None,
             transport: Transport::Intermediate,
             to_client: TO_CLIENT,
+            #[cfg(feature = "tls")]
+            made_of: None,
         };
         let session = self.telegram.open(request, sink.clone()).await?;
         Ok((session, sink))

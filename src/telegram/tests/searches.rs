@@ -64,6 +64,8 @@ fn who_is_being_connected_takes_little() {
             tag: None,
             transport: Transport::Padded,
             to_client: TO_CLIENT,
+            #[cfg(feature = "tls")]
+            made_of: None,
         };
         let size = size_of_val(&house.telegram.routes.open(&request));
         assert!(size <= 950, "{size} bytes");
