@@ -1,0 +1,3 @@
+//! The WEB proxy.
+
+pub(crate) mod cover;
