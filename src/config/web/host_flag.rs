@@ -150,7 +150,7 @@ mod tests {
             ("a_b.example", "not a host name"),
             ("https://a.example", "neither https:// nor a port"),
             ("a.example:443", "neither https:// nor a port"),
-            ("bücher.example", "`idn2 bücher.example` prints it"),
+            ("bücher.example", "`idn2 bücher.example` prints that"),
             ("a.example/", "`/`: "),
             ("a.example/a//b", "`/a//b`: "),
             ("a.example/-a", "`/-a`: "),
