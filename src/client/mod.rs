@@ -15,6 +15,7 @@
 //! | `handshake` | which secret it knows |
 //! | `flight` | our answer to its TLS hello |
 //! | `lent_pass` | its right to be here, while it is slow to go on after that |
+//! | `newcomer` | one that has proven a full secret, and waits |
 //! | `accepted` | what a handshake ends with |
 //! | `roll_call` | a full secret: are all of its sessions still there? |
 //! | `standby` | the site, ready for one that turns out to be no client |
@@ -31,6 +32,7 @@
 //! | `inlet` | what a client sends, out of its records and deciphered |
 //! | `unframe` | packets out of that |
 //! | `out` | what goes to a client |
+//! | `web_stream` | a client that comes as a stream of a WEB session |
 //! | `records` | how long the records are that it goes in |
 
 mod accept;
@@ -45,6 +47,7 @@ mod handshake;
 mod inlet;
 mod lent_pass;
 mod line;
+mod newcomer;
 mod opening;
 mod out;
 mod packets;
@@ -60,6 +63,7 @@ mod sites;
 mod standby;
 mod turned_away;
 mod unframe;
+mod web_stream;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -75,6 +79,7 @@ use crate::net::{
 };
 
 pub(crate) use accept::{ListenerHandle, listen};
+pub(crate) use peer::Peer;
 use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
@@ -83,6 +88,7 @@ pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
 use turned_away::TurnedAway;
+pub(crate) use web_stream::{WebArrival, serve_stream};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
