@@ -20,6 +20,7 @@ use super::sites::{MAX_UNREAD, SiteVisit};
 use super::standby::SiteStandby;
 use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
+use crate::connection::ClientEnd;
 use crate::guard::gate::FloodState;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
@@ -55,9 +56,9 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> 
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     Some(match found {
-        Found::Client(accepted) => {
-            Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
-        }
+        Found::Client(accepted) => Entered::Client(
+            Client::open(context, ClientEnd::Socket(socket), peer, &rules, accepted).await?,
+        ),
         Found::Stranger(site, first) => {
             Entered::Stranger(SiteRelay::new(context, socket, site, &first))
         }

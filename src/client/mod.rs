@@ -31,6 +31,7 @@
 //! | `inlet` | what a client sends, out of its records and deciphered |
 //! | `unframe` | packets out of that |
 //! | `out` | what goes to a client |
+//! | `web_stream` | a client that comes as a stream of a WEB session |
 //! | `records` | how long the records are that it goes in |
 
 mod accept;
@@ -60,6 +61,7 @@ mod sites;
 mod standby;
 mod turned_away;
 mod unframe;
+mod web_stream;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -75,6 +77,7 @@ use crate::net::{
 };
 
 pub(crate) use accept::{ListenerHandle, listen};
+pub(crate) use peer::Peer;
 use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
@@ -83,6 +86,7 @@ pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
 use turned_away::TurnedAway;
+pub(crate) use web_stream::{WebArrival, serve_stream};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);

@@ -146,7 +146,7 @@ impl ClientContext {
                     gone += 1;
                     false
                 }
-                Some(out) if out.socket.has_answered() => {
+                Some(out) if out.end.has_answered() => {
                     out.let_be();
                     false
                 }
@@ -217,7 +217,7 @@ impl ClientOut {
     /// Has its client asked whether it is there; false where that cannot be.
     fn ask(&self) -> bool {
         self.is_asked.set(true);
-        let is_asked = self.socket.ask_peer().is_ok();
+        let is_asked = self.end.ask_peer().is_ok();
         if !is_asked {
             self.let_be();
         }
@@ -227,6 +227,6 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        self.socket.set_keepalive(KEEPALIVE);
+        self.end.set_keepalive(KEEPALIVE);
     }
 }
