@@ -4,6 +4,7 @@
 //! HTTPS) brings frames, and these many *web streams*, each of which is a client like any
 //! other. Who shows no secret sees the *cover*, and cannot tell that there is anything else.
 
+pub(crate) mod cover;
 mod listen;
 mod server;
 
