@@ -13,6 +13,7 @@
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
+//! | `web` | the WEB proxy |
 //! | `policy` | rules of who may come in |
 //! | `error` | what can be wrong with all of it, where, and the way out |
 //! | *From settings to a config:* | |
@@ -59,6 +60,7 @@ mod successor;
 mod upstream;
 mod values;
 mod via;
+mod web;
 mod ws;
 
 pub(crate) use appended_file::AppendedFile;
@@ -104,6 +106,9 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
+pub(crate) use web::{
+    BasePath, CertificateFiles, CoverSite, CoverSource, HostName, WebConfig, WebHost, WebListen,
+};
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 

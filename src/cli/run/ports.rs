@@ -338,8 +338,9 @@ impl Open {
     /// It has all addresses of its port, and these are wanted, which this process
     /// may not bind.
     fn stand_in(&self, config: &Config, parts: Vec<SocketAddr>, is_kept: impl Fn(&Secret) -> bool) {
-        let (flag, all) = (config.listen_flag(), self.address);
+        let all = self.address;
         for part in &parts {
+            let flag = config.listen_flag(*part);
             warn!(
                 "{flag} {part}: its part of the socket of {all}, as --user has given root up; who \
                  connects to others of that port is reset: restart to close them"
