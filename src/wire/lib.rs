@@ -43,6 +43,9 @@
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
+//! | **WEB proxy** | |
+//! | `web/` | frames of its streams, their credit, capabilities, tokens, links |
+//! | `websocket/` | the server's side, which carries them |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -83,4 +86,5 @@ pub mod tls;
 pub mod transport;
 mod tunnel;
 pub mod via;
+pub mod web;
 pub mod websocket;
