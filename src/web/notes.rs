@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::wire::web::frame::{self, StreamId};
+use crate::wire::web::{StreamId, close, window};
 
 /// With so many that wait, nothing more is read of the app, which takes none.
 pub(super) const MAX_NOTES: usize = 256;
@@ -57,8 +57,8 @@ impl Notes {
         let mut frames = NoteFrames::new();
         while let Some(note) = self.0.front() {
             let added = match *note {
-                Note::Close(id) => frames.extend_from_slice(&frame::close(id)),
-                Note::Window(id, credit) => frames.extend_from_slice(&frame::window(id, credit)),
+                Note::Close(id) => frames.extend_from_slice(&close(id)),
+                Note::Window(id, credit) => frames.extend_from_slice(&window(id, credit)),
             };
             if added.is_err() {
                 break;

@@ -12,15 +12,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::WebContext;
-use super::carrier::{Out, Written};
+use super::carrier::Out;
 use super::hosts::Access;
-use super::limits::Bucket;
+use super::limits::{self, Bucket};
 use super::notes::{MAX_NOTES, Note, Notes};
 use super::stream::{End, Stream};
-use super::{Comer, limits};
+use crate::client::Peer;
 use crate::metrics::WebEnd;
-use crate::wire::web::frame::{FrameError, FrameReader, Piece, StreamId};
-use crate::wire::web::ids::{Ids, Standing};
+use crate::wire::web::{FrameReader, Piece, StreamId, Streams};
 
 /// How long a stream's client may take nothing of what waits for it.
 const STUCK: Duration = Duration::from_secs(30);
@@ -34,7 +33,7 @@ const TOO_LITTLE: u32 = 30 * 4096;
 /// What one app has open here.
 pub(crate) struct Session {
     pub(super) context: Rc<WebContext>,
-    pub(super) comer: Comer,
+    pub(super) peer: Peer,
     /// The secret and the host that it came with.
     pub(super) access: Access,
     state: RefCell<State>,
@@ -46,9 +45,7 @@ pub(crate) struct Session {
 }
 
 struct State {
-    ids: Ids,
-    /// Those that are open, by their ids.
-    streams: Vec<Rc<Stream>>,
+    streams: Streams<Rc<Stream>>,
     /// Bytes that wait for clients, those of closed streams among them.
     held: usize,
     /// Since when nothing is read for lack of room.
@@ -62,7 +59,6 @@ struct State {
     turn: Option<(Rc<Stream>, u8)>,
     /// Openings.
     openings: Bucket,
-    has_greeted: bool,
 }
 
 impl Session {
@@ -72,16 +68,15 @@ impl Session {
     /// A client that waits until so much is there is not kept waiting.
     pub(super) const MOST_FOR_ONE: usize = 16 * 1024;
 
-    pub(super) fn new(context: &Rc<WebContext>, comer: Comer, access: Access) -> Rc<Self> {
+    pub(super) fn new(context: &Rc<WebContext>, peer: Peer, access: Access) -> Rc<Self> {
         let now = context.reactor.now();
         context.metrics.web_sessions.inc();
         Rc::new(Self {
             context: context.clone(),
-            comer,
+            peer,
             access,
             state: RefCell::new(State {
-                ids: Ids::default(),
-                streams: Vec::new(),
+                streams: Streams::default(),
                 held: 0,
                 short_since: None,
                 notes: Notes::default(),
@@ -89,7 +84,6 @@ impl Session {
                 line: VecDeque::new(),
                 turn: None,
                 openings: Bucket::new(limits::OPENINGS, now),
-                has_greeted: false,
             }),
             carrier: Cell::new(None),
             ended: Cell::new(None),
@@ -115,9 +109,10 @@ impl Session {
             state.notes.clear();
             state.line.clear();
             state.turn = None;
-            std::mem::take(&mut state.streams)
+            let streams: Vec<_> = state.streams.drain().collect();
+            streams
         };
-        for stream in streams {
+        for (_, stream) in streams {
             stream.end();
         }
         self.wake_carrier();
@@ -161,23 +156,23 @@ impl Session {
         let now = self.context.reactor.now();
         let stream = {
             let mut state = self.state.borrow_mut();
-            if state.ids.open(id).is_err() {
-                return Err(WebEnd::BadStream);
-            }
             let is_full = state.streams.len() >= limits::STREAMS_OF_SESSION
                 || !state.openings.take(limits::OPENINGS, now)
                 || !self.context.streams.take();
             if is_full {
+                let refused = state.streams.refuse(id);
+                refused.map_err(|_| WebEnd::BadStream)?;
                 self.context.metrics.web_streams_refused.inc();
-                state.ids.close(id);
                 state.notes.push(Note::Close(id));
                 drop(state);
                 self.wake_carrier();
                 return Ok(());
             }
             let stream = Stream::new(id, now);
-            let at = state.place_of(id).unwrap_or_else(|at| at);
-            state.streams.insert(at, stream.clone());
+            if state.streams.open(id, stream.clone()).is_err() {
+                self.context.streams.give_back();
+                return Err(WebEnd::BadStream);
+            }
             stream
         };
         self.context.serve_stream(self, End::new(self, stream));
@@ -189,14 +184,13 @@ impl Session {
         let Some(stream) = self.addressed(id)? else {
             return Ok(());
         };
-        let spent = stream.from_app.borrow_mut().spend(length);
-        spent.map_err(|_| WebEnd::CreditOverrun)
+        let received = stream.from_app.borrow_mut().receive(length);
+        received.map_err(|_| WebEnd::CreditOverrun)
     }
 
     fn data(&self, id: StreamId, bytes: &mut [u8]) {
-        let mut state = self.state.borrow_mut();
-        let Some(stream) = state.find(id) else {
-            // It has been closed meanwhile.
+        // It may have been closed since its frame began.
+        let Ok(Some(stream)) = self.addressed(id) else {
             return;
         };
         let was_empty = {
@@ -208,8 +202,7 @@ impl Session {
         if was_empty {
             stream.taken_at.set(self.context.reactor.now());
         }
-        state.held += bytes.len();
-        drop(state);
+        self.state.borrow_mut().held += bytes.len();
         stream.wake_reader();
     }
 
@@ -232,22 +225,20 @@ impl Session {
     /// The stream that a frame is for; `None`: it was closed not long ago.
     fn addressed(&self, id: StreamId) -> Result<Option<Rc<Stream>>, WebEnd> {
         let state = self.state.borrow();
-        match state.ids.standing(id) {
-            Standing::Live => Ok(state.find(id)),
-            Standing::Closed => Ok(None),
-            Standing::Unknown => Err(WebEnd::BadStream),
-        }
+        let stream = state.streams.get(id).map_err(|_| WebEnd::BadStream)?;
+        Ok(stream.cloned())
     }
 
-    /// The app and we know it no more as open.
+    /// It is open no more.
     fn forget(&self, stream: &Rc<Stream>) {
-        let mut state = self.state.borrow_mut();
-        if let Ok(at) = state.place_of(stream.id) {
-            state.streams.remove(at);
-            state.ids.close(stream.id);
-        }
-        state.leave_line(stream);
-        if state.pass_turn() {
+        let is_next = {
+            let mut state = self.state.borrow_mut();
+            // The id may be forgotten, or never was another's.
+            let _ = state.streams.close(stream.id);
+            state.leave_line(stream);
+            state.pass_turn()
+        };
+        if is_next {
             self.wake_carrier();
         }
     }
@@ -266,9 +257,7 @@ impl Session {
         }
         if state.short_since.is_none() {
             state.short_since = Some(self.context.reactor.now());
-            let waiting: Vec<_> = state.streams.clone();
-            drop(state);
-            for stream in waiting {
+            for (_, stream) in state.streams.iter() {
                 stream.taken.set(0);
                 // One that waits for more gets no more.
                 stream.wake_reader();
@@ -284,23 +273,26 @@ impl Session {
 
     /// The client of a stream has taken `length` bytes out of its queue.
     pub(super) fn took(&self, stream: &Rc<Stream>, length: usize) {
-        let now = self.context.reactor.now();
-        stream.taken_at.set(now);
-        let length32 = u32::try_from(length).unwrap_or(u32::MAX);
-        stream.taken.set(stream.taken.get().saturating_add(length32));
+        stream.taken_at.set(self.context.reactor.now());
+        let taken = u32::try_from(length).unwrap_or(u32::MAX);
+        stream.taken.set(stream.taken.get().saturating_add(taken));
+        let is_over = self.is_over(stream);
         let grant = {
-            let is_idle = stream.queued() == 0;
-            stream.from_app.borrow_mut().left(length32, is_idle)
+            let mut credit = stream.from_app.borrow_mut();
+            let worth_it = credit.left(length);
+            let idle = || credit.idle().filter(|_| stream.queued() == 0);
+            if is_over { None } else { worth_it.or_else(idle) }
         };
-        let mut state = self.state.borrow_mut();
-        let was_full = state.held >= Self::QUOTA;
-        state.held = state.held.saturating_sub(length);
-        let is_told = grant.is_some() && !stream.has_ended.get() && !stream.is_closed.get();
-        if let Some(credit) = grant.filter(|_| is_told) {
-            state.notes.push(Note::Window(stream.id, credit));
-        }
-        if is_told || was_full {
-            drop(state);
+        let was_full = {
+            let mut state = self.state.borrow_mut();
+            let was_full = state.held >= Self::QUOTA;
+            state.held = state.held.saturating_sub(length);
+            if let Some(credit) = grant {
+                state.notes.push(Note::Window(stream.id, credit));
+            }
+            was_full
+        };
+        if grant.is_some() || was_full {
             self.wake_carrier();
         }
     }
@@ -339,23 +331,23 @@ impl Session {
         let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
         let written = match flushed {
             Ok(true) => {
-                let credit = stream.to_app.borrow().left() as usize;
-                state.out.write(stream.id, slices, credit, &self.context.buffers)
+                let credit = stream.to_app.borrow().available();
+                let buffers = &self.context.buffers;
+                state.out.write(stream.id, slices, credit, buffers)
             }
-            Ok(false) => Ok(Written::default()),
+            Ok(false) => Ok(0),
             Err(error) => Err(error),
         };
         let written = written.inspect_err(|_| self.wake_carrier())?;
-        if written.payload > 0 {
-            let spent = u32::try_from(written.payload).unwrap_or(u32::MAX);
-            stream.to_app.borrow_mut().spend(spent);
+        if written > 0 {
+            stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
         if state.pass_turn() || !state.out.is_free() {
             // It waits for the way out, and for who has its turn.
             self.wake_carrier();
         }
-        Ok(written.payload)
+        Ok(written)
     }
 
     /// The next write of this stream takes something, or fails.
@@ -454,5 +446,85 @@ impl Session {
         if let Some(waker) = self.carrier.take() {
             waker.wake();
         }
+    }
+}
+
+impl State {
+    /// Nobody else waits, or it is the first of those.
+    fn is_turn_of(&self, stream: &Rc<Stream>) -> bool {
+        match &self.turn {
+            Some((next, _)) => Rc::ptr_eq(next, stream),
+            None => self.line.is_empty(),
+        }
+    }
+
+    fn has_turn(&self, stream: &Rc<Stream>) -> bool {
+        let turn = self.turn.as_ref();
+        turn.is_some_and(|(next, _)| Rc::ptr_eq(next, stream))
+    }
+
+    /// If the way out is free, the next one may write; whether there is one.
+    fn pass_turn(&mut self) -> bool {
+        if self.turn.is_some() || self.line.is_empty() || !self.out.is_free() {
+            return false;
+        }
+        if matches!(self.out, Out::Batches(_)) {
+            // Nobody looks whether each has used its turn: as there is room for several,
+            // all of them try, in their order.
+            for stream in self.line.drain(..) {
+                stream.is_in_line.set(false);
+                stream.wake_writer();
+            }
+            return false;
+        }
+        let Some(stream) = self.line.pop_front() else {
+            return false;
+        };
+        stream.is_in_line.set(false);
+        stream.wake_writer();
+        self.turn = Some((stream, 0));
+        true
+    }
+
+    fn leave_line(&mut self, stream: &Rc<Stream>) {
+        if stream.is_in_line.replace(false) {
+            self.line.retain(|other| !Rc::ptr_eq(other, stream));
+        }
+        if self.has_turn(stream) {
+            self.turn = None;
+        }
+    }
+
+    /// Streams whose clients take too little, and when there may be one.
+    fn stuck(&self, now: Instant) -> (Vec<Rc<Stream>>, Option<Instant>) {
+        let mut next = None;
+        let mut is_over = |since: Instant, limit: Duration| {
+            let until = since.checked_add(limit);
+            let is_over = until.is_some_and(|until| until <= now);
+            if !is_over && let Some(until) = until {
+                next = Some(next.map_or(until, |next: Instant| next.min(until)));
+            }
+            is_over
+        };
+        let waiting = || {
+            let streams = self.streams.iter().map(|(_, stream)| stream);
+            streams.filter(|stream| stream.queued() > 0)
+        };
+        let mut stuck: Vec<_> = waiting()
+            .filter(|stream| is_over(stream.taken_at.get(), STUCK))
+            .cloned()
+            .collect();
+        let largest = waiting().max_by_key(|stream| stream.queued());
+        if let (Some(largest), Some(since)) = (largest, self.short_since)
+            && self.streams.len() > 1
+            && stuck.is_empty()
+        {
+            let is_still = is_over(since.max(largest.taken_at.get()), STUCK_BEFORE_OTHERS);
+            let is_slow = is_over(since, STUCK) && largest.taken.get() < TOO_LITTLE;
+            if is_still || is_slow {
+                stuck.push(largest.clone());
+            }
+        }
+        (stuck, next)
     }
 }

@@ -9,8 +9,7 @@ use std::time::Instant;
 use super::session::Session;
 use crate::connection::StreamEnd;
 use crate::net::Rope;
-use crate::wire::web::credit::{CreditFromApp, CreditToApp};
-use crate::wire::web::frame::StreamId;
+use crate::wire::web::{CreditFromApp, CreditToApp, StreamId};
 
 /// What a web session and the client of one of its streams share.
 pub(super) struct Stream {
@@ -58,7 +57,7 @@ impl Stream {
 
     /// The app may be sent at least a byte.
     pub(crate) fn has_credit(&self) -> bool {
-        self.to_app.borrow().left() > 0
+        self.to_app.borrow().available() > 0
     }
 
     pub(crate) fn wake_reader(&self) {
@@ -127,7 +126,9 @@ impl StreamEnd for End {
     fn poll_filled(&self, cx: &mut Context<'_>, count: usize) -> Poll<io::Result<()>> {
         let stream = &self.stream;
         let is_last = stream.has_ended.get() || stream.is_closed.get();
-        if is_last || stream.queued() >= count.min(Session::MOST_FOR_ONE) {
+        let queued = stream.queued();
+        let is_all = queued > 0 && self.session.is_short();
+        if is_last || is_all || queued >= count.min(Session::MOST_FOR_ONE) {
             return Poll::Ready(Ok(()));
         }
         park(&stream.reader, cx);
