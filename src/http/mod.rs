@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `connection.rs` | what HTTP goes over: a socket, or TLS on one |
 //! | `context.rs` | what such connections are made with |
+//! | `reading.rs` | reads by the shared buffer, and writes |
 //! | `exchange.rs` | the server's half of one: requests, bodies, answers |
+//! | `status.rs` | the words of a status |
 //! | `get.rs` | a page at a URL, through redirects |
 //! | `through.rs` | a connection by way of `--via`, and what may be wrong with it |
 //! | `time.rs` | the time at a server, from its `Date` |
@@ -19,13 +21,15 @@ mod context;
 mod exchange;
 #[cfg(feature = "tls")]
 mod get;
+mod reading;
+mod status;
 mod through;
 mod time;
 mod timed_stream;
 
 pub(crate) use connection::Connection;
 pub(crate) use context::HttpContext;
-pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next};
+pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next, NextWait};
 #[cfg(feature = "tls")]
 pub(crate) use get::{GetError, get};
 #[cfg(feature = "check")]
