@@ -72,6 +72,12 @@ impl ListenerHandle {
         self.address
     }
 
+    /// By what who comes is taken.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> Live<Rules> {
+        self.board.rules.clone()
+    }
+
     pub(crate) fn socket(&self) -> &Rc<Listener> {
         &self.listener
     }

@@ -15,6 +15,7 @@
 //! | `handshake` | which secret it knows |
 //! | `flight` | our answer to its TLS hello |
 //! | `lent_pass` | its right to be here, while it is slow to go on after that |
+//! | `newcomer` | one that has proven a full secret, and waits |
 //! | `accepted` | what a handshake ends with |
 //! | `roll_call` | a full secret: are all of its sessions still there? |
 //! | `standby` | the site, ready for one that turns out to be no client |
@@ -46,6 +47,7 @@ mod handshake;
 mod inlet;
 mod lent_pass;
 mod line;
+mod newcomer;
 mod opening;
 mod out;
 mod packets;

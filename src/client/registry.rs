@@ -112,10 +112,7 @@ impl Place {
 
     /// It has proven a secret: nobody pushes it out from here on.
     pub(crate) fn become_session(&self) -> Result<(), RejectReason> {
-        if self.context.is_full() {
-            return Err(RejectReason::TooManyClients);
-        }
-        let place = SessionPlace::new(&self.context);
+        let place = SessionPlace::take(&self.context)?;
         self.tenure.replace(Tenure::Session(place));
         Ok(())
     }
@@ -173,10 +170,14 @@ impl Unproven {
 }
 
 impl SessionPlace {
-    fn new(context: &Rc<ClientContext>) -> Self {
+    /// For one that has proven a secret.
+    pub(crate) fn take(context: &Rc<ClientContext>) -> Result<Self, RejectReason> {
+        if context.is_full() {
+            return Err(RejectReason::TooManyClients);
+        }
         let sessions = &context.registry.sessions;
         sessions.set(sessions.get() + 1);
-        Self(context.clone())
+        Ok(Self(context.clone()))
     }
 }
 

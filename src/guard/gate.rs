@@ -176,13 +176,34 @@ impl Gate {
         has_uptime: bool,
         now: Instant,
     ) -> Result<(), RejectReason> {
-        self.comes_first(client, id, has_uptime, now)?;
-        let origin = Origin::of(client);
-        let seconds = self.seconds(now);
-        self.acquaintances.borrow_mut().meet(origin, seconds);
+        self.meet(client, id, has_uptime, now)?;
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(client, self.millis(now));
         }
+        Ok(())
+    }
+
+    /// [`prove`](Self::prove) for one that comes inside of what came in before: its
+    /// arrival was not counted.
+    pub(crate) fn prove_within(
+        &self,
+        client: IpAddr,
+        id: &[u8],
+        now: Instant,
+    ) -> Result<(), RejectReason> {
+        self.meet(client, id, false, now)
+    }
+
+    fn meet(
+        &self,
+        client: IpAddr,
+        id: &[u8],
+        has_uptime: bool,
+        now: Instant,
+    ) -> Result<(), RejectReason> {
+        self.comes_first(client, id, has_uptime, now)?;
+        let (origin, seconds) = (Origin::of(client), self.seconds(now));
+        self.acquaintances.borrow_mut().meet(origin, seconds);
         Ok(())
     }
 

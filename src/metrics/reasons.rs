@@ -95,6 +95,7 @@ reasons! {
         Intermediate "intermediate" "classic, intermediate";
         Padded "padded" "padded (dd)";
         FakeTls "tls" "fake-TLS (ee)";
+        Web "web" "a WEB stream";
     }
 }
 
@@ -124,6 +125,8 @@ reasons! {
         UnknownSecret "unknown_secret" "no secret of this listener fits";
         ClassicNotAllowed "classic_not_allowed" "a classic client, which --allow does not name";
         PaddedNotAllowed "padded_not_allowed" "a padded (dd) client, which --allow does not name";
+        WebSecret "web_secret" "a WEB stream that does not begin with its session's secret";
+        WebNotPadded "web_not_padded" "a classic WEB stream of a dd secret";
         TlsNotAllowed "tls_not_allowed" "a fake-TLS (ee) client, which --allow does not name";
         BadHello "bad_hello" "a malformed TLS hello";
         NoServerName "no_server_name" "a TLS hello without a server name";
