@@ -63,10 +63,16 @@ impl TlsStream {
     }
 
     /// Waits for the other side to begin the handshake. `config` has to let secrets be
-    /// extracted, and to have TLS 1.3 alone.
+    /// extracted.
     pub(crate) fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
         let side = UnbufferedServerConnection::new(config.clone())?;
         Self::new(context, Side::Server(side))
+    }
+
+    /// Goes on with the handshake by what somebody else has read of the socket: the data
+    /// that came along with its end.
+    pub(super) fn hear(&mut self, socket: &Socket, received: &[u8]) -> Result<Vec<u8>, Error> {
+        self.shake(socket, received)
     }
 
     fn new(context: TlsContext, side: Side) -> Result<Self, Error> {

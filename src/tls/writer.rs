@@ -75,6 +75,16 @@ impl Writer {
         Ok(self.left.is_empty())
     }
 
+    /// Says that this side sends no more, behind all that waits. Nothing may be written
+    /// after it; who has the socket shuts it down once this is flushed.
+    pub(crate) fn close(&mut self, socket: &Socket) -> Result<(), Error> {
+        let record = self.records.borrow_mut().close();
+        if let Some(record) = record {
+            self.keep(&record);
+        }
+        self.flush(socket).map(|_| ())
+    }
+
     /// The last words, lost if the kernel has no room for them.
     pub(super) fn alert(&mut self, socket: &Socket, number: u8) {
         let record = self.records.borrow_mut().alert(number);

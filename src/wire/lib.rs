@@ -19,6 +19,7 @@
 //! | `client_hello.rs` | a client's first message, which carries its signature |
 //! | `server_hello.rs` | our answer to it |
 //! | `key_share.rs`, `curve25519.rs` | public keys in that answer, whose private ones nobody has |
+//! | `mlkem768.rs` | a secret for who has sent such a key |
 //! | `fake_tls.rs` | the records behind both |
 //! | `site_hello.rs` | the hello by which we ask a site how it answers |
 //! | `site_flight.rs` | what its answer tells |
@@ -70,6 +71,8 @@ mod key_share;
 pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
+#[cfg(feature = "ml-kem")]
+pub mod mlkem768;
 pub mod next_proxy;
 pub mod obfuscated2;
 pub mod packet_meter;
