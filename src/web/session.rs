@@ -12,14 +12,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::WebContext;
-use super::carrier::Out;
+use super::carrier::{Asked, Ended, Out, Uplink};
 use super::hosts::Access;
 use super::limits::{self, Bucket};
 use super::notes::{MAX_NOTES, Note, Notes};
-use super::stream::{End, Stream};
+use super::stream::{End, Stream, park, wake};
 use crate::client::Peer;
-use crate::metrics::WebEnd;
-use crate::wire::web::{FrameReader, Piece, StreamId, Streams};
+use crate::guard::fair_queue::Origin;
+use crate::metrics::{WebCarrier, WebEnd};
+use crate::wire::web::{FrameReader, Piece, StreamId, Streams, Ticket};
 
 /// How long a stream's client may take nothing of what waits for it.
 const STUCK: Duration = Duration::from_secs(30);
@@ -33,15 +34,28 @@ const TOO_LITTLE: u32 = 30 * 4096;
 /// What one app has open here.
 pub(crate) struct Session {
     pub(super) context: Rc<WebContext>,
+    pub(super) ticket: Ticket,
     pub(super) peer: Peer,
     /// The secret and the host that it came with.
     pub(super) access: Access,
     state: RefCell<State>,
-    /// The task that reads the carrier, or that waits for something to send on it.
+    /// The task that carries it, or that waits for something to send.
     carrier: Cell<Option<Waker>>,
+    /// The task that reads a body.
+    reader: Cell<Option<Waker>>,
     ended: Cell<Option<WebEnd>>,
     /// When something was last heard of the app.
     pub(super) heard: Cell<Instant>,
+    /// When something was last sent to it.
+    pub(super) sent: Cell<Instant>,
+    /// Its WebSocket has brought a message.
+    pub(super) is_used: Cell<bool>,
+    /// Counts its ways out.
+    way: Cell<u32>,
+    /// Counts its polls.
+    poll: Cell<u32>,
+    /// What has come in requests; in a box that sessions on a WebSocket do without.
+    uplink: RefCell<Option<Box<Uplink>>>,
 }
 
 struct State {
@@ -68,11 +82,17 @@ impl Session {
     /// A client that waits until so much is there is not kept waiting.
     pub(super) const MOST_FOR_ONE: usize = 16 * 1024;
 
-    pub(super) fn new(context: &Rc<WebContext>, peer: Peer, access: Access) -> Rc<Self> {
+    pub(super) fn new(
+        context: &Rc<WebContext>,
+        ticket: Ticket,
+        peer: Peer,
+        access: Access,
+    ) -> Rc<Self> {
         let now = context.reactor.now();
         context.metrics.web_sessions.inc();
         Rc::new(Self {
             context: context.clone(),
+            ticket,
             peer,
             access,
             state: RefCell::new(State {
@@ -86,8 +106,14 @@ impl Session {
                 openings: Bucket::new(limits::OPENINGS, now),
             }),
             carrier: Cell::new(None),
+            reader: Cell::new(None),
             ended: Cell::new(None),
             heard: Cell::new(now),
+            sent: Cell::new(now),
+            is_used: Cell::new(false),
+            way: Cell::new(0),
+            poll: Cell::new(0),
+            uplink: RefCell::default(),
         })
     }
 
@@ -103,7 +129,10 @@ impl Session {
             return;
         }
         self.ended.set(Some(reason));
-        self.context.metrics.web_ends.inc(reason);
+        let context = &self.context;
+        context.metrics.web_sessions.dec();
+        context.metrics.web_ends.inc(reason);
+        context.sessions.is_over(&self.ticket, context.reactor.now());
         let streams = {
             let mut state = self.state.borrow_mut();
             state.notes.clear();
@@ -116,6 +145,12 @@ impl Session {
             stream.end();
         }
         self.wake_carrier();
+        wake(&self.reader);
+    }
+
+    /// The subscriber that it is of.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::of(self.peer.client.ip())
     }
 
     // --- what the app sends
@@ -249,11 +284,13 @@ impl Session {
     pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = self.state.borrow_mut();
         let room = Self::QUOTA.saturating_sub(state.held);
-        let is_short = room == 0 || state.notes.len() >= MAX_NOTES;
-        if !is_short {
+        if room > 0 {
             state.short_since = None;
-            // Its waker comes back when there is room.
-            return self.context.buffers.poll_free(cx).map(|()| room);
+            return match state.notes.len() < MAX_NOTES {
+                // Its waker comes back when there is room.
+                true => self.context.buffers.poll_free(cx).map(|()| room),
+                false => Poll::Pending,
+            };
         }
         if state.short_since.is_none() {
             state.short_since = Some(self.context.reactor.now());
@@ -294,6 +331,9 @@ impl Session {
         };
         if grant.is_some() || was_full {
             self.wake_carrier();
+        }
+        if was_full {
+            wake(&self.reader);
         }
     }
 
@@ -340,6 +380,7 @@ impl Session {
         };
         let written = written.inspect_err(|_| self.wake_carrier())?;
         if written > 0 {
+            self.sent.set(self.context.reactor.now());
             stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
@@ -406,7 +447,7 @@ impl Session {
             queue.clear();
             queued
         };
-        self.context.streams.give_back();
+        self.context.stream_is_over();
         {
             let mut state = self.state.borrow_mut();
             state.held = state.held.saturating_sub(queued);
@@ -424,10 +465,37 @@ impl Session {
 
     // --- its carrier
 
-    /// Frames go this way from here on.
-    pub(super) fn set_out(&self, out: Out) {
-        self.state.borrow_mut().out = out;
+    /// Frames go this way from here on; which of its ways that is.
+    pub(super) fn set_out(&self, out: Out) -> u32 {
+        let now = self.context.reactor.now();
+        self.heard.set(now);
+        self.sent.set(now);
+        self.way.set(self.way.get().wrapping_add(1));
+        let kind = match &out {
+            Out::None => None,
+            Out::Socket(_) => Some(WebCarrier::WebSocket),
+            Out::Batches(_) => Some(WebCarrier::Https),
+        };
+        if let Some(kind) = kind {
+            self.context.metrics.web_carriers.inc(kind);
+        }
+        let old = std::mem::replace(&mut self.state.borrow_mut().out, out);
+        drop(old);
         self.wake_carrier();
+        self.way.get()
+    }
+
+    pub(super) fn way(&self) -> u32 {
+        self.way.get()
+    }
+
+    pub(super) fn has_socket(&self) -> bool {
+        self.with_out(|out| matches!(out, Out::Socket(_)))
+    }
+
+    /// The app has not said yet which way it goes.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        self.ended.get().is_none() && self.with_out(|out| matches!(out, Out::None))
     }
 
     /// What looks at, or changes, its way out.
@@ -435,17 +503,68 @@ impl Session {
         look(&mut self.state.borrow_mut().out)
     }
 
-    pub(super) fn park_carrier(&self, waker: &Waker) {
-        match self.carrier.take() {
-            Some(parked) if parked.will_wake(waker) => self.carrier.set(Some(parked)),
-            _ => self.carrier.set(Some(waker.clone())),
+    /// Somebody waits for the way out to be free.
+    pub(super) fn waits_for_way(&self) -> bool {
+        let state = self.state.borrow();
+        !state.out.is_free() && !(state.line.is_empty() && state.notes.is_empty())
+    }
+
+    /// Its WebSocket, which was this way, is no more. One that has never brought a
+    /// message may be replaced.
+    pub(super) fn leave_socket(&self, way: u32, end: Ended) {
+        if self.way.get() != way {
+            return;
+        }
+        match end {
+            Ended::Session | Ended::Left => {}
+            Ended::Lost(_) if !self.is_used.get() => drop(self.set_out(Out::None)),
+            Ended::Lost(reason) | Ended::Rules(reason) => self.end(reason),
+            Ended::Frame(_) => self.end(WebEnd::BadFrame),
         }
     }
 
+    pub(super) fn heard_of(&self) {
+        self.heard.set(self.context.reactor.now());
+    }
+
+    /// A poll begins; an older one is over.
+    pub(super) fn begin_poll(&self) -> u32 {
+        self.heard_of();
+        self.poll.set(self.poll.get().wrapping_add(1));
+        self.wake_carrier();
+        self.poll.get()
+    }
+
+    pub(super) fn poll_turn(&self) -> u32 {
+        self.poll.get()
+    }
+
+    /// A poll asks for what comes behind `cursor`.
+    pub(super) fn ask(&self, cursor: u64) -> Asked {
+        let mut state = self.state.borrow_mut();
+        let Out::Batches(batches) = &mut state.out else {
+            return Asked::Wrong;
+        };
+        let asked = batches.ask(cursor);
+        // There is room now.
+        state.pass_turn();
+        asked
+    }
+
+    pub(super) fn with_uplink<T>(&self, change: impl FnOnce(&mut Uplink) -> T) -> T {
+        change(self.uplink.borrow_mut().get_or_insert_default())
+    }
+
+    pub(super) fn park_carrier(&self, waker: &Waker) {
+        park(&self.carrier, waker);
+    }
+
+    pub(super) fn park_reader(&self, waker: &Waker) {
+        park(&self.reader, waker);
+    }
+
     pub(super) fn wake_carrier(&self) {
-        if let Some(waker) = self.carrier.take() {
-            waker.wake();
-        }
+        wake(&self.carrier);
     }
 }
 

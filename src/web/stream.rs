@@ -77,16 +77,16 @@ impl Stream {
     }
 }
 
-fn wake(slot: &Cell<Option<Waker>>) {
+pub(super) fn wake(slot: &Cell<Option<Waker>>) {
     if let Some(waker) = slot.take() {
         waker.wake();
     }
 }
 
-fn park(slot: &Cell<Option<Waker>>, cx: &Context<'_>) {
+pub(super) fn park(slot: &Cell<Option<Waker>>, waker: &Waker) {
     match slot.take() {
-        Some(waker) if waker.will_wake(cx.waker()) => slot.set(Some(waker)),
-        _ => slot.set(Some(cx.waker().clone())),
+        Some(parked) if parked.will_wake(waker) => slot.set(Some(parked)),
+        _ => slot.set(Some(waker.clone())),
     }
 }
 
@@ -119,7 +119,7 @@ impl StreamEnd for End {
         if stream.has_ended.get() {
             return Poll::Ready(Ok(0));
         }
-        park(&stream.reader, cx);
+        park(&stream.reader, cx.waker());
         Poll::Pending
     }
 
@@ -131,7 +131,7 @@ impl StreamEnd for End {
         if is_last || is_all || queued >= count.min(Session::MOST_FOR_ONE) {
             return Poll::Ready(Ok(()));
         }
-        park(&stream.reader, cx);
+        park(&stream.reader, cx.waker());
         Poll::Pending
     }
 
@@ -139,7 +139,7 @@ impl StreamEnd for End {
         if self.stream.has_ended.get() || self.stream.is_closed.get() {
             return Poll::Ready(());
         }
-        park(&self.stream.watcher, cx);
+        park(&self.stream.watcher, cx.waker());
         Poll::Pending
     }
 
@@ -155,7 +155,7 @@ impl StreamEnd for End {
         if self.session.may_write(&self.stream) {
             return Poll::Ready(());
         }
-        park(&self.stream.writer, cx);
+        park(&self.stream.writer, cx.waker());
         self.session.wait_in_line(&self.stream);
         Poll::Pending
     }

@@ -19,11 +19,13 @@ use super::notes::Notes;
 use crate::net::BufferPool;
 use crate::wire::web::StreamId;
 pub(super) use batches::{Asked, Batches};
-pub(super) use outlet::Outlet;
+pub(super) use https::{Outcome, Uplink};
+use outlet::Outlet;
+pub(super) use websocket::Ended;
 
 /// Where frames to the app go.
 #[derive(Default)]
-pub(super) enum Out {
+pub(in crate::web) enum Out {
     /// The app has not said yet how it wants them.
     #[default]
     None,

@@ -34,8 +34,13 @@ impl Outlet {
         }
     }
 
-    /// Bytes of frames that have begun and wait for the kernel.
-    pub(crate) fn is_flushed(&self) -> bool {
+    /// Bytes of what has begun that wait for the kernel.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// All that has begun is with the kernel.
+    fn is_flushed(&self) -> bool {
         self.rest.is_empty() && self.connection.is_flushed()
     }
 
@@ -80,21 +85,20 @@ impl Outlet {
     ) -> io::Result<usize> {
         let is_short = buffers.free_bytes() < buffers.total_bytes() / 4;
         let longest = if is_short { SHORT_FRAME } else { SCRATCH_LEN };
-        let mut parts: heapless::Vec<&[u8], { SLICES + 1 }> = heapless::Vec::new();
-        let _ = parts.push(&[]);
         let slices = slices.get(..SLICES).unwrap_or(slices);
-        let length = first_of(slices, most.min(longest), |part| {
-            let _ = parts.push(part);
-        });
+        let most = most.min(longest);
+        let length = first_of(slices, most, |_| {});
         if length == 0 {
             return Ok(0);
         }
         let mut headers = Headers::new();
         let _ = headers.extend_from_slice(&server_header(HEADER_LEN + length));
         let _ = headers.extend_from_slice(&data_header(stream, length));
-        if let Some(first) = parts.first_mut() {
-            *first = &headers;
-        }
+        let mut parts: heapless::Vec<&[u8], { SLICES + 1 }> = heapless::Vec::new();
+        let _ = parts.push(&headers);
+        first_of(slices, most, |part| {
+            let _ = parts.push(part);
+        });
         let written = self.connection.try_write(&parts)?;
         if written == 0 {
             return Ok(0);
@@ -105,11 +109,11 @@ impl Outlet {
 
     fn write_rest(&mut self) -> io::Result<()> {
         while !self.rest.is_empty() {
-            let mut slices: heapless::Vec<&[u8], { SLICES + 1 }> = heapless::Vec::new();
-            for slice in self.rest.slices().take(SLICES + 1) {
-                let _ = slices.push(slice);
-            }
-            let written = self.connection.try_write(&slices)?;
+            let written = {
+                let slices = self.rest.slices().take(SLICES + 1);
+                let slices: heapless::Vec<&[u8], { SLICES + 1 }> = slices.collect();
+                self.connection.try_write(&slices)?
+            };
             if written == 0 {
                 break;
             }
