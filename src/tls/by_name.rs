@@ -5,8 +5,10 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::server::HTTP_1_1;
+
 /// The certificates of hosts. A hello for another name, or for none, gets the first one's,
-/// as of a web server's default host.
+/// as of a web server's default host; one that offers protocols and not ours gets none.
 #[derive(Debug)]
 pub(crate) struct ByName(Vec<(String, Arc<CertifiedKey>)>);
 
@@ -26,6 +28,13 @@ impl ByName {
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut offered = hello.alpn();
+        if offered
+            .as_mut()
+            .is_some_and(|offered| !offered.any(|one| one == HTTP_1_1))
+        {
+            return None;
+        }
         self.of(hello.server_name()).cloned()
     }
 }

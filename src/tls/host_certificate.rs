@@ -127,6 +127,11 @@ impl HostCertificate {
         &self.certified
     }
 
+    /// It is the same as `other`, with the same chain.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.certified.cert == other.certified.cert
+    }
+
     /// Its last second, in seconds since 1970.
     pub(crate) fn until(&self) -> i64 {
         self.until

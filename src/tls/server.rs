@@ -7,7 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::Ticketer;
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
-use rustls::{Error, ServerConfig};
+use rustls::{AlertDescription, Error, ServerConfig};
 
 use super::provider::{WEB_VERSIONS, web_provider};
 use super::told::Listener;
@@ -16,7 +16,7 @@ use super::told::Listener;
 const TICKETS: usize = 2;
 
 /// The only protocol there is: what is offered beside it is not chosen.
-const HTTP_1_1: &[u8] = b"http/1.1";
+pub(super) const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// What makes the tickets by which browsers come again with less of a handshake. Its keys
 /// live for six hours and are good for as long again; all configs of a process share it, so
@@ -43,6 +43,17 @@ pub(crate) fn server(
     // What the handshake has kept goes.
     config.key_log = Arc::new(Listener);
     Ok(Arc::new(config))
+}
+
+/// rustls says access_denied to who gets no certificate, and answers who offers no protocol
+/// of ours with a ServerHello first. Other servers say no_application_protocol at once.
+pub(super) fn say_as_others(alert: &mut [u8]) {
+    // Its record: of two bytes, in the clear.
+    if let [21, 3, _, 0, 2, _, number] = alert
+        && *number == u8::from(AlertDescription::AccessDenied)
+    {
+        *number = AlertDescription::NoApplicationProtocol.into();
+    }
 }
 
 /// The suites of browsers; which of them is for the client to say.

@@ -6,6 +6,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage, ProtocolVersion};
 
 use super::schedule::{Agreed, Keys, Schedule};
+use super::server::say_as_others;
 use super::x509::{self, Fingerprints};
 
 /// Bytes that are kept of a handshake until a message is whole. Certificates of `certs`
@@ -130,6 +131,7 @@ impl Shaking {
                     // Only what rustls still has to say: it must not look again at what it
                     // has refused.
                     while self.has_more_to_say() && self.step().is_ok() {}
+                    say_as_others(&mut self.outgoing);
                     return Err(error);
                 }
             }

@@ -17,6 +17,7 @@
 //! | `session` | one: its streams, and what waits for their clients |
 //! | `stream` | a web stream, as its client sees it |
 //! | `notes` | what an app is told besides its data |
+//! | `tls/` | TLS on the ports of clients |
 //! | `carrier/` | what brings frames and takes them away |
 //! | `limits` | how much of all this there may be |
 
@@ -33,6 +34,8 @@ mod server;
 mod session;
 mod sessions;
 mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 #[cfg(test)]
 mod tests;
 

@@ -240,7 +240,10 @@ fn wants(
         role: process.role,
         max_clients: max_clients.unwrap_or_else(|| machine.max_clients()),
         direct: process.role == Role::Both && doors.route != RouteChoice::Middle,
-        site: sites.fronting.choice != FrontingChoice::Off,
+        site: !matches!(
+            sites.fronting.choice,
+            FrontingChoice::Off | FrontingChoice::Own
+        ),
         listeners: doors.listeners.len() + link.listen.len() + web.listen.len(),
         web: web.is_on(),
         links: link.backs.len() * link.connections,

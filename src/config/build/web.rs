@@ -180,7 +180,9 @@ fn no_site(host: &WebHost, fronting: &Fronting) -> WebProblem {
     let name = host.name.clone();
     match fronting.choice {
         FrontingChoice::Site(_) => WebProblem::FrontingNeedsTls { name },
-        FrontingChoice::Off | FrontingChoice::ByName => WebProblem::NoSite { name },
+        FrontingChoice::Off | FrontingChoice::ByName | FrontingChoice::Own => {
+            WebProblem::NoSite { name }
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Shown {
                     FrontingChoice::Site(place) => {
                         Source::Origin(Origin::fronting(place, name, fronting.proxy_protocol))
                     }
-                    FrontingChoice::Off | FrontingChoice::ByName => {
+                    FrontingChoice::Off | FrontingChoice::ByName | FrontingChoice::Own => {
                         Source::Directory(Arc::default())
                     }
                 },
