@@ -22,7 +22,7 @@
 
 mod api;
 mod carrier;
-pub(crate) mod cover;
+mod cover;
 mod decide;
 mod hosts;
 mod limits;
@@ -47,7 +47,9 @@ use crate::http::{Connection, HttpContext};
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
-use cover::Cover;
+#[cfg(feature = "tls")]
+pub(crate) use cover::SiteTls;
+pub(crate) use cover::{CoverContext, Covers, Directories, FilesError, Guests};
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -68,7 +70,7 @@ pub(crate) struct WebContext {
     config: Live<WebConfig>,
     doors: Live<DoorConfig>,
     hosts: RefCell<Rc<Hosts>>,
-    covers: RefCell<Vec<(Option<HostName>, Rc<Cover>)>>,
+    covers: Rc<Covers>,
     mint: Mint,
     /// The zero of the tokens' clock.
     began: Instant,
@@ -86,6 +88,9 @@ pub(crate) struct WebParts {
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
     pub(crate) metrics: Rc<Metrics>,
+    pub(crate) http: Rc<HttpContext>,
+    /// What strangers see.
+    pub(crate) covers: Rc<Covers>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
     /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
@@ -107,11 +112,7 @@ impl WebContext {
         fill_random(&mut key);
         let (reactor, executor) = (parts.reactor, parts.executor);
         let context = Rc::new(Self {
-            http: Rc::new(HttpContext {
-                reactor: reactor.clone(),
-                scratch: parts.scratch.clone(),
-                buffers: parts.buffers.clone(),
-            }),
+            http: parts.http,
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
@@ -126,7 +127,7 @@ impl WebContext {
             config: parts.config,
             doors: parts.doors,
             hosts: RefCell::default(),
-            covers: RefCell::default(),
+            covers: parts.covers,
             mint: Mint::new(&key),
             is_closed: Cell::new(false),
         });
@@ -136,11 +137,6 @@ impl WebContext {
             .spawn(context.clone().look_after_sessions())
             .detach();
         context
-    }
-
-    /// The sites from here on, each for a host or for all that have none of their own.
-    pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
-        self.covers.replace(covers);
     }
 
     /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
@@ -185,14 +181,12 @@ impl WebContext {
         self.hosts.borrow().clone()
     }
 
-    /// What strangers see who ask for a host by this name.
-    fn cover(&self, host: &[u8]) -> Option<Rc<Cover>> {
-        let covers = self.covers.borrow();
-        let mut own = covers.iter();
-        let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
-        let common = || covers.iter().find(|(name, _)| name.is_none());
-        let found = own.or_else(common).or_else(|| covers.first());
-        found.map(|(_, cover)| cover.clone())
+    /// The host that a `Host` header names.
+    fn host_named(&self, header: &[u8]) -> Option<HostName> {
+        self.config.with(|config| {
+            let mut names = config.hosts.iter().map(|host| &host.name);
+            names.find(|name| name.is_host(header)).cloned()
+        })
     }
 
     /// Of the tokens, in seconds.
