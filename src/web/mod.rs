@@ -23,7 +23,7 @@
 
 mod api;
 mod carrier;
-pub(crate) mod cover;
+mod cover;
 mod decide;
 mod hosts;
 mod limits;
@@ -50,7 +50,9 @@ use crate::http::{Connection, HttpContext};
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
-use cover::Cover;
+#[cfg(feature = "tls")]
+pub(crate) use cover::SiteTls;
+pub(crate) use cover::{CoverContext, Covers, Directories, FilesError, Guests};
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -71,7 +73,7 @@ pub(crate) struct WebContext {
     config: Live<WebConfig>,
     doors: Live<DoorConfig>,
     hosts: RefCell<Rc<Hosts>>,
-    covers: RefCell<Vec<(Option<HostName>, Rc<Cover>)>>,
+    covers: Rc<Covers>,
     mint: Mint,
     /// The zero of the tokens' clock.
     began: Instant,
@@ -89,11 +91,16 @@ pub(crate) struct WebParts {
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
     pub(crate) metrics: Rc<Metrics>,
+    pub(crate) http: Rc<HttpContext>,
+    /// What strangers see.
+    pub(crate) covers: Rc<Covers>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
     /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
     pub(crate) serve: Box<dyn Fn(WebArrival)>,
     pub(crate) clients: Live<ClientConfig>,
+    /// Of HTTP, at a time: carriers, and those of who sees the site.
+    pub(crate) connections: usize,
     /// The hosts and their secrets.
     pub(crate) config: Live<WebConfig>,
     /// The route and the tag of the streams' clients.
@@ -108,15 +115,11 @@ impl WebContext {
         fill_random(&mut key);
         let (reactor, executor) = (parts.reactor, parts.executor);
         let context = Rc::new(Self {
-            http: Rc::new(HttpContext {
-                reactor: reactor.clone(),
-                scratch: parts.scratch.clone(),
-                buffers: parts.buffers.clone(),
-            }),
+            http: parts.http,
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
-            connections: Places::new(limits::connections(most)),
+            connections: Places::new(parts.connections),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -127,19 +130,16 @@ impl WebContext {
             config: parts.config,
             doors: parts.doors,
             hosts: RefCell::default(),
-            covers: RefCell::default(),
+            covers: parts.covers,
             mint: Mint::new(&key),
             is_closed: Cell::new(false),
         });
         context.take_config();
         executor.spawn(context.clone().follow_config()).detach();
-        executor.spawn(context.clone().look_after_sessions()).detach();
+        executor
+            .spawn(context.clone().look_after_sessions())
+            .detach();
         context
-    }
-
-    /// The sites from here on, each for a host or for all that have none of their own.
-    pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
-        self.covers.replace(covers);
     }
 
     /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
@@ -184,14 +184,12 @@ impl WebContext {
         self.hosts.borrow().clone()
     }
 
-    /// What strangers see who ask for a host by this name.
-    fn cover(&self, host: &[u8]) -> Option<Rc<Cover>> {
-        let covers = self.covers.borrow();
-        let mut own = covers.iter();
-        let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
-        let common = || covers.iter().find(|(name, _)| name.is_none());
-        let found = own.or_else(common).or_else(|| covers.first());
-        found.map(|(_, cover)| cover.clone())
+    /// The host that a `Host` header names.
+    fn host_named(&self, header: &[u8]) -> Option<HostName> {
+        self.config.with(|config| {
+            let mut names = config.hosts.iter().map(|host| &host.name);
+            names.find(|name| name.is_host(header)).cloned()
+        })
     }
 
     /// Of the tokens, in seconds.

@@ -44,10 +44,11 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{CoverSource, Fronting, FrontingChoice, HostName, WebConfig};
+use crate::config::{CoverSource, Fronting, FrontingChoice, WebConfig};
 use crate::http::HttpContext;
 use crate::net::Executor;
 use crate::wire::proxy_protocol::ProxyAddresses;
+use crate::wire::web::HostName;
 use files::Files;
 pub(crate) use files::FilesError;
 pub(crate) use guests::Guests;

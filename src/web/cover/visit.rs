@@ -11,10 +11,10 @@ use super::raw::RawRelay;
 use super::site_line::SiteLine;
 use super::transfer::{Outcome, Transfer};
 use super::{Cover, Covers, Source, directory, local};
-use crate::config::HostName;
 use crate::http::{Exchange, Incoming, Next};
 use crate::wire::http::{Framing, RequestHead};
 use crate::wire::proxy_protocol::ProxyAddresses;
+use crate::wire::web::HostName;
 
 /// One client's connection, whose requests the cover may have to answer. What is asked of
 /// a site goes over one connection to it, so that the site decides how long the client's
