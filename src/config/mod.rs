@@ -69,9 +69,11 @@ pub(crate) use build::sites::SiteConfig;
 #[cfg(feature = "tls")]
 pub(crate) use build::telegram::spare_of;
 pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
-pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
 #[cfg(test)]
-pub(crate) use camouflage::{Fronting, SkewLimits};
+pub(crate) use camouflage::SkewLimits;
+pub(crate) use camouflage::{
+    AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, TimeSkew,
+};
 pub(crate) use data_dir::{
     DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, make_private_dir, write_whole,
 };

@@ -141,11 +141,17 @@ impl Connection {
         true
     }
 
-    /// Our side has said all it had to say; nothing can be written any more.
+    /// Our side has said all it had to say; nothing can be written any more. What waits
+    /// has to be flushed before.
     pub(crate) fn shut_down_write(&self) {
-        if !self.has_ended.replace(true) {
-            let _ = self.socket.shutdown_write();
+        if self.has_ended.replace(true) {
+            return;
         }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            let _ = tls.writer.borrow_mut().close(&self.socket);
+        }
+        let _ = self.socket.shutdown_write();
     }
 }
 

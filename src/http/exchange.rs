@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::context::HttpContext;
-use super::status;
+use super::status::phrase;
 use crate::net::Timer;
 use crate::wire::http::{BodyError, BodyReader, Framing, HeadScan, RequestHead};
+use crate::wire::http_date;
 
 /// For a head, from its first byte on or from the connection's beginning.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -304,8 +305,8 @@ impl Exchange {
         }
     }
 
-    /// Answers `request`: its `fields`, to which the length and what the connection's end
-    /// needs are added, and the body, unless the request is a HEAD.
+    /// Answers `request`: a date, `fields`, the length and what the connection's end needs,
+    /// then the body, unless the request is a HEAD.
     pub(crate) async fn answer(
         &mut self,
         request: &RequestHead,
@@ -318,7 +319,9 @@ impl Exchange {
             true => Next::KeepAlive,
             false => Next::Close,
         };
-        let mut head = format!("HTTP/1.1 {status} {}\r\n", status::phrase(status));
+        let (phrase, now) = (phrase(status), self.context.reactor.clock().unix());
+        let date = http_date::format(now);
+        let mut head = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n");
         for (name, value) in fields {
             let _ = write!(head, "{name}: {value}\r\n");
         }

@@ -32,6 +32,7 @@ pub(crate) use context::HttpContext;
 pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next, NextWait};
 #[cfg(feature = "tls")]
 pub(crate) use get::{GetError, get};
+pub(crate) use status::phrase;
 #[cfg(feature = "check")]
 pub(crate) use through::time_through;
 pub(crate) use through::{

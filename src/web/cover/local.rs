@@ -14,8 +14,8 @@ pub(super) fn page(status: u16) -> String {
 
 /// Answers with such a page.
 pub(super) async fn answer(exchange: &mut Exchange, request: &RequestHead, status: u16) -> Next {
-    let fields = [("Content-Type", "text/html")];
-    let answered = exchange.answer(request, status, &fields, page(status).as_bytes());
+    let (fields, page) = ([("Content-Type", "text/html")], page(status));
+    let answered = exchange.answer(request, status, &fields, page.as_bytes());
     answered.await.unwrap_or(Next::Close)
 }
 

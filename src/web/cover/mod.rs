@@ -1,39 +1,167 @@
-//! The cover: the site that everybody without a secret sees on a WEB host.
+//! The cover: the site that everybody without a secret sees on a WEB host. Its answers
+//! pass unchanged, and so do the requests.
+//!
+//! | File | What |
+//! |---|---|
+//! | `visit.rs` | a client's connection at the cover |
+//! | `transfer.rs` | one request to the site and its answer, as they come |
+//! | `raw.rs` | bytes handed on both ways, whatever they are |
+//! | `flow.rs` | what goes to one side, and waits for it |
+//! | `patience.rs` | ends what does not move any more |
+//! | `origin.rs` | where a site is, and connections to it |
+//! | `site_tls.rs` | TLS on these |
+//! | `site_line.rs` | one of them, kept for a client's requests |
+//! | `guests.rs` | how many there may be |
+//! | `directory.rs` | answers from a directory |
+//! | `files.rs` | what is in it, read at the start |
+//! | `site_path.rs` | where a target leads in there |
+//! | `selection.rs` | what of a file a request wants |
+//! | `content_type.rs` | what the end of a file's name says |
+//! | `local.rs` | answers of ours where there is no site that could give one |
 
-use std::net::IpAddr;
+mod content_type;
+mod directory;
+mod files;
+mod flow;
+mod guests;
+mod local;
+mod origin;
+mod patience;
+mod raw;
+mod selection;
+mod site_line;
+mod site_path;
+#[cfg(feature = "tls")]
+mod site_tls;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod visit;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::http::{Exchange, HttpContext, Incoming, Next};
-use crate::wire::http::RequestHead;
+use crate::config::{CoverSource, Fronting, FrontingChoice, HostName, WebConfig};
+use crate::http::HttpContext;
+use crate::net::Executor;
+use crate::wire::proxy_protocol::ProxyAddresses;
+use files::Files;
+pub(crate) use files::FilesError;
+pub(crate) use guests::Guests;
+use origin::Origin;
+#[cfg(feature = "tls")]
+pub(crate) use site_tls::SiteTls;
+pub(crate) use visit::Visit;
 
-/// The site of one WEB host, or of several.
-pub(crate) struct Cover {}
+/// What covers are made with.
+pub(crate) struct CoverContext {
+    pub(crate) http: Rc<HttpContext>,
+    pub(crate) executor: Rc<Executor>,
+    pub(crate) guests: Rc<Guests>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: SiteTls,
+}
 
-/// One client's connection at the site.
-pub(crate) struct Visit {}
+/// The covers of all hosts.
+pub(crate) struct Covers {
+    context: CoverContext,
+    shown: RefCell<Shown>,
+}
 
-impl Cover {
-    /// For a client's connection from `peer`; it may ask the site nothing.
-    pub(crate) fn visit(self: &Rc<Self>, peer: IpAddr) -> Visit {
-        todo!()
+struct Shown {
+    by_host: BTreeMap<HostName, Rc<Cover>>,
+    /// At other names.
+    other: Rc<Cover>,
+}
+
+/// What is shown at a host.
+struct Cover {
+    source: Source,
+}
+
+enum Source {
+    Origin(Origin),
+    Directory(Arc<Files>),
+}
+
+/// The directories of a config, read.
+pub(crate) struct Directories(BTreeMap<PathBuf, Arc<Files>>);
+
+impl Directories {
+    /// Blocks.
+    pub(crate) fn read(config: &WebConfig) -> Result<Self, FilesError> {
+        let mut read = BTreeMap::new();
+        for site in &config.sites {
+            if let CoverSource::Directory(path) = &site.source {
+                read.insert(path.clone(), Arc::new(Files::read(path)?));
+            }
+        }
+        Ok(Self(read))
     }
 }
 
-impl Visit {
-    /// The next request; where the site ends its connection meanwhile, as it does with
-    /// those that are idle, so does the client's.
-    pub(crate) async fn next(&mut self, exchange: &mut Exchange) -> Incoming {
-        todo!()
+impl Covers {
+    /// `directories` are those of `config`.
+    pub(crate) fn new(
+        context: CoverContext,
+        config: &WebConfig,
+        fronting: &Fronting,
+        directories: &Directories,
+    ) -> Rc<Self> {
+        let shown = RefCell::new(Shown::new(config, fronting, directories));
+        Rc::new(Self { context, shown })
     }
 
-    /// Lets the site answer, streamed both ways. An upgrade is relayed until its end.
-    pub(crate) async fn answer(&mut self, exchange: &mut Exchange, request: &RequestHead) -> Next {
-        todo!()
+    /// After a reload; what is under way ends as it has begun.
+    pub(crate) fn set(&self, config: &WebConfig, fronting: &Fronting, directories: &Directories) {
+        self.shown
+            .replace(Shown::new(config, fronting, directories));
     }
 
-    /// Hands on what has come and could not be parsed, and all that follows, until one of
-    /// both ends.
-    pub(crate) async fn relay_raw(&mut self, exchange: &mut Exchange) {
-        todo!()
+    /// For a client's connection. It asks no site before it has to.
+    pub(crate) fn visit(self: &Rc<Self>, addresses: ProxyAddresses) -> Visit {
+        Visit::new(self, addresses)
+    }
+
+    fn of(&self, host: Option<&HostName>) -> Rc<Cover> {
+        let shown = self.shown.borrow();
+        let own = host.and_then(|host| shown.by_host.get(host));
+        own.unwrap_or(&shown.other).clone()
+    }
+}
+
+impl Shown {
+    fn new(config: &WebConfig, fronting: &Fronting, directories: &Directories) -> Self {
+        // One for all hosts that show the same, but what depends on the host's name.
+        let cover = |host: Option<&HostName>| {
+            let first = config.hosts.first().map(|host| &host.name);
+            let name = host.or(first).map_or("", HostName::as_str);
+            let source = match config.site_of(host) {
+                Some(CoverSource::Origin(url)) => Source::Origin(Origin::of_url(url)),
+                Some(CoverSource::Directory(path)) => {
+                    Source::Directory(directories.0.get(path).cloned().unwrap_or_default())
+                }
+                Some(CoverSource::Fronting) => match &fronting.choice {
+                    FrontingChoice::Site(place) => {
+                        Source::Origin(Origin::fronting(place, name, fronting.proxy_protocol))
+                    }
+                    FrontingChoice::Off | FrontingChoice::ByName => {
+                        Source::Directory(Arc::default())
+                    }
+                },
+                None => Source::Directory(Arc::default()),
+            };
+            Rc::new(Cover { source })
+        };
+        let hosts = config.hosts.iter().map(|host| &host.name);
+        Self {
+            by_host: hosts
+                .map(|name| (name.clone(), cover(Some(name))))
+                .collect(),
+            other: cover(None),
+        }
     }
 }

@@ -105,3 +105,6 @@ impl RequestHead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
