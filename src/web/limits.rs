@@ -35,11 +35,6 @@ pub(super) fn streams(max_clients: usize) -> usize {
     max_clients + (max_clients / 8).clamp(64, 1024)
 }
 
-/// Connections of HTTP: two a session, and those of who sees the site.
-pub(super) fn connections(max_clients: usize) -> usize {
-    2 * sessions(max_clients) + (max_clients / 4).clamp(64, 1024)
-}
-
 /// How often something may happen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
@@ -69,7 +64,10 @@ impl Bucket {
         let passed = now.saturating_duration_since(self.since).as_millis();
         let back = u64::try_from(passed).unwrap_or(u64::MAX);
         let back = back.saturating_mul(rate.a_second.into());
-        self.left = self.left.saturating_add(back).min(u64::from(rate.burst) * 1000);
+        self.left = self
+            .left
+            .saturating_add(back)
+            .min(u64::from(rate.burst) * 1000);
         self.since = now;
         let is_free = self.left >= 1000;
         if is_free {

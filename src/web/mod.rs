@@ -91,6 +91,8 @@ pub(crate) struct WebParts {
     /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
     pub(crate) serve: Box<dyn Fn(WebArrival)>,
     pub(crate) clients: Live<ClientConfig>,
+    /// Of HTTP, at a time: carriers, and those of who sees the site.
+    pub(crate) connections: usize,
     /// The hosts and their secrets.
     pub(crate) config: Live<WebConfig>,
     /// The route and the tag of the streams' clients.
@@ -113,7 +115,7 @@ impl WebContext {
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
-            connections: Places::new(limits::connections(most)),
+            connections: Places::new(parts.connections),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -130,7 +132,9 @@ impl WebContext {
         });
         context.take_config();
         executor.spawn(context.clone().follow_config()).detach();
-        executor.spawn(context.clone().look_after_sessions()).detach();
+        executor
+            .spawn(context.clone().look_after_sessions())
+            .detach();
         context
     }
 

@@ -18,9 +18,9 @@ use crate::telegram::AuthoritiesError;
 pub(super) enum RunError {
     System(io::Error),
     DataDir(PathBuf, DataDirInUse),
-    Listen(SocketAddr, io::Error),
+    /// By the flag that wants it.
+    Listen(&'static str, SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
-    LinkListen(SocketAddr, io::Error),
     Link(SetupError),
     Gate(GateError),
     #[cfg(feature = "tls")]
@@ -32,9 +32,7 @@ impl RunError {
     /// Of one about an address.
     pub(crate) fn kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
-                Some(error.kind())
-            }
+            Self::Listen(_, _, error) | Self::Metrics(_, error) => Some(error.kind()),
             _ => None,
         }
     }
@@ -59,12 +57,10 @@ impl RunError {
             Self::Authorities(AuthoritiesError::Unreadable(_, error)) => Exit::of_input(error),
             #[cfg(feature = "tls")]
             Self::Authorities(AuthoritiesError::Unusable(..)) => Exit::Config,
-            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => Exit::Permission,
-                    _ => Exit::Unavailable,
-                }
-            }
+            Self::Listen(_, _, error) | Self::Metrics(_, error) => match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::Permission,
+                _ => Exit::Unavailable,
+            },
         }
     }
 }
@@ -90,9 +86,8 @@ impl fmt::Display for RunError {
             }
             Self::Gate(error) => error.fmt(f),
             Self::User(error) => error.fmt(f),
-            Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
+            Self::Listen(flag, address, error) => cannot_listen(f, flag, *address, error),
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
-            Self::LinkListen(address, error) => cannot_listen(f, "--link-listen", *address, error),
             Self::Link(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Authorities(error) => error.fmt(f),
