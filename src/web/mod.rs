@@ -46,8 +46,8 @@ use crate::guard::gate::Gate;
 use crate::http::{Connection, HttpContext};
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
-use crate::wire::web::{HostName, Mint};
-use cover::Cover;
+use crate::wire::web::Mint;
+use cover::Covers;
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -68,7 +68,7 @@ pub(crate) struct WebContext {
     config: Live<WebConfig>,
     doors: Live<DoorConfig>,
     hosts: RefCell<Rc<Hosts>>,
-    covers: RefCell<Vec<(Option<HostName>, Rc<Cover>)>>,
+    covers: Rc<Covers>,
     mint: Mint,
     /// The zero of the tokens' clock.
     began: Instant,
@@ -85,6 +85,7 @@ pub(crate) struct WebParts {
     pub(crate) executor: Rc<Executor>,
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
+    pub(crate) http: Rc<HttpContext>,
     pub(crate) metrics: Rc<Metrics>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
@@ -93,6 +94,8 @@ pub(crate) struct WebParts {
     pub(crate) clients: Live<ClientConfig>,
     /// Of HTTP, at a time: carriers, and those of who sees the site.
     pub(crate) connections: usize,
+    /// What everybody without a secret is shown.
+    pub(crate) covers: Rc<Covers>,
     /// The hosts and their secrets.
     pub(crate) config: Live<WebConfig>,
     /// The route and the tag of the streams' clients.
@@ -107,11 +110,7 @@ impl WebContext {
         fill_random(&mut key);
         let (reactor, executor) = (parts.reactor, parts.executor);
         let context = Rc::new(Self {
-            http: Rc::new(HttpContext {
-                reactor: reactor.clone(),
-                scratch: parts.scratch.clone(),
-                buffers: parts.buffers.clone(),
-            }),
+            http: parts.http,
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
@@ -126,7 +125,7 @@ impl WebContext {
             config: parts.config,
             doors: parts.doors,
             hosts: RefCell::default(),
-            covers: RefCell::default(),
+            covers: parts.covers,
             mint: Mint::new(&key),
             is_closed: Cell::new(false),
         });
@@ -136,11 +135,6 @@ impl WebContext {
             .spawn(context.clone().look_after_sessions())
             .detach();
         context
-    }
-
-    /// The sites from here on, each for a host or for all that have none of their own.
-    pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
-        self.covers.replace(covers);
     }
 
     /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
@@ -183,16 +177,6 @@ impl WebContext {
 
     fn hosts(&self) -> Rc<Hosts> {
         self.hosts.borrow().clone()
-    }
-
-    /// What strangers see who ask for a host by this name.
-    fn cover(&self, host: &[u8]) -> Option<Rc<Cover>> {
-        let covers = self.covers.borrow();
-        let mut own = covers.iter();
-        let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
-        let common = || covers.iter().find(|(name, _)| name.is_none());
-        let found = own.or_else(common).or_else(|| covers.first());
-        found.map(|(_, cover)| cover.clone())
     }
 
     /// Of the tokens, in seconds.

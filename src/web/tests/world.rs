@@ -11,10 +11,13 @@ use crate::client::{Peer, WebArrival};
 use crate::config::Config;
 use crate::connection::StreamEnd;
 use crate::guard::gate::Gate;
-use crate::http::Connection;
+use crate::http::{Connection, HttpContext};
 use crate::metrics::Metrics;
 use crate::net::test_help::pair;
 use crate::net::{BufferPool, Executor, Live, Reactor};
+#[cfg(feature = "tls")]
+use crate::web::cover::SiteTls;
+use crate::web::cover::{CoverContext, Covers, Directories, Guests};
 use crate::web::{WebContext, WebParts};
 
 pub(super) const HOST: &str = "proxy.example.com";
@@ -79,7 +82,21 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let executor = Rc::new(Executor::default());
     let metrics = Rc::new(Metrics::default());
     let buffers = BufferPool::new(reactor.clock(), config.process.buffers);
-    let gate = Gate::new(&config.guard, [].into_iter(), reactor.now());
+    let gate = Gate::new(&config.guard, [].into_iter(), "", reactor.now()).unwrap();
+    let http = Rc::new(HttpContext {
+        reactor: reactor.clone(),
+        scratch: Rc::default(),
+        buffers: buffers.clone(),
+    });
+    let sites = CoverContext {
+        http: http.clone(),
+        executor: executor.clone(),
+        guests: Guests::new(10),
+        #[cfg(feature = "tls")]
+        tls: SiteTls::new(Default::default(), no_authorities()).unwrap(),
+    };
+    let directories = Directories::read(&config.web).unwrap();
+    let covers = Covers::new(sites, &config.web, &config.sites.fronting, &directories);
     let arrived = Rc::new(Cell::new(0));
     let kinds = Rc::new(RefCell::new(kinds.to_vec()));
     let live = Live::new(config.web.clone());
@@ -87,11 +104,14 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         reactor: reactor.clone(),
         executor: executor.clone(),
         buffers: buffers.clone(),
-        scratch: Rc::default(),
+        scratch: http.scratch.clone(),
+        http,
         metrics: metrics.clone(),
         gate: Rc::new(gate),
         serve: serve(&executor, &arrived, &kinds),
         clients: Live::new(config.clients),
+        connections: 1000,
+        covers,
         config: live.clone(),
         doors: Live::new(config.doors),
     };
@@ -107,6 +127,14 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         kinds,
     });
     reactor.block_on(&executor, test(world));
+}
+
+/// The site has no TLS.
+#[cfg(feature = "tls")]
+fn no_authorities() -> std::sync::Arc<rustls::RootCertStore> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    std::sync::Arc::new(roots)
 }
 
 fn serve(
