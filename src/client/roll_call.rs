@@ -68,23 +68,24 @@ impl Default for RollCalls {
 /// A newcomer that waits for a place, and is asked like those who have one.
 pub(super) struct Waiting<'a> {
     call: Rc<Call>,
-    newcomer: &'a Socket,
+    /// `None`: nobody can ask it.
+    newcomer: Option<&'a Socket>,
     is_asked: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(call: Rc<Call>, newcomer: &'a Socket) -> Self {
+    fn new(call: Rc<Call>, newcomer: Option<&'a Socket>) -> Self {
         Self {
             call,
             newcomer,
-            is_asked: newcomer.ask_peer().is_ok(),
+            is_asked: newcomer.is_some_and(|newcomer| newcomer.ask_peer().is_ok()),
         }
     }
 
     /// Completes when there may be a place; false if nobody else will go.
     pub(crate) async fn changed(&self) -> bool {
         self.call.changed.changed().await;
-        if self.is_asked && self.newcomer.has_answered() {
+        if self.is_asked && self.newcomer.is_some_and(Socket::has_answered) {
             self.call.is_sound.set(true);
         }
         !self.call.is_over.get()
@@ -93,7 +94,9 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.newcomer.set_keepalive(KEEPALIVE);
+        if let Some(newcomer) = self.newcomer {
+            newcomer.set_keepalive(KEEPALIVE);
+        }
         self.call.account.roll_call(|roll| roll.leave());
     }
 }
@@ -104,7 +107,7 @@ impl ClientContext {
     pub(super) fn wait_for_place<'a>(
         self: &Rc<Self>,
         secret: &str,
-        newcomer: &'a Socket,
+        newcomer: Option<&'a Socket>,
     ) -> Option<Waiting<'a>> {
         let account = &self.gate.account(secret)?;
         let calls = &self.roll_calls.calls;
@@ -146,7 +149,7 @@ impl ClientContext {
                     gone += 1;
                     false
                 }
-                Some(out) if out.socket.has_answered() => {
+                Some(out) if out.end.has_answered() => {
                     out.let_be();
                     false
                 }
@@ -217,7 +220,7 @@ impl ClientOut {
     /// Has its client asked whether it is there; false where that cannot be.
     fn ask(&self) -> bool {
         self.is_asked.set(true);
-        let is_asked = self.socket.ask_peer().is_ok();
+        let is_asked = self.end.ask_peer().is_ok();
         if !is_asked {
             self.let_be();
         }
@@ -227,6 +230,6 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        self.socket.set_keepalive(KEEPALIVE);
+        self.end.set_keepalive(KEEPALIVE);
     }
 }

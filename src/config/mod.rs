@@ -108,9 +108,7 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
-pub(crate) use web::{
-    BasePath, CertificateFiles, CoverSite, CoverSource, HostName, WebConfig, WebHost, WebListen,
-};
+pub(crate) use web::{CertificateFiles, CoverSite, CoverSource, WebConfig, WebHost, WebListen};
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 

@@ -13,6 +13,7 @@ mod segments;
 mod strangers;
 mod tails;
 mod telegram;
+mod web_streams;
 
 use std::future::Future;
 use std::net::SocketAddr;

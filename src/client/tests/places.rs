@@ -31,7 +31,7 @@ fn of_many_sessions_all_get_their_turn() {
         for _ in 0..5 {
             let (some, after) = sessions.some_of(&account, next, 2);
             assert_eq!(some.len(), 2);
-            seen.extend(some.iter().map(|out| out.socket.peer_address().unwrap()));
+            seen.extend(some.iter().map(|out| out.end.peer_address().unwrap()));
             next = after;
         }
         // Each twice, in the same order.
@@ -49,7 +49,10 @@ fn who_waits_for_a_place_is_asked_no_longer_than_that() {
         let socket = Socket::connect(&world.reactor, world.listener.address()).await;
         let socket = socket.unwrap();
         let interval = || sockopt::tcp_keepintvl(&socket).unwrap();
-        let waiting = world.context.wait_for_place("first", &socket).unwrap();
+        let waiting = world
+            .context
+            .wait_for_place("first", Some(&socket))
+            .unwrap();
         assert_eq!(interval(), Duration::from_secs(2));
         drop(waiting);
         assert_eq!(interval(), KEEPALIVE.interval);

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::super::values::{BadValue, bad, check_name, repeated};
-use super::{BasePath, CertificateFiles, HostName};
+use super::CertificateFiles;
+use crate::wire::web::{BasePath, HostError, HostName};
 
 /// `--web HOST[/PATH][,cert=FILE,key=FILE][,secret=A+B]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,9 +22,11 @@ impl FromStr for WebHostFlag {
         let mut parts = text.split(',');
         let place = parts.next().unwrap_or_default();
         let (name, path) = match place.split_once('/') {
-            Some((name, path)) => (name, Some(base_path(path)?)),
-            None => (place, None),
+            Some((name, path)) if !path.starts_with('/') => (name, Some(path)),
+            _ => (place, None),
         };
+        let name = host_name(name)?;
+        let path = path.map(base_path).transpose()?;
         let (mut chain, mut key, mut secrets) = (None, None, Vec::new());
         for part in parts {
             match part.split_once('=') {
@@ -42,7 +45,7 @@ impl FromStr for WebHostFlag {
             }
         }
         Ok(Self {
-            name: host_name(name)?,
+            name,
             path,
             files: files_of(chain, key)?,
             secrets,
@@ -52,35 +55,23 @@ impl FromStr for WebHostFlag {
 
 /// One that apps take in their links.
 pub(super) fn host_name(text: &str) -> Result<HostName, BadValue> {
-    if !text.is_ascii() {
-        return bad(format!(
-            "`{text}`: give the name's ACE form, which begins with xn--, as certificates and DNS \
-             have it; `idn2 {text}` prints it"
-        ));
-    }
-    if text.contains(':') {
-        return bad(format!(
-            "`{}`: links to WEB hosts carry no port, apps always take 443; give the name alone",
-            repeated(text)
-        ));
-    }
-    text.parse().or_else(|_| {
-        bad(format!(
-            "`{}`: expected a domain name with a dot in it, as proxy.example.com, of letters, \
-             digits and -, no address and no dot at its end",
-            repeated(text)
-        ))
+    let shown = repeated(text);
+    text.parse().or_else(|error| match error {
+        HostError::Unicode => bad(format!(
+            "`{shown}`: give the name in its ACE form, xn--…, as certificates and DNS have it; \
+             `idn2 {shown}` prints that"
+        )),
+        HostError::Label if text.contains([':', '/']) => bad(format!(
+            "`{shown}`: WEB links carry neither https:// nor a port, apps always take 443; give \
+             the name alone"
+        )),
+        error => bad(format!("`{shown}`: {error}")),
     })
 }
 
 fn base_path(text: &str) -> Result<BasePath, BadValue> {
-    text.parse().or_else(|_| {
-        bad(format!(
-            "the path `{}`: expected up to 128 letters, digits, - and _, parts of it joined by / \
-             and each beginning with a letter or digit, as in proxy.example.com/my/app",
-            repeated(text)
-        ))
-    })
+    text.parse()
+        .or_else(|error| bad(format!("`/{}`: {error}", repeated(text))))
 }
 
 fn file_of(option: &str, file: &str) -> Result<PathBuf, BadValue> {
@@ -151,19 +142,19 @@ mod tests {
     #[test]
     fn slips_name_the_way_out() {
         for (text, cause) in [
-            ("", "expected a domain name"),
-            ("localhost", "expected a domain name"),
-            ("192.0.2.1", "expected a domain name"),
-            ("a.example.", "expected a domain name"),
-            ("-a.example", "expected a domain name"),
-            ("a_b.example", "expected a domain name"),
-            ("https://a.example", "links to WEB hosts carry no port"),
-            ("a.example:443", "links to WEB hosts carry no port"),
-            ("bücher.example", "`idn2 bücher.example` prints it"),
-            ("a.example/", "the path ``"),
-            ("a.example/a//b", "the path `a//b`"),
-            ("a.example/-a", "the path `-a`"),
-            ("a.example/a.b", "the path `a.b`"),
+            ("", "the host name is empty"),
+            ("localhost", "a host name without a dot"),
+            ("192.0.2.1", "an IP address"),
+            ("a.example.", "without the dot at its end"),
+            ("-a.example", "not a host name"),
+            ("a_b.example", "not a host name"),
+            ("https://a.example", "neither https:// nor a port"),
+            ("a.example:443", "neither https:// nor a port"),
+            ("bücher.example", "`idn2 bücher.example` prints that"),
+            ("a.example/", "`/`: "),
+            ("a.example/a//b", "`/a//b`: "),
+            ("a.example/-a", "`/-a`: "),
+            ("a.example/a.b", "`/a.b`: "),
             ("a.example,secret=", "names of --secret"),
             ("a.example,secret=a++b", "names of --secret"),
             ("a.example,secret=a,secret=b", "secret= is given twice"),

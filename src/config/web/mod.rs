@@ -8,7 +8,6 @@
 
 mod host_flag;
 mod listen_flag;
-mod names;
 mod problem;
 mod site_flag;
 
@@ -18,9 +17,9 @@ use std::path::PathBuf;
 use super::doors::NamedSecret;
 use super::network::Network;
 use crate::wire::http::Url;
+use crate::wire::web::{BasePath, HostName};
 pub(super) use host_flag::WebHostFlag;
 pub(super) use listen_flag::WebListenFlag;
-pub(crate) use names::{BasePath, HostName};
 pub(super) use problem::WebProblem;
 pub(super) use site_flag::WebSiteFlag;
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::{BasePath, HostName};
+use crate::wire::web::{BasePath, HostName};
 
 /// What contradicts itself in the flags of the WEB proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
 use std::str::FromStr;
 
 use super::super::values::{BadValue, bad};
+use super::CoverSource;
 use super::host_flag::host_name;
-use super::{CoverSource, HostName};
 use crate::wire::http::Url;
+use crate::wire::web::HostName;
 
 /// `--web-site [HOST=]URL|DIR`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ mod tests {
         for (text, cause) in [
             ("", "expected a URL or a directory"),
             ("a.example=", "expected a URL or a directory"),
-            ("nowhere=/srv/www", "expected a domain name"),
+            ("nowhere=/srv/www", "a host name without a dot"),
             ("ftp://a.example", "ftp:// is not supported"),
             ("http://", "is no URL"),
             ("http://u@a.example", "is no URL"),
