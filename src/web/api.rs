@@ -114,7 +114,8 @@ impl Caller<'_> {
         match https::up(session, self.exchange, number).await {
             Outcome::Done(number) => {
                 let number = number.to_string();
-                self.answer(204, &[NO_STORE, ("X-Up-Ack", &number)], &[]).await
+                self.answer(204, &[NO_STORE, ("X-Up-Ack", &number)], &[])
+                    .await
             }
             Outcome::Answered(next) => Called::Answered(next),
             Outcome::Gone => Called::Broken,

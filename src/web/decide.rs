@@ -152,7 +152,8 @@ fn length_within(head: &RequestHead, most: u64) -> bool {
 /// Decimal, as it is printed: no sign, no zeros in front.
 fn number(head: &RequestHead, name: &str) -> Option<u64> {
     let digits = head.fields().only(name)?;
-    let is_plain = digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits.first() != Some(&b'0'));
+    let is_plain = digits.iter().all(u8::is_ascii_digit)
+        && (digits.len() == 1 || digits.first() != Some(&b'0'));
     let text = str::from_utf8(digits).ok().filter(|_| is_plain)?;
     text.parse().ok()
 }

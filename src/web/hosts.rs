@@ -44,7 +44,12 @@ impl Hosts {
     /// Of a config; what has been there already in `before` keeps its rules' handle.
     pub(crate) fn new(config: &WebConfig, doors: &DoorConfig, before: &Self) -> Self {
         let hosts = config.hosts.iter();
-        Self(hosts.filter_map(|host| Host::new(host, doors, before)).map(Rc::new).collect())
+        Self(
+            hosts
+                .filter_map(|host| Host::new(host, doors, before))
+                .map(Rc::new)
+                .collect(),
+        )
     }
 
     /// Those that a `Host` field names.

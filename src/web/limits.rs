@@ -69,7 +69,10 @@ impl Bucket {
         let passed = now.saturating_duration_since(self.since).as_millis();
         let back = u64::try_from(passed).unwrap_or(u64::MAX);
         let back = back.saturating_mul(rate.a_second.into());
-        self.left = self.left.saturating_add(back).min(u64::from(rate.burst) * 1000);
+        self.left = self
+            .left
+            .saturating_add(back)
+            .min(u64::from(rate.burst) * 1000);
         self.since = now;
         let is_free = self.left >= 1000;
         if is_free {

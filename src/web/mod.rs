@@ -130,7 +130,9 @@ impl WebContext {
         });
         context.take_config();
         executor.spawn(context.clone().follow_config()).detach();
-        executor.spawn(context.clone().look_after_sessions()).detach();
+        executor
+            .spawn(context.clone().look_after_sessions())
+            .detach();
         context
     }
 

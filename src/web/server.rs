@@ -49,9 +49,10 @@ impl Origin {
         }
     }
 
-    fn address(&self) -> IpAddr {
+    /// Who has made the connection.
+    fn peer(&self) -> Peer {
         match self {
-            Self::Known(peer) | Self::Behind(peer, _) => peer.client.ip(),
+            Self::Known(peer) | Self::Behind(peer, _) => *peer,
         }
     }
 }
@@ -192,7 +193,7 @@ impl Serving {
         let cover = self.context.cover(host)?;
         let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
         if !self.visit.as_ref().is_some_and(is_there) {
-            let visit = cover.visit(self.origin.address());
+            let visit = cover.visit(self.origin.peer());
             self.visit = Some((cover, visit));
         }
         let (_, visit) = self.visit.as_mut()?;

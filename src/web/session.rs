@@ -132,7 +132,9 @@ impl Session {
         let context = &self.context;
         context.metrics.web_sessions.dec();
         context.metrics.web_ends.inc(reason);
-        context.sessions.is_over(&self.ticket, context.reactor.now());
+        context
+            .sessions
+            .is_over(&self.ticket, context.reactor.now());
         let streams = {
             let mut state = self.state.borrow_mut();
             state.notes.clear();
@@ -318,7 +320,11 @@ impl Session {
             let mut credit = stream.from_app.borrow_mut();
             let worth_it = credit.left(length);
             let idle = || credit.idle().filter(|_| stream.queued() == 0);
-            if is_over { None } else { worth_it.or_else(idle) }
+            if is_over {
+                None
+            } else {
+                worth_it.or_else(idle)
+            }
         };
         let was_full = {
             let mut state = self.state.borrow_mut();
@@ -355,11 +361,7 @@ impl Session {
     // --- what goes to the app
 
     /// Hands on what the carrier takes of it now, in one frame.
-    pub(super) fn write(
-        &self,
-        stream: &Rc<Stream>,
-        slices: &[IoSlice<'_>],
-    ) -> io::Result<usize> {
+    pub(super) fn write(&self, stream: &Rc<Stream>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.is_over(stream) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }

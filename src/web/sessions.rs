@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::WebContext;
 use super::hosts::Access;
 use super::limits::{self, Bucket};
 use super::session::Session;
-use super::WebContext;
 use crate::client::Peer;
 use crate::guard::fair_queue::Origin;
 use crate::metrics::WebEnd;
@@ -142,7 +142,9 @@ impl Sessions {
             return false;
         };
         let of_largest = live.values().filter(|session| session.origin() == largest);
-        let silent = of_largest.min_by_key(|session| session.heard.get()).cloned();
+        let silent = of_largest
+            .min_by_key(|session| session.heard.get())
+            .cloned();
         drop(live);
         if let Some(silent) = silent {
             silent.end(WebEnd::PushedOut);

@@ -101,7 +101,12 @@ fn keys() -> String {
         let keys: Vec<_> = rows.map(|(_, more)| more.field).collect();
         keys.join(" ")
     };
-    let is_other = |names| matches!(names, Names::NoFile | Names::CertificateOptions | Names::FileMaybeOfName);
+    let is_other = |names| {
+        matches!(
+            names,
+            Names::NoFile | Names::CertificateOptions | Names::FileMaybeOfName
+        )
+    };
     let files = FLAGS.iter().filter(|flag| !is_other(flag.names));
     let files: Vec<_> = files.map(|flag| &flag.name[2..]).collect();
     format!(

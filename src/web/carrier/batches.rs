@@ -46,7 +46,11 @@ pub(in crate::web) enum Asked {
 
 impl Batches {
     pub(crate) fn has_room(&self) -> bool {
-        let most = if self.is_short { MAX_BATCH / 4 } else { MAX_BATCH };
+        let most = if self.is_short {
+            MAX_BATCH / 4
+        } else {
+            MAX_BATCH
+        };
         self.coming.len() < most && self.frames < ENOUGH_FRAMES
     }
 

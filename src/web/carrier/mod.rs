@@ -74,7 +74,11 @@ impl Out {
 }
 
 /// Hands `each` the first `most` bytes of `slices`, and gives how many these are.
-fn first_of<'a>(slices: &'a [IoSlice<'a>], mut most: usize, mut each: impl FnMut(&'a [u8])) -> usize {
+fn first_of<'a>(
+    slices: &'a [IoSlice<'a>],
+    mut most: usize,
+    mut each: impl FnMut(&'a [u8]),
+) -> usize {
     let mut total = 0;
     for slice in slices {
         let part = slice.get(..most).unwrap_or(slice);

@@ -238,7 +238,9 @@ impl WebSocket {
             true => self.session.close_stuck(),
             false => None,
         };
-        stuck.map_or(ping, |stuck| stuck.min(ping)).max(now + Duration::from_millis(1))
+        stuck
+            .map_or(ping, |stuck| stuck.min(ping))
+            .max(now + Duration::from_millis(1))
     }
 
     /// What the app is told at the end; nothing if nobody listens.
@@ -266,5 +268,7 @@ async fn say_last(session: &Session, connection: &Rc<Connection>, code: Option<u
     }
     connection.shut_down_write();
     // Closing with something unread would take the last word back.
-    let _ = context.scratch.with(|space| connection.socket().discard_waiting(space));
+    let _ = context
+        .scratch
+        .with(|space| connection.socket().discard_waiting(space));
 }

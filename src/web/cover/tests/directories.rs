@@ -41,8 +41,9 @@ fn a_directory_answers_as_web_servers_do() {
     write("a b/index.html", "inner");
     let world = World::new();
     world.run(async {
-        let covers = world.covers(CoverSource::Directory(directory.path().to_owned()));
-        let client = world.client_at(&covers).await;
+        let source = || CoverSource::Directory(directory.path().to_owned());
+        let cover = world.cover(source());
+        let client = world.client_at(&cover).await;
         let get = |target: &str, fields: &str| {
             format!("GET {target} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
         };
@@ -97,24 +98,16 @@ fn a_directory_answers_as_web_servers_do() {
         );
         client.hears_end().await;
         // What is no request has no site to go to.
-        let client = world.client_at(&covers).await;
+        let client = world.client_at(&cover).await;
         client.says("GET / HTTP/1.1\n\n").await;
         let answer = client.hears_all().await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         // A reload reads it anew; a page of its own stands for what is not there.
         write("404.html", "not here");
         fs::remove_file(directory.path().join("style.css")).unwrap();
-        let config = WebConfig {
-            sites: vec![CoverSite {
-                host: None,
-                source: CoverSource::Directory(directory.path().to_owned()),
-            }],
-            ..WebConfig::default()
-        };
-        let client = world.client_at(&covers).await;
+        let client = world.client_at(&cover).await;
         assert_eq!(ask(&client, &get("/style.css", "")).await.0, 200);
-        let read = Directories::read(&config).unwrap();
-        covers.set(&config, &Fronting::default(), &read);
+        let client = world.client_at(&world.cover(source())).await;
         let (status, _, body) = ask(&client, &get("/style.css", "")).await;
         assert_eq!((status, body.as_str()), (404, "not here"));
     });

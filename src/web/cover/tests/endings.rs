@@ -133,7 +133,7 @@ fn a_connection_that_had_ended_before_it_was_asked_is_replaced() {
 #[test]
 fn a_site_that_is_not_there_is_a_bad_gateway() {
     let world = World::new();
-    let covers = world.covers(world.url());
+    let cover = world.cover(world.url());
     let World {
         reactor,
         executor,
@@ -147,7 +147,7 @@ fn a_site_that_is_not_there_is_a_bad_gateway() {
         let client = || async {
             let (near, far) = pair(&reactor).await;
             executor
-                .spawn(serve(http.clone(), covers.clone(), far))
+                .spawn(serve(http.clone(), cover.clone(), far))
                 .detach();
             Client(near)
         };

@@ -56,20 +56,24 @@ impl World {
         self.reactor.block_on(&self.executor, limited)
     }
 
-    fn covers(&self, source: CoverSource) -> Rc<Covers> {
+    fn cover(&self, source: CoverSource) -> Rc<Cover> {
         let config = WebConfig {
             sites: vec![CoverSite { host: None, source }],
             ..WebConfig::default()
         };
         let directories = Directories::read(&config).unwrap();
-        let context = CoverContext {
+        let context = Rc::new(CoverContext {
             http: self.http.clone(),
             executor: self.executor.clone(),
             guests: self.guests.clone(),
             #[cfg(feature = "tls")]
             tls: SiteTls::new(crate::tls::Batch::default(), crate::tls::public_roots()).unwrap(),
+        });
+        let covers = covers(&context, &config, &Fronting::default(), &directories);
+        let [(None, cover)] = &covers[..] else {
+            panic!("not one for all names");
         };
-        Covers::new(context, &config, &Fronting::default(), &directories)
+        cover.clone()
     }
 
     fn url(&self) -> CoverSource {
@@ -79,12 +83,12 @@ impl World {
 
     /// A client whose requests this site answers.
     async fn client(&self) -> Client {
-        self.client_at(&self.covers(self.url())).await
+        self.client_at(&self.cover(self.url())).await
     }
 
-    async fn client_at(&self, covers: &Rc<Covers>) -> Client {
+    async fn client_at(&self, cover: &Rc<Cover>) -> Client {
         let (near, far) = pair(&self.reactor).await;
-        let serving = serve(self.http.clone(), covers.clone(), far);
+        let serving = serve(self.http.clone(), cover.clone(), far);
         self.executor.spawn(serving).detach();
         Client(near)
     }
@@ -106,22 +110,22 @@ impl World {
 }
 
 /// As the room does it that decides who is who.
-async fn serve(http: Rc<HttpContext>, covers: Rc<Covers>, socket: Socket) {
-    let addresses = ProxyAddresses {
+async fn serve(http: Rc<HttpContext>, cover: Rc<Cover>, socket: Socket) {
+    let peer = Peer {
         client: socket.peer_address().unwrap(),
         local: socket.local_address().unwrap(),
     };
     let connection = Rc::new(Connection::plain(socket));
     let mut exchange = Exchange::new(&http, connection, Vec::new());
-    let mut visit = covers.visit(addresses);
+    let mut visit = cover.visit(peer);
     loop {
         match visit.next(&mut exchange).await {
-            Incoming::Request(request) => match visit.answer(&mut exchange, &request, None).await {
+            Incoming::Request(request) => match visit.answer(&mut exchange, &request).await {
                 Next::KeepAlive => {}
                 Next::Close => break,
             },
             Incoming::Unparsable => {
-                visit.relay_raw(&mut exchange, None).await;
+                visit.relay_raw(&mut exchange).await;
                 break;
             }
             Incoming::End => break,
