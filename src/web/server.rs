@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::WebContext;
 use super::api::{Called, Caller};
 use super::carrier::websocket;
-use super::cover::Visit;
+use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
 use super::page;
 use crate::client::Peer;
@@ -15,11 +15,13 @@ use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
 use crate::net::Live;
 use crate::wire::http::RequestHead;
-use crate::wire::proxy_protocol::ProxyAddresses;
 
 /// The answer to what cannot be parsed and has a secret in it.
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The same where there is no site.
+const NO_SITE: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 
 /// Who sends a connection's requests.
 pub(super) enum Origin {
@@ -47,11 +49,10 @@ impl Origin {
         }
     }
 
-    fn addresses(&self) -> ProxyAddresses {
-        let (Self::Known(peer) | Self::Behind(peer, _)) = self;
-        ProxyAddresses {
-            client: peer.client,
-            local: peer.local,
+    /// Who has made the connection.
+    fn peer(&self) -> Peer {
+        match self {
+            Self::Known(peer) | Self::Behind(peer, _) => *peer,
         }
     }
 }
@@ -88,8 +89,8 @@ struct Serving {
     context: Rc<WebContext>,
     exchange: Exchange,
     origin: Origin,
-    /// At the cover.
-    visit: Visit,
+    /// At the site of the host that was asked for last.
+    visit: Option<(Rc<Cover>, Visit)>,
 }
 
 impl Serving {
@@ -101,16 +102,20 @@ impl Serving {
     ) -> Self {
         Self {
             exchange: Exchange::new(&context.http, connection, received),
-            visit: context.covers.visit(origin.addresses()),
             context: context.clone(),
             origin,
+            visit: None,
         }
     }
 
     /// Until the connection is of no more use, or of another use.
     async fn run(mut self) -> Option<Upgraded> {
         loop {
-            let called = match self.visit.next(&mut self.exchange).await {
+            let incoming = match &mut self.visit {
+                Some((_, visit)) => visit.next(&mut self.exchange).await,
+                None => self.exchange.next().await,
+            };
+            let called = match incoming {
                 Incoming::End => break,
                 Incoming::Unparsable => {
                     self.pass_on_raw().await;
@@ -138,9 +143,6 @@ impl Serving {
     async fn answer(&mut self, head: &RequestHead) -> Called {
         let context = self.context.clone();
         let decision = decide(&context.hosts(), &context.mint, head);
-        if !matches!(decision, Decision::Cover) {
-            self.visit.not_the_sites();
-        }
         match decision {
             Decision::Page(host, bridge) => {
                 let answered = page::answer(&context, &mut self.exchange, head, &host, bridge);
@@ -158,18 +160,19 @@ impl Serving {
             }
             Decision::Refuse => {
                 context.metrics.web_refusals.inc(WebRefusal::Misplaced);
-                let fields = [("Cache-Control", "no-store")];
-                let answered = self.exchange.answer(head, 404, &fields, &[]);
+                let answered = self.exchange.answer(head, 404, NO_SITE, &[]);
                 answered.await.into()
             }
-            Decision::Cover => {
-                self.visit.set_client(self.origin.of(head).client);
-                let hosts = context.hosts();
-                let host = head.fields().only("host").unwrap_or_default();
-                let host = hosts.named(host).next().map(|host| &host.name);
-                let answering = self.visit.answer(&mut self.exchange, head, host);
-                Called::Answered(answering.await)
-            }
+            Decision::Cover => self.show_cover(head).await,
+        }
+    }
+
+    /// Lets the site answer.
+    async fn show_cover(&mut self, head: &RequestHead) -> Called {
+        let host = head.fields().only("host").unwrap_or_default();
+        match self.visit_of(host) {
+            Some((visit, exchange)) => Called::Answered(visit.answer(exchange, head).await),
+            None => self.exchange.answer(head, 404, NO_SITE, &[]).await.into(),
         }
     }
 
@@ -180,8 +183,20 @@ impl Serving {
             let refusals = &self.context.metrics.web_refusals;
             refusals.inc(WebRefusal::Misplaced);
             let _ = self.exchange.write(BAD_REQUEST).await;
-        } else {
-            self.visit.relay_raw(&mut self.exchange, None).await;
+        } else if let Some((visit, exchange)) = self.visit_of(&[]) {
+            visit.relay_raw(exchange).await;
         }
+    }
+
+    /// The connection's visit at the site of `host`, a new one if it was at another.
+    fn visit_of(&mut self, host: &[u8]) -> Option<(&mut Visit, &mut Exchange)> {
+        let cover = self.context.cover(host)?;
+        let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
+        if !self.visit.as_ref().is_some_and(is_there) {
+            let visit = cover.visit(self.origin.peer());
+            self.visit = Some((cover, visit));
+        }
+        let (_, visit) = self.visit.as_mut()?;
+        Some((visit, &mut self.exchange))
     }
 }
