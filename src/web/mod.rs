@@ -22,7 +22,7 @@
 
 mod api;
 mod carrier;
-pub(crate) mod cover;
+mod cover;
 mod decide;
 mod hosts;
 mod limits;
@@ -46,8 +46,11 @@ use crate::guard::gate::Gate;
 use crate::http::{Connection, HttpContext};
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
-use crate::wire::web::Mint;
-use cover::Covers;
+use crate::wire::web::{HostName, Mint};
+use cover::Cover;
+#[cfg(feature = "tls")]
+pub(crate) use cover::SiteTls;
+pub(crate) use cover::{CoverContext, Directories, FilesError, Guests, covers};
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -68,7 +71,7 @@ pub(crate) struct WebContext {
     config: Live<WebConfig>,
     doors: Live<DoorConfig>,
     hosts: RefCell<Rc<Hosts>>,
-    covers: Rc<Covers>,
+    covers: RefCell<Vec<(Option<HostName>, Rc<Cover>)>>,
     mint: Mint,
     /// The zero of the tokens' clock.
     began: Instant,
@@ -94,8 +97,6 @@ pub(crate) struct WebParts {
     pub(crate) clients: Live<ClientConfig>,
     /// Of HTTP, at a time: carriers, and those of who sees the site.
     pub(crate) connections: usize,
-    /// What everybody without a secret is shown.
-    pub(crate) covers: Rc<Covers>,
     /// The hosts and their secrets.
     pub(crate) config: Live<WebConfig>,
     /// The route and the tag of the streams' clients.
@@ -125,7 +126,7 @@ impl WebContext {
             config: parts.config,
             doors: parts.doors,
             hosts: RefCell::default(),
-            covers: parts.covers,
+            covers: RefCell::default(),
             mint: Mint::new(&key),
             is_closed: Cell::new(false),
         });
@@ -135,6 +136,11 @@ impl WebContext {
             .spawn(context.clone().look_after_sessions())
             .detach();
         context
+    }
+
+    /// What strangers see from here on, at each host and at other names.
+    pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
+        self.covers.replace(covers);
     }
 
     /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
@@ -177,6 +183,15 @@ impl WebContext {
 
     fn hosts(&self) -> Rc<Hosts> {
         self.hosts.borrow().clone()
+    }
+
+    /// What strangers see who ask for a host by this name.
+    fn cover(&self, host: &[u8]) -> Option<Rc<Cover>> {
+        let covers = self.covers.borrow();
+        let mut own = covers.iter();
+        let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
+        let other = || covers.iter().find(|(name, _)| name.is_none());
+        own.or_else(other).map(|(_, cover)| cover.clone())
     }
 
     /// Of the tokens, in seconds.

@@ -12,6 +12,7 @@ use crate::guard::gate::GateError;
 use crate::link::SetupError;
 #[cfg(feature = "tls")]
 use crate::telegram::AuthoritiesError;
+use crate::web::FilesError;
 
 /// Why the proxy could not start.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(super) enum RunError {
     Metrics(SocketAddr, io::Error),
     Link(SetupError),
     Gate(GateError),
+    Site(FilesError),
     #[cfg(feature = "tls")]
     Authorities(AuthoritiesError),
     User(PrivilegeError),
@@ -42,6 +44,10 @@ impl RunError {
             Self::System(_) => Exit::OsError,
             Self::DataDir(..) => Exit::Unavailable,
             Self::Gate(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            Self::Site(error) => match error.unread() {
                 Some(error) => Exit::of_input(error),
                 None => Exit::Config,
             },
@@ -89,6 +95,7 @@ impl fmt::Display for RunError {
             Self::Listen(flag, address, error) => cannot_listen(f, flag, *address, error),
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
             Self::Link(error) => error.fmt(f),
+            Self::Site(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Authorities(error) => error.fmt(f),
         }

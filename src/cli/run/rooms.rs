@@ -49,7 +49,8 @@ impl Rooms {
         let clients = backend.map(|backend| ClientPart::new(core, backend, gate, &address));
         let web = clients
             .as_ref()
-            .map(|clients| WebPart::new(core, clients, gate));
+            .map(|clients| WebPart::new(core, clients, gate))
+            .transpose()?;
         Ok(Self {
             telegram,
             link,

@@ -16,9 +16,8 @@ use crate::metrics::Metrics;
 use crate::net::test_help::pair;
 use crate::net::{BufferPool, Executor, Live, Reactor};
 #[cfg(feature = "tls")]
-use crate::web::cover::SiteTls;
-use crate::web::cover::{CoverContext, Covers, Directories, Guests};
-use crate::web::{WebContext, WebParts};
+use crate::web::SiteTls;
+use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers};
 
 pub(super) const HOST: &str = "proxy.example.com";
 pub(super) const SECRET: &str = "000102030405060708090a0b0c0d0e0f";
@@ -88,15 +87,15 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         scratch: Rc::default(),
         buffers: buffers.clone(),
     });
-    let sites = CoverContext {
+    let sites = Rc::new(CoverContext {
         http: http.clone(),
         executor: executor.clone(),
         guests: Guests::new(10),
         #[cfg(feature = "tls")]
-        tls: SiteTls::new(Default::default(), no_authorities()).unwrap(),
-    };
+        tls: SiteTls::default(),
+    });
     let directories = Directories::read(&config.web).unwrap();
-    let covers = Covers::new(sites, &config.web, &config.sites.fronting, &directories);
+    let covers = covers(&sites, &config.web, &config.sites.fronting, &directories);
     let arrived = Rc::new(Cell::new(0));
     let kinds = Rc::new(RefCell::new(kinds.to_vec()));
     let live = Live::new(config.web.clone());
@@ -107,15 +106,15 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         scratch: http.scratch.clone(),
         http,
         metrics: metrics.clone(),
-        gate: Rc::new(gate),
+        gate,
         serve: serve(&executor, &arrived, &kinds),
         clients: Live::new(config.clients),
         connections: 1000,
-        covers,
         config: live.clone(),
         doors: Live::new(config.doors),
     };
     let context = WebContext::new(parts);
+    context.set_covers(covers);
     let world = Rc::new(World {
         reactor: reactor.clone(),
         executor: executor.clone(),
@@ -127,14 +126,6 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         kinds,
     });
     reactor.block_on(&executor, test(world));
-}
-
-/// The site has no TLS.
-#[cfg(feature = "tls")]
-fn no_authorities() -> std::sync::Arc<rustls::RootCertStore> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    std::sync::Arc::new(roots)
 }
 
 fn serve(
