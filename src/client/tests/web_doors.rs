@@ -10,7 +10,7 @@ use super::app::{App, hello, unix_now};
 use super::handshakes::{UNKNOWN, header};
 use super::{SECRET, Setup, World};
 use crate::client::{WebDoor, WebVisitor};
-use crate::config::Config;
+use crate::config::{Config, FrontingChoice, SitePlace};
 use crate::metrics::RejectReason;
 use crate::net::{Reactor, Socket};
 use crate::wire::secret::{Domain, Secret};
@@ -253,6 +253,39 @@ fn where_there_is_no_other_site_all_strangers_get_the_host() {
             );
         });
     }
+}
+
+/// Beside a site for all others, and however slowly the hello comes.
+#[test]
+fn a_site_has_those_who_do_not_ask_for_a_host() {
+    let mut setup = Setup::default();
+    let site = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    site.set_nonblocking(true).unwrap();
+    setup.fronting.choice = FrontingChoice::Site(SitePlace::Host {
+        name: "127.0.0.1".into(),
+        port: site.local_addr().unwrap().port(),
+    });
+    setup.run(async |world| {
+        let door = set_up(&world, Door::default());
+        let hello = hello_for(&UNKNOWN, Some(HOST));
+        let visitor = connect(&world).await;
+        visitor.write_all(&hello[..100]).await.unwrap();
+        world.reactor.sleep(Duration::from_secs(3)).await;
+        visitor.write_all(&hello[100..]).await.unwrap();
+        assert!(is_served(&visitor).await);
+        let came = hello.len() == door.door.came.borrow()[0].received.len();
+        assert!(came && world.metrics.fronted_now.get() == 0);
+        let fronted = &world.metrics.fronted;
+        assert_eq!(fronted.total(), 0);
+        for said in [&b"GET / HTTP/1.1\r\n\r\n"[..], &hello_for(&UNKNOWN, None)] {
+            let before = fronted.total();
+            let _stranger = visit(&world, said).await;
+            world
+                .until("a visit", || fronted.total() == before + 1)
+                .await;
+        }
+        assert_eq!(door.count(), 1);
+    });
 }
 
 #[test]
