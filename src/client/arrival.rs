@@ -99,7 +99,7 @@ impl Arrival<'_> {
         let pass = match gate.admit(&visitor, self.context.reactor.clock().unix()) {
             Err(reason) if is_full(reason) => {
                 let newcomer = Newcomer {
-                    socket: Some(self.socket),
+                    end: self.socket,
                     knows: &|| opening.known(),
                     leaves: &|cx| self.socket.poll_hung_up(cx),
                 };

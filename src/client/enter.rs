@@ -204,7 +204,7 @@ async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
     }
     let context = arrival.context;
     reject(arrival, RejectReason::Flood);
-    if !context.sites.is_on() {
+    if !context.sites.is_on() && !context.is_all_web() {
         return Err(RejectReason::Flood);
     }
     // In a box, which few get to need.

@@ -187,6 +187,14 @@ impl ClientContext {
         let _ = self.door.set(door);
     }
 
+    /// Whoever is no client goes to a WEB host, whatever it says: there is no other site.
+    fn is_all_web(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.door.get().is_some_and(|door| door.takes(None));
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
     /// The peer is to see an end, also if something of its was not read.
     fn let_go(&self, socket: &Socket) {
         self.scratch.with(|buffer| socket.discard_waiting(buffer));

@@ -5,15 +5,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::ClientContext;
+use crate::connection::Askable;
 use crate::guard::gate::Pass;
 use crate::guard::policy::Visitor;
 use crate::metrics::RejectReason;
-use crate::net::Socket;
 
 /// One that has just proven a secret, all of whose places are taken.
 pub(super) struct Newcomer<'a> {
-    /// Where it can be asked whether it is there.
-    pub(crate) socket: Option<&'a Socket>,
+    pub(crate) end: &'a dyn Askable,
     /// What is done when it waits.
     pub(crate) knows: &'a dyn Fn(),
     /// Ready when it is gone.
@@ -31,7 +30,7 @@ impl Newcomer<'_> {
     ) -> Result<Pass, RejectReason> {
         let waits = async {
             let mut outcome = Err(reason);
-            let Some(waiting) = context.wait_for_place(visitor.secret, self.socket) else {
+            let Some(waiting) = context.wait_for_place(visitor.secret, self.end) else {
                 return outcome;
             };
             (self.knows)();

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, KEEPALIVE, LOG_PERIOD};
+use crate::connection::Askable;
 use crate::guard::limits::SecretAccount;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
-use crate::net::{Notify, Socket};
+use crate::net::Notify;
 
 /// How long a session may be silent that is asked. The kernel asks four times
 /// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
@@ -68,24 +69,23 @@ impl Default for RollCalls {
 /// A newcomer that waits for a place, and is asked like those who have one.
 pub(super) struct Waiting<'a> {
     call: Rc<Call>,
-    /// `None`: nobody can ask it.
-    newcomer: Option<&'a Socket>,
+    newcomer: &'a dyn Askable,
     is_asked: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(call: Rc<Call>, newcomer: Option<&'a Socket>) -> Self {
+    fn new(call: Rc<Call>, newcomer: &'a dyn Askable) -> Self {
         Self {
             call,
             newcomer,
-            is_asked: newcomer.is_some_and(|newcomer| newcomer.ask_peer().is_ok()),
+            is_asked: newcomer.ask_peer().is_ok(),
         }
     }
 
     /// Completes when there may be a place; false if nobody else will go.
     pub(crate) async fn changed(&self) -> bool {
         self.call.changed.changed().await;
-        if self.is_asked && self.newcomer.is_some_and(Socket::has_answered) {
+        if self.is_asked && self.newcomer.has_answered() {
             self.call.is_sound.set(true);
         }
         !self.call.is_over.get()
@@ -94,9 +94,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(newcomer) = self.newcomer {
-            newcomer.set_keepalive(KEEPALIVE);
-        }
+        self.newcomer.let_be(KEEPALIVE);
         self.call.account.roll_call(|roll| roll.leave());
     }
 }
@@ -107,7 +105,7 @@ impl ClientContext {
     pub(super) fn wait_for_place<'a>(
         self: &Rc<Self>,
         secret: &str,
-        newcomer: Option<&'a Socket>,
+        newcomer: &'a dyn Askable,
     ) -> Option<Waiting<'a>> {
         let account = &self.gate.account(secret)?;
         let calls = &self.roll_calls.calls;
@@ -230,6 +228,6 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        self.end.set_keepalive(KEEPALIVE);
+        self.end.let_be(KEEPALIVE);
     }
 }

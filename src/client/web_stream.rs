@@ -142,7 +142,7 @@ impl Entering<'_> {
         match admitted {
             Err(reason) if is_full(reason) => {
                 let newcomer = Newcomer {
-                    socket: None,
+                    end: self.end,
                     knows: &|| (),
                     leaves: &|cx| self.end.poll_hung_up(cx),
                 };

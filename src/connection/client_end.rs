@@ -45,6 +45,72 @@ pub(crate) trait StreamEnd {
     /// The app is told that it is closed; no byte follows, nor comes. Also done by
     /// dropping it, and no more than once.
     fn close(&self);
+
+    /// Has the app's machine asked whether it is there, by way of the carrier, which many
+    /// streams may ask for: it goes on asking until each of them has [let it
+    /// be](Self::let_be) or is closed. Fails where that cannot be, as with a carrier that
+    /// has no connection now: then the stream counts as there while its carrier lives.
+    fn ask_peer(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether the carrier has heard anything since it began to ask.
+    fn has_answered(&self) -> bool {
+        true
+    }
+
+    /// This stream does not ask any more: once for each [`ask_peer`](Self::ask_peer),
+    /// also one that failed.
+    fn let_be(&self) {}
+}
+
+/// Who can be asked whether it is there, without its application seeing anything.
+pub(crate) trait Askable {
+    /// See [`Socket::ask_peer`].
+    fn ask_peer(&self) -> io::Result<()>;
+
+    /// See [`Socket::has_answered`].
+    fn has_answered(&self) -> bool;
+
+    /// Ends the asking, also if that failed; from here on there is `keepalive`.
+    fn let_be(&self, keepalive: Keepalive);
+}
+
+impl Askable for Socket {
+    fn ask_peer(&self) -> io::Result<()> {
+        Self::ask_peer(self)
+    }
+
+    fn has_answered(&self) -> bool {
+        Self::has_answered(self)
+    }
+
+    fn let_be(&self, keepalive: Keepalive) {
+        self.set_keepalive(keepalive);
+    }
+}
+
+impl Askable for ClientEnd {
+    fn ask_peer(&self) -> io::Result<()> {
+        match self {
+            Self::Socket(socket) => socket.ask_peer(),
+            Self::Stream(stream) => stream.ask_peer(),
+        }
+    }
+
+    fn has_answered(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.has_answered(),
+            Self::Stream(stream) => stream.has_answered(),
+        }
+    }
+
+    fn let_be(&self, keepalive: Keepalive) {
+        match self {
+            Self::Socket(socket) => socket.set_keepalive(keepalive),
+            Self::Stream(stream) => stream.let_be(),
+        }
+    }
 }
 
 impl ClientEnd {
@@ -130,30 +196,6 @@ impl ClientEnd {
     /// Whose end it is, if it is that one's own connection.
     pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
         self.as_socket()?.peer_address().ok()
-    }
-
-    /// Has the client asked whether it is there. A stream is there while its carrier is,
-    /// which watches that by itself: nobody else is asked, and it keeps its place.
-    pub(crate) fn ask_peer(&self) -> io::Result<()> {
-        match self {
-            Self::Socket(socket) => socket.ask_peer(),
-            Self::Stream(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// See [`Socket::has_answered`].
-    pub(crate) fn has_answered(&self) -> bool {
-        match self {
-            Self::Socket(socket) => socket.has_answered(),
-            Self::Stream(_) => true,
-        }
-    }
-
-    /// See [`Socket::set_keepalive`]; of streams the carrier's is enough.
-    pub(crate) fn set_keepalive(&self, keepalive: Keepalive) {
-        if let Self::Socket(socket) = self {
-            socket.set_keepalive(keepalive);
-        }
     }
 
     /// Ends it both ways.

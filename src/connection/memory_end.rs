@@ -33,6 +33,10 @@ struct Shared {
     hung_up: Cell<Option<Waker>>,
     write: Cell<Option<Waker>>,
     app: Cell<Option<Waker>>,
+    /// Whether its carrier can be asked, and answers; how often it is asked now.
+    is_askable: Cell<bool>,
+    answers: Cell<bool>,
+    asked: Cell<usize>,
 }
 
 /// The app's end.
@@ -86,6 +90,17 @@ impl MemoryApp {
             Poll::Pending
         })
         .await
+    }
+
+    /// From here on its carrier can be asked, and answers or not.
+    pub(crate) fn set_askable(&self, answers: bool) {
+        self.0.is_askable.set(true);
+        self.0.answers.set(answers);
+    }
+
+    /// How many ask its carrier at the moment.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.asked.get()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -169,7 +184,25 @@ impl StreamEnd for MemoryEnd {
 
     fn close(&self) {
         self.0.closed.set(self.0.closed.get() + 1);
+        self.0.asked.set(0);
         wake(&self.0.app);
+    }
+
+    fn ask_peer(&self) -> io::Result<()> {
+        self.0.asked.set(self.0.asked.get() + 1);
+        match self.0.is_askable.get() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn has_answered(&self) -> bool {
+        self.0.answers.get()
+    }
+
+    fn let_be(&self) {
+        assert!(self.0.asked.get() > 0, "let be, and not asked");
+        self.0.asked.set(self.0.asked.get() - 1);
     }
 }
 

@@ -48,7 +48,7 @@ mod web_trust;
 #[cfg(feature = "tls")]
 mod websocket;
 
-pub(crate) use client_end::{ClientEnd, StreamEnd};
+pub(crate) use client_end::{Askable, ClientEnd, StreamEnd};
 pub(crate) use dial::Dialer;
 pub(crate) use dial_error::DialError;
 pub(crate) use line::Line;

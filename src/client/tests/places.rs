@@ -49,10 +49,7 @@ fn who_waits_for_a_place_is_asked_no_longer_than_that() {
         let socket = Socket::connect(&world.reactor, world.listener.address()).await;
         let socket = socket.unwrap();
         let interval = || sockopt::tcp_keepintvl(&socket).unwrap();
-        let waiting = world
-            .context
-            .wait_for_place("first", Some(&socket))
-            .unwrap();
+        let waiting = world.context.wait_for_place("first", &socket).unwrap();
         assert_eq!(interval(), Duration::from_secs(2));
         drop(waiting);
         assert_eq!(interval(), KEEPALIVE.interval);

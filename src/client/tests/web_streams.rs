@@ -352,6 +352,34 @@ fn streams_are_clients_of_all_limits() {
     });
 }
 
+/// Which of those of a full secret goes is found out by way of their carriers.
+#[test]
+fn whose_carrier_does_not_answer_gives_its_place_to_a_newcomer() {
+    for (first_answers, second_answers) in [(true, true), (false, true), (false, false)] {
+        let mut setup = Setup::default();
+        let limits = &mut setup.rules.secrets[1].limits;
+        limits.set("max-connections", "1").unwrap();
+        setup.run(async |world| {
+            let first = WebApp::connect(&world, Transport::Padded).await;
+            first.end.set_askable(first_answers);
+            let mut second = WebApp::open(&world, Transport::Padded, &SECRET);
+            second.end.set_askable(second_answers);
+            second.say_header();
+            world.until("a question", || second.end.asked() == 1).await;
+            let over = || first.end.is_closed() || second.end.is_closed();
+            world.until("one that goes", over).await;
+            // Nobody goes while it may be that the network fails.
+            let first_goes = !first_answers && second_answers;
+            assert_eq!(first.end.is_closed(), first_goes);
+            let settled = || first.end.asked() + second.end.asked() == 0;
+            world.until("no more questions", settled).await;
+            let closed = world.metrics.closed.get(CloseReason::NoAnswer);
+            assert_eq!(closed, u64::from(first_goes));
+            assert_eq!(world.metrics.clients.get(), 1);
+        });
+    }
+}
+
 #[test]
 fn a_full_house_closes_the_stream() {
     let mut setup = Setup::default();
