@@ -21,6 +21,8 @@ mod telegram;
 mod test;
 mod usage;
 mod web;
+#[cfg(feature = "tls")]
+mod web_tls;
 mod welcome;
 
 use std::io;

@@ -8,17 +8,10 @@ use super::records::Records;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN, Socket};
 
 /// The buffer in which records are sealed before they are written, one for all
-/// connections. It is as long as what the other side reads at once.
-#[derive(Clone)]
+/// connections. It is as long as what the other side reads at once, and there from its
+/// first use on.
+#[derive(Clone, Default)]
 pub(crate) struct Batch(Rc<RefCell<Box<[u8]>>>);
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self(Rc::new(RefCell::new(
-            vec![0; SCRATCH_LEN].into_boxed_slice(),
-        )))
-    }
-}
 
 /// What goes out on a connection whose handshake is done.
 pub(crate) struct Writer {
@@ -64,6 +57,9 @@ impl Writer {
         }
         let batch = self.batch.clone();
         let mut batch = batch.0.borrow_mut();
+        if batch.is_empty() {
+            *batch = vec![0; SCRATCH_LEN].into_boxed_slice();
+        }
         let (taken, sealed) = self.records.borrow_mut().seal(&mut batch, slices)?;
         self.send(socket, batch.get(..sealed).unwrap_or_default())?;
         Ok(taken)

@@ -34,19 +34,23 @@ mod server;
 mod session;
 mod sessions;
 mod stream;
-#[cfg(feature = "tls")]
-pub(crate) mod tls;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::client::{Peer, WebArrival};
+use crate::client::WebArrival;
+#[cfg(feature = "tls")]
+use crate::client::{Peer, WebStanding};
 use crate::config::{ClientConfig, DoorConfig, WebConfig};
 use crate::guard::gate::Gate;
-use crate::http::{Connection, HttpContext};
+#[cfg(feature = "tls")]
+use crate::http::Connection;
+use crate::http::HttpContext;
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
@@ -146,15 +150,17 @@ impl WebContext {
         self.covers.replace(covers);
     }
 
-    /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
-    /// has been read of it.
+    /// Serves a connection of HTTP at a port of clients to its end; the handshake is done.
+    #[cfg(feature = "tls")]
     pub(crate) async fn serve(
         self: Rc<Self>,
         connection: Rc<Connection>,
-        received: Vec<u8>,
         peer: Peer,
+        standing: Rc<WebStanding>,
     ) {
-        server::serve(self, connection, received, server::Origin::Known(peer)).await;
+        let standing = server::Standing::new(standing);
+        let origin = server::Origin::Door(peer, standing);
+        server::serve(self, connection, Vec::new(), origin).await;
     }
 
     /// Ends every web session, and lets nobody begin one: the proxy is stopping.

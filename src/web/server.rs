@@ -1,6 +1,10 @@
 //! One connection of HTTP: each of its requests is answered by us, or by the cover.
 
+#[cfg(feature = "tls")]
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+#[cfg(feature = "tls")]
+use std::pin::Pin;
 use std::rc::Rc;
 
 use super::WebContext;
@@ -10,6 +14,8 @@ use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
 use super::page;
 use crate::client::Peer;
+#[cfg(feature = "tls")]
+use crate::client::WebStanding;
 use crate::config::WebListen;
 use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
@@ -25,8 +31,9 @@ const NO_SITE: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 
 /// Who sends a connection's requests.
 pub(super) enum Origin {
-    /// Whoever has made it.
-    Known(Peer),
+    /// Whoever has made it, at a port of clients.
+    #[cfg(feature = "tls")]
+    Door(Peer, Standing),
     /// A web server in front of us, which may be told of in a header field.
     Behind(Peer, Live<WebListen>),
 }
@@ -35,7 +42,8 @@ impl Origin {
     /// Who sends this one.
     fn of(&self, head: &RequestHead) -> Peer {
         match self {
-            Self::Known(peer) => *peer,
+            #[cfg(feature = "tls")]
+            Self::Door(peer, _) => *peer,
             Self::Behind(peer, door) => door.with(|door| {
                 let client = peer.client.ip();
                 let is_trusted = door.trust.iter().any(|net| net.contains(client));
@@ -52,7 +60,59 @@ impl Origin {
     /// Who has made the connection.
     fn peer(&self) -> Peer {
         match self {
-            Self::Known(peer) | Self::Behind(peer, _) => *peer,
+            #[cfg(feature = "tls")]
+            Self::Door(peer, _) => *peer,
+            Self::Behind(peer, _) => *peer,
+        }
+    }
+
+    /// A secret was shown: nobody pushes its connection out any more.
+    fn prove(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Self::Door(_, standing) = self
+            && !standing.has_proven
+        {
+            standing.seat.prove();
+            (standing.has_proven, standing.is_news) = (true, true);
+        }
+    }
+
+    /// What is shown is no secret.
+    fn become_guest(&self) {
+        #[cfg(feature = "tls")]
+        if let Self::Door(_, standing) = self
+            && !standing.has_proven
+        {
+            standing.seat.become_guest();
+        }
+    }
+
+    /// Since the last call.
+    #[cfg(feature = "tls")]
+    fn has_just_proven(&mut self) -> bool {
+        match self {
+            Self::Door(_, standing) => std::mem::take(&mut standing.is_news),
+            Self::Behind(..) => false,
+        }
+    }
+}
+
+/// What a connection at a port of clients counts as.
+#[cfg(feature = "tls")]
+pub(super) struct Standing {
+    seat: Rc<WebStanding>,
+    /// A secret was shown.
+    has_proven: bool,
+    is_news: bool,
+}
+
+#[cfg(feature = "tls")]
+impl Standing {
+    pub(crate) fn new(seat: Rc<WebStanding>) -> Self {
+        Self {
+            seat,
+            has_proven: false,
+            is_news: false,
         }
     }
 }
@@ -75,15 +135,38 @@ pub(super) async fn serve(
     received: Vec<u8>,
     origin: Origin,
 ) {
+    go_on(Box::new(Serving::new(
+        &context, connection, received, origin,
+    )))
+    .await;
+}
+
+async fn go_on(serving: Box<Serving>) {
+    let context = serving.context.clone();
     // In a box, so that a session does not keep the memory of its request.
-    let serving = Box::pin(Serving::new(&context, connection, received, origin).run());
-    if let Some((session, connection, received)) = serving.await {
-        let carrying = websocket::run(session, connection, received);
-        context.executor.spawn(carrying).detach();
+    match Box::pin(serving.run()).await {
+        After::Nothing => {}
+        After::Upgraded(session, connection, received) => {
+            let carrying = websocket::run(session, connection, received);
+            context.executor.spawn(carrying).detach();
+        }
+        #[cfg(feature = "tls")]
+        After::Proven(serving) => {
+            let going_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(go_on(serving));
+            context.executor.spawn(going_on).detach();
+        }
     }
 }
 
-type Upgraded = (Rc<super::session::Session>, Rc<Connection>, Vec<u8>);
+/// What comes of a connection.
+enum After {
+    Nothing,
+    /// It is a carrier.
+    Upgraded(Rc<super::session::Session>, Rc<Connection>, Vec<u8>),
+    /// It has shown a secret: it goes on as no stranger's.
+    #[cfg(feature = "tls")]
+    Proven(Box<Serving>),
+}
 
 struct Serving {
     context: Rc<WebContext>,
@@ -109,7 +192,7 @@ impl Serving {
     }
 
     /// Until the connection is of no more use, or of another use.
-    async fn run(mut self) -> Option<Upgraded> {
+    async fn run(mut self: Box<Self>) -> After {
         loop {
             let incoming = match &mut self.visit {
                 Some((_, visit)) => visit.next(&mut self.exchange).await,
@@ -124,20 +207,24 @@ impl Serving {
                 Incoming::Request(head) => Box::pin(self.answer(&head)).await,
             };
             match called {
+                #[cfg(feature = "tls")]
+                Called::Answered(Next::KeepAlive) if self.origin.has_just_proven() => {
+                    return After::Proven(self);
+                }
                 Called::Answered(Next::KeepAlive) => {}
                 Called::Answered(Next::Close) => {
                     self.exchange.finish().await;
-                    return None;
+                    return After::Nothing;
                 }
                 Called::Upgraded(session) => {
                     let (connection, received) = self.exchange.into_upgraded();
-                    return Some((session, connection, received));
+                    return After::Upgraded(session, connection, received);
                 }
-                Called::Broken => return None,
+                Called::Broken => return After::Nothing,
             }
         }
         self.exchange.finish().await;
-        None
+        After::Nothing
     }
 
     async fn answer(&mut self, head: &RequestHead) -> Called {
@@ -145,10 +232,12 @@ impl Serving {
         let decision = decide(&context.hosts(), &context.mint, head);
         match decision {
             Decision::Page(host, bridge) => {
+                self.origin.prove();
                 let answered = page::answer(&context, &mut self.exchange, head, &host, bridge);
                 answered.await.into()
             }
             Decision::Call(ticket, call) => {
+                self.origin.prove();
                 let caller = Caller {
                     context: &context,
                     peer: self.origin.of(head),
@@ -169,6 +258,7 @@ impl Serving {
 
     /// Lets the site answer.
     async fn show_cover(&mut self, head: &RequestHead) -> Called {
+        self.origin.become_guest();
         let host = head.fields().only("host").unwrap_or_default();
         match self.visit_of(host) {
             Some((visit, exchange)) => Called::Answered(visit.answer(exchange, head).await),
@@ -178,6 +268,7 @@ impl Serving {
 
     /// What is no request goes to the site as it is, unless a secret is in it.
     async fn pass_on_raw(&mut self) {
+        self.origin.become_guest();
         let (hosts, mint) = (self.context.hosts(), &self.context.mint);
         if is_secret(&hosts, mint, self.exchange.received()) {
             let refusals = &self.context.metrics.web_refusals;

@@ -13,6 +13,8 @@ use crate::link::SetupError;
 #[cfg(feature = "tls")]
 use crate::telegram::AuthoritiesError;
 use crate::web::FilesError;
+#[cfg(feature = "tls")]
+use crate::web::tls::CertificatesError;
 
 /// Why the proxy could not start.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) enum RunError {
     Link(SetupError),
     Gate(GateError),
     Site(FilesError),
+    #[cfg(feature = "tls")]
+    Certificates(CertificatesError),
     #[cfg(feature = "tls")]
     Authorities(AuthoritiesError),
     User(PrivilegeError),
@@ -48,6 +52,11 @@ impl RunError {
                 None => Exit::Config,
             },
             Self::Site(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            #[cfg(feature = "tls")]
+            Self::Certificates(error) => match error.unread() {
                 Some(error) => Exit::of_input(error),
                 None => Exit::Config,
             },
@@ -96,6 +105,8 @@ impl fmt::Display for RunError {
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
             Self::Link(error) => error.fmt(f),
             Self::Site(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Certificates(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Authorities(error) => error.fmt(f),
         }

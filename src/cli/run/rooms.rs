@@ -11,6 +11,8 @@ use super::replays::ReplayFiles;
 use super::telegram::TelegramPart;
 use super::usage::{self, UsageFile};
 use super::web::WebPart;
+#[cfg(feature = "tls")]
+use super::web_tls::WebTlsPart;
 use crate::config::{DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::PublicAddress;
@@ -25,6 +27,8 @@ pub(super) struct Rooms {
     link: Option<Rc<LinkPart>>,
     clients: Option<Rc<ClientPart>>,
     web: Option<Rc<WebPart>>,
+    #[cfg(feature = "tls")]
+    web_tls: Option<Rc<WebTlsPart>>,
 }
 
 impl Rooms {
@@ -51,7 +55,14 @@ impl Rooms {
             .as_ref()
             .map(|clients| WebPart::new(core, clients, gate))
             .transpose()?;
+        #[cfg(feature = "tls")]
+        let web_tls = match clients.as_ref().zip(web.as_ref()) {
+            Some((clients, web)) => Some(WebTlsPart::new(core, clients, web)?),
+            None => None,
+        };
         Ok(Self {
+            #[cfg(feature = "tls")]
+            web_tls,
             telegram,
             link,
             replays: ReplayFiles::restore(core, gate, lock),
@@ -103,6 +114,8 @@ impl Rooms {
         parts.extend(self.link.map(as_part));
         parts.extend(self.clients.map(as_part));
         parts.extend(self.web.map(as_part));
+        #[cfg(feature = "tls")]
+        parts.extend(self.web_tls.map(as_part));
         parts
     }
 }

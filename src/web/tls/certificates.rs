@@ -4,9 +4,11 @@
 //! minute somebody looks. A file that is bad changes nothing but the log.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
 use rustls::server::ProducesTickets;
@@ -16,11 +18,14 @@ use crate::client::OwnFace;
 use crate::config::{CertificateFiles, WebConfig};
 use crate::net::{Live, Notify, Reactor, unblock};
 use crate::tls::x509::day;
-use crate::tls::{self, ByName, Concern, HostCertificate};
+use crate::tls::{self, ByName, CertificateError, Concern, HostCertificate};
 use crate::wire::secret::Domain;
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A certificate that stays comes nearer to its end.
+const JUDGE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// The parts that [`Certificates`] are made of.
 pub(crate) struct CertificatesParts {
@@ -43,9 +48,41 @@ pub(crate) struct Certificates {
     shown: RefCell<Vec<(Domain, Arc<HostCertificate>)>>,
     /// `None` while no host has a certificate.
     server: RefCell<Option<Arc<ServerConfig>>>,
+    /// When they were judged last, all of them.
+    judged: Cell<Instant>,
     /// Everything is to be read, whatever the files are.
     is_wanted: Cell<bool>,
     wanted: Notify,
+}
+
+/// Why there is no TLS for WEB hosts.
+#[derive(Debug)]
+pub(crate) enum CertificatesError {
+    /// Of which host.
+    Bad(Domain, CertificateError),
+    /// There are no random bytes.
+    Tickets(rustls::Error),
+}
+
+impl fmt::Display for CertificatesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(host, error) => write!(f, "--web: the certificate of {host}: {error}"),
+            Self::Tickets(error) => write!(f, "--web: no keys for TLS tickets: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CertificatesError {}
+
+impl CertificatesError {
+    /// A file could not be read.
+    pub(crate) fn unread(&self) -> Option<&io::Error> {
+        match self {
+            Self::Bad(_, CertificateError::Read(_, error)) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// One name, in the order of the config.
@@ -80,12 +117,13 @@ impl Host {
         hosts
     }
 
-    fn task(&self, is_wanted: bool, now: i64) -> Task {
+    fn task(&self, is_wanted: bool, is_due: bool, now: i64) -> Task {
         Task {
             host: self.name.as_str().to_owned(),
             files: self.files.clone(),
             seen: self.seen.clone().filter(|_| !is_wanted),
             shown: self.shown.clone(),
+            is_due,
             now,
         }
     }
@@ -93,22 +131,20 @@ impl Host {
 
 impl Certificates {
     /// Reads all of them; why not, if one cannot be shown. Blocks.
-    pub(crate) fn new(parts: CertificatesParts) -> Result<Rc<Self>, String> {
-        let tickets = tls::tickets().map_err(|error| error.to_string())?;
+    pub(crate) fn new(parts: CertificatesParts) -> Result<Rc<Self>, CertificatesError> {
+        let tickets = tls::tickets().map_err(CertificatesError::Tickets)?;
         let taken = parts.config.get();
         let mut hosts = Host::all(&taken);
         let now = parts.reactor.clock().unix() as i64;
         for host in &mut hosts {
-            let found = host.task(true, now).look();
+            let found = host.task(true, true, now).look();
             host.seen = Some(found.stamps);
-            let name = host.name.as_str();
-            host.shown = match found.read {
-                Some(Ok(read)) => Some(read),
-                Some(Err(error)) => return Err(format!("the certificate of {name}: {error}")),
-                None => None,
-            };
+            let read = found.read.transpose();
+            let bad = |error| CertificatesError::Bad(host.name.clone(), error);
+            host.shown = read.map_err(bad)?;
             say(host, found.concerns, now);
         }
+        let judged = Cell::new(parts.reactor.now());
         let certificates = Rc::new(Self {
             reactor: parts.reactor,
             config: parts.config,
@@ -118,6 +154,7 @@ impl Certificates {
             hosts: RefCell::new(hosts),
             shown: RefCell::default(),
             server: RefCell::default(),
+            judged,
             is_wanted: Cell::new(false),
             wanted: Notify::default(),
         });
@@ -149,7 +186,10 @@ impl Certificates {
             let changes = async { drop(self.config.after(&taken).await) };
             let wanted = self.wanted.until(|| self.is_wanted.get());
             let sooner = smol::future::or(changes, wanted);
-            self.reactor.timeout(LOOK_EVERY, sooner).await;
+            match self.hosts.borrow().is_empty() {
+                true => sooner.await,
+                false => drop(self.reactor.timeout(LOOK_EVERY, sooner).await),
+            }
             if self.config.is_past(&taken) {
                 let new = self.config.get();
                 self.take(Host::all(&new));
@@ -173,9 +213,15 @@ impl Certificates {
 
     async fn look(&self, is_wanted: bool) {
         let now = self.reactor.clock().unix() as i64;
+        let since = self.reactor.now() - self.judged.get();
+        let is_due = is_wanted || since >= JUDGE_EVERY;
+        if is_due {
+            self.judged.set(self.reactor.now());
+        }
         let tasks: Vec<Task> = {
             let hosts = self.hosts.borrow();
-            hosts.iter().map(|host| host.task(is_wanted, now)).collect()
+            let task = |host: &Host| host.task(is_wanted, is_due, now);
+            hosts.iter().map(task).collect()
         };
         let names: Vec<_> = tasks.iter().map(|task| task.host.clone()).collect();
         let all = unblock(move || tasks.into_iter().map(Task::look).collect::<Vec<_>>()).await;
@@ -259,7 +305,10 @@ fn keep_old(host: &Host, why: &str) {
 }
 
 /// Once for each concern.
-fn say(host: &mut Host, concerns: Vec<Concern>, now: i64) {
+fn say(host: &mut Host, concerns: Option<Vec<Concern>>, now: i64) {
+    let Some(concerns) = concerns else {
+        return;
+    };
     for concern in &concerns {
         if !host.said.contains(concern) {
             let text = concern.text(host.name.as_str(), now);

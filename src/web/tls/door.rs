@@ -85,9 +85,8 @@ impl DoorParts {
         let Some(connection) = Connection::tls(socket, stream) else {
             return;
         };
-        standing.become_guest();
         let web = self.web.clone();
         drop(self);
-        web.serve(Rc::new(connection), Vec::new(), peer).await;
+        web.serve(Rc::new(connection), peer, standing).await;
     }
 }

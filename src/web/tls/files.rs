@@ -36,6 +36,8 @@ pub(super) struct Task {
     pub(crate) seen: Option<Stamps>,
     /// What is shown now, if anything.
     pub(crate) shown: Option<Arc<HostCertificate>>,
+    /// What is shown is to be judged again, though it is the same.
+    pub(crate) is_due: bool,
     /// In seconds since 1970.
     pub(crate) now: i64,
 }
@@ -45,8 +47,8 @@ pub(super) struct Found {
     pub(crate) stamps: Stamps,
     /// `None`: the files are as they were.
     pub(crate) read: Option<Result<Arc<HostCertificate>, CertificateError>>,
-    /// About what is shown from here on.
-    pub(crate) concerns: Vec<Concern>,
+    /// About what is shown from here on, if that was judged.
+    pub(crate) concerns: Option<Vec<Concern>>,
 }
 
 impl Task {
@@ -58,12 +60,12 @@ impl Task {
         let CertificateFiles { chain, key } = &self.files;
         let read = (!is_same).then(|| HostCertificate::read(chain, key).map(Arc::new));
         let new = read.as_ref().and_then(|read| read.as_ref().ok());
-        let judged = new.or(self.shown.as_ref());
+        let judged = new.or(self.shown.as_ref().filter(|_| self.is_due));
         let concerns =
             |shown: &Arc<HostCertificate>| shown.concerns(&self.host, &public_roots(), self.now);
         Found {
             stamps,
-            concerns: judged.map(concerns).unwrap_or_default(),
+            concerns: judged.map(concerns),
             read,
         }
     }

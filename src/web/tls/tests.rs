@@ -196,6 +196,9 @@ fn without_a_certificate_nothing_begins() {
         show: Box::new(|_| panic!("there is nothing to show")),
     };
     let why = Certificates::new(parts).err().unwrap();
-    let expected = "the certificate of proxy.example.com: cannot read /nonexistent/chain.pem: ";
+    assert!(why.unread().is_some());
+    let why = why.to_string();
+    let expected =
+        "--web: the certificate of proxy.example.com: cannot read /nonexistent/chain.pem: ";
     assert!(why.starts_with(expected), "{why}");
 }
