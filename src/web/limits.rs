@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Streams of one web session.
 pub(super) const STREAMS_OF_SESSION: usize = 128;
 
+/// Those and others that the app has closed and whose clients are about to end.
+pub(super) const ENDS_OF_SESSION: usize = 2 * STREAMS_OF_SESSION;
+
 /// Streams that one web session opens: 600 at once, and 10 a second.
 pub(super) const OPENINGS: Rate = Rate {
     burst: 600,
