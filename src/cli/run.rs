@@ -20,6 +20,7 @@ mod signals;
 mod telegram;
 mod test;
 mod usage;
+mod web;
 mod welcome;
 
 use std::io;

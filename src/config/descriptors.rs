@@ -24,9 +24,9 @@ const MIN_STRANGERS: usize = 16;
 
 /// Connections at the doors of the WEB proxy, as a part of `--max-clients`, and in any
 /// case; and how many for each one at its cover site.
-const WEB: usize = 4;
+const WEB: usize = 2;
 const MIN_WEB: usize = 64;
-const MAX_WEB: usize = 2048;
+const MAX_WEB: usize = 4096;
 const WEB_PER_GUEST: usize = 2;
 
 /// Half-open links of a back. With TLS each may take some 20 KiB.

@@ -35,11 +35,6 @@ pub(super) fn streams(max_clients: usize) -> usize {
     max_clients + (max_clients / 8).clamp(64, 1024)
 }
 
-/// Connections of HTTP: two a session, and those of who sees the site.
-pub(super) fn connections(max_clients: usize) -> usize {
-    2 * sessions(max_clients) + (max_clients / 4).clamp(64, 1024)
-}
-
 /// How often something may happen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {

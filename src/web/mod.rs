@@ -22,7 +22,7 @@
 
 mod api;
 mod carrier;
-pub(crate) mod cover;
+mod cover;
 mod decide;
 mod hosts;
 mod limits;
@@ -48,6 +48,9 @@ use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
 use cover::Cover;
+#[cfg(feature = "tls")]
+pub(crate) use cover::SiteTls;
+pub(crate) use cover::{CoverContext, Directories, FilesError, Guests, covers};
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -85,12 +88,15 @@ pub(crate) struct WebParts {
     pub(crate) executor: Rc<Executor>,
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
+    pub(crate) http: Rc<HttpContext>,
     pub(crate) metrics: Rc<Metrics>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
     /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
     pub(crate) serve: Box<dyn Fn(WebArrival)>,
     pub(crate) clients: Live<ClientConfig>,
+    /// Of HTTP, at a time: carriers, and those of who sees the site.
+    pub(crate) connections: usize,
     /// The hosts and their secrets.
     pub(crate) config: Live<WebConfig>,
     /// The route and the tag of the streams' clients.
@@ -105,15 +111,11 @@ impl WebContext {
         fill_random(&mut key);
         let (reactor, executor) = (parts.reactor, parts.executor);
         let context = Rc::new(Self {
-            http: Rc::new(HttpContext {
-                reactor: reactor.clone(),
-                scratch: parts.scratch.clone(),
-                buffers: parts.buffers.clone(),
-            }),
+            http: parts.http,
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
-            connections: Places::new(limits::connections(most)),
+            connections: Places::new(parts.connections),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -136,7 +138,7 @@ impl WebContext {
         context
     }
 
-    /// The sites from here on, each for a host or for all that have none of their own.
+    /// What strangers see from here on, at each host and at other names.
     pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
         self.covers.replace(covers);
     }
@@ -188,9 +190,8 @@ impl WebContext {
         let covers = self.covers.borrow();
         let mut own = covers.iter();
         let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
-        let common = || covers.iter().find(|(name, _)| name.is_none());
-        let found = own.or_else(common).or_else(|| covers.first());
-        found.map(|(_, cover)| cover.clone())
+        let other = || covers.iter().find(|(name, _)| name.is_none());
+        own.or_else(other).map(|(_, cover)| cover.clone())
     }
 
     /// Of the tokens, in seconds.

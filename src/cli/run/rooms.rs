@@ -10,6 +10,7 @@ use super::ports::Behind;
 use super::replays::ReplayFiles;
 use super::telegram::TelegramPart;
 use super::usage::{self, UsageFile};
+use super::web::WebPart;
 use crate::config::{DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::PublicAddress;
@@ -23,6 +24,7 @@ pub(super) struct Rooms {
     usage: Rc<UsageFile>,
     link: Option<Rc<LinkPart>>,
     clients: Option<Rc<ClientPart>>,
+    web: Option<Rc<WebPart>>,
 }
 
 impl Rooms {
@@ -44,12 +46,18 @@ impl Rooms {
         };
         let gate_part = GatePart::new(core, &used)?;
         let gate = gate_part.gate();
+        let clients = backend.map(|backend| ClientPart::new(core, backend, gate, &address));
+        let web = clients
+            .as_ref()
+            .map(|clients| WebPart::new(core, clients, gate))
+            .transpose()?;
         Ok(Self {
             telegram,
             link,
             replays: ReplayFiles::restore(core, gate, lock),
             usage: UsageFile::new(core, gate, used),
-            clients: backend.map(|backend| ClientPart::new(core, backend, gate, &address)),
+            clients,
+            web,
             gate: gate_part,
             address,
         })
@@ -77,8 +85,10 @@ impl Rooms {
     /// Who takes those who come to a port.
     pub(crate) fn behind_ports(&self) -> Option<Behind> {
         let back = || self.link.as_ref()?.back().cloned().map(Behind::Back);
-        let clients = self.clients.as_ref();
-        let clients = clients.map(|clients| Behind::Clients(clients.context().clone()));
+        let clients = self.clients.as_ref().zip(self.web.as_ref());
+        let clients = clients.map(|(clients, web)| {
+            Behind::Clients(clients.context().clone(), web.context().clone())
+        });
         clients.or_else(back)
     }
 
@@ -92,6 +102,7 @@ impl Rooms {
         parts.extend([asking, self.gate, self.replays, self.usage] as [Rc<dyn Part>; 4]);
         parts.extend(self.link.map(as_part));
         parts.extend(self.clients.map(as_part));
+        parts.extend(self.web.map(as_part));
         parts
     }
 }

@@ -47,6 +47,16 @@ enum Cause {
     TooManyBytes,
 }
 
+impl FilesError {
+    /// Why something could not be read, if that is what is wrong.
+    pub(crate) fn unread(&self) -> Option<&io::Error> {
+        match &self.cause {
+            Cause::Io(error) => Some(error),
+            Cause::TooManyFiles | Cause::TooManyBytes => None,
+        }
+    }
+}
+
 impl Files {
     /// Reads what is in `root`: regular files, and what links lead to inside of it, but
     /// nothing whose name begins with a dot. Blocks.

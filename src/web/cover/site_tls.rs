@@ -1,6 +1,7 @@
 //! TLS to a site: as a client that trusts public authorities, or whoever is on this
 //! machine.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,8 +28,12 @@ const SHAKE_LIMIT: Duration = Duration::from_secs(5);
 /// Sites whose last connections' tickets are kept.
 const TICKETS_OF: usize = 8;
 
-/// What TLS to sites is made with.
-pub(crate) struct SiteTls {
+/// What TLS to sites is made with, once there is one: certificates of authorities and a
+/// buffer are some 100 KiB.
+#[derive(Default)]
+pub(crate) struct SiteTls(OnceCell<Made>);
+
+struct Made {
     batch: Batch,
     /// For who has a certificate of the name.
     named: Arc<ClientConfig>,
@@ -38,8 +43,23 @@ pub(crate) struct SiteTls {
 }
 
 impl SiteTls {
-    /// Sites that one of `roots` vouches for.
+    /// Sites that one of `roots` vouches for; by default Mozilla's authorities.
+    #[cfg(test)]
     pub(crate) fn new(batch: Batch, roots: Arc<RootCertStore>) -> Result<Self, Error> {
+        Ok(Self(OnceCell::from(Made::new(batch, roots)?)))
+    }
+
+    fn get(&self) -> Result<&Made, Error> {
+        if let Some(made) = self.0.get() {
+            return Ok(made);
+        }
+        let made = Made::new(Batch::default(), tls::public_roots())?;
+        Ok(self.0.get_or_init(|| made))
+    }
+}
+
+impl Made {
+    fn new(batch: Batch, roots: Arc<RootCertStore>) -> Result<Self, Error> {
         let public = WebPkiServerVerifier::builder_with_provider(roots, web_provider()).build();
         let public = public.map_err(|error| Error::General(error.to_string()))?;
         Ok(Self {
@@ -74,7 +94,8 @@ pub(super) async fn shake(
     name: &str,
     is_local: bool,
 ) -> Result<Connection, SiteFailure> {
-    let site = &context.tls;
+    let site = context.tls.get();
+    let site = site.map_err(|error| SiteFailure::Tls(error.to_string()))?;
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| SiteFailure::Tls(format!("{name} is not a name for a certificate")))?;
     let parts = TlsContext {
