@@ -445,3 +445,6 @@ pub(crate) struct NextWait {
     /// The time for a head runs.
     has_begun: bool,
 }
+
+#[cfg(test)]
+mod tests;

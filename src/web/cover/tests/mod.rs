@@ -3,6 +3,8 @@
 mod answers;
 mod directories;
 mod endings;
+#[cfg(feature = "tls")]
+mod over_tls;
 
 use std::cell::Cell;
 use std::future::Future;
