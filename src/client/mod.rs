@@ -32,6 +32,7 @@
 //! | `inlet` | what a client sends, out of its records and deciphered |
 //! | `unframe` | packets out of that |
 //! | `out` | what goes to a client |
+//! | `web_door` | who is no client and goes to a WEB host |
 //! | `web_stream` | a client that comes as a stream of a WEB session |
 //! | `records` | how long the records are that it goes in |
 
@@ -63,9 +64,13 @@ mod sites;
 mod standby;
 mod turned_away;
 mod unframe;
+#[cfg(feature = "tls")]
+mod web_door;
 mod web_stream;
 
 use std::cell::Cell;
+#[cfg(feature = "tls")]
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -88,6 +93,8 @@ pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
 use turned_away::TurnedAway;
+#[cfg(feature = "tls")]
+pub(crate) use web_door::{WebDoor, WebStanding, WebVisitor};
 pub(crate) use web_stream::{WebArrival, serve_stream};
 
 /// Between two lines of one kind in the log.
@@ -116,6 +123,8 @@ pub(crate) struct ClientContext {
     registry: Registry,
     sessions: Sessions,
     roll_calls: RollCalls,
+    #[cfg(feature = "tls")]
+    door: OnceCell<Rc<dyn WebDoor>>,
     /// Clients whose keys are expanded.
     awake: Cell<usize>,
     padding: PaddingSource,
@@ -156,6 +165,8 @@ impl ClientContext {
             registry: Registry::default(),
             sessions: Sessions::default(),
             roll_calls: RollCalls::default(),
+            #[cfg(feature = "tls")]
+            door: OnceCell::new(),
             awake: Cell::new(0),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
@@ -164,6 +175,14 @@ impl ClientContext {
             buffers_log: Throttle::new(LOG_PERIOD),
             turned_away: TurnedAway::default(),
         })
+    }
+
+    /// From here on who is no client goes through it, if it takes that one. There is no
+    /// other one later.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_door(&self, door: Rc<dyn WebDoor>) {
+        // What comes second changes nothing.
+        let _ = self.door.set(door);
     }
 
     /// The peer is to see an end, also if something of its was not read.

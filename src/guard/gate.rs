@@ -176,11 +176,17 @@ impl Gate {
         has_uptime: bool,
         now: Instant,
     ) -> Result<(), RejectReason> {
-        self.meet(client, id, has_uptime, now)?;
+        self.comes_first(client, id, has_uptime, now)?;
+        self.acquaint(client, now);
+        Ok(())
+    }
+
+    /// A visitor from there has proven a secret, and not by a handshake.
+    pub(crate) fn acquaint(&self, client: IpAddr, now: Instant) {
+        self.meet(client, now);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(client, self.millis(now));
         }
-        Ok(())
     }
 
     /// [`prove`](Self::prove) for one that comes inside of what came in before: its
@@ -191,20 +197,14 @@ impl Gate {
         id: &[u8],
         now: Instant,
     ) -> Result<(), RejectReason> {
-        self.meet(client, id, false, now)
+        self.comes_first(client, id, false, now)?;
+        self.meet(client, now);
+        Ok(())
     }
 
-    fn meet(
-        &self,
-        client: IpAddr,
-        id: &[u8],
-        has_uptime: bool,
-        now: Instant,
-    ) -> Result<(), RejectReason> {
-        self.comes_first(client, id, has_uptime, now)?;
+    fn meet(&self, client: IpAddr, now: Instant) {
         let (origin, seconds) = (Origin::of(client), self.seconds(now));
         self.acquaintances.borrow_mut().meet(origin, seconds);
-        Ok(())
     }
 
     /// Lets in a visitor who has proven a secret, until the pass is dropped.

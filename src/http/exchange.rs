@@ -79,8 +79,8 @@ pub(crate) struct Exchange {
     received: Vec<u8>,
     scan: HeadScan,
     body: BodyReader,
-    /// No request has come yet.
-    is_new: bool,
+    /// Requests that have come.
+    requests: u64,
     /// The client has said its last.
     is_at_end: bool,
 }
@@ -98,13 +98,18 @@ impl Exchange {
             received,
             scan: HeadScan::default(),
             body: BodyReader::new(Framing::Length(0)),
-            is_new: true,
+            requests: 0,
             is_at_end: false,
         }
     }
 
     pub(crate) fn connection(&self) -> &Rc<Connection> {
         &self.connection
+    }
+
+    /// How many requests have come.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// The next request. The body of the one before has to be read by then.
@@ -115,7 +120,8 @@ impl Exchange {
 
     /// For the time that the next request may take.
     pub(crate) fn wait(&self) -> NextWait {
-        let limit = match self.is_new {
+        let is_new = self.requests == 0;
+        let limit = match is_new {
             true => HEAD_LIMIT,
             false => IDLE_LIMIT,
         };
@@ -123,7 +129,7 @@ impl Exchange {
         timer.set(self.context.reactor.now() + limit);
         NextWait {
             timer,
-            has_begun: self.is_new,
+            has_begun: is_new,
         }
     }
 
@@ -178,7 +184,7 @@ impl Exchange {
         self.received = self.received.split_off(len);
         self.scan = HeadScan::default();
         self.body = BodyReader::new(request.framing());
-        self.is_new = false;
+        self.requests += 1;
         Incoming::Request(request)
     }
 

@@ -32,29 +32,19 @@ impl AcceptContext {
     }
 }
 
-/// A handshake that is done.
-pub(crate) struct Accepted {
-    pub(crate) tls: TlsStream,
-    /// Data that came along with its end: to be used before anything else.
-    pub(crate) early: Vec<u8>,
-}
-
-impl Accepted {
-    /// Shakes hands on `socket`, of which `received` has been read; how long that may take
-    /// is for the caller to say. After an error the other side has been told by an alert,
-    /// as any server does.
-    pub(crate) async fn by(
-        context: &AcceptContext,
-        config: &Arc<ServerConfig>,
-        socket: &Socket,
-        received: &[u8],
-    ) -> Result<Self, Error> {
-        let mut tls = TlsStream::accept(context.tls.clone(), config)?;
-        let mut early = tls.hear(socket, received)?;
-        let done = |cx: &mut Context<'_>| poll_shaken(cx, context, socket, &mut tls, &mut early);
-        poll_fn(done).await?;
-        Ok(Self { tls, early })
-    }
+/// Shakes hands on `socket`, of which `received` has been read; how long that may take is
+/// for the caller to say. After an error the other side has been told by an alert, as any
+/// server does.
+pub(crate) async fn accept(
+    context: &AcceptContext,
+    config: &Arc<ServerConfig>,
+    socket: &Socket,
+    received: &[u8],
+) -> Result<TlsStream, Error> {
+    let mut tls = TlsStream::accept(context.tls.clone(), config)?;
+    tls.hear(socket, received)?;
+    poll_fn(|cx| poll_shaken(cx, context, socket, &mut tls)).await?;
+    Ok(tls)
 }
 
 fn poll_shaken(
@@ -62,7 +52,6 @@ fn poll_shaken(
     context: &AcceptContext,
     socket: &Socket,
     tls: &mut TlsStream,
-    early: &mut Vec<u8>,
 ) -> Poll<Result<(), Error>> {
     loop {
         while !tls.is_flushed() {
@@ -72,13 +61,9 @@ fn poll_shaken(
         if !tls.is_handshaking() {
             return Poll::Ready(Ok(()));
         }
-        let mut take = |data: &mut [u8]| {
-            early.extend_from_slice(data);
-            Ok::<(), Error>(())
-        };
         let read = context
             .scratch
-            .with(|buffer| tls.poll_read(cx, socket, buffer, &mut take));
+            .with(|buffer| tls.poll_shake(cx, socket, buffer));
         match read {
             Some(Poll::Ready(read)) => read?,
             Some(Poll::Pending) => return Poll::Pending,

@@ -58,3 +58,6 @@ fn server_provider() -> CryptoProvider {
         ..CryptoProvider::clone(&web_provider())
     }
 }
+
+#[cfg(test)]
+mod tests;

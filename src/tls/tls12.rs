@@ -163,4 +163,4 @@ fn say_why(connection: &mut Side, owed: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::tls) mod tests;

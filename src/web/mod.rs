@@ -47,9 +47,10 @@ use crate::http::{Connection, HttpContext};
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
+use cover::Cover;
 #[cfg(feature = "tls")]
 pub(crate) use cover::SiteTls;
-pub(crate) use cover::{CoverContext, Covers, Directories, FilesError, Guests};
+pub(crate) use cover::{CoverContext, Directories, FilesError, Guests, covers};
 use hosts::{Access, Hosts};
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
@@ -70,7 +71,7 @@ pub(crate) struct WebContext {
     config: Live<WebConfig>,
     doors: Live<DoorConfig>,
     hosts: RefCell<Rc<Hosts>>,
-    covers: Rc<Covers>,
+    covers: RefCell<Vec<(Option<HostName>, Rc<Cover>)>>,
     mint: Mint,
     /// The zero of the tokens' clock.
     began: Instant,
@@ -87,10 +88,8 @@ pub(crate) struct WebParts {
     pub(crate) executor: Rc<Executor>,
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
-    pub(crate) metrics: Rc<Metrics>,
     pub(crate) http: Rc<HttpContext>,
-    /// What strangers see.
-    pub(crate) covers: Rc<Covers>,
+    pub(crate) metrics: Rc<Metrics>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
     /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
@@ -127,7 +126,7 @@ impl WebContext {
             config: parts.config,
             doors: parts.doors,
             hosts: RefCell::default(),
-            covers: parts.covers,
+            covers: RefCell::default(),
             mint: Mint::new(&key),
             is_closed: Cell::new(false),
         });
@@ -137,6 +136,11 @@ impl WebContext {
             .spawn(context.clone().look_after_sessions())
             .detach();
         context
+    }
+
+    /// What strangers see from here on, at each host and at other names.
+    pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
+        self.covers.replace(covers);
     }
 
     /// Serves a connection of HTTP to its end; over TLS its handshake is done. `received`
@@ -181,12 +185,13 @@ impl WebContext {
         self.hosts.borrow().clone()
     }
 
-    /// The host that a `Host` header names.
-    fn host_named(&self, header: &[u8]) -> Option<HostName> {
-        self.config.with(|config| {
-            let mut names = config.hosts.iter().map(|host| &host.name);
-            names.find(|name| name.is_host(header)).cloned()
-        })
+    /// What strangers see who ask for a host by this name.
+    fn cover(&self, host: &[u8]) -> Option<Rc<Cover>> {
+        let covers = self.covers.borrow();
+        let mut own = covers.iter();
+        let own = own.find(|(name, _)| name.as_ref().is_some_and(|name| name.is_host(host)));
+        let other = || covers.iter().find(|(name, _)| name.is_none());
+        own.or_else(other).map(|(_, cover)| cover.clone())
     }
 
     /// Of the tokens, in seconds.

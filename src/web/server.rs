@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::WebContext;
 use super::api::{Called, Caller};
 use super::carrier::websocket;
-use super::cover::Visit;
+use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
 use super::page;
 use crate::client::Peer;
@@ -15,7 +15,6 @@ use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
 use crate::net::Live;
 use crate::wire::http::RequestHead;
-use crate::wire::proxy_protocol::ProxyAddresses;
 
 /// The answer to what cannot be parsed and has a secret in it.
 const BAD_REQUEST: &[u8] =
@@ -90,7 +89,8 @@ struct Serving {
     context: Rc<WebContext>,
     exchange: Exchange,
     origin: Origin,
-    visit: Visit,
+    /// At the site of the host that was asked for last.
+    visit: Option<(Rc<Cover>, Visit)>,
 }
 
 impl Serving {
@@ -100,19 +100,22 @@ impl Serving {
         received: Vec<u8>,
         origin: Origin,
     ) -> Self {
-        let Peer { client, local } = origin.peer();
         Self {
             exchange: Exchange::new(&context.http, connection, received),
-            visit: context.covers.visit(ProxyAddresses { client, local }),
             context: context.clone(),
             origin,
+            visit: None,
         }
     }
 
     /// Until the connection is of no more use, or of another use.
     async fn run(mut self) -> Option<Upgraded> {
         loop {
-            let called = match self.visit.next(&mut self.exchange).await {
+            let incoming = match &mut self.visit {
+                Some((_, visit)) => visit.next(&mut self.exchange).await,
+                None => self.exchange.next().await,
+            };
+            let called = match incoming {
                 Incoming::End => break,
                 Incoming::Unparsable => {
                     self.pass_on_raw().await;
@@ -140,9 +143,6 @@ impl Serving {
     async fn answer(&mut self, head: &RequestHead) -> Called {
         let context = self.context.clone();
         let decision = decide(&context.hosts(), &context.mint, head);
-        if !matches!(decision, Decision::Cover) {
-            self.visit.not_the_sites();
-        }
         match decision {
             Decision::Page(host, bridge) => {
                 let answered = page::answer(&context, &mut self.exchange, head, &host, bridge);
@@ -170,10 +170,10 @@ impl Serving {
     /// Lets the site answer.
     async fn show_cover(&mut self, head: &RequestHead) -> Called {
         let host = head.fields().only("host").unwrap_or_default();
-        let host = self.context.host_named(host);
-        self.visit.set_client(self.origin.of(head).client);
-        let answer = self.visit.answer(&mut self.exchange, head, host.as_ref());
-        Called::Answered(answer.await)
+        match self.visit_of(host) {
+            Some((visit, exchange)) => Called::Answered(visit.answer(exchange, head).await),
+            None => self.exchange.answer(head, 404, NO_SITE, &[]).await.into(),
+        }
     }
 
     /// What is no request goes to the site as it is, unless a secret is in it.
@@ -183,8 +183,20 @@ impl Serving {
             let refusals = &self.context.metrics.web_refusals;
             refusals.inc(WebRefusal::Misplaced);
             let _ = self.exchange.write(BAD_REQUEST).await;
-        } else {
-            self.visit.relay_raw(&mut self.exchange, None).await;
+        } else if let Some((visit, exchange)) = self.visit_of(&[]) {
+            visit.relay_raw(exchange).await;
         }
+    }
+
+    /// The connection's visit at the site of `host`, a new one if it was at another.
+    fn visit_of(&mut self, host: &[u8]) -> Option<(&mut Visit, &mut Exchange)> {
+        let cover = self.context.cover(host)?;
+        let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
+        if !self.visit.as_ref().is_some_and(is_there) {
+            let visit = cover.visit(self.origin.peer());
+            self.visit = Some((cover, visit));
+        }
+        let (_, visit) = self.visit.as_mut()?;
+        Some((visit, &mut self.exchange))
     }
 }

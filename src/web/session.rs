@@ -28,6 +28,9 @@ const STUCK: Duration = Duration::from_secs(30);
 /// The same while it keeps the others from being read.
 const STUCK_BEFORE_OTHERS: Duration = Duration::from_secs(4);
 
+/// How often a stream whose turn it is may be found not to have used it.
+const MAX_LOOKS: u8 = 2;
+
 /// What it has to take in [`STUCK`] while it keeps the others from being read: 4 KiB/s.
 const TOO_LITTLE: u32 = 30 * 4096;
 
@@ -270,8 +273,11 @@ impl Session {
     fn forget(&self, stream: &Rc<Stream>) {
         let is_next = {
             let mut state = self.state.borrow_mut();
-            // The id may be forgotten, or never was another's.
-            let _ = state.streams.close(stream.id);
+            // The id may be another's by now.
+            let open = state.streams.get(stream.id).ok().flatten();
+            if open.is_some_and(|open| Rc::ptr_eq(open, stream)) {
+                let _ = state.streams.close(stream.id);
+            }
             state.leave_line(stream);
             state.pass_turn()
         };
@@ -399,10 +405,7 @@ impl Session {
             return true;
         }
         let state = self.state.borrow();
-        stream.has_credit()
-            && state.is_turn_of(stream)
-            && state.notes.is_empty()
-            && state.out.is_free()
+        stream.has_credit() && state.is_turn_of(stream) && state.out.is_free()
     }
 
     /// It has something to send, and wants its turn for that.
@@ -425,15 +428,19 @@ impl Session {
         if !state.out.flush(&mut state.notes, &self.context.buffers)? {
             return Ok(false);
         }
-        if let Some((_, looks)) = &mut state.turn {
-            *looks += 1;
-            if *looks > 2 {
-                // It has nothing to say after all.
-                state.turn = None;
+        if state.out.is_free() {
+            if let Some((stream, looks)) = &mut state.turn {
+                *looks += 1;
+                // It may have found the way out taken.
+                stream.wake_writer();
+                if *looks > MAX_LOOKS {
+                    // It has nothing to say after all.
+                    state.turn = None;
+                }
             }
-        }
-        if state.pass_turn() || state.turn.is_some() {
-            cx.waker().wake_by_ref();
+            if state.pass_turn() || state.turn.is_some() {
+                cx.waker().wake_by_ref();
+            }
         }
         Ok(true)
     }
@@ -459,6 +466,7 @@ impl Session {
         }
         self.forget(stream);
         self.wake_carrier();
+        wake(&self.reader);
     }
 
     fn is_over(&self, stream: &Stream) -> bool {
@@ -508,7 +516,8 @@ impl Session {
     /// Somebody waits for the way out to be free.
     pub(super) fn waits_for_way(&self) -> bool {
         let state = self.state.borrow();
-        !state.out.is_free() && !(state.line.is_empty() && state.notes.is_empty())
+        let is_wanted = state.turn.is_some() || !state.line.is_empty();
+        is_wanted && !state.out.is_free()
     }
 
     /// Its WebSocket, which was this way, is no more. One that has never brought a

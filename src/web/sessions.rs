@@ -27,7 +27,7 @@ const MEMORY: Duration = Duration::from_secs(120);
 const MAX_REMEMBERED: usize = 8192;
 
 /// How often all of them are looked at.
-const PERIOD: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// The table of them, by what is in their tokens.
 pub(super) struct Sessions {

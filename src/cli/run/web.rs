@@ -9,14 +9,13 @@ use crate::guard::gate::Gate;
 use crate::http::HttpContext;
 #[cfg(feature = "tls")]
 use crate::web::SiteTls;
-use crate::web::{CoverContext, Covers, Directories, Guests, WebContext, WebParts};
+use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers};
 
 /// The WEB proxy, whose streams are clients; not on a back. It is there without hosts
 /// too, which a reload may bring.
 pub(super) struct WebPart {
     context: Rc<WebContext>,
-    covers: Rc<Covers>,
-    guests: Rc<Guests>,
+    sites: Rc<CoverContext>,
 }
 
 impl WebPart {
@@ -32,19 +31,14 @@ impl WebPart {
             scratch: core.scratch.clone(),
             buffers: core.buffers.clone(),
         });
-        let guests = Guests::new(config.descriptors.web_guests);
-        let covers = Covers::new(
-            CoverContext {
-                http: http.clone(),
-                executor: core.executor.clone(),
-                guests: guests.clone(),
-                #[cfg(feature = "tls")]
-                tls: SiteTls::default(),
-            },
-            &config.web,
-            &config.sites.fronting,
-            &Directories::read(&config.web).map_err(RunError::Site)?,
-        );
+        let directories = Directories::read(&config.web).map_err(RunError::Site)?;
+        let sites = Rc::new(CoverContext {
+            http: http.clone(),
+            executor: core.executor.clone(),
+            guests: Guests::new(config.descriptors.web_guests),
+            #[cfg(feature = "tls")]
+            tls: SiteTls::default(),
+        });
         let (executor, of_streams) = (core.executor.clone(), clients.context().clone());
         let context = WebContext::new(WebParts {
             reactor: core.reactor.clone(),
@@ -53,7 +47,6 @@ impl WebPart {
             scratch: core.scratch.clone(),
             metrics: core.metrics.clone(),
             http,
-            covers: covers.clone(),
             gate: gate.clone(),
             serve: Box::new(move |arrival| {
                 let serving = client::serve_stream(of_streams.clone(), arrival);
@@ -64,11 +57,9 @@ impl WebPart {
             config: core.settings.web.clone(),
             doors: core.settings.doors.clone(),
         });
-        Ok(Rc::new(Self {
-            context,
-            covers,
-            guests,
-        }))
+        let fronting = &config.sites.fronting;
+        context.set_covers(covers(&sites, &config.web, fronting, &directories));
+        Ok(Rc::new(Self { context, sites }))
     }
 
     pub(crate) fn context(&self) -> &Rc<WebContext> {
@@ -87,8 +78,10 @@ impl Part for WebPart {
         };
         Ok(Some(Box::new(move |change, _| {
             let new = &change.new;
-            self.guests.set_most(new.descriptors.web_guests);
-            self.covers.set(&new.web, &new.sites.fronting, &directories);
+            self.sites.guests.set_most(new.descriptors.web_guests);
+            let fronting = &new.sites.fronting;
+            let covers = covers(&self.sites, &new.web, fronting, &directories);
+            self.context.set_covers(covers);
         })))
     }
 

@@ -141,12 +141,20 @@ impl Body<'_> {
     /// Whether there is more.
     async fn read_on(&mut self, exchange: &mut Exchange) -> Result<bool, Outcome> {
         let session = self.session;
+        let mut timer = session.context.reactor.timer();
         poll_fn(|cx| {
             session.park_reader(cx.waker());
-            match session.ended() {
-                Some(_) => Poll::Ready(()),
-                None => session.poll_room(cx).map(drop),
+            if session.ended().is_some() || session.poll_room(cx).is_ready() {
+                return Poll::Ready(());
             }
+            session.heard_of();
+            while let Some(next) = session.close_stuck() {
+                timer.set(next);
+                if timer.poll_expired(cx).is_pending() {
+                    break;
+                }
+            }
+            Poll::Pending
         })
         .await;
         if session.ended().is_some() {

@@ -47,7 +47,7 @@ pub(in crate::web) async fn run(
         }
         Err(end) => end,
     };
-    let (code, end) = (socket.last_code(end), end);
+    let code = socket.last_code(end);
     let way = socket.way;
     drop(socket);
     session.leave_socket(way, end);
@@ -76,7 +76,6 @@ struct WebSocket {
     way: u32,
     frames: ClientFrameReader,
     reader: FrameReader,
-    /// What is answered to the app's last ping.
     timer: Timer,
     has_pinged: bool,
 }
@@ -206,7 +205,8 @@ impl WebSocket {
     fn look(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         loop {
             let now = self.session.context.reactor.now();
-            if self.session.is_short() {
+            let is_unread = self.session.context.buffers.free_bytes() == 0;
+            if is_unread || self.session.is_short() {
                 // Its signs of life are not read.
                 self.heard();
             }
@@ -245,6 +245,14 @@ impl WebSocket {
 
     /// What the app is told at the end; nothing if nobody listens.
     fn last_code(&self, end: Ended) -> Option<u16> {
+        let is_whole = self.session.with_out(|out| match out {
+            Out::Socket(outlet) => outlet.left() == 0,
+            _ => true,
+        });
+        if !is_whole {
+            // It would be taken for a part of the frame that has begun.
+            return None;
+        }
         match end {
             Ended::Session if self.session.ended() == Some(WebEnd::Shutdown) => Some(GONE),
             Ended::Session | Ended::Left => Some(NORMAL),
@@ -256,7 +264,7 @@ impl WebSocket {
     }
 }
 
-/// Says that nothing follows. What was kept of a frame is lost: so is its session.
+/// Says that nothing follows.
 async fn say_last(session: &Session, connection: &Rc<Connection>, code: Option<u16>) {
     let context = &session.context;
     if let Some(code) = code

@@ -38,16 +38,15 @@ mod tests;
 mod transfer;
 mod visit;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::client::Peer;
 use crate::config::{CoverSource, Fronting, FrontingChoice, WebConfig};
 use crate::http::HttpContext;
 use crate::net::Executor;
-use crate::wire::proxy_protocol::ProxyAddresses;
 use crate::wire::web::HostName;
 use files::Files;
 pub(crate) use files::FilesError;
@@ -66,26 +65,22 @@ pub(crate) struct CoverContext {
     pub(crate) tls: SiteTls,
 }
 
-/// The covers of all hosts.
-pub(crate) struct Covers {
-    context: CoverContext,
-    shown: RefCell<Shown>,
-}
-
-struct Shown {
-    by_host: BTreeMap<HostName, Rc<Cover>>,
-    /// At other names.
-    other: Rc<Cover>,
-}
-
 /// What is shown at a host.
-struct Cover {
+pub(crate) struct Cover {
+    context: Rc<CoverContext>,
     source: Source,
 }
 
 enum Source {
     Origin(Origin),
     Directory(Arc<Files>),
+}
+
+impl Cover {
+    /// For a client's connection. It asks no site before it has to.
+    pub(crate) fn visit(self: &Rc<Self>, peer: Peer) -> Visit {
+        Visit::new(self, peer)
+    }
 }
 
 /// The directories of a config, read.
@@ -102,67 +97,37 @@ impl Directories {
         }
         Ok(Self(read))
     }
-}
 
-impl Covers {
-    /// `directories` are those of `config`.
-    pub(crate) fn new(
-        context: CoverContext,
-        config: &WebConfig,
-        fronting: &Fronting,
-        directories: &Directories,
-    ) -> Rc<Self> {
-        let shown = RefCell::new(Shown::new(config, fronting, directories));
-        Rc::new(Self { context, shown })
-    }
-
-    /// After a reload; what is under way ends as it has begun.
-    pub(crate) fn set(&self, config: &WebConfig, fronting: &Fronting, directories: &Directories) {
-        self.shown
-            .replace(Shown::new(config, fronting, directories));
-    }
-
-    /// For a client's connection. It asks no site before it has to.
-    pub(crate) fn visit(self: &Rc<Self>, addresses: ProxyAddresses) -> Visit {
-        Visit::new(self, addresses)
-    }
-
-    fn of(&self, host: Option<&HostName>) -> Rc<Cover> {
-        let shown = self.shown.borrow();
-        let own = host.and_then(|host| shown.by_host.get(host));
-        own.unwrap_or(&shown.other).clone()
+    fn of(&self, path: &Path) -> Source {
+        Source::Directory(self.0.get(path).cloned().unwrap_or_default())
     }
 }
 
-impl Shown {
-    fn new(config: &WebConfig, fronting: &Fronting, directories: &Directories) -> Self {
-        // One for all hosts that show the same, but what depends on the host's name.
-        let cover = |host: Option<&HostName>| {
-            let first = config.hosts.first().map(|host| &host.name);
-            let name = host.or(first).map_or("", HostName::as_str);
-            let source = match config.site_of(host) {
-                Some(CoverSource::Origin(url)) => Source::Origin(Origin::of_url(url)),
-                Some(CoverSource::Directory(path)) => {
-                    Source::Directory(directories.0.get(path).cloned().unwrap_or_default())
+/// What is shown at each host of `config`, and at other names. `directories` are those of
+/// that config.
+pub(crate) fn covers(
+    context: &Rc<CoverContext>,
+    config: &WebConfig,
+    fronting: &Fronting,
+    directories: &Directories,
+) -> Vec<(Option<HostName>, Rc<Cover>)> {
+    let first = config.hosts.first().map(|host| &host.name);
+    let cover = |host: Option<&HostName>| {
+        let source = match config.site_of(host) {
+            Some(CoverSource::Origin(url)) => Source::Origin(Origin::of_url(url)),
+            Some(CoverSource::Directory(path)) => directories.of(path),
+            Some(CoverSource::Fronting) => match &fronting.choice {
+                FrontingChoice::Site(place) => {
+                    let name = host.or(first).map_or("", HostName::as_str);
+                    Source::Origin(Origin::fronting(place, name, fronting.proxy_protocol))
                 }
-                Some(CoverSource::Fronting) => match &fronting.choice {
-                    FrontingChoice::Site(place) => {
-                        Source::Origin(Origin::fronting(place, name, fronting.proxy_protocol))
-                    }
-                    FrontingChoice::Off | FrontingChoice::ByName => {
-                        Source::Directory(Arc::default())
-                    }
-                },
-                None => Source::Directory(Arc::default()),
-            };
-            Rc::new(Cover { source })
+                FrontingChoice::Off | FrontingChoice::ByName => Source::Directory(Arc::default()),
+            },
+            None => Source::Directory(Arc::default()),
         };
-        let hosts = config.hosts.iter().map(|host| &host.name);
-        Self {
-            by_host: hosts
-                .map(|name| (name.clone(), cover(Some(name))))
-                .collect(),
-            other: cover(None),
-        }
-    }
+        let context = context.clone();
+        (host.cloned(), Rc::new(Cover { context, source }))
+    };
+    let hosts = config.hosts.iter().map(|host| Some(&host.name));
+    hosts.chain([None]).map(cover).collect()
 }

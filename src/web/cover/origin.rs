@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::CoverContext;
+use crate::client::Peer;
 use crate::config::SitePlace;
 use crate::http::Connection;
 use crate::log::Trouble;
@@ -93,9 +94,9 @@ impl Origin {
     pub(super) async fn connect(
         &self,
         context: &CoverContext,
-        addresses: ProxyAddresses,
+        peer: Peer,
     ) -> Result<Connection, SiteFailure> {
-        let connected = self.try_connect(context, addresses).await;
+        let connected = self.try_connect(context, peer).await;
         self.note(connected.as_ref().err(), context.http.reactor.now());
         connected
     }
@@ -103,11 +104,13 @@ impl Origin {
     async fn try_connect(
         &self,
         context: &CoverContext,
-        addresses: ProxyAddresses,
+        peer: Peer,
     ) -> Result<Connection, SiteFailure> {
         let socket = self.place.connect(context).await?;
         if self.proxy_protocol {
-            let told = socket.write_all(&encode_v2(addresses)).await;
+            let Peer { client, local } = peer;
+            let header = encode_v2(ProxyAddresses { client, local });
+            let told = socket.write_all(&header).await;
             told.map_err(SiteFailure::Connect)?;
         }
         let Some(name) = &self.tls_name else {
