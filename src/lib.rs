@@ -19,6 +19,7 @@ mod net;
 mod telegram;
 #[cfg(feature = "tls")]
 mod tls;
+mod web;
 
 use smol_mtproxy_wire as wire;
 

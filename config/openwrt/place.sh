@@ -36,7 +36,7 @@ prepare() {
 		[ "${path##*/}" = flags ] || mv -f "$path" "$RUN_DIR/" || return 1
 	done
 	mv -f "$next/flags" "$FLAGS" && rmdir "$next" || return 1
-	for path in "$RUN_DIR"/link-* "$RUN_DIR"/table-* "$RUN_DIR"/telegram-*; do
+	for path in "$RUN_DIR"/link-* "$RUN_DIR"/web-* "$RUN_DIR"/table-* "$RUN_DIR"/telegram-*; do
 		case "$fresh" in
 			*" ${path##*/} "*) ;;
 			*) rm -f "$path" ;;
@@ -227,9 +227,70 @@ place_files() {
 			bad "$key: '$PLACE' holds both kinds of quotes: choose another name"
 		fi
 	done <"$dir/named"
+	place_certificates
+	check_sites
 	change_lines "$dir"
 	rm -f "$dir/named" "$dir/changed"
 	[ -z "$BAD" ]
+}
+
+# Those of WEB hosts stand among other options of their lines, two in each.
+place_certificates() {
+	local line value part left text number=0
+
+	read_flags 'is("web") { print NR "\t" value }' "$dir/flags" >"$dir/named" || return 1
+	while IFS="$TAB" read -r line value; do
+		number=$((number + 1))
+		text=
+		left=$value,
+		while [ -n "$left" ]; do
+			part=${left%%,*}
+			left=${left#*,}
+			case "$part" in
+				cert=?* | key=?*) part=${part%%=*}=$(place_certificate "${part#*=}" "web-${part%%=*}-$number") || BAD=1 ;;
+			esac
+			text="$text${text:+,}$part"
+		done
+		[ "$text" != "$value" ] || continue
+		printf '%s\t%s\n' "$line" "--web $(quoted "$text")" >>"$dir/changed"
+	done <"$dir/named"
+}
+
+# place_certificate FILE COPY: the copy's name, or why there is none.
+place_certificate() {
+	local flag="$2" whole PLACE BAD=
+
+	whole=$(whole_path "$1")
+	PLACE=$whole
+	case "$whole" in
+		/*) place_file web ;;
+		*) bad "web: '$1' is not a whole path, such as /etc/smol-mtproxy/$1" ;;
+	esac
+	echo "$PLACE"
+	[ -z "$BAD" ]
+}
+
+# site_directories FLAGS: those whose files are shown at WEB hosts, one a line.
+site_directories() {
+	read_flags '
+		!is("web-site") { next }
+		{ at = index(value, "="); if (at && !index(substr(value, 1, at), "/")) value = substr(value, at + 1) }
+		!index(value, "://") { print value }
+	' "$1"
+}
+
+# What root shows a jail must not be of the service's choice. Of their files none is
+# copied: there may be many.
+check_sites() {
+	local path
+
+	site_directories "$dir/flags" >"$dir/named"
+	while read -r path; do
+		case "$path" in
+			/*) check_directory web_site "$(clean "$path")" ;;
+			*) bad "web_site: '$path' is not a whole path, such as /www/$path" ;;
+		esac
+	done <"$dir/named"
 }
 
 # named_files FLAGS: "LINE<TAB>FLAG<TAB>=NAME<TAB>FILE" of each flag that names a
@@ -280,7 +341,7 @@ place_file() {
 	fi
 	case "$flag" in
 		# Keys are root's own everywhere.
-		link-*) ;;
+		link-* | web-*) ;;
 		*) ! lies_in "$whole" "$data" && ! lies_in "$whole" "$control" || return 0 ;;
 	esac
 	[ "$flag" != table ] || copy=$(name_of_table)
@@ -288,7 +349,7 @@ place_file() {
 	printf '%s\t%s\n' "$copy" "$whole" >>"$dir/copies"
 	[ -n "$absent" ] || ! copy_file "$whole" "$dir/$copy" || return 0
 	case "$flag" in
-		link-*) bad "$1: cannot read '$whole': put the file there, or mend the path" ;;
+		link-* | web-*) bad "$1: cannot read '$whole': put the file there, or mend the path" ;;
 		table) table_is_missing "$1" ;;
 		*) list_is_missing "$1" ;;
 	esac

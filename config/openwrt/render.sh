@@ -3,12 +3,12 @@
 # script, after /lib/functions.sh.
 
 # --- from src/config/flags/table.rs, by `make generate`
-FLAG_LISTS='listen secret tls_domain dc ws link link_listen policy table'
+FLAG_LISTS='listen secret tls_domain web web_listen web_site dc ws link link_listen policy table'
 FLAG_TEXTS='link_name sni_salt proxy_protocol fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time route via tag external_ip telegram_secret telegram_config telegram_config_v6 ws_sni ws_ca cloudflare_zone cloudflare_worker upstream role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn replay_cache filter_server_errors flood_limit reset data_dir control log_level metrics'
 FLAG_NUMBERS='handshake_timeout idle_timeout send_timeout refresh ws_spare dc_connections clients_per_connection link_wait link_connections max_handshakes max_clients hibernate'
 # Each has a function of its own.
 OWN_KEYS='allow buffers'
-# Flags that name a file or a directory.
+# Flags that name a file or a directory; those of web and web-site stand among other words.
 FILE_FLAGS='telegram-secret telegram-config telegram-config-v6 ws-ca link-ca link-cert link-key link-refuse link-psk table data-dir control'
 # --- as far as that
 # What is for the init script.

@@ -10,6 +10,7 @@ use super::exit::Exit;
 use super::invites::NamedInvite;
 use super::json::Json;
 use super::service::{self, Basis};
+use super::web_invites::{self, NamedWebInvite};
 use super::within::within;
 use super::{complain, invites, print};
 use crate::config::{Config, Role};
@@ -26,7 +27,9 @@ pub(super) fn run(options: &ShowInvites, config: Config, basis: Basis) -> Exit {
             "a back has no clients and so no links; run this with the config of its front",
         );
     }
-    if config.doors.listeners.iter().all(|l| l.secrets.is_empty()) {
+    let has_host_secret = config.web.hosts.iter().any(|h| !h.secrets.is_empty());
+    let has_secret = config.doors.listeners.iter().any(|l| !l.secrets.is_empty());
+    if !has_secret && !has_host_secret {
         return complain(Exit::NoInput, no_secret(basis, &config.process.data_dir));
     }
     if basis == Basis::Defaults {
@@ -37,30 +40,63 @@ pub(super) fn run(options: &ShowInvites, config: Config, basis: Basis) -> Exit {
         );
     }
     let invites = invites_of(options, config);
-    let warning = invites::warning(&invites);
-    let exit = match invites.is_empty() {
+    let exit = match invites.are_none() {
         true => Exit::Unavailable,
         false => Exit::Ok,
     };
     if options.json {
-        let list = invites.iter().map(NamedInvite::json).collect();
-        let mut object = vec![("links", Json::List(list))];
-        object.extend(warning.map(|text| ("warning", Json::Text(text))));
-        return print(&format!("{}\n", Json::Object(object))).or(exit);
+        return print(&format!("{}\n", invites.json())).or(exit);
     }
     let colours = std::io::stdout().is_terminal();
-    let shown: Vec<_> = invites
-        .iter()
-        .map(|named| named.show(!options.no_qr, colours))
-        .collect();
-    if let Some(warning) = warning {
+    let shown = invites.shown(!options.no_qr, colours);
+    for warning in [&invites.warning, &invites.web_warning]
+        .into_iter()
+        .flatten()
+    {
         eprintln!("smol-mtproxy: {warning}");
     }
     print(&shown.join("\n")).or(exit)
 }
 
+/// All of a config, with what may be wrong with them.
+struct Invites {
+    to_listeners: Vec<NamedInvite>,
+    to_web_hosts: Vec<NamedWebInvite>,
+    warning: Option<String>,
+    web_warning: Option<String>,
+}
+
+impl Invites {
+    fn are_none(&self) -> bool {
+        self.to_listeners.is_empty() && self.to_web_hosts.is_empty()
+    }
+
+    fn shown(&self, with_qr: bool, colours: bool) -> Vec<String> {
+        let to_listeners = self.to_listeners.iter();
+        let to_listeners = to_listeners.map(|named| named.show(with_qr, colours));
+        let to_web_hosts = self.to_web_hosts.iter();
+        let to_web_hosts = to_web_hosts.map(|named| named.show(with_qr, colours));
+        to_listeners.chain(to_web_hosts).collect()
+    }
+
+    /// Those to WEB hosts stand by themselves: there is no port in them.
+    fn json(&self) -> Json {
+        let list = self.to_listeners.iter().map(NamedInvite::json).collect();
+        let mut object = vec![("links", Json::List(list))];
+        let warning = |text: &String| Json::Text(text.clone());
+        object.extend(self.warning.as_ref().map(|text| ("warning", warning(text))));
+        if !self.to_web_hosts.is_empty() {
+            let list = self.to_web_hosts.iter().map(NamedWebInvite::json).collect();
+            object.push(("web_links", Json::List(list)));
+        }
+        let web_warning = self.web_warning.as_ref();
+        object.extend(web_warning.map(|text| ("web_warning", warning(text))));
+        Json::Object(object)
+    }
+}
+
 /// Those of `config`, of which warnings are said here.
-fn invites_of(options: &ShowInvites, mut config: Config) -> Vec<NamedInvite> {
+fn invites_of(options: &ShowInvites, mut config: Config) -> Invites {
     if let Some(sni) = &options.sni {
         if !config.doors.tls_domains.is_empty() && !config.doors.tls_domains.contains(sni) {
             eprintln!(
@@ -79,12 +115,25 @@ fn invites_of(options: &ShowInvites, mut config: Config) -> Vec<NamedInvite> {
         config.address.external_ip = Some(outside);
         invites = invites::all(&config, options.server.as_ref());
     }
+    let mut web = web_invites::all(&config, options.server.as_ref());
     let used_up = ended::used_up(&config);
-    let is_used_up = |named: &&mut NamedInvite| used_up.contains(&named.counts_as.as_str());
-    for named in invites.iter_mut().filter(is_used_up) {
+    let is_used_up = |counts_as: &str| used_up.contains(&counts_as);
+    for named in invites
+        .iter_mut()
+        .filter(|named| is_used_up(&named.counts_as))
+    {
         named.ended.get_or_insert(SecretEnd::QuotaUsed);
     }
-    invites
+    for named in web.iter_mut().filter(|named| is_used_up(&named.counts_as)) {
+        named.ended.get_or_insert(SecretEnd::QuotaUsed);
+    }
+    let has_listeners = !config.doors.listeners.is_empty();
+    Invites {
+        warning: invites::warning(&invites).filter(|_| has_listeners),
+        web_warning: web_invites::warning(&config, options.server.as_ref()),
+        to_listeners: invites,
+        to_web_hosts: web,
+    }
 }
 
 /// Why there is none. One with a secret made here would lead to no proxy that knows it.

@@ -18,6 +18,7 @@
 //! | `invite` | `link`: prints invites, the tg:// links |
 //! | `invites` | which invites a config makes |
 //! | `invite_host` | the server that they name |
+//! | `web_invites` | invites to the WEB proxy |
 //! | `ended` | secrets that let nobody in any more |
 //! | `qr` | QR codes for a terminal |
 //! | `json` | as much JSON as commands write |
@@ -43,6 +44,7 @@ mod qr;
 mod run;
 mod secret;
 mod service;
+mod web_invites;
 mod within;
 
 use std::fmt::Display;

@@ -20,6 +20,9 @@ mod signals;
 mod telegram;
 mod test;
 mod usage;
+mod web;
+#[cfg(feature = "tls")]
+mod web_tls;
 mod welcome;
 
 use std::io;

@@ -13,6 +13,8 @@ use super::enter::{Entered, enter, evicted};
 use super::peer::Peer;
 use super::registry::{Place, SessionPlace};
 use super::session::Client;
+#[cfg(feature = "tls")]
+use super::web_door::{WebStanding, WebVisitor};
 use super::{ClientContext, Rules};
 use crate::config::Reset;
 use crate::metrics::RejectReason;
@@ -70,6 +72,12 @@ impl ListenerHandle {
     #[cfg(test)]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// By what who comes is taken.
+    #[cfg(test)]
+    pub(crate) fn rules(&self) -> Live<Rules> {
+        self.board.rules.clone()
     }
 
     pub(crate) fn socket(&self) -> &Rc<Listener> {
@@ -199,6 +207,8 @@ fn tell_trouble(context: &ClientContext, error: &io::Error) {
 /// client's, to its last.
 async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
     // In a box, so that a site's visitor does not keep its beginning's memory.
+    #[cfg(feature = "tls")]
+    let of_listener = rules.clone();
     match Box::pin(enter(&place, socket, rules)).await {
         Some(Entered::Client(client)) => {
             let executor = place.context().executor.clone();
@@ -207,6 +217,19 @@ async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
             }
         }
         Some(Entered::Stranger(relay)) => relay.run().or(evicted(&place)).await,
+        #[cfg(feature = "tls")]
+        Some(Entered::Web(entry)) => {
+            let standing = WebStanding::new(place, entry.peer, entry.guest);
+            let visitor = WebVisitor {
+                socket: entry.socket,
+                received: entry.received,
+                accepted: entry.accepted,
+                peer: entry.peer,
+                rules: of_listener,
+                standing: standing.clone(),
+            };
+            entry.door.serve(visitor).or(standing.evicted()).await;
+        }
         None => {}
     }
 }

@@ -2,9 +2,9 @@
 //! once it has.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 
 use super::ClientContext;
+use super::newcomer::{Newcomer, is_full};
 use super::opening::Opening;
 use super::peer::{Peer, read_more};
 use super::registry::Place;
@@ -98,8 +98,13 @@ impl Arrival<'_> {
         gate.prove(visitor.client, handshake_id, self.has_uptime.get(), now)?;
         let pass = match gate.admit(&visitor, self.context.reactor.clock().unix()) {
             Err(reason) if is_full(reason) => {
+                let newcomer = Newcomer {
+                    end: self.socket,
+                    knows: &|| opening.known(),
+                    leaves: &|cx| self.socket.poll_hung_up(cx),
+                };
                 // In a box, which few get to need.
-                Box::pin(self.wait_for_place(&visitor, reason, opening)).await?
+                Box::pin(newcomer.wait(self.place.context(), &visitor, reason)).await?
             }
             admitted => admitted?,
         };
@@ -122,43 +127,4 @@ impl Arrival<'_> {
             client: self.peer.get().client.ip(),
         }
     }
-
-    /// Its secret is full. It waits while the sessions of that are asked whether they
-    /// are still there, and comes in if one is not.
-    async fn wait_for_place(
-        &self,
-        visitor: &Visitor<'_>,
-        reason: RejectReason,
-        opening: &Opening,
-    ) -> Result<Pass, RejectReason> {
-        let context = self.place.context();
-        let waits = async {
-            let mut outcome = Err(reason);
-            let Some(waiting) = context.wait_for_place(visitor.secret, self.socket) else {
-                return outcome;
-            };
-            opening.known();
-            while outcome.as_ref().is_err_and(|reason| is_full(*reason)) {
-                let is_last = !waiting.changed().await;
-                outcome = context.gate.admit(visitor, context.reactor.clock().unix());
-                if is_last {
-                    break;
-                }
-            }
-            outcome
-        };
-        let leaves = async {
-            poll_fn(|cx| self.socket.poll_hung_up(cx)).await;
-            Err(RejectReason::Abandoned)
-        };
-        smol::future::or(waits, leaves).await
-    }
-}
-
-/// All places are taken, some perhaps by sessions that are not there any more.
-fn is_full(reason: RejectReason) -> bool {
-    matches!(
-        reason,
-        RejectReason::SecretConnections | RejectReason::SecretAddresses
-    )
 }

@@ -2,8 +2,14 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+#[cfg(feature = "tls")]
+use std::mem;
 use std::pin::pin;
+#[cfg(feature = "tls")]
+use std::rc::Rc;
 use std::task::Poll;
+#[cfg(feature = "tls")]
+use std::time::Instant;
 
 use smol::future::FutureExt;
 
@@ -12,24 +18,48 @@ use super::arrival::Arrival;
 use super::farewell;
 use super::handshake::handshake;
 use super::opening::Opening;
+#[cfg(feature = "tls")]
+use super::peer::Peer;
 use super::registry::Place;
 use super::rules::{Rules, RulesAtArrival};
 use super::session::Client;
 use super::site_relay::SiteRelay;
+#[cfg(feature = "tls")]
+use super::sites::Guest;
 use super::sites::{MAX_UNREAD, SiteVisit};
 use super::standby::SiteStandby;
+#[cfg(feature = "tls")]
+use super::web_door::WebDoor;
 use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
+use crate::connection::ClientEnd;
 use crate::guard::gate::FloodState;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Live, Socket};
+#[cfg(feature = "tls")]
+use crate::wire::client_hello::{self, Parsed};
 use crate::wire::fake_tls::DECODE_ERROR_ALERT;
 
 /// What goes on of a connection.
 pub(super) enum Entered {
     Client(Client),
     Stranger(Box<SiteRelay>),
+    /// To a WEB host.
+    #[cfg(feature = "tls")]
+    Web(Box<WebEntry>),
+}
+
+/// Who goes to a WEB host.
+#[cfg(feature = "tls")]
+pub(super) struct WebEntry {
+    pub(crate) door: Rc<dyn WebDoor>,
+    pub(crate) socket: Socket,
+    pub(crate) received: Vec<u8>,
+    pub(crate) accepted: Instant,
+    pub(crate) peer: Peer,
+    /// Its place as a guest, if it has one.
+    pub(crate) guest: Option<Guest>,
 }
 
 /// From the first byte to what goes on; `None`: nothing does, it has been ended.
@@ -55,11 +85,23 @@ pub(super) async fn enter(place: &Place, socket: Socket, rules: Live<Rules>) -> 
     socket.set_nodelay();
     socket.set_keepalive(KEEPALIVE);
     Some(match found {
-        Found::Client(accepted) => {
-            Entered::Client(Client::open(context, socket, peer, &rules, accepted).await?)
-        }
+        Found::Client(accepted) => Entered::Client(
+            Client::open(context, ClientEnd::Socket(socket), peer, &rules, accepted).await?,
+        ),
         Found::Stranger(site, first) => {
             Entered::Stranger(SiteRelay::new(context, socket, site, &first))
+        }
+        #[cfg(feature = "tls")]
+        Found::Web(door, received, accepted) => {
+            let guest = arrival.at_site.take();
+            Entered::Web(Box::new(WebEntry {
+                door,
+                socket,
+                received,
+                accepted,
+                peer,
+                guest,
+            }))
         }
     })
 }
@@ -69,6 +111,9 @@ enum Found {
     Client(Accepted),
     /// To the site, with the bytes that it has not got.
     Stranger(SiteVisit, Vec<u8>),
+    /// Through this door, with all that came since it was accepted then.
+    #[cfg(feature = "tls")]
+    Web(Rc<dyn WebDoor>, Vec<u8>, Instant),
 }
 
 /// Its handshake, and what a peer sees that fails in it: the site, an end like the
@@ -104,6 +149,11 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
         }
         Err(reason) => reason,
     };
+    #[cfg(feature = "tls")]
+    if let Some(door) = door_for(arrival, &opening, reason) {
+        let received = opening.with(mem::take);
+        return Some(Found::Web(door, received, accepted));
+    }
     if !arrival.is_flooding.get() {
         reject(arrival, reason);
     }
@@ -154,7 +204,7 @@ async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
     }
     let context = arrival.context;
     reject(arrival, RejectReason::Flood);
-    if !context.sites.is_on() {
+    if !context.sites.is_on() && !context.is_all_web() {
         return Err(RejectReason::Flood);
     }
     // In a box, which few get to need.
@@ -166,6 +216,34 @@ async fn arrive_at_door(arrival: &Arrival<'_>) -> Result<(), RejectReason> {
         .at_site
         .set(Some(place.await.ok_or(RejectReason::Abandoned)?));
     Ok(())
+}
+
+/// The door of WEB, if it takes one that is rejected for that.
+#[cfg(feature = "tls")]
+fn door_for(
+    arrival: &Arrival<'_>,
+    opening: &Opening,
+    reason: RejectReason,
+) -> Option<Rc<dyn WebDoor>> {
+    let door = arrival.context.door.get()?;
+    if !opening.concerns_site(reason) {
+        return None;
+    }
+    let sni = opening.with(|received| match client_hello::parse(received) {
+        Ok(Parsed::Complete { value, .. }) => value.sni,
+        _ => None,
+    });
+    if !door.takes(sni.as_ref()) {
+        return None;
+    }
+    let is_client = arrival.proven.get().is_some();
+    if is_client && !arrival.is_flooding.get() {
+        reject(arrival, reason);
+    } else if is_enabled(LogLevel::Debug) {
+        let (name, peer) = (&arrival.rules.name, arrival.peer.get().client);
+        debug!("{name}: {peer} goes to a WEB host: {reason}");
+    }
+    Some(door.clone())
 }
 
 /// It is counted and told as no client, and goes before others from here on.

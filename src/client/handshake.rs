@@ -1,5 +1,6 @@
 //! From the first byte of a connection to a client with keys.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use super::accepted::{Accepted, HelloFacts};
@@ -8,6 +9,7 @@ use super::flight;
 use super::lent_pass::LentPass;
 use super::opening::Opening;
 use super::peer::{READ_STEP, read_more};
+use super::standby::PATIENCE;
 use crate::config::TimeSkew;
 use crate::guard::gate::Pass;
 use crate::metrics::RejectReason;
@@ -106,7 +108,8 @@ async fn answer(
 
 /// The classic and padded handshake: 64 bytes for one of the secrets.
 async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, RejectReason> {
-    let rules = arrival.rules;
+    let (rules, context) = (arrival.rules, arrival.context);
+    let began = context.reactor.now();
     let bytes = loop {
         let (bytes, length) =
             opening.with(|received| (received.first_chunk().copied(), received.len()));
@@ -120,7 +123,15 @@ async fn plain(arrival: &Arrival<'_>, opening: &Opening) -> Result<Accepted, Rej
             // A site does not wait for 64 bytes of what is not TLS.
             return Err(RejectReason::UnknownSecret);
         }
-        read_opening(arrival.socket, opening, HEADER_LEN - length).await?;
+        let reading = read_opening(arrival.socket, opening, HEADER_LEN - length);
+        if !context.is_all_web() {
+            reading.await?;
+            continue;
+        }
+        // A server of TLS answers that at once, and clients send all of it at once.
+        let left = (began + PATIENCE).saturating_duration_since(context.reactor.now());
+        let read = context.reactor.timeout(left, pin!(reading)).await;
+        read.unwrap_or(Err(RejectReason::SiteAnswered))?;
     };
     if arrival.is_flooding.get() {
         return Err(RejectReason::Flood);

@@ -119,7 +119,9 @@ impl LineRelay {
 
     /// Neither side's bytes are looked at.
     fn may_splice(&self) -> bool {
-        !self.out.is_wrapped_in_records() && self.dc.as_socket().is_some()
+        self.out.end.as_socket().is_some()
+            && !self.out.is_wrapped_in_records()
+            && self.dc.as_socket().is_some()
     }
 
     fn splice(&mut self, cx: &mut Context<'_>) -> Progress {
@@ -135,8 +137,10 @@ impl LineRelay {
         };
         self.dc.came(length);
         self.received(length);
-        if length > 0 {
-            let written = self.bulk.try_drain(&self.out.socket, length);
+        if length > 0
+            && let Some(socket) = self.out.end.as_socket()
+        {
+            let written = self.bulk.try_drain(socket, length);
             let written = written.map_err(|_| CloseReason::ClientBroken)?;
             self.out.wrote(written.unwrap_or(0));
         }
@@ -148,11 +152,15 @@ impl LineRelay {
             if let Some(reason) = self.out.revoked() {
                 return Err(reason);
             }
-            if self.out.socket.poll_writable(cx).is_pending() {
+            // Only what goes to a connection went into a pipe.
+            let Some(socket) = self.out.end.as_socket() else {
+                break;
+            };
+            if socket.poll_writable(cx).is_pending() {
                 return Ok(Poll::Pending);
             }
             let most = self.out.read_limit();
-            match self.bulk.try_drain(&self.out.socket, most) {
+            match self.bulk.try_drain(socket, most) {
                 Ok(Some(0)) => {}
                 Ok(Some(written)) => self.out.wrote(written),
                 Ok(None) if self.copy_from_pipe(cx)?.is_pending() => return Ok(Poll::Pending),
@@ -191,7 +199,7 @@ impl LineRelay {
     fn copy(&mut self, cx: &mut Context<'_>) -> Progress {
         let context = self.out.context.clone();
         // What is read has room only while the kernel takes some of it.
-        if self.out.socket.poll_writable(cx).is_pending() {
+        if self.out.end.poll_writable(cx).is_pending() {
             return Ok(Poll::Pending);
         }
         let Some(room) = self.find_room() else {
@@ -233,7 +241,7 @@ impl LineRelay {
         let read = context.scratch.with(|buffer| {
             let limit = room.min(buffer.len());
             let space = buffer.get_mut(..limit).unwrap_or_default();
-            let length = match self.out.socket.poll_read(cx, space) {
+            let length = match self.out.end.poll_read(cx, space) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
                 Poll::Ready(Ok(length)) => length,
@@ -251,7 +259,7 @@ impl LineRelay {
 
     /// The client is not read for now; it may leave all the same.
     fn hold_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.is_gone = self.out.socket.poll_hung_up(cx).is_ready();
+        self.is_gone = self.out.end.poll_hung_up(cx).is_ready();
         Poll::Pending
     }
 

@@ -15,6 +15,7 @@
 //! | `handshake` | which secret it knows |
 //! | `flight` | our answer to its TLS hello |
 //! | `lent_pass` | its right to be here, while it is slow to go on after that |
+//! | `newcomer` | one that has proven a full secret, and waits |
 //! | `accepted` | what a handshake ends with |
 //! | `roll_call` | a full secret: are all of its sessions still there? |
 //! | `standby` | the site, ready for one that turns out to be no client |
@@ -31,6 +32,8 @@
 //! | `inlet` | what a client sends, out of its records and deciphered |
 //! | `unframe` | packets out of that |
 //! | `out` | what goes to a client |
+//! | `web_door` | who is no client and goes to a WEB host |
+//! | `web_stream` | a client that comes as a stream of a WEB session |
 //! | `records` | how long the records are that it goes in |
 
 mod accept;
@@ -45,6 +48,7 @@ mod handshake;
 mod inlet;
 mod lent_pass;
 mod line;
+mod newcomer;
 mod opening;
 mod out;
 mod packets;
@@ -60,8 +64,13 @@ mod sites;
 mod standby;
 mod turned_away;
 mod unframe;
+#[cfg(feature = "tls")]
+mod web_door;
+mod web_stream;
 
 use std::cell::Cell;
+#[cfg(feature = "tls")]
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -75,14 +84,20 @@ use crate::net::{
 };
 
 pub(crate) use accept::{ListenerHandle, listen};
+pub(crate) use peer::Peer;
 use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
 use sessions::Sessions;
+#[cfg(feature = "tls")]
+pub(crate) use sites::OwnFace;
 pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
 use turned_away::TurnedAway;
+#[cfg(feature = "tls")]
+pub(crate) use web_door::{WebDoor, WebStanding, WebVisitor};
+pub(crate) use web_stream::{WebArrival, serve_stream};
 
 /// Between two lines of one kind in the log.
 const LOG_PERIOD: Duration = Duration::from_secs(60);
@@ -110,6 +125,8 @@ pub(crate) struct ClientContext {
     registry: Registry,
     sessions: Sessions,
     roll_calls: RollCalls,
+    #[cfg(feature = "tls")]
+    door: OnceCell<Rc<dyn WebDoor>>,
     /// Clients whose keys are expanded.
     awake: Cell<usize>,
     padding: PaddingSource,
@@ -150,6 +167,8 @@ impl ClientContext {
             registry: Registry::default(),
             sessions: Sessions::default(),
             roll_calls: RollCalls::default(),
+            #[cfg(feature = "tls")]
+            door: OnceCell::new(),
             awake: Cell::new(0),
             padding: PaddingSource::default(),
             fallback_log: Throttle::new(LOG_PERIOD),
@@ -158,6 +177,22 @@ impl ClientContext {
             buffers_log: Throttle::new(LOG_PERIOD),
             turned_away: TurnedAway::default(),
         })
+    }
+
+    /// From here on who is no client goes through it, if it takes that one. There is no
+    /// other one later.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_door(&self, door: Rc<dyn WebDoor>) {
+        // What comes second changes nothing.
+        let _ = self.door.set(door);
+    }
+
+    /// Whoever is no client goes to a WEB host, whatever it says: there is no other site.
+    fn is_all_web(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.door.get().is_some_and(|door| door.takes(None));
+        #[cfg(not(feature = "tls"))]
+        false
     }
 
     /// The peer is to see an end, also if something of its was not read.

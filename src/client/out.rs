@@ -31,10 +31,11 @@ use super::ends::is_ours;
 use super::records::RecordLengths;
 use crate::backend::SessionEnd;
 use crate::config::{Reset, ServerErrors};
+use crate::connection::ClientEnd;
 use crate::guard::gate::Pass;
 use crate::guard::limits::{SecretAccount, Turn};
 use crate::metrics::CloseReason;
-use crate::net::{CHUNK_LEN, Rope, Socket};
+use crate::net::{CHUNK_LEN, Rope};
 use crate::wire::frames::Frames;
 use crate::wire::transport::Transport;
 use tail::Held;
@@ -49,7 +50,7 @@ const OVERDRAFT: usize = 16 * CHUNK_LEN;
 /// The client's task owns it together with the backend, which feeds it.
 pub(super) struct ClientOut {
     pub(crate) context: Rc<ClientContext>,
-    pub(crate) socket: Socket,
+    pub(crate) end: ClientEnd,
     /// What its bytes are booked on.
     pub(crate) account: Option<Rc<SecretAccount>>,
     turn: Turn,
@@ -139,7 +140,7 @@ impl PacketProgress {
 impl ClientOut {
     pub(crate) fn new(
         context: &Rc<ClientContext>,
-        socket: Socket,
+        end: ClientEnd,
         transport: Transport,
         records: Option<RecordLengths>,
         pass: Pass,
@@ -153,7 +154,7 @@ impl ClientOut {
             last_write: Cell::new(context.reactor.now()),
             is_asked: Cell::new(false),
             context: context.clone(),
-            socket,
+            end,
             asleep: Cell::new(true),
             state: RefCell::new(State {
                 transport,
@@ -205,11 +206,10 @@ impl ClientOut {
         state.queue.clear();
         state.held = None;
         state.waker = None;
-        // It fails if the client was faster.
-        let _ = match is_reset {
-            true => self.socket.reset(),
-            false => self.socket.shutdown(),
-        };
+        match is_reset {
+            true => self.end.reset(),
+            false => self.end.close(),
+        }
     }
 
     /// Its client's connection is closed, or broken.
@@ -231,7 +231,7 @@ impl ClientOut {
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         let mut state = self.state.borrow_mut();
         if !state.queue.is_empty() {
-            self.socket.expect_writable();
+            self.end.expect_writable();
         }
         loop {
             if let Some(reason) = self.revoked() {
@@ -243,8 +243,8 @@ impl ClientOut {
             if state.queue.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.socket.poll_writable(cx));
-            match state.queue.write_once(&self.socket) {
+            ready!(self.end.poll_writable(cx));
+            match state.queue.write_once(&self.end) {
                 Ok(0) => {}
                 Ok(written) => self.wrote(written),
                 Err(_) => self.fail(&mut state),

@@ -152,7 +152,7 @@ impl StreamRelay {
         self.is_held_up = turn == ReadOutcome::HeldUp;
         // Who only has to keep to a rate is read to its end.
         let is_stuck = self.is_held_up && self.out.paused_until().is_none();
-        self.is_gone = is_stuck && self.out.socket.poll_hung_up(cx).is_ready();
+        self.is_gone = is_stuck && self.out.end.poll_hung_up(cx).is_ready();
         if was_held_up != self.is_held_up {
             // From here on it is the client's time again, or not its own.
             self.deadlines.last_read = self.out.context.reactor.now();
@@ -200,7 +200,7 @@ impl StreamRelay {
             return Ok(None);
         }
         let enough = unframer.wanted().min(reservation.worth_waiting());
-        match self.out.socket.poll_filled(cx, enough) {
+        match self.out.end.poll_filled(cx, enough) {
             Poll::Pending => {
                 reservation.expect_more(cx);
                 return Ok(Some(ReadOutcome::Drained));
@@ -236,7 +236,7 @@ impl StreamRelay {
         cx: &mut Context<'_>,
         space: &mut [u8],
     ) -> Result<Poll<()>, CloseReason> {
-        let length = match self.out.socket.poll_read(cx, space) {
+        let length = match self.out.end.poll_read(cx, space) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Ok(0)) => return Err(CloseReason::ClientClosed),
             Poll::Ready(Ok(length)) => length,

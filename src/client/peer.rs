@@ -9,9 +9,10 @@ use crate::net::Socket;
 /// whoever only claims to send 16 KiB does not get them.
 pub(super) const READ_STEP: usize = 2048;
 
-/// The two ends of a client's connection, which a relay in front of us tells.
+/// The two ends of a client's connection, which a relay in front of us tells, or who
+/// serves its carrier.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub(crate) client: SocketAddr,
     /// What the client connected to.
     pub(crate) local: SocketAddr,

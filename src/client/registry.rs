@@ -38,6 +38,9 @@ pub(super) struct Place {
 
 enum Tenure {
     Unproven(Unproven),
+    /// It has proven a secret, and is counted where that is of use.
+    #[cfg(feature = "tls")]
+    Elsewhere,
     Session(SessionPlace),
 }
 
@@ -112,10 +115,7 @@ impl Place {
 
     /// It has proven a secret: nobody pushes it out from here on.
     pub(crate) fn become_session(&self) -> Result<(), RejectReason> {
-        if self.context.is_full() {
-            return Err(RejectReason::TooManyClients);
-        }
-        let place = SessionPlace::new(&self.context);
+        let place = SessionPlace::take(&self.context)?;
         self.tenure.replace(Tenure::Session(place));
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Place {
     pub(crate) fn into_session(self) -> Option<SessionPlace> {
         match self.tenure.into_inner() {
             Tenure::Session(place) => Some(place),
-            Tenure::Unproven(_) => None,
+            _ => None,
         }
     }
 
@@ -146,11 +146,26 @@ impl Place {
         }
     }
 
+    /// The same, while it keeps its seat.
+    #[cfg(feature = "tls")]
+    pub(crate) fn stay_as_guest(&self) {
+        if let Tenure::Unproven(Unproven { seat, .. }) = &*self.tenure.borrow() {
+            seat.set_hope(Hope::Site);
+        }
+    }
+
+    /// It has proven a secret and is not counted here any more; whether it was.
+    #[cfg(feature = "tls")]
+    pub(crate) fn leave_unproven(&self) -> bool {
+        let before = self.tenure.replace(Tenure::Elsewhere);
+        matches!(before, Tenure::Unproven(_))
+    }
+
     /// Ready when it has to make room for another.
     pub(crate) fn poll_evicted(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &*self.tenure.borrow() {
             Tenure::Unproven(Unproven { seat, .. }) => seat.poll_evicted(cx),
-            Tenure::Session(_) => Poll::Pending,
+            _ => Poll::Pending,
         }
     }
 }
@@ -173,10 +188,14 @@ impl Unproven {
 }
 
 impl SessionPlace {
-    fn new(context: &Rc<ClientContext>) -> Self {
+    /// For one that has proven a secret.
+    pub(crate) fn take(context: &Rc<ClientContext>) -> Result<Self, RejectReason> {
+        if context.is_full() {
+            return Err(RejectReason::TooManyClients);
+        }
         let sessions = &context.registry.sessions;
         sessions.set(sessions.get() + 1);
-        Self(context.clone())
+        Ok(Self(context.clone()))
     }
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::out::ClientOut;
 use super::{ClientContext, KEEPALIVE, LOG_PERIOD};
+use crate::connection::Askable;
 use crate::guard::limits::SecretAccount;
 use crate::guard::roll_call::Next;
 use crate::log::Throttle;
 use crate::metrics::CloseReason;
-use crate::net::{Notify, Socket};
+use crate::net::Notify;
 
 /// How long a session may be silent that is asked. The kernel asks four times
 /// meanwhile, so a phone that is out of reach for some seconds keeps its place; apps
@@ -68,12 +69,12 @@ impl Default for RollCalls {
 /// A newcomer that waits for a place, and is asked like those who have one.
 pub(super) struct Waiting<'a> {
     call: Rc<Call>,
-    newcomer: &'a Socket,
+    newcomer: &'a dyn Askable,
     is_asked: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(call: Rc<Call>, newcomer: &'a Socket) -> Self {
+    fn new(call: Rc<Call>, newcomer: &'a dyn Askable) -> Self {
         Self {
             call,
             newcomer,
@@ -93,7 +94,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.newcomer.set_keepalive(KEEPALIVE);
+        self.newcomer.let_be(KEEPALIVE);
         self.call.account.roll_call(|roll| roll.leave());
     }
 }
@@ -104,7 +105,7 @@ impl ClientContext {
     pub(super) fn wait_for_place<'a>(
         self: &Rc<Self>,
         secret: &str,
-        newcomer: &'a Socket,
+        newcomer: &'a dyn Askable,
     ) -> Option<Waiting<'a>> {
         let account = &self.gate.account(secret)?;
         let calls = &self.roll_calls.calls;
@@ -146,7 +147,7 @@ impl ClientContext {
                     gone += 1;
                     false
                 }
-                Some(out) if out.socket.has_answered() => {
+                Some(out) if out.end.has_answered() => {
                     out.let_be();
                     false
                 }
@@ -217,7 +218,7 @@ impl ClientOut {
     /// Has its client asked whether it is there; false where that cannot be.
     fn ask(&self) -> bool {
         self.is_asked.set(true);
-        let is_asked = self.socket.ask_peer().is_ok();
+        let is_asked = self.end.ask_peer().is_ok();
         if !is_asked {
             self.let_be();
         }
@@ -227,6 +228,6 @@ impl ClientOut {
     fn let_be(&self) {
         self.is_asked.set(false);
         // It fails where the client is gone.
-        self.socket.set_keepalive(KEEPALIVE);
+        self.end.let_be(KEEPALIVE);
     }
 }

@@ -20,10 +20,11 @@ use super::rules::{Rules, RulesAtArrival};
 use super::unframe::Unframer;
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
+use crate::connection::ClientEnd;
 use crate::guard::half_open::Origin;
 use crate::log::{LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
-use crate::net::{Destination, Socket, User};
+use crate::net::{Destination, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
 use crate::wire::obfuscated2::ClientHeader;
@@ -35,7 +36,7 @@ pub(super) struct Client {
     /// Its number in the list of sessions.
     number: usize,
     out: Rc<ClientOut>,
-    /// Its address, if a relay told it.
+    /// Its address, if a relay told it, or its carrier.
     told: Option<Box<SocketAddr>>,
     started: Instant,
     dc: DcId,
@@ -46,17 +47,17 @@ impl Client {
     /// Opens its session; `None` if that failed and the client is closed.
     pub(crate) async fn open(
         context: &Rc<ClientContext>,
-        socket: Socket,
+        end: ClientEnd,
         peer: Peer,
         rules: &RulesAtArrival,
         accepted: Accepted,
     ) -> Option<Self> {
         let started = context.reactor.now();
-        let told = told(&socket, peer);
+        let told = told(&end, peer);
         let named = rules.secrets.get(accepted.secret)?;
         let secret = named.secret.key;
         let dc = accepted.header.dc;
-        let (out, header, records) = accept(context, socket, accepted);
+        let (out, header, records) = accept(context, end, accepted);
         if !is_still_taken(&out, rules, &secret) {
             leave(&out, told.as_deref(), started, CloseReason::SecretRemoved);
             return None;
@@ -97,7 +98,7 @@ impl Client {
 /// begins with.
 fn accept(
     context: &Rc<ClientContext>,
-    socket: Socket,
+    end: ClientEnd,
     accepted: Accepted,
 ) -> (Rc<ClientOut>, ClientHeader, Option<RecordReader>) {
     let lengths = accepted.hello.map(|hello| {
@@ -110,13 +111,13 @@ fn accept(
         )
     });
     let transport = accepted.header.transport;
-    let out = ClientOut::new(context, socket, transport, lengths, accepted.pass);
+    let out = ClientOut::new(context, end, transport, lengths, accepted.pass);
     (out, accepted.header, accepted.records)
 }
 
-/// What a relay told: in a box, which a client without one does not need.
-fn told(socket: &Socket, peer: Peer) -> Option<Box<SocketAddr>> {
-    let is_own = socket.peer_address().is_ok_and(|own| own == peer.client);
+/// What a relay told, or a carrier: in a box, which a client without one does not need.
+fn told(end: &ClientEnd, peer: Peer) -> Option<Box<SocketAddr>> {
+    let is_own = end.peer_address().is_some_and(|own| own == peer.client);
     (!is_own).then(|| Box::new(peer.client))
 }
 
@@ -143,7 +144,7 @@ fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: C
     };
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
-        let peer = told.copied().or_else(|| out.socket.peer_address().ok());
+        let peer = told.copied().or_else(|| out.end.peer_address());
         let peer = peer.map_or_else(|| "a client".into(), |address| address.to_string());
         debug!("{peer} left after {} s: {reason}", time.as_secs());
     }
@@ -240,8 +241,8 @@ async fn open_session(
 /// Completes when the client has hung up, and a little later if it has said
 /// something that it may still be served for.
 async fn hung_up(out: &ClientOut) {
-    poll_fn(|cx| out.socket.poll_hung_up(cx)).await;
-    if !out.socket.is_at_end() {
+    poll_fn(|cx| out.end.poll_hung_up(cx)).await;
+    if !out.end.is_at_end() {
         out.context.reactor.sleep(LAST_WORDS).await;
     }
 }

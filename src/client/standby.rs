@@ -16,7 +16,7 @@ use crate::wire::client_hello::{self, Parsed};
 
 /// So long after it began, an unfinished handshake goes to the site, which may answer
 /// it or lose patience as it would with anybody. Clients send theirs at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Watches a handshake and has the site ready.
 pub(super) struct SiteStandby<'a> {

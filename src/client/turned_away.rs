@@ -42,6 +42,9 @@ fn way_out(reason: RejectReason) -> Option<&'static str> {
         RejectReason::Evicted => "if apps are turned away, raise these",
         RejectReason::ClassicNotAllowed => "add classic to --allow, or give its user another link",
         RejectReason::PaddedNotAllowed => "add dd to --allow, or give its user another link",
+        RejectReason::WebNotPadded => {
+            "its app left out the dd: give its user a link without it, or another app"
+        }
         RejectReason::ClockSkew => "set the clock that is wrong, its or ours, or widen --time-skew",
         RejectReason::PolicyConnections => "if they are its users', raise the N of that --policy",
         RejectReason::NotInTable => "to let it in, add it: ctl table add, or the --table's file",

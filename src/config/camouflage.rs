@@ -26,6 +26,8 @@ pub(crate) enum FrontingChoice {
     /// The `--tls-domain` that its hello names, else the first one.
     ByName,
     Site(SitePlace),
+    /// Our own TLS, that of the hosts of `--web`: what there is without `--fronting`.
+    Own,
 }
 
 /// Where a site is.

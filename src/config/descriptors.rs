@@ -22,6 +22,13 @@ const MAX_BESIDE: usize = 1024;
 const STRANGERS: usize = 4;
 const MIN_STRANGERS: usize = 16;
 
+/// Connections at the doors of the WEB proxy, as a part of `--max-clients`, and in any
+/// case; and how many for each one at its cover site.
+const WEB: usize = 2;
+const MIN_WEB: usize = 64;
+const MAX_WEB: usize = 4096;
+const WEB_PER_GUEST: usize = 2;
+
 /// Half-open links of a back. With TLS each may take some 20 KiB.
 const MIN_LINK_SEATS: usize = 64;
 const MAX_LINK_SEATS: usize = 1024;
@@ -38,6 +45,10 @@ pub(crate) struct Descriptors {
     pub(crate) beside: usize,
     /// Strangers who are connected to a site; they hold a place too.
     pub(crate) strangers: usize,
+    /// Connections at the doors of the WEB proxy, carriers too.
+    pub(crate) web: usize,
+    /// Of them those for which the cover site is connected to.
+    pub(crate) web_guests: usize,
     /// Pipes, of two each.
     pub(crate) pipes: usize,
     /// Half-open links, on a back.
@@ -74,6 +85,8 @@ pub(super) struct Wants {
     pub(crate) direct: bool,
     /// Strangers are connected to a site.
     pub(crate) site: bool,
+    /// There is a WEB proxy.
+    pub(crate) web: bool,
     pub(crate) listeners: usize,
     /// Links of a front.
     pub(crate) links: usize,
@@ -114,6 +127,8 @@ fn of_a_back(left: usize, wants: &Wants) -> Descriptors {
         clients: 0,
         beside: 0,
         strangers: 0,
+        web: 0,
+        web_guests: 0,
         pipes: 0,
         link_seats,
         links,
@@ -127,10 +142,16 @@ fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
     let with = |clients: usize| {
         let beside = (clients / BESIDE).clamp(MIN_BESIDE, MAX_BESIDE);
         let strangers = (clients / STRANGERS).max(MIN_STRANGERS);
+        let web = match wants.web {
+            true => (clients / WEB).clamp(MIN_WEB, MAX_WEB).min(left / 8).max(2),
+            false => 0,
+        };
         Descriptors {
             clients,
             beside: beside.min(left / 4).max(1),
             strangers: strangers.min(left / 4).max(1),
+            web,
+            web_guests: web / WEB_PER_GUEST,
             pipes,
             link_seats: 0,
             links: 0,
@@ -139,7 +160,11 @@ fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
     };
     let fits = |clients: usize| {
         let Descriptors {
-            beside, strangers, ..
+            beside,
+            strangers,
+            web,
+            web_guests,
+            ..
         } = with(clients);
         let (of_one, shared) = match (wants.role, wants.direct) {
             (Role::Both, true) => (2, 0),
@@ -147,7 +172,7 @@ fn of_clients(left: usize, limit: usize, wants: &Wants) -> Descriptors {
             _ => (1, 0),
         };
         let sites = if wants.site { strangers } else { 0 };
-        clients.saturating_mul(of_one) + beside + sites + shared <= left
+        clients.saturating_mul(of_one) + beside + sites + web + web_guests + shared <= left
     };
     let (mut fitting, mut most) = (1, wants.max_clients.max(1));
     while fitting < most {
@@ -184,11 +209,11 @@ mod tests {
         let counts = (1usize..200_000, 1usize..9, 0usize..17, 0usize..65);
         let maxima = (2usize..33, 16usize..257).prop_map(|(pipes, links)| Maxima { pipes, links });
         let sizes = (1usize..1000, 20u32..31, maxima);
-        (role, counts, any::<[bool; 2]>(), sizes).prop_map(
+        (role, counts, any::<[bool; 3]>(), sizes).prop_map(
             |(
                 role,
                 (max_clients, listeners, links, dc_connections),
-                [direct, site],
+                [direct, site, web],
                 (shared, size, maxima),
             )| {
                 Wants {
@@ -196,6 +221,7 @@ mod tests {
                     max_clients,
                     direct,
                     site,
+                    web,
                     listeners,
                     links,
                     dc_connections,
@@ -219,7 +245,8 @@ mod tests {
                 _ => shares.clients,
             };
             let sites = if wants.site { shares.strangers } else { 0 };
-            let of_clients = sessions + shares.beside + sites + 2 * shares.pipes + wants.links;
+            let web = shares.web + shares.web_guests;
+            let of_clients = sessions + shares.beside + sites + web + 2 * shares.pipes + wants.links;
             let of_links = shares.link_seats + shares.links + shares.lines;
             let taken = match wants.role {
                 Role::Back => of_links,

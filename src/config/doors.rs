@@ -12,7 +12,7 @@ const OWN_SECRET: &str = "own";
 /// Where clients come in, with what, and where they go from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DoorConfig {
-    /// No two share an address. At least one, except on a back.
+    /// No two share an address. On a back none, and where all come through a web server.
     pub(crate) listeners: Vec<ListenerConfig>,
     /// Those that listeners without their own use.
     pub(crate) secrets: Vec<NamedSecret>,

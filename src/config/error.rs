@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::routes::{RouteList, RouteName};
 use super::values::repeated;
+use super::web::WebProblem;
 
 /// Where a flag was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +195,8 @@ pub(crate) enum Problem {
     LinkKeyShort {
         path: PathBuf,
     },
+    /// Flags of the WEB proxy that do not go together.
+    Web(WebProblem),
     /// The secret that an earlier run made.
     KeptSecretUnreadable {
         path: PathBuf,
@@ -410,6 +413,7 @@ impl fmt::Display for Problem {
                 "--link-psk: {} holds less than 32 characters, which could be guessed; make one with `(umask 077; smol-mtproxy secret plain >FILE)`, and copy it to the other end",
                 path.display()
             ),
+            Self::Web(problem) => problem.fmt(f),
             Self::KeptSecretUnreadable { path, error } => write!(
                 f,
                 "cannot read {}, where an earlier run may have kept a secret: {error}; {}",

@@ -13,6 +13,7 @@
 //! | `listen`, `listen_address` | where to listen, as it is written and as it is bound |
 //! | `host`, `network`, `via` | other machines, networks of them, and the proxy in between |
 //! | `camouflage` | what strangers see |
+//! | `web` | the WEB proxy |
 //! | `policy` | rules of who may come in |
 //! | `error` | what can be wrong with all of it, where, and the way out |
 //! | *From settings to a config:* | |
@@ -59,6 +60,7 @@ mod successor;
 mod upstream;
 mod values;
 mod via;
+mod web;
 mod ws;
 
 pub(crate) use appended_file::AppendedFile;
@@ -67,9 +69,11 @@ pub(crate) use build::sites::SiteConfig;
 #[cfg(feature = "tls")]
 pub(crate) use build::telegram::spare_of;
 pub(crate) use build::telegram::{PoolConfig, TelegramConfig};
-pub(crate) use camouflage::{AnswerTime, FrontingChoice, RecordSizes, SitePlace, TimeSkew};
 #[cfg(test)]
-pub(crate) use camouflage::{Fronting, SkewLimits};
+pub(crate) use camouflage::SkewLimits;
+pub(crate) use camouflage::{
+    AnswerTime, Fronting, FrontingChoice, RecordSizes, SitePlace, TimeSkew,
+};
 pub(crate) use data_dir::{
     DataDir, MAX_USAGE_FILE, USAGE_FILE, cure, folder_of, make_private_dir, write_whole,
 };
@@ -104,6 +108,7 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
+pub(crate) use web::{CertificateFiles, CoverSite, CoverSource, WebConfig, WebHost, WebListen};
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::build::clients::ClientConfig;
 use super::build::notes::Said;
@@ -13,6 +13,7 @@ use super::link::LinkConfig;
 use super::listen_address::ListenAddress;
 use super::settings::Given;
 use super::values::Role;
+use super::web::WebConfig;
 
 /// What one process goes by. Plain data, complete: defaults are filled in. Each room
 /// has what it needs in one of these.
@@ -25,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) guard: GuardConfig,
     pub(crate) telegram: TelegramConfig,
     pub(crate) link: LinkConfig,
+    pub(crate) web: WebConfig,
     pub(crate) address: AddressConfig,
     pub(crate) descriptors: Descriptors,
     pub(crate) said: Said,
@@ -33,19 +35,25 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Where clients or, on a back, links are taken.
+    /// Where clients, web servers or, on a back, links are taken.
     pub(crate) fn listen_addresses(&self) -> Vec<ListenAddress> {
         let listeners = self.doors.listeners.iter().map(|listener| ListenAddress {
             address: listener.addr,
             optional: listener.optional,
             late: listener.late,
         });
-        listeners.chain(self.link.listen.iter().copied()).collect()
+        let web = self.web.listen.iter().map(|listen| ListenAddress {
+            optional: listen.optional,
+            ..ListenAddress::new(listen.addr)
+        });
+        let links = self.link.listen.iter().copied();
+        listeners.chain(web).chain(links).collect()
     }
 
-    /// The flag that names them.
-    pub(crate) fn listen_flag(&self) -> &'static str {
+    /// The flag that names this one of them.
+    pub(crate) fn listen_flag(&self, address: SocketAddr) -> &'static str {
         match self.process.role {
+            _ if self.web.door(address).is_some() => "--web-listen",
             Role::Back => "--link-listen",
             Role::Both | Role::Front => "--listen",
         }

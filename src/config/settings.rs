@@ -126,6 +126,13 @@ pub(super) fn secret_files(settings: &[Setting]) -> Vec<PathBuf> {
         };
         let file = match (&setting.origin, flag.holds) {
             (_, Holds::SecretFile) => PathBuf::from(&setting.value),
+            (_, Holds::KeyFileOption) => {
+                let mut options = setting.value.split(',');
+                match options.find_map(|option| option.strip_prefix("key=")) {
+                    Some(file) => PathBuf::from(file),
+                    None => continue,
+                }
+            }
             (Origin::File { path, .. }, _) if flag.is_secret(&setting.value) => path.to_path_buf(),
             _ => continue,
         };

@@ -126,7 +126,7 @@ impl ConfigSource {
                 "{path} holds what is secret, and its mode lets every user read it: chmod 640 it"
             )
         }));
-        if config.doors.lack_secrets() {
+        if config.doors.lack_secrets() || config.web.lacks_secrets() {
             config.add_secret(self.missing_secret, running)?;
         }
         Ok(config)
@@ -161,6 +161,7 @@ impl Config {
         };
         if let Some(own) = own {
             self.doors.add_own(own);
+            self.web.add_secrets(&self.doors.secrets);
         }
         self.doors.check_forms()
     }

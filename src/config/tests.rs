@@ -3,6 +3,7 @@ mod differences;
 mod fixed;
 mod gone;
 mod secrets;
+mod web;
 
 use std::path::Path;
 use std::time::Duration;

@@ -177,13 +177,34 @@ impl Gate {
         now: Instant,
     ) -> Result<(), RejectReason> {
         self.comes_first(client, id, has_uptime, now)?;
-        let origin = Origin::of(client);
-        let seconds = self.seconds(now);
-        self.acquaintances.borrow_mut().meet(origin, seconds);
+        self.acquaint(client, now);
+        Ok(())
+    }
+
+    /// A visitor from there has proven a secret, and not by a handshake.
+    pub(crate) fn acquaint(&self, client: IpAddr, now: Instant) {
+        self.meet(client, now);
         if let Some(flood) = &mut *self.flood.borrow_mut() {
             flood.proven(client, self.millis(now));
         }
+    }
+
+    /// [`prove`](Self::prove) for one that comes inside of what came in before: its
+    /// arrival was not counted.
+    pub(crate) fn prove_within(
+        &self,
+        client: IpAddr,
+        id: &[u8],
+        now: Instant,
+    ) -> Result<(), RejectReason> {
+        self.comes_first(client, id, false, now)?;
+        self.meet(client, now);
         Ok(())
+    }
+
+    fn meet(&self, client: IpAddr, now: Instant) {
+        let (origin, seconds) = (Origin::of(client), self.seconds(now));
+        self.acquaintances.borrow_mut().meet(origin, seconds);
     }
 
     /// Lets in a visitor who has proven a secret, until the pass is dropped.

@@ -27,7 +27,7 @@
 //! | `replay/saved` | files that the next run reads |
 
 pub(crate) mod acquaintances;
-mod fair_queue;
+pub(crate) mod fair_queue;
 pub(crate) mod flood;
 pub(crate) mod gate;
 pub(crate) mod half_open;

@@ -1,21 +1,38 @@
-//! HTTP/1.1 as a client, with TLS or without. All of it blocks: it is for threads that
+//! HTTP/1.1, with TLS or without: pages from servers of others, and connections of those
+//! who ask us.
+//!
+//! What fetches pages blocks (`get.rs`, `through.rs`, `time.rs`): it is for threads that
 //! may wait, never for the one that serves clients.
 //!
 //! | File | What |
 //! |---|---|
+//! | `connection.rs` | what HTTP goes over: a socket, or TLS on one |
+//! | `context.rs` | what such connections are made with |
+//! | `reading.rs` | reads by the shared buffer, and writes |
+//! | `exchange.rs` | the server's half of one: requests, bodies, answers |
+//! | `status.rs` | the words of a status |
 //! | `get.rs` | a page at a URL, through redirects |
 //! | `through.rs` | a connection by way of `--via`, and what may be wrong with it |
 //! | `time.rs` | the time at a server, from its `Date` |
 //! | `timed_stream.rs` | a TCP connection with one deadline for everything |
 
+mod connection;
+mod context;
+mod exchange;
 #[cfg(feature = "tls")]
 mod get;
+mod reading;
+mod status;
 mod through;
 mod time;
 mod timed_stream;
 
+pub(crate) use connection::Connection;
+pub(crate) use context::HttpContext;
+pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next, NextWait};
 #[cfg(feature = "tls")]
 pub(crate) use get::{GetError, get};
+pub(crate) use status::phrase;
 #[cfg(feature = "check")]
 pub(crate) use through::time_through;
 pub(crate) use through::{

@@ -208,6 +208,32 @@ const ROWS: &[Row] = &[
         "Streams ended because their front has its share of a back's places",
         |m| &m.link_refusals,
     ),
+    gauge("web_sessions", "WEB sessions of apps", |m| &m.web_sessions),
+    gauge("web_streams", "Streams of WEB sessions", |m| &m.web_streams),
+    counter("web_pages", "Bridge pages served", |m| &m.web_pages),
+    reasons(
+        "web_carriers",
+        "Times that a WEB session went on a carrier",
+        "carrier",
+        |m| &m.web_carriers,
+    ),
+    reasons("web_ends", "WEB sessions ended", "reason", |m| &m.web_ends),
+    reasons(
+        "web_refusals",
+        "Requests with an authentic secret that were refused",
+        "reason",
+        |m| &m.web_refusals,
+    ),
+    counter(
+        "web_streams_refused",
+        "Streams of WEB sessions that there was no place for",
+        |m| &m.web_streams_refused,
+    ),
+    counter(
+        "web_streams_stuck",
+        "Streams of WEB sessions ended because their clients took nothing",
+        |m| &m.web_streams_stuck,
+    ),
     computed(
         "backpressure_seconds_total",
         "counter",

@@ -36,7 +36,7 @@ pub(crate) use histogram::Histogram;
 pub(crate) use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
     HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
-    RejectReason, Revocation, RouteKind, RouteResult,
+    RejectReason, Revocation, RouteKind, RouteResult, WebCarrier, WebEnd, WebRefusal,
 };
 
 const MILLISECOND: u64 = 1000;
@@ -155,6 +155,19 @@ pub(crate) struct Metrics {
     pub(crate) link_evictions: Counter,
     /// Streams that a back had no place for.
     pub(crate) link_refusals: Counter,
+
+    /// Web sessions that are there, and their streams.
+    pub(crate) web_sessions: Gauge,
+    pub(crate) web_streams: Gauge,
+    pub(crate) web_pages: Counter,
+    /// Times that a web session went on a carrier.
+    pub(crate) web_carriers: ByReason<WebCarrier>,
+    pub(crate) web_ends: ByReason<WebEnd>,
+    pub(crate) web_refusals: ByReason<WebRefusal>,
+    /// Web streams that there was no place for.
+    pub(crate) web_streams_refused: Counter,
+    /// Web streams ended because their clients took nothing.
+    pub(crate) web_streams_stuck: Counter,
 }
 
 impl Default for Metrics {
@@ -217,6 +230,14 @@ impl Default for Metrics {
             link_bytes_out: Counter::default(),
             link_evictions: Counter::default(),
             link_refusals: Counter::default(),
+            web_sessions: Gauge::default(),
+            web_streams: Gauge::default(),
+            web_pages: Counter::default(),
+            web_carriers: ByReason::default(),
+            web_ends: ByReason::default(),
+            web_refusals: ByReason::default(),
+            web_streams_refused: Counter::default(),
+            web_streams_stuck: Counter::default(),
         }
     }
 }

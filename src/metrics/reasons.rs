@@ -95,6 +95,7 @@ reasons! {
         Intermediate "intermediate" "classic, intermediate";
         Padded "padded" "padded (dd)";
         FakeTls "tls" "fake-TLS (ee)";
+        Web "web" "a WEB stream";
     }
 }
 
@@ -124,6 +125,8 @@ reasons! {
         UnknownSecret "unknown_secret" "no secret of this listener fits";
         ClassicNotAllowed "classic_not_allowed" "a classic client, which --allow does not name";
         PaddedNotAllowed "padded_not_allowed" "a padded (dd) client, which --allow does not name";
+        WebSecret "web_secret" "a WEB stream that does not begin with its session's secret";
+        WebNotPadded "web_not_padded" "a classic WEB stream of a dd secret";
         TlsNotAllowed "tls_not_allowed" "a fake-TLS (ee) client, which --allow does not name";
         BadHello "bad_hello" "a malformed TLS hello";
         NoServerName "no_server_name" "a TLS hello without a server name";
@@ -308,6 +311,40 @@ reasons! {
     }
 }
 
+reasons! {
+    /// What brings a web session's frames.
+    WebCarrier {
+        WebSocket "websocket" "a WebSocket";
+        Https "https" "requests over HTTPS";
+    }
+}
+
+reasons! {
+    /// Why a web session ended.
+    WebEnd {
+        ClosedByApp "closed_by_app" "the app closed it";
+        Lost "lost" "its connection broke";
+        Silent "silent" "nothing was heard of the app for too long";
+        BadFrame "bad_frame" "the app's frames made no sense";
+        BadStream "bad_stream" "the app named a stream that is not open, or opened one twice";
+        CreditOverrun "credit_overrun" "the app sent more than it was granted";
+        BadSequence "bad_sequence" "the app's requests came out of their order, or changed when they were repeated";
+        PushedOut "pushed_out" "its address had the most, and others needed its place";
+        SecretRemoved "secret_removed" "its secret or its host was taken out of the config";
+        Shutdown "shutdown" "the proxy is stopping";
+    }
+}
+
+reasons! {
+    /// Why a request with an authentic secret did not get what it wanted.
+    WebRefusal {
+        Misplaced "misplaced" "a secret in a place or a form that no app uses";
+        Full "full" "too many web sessions are there, or begin";
+        Spent "spent" "a token that is too old, or whose session is over";
+        Carrier "carrier" "its session goes another way already";
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,5 +377,8 @@ mod tests {
         check::<ConnectionEnd>();
         check::<MigrationOutcome>();
         check::<RefreshOutcome>();
+        check::<WebCarrier>();
+        check::<WebEnd>();
+        check::<WebRefusal>();
     }
 }

@@ -90,7 +90,7 @@ pub(crate) use reactor::Reactor;
 pub(crate) use reactor::virtual_time::Watch;
 pub(crate) use reservation::Reservation;
 pub(crate) use room::{Destination, User};
-pub(crate) use rope::Rope;
+pub(crate) use rope::{Rope, TakesSlices};
 pub(crate) use socket::{Keepalive, Socket};
 pub(crate) use timer::Timer;
 pub(crate) use turnstile::Turnstile;

@@ -13,6 +13,18 @@ use super::memory::ChunkBytes;
 use super::room::Destination;
 use super::socket::Socket;
 
+/// What takes bytes without waiting: a connection, or what is like one.
+pub(crate) trait TakesSlices {
+    /// See [`Socket::try_write_vectored`].
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+impl TakesSlices for Socket {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        Self::try_write_vectored(self, slices)
+    }
+}
+
 /// Chunks of one vectored write.
 const WRITE_SLICES: usize = 16;
 
@@ -153,12 +165,12 @@ impl Rope {
         self.chunks.front_mut().map(Chunk::filled_mut)
     }
 
-    /// Writes until the rope is empty or the kernel takes no more; returns how
-    /// many bytes it took.
-    pub(crate) fn write_to(&mut self, socket: &Socket) -> io::Result<usize> {
+    /// Writes until the rope is empty or no more is taken; returns how many bytes
+    /// were.
+    pub(crate) fn write_to(&mut self, taker: &impl TakesSlices) -> io::Result<usize> {
         let mut total = 0;
         while !self.is_empty() {
-            let written = self.write_once(socket)?;
+            let written = self.write_once(taker)?;
             if written == 0 {
                 break;
             }
@@ -168,14 +180,14 @@ impl Rope {
     }
 
     /// [`write_to`](Self::write_to) of some chunks at most.
-    pub(crate) fn write_once(&mut self, socket: &Socket) -> io::Result<usize> {
+    pub(crate) fn write_once(&mut self, taker: &impl TakesSlices) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
         let mut used = 0;
         for (slot, slice) in slices.iter_mut().zip(self.slices()) {
             *slot = IoSlice::new(slice);
             used += 1;
         }
-        let written = socket.try_write_vectored(slices.get(..used).unwrap_or_default())?;
+        let written = taker.try_write_vectored(slices.get(..used).unwrap_or_default())?;
         self.advance(written);
         Ok(written)
     }

@@ -17,6 +17,12 @@
 //! | `provider.rs` | which ciphers, signatures and authorities rustls takes |
 //! | `shaking.rs` | the handshake, by rustls |
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
+//! | `accept.rs` | the same on a socket, as a server for everybody |
+//! | `server.rs` | what such a server speaks |
+//! | `by_name.rs` | which certificate it shows to whom |
+//! | `host_certificate.rs` | one of these, from its files |
+//! | `flight.rs` | how it answers, as a stranger sees it |
+//! | `mlkem.rs` | its post-quantum key exchange |
 //! | `records.rs` | those behind it, of either version |
 //! | `tls12.rs` | those of TLS 1.2, by rustls |
 //! | `told.rs` | the secrets that those are made of |
@@ -25,10 +31,17 @@
 //! | `x509.rs` | reads a certificate: its name, its dates, its fingerprints |
 //! | `error.rs` | why a connection ended |
 
+mod accept;
+mod by_name;
 mod error;
+mod flight;
+mod host_certificate;
+#[cfg(feature = "ml-kem")]
+mod mlkem;
 mod provider;
 mod records;
 mod schedule;
+mod server;
 mod shaking;
 mod stream;
 #[cfg(test)]
@@ -39,8 +52,13 @@ mod writer;
 pub(crate) mod x509;
 
 pub(crate) use crate::wire::tls::MAX_RECORD;
+pub(crate) use accept::{AcceptContext, accept};
+pub(crate) use by_name::ByName;
 pub(crate) use error::Error;
+pub(crate) use flight::profile;
+pub(crate) use host_certificate::{CertificateError, Concern, HostCertificate};
 pub(crate) use provider::{WEB_VERSIONS, client, has_aes, provider, public_roots, web_provider};
+pub(crate) use server::{server, tickets};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};
 pub(crate) use told::Listener;

@@ -104,7 +104,7 @@ pub(crate) fn client(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, Er
     Ok(Arc::new(config))
 }
 
-static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+pub(super) static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         algorithms::ECDSA_P256_SHA256,
         algorithms::ECDSA_P256_SHA384,

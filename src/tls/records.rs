@@ -10,6 +10,12 @@ use crate::wire::tls::{End, HEADER_LEN, Kind, Opener, Partial, RECORDS_PER_KEY, 
 /// The length of the record of an alert.
 const ALERT_LEN: usize = HEADER_LEN + 2 + TAIL_LEN;
 
+/// The level of an alert that is an error.
+const FATAL: u8 = 2;
+
+/// A warning, number 0.
+const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+
 /// A connection whose handshake is done, without its socket.
 pub(super) enum Records {
     /// Of TLS 1.3: ours.
@@ -111,13 +117,28 @@ impl Records {
 
     /// The last words; none if rustls is the one to say them.
     pub(super) fn alert(&mut self, number: u8) -> Option<[u8; ALERT_LEN]> {
-        let Self::Tls13(ours) = self else {
-            return None;
-        };
+        match self {
+            Self::Tls13(ours) => ours.alert([FATAL, number]),
+            Self::Tls12(_) => None,
+        }
+    }
+
+    /// The record by which this side says that it sends no more.
+    pub(super) fn close(&mut self) -> Option<Vec<u8>> {
+        match self {
+            Self::Tls13(ours) => Some(ours.alert(CLOSE_NOTIFY)?.to_vec()),
+            Self::Tls12(theirs) => theirs.close(),
+        }
+    }
+}
+
+impl Tls13 {
+    /// The record of an alert, of its level and its number.
+    fn alert(&mut self, [level, number]: [u8; 2]) -> Option<[u8; ALERT_LEN]> {
         let mut record = [0; ALERT_LEN];
-        let [_, _, _, _, _, level, code, ..] = &mut record;
-        (*level, *code) = (2, number);
-        let sealed = ours.sealer.seal_one(&mut record, Kind::Alert);
+        let [_, _, _, _, _, first, second, ..] = &mut record;
+        (*first, *second) = (level, number);
+        let sealed = self.sealer.seal_one(&mut record, Kind::Alert);
         sealed.is_ok().then_some(record)
     }
 }

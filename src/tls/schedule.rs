@@ -1,9 +1,10 @@
-use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
 
 use super::error::as_rustls;
+use super::shaking::Side;
 use super::told::{self, Secrets};
 use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError, TrafficSecret};
 
@@ -12,15 +13,23 @@ use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError, TrafficSecret};
 pub(crate) enum Schedule {
     Client(KernelConnection<ClientConnectionData>),
     Server(KernelConnection<ServerConnectionData>),
-    /// Of a client whose secrets are known.
+    /// Of a side whose secrets are known.
     Known(Box<Known>),
 }
 
 pub(crate) struct Known {
     to_peer: TrafficSecret,
     from_peer: TrafficSecret,
-    /// Takes tickets. It keeps every certificate that the server has shown.
-    rest: Option<KernelConnection<ClientConnectionData>>,
+    tickets: Tickets,
+}
+
+/// What comes of tickets that the other side sends.
+enum Tickets {
+    /// They are kept with this, which has every certificate that the server has shown.
+    Kept(Box<KernelConnection<ClientConnectionData>>),
+    Dropped,
+    /// It is a client, which may not send any.
+    Refused,
 }
 
 /// What a handshake leaves to go on with.
@@ -28,7 +37,7 @@ pub(crate) enum Agreed {
     /// Of TLS 1.3.
     Keys(Box<Keys>),
     /// Of TLS 1.2, whose records are rustls' own.
-    Connection(Box<UnbufferedClientConnection>),
+    Connection(Box<Side>),
 }
 
 pub(crate) struct Keys {
@@ -40,10 +49,7 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
         Ok(Self {
-            schedule: match schedule {
-                Schedule::Client(rest) => know(rest, &secrets, &told::take()),
-                server => server,
-            },
+            schedule: know(schedule, &secrets, &told::take()),
             to_peer: key(secrets.tx).map_err(as_rustls)?,
             from_peer: key(secrets.rx).map_err(as_rustls)?,
         })
@@ -51,25 +57,29 @@ impl Keys {
 }
 
 /// With the secrets that were told, if they are those of this connection.
-fn know(
-    rest: KernelConnection<ClientConnectionData>,
-    secrets: &ExtractedSecrets,
-    told: &Secrets,
-) -> Schedule {
+fn know(schedule: Schedule, secrets: &ExtractedSecrets, told: &Secrets) -> Schedule {
+    let (to_peer, from_peer) = match schedule {
+        Schedule::Server(_) => (&told.to_client, &told.to_server),
+        Schedule::Client(_) | Schedule::Known(_) => (&told.to_server, &told.to_client),
+    };
     let known = |(_, keys): &(u64, ConnectionTrafficSecrets), secret: &[u8]| {
         let (cipher, key, iv) = parts(keys).ok()?;
         let secret = TrafficSecret::new(cipher, secret).ok()?;
         secret.makes(key, iv).then_some(secret)
     };
-    let to_peer = known(&secrets.tx, &told.to_server);
-    match (to_peer, known(&secrets.rx, &told.to_client)) {
-        (Some(to_peer), Some(from_peer)) => Schedule::Known(Box::new(Known {
-            to_peer,
-            from_peer,
-            rest: Some(rest),
-        })),
-        _ => Schedule::Client(rest),
-    }
+    let known = known(&secrets.tx, to_peer).zip(known(&secrets.rx, from_peer));
+    let Some((to_peer, from_peer)) = known else {
+        return schedule;
+    };
+    Schedule::Known(Box::new(Known {
+        to_peer,
+        from_peer,
+        tickets: match schedule {
+            Schedule::Client(rest) => Tickets::Kept(Box::new(rest)),
+            Schedule::Server(_) => Tickets::Refused,
+            Schedule::Known(known) => known.tickets,
+        },
+    }))
 }
 
 fn key((records, secrets): (u64, ConnectionTrafficSecrets)) -> Result<Key, TlsError> {
@@ -92,8 +102,10 @@ fn parts(secrets: &ConnectionTrafficSecrets) -> Result<(Cipher, &[u8], &[u8]), T
 impl Schedule {
     /// No ticket that comes from here on is of use: what was kept for them goes.
     pub(super) fn forget_tickets(&mut self) {
-        if let Self::Known(known) = self {
-            known.rest = None;
+        if let Self::Known(known) = self
+            && let Tickets::Kept(_) = known.tickets
+        {
+            known.tickets = Tickets::Dropped;
         }
     }
 }
@@ -118,13 +130,20 @@ impl KeySchedule for Schedule {
     }
 
     fn may_get_tickets(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Known(_))
+        match self {
+            Self::Client(_) => true,
+            Self::Server(_) => false,
+            Self::Known(known) => !matches!(known.tickets, Tickets::Refused),
+        }
     }
 
     fn take_ticket(&mut self, ticket: &[u8]) {
         let connection = match self {
             Self::Client(connection) => Some(connection),
-            Self::Known(known) => known.rest.as_mut(),
+            Self::Known(known) => match &mut known.tickets {
+                Tickets::Kept(connection) => Some(&mut **connection),
+                Tickets::Dropped | Tickets::Refused => None,
+            },
             Self::Server(_) => None,
         };
         if let Some(connection) = connection {

@@ -6,6 +6,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{Error, InvalidMessage, ProtocolVersion};
 
 use super::schedule::{Agreed, Keys, Schedule};
+use super::server::say_as_others;
 use super::x509::{self, Fingerprints};
 
 /// Bytes that are kept of a handshake until a message is whole. Certificates of `certs`
@@ -16,6 +17,35 @@ const MAX_INCOMING: usize = 32 * 1024;
 pub(crate) enum Side {
     Client(UnbufferedClientConnection),
     Server(UnbufferedServerConnection),
+}
+
+impl Side {
+    pub(super) fn wants_write(&self) -> bool {
+        match self {
+            Self::Client(side) => side.wants_write(),
+            Self::Server(side) => side.wants_write(),
+        }
+    }
+
+    /// Does what rustls asks for; how much of `incoming` is used up.
+    pub(super) fn step(
+        &mut self,
+        incoming: &mut [u8],
+        outgoing: &mut Vec<u8>,
+        early: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        match self {
+            Self::Client(side) => take_step(side.process_tls_records(incoming), outgoing, early),
+            Self::Server(side) => take_step(side.process_tls_records(incoming), outgoing, early),
+        }
+    }
+
+    fn version(&self) -> Option<ProtocolVersion> {
+        match self {
+            Self::Client(side) => side.protocol_version(),
+            Self::Server(side) => side.protocol_version(),
+        }
+    }
 }
 
 /// Whose certificate the other side has shown.
@@ -101,6 +131,7 @@ impl Shaking {
                     // Only what rustls still has to say: it must not look again at what it
                     // has refused.
                     while self.has_more_to_say() && self.step().is_ok() {}
+                    say_as_others(&mut self.outgoing);
                     return Err(error);
                 }
             }
@@ -108,11 +139,7 @@ impl Shaking {
     }
 
     fn has_more_to_say(&self) -> bool {
-        match &self.side {
-            Some(Side::Client(side)) => side.wants_write(),
-            Some(Side::Server(side)) => side.wants_write(),
-            None => false,
-        }
+        self.side.as_ref().is_some_and(Side::wants_write)
     }
 
     fn step(&mut self) -> Result<Step, Error> {
@@ -123,12 +150,7 @@ impl Shaking {
             early,
         } = self;
         let (used, step) = match side {
-            Some(Side::Client(side)) => {
-                take_step(side.process_tls_records(incoming), outgoing, early)
-            }
-            Some(Side::Server(side)) => {
-                take_step(side.process_tls_records(incoming), outgoing, early)
-            }
+            Some(side) => side.step(incoming, outgoing, early),
             None => (0, Err(Error::HandshakeNotComplete)),
         };
         incoming.drain(..used.min(incoming.len()));
@@ -147,9 +169,7 @@ impl Shaking {
             fingerprints: Fingerprints::of(one),
         });
         let agreed = match self.side.take() {
-            Some(Side::Client(side))
-                if side.protocol_version() == Some(ProtocolVersion::TLSv1_2) =>
-            {
+            Some(side) if side.version() == Some(ProtocolVersion::TLSv1_2) => {
                 Agreed::Connection(Box::new(side))
             }
             Some(Side::Client(side)) => {
@@ -172,8 +192,8 @@ impl Shaking {
     }
 }
 
-/// Does what rustls asks for; how much of what came is used up.
-pub(super) fn take_step<Data>(
+/// See [`Side::step`].
+fn take_step<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     outgoing: &mut Vec<u8>,
     early: &mut Vec<u8>,

@@ -41,6 +41,8 @@ pub(crate) struct TlsStream {
     context: TlsContext,
     /// Whose certificate the other side has shown.
     peer: Option<Peer>,
+    /// Data that came along with the handshake's end and nobody has taken.
+    early: Vec<u8>,
 }
 
 enum State {
@@ -63,10 +65,33 @@ impl TlsStream {
     }
 
     /// Waits for the other side to begin the handshake. `config` has to let secrets be
-    /// extracted, and to have TLS 1.3 alone.
+    /// extracted.
     pub(crate) fn accept(context: TlsContext, config: &Arc<ServerConfig>) -> Result<Self, Error> {
         let side = UnbufferedServerConnection::new(config.clone())?;
         Self::new(context, Side::Server(side))
+    }
+
+    /// Goes on with the handshake by what somebody else has read of the socket.
+    pub(super) fn hear(&mut self, socket: &Socket, received: &[u8]) -> Result<(), Error> {
+        self.early = self.shake(socket, received)?;
+        Ok(())
+    }
+
+    /// Reads once, with the handshake; data that comes along with its end is left for the
+    /// next read.
+    pub(super) fn poll_shake(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &Socket,
+        buffer: &mut [u8],
+    ) -> Poll<Result<(), Error>> {
+        let mut early = Vec::new();
+        let read = self.poll_read(cx, socket, buffer, &mut |data| {
+            early.extend_from_slice(data);
+            Ok::<(), Error>(())
+        });
+        self.early = early;
+        read
     }
 
     fn new(context: TlsContext, side: Side) -> Result<Self, Error> {
@@ -76,6 +101,7 @@ impl TlsStream {
             state: State::Shaking(shaking),
             context,
             peer: None,
+            early: Vec::new(),
         })
     }
 
@@ -105,6 +131,9 @@ impl TlsStream {
         buffer: &mut [u8],
         take: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
     ) -> Poll<Result<(), E>> {
+        if !self.early.is_empty() {
+            return Poll::Ready(take(&mut mem::take(&mut self.early)));
+        }
         let read = match &mut self.state {
             State::Shaking(_) => socket.poll_read(cx, buffer),
             State::Open(records, _) => {

@@ -1,25 +1,24 @@
-//! The records of TLS 1.2, which rustls keeps to itself: servers that have nothing newer
-//! are too few for records of ours. They are copied several times on their way.
+//! The records of TLS 1.2, which rustls keeps to itself: those that have nothing newer are
+//! too few for records of ours. They are copied several times on their way.
 
 use rustls::Error;
-use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::error::Behind;
-use super::shaking::{Step, take_step};
+use super::shaking::{Side, Step};
 use crate::wire::tls::{MAX_CONTENT, MAX_RECORD, Partial};
 
-/// A client's connection by TLS 1.2.
+/// A connection by TLS 1.2.
 pub(super) struct Tls12 {
     /// `None` once it has refused something: then it must not be asked again.
-    connection: Option<Box<UnbufferedClientConnection>>,
+    connection: Option<Box<Side>>,
     /// rustls may have begun to read this: it has to lie before it whenever it is asked
     /// for anything.
     partial: Partial,
 }
 
 impl Tls12 {
-    pub(super) fn new(connection: Box<UnbufferedClientConnection>, partial: Vec<u8>) -> Self {
+    pub(super) fn new(connection: Box<Side>, partial: Vec<u8>) -> Self {
         Self {
             connection: Some(connection),
             partial: partial.into(),
@@ -42,8 +41,7 @@ impl Tls12 {
         let (mut data, mut next) = (Vec::new(), 0);
         let behind = loop {
             let rest = received.get_mut(next..).unwrap_or_default();
-            let status = connection.process_tls_records(rest);
-            let (used, step) = take_step(status, owed, &mut data);
+            let (used, step) = connection.step(rest, owed, &mut data);
             next += used;
             match step {
                 Ok(Step::More) => {}
@@ -104,25 +102,65 @@ impl Tls12 {
         let Some(connection) = &mut self.connection else {
             return Err(Error::HandshakeNotComplete);
         };
-        let UnbufferedStatus { state, .. } = connection.process_tls_records(self.partial.bytes());
-        let ConnectionState::WriteTraffic(mut traffic) = state? else {
-            return Err(Error::HandshakeNotComplete);
+        let partial = self.partial.bytes();
+        let say = Say::Data(content);
+        let sealed = match &mut **connection {
+            Side::Client(side) => write(side.process_tls_records(partial), say, record)?,
+            Side::Server(side) => write(side.process_tls_records(partial), say, record)?,
         };
-        let sealed = traffic.encrypt(content, record);
-        let sealed = sealed.map_err(|error| Error::General(error.to_string()))?;
         Ok((length, sealed))
+    }
+
+    /// The record of a close_notify; nothing more is sealed then.
+    pub(super) fn close(&mut self) -> Option<Vec<u8>> {
+        let mut connection = self.connection.take()?;
+        let partial = self.partial.bytes();
+        let mut record = vec![0; MAX_ALERT];
+        let sealed = match &mut *connection {
+            Side::Client(side) => {
+                write(side.process_tls_records(partial), Say::Goodbye, &mut record)
+            }
+            Side::Server(side) => {
+                write(side.process_tls_records(partial), Say::Goodbye, &mut record)
+            }
+        };
+        record.truncate(sealed.ok()?);
+        Some(record)
     }
 }
 
+/// Room for the record of an alert, in bytes.
+const MAX_ALERT: usize = 64;
+
+enum Say<'a> {
+    Data(&'a [u8]),
+    Goodbye,
+}
+
+/// Makes one record; its length.
+fn write<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    say: Say<'_>,
+    record: &mut [u8],
+) -> Result<usize, Error> {
+    let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
+        return Err(Error::HandshakeNotComplete);
+    };
+    let sealed = match say {
+        Say::Data(content) => traffic.encrypt(content, record),
+        Say::Goodbye => traffic.queue_close_notify(record),
+    };
+    sealed.map_err(|error| Error::General(error.to_string()))
+}
+
 /// Only what rustls still has to say: it must not look again at what it has refused.
-fn say_why(connection: &mut UnbufferedClientConnection, owed: &mut Vec<u8>) {
+fn say_why(connection: &mut Side, owed: &mut Vec<u8>) {
     while connection.wants_write() {
-        let status = connection.process_tls_records(&mut []);
-        if take_step(status, owed, &mut Vec::new()).1.is_err() {
+        if connection.step(&mut [], owed, &mut Vec::new()).1.is_err() {
             break;
         }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::tls) mod tests;

@@ -8,17 +8,10 @@ use super::records::Records;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN, Socket};
 
 /// The buffer in which records are sealed before they are written, one for all
-/// connections. It is as long as what the other side reads at once.
-#[derive(Clone)]
+/// connections. It is as long as what the other side reads at once, and there from its
+/// first use on.
+#[derive(Clone, Default)]
 pub(crate) struct Batch(Rc<RefCell<Box<[u8]>>>);
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self(Rc::new(RefCell::new(
-            vec![0; SCRATCH_LEN].into_boxed_slice(),
-        )))
-    }
-}
 
 /// What goes out on a connection whose handshake is done.
 pub(crate) struct Writer {
@@ -64,6 +57,9 @@ impl Writer {
         }
         let batch = self.batch.clone();
         let mut batch = batch.0.borrow_mut();
+        if batch.is_empty() {
+            *batch = vec![0; SCRATCH_LEN].into_boxed_slice();
+        }
         let (taken, sealed) = self.records.borrow_mut().seal(&mut batch, slices)?;
         self.send(socket, batch.get(..sealed).unwrap_or_default())?;
         Ok(taken)
@@ -73,6 +69,16 @@ impl Writer {
     pub(crate) fn flush(&mut self, socket: &Socket) -> Result<bool, Error> {
         self.left.write_to(socket).map_err(Error::Broken)?;
         Ok(self.left.is_empty())
+    }
+
+    /// Says that this side sends no more, behind all that waits. Nothing may be written
+    /// after it; who has the socket shuts it down once this is flushed.
+    pub(crate) fn close(&mut self, socket: &Socket) -> Result<(), Error> {
+        let record = self.records.borrow_mut().close();
+        if let Some(record) = record {
+            self.keep(&record);
+        }
+        self.flush(socket).map(|_| ())
     }
 
     /// The last words, lost if the kernel has no room for them.

@@ -18,11 +18,11 @@ pub(super) fn write_mlkem768_ciphertext(
     key: &[u8; MLKEM768_KEY],
     fill_random: &mut dyn FnMut(&mut [u8]),
 ) {
-    let mut secret = [0; 32];
-    fill_random(&mut secret);
-    match ml_kem::EncapsulationKey768::new(key.into()) {
-        Ok(key) => out.extend_from_slice(&key.encapsulate_deterministic(&secret.into()).0),
-        Err(_) => write_like_mlkem768_ciphertext(out, fill_random),
+    let mut seed = [0; 32];
+    fill_random(&mut seed);
+    match crate::mlkem768::encapsulate(key, &seed) {
+        Some(made) => out.extend_from_slice(&made.ciphertext),
+        None => write_like_mlkem768_ciphertext(out, fill_random),
     }
 }
 

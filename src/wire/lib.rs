@@ -19,6 +19,7 @@
 //! | `client_hello.rs` | a client's first message, which carries its signature |
 //! | `server_hello.rs` | our answer to it |
 //! | `key_share.rs`, `curve25519.rs` | public keys in that answer, whose private ones nobody has |
+//! | `mlkem768.rs` | a secret for who has sent such a key |
 //! | `fake_tls.rs` | the records behind both |
 //! | `site_hello.rs` | the hello by which we ask a site how it answers |
 //! | `site_flight.rs` | what its answer tells |
@@ -43,6 +44,9 @@
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
+//! | **WEB proxy** | |
+//! | `web/` | frames of its streams, their credit, capabilities, tokens, links |
+//! | `websocket/` | the server's side, which carries them |
 //! | **All** | |
 //! | `bytes.rs` | fields of messages, and headers that come in pieces |
 //! | `calendar.rs` | days and dates |
@@ -67,6 +71,8 @@ mod key_share;
 pub mod learnt_flight;
 pub mod link;
 pub mod middle_keys;
+#[cfg(feature = "ml-kem")]
+pub mod mlkem768;
 pub mod next_proxy;
 pub mod obfuscated2;
 pub mod packet_meter;
@@ -83,4 +89,5 @@ pub mod tls;
 pub mod transport;
 mod tunnel;
 pub mod via;
+pub mod web;
 pub mod websocket;

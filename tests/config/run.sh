@@ -166,6 +166,33 @@ names_only_examples_as_domains() {
 
 refuses_other_roles() { ! init middle middle.conf && [ ! -e "$work/middle.conf" ]; }
 
+# The templates of web servers in front, by those that are installed.
+nginx_takes_its_template() {
+    command -v nginx >/dev/null || return 0
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$work/privkey.pem" -out "$work/fullchain.pem" -days 2 \
+        -subj /CN=proxy.example.com 2>"$work/out" || return 1
+    # Ports of this machine stay free.
+    sed -e "s|/etc/letsencrypt/live/proxy.example.com|$work|; s|/var/log/nginx|$work|" \
+        -e 's|listen 443|listen 127.0.0.1:18443|; s|listen \[::\]:443|listen [::1]:18443|' \
+        config/web/nginx.conf >"$work/site.conf"
+    {
+        echo "pid $work/nginx.pid; error_log $work/nginx.log; events {} http {"
+        for kind in client_body proxy fastcgi uwsgi scgi; do
+            echo "${kind}_temp_path $work/$kind;"
+        done
+        echo "include $work/site.conf; }"
+    } >"$work/nginx.conf"
+    nginx -t -c "$work/nginx.conf" >"$work/out" 2>&1
+}
+
+caddy_takes_its_template() {
+    command -v caddy >/dev/null || return 0
+    (
+        export HOME="$work"
+        caddy validate --config config/web/Caddyfile --adapter caddyfile
+    ) >"$work/out" 2>&1 && caddy fmt config/web/Caddyfile | cmp -s - config/web/Caddyfile
+}
+
 for role in both front back; do
     check "writes_$role" writes "$role"
 done
@@ -182,6 +209,8 @@ check keeps_the_role_of_the_file keeps_the_role_of_the_file
 check refuses_another_role_than_the_files refuses_another_role_than_the_files
 check without_a_role_it_is_both without_a_role_it_is_both
 check tables_lie_where_the_unit_may_write tables_lie_where_the_unit_may_write
+check nginx_takes_its_template nginx_takes_its_template
+check caddy_takes_its_template caddy_takes_its_template
 check restarts_where_that_may_help restarts_where_that_may_help
 
 echo "$passed passed, $failed failed"

@@ -8,7 +8,7 @@ TALLY=$(mktemp)
 export TALLY
 trap 'rm -f "$TALLY"' EXIT
 
-for suite in render.sh files.sh init_script.sh reload.sh split_mode.sh first_boot.sh packages.sh; do
+for suite in render.sh files.sh init_script.sh reload.sh split_mode.sh web.sh first_boot.sh packages.sh; do
 	[ -f "$suite" ] || continue
 	sh "$suite" || [ -s "$TALLY" ] || echo '0 1' >>"$TALLY"
 done

@@ -16,7 +16,10 @@ pub(super) fn check(config: &Config) -> Option<Verdict> {
     let ours = site_names::ours(config);
     match &config.address.link_name {
         Some(name) if name.host.parse::<IpAddr>().is_ok() => None,
-        Some(name) => Some(judge(&name.host, &ours, site_names::resolve(&name.host))),
+        Some(name) => {
+            let subject = format!("link name {}", name.host);
+            Some(judge(subject, &ours, site_names::resolve(&name.host)))
+        }
         None => {
             let mut domains = config
                 .doors
@@ -34,8 +37,8 @@ fn leads_to(ours: &[IpAddr], found: Option<&[IpAddr]>) -> bool {
     found.is_some_and(|found| found.iter().any(|ip| ours.contains(ip)))
 }
 
-fn judge(name: &str, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
-    let subject = format!("link name {name}");
+/// Of a name that links carry: `found` is where it leads.
+pub(super) fn judge(subject: String, ours: &[IpAddr], found: Option<Vec<IpAddr>>) -> Verdict {
     let is_known = ours.iter().any(|ip| Reach::of(*ip) == Reach::Internet);
     match found.as_deref() {
         None => Verdict::warn(subject, "no answer from DNS; check the resolver"),
@@ -74,7 +77,7 @@ mod tests {
     fn verdicts() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let (here, other, private) = (ip("8.8.4.4"), ip("9.9.9.9"), ip("10.0.0.2"));
-        let grade = |ours, found| judge("a.example", &[ours], found).grade;
+        let grade = |ours, found| judge("link name a.example".to_owned(), &[ours], found).grade;
         assert_eq!(grade(here, None), Grade::Warn);
         assert_eq!(grade(here, Some(vec![])), Grade::Warn);
         assert_eq!(grade(here, Some(vec![other, here])), Grade::Ok);

@@ -10,6 +10,8 @@
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
+//! | `web` | the WEB proxy's hosts, sites and doors |
+//! | `web_door` | a page and a session at such a door |
 //! | `telegram` | whether `--via` leads anywhere, and whether middle proxies can be connected to |
 //! | `routes` | whether each DC answers by each route |
 //! | `verdict` | one line of the answer |
@@ -25,6 +27,8 @@ mod site_names;
 mod sites;
 mod telegram;
 mod verdict;
+mod web;
+mod web_door;
 
 use super::commands::CheckMachine;
 use super::exit::Exit;
@@ -79,6 +83,7 @@ fn here(config: &Config) -> Vec<Verdict> {
         verdicts.extend(machine::gates(config));
     }
     verdicts.extend(ports::check(config));
+    verdicts.extend(web::here(config));
     verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));
     verdicts.push(machine::memory(config));
@@ -99,6 +104,7 @@ fn outside(config: &Config) -> Vec<Verdict> {
         Box::new(|| site_names::check(config)),
         Box::new(|| Vec::from_iter(invite_name::check(config))),
         Box::new(|| sites::check(config)),
+        Box::new(|| web::outside(config)),
         Box::new(|| telegram::check(config, targets)),
     ];
     let backs = config.link.backs.iter();

@@ -10,7 +10,12 @@ use crate::net::{Executor, Live, Reactor};
 /// Whether the sites that strangers are shown can be reached, and are models
 /// for our answers.
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    if config.process.role == Role::Back || config.sites.fronting.choice == FrontingChoice::Off {
+    if config.process.role == Role::Back
+        || matches!(
+            config.sites.fronting.choice,
+            FrontingChoice::Off | FrontingChoice::Own
+        )
+    {
         return Vec::new();
     }
     let Ok(reactor) = Reactor::new() else {

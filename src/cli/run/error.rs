@@ -12,17 +12,23 @@ use crate::guard::gate::GateError;
 use crate::link::SetupError;
 #[cfg(feature = "tls")]
 use crate::telegram::AuthoritiesError;
+use crate::web::FilesError;
+#[cfg(feature = "tls")]
+use crate::web::tls::CertificatesError;
 
 /// Why the proxy could not start.
 #[derive(Debug)]
 pub(super) enum RunError {
     System(io::Error),
     DataDir(PathBuf, DataDirInUse),
-    Listen(SocketAddr, io::Error),
+    /// By the flag that wants it.
+    Listen(&'static str, SocketAddr, io::Error),
     Metrics(SocketAddr, io::Error),
-    LinkListen(SocketAddr, io::Error),
     Link(SetupError),
     Gate(GateError),
+    Site(FilesError),
+    #[cfg(feature = "tls")]
+    Certificates(CertificatesError),
     #[cfg(feature = "tls")]
     Authorities(AuthoritiesError),
     User(PrivilegeError),
@@ -32,9 +38,7 @@ impl RunError {
     /// Of one about an address.
     pub(crate) fn kind(&self) -> Option<io::ErrorKind> {
         match self {
-            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
-                Some(error.kind())
-            }
+            Self::Listen(_, _, error) | Self::Metrics(_, error) => Some(error.kind()),
             _ => None,
         }
     }
@@ -44,6 +48,15 @@ impl RunError {
             Self::System(_) => Exit::OsError,
             Self::DataDir(..) => Exit::Unavailable,
             Self::Gate(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            Self::Site(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            #[cfg(feature = "tls")]
+            Self::Certificates(error) => match error.unread() {
                 Some(error) => Exit::of_input(error),
                 None => Exit::Config,
             },
@@ -59,12 +72,10 @@ impl RunError {
             Self::Authorities(AuthoritiesError::Unreadable(_, error)) => Exit::of_input(error),
             #[cfg(feature = "tls")]
             Self::Authorities(AuthoritiesError::Unusable(..)) => Exit::Config,
-            Self::Listen(_, error) | Self::Metrics(_, error) | Self::LinkListen(_, error) => {
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => Exit::Permission,
-                    _ => Exit::Unavailable,
-                }
-            }
+            Self::Listen(_, _, error) | Self::Metrics(_, error) => match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::Permission,
+                _ => Exit::Unavailable,
+            },
         }
     }
 }
@@ -90,10 +101,12 @@ impl fmt::Display for RunError {
             }
             Self::Gate(error) => error.fmt(f),
             Self::User(error) => error.fmt(f),
-            Self::Listen(address, error) => cannot_listen(f, "--listen", *address, error),
+            Self::Listen(flag, address, error) => cannot_listen(f, flag, *address, error),
             Self::Metrics(address, error) => cannot_listen(f, "--metrics", *address, error),
-            Self::LinkListen(address, error) => cannot_listen(f, "--link-listen", *address, error),
             Self::Link(error) => error.fmt(f),
+            Self::Site(error) => error.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Certificates(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Authorities(error) => error.fmt(f),
         }

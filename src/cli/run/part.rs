@@ -12,6 +12,7 @@ use crate::guard::table::ReadTable;
 use crate::link::SecurityFiles;
 #[cfg(feature = "tls")]
 use crate::telegram::Authorities;
+use crate::web::Directories;
 use crate::wire::secret::Secret;
 
 /// Work to be waited for.
@@ -97,6 +98,8 @@ pub(super) struct Files {
     /// What they hold that they did not, in words.
     pub(crate) table_news: Vec<String>,
     pub(crate) link: Option<SecurityFiles>,
+    /// What WEB hosts show.
+    pub(crate) directories: Option<Directories>,
     #[cfg(feature = "tls")]
     pub(crate) authorities: Option<Authorities>,
 }

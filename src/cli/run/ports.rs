@@ -13,9 +13,10 @@ use super::core::Core;
 use super::error::RunError;
 use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::client::{self, ClientContext, ListenerHandle, Rules};
-use crate::config::{Config, ListenAddress, Role, includes, may_bind};
+use crate::config::{Config, ListenAddress, includes, may_bind};
 use crate::link::{Back, BackListener};
 use crate::net::{Listener, Opened, is_local_address};
+use crate::web::{self, WebContext, WebListenerHandle};
 use crate::wire::secret::Secret;
 
 /// How long a socket for all addresses goes on beside those for some of them:
@@ -26,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Ports below it are for root.
 const FIRST_OF_ALL_USERS: u16 = 1024;
 
-/// Every socket for clients or links.
+/// Every socket for clients, for web servers in front of us or for links.
 pub(super) struct Ports {
     core: Rc<Core>,
     behind: Behind,
@@ -37,7 +38,7 @@ pub(super) struct Ports {
 
 /// Who takes those who come.
 pub(super) enum Behind {
-    Clients(Rc<ClientContext>),
+    Clients(Rc<ClientContext>, Rc<WebContext>),
     Back(Rc<Back>),
 }
 
@@ -48,6 +49,7 @@ struct Open {
 
 enum Taking {
     Clients(ListenerHandle),
+    Web(WebListenerHandle),
     Links(BackListener),
 }
 
@@ -154,6 +156,25 @@ impl Ports {
         }
     }
 
+    /// A socket goes on with those whom it takes.
+    fn check_kinds(&self, config: &Config) -> Result<(), String> {
+        let wanted = config.listen_addresses();
+        for one in self.open.borrow().iter() {
+            let is_web = matches!(one.taking, Taking::Web(_));
+            if let Fate::Serves(place) = Fate::of(one.address, &wanted)
+                && config.web.door(place).is_some() != is_web
+            {
+                let (flag, address) = (config.listen_flag(place), one.address);
+                let was = if is_web { "--web-listen" } else { "--listen" };
+                return Err(format!(
+                    "{flag} {place}: {address} is of {was} until a restart; restart, or take another \
+                     port"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     fn missing(&self, wanted: Vec<ListenAddress>) -> Vec<ListenAddress> {
         let open = self.open.borrow();
         let is_open = |place: &ListenAddress| open.iter().any(|open| open.address == place.address);
@@ -166,12 +187,10 @@ impl Ports {
         let missing = self.missing(config.listen_addresses());
         let parked = self.parked.borrow();
         let opened = Listener::open_all(&self.core.reactor, &missing, &self.sockets(), &parked);
-        opened
-            .map(NewPorts)
-            .map_err(|(place, error)| match config.process.role {
-                Role::Back => RunError::LinkListen(place.address, error),
-                Role::Both | Role::Front => RunError::Listen(place.address, error),
-            })
+        opened.map(NewPorts).map_err(|(place, error)| {
+            let flag = config.listen_flag(place.address);
+            RunError::Listen(flag, place.address, error)
+        })
     }
 
     /// Begins to accept from what was opened, and lets all go by `config` and the
@@ -234,13 +253,17 @@ impl Ports {
         let address = place.address;
         let taking = match &self.behind {
             Behind::Back(back) => Taking::Links(back.listen(listener)),
-            Behind::Clients(clients) => {
-                let rules = Rules::new(&config.doors, config.doors.listener(address)?);
-                Taking::Clients(client::listen(clients, listener, rules))
-            }
+            Behind::Clients(clients, web) => match config.web.door(address) {
+                Some(door) => Taking::Web(web::listen(web, listener, door.clone())),
+                None => {
+                    let rules = Rules::new(&config.doors, config.doors.listener(address)?);
+                    Taking::Clients(client::listen(clients, listener, rules))
+                }
+            },
         };
         let doing = match taking {
             Taking::Clients(_) => "listening",
+            Taking::Web(_) => "taking what web servers hand on",
             Taking::Links(_) => "taking links",
         };
         if place.late && !is_local_address(address.ip()) {
@@ -273,6 +296,11 @@ impl Ports {
                 let staying = "its clients stay as long as their secrets do";
                 (handle.close().await, "listening", staying)
             }
+            Taking::Web(handle) => {
+                let staying = "what has come goes on";
+                let doing = "taking what web servers hand on";
+                (handle.close().await, doing, staying)
+            }
             Taking::Links(listener) => {
                 let staying = "those that are there stay";
                 (listener.close().await, "taking links", staying)
@@ -292,6 +320,7 @@ impl Part for Ports {
         change: &Change,
         _: &mut Files,
     ) -> Result<Option<Takeover<'a>>, String> {
+        self.check_kinds(&change.new)?;
         let new = self.begin(&change.new).map_err(|error| {
             let is_denied = error.kind() == Some(io::ErrorKind::PermissionDenied);
             match is_denied && change.old.process.user.is_some() {
@@ -319,6 +348,7 @@ impl Open {
     fn socket(&self) -> &Rc<Listener> {
         match &self.taking {
             Taking::Clients(handle) => handle.socket(),
+            Taking::Web(handle) => handle.socket(),
             Taking::Links(listener) => listener.socket(),
         }
     }
@@ -332,14 +362,20 @@ impl Open {
                     handle.set_rules(Rules::new(&config.doors, listener));
                 }
             }
+            Taking::Web(handle) => {
+                if let Some(door) = config.web.door(place) {
+                    handle.set(door.clone());
+                }
+            }
         }
     }
 
     /// It has all addresses of its port, and these are wanted, which this process
     /// may not bind.
     fn stand_in(&self, config: &Config, parts: Vec<SocketAddr>, is_kept: impl Fn(&Secret) -> bool) {
-        let (flag, all) = (config.listen_flag(), self.address);
+        let all = self.address;
         for part in &parts {
+            let flag = config.listen_flag(*part);
             warn!(
                 "{flag} {part}: its part of the socket of {all}, as --user has given root up; who \
                  connects to others of that port is reset: restart to close them"
@@ -347,6 +383,8 @@ impl Open {
         }
         match &self.taking {
             Taking::Links(listener) => listener.set_parts(parts),
+            // Web servers are few: of whichever part they ask, they are answered.
+            Taking::Web(_) => {}
             Taking::Clients(handle) => {
                 let rules = parts.into_iter().filter_map(|part| {
                     Some((
@@ -362,7 +400,7 @@ impl Open {
     fn handle(&self) -> Option<&ListenerHandle> {
         match &self.taking {
             Taking::Clients(handle) => Some(handle),
-            Taking::Links(_) => None,
+            Taking::Web(_) | Taking::Links(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::link::SecurityFiles;
 use crate::net::unblock;
 #[cfg(feature = "tls")]
 use crate::telegram::Authorities;
+use crate::web::Directories;
 
 /// A disk that takes longer is worth a line.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,10 +31,12 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
     let tables = ReadTable::read_all(&config.guard.tables, before);
     let tables = tables.map_err(|error| error.to_string())?;
     let link = SecurityFiles::read(&config.link, link_side(&config));
+    let directories = Directories::read(&config.web).map_err(|error| error.to_string())?;
     let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
         files: Files {
             table_news: changes.map(|changes| changes.to_string()).collect(),
+            directories: Some(directories),
             link: Some(link.map_err(|error| error.to_string())?),
             #[cfg(feature = "tls")]
             authorities: Authorities::read(&config.telegram).map_err(|error| error.to_string())?,

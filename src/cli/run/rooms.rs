@@ -10,6 +10,9 @@ use super::ports::Behind;
 use super::replays::ReplayFiles;
 use super::telegram::TelegramPart;
 use super::usage::{self, UsageFile};
+use super::web::WebPart;
+#[cfg(feature = "tls")]
+use super::web_tls::WebTlsPart;
 use crate::config::{DataLock, Role};
 use crate::guard::gate::Gate;
 use crate::telegram::directory::PublicAddress;
@@ -23,6 +26,9 @@ pub(super) struct Rooms {
     usage: Rc<UsageFile>,
     link: Option<Rc<LinkPart>>,
     clients: Option<Rc<ClientPart>>,
+    web: Option<Rc<WebPart>>,
+    #[cfg(feature = "tls")]
+    web_tls: Option<Rc<WebTlsPart>>,
 }
 
 impl Rooms {
@@ -44,12 +50,25 @@ impl Rooms {
         };
         let gate_part = GatePart::new(core, &used)?;
         let gate = gate_part.gate();
+        let clients = backend.map(|backend| ClientPart::new(core, backend, gate, &address));
+        let web = clients
+            .as_ref()
+            .map(|clients| WebPart::new(core, clients, gate))
+            .transpose()?;
+        #[cfg(feature = "tls")]
+        let web_tls = match clients.as_ref().zip(web.as_ref()) {
+            Some((clients, web)) => Some(WebTlsPart::new(core, clients, web)?),
+            None => None,
+        };
         Ok(Self {
+            #[cfg(feature = "tls")]
+            web_tls,
             telegram,
             link,
             replays: ReplayFiles::restore(core, gate, lock),
             usage: UsageFile::new(core, gate, used),
-            clients: backend.map(|backend| ClientPart::new(core, backend, gate, &address)),
+            clients,
+            web,
             gate: gate_part,
             address,
         })
@@ -77,8 +96,10 @@ impl Rooms {
     /// Who takes those who come to a port.
     pub(crate) fn behind_ports(&self) -> Option<Behind> {
         let back = || self.link.as_ref()?.back().cloned().map(Behind::Back);
-        let clients = self.clients.as_ref();
-        let clients = clients.map(|clients| Behind::Clients(clients.context().clone()));
+        let clients = self.clients.as_ref().zip(self.web.as_ref());
+        let clients = clients.map(|(clients, web)| {
+            Behind::Clients(clients.context().clone(), web.context().clone())
+        });
         clients.or_else(back)
     }
 
@@ -92,6 +113,9 @@ impl Rooms {
         parts.extend([asking, self.gate, self.replays, self.usage] as [Rc<dyn Part>; 4]);
         parts.extend(self.link.map(as_part));
         parts.extend(self.clients.map(as_part));
+        parts.extend(self.web.map(as_part));
+        #[cfg(feature = "tls")]
+        parts.extend(self.web_tls.map(as_part));
         parts
     }
 }

@@ -15,6 +15,7 @@ use crate::log::{self, LogLevel};
 #[cfg(feature = "tls")]
 use crate::telegram::Authorities;
 use crate::telegram::directory;
+use crate::web::Directories;
 
 /// Reads what `config` names and says what is wrong; else what a start would warn
 /// of. With a user to become, root has read the config as a start does, and that
@@ -54,6 +55,10 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
         && let Err(error) = Authorities::read(&config.telegram)
     {
         let error = RunError::Authorities(error);
+        exit = exit.or(failed(error.exit(), &error));
+    }
+    if let Err(error) = Directories::read(&config.web) {
+        let error = RunError::Site(error);
         exit = exit.or(failed(error.exit(), &error));
     }
     match Gate::new(

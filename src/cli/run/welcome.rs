@@ -10,6 +10,7 @@ use rustix::termios::tcgetwinsize;
 
 use super::core::Core;
 use crate::cli::invites::{self, NamedInvite};
+use crate::cli::web_invites::{self, NamedWebInvite};
 use crate::cli::{print, qr};
 use crate::client::Sites;
 use crate::config::{Config, ConfigSource, OwnSecret};
@@ -53,14 +54,20 @@ pub(super) async fn show(
             ours.for_each(|named| named.move_to(outside));
         }
         let named = best(&invites);
-        let tg = named.map(|named| named.invite.tg());
+        let mut web = web_invites::all(&config, None).into_iter();
+        let web = web.find(|named| named.ended.is_none());
+        let tg = [
+            named.map(|named| named.invite.tg()),
+            web.as_ref().map(|named| named.invite.tg()),
+        ];
         if shown.as_ref() != Some(&tg) {
             advise(&config, &invites, named);
             let more = match config.doors.own_secret {
                 Some(OwnSecret::ThisRunOnly) => "for this run only",
                 _ => &command,
             };
-            if let Some(text) = named.map(|named| text(named, more, screen())) {
+            let texts = texts(named, web.as_ref(), more, screen());
+            if let Some(text) = texts {
                 unblock(move || {
                     log::finish(LINES);
                     print(&text);
@@ -88,7 +95,11 @@ fn best(invites: &[NamedInvite]) -> Option<&NamedInvite> {
 
 /// What to do for a better one, for the log.
 fn advise(config: &Config, invites: &[NamedInvite], best: Option<&NamedInvite>) {
-    if let Some(warning) = invites::warning(invites) {
+    let warning = invites::warning(invites).filter(|_| !config.doors.listeners.is_empty());
+    for warning in warning
+        .into_iter()
+        .chain(web_invites::warning(config, None))
+    {
         warn!("{warning}");
     }
     if best.is_some_and(|named| named.invite.secret.form == SecretForm::Padded) {
@@ -158,6 +169,33 @@ fn screen() -> Option<Screen> {
     )
 }
 
+/// The invite to a listener, and above it, without a code, the one to a WEB host, which
+/// only newer apps know; or that alone.
+fn texts(
+    named: Option<&NamedInvite>,
+    web: Option<&NamedWebInvite>,
+    more: &str,
+    screen: Option<Screen>,
+) -> Option<String> {
+    let head = |web: &NamedWebInvite| format!("{} (WEB, {})", web.secret_name, web.place());
+    match (named, web) {
+        (None, None) => None,
+        (Some(named), None) => Some(text(named, more, screen)),
+        (None, Some(web)) => {
+            let (tg, short) = (web.invite.tg(), web.invite.short_tg());
+            Some(shown(
+                &format!("{}; {more}\n", head(web)),
+                [&tg, &short],
+                screen,
+            ))
+        }
+        (Some(named), Some(web)) => {
+            let above = format!("{}\n{}\n", head(web), web.invite.tg());
+            Some(format!("{above}{}", text(named, more, screen)))
+        }
+    }
+}
+
 /// One invite with what it is, with `more` about it, and the code if there is a
 /// terminal that has room for both.
 fn text(named: &NamedInvite, more: &str, screen: Option<Screen>) -> String {
@@ -173,27 +211,26 @@ fn text(named: &NamedInvite, more: &str, screen: Option<Screen>) -> String {
     };
     let name = &named.secret_name;
     let head = format!("{name} ({form}){reach}; {more}\n");
-    let tg = named.invite.tg();
+    let (tg, short) = (named.invite.tg(), named.invite.short_tg());
+    shown(&head, [&tg, &short], screen)
+}
+
+/// An invite, longer and shorter, below its head, and above its code.
+fn shown(head: &str, [tg, short]: [&str; 2], screen: Option<Screen>) -> String {
     let code = match screen {
-        Some(screen) => code(named, [&head, &tg], screen),
+        Some(screen) => code(head, [tg, short], screen),
         None => String::new(),
     };
     format!("{head}{tg}\n{code}")
 }
 
 /// The largest code that fits below these lines, or else below the last alone.
-fn code(named: &NamedInvite, [head, tg]: [&str; 2], (rows, columns): Screen) -> String {
+fn code(head: &str, [tg, short]: [&str; 2], (rows, columns): Screen) -> String {
     let height = |line: &str| line.trim_end().chars().count().div_ceil(columns.max(1));
     // The cursor's row stays empty.
     let below_invite = rows.saturating_sub(height(tg) + 1);
     let below_both = below_invite.saturating_sub(height(head));
-    let (long, short) = (tg.to_owned(), named.invite.short_tg());
-    let smaller = [
-        (&long, qr::QUIET_ZONE),
-        (&long, 2),
-        (&short, 2),
-        (&short, 1),
-    ];
+    let smaller = [(tg, qr::QUIET_ZONE), (tg, 2), (short, 2), (short, 1)];
     for room in [below_both, below_invite] {
         for (text, quiet) in smaller {
             let Ok(code) = qr::render(text, false, quiet) else {
@@ -315,6 +352,29 @@ mod tests {
         invites[2].is_private = false;
         assert!(is(&invites, SecretForm::FakeTls("a.com".parse().unwrap())));
         assert!(best(&[]).is_none());
+    }
+
+    #[test]
+    fn an_invite_to_a_web_host_stands_above_or_alone() {
+        let web = web_invites::all(
+            &Config::of(&[
+                ("--web", "a.example"),
+                ("--web-listen", "127.0.0.1:1"),
+                ("--web-site", "/x"),
+                ("--secret", KEY),
+            ]),
+            None,
+        );
+        let dd = named("203.0.113.177", &format!("dd{KEY}"));
+        let both = texts(Some(&dd), web.first(), "more", Some((40, 80))).unwrap();
+        let lines: Vec<_> = both.lines().take(4).collect();
+        assert_eq!(lines[0], "secret1 (WEB, a.example)");
+        assert!(lines[1].starts_with("tg://webproxy?server=a.example&secret=dd"));
+        assert!(lines[3].starts_with("tg://proxy?") && both.contains('█'));
+        let alone = texts(None, web.first(), "more", Some((40, 80))).unwrap();
+        assert!(alone.starts_with("secret1 (WEB, a.example); more\ntg://webproxy?"));
+        assert!(alone.contains('█'));
+        assert!(texts(None, None, "more", None).is_none());
     }
 
     #[test]

@@ -20,18 +20,21 @@ impl ClientOut {
         let Some(alert) = last_bytes(state) else {
             return;
         };
+        let Some(socket) = self.end.as_socket() else {
+            return;
+        };
         let header = record_header(alert.len());
         let mut record = [0; 5 + ALERT];
         for (to, from) in record.iter_mut().zip(header.iter().chain(&alert)) {
             *to = *from;
         }
         // It is not waited for.
-        if let Ok(written) = self.socket.try_write(&record) {
+        if let Ok(written) = socket.try_write(&record) {
             self.wrote(written);
         }
         // Closing with something unread would take it back.
         let context = &self.context;
-        let _ = context.scratch.with(|buffer| self.socket.skip(buffer));
+        let _ = context.scratch.with(|buffer| socket.skip(buffer));
     }
 }
 

@@ -114,8 +114,8 @@ impl Sink for ClientOut {
     fn taking(&self) -> Taking {
         let mut state = self.state.borrow_mut();
         if !state.queue.is_empty() {
-            self.socket.expect_writable();
-            match state.queue.write_to(&self.socket) {
+            self.end.expect_writable();
+            match state.queue.write_to(&self.end) {
                 Ok(0) => {}
                 Ok(written) => {
                     self.wrote(written);
@@ -142,7 +142,7 @@ impl ClientOut {
     /// How much can be taken now if the kernel should take nothing of it.
     fn room(&self, state: &State, allowance: usize) -> usize {
         let room = allowance.min(self.context.buffers.free_bytes());
-        if !state.queue.is_empty() || !self.socket.is_writable() {
+        if !state.queue.is_empty() || !self.end.is_writable() {
             room.saturating_sub(state.queue.len())
         } else if self.has_room() {
             room.max(CHUNK_LEN)

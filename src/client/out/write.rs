@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::super::records::{PARTS, RecordHeaders, Slices, unwrapped};
 use super::tail::{HOLD, Held, writable};
 use super::{ClientOut, State};
+use crate::net::TakesSlices;
 
 impl ClientOut {
     /// Writes what is ready for the wire except for records; `to_come` bytes
@@ -85,8 +86,8 @@ impl ClientOut {
         let mut written = 0;
         if was_empty {
             let result = match slices.as_slice() {
-                [only] => self.socket.try_write(only),
-                several => self.socket.try_write_vectored(several),
+                [only] => self.end.try_write(only),
+                several => self.end.try_write_vectored(several),
             };
             match result {
                 Ok(length) => written = length,

@@ -16,6 +16,7 @@
 //! | `manners/measured` | of that, what is found out and kept |
 //! | `book` | times and manners of all sites |
 //! | `names` | whether the names of our domains lead to us |
+//! | `own` | how our own TLS answers, where it is the site |
 //! | `advice` | what a person should know of a site |
 
 mod advice;
@@ -29,6 +30,8 @@ mod manners;
 mod names;
 #[cfg(feature = "check")]
 mod observe;
+#[cfg(feature = "tls")]
+mod own;
 mod probe;
 mod profile_file;
 mod site;
@@ -54,6 +57,8 @@ use guests::Guests;
 pub(super) use guests::{Guest, Judgement, MAX_UNREAD};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
+#[cfg(feature = "tls")]
+pub(crate) use own::OwnFace;
 #[cfg(feature = "check")]
 pub(crate) use probe::Examined;
 use profile_file::Flaw;
@@ -78,6 +83,8 @@ pub(crate) struct Sites {
     /// The one used last at the end.
     sites: RefCell<Vec<Rc<Site>>>,
     models: RefCell<Vec<Model>>,
+    #[cfg(feature = "tls")]
+    own: own::Own,
     book: Book,
     data_dir: DataDir,
     loops: Loops,
@@ -158,7 +165,7 @@ impl SiteConfig {
     /// Where the site is that a domain of ours, or none, leads to.
     fn place_for(&self, domain: Option<&Domain>) -> Option<SitePlace> {
         match &self.fronting.choice {
-            FrontingChoice::Off => None,
+            FrontingChoice::Off | FrontingChoice::Own => None,
             FrontingChoice::Site(place) => Some(place.clone()),
             FrontingChoice::ByName => {
                 let listed = domain.filter(|domain| self.lists(domain));
@@ -202,6 +209,8 @@ impl Sites {
             config,
             sites: RefCell::default(),
             models: RefCell::new(models.collect()),
+            #[cfg(feature = "tls")]
+            own: own::Own::default(),
             book,
             data_dir,
             loops: Loops::new(Box::new(public_ip)),
@@ -243,12 +252,30 @@ impl Sites {
 
     /// Strangers are connected to a site.
     pub(super) fn is_on(&self) -> bool {
-        self.config
-            .with(|config| config.fronting.choice != FrontingChoice::Off)
+        let choice = |config: &SiteConfig| {
+            !matches!(
+                config.fronting.choice,
+                FrontingChoice::Off | FrontingChoice::Own
+            )
+        };
+        self.config.with(choice)
+    }
+
+    /// From here on answers are like this one's, where strangers meet our own TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn show_own(&self, face: OwnFace) {
+        self.own.show(face);
     }
 
     /// How the site of `domain` answers, if it was asked.
     pub(super) fn profile(&self, domain: &Domain) -> Option<FlightProfile> {
+        #[cfg(feature = "tls")]
+        {
+            let is_only = |config: &SiteConfig| config.fronting.choice == FrontingChoice::Own;
+            if let Some(own) = self.own.profile(domain, self.config.with(is_only)) {
+                return Some(own);
+            }
+        }
         let models = self.models.borrow();
         let model = models.iter().find(|model| model.domain == *domain)?;
         model.profile.clone()

@@ -152,7 +152,7 @@ impl App {
     }
 }
 
-fn codec(transport: Transport, secret: &Secret) -> Codec {
+pub(crate) fn codec(transport: Transport, secret: &Secret) -> Codec {
     let transport = match transport {
         Transport::Abridged => transport::Transport::Abridged,
         Transport::Intermediate => transport::Transport::Intermediate,

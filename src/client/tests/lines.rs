@@ -14,14 +14,14 @@ use crate::net::{CHUNK_LEN, Listener, Socket};
 use crate::wire::transport::{MAX_PACKET, Transport};
 
 /// The DC's end of a line, and what decrypts what comes on it.
-struct Dc {
-    socket: Socket,
+pub(crate) struct Dc {
+    pub(crate) socket: Socket,
     from_proxy: CtrStream,
 }
 
 impl Dc {
     /// A line for the next session.
-    async fn prepare(world: &World) -> Self {
+    pub(crate) async fn prepare(world: &World) -> Self {
         let anywhere = "127.0.0.1:0".parse().unwrap();
         let listener = Listener::bind(&world.reactor, anywhere).unwrap();
         let address = listener.address();
@@ -41,7 +41,7 @@ impl Dc {
         }
     }
 
-    async fn read(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn read(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.socket.read_exact(&mut bytes).await.unwrap();
         self.from_proxy.apply(&mut bytes);
@@ -62,7 +62,7 @@ async fn connect(world: &Rc<World>, transport: Option<Transport>) -> (App, Dc) {
     (app, dc)
 }
 
-fn direct() -> Setup {
+pub(crate) fn direct() -> Setup {
     let mut setup = Setup::default();
     setup.rules.route = RouteChoice::Own(Default::default());
     setup

@@ -13,6 +13,9 @@ mod segments;
 mod strangers;
 mod tails;
 mod telegram;
+#[cfg(feature = "tls")]
+mod web_doors;
+mod web_streams;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -49,6 +52,7 @@ pub(crate) struct Setup {
     pub(crate) rules: Rules,
     pub(crate) guard: GuardConfig,
     pub(crate) fronting: Fronting,
+    pub(crate) max_strangers: usize,
 }
 
 impl Default for Setup {
@@ -78,6 +82,7 @@ impl Default for Setup {
             rules: Rules::new(&config.doors, &config.doors.listeners[0]),
             guard: config.guard,
             fronting: config.sites.fronting,
+            max_strangers: 10,
         }
     }
 }
@@ -107,7 +112,7 @@ impl Setup {
         let sites = Live::new(SiteConfig {
             fronting: self.fronting,
             domains: self.rules.tls_domains.clone(),
-            max_strangers: 10,
+            max_strangers: self.max_strangers,
             ..Config::of(&[]).sites
         });
         let nowhere = DataDir::new("/nonexistent".as_ref());

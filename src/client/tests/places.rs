@@ -31,7 +31,7 @@ fn of_many_sessions_all_get_their_turn() {
         for _ in 0..5 {
             let (some, after) = sessions.some_of(&account, next, 2);
             assert_eq!(some.len(), 2);
-            seen.extend(some.iter().map(|out| out.socket.peer_address().unwrap()));
+            seen.extend(some.iter().map(|out| out.end.peer_address().unwrap()));
             next = after;
         }
         // Each twice, in the same order.

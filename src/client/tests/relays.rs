@@ -9,14 +9,14 @@ use crate::wire::dc::DcId;
 use crate::wire::secret::AdTag;
 use crate::wire::transport::{MAX_PACKET, Transport};
 
-const TRANSPORTS: [Transport; 3] = [
+pub(crate) const TRANSPORTS: [Transport; 3] = [
     Transport::Abridged,
     Transport::Intermediate,
     Transport::Padded,
 ];
 
 /// Around the sizes where headers, records, reads and chunks change.
-const SIZES: [usize; 10] = [
+pub(crate) const SIZES: [usize; 10] = [
     4, 64, 500, 508, 4096, 16_380, 16_384, 65_536, 300_004, MAX_PACKET,
 ];
 
@@ -32,7 +32,7 @@ async fn connect(world: &World, transport: Transport) -> App {
 
 /// Sends an answer as a DC connection would: offers, and again what was not
 /// taken once the client has room.
-async fn answer(world: &World, payload: &[u8], piece: usize, allowance: usize) {
+pub(crate) async fn answer(world: &World, payload: &[u8], piece: usize, allowance: usize) {
     let session = world.telegram.session();
     session.sink.begin_packet(payload.len());
     for part in payload.chunks(piece) {

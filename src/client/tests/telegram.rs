@@ -15,6 +15,8 @@ pub(crate) struct Telegram {
     /// How the next sessions open; packets when there is nothing here.
     pub(crate) answers: RefCell<VecDeque<Answer>>,
     pub(crate) opened: RefCell<Vec<Opened>>,
+    /// It says that what comes went out from here.
+    pub(crate) is_circle: Cell<bool>,
 }
 
 pub(crate) enum Answer {
@@ -75,6 +77,10 @@ impl Backend for Telegram {
                 Some(Answer::Fail(error)) => Err(error),
             }
         })
+    }
+
+    fn is_own(&self, _replay_id: &[u8]) -> bool {
+        self.is_circle.get()
     }
 }
 

@@ -80,6 +80,7 @@ fn listeners(
     let mut listeners: Vec<(usize, ListenerConfig)> = Vec::new();
     let default = [default_listener(machine)];
     let wanted = match flags.listen.as_slice() {
+        [] if is_behind_web_server(flags) => &[],
         [] => {
             if !machine.may_bind_443 {
                 notes.push(format!(
@@ -105,6 +106,11 @@ fn listeners(
         .into_iter()
         .map(|(_, listener)| listener)
         .collect())
+}
+
+/// All WEB hosts have their TLS elsewhere, so port 443 most likely is a web server's.
+fn is_behind_web_server(flags: &Flags) -> bool {
+    !flags.web_listen.is_empty() && flags.web.iter().all(|host| host.files.is_none())
 }
 
 fn default_listener(machine: &Machine) -> ListenFlag {

@@ -6,6 +6,7 @@ pub(super) mod notes;
 pub(super) mod process;
 pub(super) mod sites;
 pub(super) mod telegram;
+mod web;
 
 use std::net::SocketAddr;
 
@@ -21,6 +22,7 @@ use super::rooms::{AddressConfig, Config};
 use super::routes::{RouteChoice, RouteList, RouteName};
 use super::settings::{Given, Setting, at_nth};
 use super::values::Role;
+use super::web::WebConfig;
 use notes::Said;
 use process::ProcessConfig;
 use sites::SiteConfig;
@@ -49,15 +51,18 @@ pub(super) fn without_files(
     let process = process::build(&flags, machine);
     let mut link = link::build(&flags, settings)?;
     let doors = doors::build(&flags, settings, machine, &mut said.notes)?;
-    check_metrics(&flags, settings, &doors, &link)?;
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
+    let ports = ports(&doors, &link);
+    let web = web::build(&flags, settings, &doors, &sites.fronting, &ports)?;
+    let taken = taken(ports, &web);
+    check_metrics(&flags, settings, &taken)?;
     check_route(&flags, settings, &doors)?;
     check_cloudflare(&flags, settings, &doors)?;
-    check_via(&flags, settings, &doors, &link)?;
-    check_upstream(&flags, settings, &doors, &link)?;
+    check_via(&flags, settings, &doors, &taken)?;
+    check_upstream(&flags, settings, &doors, &taken)?;
     let telegram = telegram::build(&flags, &doors);
-    let ends = (&doors, &link);
+    let ends = (&doors, &link, &web);
     let wants = wants(&flags, machine, &process, ends, &sites, telegram.pools);
     let descriptors = descriptors::share_out(machine.descriptors, &wants);
     link.places = LinkPlaces::of(machine.memory.bytes(), &descriptors);
@@ -77,6 +82,7 @@ pub(super) fn without_files(
         guard,
         telegram,
         link,
+        web,
         address: AddressConfig {
             external_ip: flags.external_ip.map(|ip| ip.0),
             link_name: flags.link_name,
@@ -141,10 +147,8 @@ fn check_cloudflare(
 fn check_metrics(
     flags: &Flags,
     settings: &[Setting],
-    doors: &DoorConfig,
-    link: &LinkConfig,
+    taken: &[SocketAddr],
 ) -> Result<(), ConfigError> {
-    let taken = taken(doors, link);
     if let Some(metrics) = &flags.metrics
         && let Some(other) = taken.iter().find(|other| overlap(**other, metrics.0))
     {
@@ -161,7 +165,7 @@ fn check_via(
     flags: &Flags,
     settings: &[Setting],
     doors: &DoorConfig,
-    link: &LinkConfig,
+    taken: &[SocketAddr],
 ) -> Result<(), ConfigError> {
     let Some(via) = &flags.via else { return Ok(()) };
     let needs_middle = match doors.route {
@@ -172,7 +176,7 @@ fn check_via(
     if let Some(flag) = needs_middle {
         return Err(at_nth("--via", 0, settings, Problem::MiddleVia { flag }));
     }
-    let mut own = taken(doors, link);
+    let mut own = taken.to_vec();
     own.extend(flags.metrics.iter().map(|metrics| metrics.0));
     match own.into_iter().find(|own| via.is_at(*own)) {
         Some(own) => Err(at_nth(
@@ -185,11 +189,17 @@ fn check_via(
     }
 }
 
-/// Where clients and links are taken.
-fn taken(doors: &DoorConfig, link: &LinkConfig) -> Vec<SocketAddr> {
+/// Where clients and links are taken, without web servers' doors.
+fn ports(doors: &DoorConfig, link: &LinkConfig) -> Vec<SocketAddr> {
     let clients = doors.listeners.iter().map(|listener| listener.addr);
     let links = link.listen.iter().map(|place| place.address);
     clients.chain(links).collect()
+}
+
+/// With these.
+fn taken(mut ports: Vec<SocketAddr>, web: &WebConfig) -> Vec<SocketAddr> {
+    ports.extend(web.listen.iter().map(|listen| listen.addr));
+    ports
 }
 
 /// The other proxy is named if it is a route, and is another one.
@@ -197,7 +207,7 @@ fn check_upstream(
     flags: &Flags,
     settings: &[Setting],
     doors: &DoorConfig,
-    link: &LinkConfig,
+    taken: &[SocketAddr],
 ) -> Result<(), ConfigError> {
     let route = RouteName::Upstream;
     let Some(next) = &flags.upstream else {
@@ -208,12 +218,9 @@ fn check_upstream(
         let problem = Problem::RouteNeeds { route, flag };
         return Err(at_nth("--route", 0, settings, problem));
     };
-    match taken(doors, link)
-        .into_iter()
-        .find(|own| next.place.is_at(*own))
-    {
+    match taken.iter().find(|own| next.place.is_at(**own)) {
         Some(own) => {
-            let problem = Problem::UpstreamIsOurselves { own };
+            let problem = Problem::UpstreamIsOurselves { own: *own };
             Err(at_nth("--upstream", 0, settings, problem))
         }
         None => Ok(()),
@@ -224,7 +231,7 @@ fn wants(
     flags: &Flags,
     machine: &Machine,
     process: &ProcessConfig,
-    (doors, link): (&DoorConfig, &LinkConfig),
+    (doors, link, web): (&DoorConfig, &LinkConfig, &WebConfig),
     sites: &SiteConfig,
     pools: PoolConfig,
 ) -> Wants {
@@ -233,8 +240,12 @@ fn wants(
         role: process.role,
         max_clients: max_clients.unwrap_or_else(|| machine.max_clients()),
         direct: process.role == Role::Both && doors.route != RouteChoice::Middle,
-        site: sites.fronting.choice != FrontingChoice::Off,
-        listeners: doors.listeners.len() + link.listen.len(),
+        site: !matches!(
+            sites.fronting.choice,
+            FrontingChoice::Off | FrontingChoice::Own
+        ),
+        listeners: doors.listeners.len() + link.listen.len() + web.listen.len(),
+        web: web.is_on(),
         links: link.backs.len() * link.connections,
         dc_connections: pools.dc_connections,
         spare: telegram::spare(flags, doors),

@@ -44,6 +44,8 @@ fn fronting(flags: &Flags, tls_domains: &[Domain]) -> Result<Fronting, ConfigErr
     let to_any_site = is_set(flags.fronting_to_any_site);
     let choice = match &flags.fronting {
         Some(choice) => choice.clone(),
+        // Strangers meet one server, whatever they ask for.
+        None if flags.web.iter().any(|host| host.files.is_some()) => FrontingChoice::Own,
         None if tls_domains.is_empty() => FrontingChoice::Off,
         None => FrontingChoice::ByName,
     };

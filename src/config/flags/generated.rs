@@ -101,12 +101,18 @@ fn keys() -> String {
         let keys: Vec<_> = rows.map(|(_, more)| more.field).collect();
         keys.join(" ")
     };
-    let files = FLAGS.iter().filter(|flag| flag.names != Names::NoFile);
+    let is_other = |names| {
+        matches!(
+            names,
+            Names::NoFile | Names::CertificateOptions | Names::FileMaybeOfName
+        )
+    };
+    let files = FLAGS.iter().filter(|flag| !is_other(flag.names));
     let files: Vec<_> = files.map(|flag| &flag.name[2..]).collect();
     format!(
         "FLAG_LISTS='{}'\nFLAG_TEXTS='{}'\nFLAG_NUMBERS='{}'\n\
          # Each has a function of its own.\nOWN_KEYS='{}'\n\
-         # Flags that name a file or a directory.\nFILE_FLAGS='{}'\n",
+         # Flags that name a file or a directory; those of web and web-site stand among other words.\nFILE_FLAGS='{}'\n",
         of(Uci::List),
         of(Uci::Text),
         of(Uci::Number),

@@ -61,15 +61,33 @@ impl Flag {
                 Some(equals) => equals + 1,
                 None => return value,
             },
+            // A name has no slash in it.
+            Names::FileMaybeOfName => match value.split_once('=') {
+                Some((name, _)) if !name.contains('/') => name.len() + 1,
+                _ => 0,
+            },
+            Names::CertificateOptions => {
+                let parts = value.split(',').map(|part| match part.split_once('=') {
+                    Some((option @ ("cert" | "key"), file)) => {
+                        format!("{option}={}", made_whole(directory, file))
+                    }
+                    _ => part.to_owned(),
+                });
+                return parts.collect::<Vec<_>>().join(",");
+            }
         };
         let (before, file) = value.split_at(file_at);
-        if file.is_empty() || value.contains("://") {
-            return value;
-        }
-        match directory.join(file).into_os_string().into_string() {
-            Ok(path) => format!("{before}{path}"),
-            Err(_) => value,
-        }
+        format!("{before}{}", made_whole(directory, file))
+    }
+}
+
+fn made_whole(directory: &Path, file: &str) -> String {
+    if file.is_empty() || file.contains("://") {
+        return file.to_owned();
+    }
+    match directory.join(file).into_os_string().into_string() {
+        Ok(path) => path,
+        Err(_) => file.to_owned(),
     }
 }
 

@@ -56,7 +56,10 @@ impl Flag {
 
     /// Whether its values must not be repeated where others may read them.
     pub(in crate::config) fn is_private(&self) -> bool {
-        !matches!(self.holds, Holds::NoSecret | Holds::SecretFile)
+        !matches!(
+            self.holds,
+            Holds::NoSecret | Holds::SecretFile | Holds::KeyFileOption
+        )
     }
 
     /// Whether nobody else should read a file with this value.
@@ -66,7 +69,7 @@ impl Flag {
             Holds::SecretOption => value.contains(",secret="),
             Holds::KeyOption => value.contains(",key="),
             Holds::Password => value.contains('@'),
-            Holds::NoSecret | Holds::Tag | Holds::SecretFile => false,
+            Holds::NoSecret | Holds::Tag | Holds::SecretFile | Holds::KeyFileOption => false,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Flag {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heading {
     Clients,
+    Web,
     Telegram,
     SplitMode,
     WhoMayComeIn,
@@ -86,6 +90,7 @@ impl Heading {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Clients => "Clients",
+            Self::Web => "WEB proxy",
             Self::Telegram => "Telegram",
             Self::SplitMode => "Split mode",
             Self::WhoMayComeIn => "Who may come in",
@@ -158,6 +163,8 @@ pub(in crate::config) enum Holds {
     Tag,
     /// It names a file that holds one.
     SecretFile,
+    /// The same behind `,key=`.
+    KeyFileOption,
 }
 
 /// Whether a value names a file, whose relative name is made whole. A URL is none.
@@ -167,6 +174,10 @@ pub(in crate::config) enum Names {
     File,
     /// Behind `NAME=`.
     FileOfName,
+    /// The same, or without that.
+    FileMaybeOfName,
+    /// Behind `,cert=` and `,key=`.
+    CertificateOptions,
 }
 
 /// What a build must have been made with.

@@ -13,6 +13,7 @@ use super::super::values::{
     Allow, DcOverride, Integer, Protocols, Role, Seconds, Size, Source, YesNo,
 };
 use super::super::via::Via;
+use super::super::web::{WebHostFlag, WebListenFlag, WebSiteFlag};
 use super::super::ws::WsAddress;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -35,7 +36,8 @@ flags! {
     Clients {
         /// address to take clients on; no address or * means all, IPv4 and IPv6;
         /// late: one that this machine may get later (default: port 443, or 8443 if
-        /// only root may have that one)
+        /// only root may have that one; none where a web server hands all on to
+        /// --web-listen)
         listen: Vec<ListenFlag> = "--listen" "ADDR:PORT[,name=N][,secret=S][,tag=T][,late]",
             roles: Roles::WITH_CLIENTS, holds: Holds::SecretOption;
             List "192.0.2.1:443";
@@ -97,6 +99,27 @@ flags! {
         /// close a client that takes no data for so long (default: 60)
         send_timeout: Option<Seconds> = "--send-timeout" "S",
             roles: Roles::WITH_CLIENTS; Number "30";
+    }
+
+    Web {
+        /// WEB proxy: a name whose HTTPS site carries clients of tg://webproxy links, all
+        /// of it or what is below PATH; cert, key: files (PEM) of the name's certificate,
+        /// for the TLS on --listen; without them a web server has it; secret: names of
+        /// those that open it (default: every --secret)
+        web: Vec<WebHostFlag> = "--web" "HOST[/PATH][,cert=FILE,key=FILE][,secret=A+B]",
+            roles: Roles::WITH_CLIENTS, holds: Holds::KeyFileOption,
+            names: Names::CertificateOptions;
+            List "proxy.example.com,secret=alice";
+        /// where a web server or a CDN hands on what comes for --web, as HTTP without TLS;
+        /// trust: networks whose NAME header says a client's address (default: this
+        /// machine, X-Forwarded-For); those of --proxy-protocol send that instead
+        web_listen: Vec<WebListenFlag> = "--web-listen" "ADDR:PORT[,trust=NET…][,header=NAME]",
+            roles: Roles::WITH_CLIENTS, order: Order::Free; List "127.0.0.1:8080";
+        /// what everybody without a secret sees at a --web host, or at all: another web
+        /// server, or the files of a directory (default: the site of --fronting)
+        web_site: Vec<WebSiteFlag> = "--web-site" "[HOST=]URL|DIR",
+            roles: Roles::WITH_CLIENTS, order: Order::FreeByName, names: Names::FileMaybeOfName;
+            List "/srv/www";
     }
 
     Telegram {

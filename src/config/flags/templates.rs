@@ -58,6 +58,19 @@ const KINDS: &[Part] = &[
     Off("tls-domain", "www.example.com"),
 ];
 
+const WEB: &[Part] = &[
+    Says(
+        "WEB proxy: tg://webproxy links, which newer apps take. They lead to an HTTPS site of \
+         yours, here one whose web server has port 443 (doc/web-proxy.md has the steps).",
+    ),
+    Help("web"),
+    Off("web", "proxy.example.com"),
+    Help("web-listen"),
+    Off("web-listen", "127.0.0.1:8080"),
+    Help("web-site"),
+    Off("web-site", "/var/www/html"),
+];
+
 const TAG: &[Part] = &[
     Says("With an ad tag, traffic takes Telegram's middle proxies."),
     Help("tag"),
@@ -127,6 +140,8 @@ pub(super) const BOTH: &[Part] = &[
     Help("proxy-protocol"),
     Off("proxy-protocol", "127.0.0.1"),
     Blank,
+    Shared(WEB),
+    Blank,
     Shared(TAG),
     Help("route"),
     Off("route", "auto"),
@@ -185,6 +200,8 @@ pub(super) const FRONT: &[Part] = &[
     Shared(WHO_CONNECTS),
     Blank,
     Shared(KINDS),
+    Blank,
+    Shared(WEB),
     Blank,
     Shared(TAG),
     Help("route"),

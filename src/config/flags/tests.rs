@@ -35,7 +35,7 @@ fn what_a_build_has_can_be_filled_and_is_explained() {
 fn headings_are_together() {
     let mut headings: Vec<_> = FLAGS.iter().map(|flag| flag.heading).collect();
     headings.dedup();
-    assert_eq!(headings.len(), 6);
+    assert_eq!(headings.len(), 7);
 }
 
 #[test]
@@ -66,6 +66,16 @@ fn names_of_files_are_made_whole() {
             "https://a.example/b",
             "https://a.example/b",
         ),
+        ("--web-site", "www", "/etc/x/www"),
+        ("--web-site", "a.example=www=1", "a.example=/etc/x/www=1"),
+        ("--web-site", "./a=b", "/etc/x/./a=b"),
+        ("--web-site", "a.example=http://b", "a.example=http://b"),
+        (
+            "--web",
+            "a.example/b,secret=c,cert=d=1,key=/e",
+            "a.example/b,secret=c,cert=/etc/x/d=1,key=/e",
+        ),
+        ("--web", "a.example,cert=,key", "a.example,cert=,key"),
         ("--tag", "x", "x"),
     ] {
         let flag = find(flag).unwrap();

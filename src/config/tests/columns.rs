@@ -29,6 +29,14 @@ fn company(flag: &Flag, role: Role, folder: &TemporaryDirectory) -> Vec<(&'stati
             ("--link-key", "c"),
         ]);
     }
+    if role != Role::Back && flag.name.starts_with("--web") {
+        company.push(("--secret", "alice=00112233445566778899aabbccddeeff"));
+        company.extend([
+            ("--web", "a.example"),
+            ("--web-listen", "127.0.0.1:1"),
+            ("--web-site", "/nowhere"),
+        ]);
+    }
     if flag.name == "--policy" && role != Role::Back {
         company.push(("--table", "a=/nowhere"));
     }
@@ -99,7 +107,8 @@ fn a_reload_takes_over_what_the_row_says() {
         let without = with(&company, &[]);
         let Ok(running) = build_whole(&without) else {
             // What it cannot be without is never new.
-            assert!(["--link", "--link-listen"].contains(&flag.name) || flag.build == Build::Tls);
+            let has_company = flag.build == Build::Tls || flag.name.starts_with("--web");
+            assert!(["--link", "--link-listen"].contains(&flag.name) || has_company);
             continue;
         };
         let key = folder.path().join("other");
@@ -166,6 +175,8 @@ fn relative_names_of_files_are_made_whole() {
             Names::NoFile => ("y", "y"),
             Names::File => ("y", "/etc/x/y"),
             Names::FileOfName => ("n=y", "n=/etc/x/y"),
+            Names::FileMaybeOfName => ("y", "/etc/x/y"),
+            Names::CertificateOptions => ("n,cert=y,key=/z", "n,cert=/etc/x/y,key=/z"),
         };
         assert_eq!(
             flag.within(directory, value.to_owned()),
@@ -196,6 +207,7 @@ fn a_file_with_a_secret_is_looked_at() {
             Holds::NoSecret
             | Holds::SecretOption
             | Holds::KeyOption
+            | Holds::KeyFileOption
             | Holds::Password
             | Holds::Tag => Vec::new(),
         };
@@ -213,6 +225,11 @@ fn a_file_with_a_secret_is_looked_at() {
     );
     let worker = ("--cloudflare-worker", "w.example.com,key=secret");
     assert_eq!(settings::secret_files(&given(&[worker], Some("f"))), [file]);
+    let web = ("--web", "a.example,key=/k,cert=/c");
+    assert_eq!(
+        settings::secret_files(&given(&[web], Some("f"))),
+        [PathBuf::from("/k")]
+    );
 }
 
 /// Where a default is one value, to give it changes nothing.

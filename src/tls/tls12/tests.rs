@@ -15,6 +15,8 @@ use rustls::{
     ServerConnection, SupportedCipherSuite,
 };
 
+use rustls::client::UnbufferedClientConnection;
+
 use super::*;
 use crate::net::SCRATCH_LEN;
 use crate::tls::records::Records;
@@ -503,7 +505,7 @@ proptest! {
 }
 
 /// Of 2048 bits, made for this test.
-const RSA_KEY: &str = "\
+pub(in crate::tls) const RSA_KEY: &str = "\
 -----BEGIN PRIVATE KEY-----\n\
 MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQCZllcUOglIiO/f\n\
 zWsRu5uXkTsTFmUzc4cVvv7trzCxI9FI8Rzdl8nqP69GQxGLidV4sriKfk034Xh0\n\

@@ -1,7 +1,8 @@
 use std::fmt;
 
 use base64ct::{Base64, Encoding};
-use smol_mtproxy_ciphers::sha1;
+
+use super::accept::{ACCEPT_LEN, accept_of};
 
 /// Random bytes by which an answer is known to be one to this request.
 pub const KEY_LEN: usize = 16;
@@ -14,9 +15,6 @@ const MAX_HEADERS: usize = 64;
 
 /// Characters of a redirect's target that are kept.
 const MAX_LOCATION: usize = 200;
-
-/// RFC 6455 §1.3.
-const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The request for a WebSocket. `path` has its query, `key` is random anew each time.
 /// Both texts are of letters that end no line: whoever parsed them has seen to that.
@@ -35,7 +33,7 @@ pub fn request(host: &str, path: &str, key: &[u8; KEY_LEN], protocol: Option<&st
 /// Reads the head of the answer, which may come in any pieces.
 pub struct UpgradeAnswer {
     /// What the server makes of our key.
-    accept: String,
+    accept: [u8; ACCEPT_LEN],
     /// At most [`MAX_HEAD`] bytes.
     head: Vec<u8>,
     /// Bytes of heads before this one, which only said that it follows.
@@ -66,9 +64,8 @@ impl UpgradeAnswer {
     /// `key` is that of the request.
     pub fn new(key: &[u8; KEY_LEN]) -> Self {
         let key = Base64::encode_string(key);
-        let digest = sha1(&[key.as_bytes(), GUID]);
         Self {
-            accept: Base64::encode_string(&digest),
+            accept: accept_of(key.as_bytes()),
             head: Vec::new(),
             before: 0,
         }
@@ -127,7 +124,7 @@ impl UpgradeAnswer {
             && fields.all("sec-websocket-extensions").next().is_none();
         let mut accepts = fields.all("sec-websocket-accept");
         let accept = accepts.next().filter(|_| accepts.next().is_none());
-        if accept != Some(self.accept.as_bytes()) {
+        if accept != Some(self.accept.as_slice()) {
             Err(UpgradeError::BadAccept)
         } else if !is_websocket {
             Err(UpgradeError::BadUpgrade)

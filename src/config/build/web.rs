@@ -1,0 +1,230 @@
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::super::camouflage::{Fronting, FrontingChoice};
+use super::super::doors::{DoorConfig, NamedSecret};
+use super::super::error::{ConfigError, Problem};
+use super::super::flags::Flags;
+use super::super::host::{Host, HostPort};
+use super::super::listen::ListenPlace;
+use super::super::listen_address::overlap;
+use super::super::settings::{Setting, at_nth};
+use super::super::web::{
+    CoverSite, CoverSource, WebConfig, WebHost, WebHostFlag, WebListen, WebListenFlag, WebProblem,
+};
+use crate::wire::http::Url;
+
+/// `taken` is where this process listens otherwise.
+pub(super) fn build(
+    flags: &Flags,
+    settings: &[Setting],
+    doors: &DoorConfig,
+    fronting: &Fronting,
+    taken: &[SocketAddr],
+) -> Result<WebConfig, ConfigError> {
+    let web = WebConfig {
+        hosts: hosts(flags, settings, &doors.secrets)?,
+        listen: listen(flags, settings, taken)?,
+        sites: sites(flags, settings, fronting)?,
+    };
+    if web.hosts.is_empty() {
+        return without_hosts(flags, settings);
+    }
+    for (index, host) in web.hosts.iter().enumerate() {
+        let problem = if host.files.is_none() && web.listen.is_empty() {
+            WebProblem::NoWayIn {
+                name: host.name.clone(),
+            }
+        } else if !web.has_site(host) {
+            no_site(host, fronting)
+        } else {
+            continue;
+        };
+        return Err(wrong("--web", index, settings, problem));
+    }
+    check_sites(&web, flags, settings, taken)?;
+    Ok(web)
+}
+
+fn wrong(flag: &str, index: usize, settings: &[Setting], problem: WebProblem) -> ConfigError {
+    at_nth(flag, index, settings, Problem::Web(problem))
+}
+
+fn without_hosts(flags: &Flags, settings: &[Setting]) -> Result<WebConfig, ConfigError> {
+    let given = [
+        ("--web-listen", !flags.web_listen.is_empty()),
+        ("--web-site", !flags.web_site.is_empty()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(wrong(flag, 0, settings, WebProblem::WithoutHost { flag })),
+        None => Ok(WebConfig::default()),
+    }
+}
+
+fn hosts(
+    flags: &Flags,
+    settings: &[Setting],
+    secrets: &[NamedSecret],
+) -> Result<Vec<WebHost>, ConfigError> {
+    let mut hosts: Vec<WebHost> = Vec::new();
+    for (index, flag) in flags.web.iter().enumerate() {
+        let wrong = |problem| wrong("--web", index, settings, problem);
+        let same_name = || hosts.iter().filter(|host| host.name == flag.name);
+        if same_name().any(|host| host.path == flag.path) {
+            return Err(wrong(WebProblem::SameHost {
+                name: flag.name.clone(),
+                path: flag.path.clone(),
+            }));
+        }
+        let mut known = same_name().filter_map(|host| host.files.as_ref());
+        if let (Some(files), Some(known)) = (&flag.files, known.next())
+            && files != known
+        {
+            let name = flag.name.clone();
+            return Err(wrong(WebProblem::TwoCertificates { name }));
+        }
+        hosts.push(WebHost {
+            name: flag.name.clone(),
+            path: flag.path.clone(),
+            files: flag.files.clone(),
+            secrets: chosen(flag, secrets).map_err(wrong)?,
+        });
+    }
+    let with_files = hosts.clone();
+    for host in &mut hosts {
+        let mut others = with_files.iter().filter(|other| other.name == host.name);
+        host.files = others.find_map(|other| other.files.clone());
+    }
+    Ok(hosts)
+}
+
+fn chosen(flag: &WebHostFlag, secrets: &[NamedSecret]) -> Result<Vec<NamedSecret>, WebProblem> {
+    if flag.secrets.is_empty() {
+        return Ok(secrets.to_vec());
+    }
+    let named = flag.secrets.iter().map(|name| {
+        let found = secrets.iter().find(|secret| secret.name == *name);
+        let name = name.clone();
+        found.cloned().ok_or(WebProblem::NoSuchSecret { name })
+    });
+    named.collect()
+}
+
+fn listen(
+    flags: &Flags,
+    settings: &[Setting],
+    taken: &[SocketAddr],
+) -> Result<Vec<WebListen>, ConfigError> {
+    let mut taken = taken.to_vec();
+    let mut listen = Vec::new();
+    for (index, flag) in flags.web_listen.iter().enumerate() {
+        for one in expand(flag) {
+            let address = one.addr;
+            if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
+                let other = *other;
+                let problem = WebProblem::ListenInTheWay { address, other };
+                return Err(wrong("--web-listen", index, settings, problem));
+            }
+            taken.push(address);
+            listen.push(one);
+        }
+    }
+    Ok(listen)
+}
+
+/// One flag's doors: two where it names no address.
+fn expand(flag: &WebListenFlag) -> Vec<WebListen> {
+    let one = |addr: SocketAddr, optional| WebListen {
+        addr,
+        optional,
+        trust: flag.trust.clone(),
+        header: flag.header.clone(),
+    };
+    match flag.place {
+        ListenPlace::One(addr) => vec![one(addr, false)],
+        ListenPlace::Everywhere(port) => vec![
+            one((Ipv4Addr::UNSPECIFIED, port).into(), false),
+            one((Ipv6Addr::UNSPECIFIED, port).into(), true),
+        ],
+    }
+}
+
+/// Those that were given, and that of `--fronting` where none is for all hosts.
+fn sites(
+    flags: &Flags,
+    settings: &[Setting],
+    fronting: &Fronting,
+) -> Result<Vec<CoverSite>, ConfigError> {
+    let mut sites: Vec<CoverSite> = Vec::new();
+    for (index, flag) in flags.web_site.iter().enumerate() {
+        let name = flag.host.clone();
+        if sites.iter().any(|site| site.host == name) {
+            let problem = WebProblem::SameSite { name };
+            return Err(wrong("--web-site", index, settings, problem));
+        }
+        sites.push(CoverSite {
+            host: name,
+            source: flag.source.clone(),
+        });
+    }
+    let is_for_all = sites.iter().any(|site| site.host.is_none());
+    if !is_for_all && cfg!(feature = "tls") && matches!(fronting.choice, FrontingChoice::Site(_)) {
+        sites.push(CoverSite {
+            host: None,
+            source: CoverSource::Fronting,
+        });
+    }
+    Ok(sites)
+}
+
+fn no_site(host: &WebHost, fronting: &Fronting) -> WebProblem {
+    let name = host.name.clone();
+    match fronting.choice {
+        FrontingChoice::Site(_) => WebProblem::FrontingNeedsTls { name },
+        FrontingChoice::Off | FrontingChoice::ByName | FrontingChoice::Own => {
+            WebProblem::NoSite { name }
+        }
+    }
+}
+
+/// Each is of a host, and none is this process.
+fn check_sites(
+    web: &WebConfig,
+    flags: &Flags,
+    settings: &[Setting],
+    taken: &[SocketAddr],
+) -> Result<(), ConfigError> {
+    let own: Vec<SocketAddr> = taken
+        .iter()
+        .copied()
+        .chain(web.listen.iter().map(|listen| listen.addr))
+        .collect();
+    for (index, site) in flags.web_site.iter().enumerate() {
+        if let Some(name) = &site.host
+            && !web.hosts.iter().any(|host| host.name == *name)
+        {
+            let name = name.clone();
+            let problem = WebProblem::SiteOfNoHost { name };
+            return Err(wrong("--web-site", index, settings, problem));
+        }
+        let CoverSource::Origin(url) = &site.source else {
+            continue;
+        };
+        if let Some(own) = own.iter().find(|own| is_at(url, **own)) {
+            let problem = WebProblem::SiteIsOurselves { own: *own };
+            return Err(wrong("--web-site", index, settings, problem));
+        }
+    }
+    Ok(())
+}
+
+fn is_at(url: &Url, own: SocketAddr) -> bool {
+    let place = match Host::alone(&url.host) {
+        Some(Host::Address(ip)) => HostPort::Address((ip, url.port).into()),
+        Some(Host::Name(name)) => HostPort::Name {
+            name,
+            port: url.port,
+        },
+        None => return false,
+    };
+    place.is_at(own)
+}

@@ -1,0 +1,106 @@
+//! How many connections the cover's sites have with guests.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// One address has at most one part in so many of the places, but at least so many.
+const ADDRESS_PART: usize = 4;
+const MIN_OF_ADDRESS: usize = 16;
+
+/// The places at all sites of a proxy together.
+pub(crate) struct Guests {
+    most: Cell<usize>,
+    count: Cell<usize>,
+    /// An IPv6 address is its /64.
+    by_address: RefCell<HashMap<IpAddr, usize>>,
+}
+
+/// A place, until it is dropped.
+pub(super) struct Guest {
+    guests: Rc<Guests>,
+    address: IpAddr,
+}
+
+impl Guests {
+    pub(crate) fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self {
+            most: Cell::new(most),
+            count: Cell::new(0),
+            by_address: RefCell::default(),
+        })
+    }
+
+    /// What a reload changes; who is there stays.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.set(most);
+    }
+
+    pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<Guest> {
+        let address = network(address);
+        let most = self.most.get();
+        let of_address = (most / ADDRESS_PART).max(MIN_OF_ADDRESS);
+        let mut by_address = self.by_address.borrow_mut();
+        let there = by_address.get(&address).copied().unwrap_or_default();
+        if self.count.get() >= most || there >= of_address {
+            return None;
+        }
+        by_address.insert(address, there + 1);
+        self.count.set(self.count.get() + 1);
+        Some(Guest {
+            guests: self.clone(),
+            address,
+        })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let guests = &self.guests;
+        guests.count.set(guests.count.get().saturating_sub(1));
+        let mut by_address = guests.by_address.borrow_mut();
+        match by_address.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let upper = u128::from(address) >> 64 << 64;
+            IpAddr::V6(upper.into())
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_in_all_and_by_address() {
+        let guests = Guests::new(80);
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let mut inside: Vec<_> = (0..99).filter_map(|_| guests.take(address(1))).collect();
+        assert_eq!(inside.len(), 20);
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let neighbour: IpAddr = "2001:db8::2:1".parse().unwrap();
+        inside.extend((0..10).filter_map(|_| guests.take(v6)));
+        inside.extend((0..99).filter_map(|_| guests.take(neighbour)));
+        assert_eq!(inside.len(), 40, "a /64 is one");
+        inside.extend((2..99).filter_map(|last| guests.take(address(last))));
+        assert_eq!(inside.len(), 80);
+        inside.truncate(79);
+        assert!(guests.take(address(1)).is_none() && guests.take(address(200)).is_some());
+        guests.set_most(100);
+        assert!(guests.take(address(201)).is_some());
+        drop(inside);
+        assert!(guests.by_address.borrow().is_empty() && guests.count.get() == 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! A client's connection at the cover.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::flow::Flow;
+use super::origin::Origin;
+use super::raw::RawRelay;
+use super::site_line::SiteLine;
+use super::transfer::{Outcome, Transfer};
+use super::{Cover, Source, directory, local};
+use crate::client::Peer;
+use crate::http::{Exchange, Incoming, Next};
+use crate::wire::http::{Framing, RequestHead};
+
+/// One client's connection, whose requests the cover may have to answer. What is asked of
+/// a site goes over one connection to it, so that the site decides how long the client's
+/// is kept, as if there were nobody in between.
+pub(crate) struct Visit {
+    cover: Rc<Cover>,
+    peer: Peer,
+    /// A connection that can be asked again.
+    line: Option<SiteLine>,
+    /// The number of the last request that was asked on it.
+    last: u64,
+}
+
+/// The status where all places at sites are taken.
+const FULL: u16 = 503;
+
+impl Visit {
+    pub(super) fn new(cover: &Rc<Cover>, peer: Peer) -> Self {
+        Self {
+            cover: cover.clone(),
+            peer,
+            line: None,
+            last: 0,
+        }
+    }
+
+    /// The next request. Where the site ends its connection meanwhile, as sites do with
+    /// those that are idle, and has answered the last request, so does the client's end.
+    pub(crate) async fn next(&mut self, exchange: &mut Exchange) -> Incoming {
+        let mut wait = exchange.wait();
+        poll_fn(|cx| {
+            if let Poll::Ready(incoming) = exchange.poll_next(cx, &mut wait) {
+                return Poll::Ready(incoming);
+            }
+            if self.line.as_ref().is_some_and(|line| line.poll_ended(cx)) {
+                self.line = None;
+                if self.last == exchange.requests() && exchange.received().is_empty() {
+                    return Poll::Ready(Incoming::End);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Lets the site answer, both streamed. What the request turns into, by an upgrade for
+    /// instance, is relayed to its end.
+    pub(crate) async fn answer(&mut self, exchange: &mut Exchange, request: &RequestHead) -> Next {
+        self.last = exchange.requests();
+        let cover = self.cover.clone();
+        match &cover.source {
+            Source::Directory(files) => directory::answer(exchange, request, files).await,
+            Source::Origin(origin) => self.ask(origin, exchange, request).await,
+        }
+    }
+
+    async fn ask(
+        &mut self,
+        origin: &Origin,
+        exchange: &mut Exchange,
+        request: &RequestHead,
+    ) -> Next {
+        let mut kept = self.take_line();
+        loop {
+            let was_kept = kept.is_some();
+            let mut line = match kept.take() {
+                Some(line) => line,
+                None => match self.connect(origin).await {
+                    Ok(line) => line,
+                    Err(status) => return local::answer(exchange, request, status).await,
+                },
+            };
+            let context = &self.cover.context.http;
+            let transfer = Transfer::new(context, exchange, request, &mut line);
+            let (outcome, to_site, to_client) = transfer.run().await;
+            return match outcome {
+                Outcome::Answered { keeps_alive } => {
+                    if !(keeps_alive && request.keeps_alive()) {
+                        return Next::Close;
+                    }
+                    self.line = Some(line);
+                    Next::KeepAlive
+                }
+                // It had ended before it was asked.
+                Outcome::Unanswered if was_kept && may_be_asked_again(request) => continue,
+                Outcome::Unanswered | Outcome::Broken => Next::Close,
+                Outcome::Raw => {
+                    self.go_raw(exchange, line, to_site, to_client).await;
+                    Next::Close
+                }
+            };
+        }
+    }
+
+    /// Hands on what has come and is no request, and all that follows, until one of both
+    /// has ended.
+    pub(crate) async fn relay_raw(&mut self, exchange: &mut Exchange) {
+        let cover = self.cover.clone();
+        let Source::Origin(origin) = &cover.source else {
+            return local::refuse(exchange).await;
+        };
+        let line = match self.take_line() {
+            Some(line) => line,
+            None => match self.connect(origin).await {
+                Ok(line) => line,
+                Err(_) => return,
+            },
+        };
+        let buffers = &self.cover.context.http.buffers;
+        let (to_site, to_client) = (Flow::new(buffers), Flow::new(buffers));
+        self.go_raw(exchange, line, to_site, to_client).await;
+    }
+
+    async fn go_raw(
+        &self,
+        exchange: &mut Exchange,
+        line: SiteLine,
+        mut to_site: Flow,
+        mut to_client: Flow,
+    ) {
+        let (client, site) = (exchange.connection().clone(), &line.connection);
+        let sent = to_site.send(site, &exchange.take_received());
+        if sent.is_err() || to_client.send(&client, &line.received).is_err() {
+            return;
+        }
+        let context = &self.cover.context.http;
+        let relay = RawRelay::new(context, (&client, to_client), (site, to_site));
+        relay.run().await;
+    }
+
+    /// The connection that is kept, if it can be asked.
+    fn take_line(&mut self) -> Option<SiteLine> {
+        self.line.take().filter(|line| !line.has_ended())
+    }
+
+    /// A new one, or the status that tells that there is none.
+    async fn connect(&self, origin: &Origin) -> Result<SiteLine, u16> {
+        let context = &self.cover.context;
+        let guest = context.guests.take(self.peer.client.ip()).ok_or(FULL)?;
+        let connected = origin.connect(context, self.peer).await;
+        let connection = connected.map_err(|failure| failure.status())?;
+        Ok(SiteLine::new(connection, guest))
+    }
+}
+
+/// Asking twice does the same as asking once, and all of the request is still here.
+fn may_be_asked_again(request: &RequestHead) -> bool {
+    let is_safe = matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS");
+    is_safe && request.framing() == Framing::Length(0)
+}

@@ -1,0 +1,319 @@
+//! What the hosts show, as their files have it now.
+//!
+//! certbot and its like put new files in the place of old ones and tell nobody: each
+//! minute somebody looks. A file that is bad changes nothing but the log.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
+use rustls::server::ProducesTickets;
+
+use super::files::{Stamps, Task};
+use crate::client::OwnFace;
+use crate::config::{CertificateFiles, WebConfig};
+use crate::net::{Live, Notify, Reactor, unblock};
+use crate::tls::x509::day;
+use crate::tls::{self, ByName, CertificateError, Concern, HostCertificate};
+use crate::wire::secret::Domain;
+
+/// Between two looks at the files.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A certificate that stays comes nearer to its end.
+const JUDGE_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// The parts that [`Certificates`] are made of.
+pub(crate) struct CertificatesParts {
+    pub(crate) reactor: Rc<Reactor>,
+    pub(crate) config: Live<WebConfig>,
+    /// Learns how these hosts answer, whenever that is another way.
+    pub(crate) show: Box<dyn Fn(OwnFace)>,
+}
+
+/// See the module.
+pub(crate) struct Certificates {
+    reactor: Rc<Reactor>,
+    config: Live<WebConfig>,
+    show: Box<dyn Fn(OwnFace)>,
+    tickets: Arc<dyn ProducesTickets>,
+    /// What `hosts` are of.
+    taken: RefCell<Rc<WebConfig>>,
+    hosts: RefCell<Vec<Host>>,
+    /// What the handshakes show.
+    shown: RefCell<Vec<(Domain, Arc<HostCertificate>)>>,
+    /// `None` while no host has a certificate.
+    server: RefCell<Option<Arc<ServerConfig>>>,
+    /// When they were judged last, all of them.
+    judged: Cell<Instant>,
+    /// Everything is to be read, whatever the files are.
+    is_wanted: Cell<bool>,
+    wanted: Notify,
+}
+
+/// Why there is no TLS for WEB hosts.
+#[derive(Debug)]
+pub(crate) enum CertificatesError {
+    /// Of which host.
+    Bad(Domain, CertificateError),
+    /// There are no random bytes.
+    Tickets(rustls::Error),
+}
+
+impl fmt::Display for CertificatesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bad(host, error) => write!(f, "--web: the certificate of {host}: {error}"),
+            Self::Tickets(error) => write!(f, "--web: no keys for TLS tickets: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CertificatesError {}
+
+impl CertificatesError {
+    /// A file could not be read.
+    pub(crate) fn unread(&self) -> Option<&io::Error> {
+        match self {
+            Self::Bad(_, CertificateError::Read(_, error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// One name, in the order of the config.
+struct Host {
+    name: Domain,
+    files: CertificateFiles,
+    /// `None`: they have not been looked at.
+    seen: Option<Stamps>,
+    shown: Option<Arc<HostCertificate>>,
+    /// What the log said of it last.
+    said: Vec<Concern>,
+}
+
+impl Host {
+    /// The names of a config that have files, once each.
+    fn all(config: &WebConfig) -> Vec<Self> {
+        let mut hosts: Vec<Self> = Vec::new();
+        for host in &config.hosts {
+            let (Some(files), Ok(name)) = (&host.files, host.name.as_str().parse()) else {
+                continue;
+            };
+            if hosts.iter().all(|known| known.name != name) {
+                hosts.push(Self {
+                    name,
+                    files: files.clone(),
+                    seen: None,
+                    shown: None,
+                    said: Vec::new(),
+                });
+            }
+        }
+        hosts
+    }
+
+    fn task(&self, is_wanted: bool, is_due: bool, now: i64) -> Task {
+        Task {
+            host: self.name.as_str().to_owned(),
+            files: self.files.clone(),
+            seen: self.seen.clone().filter(|_| !is_wanted),
+            shown: self.shown.clone(),
+            is_due,
+            now,
+        }
+    }
+}
+
+impl Certificates {
+    /// Reads all of them; why not, if one cannot be shown. Blocks.
+    pub(crate) fn new(parts: CertificatesParts) -> Result<Rc<Self>, CertificatesError> {
+        let tickets = tls::tickets().map_err(CertificatesError::Tickets)?;
+        let taken = parts.config.get();
+        let mut hosts = Host::all(&taken);
+        let now = parts.reactor.clock().unix() as i64;
+        for host in &mut hosts {
+            let found = host.task(true, true, now).look();
+            host.seen = Some(found.stamps);
+            let read = found.read.transpose();
+            let bad = |error| CertificatesError::Bad(host.name.clone(), error);
+            host.shown = read.map_err(bad)?;
+            say(host, found.concerns, now);
+        }
+        let judged = Cell::new(parts.reactor.now());
+        let certificates = Rc::new(Self {
+            reactor: parts.reactor,
+            config: parts.config,
+            show: parts.show,
+            tickets,
+            taken: RefCell::new(taken),
+            hosts: RefCell::new(hosts),
+            shown: RefCell::default(),
+            server: RefCell::default(),
+            judged,
+            is_wanted: Cell::new(false),
+            wanted: Notify::default(),
+        });
+        certificates.show();
+        Ok(certificates)
+    }
+
+    /// What handshakes are made with from here on.
+    pub(crate) fn server(&self) -> Option<Arc<ServerConfig>> {
+        self.server.borrow().clone()
+    }
+
+    /// One of the hosts with a certificate has this name.
+    pub(crate) fn has(&self, name: &Domain) -> bool {
+        let shown = self.shown.borrow();
+        shown.iter().any(|(host, _)| host == name)
+    }
+
+    /// The files are to be read again, though they may look as they were.
+    pub(crate) fn reread(&self) {
+        self.is_wanted.set(true);
+        self.wanted.notify();
+    }
+
+    /// Looks at the files for ever.
+    pub(crate) async fn run(self: Rc<Self>) {
+        loop {
+            let taken = self.taken.borrow().clone();
+            let changes = async { drop(self.config.after(&taken).await) };
+            let wanted = self.wanted.until(|| self.is_wanted.get());
+            let sooner = smol::future::or(changes, wanted);
+            match self.hosts.borrow().is_empty() {
+                true => sooner.await,
+                false => drop(self.reactor.timeout(LOOK_EVERY, sooner).await),
+            }
+            if self.config.is_past(&taken) {
+                let new = self.config.get();
+                self.take(Host::all(&new));
+                self.taken.replace(new);
+            }
+            self.look(self.is_wanted.take()).await;
+        }
+    }
+
+    /// These are the hosts from here on; what is known of one stays.
+    fn take(&self, new: Vec<Host>) {
+        let mut old = self.hosts.replace(new);
+        for host in self.hosts.borrow_mut().iter_mut() {
+            let known = old.iter().position(|old| old.name == host.name);
+            if let Some(known) = known.map(|at| old.swap_remove(at)) {
+                host.seen = known.seen.filter(|_| known.files == host.files);
+                (host.shown, host.said) = (known.shown, known.said);
+            }
+        }
+    }
+
+    async fn look(&self, is_wanted: bool) {
+        let now = self.reactor.clock().unix() as i64;
+        let since = self.reactor.now() - self.judged.get();
+        let is_due = is_wanted || since >= JUDGE_EVERY;
+        if is_due {
+            self.judged.set(self.reactor.now());
+        }
+        let tasks: Vec<Task> = {
+            let hosts = self.hosts.borrow();
+            let task = |host: &Host| host.task(is_wanted, is_due, now);
+            hosts.iter().map(task).collect()
+        };
+        let names: Vec<_> = tasks.iter().map(|task| task.host.clone()).collect();
+        let all = unblock(move || tasks.into_iter().map(Task::look).collect::<Vec<_>>()).await;
+        {
+            let mut hosts = self.hosts.borrow_mut();
+            for (name, found) in names.into_iter().zip(all) {
+                let Some(host) = hosts.iter_mut().find(|host| host.name.as_str() == name) else {
+                    continue;
+                };
+                host.seen = Some(found.stamps);
+                match found.read {
+                    Some(Ok(read)) => {
+                        let is_new = host.shown.as_ref().is_none_or(|shown| !shown.is(&read));
+                        if is_new {
+                            info!(
+                                "{name} has another certificate, good until {}",
+                                day(read.until())
+                            );
+                            host.said.clear();
+                        }
+                        host.shown = host.shown.take().filter(|_| !is_new).or(Some(read));
+                    }
+                    Some(Err(error)) => keep_old(host, &error.to_string()),
+                    None => {}
+                }
+                say(host, found.concerns, now);
+            }
+        }
+        self.show();
+    }
+
+    /// Handshakes are made with what the hosts have now, and answers to ee clients look so.
+    fn show(&self) {
+        let new: Vec<_> = {
+            let hosts = self.hosts.borrow();
+            let shown = |host: &Host| Some((host.name.clone(), host.shown.clone()?));
+            hosts.iter().filter_map(shown).collect()
+        };
+        let is_same = |(old, new): (&(Domain, Arc<_>), &(Domain, Arc<_>))| {
+            old.0 == new.0 && Arc::ptr_eq(&old.1, &new.1)
+        };
+        let old = self.shown.replace(new.clone());
+        if old.len() == new.len() && old.iter().zip(&new).all(is_same) {
+            return;
+        }
+        let profiles = new.iter().map(|(name, certificate)| {
+            let profile = tls::profile(certificate.certified(), &self.tickets, name);
+            (name.clone(), profile)
+        });
+        (self.show)(OwnFace {
+            profiles: profiles.collect(),
+        });
+        let certified = new.iter().map(|(name, certificate)| {
+            let certified = certificate.certified().clone();
+            (name.as_str().to_owned(), certified)
+        });
+        let made = match new.is_empty() {
+            true => Ok(None),
+            false => {
+                let resolver = ByName::new(certified.collect());
+                tls::server(Arc::new(resolver), &self.tickets).map(Some)
+            }
+        };
+        match made {
+            Ok(server) => drop(self.server.replace(server)),
+            Err(error) => warn!("WEB hosts keep the TLS that they had: {error}"),
+        }
+    }
+}
+
+/// A bad file takes nothing away.
+fn keep_old(host: &Host, why: &str) {
+    let name = &host.name;
+    match &host.shown {
+        Some(shown) => warn!(
+            "{name} keeps its certificate, good until {}: the new one cannot be shown: {why}",
+            day(shown.until())
+        ),
+        None => warn!("{name} has no certificate, so it is not served: {why}"),
+    }
+}
+
+/// Once for each concern.
+fn say(host: &mut Host, concerns: Option<Vec<Concern>>, now: i64) {
+    let Some(concerns) = concerns else {
+        return;
+    };
+    for concern in &concerns {
+        if !host.said.contains(concern) {
+            let text = concern.text(host.name.as_str(), now);
+            warn!("the certificate of {}: {text}", host.name);
+        }
+    }
+    host.said = concerns;
+}

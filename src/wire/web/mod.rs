@@ -1,0 +1,46 @@
+//! The WEB proxy (`tg://webproxy`, `doc/protocol.md` §13): streams of an app inside of
+//! messages that a page of an ordinary site carries.
+//!
+//! | File | What |
+//! |---|---|
+//! | `frame.rs` | frames of an app, as they come, and those to it |
+//! | `fault.rs` | what is wrong with an app's frames |
+//! | `ids.rs` | the streams of a session, by their ids, and which ids are used up |
+//! | `closed.rs` | the ids of streams that were closed lately |
+//! | `credit.rs` | how much may be sent on a stream, each way |
+//! | `key.rs` | a secret as the WEB proxy knows it |
+//! | `capability.rs` | what a page is asked for with |
+//! | `token.rs` | what a page gives an app to begin a session with, and what a session is named by |
+//! | `code.rs` | the 43 letters that these are written in |
+//! | `host.rs`, `path.rs` | where a page is |
+//! | `invite.rs` | links to it |
+
+mod capability;
+mod closed;
+pub mod code;
+mod credit;
+mod fault;
+mod frame;
+mod host;
+mod ids;
+mod invite;
+mod key;
+mod path;
+mod token;
+
+pub use capability::Capability;
+pub use credit::{CreditFromApp, CreditToApp, FIRST_CREDIT, GRANT, Overrun};
+pub use fault::{FrameFault, IdFault};
+pub use frame::{
+    FrameReader, HEADER_LEN, HELLO, MAX_BATCH, MAX_FRAMES, MAX_PAYLOAD, Piece, StreamId, WELCOME,
+    close, data_header, is_hello, window,
+};
+pub use host::{HostError, HostName};
+pub use ids::Streams;
+pub use invite::{WebInvite, WebInviteError};
+pub use key::WebKey;
+pub use path::{BasePath, PathError};
+pub use token::{BOOTSTRAP_LIFE, BridgeId, Mint, Ticket, Token, TokenKind};
+
+#[cfg(test)]
+mod tests;
