@@ -2,6 +2,7 @@
 
 mod app;
 mod decisions;
+mod doors;
 mod fairness;
 mod limits;
 mod requests;
