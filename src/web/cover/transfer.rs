@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::flow::Flow;
+use super::kept::KeptConnection;
 use super::patience::Patience;
-use super::site_line::SiteLine;
 use crate::http::{BodyFailure, Connection, Exchange, HttpContext};
 use crate::net::READS_PER_TURN;
 use crate::wire::http::{BodyReader, RequestHead, ResponseHead};
@@ -30,7 +30,7 @@ pub(super) struct Transfer<'a> {
     context: &'a HttpContext,
     exchange: &'a mut Exchange,
     client: Rc<Connection>,
-    site: &'a mut SiteLine,
+    site: &'a mut KeptConnection,
     to_head: bool,
     to_site: Flow,
     to_client: Flow,
@@ -65,7 +65,7 @@ impl<'a> Transfer<'a> {
         context: &'a HttpContext,
         exchange: &'a mut Exchange,
         request: &RequestHead,
-        site: &'a mut SiteLine,
+        site: &'a mut KeptConnection,
     ) -> Self {
         let mut to_site = Flow::new(&context.buffers);
         let sent = to_site.send(&site.connection, request.bytes());
@@ -212,7 +212,7 @@ impl<'a> Transfer<'a> {
     /// Reads the site once. Of a body what comes is handed on at once; all else is kept in
     /// `received`.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let SiteLine {
+        let KeptConnection {
             connection,
             received,
             ..

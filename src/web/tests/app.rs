@@ -103,7 +103,9 @@ impl Http {
     /// Reads on; false at the end.
     async fn more(&mut self) -> bool {
         let mut space = vec![0; 65536];
-        let read = self.reactor.timeout(DEADLINE * 3, self.socket.read(&mut space));
+        let read = self
+            .reactor
+            .timeout(DEADLINE * 3, self.socket.read(&mut space));
         let length = read.await.expect("something comes").unwrap_or(0);
         self.received.extend(&space[..length]);
         length > 0
@@ -120,7 +122,10 @@ impl Http {
 
     pub(super) async fn answer(&mut self) -> Option<Answer> {
         let end = loop {
-            let end = self.received.windows(4).position(|four| four == b"\r\n\r\n");
+            let end = self
+                .received
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n");
             match end {
                 Some(end) => break end + 4,
                 None => {
@@ -173,7 +178,9 @@ pub(super) fn bearer(token: &str) -> String {
 /// A page's token.
 pub(super) async fn bootstrap(world: &World, address: &str) -> String {
     let mut http = world.connect_from(address).await;
-    let page = http.ask("GET", &format!("/?bridge={CAPABILITY}"), &[], &[]).await;
+    let page = http
+        .ask("GET", &format!("/?bridge={CAPABILITY}"), &[], &[])
+        .await;
     assert_eq!(page.status, 200, "{}", page.head);
     let text = String::from_utf8(page.body).unwrap();
     let mut quoted = text.split('"').filter(|text| text.len() == 43);
@@ -272,7 +279,9 @@ impl Ws {
     pub(super) async fn raw(&mut self) -> Option<(u8, Vec<u8>)> {
         let head = self.http.take(2).await?;
         let length = match head[1] {
-            126 => u64::from(u16::from_be_bytes(self.http.take(2).await?.try_into().unwrap())),
+            126 => u64::from(u16::from_be_bytes(
+                self.http.take(2).await?.try_into().unwrap(),
+            )),
             127 => u64::from_be_bytes(self.http.take(8).await?.try_into().unwrap()),
             short => u64::from(short),
         };

@@ -17,7 +17,11 @@ enum Gets {
 }
 
 fn decided(world: &World, bytes: &[u8]) -> Gets {
-    let head_len = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let head_len = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
     let head = RequestHead::parse(&bytes[..head_len]).unwrap();
     match decide(&world.context.hosts(), &world.context.mint, &head) {
         Decision::Page(..) => Gets::Page,
@@ -55,12 +59,32 @@ fn a_page_is_asked_for_in_one_way_alone() {
             (get(&format!("{page}{CAPABILITY}")), Gets::NotFound),
             (get(&format!("/a?bridge={CAPABILITY}")), Gets::NotFound),
             (get(&format!("/%3Fbridge={CAPABILITY}")), Gets::NotFound),
-            (get(&format!("/?bridge=%4d{}", &CAPABILITY[1..])), Gets::NotFound),
+            (
+                get(&format!("/?bridge=%4d{}", &CAPABILITY[1..])),
+                Gets::NotFound,
+            ),
             // The last letter's spare bits.
-            (get(&format!("/?bridge={}l", &CAPABILITY[..42])), Gets::NotFound),
-            (request("GET", "/", &[("Referer", &format!("https://{HOST}{page}"))], &[]), Gets::NotFound),
-            (request("GET", "/", &[(CAPABILITY, "x")], &[]), Gets::NotFound),
-            (request("GET", "/", &[("Cookie", &format!("a={CAPABILITY}"))], &[]), Gets::NotFound),
+            (
+                get(&format!("/?bridge={}l", &CAPABILITY[..42])),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "GET",
+                    "/",
+                    &[("Referer", &format!("https://{HOST}{page}"))],
+                    &[],
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request("GET", "/", &[(CAPABILITY, "x")], &[]),
+                Gets::NotFound,
+            ),
+            (
+                request("GET", "/", &[("Cookie", &format!("a={CAPABILITY}"))], &[]),
+                Gets::NotFound,
+            ),
             (get(&format!("/?bridge={other}")), Gets::Cover),
             (get(&format!("/?bridge={}", &CAPABILITY[1..])), Gets::Cover),
             (get("/?bridge="), Gets::Cover),
@@ -101,32 +125,160 @@ fn calls_are_made_in_one_way_alone() {
         let body = b"x".as_slice();
         let length = ("Content-Length", "2097153");
         for (bytes, gets) in [
-            (request("POST", "/api/v1/session", &[page_auth, OCTETS], body), Gets::Call),
-            (request("POST", "/api/v1/session", &[page_auth, OCTETS, chunked], &[]), Gets::Call),
-            (request("POST", "/api/v1/session", &[page_auth, OCTETS], &[]), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[page_auth, OCTETS], &[0; 65]), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[page_auth], body), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[page_auth, page_auth, OCTETS], body), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[page_auth, OCTETS, ("Cookie", "a=b")], body), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[auth, OCTETS], body), Gets::NotFound),
-            (request("POST", "/api/v1/session?", &[page_auth, OCTETS], body), Gets::NotFound),
-            (request("PUT", "/api/v1/session", &[page_auth, OCTETS], body), Gets::NotFound),
-            (request("POST", "/api/v1/session", &[OCTETS], body), Gets::Cover),
-            (request("DELETE", "/api/v1/session", &[auth], &[]), Gets::Call),
-            (request("DELETE", "/api/v1/session", &[auth, ("Content-Type", "")], &[]), Gets::NotFound),
-            (request("DELETE", "/api/v1/session", &[auth], body), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, seq], body), Gets::Call),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, seq, length], &[]), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, ("X-Up-Seq", "01")], body), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, ("X-Up-Seq", "0")], body), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, ("X-Up-Seq", "+1")], body), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS, seq, ("X-Lane-ID", "1")], body), Gets::NotFound),
-            (request("POST", "/api/v1/up", &[auth, OCTETS], body), Gets::NotFound),
-            (request("POST", "/api/v1/down", &[auth, cursor], &[]), Gets::Call),
-            (request("POST", "/api/v1/down", &[auth, cursor, ("Content-Type", "")], &[]), Gets::Call),
-            (request("POST", "/api/v1/down", &[auth, cursor, OCTETS], &[]), Gets::NotFound),
-            (request("POST", "/api/v1/down", &[auth, cursor, ("Content-Length", "0")], &[]), Gets::Call),
-            (request("GET", "/api/v1/down", &[auth, cursor], &[]), Gets::NotFound),
+            (
+                request("POST", "/api/v1/session", &[page_auth, OCTETS], body),
+                Gets::Call,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/session",
+                    &[page_auth, OCTETS, chunked],
+                    &[],
+                ),
+                Gets::Call,
+            ),
+            (
+                request("POST", "/api/v1/session", &[page_auth, OCTETS], &[]),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/session", &[page_auth, OCTETS], &[0; 65]),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/session", &[page_auth], body),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/session",
+                    &[page_auth, page_auth, OCTETS],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/session",
+                    &[page_auth, OCTETS, ("Cookie", "a=b")],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/session", &[auth, OCTETS], body),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/session?", &[page_auth, OCTETS], body),
+                Gets::NotFound,
+            ),
+            (
+                request("PUT", "/api/v1/session", &[page_auth, OCTETS], body),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/session", &[OCTETS], body),
+                Gets::Cover,
+            ),
+            (
+                request("DELETE", "/api/v1/session", &[auth], &[]),
+                Gets::Call,
+            ),
+            (
+                request(
+                    "DELETE",
+                    "/api/v1/session",
+                    &[auth, ("Content-Type", "")],
+                    &[],
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request("DELETE", "/api/v1/session", &[auth], body),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/up", &[auth, OCTETS, seq], body),
+                Gets::Call,
+            ),
+            (
+                request("POST", "/api/v1/up", &[auth, OCTETS, seq, length], &[]),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/up",
+                    &[auth, OCTETS, ("X-Up-Seq", "01")],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/up",
+                    &[auth, OCTETS, ("X-Up-Seq", "0")],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/up",
+                    &[auth, OCTETS, ("X-Up-Seq", "+1")],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/up",
+                    &[auth, OCTETS, seq, ("X-Lane-ID", "1")],
+                    body,
+                ),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/up", &[auth, OCTETS], body),
+                Gets::NotFound,
+            ),
+            (
+                request("POST", "/api/v1/down", &[auth, cursor], &[]),
+                Gets::Call,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/down",
+                    &[auth, cursor, ("Content-Type", "")],
+                    &[],
+                ),
+                Gets::Call,
+            ),
+            (
+                request("POST", "/api/v1/down", &[auth, cursor, OCTETS], &[]),
+                Gets::NotFound,
+            ),
+            (
+                request(
+                    "POST",
+                    "/api/v1/down",
+                    &[auth, cursor, ("Content-Length", "0")],
+                    &[],
+                ),
+                Gets::Call,
+            ),
+            (
+                request("GET", "/api/v1/down", &[auth, cursor], &[]),
+                Gets::NotFound,
+            ),
             (upgrade(&token), Gets::Call),
             (upgrade(&page_token), Gets::NotFound),
             (get(&format!("/{token}")), Gets::NotFound),
@@ -148,7 +300,10 @@ fn calls_are_made_in_one_way_alone() {
         ] {
             assert_eq!(decided(&world, &without(line)), Gets::NotFound, "{line}");
         }
-        assert_eq!(decided(&world, &without(&format!("tproxy-v1.{token}"))), Gets::Cover);
+        assert_eq!(
+            decided(&world, &without(&format!("tproxy-v1.{token}"))),
+            Gets::Cover
+        );
     });
 }
 
@@ -159,7 +314,11 @@ fn what_a_call_says_is_read() {
         let bearer = bearer(&token);
         let auth = ("Authorization", bearer.as_str());
         let call = |bytes: &[u8]| {
-            let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            let end = bytes
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n")
+                .unwrap()
+                + 4;
             let head = RequestHead::parse(&bytes[..end]).unwrap();
             match decide(&world.context.hosts(), &world.context.mint, &head) {
                 Decision::Call(_, call) => call,

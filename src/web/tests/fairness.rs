@@ -51,7 +51,8 @@ fn a_stream_that_is_stuck_lets_the_others_go_on() {
 fn a_stream_that_holds_little_ends_too() {
     run(&[Clients::Deaf, Clients::Echo], |world| async move {
         let mut ws = Ws::new(&world).await;
-        ws.send(&[open(1), open(2), frame(DATA, 1, b"x")].concat()).await;
+        ws.send(&[open(1), open(2), frame(DATA, 1, b"x")].concat())
+            .await;
         let frame = ws.next().await.unwrap();
         assert_eq!((frame.kind, frame.stream), (CLOSE, 1));
         assert_eq!(world.buffers.used_bytes(), 0);
@@ -85,7 +86,8 @@ fn streams_take_turns() {
             assert_eq!(frame.kind, DATA);
             let stream = frame.stream as usize;
             had[stream] += frame.payload.len();
-            ws.send(&window(frame.stream, frame.payload.len() as u32)).await;
+            ws.send(&window(frame.stream, frame.payload.len() as u32))
+                .await;
         }
         let (least, most) = (had[1..].iter().min(), had[1..].iter().max());
         assert!(least.unwrap() * 2 > *most.unwrap(), "{had:?}");

@@ -36,7 +36,9 @@ fn a_session_opens_so_many_streams() {
             ws.send(&[open(stream), close(stream)].concat()).await;
         }
         let counted = &world.metrics.web_streams_refused;
-        world.until("some are refused", || counted.get() >= 100).await;
+        world
+            .until("some are refused", || counted.get() >= 100)
+            .await;
         for _ in 0..counted.get() {
             assert_eq!(ws.next().await.unwrap().kind, CLOSE);
             refused += 1;
@@ -63,37 +65,45 @@ fn who_opens_and_does_not_read_is_not_read() {
 
 #[test]
 fn sessions_of_an_address_begin_so_often() {
-    run_with(&[Clients::Idle], &[("--max-clients", "4000")], |world| async move {
-        for _ in 0..120 {
-            session_from(&world, "192.0.2.1").await;
-        }
-        let token = bootstrap(&world, "192.0.2.1").await;
-        let mut http = world.connect_from("192.0.2.1").await;
-        let full = begin(&mut http, &token).await;
-        assert_eq!((full.status, full.field("retry-after")), (503, Some("1")));
-        // An address of its own has its own; the token is good still.
-        session_from(&world, "192.0.2.2").await;
-        pause(&world, Duration::from_secs(2)).await;
-        let mut http = world.connect_from("192.0.2.1").await;
-        assert_eq!(begin(&mut http, &token).await.status, 200);
-    });
+    run_with(
+        &[Clients::Idle],
+        &[("--max-clients", "4000")],
+        |world| async move {
+            for _ in 0..120 {
+                session_from(&world, "192.0.2.1").await;
+            }
+            let token = bootstrap(&world, "192.0.2.1").await;
+            let mut http = world.connect_from("192.0.2.1").await;
+            let full = begin(&mut http, &token).await;
+            assert_eq!((full.status, full.field("retry-after")), (503, Some("1")));
+            // An address of its own has its own; the token is good still.
+            session_from(&world, "192.0.2.2").await;
+            pause(&world, Duration::from_secs(2)).await;
+            let mut http = world.connect_from("192.0.2.1").await;
+            assert_eq!(begin(&mut http, &token).await.status, 200);
+        },
+    );
 }
 
 #[test]
 fn who_has_most_makes_room() {
-    run_with(&[Clients::Idle], &[("--max-clients", "128")], |world| async move {
-        // 32 places.
-        for _ in 0..31 {
-            session_from(&world, "2001:db8::1").await;
-        }
-        session_from(&world, "192.0.2.7").await;
-        assert_eq!(world.context.sessions.len(), 32);
-        // Another address of the same subscriber.
-        let token = bootstrap(&world, "2001:db8::2").await;
-        let mut http = world.connect_from("2001:db8::2").await;
-        assert_eq!(begin(&mut http, &token).await.status, 503);
-        session_from(&world, "192.0.2.8").await;
-        assert_eq!(world.metrics.web_ends.get(WebEnd::PushedOut), 1);
-        assert_eq!(world.context.sessions.len(), 32);
-    });
+    run_with(
+        &[Clients::Idle],
+        &[("--max-clients", "128")],
+        |world| async move {
+            // 32 places.
+            for _ in 0..31 {
+                session_from(&world, "2001:db8::1").await;
+            }
+            session_from(&world, "192.0.2.7").await;
+            assert_eq!(world.context.sessions.len(), 32);
+            // Another address of the same subscriber.
+            let token = bootstrap(&world, "2001:db8::2").await;
+            let mut http = world.connect_from("2001:db8::2").await;
+            assert_eq!(begin(&mut http, &token).await.status, 503);
+            session_from(&world, "192.0.2.8").await;
+            assert_eq!(world.metrics.web_ends.get(WebEnd::PushedOut), 1);
+            assert_eq!(world.context.sessions.len(), 32);
+        },
+    );
 }

@@ -128,10 +128,16 @@ fn a_body_that_comes_again_is_applied_once() {
             assert_eq!(up(&mut it.up, &it.token, 1, &body).await.status, 204);
         }
         let mut cursor = 0;
-        assert_eq!(collect(&mut it.down, &it.token, &mut cursor, 4).await, b"once");
+        assert_eq!(
+            collect(&mut it.down, &it.token, &mut cursor, 4).await,
+            b"once"
+        );
         let body = frame(DATA, 1, b"more");
         assert_eq!(up(&mut it.up, &it.token, 2, &body).await.status, 204);
-        assert_eq!(collect(&mut it.down, &it.token, &mut cursor, 4).await, b"more");
+        assert_eq!(
+            collect(&mut it.down, &it.token, &mut cursor, 4).await,
+            b"more"
+        );
     });
 }
 
@@ -214,7 +220,10 @@ fn the_newer_of_two_bodies_goes_on() {
         old.send(&whole[whole.len() - 3..]).await;
         assert!(old.answer().await.is_none());
         let mut cursor = 0;
-        assert_eq!(collect(&mut it.down, &it.token, &mut cursor, 6).await, b"abcdef");
+        assert_eq!(
+            collect(&mut it.down, &it.token, &mut cursor, 6).await,
+            b"abcdef"
+        );
     });
 }
 

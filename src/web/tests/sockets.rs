@@ -22,7 +22,9 @@ fn a_stream_is_echoed_and_its_credit_comes_back() {
         assert_eq!(came[1].payload, 5u32.to_be_bytes());
         ws.send(&frame(CLOSE, 7, &[])).await;
         world
-            .until("the stream is over", || world.metrics.web_streams.get() == 0)
+            .until("the stream is over", || {
+                world.metrics.web_streams.get() == 0
+            })
             .await;
         assert_eq!(world.metrics.web_sessions.get(), 1);
     });
@@ -67,25 +69,66 @@ fn messages_come_in_any_pieces() {
 #[test]
 fn what_ends_a_session() {
     let data = |stream: u32, length: usize| frame(DATA, stream, &vec![0; length]);
-    let overrun = [
-        open(1),
-        data(1, 1 << 20),
-        ws_frame(0, &[]),
-    ];
+    let overrun = [open(1), data(1, 1 << 20), ws_frame(0, &[])];
     drop(overrun);
     for (name, bytes, code, end) in [
         ("text", ws_frame(0x81, b"x"), 1003, WebEnd::BadFrame),
         ("no mask", vec![0x82, 1, 0], 1002, WebEnd::BadFrame),
-        ("2^63", vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1], 1009, WebEnd::BadFrame),
-        ("too long", [&[0x82, 0xff][..], &(2u64 << 20).wrapping_add(1).to_be_bytes(), &[0; 4]].concat(), 1009, WebEnd::BadFrame),
+        (
+            "2^63",
+            vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1],
+            1009,
+            WebEnd::BadFrame,
+        ),
+        (
+            "too long",
+            [
+                &[0x82, 0xff][..],
+                &(2u64 << 20).wrapping_add(1).to_be_bytes(),
+                &[0; 4],
+            ]
+            .concat(),
+            1009,
+            WebEnd::BadFrame,
+        ),
         ("empty", ws_frame(0x82, &[]), 1002, WebEnd::BadFrame),
         ("cut", ws_frame(0x82, &[1, 0, 0]), 1002, WebEnd::BadFrame),
-        ("type 7", ws_frame(0x82, &frame(7, 1, &[])), 1002, WebEnd::BadFrame),
-        ("empty DATA", ws_frame(0x82, &frame(DATA, 1, &[])), 1002, WebEnd::BadFrame),
-        ("HELLO", ws_frame(0x82, super::app::HELLO), 1002, WebEnd::BadFrame),
-        ("no WINDOW", ws_frame(0x82, &[open(1), window(1, 0)].concat()), 1002, WebEnd::BadFrame),
-        ("not open", ws_frame(0x82, &data(1, 1)), 1002, WebEnd::BadStream),
-        ("open twice", ws_frame(0x82, &[open(1), open(1)].concat()), 1002, WebEnd::BadStream),
+        (
+            "type 7",
+            ws_frame(0x82, &frame(7, 1, &[])),
+            1002,
+            WebEnd::BadFrame,
+        ),
+        (
+            "empty DATA",
+            ws_frame(0x82, &frame(DATA, 1, &[])),
+            1002,
+            WebEnd::BadFrame,
+        ),
+        (
+            "HELLO",
+            ws_frame(0x82, super::app::HELLO),
+            1002,
+            WebEnd::BadFrame,
+        ),
+        (
+            "no WINDOW",
+            ws_frame(0x82, &[open(1), window(1, 0)].concat()),
+            1002,
+            WebEnd::BadFrame,
+        ),
+        (
+            "not open",
+            ws_frame(0x82, &data(1, 1)),
+            1002,
+            WebEnd::BadStream,
+        ),
+        (
+            "open twice",
+            ws_frame(0x82, &[open(1), open(1)].concat()),
+            1002,
+            WebEnd::BadStream,
+        ),
     ] {
         run(&[Clients::Idle], |world| async move {
             let mut ws = Ws::new(&world).await;
