@@ -18,6 +18,8 @@ HOST = b"Host: www.example.com\r\n"
 QUIET = 1.0
 # A date may pass into the next second in between.
 DATE = re.compile(rb"(Date|Expires): [^\r\n]*")
+# nginx counts its boundaries.
+BOUNDARY = re.compile(rb"(boundary=|--)\d{20}")
 
 
 def get(target=b"/", fields=b"", version=b"1.1", method=b"GET", host=HOST):
@@ -176,7 +178,8 @@ def ask(address, row):
         except OSError:
             pass  # It has closed before it has heard all.
         listener.join()
-    return DATE.sub(rb"\1: -", b"".join(heard)), ended[0]
+    text = DATE.sub(rb"\1: -", b"".join(heard))
+    return BOUNDARY.sub(rb"\1-", text), ended[0]
 
 
 def address(text):

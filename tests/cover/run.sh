@@ -26,13 +26,15 @@ trap 'kill $nginx $proxy 2>/dev/null; wait; rm -rf "$work"' EXIT
 nginx=
 proxy=
 
-# Two ports that nobody has now.
+# Three ports that nobody has now.
 ports=$(python3 -c '
 import socket
-both = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+both = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*(one.getsockname()[1] for one in both))')
-server_port=${ports% *}
+server_port=${ports%% *}
+client_port=${ports##* }
 proxy_port=${ports#* }
+proxy_port=${proxy_port% *}
 
 mkdir -p "$work/site/dir" "$work/site/empty" "$work/tmp"
 echo '<!doctype html><title>A page</title>' >"$work/site/index.html"
@@ -71,7 +73,7 @@ http {
 EOF
 nginx -e "$work/error.log" -c "$work/nginx.conf" &
 nginx=$!
-"$binary" run --listen 127.0.0.1:0 --secret web=000102030405060708090a0b0c0d0e0f \
+"$binary" run --listen 127.0.0.1:$client_port --secret web=000102030405060708090a0b0c0d0e0f \
     --dc 1=127.0.0.1:9 --dc 2=127.0.0.1:9 --dc 3=127.0.0.1:9 --dc 4=127.0.0.1:9 --dc 5=127.0.0.1:9 \
     --web www.example.com --web-listen "127.0.0.1:$proxy_port" \
     --web-site "http://127.0.0.1:$server_port" >"$work/proxy.log" 2>&1 &

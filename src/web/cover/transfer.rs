@@ -45,7 +45,7 @@ enum Up {
     Body,
     /// All of it is with the site.
     Done,
-    /// The same, and the client will say no more.
+    /// The client will say no more.
     Ended,
     /// The site takes no more of it. It may have answered all the same.
     Refused,
@@ -68,16 +68,14 @@ impl<'a> Transfer<'a> {
         site: &'a mut KeptConnection,
     ) -> Self {
         let mut to_site = Flow::new(&context.buffers);
-        let sent = to_site.send(&site.connection, request.bytes());
+        // With as much of the body as is here, as it came.
+        to_site.hold(request.bytes());
         Self {
             client: exchange.connection().clone(),
             to_head: request.is_head(),
             to_site,
             to_client: Flow::new(&context.buffers),
-            request: match sent {
-                Ok(()) => Up::Body,
-                Err(_) => Up::Refused,
-            },
+            request: Up::Body,
             answer: Down::Head,
             patience: Patience::new(&context.reactor),
             context,
@@ -116,6 +114,15 @@ impl<'a> Transfer<'a> {
         let mut reads = 0;
         while self.request == Up::Body {
             let site = &self.site.connection;
+            let is_here = !self.exchange.received().is_empty();
+            if is_here && !self.exchange.has_body_ended() {
+                let to_site = &mut self.to_site;
+                let mut take = |bytes: &mut [u8]| to_site.hold(bytes);
+                if ready!(self.exchange.poll_raw_body(cx, &mut take)).is_err() {
+                    self.request = Up::Raw;
+                }
+                continue;
+            }
             if ready!(self.to_site.poll_flush(cx, site)).is_err() {
                 self.request = Up::Refused;
                 break;
@@ -135,7 +142,11 @@ impl<'a> Transfer<'a> {
                 Ok(_) => {}
                 Err(BodyFailure::Malformed) => self.request = Up::Raw,
                 Err(BodyFailure::Broken(error)) => return Poll::Ready(Err(error)),
-                Err(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                // The site may have an answer all the same.
+                Err(_) => {
+                    site.shut_down_write();
+                    self.request = Up::Ended;
+                }
             }
             if sent.is_err() {
                 self.request = Up::Refused;
@@ -165,8 +176,9 @@ impl<'a> Transfer<'a> {
                 Ok(false) => {}
                 Err(outcome) => return Poll::Ready(outcome),
             }
+            // The rest of a request that is answered already is the site's to read, or not.
             if let Down::Done(answer) = &self.answer
-                && (self.request != Up::Body || !answer.keeps_alive)
+                && self.request != Up::Body
             {
                 let is_whole = matches!(self.request, Up::Done);
                 return Poll::Ready(Outcome::Answered {
