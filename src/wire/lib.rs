@@ -39,7 +39,7 @@
 //! | `socks5.rs`, `http_connect.rs` | the talk with each, until the connection is the tunnel's |
 //! | `via.rs` | the talk with either |
 //! | **Pages** | |
-//! | `http.rs` | URLs and answers |
+//! | `http/` | URLs, heads, bodies, answers |
 //! | `http_date.rs` | the date in an answer |
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |

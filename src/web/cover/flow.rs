@@ -24,6 +24,11 @@ impl Flow {
         }
     }
 
+    /// Lets `data` wait for what follows, so that both go in one write.
+    pub(super) fn hold(&mut self, data: &[u8]) {
+        self.left.append_overdrawn(&self.buffers, data);
+    }
+
     /// Takes all of `data`, behind what waits.
     pub(super) fn send(&mut self, to: &Connection, data: &[u8]) -> io::Result<()> {
         let written = match self.left.is_empty() {

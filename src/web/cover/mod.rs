@@ -8,9 +8,9 @@
 //! | `raw.rs` | bytes handed on both ways, whatever they are |
 //! | `flow.rs` | what goes to one side, and waits for it |
 //! | `patience.rs` | ends what does not move any more |
-//! | `origin.rs` | where a site is, and connections to it |
+//! | `site.rs` | where a site is, and connections to it |
 //! | `site_tls.rs` | TLS on these |
-//! | `site_line.rs` | one of them, kept for a client's requests |
+//! | `kept.rs` | one of them, kept for a client's requests |
 //! | `guests.rs` | how many there may be |
 //! | `directory.rs` | answers from a directory |
 //! | `files.rs` | what is in it, read at the start |
@@ -24,12 +24,12 @@ mod directory;
 mod files;
 mod flow;
 mod guests;
+mod kept;
 mod local;
-mod origin;
 mod patience;
 mod raw;
 mod selection;
-mod site_line;
+mod site;
 mod site_path;
 #[cfg(feature = "tls")]
 mod site_tls;
@@ -51,7 +51,7 @@ use crate::wire::web::HostName;
 use files::Files;
 pub(crate) use files::FilesError;
 pub(crate) use guests::Guests;
-use origin::Origin;
+use site::Site;
 #[cfg(feature = "tls")]
 pub(crate) use site_tls::SiteTls;
 pub(crate) use visit::Visit;
@@ -72,7 +72,7 @@ pub(crate) struct Cover {
 }
 
 enum Source {
-    Origin(Origin),
+    Site(Site),
     Directory(Arc<Files>),
 }
 
@@ -114,12 +114,12 @@ pub(crate) fn covers(
     let first = config.hosts.first().map(|host| &host.name);
     let cover = |host: Option<&HostName>| {
         let source = match config.site_of(host) {
-            Some(CoverSource::Origin(url)) => Source::Origin(Origin::of_url(url)),
+            Some(CoverSource::Origin(url)) => Source::Site(Site::of_url(url)),
             Some(CoverSource::Directory(path)) => directories.of(path),
             Some(CoverSource::Fronting) => match &fronting.choice {
                 FrontingChoice::Site(place) => {
                     let name = host.or(first).map_or("", HostName::as_str);
-                    Source::Origin(Origin::fronting(place, name, fronting.proxy_protocol))
+                    Source::Site(Site::fronting(place, name, fronting.proxy_protocol))
                 }
                 FrontingChoice::Off | FrontingChoice::ByName | FrontingChoice::Own => Source::Directory(Arc::default()),
             },

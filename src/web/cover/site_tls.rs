@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::CoverContext;
-use super::origin::SiteFailure;
+use super::site::SiteFailure;
 use crate::http::{Connection, HttpContext};
 use crate::net::{Rope, Socket};
 use crate::tls::{

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::flow::Flow;
+use super::kept::KeptConnection;
 use super::patience::Patience;
-use super::site_line::SiteLine;
 use crate::http::{BodyFailure, Connection, Exchange, HttpContext};
 use crate::net::READS_PER_TURN;
 use crate::wire::http::{BodyReader, RequestHead, ResponseHead};
@@ -30,7 +30,7 @@ pub(super) struct Transfer<'a> {
     context: &'a HttpContext,
     exchange: &'a mut Exchange,
     client: Rc<Connection>,
-    site: &'a mut SiteLine,
+    site: &'a mut KeptConnection,
     to_head: bool,
     to_site: Flow,
     to_client: Flow,
@@ -45,7 +45,7 @@ enum Up {
     Body,
     /// All of it is with the site.
     Done,
-    /// The same, and the client will say no more.
+    /// The client will say no more.
     Ended,
     /// The site takes no more of it. It may have answered all the same.
     Refused,
@@ -65,19 +65,17 @@ impl<'a> Transfer<'a> {
         context: &'a HttpContext,
         exchange: &'a mut Exchange,
         request: &RequestHead,
-        site: &'a mut SiteLine,
+        site: &'a mut KeptConnection,
     ) -> Self {
         let mut to_site = Flow::new(&context.buffers);
-        let sent = to_site.send(&site.connection, request.bytes());
+        // With as much of the body as is here, as it came.
+        to_site.hold(request.bytes());
         Self {
             client: exchange.connection().clone(),
             to_head: request.is_head(),
             to_site,
             to_client: Flow::new(&context.buffers),
-            request: match sent {
-                Ok(()) => Up::Body,
-                Err(_) => Up::Refused,
-            },
+            request: Up::Body,
             answer: Down::Head,
             patience: Patience::new(&context.reactor),
             context,
@@ -116,6 +114,15 @@ impl<'a> Transfer<'a> {
         let mut reads = 0;
         while self.request == Up::Body {
             let site = &self.site.connection;
+            let is_here = !self.exchange.received().is_empty();
+            if is_here && !self.exchange.has_body_ended() {
+                let to_site = &mut self.to_site;
+                let mut take = |bytes: &mut [u8]| to_site.hold(bytes);
+                if ready!(self.exchange.poll_raw_body(cx, &mut take)).is_err() {
+                    self.request = Up::Raw;
+                }
+                continue;
+            }
             if ready!(self.to_site.poll_flush(cx, site)).is_err() {
                 self.request = Up::Refused;
                 break;
@@ -135,7 +142,11 @@ impl<'a> Transfer<'a> {
                 Ok(_) => {}
                 Err(BodyFailure::Malformed) => self.request = Up::Raw,
                 Err(BodyFailure::Broken(error)) => return Poll::Ready(Err(error)),
-                Err(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                // The site may have an answer all the same.
+                Err(_) => {
+                    site.shut_down_write();
+                    self.request = Up::Ended;
+                }
             }
             if sent.is_err() {
                 self.request = Up::Refused;
@@ -165,8 +176,9 @@ impl<'a> Transfer<'a> {
                 Ok(false) => {}
                 Err(outcome) => return Poll::Ready(outcome),
             }
+            // The rest of a request that is answered already is the site's to read, or not.
             if let Down::Done(answer) = &self.answer
-                && (self.request != Up::Body || !answer.keeps_alive)
+                && self.request != Up::Body
             {
                 let is_whole = matches!(self.request, Up::Done);
                 return Poll::Ready(Outcome::Answered {
@@ -212,7 +224,7 @@ impl<'a> Transfer<'a> {
     /// Reads the site once. Of a body what comes is handed on at once; all else is kept in
     /// `received`.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let SiteLine {
+        let KeptConnection {
             connection,
             received,
             ..

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::flow::Flow;
-use super::origin::Origin;
+use super::kept::KeptConnection;
 use super::raw::RawRelay;
-use super::site_line::SiteLine;
+use super::site::Site;
 use super::transfer::{Outcome, Transfer};
 use super::{Cover, Source, directory, local};
 use crate::client::Peer;
@@ -21,7 +21,7 @@ pub(crate) struct Visit {
     cover: Rc<Cover>,
     peer: Peer,
     /// A connection that can be asked again.
-    line: Option<SiteLine>,
+    kept: Option<KeptConnection>,
     /// The number of the last request that was asked on it.
     last: u64,
 }
@@ -34,7 +34,7 @@ impl Visit {
         Self {
             cover: cover.clone(),
             peer,
-            line: None,
+            kept: None,
             last: 0,
         }
     }
@@ -47,8 +47,8 @@ impl Visit {
             if let Poll::Ready(incoming) = exchange.poll_next(cx, &mut wait) {
                 return Poll::Ready(incoming);
             }
-            if self.line.as_ref().is_some_and(|line| line.poll_ended(cx)) {
-                self.line = None;
+            if self.kept.as_ref().is_some_and(|kept| kept.poll_ended(cx)) {
+                self.kept = None;
                 if self.last == exchange.requests() && exchange.received().is_empty() {
                     return Poll::Ready(Incoming::End);
                 }
@@ -65,42 +65,37 @@ impl Visit {
         let cover = self.cover.clone();
         match &cover.source {
             Source::Directory(files) => directory::answer(exchange, request, files).await,
-            Source::Origin(origin) => self.ask(origin, exchange, request).await,
+            Source::Site(site) => self.ask(site, exchange, request).await,
         }
     }
 
-    async fn ask(
-        &mut self,
-        origin: &Origin,
-        exchange: &mut Exchange,
-        request: &RequestHead,
-    ) -> Next {
-        let mut kept = self.take_line();
+    async fn ask(&mut self, site: &Site, exchange: &mut Exchange, request: &RequestHead) -> Next {
+        let mut kept = self.take_kept();
         loop {
             let was_kept = kept.is_some();
-            let mut line = match kept.take() {
-                Some(line) => line,
-                None => match self.connect(origin).await {
-                    Ok(line) => line,
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                None => match self.connect(site).await {
+                    Ok(connection) => connection,
                     Err(status) => return local::answer(exchange, request, status).await,
                 },
             };
             let context = &self.cover.context.http;
-            let transfer = Transfer::new(context, exchange, request, &mut line);
+            let transfer = Transfer::new(context, exchange, request, &mut connection);
             let (outcome, to_site, to_client) = transfer.run().await;
             return match outcome {
                 Outcome::Answered { keeps_alive } => {
                     if !(keeps_alive && request.keeps_alive()) {
                         return Next::Close;
                     }
-                    self.line = Some(line);
+                    self.kept = Some(connection);
                     Next::KeepAlive
                 }
                 // It had ended before it was asked.
                 Outcome::Unanswered if was_kept && may_be_asked_again(request) => continue,
                 Outcome::Unanswered | Outcome::Broken => Next::Close,
                 Outcome::Raw => {
-                    self.go_raw(exchange, line, to_site, to_client).await;
+                    self.go_raw(exchange, connection, to_site, to_client).await;
                     Next::Close
                 }
             };
@@ -111,31 +106,31 @@ impl Visit {
     /// has ended.
     pub(crate) async fn relay_raw(&mut self, exchange: &mut Exchange) {
         let cover = self.cover.clone();
-        let Source::Origin(origin) = &cover.source else {
+        let Source::Site(site) = &cover.source else {
             return local::refuse(exchange).await;
         };
-        let line = match self.take_line() {
-            Some(line) => line,
-            None => match self.connect(origin).await {
-                Ok(line) => line,
+        let connection = match self.take_kept() {
+            Some(connection) => connection,
+            None => match self.connect(site).await {
+                Ok(connection) => connection,
                 Err(_) => return,
             },
         };
         let buffers = &self.cover.context.http.buffers;
         let (to_site, to_client) = (Flow::new(buffers), Flow::new(buffers));
-        self.go_raw(exchange, line, to_site, to_client).await;
+        self.go_raw(exchange, connection, to_site, to_client).await;
     }
 
     async fn go_raw(
         &self,
         exchange: &mut Exchange,
-        line: SiteLine,
+        connection: KeptConnection,
         mut to_site: Flow,
         mut to_client: Flow,
     ) {
-        let (client, site) = (exchange.connection().clone(), &line.connection);
+        let (client, site) = (exchange.connection().clone(), &connection.connection);
         let sent = to_site.send(site, &exchange.take_received());
-        if sent.is_err() || to_client.send(&client, &line.received).is_err() {
+        if sent.is_err() || to_client.send(&client, &connection.received).is_err() {
             return;
         }
         let context = &self.cover.context.http;
@@ -144,17 +139,17 @@ impl Visit {
     }
 
     /// The connection that is kept, if it can be asked.
-    fn take_line(&mut self) -> Option<SiteLine> {
-        self.line.take().filter(|line| !line.has_ended())
+    fn take_kept(&mut self) -> Option<KeptConnection> {
+        self.kept.take().filter(|kept| !kept.has_ended())
     }
 
     /// A new one, or the status that tells that there is none.
-    async fn connect(&self, origin: &Origin) -> Result<SiteLine, u16> {
+    async fn connect(&self, site: &Site) -> Result<KeptConnection, u16> {
         let context = &self.cover.context;
         let guest = context.guests.take(self.peer.client.ip()).ok_or(FULL)?;
-        let connected = origin.connect(context, self.peer).await;
+        let connected = site.connect(context, self.peer).await;
         let connection = connected.map_err(|failure| failure.status())?;
-        Ok(SiteLine::new(connection, guest))
+        Ok(KeptConnection::new(connection, guest))
     }
 }
 

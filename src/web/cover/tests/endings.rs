@@ -57,6 +57,10 @@ fn the_clients_end_is_the_sites() {
         let site = world.visit_after(&client, half).await;
         client.says_no_more();
         site.hears_end().await;
+        // It may answer that.
+        site.says(ANSWER).await;
+        drop(site);
+        client.hears(ANSWER).await;
         client.hears_end().await;
         // A close that it asks for.
         let client = world.client().await;

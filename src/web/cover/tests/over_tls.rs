@@ -9,7 +9,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::*;
 use crate::config::SitePlace;
-use crate::tls::{AcceptContext, Batch, public_roots, web_provider};
+use crate::tls::{AcceptContext, Batch, accept, public_roots, web_provider};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
@@ -67,11 +67,11 @@ impl World {
         let site = self.visit().await;
         site.hears(in_front).await;
         let context = AcceptContext::new(&self.http.scratch, &self.http.buffers, Batch::default());
-        let Ok(accepted) = Accepted::by(&context, config, &site.0, &[]).await else {
+        let Ok(tls) = accept(&context, config, &site.0, &[]).await else {
             return;
         };
-        let connection = Connection::tls(site.0, accepted.tls).unwrap();
-        let mut heard = accepted.early;
+        let connection = Connection::tls(site.0, tls).unwrap();
+        let mut heard = Vec::new();
         while heard.len() < GET.len() {
             let mut take = |bytes: &mut [u8]| heard.extend_from_slice(bytes);
             let read = poll_fn(|cx| self.http.poll_read(cx, &connection, &mut take)).await;
@@ -93,8 +93,9 @@ impl World {
     async fn asks(&self, cover: &Rc<Cover>) -> String {
         let client = self.client_at(cover).await;
         client.says(GET).await;
-        client.says_no_more();
-        client.hears_all().await
+        let answer = client.hears_all().await;
+        drop(client);
+        answer
     }
 }
 

@@ -35,7 +35,7 @@ const RULES: LookupRules = LookupRules {
 const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// A site, and how it is spoken to.
-pub(super) struct Origin {
+pub(super) struct Site {
     place: Place,
     /// Whose name the hello has, and the certificate; without it there is no TLS.
     tls_name: Option<String>,
@@ -63,7 +63,7 @@ pub(super) enum SiteFailure {
     Tls(String),
 }
 
-impl Origin {
+impl Site {
     pub(super) fn of_url(url: &Url) -> Self {
         Self {
             place: Place::of(&url.host, url.port),

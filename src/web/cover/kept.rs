@@ -5,14 +5,14 @@ use super::guests::Guest;
 use crate::http::Connection;
 
 /// A connection to the site, kept for one client's requests.
-pub(super) struct SiteLine {
+pub(super) struct KeptConnection {
     pub(super) connection: Rc<Connection>,
     /// Has come and is not handed on.
     pub(super) received: Vec<u8>,
     _guest: Guest,
 }
 
-impl SiteLine {
+impl KeptConnection {
     pub(super) fn new(connection: Connection, guest: Guest) -> Self {
         Self {
             connection: Rc::new(connection),
