@@ -257,6 +257,17 @@ async def deaf_socket(bench, kind):
         assert 500_000 < most <= (1 << 20) + (64 << 10) + 8, most
 
 
+async def slow_timers(bench, kind):
+    """A page that nobody sees has timers of a second: what comes has to be clock enough."""
+    bench.relay.faults.deaf = 1
+    script = "const real = setTimeout; window.setTimeout = (what, time) => real(what, Math.ceil((time || 1) / 1000) * 1000);"
+    async with bench.visit(kind, script=script) as app:
+        await app.welcomed()
+        began = time.monotonic()
+        await app.echo(20_000_000, streams=2)
+        assert time.monotonic() - began < 15, time.monotonic() - began
+
+
 async def full(bench, kind):
     bench.relay.faults.full = 2
     async with bench.visit(kind) as app:
@@ -394,6 +405,8 @@ def cases(product):
         if kind != "browser":
             # What its socket holds is looked at in the page.
             yield f"{kind}, websocket: does not read for 3 s", both, deaf_socket, (kind,)
+        yield f"{kind}, websocket: slow timers", both, slow_timers, (kind,)
+        yield f"{kind}, https: slow timers", "https", slow_timers, (kind,)
         yield f"{kind}, websocket: fragments", both, chopped, (kind,)
         yield f"{kind}, https: full", "https", full, (kind,)
         for fault, count in (("lost_ups", 3), ("cut_downs", 3), ("lost_requests", 4), ("gateway", 3)):
