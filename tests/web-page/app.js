@@ -306,7 +306,7 @@ const makeApp = (() => {
           length = 0;
         };
         for (const one of frames) {
-          if (length + one.length > 1 << 20) flush();
+          if (length + one.length > 1 << 20 || group.length === 4096) flush();
           group.push(one);
           length += one.length;
         }
@@ -388,6 +388,12 @@ const makeApp = (() => {
     for (const name of gone) Object.defineProperty(window, name, { value: undefined, configurable: false });
     for (const name of ['cookie']) Object.defineProperty(document, name, { get() { throw Error('no cookies'); }, set() { throw Error('no cookies'); } });
     navigator.sendBeacon = undefined;
+    // A page may be gone before its last request, which needs `keepalive`; others are too long for it.
+    const real = window.fetch;
+    window.fetch = (where, what) => {
+      if (Boolean(what.keepalive) !== (what.method === 'DELETE')) throw Error('keepalive where it does not belong');
+      return real(where, what);
+    };
   };
   return makeApp;
 })();

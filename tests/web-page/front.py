@@ -33,7 +33,7 @@ def certificate(directory, host):
     return context
 
 
-def pages(_script):
+def pages():
     """Serves the page around the frame, whose address is the query."""
 
     async def serve(reader, writer):
@@ -46,8 +46,9 @@ def pages(_script):
     return serve
 
 
-def around(port):
-    """Takes TLS off what goes to that port, as a web server in front does."""
+def before(product):
+    """Takes TLS off what goes to the product, as a web server in front does, and where
+    `product.carriers` is `https` lets no WebSocket through, as some do not."""
 
     async def pump(reader, writer):
         with contextlib.suppress(ConnectionError, ssl.SSLError):
@@ -57,10 +58,17 @@ def around(port):
         writer.close()
 
     async def serve(reader, writer):
+        # A browser has a connection for each WebSocket.
         try:
-            inner = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
+            head = await reader.readuntil(b"\r\n\r\n")
+            inner = await asyncio.open_connection("127.0.0.1", product.port)
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return writer.transport.abort()
+        if product.carriers == "https" and b"\r\nupgrade: websocket\r\n" in head.lower():
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            inner[1].close()
+            return writer.close()
+        inner[1].write(head)
         await asyncio.gather(pump(reader, inner[1]), pump(inner[0], writer))
 
     return serve

@@ -87,7 +87,3 @@ class Product:
         await self.telegram.until("^ok")
         said = [line for line in self.telegram.lines[start:-1] if line]
         assert not said, said
-
-    async def has_no_session(self):
-        """Nobody counts the sessions here yet: what is asked is that it goes on."""
-        await self.is_content()

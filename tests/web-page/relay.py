@@ -63,7 +63,7 @@ class Faults:
     expires_after: int = 0  # requests of a session; then nobody knows its token
     refuse_session: bool = False
     merge: int = 64 << 10  # the longest DATA
-    takes: bool = True  # whether the streams' DATA leaves, as to a DC
+    sinks: bool = False  # streams take and grant, and nothing comes back
     close_after: int = 0  # bytes of a stream, after which the relay closes it
     chop: bool = False  # WebSocket messages in fragments
     idle: float = 25  # seconds to an empty answer to down
@@ -155,7 +155,10 @@ class Session:
             del self.streams[number]
             self.closed.add(number)
             return self.push(frame(CLOSE, number))
-        while faults.takes and stream.pending and stream.to_app:
+        if faults.sinks:
+            stream.ungranted += sum(map(len, stream.pending))
+            stream.pending.clear()
+        while stream.pending and stream.to_app:
             data = bytearray()
             room = min(faults.merge, stream.to_app)
             while stream.pending and len(data) < room:
@@ -177,9 +180,10 @@ class Session:
         self.some.set()
 
     def next_batch(self, most):
-        batch = bytearray()
-        while self.out and (not batch or len(batch) + len(self.out[0]) <= most):
+        batch, frames = bytearray(), 0
+        while self.out and frames < 4096 and (not batch or len(batch) + len(self.out[0]) <= most):
             batch += self.out.popleft()
+            frames += 1
         if not self.out and not self.ended:
             self.some.clear()
         return bytes(batch)
@@ -200,9 +204,14 @@ class Head:
 
 
 class Relay:
-    def __init__(self, host, path, key, page, carriers):
-        self.host, self.base, self.page, self.carriers = host, f"/{path}/" if path else "/", page, carriers
-        self.capability = capability(key, host, path)
+    def __init__(self, host, key, page):
+        self.host, self.key, self.page = host, key, page
+        self.begin("", "")
+
+    def begin(self, path, carriers):
+        """Anew, with its page at that path."""
+        self.base, self.carriers = f"/{path}/" if path else "/", carriers
+        self.capability = capability(self.key, self.host, path)
         self.renew()
 
     def renew(self):
