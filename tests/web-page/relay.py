@@ -68,6 +68,7 @@ class Faults:
     chop: bool = False  # WebSocket messages in fragments
     idle: float = 25  # seconds to an empty answer to down
     deaf: float = 0  # seconds before a socket is read
+    mute: bool = False  # a socket is read, and nothing is done of it, as where packets are lost
 
 
 class Stream:
@@ -435,6 +436,8 @@ class Relay:
             got += len(data)
             if self.faults.socket_dies_after and got > self.faults.socket_dies_after:
                 return
+            if self.faults.mute:
+                continue
             protocol.receive_data(data)
             for event in protocol.events_received():
                 if not isinstance(event, Frame) or event.opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):

@@ -328,6 +328,22 @@ async def no_network(bench, kind):
         assert states.count("reconnecting") == 1, states
 
 
+async def lost_socket(bench, kind, fault, value):
+    """A socket whose other end is gone without a word; one where only nothing is said stays."""
+    async with bench.visit(kind) as app:
+        if fault == "deaf":
+            setattr(bench.relay.faults, fault, value)
+        await app.welcomed()
+        if fault == "mute":
+            await app.echo(100_000)
+            await asyncio.sleep(50)
+            await app.echo(100_000)
+            setattr(bench.relay.faults, fault, value)
+        with contextlib.suppress(RuntimeError):
+            await app.echo(4_000_000 if fault == "deaf" else 8, seconds=55)
+        await app.failed(5)
+
+
 async def slow_polls(bench, kind):
     bench.relay.faults.down_delay = 0.3
     async with bench.visit(kind) as app:
@@ -437,6 +453,8 @@ def cases(product):
             yield f"{kind}, websocket: {fault} at first", both, bad_network_at_first, (kind, fault)
         yield f"{kind}: no session", both, refused, (kind,)
     yield "desktop, https: no network any more", "https", no_network, ("desktop",)
+    for fault, value in (("deaf", 1000), ("mute", True)):
+        yield f"desktop, websocket: {fault} for ever", "websocket", lost_socket, ("desktop", fault, value)
     yield "nobody is there", both, nobody, ()
     yield "a frame of another origin", both, another_origin, ()
     yield "the script is an old one", both, old_script, ()
