@@ -227,8 +227,8 @@ class Relay:
         try:
             while await self.answer(reader, writer):
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
+            pass  # gone, or all is over
         except Exception as error:
             self.broken.append(repr(error))
         finally:
