@@ -36,7 +36,7 @@ CARGO := sh cross/rust.sh cargo
 CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket test-web-page guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -55,7 +55,7 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket test-web-page fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
@@ -86,6 +86,10 @@ test-via: setup
 # A WebSocket library against both ends.
 test-websocket: setup
 	@bash tests/websocket/run.sh
+
+# The bridge page in Chromium, with an app and a relay of the tests.
+test-web-page: setup
+	@bash tests/web-page/run.sh
 
 test-clients: setup
 	@$(CLEANLY) bash tests/real-clients/run.sh

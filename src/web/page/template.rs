@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `{{nonce}}` | what the answer's `script-src 'nonce-…'` says: 1 to 42 characters of base64url, fresh for every page |
 //! | `{{token}}` | the bootstrap token, 43 characters of base64url |
-//! | `{{carriers}}` | which carriers to try, in their order: see [`Carriers`] |
+//! | `{{carriers}}` | which carriers to try, in their order, as words: [`CARRIERS`]; the page's tests fill in others |
 //!
 //! Native libraries do not run the page: they take its first double-quoted string of 43
 //! characters for the bootstrap token. So the nonce, which comes before it, is never 43
@@ -23,36 +23,18 @@
 
 const PAGE: &str = include_str!("bridge.html");
 
-/// Which carriers a bridge page tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carriers {
-    /// A WebSocket, and HTTPS requests where it does not come up.
-    WebSocketFirst,
-    /// HTTPS requests alone.
-    HttpsOnly,
-    /// A WebSocket alone.
-    WebSocketOnly,
-}
-
-impl Carriers {
-    fn words(self) -> &'static str {
-        match self {
-            Self::WebSocketFirst => "websocket https",
-            Self::HttpsOnly => "https",
-            Self::WebSocketOnly => "websocket",
-        }
-    }
-}
+/// A WebSocket, and HTTPS requests where it does not come up.
+const CARRIERS: &str = "websocket https";
 
 /// The page's text for one request. `nonce` and `token` are base64url, so there is nothing
 /// in them to escape.
-pub(super) fn fill(nonce: &str, token: &str, carriers: Carriers) -> String {
+pub(super) fn fill(nonce: &str, token: &str) -> String {
     let mut page = String::with_capacity(PAGE.len() + nonce.len() + token.len());
     let mut rest = PAGE;
     for (blank, filling) in [
         ("{{nonce}}", nonce),
         ("{{token}}", token),
-        ("{{carriers}}", carriers.words()),
+        ("{{carriers}}", CARRIERS),
     ] {
         let Some((before, after)) = rest.split_once(blank) else {
             continue;
@@ -67,7 +49,7 @@ pub(super) fn fill(nonce: &str, token: &str, carriers: Carriers) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Carriers, PAGE, fill};
+    use super::{CARRIERS, PAGE, fill};
 
     const NONCE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
     const TOKEN: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";
@@ -84,22 +66,16 @@ mod tests {
         for blank in ["{{nonce}}", "{{token}}", "{{carriers}}"] {
             assert_eq!(PAGE.matches(blank).count(), 1, "{blank}");
         }
-        for carriers in [
-            Carriers::WebSocketFirst,
-            Carriers::HttpsOnly,
-            Carriers::WebSocketOnly,
-        ] {
-            let page = fill(NONCE, TOKEN, carriers);
-            assert!(!page.contains("{{"), "{carriers:?}");
-            assert_eq!(page.matches(NONCE).count(), 1);
-            assert_eq!(page.matches(TOKEN).count(), 1);
-            assert!(page.contains(&format!("'{}'.split", carriers.words())));
+        let page = fill(NONCE, TOKEN);
+        assert!(!page.contains("{{"));
+        for filling in [NONCE, TOKEN, CARRIERS] {
+            assert_eq!(page.matches(filling).count(), 1, "{filling}");
         }
     }
 
     #[test]
     fn native_libraries_find_the_token() {
-        let page = fill(NONCE, TOKEN, Carriers::WebSocketFirst);
+        let page = fill(NONCE, TOKEN);
         assert_eq!(first_token(&page), Some(TOKEN));
     }
 
