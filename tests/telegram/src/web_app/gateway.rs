@@ -27,6 +27,8 @@ pub struct Gateway {
 struct Inner {
     options: Options,
     session: smol::lock::Mutex<Option<Arc<Session>>>,
+    /// Of sessions that are over.
+    violations: Mutex<Vec<String>>,
     /// Of connections that are open; those that are over go when another one comes.
     relays: Mutex<Vec<Task<()>>>,
 }
@@ -52,6 +54,7 @@ impl Gateway {
         let inner = Arc::new(Inner {
             options: options.clone(),
             session: smol::lock::Mutex::new(session.map(Arc::new)),
+            violations: Mutex::default(),
             relays: Mutex::default(),
         });
         Ok(Self {
@@ -72,6 +75,15 @@ impl Gateway {
             .key(self.inner.options.secret.key)
     }
 
+    /// Takes the violations of all its sessions away.
+    pub fn take_violations(&self) -> Vec<String> {
+        let mut violations = std::mem::take(&mut *lock(&self.inner.violations));
+        let place = self.inner.session.try_lock();
+        let session = place.as_ref().and_then(|place| place.as_ref());
+        violations.extend(session.into_iter().flat_map(|one| one.take_violations()));
+        violations
+    }
+
     /// The session of its streams at present.
     pub async fn session(&self) -> io::Result<Arc<Session>> {
         self.inner.session().await
@@ -80,10 +92,8 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let place = self.inner.session.try_lock();
-        let session = place.as_ref().and_then(|place| place.as_ref());
         // Here, as the session itself ends with the last task that has it.
-        let violations = session.map(|one| one.take_violations()).unwrap_or_default();
+        let violations = self.take_violations();
         if !std::thread::panicking() {
             assert!(violations.is_empty(), "violations: {violations:#?}");
         }
@@ -95,6 +105,9 @@ impl Inner {
         let mut place = self.session.lock().await;
         if let Some(session) = place.as_ref().filter(|one| one.over().is_none()) {
             return Ok(session.clone());
+        }
+        if let Some(over) = place.take() {
+            lock(&self.violations).append(&mut over.take_violations());
         }
         let session = Arc::new(self.options.session().await?);
         Ok(place.insert(session).clone())
@@ -116,6 +129,9 @@ async fn accept(inner: Arc<Inner>, listener: Async<TcpListener>) {
                 let mut relays = lock(&inner.relays);
                 relays.retain(|relay| !relay.is_finished());
                 relays.push(smol::spawn(relay(socket, stream)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                lock(&inner.violations).push(error.to_string());
             }
             Err(error) => eprintln!("web gateway: no stream: {error}"),
         }
