@@ -15,6 +15,7 @@ main() {
     local built=${CARGO_TARGET_DIR:-target}/debug
     export SMOL_MTPROXY_BIN=${SMOL_MTPROXY_BIN:-$built/smol-mtproxy}
     export FAKE_TELEGRAM_BIN=$built/fake-telegram
+    export WEB_GATEWAY_BIN=$built/web-gateway
     # shellcheck disable=SC2016  # the inner shell's arguments
     exec "${namespace[@]}" sh -c 'ip link set lo up && exec "$@"' sh \
         "$venv/bin/python" "$here/suite.py" "$@"

@@ -16,7 +16,7 @@
 //! - `stream.rs`: one stream of it;
 //! - `gateway.rs`: TCP connections as streams, so that every client may come by WEB;
 //! - `origin.rs`: the site behind a WEB proxy, which keeps what it is asked;
-//! - `relay.rs`: a relay of its own for tests of this strictness, which breaks each rule
+//! - `relay.rs`, `relay/talk.rs`: a relay of its own for tests of this strictness, which breaks each rule
 //!   on request.
 
 mod api;
