@@ -3,7 +3,7 @@
 
 use fake_telegram::client::{Codec, Kind};
 use fake_telegram::crypto::{from_hex, random};
-use fake_telegram::harness::Route;
+use fake_telegram::harness::{ProxyOptions, Route};
 use fake_telegram::payload::{Command, echo, req_pq_multi};
 use fake_telegram::secret::KEY;
 use fake_telegram::transport::Unit;
@@ -13,6 +13,9 @@ use fake_telegram::web_app::{
 };
 
 use crate::{HOST, Inside, KINDS, Set, served};
+
+/// The key of a secret that takes padded clients alone.
+const DD: [u8; 16] = [0xd0; 16];
 
 /// Clients of every kind do everything that clients do, in so many streams of one
 /// session.
@@ -169,10 +172,13 @@ fn a_bad_header_closes_its_stream_alone() {
     run(async {
         let other = [0x6e; 16];
         let guest = format!("guest={}", fake_telegram::crypto::hex(&other));
-        let set = Set::start_with(Route::Direct, |o| o.add("--secret", guest)).await;
+        let dd = format!("dd=dd{}", fake_telegram::crypto::hex(&DD));
+        let add = |o: ProxyOptions| o.add("--secret", guest).add("--secret", dd);
+        let set = Set::start_with(Route::Direct, add).await;
         for carrier in Carrier::ALL {
-            for secret in [Secret::plain(KEY), Secret::padded(KEY)] {
+            for secret in [Secret::plain(KEY), Secret::padded(DD)] {
                 let is_padded = secret.is_padded;
+                let key = secret.key;
                 let app = set.app().carrier(carrier).secret(secret);
                 let session = app.session().await.unwrap();
                 let mut good = Inside::open(&session, Kind::Padded, 2);
@@ -183,19 +189,19 @@ fn a_bad_header_closes_its_stream_alone() {
                 let foreign = session.stream().unwrap();
                 let options = Kind::Padded.options(app.door).key(other);
                 foreign.write(&options.first_bytes()).await.unwrap();
-                let mut bad = vec![noise, foreign];
+                let mut bad = vec![("noise", noise), ("foreign", foreign)];
                 if is_padded {
                     let plain = session.stream().unwrap();
-                    let options = Kind::Abridged.options(app.door);
+                    let options = Kind::Abridged.options(app.door).key(key);
                     plain.write(&options.first_bytes()).await.unwrap();
-                    bad.push(plain);
+                    bad.push(("plain", plain));
                 }
-                for stream in &bad {
+                for (what, stream) in &bad {
                     let end = async { while !stream.read().await.unwrap().is_empty() {} };
-                    within("CLOSE", end).await;
+                    within(&format!("CLOSE of {what}, {carrier:?}"), end).await;
                 }
                 // A header that came before is a replay.
-                let header = Kind::Padded.options(app.door).first_bytes();
+                let header = Kind::Padded.options(app.door).key(key).first_bytes();
                 let first = session.stream().unwrap();
                 first.write(&header).await.unwrap();
                 within("an echo", good.echo(&echo(3, 64))).await.unwrap();
@@ -244,7 +250,7 @@ fn the_session_of_the_vectors() {
         let (mut cursor, mut granted, mut answered) = (0, 0, None);
         while granted < 105 || answered.is_none() {
             let answer = api.ask(&api.down(&token, cursor)).await.unwrap();
-            assert_eq!(answer.status, 200);
+            assert_eq!(answer.status, 200, "{granted} granted, {answered:?}");
             cursor += 1;
             assert_eq!(answer.field("X-Down-Cursor"), Some(&*cursor.to_string()));
             let mut rest = answer.body.as_slice();

@@ -194,13 +194,15 @@ impl Talk {
             let mut body = Vec::new();
             loop {
                 let line = self.until(b"\r\n").await?;
-                let digits = String::from_utf8_lossy(&line).trim().to_owned();
-                let length = usize::from_str_radix(&digits, 16).map_err(io::Error::other)?;
-                body.append(&mut self.take(length).await?);
-                self.until(b"\r\n").await?;
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let digits = line.split(';').next().unwrap_or_default().trim();
+                let length = usize::from_str_radix(digits, 16).map_err(io::Error::other)?;
                 if length == 0 {
+                    while self.until(b"\r\n").await? != b"\r\n" {}
                     return Ok(body);
                 }
+                body.append(&mut self.take(length).await?);
+                self.until(b"\r\n").await?;
             }
         }
         let length = field(head, "content-length").and_then(|value| value.parse().ok());
