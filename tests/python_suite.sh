@@ -15,6 +15,7 @@ run_suite() {
     find_libraries
     export SMOL_MTPROXY_BIN=${SMOL_MTPROXY_BIN:-$built/smol-mtproxy}
     export FAKE_TELEGRAM_BIN=${FAKE_TELEGRAM_BIN:-$built/fake-telegram}
+    export WEB_GATEWAY_BIN=${WEB_GATEWAY_BIN:-$built/web-gateway}
     export PYTHONDONTWRITEBYTECODE=1
     # shellcheck disable=SC2016  # the inner shell's arguments
     exec "${namespace[@]}" sh -c 'ip link set lo up && exec "$@"' sh \

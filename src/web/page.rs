@@ -10,7 +10,7 @@ use crate::http::{Exchange, Next};
 use crate::net::fill_random;
 use crate::wire::http::RequestHead;
 use crate::wire::web::TokenKind;
-use template::{Carriers, fill};
+use template::fill;
 
 /// Hexadecimal digits of a nonce. Not as long as a token, which libraries look for.
 const NONCE_LEN: usize = 32;
@@ -31,7 +31,7 @@ pub(super) async fn answer(
     let ticket = context.mint.ticket(context.token_time(), bridge.id);
     let token = context.mint.token(TokenKind::Bootstrap, &ticket);
     let nonce = nonce();
-    let page = fill(&nonce, &token.to_string(), Carriers::WebSocketFirst);
+    let page = fill(&nonce, &token.to_string());
     let policy = format!(
         "default-src 'none'; connect-src 'self' wss://{}; script-src 'nonce-{nonce}'; \
          frame-ancestors http://127.0.0.1:*; base-uri 'none'; form-action 'none'; \

@@ -123,6 +123,22 @@ class Proxy(Child):
         return self
 
 
+class WebGateway(Child):
+    """Lets clients come to a WEB proxy by TCP, as a strict app of its kind."""
+
+    @classmethod
+    async def start(cls, *words):
+        self = cls(await cls.spawn([os.environ["WEB_GATEWAY_BIN"], *words]))
+        await self.wait_for("^ready$")
+        return self
+
+    async def violations(self):
+        """What it has to complain about, told as its last words."""
+        self._process.stdin.close()
+        await asyncio.wait_for(self.ended(), STOP)
+        return [line for line in self.lines if line and line.startswith("violation: ")]
+
+
 async def run_proxy(*words):
     """The exit status and the lines of one of its short-lived commands."""
     command = await Proxy.spawn_with(words)

@@ -1,10 +1,11 @@
 """Real Telegram clients through the built binary, plain, dd and ee, on both
-routes, in one process and through front and back. run.sh starts this where there is no network but loopback.
+routes, in one process and through front and back, and as streams of WEB sessions. run.sh starts this where there is no network but loopback.
 """
 
 import asyncio
 import contextlib
 import errno
+import os
 import re
 import signal
 import socket
@@ -15,7 +16,7 @@ import urllib.request
 import warnings
 
 import telethon_client as telethon
-from processes import Child, FakeTelegram, Proxy, run_proxy
+from processes import Child, FakeTelegram, Proxy, WebGateway, run_proxy
 from tdlib import Refused, TdLib
 
 DEADLINE = 60  # seconds for one case; TDLib gives up a ping after 10
@@ -40,6 +41,14 @@ BESIDE = {
     f"via {scheme}": ("--via", scheme, "--via-credentials", "anna:secret")
     for scheme in ("socks5", "http")
 }
+# What a WEB host is called, and the apps that real clients come in.
+WEB_HOST = "web.example.com"
+WEB_APPS = {
+    "websocket": ("--carrier", "websocket", "--app", "desktop"),
+    "websocket, cut anywhere": ("--carrier", "websocket", "--app", "android", "--cut", "7"),
+    "https": ("--carrier", "https", "--app", "desktop"),
+    "https as telethon-webproxy": ("--carrier", "https", "--app", "telethon"),
+}
 LINK_KEY = "0123456789abcdef" * 2
 
 
@@ -50,6 +59,7 @@ class Server:
     def __init__(self, number):
         self.port, self.metrics_port = 2000 + number, 3000 + number
         self.back = None
+        self.gateways = {}
 
     @classmethod
     async def start(cls, number, directory, flags, beside=()):
@@ -63,6 +73,25 @@ class Server:
     @classmethod
     async def start_configured(cls, number, directory, route, beside=()):
         return await cls.start(number, directory, cls._for_clients(number, route), beside)
+
+    @classmethod
+    async def start_web(cls, number, directory, route):
+        """A WEB proxy too, with a gateway for each app and secret that may come so."""
+        door = f"127.0.0.1:{5000 + number}"
+        site = f"{directory}/site"
+        os.makedirs(site, exist_ok=True)
+        with open(f"{site}/index.html", "w") as file:
+            file.write("<p>A site.</p>\n")
+        web = ["--web", WEB_HOST, "--web-listen", door, "--web-site", site]
+        flags = cls._for_clients(number, route) + web
+        self = await cls.start(number, directory, flags)
+        self.gateways = {}
+        kinds = [(app, kind) for app in WEB_APPS for kind in ("plain", "dd")]
+        for port, (app, kind) in enumerate(kinds, 6000 + 100 * number):
+            words = ["--listen", f"127.0.0.1:{port}", "--door", door, "--host", WEB_HOST]
+            words += ["--secret", SECRETS[kind], *WEB_APPS[app]]
+            self.gateways[app, kind] = port, await WebGateway.start(*words)
+        return self
 
     @classmethod
     async def start_split(cls, number, directory, route, beside=()):
@@ -167,6 +196,10 @@ async def run(report, directory):
     }
     split_beside = await Server.start_split(9, directory, "direct", BESIDE["via socks5"])
     beside["split, via socks5"] = split_beside
+    web = {
+        f"web, {route}": await Server.start_web(number, directory, route)
+        for number, route in enumerate(("middle", "direct"), 10)
+    }
     tdlib = TdLib(f"{directory}/tdlib")
     await tdlib.start()
     await asyncio.gather(
@@ -178,6 +211,7 @@ async def run(report, directory):
         *split_cases(report, "split, middle", split_middle, tdlib),
         *split_cases(report, "split, direct", split_direct, tdlib),
         *beside_cases(report, beside, tdlib),
+        *web_cases(report, web, tdlib),
         report.in_turn("rotation: Telethon stays", rotating, stay, rotating),
         report.wanted("no config: TDLib pings through the link", bare, ping_link, bare, tdlib),
         report.wanted("check: finds this Telegram", middle, check, middle, directory),
@@ -191,6 +225,8 @@ async def run(report, directory):
         ("split, middle", split_middle, "direct_accepted"),
         ("split, direct", split_direct, "middle_accepted"),
         *((name, server, "middle_accepted") for name, server in beside.items()),
+        ("web, middle", web["web, middle"], "direct_accepted"),
+        ("web, direct", web["web, direct"], "middle_accepted"),
     ):
         await report.case(f"{name}: everybody is content at the end", server, end, server, unused)
     await tdlib.close()
@@ -232,6 +268,24 @@ def split_cases(report, route, server, tdlib):
 def beside_cases(report, servers, tdlib):
     for name, server in servers.items():
         yield from split_cases(report, name, server, tdlib)
+
+
+def web_cases(report, servers, tdlib):
+    """In streams of WEB sessions, by way of a gateway."""
+    for name, server in servers.items():
+        for (app, kind), (port, _) in server.gateways.items():
+            title = f"{name}, {app}: TDLib pings, {kind}"
+            yield report.wanted(title, server, tdlib.ping, "127.0.0.1", port, SECRETS[kind])
+        for app in WEB_APPS:
+            for title, (connection, secret) in CONNECTIONS.items():
+                kind = next(kind for kind in SECRETS if SECRETS[kind] == secret)
+                if kind == "ee":
+                    continue
+                port, _ = server.gateways[app, kind]
+                title = f"{name}, {app}: Telethon, {title}"
+                arguments = (connection, port, secret)
+                yield report.in_turn(f"{title}, many lengths", server, talk, *arguments)
+                yield report.in_turn(f"{title}, the whole client", server, start_client, *arguments)
 
 
 async def be_refused(server, tdlib, secret):
@@ -309,6 +363,9 @@ async def check_alone(directory):
 
 async def end(server, unused):
     """The proxy ends when told, has used one route and kept to the protocol."""
+    for _, gateway in server.gateways.values():
+        if complaints := await gateway.violations():
+            raise AssertionError(complaints)
     statuses = [await process.stop() for process in server.processes()]
     counters = await server.telegram.counters()
     violations = await server.telegram.violations()

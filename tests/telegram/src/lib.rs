@@ -9,6 +9,7 @@
 //!   that the test turns;
 //! - [`client`]: a Telegram client of every transport;
 //! - [`via`]: strict SOCKS5 and HTTP CONNECT servers on the way to Telegram;
+//! - [`web_app`]: the other end of a WEB proxy: apps with streams inside of web pages;
 //! - [`harness`]: the proxy's built binary as a child process.
 //!
 //! The protocol is implemented apart from the proxy's own code.
@@ -38,4 +39,5 @@ pub mod transport;
 pub mod via;
 pub mod wait;
 mod watched;
+pub mod web_app;
 pub mod web_front;

@@ -31,6 +31,12 @@ impl Codec {
         codec
     }
 
+    /// Of a client that has sent this header.
+    pub fn behind(header: &[u8; 64], key: &[u8; 16]) -> Result<Self, String> {
+        let accepted = obfuscated::accept(header, Some(key))?;
+        Ok(Self::over(accepted.transport, accepted.streams))
+    }
+
     /// Of a client whose header is sent by somebody else.
     pub(crate) fn over(transport: Transport, streams: Streams) -> Self {
         Self {

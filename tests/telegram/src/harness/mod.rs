@@ -150,6 +150,16 @@ impl ProxyOptions {
         self.set("--ws-ca", path.display())
     }
 
+    /// Is a WEB proxy of `host` too, at a door without TLS; `site` is what everybody else
+    /// sees there, a URL or a directory.
+    pub fn web(self, host: &str, site: impl std::fmt::Display) -> Self {
+        let options = self.add("--web", host).add("--web-site", site);
+        match options.has("--web-listen") {
+            true => options,
+            false => options.add("--web-listen", free_address()),
+        }
+    }
+
     /// Only a data directory, metrics and the log level.
     pub fn bare(binary: &str) -> Self {
         let directory = Arc::new(TemporaryDirectory::new());
@@ -353,6 +363,20 @@ impl Proxy {
     /// The address of its first listener.
     pub fn address(&self) -> SocketAddr {
         self.options.listener
+    }
+
+    /// The address of its first door for web servers.
+    pub fn web_address(&self) -> SocketAddr {
+        let mut flags = self.options.flags.iter();
+        let flag = flags.find(|flag| flag.0 == "--web-listen");
+        let value = &flag.expect("it has a door for web servers").1;
+        let address = value.split(',').next().unwrap_or_default();
+        address.parse().expect("an address")
+    }
+
+    /// Desktop at that door, with the tests' key.
+    pub fn web_app(&self, host: &str) -> crate::web_app::Options {
+        crate::web_app::Options::new(self.web_address(), host)
     }
 
     /// A client of this proxy with the tests' key, for DC 2.

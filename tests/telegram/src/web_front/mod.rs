@@ -17,14 +17,14 @@ mod connection;
 mod frames;
 pub mod manners;
 mod place;
-mod request;
+pub(crate) mod request;
 #[cfg(test)]
 mod self_test;
 #[cfg(test)]
 mod test_client;
 
 pub use authority::Authority;
-pub use frames::{close_payload, frame, header};
+pub use frames::{CLOSE, PING, PONG, close_payload, frame, header};
 pub use place::Kind;
 
 use std::collections::BTreeMap;

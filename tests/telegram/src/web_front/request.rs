@@ -105,11 +105,11 @@ fn is_key(key: &str) -> bool {
 }
 
 /// What proves that a server has read the key.
-pub(super) fn proof(key: &str) -> String {
+pub(crate) fn proof(key: &str) -> String {
     base64(&sha1(&[key.as_bytes(), GUID].concat()))
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for three in bytes.chunks(3) {
