@@ -79,7 +79,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let executor = Rc::new(Executor::default());
     let metrics = Rc::new(Metrics::default());
     let buffers = BufferPool::new(reactor.clock(), config.process.buffers);
-    let gate = Gate::new(&config.guard, [].into_iter(), "", reactor.now()).unwrap();
+    let gate = Gate::new(&config.guard, [], "", reactor.now()).unwrap();
     let http = Rc::new(HttpContext {
         reactor: reactor.clone(),
         scratch: Rc::default(),
