@@ -38,6 +38,8 @@ pub(super) enum Clients {
     Deaf,
     /// What comes is read, and thrown away.
     Sink,
+    /// The same, 64 bytes at a time.
+    Nibbler,
     /// Bytes without an end are written to them.
     Source,
     /// Nothing happens.
@@ -142,6 +144,7 @@ async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
         Clients::Echo => echo(&*end).await,
         Clients::Idle | Clients::Deaf => poll_fn(|cx| end.poll_hung_up(cx)).await,
         Clients::Sink => while read(&*end, &mut [0; 65536]).await > 0 {},
+        Clients::Nibbler => while read(&*end, &mut [0; 64]).await > 0 {},
         Clients::Source => {
             let data = [7; 65536];
             while write(&*end, &data).await {}
