@@ -186,11 +186,10 @@ impl Session {
         let grant = {
             let mut credit = stream.from_app.borrow_mut();
             let worth_it = credit.left(length);
-            let idle = || credit.idle().filter(|_| stream.queued() == 0);
-            if is_over {
-                None
-            } else {
-                worth_it.or_else(idle)
+            match worth_it {
+                _ if is_over => None,
+                None if stream.queued() == 0 => credit.idle(),
+                grant => grant,
             }
         };
         let was_full = {

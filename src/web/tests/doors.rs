@@ -34,9 +34,11 @@ async fn told(world: &Rc<World>, door: &WebListenerHandle, fields: &str) -> IpAd
         .await;
     assert_eq!(http.answer().await.unwrap().status, 200);
     let sessions = world.context.sessions.all();
-    let addresses = sessions.iter().map(|session| session.peer.client.ip());
-    let address = addresses.last().unwrap();
-    world.context.sessions.all()[0].end(crate::metrics::WebEnd::ClosedByApp);
+    let [session] = sessions.as_slice() else {
+        panic!("{} sessions", sessions.len());
+    };
+    let address = session.peer.client.ip();
+    session.end(crate::metrics::WebEnd::ClosedByApp);
     address
 }
 

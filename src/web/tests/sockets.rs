@@ -32,7 +32,7 @@ fn a_stream_is_echoed_and_its_credit_comes_back() {
 
 #[test]
 fn the_window_of_the_facts() {
-    run(&[Clients::Sink], |world| async move {
+    run(&[Clients::Nibbler], |world| async move {
         let mut ws = Ws::new(&world).await;
         ws.http.send(&[0x82, 0x88, 0x37, 0xfa, 0x21, 0x3d]).await;
         let masked = [0x36, 0xfa, 0x21, 0x3c, 0x37, 0xfa, 0x21, 0x3d];

@@ -38,6 +38,8 @@ pub(super) enum Clients {
     Deaf,
     /// What comes is read, and thrown away.
     Sink,
+    /// The same, 64 bytes at a time.
+    Nibbler,
     /// Bytes without an end are written to them.
     Source,
     /// Nothing happens.
@@ -79,7 +81,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let executor = Rc::new(Executor::default());
     let metrics = Rc::new(Metrics::default());
     let buffers = BufferPool::new(reactor.clock(), config.process.buffers);
-    let gate = Gate::new(&config.guard, [].into_iter(), "", reactor.now()).unwrap();
+    let gate = Gate::new(&config.guard, [], "", reactor.now()).unwrap();
     let http = Rc::new(HttpContext {
         reactor: reactor.clone(),
         scratch: Rc::default(),
@@ -142,6 +144,7 @@ async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
         Clients::Echo => echo(&*end).await,
         Clients::Idle | Clients::Deaf => poll_fn(|cx| end.poll_hung_up(cx)).await,
         Clients::Sink => while read(&*end, &mut [0; 65536]).await > 0 {},
+        Clients::Nibbler => while read(&*end, &mut [0; 64]).await > 0 {},
         Clients::Source => {
             let data = [7; 65536];
             while write(&*end, &data).await {}
