@@ -67,11 +67,11 @@ impl World {
         let site = self.visit().await;
         site.hears(in_front).await;
         let context = AcceptContext::new(&self.http.scratch, &self.http.buffers, Batch::default());
-        let Ok(accepted) = Accepted::by(&context, config, &site.0, &[]).await else {
+        let Ok(tls) = crate::tls::accept(&context, config, &site.0, &[]).await else {
             return;
         };
-        let connection = Connection::tls(site.0, accepted.tls).unwrap();
-        let mut heard = accepted.early;
+        let connection = Connection::tls(site.0, tls).unwrap();
+        let mut heard = Vec::new();
         while heard.len() < GET.len() {
             let mut take = |bytes: &mut [u8]| heard.extend_from_slice(bytes);
             let read = poll_fn(|cx| self.http.poll_read(cx, &connection, &mut take)).await;
