@@ -57,6 +57,23 @@ const BACKWARD: &[Backward] = &[
         "telegram/pool",
         "a session moves to another connection, and the pool moves sessions",
     ),
+    backward("web/session", "web", PART),
+    backward("web/sessions", "web", PART),
+    backward(
+        "web/stream",
+        "web/session",
+        "a stream's end reads and writes its session, which opens streams",
+    ),
+    backward(
+        "web/carrier/websocket",
+        "web/session",
+        "a carrier brings its session frames, and is the way out of what that sends",
+    ),
+    backward(
+        "web/carrier/https",
+        "web/session",
+        "a carrier brings its session frames, and is the way out of what that sends",
+    ),
 ];
 
 /// Rooms of one step that may import each other's things in this direction.

@@ -84,7 +84,7 @@ impl Caller<'_> {
         };
         let sessions = &context.sessions;
         match sessions.begin(context, self.ticket, access, self.peer) {
-            Begun::Session(_) => {
+            Begun::There => {
                 let token = context.mint.token(TokenKind::Session, &self.ticket);
                 let token = token.to_string();
                 let fields = [

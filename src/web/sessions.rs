@@ -43,7 +43,7 @@ pub(super) struct Sessions {
 /// What became of a wish for a session.
 pub(super) enum Begun {
     /// It is there, now or since an earlier call.
-    Session(Rc<Session>),
+    There,
     /// Not now: later perhaps.
     Full,
     /// Never with this token.
@@ -88,8 +88,8 @@ impl Sessions {
         access: Access,
         peer: Peer,
     ) -> Begun {
-        if let Some(session) = self.find(&ticket) {
-            return Begun::Session(session);
+        if self.find(&ticket).is_some() {
+            return Begun::There;
         }
         if self.is_gone(&ticket) || !ticket.is_fresh(context.token_time()) {
             return Begun::Spent;
@@ -102,10 +102,10 @@ impl Sessions {
             return Begun::Full;
         }
         let session = Session::new(context, ticket, peer, access);
-        self.live.borrow_mut().insert(ticket, session.clone());
+        self.live.borrow_mut().insert(ticket, session);
         self.has_some.set(true);
         self.begun.notify();
-        Begun::Session(session)
+        Begun::There
     }
 
     /// A session has ended.

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::rc::Rc;
 
 use super::super::notes::Notes;
-use super::first_of;
+use super::slices::first_of;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN};
 use crate::wire::web::{MAX_FRAMES, StreamId, data_header};
 
@@ -52,11 +52,6 @@ impl Batches {
             MAX_BATCH
         };
         self.coming.len() < most && self.frames < ENOUGH_FRAMES
-    }
-
-    /// A poll would get something.
-    pub(crate) fn has_some(&self) -> bool {
-        !self.coming.is_empty()
     }
 
     pub(crate) fn flush(&mut self, notes: &mut Notes, buffers: &Rc<BufferPool>) -> bool {

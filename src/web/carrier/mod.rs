@@ -6,10 +6,12 @@
 //! | `outlet` | its way out |
 //! | `https` | requests: what the app sends in one, what it gets in another |
 //! | `batches` | their way out |
+//! | `slices` | the first bytes of several slices |
 
 mod batches;
 pub(super) mod https;
 mod outlet;
+mod slices;
 pub(super) mod websocket;
 
 use std::io::{self, IoSlice};
@@ -71,22 +73,4 @@ impl Out {
             Self::Batches(batches) => Ok(batches.write(stream, slices, most, buffers)),
         }
     }
-}
-
-/// Hands `each` the first `most` bytes of `slices`, and gives how many these are.
-fn first_of<'a>(
-    slices: &'a [IoSlice<'a>],
-    mut most: usize,
-    mut each: impl FnMut(&'a [u8]),
-) -> usize {
-    let mut total = 0;
-    for slice in slices {
-        let part = slice.get(..most).unwrap_or(slice);
-        if !part.is_empty() {
-            each(part);
-        }
-        total += part.len();
-        most -= part.len();
-    }
-    total
 }

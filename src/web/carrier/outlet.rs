@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use super::super::notes::Notes;
-use super::first_of;
+use super::slices::first_of;
 use crate::http::Connection;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN};
 use crate::wire::web::{HEADER_LEN, StreamId, data_header};

@@ -214,8 +214,6 @@ pub(super) struct Ws {
     come: std::collections::VecDeque<Frame>,
 }
 
-pub(super) const ANSWERED_CLOSE: u8 = 8;
-
 pub(super) fn upgrade(token: &str) -> Vec<u8> {
     let protocol = format!("tproxy-v1.{token}");
     let fields = [

@@ -35,7 +35,12 @@ fn a_session_opens_so_many_streams() {
         for stream in 1..=700 {
             ws.send(&[open(stream), close(stream)].concat()).await;
             if stream % 50 == 0 {
-                let is_over = || world.metrics.web_streams.get() == 0;
+                let metrics = &world.metrics;
+                let is_over = || {
+                    let refused = metrics.web_streams_refused.get() as usize;
+                    let is_read = world.arrived.get() + refused == stream as usize;
+                    is_read && metrics.web_streams.get() == 0
+                };
                 world.until("their clients have ended", is_over).await;
             }
         }

@@ -1,6 +1,6 @@
 //! A WEB proxy whose streams go to scripted clients.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::guard::gate::Gate;
 use crate::http::{Connection, HttpContext};
 use crate::metrics::Metrics;
 use crate::net::test_help::pair;
-use crate::net::{BufferPool, Executor, Live, Reactor};
+use crate::net::{BufferPool, Executor, Live, Reactor, Socket};
 #[cfg(feature = "tls")]
 use crate::web::SiteTls;
 use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers};
@@ -36,7 +36,7 @@ pub(super) enum Clients {
     Echo,
     /// Nothing is ever read of them.
     Deaf,
-    /// What is read is thrown away, as long as [`World::taking`] says so.
+    /// What comes is read, and thrown away.
     Sink,
     /// Bytes without an end are written to them.
     Source,
@@ -52,8 +52,6 @@ pub(super) struct World {
     pub(super) context: Rc<WebContext>,
     pub(super) config: Live<crate::config::WebConfig>,
     pub(super) arrived: Rc<Cell<usize>>,
-    /// By the order of their opening.
-    pub(super) kinds: Rc<RefCell<Vec<Clients>>>,
 }
 
 /// Runs `test` where the streams become, one after another, `kinds`; the last of them
@@ -81,7 +79,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let executor = Rc::new(Executor::default());
     let metrics = Rc::new(Metrics::default());
     let buffers = BufferPool::new(reactor.clock(), config.process.buffers);
-    let gate = Gate::new(&config.guard, [].into_iter(), "", reactor.now()).unwrap();
+    let gate = Gate::new(&config.guard, [], "", reactor.now()).unwrap();
     let http = Rc::new(HttpContext {
         reactor: reactor.clone(),
         scratch: Rc::default(),
@@ -97,7 +95,6 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let directories = Directories::read(&config.web).unwrap();
     let covers = covers(&sites, &config.web, &config.sites.fronting, &directories);
     let arrived = Rc::new(Cell::new(0));
-    let kinds = Rc::new(RefCell::new(kinds.to_vec()));
     let live = Live::new(config.web.clone());
     let parts = WebParts {
         reactor: reactor.clone(),
@@ -107,7 +104,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         http,
         metrics: metrics.clone(),
         gate,
-        serve: serve(&executor, &arrived, &kinds),
+        serve: serve(&executor, &arrived, kinds.to_vec()),
         clients: Live::new(config.clients),
         connections: 1000,
         config: live.clone(),
@@ -123,7 +120,6 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         context,
         config: live,
         arrived,
-        kinds,
     });
     reactor.block_on(&executor, test(world));
 }
@@ -131,12 +127,11 @@ pub(super) fn run_with<F: Future<Output = ()>>(
 fn serve(
     executor: &Rc<Executor>,
     arrived: &Rc<Cell<usize>>,
-    kinds: &Rc<RefCell<Vec<Clients>>>,
+    kinds: Vec<Clients>,
 ) -> Box<dyn Fn(WebArrival)> {
-    let (executor, arrived, kinds) = (executor.clone(), arrived.clone(), kinds.clone());
+    let (executor, arrived) = (executor.clone(), arrived.clone());
     Box::new(move |arrival: WebArrival| {
         let number = arrived.replace(arrived.get() + 1);
-        let kinds = kinds.borrow();
         let kind = kinds.get(number).or(kinds.last()).copied();
         executor.spawn(client(arrival.end, kind.unwrap())).detach();
     })
@@ -182,6 +177,12 @@ async fn write(end: &dyn StreamEnd, mut data: &[u8]) -> bool {
 }
 
 impl World {
+    /// A connection of HTTP to an open door.
+    pub(super) async fn connect_to(&self, address: std::net::SocketAddr) -> Http {
+        let socket = Socket::connect(&self.reactor, address).await.unwrap();
+        Http::new(&self.reactor, socket)
+    }
+
     /// A connection of HTTP.
     pub(super) async fn connect(&self) -> Http {
         self.connect_from("192.0.2.1").await
