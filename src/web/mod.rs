@@ -150,9 +150,27 @@ impl WebContext {
         self.covers.replace(covers);
     }
 
+    /// Serves a connection of HTTP to its end, of which `received` has been read.
+    #[cfg(test)]
+    pub(crate) async fn serve(
+        self: Rc<Self>,
+        connection: Rc<crate::http::Connection>,
+        received: Vec<u8>,
+        peer: crate::client::Peer,
+    ) {
+        let door = Live::new(crate::config::WebListen {
+            addr: peer.local,
+            optional: false,
+            trust: Vec::new(),
+            header: String::new(),
+        });
+        let origin = server::Origin::Behind(peer, door);
+        server::serve(self, connection, received, origin).await;
+    }
+
     /// Serves a connection of HTTP at a port of clients to its end; the handshake is done.
     #[cfg(feature = "tls")]
-    pub(crate) async fn serve(
+    pub(crate) async fn serve_at_door(
         self: Rc<Self>,
         connection: Rc<Connection>,
         peer: Peer,

@@ -15,6 +15,8 @@ use crate::log::{self, LogLevel};
 #[cfg(feature = "tls")]
 use crate::telegram::Authorities;
 use crate::telegram::directory;
+#[cfg(feature = "tls")]
+use crate::web;
 use crate::web::Directories;
 
 /// Reads what `config` names and says what is wrong; else what a start would warn
@@ -70,6 +72,14 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
         Ok(gate) => warnings = gate.barriers(&config.guard.policies),
         Err(error) => {
             let error = RunError::Gate(error);
+            exit = exit.or(failed(error.exit(), &error));
+        }
+    }
+    #[cfg(feature = "tls")]
+    match web::tls::examine(&config.web) {
+        Ok(said) => warnings.extend(said),
+        Err(error) => {
+            let error = RunError::Certificates(error);
             exit = exit.or(failed(error.exit(), &error));
         }
     }

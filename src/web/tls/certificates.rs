@@ -17,7 +17,7 @@ use super::files::{Stamps, Task};
 use crate::client::OwnFace;
 use crate::config::{CertificateFiles, WebConfig};
 use crate::net::{Live, Notify, Reactor, unblock};
-use crate::tls::x509::day;
+use crate::tls::x509::{self, day};
 use crate::tls::{self, ByName, CertificateError, Concern, HostCertificate};
 use crate::wire::secret::Domain;
 
@@ -134,15 +134,10 @@ impl Certificates {
     pub(crate) fn new(parts: CertificatesParts) -> Result<Rc<Self>, CertificatesError> {
         let tickets = tls::tickets().map_err(CertificatesError::Tickets)?;
         let taken = parts.config.get();
-        let mut hosts = Host::all(&taken);
         let now = parts.reactor.clock().unix() as i64;
-        for host in &mut hosts {
-            let found = host.task(true, true, now).look();
-            host.seen = Some(found.stamps);
-            let read = found.read.transpose();
-            let bad = |error| CertificatesError::Bad(host.name.clone(), error);
-            host.shown = read.map_err(bad)?;
-            say(host, found.concerns, now);
+        let (hosts, warnings) = read(&taken, now)?;
+        for warning in warnings {
+            warn!("{warning}");
         }
         let judged = Cell::new(parts.reactor.now());
         let certificates = Rc::new(Self {
@@ -186,7 +181,8 @@ impl Certificates {
             let changes = async { drop(self.config.after(&taken).await) };
             let wanted = self.wanted.until(|| self.is_wanted.get());
             let sooner = smol::future::or(changes, wanted);
-            match self.hosts.borrow().is_empty() {
+            let has_none = self.hosts.borrow().is_empty();
+            match has_none {
                 true => sooner.await,
                 false => drop(self.reactor.timeout(LOOK_EVERY, sooner).await),
             }
@@ -247,7 +243,9 @@ impl Certificates {
                     Some(Err(error)) => keep_old(host, &error.to_string()),
                     None => {}
                 }
-                say(host, found.concerns, now);
+                for line in news(host, found.concerns, now) {
+                    warn!("{line}");
+                }
             }
         }
         self.show();
@@ -292,6 +290,24 @@ impl Certificates {
     }
 }
 
+/// What a start would warn of with these hosts, or why it would fail. Blocks.
+pub(crate) fn examine(config: &WebConfig) -> Result<Vec<String>, CertificatesError> {
+    read(config, x509::now()).map(|(_, warnings)| warnings)
+}
+
+/// The hosts with what they show, and what is to be said of that. Blocks.
+fn read(config: &WebConfig, now: i64) -> Result<(Vec<Host>, Vec<String>), CertificatesError> {
+    let (mut hosts, mut warnings) = (Host::all(config), Vec::new());
+    for host in &mut hosts {
+        let found = host.task(true, true, now).look();
+        host.seen = Some(found.stamps);
+        let bad = |error| CertificatesError::Bad(host.name.clone(), error);
+        host.shown = found.read.transpose().map_err(bad)?;
+        warnings.extend(news(host, found.concerns, now));
+    }
+    Ok((hosts, warnings))
+}
+
 /// A bad file takes nothing away.
 fn keep_old(host: &Host, why: &str) {
     let name = &host.name;
@@ -304,16 +320,18 @@ fn keep_old(host: &Host, why: &str) {
     }
 }
 
-/// Once for each concern.
-fn say(host: &mut Host, concerns: Option<Vec<Concern>>, now: i64) {
+/// What the log has not said yet, a line for each concern.
+fn news(host: &mut Host, concerns: Option<Vec<Concern>>, now: i64) -> Vec<String> {
     let Some(concerns) = concerns else {
-        return;
+        return Vec::new();
     };
-    for concern in &concerns {
-        if !host.said.contains(concern) {
-            let text = concern.text(host.name.as_str(), now);
-            warn!("the certificate of {}: {text}", host.name);
-        }
-    }
+    let name = &host.name;
+    let new = concerns.iter().filter(|one| !host.said.contains(one));
+    let line = |one: &Concern| {
+        let text = one.text(name.as_str(), now);
+        format!("the certificate of {name}: {text}")
+    };
+    let lines = new.map(line).collect();
     host.said = concerns;
+    lines
 }

@@ -87,6 +87,6 @@ impl DoorParts {
         };
         let web = self.web.clone();
         drop(self);
-        web.serve(Rc::new(connection), peer, standing).await;
+        web.serve_at_door(Rc::new(connection), peer, standing).await;
     }
 }

@@ -12,5 +12,5 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use certificates::{Certificates, CertificatesError, CertificatesParts};
+pub(crate) use certificates::{Certificates, CertificatesError, CertificatesParts, examine};
 pub(crate) use door::{Door, DoorParts};
