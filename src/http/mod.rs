@@ -29,7 +29,7 @@ mod timed_stream;
 
 pub(crate) use connection::Connection;
 pub(crate) use context::HttpContext;
-pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next, NextWait};
+pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next};
 #[cfg(feature = "tls")]
 pub(crate) use get::{GetError, get};
 pub(crate) use status::phrase;

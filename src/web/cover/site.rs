@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::CoverContext;
+use super::context::CoverContext;
+use super::site_failure::SiteFailure;
 use crate::client::Peer;
 use crate::config::SitePlace;
 use crate::http::Connection;
@@ -50,17 +51,6 @@ pub(super) struct Site {
 enum Place {
     Host { said: String, lookup: Rc<Lookup> },
     Unix(PathBuf),
-}
-
-/// Why there is no connection to it.
-#[derive(Debug)]
-pub(super) enum SiteFailure {
-    /// Its name leads nowhere.
-    Unresolved(String),
-    Connect(io::Error),
-    /// No answer in time.
-    Silent,
-    Tls(String),
 }
 
 impl Site {
@@ -130,7 +120,8 @@ impl Site {
         let address = socket.peer_address().map(|address| address.ip());
         let is_local = address.is_ok_and(|ip| ip.to_canonical().is_loopback())
             || matches!(self.place, Place::Unix(_));
-        super::site_tls::shake(context, socket, name, self.may_be_local && is_local).await
+        let is_taken = self.may_be_local && is_local;
+        super::site_tls::shake(&context.http, &context.tls, socket, name, is_taken).await
     }
 
     #[cfg(not(feature = "tls"))]
@@ -200,27 +191,6 @@ impl Place {
             }
         }
         Err(failure)
-    }
-}
-
-impl SiteFailure {
-    /// What a web server says in such a case.
-    pub(super) fn status(&self) -> u16 {
-        match self {
-            Self::Silent => 504,
-            Self::Unresolved(_) | Self::Connect(_) | Self::Tls(_) => 502,
-        }
-    }
-}
-
-impl fmt::Display for SiteFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unresolved(why) => write!(f, "its name leads nowhere ({why})"),
-            Self::Connect(error) => write!(f, "{error}"),
-            Self::Silent => write!(f, "no answer"),
-            Self::Tls(why) => write!(f, "TLS: {why}"),
-        }
     }
 }
 

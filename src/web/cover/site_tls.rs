@@ -14,8 +14,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::CoverContext;
-use super::site::SiteFailure;
+use super::site_failure::SiteFailure;
 use crate::http::{Connection, HttpContext};
 use crate::net::{Rope, Socket};
 use crate::tls::{
@@ -89,18 +88,19 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Er
 /// Shakes hands with the site of `name` on `socket`. `is_local`: what speaks there is on
 /// this machine, so that its certificate may be of its own making.
 pub(super) async fn shake(
-    context: &CoverContext,
+    context: &HttpContext,
+    tls: &SiteTls,
     socket: Socket,
     name: &str,
     is_local: bool,
 ) -> Result<Connection, SiteFailure> {
-    let site = context.tls.get();
+    let site = tls.get();
     let site = site.map_err(|error| SiteFailure::Tls(error.to_string()))?;
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| SiteFailure::Tls(format!("{name} is not a name for a certificate")))?;
     let parts = TlsContext {
         batch: site.batch.clone(),
-        buffers: context.http.buffers.clone(),
+        buffers: context.buffers.clone(),
         judge: site.judge.clone(),
     };
     let config = match is_local {
@@ -108,8 +108,8 @@ pub(super) async fn shake(
         false => &site.named,
     };
     let mut stream = TlsStream::connect(parts, config, name).map_err(failure)?;
-    let shaking = poll_fn(|cx| poll_shake(cx, &context.http, &socket, &mut stream));
-    let shaken = context.http.reactor.timeout(SHAKE_LIMIT, shaking).await;
+    let shaking = poll_fn(|cx| poll_shake(cx, context, &socket, &mut stream));
+    let shaken = context.reactor.timeout(SHAKE_LIMIT, shaking).await;
     shaken.unwrap_or(Err(SiteFailure::Silent))?;
     Connection::tls(socket, stream).ok_or(SiteFailure::Silent)
 }

@@ -7,9 +7,10 @@ use std::task::Poll;
 use super::flow::Flow;
 use super::kept::KeptConnection;
 use super::raw::RawRelay;
+use super::shown::{Cover, Source};
 use super::site::Site;
 use super::transfer::{Outcome, Transfer};
-use super::{Cover, Source, directory, local};
+use super::{directory, local};
 use crate::client::Peer;
 use crate::http::{Exchange, Incoming, Next};
 use crate::wire::http::{Framing, RequestHead};
@@ -29,8 +30,15 @@ pub(crate) struct Visit {
 /// The status where all places at sites are taken.
 const FULL: u16 = 503;
 
+impl Cover {
+    /// For a client's connection. It asks no site before it has to.
+    pub(crate) fn visit(self: &Rc<Self>, peer: Peer) -> Visit {
+        Visit::new(self, peer)
+    }
+}
+
 impl Visit {
-    pub(super) fn new(cover: &Rc<Cover>, peer: Peer) -> Self {
+    fn new(cover: &Rc<Cover>, peer: Peer) -> Self {
         Self {
             cover: cover.clone(),
             peer,

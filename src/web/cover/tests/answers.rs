@@ -237,7 +237,7 @@ fn large_bodies_take_little_memory_and_both_ways_go_on_at_once() {
         let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
         site.says(&answer).await;
         client.hears(&answer).await;
-        let data: Vec<u8> = (0..LEN as u32).map(|i| (i * 7 >> 3) as u8).collect();
+        let data: Vec<u8> = (0..LEN as u32).map(|i| ((i * 7) >> 3) as u8).collect();
         let says = async |speaker: &Client| speaker.0.write_all(&data).await.unwrap();
         // Slowly, so that the other one is held up.
         let most = Cell::new(0);

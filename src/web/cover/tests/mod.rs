@@ -13,8 +13,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
+use crate::client::Peer;
 use crate::config::CoverSite;
+use crate::config::{CoverSource, Fronting, WebConfig};
+use crate::http::HttpContext;
 use crate::http::{Connection, Exchange, Incoming, Next};
+use crate::net::Executor;
 use crate::net::test_help::pair;
 use crate::net::{BufferPool, Listener, Reactor, Socket};
 use crate::wire::http::Url;

@@ -1,6 +1,7 @@
 //! Sites that have TLS, and who they are.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -8,7 +9,7 @@ use rustls::version::TLS13;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::*;
-use crate::config::SitePlace;
+use crate::config::{FrontingChoice, SitePlace};
 use crate::tls::{AcceptContext, Batch, accept, public_roots, web_provider};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -1,0 +1,34 @@
+use std::fmt;
+use std::io;
+
+/// Why there is no connection to it.
+#[derive(Debug)]
+pub(super) enum SiteFailure {
+    /// Its name leads nowhere.
+    Unresolved(String),
+    Connect(io::Error),
+    /// No answer in time.
+    Silent,
+    Tls(String),
+}
+
+impl SiteFailure {
+    /// What a web server says in such a case.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Silent => 504,
+            Self::Unresolved(_) | Self::Connect(_) | Self::Tls(_) => 502,
+        }
+    }
+}
+
+impl fmt::Display for SiteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unresolved(why) => write!(f, "its name leads nowhere ({why})"),
+            Self::Connect(error) => write!(f, "{error}"),
+            Self::Silent => write!(f, "no answer"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
+        }
+    }
+}
