@@ -8,7 +8,8 @@ use rustls::{Error, ServerConfig, SignatureAlgorithm, SignatureScheme};
 
 use super::by_name::ByName;
 use super::server::server;
-use super::shaking::{Progress, Shaking, Side};
+use super::shaking::{Progress, Shaking};
+use super::side::Side;
 use crate::net::fill_random;
 use crate::wire::flight_length::FlightLength;
 use crate::wire::secret::Domain;

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `provider.rs` | which ciphers, signatures and authorities rustls takes |
 //! | `shaking.rs` | the handshake, by rustls |
+//! | `side.rs` | rustls' connection, and doing what it asks for |
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
 //! | `accept.rs` | the same on a socket, as a server for everybody |
 //! | `server.rs` | what such a server speaks |
@@ -43,6 +44,7 @@ mod records;
 mod schedule;
 mod server;
 mod shaking;
+mod side;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use rustls::server::ServerConnectionData;
 use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
 
 use super::error::as_rustls;
-use super::shaking::Side;
+use super::side::Side;
 use super::told::{self, Secrets};
 use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError, TrafficSecret};
 

@@ -12,7 +12,8 @@ use rustls::{AlertDescription, ClientConfig, ServerConfig};
 
 use super::error::{Behind, Error, as_rustls};
 use super::records::Records;
-use super::shaking::{Done, Peer, Progress, Shaking, Side};
+use super::shaking::{Done, Peer, Progress, Shaking};
+use super::side::Side;
 use super::writer::{Batch, Writer};
 use super::x509::Fingerprints;
 use crate::net::{BufferPool, Rope, Socket};

@@ -17,7 +17,8 @@ use rustls::{
 
 use super::error::as_rustls;
 use super::schedule::{Agreed, Schedule};
-use super::shaking::{Progress, Shaking, Side};
+use super::shaking::{Progress, Shaking};
+use super::side::Side;
 use super::{has_aes, provider};
 use crate::net::SCRATCH_LEN;
 use crate::wire::tls::{

@@ -5,7 +5,7 @@ use rustls::Error;
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::error::Behind;
-use super::shaking::{Side, Step};
+use super::side::{Side, Step};
 use crate::wire::tls::{MAX_CONTENT, MAX_RECORD, Partial};
 
 /// A connection by TLS 1.2.

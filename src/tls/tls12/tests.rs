@@ -21,7 +21,8 @@ use super::*;
 use crate::net::SCRATCH_LEN;
 use crate::tls::records::Records;
 use crate::tls::schedule::Agreed;
-use crate::tls::shaking::{Progress, Shaking, Side};
+use crate::tls::shaking::{Progress, Shaking};
+use crate::tls::side::Side;
 use crate::tls::{WEB_VERSIONS, provider, web_provider};
 
 const NAME: &str = "www.example.com";
