@@ -108,7 +108,12 @@ fn requests_for_a_socket_are_read_to_the_letter() {
             "Sec-WebSocket-Protocol",
             &format!("tproxy-v1.{}", "A".repeat(43)),
         );
-        assert_ne!(set.ask(&noise).await.field("Server"), None, "the site's");
+        assert_eq!(
+            set.ask(&noise).await.field("Upgrade"),
+            Some("echo"),
+            "the site's"
+        );
+        assert_eq!(set.origin.visits().len(), 1);
         // Cookies go with a socket whether the page wants it or not.
         let request = good.field("Cookie", "a=b");
         let protocol = format!("tproxy-v1.{token}");

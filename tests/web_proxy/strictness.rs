@@ -92,7 +92,7 @@ fn an_overrun_ends_the_session() {
         for carrier in Carrier::ALL {
             let (session, _inside) = crate::session(&set.app(), carrier).await;
             // Nothing is granted for what is no client's and so goes nowhere.
-            session.send_raw(&frame(OPEN, 500, &[]));
+            let _stream = session.stream_numbered(500).unwrap();
             for _ in 0..5 {
                 session.send_raw(&frame(DATA, 500, &vec![7; 1 << 20]));
             }

@@ -9,7 +9,7 @@ use smol::Timer;
 use super::frames::{MAX_BATCH, MAX_FRAMES};
 use super::http::{Answer, Connection, Request};
 use super::options::Carrier;
-use super::session::{Carried, Frames, Shared};
+use super::session::{Carried, Frames, Outgoing, Shared};
 use super::websocket::{Message, Sender, Socket};
 use crate::client::invalid;
 
@@ -77,23 +77,49 @@ fn ended(shared: &Shared, what: &str, outcome: io::Result<()>) {
     }
 }
 
-/// The frames that are there, or the next one.
-async fn gather(frames: &Frames) -> Option<Vec<u8>> {
-    let mut group = frames.recv().await.ok()?;
-    let mut count = 1;
-    while group.len() < GROUP && count < MAX_FRAMES {
-        let Ok(mut frame) = frames.try_recv() else {
-            break;
-        };
-        group.append(&mut frame);
-        count += 1;
+/// What goes to the carrier, a message or body at a time.
+struct Groups {
+    frames: Frames,
+    /// What was next, and could not go with the others.
+    kept: Option<Outgoing>,
+}
+
+impl Groups {
+    fn of(frames: Frames) -> Self {
+        let kept = None;
+        Self { frames, kept }
     }
-    debug_assert!(group.len() <= MAX_BATCH);
-    Some(group)
+
+    /// The frames that are there, or the next one.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let first = match self.kept.take() {
+            Some(kept) => kept,
+            None => self.frames.recv().await.ok()?,
+        };
+        let mut group = first.bytes;
+        if first.is_alone {
+            return Some(group);
+        }
+        let mut count = 1;
+        while group.len() < GROUP && count < MAX_FRAMES {
+            match self.frames.try_recv() {
+                Ok(next) if next.is_alone => {
+                    self.kept = Some(next);
+                    break;
+                }
+                Ok(mut next) => group.append(&mut next.bytes),
+                Err(_) => break,
+            }
+            count += 1;
+        }
+        debug_assert!(group.len() <= MAX_BATCH);
+        Some(group)
+    }
 }
 
 async fn send_messages(sender: &Sender, frames: Frames) -> io::Result<()> {
-    while let Some(group) = gather(&frames).await {
+    let mut groups = Groups::of(frames);
+    while let Some(group) = groups.next().await {
         sender.send(&group).await?;
     }
     Ok(())
@@ -121,7 +147,8 @@ async fn take_messages(shared: &Arc<Shared>, mut socket: Socket) -> io::Result<(
 async fn send_bodies(shared: &Shared, token: &str, frames: Frames) -> io::Result<()> {
     let mut line = Line::new(shared);
     let mut seq = 0u64;
-    while let Some(group) = gather(&frames).await {
+    let mut groups = Groups::of(frames);
+    while let Some(group) = groups.next().await {
         seq += 1;
         let request = shared.api.up(token, seq, &group);
         let answer = line.ask(&request).await?;

@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub api: Api,
     state: Mutex<State>,
     /// Frames on their way to the carrier.
-    outgoing: Sender<Vec<u8>>,
+    outgoing: Sender<Outgoing>,
 }
 
 struct State {
@@ -134,9 +134,14 @@ impl Session {
         Ok(Stream::new(shared, stream, incoming, credited))
     }
 
-    /// Sends bytes as if they were a frame, whatever the rules are.
+    /// Sends bytes as a message or body of their own, whatever the rules are.
     pub fn send_raw(&self, bytes: &[u8]) {
-        self.shared.send(bytes.to_vec());
+        let bytes = bytes.to_vec();
+        let alone = Outgoing {
+            bytes,
+            is_alone: true,
+        };
+        let _ = self.shared.outgoing.try_send(alone);
     }
 
     /// Why it is over, if it is.
@@ -260,7 +265,10 @@ impl Shared {
     }
 
     pub fn send(&self, frame: Vec<u8>) {
-        let _ = self.outgoing.try_send(frame);
+        let _ = self.outgoing.try_send(Outgoing {
+            bytes: frame,
+            is_alone: false,
+        });
     }
 
     /// So much of what came for a stream is used: credit is granted as the app does.
@@ -332,4 +340,10 @@ pub(super) struct Carried {
     pub workers: Vec<Task<()>>,
 }
 
-pub(super) type Frames = Receiver<Vec<u8>>;
+/// A frame, or what is to be a message or body of its own.
+pub(super) struct Outgoing {
+    pub bytes: Vec<u8>,
+    pub is_alone: bool,
+}
+
+pub(super) type Frames = Receiver<Outgoing>;
