@@ -23,7 +23,8 @@ use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
 use smol_mtproxy_wire::secret::Secret;
 use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
 use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
-use smol_mtproxy_wire::websocket::{FrameReader, message_header};
+use smol_mtproxy_wire::web::{self, CreditFromApp, StreamId, data_header as data_header_of};
+use smol_mtproxy_wire::websocket::{ClientFrameReader, ClientPiece, FrameReader, message_header};
 
 use crate::callgrind;
 use crate::figures::{CORE, Figures};
@@ -64,6 +65,7 @@ const CORES: &[Core] = &[
     }),
     core("WebSocket messages, 64 of 1 KiB", 64, messages),
     core("WebSocket frames, 64 KiB in 4 KiB", 64, web_frames),
+    core("WEB frames, 64 KiB in 16 KiB, unmasked", 64, app_frames),
     core("rpc answers, 64 of 1 KiB", 16, rpc_answers),
     core("rpc request", 64, rpc_request),
     core("fake-TLS records, 64 KiB", 64, records),
@@ -276,6 +278,50 @@ fn web_frames(rounds: u32) {
         let mut input = black_box(stream.as_mut_slice());
         while let Some(piece) = reader.next(&mut input).expect("frames of a server") {
             black_box(piece);
+        }
+    }
+}
+
+/// What Chromium sends of an app's stream, in messages of one frame each, read 4 KiB at a
+/// time.
+fn app_frames(rounds: u32) {
+    let Some(stream) = StreamId::new(7) else {
+        return;
+    };
+    let mask = [0x37, 0xfa, 0x21, 0x3d];
+    let payload = [&data_header_of(stream, 16_384)[..], &[0x42; 16_384]].concat();
+    let masked = payload
+        .iter()
+        .zip(mask.iter().cycle())
+        .map(|(byte, mask)| byte ^ mask);
+    let head = [0x82, 0xfe, 0x40, 0x08];
+    let message: Vec<u8> = head.into_iter().chain(mask).chain(masked).collect();
+    let bytes = message.repeat(4);
+    let mut buffer = bytes.clone();
+    let (mut carrier, mut frames) = (ClientFrameReader::new(2 << 20), web::FrameReader::default());
+    let mut credit = CreditFromApp::default();
+    for _ in 0..rounds {
+        buffer.copy_from_slice(&bytes);
+        for mut input in buffer.chunks_mut(4096) {
+            while let Ok(Some(piece)) = carrier.next(&mut input) {
+                match piece {
+                    ClientPiece::Payload(mut bytes) => {
+                        while let Ok(Some(piece)) = frames.next(&mut bytes) {
+                            match piece {
+                                web::Piece::DataBegins { length, .. } => {
+                                    assert!(credit.receive(length).is_ok());
+                                }
+                                web::Piece::Data { bytes, .. } => {
+                                    black_box(credit.left(black_box(bytes).len()));
+                                }
+                                _ => {}
+                            }
+                        }
+                    }
+                    ClientPiece::MessageEnd => assert!(frames.end_batch().is_ok()),
+                    _ => {}
+                }
+            }
         }
     }
 }
