@@ -23,7 +23,7 @@ use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
 use smol_mtproxy_wire::secret::Secret;
 use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
 use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
-use smol_mtproxy_wire::web::{self, CreditFromApp, StreamId, data_header as data_header_of};
+use smol_mtproxy_wire::web::{self, CreditFromApp, StreamId};
 use smol_mtproxy_wire::websocket::{ClientFrameReader, ClientPiece, FrameReader, message_header};
 
 use crate::callgrind;
@@ -289,7 +289,7 @@ fn app_frames(rounds: u32) {
         return;
     };
     let mask = [0x37, 0xfa, 0x21, 0x3d];
-    let payload = [&data_header_of(stream, 16_384)[..], &[0x42; 16_384]].concat();
+    let payload = [&web::data_header(stream, 16_384)[..], &[0x42; 16_384]].concat();
     let masked = payload
         .iter()
         .zip(mask.iter().cycle())

@@ -221,7 +221,10 @@ fn known_frames_of_apps() {
     ] {
         for size in [100, 1, 5] {
             let mut bytes = hex(text);
-            assert_eq!(hear(bytes.chunks_mut(size).collect()), [expected.clone()]);
+            assert_eq!(
+                hear(bytes.chunks_mut(size).collect()),
+                std::slice::from_ref(&expected)
+            );
         }
     }
     let mut hello = hex("100000000000000101");
