@@ -60,7 +60,9 @@ pub(crate) fn covers(
                     let name = host.or(first).map_or("", HostName::as_str);
                     Source::Site(Site::fronting(place, name, fronting.proxy_protocol))
                 }
-                FrontingChoice::Off | FrontingChoice::ByName => Source::Directory(Arc::default()),
+                FrontingChoice::Off | FrontingChoice::ByName | FrontingChoice::Own => {
+                    Source::Directory(Arc::default())
+                }
             },
             None => Source::Directory(Arc::default()),
         };

@@ -226,7 +226,7 @@ impl FrameReader {
     }
 
     fn count(&mut self) -> Result<(), FrameFault> {
-        self.frames += 1;
+        self.frames = self.frames.saturating_add(1);
         match usize::from(self.frames) <= MAX_FRAMES {
             true => Ok(()),
             false => Err(FrameFault::TooManyFrames),

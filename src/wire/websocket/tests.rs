@@ -1,2 +1,4 @@
+mod accept;
 mod frames;
+mod from_client;
 mod upgrade;

@@ -23,7 +23,8 @@ use smol_mtproxy_wire::rpc::{ProxyReq, RpcDecoder};
 use smol_mtproxy_wire::secret::Secret;
 use smol_mtproxy_wire::server_hello::{FlightProfile, answer};
 use smol_mtproxy_wire::transport::{MAX_PACKET, Transport};
-use smol_mtproxy_wire::websocket::{FrameReader, message_header};
+use smol_mtproxy_wire::web::{self, CreditFromApp, StreamId};
+use smol_mtproxy_wire::websocket::{ClientFrameReader, ClientPiece, FrameReader, message_header};
 
 use crate::callgrind;
 use crate::figures::{CORE, Figures};
@@ -64,6 +65,7 @@ const CORES: &[Core] = &[
     }),
     core("WebSocket messages, 64 of 1 KiB", 64, messages),
     core("WebSocket frames, 64 KiB in 4 KiB", 64, web_frames),
+    core("WEB frames, 64 KiB in 16 KiB, unmasked", 64, app_frames),
     core("rpc answers, 64 of 1 KiB", 16, rpc_answers),
     core("rpc request", 64, rpc_request),
     core("fake-TLS records, 64 KiB", 64, records),
@@ -276,6 +278,45 @@ fn web_frames(rounds: u32) {
         let mut input = black_box(stream.as_mut_slice());
         while let Some(piece) = reader.next(&mut input).expect("frames of a server") {
             black_box(piece);
+        }
+    }
+}
+
+/// What a browser sends of an app's stream, in messages of one frame each, read 4 KiB at a
+/// time. Its mask is of zeros, so that the bytes are good for the next round.
+fn app_frames(rounds: u32) {
+    const FRAME: usize = 16 << 10;
+    let head = [0x82, 0xfe, 0x40, 0x08, 0, 0, 0, 0];
+    let stream = StreamId::new(7).expect("an id");
+    let mut bytes = Vec::new();
+    for _ in 0..CIPHERED / FRAME {
+        bytes.extend_from_slice(&head);
+        bytes.extend_from_slice(&web::data_header(stream, FRAME));
+        bytes.resize(bytes.len() + FRAME, 1);
+    }
+    let mut messages = ClientFrameReader::new(2 << 20);
+    let (mut frames, mut credit) = (web::FrameReader::default(), CreditFromApp::default());
+    for _ in 0..rounds {
+        for mut input in black_box(&mut bytes).chunks_mut(4096) {
+            while let Some(piece) = messages.next(&mut input).expect("messages of a client") {
+                match piece {
+                    ClientPiece::Payload(mut bytes) => {
+                        while let Some(piece) = frames.next(&mut bytes).expect("an app's frames") {
+                            match piece {
+                                web::Piece::DataBegins { length, .. } => {
+                                    credit.receive(length).expect("all has left");
+                                }
+                                web::Piece::Data { bytes, .. } => {
+                                    black_box(credit.left(black_box(bytes).len()));
+                                }
+                                other => panic!("{other:?}"),
+                            }
+                        }
+                    }
+                    ClientPiece::MessageEnd => frames.end_batch().expect("a whole frame"),
+                    other => panic!("{other:?}"),
+                }
+            }
         }
     }
 }
