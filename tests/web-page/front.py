@@ -26,6 +26,7 @@ def certificate(directory, hosts):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         + ["-nodes", "-days", "2", "-subj", f"/CN={hosts[0]}", "-addext", f"subjectAltName={names}"]
+        + ["-addext", "basicConstraints=critical,CA:FALSE"]
         + ["-keyout", f"{directory}/key.pem", "-out", f"{directory}/own.pem"],
         check=True,
         capture_output=True,

@@ -53,7 +53,7 @@ class Child:
         self._process.stdin.write(f"{words}\n".encode())
         await self._process.stdin.drain()
 
-    def signal(self, which):
+    def tell(self, which):
         self._process.send_signal(which)
 
     async def stop(self, which=signal.SIGKILL):
@@ -91,10 +91,12 @@ class Product:
             flags += ["--metrics", f"127.0.0.1:{ports['metrics']}", "--data-dir", tempfile.mkdtemp(dir=directory)]
             config = directory / "smol-mtproxy.conf"
             lines = [" ".join(pair) for pair in zip(flags[::2], flags[1::2], strict=True)]
+            config.touch(0o600)
             config.write_text("\n".join(lines) + "\n")
             proxy = await Child.start(os.environ["SMOL_MTPROXY_BIN"], "run", "--config", str(config))
             stack.push_async_callback(proxy.stop)
-            await proxy.until("tg://")
+            # It says it when clients are served.
+            await proxy.until("at most [0-9]+ clients")
             self = cls(telegram, proxy, ports, config)
             reading = asyncio.create_task(proxy.until("^never said$"))
             stack.callback(reading.cancel)
@@ -140,13 +142,21 @@ class Product:
 
     async def metric(self, name):
         """Its value, that of all its labels together, or of `name{label="…"}`."""
+        found = re.findall(rf"^\w*{re.escape(name)}(?:{{[^}}]*}})? (\d+)$", await self.metrics(), re.MULTILINE)
+        assert found, f"no {name}"
+        return sum(map(int, found))
+
+    async def metrics(self):
         reader, writer = await asyncio.open_connection("127.0.0.1", self.ports["metrics"])
         writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         text = (await reader.read(-1)).decode()
         writer.close()
-        found = re.findall(rf"^\w*{re.escape(name)}(?:{{[^}}]*}})? (\d+)$", text, re.MULTILINE)
-        assert found, f"no {name} in {text}"
-        return sum(map(int, found))
+        return text
+
+    async def story(self):
+        """What it counted of WEB, and said last."""
+        counted = re.findall(r"^\w*(web_\w+(?:{[^}]*})? [1-9]\d*)$", await self.metrics(), re.MULTILINE)
+        return "; ".join([*counted, *[line for line in self.proxy.lines if "DEBUG" in line][-4:]])
 
     async def ends(self, reason):
         return await self.metric(f'web_ends_total{{reason="{reason}"}}')
@@ -160,7 +170,7 @@ class Product:
         whole = self._config.read_text()
         self._config.write_text("\n".join(kept) + "\n")
         before = await self.metric("config_reloads_total")
-        self.proxy.signal(signal.SIGHUP)
+        self.proxy.tell(signal.SIGHUP)
         async with asyncio.timeout(5):
             while await self.metric("config_reloads_total") == before:
                 await asyncio.sleep(0.02)

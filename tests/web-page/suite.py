@@ -112,7 +112,8 @@ class Bench:
             app = App(self, tab, kind, f"https://{host}{base}")
             try:
                 yield app
-            except BaseException:
+            except BaseException as error:
+                error.add_note(f"{tab.wrong} {tab.failed}")
                 # What the page says at its end is not for the next case.
                 await tab.go("about:blank")
                 await asyncio.sleep(1)
@@ -699,7 +700,8 @@ async def run(cases, directory, with_product):
                 print(f"ok    {case.name} ({time.monotonic() - start:.1f} s)", flush=True)
             except Exception as error:
                 failed += 1
-                print(f"FAIL  {case.name}: {error!r} {relay.broken if relay else ''}"[:600], flush=True)
+                seen = " ".join(getattr(error, "__notes__", ()))
+                print(f"FAIL  {case.name}: {error!r} {seen} {relay.broken if relay else await product.story()}"[:1500], flush=True)
     return passed, failed
 
 

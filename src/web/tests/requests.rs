@@ -291,6 +291,22 @@ fn a_newer_poll_ends_the_older_one() {
 }
 
 #[test]
+fn an_app_that_ends_its_session_gets_no_error_for_its_poll() {
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let bearer = bearer(&it.token);
+        let fields = [("Authorization", bearer.as_str())];
+        let gone = it.up.ask("DELETE", "/api/v1/session", &fields, &[]).await;
+        assert_eq!(gone.status, 204);
+        let poll = it.down.answer().await.unwrap();
+        assert_eq!((poll.status, cursor_of(&poll)), (204, 0));
+        assert_eq!(down(&mut it.down, &it.token, 0).await.status, 404);
+    });
+}
+
+#[test]
 fn a_session_goes_one_way() {
     run(&[Clients::Echo], |world| async move {
         let mut it = both(&world).await;
