@@ -149,18 +149,3 @@ class Tab:
         """Of the page and its frames."""
         tree = (await self.call("Page.getFrameTree"))["frameTree"]
         return [tree["frame"]["url"], *(child["frame"]["url"] for child in tree.get("childFrames", []))]
-
-
-def handshakes(log, host):
-    """Those of TLS with `host`, of a network log: what each agreed on."""
-    whole = json.loads(pathlib.Path(log).read_text())
-    types = {number: name for name, number in whole["constants"]["logEventTypes"].items()}
-    end = whole["constants"]["logEventPhase"]["PHASE_END"]
-    names, found = {}, []
-    for event in whole["events"]:
-        kind, params, source = types[event["type"]], event.get("params", {}), event["source"]["id"]
-        if kind == "SSL_CONNECT_JOB_CONNECT" or "group_id" in params:
-            pass
-        if kind == "SSL_CONNECT" and event["phase"] == end:
-            found.append((source, params))
-    return names, found
