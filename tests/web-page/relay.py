@@ -200,7 +200,7 @@ class Session:
 class Head:
     def __init__(self, raw):
         lines = raw.decode("latin-1").split("\r\n")
-        self.method, self.target, _ = lines[0].split(" ")
+        self.method, self.target, _ = lines[0].split(" ", 2)
         self.fields = [tuple(line.split(": ", 1)) for line in lines[1:] if line]
 
     def all(self, name):
