@@ -262,7 +262,7 @@ fn older_back() {
             is_keyed: true,
             is_trial: false,
             lacks_middle: false,
-            hears_reach: false,
+            hears_middle: false,
             window: 32 * 1024,
             random: [5; RANDOM_LEN],
         };

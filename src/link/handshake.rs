@@ -76,7 +76,7 @@ pub(super) struct Greeted {
     /// The back reaches no middle proxies, whichever side that is.
     pub(crate) lacks_middle: bool,
     /// The front is to be told when that changes.
-    pub(crate) hears_reach: bool,
+    pub(crate) hears_middle: bool,
 }
 
 impl Greeted {
@@ -116,7 +116,7 @@ pub(super) async fn shake(
             fingerprints: talk.channel.peer_fingerprints(),
             is_trial: theirs.is_trial,
             lacks_middle: part.lacks_middle() || theirs.lacks_middle,
-            hears_reach: theirs.hears_reach,
+            hears_middle: theirs.hears_middle,
             socket: talk.socket,
             channel: talk.channel,
             decoder: talk.decoder,
@@ -160,7 +160,7 @@ impl Talk<'_> {
             is_keyed: security.key.is_some(),
             is_trial: part.is_trial(),
             lacks_middle: part.lacks_middle(),
-            hears_reach: part == Part::Front,
+            hears_middle: part == Part::Front,
             window: self.context.window() as u32,
             random: [0; RANDOM_LEN],
         };

@@ -88,7 +88,7 @@ pub(super) fn driven_of(
         fingerprints: None,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: true,
+        hears_middle: true,
     };
     let (connection, driver) = LinkDriver::new(context, greeted, share);
     (connection, driver, far)
@@ -100,7 +100,7 @@ pub(super) fn greeted_decoder() -> Decoder {
         is_keyed: false,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: false,
+        hears_middle: false,
         window: 0,
         random: [0; RANDOM_LEN],
     });

@@ -341,7 +341,7 @@ fn front_hello() -> Hello {
         is_keyed: true,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: false,
+        hears_middle: false,
         window: 1 << 16,
         random: [7; 32],
     }

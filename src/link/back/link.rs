@@ -112,7 +112,7 @@ impl BackLink {
                 "a front that never says that streams end",
             ));
         }
-        self.tell_reach();
+        self.tell_middle();
         let is_line = open.route != OpenRoute::Middle;
         let has_place = (!is_line || self.fronts.may_take(share, Scarce::Line))
             && self.fronts.may_take(share, Scarce::Stream);
@@ -140,11 +140,13 @@ impl BackLink {
     }
 
     /// Tells the front whether middle proxies are reached, if it has heard another thing.
-    fn tell_reach(&self) {
+    fn tell_middle(&self) {
         let has_middle = self.backend.has_middle();
         if self.said_middle.get() == Some(!has_middle) {
             self.said_middle.set(Some(has_middle));
-            self.connection.send(&Frame::Reach { has_middle });
+            self.connection.send(&Frame::Middle {
+                is_reached: has_middle,
+            });
         }
     }
 
@@ -342,7 +344,7 @@ impl Half for Rc<BackLink> {
     }
 
     fn tick(&self) {
-        self.tell_reach();
+        self.tell_middle();
         for (_, stream) in live(&self.streams.borrow()) {
             stream.hear(News::Tick);
         }

@@ -256,7 +256,7 @@ impl Back {
 
     async fn drive(self: Rc<Self>, greeted: Greeted) {
         let share = self.fronts.share(&greeted.name);
-        let said_middle = greeted.hears_reach.then_some(!greeted.lacks_middle);
+        let said_middle = greeted.hears_middle.then_some(!greeted.lacks_middle);
         let (connection, mut driver) = LinkDriver::new(&self.context, greeted, share);
         let how = connection.outlet.name();
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);

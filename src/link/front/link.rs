@@ -231,8 +231,8 @@ impl Half for FrontLink {
                 self.ended_by_back(stream, reason);
                 Ok(())
             }
-            Frame::Reach { has_middle } => {
-                self.lacks_middle.set(!has_middle);
+            Frame::Middle { is_reached } => {
+                self.lacks_middle.set(!is_reached);
                 Ok(())
             }
             _ => Err(Fault::Unexpected("a front's frame from a back")),

@@ -243,7 +243,7 @@ fn a_newcomer_does_not_wait_for_a_full_link_while_another_has_room() {
 #[test]
 fn who_wants_a_middle_proxy_gets_a_link_whose_back_reaches_them() {
     let (front, links) = front(2);
-    links[0].frame(Frame::Reach { has_middle: false }).unwrap();
+    links[0].frame(Frame::Middle { is_reached: false }).unwrap();
     let sessions = [(); 3].map(|()| open(&links[1]));
     for (route, chosen) in [(Route::Direct, 0), (Route::Middle, 1)] {
         let link = block_on(poll_once(front.link(route))).expect("no wait");

@@ -43,8 +43,8 @@ pub enum Frame {
     Close(Refusal),
     /// Back → front, if its hello says that it takes this: whether middle proxies are
     /// reached is another thing now than was said last.
-    Reach {
-        has_middle: bool,
+    Middle {
+        is_reached: bool,
     },
 }
 
@@ -127,7 +127,7 @@ impl Frame {
             Self::Ping(number) => put(8, 0, &number.to_be_bytes()),
             Self::Pong(number) => put(9, 0, &number.to_be_bytes()),
             Self::Close(refusal) => put(10, 0, &[*refusal as u8]),
-            Self::Reach { has_middle } => put(11, 0, &[u8::from(*has_middle)]),
+            Self::Middle { is_reached } => put(11, 0, &[u8::from(*is_reached)]),
         }
         out
     }
@@ -165,8 +165,8 @@ impl Frame {
             8 => Self::Ping(reader.array().map(u64::from_be_bytes)?),
             9 => Self::Pong(reader.array().map(u64::from_be_bytes)?),
             10 => Self::Close(Refusal::from_code(reader.array::<1>()?[0])?),
-            _ => Self::Reach {
-                has_middle: match reader.array()? {
+            _ => Self::Middle {
+                is_reached: match reader.array()? {
                     [0] => false,
                     [1] => true,
                     _ => return None,

@@ -14,7 +14,7 @@ const MAGIC: [u8; 4] = *b"smLK";
 const KEYED: u8 = 1;
 const TRIAL: u8 = 2;
 const LACKS_MIDDLE: u8 = 4;
-const HEARS_REACH: u8 = 8;
+const HEARS_MIDDLE: u8 = 8;
 
 /// Bytes of the random in a hello.
 pub const RANDOM_LEN: usize = 32;
@@ -41,9 +41,9 @@ pub struct Hello {
     pub is_trial: bool,
     /// A back reaches no middle proxies (bit 2; not in proofs either, nor is the next).
     pub lacks_middle: bool,
-    /// A front takes [`Frame::Reach`](super::Frame::Reach), which older ones do not know
+    /// A front takes [`Frame::Middle`](super::Frame::Middle), which older ones do not know
     /// (bit 3).
-    pub hears_reach: bool,
+    pub hears_middle: bool,
     /// Bytes of each stream that its sender takes without further credit.
     pub window: u32,
     /// Fresh with every connection.
@@ -55,7 +55,7 @@ impl Hello {
         let flags = [
             (self.is_trial, TRIAL),
             (self.lacks_middle, LACKS_MIDDLE),
-            (self.hears_reach, HEARS_REACH),
+            (self.hears_middle, HEARS_MIDDLE),
         ];
         let set = flags.iter().filter(|(is_set, _)| *is_set);
         self.encode_with(set.map(|(_, flag)| flag).sum())
@@ -100,7 +100,7 @@ impl Hello {
             is_keyed: flags & KEYED != 0,
             is_trial: flags & TRIAL != 0,
             lacks_middle: flags & LACKS_MIDDLE != 0,
-            hears_reach: flags & HEARS_REACH != 0,
+            hears_middle: flags & HEARS_MIDDLE != 0,
             window: reader.array().map(u32::from_be_bytes)?,
             random: reader.array()?,
         };

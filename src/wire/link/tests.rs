@@ -14,7 +14,7 @@ fn hello() -> Hello {
         is_keyed: true,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: false,
+        hears_middle: false,
         window: 0x1_0000,
         random: [7; RANDOM_LEN],
     }
@@ -59,7 +59,7 @@ fn frames() -> Vec<Frame> {
             .map(|&reason| Frame::End { stream: 3, reason }),
     );
     frames.extend(Refusal::ALL.iter().map(|&refusal| Frame::Close(refusal)));
-    frames.extend([true, false].map(|has_middle| Frame::Reach { has_middle }));
+    frames.extend([true, false].map(|is_reached| Frame::Middle { is_reached }));
     frames
 }
 
@@ -219,7 +219,7 @@ fn a_proof_is_good_for_one_role_and_one_pair_of_hellos() {
     // Who does not know trials proves the same.
     let mut trial = front.clone();
     trial.is_trial = true;
-    trial.hears_reach = true;
+    trial.hears_middle = true;
     assert_eq!(right, super::proof(b"key", LinkSide::Front, &trial, &back));
 }
 

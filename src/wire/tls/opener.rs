@@ -26,8 +26,8 @@ pub struct Opener {
     partial: Partial,
     /// The beginning of a message of TLS itself, at most [`MAX_MESSAGE`].
     message: Vec<u8>,
-    /// Bytes of data that messages may be taken for.
-    allowance: usize,
+    /// Bytes of data that messages may still be taken for.
+    unspent: usize,
 }
 
 /// What was in the records that came.
@@ -60,7 +60,7 @@ impl Opener {
             key,
             partial: partial.into(),
             message: Vec::new(),
-            allowance: MESSAGES_AHEAD * DATA_PER_MESSAGE,
+            unspent: MESSAGES_AHEAD * DATA_PER_MESSAGE,
         }
     }
 
@@ -98,7 +98,7 @@ impl Opener {
                 (Kind::Data, bytes) if self.message.is_empty() => {
                     data += bytes.len();
                     let most = MESSAGES_AHEAD * DATA_PER_MESSAGE;
-                    self.allowance = most.min(self.allowance + bytes.len());
+                    self.unspent = most.min(self.unspent + bytes.len());
                 }
                 (Kind::Data, _) => break End::Bad(TlsError::OutOfPlace),
                 (Kind::Alert, alert) => match read_alert(alert) {
@@ -143,13 +143,13 @@ impl Opener {
                     return Err(TlsError::OutOfPlace);
                 }
                 (NEW_SESSION_TICKET, Some((ticket, next))) => {
-                    self.take_allowance()?;
+                    self.spend()?;
                     schedule.take_ticket(ticket);
                     rest = next;
                 }
                 // What follows has the new key already.
                 (KEY_UPDATE, Some(([wish @ (0 | 1)], next @ []))) => {
-                    self.take_allowance()?;
+                    self.spend()?;
                     wants_update |= *wish == 1;
                     self.key = schedule.next_from_peer()?;
                     rest = next;
@@ -171,9 +171,9 @@ impl Opener {
         Ok(wants_update)
     }
 
-    fn take_allowance(&mut self) -> Result<(), TlsError> {
-        let left = self.allowance.checked_sub(DATA_PER_MESSAGE);
-        self.allowance = left.ok_or(TlsError::TooManyMessages)?;
+    fn spend(&mut self) -> Result<(), TlsError> {
+        let left = self.unspent.checked_sub(DATA_PER_MESSAGE);
+        self.unspent = left.ok_or(TlsError::TooManyMessages)?;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ fn read(is_link: bool, pieces: Vec<Vec<u8>>) -> String {
         is_keyed: false,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: false,
+        hears_middle: false,
         window: 1,
         random: [0; 32],
     });

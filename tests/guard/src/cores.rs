@@ -376,7 +376,7 @@ fn link_frames(rounds: u32) {
         is_keyed: true,
         is_trial: false,
         lacks_middle: false,
-        hears_reach: false,
+        hears_middle: false,
         window: 1 << 16,
         random: [1; 32],
     });

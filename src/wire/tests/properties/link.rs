@@ -21,12 +21,12 @@ fn hello() -> impl Strategy<Value = Hello> {
     let side = prop_oneof![Just(LinkSide::Front), Just(LinkSide::Back)];
     let flags = any::<[bool; 4]>();
     (side, flags, any::<u32>(), any::<[u8; 32]>()).prop_map(
-        |(side, [is_keyed, is_trial, lacks_middle, hears_reach], window, random)| Hello {
+        |(side, [is_keyed, is_trial, lacks_middle, hears_middle], window, random)| Hello {
             side,
             is_keyed,
             is_trial,
             lacks_middle,
-            hears_reach,
+            hears_middle,
             window,
             random,
         },
@@ -74,7 +74,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Pong),
         proptest::sample::select(Refusal::ALL).prop_map(Frame::Close),
-        any::<bool>().prop_map(|has_middle| Frame::Reach { has_middle }),
+        any::<bool>().prop_map(|is_reached| Frame::Middle { is_reached }),
     ]
 }
 
@@ -224,7 +224,7 @@ proptest! {
             is_keyed: true,
             is_trial: false,
             lacks_middle: false,
-            hears_reach: false,
+            hears_middle: false,
             window: 1,
             random: [0; 32],
         });
