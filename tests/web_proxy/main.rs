@@ -155,7 +155,9 @@ impl Inside {
             }
             let bytes = self.stream.read().await?;
             if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                let over = self.stream.session_over();
+                let why = over.unwrap_or_else(|| "the stream was closed".to_owned());
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             }
             self.codec.push(&bytes).map_err(io::Error::other)?;
         }
