@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::context::HttpContext;
 
-/// What one read takes at most: what it brings and nobody takes has to be kept. A record
-/// of TLS, where that is longer.
-const READ_LEN: usize = 16 * 1024;
+/// What one read takes at most: what it brings and nobody takes has to be kept. The
+/// longest record of TLS 1.3 goes in.
+const READ_LEN: usize = 17 * 1024;
 
 /// How long a peer may take nothing.
 const SEND_LIMIT: Duration = Duration::from_secs(60);

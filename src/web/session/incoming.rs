@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::limits;
 use super::super::notes::{MAX_NOTES, Note};
-use super::super::stream::{End, Stream, wake};
+use super::super::stream::{End, Stream};
 use super::{Session, State};
 use crate::metrics::WebEnd;
 use crate::wire::web::{FrameReader, Piece, StreamId};
@@ -205,7 +205,7 @@ impl Session {
             self.wake_carrier();
         }
         if was_full {
-            wake(&self.reader);
+            self.wake_reader();
         }
     }
 

@@ -323,6 +323,75 @@ fn an_app_that_ends_its_session_gets_no_error_for_its_poll() {
     });
 }
 
+/// What clients say by themselves, nothing else being on its way.
+#[test]
+fn a_poll_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        let answer = down(&mut it.down, &it.token, 0).await;
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        assert_eq!(frames(&answer.body)[0].payload, b"late");
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
+/// The older one, which is told, does not take the newer one's place.
+#[test]
+fn the_newer_of_two_polls_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let mut newer = world.connect().await;
+        newer.send(&ask_down(&it.token, 0)).await;
+        assert_eq!(it.down.answer().await.unwrap().status, 204);
+        assert_eq!(newer.answer().await.unwrap().status, 200);
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
+/// While the app has much to be told nothing is read of it; it goes on when that is told.
+#[test]
+fn who_is_told_much_is_read_again() {
+    let refused: Vec<u8> = (1..600).flat_map(open).collect();
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &refused).await;
+        let bearer = bearer(&it.token);
+        let fields = [
+            ("Authorization", bearer.as_str()),
+            OCTETS,
+            ("X-Up-Seq", "2"),
+        ];
+        let data = frame(DATA, 1, b"more");
+        it.up
+            .send(&request("POST", "/api/v1/up", &fields, &data))
+            .await;
+        pause(&world, Duration::from_secs(1)).await;
+        let start = world.reactor.now();
+        let mut cursor = 0;
+        assert_eq!(
+            collect(&mut it.down, &it.token, &mut cursor, 4).await,
+            b"more"
+        );
+        assert_eq!(it.up.answer().await.unwrap().status, 204);
+        assert!(world.reactor.now() - start < Duration::from_secs(1));
+    });
+    let refused: Vec<u8> = (1..600).flat_map(open).collect();
+    run(&[Clients::Echo], |world| async move {
+        let mut ws = super::app::Ws::new(&world).await;
+        ws.send(&refused).await;
+        ws.send(&frame(DATA, 1, b"more")).await;
+        let start = world.reactor.now();
+        while ws.next().await.unwrap().payload != b"more" {}
+        assert!(world.reactor.now() - start < Duration::from_secs(1));
+    });
+}
+
 #[test]
 fn a_session_goes_one_way() {
     run(&[Clients::Echo], |world| async move {
