@@ -65,7 +65,7 @@ fn sessions_go_through_the_link() {
 /// Both by TLS: apps to the front, and the link.
 #[test]
 fn sessions_go_through_a_link_by_tls() {
-    run(async {
+    tls::run(async {
         let directory = certify(built_binary!(), ["home"]);
         let secured = Secured::by_certificates(&directory, "home");
         let authority = Authority::at_length();

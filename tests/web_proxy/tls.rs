@@ -2,17 +2,28 @@
 //! strangers.
 
 use std::fs;
+use std::future::Future;
 use std::io;
 
 use fake_telegram::client::Kind;
-use fake_telegram::harness::{Proxy, ProxyOptions, Route};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, skipped};
 use fake_telegram::payload::echo;
-use fake_telegram::wait::{run, within};
+use fake_telegram::wait::{self, within};
 use fake_telegram::web_app::{Carrier, Cut, Options, Request};
 use fake_telegram::web_front::Authority;
 
 use crate::sessions::{whole_session, whole_sessions_of};
 use crate::{HOST, Set, life, volume};
+
+/// Runs a test if the binary has TLS: one that is built without takes Telegram's lists from
+/// files.
+pub fn run(test: impl Future<Output = ()>) {
+    let is_lite = std::env::var_os("SMOL_MTPROXY_LISTS").is_some_and(|from| from == "file");
+    match is_lite || cfg!(not(feature = "tls")) {
+        true => skipped("the binary has no TLS"),
+        false => wait::run(test),
+    }
+}
 
 /// Shows a certificate of `authority` for the host.
 pub fn certified(options: ProxyOptions, authority: &Authority) -> ProxyOptions {
