@@ -12,6 +12,7 @@
 //! | `key.rs` | a secret as the WEB proxy knows it |
 //! | `capability.rs` | what a page is asked for with |
 //! | `token.rs` | what a page gives an app to begin a session with, and what a session is named by |
+//! | `sieve.rs` | tells noise from these at once |
 //! | `code.rs` | the 43 letters that these are written in |
 //! | `host.rs`, `path.rs` | where a page is |
 //! | `invite.rs` | links to it |
@@ -27,6 +28,7 @@ mod ids;
 mod invite;
 mod key;
 mod path;
+mod sieve;
 mod stream_id;
 mod token;
 
