@@ -44,7 +44,9 @@ impl Session {
             stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
-        if state.pass_turn() || !state.out.is_free() {
+        // A poll waits for what is collected.
+        let is_awaited = written > 0 && matches!(state.out, Out::Batches(_));
+        if state.pass_turn() || !state.out.is_free() || is_awaited {
             // It waits for the way out, and for who has its turn.
             self.wake_carrier();
         }
@@ -99,6 +101,7 @@ impl Session {
 
     /// Closes a stream: the app is told, unless it was the one who did it.
     pub(in crate::web) fn close(&self, stream: &Rc<Stream>) {
+        self.let_be(stream);
         if stream.is_closed.replace(true) {
             return;
         }
