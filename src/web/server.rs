@@ -22,11 +22,8 @@ use crate::metrics::WebRefusal;
 use crate::net::Live;
 use crate::wire::http::RequestHead;
 
-/// The answer to what cannot be parsed and has a secret in it.
-const BAD_REQUEST: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// The same where there is no site.
+/// Of answers to who shows a secret where none belongs, and to others where there is no
+/// site.
 const NO_SITE: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 
 /// Who sends a connection's requests.
@@ -273,9 +270,15 @@ impl Serving {
         if is_secret(&hosts, mint, self.exchange.received()) {
             let refusals = &self.context.metrics.web_refusals;
             refusals.inc(WebRefusal::Misplaced);
-            let _ = self.exchange.write(BAD_REQUEST).await;
-        } else if let Some((visit, exchange)) = self.visit_of(&[]) {
-            visit.relay_raw(exchange).await;
+            let _ = self.exchange.refuse(NO_SITE, &[]).await;
+            return;
+        }
+        // It goes on at the site that has answered what came before.
+        if self.visit.is_none() {
+            self.visit_of(&[]);
+        }
+        if let Some((_, visit)) = &mut self.visit {
+            visit.relay_raw(&mut self.exchange).await;
         }
     }
 

@@ -154,7 +154,9 @@ impl Visit {
     /// A new one, or the status that tells that there is none.
     async fn connect(&self, site: &Site) -> Result<KeptConnection, u16> {
         let context = &self.cover.context;
-        let guest = context.guests.take(self.peer.client.ip()).ok_or(FULL)?;
+        let reactor = &context.http.reactor;
+        let entering = context.guests.enter(reactor, self.peer.client.ip());
+        let guest = entering.await.ok_or(FULL)?;
         let connected = site.connect(context, self.peer).await;
         let connection = connected.map_err(|failure| failure.status())?;
         Ok(KeptConnection::new(connection, guest))

@@ -57,7 +57,8 @@ impl Session {
         let now = self.context.reactor.now();
         let stream = {
             let mut state = self.state.borrow_mut();
-            let is_full = state.streams.len() >= limits::STREAMS_OF_SESSION
+            let is_full = self.context.is_closed.get()
+                || state.streams.len() >= limits::STREAMS_OF_SESSION
                 || state.ends >= limits::ENDS_OF_SESSION
                 || !state.openings.take(limits::OPENINGS, now)
                 || !self.context.streams.take();

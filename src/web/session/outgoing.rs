@@ -112,6 +112,7 @@ impl Session {
 
     /// Closes a stream: the app is told, unless it was the one who did it.
     pub(in crate::web) fn close(&self, stream: &Rc<Stream>) {
+        self.let_be(stream);
         if stream.is_closed.replace(true) {
             return;
         }

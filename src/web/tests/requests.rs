@@ -119,6 +119,27 @@ fn bytes_go_up_and_come_down() {
     });
 }
 
+/// Whatever else goes on: here nothing does.
+#[test]
+fn a_poll_that_waits_is_answered_when_there_is_something() {
+    run(&[Clients::Kept], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let end = world.kept.borrow_mut().pop().unwrap();
+        for cursor in 0..3 {
+            it.down.send(&ask_down(&it.token, cursor)).await;
+            pause(&world, Duration::from_secs(1)).await;
+            let began = world.reactor.now();
+            let slices = [std::io::IoSlice::new(b"late")];
+            assert_eq!(end.try_write_vectored(&slices).unwrap(), 4);
+            let answer = it.down.answer().await.unwrap();
+            assert_eq!((answer.status, cursor_of(&answer)), (200, cursor + 1));
+            assert_eq!(frames(&answer.body)[0].payload, b"late");
+            assert!(world.reactor.now() - began < Duration::from_secs(1));
+        }
+    });
+}
+
 #[test]
 fn a_body_that_comes_again_is_applied_once() {
     run(&[Clients::Echo], |world| async move {
