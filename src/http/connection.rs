@@ -142,13 +142,16 @@ impl Connection {
     }
 
     /// Our side has said all it had to say; nothing can be written any more. What waits
-    /// has to be flushed before.
+    /// has to be flushed before. To who has said its last already nothing is said by TLS,
+    /// as nginx does it, and we with clients of fake TLS.
     pub(crate) fn shut_down_write(&self) {
         if self.has_ended.replace(true) {
             return;
         }
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
+        if let Some(tls) = &self.tls
+            && !tls.is_at_end.get()
+        {
             let _ = tls.writer.borrow_mut().close(&self.socket);
         }
         let _ = self.socket.shutdown_write();
@@ -170,6 +173,10 @@ impl Tls {
             }
             let mut length = 0;
             let mut stream = self.stream.borrow_mut();
+            // The beginning of a record fills it, which only a larger one can end.
+            if space.len() < stream.needed() {
+                break;
+            }
             let read = stream.poll_read::<tls::Error>(cx, socket, space, &mut |data| {
                 length += data.len();
                 take(data);

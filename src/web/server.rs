@@ -117,6 +117,17 @@ impl Standing {
     }
 }
 
+/// The host that a connection's first bytes name, though they are no request.
+fn told_host(received: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"host:";
+    let mut lines = received.split(|byte| *byte == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    value.unwrap_or_default().trim_ascii()
+}
+
 /// What the web server in front of us has added: the last address of the last field.
 fn last_address(head: &RequestHead, name: &str) -> Option<IpAddr> {
     let value = head.fields().named(name).last()?;
@@ -274,7 +285,14 @@ impl Serving {
             let refusals = &self.context.metrics.web_refusals;
             refusals.inc(WebRefusal::Misplaced);
             let _ = self.exchange.write(BAD_REQUEST).await;
-        } else if let Some((visit, exchange)) = self.visit_of(&[]) {
+            return;
+        }
+        let told = told_host(self.exchange.received()).to_vec();
+        let found = match &mut self.visit {
+            Some((_, visit)) => Some((visit, &mut self.exchange)),
+            None => self.visit_of(&told),
+        };
+        if let Some((visit, exchange)) = found {
             visit.relay_raw(exchange).await;
         }
     }

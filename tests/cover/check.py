@@ -18,7 +18,7 @@ import servers  # noqa: E402
 from ask import Tls, ask  # noqa: E402
 from rows import AT_APP, AT_NGINX  # noqa: E402
 
-WORKERS = 8
+WORKERS = 24
 # Whoever is slow only now and then is asked again, by itself, with more patience.
 SECOND_QUIET = 4.0
 
