@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 #[cfg(feature = "tls")]
 use std::rc::Rc;
+#[cfg(feature = "tls")]
+use std::task::Waker;
 use std::task::{Context, Poll, ready};
 
 use crate::net::Socket;
@@ -151,11 +153,19 @@ impl Connection {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls
             && !tls.is_at_end.get()
+            && !has_ended(&self.socket)
         {
             let _ = tls.writer.borrow_mut().close(&self.socket);
         }
         let _ = self.socket.shutdown_write();
     }
+}
+
+/// The other side has said its last, and all of it is read.
+#[cfg(feature = "tls")]
+fn has_ended(socket: &Socket) -> bool {
+    let mut nobody = Context::from_waker(Waker::noop());
+    socket.poll_hung_up(&mut nobody).is_ready() && socket.is_at_end()
 }
 
 #[cfg(feature = "tls")]

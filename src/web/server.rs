@@ -309,3 +309,25 @@ impl Serving {
         Some((visit, &mut self.exchange))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::told_host;
+
+    #[test]
+    fn the_host_of_what_is_no_request() {
+        for (received, host) in [
+            (
+                &b"CONNECT a:443 HTTP/1.1\r\nHOST:  a.example \r\n\r\n"[..],
+                &b"a.example"[..],
+            ),
+            (b"GET / HTTP/1.1\nhost: b\nHost: c\n\n", b"b"),
+            (b"GET / HTTP/1.1\r\nX-Host: d\r\n\r\n", b""),
+            (b"host", b""),
+            (b"", b""),
+            (b"\x16\x03\x01\n", b""),
+        ] {
+            assert_eq!(told_host(received), host);
+        }
+    }
+}

@@ -79,8 +79,10 @@ impl DoorParts {
             self.reactor.timeout(limit, shaking).await
         };
         drop((received, config));
-        let Some(Ok(stream)) = shaken else {
-            return;
+        let stream = match shaken {
+            Some(Ok(stream)) => stream,
+            Some(Err(_)) => return self.accept.drain(&socket),
+            None => return,
         };
         let Some(connection) = Connection::tls(socket, stream) else {
             return;

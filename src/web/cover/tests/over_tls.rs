@@ -55,6 +55,7 @@ impl World {
             http: self.http.clone(),
             executor: self.executor.clone(),
             guests: self.guests.clone(),
+            is_ours: Box::new(|_| false),
             tls: SiteTls::new(Batch::default(), roots).unwrap(),
         });
         let directories = Directories::read(&config).unwrap();
