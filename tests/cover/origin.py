@@ -267,7 +267,7 @@ class Visit:
         """What comes goes back, until its end."""
         try:
             while True:
-                self.say(b"[" + self.received + b"]" if self.received else b"")
+                self.say(self.received)
                 self.received = b""
                 self.more()
         except Gone:

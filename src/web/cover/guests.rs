@@ -4,10 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::log::Throttle;
 
 /// One address has at most one part in so many of the places, but at least so many.
 const ADDRESS_PART: usize = 4;
 const MIN_OF_ADDRESS: usize = 16;
+
+/// Between two lines of the log that there are no places.
+const LOG_PERIOD: Duration = Duration::from_secs(600);
 
 /// The places at all sites of a proxy together.
 pub(crate) struct Guests {
@@ -15,6 +21,7 @@ pub(crate) struct Guests {
     count: Cell<usize>,
     /// An IPv6 address is its /64.
     by_address: RefCell<HashMap<IpAddr, usize>>,
+    refusals: Throttle,
 }
 
 /// A place, until it is dropped.
@@ -29,6 +36,7 @@ impl Guests {
             most: Cell::new(most),
             count: Cell::new(0),
             by_address: RefCell::default(),
+            refusals: Throttle::new(LOG_PERIOD),
         })
     }
 
@@ -52,6 +60,21 @@ impl Guests {
             guests: self.clone(),
             address,
         })
+    }
+
+    /// A guest from there got no place: so it is where a site leads back to us by somebody
+    /// in between.
+    pub(super) fn tell_refusal(&self, address: IpAddr, now: Instant) {
+        let Some(skipped) = self.refusals.pass(now) else {
+            return;
+        };
+        let there = self.by_address.borrow().get(&network(address)).copied();
+        let (there, all) = (there.unwrap_or_default(), self.count.get());
+        warn!(
+            "{address} is not shown the cover site ({there} connections to such sites are its \
+             own, {all} in all, that is the limit){skipped}; if that is this machine or the web \
+             server in front of it, see whether --web-site leads back here"
+        );
     }
 }
 

@@ -154,7 +154,11 @@ impl Visit {
     /// A new one, or the status that tells that there is none.
     async fn connect(&self, site: &Site) -> Result<KeptConnection, u16> {
         let context = &self.cover.context;
-        let guest = context.guests.take(self.peer.client.ip()).ok_or(FULL)?;
+        let (address, guests) = (self.peer.client.ip(), &context.guests);
+        let Some(guest) = guests.take(address) else {
+            guests.tell_refusal(address, context.http.reactor.now());
+            return Err(FULL);
+        };
         let connected = site.connect(context, self.peer).await;
         let connection = connected.map_err(|failure| failure.status())?;
         Ok(KeptConnection::new(connection, guest))
