@@ -207,8 +207,6 @@ fn tell_trouble(context: &ClientContext, error: &io::Error) {
 /// client's, to its last.
 async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
     // In a box, so that a site's visitor does not keep its beginning's memory.
-    #[cfg(feature = "tls")]
-    let of_listener = rules.clone();
     match Box::pin(enter(&place, socket, rules)).await {
         Some(Entered::Client(client)) => {
             let executor = place.context().executor.clone();
@@ -225,7 +223,6 @@ async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
                 received: entry.received,
                 accepted: entry.accepted,
                 peer: entry.peer,
-                rules: of_listener,
                 standing: standing.clone(),
             };
             entry.door.serve(visitor).or(standing.evicted()).await;

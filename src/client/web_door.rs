@@ -10,9 +10,8 @@ use std::time::Instant;
 
 use super::peer::Peer;
 use super::registry::Place;
-use super::rules::Rules;
 use super::sites::{Guest, Judgement};
-use crate::net::{Live, Socket};
+use crate::net::Socket;
 use crate::wire::secret::Domain;
 
 /// Who serves WEB hosts.
@@ -35,8 +34,6 @@ pub(crate) struct WebVisitor {
     /// From then on a web server counts its time limits.
     pub(crate) accepted: Instant,
     pub(crate) peer: Peer,
-    /// Of the listener that it came to.
-    pub(crate) rules: Live<Rules>,
     pub(crate) standing: Rc<WebStanding>,
 }
 

@@ -92,7 +92,7 @@ impl Routes {
         request: &SessionRequest,
         deadline: Instant,
     ) -> Result<Line, RouteError> {
-        if route == RouteName::Direct {
+        if !RouteName::HAS_CHOICE || route == RouteName::Direct {
             // It keeps to the deadline by itself.
             return direct::open(self, request, deadline).await;
         }

@@ -70,7 +70,6 @@ impl DoorParts {
             accepted,
             peer,
             standing,
-            ..
         } = visitor;
         // In a box: what comes of it needs none of it any more.
         let shaken = {
