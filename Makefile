@@ -36,7 +36,7 @@ CARGO := sh cross/rust.sh cargo
 CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket test-web-page test-web-page-long guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -55,7 +55,7 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket test-web-page-long fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
@@ -78,6 +78,10 @@ test-site: setup
 # Statistics of thousands of connections instead of hundreds.
 test-site-long: setup
 	@SITE_CONNECTIONS=3000 sh tests/site/run.sh
+
+# nginx, and a site that computes, beside the WEB proxy that shows them.
+test-cover: setup
+	@sh tests/cover/run.sh
 
 # Debian's SOCKS5 and HTTP proxies, of which none is installed here; a part of test-long.
 test-via: setup

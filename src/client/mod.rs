@@ -71,6 +71,7 @@ mod web_stream;
 use std::cell::Cell;
 #[cfg(feature = "tls")]
 use std::cell::OnceCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -152,6 +153,11 @@ pub(crate) struct ClientParts {
 }
 
 impl ClientContext {
+    /// A connection to this address would come to one of our listeners.
+    pub(crate) fn is_own_address(&self, address: SocketAddr) -> bool {
+        self.sites.is_own_address(address)
+    }
+
     pub(crate) fn new(parts: ClientParts) -> Rc<Self> {
         Rc::new(Self {
             reactor: parts.reactor,

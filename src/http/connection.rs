@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 #[cfg(feature = "tls")]
 use std::rc::Rc;
+#[cfg(feature = "tls")]
+use std::task::Waker;
 use std::task::{Context, Poll, ready};
 
 use crate::net::Socket;
@@ -142,17 +144,28 @@ impl Connection {
     }
 
     /// Our side has said all it had to say; nothing can be written any more. What waits
-    /// has to be flushed before.
+    /// has to be flushed before. To who has said its last already nothing is said by TLS,
+    /// as nginx does it, and we with clients of fake TLS.
     pub(crate) fn shut_down_write(&self) {
         if self.has_ended.replace(true) {
             return;
         }
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
+        if let Some(tls) = &self.tls
+            && !tls.is_at_end.get()
+            && !has_ended(&self.socket)
+        {
             let _ = tls.writer.borrow_mut().close(&self.socket);
         }
         let _ = self.socket.shutdown_write();
     }
+}
+
+/// The other side has said its last, and all of it is read.
+#[cfg(feature = "tls")]
+fn has_ended(socket: &Socket) -> bool {
+    let mut nobody = Context::from_waker(Waker::noop());
+    socket.poll_hung_up(&mut nobody).is_ready() && socket.is_at_end()
 }
 
 #[cfg(feature = "tls")]
@@ -170,8 +183,8 @@ impl Tls {
             }
             let mut length = 0;
             let mut stream = self.stream.borrow_mut();
-            if stream.needed() > space.len() {
-                // The record that has begun is longer: the next read has more space.
+            // The beginning of a record fills it, which only a larger one can end.
+            if space.len() < stream.needed() {
                 break;
             }
             let read = stream.poll_read::<tls::Error>(cx, socket, space, &mut |data| {

@@ -8,9 +8,12 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::context::HttpContext;
 
-/// What one read takes at most: what it brings and nobody takes has to be kept. The
-/// longest record of TLS 1.3 goes in.
+/// What one read takes at most: what it brings and nobody takes has to be kept. The longest
+/// record of TLS fits in, so that none takes two reads.
 const READ_LEN: usize = 17 * 1024;
+
+#[cfg(feature = "tls")]
+const _: () = assert!(READ_LEN >= crate::wire::tls::MAX_RECORD);
 
 /// How long a peer may take nothing.
 const SEND_LIMIT: Duration = Duration::from_secs(60);

@@ -114,6 +114,17 @@ impl Standing {
     }
 }
 
+/// The host that a connection's first bytes name, though they are no request.
+fn told_host(received: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"host:";
+    let mut lines = received.split(|byte| *byte == b'\n');
+    let value = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    });
+    value.unwrap_or_default().trim_ascii()
+}
+
 /// What the web server in front of us has added: the last address of the last field.
 fn last_address(head: &RequestHead, name: &str) -> Option<IpAddr> {
     let value = head.fields().named(name).last()?;
@@ -274,11 +285,13 @@ impl Serving {
             return;
         }
         // It goes on at the site that has answered what came before.
-        if self.visit.is_none() {
-            self.visit_of(&[]);
-        }
-        if let Some((_, visit)) = &mut self.visit {
-            visit.relay_raw(&mut self.exchange).await;
+        let told = told_host(self.exchange.received()).to_vec();
+        let found = match &mut self.visit {
+            Some((_, visit)) => Some((visit, &mut self.exchange)),
+            None => self.visit_of(&told),
+        };
+        if let Some((visit, exchange)) = found {
+            visit.relay_raw(exchange).await;
         }
     }
 
@@ -292,5 +305,27 @@ impl Serving {
         }
         let (_, visit) = self.visit.as_mut()?;
         Some((visit, &mut self.exchange))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told_host;
+
+    #[test]
+    fn the_host_of_what_is_no_request() {
+        for (received, host) in [
+            (
+                &b"CONNECT a:443 HTTP/1.1\r\nHOST:  a.example \r\n\r\n"[..],
+                &b"a.example"[..],
+            ),
+            (b"GET / HTTP/1.1\nhost: b\nHost: c\n\n", b"b"),
+            (b"GET / HTTP/1.1\r\nX-Host: d\r\n\r\n", b""),
+            (b"host", b""),
+            (b"", b""),
+            (b"\x16\x03\x01\n", b""),
+        ] {
+            assert_eq!(told_host(received), host);
+        }
     }
 }

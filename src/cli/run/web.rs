@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::clients::ClientPart;
@@ -5,8 +6,10 @@ use super::core::Core;
 use super::error::RunError;
 use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::client;
+use crate::config::WebListen;
 use crate::guard::gate::Gate;
 use crate::http::HttpContext;
+use crate::net::is_local_address;
 #[cfg(feature = "tls")]
 use crate::web::SiteTls;
 use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers};
@@ -32,10 +35,16 @@ impl WebPart {
             buffers: core.buffers.clone(),
         });
         let directories = Directories::read(&config.web).map_err(RunError::Site)?;
+        let (own, doors) = (clients.context().clone(), core.settings.web.clone());
         let sites = Rc::new(CoverContext {
             http: http.clone(),
             executor: core.executor.clone(),
             guests: Guests::new(config.descriptors.web_guests),
+            is_ours: Box::new(move |address| {
+                let is_door = |door: &WebListen| leads_to(door, address);
+                own.is_own_address(address)
+                    || doors.with(|config| config.listen.iter().any(is_door))
+            }),
             #[cfg(feature = "tls")]
             tls: SiteTls::default(),
         });
@@ -65,6 +74,13 @@ impl WebPart {
     pub(crate) fn context(&self) -> &Rc<WebContext> {
         &self.context
     }
+}
+
+/// A connection to `address` would come to this door.
+fn leads_to(door: &WebListen, address: SocketAddr) -> bool {
+    let (own, ip) = (door.addr.ip().to_canonical(), address.ip().to_canonical());
+    let is_any = own.is_unspecified() && is_local_address(ip);
+    door.addr.port() == address.port() && (own == ip || is_any)
 }
 
 impl Part for WebPart {

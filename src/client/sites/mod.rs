@@ -341,6 +341,11 @@ impl Sites {
         self.loops.not_listening(address);
     }
 
+    /// A connection to this address would come to us.
+    pub(super) fn is_own_address(&self, address: SocketAddr) -> bool {
+        self.loops.is_ours(address)
+    }
+
     async fn keep_file(&self, kept: &KeptFile, content: String) {
         let KeptFile {
             name,

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::guests::Guests;
@@ -11,6 +12,8 @@ pub(crate) struct CoverContext {
     pub(crate) http: Rc<HttpContext>,
     pub(crate) executor: Rc<Executor>,
     pub(crate) guests: Rc<Guests>,
+    /// A connection to this address would come back to us, and be asked for again.
+    pub(crate) is_ours: Box<dyn Fn(SocketAddr) -> bool>,
     #[cfg(feature = "tls")]
     pub(crate) tls: SiteTls,
 }

@@ -4,8 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::log::Throttle;
 use crate::net::{Notify, Reactor};
 
 /// One address has at most one part in so many of the places, but at least so many.
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Those who look whether a place that is free is of use to them.
 const WOKEN: usize = 4;
 
+/// Between two lines of the log that there are no places.
+const LOG_PERIOD: Duration = Duration::from_secs(600);
+
 /// The places at all sites of a proxy together.
 pub(crate) struct Guests {
     most: Cell<usize>,
@@ -25,6 +29,7 @@ pub(crate) struct Guests {
     /// An IPv6 address is its /64.
     by_address: RefCell<HashMap<IpAddr, usize>>,
     left: Notify,
+    refusals: Throttle,
 }
 
 /// A place, until it is dropped.
@@ -40,6 +45,7 @@ impl Guests {
             count: Cell::new(0),
             by_address: RefCell::default(),
             left: Notify::default(),
+            refusals: Throttle::new(LOG_PERIOD),
         })
     }
 
@@ -85,6 +91,21 @@ impl Guests {
             guests: self.clone(),
             address,
         })
+    }
+
+    /// A guest from there got no place: so it is where a site leads back to us by somebody
+    /// in between.
+    pub(super) fn tell_refusal(&self, address: IpAddr, now: Instant) {
+        let Some(skipped) = self.refusals.pass(now) else {
+            return;
+        };
+        let there = self.by_address.borrow().get(&network(address)).copied();
+        let (there, all) = (there.unwrap_or_default(), self.count.get());
+        warn!(
+            "{address} is not shown the cover site ({there} connections to such sites are its \
+             own, {all} in all, that is the limit){skipped}; if that is this machine or the web \
+             server in front of it, see whether --web-site leads back here"
+        );
     }
 }
 

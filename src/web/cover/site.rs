@@ -179,6 +179,10 @@ impl Place {
         };
         let mut failure = SiteFailure::Unresolved("it has no address".into());
         for address in known.iter() {
+            if (context.is_ours)(*address) {
+                failure = SiteFailure::Ours;
+                continue;
+            }
             match Socket::connect_within(reactor, *address, CONNECT_LIMIT).await {
                 Ok(socket) => {
                     socket.set_nodelay();

@@ -7,6 +7,8 @@ pub(super) enum SiteFailure {
     /// Its name leads nowhere.
     Unresolved(String),
     Connect(io::Error),
+    /// It is this proxy, which would ask itself for ever.
+    Ours,
     /// No answer in time.
     Silent,
     Tls(String),
@@ -17,7 +19,7 @@ impl SiteFailure {
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::Silent => 504,
-            Self::Unresolved(_) | Self::Connect(_) | Self::Tls(_) => 502,
+            Self::Unresolved(_) | Self::Connect(_) | Self::Ours | Self::Tls(_) => 502,
         }
     }
 }
@@ -27,6 +29,7 @@ impl fmt::Display for SiteFailure {
         match self {
             Self::Unresolved(why) => write!(f, "its name leads nowhere ({why})"),
             Self::Connect(error) => write!(f, "{error}"),
+            Self::Ours => write!(f, "its address leads back to this proxy"),
             Self::Silent => write!(f, "no answer"),
             Self::Tls(why) => write!(f, "TLS: {why}"),
         }

@@ -58,6 +58,9 @@ enum Down {
     Head,
     Body(BodyReader, ResponseHead),
     Done(ResponseHead),
+    /// What comes is nothing that can be told apart from a next answer: it goes to the
+    /// client, whatever it is, until the site ends it.
+    Raw,
 }
 
 impl<'a> Transfer<'a> {
@@ -217,7 +220,7 @@ impl<'a> Transfer<'a> {
             Down::Body(body, _) if body.may_end() => Outcome::Answered { keeps_alive: false },
             Down::Body(..) => Outcome::Broken,
             // It does not want the rest of the request.
-            Down::Done(_) => Outcome::Answered { keeps_alive: false },
+            Down::Done(_) | Down::Raw => Outcome::Answered { keeps_alive: false },
         }
     }
 
@@ -230,18 +233,21 @@ impl<'a> Transfer<'a> {
             ..
         } = &mut *self.site;
         let (to_client, client) = (&mut self.to_client, &self.client);
-        let mut handed = Ok(());
+        let (mut handed, mut is_body) = (Ok(()), true);
         let read = match &mut self.answer {
             Down::Body(body, _) => {
                 let mut take = |bytes: &mut [u8]| {
-                    let Ok(fine) = body.measure(bytes) else {
-                        handed = Err(io::ErrorKind::InvalidData.into());
-                        return;
-                    };
+                    let fine = body.measure(bytes);
+                    is_body = fine.is_ok();
+                    let fine = fine.unwrap_or_else(|(fine, _)| fine);
                     let (fine, behind) = bytes.split_at_checked(fine).unwrap_or_default();
                     handed = to_client.send(client, fine);
                     received.extend_from_slice(behind);
                 };
+                self.context.poll_read(cx, connection, &mut take)
+            }
+            Down::Raw => {
+                let mut take = |bytes: &mut [u8]| handed = to_client.send(client, bytes);
                 self.context.poll_read(cx, connection, &mut take)
             }
             Down::Head | Down::Done(_) => {
@@ -250,46 +256,55 @@ impl<'a> Transfer<'a> {
             }
         };
         let length = ready!(read)?;
+        if !is_body {
+            self.answer = Down::Raw;
+        }
         Poll::Ready(handed.map(|()| length))
     }
 
     /// Goes on with what has been received; whether there is something to flush then.
     fn hand_on(&mut self) -> Result<bool, Outcome> {
         let received = &mut self.site.received;
-        match &mut self.answer {
-            Down::Head => {
-                let head = ResponseHead::parse(received, self.to_head);
-                let Some(head) = head.map_err(|_| Outcome::Broken)? else {
-                    return Ok(false);
-                };
-                if head.switches() {
-                    return Err(Outcome::Raw);
+        let length = match &mut self.answer {
+            Down::Head => match ResponseHead::parse(received, self.to_head) {
+                Ok(None) => return Ok(false),
+                Ok(Some(head)) if head.switches() => return Err(Outcome::Raw),
+                Ok(Some(head)) => {
+                    if !head.is_interim() {
+                        self.answer = Down::Body(BodyReader::new(head.framing), head);
+                    }
+                    head.len
                 }
-                let rest = received.split_off(head.len);
-                let bytes = std::mem::replace(received, rest);
-                if !head.is_interim() {
-                    self.answer = Down::Body(BodyReader::new(head.framing), head);
+                Err(_) => {
+                    self.answer = Down::Raw;
+                    return Ok(true);
                 }
-                let sent = self.to_client.send(&self.client, &bytes);
-                sent.map_err(|_| Outcome::Broken)?;
-                Ok(true)
-            }
+            },
             Down::Body(body, _) if !received.is_empty() && !body.is_done() => {
-                let measured = body.measure(received);
-                let fine = measured.map_err(|_| Outcome::Broken)?;
-                let rest = received.split_off(fine);
-                let bytes = std::mem::replace(received, rest);
-                let sent = self.to_client.send(&self.client, &bytes);
-                sent.map_err(|_| Outcome::Broken)?;
-                Ok(true)
+                match body.measure(received) {
+                    Ok(length) => length,
+                    Err(_) => {
+                        self.answer = Down::Raw;
+                        return Ok(true);
+                    }
+                }
             }
             Down::Body(body, head) if body.is_done() => {
                 self.answer = Down::Done(*head);
-                Ok(true)
+                return Ok(true);
             }
             // More than was asked for.
-            Down::Done(_) if !received.is_empty() => Err(Outcome::Answered { keeps_alive: false }),
-            Down::Body(..) | Down::Done(_) => Ok(false),
-        }
+            Down::Done(_) if !received.is_empty() => {
+                self.answer = Down::Raw;
+                return Ok(true);
+            }
+            Down::Raw if !received.is_empty() => received.len(),
+            Down::Body(..) | Down::Done(_) | Down::Raw => return Ok(false),
+        };
+        let rest = received.split_off(length.min(received.len()));
+        let bytes = std::mem::replace(received, rest);
+        let sent = self.to_client.send(&self.client, &bytes);
+        sent.map_err(|_| Outcome::Broken)?;
+        Ok(true)
     }
 }

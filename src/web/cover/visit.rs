@@ -155,8 +155,11 @@ impl Visit {
     async fn connect(&self, site: &Site) -> Result<KeptConnection, u16> {
         let context = &self.cover.context;
         let reactor = &context.http.reactor;
-        let entering = context.guests.enter(reactor, self.peer.client.ip());
-        let guest = entering.await.ok_or(FULL)?;
+        let (address, guests) = (self.peer.client.ip(), &context.guests);
+        let Some(guest) = guests.enter(reactor, address).await else {
+            guests.tell_refusal(address, reactor.now());
+            return Err(FULL);
+        };
         let connected = site.connect(context, self.peer).await;
         let connection = connected.map_err(|failure| failure.status())?;
         Ok(KeptConnection::new(connection, guest))

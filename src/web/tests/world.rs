@@ -98,6 +98,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         http: http.clone(),
         executor: executor.clone(),
         guests: Guests::new(10),
+        is_ours: Box::new(|_| false),
         #[cfg(feature = "tls")]
         tls: SiteTls::default(),
     });

@@ -80,10 +80,13 @@ impl DoorParts {
             self.reactor.timeout(limit, shaking).await
         };
         sent_away.not_any_more();
-        drop((received, config, self));
-        let Some(Ok(stream)) = shaken else {
-            return;
+        drop((received, config));
+        let stream = match shaken {
+            Some(Ok(stream)) => stream,
+            Some(Err(_)) => return self.accept.drain(&socket),
+            None => return,
         };
+        drop(self);
         let Some(connection) = Connection::tls(socket, stream) else {
             return;
         };

@@ -227,6 +227,31 @@ fn what_cannot_be_parsed_goes_to_the_site_as_it_is() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_parsed_is_the_last_and_goes_to_the_client_as_it_is() {
+    let world = World::new();
+    world.run(async {
+        for answer in [
+            "\x16\x03\x01\x02\0\x01\0".to_owned(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nabc".to_owned(),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nxyz\r\nmore".to_owned(),
+            format!("{ANSWER}more than was asked for"),
+            format!("HTTP/1.1 200 OK\r\n{}\r\nbody", "X: y\r\n".repeat(200)),
+            format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\nbody", "y".repeat(100_000)),
+        ] {
+            let client = world.client().await;
+            let site = world.visit_after(&client, GET).await;
+            site.says(&answer).await;
+            site.says("and").await;
+            // It is another request's answer for nobody, and nothing more is asked there.
+            client.says(GET).await;
+            site.says_no_more();
+            assert_eq!(client.hears_all().await, answer + "and");
+            site.hears_end().await;
+        }
+    });
+}
+
+#[test]
 fn large_bodies_take_little_memory_and_both_ways_go_on_at_once() {
     const LEN: usize = 8 << 20;
     let world = World::new();

@@ -178,3 +178,20 @@ fn a_site_that_is_not_there_is_a_bad_gateway() {
         );
     });
 }
+
+#[test]
+fn a_site_that_is_this_proxy_is_not_asked() {
+    let world = World::new();
+    world.run(async {
+        world.is_own.set(true);
+        let client = world.client().await;
+        client.says(GET).await;
+        client.hears("HTTP/1.1 502 Bad Gateway\r\n").await;
+        drop(client);
+        world.is_own.set(false);
+        let client = world.client().await;
+        let site = world.visit_after(&client, GET).await;
+        site.says(ANSWER).await;
+        client.hears(ANSWER).await;
+    });
+}

@@ -33,6 +33,8 @@ struct World {
     /// Connections that the site has taken.
     visits: Rc<Cell<usize>>,
     guests: Rc<Guests>,
+    /// Sites are where we listen.
+    is_own: Rc<Cell<bool>>,
 }
 
 impl World {
@@ -50,6 +52,7 @@ impl World {
             reactor,
             visits: Rc::default(),
             guests: Guests::new(100),
+            is_own: Rc::default(),
         }
     }
 
@@ -68,10 +71,12 @@ impl World {
             ..WebConfig::default()
         };
         let directories = Directories::read(&config).unwrap();
+        let is_own = self.is_own.clone();
         let context = Rc::new(CoverContext {
             http: self.http.clone(),
             executor: self.executor.clone(),
             guests: self.guests.clone(),
+            is_ours: Box::new(move |_| is_own.get()),
             #[cfg(feature = "tls")]
             tls: SiteTls::new(crate::tls::Batch::default(), crate::tls::public_roots()).unwrap(),
         });

@@ -56,6 +56,7 @@ impl World {
             http: self.http.clone(),
             executor: self.executor.clone(),
             guests: self.guests.clone(),
+            is_ours: Box::new(|_| false),
             tls: SiteTls::new(Batch::default(), roots).unwrap(),
         });
         let directories = Directories::read(&config).unwrap();
@@ -66,6 +67,18 @@ impl World {
 
     /// Answers one request over TLS, whatever comes in front of it.
     async fn tls_visit(&self, config: &Arc<ServerConfig>, in_front: &[u8]) {
+        self.tls_answer(config, in_front, GET, ANSWER).await;
+    }
+
+    /// The same with this answer to that request, which is read with as little space as
+    /// that takes.
+    async fn tls_answer(
+        &self,
+        config: &Arc<ServerConfig>,
+        in_front: &[u8],
+        request: &str,
+        answer: &str,
+    ) {
         let site = self.visit().await;
         site.hears(in_front).await;
         let context = AcceptContext::new(&self.http.scratch, &self.http.buffers, Batch::default());
@@ -74,16 +87,20 @@ impl World {
         };
         let connection = Connection::tls(site.0, tls).unwrap();
         let mut heard = Vec::new();
-        while heard.len() < GET.len() {
+        while heard.len() < request.len() {
             let mut take = |bytes: &mut [u8]| heard.extend_from_slice(bytes);
-            let read = poll_fn(|cx| self.http.poll_read(cx, &connection, &mut take)).await;
+            let read = poll_fn(|cx| {
+                let mut space = vec![0; connection.needed()];
+                connection.poll_read(cx, &mut space, &mut take)
+            });
+            let read = read.await;
             if read.is_ok_and(|length| length == 0) {
                 return;
             }
         }
-        assert_eq!(heard, GET.as_bytes());
+        assert!(heard == request.as_bytes());
         self.http
-            .write(&connection, ANSWER.as_bytes())
+            .write(&connection, answer.as_bytes())
             .await
             .unwrap();
         self.http.flush(&connection).await.unwrap();
@@ -120,12 +137,34 @@ impl World {
     }
 
     async fn asks(&self, cover: &Rc<Cover>) -> String {
+        self.asks_for(cover, GET).await
+    }
+
+    async fn asks_for(&self, cover: &Rc<Cover>, request: &str) -> String {
         let client = self.client_at(cover).await;
-        client.says(GET).await;
+        client.says(request).await;
         let answer = client.hears_all().await;
         drop(client);
         answer
     }
+}
+
+#[test]
+fn records_are_longer_than_what_is_read_at_once() {
+    let world = World::new();
+    world.run(async {
+        let (config, roots) = identity("127.0.0.1");
+        let url = format!("https://{}/", world.listener.address());
+        let source = CoverSource::Origin(Url::parse(&url).unwrap());
+        let cover = world.tls_cover(source, &Fronting::default(), roots);
+        let body = "x".repeat(300_000);
+        let head = format!("Content-Length: {}\r\n\r\n", body.len());
+        let request = format!("PUT / HTTP/1.1\r\nHost: h\r\n{head}{body}");
+        let answer = format!("HTTP/1.1 200 OK\r\n{head}{body}");
+        let visit = world.tls_answer(&config, b"", &request, &answer);
+        let (heard, ()) = smol::future::zip(world.asks_for(&cover, &request), visit).await;
+        assert!(heard == answer, "{} bytes", heard.len());
+    });
 }
 
 #[test]
