@@ -95,6 +95,8 @@ pub(in crate::web) async fn up(
         up.turn = up.turn.wrapping_add(1);
         (up.done, up.turn)
     });
+    // An older one that waits for room is over.
+    session.wake_reader();
     let is_repeat = number == done && number > 0;
     if !is_repeat && done.checked_add(1) != Some(number) {
         session.end(WebEnd::BadSequence);
@@ -143,8 +145,11 @@ impl Body<'_> {
         let session = self.session;
         let mut timer = session.context.reactor.timer();
         poll_fn(|cx| {
+            if session.ended().is_some() || self.is_old() {
+                return Poll::Ready(());
+            }
             session.park_reader(cx.waker());
-            if session.ended().is_some() || session.poll_room(cx).is_ready() {
+            if session.poll_room(cx).is_ready() {
                 return Poll::Ready(());
             }
             session.heard_of();
@@ -159,6 +164,9 @@ impl Body<'_> {
         .await;
         if session.ended().is_some() {
             return Err(Outcome::Over);
+        }
+        if self.is_old() {
+            return Err(Outcome::Gone);
         }
         let mut taken = Ok(());
         let reading = async {
@@ -191,7 +199,7 @@ impl Body<'_> {
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), Option<WebEnd>> {
         let session = self.session;
         session.heard_of();
-        if session.with_uplink(|up| up.turn) != self.turn {
+        if self.is_old() {
             return Err(None);
         }
         self.length += bytes.len();
@@ -227,6 +235,11 @@ impl Body<'_> {
         let received = session.receive(&mut reader, new);
         session.with_uplink(|up| up.reader = reader);
         received.map_err(Some)
+    }
+
+    /// Another request goes on with it.
+    fn is_old(&self) -> bool {
+        self.session.with_uplink(|up| up.turn) != self.turn
     }
 
     /// What has come again has to be the same.
@@ -272,13 +285,14 @@ pub(in crate::web) async fn down(
     timer.set(session.context.reactor.now() + POLL);
     let connection = exchange.connection().clone();
     let asked = poll_fn(|cx| {
-        session.park_carrier(cx.waker());
         if session.ended().is_some() {
             return Poll::Ready(None);
         }
+        // The place to be woken at is the newer poll's then.
         if session.poll_turn() != turn {
             return Poll::Ready(Some(Asked::Nothing));
         }
+        session.park_carrier(cx.waker());
         // A way out that only collects does not fail.
         let _ = session.flush(cx);
         match session.ask(cursor) {

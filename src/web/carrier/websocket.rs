@@ -48,9 +48,8 @@ pub(in crate::web) async fn run(
         Err(end) => end,
     };
     let code = socket.last_code(end);
-    let way = socket.way;
+    session.leave_socket(socket.way, end);
     drop(socket);
-    session.leave_socket(way, end);
     say_last(&session, &connection, code).await;
 }
 
@@ -95,13 +94,14 @@ impl WebSocket {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.session.park_carrier(cx.waker());
         if self.session.ended().is_some() {
             return Poll::Ready(Ended::Session);
         }
+        // The place to be woken at is another way's then.
         if self.session.way() != self.way {
             return Poll::Ready(Ended::Left);
         }
+        self.session.park_carrier(cx.waker());
         for step in [Self::read, Self::write, Self::look] {
             if let Err(end) = step(self, cx) {
                 return Poll::Ready(end);
@@ -261,6 +261,14 @@ impl WebSocket {
             Ended::Frame(code) => Some(code),
             Ended::Rules(_) => Some(PROTOCOL),
         }
+    }
+}
+
+/// Its task may end before it does: pushed out, at a port of clients.
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let lost = Ended::Lost(WebEnd::Lost);
+        self.session.leave_socket(self.way, lost);
     }
 }
 

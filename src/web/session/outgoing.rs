@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::super::carrier::Out;
-use super::super::notes::Note;
+use super::super::notes::{MAX_NOTES, Note};
 use super::super::stream::{Stream, wake};
 use super::{Session, State};
 
@@ -28,7 +28,7 @@ impl Session {
             return Ok(0);
         }
         let state = &mut *state;
-        let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
+        let flushed = self.flush_out(state);
         let written = match flushed {
             Ok(true) => {
                 let credit = stream.to_app.borrow().available();
@@ -77,7 +77,7 @@ impl Session {
     pub(in crate::web) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if !state.out.flush(&mut state.notes, &self.context.buffers)? {
+        if !self.flush_out(state)? {
             return Ok(false);
         }
         if state.out.is_free() {
@@ -95,6 +95,17 @@ impl Session {
             }
         }
         Ok(true)
+    }
+
+    /// Gets rid of what waits for the way out; who is not read for its notes alone is then.
+    fn flush_out(&self, state: &mut State) -> io::Result<bool> {
+        let were_too_many = state.notes.len() >= MAX_NOTES;
+        let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
+        if were_too_many && state.notes.len() < MAX_NOTES {
+            self.wake_carrier();
+            self.wake_reader();
+        }
+        flushed
     }
 
     /// Closes a stream: the app is told, unless it was the one who did it.
