@@ -322,7 +322,14 @@ impl Serving {
         let cover = self.context.cover(host)?;
         let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
         if !self.visit.as_ref().is_some_and(is_there) {
-            let visit = cover.visit(self.origin.peer());
+            let mut visit = cover.visit(self.origin.peer());
+            let context = self.context.clone();
+            visit.keep_back(Rc::new(move |text| {
+                is_secret(&context.hosts(), &context.mint, text)
+            }));
+            if matches!(self.origin, Origin::Behind(..)) {
+                visit.share();
+            }
             self.visit = Some((cover, visit));
         }
         let (_, visit) = self.visit.as_mut()?;

@@ -30,6 +30,7 @@ impl WebPart {
             reactor: core.reactor.clone(),
             scratch: core.scratch.clone(),
             buffers: core.buffers.clone(),
+            long_heads: Rc::default(),
         });
         let directories = Directories::read(&config.web).map_err(RunError::Site)?;
         let sites = Rc::new(CoverContext {

@@ -86,6 +86,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         reactor: reactor.clone(),
         scratch: Rc::default(),
         buffers: buffers.clone(),
+        long_heads: Rc::default(),
     });
     let sites = Rc::new(CoverContext {
         http: http.clone(),
