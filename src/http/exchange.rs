@@ -395,7 +395,9 @@ impl Exchange {
 
     /// Ends the connection as web servers do: what was answered reaches a client that goes
     /// on sending meanwhile.
-    pub(crate) async fn finish(self) {
+    pub(crate) async fn finish(mut self) {
+        // Whatever there is of a request, nobody wants it.
+        (self.received, self.long_head) = (Vec::new(), None);
         let Self {
             context,
             connection,

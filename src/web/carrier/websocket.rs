@@ -141,11 +141,18 @@ impl WebSocket {
 
     /// Takes what the app has sent.
     fn feed(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
-        let mut input = bytes;
+        let (mut input, mut last_ping) = (bytes, None);
         loop {
             let piece = self.frames.next(&mut input);
             match piece.map_err(|fault| Ended::Frame(fault.close_code()))? {
-                None => return Ok(()),
+                None => {
+                    // The last one of several, as RFC 6455 §5.5.3 has it: a write for each
+                    // would cost much more than they do.
+                    if let Some(body) = last_ping {
+                        self.send(&server_pong(&body));
+                    }
+                    return Ok(());
+                }
                 Some(ClientPiece::Payload(bytes)) => {
                     self.session.is_used.set(true);
                     let received = self.session.receive(&mut self.reader, bytes);
@@ -158,7 +165,7 @@ impl WebSocket {
                 }
                 Some(ClientPiece::Ping(body)) => {
                     self.heard();
-                    self.send(&server_pong(&body));
+                    last_ping = Some(body);
                 }
                 Some(ClientPiece::Pong) => self.heard(),
                 Some(ClientPiece::Close(_)) => {

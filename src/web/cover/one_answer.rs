@@ -100,7 +100,11 @@ mod tests {
                 .chunks(step)
                 .map(|piece| answer.measure(piece))
                 .sum();
-            assert_eq!((measured, answer.is_whole()), (expected, is_whole), "{step}");
+            assert_eq!(
+                (measured, answer.is_whole()),
+                (expected, is_whole),
+                "{step}"
+            );
         }
     }
 
@@ -108,7 +112,12 @@ mod tests {
     fn an_answer_ends_where_its_head_says() {
         let length = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
         check("get /", &format!("{length}HTTP"), length.len(), true);
-        check("get /", &length[..length.len() - 1], length.len() - 1, false);
+        check(
+            "get /",
+            &length[..length.len() - 1],
+            length.len() - 1,
+            false,
+        );
         let head = length.len() - 3;
         check("HEAD /", length, head, true);
         let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";

@@ -89,7 +89,9 @@ impl RawRelay {
                     false => Ok(bytes.len()),
                 }
             };
-            let _ = self.to_site.poll(cx, context, (client, site), &mut passes)?;
+            let _ = self
+                .to_site
+                .poll(cx, context, (client, site), &mut passes)?;
         }
         // A server that has closed hears nothing any more.
         let mut passes = |bytes: &[u8]| {
@@ -98,7 +100,9 @@ impl RawRelay {
                 None => bytes.len(),
             })
         };
-        let told = self.to_client.poll(cx, context, (site, client), &mut passes)?;
+        let told = self
+            .to_client
+            .poll(cx, context, (site, client), &mut passes)?;
         if told.is_ready() {
             return Poll::Ready(Ok(()));
         }

@@ -12,6 +12,9 @@ use crate::http::{BodyFailure, Connection, Exchange, HttpContext};
 use crate::net::READS_PER_TURN;
 use crate::wire::http::{BodyReader, RequestHead, ResponseHead};
 
+/// More words in advance than any site has for one request.
+const MAX_INTERIMS: u8 = 64;
+
 /// What has become of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -36,6 +39,8 @@ pub(super) struct Transfer<'a> {
     to_client: Flow,
     request: Up,
     answer: Down,
+    /// Words in advance that have come.
+    interims: u8,
     patience: Patience,
 }
 
@@ -77,6 +82,7 @@ impl<'a> Transfer<'a> {
             to_client: Flow::new(&context.buffers),
             request: Up::Body,
             answer: Down::Head,
+            interims: 0,
             patience: Patience::new(&context.reactor),
             context,
             exchange,
@@ -267,7 +273,12 @@ impl<'a> Transfer<'a> {
                 }
                 let rest = received.split_off(head.len);
                 let bytes = std::mem::replace(received, rest);
-                if !head.is_interim() {
+                if head.is_interim() {
+                    self.interims += 1;
+                    if self.interims > MAX_INTERIMS {
+                        return Err(Outcome::Broken);
+                    }
+                } else {
                     self.answer = Down::Body(BodyReader::new(head.framing), head);
                 }
                 let sent = self.to_client.send(&self.client, &bytes);

@@ -44,8 +44,9 @@ impl Session {
             stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
-        if state.pass_turn() || !state.out.is_free() {
-            // It waits for the way out, and for who has its turn.
+        let is_collected = written > 0 && matches!(state.out, Out::Batches(_));
+        if state.pass_turn() || !state.out.is_free() || is_collected {
+            // It waits for the way out, and for who has its turn; or a poll waits for this.
             self.wake_carrier();
         }
         Ok(written)

@@ -413,3 +413,24 @@ fn what_comes_down_is_bounded_until_it_is_fetched() {
         assert!(used < 300 * 1024, "{used}");
     });
 }
+
+/// A poll that waits is answered when there is something, not when its time is up.
+#[test]
+fn what_comes_late_is_told_at_once() {
+    run(&[Clients::LateEcho], |world| async move {
+        let mut it = both(&world).await;
+        let mut cursor = 0;
+        for number in 1..4 {
+            let start = world.reactor.now();
+            let body = match number {
+                1 => [open(1), frame(DATA, 1, b"abc")].concat(),
+                _ => frame(DATA, 1, b"abc"),
+            };
+            assert_eq!(up(&mut it.up, &it.token, number, &body).await.status, 204);
+            let came = collect(&mut it.down, &it.token, &mut cursor, 3).await;
+            assert_eq!(came, b"abc");
+            let passed = world.reactor.now() - start;
+            assert!(passed < Duration::from_secs(3), "{passed:?}");
+        }
+    });
+}

@@ -34,6 +34,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) enum Clients {
     /// Everything comes back.
     Echo,
+    /// The same, a second later.
+    LateEcho,
     /// Nothing is ever read of them.
     Deaf,
     /// What comes is read, and thrown away.
@@ -107,7 +109,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         http,
         metrics: metrics.clone(),
         gate,
-        serve: serve(&executor, &arrived, kinds.to_vec()),
+        serve: serve(&executor, &reactor, &arrived, kinds.to_vec()),
         clients: Live::new(config.clients),
         connections: 1000,
         config: live.clone(),
@@ -129,20 +131,33 @@ pub(super) fn run_with<F: Future<Output = ()>>(
 
 fn serve(
     executor: &Rc<Executor>,
+    reactor: &Rc<Reactor>,
     arrived: &Rc<Cell<usize>>,
     kinds: Vec<Clients>,
 ) -> Box<dyn Fn(WebArrival)> {
     let (executor, arrived) = (executor.clone(), arrived.clone());
+    let reactor = reactor.clone();
     Box::new(move |arrival: WebArrival| {
         let number = arrived.replace(arrived.get() + 1);
         let kind = kinds.get(number).or(kinds.last()).copied();
-        executor.spawn(client(arrival.end, kind.unwrap())).detach();
+        let serving = client(reactor.clone(), arrival.end, kind.unwrap());
+        executor.spawn(serving).detach();
     })
 }
 
-async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
+async fn client(reactor: Rc<Reactor>, end: Box<dyn StreamEnd>, kind: Clients) {
     match kind {
         Clients::Echo => echo(&*end).await,
+        Clients::LateEcho => {
+            let mut space = vec![0; 65536];
+            loop {
+                let length = read(&*end, &mut space).await;
+                reactor.sleep(Duration::from_secs(1)).await;
+                if length == 0 || !write(&*end, &space[..length]).await {
+                    break;
+                }
+            }
+        }
         Clients::Idle | Clients::Deaf => poll_fn(|cx| end.poll_hung_up(cx)).await,
         Clients::Sink => while read(&*end, &mut [0; 65536]).await > 0 {},
         Clients::Nibbler => while read(&*end, &mut [0; 64]).await > 0 {},

@@ -185,7 +185,10 @@ fn no_secret_is_handed_on() {
     let secret = std::str::from_utf8(SECRET).unwrap();
     let world = World::new();
     world.run(async {
-        for asked in ["get / HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nz"] {
+        for asked in [
+            "get / HTTP/1.1\r\nX: ",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nz",
+        ] {
             let client = world.client().await;
             let site = world.visit_after(&client, asked).await;
             client.says("more").await;
@@ -225,5 +228,19 @@ fn a_connection_of_many_clients_ends_behind_what_is_no_request() {
             front.says(GET).await;
             site.hears(GET).await;
         }
+    });
+}
+
+/// Who only ever announces an answer is broken off with.
+#[test]
+fn words_in_advance_have_an_end() {
+    let world = World::new();
+    world.run(async {
+        let client = world.client().await;
+        let site = world.visit_after(&client, GET).await;
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        site.says(interim.repeat(500)).await;
+        let heard = client.hears_all().await;
+        assert!(heard.len() < interim.len() * 100, "{}", heard.len());
     });
 }

@@ -1,7 +1,7 @@
 //! What those who come to the WEB proxy take from each other, and from those who come
 //! otherwise.
 
-use super::{SETTLING, SMALL, SECOND, Terms, alongside, watched};
+use super::{SECOND, SETTLING, SMALL, Terms, alongside, watched};
 use crate::client::Kind;
 use crate::fairness::attack::{self, Surf};
 use crate::fairness::outcome::Outcome;
@@ -24,7 +24,10 @@ pub async fn surfing(terms: Terms<'_>, surf: Surf) -> Outcome {
         Watch::new("64 B, straight", arena.client(0), SMALL),
         Watch::newcomer("64 B, straight, newcomer", arena.client(0)),
     ];
-    for (carrier, address) in [(Carrier::WebSocket, "192.0.2.1"), (Carrier::Https, "192.0.2.2")] {
+    for (carrier, address) in [
+        (Carrier::WebSocket, "192.0.2.1"),
+        (Carrier::Https, "192.0.2.2"),
+    ] {
         let gateway = Gateway::start(&app(address).carrier(carrier)).await;
         let gateway = gateway.expect("the proxy takes apps");
         let client = gateway.client(Kind::Padded);
@@ -44,7 +47,11 @@ pub async fn surfing(terms: Terms<'_>, surf: Surf) -> Outcome {
     let attack = attack::surfers(app("198.51.100.1"), count, surf);
     attack.is_on().await;
     Timer::after(SETTLING).await;
-    let watching = watched(others, terms.pick(3, 10) * SECOND, terms.pick(5, 20) * SECOND);
+    let watching = watched(
+        others,
+        terms.pick(3, 10) * SECOND,
+        terms.pick(5, 20) * SECOND,
+    );
     let door = &arena.doors[0];
     let (mut outcome, most) = alongside(watching, || door.resident_memory()).await;
     for gateway in &gateways {
