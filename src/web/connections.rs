@@ -9,7 +9,9 @@ use crate::guard::fair_queue::Origin;
 
 /// One address (IPv6: /64) of those who come to a port of clients has at most one part in
 /// so many of the places, but at least so many.
+#[cfg(any(test, feature = "tls"))]
 const ADDRESS_PART: usize = 4;
+#[cfg(any(test, feature = "tls"))]
 const MIN_OF_ADDRESS: usize = 16;
 
 /// The places.
