@@ -1,5 +1,6 @@
 //! The server's half of a connection: requests one after another, their bodies, answers.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +13,7 @@ use super::connection::Connection;
 use super::context::HttpContext;
 use super::status::phrase;
 use crate::net::Timer;
-use crate::wire::http::{BodyError, BodyReader, Framing, HeadScan, RequestHead};
+use crate::wire::http::{BodyError, BodyReader, Framing, HeadScan, MAX_HEAD, RequestHead};
 use crate::wire::http_date;
 
 /// For a head, from its first byte on or from the connection's beginning.
@@ -28,6 +29,11 @@ const BODY_LIMIT: Duration = Duration::from_secs(30);
 /// byte, and in all.
 const LINGER: Duration = Duration::from_secs(5);
 const LINGER_IN_ALL: Duration = Duration::from_secs(30);
+
+/// A head that is longer is a long one, of which there are only so many at a time; more
+/// than nearly all of browsers' have.
+const LONG_HEAD: usize = 8 * 1024;
+const MIN_LONG_HEADS: usize = 4;
 
 /// What comes next on a connection.
 pub(crate) enum Incoming {
@@ -81,6 +87,8 @@ pub(crate) struct Exchange {
     body: BodyReader,
     /// Requests that have come.
     requests: u64,
+    /// The right to a head that is long.
+    long_head: Option<LongHead>,
     /// The client has said its last.
     is_at_end: bool,
 }
@@ -99,6 +107,7 @@ impl Exchange {
             scan: HeadScan::default(),
             body: BodyReader::new(Framing::Length(0)),
             requests: 0,
+            long_head: None,
             is_at_end: false,
         }
     }
@@ -148,6 +157,12 @@ impl Exchange {
                 Ok(None) => {}
                 Err(_) => return Poll::Ready(Incoming::Unparsable),
             }
+            if self.received.len() > LONG_HEAD && self.long_head.is_none() {
+                self.long_head = LongHead::begin(&self.context);
+                if self.long_head.is_none() {
+                    return Poll::Ready(Incoming::End);
+                }
+            }
             if self.scan.has_begun() && !mem::replace(&mut wait.has_begun, true) {
                 let now = self.context.reactor.now();
                 wait.timer.set(now + HEAD_LIMIT);
@@ -183,6 +198,7 @@ impl Exchange {
         // Nothing is left of the buffer where nothing came behind the head.
         self.received = self.received.split_off(len);
         self.scan = HeadScan::default();
+        self.long_head = None;
         self.body = BodyReader::new(request.framing());
         self.requests += 1;
         Incoming::Request(request)
@@ -396,7 +412,9 @@ impl Exchange {
 
     /// Ends the connection as web servers do: what was answered reaches a client that goes
     /// on sending meanwhile.
-    pub(crate) async fn finish(self) {
+    pub(crate) async fn finish(mut self) {
+        // Whatever there is of a request, nobody wants it.
+        (self.received, self.long_head) = (Vec::new(), None);
         let Self {
             context,
             connection,
@@ -419,6 +437,27 @@ impl Exchange {
             }
         };
         context.reactor.timeout(LINGER_IN_ALL, lingering).await;
+    }
+}
+
+/// One of the heads under way that are long, until it is dropped.
+struct LongHead(Rc<Cell<usize>>);
+
+impl LongHead {
+    /// All of them together, with the most that each may have, are an eighth of the buffers.
+    fn begin(context: &HttpContext) -> Option<Self> {
+        let most = context.buffers.total_bytes() / 8 / MAX_HEAD;
+        let count = context.long_heads.get();
+        (count < most.max(MIN_LONG_HEADS)).then(|| {
+            context.long_heads.set(count + 1);
+            Self(context.long_heads.clone())
+        })
+    }
+}
+
+impl Drop for LongHead {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn decide(hosts: &Hosts, mint: &Mint, head: &RequestHead) -> Decision
             return Decision::Call(ticket, call);
         }
     }
-    match has_secret(hosts, mint, head) {
+    match is_secret(hosts, mint, head.bytes()) {
         true => Decision::Refuse,
         false => Decision::Cover,
     }
@@ -155,35 +155,34 @@ fn number(head: &RequestHead, name: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// An authentic secret is somewhere in a head, its target unescaped too.
-pub(super) fn has_secret(hosts: &Hosts, mint: &Mint, head: &RequestHead) -> bool {
-    is_secret(hosts, mint, head.bytes())
-        || match unescaped(head.target()) {
+/// An authentic secret is somewhere in `text`, as it is or escaped, behind however many
+/// that are none: a head has room for some thousands.
+pub(super) fn is_secret(hosts: &Hosts, mint: &Mint, text: &[u8]) -> bool {
+    let is_in = |text: &[u8]| {
+        candidates(text).any(|bytes| {
+            hosts.has(mint, &Capability::from_bytes(bytes))
+                || mint.is_own(&Token::from_bytes(bytes))
+        })
+    };
+    is_in(text)
+        || match unescaped(text) {
             Cow::Borrowed(_) => false,
-            Cow::Owned(target) => is_secret(hosts, mint, &target),
+            Cow::Owned(text) => is_in(&text),
         }
 }
 
-/// An authentic secret is somewhere in `text`, behind however many that are none: a head
-/// has room for some thousands.
-pub(super) fn is_secret(hosts: &Hosts, mint: &Mint, text: &[u8]) -> bool {
-    candidates(text).any(|bytes| {
-        hosts.has(mint, &Capability::from_bytes(bytes)) || mint.is_own(&Token::from_bytes(bytes))
-    })
-}
-
 /// With `%41` for a byte taken for that.
-fn unescaped(target: &[u8]) -> Cow<'_, [u8]> {
-    if !target.contains(&b'%') {
-        return Cow::Borrowed(target);
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
     }
-    let mut plain = Vec::with_capacity(target.len());
-    let mut rest = target;
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
     while let Some((first, behind)) = rest.split_first() {
         let escaped = behind.split_first_chunk::<2>().filter(|_| *first == b'%');
         let byte = escaped.and_then(|(digits, behind)| {
-            let text = str::from_utf8(digits).ok()?;
-            let byte = u8::from_str_radix(text, 16).ok();
+            let digits = str::from_utf8(digits).ok()?;
+            let byte = u8::from_str_radix(digits, 16).ok();
             byte.map(|byte| (byte, behind))
         });
         let (byte, behind) = byte.unwrap_or((*first, behind));

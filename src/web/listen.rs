@@ -80,30 +80,21 @@ fn take(context: &Rc<WebContext>, socket: Socket, door: &Live<WebListen>) {
     let Some(peer) = Peer::of(&socket) else {
         return;
     };
-    if !context.connections.take() {
+    let Some(seated) = context.connections.take() else {
         let _ = context.scratch.with(|space| socket.discard_waiting(space));
         return;
-    }
+    };
     socket.set_nodelay();
     let (context, door) = (context.clone(), door.clone());
     let executor = context.executor.clone();
     let serving = async move {
-        let _place = Place(context.clone());
         if let Some((peer, received)) = told_by_relay(&context, &socket, peer).await {
             let connection = Rc::new(Connection::plain(socket));
-            serve(context, connection, received, Origin::Behind(peer, door)).await;
+            let origin = Origin::Behind(peer, door);
+            serve(context, connection, received, origin, Some(seated)).await;
         }
     };
     executor.spawn(serving).detach();
-}
-
-/// One of the connections that there may be.
-struct Place(Rc<WebContext>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.connections.give_back();
-    }
 }
 
 /// Who a connection is from, as the PROXY header of a relay says, and what came behind

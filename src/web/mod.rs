@@ -20,9 +20,11 @@
 //! | `tls/` | TLS on the ports of clients |
 //! | `carrier/` | what brings frames and takes them away |
 //! | `limits` | how much of all this there may be |
+//! | `connections` | how many connections nobody pushes out |
 
 mod api;
 mod carrier;
+mod connections;
 mod cover;
 mod decide;
 mod hosts;
@@ -54,6 +56,7 @@ use crate::http::HttpContext;
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
+use connections::Connections;
 use cover::Cover;
 #[cfg(feature = "tls")]
 pub(crate) use cover::SiteTls;
@@ -91,7 +94,7 @@ pub(crate) struct WebContext {
     began: Instant,
     sessions: Sessions,
     streams: Places,
-    connections: Places,
+    connections: Rc<Connections>,
     /// Sessions and streams that are still to come are refused: the proxy is stopping.
     is_closed: Cell<bool>,
 }
@@ -129,7 +132,7 @@ impl WebContext {
             began: reactor.now(),
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
-            connections: Places::new(parts.connections),
+            connections: Connections::new(parts.connections),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -172,7 +175,8 @@ impl WebContext {
             header: String::new(),
         });
         let origin = server::Origin::Behind(peer, door);
-        server::serve(self, connection, received, origin).await;
+        let seated = self.connections.take();
+        server::serve(self, connection, received, origin, seated).await;
     }
 
     /// Serves a connection of HTTP at a port of clients to its end; the handshake is done.
@@ -185,7 +189,7 @@ impl WebContext {
     ) {
         let standing = server::Standing::new(standing);
         let origin = server::Origin::Door(peer, standing);
-        server::serve(self, connection, Vec::new(), origin).await;
+        server::serve(self, connection, Vec::new(), origin, None).await;
     }
 
     /// Lets nobody begin a session or a stream any more: the proxy is stopping.

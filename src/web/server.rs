@@ -10,13 +10,19 @@ use std::rc::Rc;
 use super::WebContext;
 use super::api::{Called, Caller};
 use super::carrier::websocket;
+#[cfg(feature = "tls")]
+use super::connections::Connections;
+use super::connections::Seated;
 use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
 use super::page;
+use super::session::Session;
 use crate::client::Peer;
 #[cfg(feature = "tls")]
 use crate::client::WebStanding;
 use crate::config::WebListen;
+#[cfg(feature = "tls")]
+use crate::guard::fair_queue as guard;
 use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
 use crate::net::Live;
@@ -63,15 +69,20 @@ impl Origin {
         }
     }
 
-    /// A secret was shown: nobody pushes its connection out any more.
-    fn prove(&mut self) {
-        #[cfg(feature = "tls")]
-        if let Self::Door(_, standing) = self
-            && !standing.has_proven
-        {
-            standing.seat.prove();
-            (standing.has_proven, standing.is_news) = (true, true);
+    /// A secret was shown: nobody pushes its connection out any more, if there is a place
+    /// for it among those. Else it keeps its seat, and its place for another request.
+    #[cfg(feature = "tls")]
+    fn prove(&mut self, connections: &Rc<Connections>) -> Option<Seated> {
+        let Self::Door(peer, standing) = self else {
+            return None;
+        };
+        if standing.has_proven {
+            return None;
         }
+        let seated = connections.take_of(guard::Origin::of(peer.client.ip()))?;
+        standing.seat.prove();
+        (standing.has_proven, standing.is_news) = (true, true);
+        Some(seated)
     }
 
     /// What is shown is no secret.
@@ -142,11 +153,16 @@ pub(super) async fn serve(
     connection: Rc<Connection>,
     received: Vec<u8>,
     origin: Origin,
+    seated: Option<Seated>,
 ) {
-    go_on(Box::new(Serving::new(
-        &context, connection, received, origin,
-    )))
-    .await;
+    let serving = Serving {
+        exchange: Exchange::new(&context.http, connection, received),
+        context,
+        origin,
+        seated,
+        visit: None,
+    };
+    go_on(Box::new(serving)).await;
 }
 
 async fn go_on(serving: Box<Serving>) {
@@ -154,9 +170,23 @@ async fn go_on(serving: Box<Serving>) {
     // In a box, so that a session does not keep the memory of its request.
     match Box::pin(serving.run()).await {
         After::Nothing => {}
-        After::Upgraded(session, connection, received) => {
-            let carrying = websocket::run(session, connection, received);
-            context.executor.spawn(carrying).detach();
+        After::Upgraded(upgraded) => {
+            let Upgraded {
+                session,
+                connection,
+                received,
+                seated,
+            } = *upgraded;
+            let is_seated = seated.is_some();
+            let carrying = async move {
+                websocket::run(session, connection, received).await;
+                drop(seated);
+            };
+            match is_seated {
+                true => context.executor.spawn(carrying).detach(),
+                // It counts as what it came as, and may be pushed out.
+                false => Box::pin(carrying).await,
+            }
         }
         #[cfg(feature = "tls")]
         After::Proven(serving) => {
@@ -170,35 +200,31 @@ async fn go_on(serving: Box<Serving>) {
 enum After {
     Nothing,
     /// It is a carrier.
-    Upgraded(Rc<super::session::Session>, Rc<Connection>, Vec<u8>),
+    Upgraded(Box<Upgraded>),
     /// It has shown a secret: it goes on as no stranger's.
     #[cfg(feature = "tls")]
     Proven(Box<Serving>),
+}
+
+/// A carrier that begins, and what came behind its request.
+struct Upgraded {
+    session: Rc<Session>,
+    connection: Rc<Connection>,
+    received: Vec<u8>,
+    seated: Option<Seated>,
 }
 
 struct Serving {
     context: Rc<WebContext>,
     exchange: Exchange,
     origin: Origin,
+    /// Its place among those that nobody pushes out.
+    seated: Option<Seated>,
     /// At the site of the host that was asked for last.
     visit: Option<(Rc<Cover>, Visit)>,
 }
 
 impl Serving {
-    fn new(
-        context: &Rc<WebContext>,
-        connection: Rc<Connection>,
-        received: Vec<u8>,
-        origin: Origin,
-    ) -> Self {
-        Self {
-            exchange: Exchange::new(&context.http, connection, received),
-            context: context.clone(),
-            origin,
-            visit: None,
-        }
-    }
-
     /// Until the connection is of no more use, or of another use.
     async fn run(mut self: Box<Self>) -> After {
         loop {
@@ -226,7 +252,12 @@ impl Serving {
                 }
                 Called::Upgraded(session) => {
                     let (connection, received) = self.exchange.into_upgraded();
-                    return After::Upgraded(session, connection, received);
+                    return After::Upgraded(Box::new(Upgraded {
+                        session,
+                        connection,
+                        received,
+                        seated: self.seated,
+                    }));
                 }
                 Called::Broken => return After::Nothing,
             }
@@ -240,12 +271,12 @@ impl Serving {
         let decision = decide(&context.hosts(), &context.mint, head);
         match decision {
             Decision::Page(host, bridge) => {
-                self.origin.prove();
+                self.prove();
                 let answered = page::answer(&context, &mut self.exchange, head, &host, bridge);
                 answered.await.into()
             }
             Decision::Call(ticket, call) => {
-                self.origin.prove();
+                self.prove();
                 let caller = Caller {
                     context: &context,
                     peer: self.origin.of(head),
@@ -261,6 +292,13 @@ impl Serving {
                 answered.await.into()
             }
             Decision::Cover => self.show_cover(head).await,
+        }
+    }
+
+    fn prove(&mut self) {
+        #[cfg(feature = "tls")]
+        if self.seated.is_none() {
+            self.seated = self.origin.prove(&self.context.connections);
         }
     }
 
@@ -300,7 +338,14 @@ impl Serving {
         let cover = self.context.cover(host)?;
         let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
         if !self.visit.as_ref().is_some_and(is_there) {
-            let visit = cover.visit(self.origin.peer());
+            let mut visit = cover.visit(self.origin.peer());
+            let context = self.context.clone();
+            visit.keep_back(Rc::new(move |text| {
+                is_secret(&context.hosts(), &context.mint, text)
+            }));
+            if matches!(self.origin, Origin::Behind(..)) {
+                visit.share();
+            }
             self.visit = Some((cover, visit));
         }
         let (_, visit) = self.visit.as_mut()?;

@@ -94,6 +94,9 @@ const BY_THE_NEXT: &[(&str, f64)] = &[("clients by the next route", 10.0)];
 const KEPT: Limits = SOON.figures(BY_THE_NEXT);
 const KEPT_IN_FULL: Limits = A_SECOND.figures(BY_THE_NEXT);
 
+/// MiB: an eighth of `--buffers` for heads that are long, and 8 KiB for each other one.
+const HEADS: &[(&str, f64)] = &[("the proxy's memory grew by", 24.0)];
+
 const NO_SESSION_CUT: &[(&str, f64)] = &[("sessions cut", 0.0)];
 
 /// MiB: a read of 64 KiB of each of 40 sessions, and as much on its way.
@@ -155,6 +158,12 @@ rows! {
     knocking {
         seats_taken_at_the_link: tls [keyed],
             Limits::echoes(8000).with_cuts(), Limits::echoes(5000).with_cuts();
+    }
+    surfing {
+        web_bridges_guessed: both [keyed], SOON, A_SECOND;
+        web_heads_left_in_their_middle: both [], SOON.figures(HEADS), A_SECOND.figures(HEADS);
+        web_answers_not_taken: keyed [both], SOON, A_SECOND;
+        web_streams_that_say_nothing: both [keyed], SOON, A_SECOND;
     }
 
     spending {

@@ -33,6 +33,7 @@ impl WebPart {
             reactor: core.reactor.clone(),
             scratch: core.scratch.clone(),
             buffers: core.buffers.clone(),
+            long_heads: Rc::default(),
         });
         let directories = Directories::read(&config.web).map_err(RunError::Site)?;
         let (own, doors) = (clients.context().clone(), core.settings.web.clone());

@@ -11,6 +11,7 @@ async fn connect(reactor: &Rc<Reactor>) -> (Socket, Exchange) {
         reactor: reactor.clone(),
         scratch: Rc::default(),
         buffers: BufferPool::new(reactor.clock(), 1 << 20),
+        long_heads: Rc::default(),
     });
     let connection = Rc::new(Connection::plain(far));
     (near, Exchange::new(&context, connection, Vec::new()))
@@ -189,6 +190,7 @@ fn what_has_been_read_already_comes_first() {
             reactor: reactor.clone(),
             scratch: Rc::default(),
             buffers: BufferPool::new(reactor.clock(), 1 << 20),
+            long_heads: Rc::default(),
         });
         let connection = Rc::new(Connection::plain(far));
         let mut exchange = Exchange::new(&context, connection, b"GET /a HT".to_vec());
@@ -196,5 +198,36 @@ fn what_has_been_read_already_comes_first() {
         assert_eq!(request(&mut exchange).await.target(), b"/a");
         assert!(matches!(exchange.next().await, Incoming::Unparsable));
         assert_eq!(exchange.received(), b"\x16");
+    });
+}
+
+#[test]
+fn only_so_many_heads_are_long() {
+    run(async |reactor| {
+        let context = Rc::new(HttpContext {
+            reactor: reactor.clone(),
+            scratch: Rc::default(),
+            buffers: BufferPool::new(reactor.clock(), 1 << 20),
+            long_heads: Rc::default(),
+        });
+        let long = format!("GET /{}", "x".repeat(20_000));
+        let mut open = Vec::new();
+        for number in 0..6 {
+            let (client, far) = pair(reactor).await;
+            let connection = Rc::new(Connection::plain(far));
+            let mut exchange = Exchange::new(&context, connection, Vec::new());
+            client.write_all(long.as_bytes()).await.unwrap();
+            let next = reactor.timeout(Duration::from_secs(1), exchange.next());
+            let next = next.await;
+            let is_refused = matches!(next, Some(Incoming::End));
+            assert_eq!(is_refused, number >= MIN_LONG_HEADS, "{number}");
+            open.push((client, exchange));
+        }
+        let (client, mut exchange) = open.swap_remove(0);
+        client.write_all(b" HTTP/1.1\r\n\r\n").await.unwrap();
+        request(&mut exchange).await;
+        assert_eq!(context.long_heads.get(), MIN_LONG_HEADS - 1);
+        drop(open);
+        assert_eq!(context.long_heads.get(), 0);
     });
 }

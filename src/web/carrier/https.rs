@@ -287,6 +287,7 @@ pub(in crate::web) async fn down(
         if session.ended().is_some() {
             return Poll::Ready(None);
         }
+        // The place to be woken at is the newer poll's then.
         if session.poll_turn() != turn {
             return Poll::Ready(Some(Asked::Nothing));
         }

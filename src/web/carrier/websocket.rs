@@ -48,9 +48,8 @@ pub(in crate::web) async fn run(
         Err(end) => end,
     };
     let code = socket.last_code(end);
-    let way = socket.way;
+    session.leave_socket(socket.way, end);
     drop(socket);
-    session.leave_socket(way, end);
     say_last(&session, &connection, code).await;
 }
 
@@ -98,6 +97,7 @@ impl WebSocket {
         if self.session.ended().is_some() {
             return Poll::Ready(Ended::Session);
         }
+        // The place to be woken at is another way's then.
         if self.session.way() != self.way {
             return Poll::Ready(Ended::Left);
         }
@@ -142,11 +142,18 @@ impl WebSocket {
 
     /// Takes what the app has sent.
     fn feed(&mut self, bytes: &mut [u8]) -> Result<(), Ended> {
-        let mut input = bytes;
+        let (mut input, mut last_ping) = (bytes, None);
         loop {
             let piece = self.frames.next(&mut input);
             match piece.map_err(|fault| Ended::Frame(fault.close_code()))? {
-                None => return Ok(()),
+                None => {
+                    // The last one of several, as RFC 6455 §5.5.3 has it: a write for each
+                    // would cost much more than they do.
+                    if let Some(body) = last_ping {
+                        self.send(&server_pong(&body));
+                    }
+                    return Ok(());
+                }
                 Some(ClientPiece::Payload(bytes)) => {
                     self.session.is_used.set(true);
                     let received = self.session.receive(&mut self.reader, bytes);
@@ -159,7 +166,7 @@ impl WebSocket {
                 }
                 Some(ClientPiece::Ping(body)) => {
                     self.heard();
-                    self.send(&server_pong(&body));
+                    last_ping = Some(body);
                 }
                 Some(ClientPiece::Pong) => self.heard(),
                 Some(ClientPiece::Close(_)) => {
@@ -262,6 +269,14 @@ impl WebSocket {
             Ended::Frame(code) => Some(code),
             Ended::Rules(_) => Some(PROTOCOL),
         }
+    }
+}
+
+/// Its task may end before it does: pushed out, at a port of clients.
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        let lost = Ended::Lost(WebEnd::Lost);
+        self.session.leave_socket(self.way, lost);
     }
 }
 

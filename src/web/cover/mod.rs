@@ -8,6 +8,8 @@
 //! | `visit.rs` | a client's connection at the cover |
 //! | `transfer.rs` | one request to the site and its answer, as they come |
 //! | `raw.rs` | bytes handed on both ways, whatever they are |
+//! | `watch.rs` | looks for secrets in them |
+//! | `one_answer.rs` | where the answer among them ends |
 //! | `flow.rs` | what goes to one side, and waits for it |
 //! | `patience.rs` | ends what does not move any more |
 //! | `site.rs` | where a site is, and connections to it |
@@ -30,6 +32,7 @@ mod flow;
 mod guests;
 mod kept;
 mod local;
+mod one_answer;
 mod patience;
 mod raw;
 mod selection;
@@ -43,6 +46,7 @@ mod site_tls;
 mod tests;
 mod transfer;
 mod visit;
+mod watch;
 
 pub(crate) use context::CoverContext;
 pub(crate) use files::FilesError;

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::flow::Flow;
+use super::one_answer::OneAnswer;
 use super::patience::Patience;
+use super::watch::Watch;
 use crate::http::{Connection, HttpContext};
 use crate::net::READS_PER_TURN;
 
@@ -18,6 +20,10 @@ pub(super) struct RawRelay {
     to_site: Way,
     to_client: Way,
     patience: Patience,
+    /// Of what the client says.
+    watch: Option<Watch>,
+    /// All that the client is told, if it is not all that the site says.
+    answer: Option<OneAnswer>,
 }
 
 struct Way {
@@ -47,6 +53,17 @@ impl RawRelay {
             client: client.clone(),
             site: site.clone(),
             context: context.clone(),
+            watch: None,
+            answer: None,
+        }
+    }
+
+    /// It breaks where `watch` sees something, and ends with `answer`.
+    pub(super) fn bounded(self, watch: Option<Watch>, answer: Option<OneAnswer>) -> Self {
+        Self {
+            watch,
+            answer,
+            ..self
         }
     }
 
@@ -62,10 +79,37 @@ impl RawRelay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (context, client, site) = (&self.context, &self.client, &self.site);
-        let _ = self.to_site.poll(cx, context, client, site)?;
+        let (watch, answer) = (&mut self.watch, &mut self.answer);
+        // What comes while it is answered is another request.
+        if !answer.as_ref().is_some_and(OneAnswer::has_begun) {
+            let mut passes = |bytes: &[u8]| {
+                let is_seen = watch.as_mut().is_some_and(|watch| watch.sees(bytes));
+                match is_seen {
+                    true => Err(io::ErrorKind::InvalidData.into()),
+                    false => Ok(bytes.len()),
+                }
+            };
+            let _ = self
+                .to_site
+                .poll(cx, context, (client, site), &mut passes)?;
+        }
         // A server that has closed hears nothing any more.
-        if self.to_client.poll(cx, context, site, client)?.is_ready() {
+        let mut passes = |bytes: &[u8]| {
+            Ok(match answer {
+                Some(answer) => answer.measure(bytes),
+                None => bytes.len(),
+            })
+        };
+        let told = self
+            .to_client
+            .poll(cx, context, (site, client), &mut passes)?;
+        if told.is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        if self.answer.as_ref().is_some_and(OneAnswer::is_whole)
+            && !std::mem::replace(&mut self.to_client.is_over, true)
+        {
+            return self.poll(cx);
         }
         let moved = self.to_site.flow.moved() + self.to_client.flow.moved();
         match self.patience.is_over(cx, moved) {
@@ -76,12 +120,13 @@ impl RawRelay {
 }
 
 impl Way {
+    /// `passes` says how many bytes at the front are handed on.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
         context: &HttpContext,
-        from: &Connection,
-        to: &Connection,
+        (from, to): (&Connection, &Connection),
+        passes: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> Poll<io::Result<()>> {
         let mut reads = 0;
         while !self.is_done {
@@ -98,7 +143,12 @@ impl Way {
             reads += 1;
             let mut sent = Ok(());
             let flow = &mut self.flow;
-            let mut take = |bytes: &mut [u8]| sent = flow.send(to, bytes);
+            let mut take = |bytes: &mut [u8]| {
+                sent = passes(bytes).and_then(|count| {
+                    let bytes = bytes.get(..count).unwrap_or_default();
+                    flow.send(to, bytes)
+                });
+            };
             let length = ready!(context.poll_read(cx, from, &mut take))?;
             sent?;
             self.is_over = length == 0;

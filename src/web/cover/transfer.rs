@@ -12,6 +12,9 @@ use crate::http::{BodyFailure, Connection, Exchange, HttpContext};
 use crate::net::READS_PER_TURN;
 use crate::wire::http::{BodyReader, RequestHead, ResponseHead};
 
+/// More words in advance than any site has for one request.
+const MAX_INTERIMS: u8 = 64;
+
 /// What has become of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -36,6 +39,8 @@ pub(super) struct Transfer<'a> {
     to_client: Flow,
     request: Up,
     answer: Down,
+    /// Words in advance that have come.
+    interims: u8,
     patience: Patience,
 }
 
@@ -80,6 +85,7 @@ impl<'a> Transfer<'a> {
             to_client: Flow::new(&context.buffers),
             request: Up::Body,
             answer: Down::Head,
+            interims: 0,
             patience: Patience::new(&context.reactor),
             context,
             exchange,
@@ -272,6 +278,10 @@ impl<'a> Transfer<'a> {
                 Ok(Some(head)) => {
                     if !head.is_interim() {
                         self.answer = Down::Body(BodyReader::new(head.framing), head);
+                    } else if self.interims < MAX_INTERIMS {
+                        self.interims += 1;
+                    } else {
+                        return Err(Outcome::Broken);
                     }
                     head.len
                 }

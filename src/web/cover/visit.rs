@@ -6,10 +6,12 @@ use std::task::Poll;
 
 use super::flow::Flow;
 use super::kept::KeptConnection;
+use super::one_answer::OneAnswer;
 use super::raw::RawRelay;
 use super::shown::{Cover, Source};
 use super::site::Site;
 use super::transfer::{Outcome, Transfer};
+use super::watch::{IsSecret, Watch};
 use super::{directory, local};
 use crate::client::Peer;
 use crate::http::{Exchange, Incoming, Next};
@@ -25,6 +27,10 @@ pub(crate) struct Visit {
     kept: Option<KeptConnection>,
     /// The number of the last request that was asked on it.
     last: u64,
+    /// What must not be handed on.
+    is_secret: Option<IsSecret>,
+    /// The client is a web server, with requests of others.
+    is_shared: bool,
 }
 
 /// The status where all places at sites are taken.
@@ -44,7 +50,20 @@ impl Visit {
             peer,
             kept: None,
             last: 0,
+            is_secret: None,
+            is_shared: false,
         }
+    }
+
+    /// From here on nothing is handed on in which there is one.
+    pub(crate) fn keep_back(&mut self, is_secret: IsSecret) {
+        self.is_secret = Some(is_secret);
+    }
+
+    /// The client is a web server, with requests of others: what is none to us gets one
+    /// answer, and then the connection ends.
+    pub(crate) fn share(&mut self) {
+        self.is_shared = true;
     }
 
     /// The next request. Where the site ends its connection meanwhile, as sites do with
@@ -137,13 +156,25 @@ impl Visit {
         mut to_client: Flow,
     ) {
         let (client, site) = (exchange.connection().clone(), &connection.connection);
-        let sent = to_site.send(site, &exchange.take_received());
-        if sent.is_err() || to_client.send(&client, &connection.received).is_err() {
+        let asked = exchange.take_received();
+        let mut watch = self.is_secret.as_ref().map(Watch::new);
+        if watch.as_mut().is_some_and(|watch| watch.sees(&asked)) {
+            return;
+        }
+        let mut answer = self.is_shared.then(|| OneAnswer::new(&asked));
+        let said = &*connection.received;
+        let of_answer = match &mut answer {
+            Some(answer) => answer.measure(said),
+            None => said.len(),
+        };
+        let said = said.get(..of_answer).unwrap_or(said);
+        let sent = to_site.send(site, &asked);
+        if sent.is_err() || to_client.send(&client, said).is_err() {
             return;
         }
         let context = &self.cover.context.http;
         let relay = RawRelay::new(context, (&client, to_client), (site, to_site));
-        relay.run().await;
+        relay.bounded(watch, answer).run().await;
     }
 
     /// The connection that is kept, if it can be asked.

@@ -306,8 +306,87 @@ fn a_newer_poll_ends_the_older_one() {
         let old = it.down.answer().await.unwrap();
         assert_eq!((old.status, cursor_of(&old)), (204, 0));
         let body = [open(1), frame(DATA, 1, b"abc")].concat();
+        let start = world.reactor.now();
         up(&mut it.up, &it.token, 1, &body).await;
         assert_eq!(newer.answer().await.unwrap().status, 200);
+        let passed = world.reactor.now() - start;
+        assert!(passed < Duration::from_secs(2), "{passed:?}");
+    });
+}
+
+/// Of bodies that wait for room only the newest one does, whatever they wait for.
+#[test]
+fn the_newer_of_two_bodies_that_wait_goes_on() {
+    let too_much = frame(DATA, 1, &[0; 300 * 1024]);
+    let refused: Vec<u8> = (2..=600).flat_map(open).collect();
+    for (first, second) in [(open(1), too_much), (refused, open(1))] {
+        run(&[Clients::Deaf], |world| async move {
+            let it = both(&world).await;
+            let bearer = bearer(&it.token);
+            let body_of = |number: &str, body: &[u8]| {
+                let fields = [
+                    ("Authorization", bearer.as_str()),
+                    OCTETS,
+                    ("X-Up-Seq", number),
+                ];
+                request("POST", "/api/v1/up", &fields, body)
+            };
+            let mut http = world.connect().await;
+            http.send(&body_of("1", &first)).await;
+            assert_eq!(http.answer().await.unwrap().status, 204);
+            let mut waiting = Vec::new();
+            for _ in 0..3 {
+                let http = world.connect().await;
+                let whole = body_of("2", &second);
+                let (some, rest) = whole.split_at(whole.len().min(200 * 1024));
+                http.send(some).await;
+                pause(&world, Duration::from_millis(100)).await;
+                waiting.push((http, rest.to_vec()));
+            }
+            let start = world.reactor.now();
+            for (http, _) in waiting.iter_mut().take(2) {
+                assert!(http.has_ended().await);
+            }
+            let passed = world.reactor.now() - start;
+            assert!(passed < Duration::from_secs(10), "{passed:?}");
+        });
+    }
+}
+
+/// When an app has been told what it was to be told, what it says is read again.
+#[test]
+fn who_has_been_told_enough_is_read_again() {
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        let many: Vec<u8> = (1..=700).flat_map(open).collect();
+        up(&mut it.up, &it.token, 1, &many).await;
+        let body = frame(DATA, 1, b"abc");
+        let start = world.reactor.now();
+        let mut cursor = 0;
+        let asking = async {
+            pause(&world, Duration::from_secs(1)).await;
+            collect(&mut it.down, &it.token, &mut cursor, 3).await
+        };
+        let telling = up(&mut it.up, &it.token, 2, &body);
+        let (told, came) = smol::future::zip(telling, asking).await;
+        assert_eq!((told.status, &*came), (204, b"abc".as_slice()));
+        let passed = world.reactor.now() - start;
+        assert!(passed < Duration::from_secs(3), "{passed:?}");
+    });
+    run(&[Clients::Echo], |world| async move {
+        let mut ws = super::app::Ws::new(&world).await;
+        let many: Vec<u8> = (1..=700).flat_map(open).collect();
+        ws.send(&many).await;
+        world
+            .until("they are refused", || {
+                world.metrics.web_streams_refused.get() >= 500
+            })
+            .await;
+        let start = world.reactor.now();
+        ws.send(&frame(DATA, 1, b"abc")).await;
+        while ws.next().await.unwrap().kind != DATA {}
+        let passed = world.reactor.now() - start;
+        assert!(passed < Duration::from_secs(3), "{passed:?}");
     });
 }
 
@@ -455,5 +534,26 @@ fn what_comes_down_is_bounded_until_it_is_fetched() {
         assert!(data.iter().all(|byte| *byte == 7));
         let used = world.buffers.used_bytes();
         assert!(used < 300 * 1024, "{used}");
+    });
+}
+
+/// A poll that waits is answered when there is something, not when its time is up.
+#[test]
+fn what_comes_late_is_told_at_once() {
+    run(&[Clients::LateEcho], |world| async move {
+        let mut it = both(&world).await;
+        let mut cursor = 0;
+        for number in 1..4 {
+            let start = world.reactor.now();
+            let body = match number {
+                1 => [open(1), frame(DATA, 1, b"abc")].concat(),
+                _ => frame(DATA, 1, b"abc"),
+            };
+            assert_eq!(up(&mut it.up, &it.token, number, &body).await.status, 204);
+            let came = collect(&mut it.down, &it.token, &mut cursor, 3).await;
+            assert_eq!(came, b"abc");
+            let passed = world.reactor.now() - start;
+            assert!(passed < Duration::from_secs(3), "{passed:?}");
+        }
     });
 }

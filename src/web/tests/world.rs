@@ -34,6 +34,8 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) enum Clients {
     /// Everything comes back.
     Echo,
+    /// The same, a second later.
+    LateEcho,
     /// Nothing is ever read of them.
     Deaf,
     /// What comes is read, and thrown away.
@@ -93,6 +95,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         reactor: reactor.clone(),
         scratch: Rc::default(),
         buffers: buffers.clone(),
+        long_heads: Rc::default(),
     });
     let sites = Rc::new(CoverContext {
         http: http.clone(),
@@ -160,6 +163,16 @@ fn serve(
 async fn client(reactor: Rc<Reactor>, end: Box<dyn StreamEnd>, kind: Clients) {
     match kind {
         Clients::Echo => echo(&*end).await,
+        Clients::LateEcho => {
+            let mut space = vec![0; 65536];
+            loop {
+                let length = read(&*end, &mut space).await;
+                reactor.sleep(Duration::from_secs(1)).await;
+                if length == 0 || !write(&*end, &space[..length]).await {
+                    break;
+                }
+            }
+        }
         Clients::Idle | Clients::Deaf | Clients::Kept => poll_fn(|cx| end.poll_hung_up(cx)).await,
         Clients::Sink => while read(&*end, &mut [0; 65536]).await > 0 {},
         Clients::Nibbler => while read(&*end, &mut [0; 64]).await > 0 {},

@@ -151,7 +151,7 @@ fn a_site_that_is_not_there_is_a_bad_gateway() {
         let client = || async {
             let (near, far) = pair(&reactor).await;
             executor
-                .spawn(serve(http.clone(), cover.clone(), far))
+                .spawn(serve(http.clone(), cover.clone(), far, false))
                 .detach();
             Client(near)
         };
@@ -193,5 +193,71 @@ fn a_site_that_is_this_proxy_is_not_asked() {
         let site = world.visit_after(&client, GET).await;
         site.says(ANSWER).await;
         client.hears(ANSWER).await;
+    });
+}
+
+/// What is no request is handed on, but for a secret in it, whenever that comes.
+#[test]
+fn no_secret_is_handed_on() {
+    let secret = std::str::from_utf8(SECRET).unwrap();
+    let world = World::new();
+    world.run(async {
+        for asked in [
+            "get / HTTP/1.1\r\nX: ",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nz",
+        ] {
+            let client = world.client().await;
+            let site = world.visit_after(&client, asked).await;
+            client.says("more").await;
+            site.hears("more").await;
+            client.says(secret).await;
+            assert_eq!(site.hears_all().await, "");
+        }
+        let client = world.client().await;
+        client.says(format!("get {secret} HTTP/1.1\r\n")).await;
+        let site = world.visit().await;
+        assert_eq!(site.hears_all().await, "");
+    });
+}
+
+/// A web server sends the next client's request where it has got an answer.
+#[test]
+fn a_connection_of_many_clients_ends_behind_what_is_no_request() {
+    let world = World::new();
+    world.run(async {
+        let front = world.front().await;
+        let site = world.visit_after(&front, "get / HTTP/1.1\r\n").await;
+        front.says("\r\n").await;
+        site.hears("\r\n").await;
+        site.says(&ANSWER[..20]).await;
+        front.hears(&ANSWER[..20]).await;
+        front.says(GET).await;
+        site.says(&ANSWER[20..]).await;
+        front.hears(&ANSWER[20..]).await;
+        front.hears_end().await;
+        assert_eq!(site.hears_all().await, "");
+        // What is one may come again and again.
+        let front = world.front().await;
+        let site = world.visit_after(&front, GET).await;
+        for _ in 0..3 {
+            site.says(ANSWER).await;
+            front.hears(ANSWER).await;
+            front.says(GET).await;
+            site.hears(GET).await;
+        }
+    });
+}
+
+/// Who only ever announces an answer is broken off with.
+#[test]
+fn words_in_advance_have_an_end() {
+    let world = World::new();
+    world.run(async {
+        let client = world.client().await;
+        let site = world.visit_after(&client, GET).await;
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n";
+        site.says(interim.repeat(500)).await;
+        let heard = client.hears_all().await;
+        assert!(heard.len() < interim.len() * 100, "{}", heard.len());
     });
 }

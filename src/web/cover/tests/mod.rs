@@ -48,6 +48,7 @@ impl World {
                 scratch: Rc::default(),
                 buffers: BufferPool::new(reactor.clock(), 1 << 20),
                 reactor: reactor.clone(),
+                long_heads: Rc::default(),
             }),
             reactor,
             visits: Rc::default(),
@@ -99,7 +100,16 @@ impl World {
 
     async fn client_at(&self, cover: &Rc<Cover>) -> Client {
         let (near, far) = pair(&self.reactor).await;
-        let serving = serve(self.http.clone(), cover.clone(), far);
+        let serving = serve(self.http.clone(), cover.clone(), far, false);
+        self.executor.spawn(serving).detach();
+        Client(near)
+    }
+
+    /// A web server whose clients' requests this site answers.
+    async fn front(&self) -> Client {
+        let (near, far) = pair(&self.reactor).await;
+        let cover = self.cover(self.url());
+        let serving = serve(self.http.clone(), cover, far, true);
         self.executor.spawn(serving).detach();
         Client(near)
     }
@@ -120,8 +130,11 @@ impl World {
     }
 }
 
+/// What must not come to a site.
+const SECRET: &[u8] = b"as-many-letters-as-a-secret-of-ours-has-in-it";
+
 /// As the room does it that decides who is who.
-async fn serve(http: Rc<HttpContext>, cover: Rc<Cover>, socket: Socket) {
+async fn serve(http: Rc<HttpContext>, cover: Rc<Cover>, socket: Socket, is_shared: bool) {
     let peer = Peer {
         client: socket.peer_address().unwrap(),
         local: socket.local_address().unwrap(),
@@ -129,6 +142,12 @@ async fn serve(http: Rc<HttpContext>, cover: Rc<Cover>, socket: Socket) {
     let connection = Rc::new(Connection::plain(socket));
     let mut exchange = Exchange::new(&http, connection, Vec::new());
     let mut visit = cover.visit(peer);
+    visit.keep_back(Rc::new(|text| {
+        text.windows(SECRET.len()).any(|some| some == SECRET)
+    }));
+    if is_shared {
+        visit.share();
+    }
     loop {
         match visit.next(&mut exchange).await {
             Incoming::Request(request) => match visit.answer(&mut exchange, &request).await {

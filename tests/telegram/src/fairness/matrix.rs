@@ -4,12 +4,12 @@ use smol::future::BoxedLocal;
 use smol::future::FutureExt;
 
 use super::First;
-use super::attack::{Hold, Spending};
+use super::attack::{Hold, Spending, Surf};
 use super::outcome::Outcome;
 use super::setup::Layout::{self, Both, Keyed, Tls};
 use super::trials::{
     Crowd, Neighbour, Rush, Terms, Trouble, announcing, crowding, dripping, hurrying, knocking,
-    lagging, not_reading, reading_slowly, sitting, spending, starving, uploading,
+    lagging, not_reading, reading_slowly, sitting, spending, starving, surfing, uploading,
 };
 use crate::harness::Route::{Direct, Middle};
 
@@ -89,6 +89,11 @@ matrix! {
     all_places_taken_by_visitors_of_the_site: [Both],
         |terms| crowding(terms, Crowd { sessions: 0, strangers: 100, at_site: true });
     seats_taken_at_the_link: [Keyed, Tls], knocking;
+
+    web_bridges_guessed: [Both, Keyed], |terms| surfing(terms, Surf::Guess);
+    web_heads_left_in_their_middle: [Both], |terms| surfing(terms, Surf::HalfHead);
+    web_answers_not_taken: [Both, Keyed], |terms| surfing(terms, Surf::Deaf);
+    web_streams_that_say_nothing: [Both, Keyed], |terms| surfing(terms, Surf::ManyStreams);
 
     a_quota_used_up_by_downloads: [Both, Keyed],
         |terms| spending(terms, Middle, Spending::Downloads);

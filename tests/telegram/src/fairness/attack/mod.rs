@@ -5,12 +5,14 @@ mod packets;
 mod readers;
 mod sessions;
 mod strangers;
+mod surfers;
 mod uploads;
 
 pub use packets::{Hold, holders};
 pub use readers::{drip_readers, leavers, non_readers, slow_reader};
 pub use sessions::{comers_and_goers, sitters};
 pub use strangers::{knockers, strangers};
+pub use surfers::{Surf, surfers};
 pub use uploads::{Spending, spenders, uploaders};
 
 use std::future::Future;

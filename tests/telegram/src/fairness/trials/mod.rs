@@ -5,12 +5,14 @@ mod haste;
 mod packets;
 mod places;
 mod routes;
+mod web;
 
 pub use answers::{dripping, not_reading, reading_slowly};
 pub use haste::{QUOTA, Rush, SPENDERS, hurrying, spending};
 pub use packets::{Trouble, announcing, lagging, uploading};
 pub use places::{Crowd, crowding, knocking, sitting};
 pub use routes::starving;
+pub use web::surfing;
 
 use std::time::Duration;
 

@@ -1,0 +1,119 @@
+//! How many connections of HTTP there may be that nobody pushes out: carriers, and those
+//! whose next request is awaited.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::guard::fair_queue::Origin;
+
+/// One address (IPv6: /64) of those who come to a port of clients has at most one part in
+/// so many of the places, but at least so many.
+#[cfg(any(test, feature = "tls"))]
+const ADDRESS_PART: usize = 4;
+#[cfg(any(test, feature = "tls"))]
+const MIN_OF_ADDRESS: usize = 16;
+
+/// The places.
+pub(super) struct Connections {
+    most: Cell<usize>,
+    count: Cell<usize>,
+    by_address: RefCell<HashMap<Origin, usize>>,
+}
+
+/// One of them, until it is dropped.
+pub(super) struct Seated {
+    connections: Rc<Connections>,
+    /// Whose part it is of.
+    origin: Option<Origin>,
+}
+
+impl Connections {
+    pub(super) fn new(most: usize) -> Rc<Self> {
+        Rc::new(Self {
+            most: Cell::new(most),
+            count: Cell::new(0),
+            by_address: RefCell::default(),
+        })
+    }
+
+    /// What a reload changes; who is there stays.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.set(most);
+    }
+
+    /// For who comes through a door of `--web-listen`: a web server, which has the
+    /// connections of many clients.
+    pub(super) fn take(self: &Rc<Self>) -> Option<Seated> {
+        self.seat(self.most.get(), None)
+    }
+
+    /// For who comes to a port of clients. A quarter of all is never for those.
+    #[cfg(any(test, feature = "tls"))]
+    pub(super) fn take_of(self: &Rc<Self>, origin: Origin) -> Option<Seated> {
+        let most = self.most.get();
+        let of_address = (most / ADDRESS_PART).max(MIN_OF_ADDRESS);
+        let mut by_address = self.by_address.borrow_mut();
+        let there = by_address.get(&origin).copied().unwrap_or_default();
+        if there >= of_address {
+            return None;
+        }
+        let seated = self.seat(most - most / ADDRESS_PART, Some(origin))?;
+        by_address.insert(origin, there + 1);
+        Some(seated)
+    }
+
+    fn seat(self: &Rc<Self>, most: usize, origin: Option<Origin>) -> Option<Seated> {
+        let count = self.count.get();
+        (count < most).then(|| {
+            self.count.set(count + 1);
+            Seated {
+                connections: self.clone(),
+                origin,
+            }
+        })
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let connections = &self.connections;
+        let count = connections.count.get();
+        connections.count.set(count.saturating_sub(1));
+        let Some(origin) = self.origin else {
+            return;
+        };
+        let mut by_address = connections.by_address.borrow_mut();
+        match by_address.get_mut(&origin) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                by_address.remove(&origin);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_has_a_part_and_ports_of_clients_leave_some() {
+        let connections = Connections::new(80);
+        let origin = |last: u8| Origin::of([192, 0, 2, last].into());
+        let mut inside: Vec<_> = (0..99)
+            .filter_map(|_| connections.take_of(origin(1)))
+            .collect();
+        assert_eq!(inside.len(), 20);
+        inside.extend((2..99).filter_map(|last| connections.take_of(origin(last))));
+        assert_eq!(inside.len(), 60);
+        let doors: Vec<_> = (0..99).filter_map(|_| connections.take()).collect();
+        assert_eq!(doors.len(), 20);
+        drop(doors);
+        inside.pop();
+        assert!(connections.take_of(origin(1)).is_none(), "it has its part");
+        assert!(connections.take_of(origin(100)).is_some());
+        drop(inside);
+        assert!(connections.by_address.borrow().is_empty() && connections.count.get() == 0);
+    }
+}
