@@ -28,16 +28,13 @@ impl Session {
             return Ok(0);
         }
         let state = &mut *state;
-        let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
-        let written = match flushed {
-            Ok(true) => {
-                let credit = stream.to_app.borrow().available();
-                let buffers = &self.context.buffers;
-                state.out.write(stream.id, slices, credit, buffers)
-            }
-            Ok(false) => Ok(0),
-            Err(error) => Err(error),
-        };
+        // One message the less.
+        state.settle(stream);
+        let credit = stream.to_app.borrow().available();
+        let buffers = &self.context.buffers;
+        let written = state
+            .out
+            .write(stream.id, slices, credit, &mut state.notes, buffers);
         let written = written.inspect_err(|_| self.wake_carrier())?;
         if written > 0 {
             self.sent.set(self.context.reactor.now());
@@ -77,6 +74,9 @@ impl Session {
     pub(in crate::web) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        if state.grants_at.is_some() {
+            state.settle_all(self.now());
+        }
         if !state.out.flush(&mut state.notes, &self.context.buffers)? {
             return Ok(false);
         }

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
 use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 
 use super::api::Api;
