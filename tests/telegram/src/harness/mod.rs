@@ -165,7 +165,7 @@ impl ProxyOptions {
     pub fn web_by_tls(self, host: &str, authority: &Authority) -> Self {
         let place = |name: &str| self.directory().join(name);
         let (site, cert, key) = (place("site"), place("host.pem"), place("host.key"));
-        let (chain, secret) = authority.issue(host);
+        let (chain, secret) = authority.files(host);
         let written = fs::create_dir_all(&site)
             .and_then(|()| fs::write(site.join("index.html"), "<p>Hello.</p>\n"))
             .and_then(|()| fs::write(&cert, chain))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rcgen::{CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::version::{TLS12, TLS13};
 
 use super::manners::{Certificate, Versions};
@@ -16,7 +16,7 @@ pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
     /// What it signs with in its own place, and the certificate of that.
-    between: Option<(rcgen::Certificate, Issuer<'static, KeyPair>)>,
+    between: Option<(CertificateDer<'static>, Issuer<'static, KeyPair>)>,
     /// Another one, which nobody has heard of.
     stranger: Issuer<'static, KeyPair>,
     shown: Mutex<BTreeMap<String, Arc<ServerConfig>>>,
@@ -48,30 +48,13 @@ impl Authority {
         params.custom_extensions = vec![filler(1900)];
         let key = KeyPair::generate().expect("a key");
         let signed = params.signed_by(&key, &all.issuer).expect("a certificate");
-        all.between = Some((signed, Issuer::new(params, key)));
+        all.between = Some((signed.der().clone(), Issuer::new(params, key)));
         all
     }
 
     /// The certificate that clients are to trust.
     pub fn pem(&self) -> &str {
         &self.pem
-    }
-
-    /// A certificate of this name, with its chain, and its key, as text.
-    pub fn issue(&self, name: &str) -> (String, String) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a host name");
-        let issuer = match &self.between {
-            Some((_, between)) => between,
-            None => &self.issuer,
-        };
-        if self.between.is_some() {
-            params.custom_extensions = vec![filler(1600)];
-        }
-        let key = KeyPair::generate().expect("a key");
-        let signed = params.signed_by(&key, issuer).expect("a certificate");
-        let mut chain = signed.pem();
-        chain.extend(self.between.iter().map(|(shown, _)| shown.pem()));
-        (chain, key.serialize_pem())
     }
 
     /// What a server with these names shows.
@@ -111,7 +94,7 @@ impl Authority {
         let signed = params.signed_by(&key, issuer).expect("a certificate");
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let mut chain = vec![signed.der().clone()];
-        chain.extend(self.between.iter().map(|(shown, _)| shown.der().clone()));
+        chain.extend(self.between.iter().map(|(shown, _)| shown.clone()));
         let versions = match versions {
             Versions::Both => vec![&TLS12, &TLS13],
             Versions::Only12 => vec![&TLS12],
