@@ -264,6 +264,10 @@ impl Session {
         park(&self.reader, waker);
     }
 
+    pub(super) fn wake_reader(&self) {
+        wake(&self.reader);
+    }
+
     pub(super) fn wake_carrier(&self) {
         wake(&self.carrier);
     }

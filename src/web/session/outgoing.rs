@@ -7,7 +7,7 @@ use std::task::Context;
 
 use super::super::carrier::Out;
 use super::super::notes::Note;
-use super::super::stream::{Stream, wake};
+use super::super::stream::Stream;
 use super::{Session, State};
 
 /// How often a stream whose turn it is may be found not to have used it.
@@ -41,8 +41,9 @@ impl Session {
             stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
-        if state.pass_turn() || !state.out.is_free() {
-            // It waits for the way out, and for who has its turn.
+        let is_collected = written > 0 && matches!(state.out, Out::Batches(_));
+        if state.pass_turn() || is_collected || !state.out.is_free() {
+            // It waits for the way out, for who has its turn, or to answer a poll.
             self.wake_carrier();
         }
         Ok(written)
@@ -119,7 +120,7 @@ impl Session {
         }
         self.forget(stream);
         self.wake_carrier();
-        wake(&self.reader);
+        self.wake_reader();
     }
 
     pub(super) fn is_over(&self, stream: &Stream) -> bool {

@@ -290,6 +290,37 @@ fn a_newer_poll_ends_the_older_one() {
     });
 }
 
+/// What clients say by themselves, nothing else being on its way.
+#[test]
+fn a_poll_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        let answer = down(&mut it.down, &it.token, 0).await;
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        assert_eq!(frames(&answer.body)[0].payload, b"late");
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
+/// The older one, which is told, does not take the newer one's place.
+#[test]
+fn the_newer_of_two_polls_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let mut newer = world.connect().await;
+        newer.send(&ask_down(&it.token, 0)).await;
+        assert_eq!(it.down.answer().await.unwrap().status, 204);
+        assert_eq!(newer.answer().await.unwrap().status, 200);
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
 #[test]
 fn a_session_goes_one_way() {
     run(&[Clients::Echo], |world| async move {

@@ -44,6 +44,8 @@ pub(super) enum Clients {
     Source,
     /// Nothing happens.
     Idle,
+    /// It says a word after five seconds, without being asked.
+    Late,
 }
 
 pub(super) struct World {
@@ -106,7 +108,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         http,
         metrics: metrics.clone(),
         gate,
-        serve: serve(&executor, &arrived, kinds.to_vec()),
+        serve: serve(&reactor, &executor, &arrived, kinds.to_vec()),
         clients: Live::new(config.clients),
         connections: 1000,
         config: live.clone(),
@@ -127,19 +129,21 @@ pub(super) fn run_with<F: Future<Output = ()>>(
 }
 
 fn serve(
+    reactor: &Rc<Reactor>,
     executor: &Rc<Executor>,
     arrived: &Rc<Cell<usize>>,
     kinds: Vec<Clients>,
 ) -> Box<dyn Fn(WebArrival)> {
-    let (executor, arrived) = (executor.clone(), arrived.clone());
+    let (reactor, executor, arrived) = (reactor.clone(), executor.clone(), arrived.clone());
     Box::new(move |arrival: WebArrival| {
         let number = arrived.replace(arrived.get() + 1);
         let kind = kinds.get(number).or(kinds.last()).copied();
-        executor.spawn(client(arrival.end, kind.unwrap())).detach();
+        let client = client(reactor.clone(), arrival.end, kind.unwrap());
+        executor.spawn(client).detach();
     })
 }
 
-async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
+async fn client(reactor: Rc<Reactor>, end: Box<dyn StreamEnd>, kind: Clients) {
     match kind {
         Clients::Echo => echo(&*end).await,
         Clients::Idle | Clients::Deaf => poll_fn(|cx| end.poll_hung_up(cx)).await,
@@ -148,6 +152,11 @@ async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
         Clients::Source => {
             let data = [7; 65536];
             while write(&*end, &data).await {}
+        }
+        Clients::Late => {
+            reactor.sleep(Duration::from_secs(5)).await;
+            write(&*end, b"late").await;
+            poll_fn(|cx| end.poll_hung_up(cx)).await;
         }
     }
     end.close();

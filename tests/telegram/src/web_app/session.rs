@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// Ends it at the relay, as an app does that is closed.
-    pub async fn close(self) -> io::Result<()> {
+    pub async fn close(&self) -> io::Result<()> {
         let answer = self.api().ask(&self.api().delete(&self.token)).await?;
         match answer.status {
             204 => Ok(()),
