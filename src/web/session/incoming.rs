@@ -6,13 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::super::carrier::Out;
 use super::super::limits;
-<<<<<<< HEAD
 use super::super::notes::{MAX_NOTES, Note, Notes};
-use super::super::stream::{End, Stream, wake};
-=======
-use super::super::notes::{MAX_NOTES, Note};
 use super::super::stream::{End, Stream};
->>>>>>> 6c959fc
 use super::{Session, State};
 use crate::metrics::WebEnd;
 use crate::wire::web::{FrameReader, Piece, StreamId};
