@@ -147,9 +147,10 @@ fn small_grants_take_no_message_each() {
     run(&[Clients::Sink], |world| async move {
         let mut ws = Ws::new(&world).await;
         let start = world.reactor.now();
-        ws.send(&[open(1), data(1, 100)].concat()).await;
+        ws.send(&[open(1), frame(DATA, 1, &[0; 100])].concat())
+            .await;
         pause(&world, Duration::from_millis(5)).await;
-        ws.send(&data(1, 50)).await;
+        ws.send(&frame(DATA, 1, &[0; 50])).await;
         let window = ws.next().await.unwrap();
         assert_eq!((window.kind, window.stream), (WINDOW, 1));
         assert_eq!(window.payload, 150u32.to_be_bytes());
@@ -159,7 +160,8 @@ fn small_grants_take_no_message_each() {
     run(&[Clients::Echo], |world| async move {
         let mut ws = Ws::new(&world).await;
         let start = world.reactor.now();
-        ws.send(&[open(1), data(1, 100)].concat()).await;
+        ws.send(&[open(1), frame(DATA, 1, &[0; 100])].concat())
+            .await;
         let frames = [ws.next().await.unwrap(), ws.next().await.unwrap()];
         assert_eq!(frames.map(|frame| frame.kind), [WINDOW, DATA]);
         assert_eq!((world.reactor.now() - start).as_millis(), 0);
