@@ -106,7 +106,7 @@ impl Connection {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             let mut writer = tls.writer.borrow_mut();
-            let written = writer.write(&self.socket, slices.iter().copied());
+            let written = writer.write_framed(&self.socket, slices.iter().copied());
             return written.map_err(in_io);
         }
         match slices {

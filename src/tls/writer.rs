@@ -7,9 +7,12 @@ use super::error::Error;
 use super::records::Records;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN, Socket};
 
+/// The longest batch: as much as is read at once, what others put around that, and its
+/// records' headers and tails.
+const BATCH_LEN: usize = SCRATCH_LEN + 256;
+
 /// The buffer in which records are sealed before they are written, one for all
-/// connections. It is as long as what the other side reads at once, and there from its
-/// first use on.
+/// connections. It is there from its first use on.
 #[derive(Clone, Default)]
 pub(crate) struct Batch(Rc<RefCell<Box<[u8]>>>);
 
@@ -47,10 +50,29 @@ impl Writer {
 
     /// Seals as much of `slices` as one batch has room for and writes that; returns how
     /// much it was. That is nothing while the kernel has not taken all of the last batch.
+    /// The records are no more than another one of us reads at once.
     pub(crate) fn write<'a>(
         &mut self,
         socket: &Socket,
         slices: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<usize, Error> {
+        self.write_batch(socket, slices, SCRATCH_LEN)
+    }
+
+    /// The same, with room for all that was read at once and for a few headers around it.
+    pub(crate) fn write_framed<'a>(
+        &mut self,
+        socket: &Socket,
+        slices: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<usize, Error> {
+        self.write_batch(socket, slices, BATCH_LEN)
+    }
+
+    fn write_batch<'a>(
+        &mut self,
+        socket: &Socket,
+        slices: impl Iterator<Item = &'a [u8]>,
+        most: usize,
     ) -> Result<usize, Error> {
         if !self.flush(socket)? {
             return Ok(0);
@@ -58,9 +80,10 @@ impl Writer {
         let batch = self.batch.clone();
         let mut batch = batch.0.borrow_mut();
         if batch.is_empty() {
-            *batch = vec![0; SCRATCH_LEN].into_boxed_slice();
+            *batch = vec![0; BATCH_LEN].into_boxed_slice();
         }
-        let (taken, sealed) = self.records.borrow_mut().seal(&mut batch, slices)?;
+        let space = batch.get_mut(..most).unwrap_or_default();
+        let (taken, sealed) = self.records.borrow_mut().seal(space, slices)?;
         self.send(socket, batch.get(..sealed).unwrap_or_default())?;
         Ok(taken)
     }

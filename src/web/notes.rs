@@ -8,7 +8,7 @@ use crate::wire::web::{StreamId, close, window};
 pub(super) const MAX_NOTES: usize = 256;
 
 /// Bytes of notes that go into one message.
-const MAX_MESSAGE: usize = 1024;
+pub(super) const MAX_MESSAGE: usize = 1024;
 
 /// Some notes as frames.
 pub(super) type NoteFrames = heapless::Vec<u8, MAX_MESSAGE>;

@@ -71,6 +71,8 @@ struct State {
     short_since: Option<Instant>,
     /// What the app is to be told.
     notes: Notes,
+    /// When it is told of small grants at the latest.
+    grants_at: Option<Instant>,
     out: Out,
     /// Streams that wait to write, in their order.
     line: VecDeque<Rc<Stream>>,
@@ -107,6 +109,7 @@ impl Session {
                 held: 0,
                 short_since: None,
                 notes: Notes::default(),
+                grants_at: None,
                 out: Out::None,
                 line: VecDeque::new(),
                 turn: None,
@@ -124,6 +127,14 @@ impl Session {
             uplink: RefCell::default(),
             askers: Askers::default(),
         })
+    }
+
+    fn now(&self) -> Instant {
+        self.context.reactor.now()
+    }
+
+    pub(super) fn grants_at(&self) -> Option<Instant> {
+        self.state.borrow().grants_at
     }
 
     pub(super) fn ended(&self) -> Option<WebEnd> {

@@ -67,19 +67,23 @@ impl Out {
         }
     }
 
-    /// Begins a frame with as much of `slices` as fits into `most` bytes and is taken now;
-    /// how many bytes of them that was. All before it is flushed.
+    /// Begins a frame with as much of `slices` as fits into `most` bytes and is taken now,
+    /// behind what is left of the last one and `notes`; how many bytes of them that was.
     pub(crate) fn write(
         &mut self,
         stream: StreamId,
         slices: &[IoSlice<'_>],
         most: usize,
+        notes: &mut Notes,
         buffers: &Rc<BufferPool>,
     ) -> io::Result<usize> {
         match self {
             Self::None => Ok(0),
-            Self::Socket(outlet) => outlet.write(stream, slices, most, buffers),
-            Self::Batches(batches) => Ok(batches.write(stream, slices, most, buffers)),
+            Self::Socket(outlet) => outlet.write(stream, slices, most, notes, buffers),
+            Self::Batches(batches) => Ok(match batches.flush(notes, buffers) {
+                true => batches.write(stream, slices, most, buffers),
+                false => 0,
+            }),
         }
     }
 }

@@ -4,15 +4,16 @@
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use super::super::notes::Notes;
+use super::super::notes::{MAX_MESSAGE, Notes};
 use super::slices::first_of;
 use crate::http::Connection;
 use crate::net::{BufferPool, Rope, SCRATCH_LEN};
 use crate::wire::web::{HEADER_LEN, StreamId, data_header};
 use crate::wire::websocket::server_header;
 
-/// Slices of a client's that one write takes, and the headers before them.
-const SLICES: usize = 7;
+/// Slices of a client's that one write takes, and what is before them: notes and headers.
+const SLICES: usize = 6;
+const BEFORE: usize = 2;
 
 /// What a frame carries while buffers are short, as its rest may have to wait in them.
 const SHORT_FRAME: usize = 4096;
@@ -23,8 +24,22 @@ pub(in crate::web) struct Outlet {
     rest: Rope,
 }
 
+/// Notes behind WebSocket's header.
+type Told = heapless::Vec<u8, { 10 + MAX_MESSAGE }>;
+
 /// Headers in front of a payload: WebSocket's, at most 10 bytes, and the frame's.
 type Headers = heapless::Vec<u8, { 10 + HEADER_LEN }>;
+
+/// Some of `notes`, as a message; nothing if there are none.
+fn told(notes: &mut Notes) -> Told {
+    let mut message = Told::new();
+    if !notes.is_empty() {
+        let frames = notes.take();
+        let _ = message.extend_from_slice(&server_header(frames.len()));
+        let _ = message.extend_from_slice(&frames);
+    }
+    message
+}
 
 impl Outlet {
     pub(crate) fn new(connection: Rc<Connection>) -> Self {
@@ -65,8 +80,7 @@ impl Outlet {
             if notes.is_empty() {
                 return Ok(true);
             }
-            let frames = notes.take();
-            self.send(&[&server_header(frames.len()), &frames], buffers)?;
+            self.send(&[&told(notes)], buffers)?;
         }
     }
 
@@ -85,8 +99,13 @@ impl Outlet {
         stream: StreamId,
         slices: &[IoSlice<'_>],
         most: usize,
+        notes: &mut Notes,
         buffers: &Rc<BufferPool>,
     ) -> io::Result<usize> {
+        self.write_rest()?;
+        if !self.is_flushed() {
+            return Ok(0);
+        }
         let is_short = buffers.free_bytes() < buffers.total_bytes() / 4;
         let longest = if is_short { SHORT_FRAME } else { SCRATCH_LEN };
         let slices = slices.get(..SLICES).unwrap_or(slices);
@@ -95,16 +114,22 @@ impl Outlet {
         if length == 0 {
             return Ok(0);
         }
+        let told = told(notes);
         let mut headers = Headers::new();
         let _ = headers.extend_from_slice(&server_header(HEADER_LEN + length));
         let _ = headers.extend_from_slice(&data_header(stream, length));
-        let mut parts: heapless::Vec<&[u8], { SLICES + 1 }> = heapless::Vec::new();
+        let mut parts: heapless::Vec<&[u8], { SLICES + BEFORE }> = heapless::Vec::new();
+        if !told.is_empty() {
+            let _ = parts.push(&told);
+        }
         let _ = parts.push(&headers);
         first_of(slices, most, |part| {
             let _ = parts.push(part);
         });
         let written = self.connection.try_write(&parts)?;
         if written == 0 {
+            // They are no notes any more.
+            self.keep([&told[..]].into_iter(), 0, buffers);
             return Ok(0);
         }
         self.keep(parts.iter().copied(), written, buffers);
@@ -114,8 +139,8 @@ impl Outlet {
     fn write_rest(&mut self) -> io::Result<()> {
         while !self.rest.is_empty() {
             let written = {
-                let slices = self.rest.slices().take(SLICES + 1);
-                let slices: heapless::Vec<&[u8], { SLICES + 1 }> = slices.collect();
+                let slices = self.rest.slices().take(SLICES + BEFORE);
+                let slices: heapless::Vec<&[u8], { SLICES + BEFORE }> = slices.collect();
                 self.connection.try_write(&slices)?
             };
             if written == 0 {

@@ -230,14 +230,20 @@ impl WebSocket {
                 // It may have to wait for the way out.
                 cx.waker().wake_by_ref();
             }
-            self.timer.set(self.next_look(now, heard, quiet));
+            let granting = self.session.grants_at();
+            if granting.is_some_and(|at| at <= now) {
+                cx.waker().wake_by_ref();
+            }
+            let next = self.next_look(heard, quiet);
+            let first = granting.map_or(next, |at| at.min(next));
+            self.timer.set(first.max(now + Duration::from_millis(1)));
             if self.timer.poll_expired(cx).is_pending() {
                 return Ok(());
             }
         }
     }
 
-    fn next_look(&self, now: Instant, heard: Instant, quiet: Instant) -> Instant {
+    fn next_look(&self, heard: Instant, quiet: Instant) -> Instant {
         let ping = match self.has_pinged {
             true => heard + SILENCE,
             false => quiet + PING,
@@ -246,9 +252,7 @@ impl WebSocket {
             true => self.session.close_stuck(),
             false => None,
         };
-        stuck
-            .map_or(ping, |stuck| stuck.min(ping))
-            .max(now + Duration::from_millis(1))
+        stuck.map_or(ping, |stuck| stuck.min(ping))
     }
 
     /// What the app is told at the end; nothing if nobody listens.

@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::super::carrier::Out;
 use super::super::limits;
-use super::super::notes::{MAX_NOTES, Note};
+use super::super::notes::{MAX_NOTES, Note, Notes};
 use super::super::stream::{End, Stream};
 use super::{Session, State};
 use crate::metrics::WebEnd;
@@ -16,6 +17,9 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// The same while it keeps the others from being read.
 const STUCK_BEFORE_OTHERS: Duration = Duration::from_secs(4);
+
+/// For so long small grants wait for what else goes to the app.
+const GRANT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What it has to take in [`STUCK`] while it keeps the others from being read: 4 KiB/s.
 const TOO_LITTLE: u32 = 30 * 4096;
@@ -184,25 +188,22 @@ impl Session {
         let taken = u32::try_from(length).unwrap_or(u32::MAX);
         stream.taken.set(stream.taken.get().saturating_add(taken));
         let is_over = self.is_over(stream);
-        let grant = {
-            let mut credit = stream.from_app.borrow_mut();
-            let worth_it = credit.left(length);
-            match worth_it {
-                _ if is_over => None,
-                None if stream.queued() == 0 => credit.idle(),
-                grant => grant,
-            }
-        };
-        let was_full = {
+        let grant = stream.from_app.borrow_mut().left(length);
+        let grant = grant.filter(|_| !is_over);
+        let (was_full, is_news) = {
             let mut state = self.state.borrow_mut();
             let was_full = state.held >= Self::QUOTA;
             state.held = state.held.saturating_sub(length);
-            if let Some(credit) = grant {
-                state.notes.push(Note::Window(stream.id, credit));
-            }
-            was_full
+            let is_news = match grant {
+                Some(credit) => {
+                    state.notes.push(Note::Window(stream.id, credit));
+                    true
+                }
+                None => !is_over && stream.queued() == 0 && state.owe(stream, || self.now()),
+            };
+            (was_full, is_news)
         };
-        if grant.is_some() || was_full {
+        if is_news || was_full {
             self.wake_carrier();
         }
         if was_full {
@@ -227,6 +228,35 @@ impl Session {
 }
 
 impl State {
+    /// All that has come of a stream has left, with less to be granted again than is worth
+    /// a message: it goes with the next one, or after a pause. Whether the carrier has to
+    /// look.
+    fn owe(&mut self, stream: &Stream, now: impl FnOnce() -> Instant) -> bool {
+        if matches!(self.out, Out::Socket(_)) {
+            let is_first = self.grants_at.is_none();
+            if is_first {
+                self.grants_at = now().checked_add(GRANT_PAUSE);
+            }
+            return is_first;
+        }
+        self.settle(stream)
+    }
+
+    /// Grants what a stream is owed, if nothing of it waits; whether there is anything.
+    pub(super) fn settle(&mut self, stream: &Stream) -> bool {
+        settle(&mut self.notes, stream)
+    }
+
+    /// The pause is over.
+    pub(super) fn settle_all(&mut self, now: Instant) {
+        if self.grants_at.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        for (_, stream) in self.streams.iter() {
+            settle(&mut self.notes, stream);
+        }
+    }
+
     /// Streams whose clients take too little, and when there may be one.
     fn stuck(&self, now: Instant) -> (Vec<Rc<Stream>>, Option<Instant>) {
         let mut next = None;
@@ -259,4 +289,15 @@ impl State {
         }
         (stuck, next)
     }
+}
+
+fn settle(notes: &mut Notes, stream: &Stream) -> bool {
+    if stream.queued() > 0 {
+        return false;
+    }
+    let credit = stream.from_app.borrow_mut().idle();
+    if let Some(credit) = credit {
+        notes.push(Note::Window(stream.id, credit));
+    }
+    credit.is_some()
 }

@@ -28,16 +28,15 @@ impl Session {
             return Ok(0);
         }
         let state = &mut *state;
-        let flushed = self.flush_notes(state);
-        let written = match flushed {
-            Ok(true) => {
-                let credit = stream.to_app.borrow().available();
-                let buffers = &self.context.buffers;
-                state.out.write(stream.id, slices, credit, buffers)
-            }
-            Ok(false) => Ok(0),
-            Err(error) => Err(error),
-        };
+        // One message the less.
+        state.settle(stream);
+        let credit = stream.to_app.borrow().available();
+        let buffers = &self.context.buffers;
+        let were_many = state.notes.len() >= MAX_NOTES;
+        let written = state
+            .out
+            .write(stream.id, slices, credit, &mut state.notes, buffers);
+        self.read_on(were_many, state);
         let written = written.inspect_err(|_| self.wake_carrier())?;
         if written > 0 {
             self.sent.set(self.context.reactor.now());
@@ -78,7 +77,13 @@ impl Session {
     pub(in crate::web) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if !self.flush_notes(state)? {
+        if state.grants_at.is_some() {
+            state.settle_all(self.now());
+        }
+        let were_many = state.notes.len() >= MAX_NOTES;
+        let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
+        self.read_on(were_many, state);
+        if !flushed? {
             return Ok(false);
         }
         if state.out.is_free() {
@@ -98,16 +103,12 @@ impl Session {
         Ok(true)
     }
 
-    /// Sends what waits; whether nothing is left of that.
-    fn flush_notes(&self, state: &mut State) -> io::Result<bool> {
-        let were_many = state.notes.len() >= MAX_NOTES;
-        let flushed = state.out.flush(&mut state.notes, &self.context.buffers)?;
+    /// Goes on reading what the app sends, if it was not read for all that it was to be told.
+    fn read_on(&self, were_many: bool, state: &State) {
         if were_many && state.notes.len() < MAX_NOTES {
-            // Nothing was read meanwhile.
             self.wake_carrier();
             self.wake_reader();
         }
-        Ok(flushed)
     }
 
     /// Closes a stream: the app is told, unless it was the one who did it.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::app::{
-    CLOSE, DATA, Ws, bearer, begin, bootstrap, frame, open, pause, session, upgrade, window,
-    ws_frame,
+    CLOSE, DATA, WINDOW, Ws, bearer, begin, bootstrap, frame, open, pause, session, upgrade,
+    window, ws_frame,
 };
 use super::world::{Clients, run};
 use crate::metrics::WebEnd;
@@ -139,6 +139,33 @@ fn what_ends_a_session() {
                 .await;
         });
     }
+}
+
+/// They go with the next bytes to the app, or together after a pause.
+#[test]
+fn small_grants_take_no_message_each() {
+    run(&[Clients::Sink], |world| async move {
+        let mut ws = Ws::new(&world).await;
+        let start = world.reactor.now();
+        ws.send(&[open(1), frame(DATA, 1, &[0; 100])].concat())
+            .await;
+        pause(&world, Duration::from_millis(5)).await;
+        ws.send(&frame(DATA, 1, &[0; 50])).await;
+        let window = ws.next().await.unwrap();
+        assert_eq!((window.kind, window.stream), (WINDOW, 1));
+        assert_eq!(window.payload, 150u32.to_be_bytes());
+        let waited = world.reactor.now() - start;
+        assert!((20..40).contains(&waited.as_millis()), "{waited:?}");
+    });
+    run(&[Clients::Echo], |world| async move {
+        let mut ws = Ws::new(&world).await;
+        let start = world.reactor.now();
+        ws.send(&[open(1), frame(DATA, 1, &[0; 100])].concat())
+            .await;
+        let frames = [ws.next().await.unwrap(), ws.next().await.unwrap()];
+        assert_eq!(frames.map(|frame| frame.kind), [WINDOW, DATA]);
+        assert_eq!((world.reactor.now() - start).as_millis(), 0);
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@
 pub const FIRST_CREDIT: u32 = 4 << 20;
 
 /// What has to have left before a WINDOW is worth sending, in bytes.
-pub const GRANT: u32 = 32 << 10;
+pub const GRANT: u32 = 128 << 10;
 
 /// An app has sent more than it was granted: fatal for its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::busy::{Meter, Taken};
 use crate::subject::Subject;
 
 /// Size of one answer and one uploaded part, as Telegram's apps use them.
-const PART: u32 = 512 * 1024;
+pub const PART: u32 = 512 * 1024;
 
 /// The least that an encrypted message has is 56 bytes: some peers take no shorter one.
 const MESSAGE: usize = 64;

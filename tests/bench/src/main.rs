@@ -17,6 +17,7 @@ mod relay;
 mod report;
 mod strangers;
 mod subject;
+mod web;
 
 use std::cell::RefCell;
 use std::io;

@@ -12,6 +12,7 @@ use fake_telegram::wait;
 use crate::peers;
 use crate::report::Report;
 use crate::subject::{Case, Link, Outside, Subject, Way};
+use crate::web::{self, Web};
 use crate::{fairness, flood, idle, latency, load};
 
 /// In the order in which they are measured: what a split is compared with comes
@@ -85,11 +86,16 @@ impl Plan<'_> {
             for case in self.cases() {
                 self.idle(case, &report).await?;
             }
+            if self.wants_web() {
+                self.web_idle(&report).await?;
+            }
         }
         if self.wants("slow") {
             let middle = case(Route::Middle, Kind::Padded, Link::None);
             let proxy = middle.start(self.binary, self.outside).await?;
             report.slow_answer(&proxy, idle::slow_answer(&proxy).await?);
+            let web = Web::start(self.binary, self.outside.telegram).await;
+            report.slow_app(&web.subject, web.slow().await?);
         }
         if self.wants("flood") {
             report.flood(&flood::flood(self.binary, self.outside.telegram).await?);
@@ -125,6 +131,9 @@ impl Plan<'_> {
                 let proxy = case.start(self.binary, self.outside).await?;
                 self.traffic(&proxy, report).await?;
             }
+            if self.wants_web() {
+                self.web_traffic(report).await?;
+            }
             let mut failed = Vec::new();
             for (number, (peer, case)) in peers.iter().enumerate() {
                 match Subject::peer(peer, *case, self.outside).await {
@@ -150,6 +159,39 @@ impl Plan<'_> {
 
     fn wants(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
+    }
+
+    fn wants_web(&self) -> bool {
+        web::NAME.starts_with(self.subject)
+    }
+
+    /// As many clients as in the loads of these names, in sessions of five streams.
+    async fn web_traffic(&self, report: &mut Report) -> io::Result<()> {
+        let web = Web::start(self.binary, self.outside.telegram).await;
+        let (subject, megabytes) = (&web.subject, self.megabytes);
+        for (name, sessions, streams) in [
+            ("download, 1 clients", 1, 1),
+            ("download, 10 clients", 2, 5),
+            ("download, 100 clients", 20, 5),
+        ] {
+            let cost = web.download(sessions, streams, megabytes).await?;
+            report.transfer(subject, name, cost);
+        }
+        let cost = web.upload(2, 5, megabytes / 2).await?;
+        report.transfer(subject, "upload, 10 clients", cost);
+        let messages = if self.quick { 10_000 } else { 30_000 };
+        let cost = web.echo(10, 5, messages).await?;
+        report.echo(subject, "echo, 50 clients", cost);
+        Ok(())
+    }
+
+    async fn web_idle(&self, report: &Report) -> io::Result<()> {
+        for (sessions, streams) in [(500, 1), (100, 1), (100, 11)] {
+            let web = Web::start(self.binary, self.outside.telegram).await;
+            let grown = web.idle(sessions, streams).await?;
+            report.web_idle(&web.subject, sessions, streams, grown);
+        }
+        Ok(())
     }
 
     async fn half_open(&self, report: &Report) -> io::Result<()> {

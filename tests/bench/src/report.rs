@@ -155,6 +155,18 @@ impl Report {
         line(&subject.name, "1 MiB answers, not read", &figures);
     }
 
+    pub fn slow_app(&self, subject: &Subject, grown: u64) {
+        let figures = format!("{:5} KiB more resident", grown / 1024);
+        line(&subject.name, "1 GB, read at 1 MB/s", &figures);
+    }
+
+    pub fn web_idle(&self, subject: &Subject, sessions: usize, streams: usize, grown: u64) {
+        let each = grown as f64 / sessions as f64;
+        let figures = format!("{each:5.0} bytes each, {:.1} MB", grown as f64 / 1e6);
+        let load = format!("{sessions} idle of {streams} streams");
+        line(&subject.name, &load, &figures);
+    }
+
     pub fn flood(&self, flood: &Flood) {
         let alone = flood.alone.percentile(99);
         for (load, waits) in [

@@ -191,7 +191,7 @@ fn next_link(next: &Proxy) -> String {
 /// Room for the clients of the idle loads, who hibernate soon. A replay memory of
 /// normal size takes a page more with each handshake until all are touched: its
 /// own bounded memory, not the clients'.
-fn fit(options: ProxyOptions) -> ProxyOptions {
+pub fn fit(options: ProxyOptions) -> ProxyOptions {
     options
         .set("--replay-cache", 8192)
         .set("--log-level", "warn")
@@ -200,6 +200,16 @@ fn fit(options: ProxyOptions) -> ProxyOptions {
 }
 
 impl Subject {
+    /// One process, compared with the subject of another name.
+    pub fn of(name: &str, direct: &str, proxy: Proxy, kind: Kind) -> Self {
+        Self {
+            name: name.to_owned(),
+            rival: Some(("direct", direct.to_owned())),
+            client: proxy.client(kind),
+            parts: vec![("", Process::Proxy(proxy))],
+        }
+    }
+
     /// The plain relay in front of the fake DC 2.
     pub fn relay(telegram: &FakeTelegram) -> io::Result<Self> {
         Self::relay_of(RELAY, telegram, Role::Relay)

@@ -10,6 +10,9 @@ use std::process::Command;
 /// A name that callgrind knows again whatever the compiler makes of it.
 const END_OF_PART: &str = "*end_of_part*";
 
+/// Names another build of this program, whose proxies are counted in place of its own.
+const PROGRAM: &str = "GUARD_PROGRAM";
+
 /// The end of one part of the count, and the beginning of the next.
 #[inline(never)]
 pub fn end_of_part() {
@@ -33,7 +36,10 @@ pub fn version() -> Option<String> {
 /// The words before this program's own; the counts go to files that begin with
 /// `output`.
 pub fn words(output: &Path) -> io::Result<Vec<String>> {
-    let program = std::env::current_exe()?;
+    let program = match std::env::var_os(PROGRAM) {
+        Some(path) => path.into(),
+        None => std::env::current_exe()?,
+    };
     Ok(vec![
         "valgrind".to_owned(),
         "--quiet".to_owned(),

@@ -16,7 +16,9 @@ use fake_telegram::telegram::{FakeTelegram, Options};
 use fake_telegram::wait;
 use proxy_guard::loads::{UPLOADED, download, echoes, silent_visits, upload, visits};
 use proxy_guard::marks;
-use proxy_guard::setup::{Between, Layout, Link, Part, Watch, Watched, Way, calm, form, served};
+use proxy_guard::setup::{
+    Between, Door, Entrance, Layout, Link, Part, Watch, Watched, Way, calm, form, served,
+};
 
 use crate::callgrind;
 use crate::figures::Figures;
@@ -66,9 +68,14 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         route,
         way: Way::Straight,
         link,
+        door: Door::Own,
     };
     let by = |way| Layout {
         way,
+        ..layout(Route::Direct, Link::None)
+    };
+    let through = |door| Layout {
+        door,
         ..layout(Route::Direct, Link::None)
     };
     let (dd, ee) = (Kind::Padded, Kind::FakeTls);
@@ -104,6 +111,9 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         (by(Way::Ws), [of(dd), of(ee)].concat()),
         #[cfg(feature = "tls")]
         (by(Way::Upstream), of(dd).to_vec()),
+        (through(Door::Web), of(dd).to_vec()),
+        #[cfg(feature = "tls")]
+        (through(Door::WebTls), of(dd).to_vec()),
         (layout(Route::Direct, Link::Key), split()),
         (layout(Route::Middle, Link::Key), split()),
         #[cfg(feature = "tls")]
@@ -160,21 +170,23 @@ async fn count(layout: Layout, loads: &[Load]) -> io::Result<Figures> {
     let telegram = FakeTelegram::start(Options::default())?;
     let watch = Watch::new(command);
     let between = Between::start(&telegram, layout.way).await?;
-    let lead = |options| between.lead(calm(options));
+    let mut entrance = Entrance::new(layout.door);
+    let lead = |options| entrance.lead(between.lead(calm(options)));
     let parts = watch.start(&telegram, layout, lead).await?;
+    entrance.open(&parts[0].proxy).await?;
     let mut counter = Counter {
         parts: &parts,
         marks: 0,
     };
     let mut figures = Figures::new();
     for load in loads {
-        let mut clients = clients(&parts, *load).await?;
+        let mut clients = clients(&entrance, &parts, *load).await?;
         // What is there once is there.
-        run(&parts, &telegram, *load, &mut clients).await?;
+        run(&entrance, &parts, &telegram, *load, &mut clients).await?;
         counter.mark().await?;
         let mut counts = Vec::new();
         for _ in 0..ROUNDS {
-            run(&parts, &telegram, *load, &mut clients).await?;
+            run(&entrance, &parts, &telegram, *load, &mut clients).await?;
             counts.push(counter.mark().await?);
         }
         counts.sort_unstable();
@@ -190,13 +202,13 @@ async fn count(layout: Layout, loads: &[Load]) -> io::Result<Figures> {
     Ok(figures)
 }
 
-async fn clients(parts: &[Part], load: Load) -> io::Result<Vec<Client>> {
+async fn clients(entrance: &Entrance, parts: &[Part], load: Load) -> io::Result<Vec<Client>> {
     let (count, kind) = match load {
         Load::Silent | Load::Visits(_) => (0, Kind::Padded),
         Load::Echoes(kind) | Load::Down(kind) | Load::Up(kind) => (1, kind),
         Load::Rotation => (ROTATED, Kind::Padded),
     };
-    let options = parts[0].proxy.client(kind);
+    let options = entrance.client(&parts[0].proxy, kind);
     let mut clients = Vec::new();
     for label in 0..count {
         clients.push(served(&options, label).await?);
@@ -205,6 +217,7 @@ async fn clients(parts: &[Part], load: Load) -> io::Result<Vec<Client>> {
 }
 
 async fn run(
+    entrance: &Entrance,
     parts: &[Part],
     telegram: &FakeTelegram,
     load: Load,
@@ -212,8 +225,8 @@ async fn run(
 ) -> io::Result<()> {
     let proxy = &parts[0].proxy;
     match (load, clients) {
-        (Load::Silent, _) => silent_visits(&proxy.client(Kind::Padded), SILENT).await,
-        (Load::Visits(kind), _) => visits(&proxy.client(kind), VISITS).await,
+        (Load::Silent, _) => silent_visits(&entrance.client(proxy, Kind::Padded), SILENT).await,
+        (Load::Visits(kind), _) => visits(&entrance.client(proxy, kind), VISITS).await,
         (Load::Echoes(_), [client, ..]) => echoes(client, ECHOES).await,
         (Load::Down(_), [client, ..]) => download(client, MEBIBYTES).await,
         (Load::Up(_), [client, ..]) => upload(client, MEBIBYTES, UPLOADED).await,

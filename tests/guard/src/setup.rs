@@ -17,6 +17,7 @@ use fake_telegram::secret::{KEY, padded};
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::{self, Via};
 use fake_telegram::wait::before;
+use fake_telegram::web_app::Gateway;
 use fake_telegram::web_front::WebFront;
 #[cfg(feature = "tls")]
 use fake_telegram::web_front::{self, Authority};
@@ -44,11 +45,22 @@ pub enum Way {
     Upstream,
 }
 
+/// How clients come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Own,
+    /// As streams of one WEB session over a WebSocket, without TLS.
+    Web,
+    #[cfg(feature = "tls")]
+    WebTls,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub route: Route,
     pub way: Way,
     pub link: Link,
+    pub door: Door,
 }
 
 impl Layout {
@@ -63,11 +75,71 @@ impl Layout {
             #[cfg(feature = "tls")]
             (Route::Direct, Way::Upstream) => "upstream",
         };
-        match self.link {
-            Link::None => route.to_owned(),
-            Link::Key => format!("{route} split"),
+        let link = match self.link {
+            Link::None => "",
+            Link::Key => " split",
             #[cfg(feature = "tls")]
-            Link::Tls => format!("{route} split TLS"),
+            Link::Tls => " split TLS",
+        };
+        let door = match self.door {
+            Door::Own => "",
+            Door::Web => "web ",
+            #[cfg(feature = "tls")]
+            Door::WebTls => "web TLS ",
+        };
+        format!("{door}{route}{link}")
+    }
+}
+
+/// The name of the WEB host.
+const HOST: &str = "proxy.example.com";
+
+/// What clients come through.
+pub struct Entrance {
+    door: Door,
+    #[cfg(feature = "tls")]
+    authority: Authority,
+    gateway: Option<Gateway>,
+}
+
+impl Entrance {
+    pub fn new(door: Door) -> Self {
+        Self {
+            door,
+            #[cfg(feature = "tls")]
+            authority: Authority::at_length(),
+            gateway: None,
+        }
+    }
+
+    /// That door the proxy has.
+    pub fn lead(&self, options: ProxyOptions) -> ProxyOptions {
+        match self.door {
+            Door::Own => options,
+            // Nobody asks for the site.
+            Door::Web => options.web(HOST, "http://127.0.0.1:9"),
+            #[cfg(feature = "tls")]
+            Door::WebTls => options.web_by_tls(HOST, &self.authority),
+        }
+    }
+
+    /// Opens the session of clients that are streams.
+    pub async fn open(&mut self, proxy: &Proxy) -> io::Result<()> {
+        let app = match self.door {
+            Door::Own => return Ok(()),
+            Door::Web => proxy.web_app(HOST),
+            #[cfg(feature = "tls")]
+            Door::WebTls => proxy.web_app_by_tls(HOST, &self.authority),
+        };
+        self.gateway = Some(Gateway::start(&app).await?);
+        Ok(())
+    }
+
+    /// A client that comes so.
+    pub fn client(&self, proxy: &Proxy, kind: Kind) -> Options {
+        match &self.gateway {
+            None => proxy.client(kind),
+            Some(gateway) => gateway.client(kind),
         }
     }
 }
@@ -108,6 +180,7 @@ impl Between {
                     route: Route::Direct,
                     way: Way::Straight,
                     link: Link::None,
+                    door: Door::Own,
                 };
                 let parts = watch.start(telegram, layout, calm).await?;
                 between.next = parts.into_iter().next().map(|part| (part, watch));

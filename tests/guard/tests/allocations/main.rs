@@ -19,7 +19,7 @@ use fake_telegram::wait;
 use proxy_guard::loads::{UPLOADED, download, echoes, upload};
 use proxy_guard::marks;
 use proxy_guard::setup::{
-    Between, Layout, Link, Part, Watch, Watched, Way, be_proxy, calm, form, served,
+    Between, Door, Entrance, Layout, Link, Part, Watch, Watched, Way, be_proxy, calm, form, served,
 };
 
 /// What asks for memory on purpose while data flows.
@@ -170,6 +170,9 @@ const LAYOUTS: &[Layout] = &[
     #[cfg(feature = "tls")]
     by(Way::Upstream),
     layout(Route::Middle, Link::None),
+    through(Door::Web),
+    #[cfg(feature = "tls")]
+    through(Door::WebTls),
     layout(Route::Direct, Link::Key),
     layout(Route::Middle, Link::Key),
     #[cfg(feature = "tls")]
@@ -183,12 +186,20 @@ const fn layout(route: Route, link: Link) -> Layout {
         route,
         way: Way::Straight,
         link,
+        door: Door::Own,
     }
 }
 
 const fn by(way: Way) -> Layout {
     Layout {
         way,
+        ..layout(Route::Direct, Link::None)
+    }
+}
+
+const fn through(door: Door) -> Layout {
+    Layout {
+        door,
         ..layout(Route::Direct, Link::None)
     }
 }
@@ -288,10 +299,14 @@ async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
     let telegram = FakeTelegram::start(Options::default())?;
     let watch = Watch::new(command);
     let between = Between::start(&telegram, layout.way).await?;
-    let lead = |options| between.lead(calm(options));
+    let mut entrance = Entrance::new(layout.door);
+    let lead = |options| entrance.lead(between.lead(calm(options)));
     let parts = watch.start(&telegram, layout, lead).await?;
+    entrance.open(&parts[0].proxy).await?;
     let mut outcomes = Vec::new();
     let kinds = match (layout.link, layout.way) {
+        // No stream begins with a hello.
+        _ if layout.door != Door::Own => &[Kind::Padded, Kind::Abridged],
         // Packets framed anew have to be as long as Telegram's, which these are not.
         #[cfg(feature = "tls")]
         (_, Way::Upstream) => &[Kind::Padded, Kind::FakeTls],
@@ -300,7 +315,7 @@ async fn counts(layout: Layout) -> io::Result<Vec<(String, Option<String>)>> {
         _ => &[Kind::Padded, Kind::FakeTls],
     };
     for &kind in kinds {
-        let mut client = served(&parts[0].proxy.client(kind), 0).await?;
+        let mut client = served(&entrance.client(&parts[0].proxy, kind), 0).await?;
         for load in [Load::Down, Load::Up, Load::Echoes] {
             // What is there once, and what grows to its size.
             run(&mut client, load, 4).await?;

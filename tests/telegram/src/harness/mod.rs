@@ -42,7 +42,7 @@ use crate::payload::echo;
 use crate::secret::{self, DOMAIN, KEY};
 use crate::telegram::{FakeTelegram, Flag};
 use crate::wait::{eventually, patience, within};
-use crate::web_front::WebFront;
+use crate::web_front::{Authority, WebFront};
 use place::Ports;
 use watch::Log;
 
@@ -158,6 +158,22 @@ impl ProxyOptions {
             true => options,
             false => options.add("--web-listen", free_address()),
         }
+    }
+
+    /// The same by TLS on its port of clients, with a certificate of `authority`; everybody
+    /// else sees a page of its own.
+    pub fn web_by_tls(self, host: &str, authority: &Authority) -> Self {
+        let place = |name: &str| self.directory().join(name);
+        let (site, cert, key) = (place("site"), place("host.pem"), place("host.key"));
+        let (chain, secret) = authority.files(host);
+        let written = fs::create_dir_all(&site)
+            .and_then(|()| fs::write(site.join("index.html"), "<p>Hello.</p>\n"))
+            .and_then(|()| fs::write(&cert, chain))
+            .and_then(|()| fs::write(&key, secret));
+        written.expect("the temporary directory can be written");
+        let flag = format!("{host},cert={},key={}", cert.display(), key.display());
+        let site = site.display().to_string();
+        self.add("--web", flag).add("--web-site", site)
     }
 
     /// Only a data directory, metrics and the log level.
@@ -377,6 +393,11 @@ impl Proxy {
     /// Desktop at that door, with the tests' key.
     pub fn web_app(&self, host: &str) -> crate::web_app::Options {
         crate::web_app::Options::new(self.web_address(), host)
+    }
+
+    /// Desktop at its port of clients, by TLS, with the tests' key.
+    pub fn web_app_by_tls(&self, host: &str, authority: &Authority) -> crate::web_app::Options {
+        crate::web_app::Options::new(self.address(), host).trusting(authority.pem())
     }
 
     /// A client of this proxy with the tests' key, for DC 2.

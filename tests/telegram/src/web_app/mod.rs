@@ -14,12 +14,14 @@
 //! - `session.rs`: a session, its state and who works for it;
 //! - `carrier.rs`: who brings its frames, by `https` or by `websocket`;
 //! - `stream.rs`: one stream of it;
+//! - `bulk.rs`: a session for measurements, which looks at little of what comes;
 //! - `gateway.rs`: TCP connections as streams, so that every client may come by WEB;
 //! - `origin.rs`: the site behind a WEB proxy, which keeps what it is asked;
 //! - `relay.rs`, `relay/talk.rs`: a relay of its own for tests of this strictness, which breaks each rule
 //!   on request.
 
 mod api;
+mod bulk;
 mod capability;
 mod carrier;
 mod channel;
@@ -38,6 +40,7 @@ mod stream;
 mod websocket;
 
 pub use api::{Api, DOWN_WAIT};
+pub use bulk::Bulk;
 pub use capability::{Secret, capability, invites, unpadded};
 pub use frames::{
     CLOSE, CREDIT, DATA, Frame, HELLO, MAX_BATCH, MAX_DATA, MAX_FRAMES, OPEN, PING, PONG, WELCOME,

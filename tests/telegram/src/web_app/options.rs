@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 
 use super::api::Api;
 use super::capability::{Secret, capability};
@@ -158,7 +159,11 @@ impl Options {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
         roots.add(root).expect("an authority");
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut provider = default_provider();
+        // In Chromium's order, as its server takes the first.
+        let is_short = |suite: &SupportedCipherSuite| suite.suite() == TLS13_AES_128_GCM_SHA256;
+        provider.cipher_suites.sort_by_key(|suite| !is_short(suite));
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .expect("versions that there are");
         let mut config = config.with_root_certificates(roots).with_no_client_auth();

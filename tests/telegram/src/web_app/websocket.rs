@@ -93,6 +93,11 @@ impl Socket {
         })
     }
 
+    /// Its connection, and what has come of it already.
+    pub(super) fn into_parts(self) -> (Arc<Channel>, Vec<u8>) {
+        (self.channel, self.input)
+    }
+
     pub fn sender(&self) -> Arc<Sender> {
         self.sender.clone()
     }
