@@ -7,6 +7,7 @@ use std::time::Duration;
 use smol::Task;
 
 use super::WebContext;
+use super::in_front::InFront;
 use super::server::{Origin, serve};
 use crate::client::Peer;
 use crate::config::WebListen;
@@ -89,9 +90,15 @@ fn take(context: &Rc<WebContext>, socket: Socket, door: &Live<WebListen>) {
     let executor = context.executor.clone();
     let serving = async move {
         let _place = Place(context.clone());
+        let is_told = context.gate.is_relay(peer.client.ip());
         if let Some((peer, received)) = told_by_relay(&context, &socket, peer).await {
+            let origin = Origin::Behind(InFront {
+                peer,
+                door,
+                is_told,
+            });
             let connection = Rc::new(Connection::plain(socket));
-            serve(context, connection, received, Origin::Behind(peer, door)).await;
+            serve(context, connection, received, origin).await;
         }
     };
     executor.spawn(serving).detach();

@@ -22,6 +22,20 @@ impl SiteFailure {
     }
 }
 
+impl SiteFailure {
+    /// What to do about it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Unresolved(_) => "see that its name is right, and that DNS works here",
+            Self::Connect(_) | Self::Silent => "start it, or name another with --web-site",
+            Self::Tls(_) => {
+                "over https:// its certificate has to be one that browsers take for that name; a \
+                 web server on this machine may be asked by http://"
+            }
+        }
+    }
+}
+
 impl fmt::Display for SiteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -139,6 +139,12 @@ impl Certificates {
         for warning in warnings {
             warn!("{warning}");
         }
+        for host in &hosts {
+            if let Some(shown) = &host.shown {
+                let (name, until) = (&host.name, day(shown.until()));
+                info!("{name} is shown over TLS, with a certificate good until {until}");
+            }
+        }
         let judged = Cell::new(parts.reactor.now());
         let certificates = Rc::new(Self {
             reactor: parts.reactor,
