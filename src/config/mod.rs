@@ -108,7 +108,9 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
-pub(crate) use web::{CertificateFiles, CoverSite, CoverSource, WebConfig, WebHost, WebListen};
+#[cfg(test)]
+pub(crate) use web::CoverSite;
+pub(crate) use web::{CertificateFiles, CoverSource, WebConfig, WebHost, WebListen};
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 

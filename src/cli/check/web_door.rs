@@ -176,7 +176,10 @@ impl Door<'_> {
         let head = head_of(&self.exchange(request.as_bytes(), is_whole)?);
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         let accepted = field_of(&head, "sec-websocket-accept").map(str::as_bytes);
-        let is_right = accepted == accept_key(KEY.as_bytes()).as_ref().map(|key| key.as_slice());
+        let is_right = accepted
+            == accept_key(KEY.as_bytes())
+                .as_ref()
+                .map(|key| key.as_slice());
         match status {
             Some(101) if is_right => Ok(()),
             None | Some(101) => Err(DoorFailure::Strange(Step::WebSocket)),
@@ -304,7 +307,27 @@ mod tests {
 
     const UPGRADED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                             Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n";
+    const SESSION: &str = "HTTP/1.1 200 OK\r\nX-Session-Token: abc\r\nContent-Length: 8\r\n\r\n\
+                           \x11\0\0\0\0\0\0\0";
+    const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 48\r\n\r\n\
+                        t=\"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ\";x";
+    const GONE: &str = "HTTP/1.1 204 No Content\r\n\r\n";
     const TOKEN: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ";
+
+    fn host() -> (WebHost, WebKey) {
+        let config = Config::of(&[
+            ("--web", "proxy.example.com"),
+            ("--web-listen", "127.0.0.1:1"),
+            ("--web-site", "/x"),
+            ("--secret", "000102030405060708090a0b0c0d0e0f"),
+        ]);
+        let host = config.web.hosts[0].clone();
+        let key = WebKey {
+            secret: host.secrets[0].secret.key,
+            is_padded: false,
+        };
+        (host, key)
+    }
 
     /// What comes of `answers`, one a connection, and what was asked.
     fn tried(answers: [&'static str; 4]) -> (Result<(), DoorFailure>, Vec<String>) {
@@ -321,26 +344,14 @@ mod tests {
             }
             asked
         });
-        let config = Config::of(&[
-            ("--web", "proxy.example.com"),
-            ("--web-listen", "127.0.0.1:1"),
-            ("--web-site", "/x"),
-            ("--secret", "000102030405060708090a0b0c0d0e0f"),
-        ]);
-        let host = &config.web.hosts[0];
-        let key = WebKey {
-            secret: host.secrets[0].secret.key,
-            is_padded: false,
-        };
-        let outcome = try_door(address, &Manner::Plain("X-From".to_owned()), host, &key);
+        let (host, key) = host();
+        let outcome = try_door(address, &Manner::Plain("X-From".to_owned()), &host, &key);
         (outcome, serving.join().unwrap())
     }
 
     #[test]
     fn a_page_and_a_session() {
-        let session = "HTTP/1.1 200 OK\r\nX-Session-Token: abc\r\nContent-Length: 8\r\n\r\n\x11\0\0\0\0\0\0\0";
-        let page = "HTTP/1.1 200 OK\r\nContent-Length: 48\r\n\r\nt=\"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ\";x";
-        let (outcome, asked) = tried([page, session, UPGRADED, "HTTP/1.1 204 No Content\r\n\r\n"]);
+        let (outcome, asked) = tried([PAGE, SESSION, UPGRADED, GONE]);
         assert!(outcome.is_ok(), "{outcome:?}");
         let first = "GET /?bridge=MHLEY5PmW1GWqJkSrlmJpvJUiLhBH_QKy6yKg8a0JPk HTTP/1.1\r\n";
         assert!(asked[0].starts_with(first), "{}", asked[0]);
@@ -352,7 +363,7 @@ mod tests {
         assert!(asked[3].contains("Authorization: Bearer abc\r\n"));
         // What a web server does that takes the fields of an upgrade away.
         let refused = "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n";
-        let (outcome, asked) = tried([page, session, refused, "HTTP/1.1 204 No Content\r\n\r\n"]);
+        let (outcome, asked) = tried([PAGE, SESSION, refused, GONE]);
         let failure = outcome.unwrap_err().to_string();
         assert_eq!(failure, "its WebSocket is answered by 426");
         assert_eq!(asked.len(), 4, "the session stays");
@@ -374,5 +385,58 @@ mod tests {
                 .to_string()
                 .contains("not as it should be")
         );
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn over_tls_by_the_host_s_name() {
+        use rustls::pki_types::PrivateKeyDer;
+        use rustls::{
+            CertificateError, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+        };
+
+        use crate::tls;
+
+        let made = rcgen::generate_simple_self_signed(["proxy.example.com".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let certificate = made.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let server = ServerConfig::builder_with_provider(tls::web_provider())
+            .with_protocol_versions(tls::WEB_VERSIONS)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let server = Arc::new(server);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = [PAGE, SESSION, UPGRADED, GONE];
+        let serving = std::thread::spawn(move || {
+            let mut asked = 0;
+            for answer in answers.into_iter().chain([""]) {
+                let (stream, _) = listener.accept().unwrap();
+                let connection = ServerConnection::new(server.clone()).unwrap();
+                let mut stream = StreamOwned::new(connection, stream);
+                let mut request = [0; 1024];
+                if stream.read(&mut request).is_ok_and(|length| length > 0) {
+                    asked += 1;
+                    // Without an end that is TLS's own, as many servers do it.
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            }
+            asked
+        });
+        let (host, key) = host();
+        let by = |roots| Manner::Tls(tls::client(&Arc::new(roots)).unwrap());
+        let outcome = try_door(address, &by(roots), &host, &key);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        let outcome = try_door(address, &by(RootCertStore::empty()), &host, &key);
+        let unknown = CertificateError::UnknownIssuer;
+        assert!(
+            matches!(&outcome, Err(DoorFailure::Tls(rustls::Error::InvalidCertificate(why))) if *why == unknown),
+            "{outcome:?}"
+        );
+        assert_eq!(serving.join().unwrap(), 4);
     }
 }

@@ -13,10 +13,14 @@ use crate::wire::http::Url;
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn check(config: &Config) -> Vec<Verdict> {
-    let origins = config.web.sites.iter().filter_map(|site| match &site.source {
-        CoverSource::Origin(url) => Some(url),
-        CoverSource::Directory(_) | CoverSource::Fronting => None,
-    });
+    let origins = config
+        .web
+        .sites
+        .iter()
+        .filter_map(|site| match &site.source {
+            CoverSource::Origin(url) => Some(url),
+            CoverSource::Directory(_) | CoverSource::Fronting => None,
+        });
     let mut seen: Vec<&Url> = Vec::new();
     for url in origins {
         if !seen.contains(&url) {
@@ -30,7 +34,12 @@ fn judge(url: &Url, config: &Config) -> Verdict {
     let subject = format!("WEB site {}:{}", url.host, url.port);
     let found = match (url.host.as_str(), url.port).to_socket_addrs() {
         Ok(found) => Vec::from_iter(found),
-        Err(error) => return failed(subject, &format!("its name leads nowhere ({error})")),
+        Err(error) => {
+            return failed(
+                subject,
+                &Failure::Tcp(format!("its name leads nowhere ({error})")),
+            );
+        }
     };
     if is_this_proxy(&found, config) {
         return Verdict::warn(
@@ -45,10 +54,26 @@ fn judge(url: &Url, config: &Config) -> Verdict {
     }
 }
 
-fn failed(subject: String, why: &str) -> Verdict {
+/// Why it does not answer.
+enum Failure {
+    Tcp(String),
+    #[cfg(feature = "tls")]
+    Tls(String),
+}
+
+fn failed(subject: String, failure: &Failure) -> Verdict {
+    let (why, advice) = match failure {
+        Failure::Tcp(why) => (why, "start that web server, or mend the URL"),
+        #[cfg(feature = "tls")]
+        Failure::Tls(why) => (
+            why,
+            "its certificate has to be one that browsers take for that name; a web server on this \
+             machine may be asked by http://",
+        ),
+    };
     Verdict::warn(
         subject,
-        format!("{why}: strangers see an error (502); start that web server, or mend the URL"),
+        format!("{why}: strangers see an error (502); {advice}"),
     )
 }
 
@@ -68,16 +93,17 @@ fn is_this_proxy(found: &[SocketAddr], config: &Config) -> bool {
 }
 
 /// Over TLS with its certificate, where the proxy insists on that.
-fn answers(url: &Url, found: &[SocketAddr]) -> Result<(), String> {
+fn answers(url: &Url, found: &[SocketAddr]) -> Result<(), Failure> {
     let deadline = Instant::now() + LIMIT;
     let stream = TimedStream::straight(found, deadline, LIMIT);
     let mut stream = stream.map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => "no answer".to_owned(),
-        _ => error.to_string(),
+        io::ErrorKind::TimedOut => Failure::Tcp("no answer".to_owned()),
+        _ => Failure::Tcp(error.to_string()),
     })?;
     match url.is_tls {
-        true => shake(url, &mut stream),
-        false => Ok(()),
+        #[cfg(feature = "tls")]
+        true => shake(url, &mut stream).map_err(Failure::Tls),
+        _ => Ok(()),
     }
 }
 
@@ -89,8 +115,7 @@ fn shake(url: &Url, stream: &mut TimedStream) -> Result<(), String> {
 
     let name = ServerName::try_from(url.host.clone()).map_err(|error| error.to_string())?;
     let config = tls::client(&tls::public_roots()).map_err(|error| error.to_string())?;
-    let mut connection =
-        ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+    let mut connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
     while connection.is_handshaking() {
         let shaken = connection.complete_io(stream);
         shaken.map_err(|error| format!("TLS: {error}"))?;
@@ -98,8 +123,63 @@ fn shake(url: &Url, stream: &mut TimedStream) -> Result<(), String> {
     Ok(())
 }
 
-/// Its config has no such site.
-#[cfg(not(feature = "tls"))]
-fn shake(_: &Url, _: &mut TimedStream) -> Result<(), String> {
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::verdict::Grade;
+    use super::*;
+
+    fn said(listen: &str, site: &str) -> Verdict {
+        let config = Config::of(&[
+            ("--listen", listen),
+            ("--web", "proxy.example.com"),
+            ("--web-listen", "127.0.0.1:1"),
+            ("--web-site", site),
+            ("--secret", "000102030405060708090a0b0c0d0e0f"),
+        ]);
+        let mut verdicts = check(&config);
+        verdicts.pop().unwrap()
+    }
+
+    #[test]
+    fn a_site_answers_or_the_way_out_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        assert_eq!(said("127.0.0.1:2", &url).grade, Grade::Ok);
+        drop(listener);
+        let verdict = said("127.0.0.1:2", &url);
+        assert_eq!(verdict.grade, Grade::Warn);
+        assert!(verdict.finding.contains("start that web server"));
+    }
+
+    #[test]
+    fn what_leads_back_here_is_no_site() {
+        // By a public address, as a name of this machine does.
+        for ip in site_names::sending() {
+            let site = SocketAddr::new(ip, 4711);
+            let config = |listen: &str| {
+                Config::of(&[
+                    ("--listen", listen),
+                    ("--secret", "000102030405060708090a0b0c0d0e0f"),
+                ])
+            };
+            assert!(is_this_proxy(&[site], &config("4711")), "{site}");
+            assert!(!is_this_proxy(&[site], &config("4712")), "{site}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn its_certificate_is_one_that_browsers_take() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let closing = std::thread::spawn(move || drop(listener.accept()));
+        let verdict = said("127.0.0.1:2", &url);
+        closing.join().unwrap();
+        assert!(
+            verdict.finding.contains("may be asked by http://"),
+            "{verdict}"
+        );
+    }
 }

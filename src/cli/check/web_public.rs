@@ -255,7 +255,10 @@ mod tests {
         for (error, way_out) in [
             (CertificateError::UnknownIssuer, "fullchain.pem"),
             (CertificateError::Expired, "renew it"),
-            (CertificateError::NotValidForName, "get one for proxy.example.com"),
+            (
+                CertificateError::NotValidForName,
+                "get one for proxy.example.com",
+            ),
         ] {
             let failure = DoorFailure::Tls(Error::InvalidCertificate(error));
             let said = advice(&failure, &own);

@@ -200,7 +200,10 @@ fn contradictions_name_the_way_out() {
 #[test]
 fn a_site_is_not_asked_by_the_name_that_leads_here() {
     let at = |url| with_site(&[HOST, DOOR, ("--web-site", url)]);
-    for url in ["https://Proxy.example.com", "https://proxy.example.com:443/"] {
+    for url in [
+        "https://Proxy.example.com",
+        "https://proxy.example.com:443/",
+    ] {
         let error = at(url).unwrap_err();
         assert!(error.contains("is what this proxy shows"), "{error}");
     }
