@@ -137,6 +137,7 @@ mod tests {
         ("cli/check/clock.rs", "a command"),
         ("cli/check/machine.rs", "a command"),
         ("cli/check/telegram.rs", "a command, on threads of its own"),
+        ("cli/check/web_door.rs", "a command, on threads of its own"),
         ("cli/ended.rs", "of commands"),
         ("cli/run/test.rs", "a command"),
         ("cli/within.rs", "commands wait for threads"),
