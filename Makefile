@@ -36,7 +36,7 @@ CARGO := sh cross/rust.sh cargo
 CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket test-web-page guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-via test-websocket test-web-page test-web-page-long guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -52,10 +52,10 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked
 
-test: test-cargo test-openwrt test-config test-site test-clients ## every test: units, integration, scripts, a real site, real clients
+test: test-cargo test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket test-web-page fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-websocket test-web-page-long fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
@@ -87,9 +87,14 @@ test-via: setup
 test-websocket: setup
 	@bash tests/websocket/run.sh
 
-# The bridge page in Chromium, with an app and a relay of the tests.
+# Less than a minute of the next one, where there is a Chromium.
 test-web-page: setup
+	@bash tests/web-page/run.sh --quick
+
+# The bridge page in Chromium: with an app and a relay of the tests, and at the built binary.
+test-web-page-long: setup
 	@bash tests/web-page/run.sh
+	bash tests/web-page/run.sh --product
 
 test-clients: setup
 	@$(CLEANLY) bash tests/real-clients/run.sh

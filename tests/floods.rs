@@ -450,6 +450,8 @@ fn strangers_do_not_keep_a_front_from_its_back() {
                 side: link::LinkSide::Front,
                 is_keyed: true,
                 is_trial: false,
+                lacks_middle: false,
+                hears_middle: false,
                 window: 32 * 1024,
                 random: [7; 32],
             });

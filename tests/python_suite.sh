@@ -1,6 +1,6 @@
 # For scripts that run a suite in Python beside the built programs, in a network namespace
 # that has nothing but loopback. They set `suite`, its folder in tests, and may define
-# `install`, which fills the environment in $venv; then they call `run_suite "$@"`.
+# `build` and `install`, which fills the environment in $venv; then they call `run_suite "$@"`.
 # SMOL_MTPROXY_BIN runs another binary.
 # shellcheck shell=bash
 here=tests/$suite
@@ -8,11 +8,9 @@ venv=.cache/$suite
 
 run_suite() {
     find_namespace
-    local built=${CARGO_TARGET_DIR:-target}/debug
-    if [ -z "${FAKE_TELEGRAM_BIN:-}" ] || [ -z "${SMOL_MTPROXY_BIN:-}" ]; then
-        sh cross/rust.sh cargo build --quiet --locked --workspace
-    fi
+    build
     find_libraries
+    local built=${CARGO_TARGET_DIR:-target}/debug
     export SMOL_MTPROXY_BIN=${SMOL_MTPROXY_BIN:-$built/smol-mtproxy}
     export FAKE_TELEGRAM_BIN=${FAKE_TELEGRAM_BIN:-$built/fake-telegram}
     export WEB_GATEWAY_BIN=${WEB_GATEWAY_BIN:-$built/web-gateway}
@@ -22,6 +20,13 @@ run_suite() {
         "$venv/bin/python" "$here/suite.py" "$@"
 }
 
+# A suite that needs none of it defines it anew.
+build() {
+    if [ -z "${FAKE_TELEGRAM_BIN:-}" ] || [ -z "${SMOL_MTPROXY_BIN:-}" ]; then
+        sh cross/rust.sh cargo build --quiet --locked --workspace
+    fi
+}
+
 # As root a network namespace alone, else inside one of users.
 find_namespace() {
     for options in --net "--user --map-root-user --net"; do
@@ -29,10 +34,7 @@ find_namespace() {
         namespace=(unshare $options)
         "${namespace[@]}" ip link set lo up 2>/dev/null && return
     done
-    echo "$suite: no network namespace can be made here: run as root, or allow it to users (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)" >&2
-    [ -z "${CI:-}" ] || fail
-    echo '0 passed, 0 failed, 1 skipped'
-    exit 0
+    skip 'no network namespace can be made here: run as root, or allow it to users (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)'
 }
 
 # Installed once for every content of requirements.txt.
@@ -68,6 +70,14 @@ find_python() {
     done
     echo "$suite: Python 3.10 or newer with venv is missing: apt-get install python3 python3-venv" >&2
     fail
+}
+
+# CI has what it needs.
+skip() {
+    echo "$suite: $1" >&2
+    [ -z "${CI:-}" ] || fail
+    echo '0 passed, 0 failed, 1 skipped'
+    exit 0
 }
 
 fail() {

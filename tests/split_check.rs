@@ -261,6 +261,8 @@ fn older_back() {
             side: LinkSide::Back,
             is_keyed: true,
             is_trial: false,
+            lacks_middle: false,
+            hears_middle: false,
             window: 32 * 1024,
             random: [5; RANDOM_LEN],
         };

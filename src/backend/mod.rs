@@ -60,6 +60,11 @@ pub(crate) trait Backend {
     /// connection; dropping the future gives the session up.
     fn open(&self, request: SessionRequest, sink: Rc<dyn Sink>) -> PendingSession<'_>;
 
+    /// Whether middle proxies are reached at all; that may change with the config.
+    fn has_middle(&self) -> bool {
+        true
+    }
+
     /// Whether this beginning of a client's connection, by what makes it the same one when
     /// it comes again, went out from here: its way to Telegram would be a circle.
     fn is_own(&self, _replay_id: &[u8]) -> bool {

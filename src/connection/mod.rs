@@ -19,6 +19,7 @@
 //! | `through.rs` | the `--via`: its handshake, and how it has fared |
 //! | `trial.rs` | what a line holds that is watched for that |
 //! | `web.rs` | how a WebSocket to a web server comes to be |
+//! | `web_tickets.rs` | what web servers gave us for our next connection to them |
 //! | `web_trust.rs` | which web servers are taken for what they say they are |
 //! | `websocket.rs` | a DC's connection inside a WebSocket inside TLS |
 
@@ -43,6 +44,8 @@ mod through;
 mod trial;
 #[cfg(feature = "tls")]
 mod web;
+#[cfg(feature = "tls")]
+mod web_tickets;
 #[cfg(feature = "tls")]
 mod web_trust;
 #[cfg(feature = "tls")]

@@ -9,14 +9,12 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::web_tickets::WebTickets;
 use crate::tls::{Judge, Listener, Peer, WEB_VERSIONS, web_provider};
 
 /// One of these is in the certificate that Telegram's front shows whatever name it is
 /// asked for.
 const TELEGRAMS: [&str; 2] = ["telegram.org", "kws2.web.telegram.org"];
-
-/// Servers whose last connections' tickets are kept.
-const TICKETS_OF: usize = 24;
 
 /// Letters of what is wrong with a server, as far as it is told.
 const MAX_WHY: usize = 200;
@@ -58,7 +56,7 @@ fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Er
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(TICKETS_OF);
+    config.resumption = Resumption::store(Arc::new(WebTickets::default()));
     // A key that is bound to the handshake, with TLS 1.2 too.
     config.require_ems = true;
     // The records behind a handshake of TLS 1.3 are ours.

@@ -183,6 +183,10 @@ impl Tls {
             if length > 0 {
                 return Poll::Ready(Ok(length));
             }
+            if space.len() < stream.needed() {
+                // A record has begun that is longer: the next read is given more.
+                break;
+            }
         }
         cx.waker().wake_by_ref();
         Poll::Pending

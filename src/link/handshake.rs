@@ -28,7 +28,10 @@ const _: () = assert!(READ_LEN >= crate::tls::MAX_RECORD);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Front,
-    Back,
+    Back {
+        /// It reaches no middle proxies.
+        lacks_middle: bool,
+    },
     /// A front that only wants to know whether it would get a link.
     #[cfg(feature = "check")]
     Trial,
@@ -37,13 +40,17 @@ pub(super) enum Part {
 impl Part {
     fn side(self) -> LinkSide {
         match self {
-            Self::Back => LinkSide::Back,
+            Self::Back { .. } => LinkSide::Back,
             _ => LinkSide::Front,
         }
     }
 
+    fn lacks_middle(self) -> bool {
+        self == Self::Back { lacks_middle: true }
+    }
+
     fn is_trial(self) -> bool {
-        !matches!(self, Self::Front | Self::Back)
+        !matches!(self, Self::Front | Self::Back { .. })
     }
 }
 
@@ -66,6 +73,10 @@ pub(super) struct Greeted {
     pub(crate) fingerprints: Option<Fingerprints>,
     /// It only wants to know whether it would get a link.
     pub(crate) is_trial: bool,
+    /// The back reaches no middle proxies, whichever side that is.
+    pub(crate) lacks_middle: bool,
+    /// The front is to be told when that changes.
+    pub(crate) hears_middle: bool,
 }
 
 impl Greeted {
@@ -104,6 +115,8 @@ pub(super) async fn shake(
             #[cfg(feature = "tls")]
             fingerprints: talk.channel.peer_fingerprints(),
             is_trial: theirs.is_trial,
+            lacks_middle: part.lacks_middle() || theirs.lacks_middle,
+            hears_middle: theirs.hears_middle,
             socket: talk.socket,
             channel: talk.channel,
             decoder: talk.decoder,
@@ -146,6 +159,8 @@ impl Talk<'_> {
             side,
             is_keyed: security.key.is_some(),
             is_trial: part.is_trial(),
+            lacks_middle: part.lacks_middle(),
+            hears_middle: part == Part::Front,
             window: self.context.window() as u32,
             random: [0; RANDOM_LEN],
         };

@@ -87,6 +87,8 @@ pub(super) fn driven_of(
         #[cfg(feature = "tls")]
         fingerprints: None,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: true,
     };
     let (connection, driver) = LinkDriver::new(context, greeted, share);
     (connection, driver, far)
@@ -97,6 +99,8 @@ pub(super) fn greeted_decoder() -> Decoder {
         side: LinkSide::Front,
         is_keyed: false,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: false,
         window: 0,
         random: [0; RANDOM_LEN],
     });

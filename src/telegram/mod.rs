@@ -113,8 +113,7 @@ impl Telegram {
         request: SessionRequest,
         sink: Rc<dyn Sink>,
     ) -> Result<Session, OpenError> {
-        // Keys are made of the address that Telegram sees, which is the proxy's in between.
-        if self.shared.config.with(|config| config.via.is_some()) {
+        if !self.has_middle() {
             return Err(OpenError::MiddleUnavailable);
         }
         // Which DCs there are is only known for sure from Telegram's own list.
@@ -128,6 +127,11 @@ impl Telegram {
 }
 
 impl Backend for Telegram {
+    fn has_middle(&self) -> bool {
+        // Keys are made of the address that Telegram sees, which is the proxy's in between.
+        self.shared.config.with(|config| config.via.is_none())
+    }
+
     #[cfg(feature = "tls")]
     fn is_own(&self, replay_id: &[u8]) -> bool {
         self.routes.is_own(replay_id)

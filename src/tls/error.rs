@@ -44,6 +44,8 @@ pub(super) fn as_rustls(error: TlsError) -> rustls::Error {
         TlsError::MessageTooLong => Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge),
         TlsError::Alert(number) => Error::AlertReceived(AlertDescription::from(number)),
         TlsError::Seal => Error::EncryptError,
-        TlsError::OutOfPlace | TlsError::NoKey => Error::General(error.to_string()),
+        TlsError::OutOfPlace | TlsError::TooManyMessages | TlsError::NoKey => {
+            Error::General(error.to_string())
+        }
     }
 }

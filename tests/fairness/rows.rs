@@ -89,6 +89,11 @@ const UPLOADED: &[(&str, f64)] = &[("back's memory grew by", 8.0)];
 const DESCRIPTORS: &[(&str, f64)] = &[("descriptors of the back", 255.0)];
 const DESCRIPTORS_IN_FULL: &[(&str, f64)] = &[("descriptors of the back", 1023.0)];
 
+/// Who comes while the DC itself is asked may go by the next route.
+const BY_THE_NEXT: &[(&str, f64)] = &[("clients by the next route", 10.0)];
+const KEPT: Limits = SOON.figures(BY_THE_NEXT);
+const KEPT_IN_FULL: Limits = A_SECOND.figures(BY_THE_NEXT);
+
 const NO_SESSION_CUT: &[(&str, f64)] = &[("sessions cut", 0.0)];
 
 /// MiB: a read of 64 KiB of each of 40 sessions, and as much on its way.
@@ -128,6 +133,13 @@ rows! {
             SOON.figures(UPLOADED), AT_ONCE.figures(UPLOADED);
     }
 
+    starving {
+        a_route_direct_starved_by_half_packets: both [keyed tls], KEPT, KEPT_IN_FULL;
+        a_route_ws_starved_by_half_packets: keyed [both], KEPT, KEPT_IN_FULL;
+        a_route_zone_starved_by_half_packets: [both], KEPT, KEPT_IN_FULL;
+        a_route_worker_starved_by_half_packets: [both], KEPT, KEPT_IN_FULL;
+        a_route_upstream_starved_by_half_packets: [both], KEPT, KEPT_IN_FULL;
+    }
     sitting {
         descriptors_taken_by_another_front: keyed [tls],
             SOON.figures(DESCRIPTORS), A_SECOND.figures(DESCRIPTORS_IN_FULL);

@@ -340,6 +340,8 @@ fn front_hello() -> Hello {
         side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: false,
         window: 1 << 16,
         random: [7; 32],
     }

@@ -213,6 +213,52 @@ const makeApp = (() => {
       }
       return stream;
     };
+
+    // A packet of the obfuscated intermediate transport, of `words` and zeros behind them.
+    const packet = (words, length) => {
+      const bytes = new Uint8Array(4 + length), view = new DataView(bytes.buffer);
+      view.setUint32(0, length, true);
+      words.forEach((word, i) => view.setUint32(4 + 4 * i, word, true));
+      return bytes;
+    };
+
+    // The first that a client asks a DC: req_pq_multi with a nonce, which comes back in resPQ.
+    app.resPq = async codec => {
+      const stream = await app.open(codec), nonce = crypto.getRandomValues(new Uint32Array(4));
+      await stream.write(packet([0, 0, 0, Math.floor(Date.now() / 1000), 20, 0xbe7e8ef1, ...nonce], 40));
+      await app.until('resPQ', () => stream.incoming.length || stream.isClosed, 20);
+      if (stream.isClosed) throw Error('the relay has closed the stream');
+      const clear = stream.incoming[0], view = new DataView(clear.buffer, clear.byteOffset, clear.length);
+      if (view.getUint32(24, true) !== 0x05162463) throw Error('no resPQ');
+      nonce.forEach((word, i) => { if (view.getUint32(28 + 4 * i, true) !== word) throw Error('another nonce'); });
+      return stream;
+    };
+
+    // Commands of the fake Telegram: an echo with the stream's end behind it, so many bytes to
+    // get, so many to send.
+    const command = (opcode, a, b, length) => packet([0x454b4146, 0x2147542d, opcode, a, b], length);
+    app.closedByDc = async codec => {
+      const stream = await app.open(codec);
+      await stream.write(command(4, 0, 0, 20));
+      await app.until('CLOSE', () => stream.isClosed, 20);
+      if (stream.got !== 24) throw Error(`${stream.got} bytes before CLOSE`);
+    };
+    app.download = async (codec, total) => {
+      const stream = await app.open({ ...codec, open: async bytes => bytes.subarray(0, 0) });
+      await stream.write(command(1, total, 60000, 20));
+      await app.until('all', () => stream.got >= total || stream.isClosed, 100);
+      if (stream.isClosed) throw Error('the relay has closed the stream');
+      stream.close();
+    };
+    app.upload = async (codec, total) => {
+      const stream = await app.open(codec), most = 4 << 20;
+      for (let left = total; left > 0; left -= 60000) {
+        await app.until('credit', () => stream.mayStillSend > most / 2, 30);
+        await stream.write(command(7, 0, 0, 60000));
+      }
+      await app.until('all', () => stream.got >= Math.ceil(total / 60000) * 24, 100);
+      stream.close();
+    };
     return app;
   }
 

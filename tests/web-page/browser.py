@@ -27,13 +27,15 @@ class Browser:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def launch(cls, program, rules):
-        """`rules` say where host names lead; no other name leads anywhere."""
+    async def launch(cls, program, rules, log):
+        """`rules` say where host names lead; no other name leads anywhere. What the browser
+        does in the network is in the file `log` when it has ended."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             process = await asyncio.create_subprocess_exec(
                 program,
                 *FLAGS,
                 f"--user-data-dir={directory}",
+                f"--log-net-log={log}",
                 f"--host-resolver-rules={rules}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 "about:blank",
                 stdout=asyncio.subprocess.DEVNULL,
@@ -107,17 +109,23 @@ class Browser:
 class Tab:
     def __init__(self, browser, session):
         self._browser, self._session = browser, session
-        # Exceptions that nobody caught, and what the page's policy forbade.
-        self.wrong = []
+        # Exceptions that nobody caught, what the page's policy forbade, all that the console
+        # shows as an error; and what failed in the network, which is wrong where nothing is to.
+        self.wrong, self.failed = [], []
 
     def heard(self, method, params):
         if method == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.wrong.append(details.get("exception", {}).get("description") or details["text"])
-        elif method == "Log.entryAdded" and params["entry"]["source"] == "security":
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.wrong.append(f"console: {params['args']}")
+        elif method == "Log.entryAdded":
+            entry = params["entry"]
+            if entry["source"] == "network" or "WebSocket connection to" in entry["text"]:
+                self.failed.append(f"{entry['text']} {entry.get('url', '')}")
             # Said of the sandbox that the page's policy has to be.
-            if "can escape its sandboxing" not in params["entry"]["text"]:
-                self.wrong.append(params["entry"]["text"])
+            elif entry["level"] in ("warning", "error") and "can escape its sandboxing" not in entry["text"]:
+                self.wrong.append(entry["text"])
 
     async def call(self, method, **params):
         return await self._browser.call(method, self._session, **params)

@@ -52,11 +52,12 @@ class Broken(Exception):
 
 @dataclasses.dataclass
 class Faults:
-    socket: str = ""  # refuse or hang: an answer that is no upgrade, or none
+    socket: str = ""  # refuse, hang, late, late answer: an answer that is no upgrade, none, one for nobody
     socket_dies_after: int = 0  # bytes from the app
     full: int = 0  # so many requests get 503
     gateway: int = 0  # so many get 502
     cut_downs: int = 0  # so many answers to down end in the middle
+    cut_ups: int = 0  # so many ups end in the middle, before the product
     lost_ups: int = 0  # so many ups are applied, and their answer is lost
     lost_requests: int = 0  # so many requests end without a byte
     down_delay: float = 0
@@ -69,6 +70,12 @@ class Faults:
     idle: float = 25  # seconds to an empty answer to down
     deaf: float = 0  # seconds before a socket is read
     mute: bool = False  # a socket is read, and nothing is done of it, as where packets are lost
+
+    def takes(self, name):
+        """Whether it is to happen once more."""
+        left = getattr(self, name)
+        setattr(self, name, max(left - 1, 0))
+        return left > 0
 
 
 class Stream:
@@ -193,7 +200,7 @@ class Session:
 class Head:
     def __init__(self, raw):
         lines = raw.decode("latin-1").split("\r\n")
-        self.method, self.target, _ = lines[0].split(" ")
+        self.method, self.target, _ = lines[0].split(" ", 2)
         self.fields = [tuple(line.split(": ", 1)) for line in lines[1:] if line]
 
     def all(self, name):
@@ -248,8 +255,7 @@ class Relay:
         self.asked.append(f"{head.method} {name}")
         faults = self.faults
         for fault, status in (("full", 503), ("gateway", 502), ("lost_requests", 0)):
-            if head.method == "POST" and getattr(faults, fault):
-                setattr(faults, fault, getattr(faults, fault) - 1)
+            if head.method == "POST" and faults.takes(fault):
                 if status:
                     self.send(writer, status, {"Retry-After": "1"} if status == 503 else {})
                 return bool(status)
@@ -362,8 +368,7 @@ class Relay:
             except Broken:
                 session.end("broken")
                 raise
-        if self.faults.lost_ups:
-            self.faults.lost_ups -= 1
+        if self.faults.takes("lost_ups"):
             return False
         self.send(writer, 204, {"X-Up-Ack": seq})
         return True
@@ -391,8 +396,7 @@ class Relay:
         elif not session.batch or cursor != str(session.cursor - 1):
             session.end("cursor")
             raise Broken(f"cursor {cursor} at {session.cursor}")
-        cut = self.faults.cut_downs > 0
-        self.faults.cut_downs -= cut
+        cut = self.faults.takes("cut_downs")
         fields = {"Content-Type": OCTETS, "X-Down-Cursor": str(session.cursor)}
         self.send(writer, 200, fields, session.batch, cut)
         return not cut

@@ -1,6 +1,6 @@
 """The bridge page in Chromium, between a strict app (app.js) and a strict relay
-(relay.py), or with `--product` the built binary and the fake Telegram. run.sh starts
-this where there is no network but loopback."""
+(relay.py), or with `--product` the built binary and the fake Telegram, by each of its doors
+(product.py). run.sh starts this where there is no network but loopback."""
 
 import asyncio
 import contextlib
@@ -13,89 +13,154 @@ import sys
 import tempfile
 import time
 
+import netlog
 from browser import Browser
-from product import Product
+from front import Front, certificate, pages
+from product import BELOW, FRONT, HOSTS, NGINX, PATH, TLS, Product
 from relay import Relay, base64url, capability
-from front import before, certificate, pages
 
 HOST = "proxy.example.com"
 KEY = bytes(range(16))
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE / "../../src/web/page/bridge.html"
 DEADLINE = 120  # seconds for one case
+# A session token's and a bootstrap token's life, in seconds.
+EXPIRY = 120
 NATIVE = ("desktop", "desktop-groups", "android", "android-base64")
 KINDS = (*NATIVE, "browser")
 CARRIERS = ("websocket", "https")
 
 
+# Where it is not the page that says which carrier is tried.
+NO_SOCKETS = "window.WebSocket = function () { throw Error('no WebSockets here'); };"
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    steps: object
+    arguments: tuple = ()
+    host: str = HOST
+    carriers: str = "websocket https"
+    path: str = ""
+    # The network does what it should: nothing that fails in it may be seen.
+    is_quiet: bool = False
+    deadline: int = DEADLINE
+
+
 @dataclasses.dataclass
 class Bench:
-    """What all cases have; `relay` is None where the product is tried."""
+    """What all cases have. Of `relay` and `product` one is None."""
 
     browser: Browser
     relay: Relay
     product: Product
+    front: Front
     around: int  # the port of the page around an iframe
+    case: Case = None
+    closed: int = 0  # sessions that apps have closed, before this case
+
+    @property
+    def faults(self):
+        return (self.relay or self.front).faults
+
+    @property
+    def codec(self):
+        return f"await makeApp.codec({{ secret: '{self.product.key.hex()}' }})" if self.product else "await makeApp.codec({})"
+
+    async def begin(self, case):
+        self.case = case
+        if self.relay:
+            return self.relay.begin(case.path, case.carriers)
+        self.front.renew()
+        if case.host == FRONT and case.carriers == "https":
+            self.faults.socket = "refuse"
+        await self.forgotten()
+        self.closed = await self.product.ends("closed_by_app")
+
+    async def is_content(self):
+        if self.product:
+            return await self.product.is_content()
+        assert not self.relay.broken, self.relay.broken
+
+    async def forgotten(self, seconds=5):
+        """The product has no session any more."""
+        async with asyncio.timeout(seconds):
+            while await self.product.sessions():
+                await asyncio.sleep(0.02)
 
     @contextlib.asynccontextmanager
-    async def visit(self, kind, path="", script="", bridge=None):
-        """An app of that kind at a bridge page, which it has just opened."""
+    async def visit(self, kind, script=""):
+        """An app of that kind at the case's bridge page, which it has just opened."""
+        host, path = self.case.host, self.case.path
         base = f"/{path}/" if path else "/"
         nonce = base64url(os.urandom(32))
-        bridge = bridge or capability(self.product.key if self.product else KEY, HOST, path)
-        url = f"https://{HOST}{base}?bridge={bridge}"
+        bridge = capability(self.product.key if self.product else KEY, host, path)
+        url = f"https://{host}{base}?bridge={bridge}"
         grants = "each" if kind.startswith("android") else "many"
         # In the browser nobody takes anything away; what the page uses is the same.
         restrict = f"makeApp.restrict({'true' if kind == 'android' else 'false'});"
         native = f"window.app = makeApp.native('{kind}', '{nonce}', '{base}', '{grants}');" if kind in NATIVE else ""
-        own = f"if (location.host === '{HOST}') {{ {native} {restrict} {script} }}"
+        if self.product and host != FRONT and self.case.carriers == "https":
+            script += NO_SOCKETS
+        own = f"if (location.host === '{host}') {{ {native} {restrict} {script} }}"
         async with self.browser.tab() as tab:
             await tab.before_each_document(f"{(HERE / 'app.js').read_text()}\n{own}")
             if kind == "browser":
                 await tab.go(f"http://127.0.0.1:{self.around}/?{url}")
             else:
                 await tab.go(f"{url}#android={nonce}")
-            app = App(self, tab, kind, base)
+            app = App(self, tab, kind, f"https://{host}{base}")
             try:
                 yield app
-            except BaseException:
+            except BaseException as error:
+                error.add_note(f"{tab.wrong} {tab.failed}")
                 # What the page says at its end is not for the next case.
                 await tab.go("about:blank")
                 await asyncio.sleep(1)
                 raise
-            assert not tab.wrong, tab.wrong
             if not app.is_gone:
                 fatal = await tab.run("return app.fatal")
                 assert not fatal, fatal
             # However it ends, the relay hears of it, once.
             await tab.go("about:blank")
-            if self.relay:
-                made = sum(session is not None for session in self.relay.bootstraps.values())
-                try:
-                    await soon(lambda: self.relay.asked.count("DELETE session") == made)
-                except TimeoutError:
-                    raise AssertionError(f"{made} sessions, then {self.relay.asked[-5:]}, {self.relay.ends}") from None
+            await self.has_heard_of_the_end()
+            assert not tab.wrong, tab.wrong
+            assert not (self.case.is_quiet and tab.failed), tab.failed
+
+    async def has_heard_of_the_end(self):
+        if self.product:
+            return await self.forgotten()
+        made = sum(session is not None for session in self.relay.bootstraps.values())
+        try:
+            await soon(lambda: self.relay.asked.count("DELETE session") == made)
+        except TimeoutError:
+            raise AssertionError(f"{made} sessions, then {self.relay.asked[-5:]}, {self.relay.ends}") from None
 
 
 class App:
-    def __init__(self, bench, tab, kind, base):
-        self.bench, self.tab, self.kind, self.base = bench, tab, kind, base
+    def __init__(self, bench, tab, kind, address):
+        self.bench, self.tab, self.kind, self.address = bench, tab, kind, address
         self.is_gone = False
 
     async def welcomed(self, seconds=10):
         if self.kind == "browser":
-            await soon_true(self.tab, "window.framed !== undefined")
-            await self.tab.run("await window.framed; window.app = makeApp.browser(iframe, origin, 'many'); app.begin()")
+            await self.framed()
+            await self.tab.run("app.begin()")
         await self.until("app.states.includes('connected')", seconds)
         frames = await self.tab.addresses()
-        assert frames[-1] == f"https://{HOST}{self.base}", frames
+        assert frames[-1] == self.address, frames
+
+    async def framed(self):
+        """The page is there, in its frame, and has not been told anything yet."""
+        await soon_true(self.tab, "window.framed !== undefined")
+        await self.tab.run("await window.framed; window.app = makeApp.browser(iframe, origin, 'many')")
 
     async def until(self, condition, seconds=20):
         await self.tab.run(f"await app.until('{condition.replace(chr(39), '')}', () => {condition}, {seconds})")
 
     async def echo(self, total, packet=60000, streams=1, seconds=60):
-        codec = f"{{ secret: '{self.bench.product.key.hex()}' }}" if self.bench.product else "{}"
-        each = f"app.echo(await makeApp.codec({codec}), {total}, {packet}, {seconds})"
+        each = f"app.echo({self.bench.codec}, {total}, {packet}, {seconds})"
         return await self.tab.run(
             f"const all = []; for (let i = 0; i < {streams}; i++) all.push((async () => {each})());"
             "for (const one of await Promise.all(all)) one.close()"
@@ -119,8 +184,8 @@ async def soon(condition, seconds=5):
 # ---- whatever the relay is ----
 
 
-async def echoes(bench, kind, streams, total, path=""):
-    async with bench.visit(kind, path) as app:
+async def echoes(bench, kind, streams, total):
+    async with bench.visit(kind) as app:
         await app.welcomed()
         await app.echo(total, streams=streams)
         if kind == "browser":
@@ -128,7 +193,7 @@ async def echoes(bench, kind, streams, total, path=""):
         longest = await app.tab.run("return app.longest")
         assert longest <= 64 << 10 or longest == (64 << 10) + 8, longest
         # The product offers both carriers, and must not have changed to the other.
-        tries = 2 if bench.product and bench.product.carriers == "https" else 1
+        tries = 2 if bench.product and bench.case.carriers == "https" else 1
         assert await app.states() == ["connecting"] * tries + ["connected"], await app.states()
 
 
@@ -155,9 +220,8 @@ async def closes_streams(bench, kind):
     """Streams that the app closes in the middle of everything do nothing to others."""
     async with bench.visit(kind) as app:
         await app.welcomed()
-        codec = f"{{ secret: '{bench.product.key.hex()}' }}" if bench.product else "{}"
         await app.tab.run(
-            f"const codec = () => makeApp.codec({codec}); const other = app.echo(await codec(), 4000000, 60000, 60);"
+            f"const codec = async () => {bench.codec}; const other = app.echo(await codec(), 4000000, 60000, 60);"
             "for (let i = 0; i < 20; i++) { const one = await app.open(await codec());"
             "const packet = new Uint8Array(100004); new DataView(packet.buffer).setUint32(0, 100000, true); packet.fill(0x45, 4, 12);"
             "await one.write(packet); if (i % 2) await app.until('echo', () => one.got > 30000, 20); one.close(); }"
@@ -170,9 +234,8 @@ async def slow_reader(bench, kind):
     """A stream whose app grants nothing stops at its credit, and another goes on."""
     async with bench.visit(kind) as app:
         await app.welcomed()
-        codec = f"{{ secret: '{bench.product.key.hex()}' }}" if bench.product else "{}"
         await app.tab.run(
-            f"const one = window.held = await app.open(await makeApp.codec({codec})); one.holds = true;"
+            f"const one = window.held = await app.open({bench.codec}); one.holds = true;"
             "for (let i = 0; i < 100; i++) { const packet = new Uint8Array(60004);"
             "new DataView(packet.buffer).setUint32(0, 60000, true); packet.fill(0x45, 4, 12); await one.write(packet); }"
             "await app.until('credit to be used', () => one.granted === 0, 30)"
@@ -202,9 +265,11 @@ async def page_hides(bench, kind):
 
 
 async def gone(bench):
-    """The session, at the relay's, by DELETE."""
+    """The session has been closed by its app, as the relay sees it."""
     if bench.relay:
-        await soon(lambda: "DELETE session" in bench.relay.asked and not bench.relay.sessions)
+        return await soon(lambda: "DELETE session" in bench.relay.asked and not bench.relay.sessions)
+    await bench.forgotten()
+    assert await bench.product.ends("closed_by_app") == bench.closed + 1
 
 
 async def nobody(bench):
@@ -229,33 +294,38 @@ async def soon_true(tab, condition):
 async def another_origin(bench):
     """Only a page of http://127.0.0.1 may have it in a frame."""
     async with bench.browser.tab() as tab:
-        url = f"https://{HOST}/?bridge={bench.relay.capability}"
-        await tab.go(f"http://localhost:{bench.around}/?{url}")
-        await soon(lambda: bench.relay.pages)
+        key, host = bench.product.key if bench.product else KEY, bench.case.host
+        await tab.go(f"http://localhost:{bench.around}/?https://{host}/?bridge={capability(key, host)}")
         await soon(lambda: any("frame-ancestors" in text or "frame" in text for text in tab.wrong))
-        assert not bench.relay.asked
+        assert not (bench.relay and bench.relay.asked)
 
 
 # ---- what goes wrong ----
 
 
 async def no_socket(bench, kind, how):
-    bench.relay.faults.socket = how
+    bench.faults.socket = how
     async with bench.visit(kind) as app:
         await app.welcomed()
         assert await app.states() == ["connecting", "connecting", "connected"], await app.states()
-        assert bench.relay.sockets == 1
+        assert (bench.relay or bench.front).sockets == 1
         await app.echo(2_000_000)
+        if "late" in how:
+            await soon(lambda: bench.front.late, 10)
+            await app.echo(2_000_000)
+            # One that arrives when its session goes another way is not let in.
+            assert how == "late answer" or " 404 " in bench.front.late, bench.front.late
+            assert await app.states() == ["connecting", "connecting", "connected"], await app.states()
 
 
 async def socket_dies(bench, kind):
-    bench.relay.faults.socket_dies_after = 1_000_000
+    bench.faults.socket_dies_after = 1_000_000
     async with bench.visit(kind) as app:
         await app.welcomed()
         with contextlib.suppress(RuntimeError):
             await app.echo(4_000_000)
         await app.failed(5)
-        await soon(lambda: "DELETE session" in bench.relay.asked)
+        await bench.has_heard_of_the_end()
 
 
 async def deaf_socket(bench, kind):
@@ -289,11 +359,11 @@ async def slow_timers(bench, kind):
 
 
 async def full(bench, kind):
-    bench.relay.faults.full = 2
+    bench.faults.full = 2
     async with bench.visit(kind) as app:
         await app.welcomed()
         assert await app.states() == ["connecting"] * 3 + ["connected"], await app.states()
-        bench.relay.faults.full = 2
+        bench.faults.full = 2
         await app.echo(1_000_000)
         assert (await app.states())[-1] == "connected" and "reconnecting" not in await app.states()
 
@@ -301,26 +371,26 @@ async def full(bench, kind):
 async def bad_network(bench, kind, fault, count):
     async with bench.visit(kind) as app:
         await app.welcomed()
-        setattr(bench.relay.faults, fault, count)
+        setattr(bench.faults, fault, count)
         await app.echo(4_000_000, streams=2)
         states = await app.states()
-        assert getattr(bench.relay.faults, fault) == 0 and "reconnecting" in states, states
+        assert getattr(bench.faults, fault) == 0 and "reconnecting" in states, states
         await app.until("app.states[app.states.length - 1] === 'connected'", 20)
 
 
 async def bad_network_at_first(bench, kind, fault):
-    setattr(bench.relay.faults, fault, 3)
+    setattr(bench.faults, fault, 3)
     async with bench.visit(kind) as app:
         await app.welcomed()
         await app.echo(100_000)
-        assert bench.relay.opened == 1
+        assert not bench.relay or bench.relay.opened == 1
 
 
 async def no_network(bench, kind):
     """Nine tries from 250 ms to 5 s, and it is over."""
     async with bench.visit(kind) as app:
         await app.welcomed()
-        bench.relay.faults.lost_requests = 1000
+        bench.faults.lost_requests = 1000
         began = time.monotonic()
         with contextlib.suppress(RuntimeError):
             await app.echo(100_000)
@@ -334,13 +404,13 @@ async def lost_socket(bench, kind, fault, value):
     """A socket whose other end is gone without a word; one where only nothing is said stays."""
     async with bench.visit(kind) as app:
         if fault == "deaf":
-            setattr(bench.relay.faults, fault, value)
+            setattr(bench.faults, fault, value)
         await app.welcomed()
         if fault == "mute":
             await app.echo(100_000)
             await asyncio.sleep(50)
             await app.echo(100_000)
-            setattr(bench.relay.faults, fault, value)
+            setattr(bench.faults, fault, value)
         with contextlib.suppress(RuntimeError):
             await app.echo(4_000_000 if fault == "deaf" else 8, seconds=55)
         await app.failed(5)
@@ -407,6 +477,87 @@ async def relay_closes(bench, kind):
         await app.echo(200_000, streams=3)
 
 
+async def res_pq(bench, kind):
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        await app.tab.run(
+            f"const all = []; for (let i = 0; i < 8; i++) all.push(app.resPq({bench.codec}));"
+            "for (const one of await Promise.all(all)) one.close()"
+        )
+
+
+async def telegram_closes(bench, kind):
+    """Telegram ends streams, and others go on."""
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        await app.tab.run(
+            f"const other = app.echo({bench.codec}, 4000000, 60000, 60);"
+            f"for (let i = 0; i < 10; i++) await app.closedByDc({bench.codec}); (await other).close()"
+        )
+
+
+async def host_goes(bench, kind):
+    """A reload without its host ends a session, and with it back there are others."""
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        await app.echo(100_000)
+        await bench.product.reload(without=bench.case.host)
+        try:
+            await app.failed(10)
+            await bench.forgotten()
+        finally:
+            await bench.product.reload()
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        await app.echo(100_000)
+
+
+async def stays_long(bench, kind, seconds):
+    """An idle session outlives all time limits that are for others."""
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        await app.echo(100_000)
+        await asyncio.sleep(seconds)
+        await app.echo(100_000)
+        assert "reconnecting" not in await app.states(), await app.states()
+
+
+async def too_late(bench):
+    """A page whose token has expired says that it has failed."""
+    async with bench.visit("browser") as app:
+        await app.framed()
+        await asyncio.sleep(EXPIRY + 2)
+        await app.tab.run("app.begin()")
+        await app.failed(5)
+
+
+# ---- what it takes ----
+
+
+async def time_to_answer(bench, kind):
+    took = []
+    for _ in range(9):
+        script = "app.until('connected', () => app.states.includes('connected'), 20)"
+        script += f".then(async () => app.resPq({bench.codec})).then(() => {{ window.took = performance.now(); }});"
+        async with bench.visit(kind, script=script) as app:
+            await soon_true(app.tab, "window.took > 0")
+            took.append(await app.tab.run("return took"))
+    took.sort()
+    print(f"      page to resPQ: {took[len(took) // 2]:.0f} ms in the middle, {took[0]:.0f} to {took[-1]:.0f}")
+
+
+async def rate(bench, kind, way, streams):
+    total = 100_000_000 // streams
+    async with bench.visit(kind) as app:
+        await app.welcomed()
+        began = time.monotonic()
+        await app.tab.run(
+            f"const all = []; for (let i = 0; i < {streams}; i++) all.push(app.{way}({bench.codec}, {total})); await Promise.all(all)"
+        )
+        took = time.monotonic() - began
+        print(f"      {way} through {streams} streams: {total * streams / took / 1e6:.0f} MB/s")
+
+
 async def old_script(_bench):
     """ES2017: what a WebView of 2018 can read."""
     script = re.sub(r"//.*|'[^'\n]*'", "", PAGE.read_text())
@@ -414,96 +565,173 @@ async def old_script(_bench):
         assert not re.search(new, script), f"{new} is too new"
 
 
-def cases(product):
-    for carrier in CARRIERS:
-        for kind in KINDS:
-            for streams, total in ((1, 2_000_000), (20, 300_000), (128, 40_000), (1, 30_000_000)):
-                yield f"{kind}, {carrier}: {streams} × {total // 1000} kB", carrier, echoes, (kind, streams, total)
-            yield f"{kind}, {carrier}: small packets", carrier, small_packets, (kind,)
-            yield f"{kind}, {carrier}: streams that are closed", carrier, closes_streams, (kind,)
-            yield f"{kind}, {carrier}: slow reader", carrier, slow_reader, (kind,)
-            yield f"{kind}, {carrier}: the app closes", carrier, app_closes, (kind,)
-            yield f"{kind}, {carrier}: the page goes", carrier, page_hides, (kind,)
-    if product:
-        return
-    for carrier in CARRIERS:
-        for kind in ("desktop", "browser"):
-            yield f"{kind}, {carrier}: a base path", carrier, echoes, (kind, 2, 100_000, "dobry-cola-super-app/v2")
-    both = "websocket https"
+# ---- the lists ----
+
+ECHOES = ((1, 2_000_000), (20, 300_000), (128, 40_000), (1, 30_000_000))
+
+
+def each(kinds, *rows, door="", **settings):
+    """Rows of a name, the steps and what they take besides the kind of app."""
+    for carriers in CARRIERS:
+        for kind in kinds:
+            for name, steps, *arguments in rows:
+                name = f"{door}{kind}, {carriers}: {name}"
+                yield Case(name, steps, (kind, *arguments), carriers=carriers, is_quiet=True, **settings)
+
+
+def echo_rows(sizes=ECHOES):
+    return [(f"{streams} × {total // 1000} kB", echoes, streams, total) for streams, total in sizes]
+
+
+COMMON = (
+    *echo_rows(),
+    ("small packets", small_packets),
+    ("streams that are closed", closes_streams),
+    ("slow reader", slow_reader),
+    ("the app closes", app_closes),
+    ("the page goes", page_hides),
+)
+
+
+def cases_of_product():
+    ours = {"door": "tls, ", "host": TLS}
+    yield from each(KINDS, *COMMON, ("resPQ", res_pq), ("Telegram closes", telegram_closes), **ours)
+    yield from each(("desktop", "android", "browser"), *echo_rows(((2, 100_000),)), door="a base path, ", host=BELOW, path=PATH)
+    some = (*echo_rows(ECHOES[1:]), ("slow reader", slow_reader), ("the app closes", app_closes), ("the page goes", page_hides))
+    yield from each(("desktop", "android-base64", "browser"), *some, ("resPQ", res_pq), door="nginx, ", host=NGINX)
+    for carriers in CARRIERS:
+        yield Case(f"tls, {carriers}: its host goes", host_goes, ("desktop",), TLS, carriers)
+        yield Case(f"nginx, {carriers}: idle for 130 s", stays_long, ("desktop", 130), NGINX, carriers, is_quiet=True, deadline=200)
+    yield Case("tls: a frame of another origin", another_origin, host=TLS)
+    yield Case("tls: an old page", too_late, host=TLS, deadline=200)
+    for kind in ("desktop", "android", "browser"):
+        for how in ("refuse", "hang", "late", "late answer"):
+            yield Case(f"{kind}: no socket ({how})", no_socket, (kind, how), FRONT)
+        yield Case(f"{kind}, websocket: dies", socket_dies, (kind,), FRONT)
+        yield Case(f"{kind}, https: full", full, (kind,), FRONT, "https")
+        for fault, count in (("lost_ups", 3), ("cut_ups", 3), ("cut_downs", 3), ("lost_requests", 4), ("gateway", 3)):
+            yield Case(f"{kind}, https: {fault}", bad_network, (kind, fault, count), FRONT, "https")
+        for fault in ("lost_requests", "gateway"):
+            yield Case(f"{kind}, websocket: {fault} at first", bad_network_at_first, (kind, fault), FRONT)
+    yield Case("desktop, https: no network any more", no_network, ("desktop",), FRONT, "https")
+    yield Case("desktop, websocket: mute for ever", lost_socket, ("desktop", "mute", True), FRONT, "websocket", deadline=200)
+
+
+def cases_of_relay():
+    yield from each(KINDS, *COMMON)
+    yield from each(("desktop", "browser"), *echo_rows(((2, 100_000),)), door="a base path, ", path=PATH)
     for kind in KINDS:
         for how in ("refuse", "hang"):
-            yield f"{kind}: no socket ({how})", both, no_socket, (kind, how)
+            yield Case(f"{kind}: no socket ({how})", no_socket, (kind, how))
         for carrier in CARRIERS:
-            yield f"{kind}, {carrier}: DATA of 1 MiB", carrier, long_frames, (kind,)
-            yield f"{kind}, {carrier}: many frames", carrier, many_frames, (kind,)
-            yield f"{kind}, {carrier}: the relay closes a stream", carrier, relay_closes, (kind,)
-        yield f"{kind}, websocket: dies", both, socket_dies, (kind,)
+            yield Case(f"{kind}, {carrier}: DATA of 1 MiB", long_frames, (kind,), carriers=carrier, is_quiet=True)
+            yield Case(f"{kind}, {carrier}: many frames", many_frames, (kind,), carriers=carrier, is_quiet=True)
+            yield Case(f"{kind}, {carrier}: the relay closes a stream", relay_closes, (kind,), carriers=carrier, is_quiet=True)
+        yield Case(f"{kind}, websocket: dies", socket_dies, (kind,))
     for kind in ("desktop", "android", "browser"):
         if kind != "browser":
             # What its socket holds is looked at in the page.
-            yield f"{kind}, websocket: does not read for 3 s", both, deaf_socket, (kind,)
-        yield f"{kind}, websocket: slow timers", both, slow_timers, (kind,)
-        yield f"{kind}, https: slow timers", "https", slow_timers, (kind,)
-        yield f"{kind}, websocket: fragments", both, chopped, (kind,)
-        yield f"{kind}, https: full", "https", full, (kind,)
+            yield Case(f"{kind}, websocket: does not read for 3 s", deaf_socket, (kind,), is_quiet=True)
+        yield Case(f"{kind}, websocket: slow timers", slow_timers, (kind,), is_quiet=True)
+        yield Case(f"{kind}, https: slow timers", slow_timers, (kind,), carriers="https", is_quiet=True)
+        yield Case(f"{kind}, websocket: fragments", chopped, (kind,), is_quiet=True)
+        yield Case(f"{kind}, https: full", full, (kind,), carriers="https")
         for fault, count in (("lost_ups", 3), ("cut_downs", 3), ("lost_requests", 4), ("gateway", 3)):
-            yield f"{kind}, https: {fault}", "https", bad_network, (kind, fault, count)
-        yield f"{kind}, https: slow polls", "https", slow_polls, (kind,)
-        yield f"{kind}, https: empty polls", "https", empty_polls, (kind,)
-        yield f"{kind}, https: expires", "https", expires, (kind,)
+            yield Case(f"{kind}, https: {fault}", bad_network, (kind, fault, count), carriers="https")
+        yield Case(f"{kind}, https: slow polls", slow_polls, (kind,), carriers="https", is_quiet=True)
+        yield Case(f"{kind}, https: empty polls", empty_polls, (kind,), carriers="https", is_quiet=True)
+        yield Case(f"{kind}, https: expires", expires, (kind,), carriers="https")
         for fault in ("lost_requests", "gateway"):
-            yield f"{kind}, websocket: {fault} at first", both, bad_network_at_first, (kind, fault)
-        yield f"{kind}: no session", both, refused, (kind,)
-    yield "desktop, https: no network any more", "https", no_network, ("desktop",)
+            yield Case(f"{kind}, websocket: {fault} at first", bad_network_at_first, (kind, fault))
+        yield Case(f"{kind}: no session", refused, (kind,))
+    yield Case("desktop, https: no network any more", no_network, ("desktop",), carriers="https")
     for fault, value in (("deaf", 1000), ("mute", True)):
-        yield f"desktop, websocket: {fault} for ever", "websocket", lost_socket, ("desktop", fault, value)
-    yield "nobody is there", both, nobody, ()
-    yield "a frame of another origin", both, another_origin, ()
-    yield "the script is an old one", both, old_script, ()
+        yield Case(f"desktop, websocket: {fault} for ever", lost_socket, ("desktop", fault, value), carriers="websocket")
+    yield Case("nobody is there", nobody)
+    yield Case("a frame of another origin", another_origin)
+    yield Case("the script is an old one", old_script)
 
 
-async def main(words):
-    product = "--product" in words
-    words = [word for word in words if not word.startswith("--")]
+# Less than a minute of both.
+QUICK = re.compile(
+    r"tls, (desktop|android|browser), \w+: (20 ×|resPQ|the page goes)|nginx, desktop, \w+: 20 ×|desktop, https: cut_ups|base path, desktop"
+    r"|desktop: no socket \(hang\)|nobody is there|the script is an old one|^(desktop-groups|android-base64), \w+: 20 ×"
+)
+
+
+def cases_of_measure():
+    for host, door in ((TLS, "tls"), (NGINX, "nginx")):
+        yield Case(f"{door}: page to resPQ", time_to_answer, ("desktop",), host)
+        for carriers in CARRIERS:
+            for way in ("download", "upload"):
+                for streams in (1, 20):
+                    yield Case(f"{door}, {carriers}: {way}, {streams}", rate, ("desktop", way, streams), host, carriers)
+
+
+async def run(cases, directory, with_product):
+    """Passed and failed."""
     passed = failed = 0
-    with tempfile.TemporaryDirectory() as directory:
-        context = certificate(directory, HOST)
-        async with contextlib.AsyncExitStack() as stack:
-            relay = target = None
-            if product:
-                target = await stack.enter_async_context(Product.launch(directory, HOST))
-                serve = before(target)
-            else:
-                relay = Relay(HOST, KEY, PAGE.read_text())
-                serve = relay.serve
-            server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, limit=1 << 20)
-            port = server.sockets[0].getsockname()[1]
-            parent = await asyncio.start_server(pages(), "127.0.0.1", 0)
-            rules = f"MAP {HOST}:443 127.0.0.1:{port}, MAP localhost 127.0.0.1"
-            program = os.environ["CHROMIUM_BIN"]
-            print(subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip(), flush=True)
-            browser = await stack.enter_async_context(Browser.launch(program, rules))
-            bench = Bench(browser, relay, target, parent.sockets[0].getsockname()[1])
-            for name, carriers, steps, arguments in cases(product):
-                if words and not all(word in name for word in words):
-                    continue
-                start = time.monotonic()
-                if relay:
-                    path = arguments[3] if steps is echoes and len(arguments) > 3 else ""
-                    relay.begin(path, carriers)
-                else:
-                    target.carriers = carriers
-                try:
-                    await asyncio.wait_for(steps(bench, *arguments), DEADLINE)
-                    if relay:
-                        assert not relay.broken, relay.broken
-                    else:
-                        await target.is_content()
-                    passed += 1
-                    print(f"ok    {name} ({time.monotonic() - start:.1f} s)", flush=True)
-                except Exception as error:
-                    failed += 1
-                    print(f"FAIL  {name}: {error!r} {relay.broken if relay else ''}"[:600], flush=True)
+    context = certificate(directory, [HOST, *HOSTS])
+    log = pathlib.Path(directory) / "network.json"
+    async with contextlib.AsyncExitStack() as stack:
+        relay = product = front = None
+        if with_product:
+            product = await stack.enter_async_context(Product.launch(directory))
+            front = Front(product)
+        else:
+            relay = Relay(HOST, KEY, PAGE.read_text())
+        server = await asyncio.start_server((relay or front).serve, "127.0.0.1", 0, ssl=context, limit=1 << 20)
+        port = server.sockets[0].getsockname()[1]
+        parent = await asyncio.start_server(pages(), "127.0.0.1", 0)
+        rules = [*(product.rules if product else ()), f"MAP {FRONT if product else HOST}:443 127.0.0.1:{port}"]
+        program = os.environ["CHROMIUM_BIN"]
+        browser = await stack.enter_async_context(
+            Browser.launch(program, ", ".join([*rules, "MAP localhost 127.0.0.1"]), log)
+        )
+        bench = Bench(browser, relay, product, front, parent.sockets[0].getsockname()[1])
+        for case in cases:
+            if case.host == NGINX and "nginx" not in product.ports:
+                continue
+            start = time.monotonic()
+            try:
+                await bench.begin(case)
+                await asyncio.wait_for(case.steps(bench, *case.arguments), case.deadline)
+                await bench.is_content()
+                passed += 1
+                print(f"ok    {case.name} ({time.monotonic() - start:.1f} s)", flush=True)
+            except Exception as error:
+                failed += 1
+                seen = " ".join(getattr(error, "__notes__", ()))
+                print(f"FAIL  {case.name}: {error!r} {seen} {relay.broken if relay else await product.story()}"[:1500], flush=True)
+    if any(case.host == TLS and case.is_quiet for case in cases) and not failed:
+        try:
+            netlog.check(log, TLS)
+            passed += 1
+            print("ok    tls: the browser's handshakes")
+        except Exception as error:
+            failed += 1
+            print(f"FAIL  tls: the browser's handshakes: {error!r}")
+    return passed, failed
+
+
+async def main(arguments):
+    words = [word for word in arguments if not word.startswith("--")]
+    options = set(arguments) - set(words)
+    lists = [(cases_of_relay, False), (cases_of_product, True)]
+    if "--measure" in options:
+        lists = [(cases_of_measure, True)]
+    elif "--quick" not in options:
+        lists = [lists["--product" in options]]
+    is_wanted = QUICK.search if "--quick" in options else bool
+    program = os.environ["CHROMIUM_BIN"]
+    print(subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip(), flush=True)
+    passed = failed = 0
+    for cases, with_product in lists:
+        chosen = [case for case in cases() if is_wanted(case.name) and all(word in case.name for word in words)]
+        if chosen:
+            with tempfile.TemporaryDirectory() as directory:
+                results = await run(chosen, directory, with_product)
+            passed, failed = passed + results[0], failed + results[1]
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 

@@ -2,6 +2,7 @@
 //! `ws`, `zone` and `worker`, against fakes that note every letter amiss.
 #![cfg(feature = "tls")]
 
+mod attacks;
 mod checks;
 mod failures;
 mod frames;

@@ -107,7 +107,7 @@ fn packets_in_a_row_and_byte_by_byte_stay_what_they_are() {
 fn every_dc_is_asked_for_by_its_name() {
     run(async {
         let set = Set::start_with("ws", |_| {}, |o| o.set("--ws-spare", 0)).await;
-        for (dc, host) in [
+        let named = [
             (1, "kws1.web.telegram.org"),
             (-2, "kws2-1.web.telegram.org"),
             (3, "kws3.web.telegram.org"),
@@ -115,7 +115,8 @@ fn every_dc_is_asked_for_by_its_name() {
             (5, "kws5.web.telegram.org"),
             (203, "kws2.web.telegram.org"),
             (10_002, "kws2.web.telegram.org"),
-        ] {
+        ];
+        for (dc, host) in named {
             served(&set.proxy, Kind::Intermediate, dc).await;
             let tally = set.front.tally();
             let visit = tally.visits.last().unwrap();
@@ -127,6 +128,12 @@ fn every_dc_is_asked_for_by_its_name() {
             assert_eq!(visit.path, path);
             assert_eq!(tally.opened.last(), Some(&field));
         }
+        // None of them has pushed out what another left for the next time.
+        let resumed = set.front.tally().resumed;
+        for (dc, _) in named {
+            served(&set.proxy, Kind::Intermediate, dc).await;
+        }
+        assert_eq!(set.front.tally().resumed - resumed, named.len() as u64);
         set.assert_clean();
     });
 }

@@ -99,9 +99,8 @@ impl Said {
         if flags.role == Some(Role::Back) {
             self.warnings.push(
                 "with --via this back reaches no middle proxies: clients with a tag go direct if \
-                 their front's --route is auto (every 10 s the first one to a DC is closed, and \
-                 comes again), else they are closed; for ad tags take --via away, else take the \
-                 tag from the front"
+                 their front's --route is auto, else they are closed; for ad tags take --via \
+                 away, else take the tag from the front"
                     .to_owned(),
             );
         }

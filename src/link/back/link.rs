@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -40,6 +40,9 @@ pub(super) struct BackLink {
     wishes: RefCell<VecDeque<Wish>>,
     /// Numbers of streams with a packet that takes buffers as it comes, each once.
     large: RefCell<Vec<u32>>,
+    /// What its front was told last of whether middle proxies are reached; `None`: it is
+    /// not told.
+    pub(super) said_middle: Cell<Option<bool>>,
 }
 
 impl BackLink {
@@ -57,6 +60,7 @@ impl BackLink {
             stalled: RefCell::default(),
             wishes: RefCell::default(),
             large: RefCell::default(),
+            said_middle: Cell::default(),
         })
     }
 
@@ -108,6 +112,7 @@ impl BackLink {
                 "a front that never says that streams end",
             ));
         }
+        self.tell_middle();
         let is_line = open.route != OpenRoute::Middle;
         let has_place = (!is_line || self.fronts.may_take(share, Scarce::Line))
             && self.fronts.may_take(share, Scarce::Stream);
@@ -132,6 +137,17 @@ impl BackLink {
             stream.set_task(Some(executor.spawn(opening)));
         }
         Ok(())
+    }
+
+    /// Tells the front whether middle proxies are reached, if it has heard another thing.
+    fn tell_middle(&self) {
+        let has_middle = self.backend.has_middle();
+        if self.said_middle.get() == Some(!has_middle) {
+            self.said_middle.set(Some(has_middle));
+            self.connection.send(&Frame::Middle {
+                is_reached: has_middle,
+            });
+        }
     }
 
     /// Says the end of a stream and drops its session. Its number is free when the front
@@ -328,6 +344,7 @@ impl Half for Rc<BackLink> {
     }
 
     fn tick(&self) {
+        self.tell_middle();
         for (_, stream) in live(&self.streams.borrow()) {
             stream.hear(News::Tick);
         }

@@ -233,7 +233,10 @@ impl Back {
             said.await.map_err(Fault::Broken)?;
             let begun = || seat.set_hope(Hope::Begun);
             // In a box, so that its memory is free again when the handshake is over.
-            Box::pin(shake(&self.context, &security, Part::Back, socket, &begun)).await
+            let part = Part::Back {
+                lacks_middle: !self.backend.has_middle(),
+            };
+            Box::pin(shake(&self.context, &security, part, socket, &begun)).await
         };
         let evicted = async {
             seat.evicted().await;
@@ -253,9 +256,11 @@ impl Back {
 
     async fn drive(self: Rc<Self>, greeted: Greeted) {
         let share = self.fronts.share(&greeted.name);
+        let said_middle = greeted.hears_middle.then_some(!greeted.lacks_middle);
         let (connection, mut driver) = LinkDriver::new(&self.context, greeted, share);
         let how = connection.outlet.name();
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
+        link.said_middle.set(said_middle);
         let peer = &link.connection.peer;
         self.context.metrics.links.inc();
         let has_place = self.fronts.add(link.clone());

@@ -74,9 +74,11 @@ async fn keep(
         }
         let fault = match dial(&front, &target, Part::Front).await {
             Ok((address, greeted)) => {
+                let lacks_middle = greeted.lacks_middle;
                 let (connection, mut driver) =
                     LinkDriver::new(&front.context, greeted, front.share.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
+                link.lacks_middle.set(lacks_middle);
                 current.replace(Rc::downgrade(&link));
                 let back = target.at(Some(address));
                 let fault = drive(&front, &back, &link, &mut driver, &mut backoff).await;

@@ -33,6 +33,8 @@ pub(super) struct FrontLink {
     streams: RefCell<Slab<StreamSlot<FrontStream>>>,
     /// A client has got something through it.
     pub(crate) was_useful: Cell<bool>,
+    /// Its back reaches no middle proxies.
+    pub(super) lacks_middle: Cell<bool>,
     /// It gets no more streams.
     is_retired: Cell<bool>,
 }
@@ -47,6 +49,7 @@ impl FrontLink {
             front,
             streams: RefCell::default(),
             was_useful: Cell::new(false),
+            lacks_middle: Cell::new(false),
             is_retired: Cell::new(false),
         })
     }
@@ -226,6 +229,10 @@ impl Half for FrontLink {
             Frame::End { stream, reason } => {
                 self.find(stream)?;
                 self.ended_by_back(stream, reason);
+                Ok(())
+            }
+            Frame::Middle { is_reached } => {
+                self.lacks_middle.set(!is_reached);
                 Ok(())
             }
             _ => Err(Fault::Unexpected("a front's frame from a back")),

@@ -163,14 +163,17 @@ impl Front {
             return Err(OpenError::MiddleUnavailable);
         }
         let reactor = &self.context.reactor;
-        let link = reactor.timeout(self.wait(), self.link()).await;
+        let link = reactor.timeout(self.wait(), self.link(request.route)).await;
         let link = link.unwrap_or(Err(OpenError::NoLink))?;
+        if may_skip && link.lacks_middle.get() {
+            return Err(OpenError::MiddleUnavailable);
+        }
         Ok(link.open(request, sink))
     }
 
     /// The link with the fewest clients of those that answer and have room, as
-    /// soon as there is one.
-    async fn link(&self) -> Result<Rc<FrontLink>, OpenError> {
+    /// soon as there is one; one whose back reaches middle proxies, if those are asked for.
+    async fn link(&self, route: Route) -> Result<Rc<FrontLink>, OpenError> {
         loop {
             if self.closed.get() {
                 return Err(OpenError::Shutdown);
@@ -182,7 +185,9 @@ impl Front {
                 // it.
                 let best = links.min_by_key(|link| {
                     let connection = &link.connection;
-                    (connection.is_silent(), connection.is_full(), link.load())
+                    let lacks_it = route == Route::Middle && link.lacks_middle.get();
+                    let (is_silent, is_full) = (connection.is_silent(), connection.is_full());
+                    (is_silent, is_full, lacks_it, link.load())
                 });
                 best.cloned()
             };

@@ -232,11 +232,32 @@ fn a_newcomer_does_not_wait_for_a_full_link_while_another_has_room() {
     let (front, links) = front(2);
     let sessions = [(); 3].map(|()| open(&links[1]));
     fill(&links[0]);
-    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    let chosen = block_on(poll_once(front.link(Route::Direct))).expect("no wait");
     assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
     empty(&links[0]);
-    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    let chosen = block_on(poll_once(front.link(Route::Direct))).expect("no wait");
     assert!(Rc::ptr_eq(&chosen.unwrap(), &links[0]));
+    drop(sessions);
+}
+
+#[test]
+fn who_wants_a_middle_proxy_gets_a_link_whose_back_reaches_them() {
+    let (front, links) = front(2);
+    links[0].frame(Frame::Middle { is_reached: false }).unwrap();
+    let sessions = [(); 3].map(|()| open(&links[1]));
+    for (route, chosen) in [(Route::Direct, 0), (Route::Middle, 1)] {
+        let link = block_on(poll_once(front.link(route))).expect("no wait");
+        assert!(Rc::ptr_eq(&link.unwrap(), &links[chosen]));
+    }
+    links[1].lacks_middle.set(true);
+    let open = |has_other_route| {
+        let request = request(Route::Middle, has_other_route);
+        let opened = block_on(poll_once(front.open_session(request, Rc::new(Client))));
+        opened.expect("no wait").map(drop)
+    };
+    assert_eq!(open(true), Err(OpenError::MiddleUnavailable));
+    // The back is to say why.
+    assert_eq!(open(false), Ok(()));
     drop(sessions);
 }
 
@@ -247,7 +268,7 @@ fn a_newcomer_waits_for_whichever_link_has_room_first() {
     links[2].retire();
     for turn in 0..3 {
         links[..2].iter().for_each(|link| fill(link));
-        let mut wait = Box::pin(front.link());
+        let mut wait = Box::pin(front.link(Route::Direct));
         assert!(block_on(poll_once(&mut wait)).is_none());
         let roomy = match turn {
             // The newest may be another one.
@@ -272,18 +293,18 @@ fn a_newcomer_is_not_put_on_a_link_that_does_not_answer() {
     let (front, links) = front(2);
     let sessions = [(); 3].map(|()| open(&links[1]));
     silence(&links[0]);
-    let chosen = block_on(poll_once(front.link())).expect("no wait");
+    let chosen = block_on(poll_once(front.link(Route::Direct))).expect("no wait");
     assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
     // One that is only full is waited for, whichever it is.
     fill(&links[1]);
-    let mut wait = Box::pin(front.link());
+    let mut wait = Box::pin(front.link(Route::Direct));
     assert!(block_on(poll_once(&mut wait)).is_none());
     empty(&links[1]);
     let chosen = block_on(poll_once(&mut wait)).expect("there is room");
     assert!(Rc::ptr_eq(&chosen.unwrap(), &links[1]));
     silence(&links[1]);
     for link in [&links[1], &links[0]] {
-        let mut wait = Box::pin(front.link());
+        let mut wait = Box::pin(front.link(Route::Direct));
         assert!(block_on(poll_once(&mut wait)).is_none(), "none answers");
         link.connection.hear();
         let chosen = block_on(poll_once(&mut wait)).expect("it answers");
@@ -291,7 +312,7 @@ fn a_newcomer_is_not_put_on_a_link_that_does_not_answer() {
         silence(link);
     }
     // The wait for one that dies goes on for the next.
-    let mut wait = Box::pin(front.link());
+    let mut wait = Box::pin(front.link(Route::Direct));
     assert!(block_on(poll_once(&mut wait)).is_none());
     for link in &links {
         link.connection.shut();

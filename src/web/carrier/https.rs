@@ -293,6 +293,8 @@ pub(in crate::web) async fn down(
     .await;
     session.heard_of();
     match asked {
+        // Who ends the session does not want its poll to fail.
+        None if session.ended() == Some(WebEnd::ClosedByApp) => Ok(Outcome::Done(cursor)),
         None => Ok(Outcome::Over),
         Some(Asked::Wrong) => {
             session.end(WebEnd::BadSequence);

@@ -95,13 +95,14 @@ impl WebSocket {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.session.park_carrier(cx.waker());
         if self.session.ended().is_some() {
             return Poll::Ready(Ended::Session);
         }
         if self.session.way() != self.way {
+            // Another waits to be woken as its carrier.
             return Poll::Ready(Ended::Left);
         }
+        self.session.park_carrier(cx.waker());
         for step in [Self::read, Self::write, Self::look] {
             if let Err(end) = step(self, cx) {
                 return Poll::Ready(end);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::app::{
-    Answer, DATA, Http, OCTETS, WELCOME, bearer, begin, bootstrap, frame, frames, open, pause,
+    Answer, DATA, Http, OCTETS, WELCOME, Ws, bearer, begin, bootstrap, frame, frames, open, pause,
     request, session,
 };
 use super::world::{Clients, World, run};
@@ -287,6 +287,39 @@ fn a_newer_poll_ends_the_older_one() {
         let body = [open(1), frame(DATA, 1, b"abc")].concat();
         up(&mut it.up, &it.token, 1, &body).await;
         assert_eq!(newer.answer().await.unwrap().status, 200);
+    });
+}
+
+/// The page polls at once where it gives up a socket that came up later than it waits.
+#[test]
+fn a_poll_takes_over_from_a_socket_without_a_message() {
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        let ws = Ws::open(&world, &it.token).await;
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let start = world.reactor.now();
+        let body = [open(1), frame(DATA, 1, b"abc")].concat();
+        assert_eq!(up(&mut it.up, &it.token, 1, &body).await.status, 204);
+        assert_eq!(it.down.answer().await.unwrap().status, 200);
+        assert!(world.reactor.now() - start < Duration::from_secs(1));
+        drop(ws);
+    });
+}
+
+#[test]
+fn an_app_that_ends_its_session_gets_no_error_for_its_poll() {
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let bearer = bearer(&it.token);
+        let fields = [("Authorization", bearer.as_str())];
+        let gone = it.up.ask("DELETE", "/api/v1/session", &fields, &[]).await;
+        assert_eq!(gone.status, 204);
+        let poll = it.down.answer().await.unwrap();
+        assert_eq!((poll.status, cursor_of(&poll)), (204, 0));
+        assert_eq!(down(&mut it.down, &it.token, 0).await.status, 404);
     });
 }
 

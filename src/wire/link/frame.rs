@@ -41,6 +41,11 @@ pub enum Frame {
     Pong(u64),
     /// The sender closes the link.
     Close(Refusal),
+    /// Back → front, if its hello says that it takes this: whether middle proxies are
+    /// reached is another thing now than was said last.
+    Middle {
+        is_reached: bool,
+    },
 }
 
 /// Declares an enum with a byte for each variant.
@@ -122,6 +127,7 @@ impl Frame {
             Self::Ping(number) => put(8, 0, &number.to_be_bytes()),
             Self::Pong(number) => put(9, 0, &number.to_be_bytes()),
             Self::Close(refusal) => put(10, 0, &[*refusal as u8]),
+            Self::Middle { is_reached } => put(11, 0, &[u8::from(*is_reached)]),
         }
         out
     }
@@ -130,7 +136,7 @@ impl Frame {
         if kind == 1 {
             return Hello::parse(body).map(Self::Hello);
         }
-        if !(2..=10).contains(&kind) || kind == DATA {
+        if !(2..=11).contains(&kind) || kind == DATA {
             return Err(LinkError::Type(kind));
         }
         Self::parse_rest(kind, stream, body).ok_or(LinkError::Body(kind))
@@ -158,7 +164,14 @@ impl Frame {
             },
             8 => Self::Ping(reader.array().map(u64::from_be_bytes)?),
             9 => Self::Pong(reader.array().map(u64::from_be_bytes)?),
-            _ => Self::Close(Refusal::from_code(reader.array::<1>()?[0])?),
+            10 => Self::Close(Refusal::from_code(reader.array::<1>()?[0])?),
+            _ => Self::Middle {
+                is_reached: match reader.array()? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return None,
+                },
+            },
         };
         reader.is_empty().then_some(frame)
     }

@@ -13,6 +13,8 @@ const MAGIC: [u8; 4] = *b"smLK";
 
 const KEYED: u8 = 1;
 const TRIAL: u8 = 2;
+const LACKS_MIDDLE: u8 = 4;
+const HEARS_MIDDLE: u8 = 8;
 
 /// Bytes of the random in a hello.
 pub const RANDOM_LEN: usize = 32;
@@ -37,6 +39,11 @@ pub struct Hello {
     /// A front only wants to know whether it would get a link (bit 1 of flags). It
     /// is not in proofs: who does not know it takes the front for any other.
     pub is_trial: bool,
+    /// A back reaches no middle proxies (bit 2; not in proofs either, nor is the next).
+    pub lacks_middle: bool,
+    /// A front takes [`Frame::Middle`](super::Frame::Middle), which older ones do not know
+    /// (bit 3).
+    pub hears_middle: bool,
     /// Bytes of each stream that its sender takes without further credit.
     pub window: u32,
     /// Fresh with every connection.
@@ -45,8 +52,13 @@ pub struct Hello {
 
 impl Hello {
     pub fn encode(&self) -> [u8; 44] {
-        let trial = if self.is_trial { TRIAL } else { 0 };
-        self.encode_with(trial)
+        let flags = [
+            (self.is_trial, TRIAL),
+            (self.lacks_middle, LACKS_MIDDLE),
+            (self.hears_middle, HEARS_MIDDLE),
+        ];
+        let set = flags.iter().filter(|(is_set, _)| *is_set);
+        self.encode_with(set.map(|(_, flag)| flag).sum())
     }
 
     fn encode_with(&self, more_flags: u8) -> [u8; 44] {
@@ -87,6 +99,8 @@ impl Hello {
             },
             is_keyed: flags & KEYED != 0,
             is_trial: flags & TRIAL != 0,
+            lacks_middle: flags & LACKS_MIDDLE != 0,
+            hears_middle: flags & HEARS_MIDDLE != 0,
             window: reader.array().map(u32::from_be_bytes)?,
             random: reader.array()?,
         };

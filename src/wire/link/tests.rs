@@ -13,6 +13,8 @@ fn hello() -> Hello {
         side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: false,
         window: 0x1_0000,
         random: [7; RANDOM_LEN],
     }
@@ -57,6 +59,7 @@ fn frames() -> Vec<Frame> {
             .map(|&reason| Frame::End { stream: 3, reason }),
     );
     frames.extend(Refusal::ALL.iter().map(|&refusal| Frame::Close(refusal)));
+    frames.extend([true, false].map(|is_reached| Frame::Middle { is_reached }));
     frames
 }
 
@@ -216,6 +219,7 @@ fn a_proof_is_good_for_one_role_and_one_pair_of_hellos() {
     // Who does not know trials proves the same.
     let mut trial = front.clone();
     trial.is_trial = true;
+    trial.hears_middle = true;
     assert_eq!(right, super::proof(b"key", LinkSide::Front, &trial, &back));
 }
 

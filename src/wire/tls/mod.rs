@@ -40,6 +40,8 @@ pub enum TlsError {
     ContentType,
     RecordTooLong,
     MessageTooLong,
+    /// More messages of TLS itself than data would come with.
+    TooManyMessages,
     /// A message of TLS that has no place behind a handshake.
     OutOfPlace,
     /// The peer's own words: the number of its alert.
@@ -71,6 +73,7 @@ impl fmt::Display for TlsError {
             Self::ContentType => write!(f, "no record of TLS 1.3"),
             Self::RecordTooLong => write!(f, "a record that is too long"),
             Self::MessageTooLong => write!(f, "a message of TLS that is too long"),
+            Self::TooManyMessages => write!(f, "too many messages of TLS"),
             Self::OutOfPlace => write!(f, "a message of TLS that has no place here"),
             Self::Alert(number) => write!(f, "the alert {number}"),
             Self::Seal => write!(f, "a record cannot be sealed"),

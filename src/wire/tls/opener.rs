@@ -1,9 +1,18 @@
+use std::mem;
+
 use super::partial::Partial;
 use super::record::{HEADER_LEN, Key, Kind, MAX_RECORD};
 use super::{KeySchedule, TlsError};
 
 /// The longest message that comes behind a handshake.
 const MAX_MESSAGE: usize = 16 * 1024;
+
+/// Bytes of data that come for each message of TLS itself: as long as they take to be opened,
+/// it does.
+const DATA_PER_MESSAGE: usize = 4 * 1024;
+
+/// So many messages may come before any data.
+const MESSAGES_AHEAD: usize = 32;
 
 const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
@@ -17,6 +26,8 @@ pub struct Opener {
     partial: Partial,
     /// The beginning of a message of TLS itself, at most [`MAX_MESSAGE`].
     message: Vec<u8>,
+    /// Bytes of data that messages may still be taken for.
+    unspent: usize,
 }
 
 /// What was in the records that came.
@@ -49,6 +60,7 @@ impl Opener {
             key,
             partial: partial.into(),
             message: Vec::new(),
+            unspent: MESSAGES_AHEAD * DATA_PER_MESSAGE,
         }
     }
 
@@ -83,7 +95,11 @@ impl Opener {
                 Err(error) => break End::Bad(error),
             };
             match content {
-                (Kind::Data, bytes) if self.message.is_empty() => data += bytes.len(),
+                (Kind::Data, bytes) if self.message.is_empty() => {
+                    data += bytes.len();
+                    let most = MESSAGES_AHEAD * DATA_PER_MESSAGE;
+                    self.unspent = most.min(self.unspent + bytes.len());
+                }
                 (Kind::Data, _) => break End::Bad(TlsError::OutOfPlace),
                 (Kind::Alert, alert) => match read_alert(alert) {
                     End::Open => {}
@@ -113,36 +129,52 @@ impl Opener {
         if part.is_empty() {
             return Err(TlsError::OutOfPlace);
         }
-        self.message.reserve_exact(part.len());
-        self.message.extend_from_slice(part);
-        while let [kind, a, b, c, rest @ ..] = self.message.as_slice() {
+        let mut message = mem::take(&mut self.message);
+        message.reserve_exact(part.len());
+        message.extend_from_slice(part);
+        let (mut rest, mut missing) = (message.as_slice(), 0);
+        while let [kind, a, b, c, behind @ ..] = rest {
             let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
             if length > MAX_MESSAGE {
                 return Err(TlsError::MessageTooLong);
             }
-            let behind = rest.len().saturating_sub(length);
-            match (*kind, rest.get(..length), behind) {
-                (NEW_SESSION_TICKET, _, _) if !schedule.may_get_tickets() => {
+            match (*kind, behind.split_at_checked(length)) {
+                (NEW_SESSION_TICKET, _) if !schedule.may_get_tickets() => {
                     return Err(TlsError::OutOfPlace);
                 }
-                (NEW_SESSION_TICKET, Some(ticket), _) => {
+                (NEW_SESSION_TICKET, Some((ticket, next))) => {
+                    self.spend()?;
                     schedule.take_ticket(ticket);
-                    self.message.drain(..4 + length);
+                    rest = next;
                 }
                 // What follows has the new key already.
-                (KEY_UPDATE, Some([wish @ (0 | 1)]), 0) => {
+                (KEY_UPDATE, Some(([wish @ (0 | 1)], next @ []))) => {
+                    self.spend()?;
                     wants_update |= *wish == 1;
                     self.key = schedule.next_from_peer()?;
-                    self.message.clear();
+                    rest = next;
                 }
-                (NEW_SESSION_TICKET | KEY_UPDATE, None, _) => break,
+                (NEW_SESSION_TICKET | KEY_UPDATE, None) => {
+                    missing = length - behind.len();
+                    break;
+                }
                 _ => return Err(TlsError::OutOfPlace),
             }
         }
-        if self.message.is_empty() {
-            self.message = Vec::new();
+        if !rest.is_empty() {
+            let used = message.len() - rest.len();
+            message.drain(..used);
+            // At once, and not with each of its pieces.
+            message.reserve_exact(missing);
+            self.message = message;
         }
         Ok(wants_update)
+    }
+
+    fn spend(&mut self) -> Result<(), TlsError> {
+        let left = self.unspent.checked_sub(DATA_PER_MESSAGE);
+        self.unspent = left.ok_or(TlsError::TooManyMessages)?;
+        Ok(())
     }
 }
 

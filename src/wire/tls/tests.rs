@@ -124,6 +124,8 @@ proptest! {
         records_per_key in 1..9u64,
         room in 200..ROOM,
     ) {
+        // As much data with each key as a message of TLS has to come with.
+        let records_per_key = records_per_key + (8192 / room) as u64;
         let (mut client, mut server) = pair(records_per_key);
         let (mut at_server, mut at_client) = (Vec::new(), Vec::new());
         let mut cuts = cuts.iter().cycle();
@@ -298,6 +300,39 @@ fn who_is_asked_for_new_keys_goes_on_with_them() {
     assert_eq!((server.received, server.updates), (b"answer".to_vec(), 0));
     assert_eq!(client.received, b"more");
     assert_eq!((client.schedule.to_peer, client.schedule.from_peer), (3, 2));
+}
+
+/// Each is dearer than the record that it comes in.
+#[test]
+fn messages_of_tls_come_with_data() {
+    let ticket: &[u8] = &[4, 0, 0, 0];
+    let wish: &[u8] = &[24, 0, 0, 1, 1];
+    for message in [ticket, wish] {
+        let (mut client, mut server) = pair(RECORDS_PER_KEY);
+        let mut send = |client: &mut Side, kind, content: &[u8]| {
+            let sent = server.record(kind, content);
+            if content == wish {
+                let key = server.schedule.next_to_peer().unwrap();
+                server.sealer = Sealer::new(key, RECORDS_PER_KEY);
+            }
+            client.take(&sent)
+        };
+        for _ in 0..32 {
+            send(&mut client, Kind::Handshake, message).unwrap();
+        }
+        for _ in 0..100 {
+            send(&mut client, Kind::Data, &[7; 4096]).unwrap();
+            send(&mut client, Kind::Handshake, message).unwrap();
+        }
+        send(&mut client, Kind::Data, &[7; 4095]).unwrap();
+        let end = send(&mut client, Kind::Handshake, message);
+        assert_eq!(end, Err(End::Bad(TlsError::TooManyMessages)));
+    }
+    // All in one record too.
+    let (mut client, mut server) = pair(RECORDS_PER_KEY);
+    let sent = server.record(Kind::Handshake, &[4, 0, 0, 0].repeat(33));
+    let end = client.take(&sent);
+    assert_eq!(end, Err(End::Bad(TlsError::TooManyMessages)));
 }
 
 #[test]

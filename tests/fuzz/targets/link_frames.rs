@@ -16,6 +16,8 @@ fn read(is_link: bool, pieces: Vec<Vec<u8>>) -> String {
         side: LinkSide::Front,
         is_keyed: false,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: false,
         window: 1,
         random: [0; 32],
     });

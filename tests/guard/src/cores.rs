@@ -416,6 +416,8 @@ fn link_frames(rounds: u32) {
         side: LinkSide::Front,
         is_keyed: true,
         is_trial: false,
+        lacks_middle: false,
+        hears_middle: false,
         window: 1 << 16,
         random: [1; 32],
     });

@@ -1,12 +1,13 @@
 //! Sites that have TLS, and who they are.
 
 use std::future::poll_fn;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::version::TLS13;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::config::{FrontingChoice, SitePlace};
@@ -91,6 +92,33 @@ impl World {
         assert!(matches!(ended, Ok(0) | Err(_)));
     }
 
+    /// The same by a library, whose records are as long as they may be.
+    async fn library_visit(&self, config: &Arc<ServerConfig>, answer: &str) {
+        let site = self.visit().await.0;
+        let mut tls = ServerConnection::new(config.clone()).unwrap();
+        tls.set_buffer_limit(None);
+        let (mut heard, mut space) = (Vec::new(), [0; 4096]);
+        while heard.len() < GET.len() {
+            let length = site.read(&mut space).await.unwrap();
+            let mut received = &space[..length];
+            while !received.is_empty() {
+                tls.read_tls(&mut received).unwrap();
+                tls.process_new_packets().unwrap();
+            }
+            // Nothing may be there yet.
+            let _ = tls.reader().read_to_end(&mut heard);
+            if heard.len() == GET.len() {
+                tls.writer().write_all(answer.as_bytes()).unwrap();
+                tls.send_close_notify();
+            }
+            let mut sealed = Vec::new();
+            while tls.wants_write() {
+                tls.write_tls(&mut sealed).unwrap();
+            }
+            site.write_all(&sealed).await.unwrap();
+        }
+    }
+
     async fn asks(&self, cover: &Rc<Cover>) -> String {
         let client = self.client_at(cover).await;
         client.says(GET).await;
@@ -119,6 +147,24 @@ fn a_site_has_to_be_who_it_says_it_is() {
             let (answer, ()) = smol::future::zip(world.asks(&cover), visit).await;
             assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
         }
+    });
+}
+
+/// Our own are shorter, so that nobody but others sends what does not fit in one read.
+#[test]
+fn the_longest_records_are_read_in_pieces() {
+    let world = World::new();
+    world.run(async {
+        let (config, roots) = identity("127.0.0.1");
+        let url = format!("https://{}/", world.listener.address());
+        let source = CoverSource::Origin(Url::parse(&url).unwrap());
+        let cover = world.tls_cover(source, &Fronting::default(), roots);
+        let body = "x".repeat(200_000);
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n";
+        let answer = format!("{head}{body}");
+        let visit = world.library_visit(&config, &answer);
+        let (heard, ()) = smol::future::zip(world.asks(&cover), visit).await;
+        assert_eq!(heard.len(), answer.len());
     });
 }
 

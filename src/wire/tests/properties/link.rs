@@ -19,12 +19,14 @@ use super::{Heard, hear, pieces, transport};
 
 fn hello() -> impl Strategy<Value = Hello> {
     let side = prop_oneof![Just(LinkSide::Front), Just(LinkSide::Back)];
-    let flags = any::<[bool; 2]>();
+    let flags = any::<[bool; 4]>();
     (side, flags, any::<u32>(), any::<[u8; 32]>()).prop_map(
-        |(side, [is_keyed, is_trial], window, random)| Hello {
+        |(side, [is_keyed, is_trial, lacks_middle, hears_middle], window, random)| Hello {
             side,
             is_keyed,
             is_trial,
+            lacks_middle,
+            hears_middle,
             window,
             random,
         },
@@ -72,6 +74,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Pong),
         proptest::sample::select(Refusal::ALL).prop_map(Frame::Close),
+        any::<bool>().prop_map(|is_reached| Frame::Middle { is_reached }),
     ]
 }
 
@@ -220,6 +223,8 @@ proptest! {
             side: LinkSide::Front,
             is_keyed: true,
             is_trial: false,
+            lacks_middle: false,
+            hears_middle: false,
             window: 1,
             random: [0; 32],
         });

@@ -3,12 +3,13 @@
 use smol::future::BoxedLocal;
 use smol::future::FutureExt;
 
+use super::First;
 use super::attack::{Hold, Spending};
 use super::outcome::Outcome;
 use super::setup::Layout::{self, Both, Keyed, Tls};
 use super::trials::{
     Crowd, Neighbour, Rush, Terms, Trouble, announcing, crowding, dripping, hurrying, knocking,
-    lagging, not_reading, reading_slowly, sitting, spending, uploading,
+    lagging, not_reading, reading_slowly, sitting, spending, starving, uploading,
 };
 use crate::harness::Route::{Direct, Middle};
 
@@ -66,6 +67,17 @@ matrix! {
         |terms| uploading(terms, Middle, 100);
     direct_uploads_to_a_dc_that_does_not_read: [Both, Keyed, Tls],
         |terms| uploading(terms, Direct, 4);
+
+    a_route_direct_starved_by_half_packets: [Both, Keyed, Tls],
+        |terms| starving(terms, First::Direct);
+    a_route_ws_starved_by_half_packets: [Both, Keyed],
+        |terms| starving(terms, First::Ws);
+    a_route_zone_starved_by_half_packets: [Both],
+        |terms| starving(terms, First::Zone);
+    a_route_worker_starved_by_half_packets: [Both],
+        |terms| starving(terms, First::Worker);
+    a_route_upstream_starved_by_half_packets: [Both],
+        |terms| starving(terms, First::Upstream);
 
     descriptors_taken_by_another_front: [Keyed, Tls], sitting;
     places_taken_by_silent_strangers: [Both],

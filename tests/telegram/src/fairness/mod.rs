@@ -12,7 +12,9 @@ mod self_test;
 pub mod setup;
 pub mod trials;
 pub mod watch;
+mod ways;
 
 pub use matrix::MATRIX;
 pub use outcome::{Outcome, Waits};
 pub use setup::{Arena, GUEST, Layout, Setup};
+pub use ways::First;

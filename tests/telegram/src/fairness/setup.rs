@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::relay::{Line, Relay};
+use super::ways::{First, Ways};
 use crate::client::{Kind, Options};
 use crate::crypto::hex;
 use crate::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory, certify};
@@ -47,6 +48,7 @@ pub struct Setup {
     at_doors: Change,
     at_back: Change,
     line: Option<Line>,
+    first: Option<First>,
 }
 
 impl Setup {
@@ -59,6 +61,7 @@ impl Setup {
             at_doors: Box::new(|options| options),
             at_back: Box::new(|options| options),
             line: None,
+            first: None,
         }
     }
 
@@ -90,6 +93,12 @@ impl Setup {
         self
     }
 
+    /// The one who talks to Telegram has this route and another one.
+    pub fn first(mut self, first: First) -> Self {
+        self.first = Some(first);
+        self
+    }
+
     pub async fn start(self) -> Arena {
         let telegram = FakeTelegram::start(telegram::Options {
             threads: 2,
@@ -101,12 +110,16 @@ impl Setup {
             doors: Vec::new(),
             back: None,
             relay: None,
+            ways: None,
             _certificates: None,
         };
+        if let Some(first) = self.first {
+            arena.ways = Some(Ways::start(&self.binary, &arena.telegram, first).await);
+        }
         match self.layout {
             Layout::Both => {
                 let options = ProxyOptions::new(&self.binary, &arena.telegram, self.doors[0]);
-                let options = (self.at_back)(self.door(options));
+                let options = arena.routed((self.at_back)(self.door(options)));
                 arena.doors.push(options.start().await);
             }
             Layout::Keyed | Layout::Tls => self.halves(&mut arena).await,
@@ -135,7 +148,7 @@ impl Setup {
             _ => fronts.map(|_| Secured::default()).collect(),
         };
         let back = ProxyOptions::back(&self.binary, &arena.telegram, &secured[0]);
-        let back = (self.at_back)(back.set("--log-level", "info"));
+        let back = arena.routed((self.at_back)(back.set("--log-level", "info")));
         let back = back.start().await;
         for (number, (route, secured)) in self.doors.iter().zip(&secured).enumerate() {
             let mut address = back.address();
@@ -167,10 +180,18 @@ pub struct Arena {
     pub doors: Vec<Proxy>,
     back: Option<Proxy>,
     relay: Option<Relay>,
+    ways: Option<Ways>,
     _certificates: Option<TemporaryDirectory>,
 }
 
 impl Arena {
+    fn routed(&self, options: ProxyOptions) -> ProxyOptions {
+        match &self.ways {
+            Some(ways) => ways.flags(options),
+            None => options,
+        }
+    }
+
     /// A padded client of a door, for DC 2.
     pub fn client(&self, door: usize) -> Options {
         self.doors[door].client(Kind::Padded)

@@ -7,8 +7,10 @@ use std::time::Duration;
 use rustls::server::{Accepted, Acceptor};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 
+use super::Inner;
+use super::manners::{Manners, Tls};
 use crate::host::Stream;
-use crate::shared::{Shared, lock};
+use crate::shared::lock;
 use crate::socket;
 
 /// The hello of a client, once it is whole.
@@ -33,7 +35,7 @@ pub(super) async fn hello(stream: &Stream) -> io::Result<Accepted> {
 }
 
 pub(super) struct Channel {
-    shared: Arc<Shared>,
+    front: Arc<Inner>,
     stream: Stream,
     tls: Mutex<ServerConnection>,
     /// What came with the end of the handshake.
@@ -41,16 +43,17 @@ pub(super) struct Channel {
     /// Whose records go to the socket at present.
     turn: smol::lock::Mutex<()>,
     pace: Option<(usize, Duration)>,
+    manners: Tls,
 }
 
 impl Channel {
     /// Finishes the handshake that the hello began.
     pub async fn accept(
-        shared: Arc<Shared>,
+        front: Arc<Inner>,
         stream: Stream,
         accepted: Accepted,
         config: Arc<ServerConfig>,
-        pace: Option<(usize, Duration)>,
+        manners: &Manners,
     ) -> io::Result<Self> {
         let mut tls = match accepted.into_connection(config) {
             Ok(tls) => tls,
@@ -63,12 +66,13 @@ impl Channel {
         };
         tls.set_buffer_limit(None);
         let channel = Self {
-            shared,
+            front,
             stream,
             tls: Mutex::new(tls),
             early: Mutex::default(),
             turn: smol::lock::Mutex::new(()),
-            pace,
+            pace: manners.pace,
+            manners: manners.tls.clone(),
         };
         channel.send().await?;
         while lock(&channel.tls).is_handshaking() {
@@ -119,7 +123,15 @@ impl Channel {
 
     pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let _turn = self.turn.lock().await;
-        lock(&self.tls).writer().write_all(bytes)?;
+        {
+            let mut tls = lock(&self.tls);
+            for part in bytes.chunks(self.manners.record.unwrap_or(usize::MAX)) {
+                tls.writer().write_all(part)?;
+            }
+            for _ in 0..self.manners.key_updates {
+                tls.refresh_traffic_keys().map_err(io::Error::other)?;
+            }
+        }
         self.put().await
     }
 
@@ -136,12 +148,14 @@ impl Channel {
                 tls.write_tls(&mut sealed)?;
             }
         }
+        let length = sealed.len() as u64;
+        self.front.count(|tally| tally.sealed += length);
         let Some((size, pause)) = self.pace else {
             return self.stream.write_all(&sealed).await;
         };
         for piece in sealed.chunks(size.max(1)) {
             self.stream.write_all(piece).await?;
-            self.shared.host.sleep(pause).await;
+            self.front.shared.host.sleep(pause).await;
         }
         Ok(())
     }

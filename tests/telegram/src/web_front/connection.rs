@@ -81,11 +81,13 @@ async fn run(front: &Arc<Inner>, stream: Stream) -> Result<(), String> {
     }
     let options = &front.options;
     let names = options.kind.shown(&name);
-    let config = options
+    let mut config = options
         .authority
         .config(&names, manners.certificate, manners.versions);
-    let shared = front.shared.clone();
-    let shaken = Channel::accept(shared, stream, accepted, config, manners.pace).await;
+    if let Some(tickets) = manners.tls.tickets {
+        Arc::make_mut(&mut config).send_tls13_tickets = tickets;
+    }
+    let shaken = Channel::accept(front.clone(), stream, accepted, config, &manners).await;
     // A client that does not like the certificate ends it here.
     let Ok(channel) = shaken else {
         return Ok(());

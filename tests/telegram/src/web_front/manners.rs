@@ -123,11 +123,23 @@ impl Default for Frames {
     }
 }
 
+/// How TLS 1.3 is made use of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A record holds so many bytes of what is sent, and no more.
+    pub record: Option<usize>,
+    /// So many wishes for new keys are behind everything that is sent.
+    pub key_updates: usize,
+    /// So many tickets come with the handshake, instead of rustls' two.
+    pub tickets: Option<usize>,
+}
+
 /// A connection keeps those that there were when it came.
 #[derive(Clone, Debug, Default)]
 pub struct Manners {
     pub certificate: Certificate,
     pub versions: Versions,
+    pub tls: Tls,
     pub ill: Option<(Step, Ill)>,
     /// Hellos whose name ends with this have this for an answer.
     pub filter: Option<(String, Ill)>,

@@ -85,6 +85,8 @@ pub struct Tally {
     pub shaken: u64,
     pub shaken_13: u64,
     pub resumed: u64,
+    /// Bytes of TLS that were sent.
+    pub sealed: u64,
     pub visits: Vec<Visit>,
     /// Answers of 101.
     pub upgraded: u64,

@@ -4,11 +4,13 @@ mod answers;
 mod haste;
 mod packets;
 mod places;
+mod routes;
 
 pub use answers::{dripping, not_reading, reading_slowly};
 pub use haste::{QUOTA, Rush, SPENDERS, hurrying, spending};
 pub use packets::{Trouble, announcing, lagging, uploading};
 pub use places::{Crowd, crowding, knocking, sitting};
+pub use routes::starving;
 
 use std::time::Duration;
 
