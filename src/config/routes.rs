@@ -38,9 +38,6 @@ impl RouteName {
     /// A build without has the one route, and needs no code that chooses.
     pub(crate) const HAS_CHOICE: bool = Self::BUILT.len() > 1;
 
-    /// Whether it is watched how routes fare: who chooses one asks, and `ctl`.
-    pub(crate) const IS_WATCHED: bool = Self::HAS_CHOICE || cfg!(any(feature = "ctl", test));
-
     /// As in `--route`, in metrics and what is said of it.
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -4,7 +4,6 @@ use std::task::{Context, Poll, ready};
 
 use super::line::Line;
 use super::trial::Trial;
-use crate::config::RouteName;
 use crate::net::{BufferPool, Socket};
 
 /// A line that tells how its route fares, as long as there is something to learn.
@@ -18,14 +17,6 @@ impl OnTrial {
         Self { line, trial }
     }
 
-    /// A build that watches no route is without the code for it.
-    fn trial(&self) -> Option<&Rc<Trial>> {
-        match RouteName::IS_WATCHED {
-            true => self.trial.as_ref(),
-            false => None,
-        }
-    }
-
     /// See [`Line::as_socket`]. Who reads from it tells what [`came`](Self::came).
     pub(crate) fn as_socket(&self) -> Option<&Socket> {
         self.line.as_socket()
@@ -33,7 +24,7 @@ impl OnTrial {
 
     /// See [`Line::send`].
     pub(crate) fn send(&mut self, buffers: &Rc<BufferPool>, data: &mut [u8]) -> io::Result<usize> {
-        if let Some(trial) = self.trial() {
+        if let Some(trial) = &self.trial {
             trial.sent();
         }
         self.line.send(buffers, data)
@@ -63,17 +54,15 @@ impl OnTrial {
 
     /// So many bytes came from the DC, 0 at the end.
     pub(crate) fn came(&mut self, length: usize) {
-        if let Some(trial) = self.trial() {
+        if let Some(trial) = &self.trial {
             trial.came(length);
-            if trial.is_settled() {
-                self.trial = None;
-            }
         }
+        self.trial.take_if(|trial| trial.is_settled());
     }
 
     /// See [`Trial::poll_over`].
     pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.trial() {
+        match &self.trial {
             Some(trial) => trial.poll_over(cx),
             None => Poll::Pending,
         }
@@ -81,7 +70,7 @@ impl OnTrial {
 
     /// It is time that the line's task asks [`poll_over`](Self::poll_over).
     pub(crate) fn is_to_be_asked(&self) -> bool {
-        self.trial().is_some_and(|trial| trial.is_unlisted())
+        self.trial.as_ref().is_some_and(|trial| trial.is_unlisted())
     }
 
     /// See [`Line::hibernate`].

@@ -144,10 +144,8 @@ impl Routes {
                 recoveries: Throttle::new(LOG_PERIOD),
             }
         });
-        if RouteName::IS_WATCHED {
-            let watching = routes.trials.clone().run(shared.reactor.clone());
-            shared.executor.spawn(watching).detach();
-        }
+        let watching = routes.trials.clone().run(shared.reactor.clone());
+        shared.executor.spawn(watching).detach();
         routes
     }
 
@@ -187,11 +185,9 @@ impl Routes {
     }
 
     /// For a line to this DC, which is to tell how it fares.
-    fn trial(&self, dc: DcId, route: RouteName) -> Option<Rc<Trial>> {
-        RouteName::IS_WATCHED.then(|| {
-            self.trials.set_alone(self.list().as_slice().len() == 1);
-            Trial::new(&self.trials, Subject { route, dc })
-        })
+    fn trial(&self, dc: DcId, route: RouteName) -> Rc<Trial> {
+        self.trials.set_alone(self.list().as_slice().len() == 1);
+        Trial::new(&self.trials, Subject { route, dc })
     }
 
     /// A line shows something; whether its client is better served by another route.
@@ -201,9 +197,6 @@ impl Routes {
         finding: Finding,
         asked: Instant,
     ) -> bool {
-        if !RouteName::IS_WATCHED {
-            return false;
-        }
         let now = self.now();
         let mut table = self.table.borrow_mut();
         let news = match finding {

@@ -55,14 +55,12 @@ impl Routes {
             match self.try_one(choice.route, request, deadline).await {
                 Ok(line) => {
                     attempt.opened();
-                    let trial = self.trial(request.dc, choice.route);
+                    let trial = Some(self.trial(request.dc, choice.route));
                     return Ok(OnTrial::new(line, trial));
                 }
                 Err(RouteError::UnknownDc) => {
-                    if RouteName::IS_WATCHED {
-                        let mut table = self.table.borrow_mut();
-                        table.leads_nowhere(request.dc, choice.route, now);
-                    }
+                    let mut table = self.table.borrow_mut();
+                    table.leads_nowhere(request.dc, choice.route, now);
                 }
                 #[cfg(feature = "tls")]
                 Err(RouteError::FailedForAll(why)) => {
@@ -142,9 +140,6 @@ impl Attempt<'_> {
         self.routes.count(dc, route, why);
         if !matches!(why, RouteResult::CutShort | RouteResult::Queued) {
             self.is_over = true;
-            if !RouteName::IS_WATCHED {
-                return;
-            }
             let now = self.routes.now();
             let news = self.routes.table.borrow_mut().failed(dc, route, why, now);
             self.routes.tell(dc, route, news);
@@ -154,7 +149,7 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.is_over && RouteName::IS_WATCHED {
+        if !self.is_over {
             let mut table = self.routes.table.borrow_mut();
             table.gave_up(self.dc, self.choice);
         }
