@@ -1,6 +1,5 @@
 //! The WEB proxy: the sites that strangers see there, its doors, what its port shows.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::verdict::Verdict;
@@ -10,11 +9,6 @@ use crate::cli::web_invites;
 use crate::config::{Config, CoverSource, FrontingChoice, WebHost, WebListen};
 use crate::web::Directories;
 use crate::wire::web::WebKey;
-
-const LOOPBACK: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::LOCALHOST),
-    IpAddr::V6(Ipv6Addr::LOCALHOST),
-];
 
 /// What this machine says by itself.
 pub(super) fn here(config: &Config) -> Vec<Verdict> {
@@ -36,30 +30,8 @@ pub(super) fn here(config: &Config) -> Vec<Verdict> {
     verdicts.extend(faces(config));
     let no_link = web_invites::warning(config, None);
     verdicts.extend(no_link.map(|warning| Verdict::warn("WEB links", warning)));
-    if config.guard.relays.is_empty() {
-        verdicts.extend(config.web.listen.iter().filter_map(open_door));
-    }
     verdicts.extend(doors(config));
     verdicts
-}
-
-/// One for a web server on this machine needs to be open to nobody else.
-fn open_door(door: &WebListen) -> Option<Verdict> {
-    let is_of_this_machine = door
-        .trust
-        .iter()
-        .all(|net| net.contains(LOOPBACK[0]) || net.contains(LOOPBACK[1]));
-    let is_open = !door.addr.ip().is_loopback() && !door.optional;
-    (is_open && is_of_this_machine).then(|| {
-        let port = door.addr.port();
-        Verdict::warn(
-            format!("WEB door {}", door.addr),
-            format!(
-                "other machines reach it too, without TLS, and none is trusted: give \
-                 127.0.0.1:{port}, or trust= with the web server's address"
-            ),
-        )
-    })
 }
 
 /// What needs the network.
@@ -180,26 +152,6 @@ mod tests {
         assert_eq!(verdicts[0].grade, Grade::Fail);
         let door = verdicts.last().unwrap();
         assert!(door.finding.contains("start the proxy"), "{door}");
-    }
-
-    #[test]
-    fn a_door_for_this_machine_alone_is_closed_to_others() {
-        for (door, is_open) in [
-            ("127.0.0.1:8080", false),
-            ("[::1]:8080", false),
-            ("8080", true),
-            ("192.0.2.1:8080", true),
-            ("8080,trust=192.0.2.0/24", false),
-        ] {
-            let config = Config::of(&[
-                ("--web", "proxy.example.com"),
-                ("--web-listen", door),
-                ("--web-site", "/srv/www"),
-                ("--secret", "000102030405060708090a0b0c0d0e0f"),
-            ]);
-            let warned = config.web.listen.iter().filter_map(open_door).count();
-            assert_eq!(warned, usize::from(is_open), "{door}");
-        }
     }
 
     #[cfg(feature = "tls")]
