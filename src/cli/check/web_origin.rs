@@ -94,21 +94,23 @@ fn is_this_proxy(found: &[SocketAddr], config: &Config) -> bool {
 
 /// Over TLS with its certificate, where the proxy insists on that.
 fn answers(url: &Url, found: &[SocketAddr]) -> Result<(), Failure> {
-    let deadline = Instant::now() + LIMIT;
-    let stream = TimedStream::straight(found, deadline, LIMIT);
-    let mut stream = stream.map_err(|error| match error.kind() {
+    let stream = TimedStream::straight(found, Instant::now() + LIMIT, LIMIT);
+    let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::TimedOut => Failure::Tcp("no answer".to_owned()),
         _ => Failure::Tcp(error.to_string()),
     })?;
     match url.is_tls {
         #[cfg(feature = "tls")]
-        true => shake(url, &mut stream).map_err(Failure::Tls),
-        _ => Ok(()),
+        true => shake(url, stream).map_err(Failure::Tls),
+        _ => {
+            drop(stream);
+            Ok(())
+        }
     }
 }
 
 #[cfg(feature = "tls")]
-fn shake(url: &Url, stream: &mut TimedStream) -> Result<(), String> {
+fn shake(url: &Url, mut stream: TimedStream) -> Result<(), String> {
     use rustls::{ClientConnection, pki_types::ServerName};
 
     use crate::tls;
@@ -117,7 +119,7 @@ fn shake(url: &Url, stream: &mut TimedStream) -> Result<(), String> {
     let config = tls::client(&tls::public_roots()).map_err(|error| error.to_string())?;
     let mut connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
     while connection.is_handshaking() {
-        let shaken = connection.complete_io(stream);
+        let shaken = connection.complete_io(&mut stream);
         shaken.map_err(|error| format!("TLS: {error}"))?;
     }
     Ok(())
