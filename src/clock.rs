@@ -138,6 +138,10 @@ mod tests {
         ("cli/check/machine.rs", "a command"),
         ("cli/check/telegram.rs", "a command, on threads of its own"),
         ("cli/check/web_door.rs", "a command, on threads of its own"),
+        (
+            "cli/check/web_origin.rs",
+            "a command, on threads of its own",
+        ),
         ("cli/ended.rs", "of commands"),
         ("cli/run/test.rs", "a command"),
         ("cli/within.rs", "commands wait for threads"),

@@ -3,14 +3,14 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 /// A TCP connection of a thread that may wait, until its deadline.
-pub(super) struct TimedStream {
+pub(crate) struct TimedStream {
     stream: TcpStream,
     deadline: Instant,
 }
 
 impl TimedStream {
     /// To the first of `addresses` that takes it within `limit`.
-    pub(super) fn straight(
+    pub(crate) fn straight(
         addresses: &[SocketAddr],
         deadline: Instant,
         limit: Duration,

@@ -178,10 +178,42 @@ impl HostCertificate {
             Err(Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
                 concerns.push(Concern::Unknown(self.certified.cert.len()));
             }
-            Err(error) => concerns.push(Concern::Refused(error.to_string())),
+            Err(error) => {
+                // Another certificate's, then.
+                let is_said = !concerns.is_empty() && is_of_dates(&error);
+                concerns.extend((!is_said).then(|| Concern::Refused(refusal(&error))));
+            }
         }
         concerns
     }
+}
+
+fn is_of_dates(error: &Error) -> bool {
+    use rustls::CertificateError as Of;
+    let Error::InvalidCertificate(error) = error else {
+        return false;
+    };
+    matches!(
+        error,
+        Of::Expired | Of::ExpiredContext { .. } | Of::NotValidYet | Of::NotValidYetContext { .. }
+    )
+}
+
+/// Why apps refuse a chain, with the way out.
+fn refusal(error: &Error) -> String {
+    if is_of_dates(error) {
+        return "another certificate of its chain is over, or not good yet: give the chain that \
+                came with it"
+            .to_owned();
+    }
+    if let Error::InvalidCertificate(rustls::CertificateError::Other(other)) = error
+        && let Some(webpki::Error::CaUsedAsEndEntity) = other.0.downcast_ref()
+    {
+        return "it is an authority's own, as self-made ones are: get one of a public authority, \
+                as Let's Encrypt"
+            .to_owned();
+    }
+    format!("{error}: get another one")
 }
 
 /// What to do about a file without a key.
@@ -205,6 +237,9 @@ impl fmt::Display for CertificateError {
                 match error.kind() {
                     io::ErrorKind::PermissionDenied => {
                         f.write_str("; let the proxy's user read it and its directories")
+                    }
+                    io::ErrorKind::NotFound => {
+                        f.write_str("; name the file that certbot or the like has written")
                     }
                     _ => Ok(()),
                 }

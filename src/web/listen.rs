@@ -7,6 +7,7 @@ use std::time::Duration;
 use smol::Task;
 
 use super::WebContext;
+use super::in_front::InFront;
 use super::server::{Origin, serve};
 use crate::client::Peer;
 use crate::config::WebListen;
@@ -88,9 +89,14 @@ fn take(context: &Rc<WebContext>, socket: Socket, door: &Live<WebListen>) {
     let (context, door) = (context.clone(), door.clone());
     let executor = context.executor.clone();
     let serving = async move {
+        let is_told = context.gate.is_relay(peer.client.ip());
         if let Some((peer, received)) = told_by_relay(&context, &socket, peer).await {
+            let origin = Origin::Behind(InFront {
+                peer,
+                door,
+                is_told,
+            });
             let connection = Rc::new(Connection::plain(socket));
-            let origin = Origin::Behind(peer, door);
             serve(context, connection, received, origin, Some(seated)).await;
         }
     };

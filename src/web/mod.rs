@@ -7,6 +7,7 @@
 //! | File | What |
 //! |---|---|
 //! | `listen` | doors for web servers in front of us |
+//! | `in_front` | whose request it is that one of these hands on |
 //! | `server` | one connection of HTTP, request by request |
 //! | `decide` | what a request asks for; pure |
 //! | `hosts` | the hosts, and who may come in there |
@@ -28,6 +29,7 @@ mod connections;
 mod cover;
 mod decide;
 mod hosts;
+mod in_front;
 mod limits;
 mod listen;
 mod notes;
@@ -62,6 +64,7 @@ use cover::Cover;
 pub(crate) use cover::SiteTls;
 pub(crate) use cover::{CoverContext, Directories, FilesError, Guests, covers};
 use hosts::{Access, Hosts};
+use in_front::InFrontTroubles;
 use limits::Places;
 pub(crate) use listen::{WebListenerHandle, listen};
 use session::Session;
@@ -95,6 +98,7 @@ pub(crate) struct WebContext {
     sessions: Sessions,
     streams: Places,
     connections: Rc<Connections>,
+    in_front: InFrontTroubles,
     /// Sessions and streams that are still to come are refused: the proxy is stopping.
     is_closed: Cell<bool>,
 }
@@ -133,6 +137,7 @@ impl WebContext {
             sessions: Sessions::new(limits::sessions(most), reactor.now()),
             streams: Places::new(limits::streams(most)),
             connections: Connections::new(parts.connections),
+            in_front: InFrontTroubles::default(),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -174,7 +179,11 @@ impl WebContext {
             trust: Vec::new(),
             header: String::new(),
         });
-        let origin = server::Origin::Behind(peer, door);
+        let origin = server::Origin::Behind(in_front::InFront {
+            peer,
+            door,
+            is_told: false,
+        });
         let seated = self.connections.take();
         server::serve(self, connection, received, origin, seated).await;
     }

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "tls")]
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
 #[cfg(feature = "tls")]
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,17 +14,16 @@ use super::connections::Connections;
 use super::connections::Seated;
 use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
+use super::in_front::InFront;
 use super::page;
 use super::session::Session;
 use crate::client::Peer;
 #[cfg(feature = "tls")]
 use crate::client::WebStanding;
-use crate::config::WebListen;
 #[cfg(feature = "tls")]
 use crate::guard::fair_queue as guard;
 use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
-use crate::net::Live;
 use crate::wire::http::RequestHead;
 
 /// Of answers to who shows a secret where none belongs, and to others where there is no
@@ -38,25 +36,19 @@ pub(super) enum Origin {
     #[cfg(feature = "tls")]
     Door(Peer, Standing),
     /// A web server in front of us, which may be told of in a header field.
-    Behind(Peer, Live<WebListen>),
+    Behind(InFront),
 }
 
 impl Origin {
     /// Who sends this one.
-    fn of(&self, head: &RequestHead) -> Peer {
+    fn of(&self, head: &RequestHead, context: &WebContext) -> Peer {
         match self {
             #[cfg(feature = "tls")]
             Self::Door(peer, _) => *peer,
-            Self::Behind(peer, door) => door.with(|door| {
-                let client = peer.client.ip();
-                let is_trusted = door.trust.iter().any(|net| net.contains(client));
-                let told = is_trusted.then(|| last_address(head, &door.header));
-                let client = told.flatten().unwrap_or(client);
-                Peer {
-                    client: SocketAddr::new(client, peer.client.port()),
-                    local: peer.local,
-                }
-            }),
+            Self::Behind(server) => {
+                let now = context.reactor.now();
+                server.sender(head, &context.in_front, now)
+            }
         }
     }
 
@@ -65,7 +57,7 @@ impl Origin {
         match self {
             #[cfg(feature = "tls")]
             Self::Door(peer, _) => *peer,
-            Self::Behind(peer, _) => *peer,
+            Self::Behind(server) => server.peer,
         }
     }
 
@@ -134,17 +126,6 @@ fn told_host(received: &[u8]) -> &[u8] {
         name.eq_ignore_ascii_case(NAME).then_some(value)
     });
     value.unwrap_or_default().trim_ascii()
-}
-
-/// What the web server in front of us has added: the last address of the last field.
-fn last_address(head: &RequestHead, name: &str) -> Option<IpAddr> {
-    let value = head.fields().named(name).last()?;
-    let last = value.rsplit(|byte| *byte == b',').next()?;
-    let last = str::from_utf8(last).ok()?.trim();
-    let with_port = || last.parse::<SocketAddr>().ok().map(|address| address.ip());
-    let bare = last.trim_matches(['[', ']']).parse().ok();
-    let address: Option<IpAddr> = bare.or_else(with_port);
-    address.map(|address| address.to_canonical())
 }
 
 /// Serves a connection to its end. A WebSocket goes on in a task of its own.
@@ -279,7 +260,7 @@ impl Serving {
                 self.prove();
                 let caller = Caller {
                     context: &context,
-                    peer: self.origin.of(head),
+                    peer: self.origin.of(head, &context),
                     exchange: &mut self.exchange,
                     head,
                     ticket,

@@ -10,8 +10,11 @@
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
 //! | `sites` | whether the sites that strangers are shown answer |
-//! | `web` | the WEB proxy's hosts, sites and doors |
-//! | `web_door` | a page and a session at such a door |
+//! | `web` | the WEB proxy: its directories, its doors, what its port shows |
+//! | `web_certificates` | the certificates of its hosts |
+//! | `web_public` | whether its hosts' names lead here, and apps get to it there |
+//! | `web_origin` | whether the web servers that strangers see there answer |
+//! | `web_door` | a page, a session and a WebSocket, as an app has them |
 //! | `telegram` | whether `--via` leads anywhere, and whether middle proxies can be connected to |
 //! | `routes` | whether each DC answers by each route |
 //! | `verdict` | one line of the answer |
@@ -28,7 +31,11 @@ mod sites;
 mod telegram;
 mod verdict;
 mod web;
+#[cfg(feature = "tls")]
+mod web_certificates;
 mod web_door;
+mod web_origin;
+mod web_public;
 
 use super::commands::CheckMachine;
 use super::exit::Exit;

@@ -31,10 +31,8 @@ pub(super) fn check(config: &Config) -> Vec<Verdict> {
 
 /// The addresses by which the internet reaches this machine, as far as they are known.
 pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
-    let sending = [true, false].map(invite_host::sending_address);
-    let mut ours: Vec<IpAddr> = sending
+    let mut ours: Vec<IpAddr> = sending()
         .into_iter()
-        .flatten()
         .filter(|ip| Reach::of(*ip) == Reach::Internet)
         .chain(config.address.external_ip)
         .collect();
@@ -43,6 +41,12 @@ pub(super) fn ours(config: &Config) -> Vec<IpAddr> {
         ours.extend(within(LIMIT, ask_services).flatten());
     }
     ours
+}
+
+/// The addresses by which this machine sends.
+pub(super) fn sending() -> Vec<IpAddr> {
+    let sending = [true, false].map(invite_host::sending_address);
+    sending.into_iter().flatten().collect()
 }
 
 fn judge(name: &str, ours: &[IpAddr], has_relays: bool, found: Option<Vec<IpAddr>>) -> Verdict {

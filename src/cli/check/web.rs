@@ -1,19 +1,14 @@
-//! The WEB proxy: its hosts' names, the sites that strangers see there, its doors.
+//! The WEB proxy: the sites that strangers see there, its doors, what its port shows.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
 
-use super::invite_name;
-use super::site_names;
 use super::verdict::Verdict;
-use super::web_door::{self, DoorFailure};
+use super::web_door::{self, DoorFailure, Manner};
+use super::{web_origin, web_public};
 use crate::cli::web_invites;
-use crate::config::{Config, CoverSource, WebHost};
+use crate::config::{Config, CoverSource, FrontingChoice, WebHost, WebListen};
 use crate::web::Directories;
 use crate::wire::web::WebKey;
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What this machine says by itself.
 pub(super) fn here(config: &Config) -> Vec<Verdict> {
@@ -30,6 +25,9 @@ pub(super) fn here(config: &Config) -> Vec<Verdict> {
             verdicts.extend(directory(path));
         }
     }
+    #[cfg(feature = "tls")]
+    verdicts.extend(super::web_certificates::check(config));
+    verdicts.extend(faces(config));
     let no_link = web_invites::warning(config, None);
     verdicts.extend(no_link.map(|warning| Verdict::warn("WEB links", warning)));
     verdicts.extend(doors(config));
@@ -38,13 +36,26 @@ pub(super) fn here(config: &Config) -> Vec<Verdict> {
 
 /// What needs the network.
 pub(super) fn outside(config: &Config) -> Vec<Verdict> {
-    let mut verdicts = names(config);
-    for site in &config.web.sites {
-        if let CoverSource::Origin(url) = &site.source {
-            verdicts.push(origin(&url.host, url.port));
-        }
-    }
+    let mut verdicts = web_public::check(config);
+    verdicts.extend(web_origin::check(config));
     verdicts
+}
+
+/// Two web servers on one port are a rare sight.
+fn faces(config: &Config) -> Option<Verdict> {
+    let host = config.web.hosts.iter().find(|host| host.files.is_some())?;
+    let host = &host.name;
+    match config.sites.fronting.choice {
+        FrontingChoice::Off | FrontingChoice::Own => None,
+        FrontingChoice::ByName | FrontingChoice::Site(_) => Some(Verdict::warn(
+            "WEB faces",
+            format!(
+                "who asks for {host} is answered by this proxy's TLS, who asks for another name or \
+                 none by the --fronting site's: two faces on one port, which who probes can tell \
+                 apart; leave --fronting out, so that all see {host}"
+            ),
+        )),
+    }
 }
 
 /// A site without a first page looks like nothing.
@@ -59,45 +70,6 @@ fn directory(path: &Path) -> Option<Verdict> {
     }
 }
 
-fn origin(host: &str, port: u16) -> Verdict {
-    let subject = format!("WEB site {host}:{port}");
-    let connected = (host, port).to_socket_addrs().and_then(|addresses| {
-        let mut failure = std::io::Error::other("it has no address");
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, CONNECT_LIMIT) {
-                Ok(_) => return Ok(()),
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
-    });
-    match connected {
-        Ok(()) => Verdict::ok(subject, "can be connected to"),
-        Err(error) => Verdict::warn(
-            subject,
-            format!(
-                "{error}: strangers see an error (502); start that web server, or mend the URL"
-            ),
-        ),
-    }
-}
-
-/// Whether each host's name leads here.
-fn names(config: &Config) -> Vec<Verdict> {
-    let ours = site_names::ours(config);
-    let mut names: Vec<&str> = Vec::new();
-    for host in &config.web.hosts {
-        if !names.contains(&host.name.as_str()) {
-            names.push(host.name.as_str());
-        }
-    }
-    let judge = |name: &&str| {
-        let found = site_names::resolve(name);
-        invite_name::judge(format!("WEB host {name}"), &ours, found)
-    };
-    names.iter().map(judge).collect()
-}
-
 /// One loop through each door, if the proxy runs.
 fn doors(config: &Config) -> Vec<Verdict> {
     let tried = config
@@ -110,12 +82,15 @@ fn doors(config: &Config) -> Vec<Verdict> {
     };
     // The IPv6 half of all addresses is the same door.
     let doors = config.web.listen.iter().filter(|door| !door.optional);
-    let judge = |door: &crate::config::WebListen| {
+    let judge = |door: &WebListen| {
         let subject = format!("WEB door {}", door.addr);
-        match web_door::try_door(door.addr, &config.guard.relays, host, &key) {
+        match try_plain(door, config, host, &key) {
             Ok(()) => Verdict::ok(
                 subject,
-                format!("gives the page of {} and a session", host.name),
+                format!(
+                    "gives the page of {}, a session and its WebSocket",
+                    host.name
+                ),
             ),
             Err(failure @ DoorFailure::Closed) => Verdict::ok(
                 subject,
@@ -133,8 +108,18 @@ fn doors(config: &Config) -> Vec<Verdict> {
     doors.map(judge).collect()
 }
 
+fn try_plain(
+    door: &WebListen,
+    config: &Config,
+    host: &WebHost,
+    key: &WebKey,
+) -> Result<(), DoorFailure> {
+    let manner = Manner::without_tls(door.addr, &config.guard.relays, &door.header);
+    web_door::try_door(door.addr, &manner, host, key)
+}
+
 /// As the host's first link has it.
-fn key_of(host: &WebHost) -> Option<WebKey> {
+pub(super) fn key_of(host: &WebHost) -> Option<WebKey> {
     let named = host.secrets.first()?;
     Some(WebKey {
         secret: named.secret.key,
@@ -167,5 +152,21 @@ mod tests {
         assert_eq!(verdicts[0].grade, Grade::Fail);
         let door = verdicts.last().unwrap();
         assert!(door.finding.contains("start the proxy"), "{door}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn two_faces_are_warned_of() {
+        let own = [
+            ("--web", "proxy.example.com,cert=/c,key=/k"),
+            ("--web-site", "/srv/www"),
+            ("--tls-domain", "www.example.net"),
+            ("--secret", "000102030405060708090a0b0c0d0e0f"),
+        ];
+        assert!(faces(&Config::of(&own)).is_none());
+        for (site, faces_of) in [("127.0.0.1:8443", true), ("off", false)] {
+            let flags = [&own[..], &[("--fronting", site)]].concat();
+            assert_eq!(faces(&Config::of(&flags)).is_some(), faces_of, "{site}");
+        }
     }
 }

@@ -263,7 +263,7 @@ impl Ports {
         };
         let doing = match taking {
             Taking::Clients(_) => "listening",
-            Taking::Web(_) => "taking what web servers hand on",
+            Taking::Web(_) => "taking requests of web servers",
             Taking::Links(_) => "taking links",
         };
         if place.late && !is_local_address(address.ip()) {
@@ -298,7 +298,7 @@ impl Ports {
             }
             Taking::Web(handle) => {
                 let staying = "what has come goes on";
-                let doing = "taking what web servers hand on";
+                let doing = "taking requests of web servers";
                 (handle.close().await, doing, staying)
             }
             Taking::Links(listener) => {

@@ -6,7 +6,7 @@ use super::core::Core;
 use super::error::RunError;
 use super::part::{Change, Doing, Files, Part, Phase, Takeover};
 use crate::client;
-use crate::config::WebListen;
+use crate::config::{WebConfig, WebHost, WebListen};
 use crate::guard::gate::Gate;
 use crate::http::HttpContext;
 use crate::net::is_local_address;
@@ -93,8 +93,11 @@ impl Part for WebPart {
         let Some(directories) = files.directories.take() else {
             return Ok(None);
         };
-        Ok(Some(Box::new(move |change, _| {
+        Ok(Some(Box::new(move |change, report| {
             let new = &change.new;
+            report
+                .warnings
+                .extend(lost_links(&change.old.web, &new.web));
             self.sites.guests.set_most(new.descriptors.web_guests);
             let (clients, connections) = (new.clients.max_clients, new.descriptors.web);
             self.context.set_most(clients, connections);
@@ -112,5 +115,52 @@ impl Part for WebPart {
             Phase::Drain | Phase::Save | Phase::Leave => {}
         }
         None
+    }
+}
+
+/// Which links work no more, and what to do.
+fn lost_links(old: &WebConfig, new: &WebConfig) -> Option<String> {
+    let stays = |host: &&WebHost| {
+        let mut now = new.hosts.iter();
+        now.any(|other| (&other.name, &other.path) == (&host.name, &host.path))
+    };
+    let gone = old.hosts.iter().filter(|host| !stays(host));
+    let gone: Vec<String> = gone
+        .map(|host| match &host.path {
+            Some(path) => format!("{}/{path}", host.name),
+            None => host.name.to_string(),
+        })
+        .collect();
+    (!gone.is_empty()).then(|| {
+        format!(
+            "links to the WEB proxy at {} work no more; to keep them, keep its --web beside the \
+             new ones",
+            gone.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_host_that_goes_takes_its_links_with_it() {
+        let with = |hosts: &[&str]| {
+            let mut flags = vec![
+                ("--web-listen", "127.0.0.1:8080"),
+                ("--web-site", "/srv/www"),
+                ("--secret", "000102030405060708090a0b0c0d0e0f"),
+            ];
+            flags.extend(hosts.iter().map(|host| ("--web", *host)));
+            Config::of(&flags).web
+        };
+        let old = with(&["a.example", "b.example/x"]);
+        assert_eq!(lost_links(&old, &with(&["b.example/x", "a.example"])), None);
+        let said = lost_links(&old, &with(&["a.example", "b.example"])).unwrap();
+        assert!(said.contains("at b.example/x work"), "{said}");
+        let said = lost_links(&old, &WebConfig::default()).unwrap();
+        assert!(said.contains("a.example, b.example/x"), "{said}");
     }
 }

@@ -42,7 +42,12 @@ impl Part for WebTlsPart {
         core.spawn(self.0.clone().run());
     }
 
-    fn reconfigure(&self, _: &Change, _: &mut Report<'_>) {
+    fn reconfigure(&self, change: &Change, report: &mut Report<'_>) {
+        let mut hosts = change.new.web.hosts.iter();
+        if hosts.any(|host| host.files.is_some()) {
+            let told = "the certificates of WEB hosts are read again";
+            report.told.push(told.to_owned());
+        }
         self.0.reread();
     }
 }

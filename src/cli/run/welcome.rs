@@ -112,14 +112,18 @@ fn advise(config: &Config, invites: &[NamedInvite], best: Option<&NamedInvite>) 
 }
 
 /// What makes invites look like it whose secret is padded, or may be either.
-fn way_to_https(config: &Config) -> &'static str {
-    if config.doors.tls_domains.is_empty() {
-        "with --tls-domain DOMAIN, one of your own whose address is this machine's"
-    } else if config.doors.allow.tls {
+fn way_to_https(config: &Config) -> String {
+    let mut with_tls = config.web.hosts.iter().filter(|host| host.files.is_some());
+    let way = if !config.doors.tls_domains.is_empty() && config.doors.allow.tls {
         "with the same --secret without its dd"
-    } else {
+    } else if !config.doors.tls_domains.is_empty() {
         "with tls in --allow, and a --secret without dd"
-    }
+    } else if let Some(host) = with_tls.next() {
+        return format!("with --tls-domain {}", host.name);
+    } else {
+        "with --tls-domain DOMAIN, one of your own whose address is this machine's"
+    };
+    way.to_owned()
 }
 
 /// How to see all invites of this run.

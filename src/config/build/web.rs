@@ -12,6 +12,7 @@ use super::super::web::{
     CoverSite, CoverSource, WebConfig, WebHost, WebHostFlag, WebListen, WebListenFlag, WebProblem,
 };
 use crate::wire::http::Url;
+use crate::wire::web::HostName;
 
 /// `taken` is where this process listens otherwise.
 pub(super) fn build(
@@ -29,6 +30,7 @@ pub(super) fn build(
     if web.hosts.is_empty() {
         return without_hosts(flags, settings);
     }
+    check_sites(&web, flags, settings, taken)?;
     for (index, host) in web.hosts.iter().enumerate() {
         let problem = if host.files.is_none() && web.listen.is_empty() {
             WebProblem::NoWayIn {
@@ -41,7 +43,6 @@ pub(super) fn build(
         };
         return Err(wrong("--web", index, settings, problem));
     }
-    check_sites(&web, flags, settings, taken)?;
     Ok(web)
 }
 
@@ -213,8 +214,19 @@ fn check_sites(
             let problem = WebProblem::SiteIsOurselves { own: *own };
             return Err(wrong("--web-site", index, settings, problem));
         }
+        let mut hosts = web.hosts.iter().map(|host| &host.name);
+        if let Some(name) = hosts.find(|name| is_shown_at(name, url)) {
+            let name = name.clone();
+            let problem = WebProblem::SiteIsHost { name };
+            return Err(wrong("--web-site", index, settings, problem));
+        }
     }
     Ok(())
+}
+
+/// Apps find a host on that port, so it leads to us.
+fn is_shown_at(name: &HostName, url: &Url) -> bool {
+    url.is_tls && url.port == 443 && url.host.eq_ignore_ascii_case(name.as_str())
 }
 
 fn is_at(url: &Url, own: SocketAddr) -> bool {

@@ -158,6 +158,11 @@ fn contradictions_name_the_way_out() {
             "f:3: --web-site: this proxy itself listens on 127.0.0.1:8080",
         ),
         (
+            "--web-site",
+            &[("--web-site", "b.example=/x")],
+            "b.example is not in --web",
+        ),
+        (
             "",
             &[("--web-listen", "8080")],
             "f:4: --web-listen: 0.0.0.0:8080 and 127.0.0.1:8080",
@@ -189,6 +194,27 @@ fn contradictions_name_the_way_out() {
         let error = error(&strs(&left));
         assert!(error.contains(said), "{said}: {error}");
     }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn a_site_is_not_asked_by_the_name_that_leads_here() {
+    let at = |url| with_site(&[HOST, DOOR, ("--web-site", url)]);
+    for url in [
+        "https://Proxy.example.com",
+        "https://proxy.example.com:443/",
+    ] {
+        let error = at(url).unwrap_err();
+        assert!(error.contains("is what this proxy shows"), "{error}");
+    }
+    for url in ["https://proxy.example.com:8443", "https://www.example.com"] {
+        assert!(at(url).is_ok(), "{url}");
+    }
+}
+
+#[cfg(feature = "tls")]
+fn with_site(flags: &[(&str, &str)]) -> Result<Config, String> {
+    build(&given(flags, Some("f")))
 }
 
 #[cfg(feature = "tls")]

@@ -43,6 +43,10 @@ pub(crate) enum WebProblem {
     SiteIsOurselves {
         own: SocketAddr,
     },
+    /// It is what this proxy shows itself, by its public name.
+    SiteIsHost {
+        name: HostName,
+    },
     ListenInTheWay {
         address: SocketAddr,
         other: SocketAddr,
@@ -110,6 +114,11 @@ impl fmt::Display for WebProblem {
             Self::SiteIsOurselves { own } => write!(
                 f,
                 "--web-site: this proxy itself listens on {own}; name the port of the web server"
+            ),
+            Self::SiteIsHost { name } => write!(
+                f,
+                "--web-site: https://{name} is what this proxy shows; name the web server behind \
+                 it by the port that it has there, as http://127.0.0.1:8081, or give a directory"
             ),
             Self::ListenInTheWay { address, other } => write!(
                 f,

@@ -10,6 +10,9 @@ const HOST: &str = "proxy.example.com";
 /// 2026-06-01.
 const NOW: i64 = 1_780_272_000;
 
+/// Days before and behind `NOW` of an authority that outlives all.
+const BETWEEN: (i64, i64) = (1000, 1000);
+
 struct World {
     roots: RootCertStore,
     root: Issuer<'static, KeyPair>,
@@ -33,7 +36,19 @@ impl World {
     /// A certificate of an authority between the root and the host, and of the host, good
     /// for so many days around `NOW`.
     fn chain(&self, key: &KeyPair, before: i64, after: i64) -> [Certificate; 2] {
+        self.chain_between(key, before, after, BETWEEN)
+    }
+
+    /// The same, with the days of the authority.
+    fn chain_between(
+        &self,
+        key: &KeyPair,
+        before: i64,
+        after: i64,
+        between: (i64, i64),
+    ) -> [Certificate; 2] {
         let mut params = CertificateParams::default();
+        set_days(&mut params, between.0, between.1);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params
             .distinguished_name
@@ -48,12 +63,17 @@ impl World {
 
 fn host(before: i64, after: i64) -> CertificateParams {
     let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
+    set_days(&mut params, before, after);
+    params
+}
+
+/// Good for so many days before `NOW`, and behind it.
+fn set_days(params: &mut CertificateParams, before: i64, after: i64) {
     let at = |days: i64| {
         let unix = NOW + days * x509::DAY;
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(unix as u64)
     };
     (params.not_before, params.not_after) = (at(-before), at(after));
-    params
 }
 
 fn read(chain: &str, key: &str) -> Result<HostCertificate, CertificateError> {
@@ -171,6 +191,23 @@ fn what_a_browser_would_not_take_is_noticed() {
     // One of six days is as it should be with two left.
     let short = world.chain(&key, 4, 2);
     assert_eq!(concerns(&short, HOST, NOW), []);
+    // A chain whose other certificate is over tells of no second evil where the first is told.
+    let mut old = BETWEEN;
+    old.1 = -1;
+    let mixed = world.chain_between(&key, 10, 60, old);
+    let [Concern::Refused(said)] = &concerns(&mixed, HOST, NOW)[..] else {
+        panic!("it is taken");
+    };
+    assert!(said.contains("the chain that came with it"), "{said}");
+    let told = concerns(&mixed, HOST, at(61));
+    assert_eq!(told, [Concern::Expired(at(60))]);
+    let mut own = host(10, 60);
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = own.self_signed(&key).unwrap();
+    let [Concern::Refused(said)] = &concerns(&[own], HOST, NOW)[..] else {
+        panic!("it is taken");
+    };
+    assert!(said.contains("get one of a public authority"), "{said}");
     let own = host(10, 60).self_signed(&key).unwrap();
     let own = concerns(&[own], HOST, NOW);
     assert_eq!(own, [Concern::Unknown(1)]);

@@ -167,6 +167,15 @@ impl fmt::Display for FilesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.cause {
+            Cause::Io(error) if error.kind() == io::ErrorKind::NotFound => write!(
+                f,
+                "--web-site: {path}: {error}; give a directory that is there, or a URL, which \
+                 begins with http:// or https://"
+            ),
+            Cause::Io(error) if error.kind() == io::ErrorKind::NotADirectory => write!(
+                f,
+                "--web-site: {path} is no directory; give the one that it is in"
+            ),
             Cause::Io(error) => write!(
                 f,
                 "--web-site: {path}: {error}; the directory of a site and all that is in it has \

@@ -136,8 +136,8 @@ impl Site {
             Some(failure) => {
                 if let Some(skipped) = self.trouble.fails(now) {
                     warn!(
-                        "the cover site {place} is not shown: {failure}{skipped}; start it, or \
-                         name another with --web-site"
+                        "the cover site {place} is not shown: {failure}{skipped}; {}",
+                        failure.advice()
                     );
                 }
             }

@@ -22,6 +22,19 @@ impl SiteFailure {
             Self::Unresolved(_) | Self::Connect(_) | Self::Ours | Self::Tls(_) => 502,
         }
     }
+
+    /// What to do about it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Unresolved(_) => "see that its name is right, and that DNS works here",
+            Self::Connect(_) | Self::Silent => "start it, or name another with --web-site",
+            Self::Ours => "name another with --web-site",
+            Self::Tls(_) => {
+                "over https:// its certificate has to be one that browsers take for that name; a \
+                 web server on this machine may be asked by http://"
+            }
+        }
+    }
 }
 
 impl fmt::Display for SiteFailure {

@@ -139,6 +139,11 @@ impl Certificates {
         for warning in warnings {
             warn!("{warning}");
         }
+        for host in &hosts {
+            if let Some(shown) = &host.shown {
+                tell_of(&host.name, &day(shown.until()));
+            }
+        }
         let judged = Cell::new(parts.reactor.now());
         let certificates = Rc::new(Self {
             reactor: parts.reactor,
@@ -232,10 +237,13 @@ impl Certificates {
                     Some(Ok(read)) => {
                         let is_new = host.shown.as_ref().is_none_or(|shown| !shown.is(&read));
                         if is_new {
-                            info!(
-                                "{name} has another certificate, good until {}",
-                                day(read.until())
-                            );
+                            let until = day(read.until());
+                            match host.shown {
+                                Some(_) => {
+                                    info!("{name} has another certificate, good until {until}")
+                                }
+                                None => tell_of(&host.name, &until),
+                            }
                             host.said.clear();
                         }
                         host.shown = host.shown.take().filter(|_| !is_new).or(Some(read));
@@ -306,6 +314,11 @@ fn read(config: &WebConfig, now: i64) -> Result<(Vec<Host>, Vec<String>), Certif
         warnings.extend(news(host, found.concerns, now));
     }
     Ok((hosts, warnings))
+}
+
+/// It is there from here on.
+fn tell_of(name: &Domain, until: &str) {
+    info!("{name} is shown over TLS, with a certificate good until {until}");
 }
 
 /// A bad file takes nothing away.

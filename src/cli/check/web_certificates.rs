@@ -1,0 +1,70 @@
+//! The certificates of WEB hosts with TLS of ours, from their files.
+
+use super::verdict::{Grade, Verdict};
+use crate::config::{CertificateFiles, Config};
+use crate::tls::x509::{self, day, days_left};
+use crate::tls::{Concern, HostCertificate, public_roots};
+
+/// One verdict a name, or one for each thing that is wrong with its certificate.
+pub(super) fn check(config: &Config) -> Vec<Verdict> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut verdicts = Vec::new();
+    for host in &config.web.hosts {
+        let name = host.name.as_str();
+        if let Some(files) = host.files.as_ref().filter(|_| !seen.contains(&name)) {
+            seen.push(name);
+            verdicts.extend(judge(name, files, x509::now()));
+        }
+    }
+    verdicts
+}
+
+fn judge(name: &str, files: &CertificateFiles, now: i64) -> Vec<Verdict> {
+    let subject = format!("WEB certificate {name}");
+    let read = match HostCertificate::read(&files.chain, &files.key) {
+        Ok(read) => read,
+        Err(error) => return vec![Verdict::fail(subject, error.to_string())],
+    };
+    let concerns = read.concerns(name, &public_roots(), now);
+    if concerns.is_empty() {
+        let (left, until) = (days_left(read.until(), now), day(read.until()));
+        return vec![Verdict::ok(
+            subject,
+            format!("fits its key, with its whole chain; {left} days left, until {until}"),
+        )];
+    }
+    let verdict = |concern: &Concern| {
+        let grade = match concern {
+            Concern::ExpiresSoon(_) => Grade::Warn,
+            _ => Grade::Fail,
+        };
+        Verdict::new(grade, subject.clone(), concern.text(name, now))
+    };
+    concerns.iter().map(verdict).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_are_judged_as_apps_judge_them() {
+        let folder = fake_telegram::harness::TemporaryDirectory::new();
+        let made = rcgen::generate_simple_self_signed(["proxy.example.com".to_owned()]).unwrap();
+        let files = CertificateFiles {
+            chain: folder.path().join("chain.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        let found = judge("proxy.example.com", &files, x509::now());
+        assert_eq!(found[0].grade, Grade::Fail);
+        assert!(found[0].finding.contains("cannot read"), "{}", found[0]);
+        fs::write(&files.chain, made.cert.pem()).unwrap();
+        fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        let found = judge("proxy.example.com", &files, x509::now());
+        assert_eq!((found.len(), found[0].grade), (1, Grade::Fail));
+        assert!(found[0].finding.contains("whole chain"), "{}", found[0]);
+        assert_eq!(judge("www.example.org", &files, x509::now()).len(), 2);
+    }
+}
