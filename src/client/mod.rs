@@ -105,7 +105,7 @@ const LOG_PERIOD: Duration = Duration::from_secs(60);
 
 /// Probes wake a phone's radio: rare ones find what silence hides, and unsent
 /// answers find the rest.
-const KEEPALIVE: Keepalive = Keepalive {
+pub(crate) const KEEPALIVE: Keepalive = Keepalive {
     interval: Duration::from_secs(5 * 60),
     probes: 3,
     user_timeout: Duration::from_secs(3 * 60),

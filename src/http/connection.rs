@@ -75,7 +75,7 @@ impl Connection {
         1
     }
 
-    /// Reads once by `space` and hands what came to `take`, which takes all of it and may
+    /// Reads once by `space`, at least [`needed`](Self::needed), and hands what came to `take`, which takes all of it and may
     /// write meanwhile, but not read. How many bytes: 0 at the end.
     pub(crate) fn poll_read(
         &self,
@@ -183,8 +183,8 @@ impl Tls {
             }
             let mut length = 0;
             let mut stream = self.stream.borrow_mut();
-            // The beginning of a record fills it, which only a larger one can end.
-            if space.len() < stream.needed() {
+            if stream.needed() > space.len() {
+                // The record that has begun is longer: the next read has more space.
                 break;
             }
             let read = stream.poll_read::<tls::Error>(cx, socket, space, &mut |data| {
@@ -199,10 +199,6 @@ impl Tls {
             }
             if length > 0 {
                 return Poll::Ready(Ok(length));
-            }
-            if space.len() < stream.needed() {
-                // A record has begun that is longer: the next read is given more.
-                break;
             }
         }
         cx.waker().wake_by_ref();

@@ -325,15 +325,7 @@ impl Exchange {
             true => Next::KeepAlive,
             false => Next::Close,
         };
-        let (phrase, now) = (phrase(status), self.context.reactor.clock().unix());
-        let date = http_date::format(now);
-        let mut head = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n");
-        for (name, value) in fields {
-            let _ = write!(head, "{name}: {value}\r\n");
-        }
-        if !matches!(status, 100..200 | 204 | 304) {
-            let _ = write!(head, "Content-Length: {}\r\n", body.len());
-        }
+        let mut head = self.answer_head(status, fields, body.len());
         head.push_str(match (next, request.is_http_11()) {
             (Next::Close, _) => "Connection: close\r\n\r\n",
             (Next::KeepAlive, false) => "Connection: keep-alive\r\n\r\n",
@@ -343,13 +335,38 @@ impl Exchange {
             true => &[],
             false => body,
         };
-        // In one write, as far as it goes.
+        self.write_answer(&head, body).await?;
+        Ok(next)
+    }
+
+    /// Answers what is no request by 400: a date, `fields`, the length, then the body. The
+    /// connection is to be finished then.
+    pub(crate) async fn refuse(&self, fields: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
+        let head = self.answer_head(400, fields, body.len()) + "Connection: close\r\n\r\n";
+        self.write_answer(&head, body).await
+    }
+
+    /// An answer's head as far as the connection's end.
+    fn answer_head(&self, status: u16, fields: &[(&str, &str)], length: usize) -> String {
+        let (phrase, now) = (phrase(status), self.context.reactor.clock().unix());
+        let date = http_date::format(now);
+        let mut head = format!("HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\n");
+        for (name, value) in fields {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        if !matches!(status, 100..200 | 204 | 304) {
+            let _ = write!(head, "Content-Length: {length}\r\n");
+        }
+        head
+    }
+
+    /// In one write, as far as it goes.
+    async fn write_answer(&self, head: &str, body: &[u8]) -> io::Result<()> {
         let written = self.connection.try_write(&[head.as_bytes(), body])?;
         let head_left = head.as_bytes().get(written..).unwrap_or_default();
         let body_left = body.get(written.saturating_sub(head.len())..);
         self.write(head_left).await?;
-        self.write(body_left.unwrap_or_default()).await?;
-        Ok(next)
+        self.write(body_left.unwrap_or_default()).await
     }
 
     /// What is here of a body that nobody wants.

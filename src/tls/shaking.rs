@@ -28,6 +28,8 @@ pub(crate) struct Shaking {
     outgoing: Vec<u8>,
     /// Data that came along with the end of the handshake.
     early: Vec<u8>,
+    /// The other side has said goodbye.
+    is_at_end: bool,
 }
 
 /// How far it is.
@@ -35,7 +37,7 @@ pub(crate) enum Progress {
     /// The other side has to say something.
     Waits,
     Done(Box<Done>),
-    /// The other side says goodbye.
+    /// The other side has said goodbye before it was done.
     Closed,
 }
 
@@ -49,6 +51,8 @@ pub(crate) struct Done {
     /// The beginning of a record.
     pub(crate) partial: Vec<u8>,
     pub(crate) peer: Option<Peer>,
+    /// The other side has said goodbye, behind that data.
+    pub(crate) is_at_end: bool,
 }
 
 impl Shaking {
@@ -58,6 +62,7 @@ impl Shaking {
             incoming: Vec::new(),
             outgoing: Vec::new(),
             early: Vec::new(),
+            is_at_end: false,
         }
     }
 
@@ -80,7 +85,10 @@ impl Shaking {
                     let error = InvalidMessage::HandshakePayloadTooLarge;
                     return Err(Error::InvalidMessage(error));
                 }
+                Ok(Step::Waits) if self.is_at_end => return Ok(Progress::Closed),
                 Ok(Step::Waits) => return Ok(Progress::Waits),
+                // It may have said all that it had to say before, data too.
+                Ok(Step::PeerClosed) => self.is_at_end = true,
                 Ok(Step::Closed) => return Ok(Progress::Closed),
                 Ok(Step::Done) => return self.finish(),
                 Err(error) => {
@@ -104,6 +112,7 @@ impl Shaking {
             incoming,
             outgoing,
             early,
+            ..
         } = self;
         let (used, step) = match side {
             Some(side) => side.step(incoming, outgoing, early),
@@ -144,6 +153,7 @@ impl Shaking {
             early: mem::take(&mut self.early),
             partial: mem::take(&mut self.incoming),
             peer,
+            is_at_end: self.is_at_end,
         })))
     }
 }

@@ -44,6 +44,8 @@ pub(super) enum Step {
     More,
     Waits,
     Done,
+    /// The other side says goodbye; there may be more to do.
+    PeerClosed,
     Closed,
 }
 
@@ -70,7 +72,8 @@ fn take_step<Data>(
         }
         Ok(ConnectionState::BlockedHandshake) => Ok(Step::Waits),
         Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Done),
-        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Ok(Step::Closed),
+        Ok(ConnectionState::PeerClosed) => Ok(Step::PeerClosed),
+        Ok(ConnectionState::Closed) => Ok(Step::Closed),
         Ok(_) => Err(Error::HandshakeNotComplete),
         Err(error) => Err(error),
     };

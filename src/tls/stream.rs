@@ -44,6 +44,8 @@ pub(crate) struct TlsStream {
     peer: Option<Peer>,
     /// Data that came along with the handshake's end and nobody has taken.
     early: Vec<u8>,
+    /// Nothing follows that data.
+    is_at_end: bool,
 }
 
 enum State {
@@ -103,6 +105,7 @@ impl TlsStream {
             context,
             peer: None,
             early: Vec::new(),
+            is_at_end: false,
         })
     }
 
@@ -134,6 +137,9 @@ impl TlsStream {
     ) -> Poll<Result<(), E>> {
         if !self.early.is_empty() {
             return Poll::Ready(take(&mut mem::take(&mut self.early)));
+        }
+        if self.is_at_end {
+            return Poll::Ready(Err(Error::Closed.into()));
         }
         let read = match &mut self.state {
             State::Shaking(_) => socket.poll_read(cx, buffer),
@@ -219,6 +225,7 @@ impl TlsStream {
             early,
             partial,
             peer,
+            is_at_end,
         } = done;
         let TlsContext {
             batch,
@@ -232,7 +239,7 @@ impl TlsStream {
             writer.alert(socket, AlertDescription::CertificateRevoked.into());
             return Err(Error::Denied(name));
         }
-        self.peer = peer;
+        (self.peer, self.is_at_end) = (peer, is_at_end);
         self.state = State::Open(records, Rc::new(RefCell::new(writer)));
         Ok(early)
     }

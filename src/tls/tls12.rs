@@ -46,7 +46,7 @@ impl Tls12 {
             match step {
                 Ok(Step::More) => {}
                 Ok(Step::Waits | Step::Done) => break Behind::Open,
-                Ok(Step::Closed) => break Behind::Closed,
+                Ok(Step::PeerClosed | Step::Closed) => break Behind::Closed,
                 Err(error) => {
                     say_why(connection, owed);
                     break Behind::Refused(error);

@@ -109,6 +109,11 @@ impl Places {
         is_free
     }
 
+    /// Those that are taken stay taken.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.set(most);
+    }
+
     pub(crate) fn give_back(&self) {
         self.taken.set(self.taken.get().saturating_sub(1));
     }

@@ -41,7 +41,7 @@ pub(crate) mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::client::WebArrival;
 #[cfg(feature = "tls")]
@@ -65,6 +65,13 @@ use session::Session;
 use sessions::Sessions;
 use stream::End;
 
+/// At the stop: for what waits for apps to be taken, and for carriers' last words.
+const LAST_TAKEN: Duration = Duration::from_secs(1);
+const LAST_SAID: Duration = Duration::from_millis(500);
+
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What all connections and sessions of the WEB proxy share.
 pub(crate) struct WebContext {
     reactor: Rc<Reactor>,
@@ -85,7 +92,7 @@ pub(crate) struct WebContext {
     sessions: Sessions,
     streams: Places,
     connections: Places,
-    /// Sessions that are still to come are refused: the proxy is stopping.
+    /// Sessions and streams that are still to come are refused: the proxy is stopping.
     is_closed: Cell<bool>,
 }
 
@@ -181,12 +188,40 @@ impl WebContext {
         server::serve(self, connection, Vec::new(), origin).await;
     }
 
-    /// Ends every web session, and lets nobody begin one: the proxy is stopping.
-    pub(crate) fn end_all(&self) {
+    /// Lets nobody begin a session or a stream any more: the proxy is stopping.
+    pub(crate) fn close(&self) {
         self.is_closed.set(true);
-        for session in self.sessions.all() {
+    }
+
+    /// Ends every web session once its app has taken what there is for it, and lets
+    /// carriers say so; within [`LAST_TAKEN`] and [`LAST_SAID`].
+    pub(crate) async fn end_all(&self) {
+        self.close();
+        let sessions = self.sessions.all();
+        let is_taken = || sessions.iter().all(|session| session.is_taken());
+        self.look_until(LAST_TAKEN, is_taken).await;
+        for session in &sessions {
             session.end(WebEnd::Shutdown);
         }
+        let left: Vec<_> = sessions.iter().map(Rc::downgrade).collect();
+        drop(sessions);
+        let is_said = || left.iter().all(|session| session.strong_count() == 0);
+        self.look_until(LAST_SAID, is_said).await;
+    }
+
+    /// Until it holds, or `limit` is over.
+    async fn look_until(&self, limit: Duration, holds: impl Fn() -> bool) {
+        let end = self.reactor.now() + limit;
+        while !holds() && self.reactor.now() < end {
+            self.reactor.sleep(LOOK).await;
+        }
+    }
+
+    /// What a reload has changed of how much there may be; who is there stays.
+    pub(crate) fn set_most(&self, max_clients: usize, connections: usize) {
+        self.sessions.set_most(limits::sessions(max_clients));
+        self.streams.set_most(limits::streams(max_clients));
+        self.connections.set_most(connections);
     }
 
     /// A stream that an app has opened.
@@ -229,7 +264,7 @@ impl WebContext {
     fn take_config(&self) {
         let hosts = self.config.with(|config| {
             let doors = self.doors.get();
-            Hosts::new(config, &doors, &self.hosts.borrow())
+            Hosts::new(config, &doors, &self.mint, &self.hosts.borrow())
         });
         self.hosts.replace(Rc::new(hosts));
         let hosts = self.hosts();

@@ -22,11 +22,8 @@ use crate::metrics::WebRefusal;
 use crate::net::Live;
 use crate::wire::http::RequestHead;
 
-/// The answer to what cannot be parsed and has a secret in it.
-const BAD_REQUEST: &[u8] =
-    b"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// The same where there is no site.
+/// Of answers to who shows a secret where none belongs, and to others where there is no
+/// site.
 const NO_SITE: &[(&str, &str)] = &[("Cache-Control", "no-store")];
 
 /// Who sends a connection's requests.
@@ -284,16 +281,16 @@ impl Serving {
         if is_secret(&hosts, mint, self.exchange.received()) {
             let refusals = &self.context.metrics.web_refusals;
             refusals.inc(WebRefusal::Misplaced);
-            let _ = self.exchange.write(BAD_REQUEST).await;
+            let _ = self.exchange.refuse(NO_SITE, &[]).await;
             return;
         }
-        let told = told_host(self.exchange.received()).to_vec();
-        let found = match &mut self.visit {
-            Some((_, visit)) => Some((visit, &mut self.exchange)),
-            None => self.visit_of(&told),
-        };
-        if let Some((visit, exchange)) = found {
-            visit.relay_raw(exchange).await;
+        // It goes on at the site that has answered what came before.
+        if self.visit.is_none() {
+            let told = told_host(self.exchange.received()).to_vec();
+            self.visit_of(&told);
+        }
+        if let Some((_, visit)) = &mut self.visit {
+            visit.relay_raw(&mut self.exchange).await;
         }
     }
 

@@ -4,13 +4,17 @@
 //! |---|---|
 //! | `incoming` | what the app sends, and room for it |
 //! | `outgoing` | what goes to it, stream by stream |
+//! | `presence` | whether it is there at all |
+//! | `asking` | who of its streams wants to know that |
 //!
 //! What the app sends for a stream waits here, in chunks of the buffers, until the
 //! stream's client takes it; what clients send goes straight to the carrier's way out,
 //! one after another, and is not kept while that is busy.
 
+mod asking;
 mod incoming;
 mod outgoing;
+mod presence;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,6 +32,7 @@ use crate::client::Peer;
 use crate::guard::fair_queue::Origin;
 use crate::metrics::{WebCarrier, WebEnd};
 use crate::wire::web::{Streams, Ticket};
+use asking::{Askers, Asking};
 
 /// What one app has open here.
 pub(crate) struct Session {
@@ -54,6 +59,8 @@ pub(crate) struct Session {
     poll: Cell<u32>,
     /// What has come in requests; in a box that sessions on a WebSocket do without.
     uplink: RefCell<Option<Box<Uplink>>>,
+    /// Whether the app is there, for those of its streams that ask.
+    askers: Askers,
 }
 
 struct State {
@@ -115,6 +122,7 @@ impl Session {
             way: Cell::new(0),
             poll: Cell::new(0),
             uplink: RefCell::default(),
+            askers: Askers::default(),
         })
     }
 
@@ -128,6 +136,7 @@ impl Session {
             return;
         }
         self.ended.set(Some(reason));
+        self.askers.set_asking(Asking::No);
         let context = &self.context;
         context.metrics.web_sessions.dec();
         context.metrics.web_ends.inc(reason);
@@ -149,6 +158,12 @@ impl Session {
         wake(&self.reader);
     }
 
+    /// Nothing waits for its app.
+    pub(super) fn is_taken(&self) -> bool {
+        let state = self.state.borrow();
+        state.notes.is_empty() && state.out.is_taken()
+    }
+
     /// The subscriber that it is of.
     pub(super) fn origin(&self) -> Origin {
         Origin::of(self.peer.client.ip())
@@ -168,6 +183,7 @@ impl Session {
         if let Some(kind) = kind {
             self.context.metrics.web_carriers.inc(kind);
         }
+        self.askers.set_asking(Asking::No);
         let old = std::mem::replace(&mut self.state.borrow_mut().out, out);
         drop(old);
         self.wake_carrier();
@@ -251,6 +267,10 @@ impl Session {
 
     pub(super) fn park_reader(&self, waker: &Waker) {
         park(&self.reader, waker);
+    }
+
+    pub(super) fn wake_reader(&self) {
+        wake(&self.reader);
     }
 
     pub(super) fn wake_carrier(&self) {

@@ -31,7 +31,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// The table of them, by what is in their tokens.
 pub(super) struct Sessions {
-    most: usize,
+    most: Cell<usize>,
     live: RefCell<HashMap<Ticket, Rc<Session>>>,
     gone: RefCell<HashMap<Ticket, Instant>>,
     beginnings: RefCell<Bucket>,
@@ -53,7 +53,7 @@ pub(super) enum Begun {
 impl Sessions {
     pub(crate) fn new(most: usize, now: Instant) -> Self {
         Self {
-            most,
+            most: Cell::new(most),
             live: RefCell::default(),
             gone: RefCell::default(),
             beginnings: RefCell::new(Bucket::new(limits::BEGINNINGS, now)),
@@ -61,6 +61,11 @@ impl Sessions {
             begun: Notify::default(),
             has_some: Cell::new(false),
         }
+    }
+
+    /// Those that are there stay.
+    pub(crate) fn set_most(&self, most: usize) {
+        self.most.set(most);
     }
 
     pub(crate) fn all(&self) -> Vec<Rc<Session>> {
@@ -128,7 +133,7 @@ impl Sessions {
     /// for longest, if the newcomer's address has fewer with the new one.
     fn make_room(&self, peer: Peer) -> bool {
         let live = self.live.borrow();
-        if live.len() < self.most {
+        if live.len() < self.most.get() {
             return true;
         }
         let mut counts: HashMap<Origin, usize> = HashMap::new();
@@ -149,7 +154,7 @@ impl Sessions {
         if let Some(silent) = silent {
             silent.end(WebEnd::PushedOut);
         }
-        self.live.borrow().len() < self.most
+        self.live.borrow().len() < self.most.get()
     }
 
     fn forget_old(&self, now: Instant) {

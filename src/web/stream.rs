@@ -28,6 +28,8 @@ pub(super) struct Stream {
     pub(crate) taken_at: Cell<Instant>,
     /// Bytes that it took since others began to wait for it.
     pub(crate) taken: Cell<u32>,
+    /// Its client wants to know whether the app is there.
+    pub(crate) asks: Cell<bool>,
     reader: Cell<Option<Waker>>,
     writer: Cell<Option<Waker>>,
     watcher: Cell<Option<Waker>>,
@@ -45,6 +47,7 @@ impl Stream {
             is_in_line: Cell::new(false),
             taken_at: Cell::new(now),
             taken: Cell::new(0),
+            asks: Cell::new(false),
             reader: Cell::new(None),
             writer: Cell::new(None),
             watcher: Cell::new(None),
@@ -162,6 +165,18 @@ impl StreamEnd for End {
 
     fn close(&self) {
         self.session.close(&self.stream);
+    }
+
+    fn ask_peer(&self) -> io::Result<()> {
+        self.session.ask_peer(&self.stream)
+    }
+
+    fn has_answered(&self) -> bool {
+        self.session.has_answered()
+    }
+
+    fn let_be(&self) {
+        self.session.let_be(&self.stream);
     }
 }
 

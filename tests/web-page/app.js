@@ -234,14 +234,20 @@ const makeApp = (() => {
       return stream;
     };
 
-    // Commands of the fake Telegram: an echo with the stream's end behind it, so many bytes to
-    // get, so many to send.
+    // Commands of the fake Telegram.
     const command = (opcode, a, b, length) => packet([0x454b4146, 0x2147542d, opcode, a, b], length);
     app.closedByDc = async codec => {
       const stream = await app.open(codec);
       await stream.write(command(4, 0, 0, 20));
       await app.until('CLOSE', () => stream.isClosed, 20);
       if (stream.got !== 24) throw Error(`${stream.got} bytes before CLOSE`);
+    };
+    // An echo after a while in which nothing else happens.
+    app.later = async (codec, millis) => {
+      const stream = await app.open(codec);
+      await stream.write(command(2, millis, 0, 20));
+      await app.until('a late answer', () => stream.got === 24, millis / 1000 + 5);
+      stream.close();
     };
     app.download = async (codec, total) => {
       const stream = await app.open({ ...codec, open: async bytes => bytes.subarray(0, 0) });

@@ -2,7 +2,7 @@
 
 use fake_telegram::harness::Route;
 use fake_telegram::wait::{run, within};
-use fake_telegram::web_app::{Connection, Options, Request};
+use fake_telegram::web_app::{Connection, Options, Origin, Request};
 
 use crate::{HOST, Set};
 
@@ -174,6 +174,25 @@ fn what_cannot_be_parsed_goes_to_the_site_as_it_is() {
     });
 }
 
+/// The site that has answered before gets it, whatever others there are.
+#[test]
+fn what_cannot_be_parsed_stays_at_its_connections_site() {
+    run(async {
+        let own = Origin::start().unwrap();
+        let site = format!("other.example.com={}", own.url());
+        let set = Set::start_with(Route::Direct, |o| {
+            o.add("--web", "other.example.com").add("--web-site", site)
+        })
+        .await;
+        let mut connection = set.app().connect().await.unwrap();
+        let request = Request::new(&set.app(), "GET", "/").set("Host", "other.example.com");
+        within("an answer", connection.ask(&request)).await.unwrap();
+        connection.send(b"GET / SMTP\r\n\r\n").await.unwrap();
+        within("the end", connection.rest()).await.unwrap();
+        assert_eq!((own.visits().len(), set.origin.visits().len()), (2, 0));
+    });
+}
+
 /// Unless there is an authentic secret in it.
 #[test]
 fn a_secret_in_what_cannot_be_parsed_goes_nowhere() {
@@ -191,11 +210,8 @@ fn a_secret_in_what_cannot_be_parsed_goes_nowhere() {
         ] {
             let mut connection = set.app().connect().await.unwrap();
             connection.send(nonsense.as_bytes()).await.unwrap();
-            let _ = fake_telegram::wait::before(
-                std::time::Duration::from_secs(2),
-                connection.answer("GET"),
-            )
-            .await;
+            let answer = within("a refusal", connection.answer("GET")).await;
+            assert!(answer.unwrap().has("Date"), "{nonsense:?}");
             assert!(!set.origin.has_seen(&capability), "{nonsense:?}");
         }
     });

@@ -17,7 +17,7 @@ async fn start() -> Set {
     Set::start_with(Route::Direct, |o| o.add("--secret", guest).in_config_file()).await
 }
 
-async fn reloaded(proxy: &mut Proxy, change: impl FnOnce(&mut Vec<Flag>)) {
+pub async fn reloaded(proxy: &mut Proxy, change: impl FnOnce(&mut Vec<Flag>)) {
     let before = proxy.counted("config_reloads_total", "");
     proxy.reload(change);
     eventually("a reload", || {
@@ -116,26 +116,30 @@ fn a_reload_that_changes_nothing_of_it_loses_nobody() {
 fn a_stop_lets_answers_come() {
     run(async {
         for carrier in Carrier::ALL {
-            let set = Set::start(Route::Direct).await;
-            let (session, mut inside) = crate::session(&set.app(), carrier).await;
-            let late = Command::EchoLater { millis: 700 }.payload_of(640);
-            let packet = inside.codec.packet(&late, false, &[]);
-            inside.stream.write(&packet).await.unwrap();
-            // It has come when the next one is answered.
-            let mut next = Inside::open(&session, Kind::Padded, 2);
-            within("an echo", next.echo(&echo(1, 64))).await.unwrap();
-            let Set {
-                proxy,
-                telegram,
-                origin: _origin,
-            } = set;
-            let stopping = proxy.stop();
-            let answered = within("the answer", inside.expect(&late));
-            let (_, answered) = smol::future::zip(stopping, answered).await;
-            answered.unwrap();
-            within("its end", session.until_over()).await;
-            assert!(session.violations().is_empty());
-            telegram.assert_clean();
+            stop(Set::start(Route::Direct).await, carrier).await;
         }
     });
+}
+
+pub async fn stop(set: Set, carrier: Carrier) {
+    let (session, mut inside) = crate::session(&set.app(), carrier).await;
+    let late = Command::EchoLater { millis: 700 }.payload_of(640);
+    let packet = inside.codec.packet(&late, false, &[]);
+    inside.stream.write(&packet).await.unwrap();
+    // It has come when the next one is answered.
+    let mut next = Inside::open(&session, Kind::Padded, 2);
+    within("an echo", next.echo(&echo(1, 64))).await.unwrap();
+    let Set {
+        proxy,
+        telegram,
+        origin: _origin,
+        ..
+    } = set;
+    let stopping = proxy.stop();
+    let answered = within("the answer", inside.expect(&late));
+    let (_, answered) = smol::future::zip(stopping, answered).await;
+    answered.unwrap();
+    within("its end", session.until_over()).await;
+    assert!(session.violations().is_empty());
+    telegram.assert_clean();
 }

@@ -12,6 +12,7 @@ mod requests;
 mod sessions;
 mod split;
 mod strictness;
+mod tls;
 mod volume;
 
 use std::io;
@@ -23,6 +24,7 @@ use fake_telegram::payload::echo;
 use fake_telegram::telegram::{self, FakeTelegram};
 use fake_telegram::wait::within;
 use fake_telegram::web_app::{Answer, Carrier, Gateway, Options, Origin, Request, Session, Stream};
+use fake_telegram::web_front::Authority;
 
 pub const HOST: &str = "proxy.example.com";
 pub const TAG: [u8; 16] = [0xab; 16];
@@ -35,6 +37,8 @@ pub struct Set {
     pub telegram: FakeTelegram,
     pub origin: Origin,
     pub proxy: Proxy,
+    /// Of the certificate that it shows, where apps come by its own TLS.
+    pub authority: Option<Authority>,
 }
 
 impl Set {
@@ -54,12 +58,38 @@ impl Set {
             proxy: options.start().await,
             telegram,
             origin,
+            authority: None,
+        }
+    }
+
+    /// One with TLS of its own, on the port of all clients.
+    pub async fn start_by_tls(route: Route) -> Self {
+        Self::start_by_tls_with(route, |options| options).await
+    }
+
+    pub async fn start_by_tls_with(
+        route: Route,
+        change: impl FnOnce(ProxyOptions) -> ProxyOptions,
+    ) -> Self {
+        let telegram = FakeTelegram::start(tagged(route)).expect("loopback can be listened on");
+        let origin = Origin::start().expect("loopback can be listened on");
+        let authority = Authority::at_length();
+        let options = ProxyOptions::new(built_binary!(), &telegram, route);
+        let options = tls::certified(options, &authority).add("--web-site", origin.url());
+        Self {
+            proxy: change(options).start().await,
+            telegram,
+            origin,
+            authority: Some(authority),
         }
     }
 
     /// Desktop at the door, over WebSocket.
     pub fn app(&self) -> Options {
-        self.proxy.web_app(HOST)
+        match &self.authority {
+            None => self.proxy.web_app(HOST),
+            Some(authority) => tls::app(&self.proxy, authority),
+        }
     }
 
     /// Asks on a connection of its own.
@@ -125,7 +155,9 @@ impl Inside {
             }
             let bytes = self.stream.read().await?;
             if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                let over = self.stream.session_over();
+                let why = over.unwrap_or_else(|| "the stream was closed".to_owned());
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             }
             self.codec.push(&bytes).map_err(io::Error::other)?;
         }

@@ -53,11 +53,16 @@ pub async fn whole_session(app: &Options, streams: usize) {
     }
     drop(clients);
     served(&gateway, Kind::Padded, 2).await;
-    gateway.session().await.unwrap().assert_clean();
+    let session = gateway.session().await.unwrap();
+    session.assert_clean();
+    session.close().await.unwrap();
 }
 
 async fn whole_sessions(route: Route, carrier: Carrier, streams: &[usize]) {
-    let set = Set::start(route).await;
+    whole_sessions_of(&Set::start(route).await, carrier, streams).await;
+}
+
+pub async fn whole_sessions_of(set: &Set, carrier: Carrier, streams: &[usize]) {
     for secret in [Secret::plain(KEY), Secret::padded(KEY)] {
         for streams in streams {
             let app = set.app().carrier(carrier).secret(secret.clone());

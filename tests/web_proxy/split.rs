@@ -1,13 +1,14 @@
 //! A front that is a WEB proxy, and a back that talks to Telegram.
 
 use fake_telegram::built_binary;
-use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured};
+use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, certify};
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{eventually, run};
 use fake_telegram::web_app::{Carrier, Origin};
+use fake_telegram::web_front::Authority;
 
 use crate::sessions::whole_session;
-use crate::{HOST, tagged};
+use crate::{HOST, tagged, tls};
 
 struct Halves {
     telegram: FakeTelegram,
@@ -17,14 +18,24 @@ struct Halves {
 }
 
 async fn halves(route: Route) -> Halves {
+    halves_by(route, &Secured::default(), |front, site| {
+        front.web(HOST, site)
+    })
+    .await
+}
+
+async fn halves_by(
+    route: Route,
+    secured: &Secured,
+    web: impl FnOnce(ProxyOptions, String) -> ProxyOptions,
+) -> Halves {
     let telegram = FakeTelegram::start(tagged(route)).unwrap();
     let origin = Origin::start().unwrap();
-    let secured = Secured::default();
-    let back = ProxyOptions::back(built_binary!(), &telegram, &secured);
+    let back = ProxyOptions::back(built_binary!(), &telegram, secured);
     let back = back.start().await;
     let backs = [back.address()];
-    let front = ProxyOptions::front(built_binary!(), &telegram, route, &secured, &backs);
-    let front = front.web(HOST, origin.url()).start().await;
+    let front = ProxyOptions::front(built_binary!(), &telegram, route, secured, &backs);
+    let front = web(front, origin.url()).start().await;
     front.linked(1).await;
     Halves {
         telegram,
@@ -48,6 +59,25 @@ fn sessions_go_through_the_link() {
             halves.telegram.assert_clean();
             assert!(halves.origin.visits().is_empty());
         }
+    });
+}
+
+/// Both by TLS: apps to the front, and the link.
+#[test]
+fn sessions_go_through_a_link_by_tls() {
+    tls::run(async {
+        let directory = certify(built_binary!(), ["home"]);
+        let secured = Secured::by_certificates(&directory, "home");
+        let authority = Authority::at_length();
+        let web = |front, site| tls::certified(front, &authority).add("--web-site", site);
+        let halves = halves_by(Route::Direct, &secured, web).await;
+        for carrier in Carrier::ALL {
+            let app = tls::app(&halves.front, &authority).carrier(carrier);
+            whole_session(&app, 8).await;
+        }
+        halves.front.cleared().await;
+        halves.back.cleared().await;
+        halves.telegram.assert_clean();
     });
 }
 

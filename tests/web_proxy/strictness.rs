@@ -1,13 +1,14 @@
 //! Each rule of frames that an app may not break, by both carriers.
 
+use fake_telegram::client::Kind;
 use fake_telegram::harness::Route;
 use fake_telegram::payload::echo;
-use fake_telegram::wait::{run, within};
+use fake_telegram::wait::{eventually, run, within};
 use fake_telegram::web_app::{
     CLOSE, Carrier, DATA, HELLO, MAX_FRAMES, OPEN, PING, PONG, WELCOME, WINDOW, frame,
 };
 
-use crate::Set;
+use crate::{Inside, Set};
 
 fn violations() -> Vec<(&'static str, Vec<u8>)> {
     let data = frame(DATA, 50, &vec![7; 1 << 20]);
@@ -84,23 +85,36 @@ fn violations_end_the_session() {
     });
 }
 
-/// 4 MiB and a byte for a DC that takes nothing.
+/// More than its credit, for a DC that takes nothing and for a stream that is no client's.
 #[test]
-fn an_overrun_ends_the_session() {
+fn an_overrun_is_the_end_of_its_stream() {
     run(async {
         let set = Set::start(Route::Direct).await;
         for carrier in Carrier::ALL {
-            let (session, _inside) = crate::session(&set.app(), carrier).await;
-            // Nothing is granted for what is no client's and so goes nowhere.
-            let _stream = session.stream_numbered(500).unwrap();
+            let (session, mut inside) = crate::session(&set.app(), carrier).await;
+            // What is no client's is closed; what comes for it yet goes nowhere.
+            let noise = session.stream_numbered(500).unwrap();
             for _ in 0..5 {
                 session.send_raw(&frame(DATA, 500, &vec![7; 1 << 20]));
             }
-            // The stream's end comes first, or that of the session: no harm to others.
-            fake_telegram::wait::eventually("an end", || {
-                session.over().is_some() || session.violations().is_empty()
+            eventually("CLOSE of noise", || !noise.is_open()).await;
+            within("an echo", inside.echo(&echo(1, 64))).await.unwrap();
+            session.assert_clean();
+            let mut stuck = Inside::open(&session, Kind::Padded, 4);
+            within("an echo", stuck.echo(&echo(1, 64))).await.unwrap();
+            set.telegram.behave_dc(4, |b| b.stop_reading = true);
+            // So much of one packet that the DC's buffers are full before its end.
+            let packet = stuck.codec.packet(&echo(2, 14 << 20), false, &[]);
+            for part in packet.chunks(1 << 20) {
+                let number = stuck.stream.id();
+                session.send_raw(&frame(DATA, number, part));
+            }
+            eventually("its end", || {
+                session.over().is_some() || !stuck.stream.is_open()
             })
             .await;
+            assert!(session.violations().is_empty());
+            set.telegram.behave_dc(4, |b| b.stop_reading = false);
             let (other, mut inside) = crate::session(&set.app(), carrier).await;
             within("an echo", inside.echo(&echo(1, 64))).await.unwrap();
             other.assert_clean();

@@ -17,23 +17,25 @@ const MEBIBYTE: usize = 1 << 20;
 fn thirty_megabytes_both_ways() {
     run(async {
         for route in Route::ALL {
-            let set = Set::start(route).await;
-            for carrier in Carrier::ALL {
-                let app = set.app().carrier(carrier);
-                let gateway = Gateway::start(&app).await.unwrap();
-                let mut client = served(&gateway, Kind::Padded, 2).await;
-                let download = client.download(30 << 20, 500_000);
-                within("a download", download).await.unwrap();
-                // Each comes back, and is compared.
-                for round in 0..30 {
-                    let request = echo(round, MEBIBYTE);
-                    within("an echo", client.echo(&request)).await.unwrap();
-                }
-                gateway.session().await.unwrap().assert_clean();
-            }
-            set.telegram.assert_clean();
+            both_ways(&Set::start(route).await).await;
         }
     });
+}
+
+pub async fn both_ways(set: &Set) {
+    for carrier in Carrier::ALL {
+        let gateway = Gateway::start(&set.app().carrier(carrier)).await.unwrap();
+        let mut client = served(&gateway, Kind::Padded, 2).await;
+        let download = client.download(30 << 20, 500_000);
+        within("a download", download).await.unwrap();
+        // Each comes back, and is compared.
+        for round in 0..30 {
+            let request = echo(round, MEBIBYTE);
+            within("an echo", client.echo(&request)).await.unwrap();
+        }
+        gateway.session().await.unwrap().assert_clean();
+    }
+    set.telegram.assert_clean();
 }
 
 #[test]
@@ -72,31 +74,34 @@ fn twenty_streams_at_once() {
 fn a_slow_reader_costs_no_memory() {
     run(async {
         for carrier in Carrier::ALL {
-            let set = Set::start(Route::Direct).await;
-            let (session, mut inside) = crate::session(&set.app(), carrier).await;
-            let before = set.proxy.resident_memory();
-            let ask = Command::SendMe {
-                total: 64 << 20,
-                size: MEBIBYTE as u32,
-            };
-            let packet = inside.codec.packet(&ask.payload(), false, &[]);
-            inside.stream.write(&packet).await.unwrap();
-            let mut most = 0;
-            for _ in 0..40 {
-                Timer::after(Duration::from_millis(50)).await;
-                let bytes = within("bytes", inside.stream.peek()).await.unwrap();
-                inside.stream.used(bytes.len());
-                most = most.max(set.proxy.resident_memory());
-            }
-            let grown = most.saturating_sub(before);
-            let limit = if is_emulated() { u64::MAX } else { 3 << 20 };
-            assert!(grown < limit, "{carrier:?}: {grown} bytes more");
-            // Its session's others do not notice.
-            let mut other = Inside::open(&session, Kind::Padded, 4);
-            within("an echo", other.echo(&echo(2, 64))).await.unwrap();
-            session.assert_clean();
+            read_slowly(&Set::start(Route::Direct).await, carrier).await;
         }
     });
+}
+
+pub async fn read_slowly(set: &Set, carrier: Carrier) {
+    let (session, mut inside) = crate::session(&set.app(), carrier).await;
+    let before = set.proxy.resident_memory();
+    let ask = Command::SendMe {
+        total: 64 << 20,
+        size: MEBIBYTE as u32,
+    };
+    let packet = inside.codec.packet(&ask.payload(), false, &[]);
+    inside.stream.write(&packet).await.unwrap();
+    let mut most = 0;
+    for _ in 0..40 {
+        Timer::after(Duration::from_millis(50)).await;
+        let bytes = within("bytes", inside.stream.peek()).await.unwrap();
+        inside.stream.used(bytes.len());
+        most = most.max(set.proxy.resident_memory());
+    }
+    let grown = most.saturating_sub(before);
+    let limit = if is_emulated() { u64::MAX } else { 3 << 20 };
+    assert!(grown < limit, "{carrier:?}: {grown} bytes more");
+    // Its session's others do not notice.
+    let mut other = Inside::open(&session, Kind::Padded, 4);
+    within("an echo", other.echo(&echo(2, 64))).await.unwrap();
+    session.assert_clean();
 }
 
 /// As many as a small server has, with a stream each that has been served.

@@ -334,11 +334,18 @@ impl Part for Ports {
         })))
     }
 
-    /// The ports are free again a moment later.
+    /// The ports are free again a moment later. Web servers are answered until the end:
+    /// what they hand on may be of a session that is there, each time on a connection of
+    /// its own.
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
-        if phase == Phase::Close {
-            self.open.take();
-            self.parked.take();
+        match phase {
+            Phase::Close => {
+                let is_web = |open: &Open| matches!(open.taking, Taking::Web(_));
+                self.open.borrow_mut().retain(is_web);
+                self.parked.take();
+            }
+            Phase::Leave => drop(self.open.take()),
+            Phase::Drain | Phase::Save | Phase::End => {}
         }
         None
     }

@@ -95,6 +95,8 @@ impl Part for WebPart {
         Ok(Some(Box::new(move |change, _| {
             let new = &change.new;
             self.sites.guests.set_most(new.descriptors.web_guests);
+            let (clients, connections) = (new.clients.max_clients, new.descriptors.web);
+            self.context.set_most(clients, connections);
             let fronting = &new.sites.fronting;
             let covers = covers(&self.sites, &new.web, fronting, &directories);
             self.context.set_covers(covers);
@@ -103,8 +105,10 @@ impl Part for WebPart {
 
     /// Its streams have had their time with the other clients.
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
-        if phase == Phase::End {
-            self.context.end_all();
+        match phase {
+            Phase::Close => self.context.close(),
+            Phase::End => return Some(Box::pin(self.context.end_all())),
+            Phase::Drain | Phase::Save | Phase::Leave => {}
         }
         None
     }

@@ -71,6 +71,7 @@ pub(super) fn without_files(
     let clients = clients::build(&flags, machine, &wants, descriptors);
     said.of_shares(&flags, machine, (&wants, descriptors), clients.open_files);
     said.of_doors(&doors);
+    said.of_web(&web);
     said.of_routes(&flags, &doors);
     said.of_via(&flags);
     doors.check_forms()?;
@@ -240,10 +241,11 @@ fn wants(
         role: process.role,
         max_clients: max_clients.unwrap_or_else(|| machine.max_clients()),
         direct: process.role == Role::Both && doors.route != RouteChoice::Middle,
-        site: !matches!(
-            sites.fronting.choice,
-            FrontingChoice::Off | FrontingChoice::Own
-        ),
+        site: match sites.fronting.choice {
+            // A WEB host's TLS is one.
+            FrontingChoice::Off | FrontingChoice::Own => web.has_tls(),
+            _ => true,
+        },
         listeners: doors.listeners.len() + link.listen.len() + web.listen.len(),
         web: web.is_on(),
         links: link.backs.len() * link.connections,

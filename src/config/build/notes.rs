@@ -7,8 +7,10 @@ use super::super::doors::{DoorConfig, ListenerConfig, NamedSecret};
 use super::super::flags::Flags;
 use super::super::machine::Machine;
 use super::super::memory::Memory;
+use super::super::network::Reach;
 use super::super::routes::{RouteList, RouteName};
 use super::super::values::{Allow, Role};
+use super::super::web::WebConfig;
 use crate::wire::secret::{Domain, Secret, SecretForm};
 
 /// What the person should know.
@@ -125,6 +127,24 @@ impl Said {
         warnings.extend(closed_secrets(secrets));
         warnings.extend(tls_domains.iter().filter_map(misnomer));
         warnings.extend(no_likeness(listeners, doors.allow, tls_domains));
+    }
+
+    /// Of doors without TLS that are not only for a web server.
+    pub(super) fn of_web(&mut self, web: &WebConfig) {
+        let doors = web.listen.iter().filter(|door| !door.optional);
+        let open = doors.filter(|door| {
+            let ip = door.addr.ip();
+            ip.is_unspecified() || Reach::of(ip) == Reach::Internet
+        });
+        self.warnings.extend(open.map(|door| {
+            format!(
+                "--web-listen {}: others than the web server may reach it, and it has no TLS: \
+                 whoever is on the way reads what opens this proxy; take an address that only the \
+                 web server reaches, as 127.0.0.1:{}, or let a firewall see to that",
+                door.addr,
+                door.addr.port()
+            )
+        }));
     }
 }
 

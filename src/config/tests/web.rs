@@ -203,6 +203,46 @@ fn a_name_has_one_certificate() {
 }
 
 #[test]
+fn a_door_that_others_reach_is_told_of() {
+    for (address, is_told) in [
+        ("127.0.0.1:8080", false),
+        ("192.168.1.1:8080", false),
+        ("[fd00::1]:8080", false),
+        ("8.8.8.8:8080", true),
+        ("0.0.0.0:8080", true),
+        (":8080", true),
+    ] {
+        let config = config(&[HOST, SITE, ("--secret", KEY), ("--web-listen", address)]);
+        let warnings = config.said.warnings.iter();
+        let told: Vec<_> = warnings.filter(|line| line.contains("no TLS")).collect();
+        assert_eq!(told.len(), usize::from(is_told), "{address}: {told:?}");
+    }
+}
+
+/// Who is shown a WEB host by our own TLS is a guest, as one at the site of `--fronting`.
+#[cfg(feature = "tls")]
+#[test]
+fn guests_of_our_own_tls_have_descriptors() {
+    let mut machine = machine();
+    machine.descriptors = Some(2000);
+    let clients = |host: &str| {
+        let flags = [
+            ("--web", host),
+            DOOR,
+            SITE,
+            ("--secret", KEY),
+            ("--max-clients", "100000"),
+        ];
+        let settings = given(&flags, None);
+        let flags = settings::parse(&settings).unwrap();
+        let config = build::build(flags, &settings, &machine).unwrap();
+        config.descriptors.clients
+    };
+    let (with_tls, without) = (clients("a.example,cert=/c,key=/k"), clients("a.example"));
+    assert!(with_tls < without, "{with_tls} and {without}");
+}
+
+#[test]
 fn hosts_without_a_secret_get_the_proxys_own() {
     let mut config = config(&[HOST, DOOR, SITE]);
     assert!(config.web.lacks_secrets() && !config.doors.lack_secrets());

@@ -89,6 +89,11 @@ impl WebConfig {
         !self.hosts.is_empty()
     }
 
+    /// Whether the ports of clients have TLS of ours.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.hosts.iter().any(|host| host.files.is_some())
+    }
+
     /// The door on this address.
     pub(crate) fn door(&self, address: SocketAddr) -> Option<&WebListen> {
         self.listen.iter().find(|listen| listen.addr == address)

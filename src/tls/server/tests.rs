@@ -111,7 +111,7 @@ impl Us {
                 Progress::Done(done) => {
                     let records = Records::new(done.agreed, done.partial);
                     *self = Self::Open(Box::new(records), done.early);
-                    Ok((done.outgoing, false))
+                    Ok((done.outgoing, done.is_at_end))
                 }
             },
             Self::Open(records, received) => {
@@ -356,6 +356,40 @@ fn a_handshake_may_be_cut_anywhere() {
             talk(us, them);
         }
     }
+}
+
+/// As one does who asks once and wants nothing else.
+#[test]
+fn what_comes_with_the_handshakes_end_and_a_goodbye_is_not_lost() {
+    let world = World::usual();
+    for piece in [1, 40, 1 << 20] {
+        let mut them = client(&Arc::new(world.client(&[], &[&TLS13])), HOSTS[0]);
+        let mut us = Us::new(&world.config);
+        let (answer, _) = us.take(&said(&mut them)).unwrap();
+        assert!(hear(&mut them, &answer).unwrap().is_empty());
+        them.writer().write_all(b"a request").unwrap();
+        them.send_close_notify();
+        let mut has_ended = false;
+        for piece in said(&mut them).chunks(piece) {
+            let (answer, is_at_end) = us.take(piece).unwrap();
+            assert!(hear(&mut them, &answer).unwrap().is_empty());
+            has_ended |= is_at_end;
+        }
+        assert_eq!(us.open().1, b"a request");
+        assert!(has_ended);
+        let answer = us.seal(b"an answer");
+        assert_eq!(hear(&mut them, &answer).unwrap(), b"an answer");
+    }
+    // One that says goodbye before it is done has nothing to be answered.
+    let mut them = client(&Arc::new(world.client(&[], &[&TLS13])), HOSTS[0]);
+    let mut us = Us::new(&world.config);
+    us.take(&said(&mut them)).unwrap();
+    them.send_close_notify();
+    let ended = us.take(&said(&mut them));
+    assert!(matches!(
+        ended,
+        Ok((_, true)) | Err(Error::AlertReceived(_))
+    ));
 }
 
 #[test]

@@ -54,6 +54,11 @@ impl Batches {
         self.coming.len() < most && self.frames < ENOUGH_FRAMES
     }
 
+    /// A poll has been given all that has come.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.coming.is_empty()
+    }
+
     pub(crate) fn flush(&mut self, notes: &mut Notes, buffers: &Rc<BufferPool>) -> bool {
         self.look(buffers);
         while !notes.is_empty() && self.has_room() {

@@ -95,6 +95,7 @@ pub(in crate::web) async fn up(
         up.turn = up.turn.wrapping_add(1);
         (up.done, up.turn)
     });
+    session.wake_reader();
     let is_repeat = number == done && number > 0;
     if !is_repeat && done.checked_add(1) != Some(number) {
         session.end(WebEnd::BadSequence);
@@ -143,8 +144,11 @@ impl Body<'_> {
         let session = self.session;
         let mut timer = session.context.reactor.timer();
         poll_fn(|cx| {
+            if session.ended().is_some() || !self.has_say() {
+                return Poll::Ready(());
+            }
             session.park_reader(cx.waker());
-            if session.ended().is_some() || session.poll_room(cx).is_ready() {
+            if session.poll_room(cx).is_ready() {
                 return Poll::Ready(());
             }
             session.heard_of();
@@ -159,6 +163,9 @@ impl Body<'_> {
         .await;
         if session.ended().is_some() {
             return Err(Outcome::Over);
+        }
+        if !self.has_say() {
+            return Err(Outcome::Gone);
         }
         let mut taken = Ok(());
         let reading = async {
@@ -186,12 +193,17 @@ impl Body<'_> {
         }
     }
 
+    /// No newer request has come.
+    fn has_say(&self) -> bool {
+        self.session.with_uplink(|up| up.turn) == self.turn
+    }
+
     /// Applies what of `bytes` is new. An error without a reason: another request goes on
     /// with it.
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), Option<WebEnd>> {
         let session = self.session;
         session.heard_of();
-        if session.with_uplink(|up| up.turn) != self.turn {
+        if !self.has_say() {
             return Err(None);
         }
         self.length += bytes.len();
@@ -272,13 +284,14 @@ pub(in crate::web) async fn down(
     timer.set(session.context.reactor.now() + POLL);
     let connection = exchange.connection().clone();
     let asked = poll_fn(|cx| {
-        session.park_carrier(cx.waker());
         if session.ended().is_some() {
             return Poll::Ready(None);
         }
         if session.poll_turn() != turn {
             return Poll::Ready(Some(Asked::Nothing));
         }
+        // Only now: the place is the newest one's.
+        session.park_carrier(cx.waker());
         // A way out that only collects does not fail.
         let _ = session.flush(cx);
         match session.ask(cursor) {

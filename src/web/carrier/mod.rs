@@ -45,6 +45,15 @@ impl Out {
         }
     }
 
+    /// Nothing of it waits: all is with the kernel, or was given to a poll.
+    pub(crate) fn is_taken(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Socket(outlet) => outlet.is_flushed(),
+            Self::Batches(batches) => batches.is_taken(),
+        }
+    }
+
     /// Gets rid of what is left of the last frame, and of `notes`; whether all is gone.
     pub(crate) fn flush(
         &mut self,

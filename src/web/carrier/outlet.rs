@@ -34,13 +34,17 @@ impl Outlet {
         }
     }
 
+    pub(in crate::web) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
     /// Bytes of what has begun that wait for the kernel.
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }
 
     /// All that has begun is with the kernel.
-    fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.rest.is_empty() && self.connection.is_flushed()
     }
 

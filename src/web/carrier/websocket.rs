@@ -99,9 +99,9 @@ impl WebSocket {
             return Poll::Ready(Ended::Session);
         }
         if self.session.way() != self.way {
-            // Another waits to be woken as its carrier.
             return Poll::Ready(Ended::Left);
         }
+        // Only now: the place is that of the way that is used.
         self.session.park_carrier(cx.waker());
         for step in [Self::read, Self::write, Self::look] {
             if let Err(end) = step(self, cx) {

@@ -7,10 +7,17 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::log::Throttle;
+use crate::net::{Notify, Reactor};
 
 /// One address has at most one part in so many of the places, but at least so many.
 const ADDRESS_PART: usize = 4;
 const MIN_OF_ADDRESS: usize = 16;
+
+/// How long one waits for a place: a server that is busy is slow before it refuses.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Those who look whether a place that is free is of use to them.
+const WOKEN: usize = 4;
 
 /// Between two lines of the log that there are no places.
 const LOG_PERIOD: Duration = Duration::from_secs(600);
@@ -21,6 +28,7 @@ pub(crate) struct Guests {
     count: Cell<usize>,
     /// An IPv6 address is its /64.
     by_address: RefCell<HashMap<IpAddr, usize>>,
+    left: Notify,
     refusals: Throttle,
 }
 
@@ -36,6 +44,7 @@ impl Guests {
             most: Cell::new(most),
             count: Cell::new(0),
             by_address: RefCell::default(),
+            left: Notify::default(),
             refusals: Throttle::new(LOG_PERIOD),
         })
     }
@@ -43,9 +52,31 @@ impl Guests {
     /// What a reload changes; who is there stays.
     pub(crate) fn set_most(&self, most: usize) {
         self.most.set(most);
+        self.left.notify();
     }
 
-    pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<Guest> {
+    /// A place for one of `address`, which may have to be waited for; `None` if there is
+    /// none in time.
+    pub(super) async fn enter(
+        self: &Rc<Self>,
+        reactor: &Rc<Reactor>,
+        address: IpAddr,
+    ) -> Option<Guest> {
+        if let Some(guest) = self.take(address) {
+            return Some(guest);
+        }
+        let waiting = async {
+            loop {
+                self.left.changed().await;
+                if let Some(guest) = self.take(address) {
+                    return guest;
+                }
+            }
+        };
+        reactor.timeout(PATIENCE, waiting).await
+    }
+
+    fn take(self: &Rc<Self>, address: IpAddr) -> Option<Guest> {
         let address = network(address);
         let most = self.most.get();
         let of_address = (most / ADDRESS_PART).max(MIN_OF_ADDRESS);
@@ -89,6 +120,8 @@ impl Drop for Guest {
                 by_address.remove(&self.address);
             }
         }
+        drop(by_address);
+        guests.left.notify_first(WOKEN);
     }
 }
 
@@ -105,6 +138,30 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Executor;
+
+    #[test]
+    fn who_finds_no_place_waits_for_one_for_some_seconds() {
+        let reactor = Reactor::virtual_time().unwrap();
+        let executor = Rc::new(Executor::default());
+        reactor.block_on(&executor, async {
+            let guests = Guests::new(1);
+            let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+            let inside = guests.enter(&reactor, address(1)).await;
+            let began = reactor.now();
+            assert!(guests.enter(&reactor, address(2)).await.is_none());
+            assert!(reactor.now() - began >= PATIENCE);
+            let leaving = async {
+                reactor.sleep(Duration::from_secs(3)).await;
+                drop(inside);
+            };
+            let began = reactor.now();
+            let entering = guests.enter(&reactor, address(2));
+            let (entered, ()) = smol::future::zip(entering, leaving).await;
+            assert!(entered.is_some());
+            assert!(reactor.now() - began < Duration::from_secs(4));
+        });
+    }
 
     #[test]
     fn places_are_bounded_in_all_and_by_address() {

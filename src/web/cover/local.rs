@@ -21,12 +21,7 @@ pub(super) async fn answer(exchange: &mut Exchange, request: &RequestHead, statu
 
 /// To what is no request.
 pub(super) async fn refuse(exchange: &mut Exchange) {
-    let page = page(400);
-    let head = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{page}",
-        page.len()
-    );
+    let fields = [("Content-Type", "text/html")];
     // Who is gone misses nothing.
-    let _ = exchange.write(head.as_bytes()).await;
+    let _ = exchange.refuse(&fields, page(400).as_bytes()).await;
 }

@@ -155,8 +155,9 @@ impl Visit {
     async fn connect(&self, site: &Site) -> Result<KeptConnection, u16> {
         let context = &self.cover.context;
         let (address, guests) = (self.peer.client.ip(), &context.guests);
-        let Some(guest) = guests.take(address) else {
-            guests.tell_refusal(address, context.http.reactor.now());
+        let reactor = &context.http.reactor;
+        let Some(guest) = guests.enter(reactor, address).await else {
+            guests.tell_refusal(address, reactor.now());
             return Err(FULL);
         };
         let connected = site.connect(context, self.peer).await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::limits;
 use super::super::notes::{MAX_NOTES, Note};
-use super::super::stream::{End, Stream, wake};
+use super::super::stream::{End, Stream};
 use super::{Session, State};
 use crate::metrics::WebEnd;
 use crate::wire::web::{FrameReader, Piece, StreamId};
@@ -57,7 +57,8 @@ impl Session {
         let now = self.context.reactor.now();
         let stream = {
             let mut state = self.state.borrow_mut();
-            let is_full = state.streams.len() >= limits::STREAMS_OF_SESSION
+            let is_full = self.context.is_closed.get()
+                || state.streams.len() >= limits::STREAMS_OF_SESSION
                 || state.ends >= limits::ENDS_OF_SESSION
                 || !state.openings.take(limits::OPENINGS, now)
                 || !self.context.streams.take();
@@ -205,7 +206,7 @@ impl Session {
             self.wake_carrier();
         }
         if was_full {
-            wake(&self.reader);
+            self.wake_reader();
         }
     }
 

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::task::Context;
 
 use super::super::carrier::Out;
-use super::super::notes::Note;
-use super::super::stream::{Stream, wake};
+use super::super::notes::{MAX_NOTES, Note};
+use super::super::stream::Stream;
 use super::{Session, State};
 
 /// How often a stream whose turn it is may be found not to have used it.
@@ -28,7 +28,7 @@ impl Session {
             return Ok(0);
         }
         let state = &mut *state;
-        let flushed = state.out.flush(&mut state.notes, &self.context.buffers);
+        let flushed = self.flush_notes(state);
         let written = match flushed {
             Ok(true) => {
                 let credit = stream.to_app.borrow().available();
@@ -44,8 +44,9 @@ impl Session {
             stream.to_app.borrow_mut().spend(written);
             state.turn = None;
         }
-        if state.pass_turn() || !state.out.is_free() {
-            // It waits for the way out, and for who has its turn.
+        let is_collected = written > 0 && matches!(state.out, Out::Batches(_));
+        if state.pass_turn() || is_collected || !state.out.is_free() {
+            // It waits for the way out, for who has its turn, or to answer a poll.
             self.wake_carrier();
         }
         Ok(written)
@@ -77,7 +78,7 @@ impl Session {
     pub(in crate::web) fn flush(&self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if !state.out.flush(&mut state.notes, &self.context.buffers)? {
+        if !self.flush_notes(state)? {
             return Ok(false);
         }
         if state.out.is_free() {
@@ -97,8 +98,21 @@ impl Session {
         Ok(true)
     }
 
+    /// Sends what waits; whether nothing is left of that.
+    fn flush_notes(&self, state: &mut State) -> io::Result<bool> {
+        let were_many = state.notes.len() >= MAX_NOTES;
+        let flushed = state.out.flush(&mut state.notes, &self.context.buffers)?;
+        if were_many && state.notes.len() < MAX_NOTES {
+            // Nothing was read meanwhile.
+            self.wake_carrier();
+            self.wake_reader();
+        }
+        Ok(flushed)
+    }
+
     /// Closes a stream: the app is told, unless it was the one who did it.
     pub(in crate::web) fn close(&self, stream: &Rc<Stream>) {
+        self.let_be(stream);
         if stream.is_closed.replace(true) {
             return;
         }
@@ -119,7 +133,7 @@ impl Session {
         }
         self.forget(stream);
         self.wake_carrier();
-        wake(&self.reader);
+        self.wake_reader();
     }
 
     pub(super) fn is_over(&self, stream: &Stream) -> bool {

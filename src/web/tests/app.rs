@@ -249,7 +249,11 @@ pub(super) fn ws_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 impl Ws {
     pub(super) async fn open(world: &World, token: &str) -> Self {
-        let mut http = world.connect().await;
+        Self::open_from(world, token, "192.0.2.1").await
+    }
+
+    pub(super) async fn open_from(world: &World, token: &str, address: &str) -> Self {
+        let mut http = world.connect_from(address).await;
         http.send(&upgrade(token)).await;
         let answer = http.answer().await.unwrap();
         assert_eq!(answer.status, 101, "{}", answer.head);

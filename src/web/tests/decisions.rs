@@ -97,6 +97,28 @@ fn a_page_is_asked_for_in_one_way_alone() {
     });
 }
 
+/// The largest head that there is, of runs that each could hide two secrets.
+#[test]
+fn a_secret_is_found_behind_any_number_of_false_ones() {
+    run(&[Clients::Idle], |world| async move {
+        let session = session(&world).await;
+        let bootstrap = bootstrap(&world, "192.0.2.1").await;
+        let noise = format!("{},", CAPABILITY.replace('M', "N") + "x").repeat(1400);
+        for secret in ["", CAPABILITY, &session, &bootstrap] {
+            let value = format!("{noise}{secret}");
+            let bytes = request("GET", "/", &[("Cookie", &value)], &[]);
+            assert!(bytes.len() > 60_000);
+            let gets = match secret {
+                "" => Gets::Cover,
+                _ => Gets::NotFound,
+            };
+            let began = std::time::Instant::now();
+            assert_eq!(decided(&world, &bytes), gets);
+            println!("{} bytes: {:?}", bytes.len(), began.elapsed());
+        }
+    });
+}
+
 #[test]
 fn a_page_below_a_path_is_there_alone() {
     let flags = [("--web", "other.example.com/dobry-cola-super-app")];

@@ -116,3 +116,26 @@ fn who_has_most_makes_room() {
         },
     );
 }
+
+/// Who is there stays when a reload makes it fewer.
+#[test]
+fn a_reload_says_how_much_there_may_be() {
+    let flags = [("--max-clients", "128")];
+    run_with(&[Clients::Idle], &flags, |world| async move {
+        for last in 1..=32 {
+            session_from(&world, &format!("192.0.2.{last}")).await;
+        }
+        let begun = async |from: &str| {
+            let token = bootstrap(&world, from).await;
+            let mut http = world.connect_from(from).await;
+            begin(&mut http, &token).await.status
+        };
+        assert_eq!(begun("192.0.2.99").await, 503);
+        world.context.set_most(400, 100);
+        assert_eq!(begun("192.0.2.99").await, 200);
+        world.context.set_most(128, 100);
+        assert_eq!(begun("192.0.2.98").await, 503);
+        assert_eq!(world.context.sessions.len(), 33);
+        assert_eq!(world.metrics.web_ends.get(WebEnd::PushedOut), 0);
+    });
+}

@@ -5,6 +5,7 @@ mod decisions;
 mod doors;
 mod fairness;
 mod limits;
+mod presence;
 mod requests;
 mod sockets;
 mod world;

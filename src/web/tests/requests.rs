@@ -119,6 +119,27 @@ fn bytes_go_up_and_come_down() {
     });
 }
 
+/// Whatever else goes on: here nothing does.
+#[test]
+fn a_poll_that_waits_is_answered_when_there_is_something() {
+    run(&[Clients::Kept], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let end = world.kept.borrow_mut().pop().unwrap();
+        for cursor in 0..3 {
+            it.down.send(&ask_down(&it.token, cursor)).await;
+            pause(&world, Duration::from_secs(1)).await;
+            let began = world.reactor.now();
+            let slices = [std::io::IoSlice::new(b"late")];
+            assert_eq!(end.try_write_vectored(&slices).unwrap(), 4);
+            let answer = it.down.answer().await.unwrap();
+            assert_eq!((answer.status, cursor_of(&answer)), (200, cursor + 1));
+            assert_eq!(frames(&answer.body)[0].payload, b"late");
+            assert!(world.reactor.now() - began < Duration::from_secs(1));
+        }
+    });
+}
+
 #[test]
 fn a_body_that_comes_again_is_applied_once() {
     run(&[Clients::Echo], |world| async move {
@@ -320,6 +341,75 @@ fn an_app_that_ends_its_session_gets_no_error_for_its_poll() {
         let poll = it.down.answer().await.unwrap();
         assert_eq!((poll.status, cursor_of(&poll)), (204, 0));
         assert_eq!(down(&mut it.down, &it.token, 0).await.status, 404);
+    });
+}
+
+/// What clients say by themselves, nothing else being on its way.
+#[test]
+fn a_poll_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        let answer = down(&mut it.down, &it.token, 0).await;
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        assert_eq!(frames(&answer.body)[0].payload, b"late");
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
+/// The older one, which is told, does not take the newer one's place.
+#[test]
+fn the_newer_of_two_polls_is_answered_at_once() {
+    run(&[Clients::Late], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &open(1)).await;
+        let start = world.reactor.now();
+        it.down.send(&ask_down(&it.token, 0)).await;
+        pause(&world, Duration::from_secs(1)).await;
+        let mut newer = world.connect().await;
+        newer.send(&ask_down(&it.token, 0)).await;
+        assert_eq!(it.down.answer().await.unwrap().status, 204);
+        assert_eq!(newer.answer().await.unwrap().status, 200);
+        assert_eq!((world.reactor.now() - start).as_secs(), 5);
+    });
+}
+
+/// While the app has much to be told nothing is read of it; it goes on when that is told.
+#[test]
+fn who_is_told_much_is_read_again() {
+    let refused: Vec<u8> = (1..600).flat_map(open).collect();
+    run(&[Clients::Echo], |world| async move {
+        let mut it = both(&world).await;
+        up(&mut it.up, &it.token, 1, &refused).await;
+        let bearer = bearer(&it.token);
+        let fields = [
+            ("Authorization", bearer.as_str()),
+            OCTETS,
+            ("X-Up-Seq", "2"),
+        ];
+        let data = frame(DATA, 1, b"more");
+        it.up
+            .send(&request("POST", "/api/v1/up", &fields, &data))
+            .await;
+        pause(&world, Duration::from_secs(1)).await;
+        let start = world.reactor.now();
+        let mut cursor = 0;
+        assert_eq!(
+            collect(&mut it.down, &it.token, &mut cursor, 4).await,
+            b"more"
+        );
+        assert_eq!(it.up.answer().await.unwrap().status, 204);
+        assert!(world.reactor.now() - start < Duration::from_secs(1));
+    });
+    let refused: Vec<u8> = (1..600).flat_map(open).collect();
+    run(&[Clients::Echo], |world| async move {
+        let mut ws = super::app::Ws::new(&world).await;
+        ws.send(&refused).await;
+        ws.send(&frame(DATA, 1, b"more")).await;
+        let start = world.reactor.now();
+        while ws.next().await.unwrap().payload != b"more" {}
+        assert!(world.reactor.now() - start < Duration::from_secs(1));
     });
 }
 

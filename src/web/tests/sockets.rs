@@ -286,8 +286,8 @@ fn an_app_ends_its_session() {
 fn a_stop_ends_all() {
     run(&[Clients::Idle], |world| async move {
         let mut ws = Ws::new(&world).await;
-        world.context.end_all();
-        assert_eq!(ws.closed().await, Some(1001));
+        let ended = smol::future::zip(world.context.end_all(), ws.closed());
+        assert_eq!(ended.await.1, Some(1001));
         let bootstrap = bootstrap(&world, "192.0.2.1").await;
         let mut http = world.connect().await;
         assert_eq!(begin(&mut http, &bootstrap).await.status, 503);

@@ -1,6 +1,6 @@
 //! A WEB proxy whose streams go to scripted clients.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -44,6 +44,10 @@ pub(super) enum Clients {
     Source,
     /// Nothing happens.
     Idle,
+    /// It says a word after five seconds, without being asked.
+    Late,
+    /// The test itself is the client, by what is [kept](World::kept).
+    Kept,
 }
 
 pub(super) struct World {
@@ -54,7 +58,10 @@ pub(super) struct World {
     pub(super) context: Rc<WebContext>,
     pub(super) config: Live<crate::config::WebConfig>,
     pub(super) arrived: Rc<Cell<usize>>,
+    pub(super) kept: Kept,
 }
+
+type Kept = Rc<RefCell<Vec<Box<dyn StreamEnd>>>>;
 
 /// Runs `test` where the streams become, one after another, `kinds`; the last of them
 /// counts for all that follow.
@@ -98,6 +105,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
     let directories = Directories::read(&config.web).unwrap();
     let covers = covers(&sites, &config.web, &config.sites.fronting, &directories);
     let arrived = Rc::new(Cell::new(0));
+    let kept = Kept::default();
     let live = Live::new(config.web.clone());
     let parts = WebParts {
         reactor: reactor.clone(),
@@ -107,7 +115,7 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         http,
         metrics: metrics.clone(),
         gate,
-        serve: serve(&executor, &arrived, kinds.to_vec()),
+        serve: serve(&reactor, &executor, (&arrived, &kept), kinds.to_vec()),
         clients: Live::new(config.clients),
         connections: 1000,
         config: live.clone(),
@@ -123,32 +131,46 @@ pub(super) fn run_with<F: Future<Output = ()>>(
         context,
         config: live,
         arrived,
+        kept,
     });
     reactor.block_on(&executor, test(world));
 }
 
 fn serve(
+    reactor: &Rc<Reactor>,
     executor: &Rc<Executor>,
-    arrived: &Rc<Cell<usize>>,
+    (arrived, kept): (&Rc<Cell<usize>>, &Kept),
     kinds: Vec<Clients>,
 ) -> Box<dyn Fn(WebArrival)> {
-    let (executor, arrived) = (executor.clone(), arrived.clone());
+    let (reactor, executor) = (reactor.clone(), executor.clone());
+    let (arrived, kept) = (arrived.clone(), kept.clone());
     Box::new(move |arrival: WebArrival| {
         let number = arrived.replace(arrived.get() + 1);
         let kind = kinds.get(number).or(kinds.last()).copied();
-        executor.spawn(client(arrival.end, kind.unwrap())).detach();
+        match kind.unwrap() {
+            Clients::Kept => kept.borrow_mut().push(arrival.end),
+            kind => {
+                let client = client(reactor.clone(), arrival.end, kind);
+                executor.spawn(client).detach();
+            }
+        }
     })
 }
 
-async fn client(end: Box<dyn StreamEnd>, kind: Clients) {
+async fn client(reactor: Rc<Reactor>, end: Box<dyn StreamEnd>, kind: Clients) {
     match kind {
         Clients::Echo => echo(&*end).await,
-        Clients::Idle | Clients::Deaf => poll_fn(|cx| end.poll_hung_up(cx)).await,
+        Clients::Idle | Clients::Deaf | Clients::Kept => poll_fn(|cx| end.poll_hung_up(cx)).await,
         Clients::Sink => while read(&*end, &mut [0; 65536]).await > 0 {},
         Clients::Nibbler => while read(&*end, &mut [0; 64]).await > 0 {},
         Clients::Source => {
             let data = [7; 65536];
             while write(&*end, &data).await {}
+        }
+        Clients::Late => {
+            reactor.sleep(Duration::from_secs(5)).await;
+            write(&*end, b"late").await;
+            poll_fn(|cx| end.poll_hung_up(cx)).await;
         }
     }
     end.close();

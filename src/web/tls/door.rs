@@ -9,7 +9,7 @@ use super::Certificates;
 use crate::client::{WebDoor, WebVisitor};
 use crate::config::{FrontingChoice, SiteConfig};
 use crate::http::Connection;
-use crate::net::{Live, Reactor};
+use crate::net::{Live, Reactor, Scratch, Socket};
 use crate::tls::{self, AcceptContext};
 use crate::web::WebContext;
 use crate::wire::secret::Domain;
@@ -71,23 +71,85 @@ impl DoorParts {
             peer,
             standing,
         } = visitor;
+        let (scratch, web) = (self.accept.scratch.clone(), self.web.clone());
+        let sent_away = SentAway::new(&scratch, &socket);
         // In a box: what comes of it needs none of it any more.
         let shaken = {
             let shaking = Box::pin(tls::accept(&self.accept, &config, &socket, &received));
             let limit = (accepted + SHAKE_LIMIT).saturating_duration_since(self.reactor.now());
             self.reactor.timeout(limit, shaking).await
         };
-        drop((received, config));
-        let stream = match shaken {
-            Some(Ok(stream)) => stream,
-            Some(Err(_)) => return self.accept.drain(&socket),
-            None => return,
+        drop((received, config, self));
+        // Nor may a reset overtake the alert.
+        let Some(Ok(stream)) = shaken else {
+            return;
         };
+        sent_away.not_any_more();
         let Some(connection) = Connection::tls(socket, stream) else {
             return;
         };
-        let web = self.web.clone();
-        drop(self);
-        web.serve_at_door(Rc::new(connection), peer, standing).await;
+        let connection = Rc::new(connection);
+        let sent_away = SentAway::new(&scratch, connection.socket());
+        web.serve_at_door(connection.clone(), peer, standing).await;
+        sent_away.not_any_more();
+    }
+}
+
+/// A visitor that is sent away for another sees an end and no reset, also if something of
+/// its was not read: dropping this is that.
+struct SentAway<'a> {
+    scratch: &'a Scratch,
+    socket: Option<&'a Socket>,
+}
+
+impl<'a> SentAway<'a> {
+    fn new(scratch: &'a Scratch, socket: &'a Socket) -> Self {
+        Self {
+            scratch,
+            socket: Some(socket),
+        }
+    }
+
+    fn not_any_more(mut self) {
+        self.socket = None;
+    }
+}
+
+impl Drop for SentAway<'_> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket {
+            let _ = self.scratch.with(|space| socket.discard_waiting(space));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::net::Executor;
+    use crate::net::test_help::pair;
+
+    #[test]
+    fn who_is_sent_away_is_not_reset() {
+        let reactor = Reactor::new().unwrap();
+        let executor = Rc::new(Executor::default());
+        let scratch = Rc::<Scratch>::default();
+        reactor.block_on(&executor, async {
+            for is_sent_away in [true, false] {
+                let (near, far) = pair(&reactor).await;
+                far.write_all(b"a hello that nobody reads").await.unwrap();
+                poll_fn(|cx| near.poll_filled(cx, 1)).await.unwrap();
+                let sent_away = SentAway::new(&scratch, &near);
+                match is_sent_away {
+                    true => drop(sent_away),
+                    false => sent_away.not_any_more(),
+                }
+                drop(near);
+                let end = far.read(&mut [0]).await;
+                assert_eq!(end.ok(), is_sent_away.then_some(0));
+            }
+        });
     }
 }

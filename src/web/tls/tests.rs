@@ -1,9 +1,9 @@
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use fake_telegram::harness::TemporaryDirectory;
 use rcgen::{CertificateParams, KeyPair};
 
 use super::*;
@@ -15,17 +15,11 @@ const HOST: &str = "proxy.example.com";
 
 /// A host whose files are in a directory of their own.
 struct World {
-    directory: PathBuf,
+    directory: TemporaryDirectory,
     reactor: Rc<Reactor>,
     config: Live<WebConfig>,
     shown: Rc<RefCell<Vec<OwnFace>>>,
     certificates: Rc<Certificates>,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
 }
 
 /// A certificate and its key, as text.
@@ -37,14 +31,13 @@ fn made(names: &[&str]) -> [String; 2] {
 }
 
 impl World {
-    fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("web-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
+    fn new() -> Self {
+        let directory = TemporaryDirectory::new();
         let [chain, key] = made(&[HOST]);
-        fs::write(directory.join("chain.pem"), chain).unwrap();
-        fs::write(directory.join("key.pem"), key).unwrap();
+        fs::write(directory.path().join("chain.pem"), chain).unwrap();
+        fs::write(directory.path().join("key.pem"), key).unwrap();
         let config = Live::new(WebConfig {
-            hosts: vec![host(&directory, HOST)],
+            hosts: vec![host(directory.path(), HOST)],
             ..WebConfig::default()
         });
         let reactor = Reactor::virtual_time().unwrap();
@@ -69,9 +62,9 @@ impl World {
     fn write(&self, [chain, key]: [&str; 2]) {
         // By another file in its place, as certbot does.
         for (name, text) in [("chain.pem", chain), ("key.pem", key)] {
-            let beside = self.directory.join("new");
+            let beside = self.directory.path().join("new");
             fs::write(&beside, text).unwrap();
-            fs::rename(beside, self.directory.join(name)).unwrap();
+            fs::rename(beside, self.directory.path().join(name)).unwrap();
         }
     }
 
@@ -100,7 +93,7 @@ fn host(directory: &std::path::Path, name: &str) -> WebHost {
 /// What is done to the files, and whether another certificate is shown a minute later.
 #[test]
 fn files_that_change_are_read_again_and_bad_ones_change_nothing() {
-    let world = World::new("files");
+    let world = World::new();
     let executor = Rc::new(Executor::default());
     executor.spawn(world.certificates.clone().run()).detach();
     let name = HOST.parse().unwrap();
@@ -130,7 +123,7 @@ fn files_that_change_are_read_again_and_bad_ones_change_nothing() {
         assert_eq!(is_other, changes, "{what}");
         assert!(world.certificates.has(&name));
     }
-    fs::remove_file(world.directory.join("key.pem")).unwrap();
+    fs::remove_file(world.directory.path().join("key.pem")).unwrap();
     let before = world.count();
     world.wait(&executor, 200);
     assert_eq!(world.count(), before);
@@ -139,7 +132,7 @@ fn files_that_change_are_read_again_and_bad_ones_change_nothing() {
 
 #[test]
 fn who_asks_need_not_wait_a_minute() {
-    let world = World::new("asked");
+    let world = World::new();
     let executor = Rc::new(Executor::default());
     executor.spawn(world.certificates.clone().run()).detach();
     world.wait(&executor, 5);
@@ -154,7 +147,7 @@ fn who_asks_need_not_wait_a_minute() {
 
 #[test]
 fn hosts_come_and_go_with_the_config() {
-    let world = World::new("hosts");
+    let world = World::new();
     let executor = Rc::new(Executor::default());
     executor.spawn(world.certificates.clone().run()).detach();
     let other = "other.example.com";
@@ -173,7 +166,7 @@ fn hosts_come_and_go_with_the_config() {
         world.config.set(WebConfig {
             hosts: hosts
                 .iter()
-                .map(|name| host(&world.directory, name))
+                .map(|name| host(world.directory.path(), name))
                 .collect(),
             ..WebConfig::default()
         });

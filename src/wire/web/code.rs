@@ -35,14 +35,38 @@ pub fn candidates(text: &[u8]) -> impl Iterator<Item = [u8; 32]> {
         let last = run.last_chunk().filter(|_| run.len() > LEN);
         run.first_chunk().into_iter().chain(last)
     })
-    .filter_map(decode_loosely)
+    .map(decode_loosely)
 }
 
-fn decode_loosely(letters: &[u8; LEN]) -> Option<[u8; 32]> {
-    let mut whole = *letters;
-    let last = whole.last_mut()?;
-    // Letters stand for 6 bits, of which 4 are of use at the end.
-    let value = ALPHABET.iter().position(|letter| letter == last)?;
-    *last = *ALPHABET.get(value & !3)?;
-    decode(&whole)
+/// By a table: what is nobody's secret need not be decoded in constant time, and one that
+/// is was shown in a wrong place.
+fn decode_loosely(letters: &[u8; LEN]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let mut to = bytes.iter_mut();
+    let (mut bits, mut count) = (0u32, 0);
+    for letter in letters {
+        // Letters stand for 6 bits, of which 4 are of use at the end.
+        bits = bits << 6 | u32::from(value(*letter));
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            if let Some(to) = to.next() {
+                *to = (bits >> count) as u8;
+            }
+        }
+    }
+    bytes
+}
+
+/// Of a letter of the alphabet.
+fn value(letter: u8) -> u8 {
+    const VALUES: [u8; 256] = {
+        let (mut values, mut at) = ([0; 256], 0);
+        while at < ALPHABET.len() {
+            values[ALPHABET[at] as usize] = at as u8;
+            at += 1;
+        }
+        values
+    };
+    VALUES.get(usize::from(letter)).copied().unwrap_or_default()
 }

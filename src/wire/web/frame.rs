@@ -1,6 +1,4 @@
-use std::fmt;
-
-use super::FrameFault;
+use super::{FrameFault, MAX_FRAMES, StreamId};
 use crate::bytes::{Gather, take_up_to};
 
 /// Type, stream and length, in bytes.
@@ -9,8 +7,6 @@ pub const HEADER_LEN: usize = 8;
 pub const MAX_PAYLOAD: usize = 1 << 20;
 /// The longest message or body, in bytes: whoever reads it holds it to that.
 pub const MAX_BATCH: usize = 2 << 20;
-/// Frames in one message or body.
-pub const MAX_FRAMES: usize = 4096;
 
 /// The first frame to an app.
 pub const WELCOME: [u8; HEADER_LEN] = [0x11, 0, 0, 0, 0, 0, 0, 0];
@@ -29,10 +25,6 @@ const BYE: u8 = 0x1f;
 
 /// The longest body but that of DATA: a PONG's.
 const MAX_SHORT: usize = 64;
-
-/// The id of a stream, `1..=0xff_ffff`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(u32);
 
 /// What an app sends, as it comes.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,25 +76,6 @@ enum Short {
     Hello,
     Window(StreamId),
     Pong { length: u8 },
-}
-
-impl StreamId {
-    pub const MAX: u32 = 0xff_ffff;
-
-    /// `None`: 0, which is no stream, or too large.
-    pub fn new(id: u32) -> Option<Self> {
-        (1..=Self::MAX).contains(&id).then_some(Self(id))
-    }
-
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 impl Default for FrameReader {
@@ -284,7 +257,7 @@ pub fn window(stream: StreamId, credit: u32) -> [u8; HEADER_LEN + 4] {
 }
 
 fn header(kind: u8, stream: StreamId, length: u32) -> [u8; HEADER_LEN] {
-    let [_, a, b, c] = stream.0.to_be_bytes();
+    let [_, a, b, c] = stream.get().to_be_bytes();
     let [d, e, f, g] = length.to_be_bytes();
     [kind, a, b, c, d, e, f, g]
 }

@@ -3,6 +3,7 @@
 //!
 //! | File | What |
 //! |---|---|
+//! | `stream_id.rs` | the id of a stream |
 //! | `frame.rs` | frames of an app, as they come, and those to it |
 //! | `fault.rs` | what is wrong with an app's frames |
 //! | `ids.rs` | the streams of a session, by their ids, and which ids are used up |
@@ -11,6 +12,7 @@
 //! | `key.rs` | a secret as the WEB proxy knows it |
 //! | `capability.rs` | what a page is asked for with |
 //! | `token.rs` | what a page gives an app to begin a session with, and what a session is named by |
+//! | `sieve.rs` | tells noise from these at once |
 //! | `code.rs` | the 43 letters that these are written in |
 //! | `host.rs`, `path.rs` | where a page is |
 //! | `invite.rs` | links to it |
@@ -26,21 +28,27 @@ mod ids;
 mod invite;
 mod key;
 mod path;
+mod sieve;
+mod stream_id;
 mod token;
 
 pub use capability::Capability;
 pub use credit::{CreditFromApp, CreditToApp, FIRST_CREDIT, GRANT, Overrun};
 pub use fault::{FrameFault, IdFault};
 pub use frame::{
-    FrameReader, HEADER_LEN, HELLO, MAX_BATCH, MAX_FRAMES, MAX_PAYLOAD, Piece, StreamId, WELCOME,
-    close, data_header, is_hello, window,
+    FrameReader, HEADER_LEN, HELLO, MAX_BATCH, MAX_PAYLOAD, Piece, WELCOME, close, data_header,
+    is_hello, window,
 };
 pub use host::{HostError, HostName};
 pub use ids::Streams;
 pub use invite::{WebInvite, WebInviteError};
 pub use key::WebKey;
 pub use path::{BasePath, PathError};
+pub use stream_id::StreamId;
 pub use token::{BOOTSTRAP_LIFE, BridgeId, Mint, Ticket, Token, TokenKind};
+
+/// Frames in one message or body.
+pub const MAX_FRAMES: usize = 4096;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! ticket = made u32 BE ‖ serial u32 BE ‖ bridge 8 bytes
-//! mac    = HMAC-SHA256(mac key, kind ‖ ticket)[..16]
-//! token  = (ticket ⊕ HMAC-SHA256(mask key, mac)[..16]) ‖ mac        32 bytes
+//! mac    = HMAC-SHA256(mac key, kind ‖ ticket)[..12]
+//! body   = (ticket ⊕ HMAC-SHA256(mask key, mac)[..16]) ‖ mac        28 bytes
+//! token  = body ‖ sieve of body                                    32 bytes
 //! ```
 
 use std::cell::Cell;
@@ -12,12 +13,14 @@ use std::fmt;
 
 use smol_mtproxy_ciphers::{constant_time_eq, hmac_sha256, sha256};
 
+use super::sieve::{SIFTED, Sieve};
 use super::{Capability, code};
 
 /// How long a bootstrap token is good for, in seconds.
 pub const BOOTSTRAP_LIFE: u32 = 120;
 
-const HALF: usize = 16;
+const TICKET: usize = 16;
+const MAC: usize = 32 - TICKET - SIFTED;
 
 /// The token as it goes over the wire. Never printed by `Debug`.
 #[derive(Clone, Copy)]
@@ -54,6 +57,7 @@ pub struct BridgeId([u8; 8]);
 pub struct Mint {
     mac_key: [u8; 32],
     mask_key: [u8; 32],
+    sieve: Sieve,
     serial: Cell<u32>,
 }
 
@@ -63,6 +67,7 @@ impl Mint {
         Self {
             mac_key: hmac_sha256(key, &[b"web token mac"]),
             mask_key: hmac_sha256(key, &[b"web token mask"]),
+            sieve: Sieve::new(key),
             serial: Cell::new(0),
         }
     }
@@ -79,41 +84,65 @@ impl Mint {
     }
 
     pub fn token(&self, kind: TokenKind, ticket: &Ticket) -> Token {
-        let body = ticket.bytes();
-        let mac = self.mac(kind, &body);
-        let masked = self.masked(&body, &mac);
+        let ticket = ticket.bytes();
+        let mac = self.mac(kind, &ticket);
+        let masked = self.masked(&ticket, &mac);
+        let sifted = self.sieve.of(&[&masked, &mac]).to_be_bytes();
         let mut token = [0; 32];
-        for (to, from) in token.iter_mut().zip(masked.iter().chain(&mac)) {
+        let all = masked.iter().chain(&mac).chain(&sifted);
+        for (to, from) in token.iter_mut().zip(all) {
             *to = *from;
         }
         Token(token)
     }
 
+    /// Whether it was made here, of whichever kind. Noise costs next to nothing.
+    pub fn is_own(&self, token: &Token) -> bool {
+        let kinds = [TokenKind::Bootstrap, TokenKind::Session];
+        let opened = self.opened(token);
+        opened.is_some_and(|(ticket, mac)| {
+            let mut macs = kinds.iter().map(|kind| self.mac(*kind, &ticket));
+            macs.any(|own| constant_time_eq(&own, &mac))
+        })
+    }
+
     /// What a token says; `None`: it is not one of this kind that was made here. Of its
     /// age nothing is said: see [`Ticket::is_fresh`].
     pub fn read(&self, kind: TokenKind, token: &Token) -> Option<Ticket> {
-        let (masked, mac) = token.0.split_first_chunk::<HALF>()?;
-        let mac = mac.first_chunk::<HALF>()?;
-        let body = self.masked(masked, mac);
-        let is_ours = constant_time_eq(&self.mac(kind, &body), mac);
-        is_ours.then(|| Ticket::from_bytes(body))
+        let (ticket, mac) = self.opened(token)?;
+        let is_ours = constant_time_eq(&self.mac(kind, &ticket), &mac);
+        is_ours.then(|| Ticket::from_bytes(ticket))
     }
 
-    fn mac(&self, kind: TokenKind, body: &[u8; HALF]) -> [u8; HALF] {
-        half(hmac_sha256(&self.mac_key, &[&[kind as u8], body]))
+    /// A capability's number, by which nearly all others are told from it. It says nothing
+    /// of the capability to who does not have the server's key.
+    pub fn sift(&self, capability: &Capability) -> u32 {
+        self.sieve.of(&[capability.bytes()])
     }
 
-    fn masked(&self, body: &[u8; HALF], mac: &[u8; HALF]) -> [u8; HALF] {
-        let mut masked = half(hmac_sha256(&self.mask_key, &[mac]));
-        for (mask, byte) in masked.iter_mut().zip(body) {
+    /// What would be in it, and its MAC.
+    fn opened(&self, token: &Token) -> Option<([u8; TICKET], [u8; MAC])> {
+        let (masked, rest) = token.0.split_first_chunk::<TICKET>()?;
+        let (mac, sifted) = rest.split_first_chunk::<MAC>()?;
+        let is_sifted = self.sieve.of(&[masked, mac]).to_be_bytes() == *sifted;
+        is_sifted.then(|| (self.masked(masked, mac), *mac))
+    }
+
+    fn mac(&self, kind: TokenKind, ticket: &[u8; TICKET]) -> [u8; MAC] {
+        first(hmac_sha256(&self.mac_key, &[&[kind as u8], ticket]))
+    }
+
+    fn masked(&self, ticket: &[u8; TICKET], mac: &[u8; MAC]) -> [u8; TICKET] {
+        let mut masked: [u8; TICKET] = first(hmac_sha256(&self.mask_key, &[mac]));
+        for (mask, byte) in masked.iter_mut().zip(ticket) {
             *mask ^= byte;
         }
         masked
     }
 }
 
-fn half(hash: [u8; 32]) -> [u8; HALF] {
-    hash.first_chunk().copied().unwrap_or_default()
+fn first<const N: usize>(hash: [u8; 32]) -> [u8; N] {
+    hash.first_chunk().copied().unwrap_or([0; N])
 }
 
 impl Ticket {
@@ -122,9 +151,9 @@ impl Ticket {
         now.wrapping_sub(self.made) <= BOOTSTRAP_LIFE
     }
 
-    fn bytes(&self) -> [u8; HALF] {
+    fn bytes(&self) -> [u8; TICKET] {
         let (made, serial) = (self.made.to_be_bytes(), self.serial.to_be_bytes());
-        let mut bytes = [0; HALF];
+        let mut bytes = [0; TICKET];
         let all = made.iter().chain(&serial).chain(&self.bridge.0);
         for (to, from) in bytes.iter_mut().zip(all) {
             *to = *from;
@@ -132,7 +161,7 @@ impl Ticket {
         bytes
     }
 
-    fn from_bytes(bytes: [u8; HALF]) -> Self {
+    fn from_bytes(bytes: [u8; TICKET]) -> Self {
         let [a, b, c, d, e, f, g, h, bridge @ ..] = bytes;
         Self {
             made: u32::from_be_bytes([a, b, c, d]),

@@ -1,7 +1,8 @@
 use base64ct::{Base64, Encoding};
 use smol_mtproxy_ciphers::sha1;
 
-use super::KEY_LEN;
+/// Random bytes by which an answer is known to be one to a request.
+pub const KEY_LEN: usize = 16;
 
 /// Letters of base64 in `Sec-WebSocket-Accept`.
 pub const ACCEPT_LEN: usize = 28;

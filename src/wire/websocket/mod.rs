@@ -25,7 +25,7 @@ mod to_client;
 mod to_server;
 mod upgrade;
 
-pub use accept::{ACCEPT_LEN, accept_key};
+pub use accept::{ACCEPT_LEN, KEY_LEN, accept_key};
 pub use error::FrameError;
 pub use from_client::{ClientFrameReader, ClientPiece};
 pub use from_server::{FrameReader, MAX_FRAME, Piece};
@@ -34,7 +34,7 @@ pub use to_client::{
     ServerControl, ServerHeader, server_close, server_header, server_ping, server_pong,
 };
 pub use to_server::{ControlFrame, MessageHeader, close, message_header, pong};
-pub use upgrade::{KEY_LEN, MAX_HEAD, UpgradeAnswer, UpgradeError, request};
+pub use upgrade::{MAX_HEAD, UpgradeAnswer, UpgradeError, request};
 
 /// What a control frame carries.
 pub type ControlBody = heapless::Vec<u8, MAX_SHORT, u8>;

@@ -2,10 +2,7 @@ use std::fmt;
 
 use base64ct::{Base64, Encoding};
 
-use super::accept::{ACCEPT_LEN, accept_of};
-
-/// Random bytes by which an answer is known to be one to this request.
-pub const KEY_LEN: usize = 16;
+use super::accept::{ACCEPT_LEN, KEY_LEN, accept_of};
 
 /// The longest head of an answer that is read, in bytes.
 pub const MAX_HEAD: usize = 8 * 1024;

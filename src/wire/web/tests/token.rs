@@ -19,6 +19,12 @@ fn a_token_says_what_was_put_in() {
         assert_eq!(token.to_string().as_bytes(), letters);
         assert_eq!(format!("{token:?}"), "Token(hidden)");
     }
+    // Of either kind, and of no other server's.
+    for kind in [TokenKind::Bootstrap, TokenKind::Session] {
+        let token = mint.token(kind, &ticket);
+        assert!(mint.is_own(&token));
+        assert!(!Mint::new(&[8; 32]).is_own(&token));
+    }
     // One kind is not the other, and another server's is nobody's.
     let token = mint.token(TokenKind::Bootstrap, &ticket);
     assert_eq!(mint.read(TokenKind::Session, &token), None);
@@ -36,12 +42,40 @@ fn a_known_token() {
     let mint = Mint::new(&[7; 32]);
     assert_eq!(
         mint.token(TokenKind::Bootstrap, &ticket).to_string(),
-        "7JBqyA8L7KBf1e--sy9JN5_ElYWNodr4x4KIye18mLw"
+        "mZsWwwLky5fuyPWNobaWjJ_ElYWNodr4x4KIyUcOFJA"
     );
     assert_eq!(
         mint.token(TokenKind::Session, &ticket).to_string(),
-        "m0WtVa10nsA6oaKJSajcPPBgHNlbh_NpVdu_YTdK310"
+        "4TUjqyaRdc4pvHmu_Q0UJvBgHNlbh_NpVdu_YRk9m4g"
     );
+}
+
+/// By the same script: of 32 bytes of 9.
+#[test]
+fn a_capabilitys_number() {
+    let nines = Capability::from_bytes([9; 32]);
+    assert_eq!(Mint::new(&[7; 32]).sift(&nines), 0x96f6_f60e);
+    assert_ne!(
+        Mint::new(&[8; 32]).sift(&nines),
+        0x96f6_f60e,
+        "each key has its own"
+    );
+}
+
+/// What a server does with the largest head that somebody fills with noise.
+#[test]
+fn noise_is_told_from_tokens_at_once() {
+    let mint = Mint::new(&[7; 32]);
+    let other = Mint::new(&[8; 32]);
+    let noise: String = (0..1490)
+        .map(|at| other.token(TokenKind::Session, &other.ticket(at, bridge())))
+        .map(|token| format!("{token},"))
+        .collect();
+    let began = std::time::Instant::now();
+    let found = code::candidates(noise.as_bytes()).map(Token::from_bytes);
+    let own = found.filter(|token| mint.is_own(token)).count();
+    println!("{} bytes: {:?}", noise.len(), began.elapsed());
+    assert_eq!(own, 0);
 }
 
 #[test]
@@ -77,5 +111,6 @@ proptest! {
         let other = Token::from_bytes(bytes);
         prop_assert_eq!(mint.read(TokenKind::Session, &other), None);
         prop_assert_eq!(mint.read(TokenKind::Bootstrap, &other), None);
+        prop_assert!(mint.is_own(&same) && !mint.is_own(&other));
     }
 }

@@ -19,6 +19,8 @@ const PART: usize = 64 << 10;
 pub struct Channel {
     stream: Async<TcpStream>,
     tls: Option<Mutex<ClientConnection>>,
+    /// What has come by TLS and was not read.
+    clear: Mutex<Vec<u8>>,
     /// Whose bytes go to the socket at present.
     turn: smol::lock::Mutex<()>,
 }
@@ -33,6 +35,7 @@ impl Channel {
         let mut channel = Self {
             stream,
             tls: None,
+            clear: Mutex::default(),
             turn: smol::lock::Mutex::new(()),
         };
         if let Some(config) = &options.tls {
@@ -64,17 +67,14 @@ impl Channel {
             return read_some(&self.stream).await;
         };
         loop {
-            let mut clear = Vec::new();
-            match lock(tls).reader().read_to_end(&mut clear) {
-                Ok(_) => return Ok(clear),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(clear);
-                }
-                Err(error) => return Err(error),
-            }
+            let clear = std::mem::take(&mut *lock(&self.clear));
             if !clear.is_empty() {
                 return Ok(clear);
+            }
+            match lock(tls).reader().read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // It has said its last.
+                _ => return Ok(clear),
             }
             let bytes = read_some(&self.stream).await?;
             if bytes.is_empty() {
@@ -107,6 +107,8 @@ impl Channel {
         while !bytes.is_empty() {
             tls.read_tls(&mut bytes)?;
             tls.process_new_packets().map_err(io::Error::other)?;
+            // It holds no more than a record or two. An end is seen by the next read.
+            let _ = tls.reader().read_to_end(&mut lock(&self.clear));
         }
         Ok(())
     }

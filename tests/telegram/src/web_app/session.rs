@@ -146,7 +146,7 @@ impl Session {
 
     /// Why it is over, if it is.
     pub fn over(&self) -> Option<String> {
-        lock(&self.shared.state).over.clone()
+        self.shared.over()
     }
 
     /// Waits for its end, and says why it came.
@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// Ends it at the relay, as an app does that is closed.
-    pub async fn close(self) -> io::Result<()> {
+    pub async fn close(&self) -> io::Result<()> {
         let answer = self.api().ask(&self.api().delete(&self.token)).await?;
         match answer.status {
             204 => Ok(()),
@@ -252,6 +252,10 @@ impl Shared {
 
     pub fn is_over(&self) -> bool {
         lock(&self.state).over.is_some()
+    }
+
+    pub fn over(&self) -> Option<String> {
+        lock(&self.state).over.clone()
     }
 
     /// How much of `wanted` bytes may be sent on the stream now.

@@ -77,6 +77,11 @@ impl Stream {
         self.shared.credits(self.id)
     }
 
+    /// Why its session is over, if it is.
+    pub fn session_over(&self) -> Option<String> {
+        self.shared.over()
+    }
+
     pub fn is_open(&self) -> bool {
         self.credits().is_some()
     }

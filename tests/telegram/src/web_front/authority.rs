@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::version::{TLS12, TLS13};
 
 use super::manners::{Certificate, Versions};
+use super::request::base64;
 use crate::shared::lock;
 
 pub struct Authority {
@@ -55,6 +56,25 @@ impl Authority {
     /// The certificate that clients are to trust.
     pub fn pem(&self) -> &str {
         &self.pem
+    }
+
+    /// What a web server with this name has in its files: its chain and its key, in PEM.
+    pub fn files(&self, name: &str) -> (String, String) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let mut between = String::new();
+        let issuer = match &self.between {
+            None => &self.issuer,
+            Some((shown, issuer)) => {
+                params.custom_extensions = vec![filler(1600)];
+                let text = base64(shown);
+                between =
+                    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+                issuer
+            }
+        };
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, issuer).expect("a certificate");
+        (signed.pem() + &between, key.serialize_pem())
     }
 
     /// What a server with these names shows.
