@@ -76,7 +76,7 @@ fn doors(config: &Config) -> Vec<Verdict> {
         .web
         .hosts
         .iter()
-        .find_map(|host| Some((host, key_of(host)?)));
+        .find_map(|host| Some((host, web_door::key_of(host)?)));
     let Some((host, key)) = tried else {
         return Vec::new();
     };
@@ -116,15 +116,6 @@ fn try_plain(
 ) -> Result<(), DoorFailure> {
     let manner = Manner::without_tls(door.addr, &config.guard.relays, &door.header);
     web_door::try_door(door.addr, &manner, host, key)
-}
-
-/// As the host's first link has it.
-pub(super) fn key_of(host: &WebHost) -> Option<WebKey> {
-    let named = host.secrets.first()?;
-    Some(WebKey {
-        secret: named.secret.key,
-        is_padded: true,
-    })
 }
 
 #[cfg(test)]

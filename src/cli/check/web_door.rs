@@ -68,6 +68,15 @@ impl Manner {
     }
 }
 
+/// As the host's first link has it.
+pub(super) fn key_of(host: &WebHost) -> Option<WebKey> {
+    let named = host.secrets.first()?;
+    Some(WebKey {
+        secret: named.secret.key,
+        is_padded: true,
+    })
+}
+
 /// Where a listener at `address` is reached from here.
 pub(super) fn from_here(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {

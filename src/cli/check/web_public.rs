@@ -9,8 +9,8 @@ use std::sync::Arc;
 use rustls::{CertificateError, Error, RootCertStore};
 
 use super::verdict::Verdict;
-use super::web_door::{DoorFailure, Manner, Step, try_door};
-use super::{all_at_once, site_names, web};
+use super::web_door::{DoorFailure, Manner, Step, key_of, try_door};
+use super::{all_at_once, site_names};
 use crate::config::{Config, Reach, WebHost};
 #[cfg(feature = "tls")]
 use crate::tls;
@@ -61,7 +61,7 @@ fn of_host(host: &WebHost, ours: &[IpAddr]) -> Vec<Verdict> {
     let judge = |address: IpAddr| {
         let place = Place::of(address, ours);
         let tried = manner().and_then(|manner| {
-            let key = web::key_of(host)?;
+            let key = key_of(host)?;
             Some(try_door((address, PORT).into(), &manner, host, &key))
         });
         place.verdict(host, tried)
