@@ -108,9 +108,11 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
+#[cfg(feature = "tls")]
+pub(crate) use web::CertificateFiles;
 #[cfg(test)]
 pub(crate) use web::CoverSite;
-pub(crate) use web::{CertificateFiles, CoverSource, WebConfig, WebHost, WebListen};
+pub(crate) use web::{CoverSource, WebConfig, WebHost, WebListen};
 #[cfg(feature = "tls")]
 pub(crate) use ws::WsConfig;
 
