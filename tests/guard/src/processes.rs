@@ -93,6 +93,12 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
     let mut direct = vec![Load::Silent];
     direct.extend([of(dd), of(ee)].concat());
     direct.retain(|load| *load != Load::Down(dd));
+    #[cfg(feature = "tls")]
+    let upstream = {
+        let mut upstream = of(dd).to_vec();
+        upstream.retain(|load| *load != Load::Down(dd));
+        upstream
+    };
     vec![
         // The longest first.
         (layout(Route::Middle, Link::None), vec![Load::Rotation]),
@@ -110,7 +116,7 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         #[cfg(feature = "tls")]
         (by(Way::Ws), [of(dd), of(ee)].concat()),
         #[cfg(feature = "tls")]
-        (by(Way::Upstream), of(dd).to_vec()),
+        (by(Way::Upstream), upstream),
         (through(Door::Web), of(dd).to_vec()),
         #[cfg(feature = "tls")]
         (through(Door::WebTls), of(dd).to_vec()),
