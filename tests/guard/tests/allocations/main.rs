@@ -100,6 +100,10 @@ const BY_DESIGN: &[Reason] = &[
         "whose connection is slow is looked at by the clock",
     ),
     always(
+        "websocket::WebSocket::look",
+        "small credit is granted by the clock, fifty times a second at most",
+    ),
+    always(
         "src/ciphers/ctr_stream.rs",
         "a direction that was silent for --hibernate expands its key again",
     ),
@@ -147,6 +151,14 @@ const BY_DESIGN: &[Reason] = &[
     chunks(
         "src/connection/websocket.rs",
         "what a web front refuses waits",
+    ),
+    chunks(
+        "src/web/session/incoming.rs",
+        "what an app sends waits for its stream's client",
+    ),
+    chunks(
+        "src/web/carrier/outlet.rs",
+        "what a WEB app refuses of a frame waits",
     ),
     chunks(
         "src/tls/writer.rs",
