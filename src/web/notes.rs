@@ -10,6 +10,9 @@ pub(super) const MAX_NOTES: usize = 256;
 /// Bytes of notes that go into one message.
 pub(super) const MAX_MESSAGE: usize = 1024;
 
+/// For so many a session keeps room: there is one for nearly each message of an app.
+const KEPT: usize = 4;
+
 /// Some notes as frames.
 pub(super) type NoteFrames = heapless::Vec<u8, MAX_MESSAGE>;
 
@@ -65,8 +68,8 @@ impl Notes {
             }
             self.0.pop_front();
         }
-        if self.0.is_empty() {
-            // One that is idle keeps no memory for them.
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            // One that is idle keeps memory for a few.
             self.clear();
         }
         frames

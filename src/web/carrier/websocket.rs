@@ -236,7 +236,9 @@ impl WebSocket {
             }
             let next = self.next_look(heard, quiet);
             let first = granting.map_or(next, |at| at.min(next));
-            self.timer.set(first.max(now + Duration::from_millis(1)));
+            // With traffic all of these move on; it is set again when it fires.
+            self.timer
+                .set_earlier(first.max(now + Duration::from_millis(1)));
             if self.timer.poll_expired(cx).is_pending() {
                 return Ok(());
             }

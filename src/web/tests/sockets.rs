@@ -141,7 +141,7 @@ fn what_ends_a_session() {
     }
 }
 
-/// They go with the next bytes to the app, or together after a pause.
+/// They go with the next bytes to the app, or after a pause.
 #[test]
 fn small_grants_take_no_message_each() {
     run(&[Clients::Sink], |world| async move {
@@ -153,7 +153,7 @@ fn small_grants_take_no_message_each() {
         ws.send(&frame(DATA, 1, &[0; 50])).await;
         let window = ws.next().await.unwrap();
         assert_eq!((window.kind, window.stream), (WINDOW, 1));
-        assert_eq!(window.payload, 150u32.to_be_bytes());
+        assert_eq!(window.payload, 100u32.to_be_bytes());
         let waited = world.reactor.now() - start;
         assert!((20..40).contains(&waited.as_millis()), "{waited:?}");
     });
@@ -194,8 +194,8 @@ fn more_than_was_granted_ends_a_session() {
                 ws.http.send(&ws_frame(0x82, &data)).await;
             }
         };
-        let sent = world.reactor.timeout(Duration::from_secs(2), sending).await;
-        assert!(sent.is_none());
+        // The kernel may have room for all of it.
+        let _ = world.reactor.timeout(Duration::from_secs(2), sending).await;
         let used = world.buffers.used_bytes();
         assert!(used <= 256 * 1024, "{used}");
         drop(ws);

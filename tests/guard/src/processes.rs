@@ -88,17 +88,13 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         ]
     };
     let split = || vec![Load::Echoes(dd), Load::Down(dd), Load::Up(dd)];
-    // Not what is spliced to the client: how many pieces a MiB has is the kernel's
-    // affair, and each costs the same few instructions.
+    // Not what is spliced to the client, or handed on as it is: how many pieces a MiB has
+    // is the kernel's affair, and each costs the same few instructions.
     let mut direct = vec![Load::Silent];
     direct.extend([of(dd), of(ee)].concat());
     direct.retain(|load| *load != Load::Down(dd));
-    #[cfg(feature = "tls")]
-    let upstream = {
-        let mut upstream = of(dd).to_vec();
-        upstream.retain(|load| *load != Load::Down(dd));
-        upstream
-    };
+    let mut without_download = of(dd).to_vec();
+    without_download.retain(|load| *load != Load::Down(dd));
     vec![
         // The longest first.
         (layout(Route::Middle, Link::None), vec![Load::Rotation]),
@@ -116,8 +112,8 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         #[cfg(feature = "tls")]
         (by(Way::Ws), [of(dd), of(ee)].concat()),
         #[cfg(feature = "tls")]
-        (by(Way::Upstream), upstream),
-        (through(Door::Web), of(dd).to_vec()),
+        (by(Way::Upstream), without_download.clone()),
+        (through(Door::Web), without_download),
         #[cfg(feature = "tls")]
         (through(Door::WebTls), of(dd).to_vec()),
         (layout(Route::Direct, Link::Key), split()),

@@ -15,17 +15,17 @@ fn an_overrun_of_one_byte() {
 #[test]
 fn a_window_is_due_when_it_is_worth_a_frame_or_the_stream_idles() {
     let mut credit = CreditFromApp::default();
-    credit.receive(100_000).unwrap();
+    credit.receive(400_000).unwrap();
     assert_eq!(credit.idle(), None);
-    assert_eq!(credit.left(20_000), None);
+    assert_eq!(credit.left(120_000), None);
     assert!(credit.is_owed());
-    assert_eq!(credit.left(12_768), Some(32_768));
+    assert_eq!(credit.left(11_072), Some(131_072));
     assert!(!credit.is_owed());
     assert_eq!(credit.left(105), None);
     assert_eq!(credit.idle(), Some(105));
     assert_eq!(credit.idle(), None);
     // Bytes that never came grant nothing.
-    assert_eq!(credit.left(usize::MAX), Some(100_000 - 32_768 - 105));
+    assert_eq!(credit.left(usize::MAX), Some(400_000 - 131_072 - 105));
     assert_eq!(credit.left(1), None);
     assert_eq!(credit.idle(), None);
 }

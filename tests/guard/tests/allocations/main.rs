@@ -36,6 +36,8 @@ struct Reason {
 enum Whose {
     /// All, whatever flows.
     All,
+    /// Those of timers, whatever flows.
+    Timers,
     /// Those of [`POOLS`]; a client that waits for each answer never causes them.
     Pools,
     /// Those of this very file; again, no client that waits causes them.
@@ -44,6 +46,11 @@ enum Whose {
 
 const fn always(place: &'static str, why: &'static str) -> Reason {
     let whose = Whose::All;
+    Reason { place, whose, why }
+}
+
+const fn timers(place: &'static str, why: &'static str) -> Reason {
+    let whose = Whose::Timers;
     Reason { place, whose, why }
 }
 
@@ -62,11 +69,15 @@ impl Reason {
         let is_of_pools = || POOLS.iter().any(|pool| path.starts_with(pool));
         match self.whose {
             Whose::All => backtrace.contains(self.place),
+            Whose::Timers => backtrace.contains(self.place) && path.starts_with(TIMERS),
             Whose::Pools => backtrace.contains(self.place) && is_of_pools(),
             Whose::Own => path.starts_with(self.place),
         }
     }
 }
+
+/// Where timers have their places.
+const TIMERS: &str = "src/net/reactor/timers.rs";
 
 /// Where chunks are made, and who may have how many of them is noted.
 const POOLS: &[&str] = &[
@@ -98,6 +109,10 @@ const BY_DESIGN: &[Reason] = &[
     always(
         "src/telegram/pool/lanes.rs",
         "whose connection is slow is looked at by the clock",
+    ),
+    timers(
+        "src/web/carrier/websocket.rs",
+        "small credit is granted by the clock, fifty times a second at most",
     ),
     always(
         "src/ciphers/ctr_stream.rs",
@@ -147,6 +162,14 @@ const BY_DESIGN: &[Reason] = &[
     chunks(
         "src/connection/websocket.rs",
         "what a web front refuses waits",
+    ),
+    chunks(
+        "src/web/session/incoming.rs",
+        "what an app sends waits for its stream's client",
+    ),
+    chunks(
+        "src/web/carrier/outlet.rs",
+        "what a WEB app refuses of a frame waits",
     ),
     chunks(
         "src/tls/writer.rs",
@@ -361,7 +384,8 @@ fn trouble_of(load: Load, told: &str) -> Option<String> {
             .ok()
             .and_then(|reason: usize| BY_DESIGN.get(reason));
         let is_echo = matches!(load, Load::Echoes);
-        reason.is_none_or(|reason| reason.whose != Whose::All && is_echo)
+        let is_always = |whose| matches!(whose, Whose::All | Whose::Timers);
+        reason.is_none_or(|reason| !is_always(reason.whose) && is_echo)
     });
     let mut places: Vec<_> = unmeant.map(|(_, place)| place).collect();
     places.sort_unstable();
