@@ -84,8 +84,14 @@ impl Model {
         memory.write(disk, self.run, self.unix());
         let (file, end) = (disk.files, disk.length);
         if std::mem::take(&mut disk.is_anew) {
+            // In which order a generation's came is not written.
+            let unordered = memory.wanted.div_ceil(PART_OF_ALL).max(ENTRIES_PER_PAGE);
             for seen in self.written.values_mut() {
                 (seen.file, seen.end) = (file, end);
+                seen.order = seen.order.saturating_sub(unordered);
+            }
+            for (_, order) in self.unwritten.values_mut() {
+                *order = order.saturating_sub(unordered);
             }
         }
         for (number, (at, order)) in self.unwritten.drain() {
@@ -120,6 +126,32 @@ impl Model {
                 .into_iter()
                 .all(|number| !memory.knows(&id(number), self.run))
         );
+    }
+}
+
+/// An eighth of a file that was begun anew is in no order: of what another run takes over,
+/// the oldest go an eighth at a time.
+#[test]
+fn a_file_that_was_begun_anew_is_taken_over_but_for_an_eighth() {
+    let entries = 4605;
+    for _ in 0..20 {
+        let (mut model, mut disk) = (Model::default(), Disk::default());
+        let mut memory = kept(entries);
+        for number in 1..=3662 {
+            model.come(&mut memory, number);
+        }
+        memory.take_news(model.run, model.unix());
+        memory.begin_anew();
+        model.write(&mut memory, &mut disk);
+        for number in 3663..=5181 {
+            model.come(&mut memory, number);
+        }
+        model.latest = 5181;
+        model.write(&mut memory, &mut disk);
+        let mut next = disk.restored(entries, model.unix());
+        model.check(&mut next);
+        let known = (1..=5181).filter(|number| next.knows(&id(*number), 0));
+        assert!(known.count() >= entries);
     }
 }
 
