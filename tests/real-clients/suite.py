@@ -41,6 +41,12 @@ BESIDE = {
     f"via {scheme}": ("--via", scheme, "--via-credentials", "anna:secret")
     for scheme in ("socks5", "http")
 }
+# Whose web front is between, for the route that goes by it, and how that is told to the proxy.
+FRONTS = {
+    "ws": ("telegram", [("--ws", f"{dc}=") for dc in (1, 2, 3, 4, 5, 10001, 10002, 10003)]),
+    "zone": ("zone", [("--cloudflare-zone", "zone.example=")]),
+    "worker": ("worker", [("--cloudflare-worker", "tunnel.example=")]),
+}
 # What a WEB host is called, and the apps that real clients come in.
 WEB_HOST = "web.example.com"
 WEB_APPS = {
@@ -73,6 +79,30 @@ class Server:
     @classmethod
     async def start_configured(cls, number, directory, route, beside=()):
         return await cls.start(number, directory, cls._for_clients(number, route), beside)
+
+    @classmethod
+    async def start_fronted(cls, number, directory, route):
+        """Telegram is reached by a web front alone."""
+        kind, places = FRONTS[route]
+        self, authority = cls(number), f"{directory}/{route}-ca.pem"
+        self.telegram = await FakeTelegram.start("--web-front", authority, "--web-front-kind", kind)
+        front = (await self.telegram.wait_for("^web-front (.*)")).group(1)
+        flags = [*self.telegram.flags, "--data-dir", f"{directory}/{number}", "--ws-ca", authority]
+        for flag, place in places:
+            flags += [flag, f"{place}{front}"]
+        self.proxy = await Proxy.start([*flags, *cls._for_clients(number, route)])
+        return self
+
+    @classmethod
+    async def start_chained(cls, number, directory):
+        """By another proxy, `back`, which has one of its secrets too."""
+        self = await cls.start_configured(number, directory, "direct")
+        upstream = f"127.0.0.1:{self.port}:{SECRETS['plain']}"
+        self.back, self.port = self.proxy, 2100 + number
+        data = ["--data-dir", f"{directory}/{number}-chained", "--upstream", upstream]
+        clients = cls._for_clients(number + 100, "upstream")
+        self.proxy = await Proxy.start([*self.telegram.flags, *data, *clients])
+        return self
 
     @classmethod
     async def start_web(cls, number, directory, route):
@@ -196,6 +226,9 @@ async def run(report, directory):
     }
     split_beside = await Server.start_split(9, directory, "direct", BESIDE["via socks5"])
     beside["split, via socks5"] = split_beside
+    for number, route in enumerate(FRONTS, 20):
+        beside[route] = await Server.start_fronted(number, directory, route)
+    beside["upstream"] = await Server.start_chained(30, directory)
     web = {
         f"web, {route}": await Server.start_web(number, directory, route)
         for number, route in enumerate(("middle", "direct"), 10)

@@ -28,6 +28,9 @@ struct Arguments {
     /// a web front too; the certificate of its authority is written to this file
     #[argh(option)]
     web_front: Option<PathBuf>,
+    /// whose that is: telegram (default), zone (zone.example) or worker (tunnel.example)
+    #[argh(option, default = "Kind::Telegram", from_str_fn(parse_front))]
+    web_front_kind: Kind,
     /// a strict server for the proxy's --via: socks5, socks5h or http
     #[argh(option, from_str_fn(parse_scheme))]
     via: Option<(String, Protocol)>,
@@ -77,7 +80,7 @@ fn main() {
         Err(error) => fail(error),
     };
     let front = arguments.web_front.map(|file| {
-        let options = web_front::Options::new(Kind::Telegram);
+        let options = web_front::Options::new(arguments.web_front_kind);
         let front = WebFront::start(&telegram, options).unwrap_or_else(|error| {
             eprintln!("cannot listen on loopback: {error}");
             std::process::exit(1);
@@ -327,6 +330,18 @@ fn parse_tag(text: &str) -> Result<[u8; 16], String> {
     from_hex(text)
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| "a tag is 32 hex digits".to_owned())
+}
+
+fn parse_front(text: &str) -> Result<Kind, String> {
+    match text {
+        "telegram" => Ok(Kind::Telegram),
+        "zone" => Ok(Kind::Zone("kws{dc}.zone.example".to_owned())),
+        "worker" => Ok(Kind::Worker {
+            host: "tunnel.example".to_owned(),
+            key: None,
+        }),
+        _ => Err("it is telegram, zone or worker".to_owned()),
+    }
 }
 
 fn parse_scheme(text: &str) -> Result<(String, Protocol), String> {
