@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use fake_telegram::client::{Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, certify};
-use fake_telegram::secret::{KEY, padded};
+use fake_telegram::secret::{classic, padded};
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::Via;
 use fake_telegram::web_front::WebFront;
@@ -177,15 +177,19 @@ impl Case {
     }
 }
 
+/// The next proxy's, as it is another person's: with our own all would be passed on as it is.
+const NEXT_KEY: [u8; 16] = [0xa5; 16];
+
 /// What is between on the way upstream.
 pub async fn next_proxy(binary: &str, telegram: &FakeTelegram) -> Proxy {
     let options = ProxyOptions::new(binary, telegram, Route::Direct);
+    let options = options.set("--secret", classic(&NEXT_KEY));
     fit(options).start().await
 }
 
 /// By its padded secret.
 fn next_link(next: &Proxy) -> String {
-    format!("{}:{}", next.address(), padded(&KEY))
+    format!("{}:{}", next.address(), padded(&NEXT_KEY))
 }
 
 /// Room for the clients of the idle loads, who hibernate soon. A replay memory of

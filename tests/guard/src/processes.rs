@@ -112,7 +112,7 @@ fn layouts() -> Vec<(Layout, Vec<Load>)> {
         #[cfg(feature = "tls")]
         (by(Way::Ws), [of(dd), of(ee)].concat()),
         #[cfg(feature = "tls")]
-        (by(Way::Upstream), without_download.clone()),
+        (by(Way::Upstream), of(dd).to_vec()),
         (through(Door::Web), without_download),
         #[cfg(feature = "tls")]
         (through(Door::WebTls), of(dd).to_vec()),

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use fake_telegram::client::{Client, Kind, Options};
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, TemporaryDirectory};
 use fake_telegram::payload::echo;
-use fake_telegram::secret::{KEY, padded};
+#[cfg(feature = "tls")]
+use fake_telegram::secret::classic;
+use fake_telegram::secret::padded;
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::via::{self, Via};
 use fake_telegram::wait::before;
@@ -182,7 +184,7 @@ impl Between {
                     link: Link::None,
                     door: Door::Own,
                 };
-                let parts = watch.start(telegram, layout, calm).await?;
+                let parts = watch.start(telegram, layout, of_another).await?;
                 between.next = parts.into_iter().next().map(|part| (part, watch));
             }
         }
@@ -195,7 +197,7 @@ impl Between {
             return options.set("--via", via.url("socks5"));
         }
         if let Some((next, _)) = &self.next {
-            let link = format!("{}:{}", next.proxy.address(), padded(&KEY));
+            let link = format!("{}:{}", next.proxy.address(), padded(&NEXT_KEY));
             return options.set("--route", "upstream").set("--upstream", link);
         }
         match &self.front {
@@ -214,6 +216,14 @@ pub struct Part {
     pub proxy: Proxy,
     /// Where it is told of a mark.
     pub marks: PathBuf,
+}
+
+/// Another person's secret: with our own all would be passed on as it is.
+const NEXT_KEY: [u8; 16] = [0xa5; 16];
+
+#[cfg(feature = "tls")]
+fn of_another(options: ProxyOptions) -> ProxyOptions {
+    calm(options).set("--secret", classic(&NEXT_KEY))
 }
 
 /// The words that start a proxy of which nothing is wanted.
