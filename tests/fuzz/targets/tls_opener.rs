@@ -9,6 +9,12 @@ use smol_mtproxy_wire::tls::{
 /// What one read takes.
 const ROOM: usize = 2 * MAX_RECORD;
 
+const RECORDS_PER_KEY: u64 = 3;
+
+/// New keys that are taken before there is much data.
+const MAX_KEYS: u64 = 32;
+const MAX_RECORDS: u64 = MAX_KEYS * RECORDS_PER_KEY;
+
 /// Keys by number, the same on both sides.
 #[derive(Default)]
 struct Numbered(u8);
@@ -54,17 +60,19 @@ fuzz_target!(|input: &[u8]| {
     let (Ok(to_peer), Ok(from_peer)) = (ours.next(), theirs.next()) else {
         unreachable!();
     };
-    let mut sealer = Sealer::new(to_peer, 3);
+    let mut sealer = Sealer::new(to_peer, RECORDS_PER_KEY);
     let mut sent = Vec::new();
     let mut said = Vec::new();
     let mut batch = vec![0; RECORD_LEN];
     let mut cuts = Vec::new();
     // Whether nothing that is wrong has been said.
     let mut is_right = true;
+    let mut records = 0;
     for (what, part) in Script(input) {
         match what % 6 {
-            // Data, and new keys every third record.
-            0 => {
+            // Data, and new keys every third record, but not so often that they are refused.
+            0 if records < MAX_RECORDS => {
+                records += 1;
                 let slices = [part].into_iter();
                 let Ok((taken, sealed)) = sealer.seal(&mut batch, slices, &mut ours) else {
                     unreachable!();
@@ -88,6 +96,7 @@ fuzz_target!(|input: &[u8]| {
                 sent.extend_from_slice(part);
                 is_right &= part.is_empty();
             }
+            0 => {}
             // Where reads end.
             _ => cuts.extend(part.iter().map(|cut| 1 + usize::from(*cut) * 16)),
         }
