@@ -36,17 +36,28 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(request.bytes(), &whole[..len]);
     let text: Vec<_> = request.bytes().split(|byte| *byte == b'\n').collect();
     // The last line is empty, and nothing is behind it.
-    assert!(text[..text.len() - 1].iter().all(|line| line.ends_with(b"\r")));
+    assert!(
+        text[..text.len() - 1]
+            .iter()
+            .all(|line| line.ends_with(b"\r"))
+    );
     assert_eq!(text.len() - 3, request.fields().count());
     assert!(request.fields().count() <= MAX_FIELDS && !request.bytes().contains(&0));
     let first = [request.method(), request.target()].join(&b' ');
     assert!(request.bytes().starts_with(&first));
-    assert!(request.fields().all(|(name, _)| !name.contains(&b' ') && !name.is_empty()));
+    assert!(
+        request
+            .fields()
+            .all(|(name, _)| !name.contains(&b' ') && !name.is_empty())
+    );
     let count = |name| request.fields().named(name).count();
     match request.framing() {
         Framing::Chunked => {
             assert!(request.is_http_11());
-            assert_eq!((count("transfer-encoding"), count("content-length")), (1, 0));
+            assert_eq!(
+                (count("transfer-encoding"), count("content-length")),
+                (1, 0)
+            );
         }
         Framing::Length(length) => {
             assert_eq!(count("transfer-encoding"), 0);

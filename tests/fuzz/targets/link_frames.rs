@@ -74,7 +74,11 @@ fuzz_target!(|data: &[u8]| {
         let mut inside = false;
         for letter in text.chars() {
             inside |= letter == '(';
-            if inside { rest.push(letter) } else { bytes.push(letter) }
+            if inside {
+                rest.push(letter)
+            } else {
+                bytes.push(letter)
+            }
             inside &= letter != ')';
         }
         (bytes, rest)

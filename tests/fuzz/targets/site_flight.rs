@@ -16,7 +16,9 @@ fuzz_target!(|data: &[u8]| {
     for bytes in data.windows(2).take(100) {
         samples.add(u16::from_le_bytes([bytes[0], bytes[1]]));
         let judged = samples.estimate().expect("there are some");
-        let drawn = judged.length.draw(&mut |out| out.copy_from_slice(&data[..out.len()]));
+        let drawn = judged
+            .length
+            .draw(&mut |out| out.copy_from_slice(&data[..out.len()]));
         assert!((1..=MAX_RECORD + 4).contains(&drawn));
     }
 });

@@ -28,5 +28,11 @@ fuzz_target!(|text: &str| {
     assert_eq!(before.list(), entries);
     let after = table.snapshot();
     assert!(after.list().is_empty());
-    assert!(read(&after.rewrite(&saved)).unwrap().snapshot().list().is_empty());
+    assert!(
+        read(&after.rewrite(&saved))
+            .unwrap()
+            .snapshot()
+            .list()
+            .is_empty()
+    );
 });

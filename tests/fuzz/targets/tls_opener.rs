@@ -85,7 +85,11 @@ fuzz_target!(|input: &[u8]| {
             }
             // What is not data, the messages as they come.
             kind @ (1 | 2) => {
-                let kind = if kind == 1 { Kind::Alert } else { Kind::Handshake };
+                let kind = if kind == 1 {
+                    Kind::Alert
+                } else {
+                    Kind::Handshake
+                };
                 let mut record = [&[0; HEADER_LEN], part, &[0; TAIL_LEN]].concat();
                 assert!(sealer.seal_one(&mut record, kind).is_ok());
                 sent.extend_from_slice(&record);
