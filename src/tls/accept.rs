@@ -3,14 +3,14 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use rustls::ServerConfig;
 
 use super::error::Error;
 use super::stream::{Judge, TlsContext, TlsStream};
 use super::{Batch, Peer};
-use crate::net::{BufferPool, READS_PER_TURN, Rope, Scratch, Socket};
+use crate::net::{BufferPool, Rope, Scratch, Socket};
 
 /// What connections of a server for everybody are made with.
 #[derive(Clone)]
@@ -28,23 +28,6 @@ impl AcceptContext {
                 buffers: buffers.clone(),
                 judge: Rc::new(Anybody),
             },
-        }
-    }
-}
-
-impl AcceptContext {
-    /// Throws away what has come on `socket`, which is going to be closed: else the kernel
-    /// would end it by a reset, which may overtake the alert.
-    pub(crate) fn drain(&self, socket: &Socket) {
-        let mut nobody = Context::from_waker(Waker::noop());
-        for _ in 0..READS_PER_TURN {
-            let read = self
-                .scratch
-                .with(|buffer| socket.poll_read(&mut nobody, buffer));
-            match read {
-                Some(Poll::Ready(Ok(length))) if length > 0 => {}
-                _ => break,
-            }
         }
     }
 }

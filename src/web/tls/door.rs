@@ -79,14 +79,12 @@ impl DoorParts {
             let limit = (accepted + SHAKE_LIMIT).saturating_duration_since(self.reactor.now());
             self.reactor.timeout(limit, shaking).await
         };
-        sent_away.not_any_more();
-        drop((received, config));
-        let stream = match shaken {
-            Some(Ok(stream)) => stream,
-            Some(Err(_)) => return self.accept.drain(&socket),
-            None => return,
+        drop((received, config, self));
+        // Nor may a reset overtake the alert.
+        let Some(Ok(stream)) = shaken else {
+            return;
         };
-        drop(self);
+        sent_away.not_any_more();
         let Some(connection) = Connection::tls(socket, stream) else {
             return;
         };
