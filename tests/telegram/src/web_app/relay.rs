@@ -318,19 +318,18 @@ impl Session {
             fields.push(("Sec-WebSocket-Extensions", "permessage-deflate"));
         }
         talk.answer(101, &fields, b"").await?;
-        let writer = talk.writer();
-        let (session, messages) = (self.clone(), talk.writer());
+        let (session, writer) = (self.clone(), talk.writer());
         let _sending = smol::spawn(async move {
             while let Ok(batch) = session.waiting.recv().await {
                 let outcome = match session.inner.fault {
-                    Fault::Raw(bytes) => (&*messages).write_all(bytes).await,
+                    Fault::Raw(bytes) => writer.write(bytes).await,
                     Fault::Text => {
                         let text = crate::web_front::frame(1, &batch);
-                        (&*messages).write_all(&text).await
+                        writer.write(&text).await
                     }
                     _ => {
                         let message = crate::web_front::frame(2, &batch);
-                        (&*messages).write_all(&message).await
+                        writer.write(&message).await
                     }
                 };
                 if outcome.is_err() {
@@ -339,7 +338,7 @@ impl Session {
             }
         });
         loop {
-            let (opcode, payload) = talk.message(&writer).await?;
+            let (opcode, payload) = talk.message().await?;
             match opcode {
                 2 => self.take(&payload),
                 _ => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -53,7 +53,8 @@ async fn echoes(stream: &super::Stream, label: u8, length: usize) -> io::Result<
         while came.len() < length {
             let bytes = stream.read().await?;
             if bytes.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                let why = stream.session_over().unwrap_or_default();
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             }
             came.extend_from_slice(&bytes);
         }

@@ -35,20 +35,37 @@ impl Asked {
 }
 
 pub(super) struct Talk {
-    stream: Arc<Async<TcpStream>>,
+    writer: Arc<Writer>,
     input: Vec<u8>,
+}
+
+/// For several who write to one connection: what one of them writes stays together,
+/// also where the socket takes it in pieces.
+pub(super) struct Writer {
+    stream: Async<TcpStream>,
+    turn: smol::lock::Mutex<()>,
+}
+
+impl Writer {
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let _turn = self.turn.lock().await;
+        (&self.stream).write_all(bytes).await
+    }
 }
 
 impl Talk {
     pub fn new(stream: Async<TcpStream>) -> Self {
         Self {
-            stream: Arc::new(stream),
+            writer: Arc::new(Writer {
+                stream,
+                turn: smol::lock::Mutex::new(()),
+            }),
             input: Vec::new(),
         }
     }
 
-    pub fn writer(&self) -> Arc<Async<TcpStream>> {
-        self.stream.clone()
+    pub fn writer(&self) -> Arc<Writer> {
+        self.writer.clone()
     }
 
     pub async fn request(&mut self) -> io::Result<Asked> {
@@ -90,7 +107,7 @@ impl Talk {
     }
 
     /// The next message of a WebSocket client, put together; pings are answered.
-    pub async fn message(&mut self, writer: &Async<TcpStream>) -> io::Result<(u8, Vec<u8>)> {
+    pub async fn message(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let (mut whole, mut kind) = (Vec::new(), 0);
         loop {
             let head = self.take(2).await?;
@@ -115,8 +132,7 @@ impl Talk {
             match opcode {
                 9 => {
                     let pong = crate::web_front::frame(10, &payload);
-                    let mut writer = writer;
-                    writer.write_all(&pong).await?;
+                    self.write(&pong).await?;
                 }
                 8 => return Ok((8, payload)),
                 _ => {
@@ -131,7 +147,7 @@ impl Talk {
     }
 
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.stream).write_all(bytes).await
+        self.writer.write(bytes).await
     }
 
     async fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {
@@ -142,7 +158,7 @@ impl Talk {
     }
 
     async fn more(&mut self) -> io::Result<()> {
-        let mut bytes = read_some(&self.stream).await?;
+        let mut bytes = read_some(&self.writer.stream).await?;
         if bytes.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
