@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::log::Quoted;
+
 /// A value. Objects keep the order of their members.
 pub(super) enum Json {
     #[cfg(any(test, feature = "check", feature = "ctl"))]
@@ -24,7 +26,7 @@ impl std::fmt::Display for Json {
             #[cfg(any(test, feature = "check", feature = "ctl"))]
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
-            Self::Text(text) => quote(f, text),
+            Self::Text(text) => Quoted(text).fmt(f),
             Self::List(items) => {
                 f.write_char('[')?;
                 for (position, item) in items.iter().enumerate() {
@@ -37,25 +39,12 @@ impl std::fmt::Display for Json {
                 f.write_char('{')?;
                 for (position, (name, value)) in members.iter().enumerate() {
                     f.write_str(if position == 0 { "" } else { "," })?;
-                    quote(f, name)?;
-                    write!(f, ":{value}")?;
+                    write!(f, "{}:{value}", Quoted(name))?;
                 }
                 f.write_char('}')
             }
         }
     }
-}
-
-fn quote(f: &mut std::fmt::Formatter<'_>, text: &str) -> std::fmt::Result {
-    f.write_char('"')?;
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => write!(f, "\\{c}")?,
-            c if c.is_control() => write!(f, "\\u{:04x}", c as u32)?,
-            c => f.write_char(c)?,
-        }
-    }
-    f.write_char('"')
 }
 
 #[cfg(test)]

@@ -97,7 +97,10 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         (Err(error), Basis::Service(_)) => return not_loaded(error, &arguments.command),
         (Err(error), _) => return Err(error),
     };
-    log::set_level(config.process.log_level);
+    match begun.is_some() {
+        true => log::go_by(config.process.log),
+        false => log::set_level(config.process.log.level),
+    }
     if let Basis::Service(file) = basis {
         eprintln!("smol-mtproxy: with the flags of {}", file.display());
     }
@@ -152,11 +155,7 @@ fn complain(exit: Exit, problem: impl Display) -> Exit {
 
 /// One line on stderr.
 fn tell(level: LogLevel, what: impl Display) {
-    eprintln!(
-        "{}smol-mtproxy: {}",
-        log::priority(level),
-        log::one_line(what.to_string())
-    );
+    eprint!("{}", log::command_line(level, &what));
 }
 
 /// Writes to stdout, whose reader may have left, as `head` does.

@@ -14,6 +14,7 @@ mod privileges;
 mod reload;
 mod replays;
 mod rooms;
+mod self_test;
 mod server;
 mod settings;
 mod signals;

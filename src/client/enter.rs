@@ -34,7 +34,7 @@ use super::{ClientContext, KEEPALIVE};
 use crate::config::Reset;
 use crate::connection::ClientEnd;
 use crate::guard::gate::FloodState;
-use crate::log::{LogLevel, is_enabled};
+use crate::log::{Address, LogLevel, is_enabled};
 use crate::metrics::RejectReason;
 use crate::net::{Live, Socket};
 #[cfg(feature = "tls")]
@@ -166,7 +166,7 @@ async fn prove_or_turn_away(arrival: &Arrival<'_>) -> Option<Found> {
         debug!(
             "{}: {} sees {site}",
             arrival.rules.name,
-            arrival.peer.get().client
+            Address::from(arrival.peer.get().client)
         );
         return Some(Found::Stranger(site, rest));
     }
@@ -241,6 +241,7 @@ fn door_for(
         reject(arrival, reason);
     } else if is_enabled(LogLevel::Debug) {
         let (name, peer) = (&arrival.rules.name, arrival.peer.get().client);
+        let peer = Address::from(peer);
         debug!("{name}: {peer} goes to a WEB host: {reason}");
     }
     Some(door.clone())
@@ -314,7 +315,7 @@ fn log_accepted(arrival: &Arrival<'_>, accepted: &Accepted) {
         let name = rules.secrets.get(accepted.secret).map(|named| &*named.name);
         let (name, kind) = (name.unwrap_or_default(), accepted.kind());
         let dc = accepted.header.dc;
-        let peer = arrival.peer.get().client;
+        let peer = Address::from(arrival.peer.get().client);
         debug!(
             "{}: {peer} is a client of {name}, {kind}, for DC {dc}",
             rules.name
@@ -323,7 +324,7 @@ fn log_accepted(arrival: &Arrival<'_>, accepted: &Accepted) {
 }
 
 fn log_rejection(arrival: &Arrival<'_>, reason: RejectReason) {
-    let peer = arrival.peer.get().client;
+    let peer = Address::from(arrival.peer.get().client);
     if reason == RejectReason::TooManyClients {
         arrival.context.log_full_house();
     }

@@ -92,9 +92,9 @@ pub(crate) use rules::Rules;
 use sessions::Sessions;
 #[cfg(feature = "tls")]
 pub(crate) use sites::OwnFace;
-pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
+pub(crate) use sites::{Sites, Standing};
 use turned_away::TurnedAway;
 #[cfg(feature = "tls")]
 pub(crate) use web_door::{WebDoor, WebStanding, WebVisitor};

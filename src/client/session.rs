@@ -22,7 +22,7 @@ use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::connection::ClientEnd;
 use crate::guard::half_open::Origin;
-use crate::log::{LogLevel, is_enabled};
+use crate::log::{Address, LogLevel, is_enabled};
 use crate::metrics::{CloseReason, RouteKind};
 use crate::net::{Destination, User};
 use crate::wire::dc::DcId;
@@ -145,7 +145,10 @@ fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: C
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
         let peer = told.copied().or_else(|| out.end.peer_address());
-        let peer = peer.map_or_else(|| "a client".into(), |address| address.to_string());
+        let peer = peer.map_or_else(
+            || "a client".into(),
+            |address| Address::from(address).to_string(),
+        );
         debug!("{peer} left after {} s: {reason}", time.as_secs());
     }
     out.close(reason);

@@ -14,7 +14,7 @@ use super::{ClientContext, Rules};
 use crate::connection::{ClientEnd, StreamEnd};
 use crate::guard::gate::Pass;
 use crate::guard::policy::Visitor;
-use crate::log::{LogLevel, is_enabled};
+use crate::log::{Address, LogLevel, is_enabled};
 use crate::metrics::{ClientKind, RejectReason};
 use crate::net::Live;
 use crate::wire::obfuscated2::{self, HEADER_LEN};
@@ -167,7 +167,7 @@ impl Entering<'_> {
 
     fn log_accepted(&self, accepted: &Accepted) {
         if is_enabled(LogLevel::Debug) {
-            let (peer, dc) = (self.peer.client, accepted.header.dc);
+            let (peer, dc) = (Address::from(self.peer.client), accepted.header.dc);
             let (listener, name) = (&self.rules.name, self.secret_name());
             let kind = ClientKind::Web;
             debug!("{listener}: {peer} is a client of {name}, {kind}, for DC {dc}");
@@ -184,7 +184,7 @@ impl Entering<'_> {
         let now = context.reactor.now();
         context.turned_away.tell(reason, self.secret_name(), now);
         if is_enabled(LogLevel::Debug) {
-            let (listener, peer) = (&self.rules.name, self.peer.client);
+            let (listener, peer) = (&self.rules.name, Address::from(self.peer.client));
             debug!("{listener}: a WEB stream of {peer} is no client: {reason}");
         }
     }

@@ -95,7 +95,7 @@ pub(crate) use link::LinkTls;
 pub(crate) use link::{LinkConfig, LinkKey};
 pub(crate) use listen_address::{ListenAddress, includes};
 pub(crate) use machine::{LinkPlaces, may_bind};
-pub(crate) use network::{Network, Reach};
+pub(crate) use network::{Network, Reach, shown};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
 pub(crate) use routes::{RouteChoice, RouteList, RouteName};

@@ -1,6 +1,9 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+
+use crate::log::Address;
 
 /// An address prefix, `192.0.2.0/24` or `2001:db8::/48`; a bare address is a
 /// prefix of its whole length. IPv4 addresses inside IPv6 count as IPv4.
@@ -8,6 +11,16 @@ use std::str::FromStr;
 pub(crate) struct Network {
     first: IpAddr,
     length: u8,
+}
+
+/// A text that may be somebody's address or network, as the log may show it.
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+    match text.parse::<Network>() {
+        Ok(network) if !Address::are_whole() => {
+            Cow::Owned(Address::from(network.first()).to_string())
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 impl Network {

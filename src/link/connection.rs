@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::notes::{Marks, Note, Notes};
 use super::pulse::Pulse;
 use super::share::Share;
+use crate::log::Address;
 use crate::net::trunk::{Headroom, SilenceRules, Step, TaskSlot};
 use crate::net::{Rope, SCRATCH_LEN, Socket};
 #[cfg(feature = "tls")]
@@ -52,7 +53,7 @@ pub(super) struct LinkConnection {
     pub(crate) context: Rc<LinkContext>,
     pub(crate) socket: Socket,
     /// Who is at the other end, for the log.
-    pub(crate) peer: String,
+    pub(crate) peer: Address,
     /// Whose link it is.
     pub(crate) share: Share,
     /// Of the other side's certificate, if it has one.
@@ -78,7 +79,7 @@ pub(super) struct LinkConnection {
 pub(super) struct ConnectionParts {
     pub(crate) context: Rc<LinkContext>,
     pub(crate) socket: Socket,
-    pub(crate) peer: String,
+    pub(crate) peer: Address,
     pub(crate) share: Share,
     #[cfg(feature = "tls")]
     pub(crate) fingerprints: Option<Fingerprints>,

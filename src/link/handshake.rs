@@ -1,5 +1,5 @@
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -10,6 +10,7 @@ use super::channel::{Channel, Outlet};
 use super::fault::Fault;
 use super::security::Security;
 use crate::config::Network;
+use crate::log::Address;
 use crate::net::{Rope, Socket, fill_random};
 #[cfg(feature = "tls")]
 use crate::tls::x509::Fingerprints;
@@ -64,7 +65,7 @@ pub(super) struct Greeted {
     pub(crate) early: Vec<u8>,
     /// Credit of each stream to begin with.
     pub(crate) window: u32,
-    pub(crate) peer: String,
+    pub(crate) peer: Address,
     /// Who the other side is: the name in its certificate. Without one its address, of
     /// IPv6 the /64.
     pub(crate) name: String,
@@ -99,7 +100,9 @@ pub(super) async fn shake(
     socket: Socket,
     begun: &dyn Fn(),
 ) -> Result<Greeted, Fault> {
-    let peer = socket.peer_address();
+    // Who has left already is nowhere.
+    let gone = |_| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+    let peer = socket.peer_address().unwrap_or_else(gone);
     let mut talk = Talk {
         channel: security.channel(&socket, &context.buffers)?,
         context: context.clone(),
@@ -111,7 +114,7 @@ pub(super) async fn shake(
     match talk.agree(security, part).await {
         Ok(theirs) => Ok(Greeted {
             outlet: talk.channel.outlet().ok_or(Fault::Closed)?,
-            name: name(talk.channel.peer_name(), peer.as_ref().ok()),
+            name: name(talk.channel.peer_name(), peer),
             #[cfg(feature = "tls")]
             fingerprints: talk.channel.peer_fingerprints(),
             is_trial: theirs.is_trial,
@@ -122,7 +125,7 @@ pub(super) async fn shake(
             decoder: talk.decoder,
             early: talk.received,
             window: theirs.window,
-            peer: peer.map_or_else(|_| "gone".to_owned(), |address| address.to_string()),
+            peer: peer.into(),
         }),
         Err(Fault::Closed) => Err(Fault::HungUp(part.side())),
         Err(fault) => {
@@ -134,10 +137,8 @@ pub(super) async fn shake(
     }
 }
 
-fn name(certified: Option<String>, address: Option<&SocketAddr>) -> String {
-    let network = || address.map(|address| Network::of_subscriber(address.ip()).to_string());
-    let name = certified.or_else(network);
-    name.unwrap_or_else(|| "gone".to_owned())
+fn name(certified: Option<String>, address: SocketAddr) -> String {
+    certified.unwrap_or_else(|| Network::of_subscriber(address.ip()).to_string())
 }
 
 struct Talk<'a> {

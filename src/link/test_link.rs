@@ -1,6 +1,7 @@
 //! Links for tests of one side's streams.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -61,7 +62,7 @@ pub(super) fn connection_of(context: &Rc<LinkContext>, share: Share) -> Rc<LinkC
         window_out: context.window() as u32,
         socket: sockets(context).0,
         context: context.clone(),
-        peer: "nobody".to_owned(),
+        peer: SocketAddr::from(([192, 0, 2, 1], 1)).into(),
         share,
         #[cfg(feature = "tls")]
         fingerprints: None,
@@ -82,7 +83,7 @@ pub(super) fn driven_of(
         decoder: greeted_decoder(),
         early: Vec::new(),
         window: context.window() as u32,
-        peer: "nobody".to_owned(),
+        peer: SocketAddr::from(([192, 0, 2, 1], 1)).into(),
         name: share.name().to_owned(),
         #[cfg(feature = "tls")]
         fingerprints: None,

@@ -1,15 +1,28 @@
-//! Lines on stderr: `time level message`, one each.
+//! Lines on stderr: `time level message`, one each, or with `--log-format json` an object
+//! each.
 //!
-//! Under journald (systemd sets `JOURNAL_STREAM`) the time is left out and the
-//! level becomes its `<N>` prefix. Under procd (OpenWrt's init script sets
-//! `SMOL_MTPROXY_LOG=procd`) it is left out too, and the level becomes the stream:
-//! info, debug and trace go to stdout, which procd logs as `daemon.info`, the rest
+//! | File | What |
+//! |---|---|
+//! | `level` | how much a line matters |
+//! | `line` | a line as text and as JSON |
+//! | `address` | addresses in lines, as `--log-addresses` wants them |
+//! | `throttle` | lines that come in swarms |
+//! | `queue` | lines that wait for their reader |
+//! | `writer` | the thread that writes them |
+//!
+//! Under journald (systemd sets `JOURNAL_STREAM`) the time is left out of text and the
+//! level becomes its `<N>` prefix, before an object too. Under procd (OpenWrt's init script
+//! sets `SMOL_MTPROXY_LOG=procd`) the time is left out as well, and the level becomes the
+//! stream: info, debug and trace go to stdout, which procd logs as `daemon.info`, the rest
 //! to stderr, `daemon.err`. Secrets never get here: their types print nothing of
 //! themselves with `Debug`.
 //!
 //! A command writes its lines itself. `run` hands them to a thread ([`detach`]):
 //! whoever reads them may stand still, and then lines are lost, not time.
 
+mod address;
+mod level;
+mod line;
 mod queue;
 mod throttle;
 mod writer;
@@ -17,26 +30,16 @@ mod writer;
 use std::fmt;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub(crate) use address::{Address, LogAddresses};
+pub(crate) use level::LogLevel;
+pub(crate) use line::{LogFormat, Quoted, one_line, room};
 pub(crate) use throttle::{Skipped, Throttle, Throttles, Trouble};
 pub(crate) use writer::{detach, finish, lost};
 
-use crate::clock::unix_now;
-use crate::wire::calendar::time_text;
-
-/// How much a line matters. Lines above the chosen level are not written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
+use line::format_line;
 
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
 static FORM: OnceLock<Form> = OnceLock::new();
@@ -47,6 +50,21 @@ enum Form {
     Plain,
     Journald,
     Procd,
+}
+
+/// What the operator wants of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogConfig {
+    pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
+    pub(crate) addresses: LogAddresses,
+}
+
+/// Lines are as `config` wants them from now on.
+pub(crate) fn go_by(config: LogConfig) {
+    set_level(config.level);
+    line::set_format(config.format);
+    address::show(config.addresses);
 }
 
 /// Writes the lines up to `level` from now on.
@@ -60,9 +78,9 @@ pub(crate) fn is_enabled(level: LogLevel) -> bool {
 }
 
 /// Writes one line; what the macros call.
-pub(crate) fn write(level: LogLevel, message: fmt::Arguments<'_>) {
+pub(crate) fn write(level: LogLevel, room: &'static str, message: fmt::Arguments<'_>) {
     if is_enabled(level) {
-        let line = format_line(level, message, form());
+        let line = format_line(level, room, message, form(), line::format());
         writer::write(line.as_bytes());
     }
 }
@@ -70,17 +88,31 @@ pub(crate) fn write(level: LogLevel, message: fmt::Arguments<'_>) {
 /// Writes a line that comes in swarms; what `say!` calls. If its throttle
 /// lets it pass, it gets its level and the count of those before it; else it is written
 /// as debug.
-pub(crate) fn say(passed: Option<Skipped>, level: LogLevel, message: fmt::Arguments<'_>) {
+pub(crate) fn say(
+    passed: Option<Skipped>,
+    level: LogLevel,
+    room: &'static str,
+    message: fmt::Arguments<'_>,
+) {
     let (level, skipped) = throttle::told(passed, level);
-    write(level, format_args!("{message}{skipped}"));
+    write(level, room, format_args!("{message}{skipped}"));
 }
 
-/// What a line that is written past the log begins with, so that the journal knows
-/// how much it matters; nothing elsewhere.
-pub(crate) fn priority(level: LogLevel) -> String {
-    match form() {
-        Form::Journald => format!("<{}>", level.journald_priority()),
-        Form::Plain | Form::Procd => String::new(),
+/// A line of a command, or of a start that fails: `smol-mtproxy: message`, with what the
+/// journal wants before it, or as an object.
+pub(crate) fn command_line(level: LogLevel, message: &dyn fmt::Display) -> String {
+    match (line::format(), form()) {
+        (format @ LogFormat::Json, form) => {
+            format_line(level, "cli", format_args!("{message}"), form, format)
+        }
+        (LogFormat::Text, form) => {
+            let prefix = match form {
+                Form::Journald => format!("<{}>", level.journald_priority()),
+                Form::Plain | Form::Procd => String::new(),
+            };
+            let message = one_line(message.to_string());
+            format!("{prefix}smol-mtproxy: {message}\n")
+        }
     }
 }
 
@@ -106,152 +138,55 @@ fn is_stderr(device_and_inode: &str) -> std::io::Result<bool> {
     Ok(device_and_inode == format!("{}:{}", stat.dev(), stat.ino()))
 }
 
-fn format_line(level: LogLevel, message: fmt::Arguments<'_>, form: Form) -> String {
-    let mut line = match form {
-        Form::Plain => format!("{} {level} {message}", time_text(unix_now())),
-        Form::Journald => format!("<{}>{message}", level.journald_priority()),
-        Form::Procd => format!("{level} {message}"),
-    };
-    // One event, one line, whatever a peer sent.
-    line = one_line(line);
-    line.push('\n');
-    line
-}
-
-/// Whether a line goes to stdout: its level is all that tells a reader by procd of
-/// how much it matters.
-fn is_for_stdout(line: &[u8], form: Form) -> bool {
-    let quiet: [&[u8]; 3] = [b"info ", b"debug ", b"trace "];
-    form == Form::Procd && quiet.iter().any(|level| line.starts_with(level))
-}
-
-/// `text` without what moves a terminal's cursor or ends a line.
-pub(crate) fn one_line(text: String) -> String {
-    match text.contains(|c: char| c.is_control()) {
-        true => text.replace(|c: char| c.is_control(), " "),
-        false => text,
-    }
-}
-
-impl LogLevel {
-    const ALL: [Self; 5] = [
-        Self::Error,
-        Self::Warn,
-        Self::Info,
-        Self::Debug,
-        Self::Trace,
-    ];
-
-    /// Syslog's numbers.
-    fn journald_priority(self) -> u8 {
-        match self {
-            Self::Error => 3,
-            Self::Warn => 4,
-            Self::Info => 6,
-            Self::Debug | Self::Trace => 7,
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        })
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = UnknownLevel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        let found = Self::ALL.into_iter().find(|l| l.to_string() == text);
-        found.ok_or(UnknownLevel)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownLevel;
-
-impl fmt::Display for UnknownLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected error, warn, info, debug or trace")
-    }
-}
-
-impl std::error::Error for UnknownLevel {}
-
 macro_rules! error {
-    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Error, format_args!($($part)*)) };
+    ($($part:tt)*) => {
+        $crate::log::write(
+            $crate::log::LogLevel::Error,
+            const { $crate::log::room(module_path!()) },
+            format_args!($($part)*),
+        )
+    };
 }
 
 macro_rules! warn {
-    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Warn, format_args!($($part)*)) };
+    ($($part:tt)*) => {
+        $crate::log::write(
+            $crate::log::LogLevel::Warn,
+            const { $crate::log::room(module_path!()) },
+            format_args!($($part)*),
+        )
+    };
 }
 
 macro_rules! info {
-    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Info, format_args!($($part)*)) };
+    ($($part:tt)*) => {
+        $crate::log::write(
+            $crate::log::LogLevel::Info,
+            const { $crate::log::room(module_path!()) },
+            format_args!($($part)*),
+        )
+    };
 }
 
 macro_rules! debug {
-    ($($part:tt)*) => { $crate::log::write($crate::log::LogLevel::Debug, format_args!($($part)*)) };
+    ($($part:tt)*) => {
+        $crate::log::write(
+            $crate::log::LogLevel::Debug,
+            const { $crate::log::room(module_path!()) },
+            format_args!($($part)*),
+        )
+    };
 }
 
 /// A line behind a [`Throttle`]:
 /// `say!(throttle.pass(now), Warn, "it fails: {error}")`.
 macro_rules! say {
     ($passed:expr, $level:ident, $($part:tt)*) => {
-        $crate::log::say($passed, $crate::log::LogLevel::$level, format_args!($($part)*))
+        $crate::log::say(
+            $passed,
+            $crate::log::LogLevel::$level,
+            const { $crate::log::room(module_path!()) },
+            format_args!($($part)*),
+        )
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_for_a_terminal_one_for_journald_and_one_for_procd() {
-        let warn = |form| format_line(LogLevel::Warn, format_args!("x {}", 1), form);
-        let line = warn(Form::Plain);
-        let (time, rest) = line.split_once(' ').unwrap();
-        assert_eq!(time.len(), "2026-01-02T03:04:05Z".len());
-        assert_eq!(rest, "warn x 1\n");
-        assert_eq!(warn(Form::Journald), "<4>x 1\n");
-        assert_eq!(warn(Form::Procd), "warn x 1\n");
-    }
-
-    #[test]
-    fn what_matters_little_goes_to_stdout_under_procd_alone() {
-        for level in LogLevel::ALL {
-            for form in [Form::Plain, Form::Journald, Form::Procd] {
-                let line = format_line(level, format_args!("info"), form);
-                let wanted = form == Form::Procd && level >= LogLevel::Info;
-                let is_out = is_for_stdout(line.as_bytes(), form);
-                assert_eq!(is_out, wanted, "{form:?}: {line}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_message_cannot_forge_a_second_line() {
-        let line = format_line(
-            LogLevel::Info,
-            format_args!("a\nb\x1b[31m\u{85}c\r\n"),
-            Form::Journald,
-        );
-        assert_eq!(line, "<6>a b [31m c  \n");
-    }
-
-    #[test]
-    fn levels_are_read_as_they_are_printed() {
-        for level in LogLevel::ALL {
-            assert_eq!(level.to_string().parse(), Ok(level));
-        }
-        assert_eq!("Info".parse::<LogLevel>(), Err(UnknownLevel));
-        assert!(LogLevel::Error < LogLevel::Trace);
-    }
 }

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::line::{self, format_line, is_for_stdout};
 use super::queue::Queue;
-use super::{LogLevel, form, format_line, is_for_stdout};
+use super::{LogLevel, form};
 
 /// Bytes of lines that wait. A reader that lives takes them within milliseconds.
 const CAPACITY: usize = if cfg!(feature = "tls") {
@@ -177,7 +178,7 @@ fn loss(lost: u64) -> String {
 }
 
 fn line(level: LogLevel, message: std::fmt::Arguments<'_>) -> String {
-    format_line(level, message, form())
+    format_line(level, "log", message, form(), line::format())
 }
 
 /// Nothing that holds the lock leaves it half-changed.

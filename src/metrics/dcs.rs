@@ -50,6 +50,13 @@ pub(crate) struct Dcs {
 }
 
 impl Dcs {
+    /// To all of them.
+    pub(crate) fn connections(&self) -> u64 {
+        let rows = self.rows.borrow();
+        let rows = rows.iter().map(|(_, row)| row).chain([&self.others]);
+        rows.map(|row| row.connections.get()).sum()
+    }
+
     pub(crate) fn of(&self, dc: DcId) -> Rc<DcMetrics> {
         let mut rows = self.rows.borrow_mut();
         if let Some((_, row)) = rows.iter().find(|(id, _)| *id == dc) {

@@ -41,7 +41,6 @@ impl<R: Reason> ByReason<R> {
         self.counts.get(reason.index()).map_or(0, Counter::get)
     }
 
-    #[cfg(test)]
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().map(Counter::get).sum()
     }

@@ -16,7 +16,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a route to a DC fared.
 pub(crate) struct Fared {
-    /// By what it leads there.
+    /// By what it leads there, where tries are told of.
+    #[cfg(feature = "check")]
     pub(crate) place: Option<String>,
     /// How long it took until Telegram had answered, or why it has not.
     pub(crate) answered: Result<Duration, String>,
@@ -30,6 +31,7 @@ impl Telegram {
         let request = question::request(shared, dc);
         let began = shared.reactor.now();
         let opened = self.routes.try_one(route, &request, began + LIMIT).await;
+        #[cfg(feature = "check")]
         let told = shared.told.as_ref();
         let answered = match opened {
             Ok(line) => {
@@ -39,13 +41,17 @@ impl Telegram {
             }
             Err(error) => Err(match error.result() {
                 None => "it does not lead to this DC".to_owned(),
+                #[cfg(feature = "check")]
                 Some(why) => {
                     let failure = told.and_then(|told| told.failure(dc, why));
                     failure.unwrap_or_else(|| in_words(why))
                 }
+                #[cfg(not(feature = "check"))]
+                Some(why) => in_words(why),
             }),
         };
         Fared {
+            #[cfg(feature = "check")]
             place: told.and_then(|told| told.place(dc)),
             answered: answered.map(|()| shared.reactor.now() - began),
         }

@@ -3,7 +3,7 @@
 //!
 //! | File | What |
 //! |---|---|
-//! | `asking.rs` | asks a DC by one route, for `check` |
+//! | `asking.rs` | asks a DC by one route, for `check` and the self-test |
 //! | `directory/` | where Telegram is: its lists, always with an answer |
 //! | `exchange.rs` | what a session loses with its connection; pure |
 //! | `held.rs` | packets of a session that wait for a connection |
@@ -16,7 +16,6 @@
 //! | `told.rs` | what `check` is told of tries |
 //! | `unreached.rs` | that a place cannot be connected to, for `check` |
 
-#[cfg(feature = "check")]
 mod asking;
 pub(crate) mod directory;
 mod exchange;
@@ -36,7 +35,6 @@ mod unreached;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-#[cfg(feature = "check")]
 pub(crate) use asking::Fared;
 pub(crate) use middle::Patience;
 #[cfg(feature = "tls")]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Peer;
 use crate::config::WebListen;
-use crate::log::Trouble;
+use crate::log::{Address, Trouble};
 use crate::net::Live;
 use crate::wire::http::RequestHead;
 
@@ -114,12 +114,14 @@ struct Told<'a> {
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (server, header) = (self.server, &self.door.header);
+        let (server, header) = (Address::from(self.server), &self.door.header);
+        let whole = server.whole().map(|server| server.to_string());
+        let trust = whole.as_deref().unwrap_or("ITS-ADDRESS");
         match self.problem {
             Problem::Untrusted => write!(
                 f,
                 "{server} hands requests on to --web-listen and is not trusted to say in {header} \
-                 whose they are, so its clients count as one address: add trust={server}, if that \
+                 whose they are, so its clients count as one address: add trust={trust}, if that \
                  is your web server"
             ),
             Problem::Silent => write!(

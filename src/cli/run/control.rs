@@ -18,7 +18,7 @@ use super::core::Core;
 use super::part::{Doing, Part, Phase};
 use super::telegram::TelegramPart;
 use crate::cli::callers;
-use crate::config::make_private_dir;
+use crate::config::{make_private_dir, shown};
 use crate::guard::gate::Gate;
 use crate::guard::half_open::HalfOpen;
 use crate::guard::table::{Snapshot, Table};
@@ -151,7 +151,7 @@ impl ControlSocket {
                     _ => table.remove(entry),
                 };
                 if changed {
-                    info!("ctl: table {action} {name} {entry}");
+                    info!("ctl: table {action} {name} {}", shown(entry));
                 }
                 let outcome = if changed { "changed\n" } else { "unchanged\n" };
                 Ok(outcome.to_owned())

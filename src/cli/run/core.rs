@@ -41,7 +41,7 @@ impl Core {
 
     /// From now on this one is, for all who look it up.
     pub(crate) fn take_over(&self, config: &Rc<Config>) {
-        log::set_level(config.process.log_level);
+        log::go_by(config.process.log);
         self.settings.take(config);
         self.config.replace(config.clone());
     }

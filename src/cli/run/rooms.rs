@@ -83,9 +83,19 @@ impl Rooms {
     }
 
     /// Not on a front.
-    #[cfg(feature = "ctl")]
     pub(crate) fn telegram(&self) -> Option<&Rc<TelegramPart>> {
         self.telegram.as_ref()
+    }
+
+    /// Not where there is no link.
+    pub(crate) fn link(&self) -> Option<&Rc<LinkPart>> {
+        self.link.as_ref()
+    }
+
+    /// Not on a back.
+    #[cfg(feature = "tls")]
+    pub(crate) fn web_tls(&self) -> Option<&Rc<WebTlsPart>> {
+        self.web_tls.as_ref()
     }
 
     /// Not on a back.

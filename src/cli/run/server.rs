@@ -13,6 +13,7 @@ use super::ports::Ports;
 use super::privileges;
 use super::reload::reload;
 use super::rooms::Rooms;
+use super::self_test::SelfTest;
 use super::signals::{Hangups, Signals};
 use super::welcome;
 use crate::config::{Config, ConfigSource, DataLock, Role};
@@ -69,6 +70,7 @@ impl Server {
             privileges::give_up(user, data_dir, socket, &sockets).map_err(RunError::User)?;
         }
         let welcome = welcome_in(&core, &rooms, source);
+        let self_test = SelfTest::new(&core, &rooms);
         let mut parts = rooms.into_parts(&core);
         parts.extend(ports.map(as_part));
         let (buffers, of_buffers) = (core.buffers.clone(), reactor.clone());
@@ -79,6 +81,7 @@ impl Server {
         #[cfg(feature = "ctl")]
         parts.extend(control.map(as_part));
         parts.extend(welcome.map(as_part));
+        parts.extend(self_test.map(|test| as_part(Background::new(test.run()))));
         Ok(Self {
             core,
             parts,

@@ -7,12 +7,14 @@ use super::part::{Change, Doing, Part, Phase, Report};
 #[cfg(feature = "tls")]
 use super::part::{Files, Takeover};
 use crate::backend::Backend;
+use crate::config::RouteName;
 use crate::connection::Dialer;
 use crate::log::Throttle;
 #[cfg(feature = "tls")]
 use crate::telegram::Authorities;
 use crate::telegram::directory::{Directory, PublicAddress};
-use crate::telegram::{Patience, Shared, Telegram};
+use crate::telegram::{Fared, Patience, Shared, Telegram};
+use crate::wire::dc::DcId;
 
 /// Between repeated lines about DCs that cannot be reached.
 const COMPLAINTS: Duration = Duration::from_secs(10);
@@ -57,6 +59,11 @@ impl TelegramPart {
 
     pub(crate) fn backend(&self) -> Rc<dyn Backend> {
         self.telegram.clone()
+    }
+
+    /// How a route to a DC fares.
+    pub(crate) async fn ask(&self, dc: DcId, route: RouteName) -> Fared {
+        self.telegram.ask(dc, route).await
     }
 
     /// What `ctl routes` is told.

@@ -24,7 +24,7 @@ use crate::web::Directories;
 /// user reads all again, as it will at a reload.
 pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
     // Of a table whose file is yet to come there is nothing to say.
-    log::set_level(config.process.log_level.min(LogLevel::Warn));
+    log::set_level(config.process.log.level.min(LogLevel::Warn));
     let mut user = None;
     if let Some(wanted) = config.process.user.clone() {
         match privileges::take_place_of(&wanted).map_err(RunError::User) {

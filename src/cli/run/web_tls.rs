@@ -37,6 +37,13 @@ impl WebTlsPart {
     }
 }
 
+impl WebTlsPart {
+    /// For how many days the certificate of each host is good.
+    pub(crate) fn days_left(&self) -> Vec<(String, i64)> {
+        self.0.days_left()
+    }
+}
+
 impl Part for WebTlsPart {
     fn start(self: Rc<Self>, core: &Core) {
         core.spawn(self.0.clone().run());

@@ -129,6 +129,17 @@ struct Model {
     /// Its first questions are over.
     is_asked: bool,
     said: String,
+    /// Why its site was not measured the last time, with the way out.
+    failed: Option<String>,
+}
+
+/// How the site that strangers are shown fares.
+pub(crate) enum Standing {
+    /// In words.
+    Answers(String),
+    NotAsked(Domain),
+    /// Why, and the way out.
+    Fails(String),
 }
 
 impl Model {
@@ -139,6 +150,7 @@ impl Model {
             learnt,
             is_asked: false,
             said: String::new(),
+            failed: None,
         }
     }
 
@@ -248,6 +260,33 @@ impl Sites {
     /// Completes once every site was asked how it answers, whatever it said.
     pub(crate) async fn first_answers(&self) {
         self.asked.until(|| self.has_asked.get()).await;
+    }
+
+    /// Questions go to the sites of domains.
+    pub(crate) fn are_asked_of(&self) -> bool {
+        self.is_on() && self.config.with(|config| !config.domains.is_empty())
+    }
+
+    /// Of the first domain whose site fails, else of the first; `None`: there is nothing to
+    /// be asked.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        if !self.are_asked_of() {
+            return None;
+        }
+        let models = self.models.borrow();
+        if let Some(why) = models.iter().find_map(|model| model.failed.clone()) {
+            return Some(Standing::Fails(why));
+        }
+        let domain = self.config.with(|config| config.domains.first().cloned())?;
+        let model = models.iter().find(|model| model.domain == domain);
+        let model = model.filter(|model| model.is_asked);
+        Some(match model.and_then(|model| model.profile.as_ref()) {
+            Some(profile) => Standing::Answers(format!(
+                "the site of {domain} answers ({})",
+                profile_file::describe(profile)
+            )),
+            None => Standing::NotAsked(domain),
+        })
     }
 
     /// Strangers are connected to a site.

@@ -229,7 +229,10 @@ impl Sites {
         match self.ask(&site, domain, question).await {
             Ok(answer) => {
                 asked(question, 1);
-                self.with_model(domain, |model| model.learn(question, &answer));
+                self.with_model(domain, |model| {
+                    model.learn(question, &answer);
+                    model.failed = None;
+                });
             }
             // It serves no client that does not offer it.
             Err(ProbeError::NoModel(_)) if question == Question::WithoutMlkem => {
@@ -255,6 +258,7 @@ impl Sites {
                 if self.is_news(domain, &line) {
                     warn!("{line}");
                 }
+                self.with_model(domain, |model| model.failed = Some(line));
             }
         }
     }

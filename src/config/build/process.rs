@@ -5,7 +5,7 @@ use super::super::flags::Flags;
 use super::super::machine::Machine;
 use super::super::memory::Memory;
 use super::super::values::Role;
-use crate::log::LogLevel;
+use crate::log::LogConfig;
 
 /// What the process is, whoever comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,9 @@ pub(crate) struct ProcessConfig {
     pub(crate) metrics: Option<SocketAddr>,
     /// Whom to be once ports are bound.
     pub(crate) user: Option<String>,
-    pub(crate) log_level: LogLevel,
+    pub(crate) log: LogConfig,
+    /// Some seconds after the start a line says how things stand.
+    pub(crate) self_test: bool,
     /// What defaults follow.
     pub(crate) memory: Memory,
     /// Bytes, at least 1 MiB.
@@ -33,7 +35,12 @@ pub(super) fn build(flags: &Flags, machine: &Machine) -> ProcessConfig {
         data_dir,
         metrics: flags.metrics.as_ref().map(|address| address.0),
         user: flags.user.clone(),
-        log_level: flags.log_level.unwrap_or_default(),
+        log: LogConfig {
+            level: flags.log_level.unwrap_or_default(),
+            format: flags.log_format.unwrap_or_default(),
+            addresses: flags.log_addresses.unwrap_or_default(),
+        },
+        self_test: flags.self_test.is_none_or(|wanted| wanted.0),
         memory: machine.memory.clone(),
         buffers: flags.buffers.map_or(machine.buffers(), |size| size.0),
     }

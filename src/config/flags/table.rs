@@ -19,7 +19,7 @@ use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
 use super::row::{More, Uci};
 use super::slot::Slot;
-use crate::log::LogLevel;
+use crate::log::{LogAddresses, LogFormat, LogLevel};
 use crate::wire::secret::{AdTag, Domain};
 
 /// Without TLS there is no HTTPS.
@@ -304,6 +304,14 @@ flags! {
             Text "/run/smol-mtproxy/control";
         /// error, warn, info, debug or trace (default: info)
         log_level: Option<LogLevel> = "--log-level" "L"; Text "debug";
+        /// json = an object a line: level, time, room, message (default: text)
+        log_format: Option<LogFormat> = "--log-format" "text|json"; Text "json";
+        /// what the log shows of the addresses of clients, strangers and fronts: masked
+        /// = their network, /24 or, of IPv6, /48 (default: full)
+        log_addresses: Option<LogAddresses> = "--log-addresses" "full|masked|none"; Text "masked";
+        /// some seconds after the start ask a DC once, and say in a line how it, the site
+        /// and the rest fare, or what is wrong (default: yes)
+        self_test: Option<YesNo> = "--self-test" "yes|no", reload: Reload::Restart; Text "no";
         /// serve Prometheus metrics; a port alone means on 127.0.0.1
         metrics: Option<MetricsAddress> = "--metrics" "ADDR:PORT", reload: Reload::Restart;
             Text "127.0.0.1:9090";

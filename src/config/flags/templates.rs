@@ -103,6 +103,8 @@ const BUFFERS_AND_LOG: &[Part] = &[
     Blank,
     Help("log-level"),
     Off("log-level", "info"),
+    Help("log-addresses"),
+    Off("log-addresses", "full"),
     Help("metrics"),
     Off("metrics", "127.0.0.1:9090"),
 ];

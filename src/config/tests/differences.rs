@@ -232,6 +232,8 @@ const SOME_FLAGS: &[(&str, &str)] = &[
     ("--control", "/x/control"),
     ("--buffers", "8M"),
     ("--log-level", "debug"),
+    ("--log-format", "json"),
+    ("--log-addresses", "masked"),
 ];
 
 fn some_flags() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
@@ -273,7 +275,7 @@ proptest! {
         let new = successor::build(&old, given(&after, None), &machine());
         let Ok(new) = new else { return Ok(()) };
         let mut process = new.config.process.clone();
-        process.log_level = old.process.log_level;
+        process.log = old.process.log;
         prop_assert_eq!(&process, &old.process);
         let (old, found, wanted) = (bare(old), bare(new.config), bare(wanted));
         prop_assert!(!new.changed.is_empty() || found == old);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use crate::config::shown;
 use crate::link::LinkContext;
 use crate::link::connection::LinkConnection;
 use crate::link::fault::Fault;
@@ -141,7 +142,7 @@ impl Fronts {
         let Some(skipped) = self.refusals.pass(self.reactor.now()) else {
             return;
         };
-        let name = share.name();
+        let name = shown(share.name());
         let way_out = match place {
             Scarce::Line => "raise the limit of open files (LimitNOFILE, ulimit -n)",
             Scarce::Link | Scarce::Stream => "this machine needs more memory, or fewer fronts",
@@ -171,7 +172,7 @@ impl Fronts {
             };
             self.metrics.link_evictions.inc();
             if let Some(skipped) = self.evictions.pass(self.reactor.now()) {
-                let name = most.connection().share.name();
+                let name = shown(most.connection().share.name());
                 warn!(
                     "clients of the front {name} send more than Telegram takes: the one with \
                      most is closed; raise --buffers if that goes on{skipped}"
@@ -185,7 +186,7 @@ impl Fronts {
     pub(crate) fn revoked(&self, share: &Share, reason: Revocation) {
         self.metrics.buffer_revocations.inc(reason);
         if let Some(skipped) = self.revocations.pass(self.reactor.now()) {
-            let name = share.name();
+            let name = shown(share.name());
             warn!(
                 "buffers are short: a packet of the front {name} is given up, {reason}; raise \
                  --buffers, or look why that front stalls{skipped}"

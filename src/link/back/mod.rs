@@ -43,9 +43,10 @@ use super::handshake::{Greeted, Part, shake};
 use super::security::Security;
 use super::{HANDSHAKE_LIMIT, LinkContext, prepare};
 use crate::backend::Backend;
+use crate::config::shown;
 use crate::guard::acquaintances::Acquaintances;
 use crate::guard::half_open::{HalfOpen, Hope, Origin};
-use crate::log::{Throttle, Throttles};
+use crate::log::{Address, Throttle, Throttles};
 use crate::metrics::{LinkEnd, Reason};
 use crate::net::{Listener, Notify, Socket};
 use crate::wire::link::Refusal;
@@ -188,7 +189,7 @@ impl Back {
             }
             Err(fault) => {
                 self.context.metrics.link_ends.inc(fault.reason());
-                self.complain(&peer, &fault);
+                self.complain(peer.into(), &fault);
             }
         }
     }
@@ -201,6 +202,7 @@ impl Back {
             true => Refusal::Shutdown,
             false => Refusal::TooMany,
         };
+        let name = shown(name);
         match (refusal, self.trials.pass(self.context.reactor.now())) {
             (Refusal::TooMany, Some(skipped)) => {
                 warn!(
@@ -216,7 +218,7 @@ impl Back {
         greeted.close(&self.context, refusal);
     }
 
-    fn complain(&self, peer: &dyn std::fmt::Display, fault: &Fault) {
+    fn complain(&self, peer: Address, fault: &Fault) {
         let now = self.context.reactor.now();
         let passed = self.complaints.pass(fault.reason().index(), now);
         say!(passed, Warn, "{peer} gets no link: {fault}");
@@ -261,7 +263,7 @@ impl Back {
         let how = connection.outlet.name();
         let link = BackLink::new(self.backend.clone(), &self.fronts, connection);
         link.said_middle.set(said_middle);
-        let peer = &link.connection.peer;
+        let peer = link.connection.peer;
         self.context.metrics.links.inc();
         let has_place = self.fronts.add(link.clone());
         if has_place {

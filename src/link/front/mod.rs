@@ -230,6 +230,14 @@ impl Front {
         self.config.with(|config| config.wait)
     }
 
+    /// The links that take clients, and how many there are to be.
+    pub(crate) fn link_counts(&self) -> (usize, usize) {
+        let links = self.links.borrow();
+        let taking = |link: &&Rc<FrontLink>| !link.is_retired() && !link.connection.is_silent();
+        let there = links.iter().filter(taking).count();
+        (there, self.keepers.borrow().len())
+    }
+
     fn complain(&self) {
         if !self.has_complained.replace(true) {
             warn!(

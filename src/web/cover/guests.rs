@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::log::Throttle;
+use crate::log::{Address, Throttle};
 use crate::net::{Notify, Reactor};
 
 /// One address has at most one part in so many of the places, but at least so many.
@@ -101,6 +101,7 @@ impl Guests {
         };
         let there = self.by_address.borrow().get(&network(address)).copied();
         let (there, all) = (there.unwrap_or_default(), self.count.get());
+        let address = Address::from(address);
         warn!(
             "{address} is not shown the cover site ({there} connections to such sites are its \
              own, {all} in all, that is the limit){skipped}; if that is this machine or the web \

@@ -173,6 +173,17 @@ impl Certificates {
         shown.iter().any(|(host, _)| host == name)
     }
 
+    /// For how many days the certificate of each host is good.
+    pub(crate) fn days_left(&self) -> Vec<(String, i64)> {
+        let now = self.reactor.clock().unix() as i64;
+        let hosts = self.hosts.borrow();
+        let days = hosts.iter().filter_map(|host| {
+            let left = host.shown.as_ref()?.until() - now;
+            Some((host.name.as_str().to_owned(), left.div_euclid(24 * 3600)))
+        });
+        days.collect()
+    }
+
     /// The files are to be read again, though they may look as they were.
     pub(crate) fn reread(&self) {
         self.is_wanted.set(true);

@@ -184,6 +184,8 @@ impl ProxyOptions {
             ("--metrics", ports.one().to_string()),
             ("--data-dir", directory.path().display().to_string()),
             ("--log-level", "debug".to_owned()),
+            // Its question would be counted by fakes; its own tests ask for it.
+            ("--self-test", "no".to_owned()),
         ];
         Self {
             binary: said::binary(binary),
