@@ -36,7 +36,7 @@ CARGO := sh cross/rust.sh cargo
 CLEANLY := sh tests/none_left.sh
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-alerts guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -55,7 +55,7 @@ build: ## release build: target/release/smol-mtproxy
 test: test-cargo test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long test-alerts fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
@@ -99,6 +99,11 @@ test-web-page: setup
 test-web-page-long: setup
 	@bash tests/web-page/run.sh
 	bash tests/web-page/run.sh --product
+
+# Whether Prometheus itself reads the alert rules, where it is installed.
+test-alerts:
+	@if command -v promtool >/dev/null; then promtool check rules config/monitoring/alerts.yml
+	else echo "skipped: promtool (the package prometheus) is not installed"; fi
 
 test-clients: setup
 	@$(CLEANLY) bash tests/real-clients/run.sh

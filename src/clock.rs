@@ -153,7 +153,7 @@ mod tests {
         ("http/time.rs", "on a blocking thread"),
         ("http/timed_stream.rs", "on a blocking thread"),
         ("link/certificates/issuer.rs", "a command"),
-        ("log/mod.rs", "lines bear the machine's time"),
+        ("log/line.rs", "lines bear the machine's time"),
         ("log/writer.rs", "a thread of its own"),
         ("net/reactor.rs", "turns it"),
         ("net/reactor/virtual_time.rs", "ends tests that hang"),

@@ -19,7 +19,7 @@ fn start(directory: &Path, listener: SocketAddr) -> Process {
     let table = directory.join("friends");
     let flags = format!(
         "listen {listener}\nsecret dd00112233445566778899aabbccddeeff\nroute direct\n\
-         external-ip 192.0.2.1\nlog-level debug\ndata-dir data\n\
+         external-ip 192.0.2.1\nself-test no\nlog-level debug\ndata-dir data\n\
          table friends={}\npolicy in-table:client-subnet/32/128:friends\n",
         table.display()
     );

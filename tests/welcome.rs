@@ -33,7 +33,7 @@ impl Terminal {
         // its parent, as that does with this thread.
         let line = format!(
             "stty rows {ROWS} cols {COLUMNS}; \
-             exec setpriv --pdeathsig KILL {runner} ./smol-mtproxy {flags} --data-dir ."
+             exec setpriv --pdeathsig KILL {runner} ./smol-mtproxy {flags} --self-test no --data-dir ."
         );
         let script = Process::start(
             Command::new("setpriv")

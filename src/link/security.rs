@@ -162,6 +162,12 @@ impl Security {
         tls.is_some_and(|(tls, fingerprints)| tls.refuses(&fingerprints))
     }
 
+    /// For how many days this side's certificate is good, if it has one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn days_left(&self) -> Option<i64> {
+        self.tls.as_ref().map(TlsSetup::days_left)
+    }
+
     /// What is wrong with this side's certificates at this time.
     #[cfg(feature = "tls")]
     pub(crate) fn concerns(&self) -> Vec<Concern> {

@@ -10,6 +10,7 @@
 //! | `decimal.rs` | fractions without floating point |
 //! | `exposition.rs` | the table of all that the page shows |
 //! | `histogram.rs` | how many values fell below each of a few bounds |
+//! | `monitoring.rs` | a test of the dashboard and the alerts in `config/monitoring` |
 //! | `page.rs` | the text format |
 //! | `process.rs` | processor time, memory and descriptors |
 //! | `reasons.rs` | why things happened, for the page and for the log |
@@ -20,6 +21,8 @@ mod dcs;
 mod decimal;
 mod exposition;
 mod histogram;
+#[cfg(test)]
+mod monitoring;
 mod page;
 mod process;
 mod reasons;

@@ -10,9 +10,9 @@ use rustix::io::Errno;
 /// wait for it: `IPV6_V6ONLY`, without which an IPv6 listener would take the IPv4
 /// port too, and the time limits of the sockets that threads wait for.
 pub(super) struct Comfort {
-    name: &'static str,
+    pub(super) name: &'static str,
     /// What it is like without.
-    without: &'static str,
+    pub(super) without: &'static str,
     is_told: AtomicBool,
 }
 

@@ -14,6 +14,7 @@
 //! | `live.rs` | settings that a reload replaces |
 //! | `local.rs` | whether an address is this machine's |
 //! | `lookup.rs` | names looked up by DNS, few at a time |
+//! | `missing.rs` | what the kernel lacks, for `check` |
 //! | `memory.rs` | the sizes that memory comes in: the scratch buffer and the chunk |
 //! | `notify.rs` | wakes tasks that wait for a change |
 //! | `one_way.rs` | one direction of a relay whose bytes nobody looks at |
@@ -46,6 +47,8 @@ mod live;
 mod local;
 mod lookup;
 mod memory;
+#[cfg(feature = "check")]
+mod missing;
 mod notify;
 mod one_way;
 mod padding;
@@ -79,6 +82,8 @@ pub(crate) use local::is_local_address;
 pub(crate) use lookup::resolve;
 pub(crate) use lookup::{Lookup, LookupRules};
 pub(crate) use memory::{CHUNK_LEN, SCRATCH_LEN, Scratch};
+#[cfg(feature = "check")]
+pub(crate) use missing::missing_features;
 pub(crate) use notify::Notify;
 pub(crate) use one_way::{OneWay, OneWayParts};
 pub(crate) use padding::PaddingSource;

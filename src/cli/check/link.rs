@@ -22,7 +22,12 @@ pub(super) fn files(config: &Config) -> Vec<Verdict> {
         Ok(security) => {
             let concerns = concerns(&security);
             let is_fine = !concerns.iter().any(|one| one.grade == super::Grade::Fail);
-            let fine = is_fine.then(|| Verdict::ok("link files", with(config)));
+            let fine = is_fine.then(|| {
+                Verdict::ok(
+                    "link files",
+                    format!("{}{}", with(config), until(&security)),
+                )
+            });
             fine.into_iter().chain(concerns).collect()
         }
         Err(error) => vec![Verdict::fail("link files", error.to_string())],
@@ -46,6 +51,20 @@ fn concerns(security: &Security) -> Vec<Verdict> {
         Concern::Soon(text) => Verdict::warn("link files", text),
     });
     judged.collect()
+}
+
+/// How long its certificate is good.
+#[cfg(feature = "tls")]
+fn until(security: &Security) -> String {
+    let days = security.days_left();
+    days.map_or_else(String::new, |days| {
+        format!("; {days} days left of the certificate")
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn until(_: &Security) -> &'static str {
+    ""
 }
 
 #[cfg(not(feature = "tls"))]

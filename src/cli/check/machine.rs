@@ -125,6 +125,10 @@ pub(super) fn ended_secrets(config: &Config) -> Vec<Verdict> {
 }
 
 pub(super) fn descriptors(config: &Config) -> Verdict {
+    judge_descriptors(config, free_descriptors())
+}
+
+fn judge_descriptors(config: &Config, free: Option<u64>) -> Verdict {
     if let Some(lowered) = &config.said.lowered {
         return Verdict::warn("descriptors", lowered.clone());
     }
@@ -137,7 +141,35 @@ pub(super) fn descriptors(config: &Config) -> Verdict {
         Some(limit) => format!(": as many as the limit of {limit} open files has room for"),
         None => String::new(),
     };
-    Verdict::ok("descriptors", format!("enough for {enough_for}{limit}"))
+    let needed = match config.process.role {
+        Role::Back => shares.lines + shares.links,
+        // A client may have a connection of its own to its DC.
+        Role::Both | Role::Front => 2 * shares.clients,
+    };
+    let finding = format!("enough for {enough_for}{limit}");
+    match free {
+        Some(free) if free < needed as u64 => Verdict::warn(
+            "descriptors",
+            format!(
+                "{finding}, but all programs of this machine together have {free} left: raise \
+                 fs.file-max (sysctl), or lower --max-clients"
+            ),
+        ),
+        _ => Verdict::ok("descriptors", finding),
+    }
+}
+
+/// What the system has left for all its programs.
+fn free_descriptors() -> Option<u64> {
+    free_of(&fs::read_to_string("/proc/sys/fs/file-nr").ok()?)
+}
+
+/// In use, free of those that were made, and the limit.
+fn free_of(text: &str) -> Option<u64> {
+    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+    let (used, free, limit) = (numbers.next()?, numbers.next()?, numbers.next()?);
+    let used = used.ok()?.saturating_sub(free.ok()?);
+    Some(limit.ok()?.saturating_sub(used))
 }
 
 pub(super) fn memory(config: &Config) -> Verdict {
@@ -261,6 +293,26 @@ mod tests {
             verdict.finding.starts_with("/dev/shm/not/yet, in memory: "),
             "{}",
             verdict.finding
+        );
+    }
+
+    #[test]
+    fn descriptors_that_the_machine_has_not_left_are_missed() {
+        assert_eq!(free_of("1200\t200\t5000\n"), Some(4000));
+        assert_eq!(free_of("1200"), None);
+        let config = Config::of(&[("--max-clients", "100")]);
+        for (free, grade) in [
+            (None, Grade::Ok),
+            (Some(200), Grade::Ok),
+            (Some(199), Grade::Warn),
+        ] {
+            let verdict = judge_descriptors(&config, free);
+            assert_eq!(verdict.grade, grade, "{verdict}");
+        }
+        let verdict = judge_descriptors(&config, Some(199));
+        assert!(
+            verdict.finding.contains("199 left: raise fs.file-max"),
+            "{verdict}"
         );
     }
 

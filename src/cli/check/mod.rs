@@ -3,6 +3,8 @@
 //! | File | What it is about |
 //! |---|---|
 //! | `machine` | the config, its secrets and policies, descriptors, memory, disk, addresses |
+//! | `kernel` | what the kernel lacks of what the proxy uses |
+//! | `firewall` | whether a firewall here probably keeps clients out |
 //! | `ports` | whether the ports are free |
 //! | `port_holder` | which process has one that is not |
 //! | `link` | what secures the link of split mode, and whether each back gives one |
@@ -18,9 +20,12 @@
 //! | `telegram` | whether `--via` leads anywhere, and whether middle proxies can be connected to |
 //! | `routes` | whether each DC answers by each route |
 //! | `verdict` | one line of the answer |
+//! | `summary` | the last line: how many there are of each kind |
 
 mod clock;
+mod firewall;
 mod invite_name;
+mod kernel;
 mod link;
 mod machine;
 mod port_holder;
@@ -28,6 +33,7 @@ mod ports;
 mod routes;
 mod site_names;
 mod sites;
+mod summary;
 mod telegram;
 mod verdict;
 mod web;
@@ -43,6 +49,7 @@ use super::json::Json;
 use super::print;
 use super::service::{self, Basis};
 use crate::config::{Config, Role};
+use summary::Summary;
 use verdict::{Grade, Verdict};
 
 /// Shows all verdicts; the exit code is an error if one is `fail`.
@@ -62,14 +69,12 @@ pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit
         printed = printed.or(show(options, &more));
         verdicts.extend(more);
     }
-    let failed = verdicts.iter().any(|verdict| verdict.grade == Grade::Fail);
-    if options.json {
-        printed = print(&format!("{}\n", json(&verdicts, failed)));
-    }
-    match failed {
-        true => printed.or(Exit::Unavailable),
-        false => printed,
-    }
+    let summary = Summary::of(&verdicts);
+    printed = printed.or(print(&match options.json {
+        true => format!("{}\n", json(&verdicts, &summary)),
+        false => format!("{}\n", summary.verdict()),
+    }));
+    printed.or(summary.exit())
 }
 
 fn show(options: &CheckMachine, verdicts: &[Verdict]) -> Exit {
@@ -90,11 +95,13 @@ fn here(config: &Config) -> Vec<Verdict> {
         verdicts.extend(machine::gates(config));
     }
     verdicts.extend(ports::check(config));
+    verdicts.extend(firewall::check(config));
     verdicts.extend(web::here(config));
     verdicts.extend(link::files(config));
     verdicts.push(machine::descriptors(config));
     verdicts.push(machine::memory(config));
     verdicts.push(machine::data_dir(config));
+    verdicts.extend(kernel::check());
     verdicts.extend(machine::address(config));
     verdicts
 }
@@ -134,9 +141,10 @@ fn all_at_once(probes: Vec<Probe<'_>>) -> Vec<Verdict> {
     })
 }
 
-fn json(verdicts: &[Verdict], failed: bool) -> Json {
+fn json(verdicts: &[Verdict], summary: &Summary) -> Json {
     Json::Object(vec![
-        ("ok", Json::Bool(!failed)),
+        ("ok", Json::Bool(summary.exit() == Exit::Ok)),
+        ("summary", summary.json()),
         (
             "verdicts",
             Json::List(verdicts.iter().map(Verdict::json).collect()),

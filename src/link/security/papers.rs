@@ -74,6 +74,11 @@ impl Papers {
         }
     }
 
+    /// For how many days at the time `now` this side's certificate is good.
+    pub(crate) fn days_left(&self, now: i64) -> i64 {
+        days_left(self.own.until, now)
+    }
+
     /// What keeps links from coming about at the time `now`, or soon will.
     pub(crate) fn concerns(&self, now: i64) -> Vec<Concern> {
         let own = &self.own;

@@ -177,6 +177,10 @@ impl TlsSetup {
         self.judge.refused.holds(fingerprints)
     }
 
+    pub(crate) fn days_left(&self) -> i64 {
+        self.judge.papers.days_left(x509::now())
+    }
+
     pub(crate) fn concerns(&self) -> Vec<Concern> {
         self.judge.papers.concerns(x509::now())
     }
