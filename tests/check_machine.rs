@@ -132,7 +132,7 @@ fn the_last_line_counts_and_tells_the_exit_code() {
     for (words, status) in [(fine, 0), (broken, 69)] {
         let said = Said::by(program(built_binary!()).args(&words));
         assert_eq!(said.status, status, "{}", said.stdout);
-        let (last, others) = said.stdout.trim_end().rsplit_once('\n').unwrap();
+        let (others, last) = said.stdout.trim_end().rsplit_once('\n').unwrap();
         let count = |grade: &str| {
             let of_grade = |line: &&str| line.starts_with(grade);
             others.lines().filter(of_grade).count()

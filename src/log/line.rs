@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Form, LogLevel};
+use super::form::Form;
+use super::level::LogLevel;
 use crate::clock::unix_now;
 use crate::wire::calendar::time_text;
 

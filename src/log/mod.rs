@@ -4,6 +4,7 @@
 //! | File | What |
 //! |---|---|
 //! | `level` | how much a line matters |
+//! | `form` | who reads the lines |
 //! | `line` | a line as text and as JSON |
 //! | `address` | addresses in lines, as `--log-addresses` wants them |
 //! | `throttle` | lines that come in swarms |
@@ -21,6 +22,7 @@
 //! whoever reads them may stand still, and then lines are lost, not time.
 
 mod address;
+mod form;
 mod level;
 mod line;
 mod queue;
@@ -28,9 +30,6 @@ mod throttle;
 mod writer;
 
 use std::fmt;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 pub(crate) use address::{Address, LogAddresses};
@@ -39,18 +38,10 @@ pub(crate) use line::{LogFormat, Quoted, one_line, room};
 pub(crate) use throttle::{Skipped, Throttle, Throttles, Trouble};
 pub(crate) use writer::{detach, finish, lost};
 
+use form::{Form, form};
 use line::format_line;
 
 static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
-static FORM: OnceLock<Form> = OnceLock::new();
-
-/// Who reads the lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Plain,
-    Journald,
-    Procd,
-}
 
 /// What the operator wants of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,28 +105,6 @@ pub(crate) fn command_line(level: LogLevel, message: &dyn fmt::Display) -> Strin
             format!("{prefix}smol-mtproxy: {message}\n")
         }
     }
-}
-
-fn form() -> Form {
-    *FORM.get_or_init(|| {
-        // procd itself gives no sign.
-        if std::env::var_os("SMOL_MTPROXY_LOG").is_some_and(|reader| reader == "procd") {
-            return Form::Procd;
-        }
-        // systemd.exec(5): "DEVICE:INODE", which a child whose stderr leads
-        // elsewhere inherits too.
-        let journal = std::env::var("JOURNAL_STREAM");
-        match journal.is_ok_and(|journal| is_stderr(&journal).unwrap_or(false)) {
-            true => Form::Journald,
-            false => Form::Plain,
-        }
-    })
-}
-
-fn is_stderr(device_and_inode: &str) -> std::io::Result<bool> {
-    let stderr = std::io::stderr().as_fd().try_clone_to_owned()?;
-    let stat = std::fs::File::from(stderr).metadata()?;
-    Ok(device_and_inode == format!("{}:{}", stat.dev(), stat.ino()))
 }
 
 macro_rules! error {

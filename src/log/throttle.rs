@@ -2,7 +2,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::LogLevel;
+use super::level::LogLevel;
 
 /// Lets a repeated message through once a period and counts the others.
 ///

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::form::form;
+use super::level::LogLevel;
 use super::line::{self, format_line, is_for_stdout};
 use super::queue::Queue;
-use super::{LogLevel, form};
 
 /// Bytes of lines that wait. A reader that lives takes them within milliseconds.
 const CAPACITY: usize = if cfg!(feature = "tls") {

@@ -26,7 +26,6 @@ mod direct;
 mod doubt;
 #[cfg(feature = "tls")]
 mod fronts;
-#[cfg(any(feature = "check", feature = "tls"))]
 pub(super) mod question;
 #[cfg(feature = "tls")]
 mod ready;
@@ -82,7 +81,6 @@ pub(super) enum RouteError {
     FailedForAll(RouteResult),
 }
 
-#[cfg(feature = "check")]
 impl RouteError {
     /// What it failed by, if it leads to the DC.
     pub(super) fn result(self) -> Option<RouteResult> {
