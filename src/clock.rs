@@ -6,7 +6,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds. Those of the standard library have 128 bits: what divides and prints such
+/// numbers is 5 KiB on MIPS.
+pub(crate) fn millis(time: Duration) -> u64 {
+    let millis = time.as_secs().saturating_mul(1000);
+    millis.saturating_add(time.subsec_millis().into())
+}
 
 /// The time of one thread, as its reactor has read it last; clones share it.
 #[derive(Clone, Debug)]

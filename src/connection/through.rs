@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::dial_error::DialError;
 use super::place::Place;
 use super::rest::Rest;
+use crate::clock::millis;
 use crate::config::Via;
 use crate::http::{CONNECT_LIMIT, HANDSHAKE_LIMIT, STEP_LEN, ThroughError, ViaFault, lost_to};
 use crate::log::Trouble;
@@ -58,7 +59,7 @@ impl Through {
         let (reactor, via) = (&means.reactor, &self.via);
         let began = reactor.now();
         if let Some(rest) = self.rest.get().filter(|rest| rest.is_on(began)) {
-            let left = rest.left(began).as_millis().div_ceil(1000);
+            let left = millis(rest.left(began)).div_ceil(1000);
             return Err(DialError::ViaIll(format!(
                 "via {via}: it has failed, and is tried again in {left} s"
             )));

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::crypto::ring::sign::any_supported_type;
+use rustls::crypto::ring::sign::{RsaSigningKey, any_ecdsa_type};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, RootCertStore};
 
 use super::provider::SIGNATURES;
@@ -103,9 +103,9 @@ impl HostCertificate {
             Err(pem::Error::NoItemsFound) => return Err(bad(key_path, no_key(key))),
             Err(error) => return Err(bad(key_path, &format!("damaged: {error}"))),
         };
-        let Ok(private) = any_supported_type(&private) else {
-            let why = "a key of a kind that is not known here: make it ECDSA (P-256 or P-384), \
-                       RSA (2048 to 4096 bits) or Ed25519";
+        let Some(private) = signing_key(&private) else {
+            let why = "a key of a kind that browsers do not take: make it ECDSA (P-256 or P-384) \
+                       or RSA (2048 to 4096 bits)";
             return Err(bad(key_path, why));
         };
         let certified = CertifiedKey::new(chain, private);
@@ -185,6 +185,15 @@ impl HostCertificate {
             }
         }
         concerns
+    }
+}
+
+/// Of the kinds that browsers take. Ed25519, which no authority signs, would be 50 KiB more
+/// on MIPS.
+fn signing_key(key: &PrivateKeyDer<'_>) -> Option<Arc<dyn SigningKey>> {
+    match RsaSigningKey::new(key) {
+        Ok(rsa) => Some(Arc::new(rsa)),
+        Err(_) => any_ecdsa_type(key).ok(),
     }
 }
 

@@ -36,6 +36,24 @@ impl From<io::Result<Next>> for Called {
     }
 }
 
+/// What a call is answered with.
+enum Reply {
+    Done,
+    /// A web session has begun.
+    Begun,
+    /// There are enough.
+    Full,
+    /// The bodies up to this one were applied.
+    Applied(u64),
+    /// The next poll asks for what comes behind this cursor.
+    Nothing(u64),
+    /// 404, as if there were nothing. The body, if there is one, is not read.
+    Refuse(WebRefusal),
+}
+
+/// What a call comes to before it is answered.
+type Concluded = Result<Reply, Called>;
+
 /// One call of somebody who has shown `ticket`.
 pub(super) struct Caller<'a> {
     pub(crate) context: &'a Rc<WebContext>,
@@ -47,21 +65,30 @@ pub(super) struct Caller<'a> {
 
 impl Caller<'_> {
     pub(crate) async fn call(mut self, call: Call) -> Called {
+        match self.conclude(call).await {
+            Ok(reply) => self.answer(reply).await,
+            Err(called) => called,
+        }
+    }
+
+    async fn conclude(&mut self, call: Call) -> Concluded {
         if call == Call::Begin {
             return self.begin().await;
         }
         let sessions = &self.context.sessions;
         let Some(session) = sessions.find(&self.ticket) else {
-            return match call == Call::Delete && sessions.is_gone(&self.ticket) {
-                true => self.answer(204, &[NO_STORE], &[]).await,
-                false => self.refuse(WebRefusal::Spent).await,
-            };
+            return Ok(
+                match call == Call::Delete && sessions.is_gone(&self.ticket) {
+                    true => Reply::Done,
+                    false => Reply::Refuse(WebRefusal::Spent),
+                },
+            );
         };
         session.heard_of();
         match call {
             Call::Begin | Call::Delete => {
                 session.end(WebEnd::ClosedByApp);
-                self.answer(204, &[NO_STORE], &[]).await
+                Ok(Reply::Done)
             }
             Call::Up { number } => self.up(&session, number).await,
             Call::Down { cursor } => self.down(&session, cursor).await,
@@ -69,79 +96,49 @@ impl Caller<'_> {
         }
     }
 
-    async fn begin(&mut self) -> Called {
-        if self.exchange.say_continue(self.head).await.is_err() {
-            return Called::Broken;
-        }
+    async fn begin(&mut self) -> Concluded {
+        self.say_continue().await?;
         let Ok(body) = self.exchange.whole_body(MAX_BEGINNING as usize).await else {
-            return Called::Broken;
+            return Err(Called::Broken);
         };
         let context = self.context;
         let hosts = context.hosts();
         let access = hosts.access(self.ticket.bridge);
         let (true, Some(access)) = (is_beginning(&body), access) else {
-            return self.refuse(WebRefusal::Misplaced).await;
+            return Ok(Reply::Refuse(WebRefusal::Misplaced));
         };
         let sessions = &context.sessions;
-        match sessions.begin(context, self.ticket, access, self.peer) {
-            Begun::There => {
-                let token = context.mint.token(TokenKind::Session, &self.ticket);
-                let token = token.to_string();
-                let fields = [
-                    OCTETS,
-                    NO_STORE,
-                    ("X-Session-Token", &token),
-                    ("X-Down-Cursor", "0"),
-                    MODE,
-                ];
-                self.answer(200, &fields, &WELCOME).await
-            }
-            Begun::Full => {
-                context.metrics.web_refusals.inc(WebRefusal::Full);
-                self.answer(503, &[NO_STORE, SOON], &[]).await
-            }
-            Begun::Spent => self.refuse(WebRefusal::Spent).await,
-        }
+        Ok(
+            match sessions.begin(context, self.ticket, access, self.peer) {
+                Begun::There => Reply::Begun,
+                Begun::Full => Reply::Full,
+                Begun::Spent => Reply::Refuse(WebRefusal::Spent),
+            },
+        )
     }
 
-    async fn up(&mut self, session: &Rc<Session>, number: u64) -> Called {
+    async fn up(&mut self, session: &Rc<Session>, number: u64) -> Concluded {
         if !https::take_over(session) {
-            return self.refuse(WebRefusal::Carrier).await;
+            return Ok(Reply::Refuse(WebRefusal::Carrier));
         }
-        if self.exchange.say_continue(self.head).await.is_err() {
-            return Called::Broken;
-        }
-        match https::up(session, self.exchange, number).await {
-            Outcome::Done(number) => {
-                let number = number.to_string();
-                self.answer(204, &[NO_STORE, ("X-Up-Ack", &number)], &[])
-                    .await
-            }
-            Outcome::Answered(next) => Called::Answered(next),
-            Outcome::Gone => Called::Broken,
-            Outcome::Over => self.refuse(WebRefusal::Spent).await,
-        }
+        self.say_continue().await?;
+        concluded(
+            https::up(session, self.exchange, number).await,
+            Reply::Applied,
+        )
     }
 
-    async fn down(&mut self, session: &Rc<Session>, cursor: u64) -> Called {
+    async fn down(&mut self, session: &Rc<Session>, cursor: u64) -> Concluded {
         if !https::take_over(session) {
-            return self.refuse(WebRefusal::Carrier).await;
+            return Ok(Reply::Refuse(WebRefusal::Carrier));
         }
-        match https::down(session, self.exchange, self.head, cursor).await {
-            Err(_) | Ok(Outcome::Gone) => Called::Broken,
-            Ok(Outcome::Done(cursor)) => {
-                let cursor = cursor.to_string();
-                let fields = [NO_STORE, ("X-Down-Cursor", &cursor)];
-                self.answer(204, &fields, &[]).await
-            }
-            Ok(Outcome::Answered(next)) => Called::Answered(next),
-            Ok(Outcome::Over) => self.refuse(WebRefusal::Spent).await,
-        }
+        let polled = https::down(session, self.exchange, self.head, cursor).await;
+        concluded(polled.unwrap_or(Outcome::Gone), Reply::Nothing)
     }
 
-    async fn socket(&mut self, session: Rc<Session>, accept: &[u8]) -> Called {
+    async fn socket(&mut self, session: Rc<Session>, accept: &[u8]) -> Concluded {
         if !session.is_unclaimed() {
-            return self.refuse(WebRefusal::Carrier).await;
+            return Ok(Reply::Refuse(WebRefusal::Carrier));
         }
         let token: Token = self.context.mint.token(TokenKind::Session, &self.ticket);
         let head = format!(
@@ -150,23 +147,62 @@ impl Caller<'_> {
              tproxy-v1.{token}\r\n\r\n",
             String::from_utf8_lossy(accept)
         );
-        match self.exchange.write(head.as_bytes()).await {
+        Err(match self.exchange.write(head.as_bytes()).await {
             // Another one may have come meanwhile.
             Ok(()) if session.is_unclaimed() => Called::Upgraded(session),
             _ => Called::Broken,
-        }
+        })
     }
 
-    /// 404, as if there were nothing. The body, if there is one, is not read.
-    pub(crate) async fn refuse(&mut self, reason: WebRefusal) -> Called {
-        self.context.metrics.web_refusals.inc(reason);
-        self.answer(404, &[NO_STORE], &[]).await
+    async fn say_continue(&mut self) -> Result<(), Called> {
+        let said = self.exchange.say_continue(self.head).await;
+        said.map_err(|_| Called::Broken)
     }
 
-    async fn answer(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Called {
-        self.exchange
-            .answer(self.head, status, fields, body)
-            .await
-            .into()
+    async fn answer(&mut self, reply: Reply) -> Called {
+        let context = self.context;
+        let text = match reply {
+            Reply::Begun => context
+                .mint
+                .token(TokenKind::Session, &self.ticket)
+                .to_string(),
+            Reply::Applied(number) | Reply::Nothing(number) => number.to_string(),
+            Reply::Done | Reply::Full | Reply::Refuse(_) => String::new(),
+        };
+        let begun = [
+            OCTETS,
+            NO_STORE,
+            ("X-Session-Token", &text),
+            ("X-Down-Cursor", "0"),
+            MODE,
+        ];
+        let applied = [NO_STORE, ("X-Up-Ack", &text)];
+        let nothing = [NO_STORE, ("X-Down-Cursor", &text)];
+        let (status, fields, body): (_, &[_], &[_]) = match reply {
+            Reply::Done => (204, &[NO_STORE], &[]),
+            Reply::Begun => (200, &begun, &WELCOME),
+            Reply::Full => {
+                context.metrics.web_refusals.inc(WebRefusal::Full);
+                (503, &[NO_STORE, SOON], &[])
+            }
+            Reply::Applied(_) => (204, &applied, &[]),
+            Reply::Nothing(_) => (204, &nothing, &[]),
+            Reply::Refuse(reason) => {
+                context.metrics.web_refusals.inc(reason);
+                (404, &[NO_STORE], &[])
+            }
+        };
+        let answered = self.exchange.answer(self.head, status, fields, body);
+        answered.await.into()
+    }
+}
+
+/// What is answered to who goes on by requests: `done` with the number, if all is well.
+fn concluded(carried: Outcome, done: impl Fn(u64) -> Reply) -> Concluded {
+    match carried {
+        Outcome::Done(number) => Ok(done(number)),
+        Outcome::Over => Ok(Reply::Refuse(WebRefusal::Spent)),
+        Outcome::Answered(next) => Err(Called::Answered(next)),
+        Outcome::Gone => Err(Called::Broken),
     }
 }

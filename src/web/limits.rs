@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::clock::millis;
+
 /// Streams of one web session.
 pub(super) const STREAMS_OF_SESSION: usize = 128;
 
@@ -64,9 +66,8 @@ impl Bucket {
 
     /// Whether it may happen now; then it does.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.since).as_millis();
-        let back = u64::try_from(passed).unwrap_or(u64::MAX);
-        let back = back.saturating_mul(rate.a_second.into());
+        let passed = millis(now.saturating_duration_since(self.since));
+        let back = passed.saturating_mul(rate.a_second.into());
         self.left = self
             .left
             .saturating_add(back)

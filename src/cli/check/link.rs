@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::verdict::Verdict;
+use crate::clock::millis;
 use crate::config::{Config, HostPort, Role};
 #[cfg(feature = "tls")]
 use crate::link::Concern;
@@ -113,7 +114,7 @@ fn judge(subject: String, how: &str, trial: Result<Trial, String>) -> Verdict {
     match trial {
         Ok(Trial { address, took }) => {
             let place = address.map_or_else(String::new, |address| address + " ");
-            let took = took.as_millis();
+            let took = millis(took);
             Verdict::ok(
                 subject,
                 format!("{place}in {took} ms, the whole handshake: {how}"),

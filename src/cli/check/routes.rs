@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::verdict::{Grade, Verdict};
+use crate::clock::millis;
 use crate::config::{Config, DataDir, RouteList, RouteName, TelegramConfig};
 use crate::connection::Dialer;
 use crate::log::Throttle;
@@ -122,7 +123,7 @@ fn of_dc(dc: DcId, rows: Vec<Row>) -> Vec<Verdict> {
         let verdict = match (answered, place) {
             (Ok(took), place) => {
                 let place = place.map_or_else(String::new, |place| place + " ");
-                Verdict::ok(subject, format!("{place}in {} ms", took.as_millis()))
+                Verdict::ok(subject, format!("{place}in {} ms", millis(took)))
             }
             (Err(why), Some(place)) => {
                 let place = place.trim_end_matches(',');

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::verdict::{Grade, Verdict};
 use super::{Probe, all_at_once, routes};
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::config::{Config, DataDir, Role, RouteChoice, RouteName, Via};
 use crate::http::{ThroughError, time_through};
 use crate::net::Live;
@@ -126,7 +126,7 @@ pub(super) fn check(config: &Config, targets: Targets) -> Vec<Verdict> {
 fn of_via(via: &Via, address: SocketAddr, is_used: bool) -> Verdict {
     let subject = format!("via {via}");
     match time_through(via, address, LIMIT) {
-        Ok(took) => Verdict::ok(subject, format!("in {} ms", took.as_millis())),
+        Ok(took) => Verdict::ok(subject, format!("in {} ms", millis(took))),
         Err(error @ ThroughError::Via(_)) => Verdict::fail(subject, error.to_string()),
         Err(_) if !is_used => Verdict::ok(subject, "it answers"),
         Err(error) => Verdict::warn(subject, format!("it works, but to {address}: {error}")),
@@ -159,7 +159,7 @@ fn of_dc(subject: &str, via: Option<&Via>, addresses: &[SocketAddr]) -> Verdict 
     let mut problem = String::new();
     for addr in addresses.iter().take(count as usize) {
         match time_to(via, *addr, share) {
-            Ok(took) => return Verdict::ok(subject, format!("{addr} in {} ms", took.as_millis())),
+            Ok(took) => return Verdict::ok(subject, format!("{addr} in {} ms", millis(took))),
             Err(why) => problem = format!("{addr}{why}"),
         }
     }

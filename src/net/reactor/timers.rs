@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::clock::millis;
+
 /// Low bits of a timer's place: they tell timers of the same millisecond apart.
 const NUMBER_BITS: u32 = 24;
 
 /// A timer that is set.
 pub(in crate::net) struct TimerKey {
     pub(crate) deadline: Instant,
-    /// The millisecond since the start, then a number.
+    /// The millisecond since the start, of 34 years, then a number.
     place: u64,
 }
 
@@ -73,11 +75,6 @@ impl Timers {
         let first = self.queue.first_entry()?;
         (first.key() >> NUMBER_BITS <= now).then(|| first.remove())
     }
-}
-
-/// A place has room for those of 34 years.
-fn millis(time: Duration) -> u64 {
-    time.as_secs() * 1000 + u64::from(time.subsec_millis())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::parties::{Destination, Party, User};
+use crate::clock::millis;
 use crate::metrics::Revocation;
 use crate::net::CHUNK_LEN;
 
@@ -199,8 +200,8 @@ impl Claim {
     /// Chunks times milliseconds that it wastes; `None` if it does not.
     pub(crate) fn waste(&self, now: Instant) -> Option<u64> {
         let counts = self.held > 0 && self.revoked.is_none() && self.is_late(now);
-        let behind = self.behind(now).as_millis();
-        counts.then(|| self.held as u64 * u64::try_from(behind).unwrap_or(u64::MAX / 1024))
+        let behind = millis(self.behind(now));
+        counts.then(|| (self.held as u64).saturating_mul(behind))
     }
 
     pub(crate) fn overdue(&mut self, since: Instant, now: Instant) -> Option<Revocation> {

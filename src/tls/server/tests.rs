@@ -6,7 +6,7 @@ use std::sync::Arc;
 use curve25519_dalek::MontgomeryPoint;
 use ml_kem::DecapsulationKey768;
 use ml_kem::kem::{Decapsulate, KeyExport};
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256};
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256};
 use rustls::crypto::{ActiveKeyExchange, SharedSecret, SupportedKxGroup};
 use rustls::ffdhe_groups::FfdheGroup;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -398,7 +398,6 @@ fn each_kind_of_key_signs_for_either_version() {
         KeyPair::generate().unwrap(),
         KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap(),
         KeyPair::from_pkcs8_pem_and_sign_algo(RSA_KEY, &PKCS_RSA_SHA256).unwrap(),
-        KeyPair::generate_for(&PKCS_ED25519).unwrap(),
     ] {
         let world = World::new(key);
         for versions in [&[&TLS13][..], &[&TLS12]] {

@@ -1,6 +1,5 @@
 //! A directory, read at the start: the files of a small site.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -17,12 +16,12 @@ const MAX_FILES: usize = 4096;
 /// Links may lead round in circles.
 const MAX_DEPTH: usize = 16;
 
-/// A directory's files by their paths below it, `a/b.html`.
+/// A directory's files by their paths below it, `a/b.html`. Both are in ascending order.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    files: BTreeMap<String, File>,
+    files: Vec<(String, File)>,
     /// Directories with their paths; that of all is `""`.
-    directories: BTreeSet<String>,
+    directories: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -69,16 +68,29 @@ impl Files {
         };
         let root = reading.root.clone();
         reading.directory(&root, "", 0)?;
-        Ok(reading.files)
+        let mut read = reading.files;
+        read.files
+            .sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        read.directories.sort_unstable();
+        Ok(read)
     }
 
     /// The file of `path`.
     pub(super) fn file(&self, path: &str) -> Option<&File> {
-        self.files.get(path)
+        let found = self
+            .files
+            .binary_search_by(|(known, _)| (**known).cmp(path));
+        found
+            .ok()
+            .and_then(|at| self.files.get(at))
+            .map(|(_, file)| file)
     }
 
     pub(super) fn is_directory(&self, path: &str) -> bool {
-        self.directories.contains(path)
+        let found = self
+            .directories
+            .binary_search_by(|known| (**known).cmp(path));
+        found.is_ok()
     }
 }
 
@@ -92,7 +104,7 @@ struct Reading {
 impl Reading {
     fn directory(&mut self, real: &Path, path: &str, depth: usize) -> Result<(), FilesError> {
         self.count(real)?;
-        self.files.directories.insert(path.to_owned());
+        self.files.directories.push(path.to_owned());
         let entries = fs::read_dir(real).map_err(|error| FilesError::io(real, error))?;
         for entry in entries {
             let entry = entry.map_err(|error| FilesError::io(real, error))?;
@@ -138,7 +150,7 @@ impl Reading {
             modified: since.map_or(0, |since| since.as_secs()),
             content_type: content_type::of(&path),
         };
-        self.files.files.insert(path, file);
+        self.files.files.push((path, file));
         Ok(())
     }
 
@@ -224,7 +236,7 @@ mod tests {
         symlink("b/c.txt", root.join("a/link.txt")).unwrap();
         symlink("nowhere", root.join("a/none.txt")).unwrap();
         let files = Files::read(root).unwrap();
-        let names: Vec<_> = files.files.keys().map(String::as_str).collect();
+        let names: Vec<_> = files.files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a/b/c.txt", "a/link.txt", "index.html"]);
         assert_eq!(&*files.file("a/link.txt").unwrap().body, b"c");
         assert!(files.is_directory("") && files.is_directory("a/b") && !files.is_directory("out"));

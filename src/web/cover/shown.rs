@@ -1,6 +1,5 @@
 //! What is shown at which host.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,22 +22,25 @@ pub(super) enum Source {
 }
 
 /// The directories of a config, read.
-pub(crate) struct Directories(BTreeMap<PathBuf, Arc<Files>>);
+pub(crate) struct Directories(Vec<(PathBuf, Arc<Files>)>);
 
 impl Directories {
     /// Blocks.
     pub(crate) fn read(config: &WebConfig) -> Result<Self, FilesError> {
-        let mut read = BTreeMap::new();
+        let mut read = Vec::new();
         for site in &config.sites {
-            if let CoverSource::Directory(path) = &site.source {
-                read.insert(path.clone(), Arc::new(Files::read(path)?));
+            if let CoverSource::Directory(path) = &site.source
+                && !read.iter().any(|(known, _)| known == path)
+            {
+                read.push((path.clone(), Arc::new(Files::read(path)?)));
             }
         }
         Ok(Self(read))
     }
 
     fn of(&self, path: &Path) -> Source {
-        Source::Directory(self.0.get(path).cloned().unwrap_or_default())
+        let found = self.0.iter().find(|(read, _)| read == path);
+        Source::Directory(found.map(|(_, files)| files.clone()).unwrap_or_default())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Ending, How, Manners};
+use crate::clock::millis;
 use crate::config::SitePlace;
 
 /// The name of the file in the data directory: a line each site, as in
@@ -48,7 +49,7 @@ impl Manners {
                 How::Reset => 'r',
                 How::Stays => 's',
             };
-            format!("{}{record}{how}", after.as_millis())
+            format!("{}{record}{how}", millis(after))
         };
         let [silent, partial, late] = [self.silent, self.partial, self.late].map(word);
         let [unfinished, garbled] = [self.unfinished, self.garbled].map(word);
