@@ -22,7 +22,10 @@ pub(super) enum NoCommand {
     /// `--help` of the whole program.
     Help,
     /// `--help` of one command.
-    CommandHelp(String),
+    CommandHelp {
+        text: String,
+        takes_config: bool,
+    },
     Version,
     Wrong(ConfigError),
 }
@@ -64,7 +67,10 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     }
     let line =
         CommandLine::from_args(&["smol-mtproxy"], &rest).map_err(|exit| match exit.status {
-            Ok(()) => NoCommand::CommandHelp(exit.output),
+            Ok(()) => NoCommand::CommandHelp {
+                text: exit.output,
+                takes_config: rest.first() != Some(&PING),
+            },
             Err(()) => NoCommand::Wrong(wrong(&exit.output, &rest)),
         })?;
     if line.version {
@@ -212,11 +218,11 @@ mod tests {
         assert!(matches!(parse(&words("-V")), Err(NoCommand::Version)));
         assert!(matches!(
             parse(&words("link --help")),
-            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+            Err(NoCommand::CommandHelp { text, takes_config: true }) if text.contains("--no-qr")
         ));
         assert!(matches!(
             parse(&words("help link")),
-            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+            Err(NoCommand::CommandHelp { text, takes_config: true }) if text.contains("--no-qr")
         ));
     }
 }

@@ -66,10 +66,13 @@ pub(crate) fn main(words: &[String]) -> Exit {
     match arguments::parse(words) {
         Ok(arguments) => obey(arguments).unwrap_or_else(|error| fail(&error)),
         Err(NoCommand::Help) => print(&help::text()),
-        Err(NoCommand::CommandHelp(text)) => print(&format!(
-            "{}\nThe flags of the config work here too: smol-mtproxy --help\n",
-            text.trim_end()
-        )),
+        Err(NoCommand::CommandHelp { text, takes_config }) => {
+            let more = match takes_config {
+                true => "The flags of the config work here too: smol-mtproxy --help\n",
+                false => "",
+            };
+            print(&format!("{}\n{more}", text.trim_end()))
+        }
         Err(NoCommand::Version) => print(concat!("smol-mtproxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(NoCommand::Wrong(error)) => fail(&error),
     }

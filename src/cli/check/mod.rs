@@ -6,6 +6,7 @@
 //! | `ports` | whether the ports are free |
 //! | `port_holder` | which process has one that is not |
 //! | `link` | what secures the link of split mode, and whether each back gives one |
+//! | `links` | whether the config's own links lead to Telegram (`--links`) |
 //! | `clock` | whether the clock is right |
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
@@ -22,6 +23,8 @@
 mod clock;
 mod invite_name;
 mod link;
+#[cfg(feature = "ping")]
+mod links;
 mod machine;
 mod port_holder;
 mod ports;
@@ -61,6 +64,12 @@ pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit
         let more = outside(config);
         printed = printed.or(show(options, &more));
         verdicts.extend(more);
+    }
+    #[cfg(feature = "ping")]
+    if options.links {
+        let of_links = links::check(config);
+        printed = printed.or(show(options, &of_links));
+        verdicts.extend(of_links);
     }
     let failed = verdicts.iter().any(|verdict| verdict.grade == Grade::Fail);
     if options.json {

@@ -16,7 +16,7 @@ pub(in crate::cli) enum Aim {
 
 /// How a connection of an app looks, or what carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(in crate::cli) enum Form {
     Plain,
     Padded,
     FakeTls,
@@ -26,7 +26,7 @@ pub(super) enum Form {
 
 impl Aim {
     /// A link as apps take it. What is said of a wrong one shows nothing of a secret.
-    pub(super) fn parse(link: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn parse(link: &str) -> Result<Self, String> {
         if link.contains("socks?") {
             return Err("that is a link to a SOCKS5 proxy; ping is for MTProto proxies".to_owned());
         }
@@ -65,7 +65,7 @@ impl Aim {
         }
     }
 
-    pub(super) fn is_web(&self) -> bool {
+    pub(in crate::cli) fn is_web(&self) -> bool {
         matches!(self, Self::Web(_))
     }
 
@@ -113,7 +113,7 @@ impl fmt::Display for Aim {
 }
 
 impl Form {
-    pub(super) fn word(self) -> &'static str {
+    pub(in crate::cli) fn word(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Padded => "dd",

@@ -42,6 +42,13 @@ pub(in crate::cli) struct Pinged {
     pub(in crate::cli) outcome: Result<Times, Failure>,
 }
 
+#[cfg(feature = "check")]
+impl Pinged {
+    pub(in crate::cli) fn form(&self) -> Form {
+        self.form
+    }
+}
+
 /// Pings of links, one after another, whatever their number.
 pub(in crate::cli) struct Course {
     options: Options,

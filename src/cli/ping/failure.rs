@@ -129,6 +129,7 @@ impl Failure {
     }
 
     /// No connection came about at all.
+    #[cfg(feature = "check")]
     pub(in crate::cli) fn is_of_the_way(&self) -> bool {
         matches!(
             self,

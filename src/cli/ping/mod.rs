@@ -23,7 +23,7 @@
 //! | `report` | a link's pings, for people and programs |
 //! | `progress` | what a terminal shows meanwhile |
 
-mod advice;
+pub(super) mod advice;
 mod aim;
 mod course;
 mod failure;
@@ -52,9 +52,12 @@ use super::exit::Exit;
 use super::json::Json;
 use super::{complain, print};
 
-pub(super) use aim::Aim;
-pub(super) use course::{Course, Pinged};
-pub(super) use options::Options;
+#[cfg(feature = "check")]
+pub(super) use course::Pinged;
+#[cfg(feature = "check")]
+pub(super) use failure::Failure;
+pub(super) use {aim::Aim, course::Course, options::Options};
+
 use progress::Progress;
 use report::Report;
 
@@ -94,6 +97,7 @@ async fn ping_all(aims: &[Aim], options: Options, as_json: bool) -> Exit {
             for (number, step) in plan.steps().iter().enumerate() {
                 progress.show(number + 1, total, &step.dcs);
                 let Some(pinged) = course.ping(aim, step).await else {
+                    report.spare();
                     continue;
                 };
                 for one in pinged {

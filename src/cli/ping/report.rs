@@ -15,6 +15,8 @@ pub(super) struct Report<'a> {
     aim: &'a Aim,
     places: &'a Result<Vec<SocketAddr>, String>,
     pinged: Vec<Pinged>,
+    /// Pings that there was no use in.
+    spared: usize,
 }
 
 impl<'a> Report<'a> {
@@ -23,11 +25,17 @@ impl<'a> Report<'a> {
             aim,
             places,
             pinged: Vec::new(),
+            spared: 0,
         }
     }
 
     pub(super) fn add(&mut self, pinged: Pinged) {
         self.pinged.push(pinged);
+    }
+
+    /// One was not tried, as none would have fared better.
+    pub(super) fn spare(&mut self) {
+        self.spared += 1;
     }
 
     /// All that was asked was answered.
@@ -78,8 +86,11 @@ impl<'a> Report<'a> {
         if let Some((least, middle, most)) = spread(&answered) {
             let [least, middle, most] = [least, middle, most].map(ms);
             text.push_str(&format!(
-                "; from nothing to the answer {least}, {middle}, {most} ms (least, middle, most)"
+                "; in all {least}, {middle}, {most} ms (least, middle, most)"
             ));
+        }
+        if self.spared > 0 {
+            text.push_str(&format!("; {} more left out", self.spared));
         }
         let mut text = wrapped(&text, "", "  ");
         for failure in self.failures() {
@@ -138,6 +149,7 @@ impl<'a> Report<'a> {
         let mut summary = vec![
             ("pings", Json::Number(self.pinged.len() as i64)),
             ("answered", Json::Number(totals.len() as i64)),
+            ("left_out", Json::Number(self.spared as i64)),
         ];
         if let Some((least, middle, most)) = spread(&totals) {
             summary.push(("least_us", micros(least)));

@@ -14,7 +14,8 @@ use super::web_connection::{Reply, Server, WebConnection};
 use crate::wire::transport::Transport;
 use crate::wire::web::{Capability, HELLO, StreamId, WELCOME, WebInvite, token_in_page};
 
-const BYTES: &str = "Content-Type: application/octet-stream\r\n";
+/// Of a request with frames; another one has no type.
+pub(super) const FRAMES: &str = "Content-Type: application/octet-stream\r\n";
 
 /// What one ping of a WEB proxy is made with.
 pub(super) struct Request {
@@ -93,7 +94,7 @@ impl Place {
     /// Fields of a request with that token, which the page's script would send.
     pub(super) fn fields(&self, token: &str) -> String {
         let host = &self.host;
-        format!("Authorization: Bearer {token}\r\nOrigin: https://{host}\r\n{BYTES}")
+        format!("Authorization: Bearer {token}\r\nOrigin: https://{host}\r\n")
     }
 }
 
@@ -121,7 +122,7 @@ fn session(
     bootstrap: &str,
 ) -> Result<String, Failure> {
     let line = format!("POST {}", place.path("api/v1/session"));
-    let fields = place.fields(bootstrap);
+    let fields = place.fields(bootstrap) + FRAMES;
     let session = connection.ask(WebStep::Session, &line, &fields, &HELLO)?;
     if session.status != 200 {
         return Err(status(WebStep::Session, &session));

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::{Failure, WebFailure, WebStep};
 use super::question::Question;
-use super::web::{Place, status};
+use super::web::{FRAMES, Place, status};
 use super::web_connection::{WebConnection, of_io, read_more};
 use crate::net::fill_random;
 use crate::wire::web::{RelayFrame, RelayReader, StreamId, data_header, open, pong};
@@ -268,7 +268,7 @@ fn up(
     batch: &[u8],
 ) -> Result<(), Failure> {
     let line = format!("POST {}", place.path("api/v1/up"));
-    let fields = format!("{fields}X-Up-Seq: {number}\r\n");
+    let fields = format!("{fields}{FRAMES}X-Up-Seq: {number}\r\n");
     let reply = connection.ask(WebStep::Up, &line, &fields, batch)?;
     match reply.status {
         204 => Ok(()),
