@@ -60,6 +60,8 @@ pub(in crate::cli) struct Course {
 /// What is known of a link.
 #[derive(Default)]
 struct Standing {
+    /// The address that the next two are about.
+    address: Option<SocketAddr>,
     /// In a row, and none before them fared better.
     in_vain: u32,
     got_through: bool,
@@ -94,6 +96,9 @@ impl Course {
 
     /// One step of its plan, at its turn. `None`: there is no use in one more.
     pub(in crate::cli) async fn ping(&mut self, aim: &Aim, step: &Step) -> Option<Vec<Pinged>> {
+        if self.now.address.replace(step.address) != Some(step.address) {
+            (self.now.in_vain, self.now.got_through) = (0, false);
+        }
         if self.now.in_vain >= ENOUGH && !self.now.got_through {
             return None;
         }

@@ -79,21 +79,24 @@ async fn ask(
         let mut came = space.get_mut(..length).unwrap_or_default();
         let is_answered = match &mut records {
             None => question.take(came)?,
-            Some(records) => {
-                let payload = |came: &mut &mut [u8]| -> Result<bool, Failure> {
-                    while let Some(piece) = records.next(came).map_err(|_| Failure::BadRecord)? {
-                        if question.take(piece)? {
-                            return Ok(true);
-                        }
-                    }
-                    Ok(false)
-                };
-                let mut payload = payload;
-                payload(&mut came)?
-            }
+            Some(records) => in_records(&mut question, records, &mut came)?,
         };
         if is_answered {
             return Ok(());
         }
     }
+}
+
+/// The same of bytes that are in records.
+fn in_records(
+    question: &mut Question,
+    records: &mut RecordReader,
+    came: &mut &mut [u8],
+) -> Result<bool, Failure> {
+    while let Some(piece) = records.next(came).map_err(|_| Failure::BadRecord)? {
+        if question.take(piece)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

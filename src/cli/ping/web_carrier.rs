@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Failure, WebFailure, WebStep};
 use super::question::Question;
 use super::web::{FRAMES, Place, status};
-use super::web_connection::{WebConnection, of_io, read_more};
+use super::web_connection::{OF_BROWSERS, WebConnection, of_io, read_more};
 use crate::net::fill_random;
 use crate::wire::web::{RelayFrame, RelayReader, StreamId, data_header, open, pong};
 use crate::wire::websocket::{
@@ -68,7 +68,7 @@ impl Questions {
         let mut batch = Batch::new();
         self.frames.push(bytes);
         let strange = |_| Failure::Web(WebFailure::Strange(WebStep::Down));
-        while let Some(frame) = self.frames.next().map_err(strange)? {
+        while let Some(frame) = self.frames.frame().map_err(strange)? {
             match frame {
                 RelayFrame::Data { stream, bytes } => self.data(stream, bytes),
                 RelayFrame::Close(stream) => {
@@ -131,8 +131,8 @@ pub(super) fn by_websocket(
     let protocol = format!("tproxy-v1.{token}");
     let path = place.path("api/v1/ws");
     let request = websocket::request(&place.host, &path, &key, Some(&protocol));
-    let origin = format!("Origin: https://{}\r\n\r\n", place.host);
-    let request = request.trim_end_matches("\r\n").to_owned() + "\r\n" + &origin;
+    let head = request.strip_suffix("\r\n").unwrap_or(&request);
+    let request = format!("{head}Origin: https://{}\r\n{OF_BROWSERS}\r\n", place.host);
     let mut stream = connection.into_stream(request.as_bytes())?;
     let broken = |step| move |error| of_io(&error, step);
     let mut answer = UpgradeAnswer::new(&key);

@@ -19,6 +19,9 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// Of what comes at once.
 const STEP: usize = 4096;
 
+/// Fields without which some servers and CDNs answer nobody.
+pub(super) const OF_BROWSERS: &str = "User-Agent: Mozilla/5.0\r\nAccept: */*\r\n";
+
 type Stream = StreamOwned<ClientConnection, TimedStream>;
 
 /// Where requests go.
@@ -81,7 +84,7 @@ impl<'a> WebConnection<'a> {
             true => format!("Content-Length: {}\r\n", body.len()),
             false => String::new(),
         };
-        let head = format!("{line} HTTP/1.1\r\nHost: {name}\r\n{fields}{length}\r\n");
+        let head = format!("{line} HTTP/1.1\r\nHost: {name}\r\n{OF_BROWSERS}{fields}{length}\r\n");
         let mut request = head.into_bytes();
         request.extend_from_slice(body);
         let is_kept = self.stream.is_some();

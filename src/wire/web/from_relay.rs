@@ -46,7 +46,7 @@ impl RelayReader {
     }
 
     /// The next whole frame; `None`: it has not come. After an error nothing makes sense.
-    pub fn next(&mut self) -> Result<Option<RelayFrame>, RelayFault> {
+    pub fn frame(&mut self) -> Result<Option<RelayFrame>, RelayFault> {
         let Some(head) = self.came.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };

@@ -14,7 +14,7 @@ fn all(pieces: &[&[u8]]) -> Result<Vec<RelayFrame>, RelayFault> {
     let (mut reader, mut frames) = (RelayReader::default(), Vec::new());
     for piece in pieces {
         reader.push(piece);
-        while let Some(frame) = reader.next()? {
+        while let Some(frame) = reader.frame()? {
             frames.push(frame);
         }
     }
