@@ -119,7 +119,7 @@ lint: ## rustfmt and clippy, with all features, with none and with each
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --locked --no-default-features -- -D warnings
-	for feature in tls check ctl ml-kem; do
+	for feature in tls check ctl ping ml-kem; do
 		$(CARGO) clippy --locked --no-default-features --features "$$feature" -- -D warnings
 	done
 

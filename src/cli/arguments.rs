@@ -8,6 +8,8 @@ use crate::config::{
     ConfigError, Origin, Problem, Setting, find, flag_of_word, no_value, unknown_flag,
 };
 
+const PING: &str = "ping";
+
 /// The command line, taken apart.
 pub(super) struct Arguments {
     pub(crate) command: Command,
@@ -20,7 +22,10 @@ pub(super) enum NoCommand {
     /// `--help` of the whole program.
     Help,
     /// `--help` of one command.
-    CommandHelp(String),
+    CommandHelp {
+        text: String,
+        takes_config: bool,
+    },
     Version,
     Wrong(ConfigError),
 }
@@ -28,7 +33,11 @@ pub(super) enum NoCommand {
 /// Flags of the config may stand anywhere, as `--flag value` or `--flag=value`;
 /// what is left is a command with flags of its own.
 pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
-    let (settings, rest) = split(words).map_err(NoCommand::Wrong)?;
+    // It has flags of its own with names of those of the config, and takes none of these.
+    let (settings, rest) = match words.first().map(String::as_str) {
+        Some(PING) => (Vec::new(), words.to_vec()),
+        _ => split(words).map_err(NoCommand::Wrong)?,
+    };
     let mut rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     if let ["help", command] = rest.as_slice() {
         rest = vec![*command, "--help"];
@@ -37,6 +46,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
         Some(&"ctl") => !cfg!(feature = "ctl"),
+        Some(&PING) => !cfg!(feature = "ping"),
         _ => false,
     };
     if is_missing {
@@ -49,9 +59,18 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
             false => Err(NoCommand::Help),
         };
     }
+    if rest.first() == Some(&PING) && !settings.is_empty() {
+        let message = "ping goes by no config, and is the first word: smol-mtproxy ping --help";
+        return Err(NoCommand::Wrong(on_command_line(Problem::Usage {
+            message: message.to_owned(),
+        })));
+    }
     let line =
         CommandLine::from_args(&["smol-mtproxy"], &rest).map_err(|exit| match exit.status {
-            Ok(()) => NoCommand::CommandHelp(exit.output),
+            Ok(()) => NoCommand::CommandHelp {
+                text: exit.output,
+                takes_config: rest.first() != Some(&PING),
+            },
             Err(()) => NoCommand::Wrong(wrong(&exit.output, &rest)),
         })?;
     if line.version {
@@ -180,17 +199,30 @@ mod tests {
         assert!(url.contains("as in proxy.example.com"), "{url}");
     }
 
+    #[cfg(feature = "ping")]
+    #[test]
+    fn ping_has_flags_of_its_own() {
+        let Command::Ping(options) = parsed("ping --dc 2 h:1:s --dc -3 --repeat 4").command else {
+            panic!()
+        };
+        assert_eq!((options.dc, options.repeat), (vec![2, -3], Some(4)));
+        assert_eq!(options.links, ["h:1:s"]);
+        let wrong = error("--listen :1 ping h:1:s");
+        assert!(wrong.contains("ping goes by no config"), "{wrong}");
+        assert!(error("ping --listen :1").contains("--listen"));
+    }
+
     #[test]
     fn help_and_version() {
         assert!(matches!(parse(&words("--help")), Err(NoCommand::Help)));
         assert!(matches!(parse(&words("-V")), Err(NoCommand::Version)));
         assert!(matches!(
             parse(&words("link --help")),
-            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+            Err(NoCommand::CommandHelp { text, takes_config: true }) if text.contains("--no-qr")
         ));
         assert!(matches!(
             parse(&words("help link")),
-            Err(NoCommand::CommandHelp(text)) if text.contains("--no-qr")
+            Err(NoCommand::CommandHelp { text, takes_config: true }) if text.contains("--no-qr")
         ));
     }
 }

@@ -19,6 +19,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Certs(_) => "certs",
             Self::Ctl(_) => "ctl",
+            Self::Ping(_) => "ping",
         }
     }
 }
@@ -44,6 +45,7 @@ pub(super) enum Command {
     Check(CheckMachine),
     Certs(Certs),
     Ctl(Ctl),
+    Ping(PingLinks),
 }
 
 /// Run the proxy (the default).
@@ -108,6 +110,52 @@ pub(super) struct ShowInvites {
     pub(crate) json: bool,
 }
 
+/// Ask Telegram through the proxies that links lead to, yours or others': whether each
+/// answers, and how fast. Never more than one new connection a second to one address.
+#[cfg(feature = "ping")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ping", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy ping 'tg://proxy?server=proxy.example.com&port=443&secret=…'\n\
+    smol-mtproxy ping --dc 2 --repeat 5 proxy.example.com:443:SECRET\n\
+    smol-mtproxy ping 'https://t.me/webproxy?server=proxy.example.com&secret=…'\n\
+    smol-mtproxy ping --stdin --json <links.txt")]
+pub(super) struct PingLinks {
+    /// tg://proxy?…, https://t.me/proxy?…, the same with webproxy, or
+    /// HOST:PORT:SECRET
+    #[argh(positional, arg_name = "LINK")]
+    pub(crate) links: Vec<String>,
+    /// a data centre to ask, and others so too (default: 1 to 5)
+    #[argh(option, arg_name = "N")]
+    pub(crate) dc: Vec<i16>,
+    /// how often each is asked (default: 1)
+    #[argh(option, arg_name = "N")]
+    pub(crate) repeat: Option<u32>,
+    /// for one ping (default: 10)
+    #[argh(option, arg_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// connect there, wherever the link's name leads, as before DNS is changed
+    #[argh(option, arg_name = "HOST[:PORT]")]
+    pub(crate) at: Option<InviteName>,
+    /// authorities (PEM) that are trusted beside those of browsers
+    #[cfg(feature = "tls")]
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// read more links from stdin, one a line: what is on a command line others on
+    /// this machine may see
+    #[argh(switch)]
+    pub(crate) stdin: bool,
+    /// print one JSON object
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Not in this small build: ping with the full one.
+#[cfg(not(feature = "ping"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "ping", help_triggers("-h", "--help"))]
+pub(super) struct PingLinks {}
+
 /// Check the config and this machine: one verdict a line, and the way out.
 #[cfg(feature = "check")]
 #[derive(FromArgs)]
@@ -116,6 +164,11 @@ pub(super) struct CheckMachine {
     /// leave out what needs the network
     #[argh(switch)]
     pub(crate) offline: bool,
+    /// ask Telegram through the links of this config too, each door and form once, a
+    /// second or two each; from this machine, which is not from outside
+    #[cfg(feature = "ping")]
+    #[argh(switch)]
+    pub(crate) links: bool,
     /// print one JSON object
     #[argh(switch)]
     pub(crate) json: bool,

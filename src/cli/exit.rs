@@ -37,7 +37,10 @@ impl Exit {
         ),
         (
             Self::Unavailable,
-            if cfg!(feature = "check") {
+            if cfg!(all(feature = "check", feature = "ping")) {
+                "a port, Telegram or the proxy cannot be had; check: a verdict is fail; ping: a \
+                 question is not answered"
+            } else if cfg!(feature = "check") {
                 "a port, Telegram or the proxy cannot be had; check: a verdict is fail"
             } else {
                 "a port, Telegram or the proxy cannot be had"

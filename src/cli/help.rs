@@ -19,6 +19,7 @@ Commands:
   secret     make a secret: plain, dd, or ee DOMAIN
   ctl        change tables of the running proxy, see what secrets have used
   check      check the config and this machine, one verdict a line
+  ping       ask Telegram through links, anybody's: does each work, how fast
   certs      make, renew, revoke and show the certificates of a link
   --help     this text; COMMAND --help for a command's own flags
   --version  the version
@@ -48,11 +49,12 @@ Examples:
   smol-mtproxy --config /etc/smol-mtproxy.conf --log-level debug
   smol-mtproxy run --test --config ./my.conf
   smol-mtproxy check --config ./my.conf
+  smol-mtproxy ping 'tg://proxy?server=…'
   sudo smol-mtproxy link
 ";
 
 const LITE: &str = "
-This is the small build: no ctl, check and certs, no TLS on the link, no lists over
+This is the small build: no ctl, check, ping and certs, no TLS on the link, no lists over
 HTTPS, no route but direct. The full build has them.
 ";
 
@@ -87,6 +89,7 @@ fn is_of_this_build(line: &&str) -> bool {
     let is_about = |words: &[&str]| words.iter().any(|word| is_about(word));
     (cfg!(feature = "check") || !is_about(&["check", "smol-mtproxy check"]))
         && (cfg!(feature = "ctl") || !is_about(&["ctl"]))
+        && (cfg!(feature = "ping") || !is_about(&["ping", "smol-mtproxy ping"]))
         && (cfg!(feature = "tls") || !is_about(&["certs"]))
 }
 
@@ -117,6 +120,8 @@ mod tests {
             ("  run ", true),
             ("  check ", cfg!(feature = "check")),
             ("  ctl ", cfg!(feature = "ctl")),
+            ("  ping ", cfg!(feature = "ping")),
+            ("  smol-mtproxy ping ", cfg!(feature = "ping")),
             ("  certs ", cfg!(feature = "tls")),
             ("  --link-psk ", true),
             ("  --link-ca ", cfg!(feature = "tls")),

@@ -6,7 +6,7 @@ use crate::log::Quoted;
 
 /// A value. Objects keep the order of their members.
 pub(super) enum Json {
-    #[cfg(any(test, feature = "check", feature = "ctl"))]
+    #[cfg(any(test, feature = "check", feature = "ctl", feature = "ping"))]
     Bool(bool),
     Number(i64),
     Text(String),
@@ -23,7 +23,7 @@ impl From<&str> for Json {
 impl std::fmt::Display for Json {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            #[cfg(any(test, feature = "check", feature = "ctl"))]
+            #[cfg(any(test, feature = "check", feature = "ctl", feature = "ping"))]
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
             Self::Text(text) => Quoted(text).fmt(f),

@@ -13,6 +13,7 @@
 //! | `exposition` | the page of metrics, for such callers |
 //! | `ctl` | `ctl`: asks the running proxy |
 //! | `check` | `check`: what may keep the proxy from working here |
+//! | `ping` | `ping`: whether links, anybody's, lead to Telegram |
 //! | `certs` | `certs`: certificates of the link between front and back |
 //! | `secret` | `secret`: makes one |
 //! | `invite` | `link`: prints invites, the tg:// links |
@@ -40,6 +41,8 @@ mod invite;
 mod invite_host;
 mod invites;
 mod json;
+#[cfg(feature = "ping")]
+mod ping;
 mod qr;
 mod run;
 mod secret;
@@ -63,10 +66,13 @@ pub(crate) fn main(words: &[String]) -> Exit {
     match arguments::parse(words) {
         Ok(arguments) => obey(arguments).unwrap_or_else(|error| fail(&error)),
         Err(NoCommand::Help) => print(&help::text()),
-        Err(NoCommand::CommandHelp(text)) => print(&format!(
-            "{}\nThe flags of the config work here too: smol-mtproxy --help\n",
-            text.trim_end()
-        )),
+        Err(NoCommand::CommandHelp { text, takes_config }) => {
+            let more = match takes_config {
+                true => "The flags of the config work here too: smol-mtproxy --help\n",
+                false => "",
+            };
+            print(&format!("{}\n{more}", text.trim_end()))
+        }
         Err(NoCommand::Version) => print(concat!("smol-mtproxy ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(NoCommand::Wrong(error)) => fail(&error),
     }
@@ -75,6 +81,10 @@ pub(crate) fn main(words: &[String]) -> Exit {
 fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     if let Command::Certs(options) = &arguments.command {
         return Ok(certs::run(options));
+    }
+    #[cfg(feature = "ping")]
+    if let Command::Ping(options) = &arguments.command {
+        return Ok(ping::run(options));
     }
     let begun = match &arguments.command {
         Command::Run(options) if !options.test => Some(run::begin()),
@@ -127,6 +137,13 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
             "check: not in this small build; look at this machine with the full one",
         ),
         Command::Certs(options) => certs::run(options),
+        #[cfg(feature = "ping")]
+        Command::Ping(options) => ping::run(options),
+        #[cfg(not(feature = "ping"))]
+        Command::Ping(_) => complain(
+            Exit::Unavailable,
+            "ping: not in this small build; ping links with the full one, from anywhere",
+        ),
     })
 }
 

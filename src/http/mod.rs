@@ -39,5 +39,5 @@ pub(crate) use through::{
     CONNECT_LIMIT, HANDSHAKE_LIMIT, STEP_LEN, ThroughError, ViaFault, lost_to,
 };
 pub(crate) use time::time_at;
-#[cfg(feature = "check")]
+#[cfg(any(feature = "check", all(feature = "ping", feature = "tls")))]
 pub(crate) use timed_stream::TimedStream;

@@ -25,7 +25,7 @@ impl TimedStream {
         Err(failure)
     }
 
-    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
     }
 }

@@ -59,7 +59,9 @@ pub(crate) use by_name::ByName;
 pub(crate) use error::Error;
 pub(crate) use flight::profile;
 pub(crate) use host_certificate::{CertificateError, Concern, HostCertificate};
-pub(crate) use provider::{WEB_VERSIONS, client, has_aes, provider, public_roots, web_provider};
+pub(crate) use provider::{
+    WEB_VERSIONS, client, has_aes, provider, public_roots, roots_in, web_provider,
+};
 pub(crate) use server::{server, tickets};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};

@@ -17,7 +17,8 @@ use rustls::crypto::ring::{ALL_KX_GROUPS, sign};
 use rustls::crypto::{
     CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
 };
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::SigningKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
@@ -92,6 +93,19 @@ pub(crate) fn has_aes() -> bool {
 pub(crate) fn public_roots() -> Arc<RootCertStore> {
     let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
     Arc::new(RootCertStore { roots })
+}
+
+/// The authorities in a file of PEM, or what is wrong with it.
+pub(crate) fn roots_in(text: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("no certificate is in it".to_owned()),
+        false => Ok(roots),
+    }
 }
 
 /// For servers that one of `roots` vouches for.

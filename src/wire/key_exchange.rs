@@ -1,6 +1,7 @@
 //! The first step of a client's key exchange: who answers it is Telegram.
 
 use super::bytes::Reader;
+use super::transport::Transport;
 
 const REQ_PQ_MULTI: u32 = 0xbe7e_8ef1;
 const RES_PQ: u32 = 0x0516_2463;
@@ -10,6 +11,15 @@ pub const QUESTION_LEN: usize = 40;
 
 /// So many bytes of an answer are enough for [`Answer::of`].
 pub const ANSWER_LEN: usize = 40;
+
+/// Of what comes on a transport, so many are enough for [`Answer::in_stream`].
+pub const STREAM_LEN: usize = MAX_HEADER + ANSWER_LEN;
+
+/// Before a packet, of whichever transport.
+const MAX_HEADER: usize = 4;
+
+/// What is shorter is no message, but the number of an error, below 0, and padding.
+const LEAST_MESSAGE: usize = 20;
 
 /// `req_pq_multi` as a payload: no key 8, message id 8, length 4, then constructor and
 /// nonce. Seconds since 1970 make the message's id.
@@ -29,6 +39,13 @@ pub fn question(nonce: &[u8; 16], unix_time: u32) -> [u8; QUESTION_LEN] {
     out
 }
 
+/// The question as the first packet of a connection, without padding.
+pub fn packet(transport: Transport, nonce: &[u8; 16], unix_time: u32) -> Vec<u8> {
+    let mut packet = transport.write_header(QUESTION_LEN, 0).to_vec();
+    packet.extend(question(nonce, unix_time));
+    packet
+}
+
 /// What came for the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -43,13 +60,28 @@ impl Answer {
     /// `payload` is without its transport's header, and at least the first
     /// [`ANSWER_LEN`] bytes of it if it has so many.
     pub fn of(payload: &[u8], nonce: &[u8; 16]) -> Self {
-        if let Ok(code) = <[u8; 4]>::try_from(payload) {
-            return Self::Refused(i32::from_le_bytes(code));
+        let code = payload.first_chunk().map(|code| i32::from_le_bytes(*code));
+        if let Some(code) = code
+            && (payload.len() == 4 || payload.len() < LEAST_MESSAGE && code < 0)
+        {
+            return Self::Refused(code);
         }
         match Self::parse(payload) {
             Some((RES_PQ, answered)) if answered == *nonce => Self::Right,
             _ => Self::Other,
         }
+    }
+
+    /// What the first packet of `came` is, once enough of it is there.
+    pub fn in_stream(transport: Transport, came: &[u8], nonce: &[u8; 16]) -> Option<Self> {
+        let Ok(header) = transport.parse_header(came) else {
+            // Nothing that Telegram says.
+            return Some(Self::Other);
+        };
+        let header = header?;
+        let payload = came.get(header.header_len..).unwrap_or_default();
+        let payload = payload.get(..header.payload_len.min(ANSWER_LEN))?;
+        Some(Self::of(payload, nonce))
     }
 
     fn parse(payload: &[u8]) -> Option<(u32, [u8; 16])> {
@@ -105,6 +137,35 @@ mod tests {
             wrong[at] ^= 1;
             assert_eq!(Answer::of(&wrong, &NONCE), Answer::Other, "{at}");
         }
+    }
+
+    #[test]
+    fn answers_in_a_stream_come_in_any_pieces() {
+        use Transport::*;
+        for transport in [Abridged, Intermediate, Padded] {
+            let asked = packet(transport, &NONCE, 7);
+            let header = transport.parse_header(&asked).unwrap().unwrap();
+            assert_eq!(header.payload_len, QUESTION_LEN);
+            assert_eq!(asked[header.header_len..], question(&NONCE, 7));
+
+            let mut came = transport.write_header(answer().len(), 0).to_vec();
+            let enough = came.len() + ANSWER_LEN;
+            assert!(enough <= STREAM_LEN);
+            came.extend(answer());
+            let in_stream = |came: &[u8]| Answer::in_stream(transport, came, &NONCE);
+            for length in 0..enough {
+                assert_eq!(in_stream(&came[..length]), None, "{length}");
+            }
+            assert_eq!(in_stream(&came[..enough]), Some(Answer::Right));
+        }
+        // As Telegram refuses, with padding.
+        let mut refused = Padded.write_header(4, 7).to_vec();
+        refused.extend((-404i32).to_le_bytes());
+        refused.extend([9; 7]);
+        let refused = Answer::in_stream(Padded, &refused, &NONCE);
+        assert_eq!(refused, Some(Answer::Refused(-404)));
+        let noise = Answer::in_stream(Padded, &[0xff; 8], &NONCE);
+        assert_eq!(noise, Some(Answer::Other));
     }
 
     proptest! {

@@ -8,6 +8,7 @@
 //! | `ports` | whether the ports are free |
 //! | `port_holder` | which process has one that is not |
 //! | `link` | what secures the link of split mode, and whether each back gives one |
+//! | `links` | whether the config's own links lead to Telegram (`--links`) |
 //! | `clock` | whether the clock is right |
 //! | `site_names` | whether the names of imitated sites lead where they should |
 //! | `invite_name` | whether the name in invites leads here |
@@ -27,6 +28,8 @@ mod firewall;
 mod invite_name;
 mod kernel;
 mod link;
+#[cfg(feature = "ping")]
+mod links;
 mod machine;
 mod port_holder;
 mod ports;
@@ -68,6 +71,12 @@ pub(super) fn run(options: &CheckMachine, config: &Config, basis: Basis) -> Exit
         let more = outside(config);
         printed = printed.or(show(options, &more));
         verdicts.extend(more);
+    }
+    #[cfg(feature = "ping")]
+    if options.links {
+        let of_links = links::check(config);
+        printed = printed.or(show(options, &of_links));
+        verdicts.extend(of_links);
     }
     let summary = Summary::of(&verdicts);
     printed = printed.or(print(&match options.json {

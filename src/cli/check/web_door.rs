@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use crate::config::{Network, WebHost};
 use crate::http::TimedStream;
 use crate::wire::http::Answer;
-use crate::wire::web::{Capability, HELLO, WELCOME, WebKey, code};
+use crate::wire::web::{Capability, HELLO, WELCOME, WebKey, token_in_page};
 use crate::wire::websocket::accept_key;
 
 /// For all of it.
@@ -103,7 +103,7 @@ pub(super) fn try_door(
     };
     let capability = Capability::of(key, &host.name, host.path.as_ref());
     let page = door.ask(Step::Page, "GET", &format!("?bridge={capability}"), "", &[])?;
-    let bootstrap = page.token_between_quotes();
+    let bootstrap = token_in_page(&page.answer.body);
     let bootstrap = bootstrap.ok_or(DoorFailure::Strange(Step::Page))?;
     let bytes = "Content-Type: application/octet-stream\r\n";
     let fields = format!("Authorization: Bearer {bootstrap}\r\n{bytes}");
@@ -268,15 +268,6 @@ impl From<io::Error> for DoorFailure {
 impl Received {
     fn field(&self, name: &str) -> Option<&str> {
         field_of(&self.head, name)
-    }
-
-    /// As native clients look for the page's token.
-    fn token_between_quotes(&self) -> Option<String> {
-        let page = String::from_utf8_lossy(&self.answer.body);
-        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let mut words = page.split('"');
-        let token = words.find(|word| word.len() == code::LEN && word.chars().all(is_letter))?;
-        Some(token.to_owned())
     }
 }
 

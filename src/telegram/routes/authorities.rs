@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use crate::config::{RouteName, TelegramConfig, read_file};
+use crate::tls::roots_in;
 
 /// A file of authorities; Mozilla's takes 220 KiB.
 const MAX_AUTHORITIES: u64 = 1 << 20;
@@ -38,19 +37,10 @@ impl Authorities {
     }
 
     fn read_from(path: &Path) -> Result<Self, AuthoritiesError> {
-        let bad = |cause: &dyn fmt::Display| {
-            AuthoritiesError::Unusable(path.to_owned(), cause.to_string())
-        };
         let text = read_file(path, MAX_AUTHORITIES)
             .map_err(|error| AuthoritiesError::Unreadable(path.to_owned(), error))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate = certificate.map_err(|error| bad(&error))?;
-            roots.add(certificate).map_err(|error| bad(&error))?;
-        }
-        if roots.is_empty() {
-            return Err(bad(&"no certificate is in it"));
-        }
+        let roots =
+            roots_in(&text).map_err(|why| AuthoritiesError::Unusable(path.to_owned(), why))?;
         Ok(Self {
             of: path.to_owned(),
             roots: Arc::new(roots),

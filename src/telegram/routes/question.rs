@@ -12,14 +12,11 @@ use crate::backend::{Route, SessionRequest};
 use crate::connection::Line;
 use crate::telegram::Shared;
 use crate::wire::dc::DcId;
-use crate::wire::key_exchange::{ANSWER_LEN, Answer, QUESTION_LEN, question};
+use crate::wire::key_exchange::{Answer, STREAM_LEN, packet};
 use crate::wire::transport::Transport;
 
 /// Any packet of such clients is taken everywhere.
 const TRANSPORT: Transport = Transport::Padded;
-
-/// Bytes before a packet.
-const HEADER_LEN: usize = 4;
 
 /// What a line for a question is opened with.
 pub(in crate::telegram) fn request(shared: &Shared, dc: DcId) -> SessionRequest {
@@ -49,16 +46,15 @@ pub(in crate::telegram) async fn ask(
     to_client: StreamKey,
 ) -> io::Result<Option<Answer>> {
     let nonce = shared.random_bytes();
-    let mut packet = (QUESTION_LEN as u32).to_le_bytes().to_vec();
-    packet.extend(question(&nonce, shared.unix_time()));
+    let mut packet = packet(TRANSPORT, &nonce, shared.unix_time());
     line.send(&shared.buffers, &mut packet)?;
     let mut from_dc = CtrStream::new(to_client);
     let mut came = Vec::new();
     poll_fn(|cx| {
         loop {
             line.flush(cx)?;
-            if let Some(payload) = read(&came) {
-                return Poll::Ready(Ok(Some(Answer::of(payload, &nonce))));
+            if let Some(answer) = Answer::in_stream(TRANSPORT, &came, &nonce) {
+                return Poll::Ready(Ok(Some(answer)));
             }
             match poll_more(shared, cx, &mut line, &mut from_dc, &mut came) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(None)),
@@ -78,7 +74,7 @@ fn poll_more(
     from_dc: &mut CtrStream,
     came: &mut Vec<u8>,
 ) -> Poll<io::Result<usize>> {
-    let most = HEADER_LEN + ANSWER_LEN - came.len();
+    let most = STREAM_LEN - came.len();
     let mut take = |bytes: &mut [u8]| {
         from_dc.apply(bytes);
         came.extend_from_slice(bytes);
@@ -89,15 +85,4 @@ fn poll_more(
         cx.waker().wake_by_ref();
         Poll::Pending
     })
-}
-
-/// Of the first packet as much as is needed, once that has come.
-fn read(came: &[u8]) -> Option<&[u8]> {
-    let (header, rest) = came.split_at_checked(HEADER_LEN)?;
-    let length = match TRANSPORT.parse_header(header) {
-        Ok(header) => header?.payload_len.min(ANSWER_LEN),
-        // Nothing that Telegram says.
-        Err(_) => 0,
-    };
-    rest.get(..length)
 }

@@ -9,7 +9,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Of a whole head; its first line is no field.
-    pub(super) fn of(head: &'a [u8]) -> Self {
+    pub fn of(head: &'a [u8]) -> Self {
         let mut fields = Self { rest: head };
         fields.line();
         fields

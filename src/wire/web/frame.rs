@@ -13,15 +13,15 @@ pub const WELCOME: [u8; HEADER_LEN] = [0x11, 0, 0, 0, 0, 0, 0, 0];
 /// The first frame of an app, which names version 1.
 pub const HELLO: [u8; HEADER_LEN + 1] = [0x10, 0, 0, 0, 0, 0, 0, 1, 1];
 
-const OPEN: u8 = 1;
-const DATA: u8 = 2;
-const CLOSE: u8 = 3;
-const WINDOW: u8 = 4;
-const PING: u8 = 5;
-const PONG: u8 = 6;
+pub(super) const OPEN: u8 = 1;
+pub(super) const DATA: u8 = 2;
+pub(super) const CLOSE: u8 = 3;
+pub(super) const WINDOW: u8 = 4;
+pub(super) const PING: u8 = 5;
+pub(super) const PONG: u8 = 6;
 const HELLO_KIND: u8 = 0x10;
-const WELCOME_KIND: u8 = 0x11;
-const BYE: u8 = 0x1f;
+pub(super) const WELCOME_KIND: u8 = 0x11;
+pub(super) const BYE: u8 = 0x1f;
 
 /// The longest body but that of DATA: a PONG's.
 const MAX_SHORT: usize = 64;
@@ -241,23 +241,24 @@ pub fn is_hello(body: &[u8]) -> bool {
 
 /// What stands before a payload of `length` bytes, `1..=MAX_PAYLOAD`.
 pub fn data_header(stream: StreamId, length: usize) -> [u8; HEADER_LEN] {
-    header(DATA, stream, length as u32)
+    header(DATA, stream.get(), length as u32)
 }
 
 /// Nothing may follow for this stream.
 pub fn close(stream: StreamId) -> [u8; HEADER_LEN] {
-    header(CLOSE, stream, 0)
+    header(CLOSE, stream.get(), 0)
 }
 
 /// The app may send `credit` bytes more, at least one.
 pub fn window(stream: StreamId, credit: u32) -> [u8; HEADER_LEN + 4] {
-    let [a, b, c, d, e, f, g, h] = header(WINDOW, stream, 4);
+    let [a, b, c, d, e, f, g, h] = header(WINDOW, stream.get(), 4);
     let [i, j, k, l] = credit.to_be_bytes();
     [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
-fn header(kind: u8, stream: StreamId, length: u32) -> [u8; HEADER_LEN] {
-    let [_, a, b, c] = stream.get().to_be_bytes();
+/// `stream` is an id, or 0.
+pub(super) fn header(kind: u8, stream: u32, length: u32) -> [u8; HEADER_LEN] {
+    let [_, a, b, c] = stream.to_be_bytes();
     let [d, e, f, g] = length.to_be_bytes();
     [kind, a, b, c, d, e, f, g]
 }

@@ -1,6 +1,7 @@
 mod capability;
 mod credit;
 mod frames;
+mod from_relay;
 mod host;
 mod ids;
 mod invite;
