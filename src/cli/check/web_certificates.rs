@@ -56,6 +56,7 @@ mod tests {
         let files = CertificateFiles {
             chain: folder.path().join("chain.pem"),
             key: folder.path().join("key.pem"),
+            is_own: false,
         };
         let found = judge("proxy.example.com", &files, x509::now());
         assert_eq!(found[0].grade, Grade::Fail);

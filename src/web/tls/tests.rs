@@ -85,6 +85,7 @@ fn host(directory: &std::path::Path, name: &str) -> WebHost {
         files: Some(CertificateFiles {
             chain: directory.join("chain.pem"),
             key: directory.join("key.pem"),
+            is_own: false,
         }),
         secrets: Vec::new(),
     }
