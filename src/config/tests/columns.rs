@@ -178,7 +178,7 @@ fn relative_names_of_files_are_made_whole() {
             Names::FileMaybeOfName => ("y", "/etc/x/y"),
             Names::CertificateOptions => {
                 ("n,cert=y,key=/z,ca=a", "n,cert=/etc/x/y,key=/z,ca=/etc/x/a")
-            },
+            }
         };
         assert_eq!(
             flag.within(directory, value.to_owned()),

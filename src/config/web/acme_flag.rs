@@ -178,7 +178,10 @@ mod tests {
             ("me@example.com,late", "`late` is not an option"),
             ("me@example.com,ca=", "ca= needs the name"),
             ("me@example.com,ca=a,ca=b", "ca= is given twice"),
-            ("me@example.com,directory=http://ca.example/", "the https:// URL"),
+            (
+                "me@example.com,directory=http://ca.example/",
+                "the https:// URL",
+            ),
             ("me@example.com,staging,staging", "keep one"),
             ("me@example.com,staging,directory=https://a/", "keep one"),
         ] {
