@@ -33,7 +33,7 @@ pub(super) struct Dialogue {
     order: Order,
     /// Of the certificate to come.
     key: KeyPair,
-    /// The authority has been told to look.
+    /// What proves the name is shown, and the authority has been told to look.
     has_called: bool,
     /// What is known of the order is new.
     is_fresh: bool,
@@ -148,7 +148,7 @@ impl Dialogue {
             }
             let challenge = found.challenge(ChallengeType::TlsAlpn01);
             let challenge = challenge.ok_or(Failure::NoChallenge)?;
-            if self.has_called || challenge.status != ChallengeStatus::Pending {
+            if self.has_called {
                 break;
             }
             let digest = challenge.key_authorization().digest();
@@ -169,6 +169,8 @@ impl Dialogue {
                 let mut found = found?;
                 if found.status == AuthorizationStatus::Pending
                     && let Some(mut challenge) = found.challenge(ChallengeType::TlsAlpn01)
+                    // An earlier run may have told it.
+                    && challenge.status == ChallengeStatus::Pending
                 {
                     return challenge.set_ready().await;
                 }
