@@ -117,4 +117,25 @@ mod tests {
         assert!(found[0].finding.contains("whole chain"), "{}", found[0]);
         assert_eq!(judge("www.example.org", &files, x509::now()).len(), 2);
     }
+    #[cfg(feature = "acme")]
+    #[test]
+    fn what_is_yet_to_come_is_no_failure() {
+        let folder = fake_telegram::harness::TemporaryDirectory::new();
+        let config = Config::of(&[
+            ("--web", "proxy.example.com"),
+            ("--web-acme", "me@example.com,staging"),
+            ("--web-site", "/srv/www"),
+            ("--data-dir", folder.path().to_str().unwrap()),
+            ("--secret", "000102030405060708090a0b0c0d0e0f"),
+        ]);
+        let found = check(&config);
+        let of_host = found.last().unwrap();
+        assert_eq!(of_host.grade, Grade::Warn);
+        assert!(of_host.finding.contains("staging authority"), "{of_host}");
+        let made = rcgen::generate_simple_self_signed(["proxy.example.com".to_owned()]).unwrap();
+        let file = &config.web.hosts[0].files.as_ref().unwrap().chain;
+        fs::write(file, made.cert.pem() + &made.signing_key.serialize_pem()).unwrap();
+        let found = check(&config);
+        assert_eq!(found.last().unwrap().grade, Grade::Fail);
+    }
 }

@@ -9,6 +9,10 @@ use rustls::RootCertStore;
 use smol::future::block_on;
 
 use crate::http::{Request, ask};
+use crate::wire::http_date;
+
+/// An authority that wants more rest than this, in seconds, is asked again all the same.
+pub(super) const MAX_REST: u64 = 7 * 24 * 3600;
 
 /// What the library asks with. It blocks where it is called, so that its futures are done
 /// when they are there.
@@ -31,10 +35,11 @@ impl Asking {
     /// seconds since 1970.
     pub(crate) fn retry_after(&self, now: u64) -> Option<u64> {
         let told = self.retry_after.lock().ok()?.clone()?;
-        match told.parse::<u64>() {
-            Ok(seconds) => Some(now.saturating_add(seconds)),
-            Err(_) => crate::wire::http_date::parse(&told),
-        }
+        let until = match told.parse::<u64>() {
+            Ok(seconds) => now.saturating_add(seconds),
+            Err(_) => http_date::parse(&told)?,
+        };
+        Some(until.min(now + MAX_REST))
     }
 
     fn asked(&self, request: http::Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
@@ -57,11 +62,12 @@ impl Asking {
         );
         let reply = reply.map_err(|error| Error::Other(Box::new(error)))?;
         let mut response = http::Response::builder().status(reply.status);
-        for (name, value) in &reply.fields {
+        let said = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("retry-after");
+        // The library would add a time of any length to the clock's.
+        for (name, value) in reply.fields.iter().filter(|field| !said(field)) {
             response = response.header(name, value);
         }
         let is_refused = !(200..400).contains(&reply.status);
-        let said = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("retry-after");
         let retry_after = reply.fields.iter().find(said).filter(|_| is_refused);
         if let Ok(mut told) = self.retry_after.lock() {
             *told = retry_after.map(|(_, value)| value.clone());
@@ -80,5 +86,27 @@ impl HttpClient for Asking {
         request: http::Request<BodyWrapper<Bytes>>,
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         Box::pin(ready(self.asked(request)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rest_is_longer_than_a_week() {
+        let asking = Asking::new(Arc::new(RootCertStore::empty()));
+        let until = |told: &str| {
+            *asking.retry_after.lock().unwrap() = Some(told.to_owned());
+            asking.retry_after(784_111_000)
+        };
+        assert_eq!(until("60"), Some(784_111_060));
+        assert_eq!(until("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(until("18446744073709551615"), Some(784_111_000 + MAX_REST));
+        assert_eq!(
+            until("Fri, 31 Dec 9999 23:59:59 GMT"),
+            Some(784_111_000 + MAX_REST)
+        );
+        assert_eq!(until("soon"), None);
     }
 }

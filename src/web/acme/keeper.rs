@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::asking::MAX_REST;
 use super::challenges::Challenges;
 use super::dialogue::{Dialogue, Errand, Got, Progress};
 use super::failure::Failure;
@@ -188,7 +189,10 @@ impl Keeper {
             ward.next = self.look_at(got.renewal);
             return;
         }
-        if let Some(until) = found.rest_until.filter(|until| self.unix() < *until as i64) {
+        let now = self.unix() as u64;
+        // The clock may have gone back since.
+        let rests = |until: &u64| (now..=now + MAX_REST).contains(until);
+        if let Some(until) = found.rest_until.filter(rests) {
             let date = http_date::format(until);
             info!("no certificate for {host} is asked for before {date}: the authority said so");
             ward.next = self.look_at(until as i64);

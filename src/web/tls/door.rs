@@ -117,7 +117,8 @@ impl DoorParts {
 async fn refuse(socket: &Socket, received: &[u8]) {
     let alert = match client_hello::parse(received) {
         Ok(Parsed::Complete { .. }) => UNRECOGNIZED_NAME_ALERT,
-        _ => DECODE_ERROR_ALERT,
+        Ok(Parsed::Incomplete) => return,
+        Err(_) => DECODE_ERROR_ALERT,
     };
     let _ = socket.write_all(&alert).await;
 }
