@@ -91,13 +91,14 @@ mod tests {
         };
         assert_eq!(asked(&[ACME_TLS], 9000).as_deref(), Some("a.example"));
         assert_eq!(asked(&[ACME_TLS], 17).as_deref(), Some("a.example"));
-        for protocols in [
-            &[][..],
+        let others: [&[&[u8]]; 5] = [
+            &[],
             &[b"http/1.1"],
             &[b"acme-tls/2"],
             &[ACME_TLS, b"http/1.1"],
             &[b"h2", ACME_TLS],
-        ] {
+        ];
+        for protocols in others {
             assert_eq!(asked(protocols, 9000), None, "{protocols:?}");
         }
         let whole = hello("a.example", &[ACME_TLS], 9000);

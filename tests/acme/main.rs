@@ -102,11 +102,10 @@ fn seen(address: SocketAddr, name: &str, protocol: &str) -> String {
 
 fn kept(directory: &Path, end: &str) -> Option<PathBuf> {
     let files = fs::read_dir(directory).unwrap().flatten();
-    let named = files.map(|file| file.path()).find(|path| {
+    files.map(|file| file.path()).find(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with("acme-") && name.ends_with(end)
-    });
-    named
+    })
 }
 
 /// While a client of another kind is served; strangers see what there is of a web server.

@@ -46,7 +46,8 @@ impl Reply {
         while let Some(data) = reader.next(&mut rest).map_err(|_| HttpError::Malformed)? {
             body.extend_from_slice(data);
         }
-        if !reader.is_done() && !(is_closed && reader.may_end()) {
+        let is_whole = reader.is_done() || (is_closed && reader.may_end());
+        if !is_whole {
             return incomplete();
         }
         let text = |bytes: &[u8]| str::from_utf8(bytes).ok().map(str::to_owned);
